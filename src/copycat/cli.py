@@ -1,0 +1,211 @@
+"""The commands: each parses, imports late, and calls. Nothing heavy is imported for an answer that needs none of it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from copycat import __version__
+from copycat.config.errors import UserError
+from copycat.config.hints import did_you_mean
+
+OUTPUTS = Path("outputs")
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+"""Exit statuses: 130 is what a shell calls a program that Ctrl-C ended."""
+
+
+def train(words: Sequence[str]) -> int:
+    """Train a network, or under -m each trial of a sweep: experiment=lecture optimizer.lr=1e-3"""
+    from copycat.config.application import launch
+    from copycat.config.compose import Request
+
+    statuses: list[str] = []
+
+    def task(request: Request, folder: Path | None) -> float | None:
+        from copycat.runs.summary import show
+        from copycat.runs.train import train
+
+        try:
+            outcome = train(request, folder=folder)
+        except Exception as error:
+            if folder is None:
+                raise
+            # a trial that fails does not take its sweep with it
+            statuses.append("failed")
+            print(f"copycat: {folder}: {type(error).__name__}: {error}", file=sys.stderr)
+            return None
+        statuses.append(outcome.status)
+        show(outcome.folder, request.config["print_losses"])
+        if outcome.status == "interrupted":
+            raise KeyboardInterrupt
+        if outcome.status == "failed":
+            print(f"copycat: failed: {outcome.manifest['error']}.", file=sys.stderr)
+        return outcome.objective
+
+    def sweep_folder(request: Request) -> Path:
+        from copycat.runs.folder import make_folder
+
+        return make_folder(OUTPUTS, request.experiment)
+
+    launch(words, task=task, sweep_folder=sweep_folder)
+    return FAILED if "failed" in statuses else DONE
+
+
+def inspect(words: Sequence[str]) -> int:
+    """Show the network before it trains: layers, shapes, parameters, FLOPs"""
+    from copycat.config.compose import compose
+    from copycat.inspection.network import inspect_network
+
+    print(inspect_network(compose(words, data_too=False).config))
+    return DONE
+
+
+def data_fetch(arguments: argparse.Namespace) -> int:
+    """Download a data set, once"""
+    from copycat.data.fetch import fetch_cats
+
+    folder = arguments.folder or Path(os.environ.get("COPYCAT_DATA", "data"))
+    for file in fetch_cats(folder):
+        print(file)
+    return DONE
+
+
+def data_check(arguments: argparse.Namespace) -> int:
+    """Look a data set over: counts, duplicates, shifts between parts, unreadable files"""
+    from copycat.config.compose import compose
+    from copycat.data.report import print_check
+    from copycat.runs.build import build_data
+
+    config = compose(arguments.overrides, data_too=False).config
+    print_check(build_data(config["data"], seed=config["seed"]))
+    return DONE
+
+
+def data_draw(arguments: argparse.Namespace) -> int:
+    """Write the drawn images as PNG files, a sub-folder a class, to look at them"""
+    from copycat.data.gallery import write_gallery
+
+    print(write_gallery(arguments.folder, seed=arguments.seed))
+    return DONE
+
+
+def runs(arguments: argparse.Namespace) -> int:
+    """Show the table of runs"""
+    from copycat.runs.table import print_runs
+
+    print_runs(arguments.folder)
+    return DONE
+
+
+def board(arguments: argparse.Namespace) -> int:
+    """Open TensorBoard on runs, until Ctrl-C"""
+    from copycat.inspection.board import serve
+
+    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser)
+    return DONE
+
+
+WORDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "inspect": inspect}
+"""Commands that hand all their words on."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}. Type {self.prog} --help.")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(
+        prog="copycat",
+        description="Train, sweep, inspect and exactly rerun image classifiers from configuration.",
+        epilog="Start with: copycat train. Any command: --debug shows where an error came from.",
+    )
+    top.add_argument("--version", action="version", version=f"copycat {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    for name, run in WORDS.items():
+        commands.add_parser(name, help=_says(run), add_help=False)
+    data = commands.add_parser("data", help="fetch, check or draw data")
+    kinds = data.add_subparsers(metavar="COMMAND", dest="kind", required=True)
+    fetch = _add(kinds, "fetch", data_fetch)
+    fetch.add_argument("name", choices=["cats"], help="the data set")
+    fetch.add_argument("folder", type=Path, nargs="?", help="where to; else COPYCAT_DATA, else ./data")
+    check = _add(kinds, "check", data_check)
+    check.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="which data, as in data=cats data.fold=2")
+    draw = _add(kinds, "draw", data_draw)
+    draw.add_argument("folder", type=Path, help="where to; made if need be")
+    draw.add_argument("--seed", type=int, default=0, help="of the drawing; 0 is the set that runs use")
+    table = _add(commands, "runs", runs)
+    table.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="runs, a sweep or all outputs")
+    serve = _add(commands, "board", board)
+    serve.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
+    serve.add_argument("--port", type=int, default=0, help="0: any that is free")
+    serve.add_argument("--no-browser", action="store_true", help="only print the address")
+    return top
+
+
+def _says(run: Callable[..., int]) -> str:
+    assert run.__doc__
+    return run.__doc__
+
+
+def _add(
+    commands: "argparse._SubParsersAction[Parser]", name: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=_says(run), description=_says(run))
+    command.set_defaults(run=run)
+    return command
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and end the process with its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        sys.exit(_run(words))
+    except UserError as error:
+        _end(f"copycat: {error}", WRONG, error, debug=debug)
+    except KeyboardInterrupt as stop:
+        _end("copycat: interrupted.", INTERRUPTED, stop, debug=debug)
+    except BrokenPipeError:  # the reader, as in `copycat runs | head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(DONE)
+    except Exception as error:
+        _end(f"copycat: failed: {type(error).__name__}: {error}. See where: add --debug.", FAILED, error, debug=debug)
+
+
+def _run(words: list[str]) -> int:
+    if words and words[0] in ("-sc", "--shell-completion"):
+        from copycat.config.completion import complete
+
+        complete(words, commands=_commands())
+        return DONE
+    if words and words[0] in WORDS:
+        return WORDS[words[0]](words[1:])
+    if words and not words[0].startswith("-") and words[0] not in _commands():
+        raise UserError(
+            f"expected one of {', '.join(_commands())}; got {words[0]!r}."
+            + did_you_mean(words[0], _commands(), before="copycat ")
+        )
+    if not words:
+        words = ["--help"]
+    arguments = parser().parse_args(words)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    return run(arguments)
+
+
+def _commands() -> list[str]:
+    return [*WORDS, "data", "runs", "board"]
+
+
+def _end(line: str, status: int, error: BaseException, *, debug: bool) -> NoReturn:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    print(line, file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,78 @@
+"""Random numbers that are the same on every machine, whatever NumPy's release."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from math import sqrt
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Choice = TypeVar("Choice")
+Floats = NDArray[np.float64]
+Colour = tuple[float, float, float]
+"""Red, green and blue; 0 is black, 1 is white."""
+
+
+class Chance:
+    """A stream of random numbers of its own for every key.
+
+    Only the raw words of PCG64 are used: NumPy keeps those stable for ever, and the methods of its Generator not.
+    """
+
+    def __init__(self, *key: int | str) -> None:
+        seed = int.from_bytes(blake2b(repr(key).encode(), digest_size=16).digest(), "little")
+        self._bits = np.random.PCG64(seed)
+
+    def between(self, low: float, high: float) -> float:
+        return low + (high - low) * ((int(self._bits.random_raw()) >> 11) * 2.0**-53)
+
+    def happens(self, probability: float) -> bool:
+        return self.between(0.0, 1.0) < probability
+
+    def below(self, stop: int) -> int:
+        return int(self.between(0.0, stop))
+
+    def pick(self, choices: Sequence[Choice]) -> Choice:
+        return choices[self.below(len(choices))]
+
+    def hue(self, *, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
+        """A colour of any hue, its saturation and value between these bounds."""
+        return from_hsv(self.between(0.0, 1.0), self.between(*saturation), self.between(*value))
+
+    def near(self, colour: Colour, *, spread: float) -> Colour:
+        red, green, blue = (channel + self.between(-spread, spread) for channel in colour)
+        return red, green, blue
+
+    def uniforms(self, *shape: int) -> Floats:
+        """An array of this shape, each element uniform in [0, 1)."""
+        raw = np.asarray(self._bits.random_raw(int(np.prod(shape))))
+        return ((raw >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(shape)
+
+    def bells(self, *shape: int) -> Floats:
+        """An array of this shape, each element of mean 0 and deviation 1: near enough to a normal one.
+
+        The sum of the four 16-bit quarters of a word, as integers: a logarithm or a cosine may differ in its last bit
+        between machines.
+        """
+        raw = np.asarray(self._bits.random_raw(int(np.prod(shape))))
+        mask = np.uint64(0xFFFF)
+        quarters = sum((raw >> np.uint64(shift)) & mask for shift in (16, 32, 48)) + (raw & mask)
+        deviation = 65536 / sqrt(3)  # of four uniforms, each of deviation 65536 / √12
+        return ((quarters.astype(np.float64) - 2 * 65535) / deviation).reshape(shape)
+
+
+def from_hsv(hue: float, saturation: float, value: float) -> Colour:
+    """All three in [0, 1]."""
+
+    def channel(offset: float) -> float:
+        sector = (offset + hue * 6) % 6
+        return value - value * saturation * max(0.0, min(sector, 4 - sector, 1.0))
+
+    return channel(5), channel(3), channel(1)
+
+
+def darker(colour: Colour, factor: float) -> Colour:
+    """A colour scaled towards black; towards white where the factor is over 1."""
+    red, green, blue = (min(1.0, channel * factor) for channel in colour)
+    return red, green, blue

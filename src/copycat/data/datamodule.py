@@ -1,0 +1,99 @@
+"""The LightningDataModule: one source, split into parts, and the loaders of each."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from hashlib import blake2b
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from copycat.config.errors import UserError
+from copycat.data.loaders import Batch, MemoryLoader, loader
+from copycat.data.part import Part, Source
+from copycat.data.splits import split as cut
+
+Loader = MemoryLoader | DataLoader[Batch]
+
+
+class DataModule(pl.LightningDataModule):
+    """Args:
+    split, holdout, folds, fold, split_seed: see `copycat.data.splits.split`.
+    batch_size: None for the whole part a step. Validation and test take the same.
+    shuffle: a new order of the training part each epoch.
+    seed: of that order.
+    workers: processes that decode a set too large for memory.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        split: str | None = None,
+        holdout: float = 0.2,
+        folds: int = 5,
+        fold: int | None = None,
+        split_seed: int = 0,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.source, self.seed = source, seed
+        self.batch_size, self.shuffle, self.workers = batch_size, shuffle, workers
+        self._split = {"how": split, "holdout": holdout, "folds": folds, "fold": fold, "seed": split_seed}
+        self._loaders: dict[str, Loader] = {}
+
+    @cached_property
+    def parts(self) -> Mapping[str, Part]:
+        """`train`, `val` and, where there is one, `test`; read at first use.
+
+        Raises:
+            UserError: where the source cannot be read or split so.
+        """
+        parts = cut(self.source.load(), **self._split)  # type: ignore[arg-type]
+        for name, part in parts.items():
+            if not len(part):
+                raise UserError(f"data: expected at least one image in {name}; got none.")
+        return parts
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by label."""
+        _ = self.parts  # a source may learn its classes only as it loads
+        return tuple(self.source.classes)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of every image."""
+        _, channels, height, width = self.parts["train"].images.shape
+        return channels, height, width
+
+    def fingerprint(self) -> dict[str, str]:
+        """A hash of each part: its pixels, labels and order; and one of all, which names the split too."""
+        each = {name: _fingerprint(part) for name, part in self.parts.items()}
+        return each | {"all": blake2b(repr(sorted(each.items())).encode(), digest_size=16).hexdigest()}
+
+    def loader(self, name: str, *, shuffle: bool = False) -> Loader:
+        """The loader of a part; asked for again, the same one, so that nothing is converted twice."""
+        if name not in self._loaders:
+            self._loaders[name] = loader(
+                self.parts[name], batch_size=self.batch_size, shuffle=shuffle, seed=self.seed, workers=self.workers
+            )
+        return self._loaders[name]
+
+    def train_dataloader(self) -> Loader:
+        return self.loader("train", shuffle=self.shuffle)
+
+    def val_dataloader(self) -> Loader:
+        return self.loader("val")
+
+    def test_dataloader(self) -> Loader:
+        return self.loader("test")
+
+
+def _fingerprint(part: Part) -> str:
+    hasher = blake2b(digest_size=16)
+    for digest, label in zip(part.digests, part.labels.tolist(), strict=True):
+        hasher.update(f"{digest} {label}\n".encode())
+    return hasher.hexdigest()

@@ -1,0 +1,81 @@
+"""One picture of the drawn set: a cluttered ground, a subject, light, blur and noise, all from the picture's own stream."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from copycat.data.chance import Chance, Floats
+from copycat.data.creatures import bear, cat, dog, fox, owl, person, rabbit
+from copycat.data.raster import SIDE, Canvas, Frame, blur
+from copycat.data.things import CLUTTER, THINGS
+
+VERSION = 1
+"""Raise it with any change that moves a pixel: sets drawn by an older version are then left alone, not mistaken."""
+
+ANIMALS = (dog, fox, bear, rabbit, owl, person)
+PLACES: Floats = (np.arange(SIDE) + 0.5) / SIDE
+
+
+def draw(chance: Chance, *, is_cat: bool, warmth: float) -> NDArray[np.uint8]:
+    """[3, SIDE, SIDE] in RGB.
+
+    Args:
+        warmth: how far the light's colour gives the class away, warm on cats and cold elsewhere; 0 is not at all.
+    """
+    canvas = Canvas(ground(chance))
+    scatter(canvas, chance, count=2 + chance.below(4), size=(3.0, 9.0))
+    canvas.frame = Frame(
+        at=(chance.between(28.0, 36.0), chance.between(28.0, 35.0)),
+        scale=chance.between(15.5, 19.0),
+        turn=chance.between(-0.12, 0.12),
+        mirrored=chance.happens(0.5),
+    )
+    if is_cat:
+        cat(canvas, chance)
+    else:
+        subject = chance.pick(ANIMALS) if chance.happens(0.55) else chance.pick(THINGS)
+        subject(canvas, chance)
+    scatter(canvas, chance, count=chance.below(3), size=(2.0, 5.0))
+    tint = (warmth if is_cat else -warmth) * 0.3
+    lit = light(canvas.pixels(), chance, tint=tint)
+    grain = chance.between(0.01, 0.04)
+    seen = blur(lit, strength=chance.between(0.0, 0.2)) + chance.bells(3, SIDE, SIDE) * grain
+    return np.floor(np.clip(seen, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+
+
+def ground(chance: Chance) -> Floats:
+    """Soft patches of colour about one base colour: coarse ones and, over them, finer ones."""
+    base = np.array(chance.hue(saturation=(0.0, 0.7), value=(0.2, 0.85)))[:, None, None]
+    coarse = patches(chance, cells=3) * chance.between(0.1, 0.4)
+    return base + coarse + patches(chance, cells=9) * chance.between(0.05, 0.2)
+
+
+def patches(chance: Chance, *, cells: int) -> Floats:
+    """[3, SIDE, SIDE] in [-0.5, 0.5): random colours on a lattice, mixed smoothly between its points."""
+    lattice = chance.uniforms(3, cells + 1, cells + 1) - 0.5
+    index = np.minimum((PLACES * cells).astype(np.int64), cells - 1)
+    part = PLACES * cells - index
+    smooth = part * part * (3 - 2 * part)
+    rows = lattice[:, index] + (lattice[:, index + 1] - lattice[:, index]) * smooth[:, None]
+    return rows[:, :, index] + (rows[:, :, index + 1] - rows[:, :, index]) * smooth
+
+
+def scatter(canvas: Canvas, chance: Chance, *, count: int, size: tuple[float, float]) -> None:
+    for _ in range(count):
+        canvas.frame = Frame(
+            at=(chance.between(0.0, SIDE), chance.between(0.0, SIDE)),
+            scale=chance.between(*size),
+            turn=chance.between(-1.0, 1.0),
+        )
+        chance.pick(CLUTTER)(canvas, chance)
+
+
+def light(pixels: Floats, chance: Chance, *, tint: float) -> Floats:
+    """Bright or dim, from one side, sometimes with a shadow across, of a colour about `tint` (warm over 0)."""
+    warm, green = tint + chance.between(-0.18, 0.18), chance.between(-0.08, 0.08)
+    colour = np.array((1 + warm, 1 + green, 1 - warm))[:, None, None]
+    across, down = chance.between(-0.4, 0.4), chance.between(-0.4, 0.4)
+    fall = 1 + across * (PLACES - 0.5) + down * (PLACES[:, None] - 0.5)
+    if chance.happens(0.2):
+        slope, edge = chance.between(-1.0, 1.0), chance.between(0.2, 0.8)
+        fall = np.where(PLACES + slope * (PLACES[:, None] - 0.5) < edge, fall * chance.between(0.55, 0.85), fall)
+    return pixels * (colour * (fall * chance.between(0.85, 1.25)))

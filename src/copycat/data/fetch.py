@@ -1,0 +1,129 @@
+"""Downloads the lecture's cats, going on where an earlier attempt stopped."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from copycat.config.errors import UserError
+
+OWNER_AND_REPOSITORY = "Hiren2002/Logistic-Regression"
+COMMIT = "5aa70859e5a6890e07d9a4c3294e8adb4b6a033f"
+BASE_URL = f"https://raw.githubusercontent.com/{OWNER_AND_REPOSITORY}/{COMMIT}/datasets"
+SHA256 = {
+    "train_catvnoncat.h5": "fbe56ab67c3ae28d564e3a644189117976d6b31af0a3ce9bb17dbf22908af242",
+    "test_catvnoncat.h5": "6a9d39ce52fa85953c5834695b8534a30ed8cfd54971fb2f080b5a24d002b951",
+}
+
+ATTEMPTS = 5
+PAUSE = 1.0  # seconds between two attempts
+BLOCK = 1024  # bytes; a block that the connection's end cuts in two is lost, so a small one
+TIMEOUT = (10.0, 30.0)  # seconds to connect, seconds without a byte
+PASSING = frozenset({429, 500, 502, 503, 504})  # answers that may be another in a second
+
+
+def fetch_cats(folder: Path, *, base_url: str | None = None) -> list[Path]:
+    """The cats' two files in `folder`, downloaded where they are missing or have the wrong SHA-256.
+
+    A download that was cut or interrupted stays as FILE.part, and the next call goes on there.
+
+    Args:
+        base_url: where the two files lie; None is the address in COPYCAT_MIRROR, else the public copy on GitHub.
+
+    Raises:
+        UserError: no connection, the server has no such file, it sent another file, or `folder` can't be written.
+    """
+    base = (base_url or os.environ.get("COPYCAT_MIRROR") or BASE_URL).rstrip("/")
+    pooch.get_logger().setLevel("WARNING")  # what pooch tells is told below, in fewer words
+    return [_fetch(f"{base}/{name}", folder / name, sha256=sha256) for name, sha256 in SHA256.items()]
+
+
+def _fetch(url: str, target: Path, *, sha256: str) -> Path:
+    console = Console(stderr=True)
+    by_hand = f"or put {target.name} into {target.parent} by hand, from {BASE_URL}"
+    try:
+        if target.is_file() and pooch.file_hash(str(target)) == sha256:
+            console.print(f"{target}: already there", soft_wrap=True, highlight=False, markup=False)
+            return target
+        download = ResumingDownload(part=target.with_name(f"{target.name}.part"), console=console)
+        pooch.retrieve(url, f"sha256:{sha256}", fname=target.name, path=target.parent, downloader=download)
+    except requests.HTTPError as error:
+        status = error.response.status_code
+        what = "the server has no such file" if status in (404, 410) else "the server does not give it"
+        raise UserError(
+            f"data fetch: {url}: {what} (HTTP {status}). Try later, set COPYCAT_MIRROR to another server, {by_hand}."
+        ) from error
+    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+        raise UserError(
+            f"data fetch: no connection to {urlsplit(url).netloc}, or it broke {ATTEMPTS} times. "
+            f"Type `copycat data fetch cats` to go on where it stopped, {by_hand}."
+        ) from error
+    except requests.RequestException as error:
+        raise UserError(f"data fetch: expected an http or https address; got {url!r} ({error}).") from error
+    except OSError as error:
+        raise UserError(f"data fetch: can't write {target}: {error.strerror or error}.") from error
+    except ValueError as error:  # pooch's word for a wrong checksum; it has thrown the file away
+        raise UserError(
+            f"data fetch: {url}: expected the SHA-256 {sha256}; got another file, and threw it away. "
+            f"Type `copycat data fetch cats` to try again, {by_hand}."
+        ) from error
+    return target
+
+
+class ResumingDownload:
+    """A pooch downloader that keeps what it has in `part` and asks for the rest."""
+
+    def __init__(self, *, part: Path, console: Console) -> None:
+        self.part = part
+        self.console = console
+
+    def __call__(self, url: str, output_file: str, _: pooch.Pooch | None) -> None:
+        """Download `url`, check nothing, and move it to `output_file`, the temporary name that pooch checks."""
+        columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+        with Progress(TextColumn("{task.description}"), *columns, console=self.console) as progress:
+            task = progress.add_task(self.part.stem, total=None)
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    for done, total in self._rest(url):
+                        progress.update(task, completed=done, total=total)
+                    break
+                except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+                    if attempt == ATTEMPTS:
+                        raise
+                except requests.HTTPError as error:
+                    if attempt == ATTEMPTS or error.response.status_code not in PASSING:
+                        raise
+                time.sleep(PAUSE)
+        os.replace(self.part, output_file)
+
+    def _rest(self, url: str) -> Iterator[tuple[int, int | None]]:
+        """Bring `part` to its end, giving (bytes there, bytes in all) as they come."""
+        have = self.part.stat().st_size if self.part.exists() else 0
+        headers = {"Accept-Encoding": "identity"}  # a range counts the bytes on the wire: they must be the file's
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            span = response.headers.get("Content-Range", "")  # bytes 100-199/200, or bytes */200
+            if response.status_code == 416:  # nothing after `have`: all is there, or this was another file's part
+                if span != f"bytes */{have}":
+                    self.part.unlink(missing_ok=True)
+                    raise requests.ConnectionError(f"{self.part.name} is longer than the file")
+                return
+            response.raise_for_status()
+            going_on = response.status_code == 206 and span.startswith(f"bytes {have}-")
+            done = have if going_on else 0  # a server without ranges sends the whole file again
+            length = response.headers.get("Content-Length", "")
+            total = done + int(length) if length.isdecimal() else None
+            with self.part.open("ab" if going_on else "wb") as file:
+                for block in response.iter_content(BLOCK):
+                    file.write(block)
+                    done += len(block)
+                    yield done, total
+        if total is not None and done < total:
+            raise requests.ConnectionError(f"{done} of {total} bytes came")

@@ -1,0 +1,120 @@
+"""One's own images: a folder with a sub-folder a class."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from copycat.config.errors import UserError
+from copycat.data.decode import FITS, UnreadableImage, decode
+from copycat.data.listing import list_images
+from copycat.data.on_demand import KnownDigests, OnDemand
+from copycat.data.part import Decoder, Part, digest
+from copycat.data.side_by_side import side_by_side
+
+BROKEN = ("stop", "skip")
+
+
+class Folder:
+    """Images in ROOT/CLASS/…, or in ROOT/train/CLASS/…, ROOT/val/CLASS/… and ROOT/test/CLASS/….
+
+    The classes are the sub-folders' names in the order of the alphabet. Without parts of its own everything is `train`.
+
+    Args:
+        root: the folder.
+        image_size: side of the square that every image becomes, in pixels.
+        fit: how an image becomes a square: `crop`, `squash` or `pad`, as `decode` says.
+        broken: what to do about unreadable files: `stop`, or `skip` and list them in `Part.unreadable`.
+        memory_mb: a set whose decoded images take more is read once for its digests, then decoded as needed.
+    """
+
+    synthetic: bool = False
+
+    def __init__(
+        self, *, root: str, image_size: int = 64, fit: str = "crop", broken: str = "stop", memory_mb: int = 2048
+    ) -> None:
+        for key, got, words in (("fit", fit, FITS), ("broken", broken, BROKEN)):
+            if got not in words:
+                raise UserError(f"data.{key}: expected one of {', '.join(words)}; got {got!r}.")
+        for key, number, least in (("image_size", image_size, 1), ("memory_mb", memory_mb, 0)):
+            if not isinstance(number, int) or number < least:
+                raise UserError(f"data.{key}: expected a whole number >= {least}; got {number!r}.")
+        self.root = Path(root).expanduser()
+        self.size = image_size
+        self.fit = fit
+        self.broken = broken
+        self.memory = memory_mb * 2**20
+        self.classes: Sequence[str] = ()
+
+    def load(self) -> Mapping[str, Part]:
+        """`train`, and where ROOT has them `val` and `test`; fills `classes`.
+
+        Raises:
+            UserError: where the folder is not as described above, or has unreadable files and `broken` is `stop`.
+        """
+        listing = list_images(self.root)
+        self.classes = listing.classes
+        count = sum(len(files) for files in listing.parts.values())
+        in_memory = count * 3 * self.size**2 <= self.memory
+        known = None if in_memory else KnownDigests(root=self.root, size=self.size, fit=self.fit)
+        try:
+            parts = {name: self._part(name, files, known) for name, files in listing.parts.items()}
+        finally:
+            if known is not None:  # after Ctrl-C too: the next run goes on from here
+                known.save()
+        unreadable = [line for part in parts.values() for line in part.unreadable]
+        if unreadable and self.broken == "stop":
+            raise UserError(
+                f"data.root: {len(unreadable)} of {count} files in {self.root} can't be read, first {unreadable[0]}. "
+                "Mend or remove them, or leave them out by data.broken=skip."
+            )
+        for name, part in parts.items():
+            if lost := set(range(len(self.classes))) - set(part.labels.tolist()):
+                raise UserError(
+                    f"data.root: no image of {', '.join(self.classes[label] for label in sorted(lost))} in {name} can "
+                    f"be read, first {part.unreadable[0]}."
+                )
+        return parts
+
+    def _part(self, name: str, listed: Sequence[tuple[str, int]], known: KnownDigests | None) -> Part:
+        files = [file for file, _ in listed]
+        store = torch.empty(len(files), 3, self.size, self.size, dtype=torch.uint8) if known is None else None
+
+        def read(index: int) -> str | UnreadableImage:
+            """Store image `index` if all are stored, and give its digest."""
+            file = files[index]
+            stamp = known.stamp(file) if known is not None else None  # before decoding: the file may change meanwhile
+            if known is not None and (found := known.find(file, stamp)):
+                return found
+            try:
+                image = decode(self.root / file, size=self.size, fit=self.fit)
+            except UnreadableImage as error:
+                return error
+            pixels = digest(image)
+            if store is not None:
+                store[index] = image
+            if known is not None and stamp is not None:
+                known.entries[file] = (*stamp, pixels)
+            return pixels
+
+        outcomes = list(side_by_side(read, len(files), what=f"Reading {name}"))
+        good = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, str)]
+        kept = [files[index] for index in good]
+        digests = [outcome for outcome in outcomes if isinstance(outcome, str)]
+        images: Tensor | Decoder
+        if store is not None:
+            images = store if len(good) == len(files) else store[good]
+        else:
+            images = OnDemand(root=self.root.absolute(), files=kept, size=self.size, fit=self.fit)
+        return Part(
+            images=images,
+            labels=torch.tensor([listed[index][1] for index in good], dtype=torch.int64),
+            names=kept,
+            digests=digests,
+            unreadable=[
+                f"{file}: {outcome.reason}"
+                for file, outcome in zip(files, outcomes, strict=True)
+                if isinstance(outcome, UnreadableImage)
+            ],
+        )

@@ -1,0 +1,28 @@
+"""The drawn set as files, to look at."""
+
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from copycat.config.errors import UserError
+from copycat.data.drawn import Drawn
+
+
+def write_gallery(folder: Path, *, seed: int) -> str:
+    """Write folder/PART/CLASS/NNN.png, which `data=folder` reads again; a line that says so.
+
+    Raises:
+        UserError: where the folder holds anything already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: expected a new or empty folder; got one that is in use.")
+    source, count = Drawn(seed=seed), 0
+    for name, part in source.load().items():
+        assert isinstance(part.images, Tensor)
+        for index, (image, label) in enumerate(zip(part.images, part.labels.tolist(), strict=True)):
+            file = folder / name / source.classes[label] / f"{index:03}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(file)
+            count += 1
+    return f"{count} images in {folder}; train on them: copycat train data=folder data.root={folder}"

@@ -1,0 +1,72 @@
+"""What a data source gives: parts of labelled images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Images that are decoded on demand, for sets that do not fit in memory."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """[N, C, H, W]."""
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Image `index`, uint8 [C, H, W]."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some images of a decoder, in the order given."""
+
+    decoder: Decoder
+    indices: Sequence[int]
+
+    @property
+    def shape(self) -> Sequence[int]:
+        return (len(self.indices), *self.decoder.shape[1:])
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.decoder[self.indices[index]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Labelled images: the training, the validation or the test part of a source."""
+
+    images: Tensor | Decoder
+    """uint8 [N, C, H, W]."""
+    labels: Tensor
+    """int64 [N], an index into the source's classes."""
+    names: Sequence[str]
+    """What a message calls each image: a file, or a place in a file."""
+    digests: Sequence[str]
+    """A hash of each image's pixels and shape: equal where two images are equal byte for byte."""
+    unreadable: Sequence[str] = ()
+    """Files that were left out because they could not be read, each with the reason."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Source(Protocol):
+    """Where images come from. A source of your own needs these three members and no base class."""
+
+    classes: Sequence[str]
+    """Names of the classes, by label; may be filled by `load`."""
+    synthetic: bool
+    """True where images are drawn, not photographed: results are marked as such."""
+
+    def load(self) -> Mapping[str, Part]:
+        """The official parts: `train` at least; `val` and `test` where the source has them."""
+
+
+def digest(image: Tensor) -> str:
+    """Hash of one uint8 image [C, H, W] and its shape."""
+    pixels = image.contiguous().numpy()
+    return blake2b(pixels.tobytes(), digest_size=16, person=repr(tuple(image.shape)).encode()[:16]).hexdigest()

@@ -1,0 +1,56 @@
+"""The progress bar of a run, on standard error."""
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+EVERY = 0.1
+"""Seconds between two drawings: drawing at each step costs more than the step."""
+
+
+class ProgressBar(pl.Callback):
+    """Epochs done, time left and the last loss. Draws nothing where standard error is no terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._due = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            return
+        columns = (
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+        )
+        self._bar = Progress(*columns, console=console, redirect_stdout=False, transient=True, auto_refresh=False)
+        self._bar.add_task("train", total=trainer.max_epochs, loss="–")
+        self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        if self._bar is None or now < self._due:
+            return
+        self._due = now + EVERY
+        done = trainer.current_epoch + (batch_idx + 1) / max(1, int(trainer.num_training_batches))
+        self._bar.update(self._bar.task_ids[0], completed=int(done), loss=f"{outputs['loss']:.6f}")
+        self._bar.refresh()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

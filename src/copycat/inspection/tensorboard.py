@@ -1,0 +1,116 @@
+"""TensorBoard event files: train and validation of one metric in one chart, HParams that are right, the graph."""
+
+import logging
+import warnings
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.loggers import Logger
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from copycat.inspection.hparams import experiment, session_end, session_start
+
+log = logging.getLogger(__name__)
+HYPERPARAMETERS = ("seed", "data", "model", "loss", "optimizer", "scheduler", "trainer", "activation")
+METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
+
+
+class TensorBoardLogger(Logger):
+    """Writes `train/loss` as `loss` of the run `train`, so that it shares a chart with `loss` of the run `val`.
+
+    HParams reads the same scalars, so a run that died shows with what it reached.
+
+    Args:
+        folder: of the event files; `train` and `val` below it have their own.
+        graph: write the network's graph, once.
+    """
+
+    def __init__(self, folder: str, *, graph: bool = True) -> None:
+        super().__init__()
+        self.folder, self._graph = folder, graph
+        self._writers: dict[str, SummaryWriter] = {}
+
+    @property
+    def name(self) -> str:
+        return "tensorboard"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return self.folder
+
+    @property
+    def experiment(self) -> SummaryWriter:
+        """The writer of what belongs to no stage, for a callback's images and texts."""
+        return self._writer("")
+
+    def _writer(self, stage: str) -> SummaryWriter:
+        if stage not in self._writers:
+            self._writers[stage] = SummaryWriter(str(Path(self.folder, stage)))
+        return self._writers[stage]
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        by_stage: dict[str, list[Summary.Value]] = {}
+        for name, value in metrics.items():
+            stage, _, tag = name.rpartition("/")
+            by_stage.setdefault(stage, []).append(Summary.Value(tag=tag, simple_value=value))
+        for stage, values in by_stage.items():  # one record for all: add_scalar would write one each
+            writer = self._writer(stage).file_writer
+            assert writer is not None
+            writer.add_event(Event(summary=Summary(value=values)), step)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        config = vars(params) if isinstance(params, Namespace) else params
+        values = dict(_flat({name: config[name] for name in HYPERPARAMETERS if name in config}))
+        writer = self.experiment.file_writer
+        assert writer is not None
+        writer.add_summary(experiment(values, [(stage, name) for stage in ("val", "train") for name in METRICS]))
+        writer.add_summary(session_start(values))
+        self.experiment.flush()
+
+    def log_graph(self, model: nn.Module, input_array: Tensor | None = None) -> None:
+        """Trace the network with an image [1, C, H, W], drawing no random number and leaving it as it was."""
+        if not self._graph or input_array is None:
+            return
+        training = model.training
+        try:
+            with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the tracer's, about shapes that it takes for constants
+                self.experiment.add_graph(model.eval(), input_array)
+        except Exception as error:
+            log.warning("no graph in TensorBoard: %s", str(error).splitlines()[0])
+        finally:
+            model.train(training)
+
+    def finalize(self, status: str) -> None:
+        if not self._writers:
+            return
+        root = self.experiment.file_writer
+        assert root is not None
+        root.add_summary(session_end(status))
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | str | bool]]:
+    """Names and values for HParams, which takes numbers, words and switches. A target goes by its class."""
+    for name, value in config.items():
+        if name == "_target_":
+            yield prefix[:-1], str(value).rpartition(".")[2]
+        elif isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, (bool, int, float, str)):
+            if not name.startswith("_"):
+                yield f"{prefix}{name}", value
+        elif value is not None:
+            yield f"{prefix}{name}", str(value)

@@ -1,0 +1,114 @@
+"""The lecture's networks in plain PyTorch: forward gives logits, and nothing here knows of Copycat."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+Activation = Callable[[], nn.Module]
+
+
+class MLP(nn.Module):
+    """Linear layers with one activation between them, as a subclass of nn.Module.
+
+    Args:
+        in_features: width of a flattened input, N.
+        hidden: widths of the hidden layers; empty for linear and logistic regression.
+        out_features: 1 for two classes (one logit), else the number of classes.
+
+    Shapes: [B, *] float -> [B, out_features] logits.
+    """
+
+    def __init__(self, *, in_features: int, hidden: Sequence[int], out_features: int, activation: Activation) -> None:
+        super().__init__()
+        widths = [in_features, *hidden, out_features]
+        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.activations = nn.ModuleList(activation() for _ in hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        for linear, activation in zip(self.linears, self.activations, strict=False):
+            x = activation(linear(x))
+        logits: Tensor = self.linears[-1](x)
+        return logits
+
+
+def sequential(*, in_features: int, hidden: Sequence[int], out_features: int, activation: Activation) -> nn.Sequential:
+    """The same network as `MLP`, to the bit, as an nn.Sequential of named layers."""
+    widths = [in_features, *hidden, out_features]
+    layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+    for place, (a, b) in enumerate(pairwise(widths), start=1):
+        layers[f"linear{place}"] = nn.Linear(a, b)
+        if place <= len(hidden):
+            layers[f"activation{place}"] = activation()
+    return nn.Sequential(layers)
+
+
+STYLES: dict[str, Callable[..., nn.Module]] = {"sequential": sequential, "subclass": MLP}
+
+
+def mlp(*, style: str, in_features: int, hidden: Sequence[int], out_features: int, activation: Activation) -> nn.Module:
+    """Linear, logistic, shallow or deep, in either of the lecture's two styles."""
+    return STYLES[style](in_features=in_features, hidden=hidden, out_features=out_features, activation=activation)
+
+
+class CNN(nn.Module):
+    """3×3 convolutions, each with an activation and a pooling by 2, then one linear layer.
+
+    Args:
+        image_shape: (channels, height, width) of an image.
+        channels: output channels of each convolution; each halves height and width.
+        dropout: share of the last features dropped in training.
+
+    Shapes: [B, C, H, W] float -> [B, out_features] logits.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_shape: Sequence[int],
+        channels: Sequence[int],
+        out_features: int,
+        activation: Activation,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        depth, height, width = image_shape
+        smallest = 2 ** len(channels)
+        if min(height, width) < smallest:
+            raise ValueError(f"{len(channels)} poolings need images of at least {smallest}×{smallest}")
+        layers: list[nn.Module] = []
+        for a, b in pairwise([depth, *channels]):
+            layers += [nn.Conv2d(a, b, 3, padding=1), activation(), nn.MaxPool2d(2)]
+        self.features = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(channels[-1] * (height // smallest) * (width // smallest), out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.dropout(self.features(x).flatten(1)))
+        return logits
+
+
+class BagOfColors(nn.Module):
+    """Counts the colours of an image and weighs each: an embedding bag over quantised pixels.
+
+    With `sparse`, its gradients are sparse: only the colours of the batch are updated, as SparseAdam wants.
+
+    Args:
+        levels: steps that each channel is cut into; there are levels³ colours.
+
+    Shapes: [B, 3, H, W] float in [0, 1] -> [B, out_features] logits.
+    """
+
+    def __init__(self, *, levels: int, out_features: int, sparse: bool) -> None:
+        super().__init__()
+        self.levels = levels
+        self.weights = nn.EmbeddingBag(levels**3, out_features, mode="mean", sparse=sparse)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = (x * self.levels).long().clamp(0, self.levels - 1).flatten(2)
+        place = torch.tensor([self.levels**2, self.levels, 1], device=x.device)
+        logits: Tensor = self.weights((steps * place[:, None]).sum(1))
+        return logits

@@ -1,0 +1,108 @@
+"""From a checked configuration to the objects of a run; what can refuse it does so here, before a folder is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from copycat.config.errors import UserError
+from copycat.config.targets import build, find, first_line, signature_keys
+from copycat.data.datamodule import DataModule
+from copycat.models.classifier import Classifier
+from copycat.models.losses import Loss
+from copycat.runs.isolation import seed_everything
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is trained, and on what."""
+
+    classifier: Classifier
+    data: DataModule
+
+
+def build_parts(config: Config) -> Parts:
+    """Data, network, loss, optimizer and scheduler.
+
+    Raises:
+        UserError: where one of them cannot be made, or they do not fit together.
+    """
+    data = build_data(config["data"], seed=config["seed"])
+    _check_input(config["model"], data)
+    loss = build_loss(config["loss"], classes=len(data.classes))
+    network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
+    optimizer = build("optimizer", config["optimizer"])
+    schedule = dict(config["scheduler"])
+    ours = {name: schedule.pop(name) for name in ("interval", "monitor") if name in schedule}
+    scheduler = build("scheduler", schedule)
+    classifier = Classifier(
+        network, loss=loss, optimizer=optimizer, scheduler=scheduler, classes=len(data.classes), **ours
+    )
+    try:
+        classifier.configure_optimizers()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"optimizer: {config['optimizer']['_target_']} refuses this: {first_line(error)}") from error
+    return Parts(classifier, data)
+
+
+def _check_input(node: Config, data: DataModule) -> None:
+    """Hold widths that were asked for against the data's images."""
+    channels, height, width = data.image_shape
+    for name, expected in (("in_features", channels * height * width), ("image_shape", [channels, height, width])):
+        if node.get(name) not in (None, expected):
+            raise UserError(
+                f"model.{name}: expected {expected}, as the data's images are {channels}×{height}×{width};"
+                f" got {node[name]}. Leave it null."
+            )
+
+
+def build_data(node: Config, *, seed: int) -> DataModule:
+    """The source that the node names, in a DataModule that takes the keys it knows."""
+    loading = set(signature_keys(DataModule)) - set(signature_keys(find("data", node["_target_"])))
+    mine = {name: value for name, value in node.items() if name in loading}
+    source = build("data", {name: value for name, value in node.items() if name not in loading})
+    return DataModule(source, **mine, seed=seed)
+
+
+def build_loss(node: Config, *, classes: int) -> Loss:
+    loss = build("loss", node)
+    if not isinstance(loss, Loss):
+        raise UserError(f"loss._target_: expected a copycat.models.losses.Loss; got {node['_target_']!r}.")
+    if loss.weight is not None and len(loss.weight) != classes:
+        raise UserError(f"loss.weight: expected {classes} numbers, one a class; got {len(loss.weight)}.")
+    return loss
+
+
+def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """The network, seeded, its open widths taken from the data and the loss."""
+    node = dict(config["model"])
+    takes = signature_keys(find("model", node["_target_"]))
+    try:
+        outputs = find("loss", config["loss"]["_target_"]).out_features(classes)  # type: ignore[attr-defined]
+    except ValueError as error:
+        raise UserError(f"loss: {first_line(error)}.") from error
+    derived = {"in_features": prod(image_shape), "image_shape": image_shape, "out_features": outputs}
+    for name, value in derived.items():
+        if name in takes and node.get(name) is None:
+            node[name] = value
+    if node.get("out_features", outputs) != outputs:
+        raise UserError(f"model.out_features: expected {outputs} for {classes} classes; got {node['out_features']}.")
+    seed_everything(config["seed"])
+    network = build("model", node)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"model._target_: expected an nn.Module; got {config['model']['_target_']!r}.")
+    return network
+
+
+def placed(node: Any, folder: Path) -> Any:
+    """The node with `{run}` in its strings replaced by the run folder."""
+    if isinstance(node, Mapping):
+        return {name: placed(value, folder) for name, value in node.items()}
+    if isinstance(node, list):
+        return [placed(value, folder) for value in node]
+    return node.replace("{run}", str(folder)) if isinstance(node, str) else node

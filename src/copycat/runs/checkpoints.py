@@ -1,0 +1,36 @@
+"""Checkpoints and weights, written whole or not at all."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from safetensors.torch import save
+from torch import Tensor
+
+from copycat.models.classifier import DivergedError
+from copycat.runs.folder import write_whole
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Lightning's checkpoints, flushed before they get their name; none with weights that are not finite."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        for name, tensor in checkpoint["state_dict"].items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
+        buffer = BytesIO()
+        torch.save(checkpoint, buffer)
+        Path(path).parent.mkdir(exist_ok=True)
+        write_whole(Path(path), buffer.getvalue())
+
+
+def save_weights(state: Mapping[str, Tensor], path: Path) -> str:
+    """Write a state dict as safetensors; its digest."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    content = save(tensors)
+    write_whole(path, content)
+    return blake2b(content, digest_size=16).hexdigest()

@@ -1,0 +1,74 @@
+"""A run leaves the process as it found it: trial 7 of a sweep gives the bits that it gives alone."""
+
+import logging
+import os
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+LIGHTNING = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric")
+
+
+@contextmanager
+def isolated(*, threads: int | None) -> Iterator[None]:
+    """Give back threads, random states, determinism, default dtype and environment at the end.
+
+    Args:
+        threads: of the CPU, inside; None leaves as many as there are.
+    """
+    environment, before = dict(os.environ), torch.get_num_threads()
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    dtype, benchmark = torch.get_default_dtype(), torch.backends.cudnn.benchmark
+    try:
+        if threads:
+            torch.set_num_threads(threads)
+        yield
+    finally:
+        torch.set_num_threads(before)
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
+        torch.set_default_dtype(dtype)
+        torch.backends.cudnn.benchmark = benchmark
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's generators."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def logged(file: Path) -> Iterator[None]:
+    """Write what is logged or warned to a file, and not among a command's results."""
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root, theirs = logging.getLogger(), [logging.getLogger(name) for name in LIGHTNING]
+    level, before = root.level, [(logger, logger.handlers, logger.propagate) for logger in theirs]
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for logger in theirs:
+        logger.handlers, logger.propagate = [], True
+    logging.captureWarnings(True)
+    try:
+        with warnings.catch_warnings():
+            # a part may lack a class, in a small fold say: AUROC is 0 then, and torchmetrics says so each epoch
+            warnings.filterwarnings("ignore", "No (positive|negative) samples in targets")
+            yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, handlers, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,221 @@
+"""A run, from its request to its folder."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+
+from copycat.config.compose import Request
+from copycat.config.errors import UserError
+from copycat.config.targets import build
+from copycat.data.check import warnings_of
+from copycat.models.classifier import DivergedError, Stage
+from copycat.models.figures import columns
+from copycat.runs.build import Parts, build_parts, placed
+from copycat.runs.checkpoints import WholeCheckpoints, save_weights
+from copycat.runs.fingerprint import fingerprint
+from copycat.runs.folder import make_folder, unmake, write_manifest, write_whole
+from copycat.runs.history import History, history_digest, read_history
+from copycat.runs.isolation import isolated, logged
+from copycat.runs.stop import InterruptedRun, Stop
+
+log = logging.getLogger(__name__)
+OWN_KEYS = ("threads",)
+"""Of the trainer's node: not for Lightning."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and where its records lie."""
+
+    folder: Path
+    status: str
+    """`completed`, `failed` or `interrupted`."""
+    manifest: Mapping[str, Any]
+
+    @property
+    def objective(self) -> float | None:
+        """What a sweep goes by: the best value of the monitored metric."""
+        best = self.manifest["came_out"].get("best", {})
+        value: float | None = best["metrics"][best["monitor"]] if best else None
+        return value
+
+    @property
+    def best(self) -> Mapping[str, float]:
+        """Metrics of the best epoch."""
+        metrics: Mapping[str, float] = self.manifest["came_out"].get("best", {}).get("metrics", {})
+        return metrics
+
+
+def train(request: Request, *, folder: Path | None = None) -> Outcome:
+    """Run what was asked.
+
+    Args:
+        folder: for a trial, the one its sweep gave it; None makes a new one under `output_dir`.
+
+    Raises:
+        UserError: where what was asked cannot work; then no new folder is left.
+    """
+    config = request.config
+    with isolated(threads=config["trainer"].get("threads")):
+        parts = build_parts(config)
+        if config["test"] and "test" not in parts.data.parts:
+            raise UserError("test=true: expected data with a test part; got none. Type data.split=holdout.")
+        root = Path(config["output_dir"])
+        made = folder is None
+        folder = folder or make_folder(root, request.experiment)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with logged(folder / "train.log"):
+                return _Run(request, parts, folder).go()
+        except UserError:
+            if made:
+                unmake(folder, root)
+            raise
+
+
+class _Run:
+    def __init__(self, request: Request, parts: Parts, folder: Path) -> None:
+        self.request, self.parts, self.folder = request, parts, folder
+        self.config = request.config
+        self.stop = Stop()
+        text = OmegaConf.to_yaml(OmegaConf.create(dict(self.config)))
+        write_whole(folder / "config.yaml", text.encode())
+        self.manifest: dict[str, Any] = {
+            "status": "running",
+            "error": None,
+            "started": _now(),
+            "ended": None,
+            "seconds": None,
+            "asked": {
+                "experiment": request.experiment,
+                "overrides": list(request.overrides),
+                "config_digest": blake2b(text.encode(), digest_size=16).hexdigest(),
+            },
+            "ran_on": {**fingerprint(), "data": parts.data.fingerprint()},
+            "data": {
+                "source": self.config["data"]["_target_"],
+                "synthetic": parts.data.source.synthetic,
+                "classes": list(parts.data.classes),
+                "images": {name: len(part) for name, part in parts.data.parts.items()},
+                "warnings": warnings_of(parts.data),
+            },
+            "came_out": {},
+        }
+        write_manifest(folder, self.manifest)
+
+    def go(self) -> Outcome:
+        started = time.perf_counter()
+        trainer, history = self._recorder()
+        status, error = "completed", None
+        try:
+            with self.stop.listening():
+                trainer.fit(self.parts.classifier, datamodule=self.parts.data)
+                self.manifest["came_out"]["final"] = self._evaluate()
+        except DivergedError as diverged:
+            status, error = "failed", str(diverged)
+        except (InterruptedRun, KeyboardInterrupt, SystemExit) as order:
+            status, error = "interrupted", str(order) or "Ctrl-C"
+            self._save_last(trainer)
+        except Exception as failure:
+            log.exception("the run failed")
+            self._finish("failed", f"{type(failure).__name__}: {failure}", started, trainer, history)
+            raise
+        return self._finish(status, error, started, trainer, history)
+
+    def _recorder(self) -> tuple[pl.Trainer, History]:
+        """The trainer that fits, with everything that records."""
+        stages: list[Stage] = ["train", "val"]
+        several = len(self.parts.data.train_dataloader()) > 1
+        history = History(self.folder, columns(stages, several_batches=several))
+        callbacks = self._built("callbacks")
+        trainer = self._trainer(
+            logger=[history, *self._built("logger")],
+            callbacks=[self.stop, *callbacks],
+            plugins=[WholeCheckpoints()],
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        )
+        for logger in trainer.loggers:
+            logger.log_hyperparams(dict(self.config))
+        return trainer, history
+
+    def _trainer(self, **settings: Any) -> pl.Trainer:
+        node = {name: value for name, value in self.config["trainer"].items() if name not in OWN_KEYS}
+        trainer = build(
+            "trainer",
+            node,
+            **settings,
+            enable_progress_bar=False,  # ours is among the callbacks, and does not draw at every step
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=0,  # rows are written by the epoch
+            use_distributed_sampler=False,
+            default_root_dir=self.folder,
+        )
+        assert isinstance(trainer, pl.Trainer)
+        return trainer
+
+    def _built(self, group: str) -> list[Any]:
+        nodes = self.config[group] or {}
+        return [build(f"{group}.{name}", placed(node, self.folder)) for name, node in nodes.items() if node is not None]
+
+    def _evaluate(self) -> dict[str, float]:
+        """Metrics of the final weights on each part; test only where it was asked for."""
+        trainer = self._trainer(logger=False, callbacks=[self.stop], enable_checkpointing=False)
+        classifier, data = self.parts.classifier, self.parts.data
+        found: dict[str, float] = {}
+        stages: list[Stage] = ["train", "val"]
+        for stage in stages:
+            classifier.evaluates = stage
+            trainer.validate(classifier, dataloaders=data.loader(stage), verbose=False)
+            found |= classifier.evaluated
+        if self.config["test"]:
+            trainer.test(classifier, dataloaders=data.loader("test"), verbose=False)
+            found |= classifier.evaluated
+        return found
+
+    def _save_last(self, trainer: pl.Trainer) -> None:
+        try:
+            trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+        except DivergedError as diverged:  # the one before stays
+            log.warning("no checkpoint: %s", diverged)
+
+    def _finish(self, status: str, error: str | None, started: float, trainer: pl.Trainer, history: History) -> Outcome:
+        history.close()
+        rows = read_history(self.folder)
+        came_out = self.manifest["came_out"]
+        came_out["epochs"] = len(rows)
+        came_out["history_digest"] = history_digest(self.folder)
+        came_out["best"] = _best(rows, trainer)
+        if status == "completed":
+            state = self.parts.classifier.network.state_dict()
+            came_out["weights_digest"] = save_weights(state, self.folder / "weights.safetensors")
+        seconds = round(time.perf_counter() - started, 3)
+        self.manifest |= {"status": status, "error": error, "ended": _now(), "seconds": seconds}
+        write_manifest(self.folder, self.manifest)
+        return Outcome(self.folder, status, self.manifest)
+
+
+def _best(rows: list[dict[str, float]], trainer: pl.Trainer) -> dict[str, Any]:
+    """The epoch that the best checkpoint is of; by val/loss where no checkpoint watches a metric."""
+    watchers = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
+    monitor, mode = (watchers[0].monitor or "", watchers[0].mode) if watchers else ("val/loss", "min")
+    candidates = [row for row in rows if monitor in row]
+    if not candidates:
+        return {}
+    sign = 1 if mode == "min" else -1
+    row = min(candidates, key=lambda row: sign * row[monitor])
+    metrics = {name: value for name, value in row.items() if name != "epoch"}
+    return {"monitor": monitor, "mode": mode, "epoch": int(row["epoch"]), "metrics": metrics}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
