@@ -3,6 +3,7 @@
 import io
 import pickle
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -219,6 +220,14 @@ def test_scaling_down_averages_and_does_not_pick_single_pixels(tmp_path: Path) -
     assert image.float().sub(127.5).abs().max() < 4
 
 
+def test_a_jpeg_of_small_squares_keeps_them_sharp(tmp_path: Path) -> None:
+    squares = np.kron(np.indices((75, 75)).sum(axis=0) % 2 * 255, np.ones((8, 8))).astype(np.uint8)
+    picture = Image.fromarray(squares)
+    jpeg = decode(saved(tmp_path, picture, "a.jpg", quality=95), size=200)
+    png = decode(saved(tmp_path, picture, "a.png"), size=200)
+    assert (jpeg.int() - png.int()).abs().max() <= 12
+
+
 def test_a_large_jpeg_looks_the_same_as_its_png(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 800 * 600).reshape(600, 800).astype(np.uint8)
     picture = Image.merge("RGB", [Image.fromarray(plane) for plane in (ramp, ramp[::-1], ramp[:, ::-1])])
@@ -322,6 +331,24 @@ def test_threads_that_decode_leave_the_warning_filters_as_they_were(tmp_path: Pa
     assert len(images) == 200
     assert warnings.filters == before
     assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_pillow_stays_muted_until_the_last_thread_is_out(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.png"  # Pillow warns of it, and here a warning is an error
+    bomb.write_bytes(png_without_pixels(10_000, 9_000))
+
+    def reason(_: int) -> str:
+        with pytest.raises(UnreadableImage) as raised:
+            decode(bomb, size=8)
+        return raised.value.reason
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads come and go crosswise
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(reason, range(300))) == {"10000 x 9000 pixels, above the limit of 89478485"}
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_usual_endings_are_known_and_those_that_are_not_decoded_are_not() -> None:

@@ -329,11 +329,12 @@ def test_an_interrupted_first_pass_keeps_what_it_has(
 
 
 def test_results_come_in_order_and_nothing_is_printed_for_a_moment_of_work(
-    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert list(side_by_side.side_by_side(lambda index: index * index, 500, what="Squaring")) == [
-        index * index for index in range(500)
-    ]
+    monkeypatch.setattr(side_by_side, "PATIENCE", 60.0)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    squares = list(side_by_side.side_by_side(lambda index: index * index, 500, what="Squaring"))
+    assert squares == [index * index for index in range(500)]
     assert capsys.readouterr() == ("", "")
 
 

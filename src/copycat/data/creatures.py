@@ -39,7 +39,7 @@ class Head:
             fur=chance.near(chance.pick(COATS), spread=0.07),
             wide=chance.between(0.9, 1.15),
             high=chance.between(0.85, 1.0),
-            aside=chance.between(-0.16, 0.16),
+            aside=chance.between(-0.14, 0.14),
         )
 
 
@@ -52,7 +52,7 @@ def cat(canvas: Canvas, chance: Chance) -> None:
     skull(canvas, head)
     if chance.happens(0.5):
         stripes(canvas, head)
-    if chance.happens(0.4):
+    if chance.happens(0.3):
         patch(canvas, chance, head)
     muzzle = chance.near(WHITE, spread=0.05) if chance.happens(0.4) else darker(head.fur, 1.15)
     for side in SIDES:

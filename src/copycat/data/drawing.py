@@ -24,20 +24,20 @@ def draw(chance: Chance, *, is_cat: bool, warmth: float) -> NDArray[np.uint8]:
     canvas = Canvas(ground(chance))
     scatter(canvas, chance, count=2 + chance.below(4), size=(3.0, 9.0))
     canvas.frame = Frame(
-        at=(chance.between(28.0, 36.0), chance.between(28.0, 35.0)),
-        scale=chance.between(15.5, 19.0),
+        at=(chance.between(28.5, 35.5), chance.between(28.5, 34.5)),
+        scale=chance.between(16.0, 19.0),
         turn=chance.between(-0.12, 0.12),
         mirrored=chance.happens(0.5),
     )
     if is_cat:
         cat(canvas, chance)
     else:
-        subject = chance.pick(ANIMALS) if chance.happens(0.55) else chance.pick(THINGS)
+        subject = chance.pick(ANIMALS) if chance.happens(0.5) else chance.pick(THINGS)
         subject(canvas, chance)
     scatter(canvas, chance, count=chance.below(3), size=(2.0, 5.0))
     tint = (warmth if is_cat else -warmth) * 0.3
     lit = light(canvas.pixels(), chance, tint=tint)
-    grain = chance.between(0.01, 0.04)
+    grain = chance.between(0.01, 0.035)
     seen = blur(lit, strength=chance.between(0.0, 0.2)) + chance.bells(3, SIDE, SIDE) * grain
     return np.floor(np.clip(seen, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
 
@@ -75,7 +75,7 @@ def light(pixels: Floats, chance: Chance, *, tint: float) -> Floats:
     colour = np.array((1 + warm, 1 + green, 1 - warm))[:, None, None]
     across, down = chance.between(-0.4, 0.4), chance.between(-0.4, 0.4)
     fall = 1 + across * (PLACES - 0.5) + down * (PLACES[:, None] - 0.5)
-    if chance.happens(0.2):
+    if chance.happens(0.15):
         slope, edge = chance.between(-1.0, 1.0), chance.between(0.2, 0.8)
         fall = np.where(PLACES + slope * (PLACES[:, None] - 0.5) < edge, fall * chance.between(0.55, 0.85), fall)
     return pixels * (colour * (fall * chance.between(0.85, 1.25)))

@@ -3,6 +3,7 @@
 import logging
 import threading
 import webbrowser
+from importlib.util import find_spec
 from pathlib import Path
 
 from tensorboard.program import TensorBoard, TensorBoardPortInUseError, TensorBoardServerException
@@ -23,7 +24,9 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
         raise UserError(f"{folder}: expected a folder of runs; got none. Make a run: copycat train.")
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     program = TensorBoard()
-    program.configure(argv=["tensorboard", "--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port)])
+    fast = "true" if find_spec("tensorboard_data_server") else "false"  # said, or TensorBoard prints a note on it
+    where = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+    program.configure(argv=["tensorboard", *where, f"--load_fast={fast}"])
     try:
         address = program.launch()
     except TensorBoardPortInUseError as error:

@@ -17,7 +17,12 @@ from torch.utils.tensorboard import SummaryWriter
 from copycat.inspection.hparams import experiment, session_end, session_start
 
 log = logging.getLogger(__name__)
-HYPERPARAMETERS = ("seed", "data", "model", "loss", "optimizer", "scheduler", "trainer", "activation")
+GROUPS = ("seed", "model", "loss", "optimizer", "scheduler")
+"""Their keys are hyper-parameters, and of the others these."""
+KEYS = {
+    *("data", "data.batch_size", "data.shuffle", "data.fold", "data.split_seed"),
+    *("trainer.max_epochs", "trainer.precision", "trainer.gradient_clip_val", "trainer.accumulate_grad_batches"),
+}
 METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
@@ -70,7 +75,7 @@ class TensorBoardLogger(Logger):
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         config = vars(params) if isinstance(params, Namespace) else params
-        values = dict(_flat({name: config[name] for name in HYPERPARAMETERS if name in config}))
+        values = {name: v for name, v in _flat(config) if name in KEYS or name.partition(".")[0] in GROUPS}
         writer = self.experiment.file_writer
         assert writer is not None
         writer.add_summary(experiment(values, [(stage, name) for stage in ("val", "train") for name in METRICS]))
@@ -78,18 +83,21 @@ class TensorBoardLogger(Logger):
         self.experiment.flush()
 
     def log_graph(self, model: nn.Module, input_array: Tensor | None = None) -> None:
-        """Trace the network with an image [1, C, H, W], drawing no random number and leaving it as it was."""
-        if not self._graph or input_array is None:
+        """Trace the network with one image, drawing no random number and leaving it as it was."""
+        image = input_array if input_array is not None else getattr(model, "example_input_array", None)
+        if not self._graph or image is None:
             return
-        training = model.training
+        network = getattr(model, "network", model)
+        device = next((p.device for p in network.parameters()), image.device)
+        training = network.training
         try:
             with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the tracer's, about shapes that it takes for constants
-                self.experiment.add_graph(model.eval(), input_array)
-        except Exception as error:
+                self.experiment.add_graph(network.eval(), image.to(device))
+        except Exception as error:  # a network that can't be traced can be trained all the same
             log.warning("no graph in TensorBoard: %s", str(error).splitlines()[0])
         finally:
-            model.train(training)
+            network.train(training)
 
     def finalize(self, status: str) -> None:
         if not self._writers:

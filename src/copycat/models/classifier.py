@@ -124,6 +124,8 @@ class Classifier(pl.LightningModule):
 
     def _close(self, stage: Stage) -> None:
         found = self._figures(stage).compute()
+        if not found[f"{stage}/loss"].isfinite():
+            raise DivergedError(f"{stage}/loss of epoch {self.current_epoch} is {found[f'{stage}/loss'].item()}")
         self.trainer.callback_metrics.update(found)
         self.evaluated = self._row = _plain(found)
 

@@ -24,15 +24,17 @@ class MLP(nn.Module):
     def __init__(self, *, in_features: int, hidden: Sequence[int], out_features: int, activation: Activation) -> None:
         super().__init__()
         widths = [in_features, *hidden, out_features]
-        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
-        self.activations = nn.ModuleList(activation() for _ in hidden)
+        self.layers = nn.ModuleList()
+        for place, (a, b) in enumerate(pairwise(widths), start=1):
+            self.layers.append(nn.Linear(a, b))
+            if place <= len(hidden):
+                self.layers.append(activation())
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
-        for linear, activation in zip(self.linears, self.activations, strict=False):
-            x = activation(linear(x))
-        logits: Tensor = self.linears[-1](x)
-        return logits
+        for layer in self.layers:
+            x = layer(x)
+        return x
 
 
 def sequential(*, in_features: int, hidden: Sequence[int], out_features: int, activation: Activation) -> nn.Sequential:

@@ -1,76 +1,102 @@
 """A network before it trains: its kind, layers with shapes, parameters, FLOPs, memory."""
 
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import activation
 from torch.utils.flop_counter import FlopCounterMode
 
 BATCH = 2
 """Images in the batch that is traced; shapes show it as B."""
 
+HEADER = ("layer", "input", "output", "parameters")
+ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+
 
 def kind(network: nn.Module, *, loss: str) -> str:
-    """Which of the lecture's kinds a network is.
+    """Which of the lecture's kinds a network is; the name of its class where it is none of them.
 
     Args:
         loss: name of the loss's class, which tells linear from logistic regression.
     """
-    if any(isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) for m in network.modules()):
+    leaves = [module for _, module in _leaves(network)]
+    if any(isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) for m in leaves):
         return "convolutional network"
-    layers = sum(isinstance(m, nn.Linear) for m in network.modules())
-    if layers == 1:
+    linear = [m for m in leaves if isinstance(m, nn.Linear)]
+    if not linear or not all(isinstance(m, (nn.Linear, nn.Flatten, *ACTIVATIONS)) for m in leaves):
+        return type(network).__name__
+    if len(linear) == 1:
         return "linear regression" if loss == "MSE" else "logistic regression"
-    if layers == 2:
-        return "shallow network (one hidden layer)"
-    return f"deep network ({layers - 1} hidden layers)" if layers else type(network).__name__
+    hidden = len(linear) - 1
+    return "shallow network (one hidden layer)" if hidden == 1 else f"deep network ({hidden} hidden layers)"
 
 
 def describe(network: nn.Module, image: Tensor, *, loss: str) -> str:
     """The page that `copycat inspect` prints.
 
     Args:
-        image: a batch of images on the network's device; meta does, and costs nothing.
+        image: a batch of BATCH images on the network's device; meta does, and costs nothing.
     """
     rows: list[tuple[str, str, str, str]] = []
-    numbers = {name: sum(p.numel() for p in m.parameters(recurse=False)) for name, m in network.named_modules()}
-    held = 0
+    held = prod(image.shape[1:]) * image.element_size()
 
-    def seen(name: str, module: nn.Module) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            nonlocal held
+    def look(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        nonlocal held
+        if isinstance(output, Tensor) and not any(_shares_memory(output, given) for given in inputs):
             held += output.numel() * output.element_size() // BATCH
-            rows.append((f"{name} {type(module).__name__}", _shape(inputs[0]), _shape(output), f"{numbers[name]:,}"))
+        own = sum(p.numel() for p in module.parameters())
+        label = f"{name} {type(module).__name__}".strip()
+        rows.append((label, _shape(inputs[0] if inputs else None), _shape(output), f"{own:,}"))
 
-        return hook
-
-    leaves = [(name, m) for name, m in network.named_modules() if not list(m.children())]
-    handles = [module.register_forward_hook(seen(name or "network", module)) for name, module in leaves]
+    handles = [
+        module.register_forward_hook(lambda m, inputs, output, name=name: look(name, m, inputs, output))
+        for name, module in _leaves(network)
+    ]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         output = network.eval()(image)
     for handle in handles:
         handle.remove()
 
-    parameters = sum(p.numel() for p in network.parameters())
-    size = sum(p.numel() * p.element_size() for p in network.parameters())
-    header = ("layer", "input", "output", "parameters")
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(4)]
-    table = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [header, *rows]
-    ]
+    parameters = list(network.parameters())
+    size = sum(p.numel() * p.element_size() for p in parameters)
+    looked_up = any(isinstance(module, EMBEDDINGS) for module in network.modules())
     return "\n".join(
         [
             f"{kind(network, loss=loss)}: {_shape(image)} -> {_shape(output)}",
             "",
-            *table,
+            *_table(rows),
             "",
-            f"parameter shapes: {[p.shape for p in network.parameters()]}",
-            f"parameters: {parameters:,}",
-            f"FLOPs: {counter.get_total_flops() // BATCH:,} an image forward",
-            f"memory: {_bytes(size)} of parameters, {_bytes(held)} of activations an image",
+            f"parameter shapes: {[p.shape for p in parameters]}",
+            f"parameters: {sum(p.numel() for p in parameters):,}",
+            f"FLOPs: {counter.get_total_flops() // BATCH:,} an image forward, a multiply-add counted as 2; matrix"
+            f" products and convolutions only{', so no look-ups' if looked_up else ''}",
+            f"memory: {_bytes(size)} of parameters; {_bytes(held)} an image for the input and what layers put out",
         ]
     )
+
+
+def _leaves(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(name, module) for name, module in network.named_modules() if not list(module.children())]
+
+
+def _shares_memory(output: Tensor, given: Any) -> bool:
+    """Whether it is a view, as a flattened image is: that takes no memory of its own."""
+    return isinstance(given, Tensor) and output.untyped_storage()._cdata == given.untyped_storage()._cdata
+
+
+def _table(rows: list[tuple[str, str, str, str]]) -> list[str]:
+    """The rows under their header, the column of numbers flush right."""
+    lines = [HEADER, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
+    return [
+        "  ".join(
+            [*(cell.ljust(width) for cell, width in zip(line[:3], widths, strict=False)), line[3].rjust(widths[3])]
+        )
+        for line in lines
+    ]
 
 
 def _shape(value: Any) -> str:
@@ -78,4 +104,6 @@ def _shape(value: Any) -> str:
 
 
 def _bytes(count: int) -> str:
+    if count < 2**10:
+        return f"{count} B"
     return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 2**10:,.1f} KiB"

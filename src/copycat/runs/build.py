@@ -6,6 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from copycat.config.errors import UserError
@@ -47,6 +48,7 @@ def build_parts(config: Config) -> Parts:
         classifier.configure_optimizers()
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer: {config['optimizer']['_target_']} refuses this: {first_line(error)}") from error
+    classifier.example_input_array = torch.zeros(1, *data.image_shape)  # what loggers trace the graph with
     return Parts(classifier, data)
 
 

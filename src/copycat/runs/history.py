@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pytorch_lightning.loggers import Logger
 
@@ -22,9 +22,8 @@ class History(Logger):
     def __init__(self, folder: Path, columns: Sequence[str]) -> None:
         super().__init__()
         self.columns = list(columns)
-        self._file = (folder / FILE).open("a", encoding="utf-8", buffering=1)  # a row is whole once it is written
-        if self._file.tell() == 0:
-            self._file.write(",".join(["epoch", *self.columns]) + "\n")
+        self._path = folder / FILE
+        self._open: TextIO | None = None
 
     @property
     def name(self) -> None:
@@ -42,11 +41,18 @@ class History(Logger):
         cells = [repr(metrics[name]) if name in metrics else "" for name in self.columns]
         self._file.write(",".join([str(step), *cells]) + "\n")
 
-    def finalize(self, status: str) -> None:
-        self._file.flush()
+    @property
+    def _file(self) -> TextIO:
+        if self._open is None:
+            self._open = self._path.open("a", encoding="utf-8", buffering=1)  # a row is whole once it is written
+            if self._open.tell() == 0:
+                self._open.write(",".join(["epoch", *self.columns]) + "\n")
+        return self._open
 
-    def close(self) -> None:
+    def finalize(self, status: str) -> None:
+        """Close the file; a later row opens it again."""
         self._file.close()
+        self._open = None
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

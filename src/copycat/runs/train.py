@@ -189,7 +189,7 @@ class _Run:
             log.warning("no checkpoint: %s", diverged)
 
     def _finish(self, status: str, error: str | None, started: float, trainer: pl.Trainer, history: History) -> Outcome:
-        history.close()
+        history.finalize(status)
         rows = read_history(self.folder)
         came_out = self.manifest["came_out"]
         came_out["epochs"] = len(rows)

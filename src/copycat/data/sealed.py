@@ -1,0 +1,71 @@
+"""Arrays kept in a file with a seal, so that a damaged file is never taken for what was written."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class DamagedError(Exception):
+    """A file that does not hold what was written."""
+
+
+def write_sealed(path: Path, arrays: Arrays, *, key: str) -> None:
+    """Write the file whole or not at all, whoever else writes it at the same time.
+
+    Raises:
+        OSError: where the folder can't be made or written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", delete=False) as file:
+        try:
+            np.savez(file, seal=np.array(seal(arrays, key=key)), **dict(arrays))
+            file.close()  # Windows renames closed files only
+            os.replace(file.name, path)
+        except BaseException:
+            file.close()
+            with suppress(OSError):
+                os.unlink(file.name)
+            raise
+
+
+def read_sealed(path: Path, *, key: str) -> dict[str, NDArray[Any]]:
+    """The arrays as they were written under this key.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        DamagedError: where it can't be read, or holds anything else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        written = str(arrays.pop("seal"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, EOFError, NotImplementedError) as error:
+        raise DamagedError(str(error)) from error
+    except (zipfile.BadZipFile, zlib.error, SyntaxError, AttributeError) as error:  # as NumPy lets them through
+        raise DamagedError(str(error)) from error
+    if written != seal(arrays, key=key):
+        raise DamagedError("its contents are not what was written")
+    return arrays
+
+
+def seal(arrays: Arrays, *, key: str) -> str:
+    """sha256 of the key and of all arrays with their names, types and shapes; the same on every machine."""
+    whole = sha256(key.encode())
+    for name, array in sorted(arrays.items()):
+        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        whole.update(f"\n{name} {little.dtype.str} {little.shape}\n".encode())
+        whole.update(little.tobytes())
+    return whole.hexdigest()

@@ -1,0 +1,46 @@
+"""What every test has: a cache of its own, and the real data where COPYCAT_DATA names it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def copycat_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or leaves anything in the user's cache; what one draws, the others find drawn."""
+    monkeypatch.setenv("COPYCAT_CACHE", str(session_cache))
+    return session_cache
+
+
+@pytest.fixture(scope="session")
+def cats_folder() -> Path:
+    """The folder of the real cat data."""
+    if not (named := os.environ.get("COPYCAT_DATA")):
+        pytest.skip("set COPYCAT_DATA to the folder of the real cat data")
+    folder = Path(named).absolute()
+    missing = [name for name in ("train_catvnoncat.h5", "test_catvnoncat.h5") if not (folder / name).is_file()]
+    if missing:
+        pytest.fail(f"COPYCAT_DATA={named} has no {' and no '.join(missing)}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 8×8 images, dark dogs and bright cats: 16 to train on, 8 to validate on."""
+    root = tmp_path_factory.mktemp("tiny")
+    random = np.random.default_rng(0)
+    for part, count in (("train", 8), ("val", 4)):
+        for label, name in enumerate(("dog", "cat")):
+            (root / part / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = random.integers(0, 180, (8, 8, 3), dtype=np.uint8) + np.uint8(60 * label)
+                Image.fromarray(pixels).save(root / part / name / f"{index}.png")
+    return root

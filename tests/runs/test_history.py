@@ -1,0 +1,50 @@
+"""metrics.csv: every number reads back to its bits."""
+
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copycat.runs.history import History, history_digest, read_history
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=5))
+def test_every_float32_reads_back_to_the_same_bits(
+    tmp_path_factory: pytest.TempPathFactory, values: list[float]
+) -> None:
+    folder = tmp_path_factory.mktemp("history")
+    history = History(folder, ["train/loss"])
+    for epoch, value in enumerate(values):
+        history.log_metrics({"train/loss": value}, epoch)
+    history.finalize("success")
+    read = [row["train/loss"] for row in read_history(folder)]
+    assert [struct.pack("f", value) for value in read] == [struct.pack("f", value) for value in values]
+
+
+def test_an_epoch_without_validation_leaves_its_cells_empty(tmp_path: Path) -> None:
+    history = History(tmp_path, ["train/loss", "val/loss"])
+    history.log_metrics({"train/loss": 0.5}, 0)
+    history.log_metrics({"train/loss": 0.25, "val/loss": 1.0}, 1)
+    history.finalize("success")
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,train/loss,val/loss\n0,0.5,\n1,0.25,1.0\n"
+    assert read_history(tmp_path)[0] == {"epoch": 0, "train/loss": 0.5}
+
+
+def test_a_row_is_whole_on_disk_once_it_is_written(tmp_path: Path) -> None:
+    history = History(tmp_path, ["train/loss"])
+    history.log_metrics({"train/loss": 0.5}, 0)
+    assert len(read_history(tmp_path)) == 1
+    history.finalize("success")
+
+
+def test_the_digest_tells_two_histories_apart(tmp_path: Path) -> None:
+    digests = set()
+    for name, value in (("a", 0.5), ("b", 0.5), ("c", 0.5000001)):
+        (tmp_path / name).mkdir()
+        history = History(tmp_path / name, ["train/loss"])
+        history.log_metrics({"train/loss": value}, 0)
+        history.finalize("success")
+        digests.add(history_digest(tmp_path / name))
+    assert len(digests) == 2

@@ -1,0 +1,149 @@
+"""A run: what it leaves behind, how it fails, what it promises."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from copycat.config.errors import UserError
+from copycat.runs.history import read_history
+from tests.runs.asking import QUIET, run
+
+
+def test_a_run_leaves_the_folder_that_the_design_names(tiny: Path, tmp_path: Path) -> None:
+    outcome = run("trainer.max_epochs=3", data=tiny, at=tmp_path)
+    names = {path.name for path in outcome.folder.iterdir()}
+    expected = {
+        "run.json",
+        "config.yaml",
+        "metrics.csv",
+        "checkpoints",
+        "weights.safetensors",
+        "tensorboard",
+        "train.log",
+    }
+    assert names == expected
+    assert {path.name for path in (outcome.folder / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert outcome.folder.parent.parent == tmp_path / "default"
+
+
+def test_the_manifest_tells_what_was_asked_what_it_ran_on_and_what_came_out(tiny: Path, tmp_path: Path) -> None:
+    outcome = run("trainer.max_epochs=3", "seed=0", data=tiny, at=tmp_path)
+    manifest = json.loads((outcome.folder / "run.json").read_text())
+    assert manifest["status"] == "completed"
+    assert "seed=0" in manifest["asked"]["overrides"]
+    assert manifest["ran_on"]["environment"]["packages"]["torch"] == torch.__version__
+    assert manifest["ran_on"]["environment"]["threads"] == torch.get_num_threads()
+    assert manifest["data"]["images"] == {"train": 16, "val": 8}
+    assert manifest["came_out"]["epochs"] == 3
+    assert set(manifest["came_out"]["final"]) >= {"train/loss", "val/accuracy"}
+    assert not any(name.startswith("test/") for name in manifest["came_out"]["final"])
+
+
+def test_final_metrics_are_those_of_the_final_weights(tiny: Path, tmp_path: Path) -> None:
+    outcome = run("trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path)
+    longer = run("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path)
+    # the loss of epoch 2 is taken before its step: on the weights that two epochs end with
+    after_two = read_history(longer.folder)[2]["train/loss"]
+    assert outcome.manifest["came_out"]["final"]["train/loss"] == after_two
+
+
+def test_the_weights_file_and_the_last_checkpoint_hold_the_same_weights(tiny: Path, tmp_path: Path) -> None:
+    outcome = run("trainer.max_epochs=3", data=tiny, at=tmp_path)
+    weights = load_file(outcome.folder / "weights.safetensors")
+    checkpoint = torch.load(outcome.folder / "checkpoints" / "last.ckpt", weights_only=True)
+    kept = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
+    assert all(torch.equal(value, kept[name]) for name, value in weights.items())
+
+
+def test_two_runs_of_one_request_record_the_same_bits(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=cnn", "model.channels=[4]", "trainer.max_epochs=3", "data.batch_size=5", "data.shuffle=true")
+    first, second = (run(*words, *QUIET, data=tiny, at=tmp_path).manifest["came_out"] for _ in range(2))
+    assert first["history_digest"] == second["history_digest"]
+    assert first["weights_digest"] == second["weights_digest"]
+
+
+def test_logging_and_checkpoints_change_no_bit(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=cnn", "model.channels=[4]", "trainer.max_epochs=3")  # dropout draws at each step
+    bare = run(*words, *QUIET, data=tiny, at=tmp_path)
+    full = run(*words, data=tiny, at=tmp_path)
+    assert bare.manifest["came_out"]["weights_digest"] == full.manifest["came_out"]["weights_digest"]
+
+
+def test_seed_0_is_a_seed(tiny: Path, tmp_path: Path) -> None:
+    digests = [
+        run(f"seed={seed}", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).manifest["came_out"][
+            "weights_digest"
+        ]
+        for seed in (0, 0, 1)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_test_metrics_appear_only_when_asked_for(tiny: Path, tmp_path: Path) -> None:
+    words = ("data.split=holdout", "data.holdout=0.25", "trainer.max_epochs=1", *QUIET)
+    outcome = run(*words, "test=true", data=tiny, at=tmp_path)
+    assert outcome.manifest["came_out"]["final"]["test/accuracy"] >= 0
+    assert outcome.manifest["data"]["images"] == {"train": 12, "val": 4, "test": 8}
+    assert "test/" not in (outcome.folder / "metrics.csv").read_text()
+
+
+def test_a_test_part_that_is_not_there_is_refused_and_leaves_no_folder(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="test=true"):
+        run("test=true", data=tiny, at=tmp_path / "outputs")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_callback_that_cannot_be_built_leaves_no_folder(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="patience"):
+        run("callbacks=early_stopping", "callbacks.early_stopping.patience=x", data=tiny, at=tmp_path / "outputs")
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("loss=mse", "optimizer.lr=1e30"), ("model=shallow", "optimizer.lr=1e38", "loss=mse")]
+)
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_checkpoint(
+    words: tuple[str, ...], tiny: Path, tmp_path: Path
+) -> None:
+    outcome = run(*words, "trainer.max_epochs=50", data=tiny, at=tmp_path)
+    assert outcome.status == "failed"
+    assert "epoch" in outcome.manifest["error"]
+    assert outcome.manifest["came_out"]["epochs"] < 50
+    for file in (outcome.folder / "checkpoints").glob("*.ckpt"):
+        state = torch.load(file, weights_only=True)["state_dict"]
+        assert all(tensor.isfinite().all() for tensor in state.values() if tensor.is_floating_point())
+    assert not (outcome.folder / "weights.safetensors").exists()
+
+
+def test_a_run_that_diverges_late_keeps_a_good_checkpoint(tiny: Path, tmp_path: Path) -> None:
+    # the rate grows a thousandfold an epoch, so that the first epochs are fine
+    words = ("scheduler=step", "scheduler.step_size=1", "scheduler.gamma=1e6", "loss=mse", "trainer.max_epochs=50")
+    outcome = run(*words, data=tiny, at=tmp_path)
+    assert outcome.status == "failed"
+    assert (outcome.folder / "checkpoints" / "last.ckpt").exists()
+    assert (outcome.folder / "checkpoints" / "best.ckpt").exists()
+
+
+def test_early_stopping_ends_a_run_as_completed(tiny: Path, tmp_path: Path) -> None:
+    words = ("callbacks=early_stopping", "callbacks.early_stopping.patience=2", "optimizer.lr=1e-12")
+    outcome = run(*words, "trainer.max_epochs=200", data=tiny, at=tmp_path)
+    assert outcome.status == "completed"
+    assert outcome.manifest["came_out"]["epochs"] < 20
+
+
+def test_metrics_begin_with_the_training_loss(tiny: Path, tmp_path: Path) -> None:
+    outcome = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
+    assert (outcome.folder / "metrics.csv").read_text().splitlines()[0].startswith("epoch,train/loss,")
+
+
+def test_the_best_epoch_is_the_one_with_the_least_validation_loss(tiny: Path, tmp_path: Path) -> None:
+    outcome = run("optimizer=adam", "optimizer.lr=0.05", "trainer.max_epochs=40", data=tiny, at=tmp_path)
+    rows = read_history(outcome.folder)
+    best = min(rows, key=lambda row: row["val/loss"])
+    assert outcome.manifest["came_out"]["best"]["epoch"] == best["epoch"]
+    assert outcome.best["val/loss"] == best["val/loss"] == outcome.objective
+    checkpoint = torch.load(outcome.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == best["epoch"]
