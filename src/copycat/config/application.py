@@ -1,19 +1,20 @@
-"""Hands the words of `copycat train` to Hydra, all of its grammar and flags included."""
+"""Hands the words of `copycat train` to Hydra, its grammar and sweeps included."""
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, check_trials, compose, resolved
-from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean
+from copycat.config.compose import Request, as_hydra_reads, check_trials, check_words, compose, resolved
+from copycat.config.flags import parse_flags
 from copycat.config.places import CONF, MAIN
+from copycat.config.rules import check
 
 Task = Callable[[Request, Path | None], float | None]
 """Runs one request, in the folder given where it is a trial of a sweep; returns what a sweeper may optimise."""
@@ -28,48 +29,56 @@ def launch(words: Sequence[str], *, task: Task, sweep_folder: Callable[[Request]
     Raises:
         UserError: for a mistake in the words, before anything is made.
     """
-    parser = get_args_parser()
-    asked, unknown = parser.parse_known_args(list(words))
-    if unknown:
-        flags = [flag for action in parser._actions for flag in action.option_strings]
-        raise UserError(f"{unknown[0]}: no such flag.{did_you_mean(unknown[0], flags)}")
-    only_asks = asked.help or asked.hydra_help or asked.cfg or asked.info or asked.shell_completion
-    line = list(words)
-    if not only_asks:
-        if asked.multirun:
-            check_trials(asked.overrides)
-            if not any(word.startswith("hydra.sweep.dir=") for word in asked.overrides):
-                line.append(f"hydra.sweep.dir='{sweep_folder(_sweep_request(asked.overrides))}'")
-        else:
-            compose(asked.overrides)
-    _run_hydra(line, task)
+    asked, flags, overrides = parse_flags(words)
+    if asked.help or asked.hydra_help:
+        _run_hydra(flags, task, experiment="default")
+        return
+    lines, experiment = as_hydra_reads(overrides)
+    if asked.cfg or asked.info:  # a configuration that is not whole yet may be looked at
+        check_words(lines)
+    elif asked.multirun:
+        check_trials(lines)
+        if not any(line.startswith("hydra.sweep.dir=") for line in lines):
+            request = Request(config={}, experiment="sweep" if experiment == "default" else experiment, overrides=lines)
+            lines.append(f"hydra.sweep.dir='{sweep_folder(request)}'")
+    else:
+        compose(lines)
+    _run_hydra([*flags, *lines], task, experiment=experiment)
 
 
-def _sweep_request(overrides: Sequence[str]) -> Request:
-    names = [word.partition("=")[2] for word in overrides if word.startswith("experiment=")]
-    single = bool(names) and not set(names[-1]) & set(",(")
-    return Request(config={}, experiment=names[-1] if single else "sweep", overrides=list(overrides))
-
-
-def _run_hydra(words: Sequence[str], task: Task) -> None:
+def _run_hydra(words: Sequence[str], task: Task, *, experiment: str) -> None:
     failures: list[Exception] = []
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)
     def run(config: DictConfig) -> float | None:
         running = HydraConfig.get()
-        experiment = running.runtime.choices.get("experiment") or "default"
-        folder = Path(running.runtime.output_dir) if running.mode == RunMode.MULTIRUN else None
-        request = Request(config=resolved(config), experiment=str(experiment), overrides=list(running.overrides.task))
+        trial = running.mode == RunMode.MULTIRUN
+        folder = Path(running.runtime.output_dir) if trial else None
+        named = str(running.runtime.choices.get("experiment") or experiment) if trial else experiment
         try:
+            request = Request(config=resolved(config), experiment=named, overrides=list(running.overrides.task))
+            check(request.config)
             return task(request, folder)
         except Exception as error:  # Hydra would print it in a way of its own, and exit
             failures.append(error)
             return None
 
-    argv, sys.argv = sys.argv, ["copycat", *words]
-    try:
+    with _command_line(["copycat", *words]):
         run()
-    finally:
-        sys.argv = argv
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def _command_line(words: list[str]) -> Iterator[None]:
+    """Where Hydra reads its words; its errors are raised rather than printed, so that they end as one line."""
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = words, "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full

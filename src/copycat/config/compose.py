@@ -1,17 +1,14 @@
 """From words on the command line to one resolved, checked configuration, before torch is imported."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -19,9 +16,21 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, one_of
+from copycat.config.hints import did_you_mean, first_line, one_of, shown
+from copycat.config.mistakes import mistake
 from copycat.config.places import CONF, MAIN
 from copycat.config.rules import check
+from copycat.config.words import each_value, groups_of, options_of, parse
+
+MERGED = ("callbacks", "logger", "experiment")
+"""Groups that take several options at once: of the others, two would mix into something that is neither."""
+COPYCATS_OWN = {
+    "hydra.mode": "Type -m for a sweep",
+    "hydra.run.dir": "Type output_dir=FOLDER",
+    "hydra.output_subdir": "Type output_dir=FOLDER",
+    "hydra.job.chdir": "Type output_dir=FOLDER",
+}
+"""Keys of Hydra's that would make folders beside the run folder, with what to type instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +53,10 @@ def compose(overrides: Sequence[str] = (), *, data_too: bool = True) -> Request:
         UserError: for the first mistake, with the nearest valid word.
     """
     with _hydra() as loader:
-        return _compose(_parse(overrides, loader), loader, data_too=data_too)
+        parsed = parse(overrides, loader)
+        config = resolved(_composed(parsed, loader))
+    check(config, data_too=data_too)
+    return Request(config=config, experiment=experiment_of(parsed), overrides=_lines(parsed))
 
 
 def check_trials(overrides: Sequence[str]) -> None:
@@ -54,13 +66,41 @@ def check_trials(overrides: Sequence[str]) -> None:
         UserError: for the first mistake in any of them.
     """
     with _hydra() as loader:
-        parsed = _parse(overrides, loader)
-        choices = [_values(override) for override in parsed]
+        choices = [each_value(override) for override in parse(overrides, loader)]
         first = [values[0] for values in choices]
-        _compose(_parse(first, loader), loader)
+        trials = [first]
         for place, values in enumerate(choices):
-            for value in values[1:]:
-                _compose(_parse([*first[:place], value, *first[place + 1 :]], loader), loader)
+            trials += [[*first[:place], value, *first[place + 1 :]] for value in values[1:]]
+        for trial in trials:
+            check(resolved(_composed(parse(trial, loader), loader)))
+
+
+def check_words(overrides: Sequence[str]) -> None:
+    """Check that the words name options and keys, whatever the values.
+
+    Raises:
+        UserError: for the first that does not.
+    """
+    with _hydra() as loader:
+        _composed(parse(overrides, loader), loader)
+
+
+def as_hydra_reads(overrides: Sequence[str]) -> tuple[list[str], str]:
+    """The words, quoted where Hydra needs it, and the experiment that they name."""
+    with _hydra() as loader:
+        parsed = parse(overrides, loader)
+        return _lines(parsed), experiment_of(parsed)
+
+
+def experiment_of(parsed: Sequence[Override]) -> str:
+    """What runs are filed under: `a+b` where two are merged, `sweep` where -m takes several in turn."""
+    named = [override for override in parsed if override.key_or_group == "experiment" and not override.is_delete()]
+    if not named or named[-1].value() is None:
+        return "default"
+    if named[-1].is_sweep_override():
+        return "sweep"
+    value = named[-1].value()
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -75,7 +115,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         key = error.full_key
         raise UserError(f"{key}: expected a value; got none. Type {key}=VALUE.") from error
     except OmegaConfBaseException as error:
-        raise UserError(_first_line(error)) from error
+        raise UserError(f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}.") from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -86,103 +126,37 @@ def _hydra() -> Iterator[ConfigLoader]:
         yield GlobalHydra.instance().config_loader()
 
 
-def _parse(overrides: Sequence[str], loader: ConfigLoader) -> list[Override]:
-    parsed = []
-    for word in overrides:
-        try:
-            parsed += OverridesParser.create(config_loader=loader).parse_overrides([word])
-        except HydraException as error:
-            raise UserError(f"{word!r}: expected KEY=VALUE, as in optimizer.lr=1e-3; {_first_line(error)}") from error
-    return parsed
+def _lines(parsed: Sequence[Override]) -> list[str]:
+    return [str(override.input_line) for override in parsed]
 
 
-def _values(override: Override) -> list[str]:
-    """The overrides that a sweep over one key is made of."""
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    if not override.is_discrete_sweep():
-        raise UserError(f"{override.key_or_group}: expected values, a choice, a range or a glob; got an interval.")
-    values = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-    if not values:
-        raise UserError(f"{override.input_line}: expected at least one match; got none.")
-    return values
-
-
-def _compose(parsed: Sequence[Override], loader: ConfigLoader, *, data_too: bool = True) -> Request:
-    groups = _groups(loader)
+def _composed(parsed: Sequence[Override], loader: ConfigLoader) -> DictConfig:
     for override in parsed:
-        _check_option(override, loader, groups)
-    words = [str(override.input_line) for override in parsed]
+        _check_override(override, loader)
     try:
-        config = hydra_compose(MAIN, words)
+        return hydra_compose(MAIN, _lines(parsed))
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        _explain(parsed, groups, error)
-    request = Request(config=resolved(config), experiment=_experiment(parsed), overrides=words)
-    check(request.config, data_too=data_too)
-    return request
+        raise mistake(parsed, groups_of(loader), error) from error
 
 
-def _groups(loader: ConfigLoader) -> list[str]:
-    # hydra's own groups stay reachable, but are no hint for a mistyped word
-    return [group for group in loader.list_groups("") if group != "hydra"]
-
-
-def _options(group: str, loader: ConfigLoader) -> list[str]:
-    return loader.get_group_options(group, ObjectType.CONFIG)
-
-
-def _experiment(parsed: Sequence[Override]) -> str:
-    named = [override.value() for override in parsed if override.key_or_group == "experiment"]
-    return str(named[-1]) if named and named[-1] is not None else "default"
-
-
-def _check_option(override: Override, loader: ConfigLoader, groups: Sequence[str]) -> None:
-    group, value = override.key_or_group, override.value()
+def _check_override(override: Override, loader: ConfigLoader) -> None:
+    group = override.key_or_group
     if override.is_sweep_override():
         raise UserError(f"{group}: expected one value; got {override.input_line!r}. For a sweep, type -m.")
-    if group not in groups or override.is_delete():
+    if group in COPYCATS_OWN:
+        raise UserError(f"{group}: expected nothing, as Copycat sets it; got a value. {COPYCATS_OWN[group]}.")
+    if override.is_delete() or not (group in groups_of(loader) or "/" in group):
         return
-    options = _options(group, loader)
-    wanted = value if isinstance(value, list) else [value]
-    for name in wanted:
-        if str(name) not in options and not (name is None and group == "experiment"):
-            raise UserError(
-                f"{group}: expected one of {one_of(options)}; got {str(name)!r}."
-                + did_you_mean(str(name), options, before=f"{group}=")
-            )
-
-
-def _explain(parsed: Sequence[Override], groups: Sequence[str], error: Exception) -> NoReturn:
-    """Turn Hydra's complaint into one line: most often a key that is not there."""
-    choices = [str(o.input_line) for o in parsed if o.key_or_group in groups]
-    try:
-        config = hydra_compose(MAIN, choices)
-    except (HydraException, OmegaConfBaseException, YAMLError):
-        raise UserError(_first_line(error)) from error
-    keys = list(_keys(config))
-    for override in parsed:
-        key = override.key_or_group
-        if key in groups or key in keys or override.is_add() or key.startswith("hydra."):
+    value = override.value()
+    merged = isinstance(value, list) and group in MERGED
+    for name in value if isinstance(value, list) and merged else [value]:
+        inside, _, last = f"{group}/{name}".rpartition("/")
+        if last in options_of(inside, loader) or (name is None and group == "experiment"):
             continue
-        value = str(override.input_line).partition("=")[2]
-        parent = key.rpartition(".")[0]
-        inside = [k for k in keys if parent and k.rpartition(".")[0] == parent and not k.endswith("_")]
-        known = f"expected {one_of(k.rpartition('.')[2] for k in inside)} in {parent}; " if inside else ""
+        options = options_of(group, loader)
+        if not options:
+            raise UserError(f"{group}: no such group; got {override.input_line!r}.")
+        got = name if isinstance(name, str) else shown(name)
         raise UserError(
-            f"{key}: no such key; {known}got {override.input_line!r}."
-            + did_you_mean(key, inside or [*keys, *groups], after=f"={value}")
-        ) from error
-    raise UserError(_first_line(error)) from error
-
-
-def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
-    for name in map(str, config):
-        key = f"{prefix}{name}"
-        yield key
-        if not OmegaConf.is_interpolation(config, name) and OmegaConf.is_dict(config._get_node(name)):
-            yield from _keys(config[name], f"{key}.")
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return re.sub(r"\s+", " ", lines[0]) if lines else type(error).__name__
+            f"{group}: expected one of {one_of(options)}; got {got!r}." + did_you_mean(got, options, before=f"{group}=")
+        )

@@ -1,7 +1,9 @@
 """The nearest valid word, for a message about a wrong one."""
 
+import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
+from typing import Any
 
 _ENOUGH = 0.55
 
@@ -9,9 +11,12 @@ _ENOUGH = 0.55
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """The word most like `word`, by itself or by its last dotted part; None where none is like it."""
     best, score = None, _ENOUGH
+    parent, _, name = word.rpartition(".")
     for candidate in words:
-        last = _likeness(word.rpartition(".")[2], candidate.rpartition(".")[2]) - 0.01
-        found = max(_likeness(word, candidate), last)
+        its_parent, _, its_name = candidate.rpartition(".")
+        last = _likeness(name, its_name)
+        # a parent that both share says nothing about the rest
+        found = last if parent == its_parent else max(_likeness(word, candidate), last - 0.01)
         if found > score:
             best, score = candidate, found
     return best
@@ -53,3 +58,20 @@ def did_you_mean(word: str, words: Iterable[str], *, before: str = "", after: st
     """A sentence with the nearest word, or nothing."""
     found = nearest(word, words)
     return f" Did you mean {before}{found}{after}?" if found else ""
+
+
+def shown(value: Any) -> str:
+    """The value as a user would type it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    return repr(value)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, its first line without the full stop."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return re.sub(r"\s+", " ", lines[0]).removesuffix(".") if lines else type(error).__name__

@@ -1,38 +1,51 @@
-"""What is odd about a set: duplicates, shifts between its parts, unreadable files."""
+"""What is odd about a set: duplicates, contradictions, shifts between its parts, unreadable files."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from copycat.data.datamodule import DataModule
 from copycat.data.part import Part
+from copycat.data.side_by_side import side_by_side
 
 SHARE_SHIFT = 0.1
 """Difference of a class's share between parts from which it is worth a warning."""
 COLOR_SHIFT = 10.0
 """Difference of mean brightness or of a channel's mean, in steps of 255, likewise."""
-SAMPLE = 2000
+SAMPLE = 500
 """Images whose colours are looked at, at most, in a part that is decoded on demand."""
+LONGEST = 40
+"""Characters of a name or a complaint in a warning; the page of `copycat data check` has the whole."""
 
 
 @dataclass(frozen=True)
 class PartCheck:
-    """Counts of a part, and its mean colour on the scale of 0 to 255."""
+    """Counts of a part, and its mean colour."""
 
     images: int
     counts: Mapping[str, int]
-    color: tuple[float, float, float]
-    unreadable: int
+    color: Sequence[float]
+    """Mean of each channel, from 0 to 255."""
 
     @property
     def brightness(self) -> float:
-        return sum(self.color) / 3
+        return sum(self.color) / len(self.color)
 
     def share(self, name: str) -> float:
         return self.counts[name] / self.images
+
+
+@dataclass(frozen=True)
+class Twin:
+    """One of several images that are equal byte for byte."""
+
+    part: str
+    name: str
+    label: str
 
 
 @dataclass(frozen=True)
@@ -40,30 +53,29 @@ class Check:
     """Everything that `copycat data check` prints."""
 
     parts: Mapping[str, PartCheck]
-    within: list[tuple[str, ...]]
-    """Names of images of one part that are equal byte for byte."""
-    across: list[tuple[str, ...]]
-    """The same, of several parts: what was trained on is validated on."""
+    within: list[list[Twin]]
+    """Images that are twice or more in one part, and in no other."""
+    across: list[list[Twin]]
+    """Images that are in several parts: what was trained on is validated on."""
     unreadable: list[str]
     warnings: list[str]
-    """One plain line each."""
+    """One short line each."""
 
 
 def check_data(data: DataModule) -> Check:
     """Look a set over."""
     parts = {name: _check_part(part, data.classes) for name, part in data.parts.items()}
-    within, across = _duplicates(data.parts)
+    within, across = _duplicates(data)
     unreadable = sorted({line for part in data.parts.values() for line in part.unreadable})
-    warnings = []
-    if data.source.synthetic:
-        warnings.append("these images are drawn, not photographed")
-    for names, where in ((across, "across parts"), (within, "within a part")):
-        if names:
-            first = " = ".join(names[0])
-            warnings.append(f"{len(names)} {'image' if len(names) == 1 else 'images'} twice {where}: {first}")
+    warnings = ["these images are drawn, not photographed"] if data.source.synthetic else []
+    for groups, where in ((across, "across parts"), (within, "within a part")):
+        if groups:
+            warnings.append(f"{_count(groups)} twice {where}: {_first(groups)}")
+    if contradicting := [twins for twins in (*across, *within) if len({twin.label for twin in twins}) > 1]:
+        warnings.append(f"{_count(contradicting)} under two classes: {_first(contradicting)}")
     warnings += _shifts(parts, data.classes)
     if unreadable:
-        warnings.append(f"{len(unreadable)} unreadable, left out: {unreadable[0]}")
+        warnings.append(f"{len(unreadable)} unreadable, left out: {_short(unreadable[0])}")
     return Check(parts, within, across, unreadable, warnings)
 
 
@@ -71,48 +83,66 @@ def warnings_of(data: DataModule) -> list[str]:
     return check_data(data).warnings
 
 
-def _check_part(part: Part, classes: tuple[str, ...]) -> PartCheck:
+def _check_part(part: Part, classes: Sequence[str]) -> PartCheck:
     counts = torch.bincount(part.labels, minlength=len(classes)).tolist()
-    red, green, blue = _mean_color(part).tolist()
-    return PartCheck(
-        len(part), dict(zip(classes, counts, strict=True)), (red, green, blue), unreadable=len(part.unreadable)
-    )
+    return PartCheck(len(part), dict(zip(classes, counts, strict=True)), _mean_color(part))
 
 
-def _mean_color(part: Part) -> Tensor:
-    if isinstance(part.images, Tensor):
-        return part.images.mean((0, 2, 3), dtype=torch.float64)
-    step = -(-len(part) // SAMPLE)
-    chosen = [part.images[i].mean((1, 2), dtype=torch.float64) for i in range(0, len(part), step)]
-    return torch.stack(chosen).mean(0)
+def _mean_color(part: Part) -> list[float]:
+    images = part.images
+    if isinstance(images, Tensor):  # NumPy converts as it goes; torch first makes a copy of 8 bytes a value
+        colors: list[float] = images.numpy().mean((0, 2, 3)).tolist()
+        return colors
+    chosen = range(0, len(part), -(-len(part) // SAMPLE))
+    means = side_by_side(lambda i: images[chosen[i]].numpy().mean((1, 2)), len(chosen), what="Looking at colours")
+    mean: list[float] = np.mean(list(means), axis=0).tolist()
+    return mean
 
 
-def _duplicates(parts: Mapping[str, Part]) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    places: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for name, part in parts.items():
-        for digest, image in zip(part.digests, part.names, strict=True):
-            places[digest].append((name, image))
-    within: list[tuple[str, ...]] = []
-    across: list[tuple[str, ...]] = []
-    for found in places.values():
+def _duplicates(data: DataModule) -> tuple[list[list[Twin]], list[list[Twin]]]:
+    twins: dict[str, list[Twin]] = defaultdict(list)
+    for place, part in data.parts.items():
+        for digest, name, label in zip(part.digests, part.names, part.labels.tolist(), strict=True):
+            twins[digest].append(Twin(place, name, data.classes[label]))
+    within: list[list[Twin]] = []
+    across: list[list[Twin]] = []
+    for found in twins.values():
         if len(found) > 1:
-            names = tuple(image for _, image in found)
-            (across if len({part for part, _ in found}) > 1 else within).append(names)
+            (across if len({twin.part for twin in found}) > 1 else within).append(found)
     return within, across
 
 
-def _shifts(parts: Mapping[str, PartCheck], classes: tuple[str, ...]) -> list[str]:
+def _shifts(parts: Mapping[str, PartCheck], classes: Sequence[str]) -> list[str]:
     """Differences of each part from the training part."""
     train, found = parts["train"], []
     for name, part in parts.items():
+        if missing := [label for label in classes if not part.counts[label]]:
+            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            found.append(f"no image of {_short(missing[0])}{others} in {name}")
         if name == "train":
             continue
         named = classes[1:] if len(classes) == 2 else classes  # of two classes the second tells it all
         shift, label = max((abs(part.share(c) - train.share(c)), c) for c in named)
         if shift >= SHARE_SHIFT:
-            found.append(f"{label} is {train.share(label):.0%} of train but {part.share(label):.0%} of {name}")
+            found.append(f"{_short(label)} is {train.share(label):.0%} of train but {part.share(label):.0%} of {name}")
         if abs(part.brightness - train.brightness) >= COLOR_SHIFT:
             found.append(f"brightness {train.brightness:.0f} in train but {part.brightness:.0f} in {name}")
         elif any(abs(a - b) >= COLOR_SHIFT for a, b in zip(part.color, train.color, strict=True)):
             found.append(f"colours differ between train and {name}")
     return found
+
+
+def _count(groups: Sequence[object]) -> str:
+    return f"{len(groups)} {'image' if len(groups) == 1 else 'images'}"
+
+
+def _first(groups: Sequence[Sequence[Twin]]) -> str:
+    """Two equal images of the first group, of different parts or classes where it has them."""
+    twins = groups[0]
+    other = max(twins[1:], key=lambda twin: (twin.part != twins[0].part, twin.label != twins[0].label))
+    return f"{_short(twins[0].name)} = {_short(other.name)}"
+
+
+def _short(words: str) -> str:
+    """The end of a long name, which tells files apart."""
+    return words if len(words) <= LONGEST else f"…{words[1 - LONGEST :]}"

@@ -5,14 +5,14 @@ from functools import cached_property
 from hashlib import blake2b
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader
+from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.loaders import Batch, MemoryLoader, loader
+from copycat.data.loaders import AsFloat, DecodingLoader, MemoryLoader, Order
 from copycat.data.part import Part, Source
 from copycat.data.splits import split as cut
 
-Loader = MemoryLoader | DataLoader[Batch]
+Loader = MemoryLoader | DecodingLoader
 
 
 class DataModule(pl.LightningDataModule):
@@ -42,7 +42,8 @@ class DataModule(pl.LightningDataModule):
         self.source, self.seed = source, seed
         self.batch_size, self.shuffle, self.workers = batch_size, shuffle, workers
         self._split = {"how": split, "holdout": holdout, "folds": folds, "fold": fold, "seed": split_seed}
-        self._loaders: dict[str, Loader] = {}
+        self._loaders: dict[tuple[str, bool], Loader] = {}
+        self._floats: dict[str, AsFloat] = {}
 
     @cached_property
     def parts(self) -> Mapping[str, Part]:
@@ -51,16 +52,20 @@ class DataModule(pl.LightningDataModule):
         Raises:
             UserError: where the source cannot be read or split so.
         """
-        parts = cut(self.source.load(), **self._split)  # type: ignore[arg-type]
-        for name, part in parts.items():
+        loaded = self.source.load()
+        most = len(self.source.classes) - 1  # a source may learn its classes only as it loads
+        for name, part in loaded.items():
             if not len(part):
                 raise UserError(f"data: expected at least one image in {name}; got none.")
-        return parts
+            low, high = part.labels.aminmax()
+            if low < 0 or high > most:
+                raise UserError(f"data: expected labels from 0 to {most} in {name}; got {int(low)} to {int(high)}.")
+        return cut(loaded, **self._split)  # type: ignore[arg-type]
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, by label."""
-        _ = self.parts  # a source may learn its classes only as it loads
+        _ = self.parts  # which loads the source
         return tuple(self.source.classes)
 
     @property
@@ -75,12 +80,19 @@ class DataModule(pl.LightningDataModule):
         return each | {"all": blake2b(repr(sorted(each.items())).encode(), digest_size=16).hexdigest()}
 
     def loader(self, name: str, *, shuffle: bool = False) -> Loader:
-        """The loader of a part; asked for again, the same one, so that nothing is converted twice."""
-        if name not in self._loaders:
-            self._loaders[name] = loader(
-                self.parts[name], batch_size=self.batch_size, shuffle=shuffle, seed=self.seed, workers=self.workers
-            )
-        return self._loaders[name]
+        """The loader of a part; asked for again, the same one."""
+        if (name, shuffle) not in self._loaders:
+            self._loaders[name, shuffle] = self._make_loader(name, shuffle=shuffle)
+        return self._loaders[name, shuffle]
+
+    def _make_loader(self, name: str, *, shuffle: bool) -> Loader:
+        part = self.parts[name]
+        order = Order(length=len(part), batch_size=self.batch_size, shuffle=shuffle, seed=self.seed)
+        if not isinstance(part.images, Tensor):
+            return DecodingLoader(part.images, part.labels, order, workers=self.workers)
+        if name not in self._floats:  # shuffled or not, nothing is converted twice
+            self._floats[name] = AsFloat(part.images)
+        return MemoryLoader(self._floats[name], part.labels, order)
 
     def train_dataloader(self) -> Loader:
         return self.loader("train", shuffle=self.shuffle)

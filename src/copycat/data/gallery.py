@@ -1,6 +1,7 @@
 """The drawn set as files, to look at."""
 
 from pathlib import Path
+from shlex import quote
 
 from PIL import Image
 from torch import Tensor
@@ -13,8 +14,10 @@ def write_gallery(folder: Path, *, seed: int) -> str:
     """Write folder/PART/CLASS/NNN.png, which `data=folder` reads again; a line that says so.
 
     Raises:
-        UserError: where the folder holds anything already.
+        UserError: where the folder holds anything already, or the seed is below 0.
     """
+    if seed < 0:
+        raise UserError(f"--seed: expected a whole number ≥ 0; got {seed}.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: expected a new or empty folder; got one that is in use.")
     source, count = Drawn(seed=seed), 0
@@ -25,4 +28,4 @@ def write_gallery(folder: Path, *, seed: int) -> str:
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image.permute(1, 2, 0).numpy()).save(file)
             count += 1
-    return f"{count} images in {folder}; train on them: copycat train data=folder data.root={folder}"
+    return f"{count} images in {folder}; train on them: copycat train data=folder {quote(f'data.root={folder}')}"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from copycat.data.part import Decoder, Part
+from copycat.data.part import Decoder
 from copycat.data.streams import key
 
 AS_FLOAT_AT_MOST = 2**30
@@ -48,65 +48,77 @@ class Order(Sampler[list[int]]):
         generator = torch.Generator().manual_seed(key("order", self.seed, self.epoch))
         return torch.randperm(self.length, generator=generator)
 
-    def __iter__(self) -> Iterator[list[int]]:  # lazy: Lightning calls iter() before set_epoch
+    def __iter__(self) -> Iterator[list[int]]:
         for batch in torch.split(self.indices(), self.batch_size):
             yield batch.tolist()
 
 
-class MemoryLoader:
-    """Batches of a part that lives in memory as one uint8 tensor. In file order a batch is a view, copied nowhere."""
+class AsFloat:
+    """Images in memory, uint8 [N, C, H, W], given as float32 in [0, 1]; a slice of them is a view, copied nowhere."""
 
-    def __init__(self, part: Part, order: Order) -> None:
-        assert isinstance(part.images, Tensor)
-        self.part, self.batch_sampler = part, order
-        self.uint8 = part.images
+    def __init__(self, images: Tensor) -> None:
+        self.uint8 = images
 
     @cached_property
-    def _floats(self) -> Tensor | None:
-        return _to_float(self.uint8) if self.uint8.numel() * 4 <= AS_FLOAT_AT_MOST else None
+    def whole(self) -> Tensor | None:
+        return to_float(self.uint8) if self.uint8.numel() * 4 <= AS_FLOAT_AT_MOST else None
+
+    def __getitem__(self, chosen: slice | Tensor) -> Tensor:
+        return self.whole[chosen] if self.whole is not None else to_float(self.uint8[chosen])
+
+
+class MemoryLoader:
+    """Batches of a part that lives in memory."""
+
+    def __init__(self, images: AsFloat, labels: Tensor, order: Order) -> None:
+        self.images, self.labels, self.batch_sampler = images, labels, order
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[Batch]:  # lazy: Lightning calls iter() before it tells the epoch
+        order = self.batch_sampler
+        size = order.batch_size
+        indices = order.indices() if order.shuffle else None
+        for start in range(0, order.length, size):
+            chosen = slice(start, start + size) if indices is None else indices[start : start + size]
+            yield {"image": self.images[chosen], "label": self.labels[chosen]}
+
+
+class DecodingLoader:
+    """Batches of a part whose images are decoded one by one, here or in workers.
+
+    Its DataLoader is made anew each epoch. A DataLoader asks for the first batches as soon as iter() is called, which
+    is before Lightning tells the epoch; and it seeds its workers from a generator that goes on from epoch to epoch,
+    where here all is a function of (seed, epoch). Starting workers takes little beside an epoch of a set that large.
+    """
+
+    def __init__(self, images: Decoder, labels: Tensor, order: Order, *, workers: int) -> None:
+        self.dataset, self.batch_sampler, self.workers = Decoding(images, labels), order, workers
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.batch_sampler
-        size = order.batch_size
-        indices = order.indices() if order.shuffle else None
-        for start in range(0, order.length, size):
-            chosen = slice(start, start + size) if indices is None else indices[start : start + size]
-            images = self._floats[chosen] if self._floats is not None else _to_float(self.uint8[chosen])
-            yield {"image": images, "label": self.part.labels[chosen]}
+        # a generator of its own, so that starting workers draws nothing from torch's
+        own = torch.Generator().manual_seed(key("workers", order.seed, order.epoch))
+        yield from DataLoader(self.dataset, batch_sampler=order, num_workers=self.workers, generator=own)
 
 
 class Decoding(Dataset[Batch]):
-    """A part whose images are decoded one by one."""
+    """Images that are decoded when they are asked for."""
 
-    def __init__(self, part: Part) -> None:
-        self.part = part
+    def __init__(self, images: Decoder, labels: Tensor) -> None:
+        self.images, self.labels = images, labels
 
     def __len__(self) -> int:
-        return len(self.part)
+        return len(self.labels)
 
     def __getitem__(self, index: int) -> Batch:
-        return {"image": _to_float(self.part.images[index]), "label": self.part.labels[index]}
+        return {"image": to_float(self.images[index]), "label": self.labels[index]}
 
 
-def loader(
-    part: Part, *, batch_size: int | None, shuffle: bool, seed: int, workers: int
-) -> MemoryLoader | DataLoader[Batch]:
-    """What gives a part's batches.
-
-    Args:
-        batch_size: None for the whole part at once.
-        workers: processes that decode; a part in memory needs none.
-    """
-    order = Order(length=len(part), batch_size=batch_size, shuffle=shuffle, seed=seed)
-    if isinstance(part.images, Decoder) and not isinstance(part.images, Tensor):
-        # a generator of its own, so that starting workers draws nothing from torch's
-        own = torch.Generator().manual_seed(key("workers", seed))
-        return DataLoader(Decoding(part), batch_sampler=order, num_workers=workers, generator=own)
-    return MemoryLoader(part, order)
-
-
-def _to_float(image: Tensor) -> Tensor:
+def to_float(image: Tensor) -> Tensor:
+    """uint8 to float32 in [0, 1]."""
     return image.float().div_(255)

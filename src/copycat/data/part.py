@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
+
+from copycat.config.errors import UserError
 
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Images that are decoded on demand, for sets that do not fit in memory."""
+    """Images that are decoded on demand, for sets that do not fit in memory. Pickled where workers decode."""
 
     @property
     def shape(self) -> Sequence[int]:
@@ -37,7 +40,11 @@ class Chosen:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Labelled images: the training, the validation or the test part of a source."""
+    """Labelled images: the training, the validation or the test part of a source.
+
+    Raises:
+        UserError: where the fields are not as they say: a source of one's own may be wrong.
+    """
 
     images: Tensor | Decoder
     """uint8 [N, C, H, W]."""
@@ -49,6 +56,17 @@ class Part:
     """A hash of each image's pixels and shape: equal where two images are equal byte for byte."""
     unreadable: Sequence[str] = ()
     """Files that were left out because they could not be read, each with the reason."""
+
+    def __post_init__(self) -> None:
+        shape, dtype = list(self.images.shape), getattr(self.images, "dtype", torch.uint8)
+        if len(shape) != 4 or dtype != torch.uint8:
+            raise UserError(f"data: expected images as uint8 [N, C, H, W]; got {_word(dtype)} {shape}.")
+        if list(self.labels.shape) != shape[:1] or self.labels.dtype != torch.int64:
+            got = f"{_word(self.labels.dtype)} {list(self.labels.shape)}"
+            raise UserError(f"data: expected labels as int64 {shape[:1]}, one an image; got {got}.")
+        for field, found in (("names", self.names), ("digests", self.digests)):
+            if len(found) != shape[0]:
+                raise UserError(f"data: expected {shape[0]} {field}, one an image; got {len(found)}.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,3 +88,7 @@ def digest(image: Tensor) -> str:
     """Hash of one uint8 image [C, H, W] and its shape."""
     pixels = image.contiguous().numpy()
     return blake2b(pixels.tobytes(), digest_size=16, person=repr(tuple(image.shape)).encode()[:16]).hexdigest()
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

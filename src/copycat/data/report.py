@@ -1,30 +1,67 @@
 """What `copycat data check` prints."""
 
+from collections.abc import Iterator, Sequence
+
 from rich.console import Console
 from rich.table import Table
 
-from copycat.data.check import check_data
+from copycat.data.check import Check, Twin, check_data
 from copycat.data.datamodule import DataModule
+
+SHOWN = 20
+"""Lines of a list in a terminal, at most; a file or a pipe gets them all."""
 
 
 def print_check(data: DataModule) -> None:
     """Counts, class shares and colours of each part, duplicates, unreadable files, and a warning a line."""
     found = check_data(data)
-    table = Table()
-    for title in ("part", "images", *data.classes, "brightness", "red", "green", "blue"):
-        table.add_column(title, justify="left" if title == "part" else "right")
-    for name, part in found.parts.items():
-        shares = (f"{count} ({part.share(label):.0%})" for label, count in part.counts.items())
-        table.add_row(name, str(part.images), *shares, *(f"{x:.1f}" for x in (part.brightness, *part.color)))
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(table)
-    for title, groups in (("twice within a part", found.within), ("twice across parts", found.across)):
-        console.print(f"{title}: {len(groups)}")
-        for group in groups:
-            console.print(f"  {' = '.join(group)}")
-    console.print(f"unreadable: {len(found.unreadable)}")
-    for line in found.unreadable:
-        console.print(f"  {line}")
+    most = SHOWN if console.is_terminal else None
+    console.print(_table(found), soft_wrap=False)
+    for line in _lists(found, most=most):
+        console.print(line)
     for warning in found.warnings:
         console.print(f"warning: {warning}")
     console.print(f"fingerprint: {data.fingerprint()['all']}")
+
+
+def _table(found: Check) -> Table:
+    """A column a part, so that many classes make a long table and not a wide one."""
+    table, parts = Table(), found.parts.values()
+    for title in ("", *found.parts):
+        table.add_column(title, justify="right" if title else "left", overflow="fold")
+    table.add_row("images", *(str(part.images) for part in parts))
+    for label in found.parts["train"].counts:
+        table.add_row(label, *(f"{part.counts[label]} ({part.share(label):.0%})" for part in parts))
+    table.add_section()
+    table.add_row("brightness", *(f"{part.brightness:.1f}" for part in parts))
+    channels = len(found.parts["train"].color)
+    names = ("red", "green", "blue") if channels == 3 else [f"channel {place}" for place in range(channels)]
+    for place, name in enumerate(names):
+        table.add_row(name, *(f"{part.color[place]:.1f}" for part in parts))
+    return table
+
+
+def _lists(found: Check, *, most: int | None) -> Iterator[str]:
+    lists = {
+        "twice within a part": [_equation(twins) for twins in found.within],
+        "twice across parts": [_equation(twins) for twins in found.across],
+        "unreadable": found.unreadable,
+    }
+    for title, lines in lists.items():
+        yield f"{title}: {len(lines)}"
+        yield from _first(lines, most)
+
+
+def _equation(twins: Sequence[Twin]) -> str:
+    """The names of equal images, and in brackets what else they differ in."""
+    parts, labels = len({twin.part for twin in twins}) > 1, len({twin.label for twin in twins}) > 1
+    differ = [", ".join([twin.part] * parts + [twin.label] * labels) for twin in twins]
+    return " = ".join(twin.name + (f" ({more})" if more else "") for twin, more in zip(twins, differ, strict=True))
+
+
+def _first(lines: Sequence[str], most: int | None) -> Iterator[str]:
+    for line in lines[:most]:
+        yield f"  {line}"
+    if most is not None and len(lines) > most:
+        yield f"  and {len(lines) - most} more: add | cat to see them all"

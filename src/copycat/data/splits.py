@@ -9,6 +9,10 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.part import Chosen, Part
+from copycat.data.streams import key
+
+Group = list[int]
+"""Places of images that are equal byte for byte, and so stay together."""
 
 
 def split(
@@ -16,8 +20,8 @@ def split(
 ) -> dict[str, Part]:
     """Make the parts of a run out of a source's official ones.
 
-    Hold-out and folds cut the official training part; the official validation part is then the test part, since
-    nothing was chosen on it.
+    Hold-out and folds cut the official training part. The source's test part stays; where it has none, the official
+    validation part is the test part, since nothing was chosen on it.
 
     Args:
         how: `official`, `holdout` or `folds`; None: folds where `fold` is given, else official where it exists.
@@ -33,52 +37,62 @@ def split(
             raise UserError("data.split=official: expected a source with a validation part. Type data.split=holdout.")
         return dict(parts)
     pool = parts["train"]
-    dealt = _deal(pool, folds, seed) if how == "folds" else _hold_out(pool, holdout, seed)
-    validating = dealt[(fold or 0) if how == "folds" else 0]
+    if how == "folds":
+        assert fold is not None, "the configuration's rules hold it against folds"
+        assert 0 <= fold < folds
+        validating = _deal(pool, folds, seed)[fold]
+    else:
+        validating = _hold_out(pool, holdout, seed)
     training = sorted(set(range(len(pool))) - set(validating))
-    if not validating or not training:
-        raise UserError(
-            f"data.split={how}: expected enough images for {folds if how == 'folds' else 2} parts; got {len(pool)}."
-        )
-    test = parts.get("test", parts.get("val"))
     cut = {"train": _take(pool, training), "val": _take(pool, sorted(validating))}
+    test = parts.get("test", parts.get("val"))
     return cut | ({"test": test} if test is not None else {})
 
 
-def _strata(part: Part, seed: int) -> list[list[list[int]]]:
-    """By class, in a seeded order, the groups of images that are equal byte for byte and so stay together."""
-    groups: dict[str, list[int]] = {}
+def _strata(part: Part, seed: int) -> list[list[Group]]:
+    """By class, groups in an order that hashes seed and pixels: file names and torch's version have no say in it."""
+    groups: dict[str, Group] = {}
     for index, digest in enumerate(part.digests):
         groups.setdefault(digest, []).append(index)
-    strata: dict[int, list[list[int]]] = {}
-    for members in groups.values():
+    strata: dict[int, list[Group]] = {}
+    for digest in sorted(groups, key=lambda digest: (key("split", seed, digest), digest)):
+        members = groups[digest]
         strata.setdefault(int(part.labels[members[0]]), []).append(members)
-    generator = torch.Generator().manual_seed(seed)
-    return [
-        [strata[label][place] for place in torch.randperm(len(strata[label]), generator=generator).tolist()]
-        for label in sorted(strata)
-    ]
+    return [strata[label] for label in sorted(strata)]
 
 
 def _deal(part: Part, hands: int, seed: int) -> list[list[int]]:
     """Folds whose sizes, and whose counts of each class, differ by one at most where no image occurs twice."""
+    groups = list(chain.from_iterable(_strata(part, seed)))
+    if len(groups) < hands:
+        raise UserError(f"data.folds: expected at most {len(groups)}, the number of different images; got {hands}.")
     dealt: list[list[int]] = [[] for _ in range(hands)]
-    for turn, members in enumerate(chain.from_iterable(_strata(part, seed))):
+    first = key("first hand", seed) % hands  # or a lone image would be in the same fold whatever the seed
+    for turn, members in enumerate(groups, start=first):
         dealt[turn % hands] += members
     return dealt
 
 
-def _hold_out(part: Part, share: float, seed: int) -> list[list[int]]:
+def _hold_out(part: Part, share: float, seed: int) -> list[int]:
+    """Of each class its share to within one image, but one at least, and never all of it."""
     held: list[int] = []
-    for stratum in _strata(part, seed):
-        wanted = max(1, round(share * sum(map(len, stratum)))) if len(stratum) > 1 else 0
+    seen = 0
+    for groups in _strata(part, seed):
+        size = sum(map(len, groups))
+        wanted = round(share * (seen + size)) - round(share * seen)  # so that what rounding takes here it gives there
+        seen += size
+        if len(groups) == 1:  # nothing to learn from if it were held out
+            continue
+        wanted = min(max(wanted, 1), size - 1)
         taken: list[int] = []
-        for members in stratum:
-            if len(taken) >= wanted:
-                break
-            taken += members
-        held += taken
-    return [held]
+        for members in groups:
+            if len(taken) + len(members) <= wanted:
+                taken += members
+        smallest = min(groups, key=len)
+        held += taken or smallest
+    if not held:
+        raise UserError("data.split=holdout: expected two different images of a class at least; got none such.")
+    return held
 
 
 def _take(part: Part, indices: Sequence[int]) -> Part:

@@ -1,0 +1,88 @@
+"""Run the named experiments on their data and record what they give: python experiments/record.py [NAME …]
+
+Writes NAME.json beside each NAME.yaml, which a test holds later runs against, and the table in README.md. Without names:
+the table alone, from what is recorded. lecture.json holds the lecture's own table, and is compared, never written.
+"""
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from copycat.config.compose import compose
+from copycat.runs.history import read_history
+from copycat.runs.summary import losses
+from copycat.runs.train import Outcome, train
+
+HERE = Path(__file__).parent
+SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/auroc")
+GIVEN = "lecture"
+
+
+def run(name: str, at: Path) -> Outcome:
+    """The experiment as it stands, in a folder below `at`."""
+    return train(compose([f"experiment={name}", f"output_dir={at}"]))
+
+
+def results(outcome: Outcome) -> dict[str, Any]:
+    """What a run must give again, as text with the digits that are compared."""
+    lines = [line.removeprefix("Epoch ").split(", Loss ") for line in losses(outcome.folder, None)]
+    manifest = outcome.manifest
+    environment = manifest["ran_on"]["environment"]
+    cpu = f"{environment['cpu']}, {environment['threads']} threads, torch {environment['packages']['torch']}"
+    return {
+        "losses": dict(lines),
+        "final": {name: f"{value:.4f}" for name, value in manifest["came_out"]["final"].items()},
+        "best": {
+            "epoch": manifest["came_out"]["best"]["epoch"],
+            "val/accuracy": f"{outcome.best['val/accuracy']:.4f}",
+        },
+        "epochs": len(read_history(outcome.folder)),
+        "seconds": round(manifest["seconds"]),
+        "machine": cpu,
+    }
+
+
+def table() -> str:
+    """The recorded results as a Markdown table."""
+    head = ["experiment", "what it shows", "epochs", *SHOWN, "best val/accuracy (epoch)", "seconds"]
+    rows = [head, ["---"] * len(head)]
+    for file in sorted(HERE.glob("*.yaml")):
+        record = file.with_name(f"{file.stem}.measured.json" if file.stem == GIVEN else f"{file.stem}.json")
+        if not record.exists():
+            continue
+        found = json.loads(record.read_text())
+        best = f"{found['best']['val/accuracy']} ({found['best']['epoch']})"
+        figures = [found["final"][name] for name in SHOWN]
+        rows.append([file.stem, _says(file), str(found["epochs"]), *figures, best, str(found["seconds"])])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _says(file: Path) -> str:
+    lines = file.read_text().splitlines()
+    return next(line for line in lines if line.startswith("# ") and "@package" not in line).removeprefix("# ")
+
+
+def write_table() -> None:
+    """Put the table between the marks of README.md."""
+    page = HERE / "README.md"
+    text = re.sub(
+        r"(<!-- table -->\n).*(<!-- end -->)", lambda m: m[1] + table() + "\n" + m[2], page.read_text(), flags=re.S
+    )
+    page.write_text(text)
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        with tempfile.TemporaryDirectory() as folder:
+            found = results(run(name, Path(folder)))
+        file = HERE / (f"{name}.measured.json" if name == GIVEN else f"{name}.json")
+        file.write_text(json.dumps(found, indent=2) + "\n")
+        print(f"{name}: {found['final']}")
+    write_table()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The flags of `copycat train`: those of Hydra's that make sense for it. The rest of its words are overrides."""
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from copycat.config.errors import UserError
+from copycat.config.hints import did_you_mean, one_of
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}. Type {self.prog} --help.")
+
+    def parse_all(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse words of which each must have a meaning.
+
+        Raises:
+            UserError: for the first that has none.
+        """
+        arguments, more = self.parse_known_args(list(words))
+        if more and more[0].startswith("-"):
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            raise UserError(f"{more[0]}: no such flag; expected {one_of(flags)}.{did_you_mean(more[0], flags)}")
+        if more:
+            raise UserError(f"{more[0]}: expected no more words. Type {self.prog} --help.")
+        return arguments
+
+    def _check_value(self, action: argparse.Action, value: str) -> None:
+        if action.choices is not None and value not in action.choices:
+            before = f"{self.prog} " if not action.option_strings else f"{action.option_strings[0]} "
+            raise UserError(
+                f"{before.rstrip()}: expected one of {', '.join(action.choices)}; got {value!r}."
+                + did_you_mean(value, action.choices, before=before)
+            )
+
+
+def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], list[str]]:
+    """Flags and overrides, which may stand in any order.
+
+    Returns:
+        what was asked for, the flags as typed, the overrides as typed.
+
+    Raises:
+        UserError: for an unknown flag, or flags that do not go together.
+    """
+    parser = Parser(prog="copycat train", add_help=False, allow_abbrev=False)
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--hydra-help", action="store_true")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--resolve", action="store_true")
+    kinds = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=kinds)
+    takes_a_word = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
+    flags, overrides = [], []
+    for before, word in zip(["", *words], words, strict=False):
+        is_flag = word.startswith("-") or (before in takes_a_word and "=" not in word)
+        (flags if is_flag else overrides).append(word)
+    asked = parser.parse_all(flags)
+    if asked.multirun and (asked.cfg or asked.info):
+        raise UserError("-m: expected a sweep, or --cfg or --info for one run; got both.")
+    if asked.package and not asked.cfg:
+        raise UserError("--package: expected --cfg job before it. Type copycat train --help.")
+    if asked.resolve and not (asked.cfg or asked.help):
+        raise UserError("--resolve: expected --cfg job before it. Type copycat train --help.")
+    return asked, flags, overrides

@@ -1,0 +1,81 @@
+"""The words of an override: Hydra's grammar, and what is said where a word is none of it."""
+
+import re
+from collections.abc import Sequence
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from copycat.config.errors import UserError
+from copycat.config.hints import did_you_mean
+
+_VALUE_OF_NO_GRAMMAR = re.compile(r"""([+~]{0,2}[\w.@/]+)=([^\[\]{}()$'"\\,=]+)""")
+
+
+def groups_of(loader: ConfigLoader) -> list[str]:
+    """Our groups; Hydra's own stay reachable, but are no hint for a mistyped word."""
+    return [group for group in loader.list_groups("") if group != "hydra"]
+
+
+def options_of(group: str, loader: ConfigLoader) -> list[str]:
+    return loader.get_group_options(group, ObjectType.CONFIG)
+
+
+def parse(words: Sequence[str], loader: ConfigLoader) -> list[Override]:
+    """The overrides that words stand for.
+
+    Raises:
+        UserError: for the first word that is none.
+    """
+    return [_parse(word, loader) for word in words]
+
+
+def _parse(word: str, loader: ConfigLoader) -> Override:
+    parser = OverridesParser.create(config_loader=loader)
+    try:
+        override = parser.parse_overrides([word])[0]
+    except HydraException as error:
+        # a path such as data.root=/home/me/Kätzchen is plain to a user, though Hydra wants it in quotes
+        if plain := _VALUE_OF_NO_GRAMMAR.fullmatch(word):
+            return parser.parse_overrides([f"{plain[1]}='{plain[2]}'"])[0]
+        raise UserError(f"expected KEY=VALUE, as in optimizer.lr=1e-3; got {word!r}.{_hint(word, loader)}") from error
+    if not override.key_or_group:
+        raise UserError(f"expected KEY=VALUE, as in optimizer.lr=1e-3; got {word!r}.")
+    if override.package is not None:
+        raise UserError(f"expected {override.key_or_group}=VALUE, without an @; got {word!r}.")
+    return override
+
+
+def _hint(word: str, loader: ConfigLoader) -> str:
+    if "=" in word:
+        return " Quote what has brackets, commas or quotes: \"KEY='VALUE'\"." if re.match(r"[\w.]+=", word) else ""
+    groups = groups_of(loader)
+    if word in groups:
+        return f" Type {word}=OPTION."
+    options = {option: group for group in groups for option in options_of(group, loader)}
+    if word in options:
+        return f" Did you mean {options[word]}={word}?"
+    return did_you_mean(word, groups, after="=OPTION")
+
+
+def each_value(override: Override) -> list[str]:
+    """The overrides that a sweep over one key is made of.
+
+    Raises:
+        UserError: where it names no values.
+    """
+    word = str(override.input_line)
+    if not override.is_sweep_override():
+        return [word]
+    if not override.is_discrete_sweep():
+        raise UserError(f"{word}: expected values, a choice, a range or a glob; got an interval.")
+    try:
+        values = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    except ValueError as error:  # a range whose step is 0
+        raise UserError(f"{word}: expected a range that ends; {error}.") from error
+    if not values:
+        raise UserError(f"{word}: expected at least one match; got none.")
+    return values

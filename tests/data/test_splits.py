@@ -1,0 +1,313 @@
+"""Cuts into parts: complete, without leaks, stratified, seeded."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from copycat.config.errors import UserError
+from copycat.data.cats import Cats
+from copycat.data.check import check_data
+from copycat.data.datamodule import DataModule
+from copycat.data.part import Chosen, Decoder, Part, digest
+from copycat.data.splits import split
+
+DEFAULTS: dict[str, Any] = {"how": None, "holdout": 0.2, "folds": 5, "fold": None, "seed": 0}
+
+
+def part(labels: Sequence[int], pictures: Sequence[int] | None = None, *, of: str = "train") -> Part:
+    """Images of one pixel; those with the same number in `pictures` are equal."""
+    pictures = pictures if pictures is not None else range(len(labels))
+    images = torch.tensor([[n // 65536, n // 256 % 256, n % 256] for n in pictures], dtype=torch.uint8)
+    images = images.reshape(-1, 3, 1, 1)
+    names = [f"{of}[{index}]" for index in range(len(labels))]
+    return Part(images=images, labels=torch.tensor(labels), names=names, digests=[digest(image) for image in images])
+
+
+def cut(pool: Part, **how: Any) -> dict[str, Part]:
+    return split({"train": pool}, **{**DEFAULTS, **how})
+
+
+def pixels(part: Part) -> list[tuple[int, ...]]:
+    return [tuple(part.images[index].flatten().tolist()) for index in range(len(part))]
+
+
+def counts(part: Part) -> Counter[int]:
+    return Counter(part.labels.tolist())
+
+
+many_labels = st.lists(st.integers(0, 4), min_size=1, max_size=60)
+seeds = st.integers(0, 2**32 - 1)
+labels_and_pictures = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 25)), min_size=1, max_size=50)
+"""Duplicates among them, some under two classes."""
+
+
+@st.composite
+def a_cut(draw: Callable[..., Any]) -> tuple[Part, list[dict[str, Part]]]:
+    """A pool, and its parts for each fold, or for one hold-out."""
+    drawn = draw(labels_and_pictures)
+    pool = part([label for label, _ in drawn], [picture for _, picture in drawn])
+    how = {"seed": draw(seeds), "folds": draw(st.integers(2, 6)), "holdout": draw(st.floats(0.01, 0.99))}
+    folds = range(how["folds"]) if draw(st.booleans()) else [None]
+    try:
+        return pool, [cut(pool, **how, fold=fold) for fold in folds]
+    except UserError:
+        assume(False)
+        raise
+
+
+# ----- for every cut
+
+
+@given(a_cut())
+def test_parts_are_disjoint_and_complete_and_keep_file_order(case: tuple[Part, list[dict[str, Part]]]) -> None:
+    pool, cuts = case
+    for parts in cuts:
+        train, val = list(parts["train"].names), list(parts["val"].names)
+        assert train
+        assert val
+        assert sorted(train + val, key=pool.names.index) == pool.names
+        assert train == sorted(train, key=pool.names.index)
+        assert val == sorted(val, key=pool.names.index)
+
+
+@given(a_cut())
+def test_no_picture_is_on_both_sides_of_a_cut_even_under_another_name(case: tuple[Part, list[dict[str, Part]]]) -> None:
+    for parts in case[1]:
+        assert not set(pixels(parts["train"])) & set(pixels(parts["val"]))
+
+
+@given(a_cut())
+def test_labels_names_and_digests_go_with_their_image(case: tuple[Part, list[dict[str, Part]]]) -> None:
+    pool, cuts = case
+    whole = dict(zip(pool.names, zip(pixels(pool), pool.labels.tolist(), strict=True), strict=True))
+    for parts in cuts:
+        for side in parts.values():
+            assert [whole[name] for name in side.names] == list(zip(pixels(side), side.labels.tolist(), strict=True))
+            assert [digest(side.images[index]) for index in range(len(side))] == side.digests
+
+
+def test_images_that_are_decoded_on_demand_are_cut_alike() -> None:
+    class OnDemand:
+        shape = (20, 3, 1, 1)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            return in_memory.images[index]
+
+    in_memory = part([0, 1] * 10)
+    on_demand: Decoder = OnDemand()
+    pool = Part(images=on_demand, labels=in_memory.labels, names=in_memory.names, digests=in_memory.digests)
+    for name, side in cut(pool, fold=3).items():
+        assert isinstance(side.images, Chosen)
+        assert side.images.shape == (len(side), 3, 1, 1)
+        assert pixels(side) == pixels(cut(in_memory, fold=3)[name])
+
+
+# ----- folds
+
+
+@given(labels_and_pictures, st.integers(2, 6), seeds)
+def test_each_image_validates_in_exactly_one_fold(drawn: list[tuple[int, int]], folds: int, seed: int) -> None:
+    assume(len({picture for _, picture in drawn}) >= folds)
+    pool = part([label for label, _ in drawn], [picture for _, picture in drawn])
+    validated = [name for fold in range(folds) for name in cut(pool, fold=fold, folds=folds, seed=seed)["val"].names]
+    assert sorted(validated) == sorted(pool.names)
+
+
+@given(many_labels, st.integers(2, 7), seeds)
+def test_folds_differ_by_one_at_most_in_size_and_in_each_class(labels: list[int], folds: int, seed: int) -> None:
+    assume(len(labels) >= folds)
+    sides = [cut(part(labels), fold=fold, folds=folds, seed=seed)["val"] for fold in range(folds)]
+    for number in (len, *(lambda side, c=c: counts(side)[c] for c in set(labels))):
+        assert max(map(number, sides)) - min(map(number, sides)) <= 1
+
+
+def test_an_image_alone_in_its_class_lands_in_every_fold_as_the_seed_goes() -> None:
+    pool = part([0] * 20 + [1])
+    found = Counter(
+        fold for seed in range(200) for fold in range(4) if counts(cut(pool, fold=fold, folds=4, seed=seed)["val"])[1]
+    )
+    assert all(25 < found[fold] < 80 for fold in range(4)), found  # 50 each are expected, give or take 6
+
+
+# ----- hold-out
+
+
+@given(many_labels, st.floats(0.05, 0.95), seeds)
+def test_hold_out_takes_of_each_class_its_share_but_one_at_least_and_never_all(
+    labels: list[int], share: float, seed: int
+) -> None:
+    assume(max(Counter(labels).values()) > 1)
+    held = cut(part(labels), holdout=share, seed=seed)["val"]
+    for label, size in Counter(labels).items():
+        if size == 1:
+            assert counts(held)[label] == 0
+        else:
+            assert 1 <= counts(held)[label] < size
+            assert abs(counts(held)[label] - share * size) <= 1.5
+
+
+@given(st.lists(st.integers(10, 40), min_size=1, max_size=5), st.floats(0.1, 0.9), seeds)
+def test_hold_out_takes_the_share_of_the_whole_to_within_half_an_image(
+    sizes: list[int], share: float, seed: int
+) -> None:
+    labels = [label for label, size in enumerate(sizes) for _ in range(size)]
+    held = cut(part(labels), holdout=share, seed=seed)["val"]
+    assert abs(len(held) - share * len(labels)) <= 0.5 + 1e-9
+
+
+def test_a_fifth_of_30_classes_of_7_is_held_out_of_all_together_not_a_seventh_of_each() -> None:
+    held = cut(part([label for label in range(30) for _ in range(7)]), holdout=0.2)["val"]
+    assert len(held) == 42
+    assert set(counts(held).values()) == {1, 2}
+
+
+def test_many_copies_of_one_image_do_not_drown_the_held_out_part() -> None:
+    pool = part([0] * 100, [0] * 50 + list(range(1, 51)))
+    for seed in range(20):
+        assert len(cut(pool, holdout=0.2, seed=seed)["val"]) == 20
+
+
+def test_of_two_different_images_one_is_held_out_whatever_the_share() -> None:
+    for share in (0.01, 0.5, 0.99):
+        assert [len(side) for side in cut(part([0, 0]), holdout=share).values()] == [1, 1]
+
+
+# ----- seeds
+
+
+@given(many_labels, seeds)
+def test_the_same_seed_cuts_alike_whatever_files_are_called_and_in_which_order(labels: list[int], seed: int) -> None:
+    assume(len(labels) >= 5)
+    backwards = part(labels[::-1], range(len(labels))[::-1])
+    for name, side in cut(part(labels), fold=1, seed=seed).items():
+        assert set(pixels(side)) == set(pixels(cut(backwards, fold=1, seed=seed)[name]))
+
+
+def test_the_cut_of_a_seed_stays_the_same_from_release_to_release() -> None:
+    pool = part([0, 1, 2] * 5)
+    assert [cut(pool, fold=fold, folds=3)["val"].names for fold in range(3)] == [
+        *FOLDS,
+    ]
+    assert cut(pool, holdout=0.3, seed=7)["val"].names == HELD_OUT
+
+
+def test_seeds_cut_differently_and_each_image_is_held_out_as_often() -> None:
+    pool = part([0] * 12 + [1] * 8)
+    cuts = [tuple(cut(pool, holdout=0.25, seed=seed)["val"].names) for seed in range(400)]
+    assert len(set(cuts)) > 300
+    often = Counter(name for held in cuts for name in held)
+    assert all(70 < often[name] < 130 for name in pool.names), often  # 100 are expected, give or take 9
+
+
+def test_images_of_different_classes_are_dealt_independently() -> None:
+    # were both classes put in order by the same permutation, image i of the one would always go with i of the other
+    pool = part([0] * 10 + [1] * 10)
+    together = sum(
+        {"train[0]", "train[10]"} <= set(cut(pool, holdout=0.5, seed=seed)["val"].names) for seed in range(400)
+    )
+    assert 70 < together < 130, together
+
+
+@pytest.mark.parametrize("how", [{"fold": 2}, {"how": "holdout"}])
+def test_the_cut_does_not_depend_on_torchs_seed_and_draws_nothing(how: dict[str, Any]) -> None:
+    pool, found = part([0, 1] * 20), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        found.append(cut(pool, **how)["val"].names)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert found[0] == found[1]
+
+
+# ----- which parts come out
+
+
+def official(*names: str) -> dict[str, Part]:
+    return {name: part([0, 1] * 10, range(100 * place, 100 * place + 20), of=name) for place, name in enumerate(names)}
+
+
+@pytest.mark.parametrize(
+    ("given_parts", "how", "expected"),
+    [
+        ("train val", {}, "train=train val=val"),
+        ("train val test", {}, "train=train val=val test=test"),
+        ("train", {}, "train=train val=train"),
+        ("train test", {}, "train=train val=train test=test"),
+        ("train val", {"how": "official"}, "train=train val=val"),
+        ("train val", {"how": "holdout"}, "train=train val=train test=val"),
+        ("train val", {"fold": 0}, "train=train val=train test=val"),
+        ("train val", {"fold": 0, "how": "folds"}, "train=train val=train test=val"),
+        ("train val test", {"fold": 0}, "train=train val=train test=test"),
+        ("train", {"fold": 0}, "train=train val=train"),
+    ],
+)
+def test_parts_come_from_official_ones(given_parts: str, how: dict[str, Any], expected: str) -> None:
+    parts = split(official(*given_parts.split()), **{**DEFAULTS, **how})
+    origin = {name: side.names[0].partition("[")[0] for name, side in parts.items()}
+    assert " ".join(f"{name}={of}" for name, of in origin.items()) == expected
+
+
+def test_official_parts_stay_as_they_are() -> None:
+    parts = official("train", "val")
+    assert all(side is parts[name] for name, side in split(parts, **DEFAULTS).items())
+
+
+# ----- what cannot be cut
+
+
+@pytest.mark.parametrize(
+    ("pool", "how", "line"),
+    [
+        (part([0, 1, 0]), {"fold": 0}, "data.folds: expected at most 3, the number of different images; got 5."),
+        (part([0] * 9, [7] * 9), {"fold": 4}, "data.folds: expected at most 1, the number of different images; got 5."),
+        (
+            part([0, 1, 2]),
+            {},
+            "data.split=holdout: expected two different images of a class at least; got none such.",
+        ),
+        (
+            part([0] * 9, [7] * 9),
+            {"how": "holdout"},
+            "data.split=holdout: expected two different images of a class at least; got none such.",
+        ),
+        (
+            part([0, 1]),
+            {"how": "official"},
+            "data.split=official: expected a source with a validation part. Type data.split=holdout.",
+        ),
+    ],
+)
+def test_too_few_images_are_one_clear_line(pool: Part, how: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError) as raised:
+        cut(pool, **how)
+    assert str(raised.value) == line
+
+
+@given(many_labels, st.integers(2, 6), st.data())
+def test_whether_a_set_is_too_small_does_not_depend_on_the_fold(labels: list[int], folds: int, data: Any) -> None:
+    fold = data.draw(st.integers(0, folds - 1))
+    if len(labels) < folds:
+        with pytest.raises(UserError):
+            cut(part(labels), fold=fold, folds=folds)
+    else:
+        assert len(cut(part(labels), fold=fold, folds=folds)["val"]) in (len(labels) // folds, -(-len(labels) // folds))
+
+
+# ----- the real data
+
+
+@pytest.mark.skipif("COPYCAT_DATA" not in os.environ, reason="set COPYCAT_DATA to test with the real cats")
+def test_the_50_are_the_test_part_of_the_cats_folds_and_their_duplicate_is_reported() -> None:
+    for fold in range(5):
+        data = DataModule(Cats(), fold=fold)
+        assert len(data.parts["test"]) == 50
+        assert sum(len(data.parts[name]) for name in ("train", "val")) == 209
+        [[one, other]] = check_data(data).across
+        home = "val" if "train[146]" in data.parts["val"].names else "train"
+        assert (one.part, one.name, other.part, other.name) == (home, "train[146]", "test", "val[17]")
