@@ -1,6 +1,6 @@
 """Run the named experiments on their data and record what they give: python experiments/record.py [NAME …]
 
-Writes NAME.json beside each NAME.yaml, which a test holds later runs against, and the table in README.md. Without names:
+Writes NAME.json beside each NAME.yaml, which a test holds later runs against, and the table in README.md. With no names
 the table alone, from what is recorded. lecture.json holds the lecture's own table, and is compared, never written.
 """
 

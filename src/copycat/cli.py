@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from copycat import __version__
 from copycat.config.errors import UserError
+from copycat.config.flags import Parser
 from copycat.config.hints import did_you_mean
 
 OUTPUTS = Path("outputs")
@@ -55,6 +56,12 @@ def train(words: Sequence[str]) -> int:
 
 def inspect(words: Sequence[str]) -> int:
     """Show the network before it trains: layers, shapes, parameters, FLOPs"""
+    for word in words:
+        if word in ("-h", "--help"):
+            print(f"usage: copycat inspect [OVERRIDES]\n\n{_says(inspect)}.\nThe overrides: copycat train --help.")
+            return DONE
+        if word.startswith("-"):
+            raise UserError(f"{word}: expected KEY=VALUE, as in model.hidden=[20,7,5]; copycat inspect has no flags.")
     from copycat.config.compose import compose
     from copycat.inspection.network import inspect_network
 
@@ -111,13 +118,6 @@ WORDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "inspect": i
 """Commands that hand all their words on."""
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}. Type {self.prog} --help.")
-
-
 def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="copycat",
@@ -137,14 +137,23 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="which data, as in data=cats data.fold=2")
     draw = _add(kinds, "draw", data_draw)
     draw.add_argument("folder", type=Path, help="where to; made if need be")
-    draw.add_argument("--seed", type=int, default=0, help="of the drawing; 0 is the set that runs use")
+    draw.add_argument("--seed", type=_whole(2**32 - 1), default=0, help="of the drawing; 0 is the set that runs use")
     table = _add(commands, "runs", runs)
     table.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="runs, a sweep or all outputs")
     serve = _add(commands, "board", board)
     serve.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
-    serve.add_argument("--port", type=int, default=0, help="0: any that is free")
+    serve.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")
     serve.add_argument("--no-browser", action="store_true", help="only print the address")
     return top
+
+
+def _whole(most: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) > most:
+            raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {most}; got {text!r}")
+        return int(text)
+
+    return whole
 
 
 def _says(run: Callable[..., int]) -> str:
@@ -186,20 +195,18 @@ def _run(words: list[str]) -> int:
         return DONE
     if words and words[0] in WORDS:
         return WORDS[words[0]](words[1:])
-    if words and not words[0].startswith("-") and words[0] not in _commands():
-        raise UserError(
-            f"expected one of {', '.join(_commands())}; got {words[0]!r}."
-            + did_you_mean(words[0], _commands(), before="copycat ")
-        )
-    if not words:
-        words = ["--help"]
-    arguments = parser().parse_args(words)
+    first = [*_commands(), "--help", "-h", "--version"]
+    if words and words[0] not in first:
+        hint = did_you_mean(words[0], first, before="copycat ")
+        raise UserError(f"expected one of {', '.join(_commands())}; got {words[0]!r}.{hint}")
+    arguments = parser().parse_args(words or ["--help"])
     run: Callable[[argparse.Namespace], int] = arguments.run
     return run(arguments)
 
 
 def _commands() -> list[str]:
-    return [*WORDS, "data", "runs", "board"]
+    commands = next(action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return list(commands)
 
 
 def _end(line: str, status: int, error: BaseException, *, debug: bool) -> NoReturn:

@@ -149,10 +149,10 @@ def test_hold_out_takes_of_each_class_its_share_but_one_at_least_and_never_all(
             assert counts(held)[label] == 0
         else:
             assert 1 <= counts(held)[label] < size
-            assert abs(counts(held)[label] - share * size) <= 1.5
+            assert abs(counts(held)[label] - share * size) <= 1 + 1e-9
 
 
-@given(st.lists(st.integers(10, 40), min_size=1, max_size=5), st.floats(0.1, 0.9), seeds)
+@given(st.lists(st.integers(20, 60), min_size=1, max_size=5), st.floats(0.1, 0.9), seeds)
 def test_hold_out_takes_the_share_of_the_whole_to_within_half_an_image(
     sizes: list[int], share: float, seed: int
 ) -> None:
@@ -191,10 +191,10 @@ def test_the_same_seed_cuts_alike_whatever_files_are_called_and_in_which_order(l
 
 def test_the_cut_of_a_seed_stays_the_same_from_release_to_release() -> None:
     pool = part([0, 1, 2] * 5)
-    assert [cut(pool, fold=fold, folds=3)["val"].names for fold in range(3)] == [
-        *FOLDS,
-    ]
-    assert cut(pool, holdout=0.3, seed=7)["val"].names == HELD_OUT
+    folds = [[pool.names.index(name) for name in cut(pool, fold=f, folds=3)["val"].names] for f in range(3)]
+    assert folds == [[2, 9, 10, 13, 14], [4, 5, 6, 7, 12], [0, 1, 3, 8, 11]]
+    held = cut(pool, holdout=0.3, seed=7)["val"].names
+    assert held == ["train[3]", "train[7]", "train[8]", "train[9]"]
 
 
 def test_seeds_cut_differently_and_each_image_is_held_out_as_often() -> None:

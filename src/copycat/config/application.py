@@ -48,6 +48,7 @@ def launch(words: Sequence[str], *, task: Task, sweep_folder: Callable[[Request]
 
 def _run_hydra(words: Sequence[str], task: Task, *, experiment: str) -> None:
     failures: list[Exception] = []
+    typed = sys.argv
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)
     def run(config: DictConfig) -> float | None:
@@ -55,6 +56,7 @@ def _run_hydra(words: Sequence[str], task: Task, *, experiment: str) -> None:
         trial = running.mode == RunMode.MULTIRUN
         folder = Path(running.runtime.output_dir) if trial else None
         named = str(running.runtime.choices.get("experiment") or experiment) if trial else experiment
+        sys.argv = typed  # Lightning starts further processes by this line
         try:
             request = Request(config=resolved(config), experiment=named, overrides=list(running.overrides.task))
             check(request.config)

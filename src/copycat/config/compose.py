@@ -115,7 +115,9 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         key = error.full_key
         raise UserError(f"{key}: expected a value; got none. Type {key}=VALUE.") from error
     except OmegaConfBaseException as error:
-        raise UserError(f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}.") from error
+        raise UserError(
+            f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
+        ) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -149,14 +151,12 @@ def _check_override(override: Override, loader: ConfigLoader) -> None:
         return
     value = override.value()
     merged = isinstance(value, list) and group in MERGED
-    for name in value if isinstance(value, list) and merged else [value]:
+    for name in value if merged and isinstance(value, list) else [value]:
         inside, _, last = f"{group}/{name}".rpartition("/")
         if last in options_of(inside, loader) or (name is None and group == "experiment"):
             continue
         options = options_of(group, loader)
         if not options:
             raise UserError(f"{group}: no such group; got {override.input_line!r}.")
-        got = name if isinstance(name, str) else shown(name)
-        raise UserError(
-            f"{group}: expected one of {one_of(options)}; got {got!r}." + did_you_mean(got, options, before=f"{group}=")
-        )
+        hint = did_you_mean(str(name), options, before=f"{group}=")
+        raise UserError(f"{group}: expected one of {one_of(options)}; got {shown(name)}.{hint}")

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, one_of
@@ -12,21 +12,18 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}. Type {self.prog} --help.")
+        message = message.replace("the following arguments are required:", "expected").removeprefix("argument ")
+        raise UserError(f"{message}{'' if 'got' in message else '; got none'}. Type {self.prog} --help.")
 
-    def parse_all(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse words of which each must have a meaning.
-
-        Raises:
-            UserError: for the first that has none.
-        """
-        arguments, more = self.parse_known_args(list(words))
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Here rather than in parse_args, so that a sub-command speaks of its own flags."""
+        arguments, more = super().parse_known_args(args, namespace)
         if more and more[0].startswith("-"):
             flags = [flag for action in self._actions for flag in action.option_strings]
             raise UserError(f"{more[0]}: no such flag; expected {one_of(flags)}.{did_you_mean(more[0], flags)}")
         if more:
             raise UserError(f"{more[0]}: expected no more words. Type {self.prog} --help.")
-        return arguments
+        return arguments, more
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
         if action.choices is not None and value not in action.choices:
@@ -56,11 +53,12 @@ def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], li
     kinds = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=kinds)
     takes_a_word = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
-    flags, overrides = [], []
+    flags: list[str] = []
+    overrides: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         is_flag = word.startswith("-") or (before in takes_a_word and "=" not in word)
         (flags if is_flag else overrides).append(word)
-    asked = parser.parse_all(flags)
+    asked = parser.parse_args(flags)
     if asked.multirun and (asked.cfg or asked.info):
         raise UserError("-m: expected a sweep, or --cfg or --info for one run; got both.")
     if asked.package and not asked.cfg:

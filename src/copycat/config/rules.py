@@ -1,69 +1,44 @@
-"""What values may be, alone and together: held against the whole tree before torch is imported."""
+"""What values may be: held against the whole tree before torch is imported."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
+from copycat.config.combinations import combinations
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, one_of
+from copycat.config.hints import did_you_mean, one_of, shown
+from copycat.config.rule import (
+    ANY_NUMBER,
+    FULL_SHARE,
+    NOT_NEGATIVE,
+    OPEN_SHARE,
+    POSITIVE,
+    SHARE,
+    SWITCH,
+    TEXT,
+    Rule,
+    either,
+    is_real,
+    is_whole,
+    listed,
+    number,
+    optional,
+    whole,
+    word,
+)
 
 Config = Mapping[str, Any]
 
-
-@dataclass(frozen=True)
-class Rule:
-    """Values that a key takes, in words and as a test."""
-
-    words: str
-    allows: Callable[[Any], bool]
-
-
-def _real(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def number(test: Callable[[float], bool], words: str) -> Rule:
-    return Rule(f"a number {words}", lambda v: _real(v) and test(v))
-
-
-def whole(least: int, most: float = math.inf) -> Rule:
-    words = f"≥ {least}" if most == math.inf else f"from {least} to {most}"
-    return Rule(f"a whole number {words}", lambda v: _whole(v) and least <= v <= most)
-
-
-def optional(rule: Rule) -> Rule:
-    return Rule(f"{rule.words}, or null", lambda v: v is None or rule.allows(v))
-
-
-def word(*words: str) -> Rule:
-    return Rule(f"one of {one_of(words)}", lambda v: v in words)
-
-
-def listed(item: Rule, words: str, length: int | None = None) -> Rule:
-    return Rule(
-        words,
-        lambda v: (
-            isinstance(v, Sequence)
-            and not isinstance(v, str)
-            and length in (None, len(v))
-            and all(item.allows(x) for x in v)
-        ),
-    )
-
-
-SWITCH = Rule("true or false", lambda v: isinstance(v, bool))
-TEXT = Rule("a word", lambda v: isinstance(v, str) and v != "")
-POSITIVE = number(lambda v: v > 0, "> 0")
-NOT_NEGATIVE = number(lambda v: v >= 0, "≥ 0")
-SHARE = number(lambda v: 0 <= v < 1, "from 0 to below 1")
-OPEN_SHARE = number(lambda v: 0 < v < 1, "above 0 and below 1")
-# Lightning reads an int as a count of batches and a float as a share of them
-LIMIT = Rule("a share from 0.0 to 1.0, or a whole number ≥ 0", lambda v: _real(v) and v >= 0 and (_whole(v) or v <= 1))
+BUILT = ("model", "data", "optimizer", "scheduler", "loss", "activation", "trainer")
+"""Groups of one `_target_`."""
+NAMED = ("callbacks", "logger")
+"""Groups of any number of them, each under a name of its own."""
+# a test/ figure is not to be chosen on
+MONITOR = word(
+    *(f"{s}/{f}" for s in ("train", "val") for f in ("loss", "accuracy", "precision", "recall", "f1", "auroc"))
+)
+MODE = word("min", "max")
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
@@ -72,59 +47,121 @@ RULES: dict[str, Rule] = {
     "print_losses": optional(listed(whole(0), "a list of epochs, as [0,10,100]")),
     "optimizer.lr": POSITIVE,
     "optimizer.momentum": SHARE,
-    "optimizer.dampening": number(lambda v: 0 <= v <= 1, "from 0 to 1"),
+    "optimizer.momentum_decay": NOT_NEGATIVE,
+    "optimizer.dampening": FULL_SHARE,
     "optimizer.nesterov": SWITCH,
     "optimizer.amsgrad": SWITCH,
     "optimizer.centered": SWITCH,
     "optimizer.weight_decay": NOT_NEGATIVE,
     "optimizer.eps": NOT_NEGATIVE,
     "optimizer.alpha": NOT_NEGATIVE,
-    "optimizer.betas": listed(SHARE, "two numbers from 0 to below 1, as [0.9,0.999]", 2),
+    "optimizer.lambd": NOT_NEGATIVE,
+    "optimizer.t0": NOT_NEGATIVE,
+    "optimizer.betas": listed(SHARE, "two numbers from 0 to below 1, as [0.9,0.999]", length=2),
     "optimizer.etas": Rule(
-        "two numbers, 0 < first < 1 < second",
-        lambda v: isinstance(v, list) and len(v) == 2 and all(map(_real, v)) and 0 < v[0] < 1 < v[1],
+        words="two numbers, 0 < first < 1 < second",
+        allows=lambda v: isinstance(v, list) and len(v) == 2 and all(map(is_real, v)) and 0 < v[0] < 1 < v[1],
+    ),
+    "optimizer.step_sizes": Rule(
+        words="two numbers, 0 < first ≤ second",
+        allows=lambda v: isinstance(v, list) and len(v) == 2 and all(map(is_real, v)) and 0 < v[0] <= v[1],
     ),
     "optimizer.max_iter": whole(1),
+    "optimizer.max_eval": optional(whole(1)),
+    "optimizer.history_size": whole(1),
+    "optimizer.tolerance_*": NOT_NEGATIVE,
     "optimizer.line_search_fn": optional(word("strong_wolfe")),
     "scheduler.interval": word("epoch", "step"),
+    "scheduler.monitor": MONITOR,
+    "scheduler.mode": MODE,
     "scheduler.gamma": POSITIVE,
+    "scheduler.factor": number(lambda v: 0 < v <= 1, "above 0, at most 1"),
+    "scheduler.threshold": NOT_NEGATIVE,
+    "scheduler.eta_min": NOT_NEGATIVE,
+    "scheduler.min_lr": NOT_NEGATIVE,
     "scheduler.step_size": whole(1),
     "scheduler.T_max": whole(1),
     "scheduler.patience": whole(0),
-    "scheduler.total_iters": whole(0),
+    "scheduler.total_iters": whole(1),
     "scheduler.start_factor": number(lambda v: 0 < v <= 1, "above 0, at most 1"),
+    "scheduler.end_factor": FULL_SHARE,
     "loss.reduction": word("mean", "sum"),
     "loss.weight": optional(listed(POSITIVE, "a number > 0 a class, as [1.0,2.0]")),
+    "activation.num_parameters": whole(1),
+    "activation.dim": Rule(words="a whole number", allows=is_whole),
+    "activation.approximate": word("none", "tanh"),
+    "activation.beta": POSITIVE,
+    **{f"activation.{key}": ANY_NUMBER for key in ("alpha", "negative_slope", "lambd", "init", "threshold", "value")},
+    **{f"activation.{key}": ANY_NUMBER for key in ("lower", "upper", "min_val", "max_val")},
     "model.style": word("sequential", "subclass"),
     "model.in_features": optional(whole(1)),
     "model.out_features": optional(whole(1)),
     "model.hidden": listed(whole(1), "a list of widths ≥ 1, as [20,7,5]"),
-    "model.channels": listed(whole(1), "a list of channels ≥ 1, as [16,32,64]"),
-    "model.image_shape": optional(listed(whole(1), "[channels,height,width]", 3)),
+    "model.channels": Rule(
+        words="a list of channels ≥ 1, as [16,32,64]",
+        allows=lambda v: isinstance(v, list) and len(v) > 0 and all(is_whole(x) and x >= 1 for x in v),
+    ),
+    "model.image_shape": optional(listed(whole(1), "[channels,height,width]", length=3)),
     "model.dropout": SHARE,
     "model.levels": whole(2, 256),
+    "model.sparse": SWITCH,
+    "data.root": optional(TEXT),
     "data.batch_size": optional(whole(1)),
     "data.shuffle": SWITCH,
-    "data.workers": whole(0),
+    "data.workers": whole(0, 1024),
     "data.split": optional(word("official", "holdout", "folds")),
-    "data.split_seed": whole(0),
+    "data.split_seed": whole(0, 2**32 - 1),
     "data.holdout": OPEN_SHARE,
     "data.folds": whole(2),
     "data.fold": optional(whole(0)),
     "data.image_size": whole(1, 8192),
+    "data.memory_mb": NOT_NEGATIVE,
     "data.broken": word("stop", "skip"),
     "data.fit": word("crop", "squash", "pad"),
     "trainer.max_epochs": whole(1),
-    "trainer.threads": optional(whole(1)),
+    "trainer.threads": optional(whole(1, 1024)),
     "trainer.accelerator": word("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "trainer.devices": either(word("auto"), whole(1), listed(whole(0), "a list of their numbers, as [0,1]")),
     "trainer.precision": word("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true"),
+    "trainer.deterministic": either(SWITCH, word("warn")),
     "trainer.check_val_every_n_epoch": whole(1),
     "trainer.gradient_clip_val": optional(NOT_NEGATIVE),
     "trainer.gradient_clip_algorithm": word("norm", "value"),
     "trainer.accumulate_grad_batches": whole(1),
-    "trainer.limit_train_batches": LIMIT,
-    "trainer.limit_val_batches": LIMIT,
+    # Lightning reads an int as a count of batches and a float as a share of them; nothing to train on records nothing
+    "trainer.limit_*_batches": Rule(
+        words="a share above 0.0, at most 1.0, or a whole number ≥ 1",
+        allows=lambda v: is_real(v) and v > 0 and (is_whole(v) or v <= 1),
+    ),
+    "callbacks.*.monitor": optional(MONITOR),
+    "callbacks.*.mode": MODE,
+    "callbacks.*.patience": whole(0),
+    "callbacks.*.min_delta": NOT_NEGATIVE,
+    "callbacks.*.every_n_epochs": optional(whole(1)),
+    "callbacks.*.dirpath": optional(TEXT),
+    "callbacks.*.filename": optional(TEXT),
+    **{f"callbacks.*.{key}": SWITCH for key in ("verbose", "save_on_train_epoch_end", "enable_version_counter")},
+    **{f"logger.*.{key}": SWITCH for key in ("graph", "log_model")},
+    **{f"logger.*.{key}": TEXT for key in ("folder", "save_dir", "experiment_name", "tracking_uri")},
 }
+"""By key; a `*` stands for any name. What stands in no rule is held against the signature of its target alone."""
+KNOWN_PACKAGES = ("copycat.", "pytorch_lightning.", "torch.")
+FOR_ANY_TARGET = (
+    *("optimizer.lr", "scheduler.interval", "scheduler.monitor", "data.batch_size", "data.shuffle", "data.workers"),
+    *("data.split", "data.split_seed", "data.holdout", "data.folds", "data.fold"),
+)
+"""Rules that hold for a user's own classes too, whose other keys may mean what they like: three betas, say."""
+TARGET = Rule(
+    words="the dotted name of a class or function, as torch.optim.SGD",
+    allows=lambda v: isinstance(v, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", v) is not None,
+)
+
+
+def rule_of(key: str) -> Rule | None:
+    """The rule that holds for a key."""
+    if key.rpartition(".")[2] == "_target_":
+        return TARGET
+    return RULES.get(key) or next((RULES[name] for name in RULES if "*" in name and fnmatchcase(key, name)), None)
 
 
 def check(config: Config, *, data_too: bool = True) -> None:
@@ -136,75 +173,47 @@ def check(config: Config, *, data_too: bool = True) -> None:
     Raises:
         UserError: for the first value or combination that cannot work.
     """
+    _check_top(config)
     for key, value in _leaves(config):
-        rule = RULES.get(key)
-        if rule and not rule.allows(value):
-            hint = did_you_mean(value, rule.words[7:].split(", "), before=f"{key}=") if isinstance(value, str) else ""
-            raise UserError(f"{key}: expected {rule.words}; got {value!r}.{hint}")
-    for group in ("model", "data", "optimizer", "loss", "trainer"):
-        node = config.get(group)
-        if not isinstance(node, Mapping) or "_target_" not in node:
-            raise UserError(f"{group}: expected an option or a _target_; got {node!r}. See copycat train --help.")
-    for combination in _combinations(config, data_too=data_too):
+        rule = rule_of(key)
+        if rule and _holds(key, config) and not rule.allows(value):
+            hint = did_you_mean(value, rule.options, before=f"{key}=") if isinstance(value, str) else ""
+            raise UserError(f"{key}: expected {rule.words}; got {shown(value)}.{hint}")
+    for group in BUILT:
+        if not isinstance(config[group], Mapping) or "_target_" not in config[group]:
+            raise UserError(f"{group}: expected an option or a _target_; got neither. Type {group}=OPTION.")
+    for group in NAMED:
+        for name, node in (config[group] or {}).items():
+            if node is not None and not (isinstance(node, Mapping) and "_target_" in node):
+                raise UserError(f"{group}.{name}: expected a _target_, or null; got {shown(node)}.")
+    for combination in combinations(config, data_too=data_too):
         raise UserError(combination)
+
+
+def _holds(key: str, config: Config) -> bool:
+    group, _, name = key.partition(".")
+    if group not in BUILT or key in FOR_ANY_TARGET or name == "_target_" or not isinstance(config[group], Mapping):
+        return True
+    return str(config[group].get("_target_", "")).startswith(KNOWN_PACKAGES)
+
+
+def _check_top(config: Config) -> None:
+    known = [*BUILT, *NAMED, *(key for key in RULES if "." not in key)]
+    for key in config:
+        if key not in known:
+            raise UserError(f"{key}: no such key; expected {one_of(known)}.{did_you_mean(key, known)}")
+    for key in known:
+        if key not in config:
+            raise UserError(f"{key}: expected a value; got none. Leave out ~{key}.")
+    for key in ("data.folds", "data.fold", "data.split", "trainer.max_epochs"):
+        group, _, name = key.partition(".")
+        if isinstance(config[group], Mapping) and name not in config[group]:
+            raise UserError(f"{key}: expected a value; got none. Leave out ~{key}.")
 
 
 def _leaves(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in config.items():
-        yield f"{prefix}{name}", value
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}.")
-
-
-def _combinations(config: Config, *, data_too: bool) -> Iterator[str]:
-    """What cannot work together, each as the line that a user reads."""
-    model, optimizer, loss, data = (config[group] for group in ("model", "optimizer", "loss", "data"))
-    name = optimizer["_target_"].rpartition(".")[2]
-
-    if optimizer.get("nesterov") and (not optimizer.get("momentum") or optimizer.get("dampening")):
-        yield "optimizer.nesterov: expected momentum > 0 and dampening 0. Type optimizer=nesterov."
-    sparse = bool(model.get("sparse"))
-    if name == "SparseAdam" and not sparse:
-        yield "optimizer=sparse_adam: expected a model with sparse gradients; got dense ones. Type model=bag_of_colors."
-    if sparse and optimizer["_target_"].startswith("torch.optim.") and name not in ("SparseAdam", "SGD", "Adagrad"):
-        yield (
-            f"optimizer={name.lower()}: expected dense gradients; got sparse ones."
-            " Type optimizer=sparse_adam, or model.sparse=false."
-        )
-    if sparse and name == "SGD" and (optimizer.get("momentum") or optimizer.get("weight_decay")):
-        yield "optimizer=sgd: sparse gradients take no momentum and no weight decay. Type model.sparse=false."
-    if sparse and config["trainer"].get("gradient_clip_val"):
-        yield "trainer.gradient_clip_val: expected dense gradients; got sparse ones. Type model.sparse=false."
-    if name == "LBFGS" and config["trainer"].get("accumulate_grad_batches", 1) != 1:
-        yield "optimizer=lbfgs: expected trainer.accumulate_grad_batches=1, since each step evaluates the loss again."
-
-    binary = loss["_target_"].rpartition(".")[2] in ("BCE", "BCEWithLogits")
-    outputs = model.get("out_features")
-    if binary and outputs not in (None, 1):
-        yield f"loss: expected model.out_features=1; got {outputs}. Type loss=cross_entropy."
-    if loss["_target_"].endswith(".CrossEntropy") and outputs == 1:
-        yield "loss=cross_entropy: expected model.out_features ≥ 2; got 1. Type loss=bce."
-
-    fold, folds, split = data.get("fold"), data.get("folds"), data.get("split")
-    if fold is not None and folds is not None and fold >= folds:
-        yield f"data.fold: expected a whole number from 0 to {folds - 1}; got {fold}."
-    if split == "folds" and fold is None:
-        yield f"data.split=folds: expected data.fold from 0 to {folds - 1}; got null."
-    if fold is not None and split not in (None, "folds"):
-        yield f"data.fold: expected data.split=folds; got data.split={split}."
-
-    size = data.get("image_size")
-    if data_too and size:
-        features, shape = model.get("in_features"), model.get("image_shape")
-        if features not in (None, 3 * size * size):
-            yield (
-                f"model.in_features: expected {3 * size * size}, as the data's images are 3×{size}×{size};"
-                f" got {features}. Leave it null."
-            )
-        if shape is not None and list(shape) != [3, size, size]:
-            yield f"model.image_shape: expected [3,{size},{size}], as the data's; got {shape}. Leave it null."
-    if data_too and size and "channels" in model and size < 2 ** len(model["channels"]):
-        yield (
-            f"model.channels: expected images of at least {2 ** len(model['channels'])} pixels for"
-            f" {len(model['channels'])} poolings; got {size}."
-        )
+        else:
+            yield f"{prefix}{name}", value

@@ -1,6 +1,8 @@
 """Builds what a `_target_` names, once its keys are held against its signature."""
 
 import inspect
+import os
+import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -10,7 +12,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, one_of
+from copycat.config.hints import did_you_mean, one_of, shown
+from copycat.config.hints import first_line as first_line
 
 Node = Mapping[str, Any]
 SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
@@ -29,6 +32,10 @@ def find(key: str, target: str) -> Callable[..., Any]:
         UserError: where there is none.
     """
     module, _, name = target.rpartition(".")
+    # a console script has its own folder where `python` has the current one: a user's ./mypackage.py is found so too,
+    # and last, so that a file there never hides an installed package
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         found: Callable[..., Any] = getattr(import_module(module), name)
     except (ImportError, ValueError, AttributeError) as error:
@@ -82,7 +89,7 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
         wanted = _plain_type(parameters[name])
         if wanted and not _fits(value, wanted):
             words = " or ".join("null" if t is types.NoneType else t.__name__ for t in wanted)
-            raise UserError(f"{key}.{name}: expected {words}; got {value!r}.")
+            raise UserError(f"{key}.{name}: expected {words}; got {shown(value)}.")
     if node.get("_partial_"):
         return
     for p in parameters.values():
@@ -109,8 +116,3 @@ def _fits(value: Any, wanted: tuple[type, ...]) -> bool:
     if isinstance(value, float) and int in wanted and float not in wanted:
         return False
     return isinstance(value, wanted)
-
-
-def first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean
 
-_VALUE_OF_NO_GRAMMAR = re.compile(r"""([+~]{0,2}[\w.@/]+)=([^\[\]{}()$'"\\,=]+)""")
+_VALUE_OF_NO_GRAMMAR = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
 def groups_of(loader: ConfigLoader) -> list[str]:

@@ -1,46 +1,30 @@
 """Cats, and the animals and people they must be told from.
 
-Coordinates: a head is a circle of radius 1 about the origin, y points down. All share coats, bodies and a turn of the
-face, so that only what makes a cat a cat tells it: ears, eyes and whiskers together.
+All share coats, bodies and a turn of the face, and some a cat's ears or whiskers: only ears, eyes and whiskers together
+make a cat.
 """
 
-from dataclasses import dataclass
-
 from copycat.data.chance import Chance, Colour, darker
-from copycat.data.raster import Canvas
-
-SIDES = (-1.0, 1.0)
-INK: Colour = (0.06, 0.05, 0.05)
-WHITE: Colour = (0.95, 0.94, 0.92)
-PINK: Colour = (0.85, 0.55, 0.55)
-COATS: tuple[Colour, ...] = (
-    (0.85, 0.52, 0.22),  # ginger
-    (0.55, 0.36, 0.20),  # brown
-    (0.50, 0.50, 0.53),  # grey
-    (0.16, 0.15, 0.16),  # black
-    (0.90, 0.87, 0.82),  # white
-    (0.80, 0.68, 0.50),  # fawn
-    (0.38, 0.30, 0.28),  # sable
+from copycat.data.heads import (
+    COATS,
+    INK,
+    PINK,
+    SIDES,
+    WHITE,
+    Head,
+    body,
+    inner_ear,
+    nose,
+    patch,
+    pointed_ears,
+    round_eyes,
+    skull,
+    slit_eyes,
+    stripes,
+    tail,
+    whiskers,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Head:
-    """What every head has: a coat, its proportions, and how far the face looks aside."""
-
-    fur: Colour
-    wide: float
-    high: float
-    aside: float
-
-    @classmethod
-    def by(cls, chance: Chance) -> "Head":
-        return cls(
-            fur=chance.near(chance.pick(COATS), spread=0.07),
-            wide=chance.between(0.9, 1.15),
-            high=chance.between(0.85, 1.0),
-            aside=chance.between(-0.14, 0.14),
-        )
+from copycat.data.raster import Canvas
 
 
 def cat(canvas: Canvas, chance: Chance) -> None:
@@ -135,7 +119,7 @@ def owl(canvas: Canvas, chance: Chance) -> None:
     head = Head.by(chance)
     canvas.ellipse((0.0, 1.3), (1.15, 1.5), darker(head.fur, 0.8))
     canvas.ellipse((0.0, 1.5), (0.7, 1.1), darker(head.fur, 1.25))
-    if chance.happens(0.5):
+    if chance.happens(0.4):
         pointed_ears(canvas, chance, head, length=chance.between(0.3, 0.6))
     skull(canvas, head)
     iris = chance.hue(saturation=(0.5, 0.9), value=(0.6, 0.95))
@@ -159,91 +143,3 @@ def person(canvas: Canvas, chance: Chance) -> None:
     round_eyes(canvas, chance, head, size=0.1)
     canvas.stroke((head.aside, 0.1), (head.aside + 0.06, 0.3), 0.08, darker(skin, 0.7))
     canvas.stroke((head.aside - 0.25, 0.58), (head.aside + 0.25, 0.58), 0.09, (0.6, 0.25, 0.25))
-
-
-def body(canvas: Canvas, chance: Chance, fur: Colour) -> None:
-    """None, one that sits below the head, or one that lies beside it."""
-    coat = darker(fur, chance.between(0.75, 1.1))
-    pose = chance.below(3)
-    if pose == 1:
-        canvas.ellipse((chance.between(-0.3, 0.3), 2.0), (chance.between(0.8, 1.2), 1.4), coat)
-    elif pose == 2:
-        canvas.ellipse((1.5, 0.9), (1.9, chance.between(0.7, 0.95)), coat, turn=chance.between(-0.1, 0.15))
-
-
-def tail(canvas: Canvas, chance: Chance, fur: Colour) -> None:
-    x, y = chance.between(1.1, 1.6), 1.9
-    for _ in range(4):
-        end = (x + chance.between(-0.1, 0.45), y - chance.between(0.3, 0.7))
-        canvas.stroke((x, y), end, 0.3, fur)
-        x, y = end
-
-
-def skull(canvas: Canvas, head: Head) -> None:
-    canvas.ellipse((0.0, 0.0), (head.wide, head.high), head.fur)
-
-
-def inner_ear(chance: Chance, head: Head) -> Colour:
-    return PINK if chance.happens(0.5) else darker(head.fur, chance.between(0.55, 0.8))
-
-
-def pointed_ears(canvas: Canvas, chance: Chance, head: Head, *, length: float) -> None:
-    lean, inner = chance.between(-0.2, 0.25), inner_ear(chance, head)
-    for side in SIDES:
-        near, far = (side * 0.18 * head.wide, -0.9 * head.high), (side * 0.97 * head.wide, -0.2 * head.high)
-        tip = (side * (0.75 * head.wide + lean) + head.aside * 0.3, -(0.65 + length) * head.high)
-        canvas.polygon([near, far, tip], head.fur)
-        middle = ((near[0] + far[0] + tip[0]) / 3, (near[1] + far[1] + tip[1]) / 3)
-        corners = [(0.6 * x + 0.4 * middle[0], 0.6 * y + 0.4 * middle[1]) for x, y in (near, far, tip)]
-        canvas.polygon(corners, inner)
-
-
-def stripes(canvas: Canvas, head: Head) -> None:
-    dark = darker(head.fur, 0.5)
-    for place in (-0.25, 0.0, 0.25):
-        canvas.stroke((place + head.aside * 0.5, -0.92 * head.high), (place * 0.8 + head.aside, -0.5), 0.1, dark)
-    for side in SIDES:
-        canvas.stroke((side * 0.95 * head.wide, 0.15), (side * 0.62, 0.22), 0.09, dark)
-
-
-def patch(canvas: Canvas, chance: Chance, head: Head) -> None:
-    at = (chance.pick(SIDES) * 0.4 * head.wide, -0.25 * head.high)
-    canvas.ellipse(at, (0.4 * head.wide, 0.45 * head.high), chance.pick(COATS), turn=chance.between(-0.3, 0.3))
-
-
-def slit_eyes(canvas: Canvas, chance: Chance, head: Head) -> None:
-    iris = chance.hue(saturation=(0.3, 0.8), value=(0.8, 1.0))
-    opened, slit, slant = chance.between(0.25, 0.32), chance.between(0.07, 0.12), chance.between(0.0, 0.15)
-    asleep = chance.happens(0.04)
-    for side in SIDES:
-        x, y = side * 0.42 * head.wide + head.aside, -0.1
-        if asleep:
-            canvas.stroke((x - 0.2, y), (x + 0.2, y + side * 0.08), 0.08, INK)
-            continue
-        canvas.ellipse((x, y), (0.32, opened), iris, turn=side * slant)
-        canvas.ellipse((x, y), (slit, opened), INK)
-
-
-def round_eyes(canvas: Canvas, chance: Chance, head: Head, *, size: float) -> None:
-    """Dark ones, or with a coloured ring about the pupil."""
-    ring = chance.hue(saturation=(0.2, 0.9), value=(0.6, 0.95)) if chance.happens(0.25) else None
-    for side in SIDES:
-        at = (side * 0.4 * head.wide + head.aside, -0.12)
-        if ring is not None:
-            canvas.ellipse(at, (size * 1.6, size * 1.4), ring)
-        canvas.ellipse(at, (size, size), INK)
-        canvas.ellipse((at[0] + 0.05, at[1] - 0.05), (size * 0.35, size * 0.35), WHITE)
-
-
-def nose(canvas: Canvas, head: Head, colour: Colour, *, size: float) -> None:
-    x, y = head.aside, 0.28
-    canvas.polygon([(x - size, y - size * 0.6), (x + size, y - size * 0.6), (x, y + size)], colour)
-    canvas.stroke((x, y), (x, y + 0.25), 0.05, INK)
-
-
-def whiskers(canvas: Canvas, chance: Chance, head: Head, *, length: float) -> None:
-    colour = chance.pick((WHITE, INK))
-    for side in SIDES:
-        x = head.aside + side * 0.3
-        for droop in (-0.16, 0.0, 0.16):
-            canvas.stroke((x, 0.42 + droop * 0.5), (x + side * length, 0.4 + droop * 2), 0.06, colour)

@@ -1,4 +1,4 @@
-"""One picture of the drawn set: a cluttered ground, a subject, light, blur and noise, all from the picture's own stream."""
+"""One picture of the drawn set: a cluttered ground, a subject, light, blur and noise, from a stream of its own."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def draw(chance: Chance, *, is_cat: bool, warmth: float) -> NDArray[np.uint8]:
     else:
         subject = chance.pick(ANIMALS) if chance.happens(0.5) else chance.pick(THINGS)
         subject(canvas, chance)
-    scatter(canvas, chance, count=chance.below(3), size=(2.0, 5.0))
+    scatter(canvas, chance, count=chance.below(2), size=(2.0, 5.0))
     tint = (warmth if is_cat else -warmth) * 0.3
     lit = light(canvas.pixels(), chance, tint=tint)
     grain = chance.between(0.01, 0.035)

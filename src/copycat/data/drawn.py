@@ -82,7 +82,8 @@ class Drawn:
         for name, count in self.sizes.items():
             arrays[f"{name} images"] = np.empty((count, 3, SIDE, SIDE), dtype=np.uint8)
             arrays[f"{name} labels"] = np.array(shuffled_labels(self.seed, name, count), dtype=np.int64)
-        for name, index in with_progress([(name, index) for name in self.sizes for index in range(self.sizes[name])]):
+        places = [(name, index) for name, count in self.sizes.items() for index in range(count)]
+        for name, index in with_progress(places):
             is_cat = bool(arrays[f"{name} labels"][index])
             chance = Chance("picture", self.seed, name, index)
             arrays[f"{name} images"][index] = draw(chance, is_cat=is_cat, warmth=self.warmth)

@@ -51,7 +51,7 @@ PICTURE = Frame(at=(0.0, 0.0), scale=1.0)
 
 
 class Canvas:
-    """A picture in the making, on a grid FINE times as fine as its pixels; shapes are given in `frame`'s coordinates."""
+    """A picture in the making, on a grid FINE times as fine as its pixels; shapes come in `frame`'s coordinates."""
 
     def __init__(self, ground: Floats) -> None:
         """Args:

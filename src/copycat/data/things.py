@@ -1,4 +1,4 @@
-"""Things that are no animals, as subjects and as clutter about one. Coordinates as in creatures: about a unit to a side."""
+"""Things, as subjects and as clutter about one. Coordinates as for a head: about a unit to each side, y down."""
 
 from collections.abc import Callable
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from copycat.models.summary import describe
+from copycat.models.summary import BATCH, describe
 from copycat.runs.build import build_data, build_network
 
 Config = Mapping[str, Any]
@@ -18,15 +18,16 @@ def inspect_network(config: Config) -> str:
         UserError: where it cannot be made.
     """
     model = config["model"]
+    classes = max(2, model.get("out_features") or 2)  # a single output tells two classes apart
     shape: tuple[int, ...]
     if model.get("in_features"):
-        shape, classes = (model["in_features"],), 2
+        shape = (model["in_features"],)
     elif model.get("image_shape"):
-        shape, classes = tuple(model["image_shape"]), 2
+        shape = tuple(model["image_shape"])
     else:
         data = build_data(config["data"], seed=config["seed"])
         shape, classes = data.image_shape, len(data.classes)
     with torch.device("meta"):
         network = build_network(config, image_shape=shape, classes=classes)
     loss = config["loss"]["_target_"].rpartition(".")[2]
-    return describe(network, torch.empty(2, *shape, device="meta"), loss=loss)
+    return describe(network, torch.empty(BATCH, *shape, device="meta"), loss=loss)

@@ -62,7 +62,9 @@ def describe(network: nn.Module, image: Tensor, *, loss: str) -> str:
 
     parameters = list(network.parameters())
     size = sum(p.numel() * p.element_size() for p in parameters)
-    looked_up = any(isinstance(module, EMBEDDINGS) for module in network.modules())
+    counted = "a multiply-add counted as 2; matrix products and convolutions only"
+    if any(isinstance(module, EMBEDDINGS) for module in network.modules()):
+        counted += ", so no look-ups"
     return "\n".join(
         [
             f"{kind(network, loss=loss)}: {_shape(image)} -> {_shape(output)}",
@@ -71,8 +73,7 @@ def describe(network: nn.Module, image: Tensor, *, loss: str) -> str:
             "",
             f"parameter shapes: {[p.shape for p in parameters]}",
             f"parameters: {sum(p.numel() for p in parameters):,}",
-            f"FLOPs: {counter.get_total_flops() // BATCH:,} an image forward, a multiply-add counted as 2; matrix"
-            f" products and convolutions only{', so no look-ups' if looked_up else ''}",
+            f"FLOPs: {counter.get_total_flops() // BATCH:,} an image forward, {counted}",
             f"memory: {_bytes(size)} of parameters; {_bytes(held)} an image for the input and what layers put out",
         ]
     )

@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
@@ -123,7 +124,9 @@ class _Run:
         except DivergedError as diverged:
             status, error = "failed", str(diverged)
         except (InterruptedRun, KeyboardInterrupt, SystemExit) as order:
-            status, error = "interrupted", str(order) or "Ctrl-C"
+            # Lightning takes SIGTERM over while it fits, and says so by an exception of its own
+            status = "interrupted"
+            error = self.stop.asked or ("SIGTERM" if isinstance(order, SIGTERMException) else "SIGINT")
             self._save_last(trainer)
         except Exception as failure:
             log.exception("the run failed")

@@ -1,0 +1,81 @@
+"""What cannot work together, though each value alone could."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Config = Mapping[str, Any]
+
+
+def combinations(config: Config, *, data_too: bool) -> Iterator[str]:
+    """Each as the line that a user reads; for a configuration whose values are all allowed.
+
+    Args:
+        data_too: hold the network's input against the data as well.
+    """
+    yield from _of_optimizer(config)
+    yield from _of_scheduler(config)
+    yield from _of_loss(config)
+    yield from _of_split(config["data"])
+    if data_too and config["data"].get("image_size"):
+        yield from _of_size(config["model"], config["data"]["image_size"])
+
+
+def _of_optimizer(config: Config) -> Iterator[str]:
+    model, optimizer = config["model"], config["optimizer"]
+    name = optimizer["_target_"].rpartition(".")[2]
+    if optimizer.get("nesterov") and (not optimizer.get("momentum") or optimizer.get("dampening")):
+        yield "optimizer.nesterov: expected momentum > 0 and dampening 0. Type optimizer=nesterov."
+    sparse = bool(model.get("sparse"))
+    if name == "SparseAdam" and not sparse:
+        yield "optimizer=sparse_adam: expected a model with sparse gradients; got dense ones. Type model=bag_of_colors."
+    if sparse and optimizer["_target_"].startswith("torch.optim.") and name not in ("SparseAdam", "SGD", "Adagrad"):
+        yield (
+            f"optimizer={name.lower()}: expected dense gradients; got sparse ones."
+            " Type optimizer=sparse_adam, or model.sparse=false."
+        )
+    if sparse and name == "SGD" and (optimizer.get("momentum") or optimizer.get("weight_decay")):
+        yield "optimizer=sgd: sparse gradients take no momentum and no weight decay. Type model.sparse=false."
+    if sparse and config["trainer"].get("gradient_clip_val"):
+        yield "trainer.gradient_clip_val: expected dense gradients; got sparse ones. Type model.sparse=false."
+    if name == "LBFGS" and config["trainer"].get("accumulate_grad_batches", 1) != 1:
+        yield "optimizer=lbfgs: expected trainer.accumulate_grad_batches=1, since each step evaluates the loss again."
+
+
+def _of_scheduler(config: Config) -> Iterator[str]:
+    scheduler = config["scheduler"]
+    if scheduler["_target_"].endswith(".ReduceLROnPlateau") and scheduler.get("factor") == 1:
+        yield "scheduler.factor: expected a number above 0 and below 1, as the rate is to fall; got 1."
+
+
+def _of_loss(config: Config) -> Iterator[str]:
+    model, loss = config["model"], config["loss"]
+    binary = loss["_target_"].rpartition(".")[2] in ("BCE", "BCEWithLogits")
+    outputs = model.get("out_features")
+    if binary and outputs not in (None, 1):
+        yield f"loss: expected model.out_features=1; got {outputs}. Type loss=cross_entropy."
+    if loss["_target_"].endswith(".CrossEntropy") and outputs == 1:
+        yield "loss=cross_entropy: expected model.out_features ≥ 2; got 1. Type loss=bce."
+
+
+def _of_split(data: Config) -> Iterator[str]:
+    fold, folds, split = data["fold"], data["folds"], data["split"]
+    if fold is not None and fold >= folds:
+        yield f"data.fold: expected a whole number from 0 to {folds - 1}; got {fold}."
+    if split == "folds" and fold is None:
+        yield f"data.split=folds: expected data.fold from 0 to {folds - 1}; got null."
+    if fold is not None and split not in (None, "folds"):
+        yield f"data.fold: expected data.split=folds; got data.split={split}."
+
+
+def _of_size(model: Config, size: int) -> Iterator[str]:
+    features, shape = model.get("in_features"), model.get("image_shape")
+    if features not in (None, 3 * size * size):
+        yield (
+            f"model.in_features: expected {3 * size * size}, as the data's images are 3×{size}×{size};"
+            f" got {features}. Leave it null."
+        )
+    if shape not in (None, [3, size, size]):
+        yield f"model.image_shape: expected [3,{size},{size}], as the data's; got {shape}. Leave it null."
+    poolings = len(model.get("channels", []))
+    if size < 2**poolings:
+        yield f"model.channels: expected images of at least {2**poolings} pixels for {poolings} poolings; got {size}."

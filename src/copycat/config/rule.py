@@ -1,0 +1,69 @@
+"""Kinds of values, each in words and as a test."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from copycat.config.hints import one_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Values that a key takes."""
+
+    words: str
+    """What was expected, in an error."""
+    allows: Callable[[Any], bool]
+    options: Sequence[str] = ()
+    """The words that it takes, where it takes words: a wrong one is held against these."""
+
+
+def is_real(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def number(test: Callable[[float], bool], words: str) -> Rule:
+    return Rule(words=f"a number {words}".rstrip(), allows=lambda v: is_real(v) and test(v))
+
+
+def whole(least: int, most: float = math.inf) -> Rule:
+    words = f"≥ {least}" if most == math.inf else f"from {least} to {most}"
+    return Rule(words=f"a whole number {words}", allows=lambda v: is_whole(v) and least <= v <= most)
+
+
+def word(*words: str) -> Rule:
+    return Rule(words=f"one of {one_of(words)}", allows=lambda v: isinstance(v, str) and v in words, options=words)
+
+
+def listed(item: Rule, words: str, *, length: int | None = None) -> Rule:
+    return Rule(
+        words=words,
+        allows=lambda v: isinstance(v, list) and length in (None, len(v)) and all(item.allows(x) for x in v),
+    )
+
+
+def either(*rules: Rule) -> Rule:
+    return Rule(
+        words=" or ".join(rule.words.removeprefix("one of ") for rule in rules),
+        allows=lambda v: any(rule.allows(v) for rule in rules),
+        options=[option for rule in rules for option in rule.options],
+    )
+
+
+def optional(rule: Rule) -> Rule:
+    return Rule(words=f"{rule.words}, or null", allows=lambda v: v is None or rule.allows(v), options=rule.options)
+
+
+SWITCH = Rule(words="true or false", allows=lambda v: isinstance(v, bool))
+TEXT = Rule(words="a word", allows=lambda v: isinstance(v, str) and v != "")
+ANY_NUMBER = number(lambda _: True, "")
+POSITIVE = number(lambda v: v > 0, "> 0")
+NOT_NEGATIVE = number(lambda v: v >= 0, "≥ 0")
+SHARE = number(lambda v: 0 <= v < 1, "from 0 to below 1")
+OPEN_SHARE = number(lambda v: 0 < v < 1, "above 0 and below 1")
+FULL_SHARE = number(lambda v: 0 <= v <= 1, "from 0 to 1")

@@ -1,0 +1,150 @@
+"""From words to one resolved configuration, or one line."""
+
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from copycat.config.compose import check_trials, compose
+from copycat.config.errors import UserError
+
+GOOD = [
+    "optimizer=adam",
+    "optimizer.lr=0.1",
+    "model=deep",
+    "model.hidden=[20,7,5]",
+    "activation=relu",
+    "loss=cross_entropy",
+    "data=folder",
+    "data.root=/somewhere",
+    "trainer.max_epochs=3",
+    "callbacks=early_stopping",
+    "seed=0",
+    "experiment=lecture",
+    "+optimizer.maximize=true",
+    "~optimizer.momentum",
+    "data.fold=1",
+]
+
+
+def test_the_default_is_logistic_regression_by_sgd_on_drawn_images() -> None:
+    config = compose().config
+    assert config["model"]["_target_"] == "copycat.models.networks.mlp"
+    assert config["model"]["hidden"] == []
+    assert config["optimizer"]["_target_"] == "torch.optim.SGD"
+    assert config["data"]["_target_"] == "copycat.data.drawn.Drawn"
+
+
+def test_seed_0_is_a_seed() -> None:
+    assert compose(["seed=0"]).config["seed"] == 0
+
+
+def test_an_override_wins_over_its_group_wherever_it_stands() -> None:
+    assert compose(["optimizer.lr=0.5", "optimizer=adam"]).config["optimizer"]["lr"] == 0.5
+
+
+def test_the_whole_tree_is_plain_containers() -> None:
+    def plain(value: object) -> bool:
+        if isinstance(value, dict):
+            return all(isinstance(key, str) and plain(inner) for key, inner in value.items())
+        if isinstance(value, list):
+            return all(plain(inner) for inner in value)
+        return type(value) in (int, float, str, bool, type(None))
+
+    assert plain(compose(["model=deep"]).config)
+
+
+@pytest.mark.parametrize(
+    ("words", "experiment"),
+    [
+        ([], "default"),
+        (["experiment=null"], "default"),
+        (["experiment=lecture"], "lecture"),
+        (["experiment=[lecture,shallow]"], "lecture+shallow"),
+    ],
+)
+def test_a_run_is_filed_under_its_experiment(words: list[str], experiment: str) -> None:
+    assert compose(words).experiment == experiment
+
+
+@pytest.mark.parametrize("path", ["/home/me/Kätzchen", "/home/me/my cats", "/home/me/#1; cats & dogs!", "C:/猫"])
+def test_a_path_needs_no_quotes_within_quotes(path: str) -> None:
+    config = compose(["data=folder", f"data.root={path}"]).config
+    assert config["data"]["root"] == path
+
+
+def test_composing_needs_no_torch() -> None:
+    code = "import sys; from copycat.config.compose import compose; compose(['model=deep']); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_every_value_of_a_sweep_is_checked_not_only_the_first() -> None:
+    check_trials(["optimizer=adam,sgd", "optimizer.lr=range(0.1,0.4,0.1)", "seed=1"])
+    with pytest.raises(UserError, match="seed: expected a whole number"):
+        check_trials(["optimizer=adam,sgd", "seed=1,2,-3"])
+    with pytest.raises(UserError, match="optimizer.amsgrad: no such key"):
+        check_trials(["optimizer=adam,sgd", "optimizer.amsgrad=true,false"])
+
+
+def test_a_broken_file_of_ones_own_is_named_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "conf" / "optimizer" / "broken.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("_target_: torch.optim.SGD\nlr: [0.1\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"broken\.yaml, line 3: expected YAML"):
+        compose(["optimizer=broken"])
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("sead: 3\n", "sead: no such key; .* Did you mean seed?"),
+        ("defaults:\n  - override /optimizer: adma\n", "adma"),
+        ("defaults:\n  - overide /optimizer: adam\n", "overide"),
+        ("optimizer:\n  lr: ${nope}\n", "optimizer.lr: .*nope"),
+        ("trainer:\n  max_epochs: many\n", "trainer.max_epochs: expected a whole number ≥ 1; got 'many'"),
+        ("[1, 2]\n", "."),
+        ("\t- x: {\n", "expected YAML"),
+    ],
+)
+def test_a_mistake_in_an_experiment_of_ones_own_is_one_line(
+    text: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "experiments" / "own.yaml"
+    own.parent.mkdir()
+    own.write_text("# @package _global_\n" + text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=line) as caught:
+        compose(["experiment=own"])
+    assert "\n" not in str(caught.value)
+
+
+def _mutations(word: str) -> st.SearchStrategy[str]:
+    letters = st.sampled_from(string.ascii_letters + string.digits + "=.,[](){}'\"$~+@/\\:-_ é\n\t!?*#%")
+    place = st.integers(0, len(word))
+    insert = st.builds(lambda at, letter: word[:at] + letter + word[at:], place, letters)
+    delete = st.builds(lambda a, b: word[: min(a, b)] + word[max(a, b) :], place, place)
+    replace = st.builds(lambda at, letter: word[:at] + letter + word[at + 1 :], place, letters)
+    value = st.builds(lambda end: word.partition("=")[0] + "=" + end, st.text(letters, max_size=6))
+    return st.one_of(st.just(word), insert, delete, replace, value)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(GOOD).flatmap(_mutations), min_size=1, max_size=3))
+@example(["=", "~"])
+@example(["optimizer=[adam,sgd]"])
+@example(["~seed"])
+@example(["é=ü"])
+@example(["model={}"])
+@example(["optimizer._target_=5"])
+def test_no_words_give_anything_but_a_request_or_one_line(words: list[str]) -> None:
+    try:
+        compose(words)
+    except UserError as error:
+        assert str(error)
+        assert "\n" not in str(error)
+        assert "Traceback" not in str(error)

@@ -1,0 +1,266 @@
+"""The DataModule: sources of one's own, loaders, and the fingerprint that tells data apart."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from copycat.config.errors import UserError
+from copycat.data.datamodule import DataModule
+from copycat.data.loaders import Batch, DecodingLoader, MemoryLoader
+from copycat.data.part import Part, digest
+
+Pixels = Sequence[int]
+
+
+def part(pixels: Pixels, labels: Sequence[int] | None = None) -> Part:
+    """Images of 1x2 pixels in three channels, each of one value."""
+    images = torch.tensor(list(pixels), dtype=torch.uint8).reshape(-1, 1, 1, 1).repeat(1, 3, 1, 2)
+    return Part(
+        images=images,
+        labels=torch.tensor(labels if labels is not None else [value % 2 for value in pixels]),
+        names=[str(value) for value in pixels],
+        digests=[digest(image) for image in images],
+    )
+
+
+class Own:
+    """A source as a user would write one: no base class, and classes known only once it is loaded."""
+
+    def __init__(self, **parts: Part) -> None:
+        self.classes: Sequence[str] = ()
+        self.synthetic = False
+        self.parts = parts
+        self.loaded = 0
+
+    def load(self) -> Mapping[str, Part]:
+        self.loaded += 1
+        self.classes = ["even", "odd"]
+        return self.parts
+
+
+def data(train: Pixels = range(20), val: Pixels = range(30, 36), **options: Any) -> DataModule:
+    return DataModule(Own(train=part(train), val=part(val)), **options)
+
+
+# ----- a source of one's own
+
+
+def test_a_source_of_ones_own_is_read_once_and_at_first_use() -> None:
+    source = Own(train=part(range(4)), val=part([7]))
+    module = DataModule(source)
+    assert source.loaded == 0
+    assert module.classes == ("even", "odd")
+    assert module.image_shape == (3, 1, 2)
+    assert [len(module.parts[name]) for name in ("train", "val")] == [4, 1]
+    assert source.loaded == 1
+
+
+def test_a_source_without_a_validation_part_has_a_fifth_held_out() -> None:
+    module = DataModule(Own(train=part(range(20))))
+    assert {name: len(found) for name, found in module.parts.items()} == {"train": 16, "val": 4}
+
+
+IMAGES, LABELS = part([1, 2]).images, part([1, 2]).labels
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"images": IMAGES / 255}, "data: expected images as uint8 [N, C, H, W]; got float32 [2, 3, 1, 2]."),  # type: ignore[operator]
+        ({"images": IMAGES[0]}, "data: expected images as uint8 [N, C, H, W]; got uint8 [3, 1, 2]."),
+        ({"labels": LABELS.int()}, "data: expected labels as int64 [2], one an image; got int32 [2]."),
+        ({"labels": LABELS[:, None]}, "data: expected labels as int64 [2], one an image; got int64 [2, 1]."),
+        ({"labels": LABELS[:1]}, "data: expected labels as int64 [2], one an image; got int64 [1]."),
+        ({"names": ["a"]}, "data: expected 2 names, one an image; got 1."),
+        ({"digests": ["a", "b", "c"]}, "data: expected 2 digests, one an image; got 3."),
+    ],
+)
+def test_a_part_of_another_form_is_one_line_that_says_what_was_expected(fields: dict[str, Any], line: str) -> None:
+    right: dict[str, Any] = {"images": IMAGES, "labels": LABELS, "names": ["a", "b"], "digests": ["1", "2"]}
+    Part(**right)
+    with pytest.raises(UserError) as raised:
+        Part(**right | fields)
+    assert str(raised.value) == line
+
+
+@pytest.mark.parametrize(
+    ("labels", "got"), [([0, 2], "0 to 2"), ([-1, 0], "-1 to 0")], ids=["a class too many", "below 0"]
+)
+def test_labels_that_no_class_has_are_one_line(labels: list[int], got: str) -> None:
+    module = DataModule(Own(train=part([1, 2], labels), val=part([3])))
+    with pytest.raises(UserError, match=f"data: expected labels from 0 to 1 in train; got {got}"):
+        _ = module.parts
+
+
+@pytest.mark.parametrize("name", ["train", "val"])
+def test_a_part_without_images_is_one_line(name: str) -> None:
+    parts = {"train": part([1, 2]), "val": part([3])} | {name: part([])}
+    with pytest.raises(UserError, match=f"data: expected at least one image in {name}; got none"):
+        _ = DataModule(Own(**parts)).parts
+
+
+# ----- loaders
+
+
+def values(loader: MemoryLoader | DecodingLoader) -> list[int]:
+    return [round(float(image[0, 0, 0]) * 255) for batch in loader for image in batch["image"]]
+
+
+def test_only_training_images_are_shuffled_and_only_where_asked() -> None:
+    plain, shuffled = data(), data(shuffle=True, batch_size=4)
+    assert values(plain.train_dataloader()) == list(range(20))
+    assert sorted(values(shuffled.train_dataloader())) == list(range(20))
+    assert values(shuffled.train_dataloader()) != list(range(20))
+    assert values(shuffled.val_dataloader()) == list(range(30, 36))
+    assert values(data(shuffle=True, fold=0).test_dataloader()) == list(range(30, 36))
+
+
+@pytest.mark.parametrize("first", ["in file order", "shuffled"])
+def test_training_images_can_be_had_in_file_order_beside_the_shuffled_loader(first: str) -> None:
+    module = data(shuffle=True)
+    if first == "in file order":
+        module.loader("train")
+    shuffled, plain = module.train_dataloader(), module.loader("train")
+    assert values(plain) == list(range(20))
+    assert values(shuffled) != list(range(20))
+
+
+def test_nothing_is_converted_or_kept_twice() -> None:
+    module = data(shuffle=True)
+    shuffled, plain = module.train_dataloader(), module.loader("train")
+    assert isinstance(shuffled, MemoryLoader)
+    assert isinstance(plain, MemoryLoader)
+    assert shuffled.images is plain.images
+    assert module.loader("train") is plain
+    assert module.train_dataloader() is shuffled
+
+
+@pytest.mark.parametrize(("batch_size", "lengths"), [(None, [20]), (8, [8, 8, 4]), (100, [20])])
+def test_no_batch_size_gives_the_whole_set_a_step(batch_size: int | None, lengths: list[int]) -> None:
+    assert [len(batch["label"]) for batch in data(batch_size=batch_size).train_dataloader()] == lengths
+
+
+def test_the_seed_of_the_run_orders_and_does_not_cut() -> None:
+    one, other = (data(fold=1, shuffle=True, seed=seed) for seed in (1, 2))
+    assert one.parts["train"].names == other.parts["train"].names
+    assert values(one.train_dataloader()) != values(other.train_dataloader())
+    assert data(fold=1, split_seed=1).parts["train"].names != one.parts["train"].names
+
+
+def test_lightning_fits_validates_and_tests_from_it(tmp_path: Path) -> None:
+    class Counting(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+            self.counts = {"train": 0, "val": 0, "test": 0}
+
+        def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+            self.counts["train"] += len(batch["label"])
+            return self.weight * batch["image"].mean()
+
+        def validation_step(self, batch: Batch, batch_idx: int) -> None:
+            self.counts["val"] += len(batch["label"])
+
+        def test_step(self, batch: Batch, batch_idx: int) -> None:
+            self.counts["test"] += len(batch["label"])
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+        default_root_dir=tmp_path,
+        **quiet,
+    )
+    module, network = data(fold=0, batch_size=4, shuffle=True), Counting()
+    trainer.fit(network, datamodule=module)
+    trainer.test(network, datamodule=module, verbose=False)
+    assert network.counts == {"train": 2 * 16, "val": 2 * 4, "test": 6}
+
+
+# ----- the fingerprint
+
+
+def test_the_fingerprint_of_a_tiny_set_stays_the_same_from_release_to_release() -> None:
+    found = DataModule(Own(train=part([1, 2, 3]), val=part([4]))).fingerprint()
+    assert found == {  # worked out from blake2b alone
+        "train": "3773b7ad481d979ab9e98586d3ee7753",
+        "val": "c1669fc2a1ad1da02698cdd7f07f425c",
+        "all": "0c3ebdf0b4c0291ae4f9b436b11eb413",
+    }
+
+
+pixel_lists = st.lists(st.integers(0, 255), min_size=2, max_size=12, unique=True)
+
+
+@given(pixel_lists, st.integers(1, 20), st.booleans(), st.integers(0, 99), st.integers(0, 4))
+def test_equal_data_have_equal_fingerprints_however_they_are_loaded(
+    pixels: list[int], batch_size: int, shuffle: bool, seed: int, workers: int
+) -> None:
+    loaded = data(pixels, batch_size=batch_size, shuffle=shuffle, seed=seed, workers=workers)
+    assert loaded.fingerprint() == data(pixels).fingerprint()
+
+
+@given(pixel_lists, st.data())
+def test_one_pixel_more_or_less_bright_is_another_fingerprint_of_its_part_and_of_all(
+    pixels: list[int], draw: st.DataObject
+) -> None:
+    one, other = part(pixels), part(pixels)
+    assert isinstance(other.images, Tensor)
+    place = draw.draw(st.integers(0, other.images.numel() - 1))
+    other.images.view(-1)[place] ^= 1 << draw.draw(st.integers(0, 7))
+    other = Part(
+        images=other.images, labels=one.labels, names=one.names, digests=[digest(image) for image in other.images]
+    )
+    found = [DataModule(Own(train=train, val=part([9]))).fingerprint() for train in (one, other)]
+    assert found[0]["val"] == found[1]["val"]
+    assert found[0]["train"] != found[1]["train"]
+    assert found[0]["all"] != found[1]["all"]
+
+
+@given(pixel_lists, st.data())
+def test_one_other_label_is_another_fingerprint(pixels: list[int], draw: st.DataObject) -> None:
+    labels = [value % 2 for value in pixels]
+    place = draw.draw(st.integers(0, len(labels) - 1))
+    others = [1 - label if index == place else label for index, label in enumerate(labels)]
+    one, other = (DataModule(Own(train=part(pixels, each), val=part([9]))) for each in (labels, others))
+    assert one.fingerprint()["all"] != other.fingerprint()["all"]
+
+
+@given(pixel_lists, st.randoms())
+def test_another_order_is_another_fingerprint_since_full_batches_sum_in_it(pixels: list[int], chance: Any) -> None:
+    shuffled = list(pixels)
+    chance.shuffle(shuffled)
+    same = data(pixels).fingerprint()["all"] == data(shuffled).fingerprint()["all"]
+    assert same == (shuffled == pixels)
+
+
+def test_every_fold_and_every_other_cut_has_its_own_fingerprint() -> None:
+    cuts: list[dict[str, Any]] = [{}, {"split": "holdout"}, {"split": "holdout", "split_seed": 1}]
+    cuts += [{"fold": fold, "folds": folds} for folds in (4, 5) for fold in range(folds)]
+    assert len({data(**cut).fingerprint()["all"] for cut in cuts}) == len(cuts)
+
+
+def test_parts_that_trade_places_are_another_fingerprint() -> None:
+    one, other = data([1, 2], [3, 4]), data([3, 4], [1, 2])
+    assert one.fingerprint()["train"] == other.fingerprint()["val"]
+    assert one.fingerprint()["all"] != other.fingerprint()["all"]
+
+
+def test_a_pixel_that_moves_to_another_row_is_another_image() -> None:
+    image = torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2)
+    assert digest(image) != digest(image.reshape(3, 4, 1))
+    assert digest(image) != digest(image.transpose(1, 2))
+    assert digest(image) == digest(image.transpose(1, 2).contiguous().transpose(1, 2))

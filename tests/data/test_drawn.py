@@ -1,0 +1,181 @@
+"""The drawn set: its pixels to the bit, its balance, its cache."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from copycat.config.errors import UserError
+from copycat.data import drawn
+from copycat.data.chance import Chance
+from copycat.data.drawn import SHARES, Drawn, shuffled_labels
+from copycat.data.part import Part, digest
+from copycat.data.sealed import read_sealed, seal, write_sealed
+
+SHIPPED = "1b5164528ac17a8e8911dada8337230f9cfb2ccce47eff0d4a27ade58d5e457c"
+"""Of all pixels and labels of the set as it ships: what makes "the same on every machine" a checked claim."""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Part]:
+    """The whole set as it ships, drawn once for this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COPYCAT_CACHE", str(tmp_path_factory.mktemp("shipped")))
+        return Drawn().load()
+
+
+def pixels(part: Part) -> Tensor:
+    assert isinstance(part.images, Tensor)
+    return part.images
+
+
+def no_drawing(*_: object, **__: object) -> None:
+    raise AssertionError("drawn, where the cache should have been read")
+
+
+def test_the_shipped_set_has_the_same_bits_on_every_machine(shipped: dict[str, Part]) -> None:
+    arrays = {f"{name} images": pixels(part).numpy() for name, part in shipped.items()}
+    arrays |= {f"{name} labels": part.labels.numpy() for name, part in shipped.items()}
+    assert seal(arrays, key="") == SHIPPED
+
+
+@pytest.mark.parametrize(("name", "count", "cats"), [("train", 209, 72), ("val", 50, 33)])
+def test_the_parts_have_the_real_sets_size_and_balance(
+    shipped: dict[str, Part], name: str, count: int, cats: int
+) -> None:
+    part = shipped[name]
+    assert (pixels(part).shape, pixels(part).dtype) == ((count, 3, 64, 64), torch.uint8)
+    assert (part.labels.shape, part.labels.dtype) == ((count,), torch.int64)
+    assert (len(part), int(part.labels.sum())) == (count, cats)
+    assert part.names[17] == f"drawn {name}[17]"
+    assert list(part.digests) == [digest(image) for image in pixels(part)]
+    assert 0 < int(part.labels[:20].sum()) < 20, "the classes are not mixed"
+
+
+def test_the_set_says_that_it_is_drawn() -> None:
+    assert Drawn().synthetic
+    assert tuple(Drawn().classes) == ("non-cat", "cat")
+
+
+def test_no_picture_occurs_twice_within_or_across_parts_and_seeds(shipped: dict[str, Part]) -> None:
+    other = Drawn(seed=1, train=20, val=10).load()
+    digests = [digest for part in (*shipped.values(), *other.values()) for digest in part.digests]
+    assert len(set(digests)) == len(digests) == 209 + 50 + 20 + 10
+
+
+def test_a_picture_is_the_same_however_many_are_drawn(shipped: dict[str, Part]) -> None:
+    few = Drawn(train=30, val=7).load()
+    for name, part in few.items():
+        assert torch.equal(pixels(part), pixels(shipped[name])[: len(part)])
+        assert torch.equal(part.labels, shipped[name].labels[: len(part)])
+
+
+def test_warmth_moves_colours_and_no_labels(shipped: dict[str, Part]) -> None:
+    grey = Drawn(warmth=0.0, train=12, val=3).load()["train"]
+    assert torch.equal(grey.labels, shipped["train"].labels[:12])
+    warm, neutral = (
+        (images[:, 0].double() - images[:, 2].double()).mean((1, 2))  # red over blue
+        for images in (pixels(shipped["train"])[:12], pixels(grey))
+    )
+    assert torch.equal((warm > neutral).long(), grey.labels), "cats should be warmer than without, the others colder"
+
+
+@pytest.mark.parametrize("name", ["train", "val"])
+def test_every_size_holds_the_parts_share_of_cats_to_within_one(name: str) -> None:
+    cats, total = SHARES[name]
+    for seed in range(20):
+        labels = shuffled_labels(seed, name, 3 * total)
+        assert all(abs(sum(labels[:count]) - count * cats / total) < 1 for count in range(len(labels) + 1))
+
+
+def test_the_second_load_reads_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Drawn(train=4, val=2).load()
+    assert [file.suffix for file in cache.iterdir()] == [".npz"]
+    monkeypatch.setattr(drawn, "draw", no_drawing)
+    second = Drawn(train=4, val=2).load()
+    assert all(torch.equal(pixels(first[name]), pixels(second[name])) for name in first)
+    for other in (
+        Drawn(train=5, val=2),
+        Drawn(train=4, val=3),
+        Drawn(seed=1, train=4, val=2),
+        Drawn(warmth=0.1, val=2),
+    ):
+        with pytest.raises(AssertionError, match="should have been read"):
+            other.load()
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "no archive", "one bit of a picture", "another set's file"])
+def test_a_damaged_cache_is_drawn_again_and_mended(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Drawn(train=4, val=2)
+    first = source.load()
+    whole = source.cache.read_bytes()
+    place = whole.index(pixels(first["train"])[2].numpy().tobytes())
+    flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+    other = Drawn(seed=1, train=4, val=2)
+    other.load()
+    damaged = {"empty": b"", "cut": whole[:-100], "no archive": b"cats" * 100, "one bit of a picture": flipped}
+    source.cache.write_bytes(damaged.get(damage, other.cache.read_bytes()))
+    assert list(source.load()["train"].digests) == list(first["train"].digests)
+    assert source.cache.read_bytes() != damaged.get(damage)
+    monkeypatch.setattr(drawn, "draw", no_drawing)
+    assert list(source.load()["val"].digests) == list(first["val"].digests)
+
+
+def test_a_folder_that_cannot_be_written_costs_the_cache_only(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cache / "file").write_text("in the way")
+    monkeypatch.setenv("COPYCAT_CACHE", str(cache / "file" / "folder"))
+    assert len(Drawn(train=2, val=1).load()["train"]) == 2
+
+
+def test_two_processes_may_write_the_cache_at_once(cache: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from copycat.data.sealed import read_sealed, write_sealed\n"
+        "path = Path(sys.argv[1]); arrays = read_sealed(path, key='k'); print('ready', flush=True)\n"
+        "for _ in range(60): write_sealed(path, arrays, key='k')"
+    )
+    path, arrays = cache / "set.npz", {"images": np.arange(100_000)}
+    write_sealed(path, arrays, key="k")
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        for _ in range(60):
+            write_sealed(path, arrays, key="k")
+            assert np.array_equal(read_sealed(path, key="k")["images"], arrays["images"])
+    assert other.returncode == 0
+    assert list(cache.iterdir()) == [path], "a temporary file was left behind"
+
+
+def test_loading_prints_nothing_to_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    Drawn(train=3, val=1).load()
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seed": -1}, "data.seed: .* got -1"),
+        ({"warmth": 1.5}, "data.warmth: .* got 1.5"),
+        ({"warmth": float("nan")}, "data.warmth: .* got nan"),
+        ({"train": 0}, "data.train: .* got 0"),
+        ({"val": 0}, "data.val: .* got 0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(wrong: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Drawn(**wrong)
+
+
+def test_bell_shaped_numbers_have_mean_zero_and_deviation_one() -> None:
+    numbers = Chance("bells").bells(100, 100)
+    assert abs(float(numbers.mean())) < 0.03
+    assert abs(float(numbers.std()) - 1) < 0.03

@@ -1,0 +1,271 @@
+"""Batches: their bits, their order, and what they leave alone; from memory and from images decoded by workers."""
+
+import gc
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from copycat.data import loaders
+from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order
+
+LENGTH = 23
+IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (LENGTH, 3, 4, 5), dtype=np.uint8))
+LABELS = torch.arange(LENGTH) % 3
+KINDS = ["memory", 0, 1, 2]
+"""A loader from memory, or the number of workers that decode."""
+
+
+class OnDemand:
+    """The same images, handed out one by one."""
+
+    shape = tuple(IMAGES.shape)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return IMAGES[index].clone()
+
+
+def order(**options: Any) -> Order:
+    return Order(**{"length": LENGTH, "batch_size": 5, "shuffle": True, "seed": 0, **options})
+
+
+def make(kind: str | int, **options: Any) -> MemoryLoader | DecodingLoader:
+    if kind == "memory":
+        return MemoryLoader(AsFloat(IMAGES), LABELS, order(**options))
+    assert isinstance(kind, int)
+    return DecodingLoader(OnDemand(), LABELS, order(**options), workers=kind)
+
+
+def epoch_of(loader: MemoryLoader | DecodingLoader, epoch: int) -> list[Batch]:
+    """The batches of an epoch, which is told after iter() as Lightning does."""
+    batches = iter(loader)
+    loader.batch_sampler.set_epoch(epoch)
+    return list(batches)
+
+
+def by_hand(indices: list[int], batch_size: int) -> list[tuple[Tensor, Tensor]]:
+    """What the yardstick's loop would be given for this order."""
+    floats = IMAGES.float().div(255)
+    chunks = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
+    return [(torch.stack([floats[i] for i in chunk]), torch.stack([LABELS[i] for i in chunk])) for chunk in chunks]
+
+
+def same(batches: list[Batch], expected: list[tuple[Tensor, Tensor]]) -> bool:
+    return len(batches) == len(expected) and all(
+        batch["image"].dtype == torch.float32
+        and batch["label"].dtype == torch.int64
+        and torch.equal(batch["image"], image)
+        and torch.equal(batch["label"], label)
+        for batch, (image, label) in zip(batches, expected, strict=True)
+    )
+
+
+# ----- in file order
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch_size"),
+    [(kind, batch_size) for kind in ("memory", 0) for batch_size in (None, 1, 5, 22, 23, 24, 1000)]
+    + [(kind, batch_size) for kind in (1, 2) for batch_size in (None, 5)],
+)
+def test_batches_in_file_order_have_the_bits_of_the_yardsticks(kind: str | int, batch_size: int | None) -> None:
+    loader = make(kind, shuffle=False, batch_size=batch_size)
+    expected = by_hand(list(range(LENGTH)), batch_size or LENGTH)
+    assert same(epoch_of(loader, 3), expected)
+    assert len(loader) == len(expected)
+
+
+def test_every_value_of_a_byte_becomes_the_float_that_division_gives() -> None:
+    bytes_ = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    expected = np.arange(256, dtype=np.float32) / np.float32(255)
+    assert np.array_equal(AsFloat(bytes_)[:].numpy().ravel(), expected)
+
+
+def test_batches_from_memory_are_views_of_one_conversion_in_every_epoch() -> None:
+    loader = make("memory", shuffle=False)
+    assert isinstance(loader, MemoryLoader)
+    whole = loader.images.whole
+    assert whole is not None
+    for epoch in range(3):
+        for place, batch in enumerate(epoch_of(loader, epoch)):
+            assert batch["image"].data_ptr() == whole[5 * place].data_ptr()
+            assert batch["label"].data_ptr() == LABELS[5 * place].data_ptr()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_set_too_large_as_float_is_converted_by_the_batch_to_equal_bits(
+    shuffle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = epoch_of(make("memory", shuffle=shuffle), 1)
+    monkeypatch.setattr(loaders, "AS_FLOAT_AT_MOST", IMAGES.numel() * 4 - 1)
+    loader = make("memory", shuffle=shuffle)
+    assert isinstance(loader, MemoryLoader)
+    assert loader.images.whole is None
+    assert same(epoch_of(loader, 1), [(batch["image"], batch["label"]) for batch in small])
+
+
+# ----- in a new order each epoch
+
+
+@given(st.integers(1, 200), st.integers(1, 250), st.integers(0, 2**32 - 1), st.integers(0, 10_000))
+def test_an_epochs_order_is_a_permutation_cut_into_full_batches_and_a_last_one(
+    length: int, batch_size: int, seed: int, epoch: int
+) -> None:
+    drawn = Order(length=length, batch_size=batch_size, shuffle=True, seed=seed)
+    drawn.set_epoch(epoch)
+    batches = list(drawn)
+    assert sorted(index for batch in batches for index in batch) == list(range(length))
+    assert len(batches) == len(drawn) == -(-length // batch_size)
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    assert 1 <= len(batches[-1]) <= batch_size
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shuffled_batches_have_the_yardsticks_bits_for_the_order_of_seed_and_epoch(kind: str | int) -> None:
+    loader = make(kind, seed=7)
+    for epoch in (0, 4, 1):  # whatever epochs came before
+        expected = order(seed=7)
+        expected.set_epoch(epoch)
+        assert same(epoch_of(loader, epoch), by_hand([index for batch in expected for index in batch], 5))
+
+
+def test_orders_differ_between_epochs_and_between_seeds() -> None:
+    orders = set()
+    for seed in range(10):
+        for epoch in range(10):
+            drawn = order(seed=seed)
+            drawn.set_epoch(epoch)
+            orders.add(tuple(drawn.indices().tolist()))
+    assert len(orders) == 100
+
+
+def test_each_image_comes_first_about_as_often() -> None:
+    first = torch.zeros(LENGTH)
+    drawn = order(seed=3)
+    for epoch in range(LENGTH * 100):
+        drawn.set_epoch(epoch)
+        first[drawn.indices()[0]] += 1
+    assert 60 < int(first.min()) <= int(first.max()) < 140  # 100 each are expected, give or take 10
+
+
+def test_the_order_of_an_epoch_stays_the_same_from_release_to_release() -> None:
+    drawn = Order(length=10, batch_size=None, shuffle=True, seed=123)
+    drawn.set_epoch(2)
+    assert list(drawn) == [[3, 6, 5, 9, 0, 1, 7, 4, 2, 8]]
+
+
+# ----- what is left alone
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_neither_making_nor_iterating_draws_from_torchs_generator(kind: str | int) -> None:
+    before = torch.get_rng_state()
+    loader = make(kind)
+    for epoch in range(2):
+        epoch_of(loader, epoch)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_order_does_not_depend_on_torchs_generator(kind: str | int) -> None:
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(epoch_of(make(kind), 0))
+    assert same(found[0], [(batch["image"], batch["label"]) for batch in found[1]])
+
+
+@pytest.mark.parametrize("end", ["all", "some"])
+def test_workers_end_with_their_epoch(end: str) -> None:
+    before = set(multiprocessing.active_children())
+    batches = iter(make(2))
+    next(batches)
+    assert len(set(multiprocessing.active_children()) - before) == 2
+    if end == "all":
+        list(batches)
+    del batches
+    gc.collect()
+    assert set(multiprocessing.active_children()) == before
+
+
+class Unreadable(OnDemand):
+    def __getitem__(self, index: int) -> Tensor:
+        raise ValueError(f"image {index} is gone")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_decoded_is_named(workers: int) -> None:
+    loader = DecodingLoader(Unreadable(), LABELS, order(shuffle=False), workers=workers)
+    with pytest.raises(ValueError, match="image 0 is gone"):
+        next(iter(loader))
+
+
+# ----- under Lightning
+
+
+class Watcher(pl.LightningModule):
+    """Takes down what comes, by epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: dict[tuple[str, int], list[Tensor]] = {}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self.seen.setdefault(("train", self.current_epoch), []).append(batch["image"].clone())
+        return self.weight * batch["image"].mean()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.seen.setdefault(("val", self.current_epoch), []).append(batch["image"].clone())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def trainer(folder: Path, epochs: int) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lightning_shows_each_epoch_in_its_own_order_and_warns_of_nothing(kind: str | int, tmp_path: Path) -> None:
+    module = Watcher()
+    trainer(tmp_path, 3).fit(module, make(kind), make(kind, shuffle=False))
+    floats = IMAGES.float().div(255)
+    for epoch in range(3):
+        expected = order()
+        expected.set_epoch(epoch)
+        assert torch.equal(torch.cat(module.seen["train", epoch]), floats[expected.indices()])
+        assert torch.equal(torch.cat(module.seen["val", epoch]), floats)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fit_that_goes_on_from_a_checkpoint_shows_the_orders_of_the_later_epochs(
+    kind: str | int, tmp_path: Path
+) -> None:
+    first = trainer(tmp_path, 2)
+    first.fit(Watcher(), make(kind), make(kind, shuffle=False))
+    first.save_checkpoint(tmp_path / "a.ckpt")
+    module = Watcher()
+    trainer(tmp_path, 4).fit(module, make(kind), make(kind, shuffle=False), ckpt_path=tmp_path / "a.ckpt")
+    assert sorted(epoch for stage, epoch in module.seen if stage == "train") == [2, 3]
+    for epoch in (2, 3):
+        expected = order()
+        expected.set_epoch(epoch)
+        assert torch.equal(torch.cat(module.seen["train", epoch]), IMAGES.float().div(255)[expected.indices()])

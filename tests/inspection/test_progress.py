@@ -1,0 +1,28 @@
+"""The progress bar: there in a terminal, silent in a pipe."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.runs.asking import run
+
+WORDS = ("logger=none", "trainer.max_epochs=30")
+
+
+def test_in_a_pipe_nothing_is_drawn(tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(*WORDS, data=tiny, at=tmp_path)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == ""
+
+
+def test_in_a_terminal_epochs_and_loss_are_drawn_on_standard_error(
+    tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    run(*WORDS, data=tiny, at=tmp_path)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "/30" in err
+    assert "loss 0." in err

@@ -1,0 +1,20 @@
+"""Images and processes for tests that run the command as a user does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with two classes of twelve 8×8 PNG files each: bright ones and dark ones."""
+    folder = tmp_path / "pictures"
+    chance = np.random.default_rng(0)
+    for name, darkest in (("bright", 128), ("dark", 0)):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = chance.integers(darkest, darkest + 128, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder

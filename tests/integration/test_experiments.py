@@ -1,0 +1,64 @@
+"""Every experiment gives again, on the real data, what stands beside it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copycat.config.compose import compose
+from copycat.config.places import EXPERIMENTS
+from copycat.runs.history import read_history
+from copycat.runs.train import train
+
+RECORDED = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if file.stem != "lecture")
+
+
+def _expected(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((EXPERIMENTS / f"{name}.json").read_text())
+    return found
+
+
+def test_the_lecture_s_thirteen_losses_are_printed_digit_by_digit(cats_folder: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "copycat", "train", "experiment=lecture"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=400,
+        check=True,
+    )
+    expected = _expected("lecture")
+    assert len(expected["losses"]) == 13
+    printed = [line for line in done.stdout.splitlines() if line.startswith("Epoch ")]
+    assert printed == [f"Epoch {epoch}, Loss {loss}" for epoch, loss in expected["losses"].items()]
+    (manifest,) = tmp_path.glob("outputs/lecture/*/*/run.json")
+    final = json.loads(manifest.read_text())["came_out"]["final"]
+    assert {name: f"{final[name]:.4f}" for name in expected["final"]} == expected["final"]
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_an_experiment_gives_again_what_was_recorded(name: str, cats_folder: Path, tmp_path: Path) -> None:
+    expected = _expected(name)
+    outcome = train(compose([f"experiment={name}", f"output_dir={tmp_path}"]))
+    found = {int(row["epoch"]): row["train/loss"] for row in read_history(outcome.folder)}
+    # another machine rounds otherwise: a thousandth is far below what a wrong run differs by
+    for epoch, loss in expected["losses"].items():
+        assert found[int(epoch)] == pytest.approx(float(loss), rel=1e-3, abs=1e-3), f"epoch {epoch}"
+    for metric, value in expected["final"].items():
+        assert outcome.manifest["came_out"]["final"][metric] == pytest.approx(float(value), abs=0.0201), metric
+
+
+def test_the_table_in_the_readme_is_the_one_that_the_records_make() -> None:
+    page = (EXPERIMENTS / "README.md").read_text()
+    made = subprocess.run(
+        [sys.executable, "-c", "import record; print(record.table())"],
+        capture_output=True,
+        text=True,
+        cwd=EXPERIMENTS,
+        check=True,
+    )
+    assert made.stdout.strip() in page
+    assert all(f"| {name} |" in page for name in [*RECORDED, "lecture"])

@@ -1,0 +1,43 @@
+"""MLflow's own client reads what `logger=mlflow` wrote."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+# MLflow's table of runs, as it is imported, under SQLAlchemy 2.1
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
+def test_mlflow_has_every_epoch_of_a_run_to_the_bit(tmp_path: Path, pictures: Path) -> None:
+    words = ["logger=mlflow", "data=folder", f"data.root={pictures}", "data.image_size=8", "trainer.max_epochs=2"]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    subprocess.run(
+        [sys.executable, "-m", "copycat", "train", *words, "output_dir=made/by/it"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        timeout=120,
+    )
+    outputs = tmp_path / "made/by/it"
+    (manifest,) = outputs.glob("default/*/*/run.json")
+    final = json.loads(manifest.read_text())
+    with manifest.with_name("metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{outputs}/mlflow.db")
+    experiment = client.get_experiment_by_name("copycat")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["optimizer/lr"] == "0.001"
+    for name in ("train/loss", "val/loss", "val/accuracy"):
+        history = client.get_metric_history(run.info.run_id, name)
+        assert [(m.step, m.value) for m in history] == [(int(row["epoch"]), float(row[name])) for row in rows]
+    assert run.data.metrics["train/loss"] == float(rows[-1]["train/loss"])
+    assert final["status"] == "completed"

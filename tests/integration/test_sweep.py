@@ -1,0 +1,58 @@
+"""Hydra's multirun, as a user types it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from copycat.runs.history import read_history
+
+
+def _train(*words: str, data: Path, at: Path) -> subprocess.CompletedProcess[str]:
+    where = ["data=folder", f"data.root={data}", "data.image_size=8"]
+    command = [sys.executable, "-m", "copycat", "train", *where, *words]
+    return subprocess.run(command, cwd=at, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_sweep_makes_a_run_folder_a_trial(tiny: Path, tmp_path: Path) -> None:
+    done = _train("-m", "seed=0,1", "optimizer=sgd,adam", "trainer.max_epochs=2", data=tiny, at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    trials = sorted(tmp_path.glob("outputs/sweep/*/*/[0-9]"))
+    assert [trial.name for trial in trials] == ["0", "1", "2", "3"]
+    for trial in trials:
+        manifest = json.loads((trial / "run.json").read_text())
+        assert manifest["status"] == "completed"
+        assert len(read_history(trial)) == 2
+
+
+def test_a_trial_of_a_sweep_has_the_bits_of_the_same_run_alone(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=cnn", "model.channels=[4]", "data.batch_size=5", "data.shuffle=true", "trainer.max_epochs=2")
+    _train("-m", *words, "seed=0,1,2", "optimizer=adam", data=tiny, at=tmp_path)
+    _train(*words, "seed=2", "optimizer=adam", data=tiny, at=tmp_path)
+    (trial,) = tmp_path.glob("outputs/sweep/*/*/2/metrics.csv")
+    (alone,) = tmp_path.glob("outputs/default/*/*/metrics.csv")
+    assert trial.read_bytes() == alone.read_bytes()
+
+
+def test_a_trial_that_fails_does_not_take_its_sweep_with_it(tiny: Path, tmp_path: Path) -> None:
+    words = ("-m", "loss=mse", "optimizer.lr=1e-3,1e30,1e-4", "trainer.max_epochs=20")
+    done = _train(*words, data=tiny, at=tmp_path)
+    assert done.returncode == 1
+    found = [json.loads(file.read_text())["status"] for file in sorted(tmp_path.glob("outputs/*/*/*/*/run.json"))]
+    assert found == ["completed", "failed", "completed"]
+
+
+def test_a_wrong_value_in_a_sweep_is_found_before_the_first_trial(tiny: Path, tmp_path: Path) -> None:
+    done = _train("-m", "optimizer.lr=1e-3,banana", data=tiny, at=tmp_path)
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_table_of_runs_lists_every_trial(tiny: Path, tmp_path: Path) -> None:
+    _train("-m", "seed=3,4", "trainer.max_epochs=1", data=tiny, at=tmp_path)
+    command = [sys.executable, "-m", "copycat", "runs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if "completed" in line]
+    assert len(lines) == 2
+    assert "seed=3" in lines[0]
+    assert "seed=4" in lines[1]

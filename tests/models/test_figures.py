@@ -1,0 +1,174 @@
+"""Metrics beside counts by hand, over batches of any sizes."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from copycat.config.compose import Request, compose
+from copycat.data.part import Part, digest
+from copycat.models.figures import NAMES, Figures, columns
+from copycat.runs.history import read_history
+from copycat.runs.train import train
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+def found_in_batches(probability: Floats, label: Ints, *, classes: int, size: int) -> dict[str, float]:
+    figures = Figures("val", classes=classes, reduction="mean")
+    for start in range(0, len(label), size):
+        piece = slice(start, start + size)
+        figures.update(
+            loss=torch.tensor(0.0),
+            probability=torch.from_numpy(probability[piece]),
+            label=torch.from_numpy(label[piece]),
+        )
+    return {name.removeprefix("val/"): value.item() for name, value in figures.compute().items()}
+
+
+def ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def by_counting(said: NDArray[np.bool_], true: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Precision, recall, F1."""
+    hits = int((said & true).sum())
+    return ratio(hits, int(said.sum())), ratio(hits, int(true.sum())), ratio(2 * hits, int(said.sum() + true.sum()))
+
+
+def by_pairs(score: Floats, true: NDArray[np.bool_]) -> float:
+    """AUROC: how often a positive scores above a negative, a tie being half."""
+    pairs = [(p > n) + 0.5 * (p == n) for p in score[true] for n in score[~true]]
+    return float(np.mean(pairs))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    images=st.lists(st.tuples(st.integers(0, 16), st.booleans()), min_size=2, max_size=40),
+    size=st.integers(1, 45),
+)
+def test_two_classes_have_the_metrics_that_counting_gives(images: list[tuple[int, bool]], size: int) -> None:
+    """Probabilities in sixteenths, so that ties and exact halves occur."""
+    probability = np.array([p / 16 for p, _ in images], dtype=np.float32)
+    true = np.array([y for _, y in images])
+    true[:2] = [True, False]
+    found = found_in_batches(probability, true.astype(np.int64), classes=2, size=size)
+    said = probability > 0.5
+    precision, recall, f1 = by_counting(said, true)
+    assert found == pytest.approx(
+        {
+            "loss": 0.0,
+            "accuracy": float((said == true).mean()),
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "auroc": by_pairs(probability, true),
+        },
+        abs=1e-6,
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    classes=st.integers(3, 6),
+    count=st.integers(6, 40),
+    size=st.integers(1, 45),
+)
+def test_more_classes_have_the_macro_averages_that_counting_gives(
+    seed: int, classes: int, count: int, size: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    label = np.concatenate([np.arange(classes), draw.integers(0, classes, count - classes)])
+    probability = draw.dirichlet(np.ones(classes), count).astype(np.float32)
+    found = found_in_batches(probability, label, classes=classes, size=size)
+    said = probability.argmax(1)
+    each = np.array([by_counting(said == k, label == k) for k in range(classes)])
+    expected = dict(zip(("precision", "recall", "f1"), each.mean(0).tolist(), strict=True))
+    pairs = [by_pairs(probability[:, k], label == k) for k in range(classes)]
+    expected |= {"loss": 0.0, "accuracy": float((said == label).mean()), "auroc": float(np.mean(pairs))}
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+# ----- the loss
+
+
+@settings(deadline=None)
+@given(loss=st.floats(0, 2.0**100, width=32), size=st.integers(1, 100_000))
+def test_the_mean_loss_of_one_batch_has_that_loss_s_bits(loss: float, size: int) -> None:
+    for reduction in ("mean", "sum"):
+        figures = Figures("train", classes=2, reduction=reduction)
+        figures.update(
+            loss=torch.tensor(loss), probability=torch.tensor([0.2]).expand(size), label=torch.zeros(size).long()
+        )
+        assert _quietly(figures)["train/loss"].numpy().tobytes() == np.float32(loss).tobytes()
+
+
+@pytest.mark.parametrize(("reduction", "expected"), [("mean", (3 * 1.0 + 3 * 4.0 + 1 * 9.0) / 7), ("sum", 14.0)])
+def test_over_batches_a_mean_counts_images_and_a_sum_adds_up(reduction: str, expected: float) -> None:
+    figures = Figures("train", classes=2, reduction=reduction)
+    for _ in range(2):  # the second time from the start
+        for loss, size in ((1.0, 3), (4.0, 3), (9.0, 1)):
+            figures.update(loss=torch.tensor(loss), probability=torch.full((size,), 0.5), label=torch.arange(size) % 2)
+        assert figures.batches == 3
+        assert figures.compute()["train/loss"].item() == pytest.approx(expected, rel=1e-6)
+        assert figures.batches == 0
+
+
+# ----- at the edge
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_part_with_one_class_only_gives_finite_metrics(label: int) -> None:
+    figures = Figures("val", classes=2, reduction="mean")
+    figures.update(loss=torch.tensor(1.0), probability=torch.tensor([0.1, 0.9]), label=torch.tensor([label, label]))
+    found = _quietly(figures)
+    assert all(np.isfinite(value.item()) for value in found.values())
+    assert found["val/accuracy"].item() == 0.5
+
+
+class OneSided:
+    """A source whose validation part has no positive."""
+
+    classes: Sequence[str] = ("no", "yes")
+    synthetic = True
+
+    def load(self) -> Mapping[str, Part]:
+        labels = {"train": [0, 1, 0, 1], "val": [0, 0, 0]}
+        return {name: self._part(torch.tensor(label)) for name, label in labels.items()}
+
+    def _part(self, labels: torch.Tensor) -> Part:
+        images = torch.arange(len(labels) * 12, dtype=torch.uint8).reshape(-1, 3, 2, 2)
+        names = [f"image {place}" for place in range(len(labels))]
+        return Part(images=images, labels=labels, names=names, digests=[digest(image) for image in images])
+
+
+def test_a_validation_part_without_positives_neither_stops_a_run_nor_warns(tmp_path: Path) -> None:
+    """Warnings are errors here, and what a run warns of goes to its train.log."""
+    words = ["callbacks=none", "logger=none", "trainer.accelerator=cpu", "trainer.max_epochs=2"]
+    config = compose([*words, f"output_dir={tmp_path}"]).config
+    outcome = train(Request(config={**config, "data": {"_target_": f"{__name__}.OneSided"}}))
+    assert outcome.status == "completed"
+    assert "samples in targets" not in (outcome.folder / "train.log").read_text()
+    assert [row["val/recall"] for row in read_history(outcome.folder)] == [0.0, 0.0]
+
+
+def _quietly(figures: Figures) -> dict[str, torch.Tensor]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No (positive|negative) samples in targets")  # as `logged` does in a run
+        return figures.compute()
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_columns_name_every_metric_and_begin_with_the_training_loss(several: bool) -> None:
+    found = columns(["train", "val"], several_batches=several)
+    wanted = {f"{stage}/{name}" for stage in ("train", "val") for name in ("loss", *NAMES)}
+    assert found[0] == "train/loss"
+    assert sorted(found) == sorted(wanted | ({"train/loss_mean"} if several else set()))

@@ -1,0 +1,177 @@
+"""Losses beside torch's own and beside their formulas."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Loss, Reduction
+
+REDUCTIONS: list[Reduction] = ["mean", "sum"]
+WEIGHTS = [None, [1.0, 1.0], [0.25, 3.0]]
+
+
+def with_gradient(loss: Any, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of a copy of the logits, and its gradient there."""
+    leaf = logits.clone().requires_grad_()
+    value = loss(leaf)
+    value.backward()
+    assert leaf.grad is not None
+    return value.detach(), leaf.grad
+
+
+def batch(seed: int, *, size: int, outputs: int, classes: int) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    return 4 * torch.randn(size, outputs, generator=draw), torch.randint(classes, (size,), generator=draw)
+
+
+def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-x))
+
+
+# ----- the lecture's: sigmoid, then BCELoss
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 70),
+    weight=st.sampled_from(WEIGHTS),
+    reduction=st.sampled_from(REDUCTIONS),
+)
+def test_bce_has_the_bits_of_nn_sigmoid_and_nn_bceloss(
+    seed: int, size: int, weight: list[float] | None, reduction: Reduction
+) -> None:
+    """A weight of ours stands for a class; nn.BCELoss wants one for each element."""
+    logits, label = batch(seed, size=size, outputs=1, classes=2)
+    elements = None if weight is None else torch.tensor([[weight[k]] for k in label.tolist()])
+    theirs = nn.BCELoss(weight=elements, reduction=reduction)
+    target = label.float()[:, None]
+    ours = BCE(weight=weight, reduction=reduction)
+    found = with_gradient(lambda x: ours(x, label), logits)
+    expected = with_gradient(lambda x: theirs(nn.Sigmoid()(x), target), logits)
+    assert found[0].equal(expected[0])
+    assert found[1].equal(expected[1])
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_outputs_of_exactly_0_and_1_cost_0_or_100_and_have_a_finite_gradient(
+    weight: list[float] | None, reduction: Reduction
+) -> None:
+    logits, label = torch.tensor([[-1000.0], [1000.0], [-1000.0], [1000.0]]), torch.tensor([0, 1, 1, 0])
+    assert logits.sigmoid().flatten().tolist() == [0.0, 1.0, 0.0, 1.0]
+    loss, gradient = with_gradient(lambda x: BCE(weight=weight, reduction=reduction)(x, label), logits)
+    low, high = weight or [1.0, 1.0]
+    assert loss.item() == (100 * high + 100 * low) / (4 if reduction == "mean" else 1)
+    assert gradient.isfinite().all()
+
+
+def test_the_gradient_at_an_output_of_exactly_0_or_1_is_nn_bceloss_s_own() -> None:
+    probability = torch.tensor([[0.0], [1.0], [0.0], [1.0]], requires_grad=True)
+    target = torch.tensor([[0.0], [1.0], [1.0], [0.0]])
+    nn.BCELoss()(probability, target).backward()
+    assert probability.grad is not None
+    assert probability.grad.isfinite().all()
+    logits = torch.tensor([[-1000.0], [1000.0], [-1000.0], [1000.0]])
+    _, ours = with_gradient(lambda x: BCE()(x, target[:, 0].long()), logits)
+    p = probability.detach()
+    assert ours.equal(probability.grad * (1 - p) * p)
+
+
+# ----- against formulas in float64
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 30),
+    weight=st.sampled_from(WEIGHTS),
+    reduction=st.sampled_from(REDUCTIONS),
+)
+def test_binary_losses_are_their_formulas(
+    seed: int, size: int, weight: list[float] | None, reduction: Reduction
+) -> None:
+    logits, label = batch(seed, size=size, outputs=1, classes=2)
+    x, y = logits[:, 0].double().numpy(), label.numpy()
+    factor = np.array(weight or [1.0, 1.0])[y]
+    cross = -y * np.log(sigmoid(x)) - (1 - y) * np.log(1 - sigmoid(x))
+    squared = (x - y) ** 2
+    whole = np.mean if reduction == "mean" else np.sum
+    for loss, cost in ((BCE, cross), (BCEWithLogits, cross), (MSE, squared)):
+        found = loss(weight=weight, reduction=reduction)(logits, label)
+        assert found.shape == ()
+        assert found.item() == pytest.approx(whole(factor * cost), rel=1e-4, abs=1e-6)
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 30),
+    classes=st.integers(2, 6),
+    weighted=st.booleans(),
+    reduction=st.sampled_from(REDUCTIONS),
+)
+def test_cross_entropy_and_squared_error_on_one_hot_labels_are_their_formulas(
+    seed: int, size: int, classes: int, weighted: bool, reduction: Reduction
+) -> None:
+    logits, label = batch(seed, size=size, outputs=classes, classes=classes)
+    weight = [0.5 + k for k in range(classes)] if weighted else None
+    x, y = logits.double().numpy(), label.numpy()
+    factor = np.array(weight or [1.0] * classes)[y]
+    cost = np.log(np.exp(x).sum(1)) - x[np.arange(size), y]
+    # as in torch, a weighted mean of cross-entropy is by the sum of the weights
+    expected = (factor * cost).sum() / (factor.sum() if reduction == "mean" else 1)
+    found = CrossEntropy(weight=weight, reduction=reduction)(logits, label)
+    assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    if classes > 2:
+        squared = factor[:, None] * (x - np.eye(classes)[y]) ** 2
+        found = MSE(weight=weight, reduction=reduction)(logits, label)
+        assert found.item() == pytest.approx(squared.mean() if reduction == "mean" else squared.sum(), rel=1e-4)
+
+
+def test_bce_with_logits_is_finite_and_exact_where_a_sigmoid_rounds() -> None:
+    loss, gradient = with_gradient(lambda x: BCEWithLogits()(x, torch.tensor([0])), torch.tensor([[1000.0]]))
+    assert (loss.item(), gradient.item()) == (1000.0, 1.0)
+
+
+# ----- probabilities and widths
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 9), classes=st.integers(3, 6))
+def test_probabilities_are_one_an_image_for_two_classes_and_one_a_class_for_more(
+    seed: int, size: int, classes: int
+) -> None:
+    single, _ = batch(seed, size=size, outputs=1, classes=2)
+    several, _ = batch(seed, size=size, outputs=classes, classes=classes)
+    two = several[:, :2]
+    for loss in (BCE(), BCEWithLogits()):
+        np.testing.assert_allclose(loss.probability(single), sigmoid(single[:, 0].double().numpy()), rtol=1e-5)
+    np.testing.assert_array_equal(MSE().probability(single), np.clip(single[:, 0].numpy(), 0, 1))
+    np.testing.assert_array_equal(MSE().probability(several), np.clip(several.numpy(), 0, 1))
+    difference = (two[:, 1] - two[:, 0]).double().numpy()
+    np.testing.assert_allclose(CrossEntropy().probability(two), sigmoid(difference), rtol=1e-4)
+    found = CrossEntropy().probability(several).double().numpy()
+    powers = np.exp(several.double().numpy())
+    np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "widths"), [(BCE, [1]), (BCEWithLogits, [1]), (MSE, [1, 3, 4]), (CrossEntropy, [2, 3, 4])]
+)
+def test_a_loss_says_how_many_logits_it_wants_for_2_3_and_4_classes(loss: type[Loss], widths: list[int]) -> None:
+    assert [loss.out_features(classes) for classes in (2, 3, 4)[: len(widths)]] == widths
+
+
+@pytest.mark.parametrize("loss", [BCE, BCEWithLogits])
+@pytest.mark.parametrize("classes", [1, 3, 1000])
+def test_a_binary_loss_refuses_other_than_two_classes_and_names_what_takes_them(loss: type[Loss], classes: int) -> None:
+    with pytest.raises(ValueError, match=f"expected 2 classes; got {classes}. Type loss=cross_entropy"):
+        loss.out_features(classes)
