@@ -53,7 +53,8 @@ def test_a_long_list_keeps_its_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "null"), (True, "true"), ("banana", "'banana'"), ([1, None, [False]], "[1, null, [false]]")]
+    ("value", "text"),
+    [(None, "null"), (True, "true"), ("banana", "'banana'"), ([1, None, [False]], "[1, null, [false]]")],
 )
 def test_a_value_is_shown_as_a_user_types_it(value: object, text: str) -> None:
     assert shown(value) == text

@@ -24,7 +24,7 @@ def part(pixels: Pixels, labels: Sequence[int] | None = None) -> Part:
     images = torch.tensor(list(pixels), dtype=torch.uint8).reshape(-1, 1, 1, 1).repeat(1, 3, 1, 2)
     return Part(
         images=images,
-        labels=torch.tensor(labels if labels is not None else [value % 2 for value in pixels]),
+        labels=torch.tensor(labels if labels is not None else [value % 2 for value in pixels], dtype=torch.int64),
         names=[str(value) for value in pixels],
         digests=[digest(image) for image in images],
     )

@@ -200,9 +200,8 @@ class Unreadable(OnDemand):
         raise ValueError(f"image {index} is gone")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_image_that_cannot_be_decoded_is_named(workers: int) -> None:
-    loader = DecodingLoader(Unreadable(), LABELS, order(shuffle=False), workers=workers)
+def test_an_image_that_cannot_be_decoded_is_named() -> None:
+    loader = DecodingLoader(Unreadable(), LABELS, order(shuffle=False), workers=0)
     with pytest.raises(ValueError, match="image 0 is gone"):
         next(iter(loader))
 

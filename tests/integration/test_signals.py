@@ -37,7 +37,7 @@ def test_a_signal_ends_a_run_as_interrupted_with_its_records_whole(
     number: signal.Signals, tiny: Path, tmp_path: Path
 ) -> None:
     with _start(tiny, tmp_path) as run:
-        folder = _wait_for_epochs(tmp_path, 5)
+        folder = _wait_for_epochs(tmp_path, 8)
         run.send_signal(number)
         out, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 130

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ def test_an_mlp_s_page_has_the_shapes_and_sums_done_by_hand(style: str, folder: 
     words = [f"model.style={style}", "loss=cross_entropy", "data=folder", f"data.root={folder}", "data.image_size=8"]
     text = page("model=deep", *words)
     widths = [3 * 8 * 8, 20, 7, 5, 3]
-    steps = list(zip(widths, widths[1:], strict=False))
+    steps = list(pairwise(widths))
     rows = layers(text)
     flat = [["flatten Flatten", "B × 3 × 8 × 8", "B × 192", "0"]] if style == "sequential" else []
     assert rows[: len(flat)] == flat
@@ -201,5 +202,5 @@ def test_outputs_that_are_asked_for_make_so_many_classes() -> None:
 
 
 def test_three_classes_and_a_binary_loss_are_refused_before_anything_is_shown(folder: Path) -> None:
-    with pytest.raises(UserError, match="loss: expected 2 classes; got 3. Type loss=cross_entropy"):
+    with pytest.raises(UserError, match=r"loss: expected 2 classes; got 3\. Type loss=cross_entropy"):
         page("data=folder", f"data.root={folder}", "data.image_size=8")

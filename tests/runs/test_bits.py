@@ -83,6 +83,7 @@ class Loop:
         schedule: Callable[[Optimizer], Any] | None = None,
         each_step: bool = False,
         val: Set | None = None,
+        val_every: int = 1,
     ) -> None:
         self.model, self.losses, self.rates = model, list[float](), list[float]()
         self.binary = any(isinstance(module, nn.Sigmoid) for module in list(model.children())[-1:])
@@ -90,8 +91,8 @@ class Loop:
         scheduler = schedule(optimizer) if schedule else None
         images, labels = data
         size = size or len(labels)
-        batches = list(zip(images.split(size), labels.split(size), strict=True))
-        for _ in range(epochs):
+        batches = list(zip(torch.split(images, size), torch.split(labels, size), strict=True))
+        for epoch in range(epochs):
             self.rates.append(optimizer.param_groups[0]["lr"])
             for place, (x, y) in enumerate(batches, start=1):
                 if isinstance(optimizer, torch.optim.LBFGS):
@@ -107,7 +108,7 @@ class Loop:
                     if (place - 1) % accumulate == 0:
                         optimizer.zero_grad()
                     loss = self.cost(x, y)
-                    (loss / accumulate).backward()
+                    (loss / accumulate).backward()  # type: ignore[no-untyped-call]
                     if place % accumulate == 0 or place == len(batches):
                         clip(model.parameters())
                         optimizer.step()
@@ -116,8 +117,9 @@ class Loop:
             self.losses.append(loss.item())
             if isinstance(scheduler, ReduceLROnPlateau):
                 assert val is not None
-                with torch.no_grad():
-                    scheduler.step(self.cost(*val).item())
+                if (epoch + 1) % val_every == 0:
+                    with torch.no_grad():
+                        scheduler.step(self.cost(*val).item())
             elif scheduler is not None and not each_step:
                 scheduler.step()
 
@@ -348,6 +350,16 @@ def test_scheduled_learning_rates_give_the_loop_s_bits(scheduler: str, pets: Pat
     assert loop.rates == pytest.approx([1e-3 * factor for factor in factors], rel=1e-5)
     asked = ["model=shallow", "optimizer=adam", f"scheduler={scheduler}", "trainer.max_epochs=6", "data.batch_size=16"]
     assert recorded(run(pets, tmp_path, *asked, *words)) == bits(loop.losses)
+
+
+def test_a_plateau_counts_validations_where_not_every_epoch_has_one(pets: Path, tmp_path: Path) -> None:
+    words, schedule, _ = SCHEDULES["plateau"]
+    torch.manual_seed(123)
+    model, data, val = by_hand([13], pixels=192), read_images(pets, "train"), read_images(pets, "val")
+    loop = Loop(model, data, torch.optim.Adam, epochs=8, schedule=schedule, val=val, val_every=2)
+    assert loop.rates == [1e-3] * 6 + [5e-4] * 2
+    asked = ["model=shallow", "optimizer=adam", "scheduler=plateau", "trainer.max_epochs=8"]
+    assert recorded(run(pets, tmp_path, *asked, *words, "trainer.check_val_every_n_epoch=2")) == bits(loop.losses)
 
 
 def test_a_warm_up_by_the_step_gives_the_loop_s_bits(pets: Path, tmp_path: Path) -> None:

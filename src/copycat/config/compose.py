@@ -95,7 +95,7 @@ def as_hydra_reads(overrides: Sequence[str]) -> tuple[list[str], str]:
 def experiment_of(parsed: Sequence[Override]) -> str:
     """What runs are filed under: `a+b` where two are merged, `sweep` where -m takes several in turn."""
     named = [override for override in parsed if override.key_or_group == "experiment" and not override.is_delete()]
-    if not named or named[-1].value() is None:
+    if not named:
         return "default"
     if named[-1].is_sweep_override():
         return "sweep"
@@ -137,7 +137,7 @@ def _composed(parsed: Sequence[Override], loader: ConfigLoader) -> DictConfig:
         _check_override(override, loader)
     try:
         return hydra_compose(MAIN, _lines(parsed))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise mistake(parsed, groups_of(loader), error) from error
 
 
@@ -153,7 +153,7 @@ def _check_override(override: Override, loader: ConfigLoader) -> None:
     merged = isinstance(value, list) and group in MERGED
     for name in value if merged and isinstance(value, list) else [value]:
         inside, _, last = f"{group}/{name}".rpartition("/")
-        if last in options_of(inside, loader) or (name is None and group == "experiment"):
+        if last in options_of(inside, loader):
             continue
         options = options_of(group, loader)
         if not options:

@@ -20,7 +20,7 @@ def mistake(parsed: Sequence[Override], groups: Sequence[str], error: Exception)
         config = hydra_compose(MAIN, [str(o.input_line) for o in parsed if o.key_or_group in groups])
     except YAMLError as broken:
         return UserError(_where(broken))
-    except (HydraException, OmegaConfBaseException) as broken:
+    except (HydraException, OmegaConfBaseException, ValueError) as broken:
         return UserError(f"expected options that compose; {first_line(broken)}.")
     keys = dict(_keys(config))
     for override in parsed:

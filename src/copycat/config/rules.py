@@ -34,10 +34,9 @@ BUILT = ("model", "data", "optimizer", "scheduler", "loss", "activation", "train
 """Groups of one `_target_`."""
 NAMED = ("callbacks", "logger")
 """Groups of any number of them, each under a name of its own."""
+FIGURES = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 # a test/ figure is not to be chosen on
-MONITOR = word(
-    *(f"{s}/{f}" for s in ("train", "val") for f in ("loss", "accuracy", "precision", "recall", "f1", "auroc"))
-)
+MONITOR = word(*(f"{stage}/{figure}" for stage in ("train", "val") for figure in FIGURES))
 MODE = word("min", "max")
 
 RULES: dict[str, Rule] = {
@@ -114,6 +113,10 @@ RULES: dict[str, Rule] = {
     "data.holdout": OPEN_SHARE,
     "data.folds": whole(2),
     "data.fold": optional(whole(0)),
+    "data.seed": whole(0, 2**32 - 1),
+    "data.train": whole(1),
+    "data.val": whole(1),
+    "data.warmth": FULL_SHARE,
     "data.image_size": whole(1, 8192),
     "data.memory_mb": NOT_NEGATIVE,
     "data.broken": word("stop", "skip"),

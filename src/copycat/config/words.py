@@ -36,11 +36,14 @@ def parse(words: Sequence[str], loader: ConfigLoader) -> list[Override]:
 def _parse(word: str, loader: ConfigLoader) -> Override:
     parser = OverridesParser.create(config_loader=loader)
     try:
-        override = parser.parse_overrides([word])[0]
+        try:
+            override = parser.parse_overrides([word])[0]
+        except HydraException:
+            # a path such as data.root=/home/me/Kätzchen is plain to a user, though Hydra wants it in quotes
+            if not (plain := _VALUE_OF_NO_GRAMMAR.fullmatch(word)):
+                raise
+            override = parser.parse_overrides([f"{plain[1]}='{plain[2]}'"])[0]
     except HydraException as error:
-        # a path such as data.root=/home/me/Kätzchen is plain to a user, though Hydra wants it in quotes
-        if plain := _VALUE_OF_NO_GRAMMAR.fullmatch(word):
-            return parser.parse_overrides([f"{plain[1]}='{plain[2]}'"])[0]
         raise UserError(f"expected KEY=VALUE, as in optimizer.lr=1e-3; got {word!r}.{_hint(word, loader)}") from error
     if not override.key_or_group:
         raise UserError(f"expected KEY=VALUE, as in optimizer.lr=1e-3; got {word!r}.")

@@ -19,7 +19,7 @@ COLOR_SHIFT = 10.0
 SAMPLE = 500
 """Images whose colours are looked at, at most, in a part that is decoded on demand."""
 LONGEST = 40
-"""Characters of a name or a complaint in a warning; the page of `copycat data check` has the whole."""
+"""Characters of a name in a warning; the page of `copycat data check` has the whole."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def check_data(data: DataModule) -> Check:
         warnings.append(f"{_count(contradicting)} under two classes: {_first(contradicting)}")
     warnings += _shifts(parts, data.classes)
     if unreadable:
-        warnings.append(f"{len(unreadable)} unreadable, left out: {_short(unreadable[0])}")
+        warnings.append(f"{len(unreadable)} unreadable, left out: {_short(unreadable[0], 2 * LONGEST)}")
     return Check(parts, within, across, unreadable, warnings)
 
 
@@ -143,6 +143,7 @@ def _first(groups: Sequence[Sequence[Twin]]) -> str:
     return f"{_short(twins[0].name)} = {_short(other.name)}"
 
 
-def _short(words: str) -> str:
-    """The end of a long name, which tells files apart."""
-    return words if len(words) <= LONGEST else f"…{words[1 - LONGEST :]}"
+def _short(words: str, longest: int = LONGEST) -> str:
+    """Without the middle, where it is too long: a class shows at the start of a name, a file at its end."""
+    half = longest // 2
+    return words if len(words) <= longest else f"{words[: half - 1]}…{words[-half:]}"

@@ -36,7 +36,7 @@ def cat(canvas: Canvas, chance: Chance) -> None:
     skull(canvas, head)
     if chance.happens(0.5):
         stripes(canvas, head)
-    if chance.happens(0.3):
+    if chance.happens(0.2):
         patch(canvas, chance, head)
     muzzle = chance.near(WHITE, spread=0.05) if chance.happens(0.4) else darker(head.fur, 1.15)
     for side in SIDES:

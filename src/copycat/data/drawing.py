@@ -22,7 +22,7 @@ def draw(chance: Chance, *, is_cat: bool, warmth: float) -> NDArray[np.uint8]:
         warmth: how far the light's colour gives the class away, warm on cats and cold elsewhere; 0 is not at all.
     """
     canvas = Canvas(ground(chance))
-    scatter(canvas, chance, count=2 + chance.below(4), size=(3.0, 9.0))
+    scatter(canvas, chance, count=2 + chance.below(3), size=(3.0, 9.0))
     canvas.frame = Frame(
         at=(chance.between(28.5, 35.5), chance.between(28.5, 34.5)),
         scale=chance.between(16.0, 19.0),
@@ -46,7 +46,7 @@ def ground(chance: Chance) -> Floats:
     """Soft patches of colour about one base colour: coarse ones and, over them, finer ones."""
     base = np.array(chance.hue(saturation=(0.0, 0.7), value=(0.2, 0.85)))[:, None, None]
     coarse = patches(chance, cells=3) * chance.between(0.1, 0.4)
-    return base + coarse + patches(chance, cells=9) * chance.between(0.05, 0.2)
+    return base + coarse + patches(chance, cells=9) * chance.between(0.05, 0.15)
 
 
 def patches(chance: Chance, *, cells: int) -> Floats:

@@ -45,7 +45,7 @@ class Drawn:
     classes: Sequence[str] = ("non-cat", "cat")
     synthetic: bool = True
 
-    def __init__(self, *, seed: int = 0, warmth: float = 0.4, train: int = 209, val: int = 50) -> None:
+    def __init__(self, *, seed: int = 0, warmth: float = 0.35, train: int = 209, val: int = 50) -> None:
         if seed < 0:
             raise UserError(f"data.seed: expected a whole number >= 0; got {seed}.")
         if not 0 <= warmth <= 1:  # NaN too

@@ -90,15 +90,15 @@ def patch(canvas: Canvas, chance: Chance, head: Head) -> None:
 
 
 def slit_eyes(canvas: Canvas, chance: Chance, head: Head) -> None:
-    iris = chance.hue(saturation=(0.3, 0.8), value=(0.8, 1.0))
-    opened, slit, slant = chance.between(0.25, 0.32), chance.between(0.07, 0.12), chance.between(0.0, 0.15)
+    iris = chance.hue(saturation=(0.3, 0.8), value=(0.9, 1.0))
+    opened, slit, slant = chance.between(0.28, 0.34), chance.between(0.08, 0.12), chance.between(0.0, 0.15)
     asleep = chance.happens(0.04)
     for side in SIDES:
         x, y = side * 0.42 * head.wide + head.aside, -0.1
         if asleep:
             canvas.stroke((x - 0.2, y), (x + 0.2, y + side * 0.08), 0.08, INK)
             continue
-        canvas.ellipse((x, y), (0.32, opened), iris, turn=side * slant)
+        canvas.ellipse((x, y), (0.34, opened), iris, turn=side * slant)
         canvas.ellipse((x, y), (slit, opened), INK)
 
 

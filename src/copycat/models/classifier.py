@@ -1,7 +1,7 @@
 """The LightningModule around a plain network: steps, metrics, optimizer and scheduler."""
 
 from collections.abc import Callable, Iterable
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
 import torch
@@ -103,11 +103,11 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.make_optimizer(self.network.parameters())
-        schedule = {
-            "scheduler": self.make_scheduler(optimizer),
-            "interval": self.interval,
-            **({"monitor": self.monitor} if self.monitor else {}),
-        }
+        schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer), "interval": self.interval}
+        if self.monitor:
+            schedule["monitor"] = self.monitor
+            if self.monitor.startswith("val/") and self._trainer:  # other epochs have no such metric
+                schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
 
     def _figures(self, stage: Stage) -> Figures:

@@ -1,0 +1,104 @@
+"""What a `_target_` names is held against its signature before it is built."""
+
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from copycat.config.errors import UserError
+from copycat.config.targets import build, check_node, find, signature_keys
+
+OWN = """
+class Rate:
+    def __init__(self, *, rate: float, steps: int = 3, name: str | None = None) -> None:
+        if rate > 1:
+            raise ValueError("a rate above 1\\nmakes no sense")
+        self.rate, self.steps, self.name = rate, steps, name
+
+
+class Holder:
+    def __init__(self, inner: Rate) -> None:
+        self.inner = inner
+
+
+def anything(**words: object) -> dict[str, object]:
+    return words
+"""
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_of_targets.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_target_is_built_from_its_keys_and_from_those_given_here() -> None:
+    assert build("ratio", {"_target_": "fractions.Fraction", "numerator": 1}, denominator=3) == Fraction(1, 3)
+
+
+def test_positions_come_before_keys() -> None:
+    assert build("count", {"_target_": "collections.Counter"}, "aab") == Counter(a=2, b=1)
+
+
+def test_a_partial_target_waits_for_the_rest() -> None:
+    node = {"_target_": "own_of_targets.Rate", "_partial_": True, "steps": 5}
+    made = build("rate", node)(rate=0.5)
+    assert (made.rate, made.steps) == (0.5, 5)
+
+
+def test_an_inner_target_is_built_too() -> None:
+    inner = {"_target_": "own_of_targets.Rate", "rate": 0.5}
+    assert build("holder", {"_target_": "own_of_targets.Holder", "inner": inner}).inner.rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("node", "line"),
+    [
+        ({"_target_": "own_of_targets.Rate", "rate": 0.5, "stpes": 1}, "x.stpes: .*steps.* Did you mean x.steps?"),
+        ({"_target_": "own_of_targets.Rate", "rate": "banana"}, "x.rate: expected float; got 'banana'"),
+        ({"_target_": "own_of_targets.Rate", "rate": True}, "x.rate: expected float; got true"),
+        ({"_target_": "own_of_targets.Rate", "rate": None}, "x.rate: expected float; got null"),
+        ({"_target_": "own_of_targets.Rate", "rate": 0.5, "steps": 2.5}, "x.steps: expected int; got 2.5"),
+        ({"_target_": "own_of_targets.Rate", "rate": 0.5, "name": 5}, "x.name: expected str or null; got 5"),
+        ({"_target_": "own_of_targets.Rate", "steps": 2}, "x.rate: .* needs it. Type x.rate=VALUE"),
+        ({"_target_": "own_of_targets.Rate", "rate": 2}, "refuses this: a rate above 1$"),
+        ({"_target_": "own_of_targets.Holder", "inner": {"_target_": "own_of_targets.Rate", "rte": 1}}, "x.inner.rte"),
+        ({"_target_": "own_of_targets.Rte", "rate": 1}, "x._target_: .*has no attribute 'Rte'"),
+        ({"_target_": "nowhere_at_all.Rate"}, "x._target_: .*No module named 'nowhere_at_all'"),
+    ],
+)
+def test_a_node_that_does_not_fit_is_one_line(node: dict[str, object], line: str) -> None:
+    with pytest.raises(UserError, match=line) as caught:
+        build("x", node)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_whole_number_is_a_float_too() -> None:
+    assert build("x", {"_target_": "own_of_targets.Rate", "rate": 1}).rate == 1
+
+
+def test_a_target_that_takes_any_keyword_takes_any_key() -> None:
+    assert build("x", {"_target_": "own_of_targets.anything", "banana": 3}) == {"banana": 3}
+
+
+def test_a_key_given_in_code_need_not_stand_in_the_node() -> None:
+    check_node("x", {"_target_": "own_of_targets.Rate"}, given=["rate"])
+
+
+def test_the_keys_of_a_signature_are_those_that_go_by_name() -> None:
+    assert signature_keys(find("x", "own_of_targets.Rate")) == ["rate", "steps", "name"]
+    assert signature_keys(find("x", "own_of_targets.anything")) == []
+
+
+def test_a_module_in_the_current_folder_is_found_but_hides_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "only_in_this_folder.py").write_text("def made() -> int:\n    return 7\n")
+    (here / "own_of_targets.py").write_text("")
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("sys.path", list(__import__("sys").path))
+    assert build("x", {"_target_": "only_in_this_folder.made"}) == 7
+    assert find("x", "own_of_targets.Rate").__name__ == "Rate"

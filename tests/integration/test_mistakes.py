@@ -1,0 +1,174 @@
+"""Wrong calls, typed as a user would: each ends with status 2 and one line that helps, and leaves nothing behind."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EACH_CALL = Path(__file__).with_name("each_call.py")
+
+# what was typed, and what the line must hold
+NO_HYDRA = {
+    "trian": "got 'trian'. Did you mean copycat train?",
+    "--versoin": "Did you mean copycat --version?",
+    "data": "expected COMMAND; got none",
+    "data chekc": "expected one of fetch, check, draw; got 'chekc'. Did you mean copycat data check?",
+    "data fetch dogs": "expected one of cats; got 'dogs'",
+    "data draw": "expected folder; got none",
+    "data draw x --seed banana": "--seed: expected a whole number from 0 to 4294967295; got 'banana'",
+    "data draw x --seed -1": "--seed",
+    "board --prot 5": "--prot: no such flag; expected --help, --no-browser, --port, -h. Did you mean --port?",
+    "board --port 70000": "--port: expected a whole number from 0 to 65535; got '70000'",
+    "runs a b": "b: expected no more words",
+}
+NO_TORCH = {
+    # groups and options
+    "train optimzer=adam": "optimzer: no such key; got 'optimzer=adam'. Did you mean optimizer=adam?",
+    "train optimizer=adma": "optimizer: expected one of adam, adamax, .* got 'adma'. Did you mean optimizer=adam?",
+    "train model=depe": "Did you mean model=deep?",
+    "train experiment=lectrue": "Did you mean experiment=lecture?",
+    "train data=dogs": "data: expected one of cats, drawn, folder; got 'dogs'",
+    "train trainer=null": "trainer: expected one of default; got null",
+    "train optimizer=[adam,sgd]": r"optimizer: expected one of .* got \['adam', 'sgd'\]",
+    "train model={}": "model: expected one of .* got {}",
+    "train ~model": "model: expected a value; got none",
+    "train ~data": "data: expected an option",
+    "train ~seed": "seed: expected a value; got none",
+    "train hydra/launcher=banana": "hydra/launcher: expected one of .*basic",
+    "train optimizer@second=adam": "without an @",
+    # keys
+    "train lr=0.1": "Did you mean optimizer.lr=0.1?",
+    "train epochs=5": "Did you mean trainer.max_epochs=5?",
+    "train batch_size=8": "Did you mean data.batch_size=8?",
+    "train optimizer.mometum=0.5": "expected dampening, .* Did you mean optimizer.momentum=0.5?",
+    "train +sead=1": "sead: no such key; .* Did you mean seed?",
+    "train +optimizer.lr=0.5": r"got '\+optimizer.lr=0.5'. Type optimizer.lr=0.5",
+    "train ~x": "x: no such key; got '~x'",
+    "train hydra.banana=1": "Could not override 'hydra.banana'",
+    # types and ranges
+    "train optimizer.lr=banana": "optimizer.lr: expected a number > 0; got 'banana'",
+    "train optimizer.lr=-1": "expected a number > 0; got -1",
+    "train optimizer.lr=nan": "expected a number > 0; got nan",
+    "train optimizer.lr=": "expected a number > 0; got ''",
+    "train optimizer.lr=true": "expected a number > 0; got true",
+    "train optimizer.momentum=2": "expected a number from 0 to below 1; got 2",
+    "train trainer.max_epochs=-1": "trainer.max_epochs: expected a whole number ≥ 1; got -1",
+    "train trainer.max_epochs=2.5": "expected a whole number ≥ 1; got 2.5",
+    "train data.batch_size=0": "data.batch_size: expected a whole number ≥ 1, or null; got 0",
+    "train seed=-1": "seed: expected a whole number from 0 to 4294967295; got -1",
+    "train test=maybe": "test: expected true or false; got 'maybe'",
+    "train model.hidden=13": r"model.hidden: expected a list of widths ≥ 1, as \[20,7,5\]; got 13",
+    "train model=deep model.hidden=[20,0]": r"got \[20, 0\]",
+    "train model.style=sequentail": "Did you mean model.style=sequential?",
+    "train trainer.accelerator=gup": "Did you mean trainer.accelerator=gpu?",
+    "train trainer.deterministic=banana": "expected true or false or warn; got 'banana'",
+    "train loss.reduction=none": "expected one of mean, sum; got 'none'",
+    "train optimizer=adam optimizer.betas=[0.9,1.0]": r"two numbers from 0 to below 1, .* got \[0.9, 1.0\]",
+    "train optimizer._target_=Adam": "expected the dotted name of a class",
+    "train optimizer.lr='${nope}'": "optimizer.lr: expected a value, .*'nope' not found",
+    "train callbacks.best.monitor=test/accuracy": "callbacks.best.monitor: expected one of train/accuracy",
+    "train output_dir=": "output_dir: expected a word; got ''",
+    # what cannot work together
+    "train optimizer=sparse_adam": "expected a model with sparse gradients; got dense ones. Type model=bag_of_colors",
+    "train model=bag_of_colors optimizer=adam": "expected dense gradients; got sparse ones",
+    "train loss=bce model.out_features=3": "expected model.out_features=1; got 3. Type loss=cross_entropy",
+    "train optimizer.nesterov=true": "expected momentum > 0",
+    "train data.fold=5": "data.fold: expected a whole number from 0 to 4; got 5",
+    "train data=folder data.root=x model.in_features=7": "model.in_features: expected 12288, .* got 7",
+    "train data=folder": "data.root: expected a value; got none. Type data.root=VALUE",
+    # sweeps
+    "train optimizer=adam,sgd": "For a sweep, type -m",
+    "train 'experiment=glob(*)'": "For a sweep, type -m",
+    "train -m 'experiment=glob(zz*)'": "expected at least one match; got none",
+    "train -m optimizer=adam,sgdd": "got 'sgdd'. Did you mean optimizer=sgd?",
+    "train -m seed=1 optimizer.lr=0.1,banana": "got 'banana'",
+    "train -m 'optimizer.lr=interval(0,1)'": "got an interval",
+    "train -m 'seed=range(0,1,0)'": "expected a range that ends",
+    # words and flags
+    "train lecture": "expected KEY=VALUE, .* got 'lecture'. Did you mean experiment=lecture?",
+    "train optimizer adam": "got 'optimizer'. Type optimizer=OPTION",
+    "train ''": "expected KEY=VALUE",
+    "train =": "expected KEY=VALUE",
+    "train ~": "expected KEY=VALUE",
+    "train +": "expected KEY=VALUE",
+    "train é=ü": "expected KEY=VALUE, .* got 'é=ü'",
+    "train 'model.hidden=[20,7'": "expected KEY=VALUE",
+    "train a.b.c=": "a.b.c: no such key",
+    "train --mutlirun": "--mutlirun: no such flag; .* Did you mean --multirun?",
+    "train --config-name x": "--config-name: no such flag",
+    "train --cfg banana": "--cfg: expected one of job, hydra, all; got 'banana'",
+    "train --cfg job optimizr=adam": "Did you mean optimizer=adam?",
+    "train -m --cfg job": "got both",
+    "train hydra.mode=banana": "Type -m for a sweep",
+    "train hydra.run.dir=elsewhere": "Type output_dir=FOLDER",
+    "inspect model=depe": "Did you mean model=deep?",
+    "inspect -m": "copycat inspect has no flags",
+}
+TORCH_TOO = {
+    "data check dta=cats": "Did you mean data=cats?",
+    "runs nowhere": "nowhere: expected a folder of runs",
+    "board nowhere": "nowhere: expected a folder of runs",
+    "train data=cats data.root=nowhere": "Get it by `copycat data fetch cats`",
+    "train data=folder data.root=nowhere": "data.root: expected a folder",
+    "train +optimizer.mometum=0.5": "takes dampening, .* got 'mometum'. Did you mean optimizer.momentum?",
+    "train +trainer.max_stpes=5": "Did you mean trainer.max_steps?",
+    "train optimizer._target_=torch.optim.Adma": "'torch.optim' has no attribute 'Adma'",
+    "train loss.weight=[1.0,2.0,3.0]": "loss.weight: expected 2 numbers, one a class; got 3",
+    "train model.in_features=5": "model.in_features: expected 12288, .* got 5",
+    "train model=cnn model.channels=[1,1,1,1,1,1,1,1]": "poolings need images of at least 256×256",
+    "train loss=mse model.out_features=5": "model.out_features: expected .* got 5",
+}
+CALLS = {**NO_HYDRA, **NO_TORCH, **TORCH_TOO}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What each call did, all made in one process: those that need no torch first."""
+    ran = subprocess.run(
+        [sys.executable, EACH_CALL],
+        input=json.dumps([shlex.split(call) for call in CALLS]),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path_factory.mktemp("empty"),
+        env={name: value for name, value in os.environ.items() if name != "COPYCAT_DATA"},
+    )
+    assert ran.returncode == 0, ran.stderr
+    return dict(zip(CALLS, json.loads(ran.stdout), strict=True))
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_wrong_call_is_one_line_that_says_what_to_type(call: str, answers: dict[str, dict[str, Any]]) -> None:
+    answer = answers[call]
+    assert answer["err"].startswith("copycat: ")
+    assert answer["err"].endswith("\n")
+    assert answer["err"].count("\n") == 1
+    # the table is of plain sentences: a question mark or a full stop in them is meant as one
+    assert re.search(CALLS[call].replace("?", r"\?"), answer["err"]), answer["err"]
+    assert answer["status"] == 2
+    assert answer["out"] == ""
+    assert answer["left"] == []
+
+
+@pytest.mark.parametrize("call", [*NO_HYDRA, *NO_TORCH])
+def test_torch_is_not_imported_to_say_so(call: str, answers: dict[str, dict[str, Any]]) -> None:
+    assert "torch" not in answers[call]["imported"]
+    assert "pytorch_lightning" not in answers[call]["imported"]
+
+
+@pytest.mark.parametrize("call", NO_HYDRA)
+def test_nor_hydra_where_its_grammar_is_not_needed(call: str, answers: dict[str, dict[str, Any]]) -> None:
+    assert answers[call]["imported"] == []
+
+
+@pytest.mark.parametrize("call", ["train optimizer=adma", "train -m optimizer=adam,sgdd", "inspect model=depe"])
+def test_a_process_of_its_own_answers_alike(call: str, answers: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    script = Path(sys.executable).parent / "copycat"
+    ran = subprocess.run([script, *shlex.split(call)], capture_output=True, text=True, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", answers[call]["err"])
+    assert list(tmp_path.iterdir()) == []

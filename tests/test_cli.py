@@ -1,0 +1,104 @@
+"""The command line itself: help, version, statuses, and what is not imported for them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from copycat import __version__
+from copycat.cli import main
+
+HEAVY = ("torch", "pytorch_lightning", "lightning", "hydra", "omegaconf", "torchmetrics", "numpy")
+IMPORTED = f"""
+import json, sys
+from copycat.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    print(json.dumps([end.code, sorted(set({HEAVY!r}) & sys.modules.keys())]), file=sys.stderr)
+"""
+SCRIPT = Path(sys.executable).parent / "copycat"
+
+
+def ran(*words: str, at: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([SCRIPT, *words], capture_output=True, text=True, cwd=at)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], [], ["--version"], ["data", "--help"], ["board", "--help"]])
+def test_an_answer_that_needs_nothing_heavy_imports_nothing_heavy(words: list[str]) -> None:
+    answer = subprocess.run([sys.executable, "-c", IMPORTED, *words], capture_output=True, text=True, check=True)
+    assert json.loads(answer.stderr) == [0, []]
+    assert answer.stdout
+
+
+def test_an_unknown_command_imports_nothing_heavy_either() -> None:
+    answer = subprocess.run([sys.executable, "-c", IMPORTED, "trian"], capture_output=True, text=True, check=True)
+    assert json.loads(answer.stderr.splitlines()[-1]) == [2, []]
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    answer = ran("--help", at=tmp_path)
+    assert answer.returncode == 0
+    assert answer.stderr == ""
+    for command in ("train", "inspect", "data", "runs", "board"):
+        assert f"\n    {command} " in answer.stdout
+
+
+def test_no_words_at_all_give_the_help(tmp_path: Path) -> None:
+    assert ran(at=tmp_path).stdout == ran("--help", at=tmp_path).stdout
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="^0$"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"copycat {__version__}\n"
+
+
+def test_python_m_copycat_is_the_command(tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "copycat", "--version"], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert answer.stdout == ran("--version", at=tmp_path).stdout
+
+
+def test_a_mistake_is_one_line_and_debug_shows_where_it_came_from(tmp_path: Path) -> None:
+    plain, debugged = ran("train", "seed=-1", at=tmp_path), ran("train", "seed=-1", "--debug", at=tmp_path)
+    assert plain.returncode == debugged.returncode == 2
+    assert plain.stderr.count("\n") == 1
+    assert "Traceback" in debugged.stderr
+    assert debugged.stderr.endswith(plain.stderr)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_help_of_train_names_every_group_and_how_to_type(tmp_path: Path) -> None:
+    answer = ran("train", "--help", at=tmp_path)
+    assert answer.returncode == 0
+    for group in ("activation", "callbacks", "data", "experiment", "logger", "loss", "model", "optimizer", "scheduler"):
+        assert f"\n{group}: " in answer.stdout
+    assert "copycat train model=deep optimizer=adam optimizer.lr=1e-3" in answer.stdout
+    assert os.listdir(tmp_path) == []
+
+
+def test_every_key_that_the_help_of_train_shows_is_there(tmp_path: Path) -> None:
+    page = ran("train", "--help", at=tmp_path).stdout
+    shown = page.partition("Keys that are typed most")[2].partition("Flags:")[0]
+    words = [word for word in shown.split() if "=" in word]
+    assert len(words) > 10
+    answer = ran("train", "model=shallow", "data=folder", "--cfg", "job", *words, at=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_the_configuration_is_printed_as_it_was_asked_for(tmp_path: Path) -> None:
+    answer = ran("train", "optimizer=adam", "--cfg", "job", "optimizer.lr=0.25", at=tmp_path)
+    assert "lr: 0.25" in answer.stdout
+    assert answer.stderr == ""
+    assert os.listdir(tmp_path) == []
+
+
+def test_help_of_inspect_is_told_without_composing(tmp_path: Path) -> None:
+    answer = ran("inspect", "--help", at=tmp_path)
+    assert answer.returncode == 0
+    assert answer.stdout.startswith("usage: copycat inspect")
