@@ -5,6 +5,7 @@ RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --disable-pip-version-check --constraint constraints.txt --editable
 
 .PHONY: help demo test clean
+.NOTPARALLEL:  # under make -j too: a run must not meet an install half done
 
 help:
 	@echo "make demo   set up, and train the default job on data that ships with the package"

@@ -52,7 +52,7 @@ def test_no_words_at_all_give_the_help(tmp_path: Path) -> None:
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["--version"])
     assert capsys.readouterr().out == f"copycat {__version__}\n"
 

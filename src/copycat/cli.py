@@ -63,9 +63,11 @@ def inspect(words: Sequence[str]) -> int:
         if word.startswith("-"):
             raise UserError(f"{word}: expected KEY=VALUE, as in model.hidden=[20,7,5]; copycat inspect has no flags.")
     from copycat.config.compose import compose
-    from copycat.inspection.network import inspect_network
 
-    print(inspect_network(compose(words, data_too=False).config))
+    config = compose(words, data_too=False).config
+    from copycat.inspection.network import inspect_network  # imports torch: not for a mistake in the words
+
+    print(inspect_network(config))
     return DONE
 
 
@@ -82,10 +84,11 @@ def data_fetch(arguments: argparse.Namespace) -> int:
 def data_check(arguments: argparse.Namespace) -> int:
     """Look a data set over: counts, duplicates, shifts between parts, unreadable files"""
     from copycat.config.compose import compose
+
+    config = compose(arguments.overrides, data_too=False).config
     from copycat.data.report import print_check
     from copycat.runs.build import build_data
 
-    config = compose(arguments.overrides, data_too=False).config
     print_check(build_data(config["data"], seed=config["seed"]))
     return DONE
 

@@ -87,7 +87,7 @@ def test_every_value_of_a_sweep_is_checked_not_only_the_first() -> None:
     check_trials(["optimizer=adam,sgd", "optimizer.lr=range(0.1,0.4,0.1)", "seed=1"])
     with pytest.raises(UserError, match="seed: expected a whole number"):
         check_trials(["optimizer=adam,sgd", "seed=1,2,-3"])
-    with pytest.raises(UserError, match="optimizer.amsgrad: no such key"):
+    with pytest.raises(UserError, match=r"optimizer\.amsgrad: no such key"):
         check_trials(["optimizer=adam,sgd", "optimizer.amsgrad=true,false"])
 
 
@@ -134,7 +134,7 @@ def _mutations(word: str) -> st.SearchStrategy[str]:
     return st.one_of(st.just(word), insert, delete, replace, value)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(GOOD).flatmap(_mutations), min_size=1, max_size=3))
 @example(["=", "~"])
 @example(["optimizer=[adam,sgd]"])
@@ -147,9 +147,11 @@ def _mutations(word: str) -> st.SearchStrategy[str]:
 @example(["++model=deep"])
 @example(["optimizer._target_=5"])
 def test_no_words_give_anything_but_a_request_or_one_line(words: list[str]) -> None:
+    line = "none"
     try:
         compose(words)
     except UserError as error:
-        assert str(error)
-        assert "\n" not in str(error)
-        assert "Traceback" not in str(error)
+        line = str(error)
+    assert line
+    assert "\n" not in line
+    assert "Traceback" not in line

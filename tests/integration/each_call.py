@@ -1,4 +1,4 @@
-"""Makes many calls of `copycat` in one process, to save start-up time: words as JSON in, what each call did as JSON out."""
+"""Makes many calls of `copycat` in one process, to save start-up time: words in and what came of them out, as JSON."""
 
 import contextlib
 import io

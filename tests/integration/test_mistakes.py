@@ -107,11 +107,11 @@ NO_TORCH = {
     "train -m --cfg job": "got both",
     "train hydra.mode=banana": "Type -m for a sweep",
     "train hydra.run.dir=elsewhere": "Type output_dir=FOLDER",
+    "data check dta=cats": "Did you mean data=cats?",
     "inspect model=depe": "Did you mean model=deep?",
     "inspect -m": "copycat inspect has no flags",
 }
 TORCH_TOO = {
-    "data check dta=cats": "Did you mean data=cats?",
     "runs nowhere": "nowhere: expected a folder of runs",
     "board nowhere": "nowhere: expected a folder of runs",
     "train data=cats data.root=nowhere": "Get it by `copycat data fetch cats`",

@@ -55,6 +55,15 @@ SEEDS = {"logistic": 123, "shallow": 0, "deep": 2**32 - 1}
 QUICK = ["callbacks=none", "logger=none", "trainer.accelerator=cpu"]
 
 
+@pytest.fixture(autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One thread for tiny images, where more only wait for each other; as many as there are for the real ones."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if "cats_folder" in request.fixturenames else 1)
+    yield
+    torch.set_num_threads(before)
+
+
 # ----- the loop by hand
 
 

@@ -34,7 +34,8 @@ class Drawn:
     Args:
         seed: which set; sets of two seeds have no picture in common.
         warmth: how far colour gives the class away, from 0 to 1: cats stand in a warmer light, the rest in a colder
-            one. At 0 logistic regression can but guess; as it ships, it gets about 0.70 of the 50 right.
+            one. At 0 logistic regression can but guess. Tuned on seeds 1 to 6 and never on 0: there it gets 0.70 of the
+            50 right in the mean, a small CNN 0.91, with batch normalisation 0.96.
         train: how many pictures to learn from; of a larger set the first ones are the same.
         val: how many to check on, likewise.
 

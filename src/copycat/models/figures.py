@@ -1,6 +1,7 @@
 """The metrics of one stage (train, val or test), by torchmetrics."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class Figures(nn.Module):
 
     def __init__(self, stage: str, *, classes: int, reduction: str) -> None:
         super().__init__()
-        self.stage = stage
+        self.stage, self.classes = stage, classes
         loss = SumMetric() if reduction == "sum" else MeanMetric()
         # in float64 a mean over one batch is that batch's float32 loss, to the bit
         self.loss = loss.set_dtype(torch.float64)
@@ -63,21 +64,26 @@ class Figures(nn.Module):
 
     def update(self, *, loss: Tensor, probability: Tensor, label: Tensor) -> None:
         """Take in a batch: scalar loss, [B] or [B, classes] probabilities, [B] labels."""
-        loss = loss.detach().double()
         if isinstance(self.loss, MeanMetric):
-            self.loss.update(loss, len(label))
+            self.loss.update(loss.detach(), len(label))
         else:
-            self.loss.update(loss)
+            self.loss.update(loss.detach())
         self.scores.update(probability.detach(), label)
         self.batches += 1
 
     def compute(self) -> dict[str, Tensor]:
-        """Scalars float32 by name, as `val/accuracy`, and start anew."""
+        """Scalars float32 by name, as `val/accuracy`, and start anew. Without images of every class, no `auroc`."""
         found = {"loss": self.loss.compute(), **self.scores.compute()}
+        if self._lacks_a_class():
+            del found["auroc"]  # torchmetrics says 0, which reads as a bad score
         self.loss.reset()
         self.scores.reset()
         self.batches = 0
         return {f"{self.stage}/{name}": value.float() for name, value in found.items()}
+
+    def _lacks_a_class(self) -> bool:
+        labels = torch.cat(cast(list[Tensor], self.scores["auroc"].target))
+        return len(labels.unique()) < self.classes
 
 
 def columns(stages: Iterable[str], *, several_batches: bool) -> list[str]:

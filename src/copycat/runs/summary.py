@@ -59,7 +59,8 @@ def _table(columns: Mapping[str, Mapping[str, float]]) -> Table:
     for title, stage in places:
         table.add_column(f"{stage}\n{title}", justify="right")
     for name in ("loss", *NAMES):
-        table.add_row(name, *(f"{columns[title][f'{stage}/{name}']:.4f}" for title, stage in places))
+        values = (columns[title].get(f"{stage}/{name}") for title, stage in places)
+        table.add_row(name, *("–" if value is None else f"{value:.4f}" for value in values))
     return table
 
 

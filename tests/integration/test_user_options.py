@@ -1,0 +1,152 @@
+"""A user's own options, experiments and classes, from a folder that holds nothing else."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = """
+import torch
+
+
+class Halving(torch.optim.SGD):
+    \"\"\"SGD whose rate halves with every step.\"\"\"
+
+    def __init__(self, params, *, lr: float, floor: float = 0.0):
+        super().__init__(params, lr=lr)
+        self.floor = floor
+
+    def step(self, closure=None):
+        loss = super().step(closure)
+        for group in self.param_groups:
+            group["lr"] = max(group["lr"] / 2, self.floor)
+        return loss
+
+
+class OneNeuron(torch.nn.Module):
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__()
+        self.linear = torch.nn.Linear(in_features, out_features)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
+"""
+FILES = {
+    "packages/own_package.py": PACKAGE,
+    "work/conf/optimizer/mine.yaml": "_target_: own_package.Halving\n_partial_: true\nlr: 0.01\nfloor: 0.001\n",
+    "work/conf/model/own.yaml": "_target_: own_package.OneNeuron\nin_features: null\nout_features: null\n",
+    "work/conf/scheduler/constant.yaml": (
+        "_target_: torch.optim.lr_scheduler.StepLR\n_partial_: true\nstep_size: 1\ngamma: 0.5\ninterval: epoch\n"
+    ),
+    "work/experiments/own.yaml": (
+        "# @package _global_\ndefaults:\n  - override /model: own\n  - override /optimizer: mine\nseed: 5\n"
+    ),
+    "work/experiments/own_too.yaml": "# @package _global_\nseed: 6\n",
+}
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A working folder with the user's own files; their package lies elsewhere, on PYTHONPATH."""
+    for name, text in FILES.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return tmp_path / "work"
+
+
+def copycat(*words: str, at: Path, path: str | None = "../packages") -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if path:
+        environment["PYTHONPATH"] = str((at / path).resolve())
+    script = Path(sys.executable).parent / "copycat"
+    return subprocess.run([script, *words], capture_output=True, text=True, cwd=at, env=environment)
+
+
+def trained(*words: str, at: Path, path: str | None = "../packages") -> list[Path]:
+    """The run folders that a training made, oldest first."""
+    ran = copycat("train", *words, "trainer.max_epochs=2", at=at, path=path)
+    assert ran.returncode == 0, ran.stderr
+    manifests = sorted(at.glob("outputs/**/run.json"), key=os.path.getmtime)
+    assert [json.loads(file.read_text())["status"] for file in manifests] == ["completed"] * len(manifests)
+    return [file.parent for file in manifests]
+
+
+def losses(run: Path) -> list[float]:
+    with (run / "metrics.csv").open() as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file)]
+
+
+def test_an_optimizer_of_ones_own_trains(work: Path, tiny: Path) -> None:
+    (run,) = trained("optimizer=mine", "data=folder", f"data.root={tiny}", "data.image_size=8", at=work)
+    config = (run / "config.yaml").read_text()
+    assert "_target_: own_package.Halving" in config
+    assert "floor: 0.001" in config
+    assert len(losses(run)) == 2
+
+
+def test_a_wrong_key_for_ones_own_class_is_held_against_its_signature(work: Path) -> None:
+    ran = copycat("train", "optimizer=mine", "+optimizer.flor=0.1", at=work)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "own_package.Halving takes floor, lr, params; got 'flor'. Did you mean optimizer.floor?" in ran.stderr
+    assert not (work / "outputs").exists()
+
+
+def test_own_experiments_are_swept_by_a_glob_and_packaged_options_remain(work: Path, tiny: Path) -> None:
+    data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
+    runs = trained("-m", "experiment=glob(own*)", *data, at=work)
+    manifests = [json.loads((run / "run.json").read_text()) for run in runs]
+    assert [manifest["asked"]["experiment"] for manifest in manifests] == ["own", "own_too"]
+    first, second = [(run / "config.yaml").read_text() for run in runs]
+    assert "own_package.OneNeuron" in first
+    assert "copycat.models.networks.mlp" in second  # the packaged default
+    assert "\nseed: 5" in f"\n{first}"
+    assert "\nseed: 6" in f"\n{second}"
+
+
+def test_a_file_of_ones_own_wins_over_the_packaged_one_of_its_name(work: Path) -> None:
+    ran = copycat("train", "--cfg", "job", "--package", "scheduler", at=work)
+    assert "_target_: torch.optim.lr_scheduler.StepLR" in ran.stdout
+
+
+def test_own_and_packaged_options_stand_in_one_list(work: Path) -> None:
+    line = copycat("train", "optimizer=nope", at=work).stderr
+    assert "adam, adamax" in line
+    assert "mine" in line
+
+
+def test_a_module_in_the_working_folder_needs_no_path(work: Path, tiny: Path) -> None:
+    (work.parent / "packages" / "own_package.py").rename(work / "own_package.py")
+    trained("experiment=own", "data=folder", f"data.root={tiny}", "data.image_size=8", at=work, path=None)
+
+
+def test_a_module_in_the_working_folder_hides_no_installed_one(work: Path) -> None:
+    (work / "omegaconf.py").write_text("raise RuntimeError('not this one')\n")
+    (work / "torch.py").write_text("raise RuntimeError('not this one')\n")
+    assert copycat("inspect", "model=shallow", "model.in_features=1", at=work).returncode == 0
+
+
+def test_another_hydra_program_beside_copycat_sees_nothing_of_it(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import hydra\n"
+        "@hydra.main(version_base='1.3', config_path='conf', config_name='main')\n"
+        "def main(config):\n"
+        "    from hydra.core.hydra_config import HydraConfig\n"
+        "    print([source.path for source in HydraConfig.get().runtime.config_sources], dict(config))\n"
+        "main()\n"
+    )
+    for folder in ("conf", "experiments"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "conf" / "main.yaml").write_text("size: 3\n")
+    (tmp_path / "experiments" / "a.yaml").write_text("size: 4\n")
+    ran = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "{'size': 3}" in ran.stdout
+    assert "experiments" not in ran.stdout
+    refused = subprocess.run([sys.executable, program, "experiment=a"], capture_output=True, text=True, cwd=tmp_path)
+    assert "Could not override 'experiment'" in refused.stderr
