@@ -48,7 +48,7 @@ def train(words: Sequence[str]) -> int:
     def sweep_folder(request: Request) -> Path:
         from copycat.runs.folder import make_folder
 
-        return make_folder(OUTPUTS, request.experiment)
+        return make_folder(Path(request.config["output_dir"]), request.experiment)
 
     launch(words, task=task, sweep_folder=sweep_folder)
     return FAILED if "failed" in statuses else DONE

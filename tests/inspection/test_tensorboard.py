@@ -4,6 +4,7 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_every_metric_of_every_epoch_is_there_with_its_bits(stage: str, good: Ou
     names = [name.removeprefix(f"{stage}/") for name in rows[0] if name.startswith(f"{stage}/")]
     assert set(found) == set(names)
     for name in names:
-        expected = [(int(row["epoch"]), np.float32(row[f"{stage}/{name}"])) for row in rows]
+        expected = [(int(row["epoch"]), float(np.float32(row[f"{stage}/{name}"]))) for row in rows]
         assert found[name] == expected
 
 
@@ -60,13 +61,11 @@ def address(good: Outcome, bad: Outcome, outputs: Path) -> Iterator[str]:
     where = ["--logdir", str(outputs), "--host", "127.0.0.1", "--port", "0", "--load_fast=false"]
     program.configure(argv=["tensorboard", *where])
     server = program._make_server()
-    from threading import Thread
-
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server.get_url()
-    server.shutdown()  # type: ignore[attr-defined]
-    server.server_close()  # type: ignore[attr-defined]
+    server.shutdown()
+    server.server_close()
     thread.join()
 
 

@@ -72,6 +72,7 @@ NO_TORCH = {
     "train optimizer=adam optimizer.betas=[0.9,1.0]": r"two numbers from 0 to below 1, .* got \[0.9, 1.0\]",
     "train optimizer._target_=Adam": "expected the dotted name of a class",
     "train optimizer.lr='${nope}'": "optimizer.lr: expected a value, .*'nope' not found",
+    "train scheduler=plateau scheduler.interval=step": "scheduler.interval: expected epoch, .*got 'step'",
     "train callbacks.best.monitor=test/accuracy": "callbacks.best.monitor: expected one of train/accuracy",
     "train output_dir=": "output_dir: expected a word; got ''",
     # what cannot work together

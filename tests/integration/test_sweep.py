@@ -25,6 +25,12 @@ def test_a_sweep_makes_a_run_folder_a_trial(tiny: Path, tmp_path: Path) -> None:
         assert len(read_history(trial)) == 2
 
 
+def test_a_sweep_lands_where_it_is_told_to(tiny: Path, tmp_path: Path) -> None:
+    _train("-m", "seed=0,1", "trainer.max_epochs=1", "output_dir=elsewhere", data=tiny, at=tmp_path)
+    assert len(list(tmp_path.glob("elsewhere/sweep/*/*/[01]/run.json"))) == 2
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_a_trial_of_a_sweep_has_the_bits_of_the_same_run_alone(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "data.batch_size=5", "data.shuffle=true", "trainer.max_epochs=2")
     _train("-m", *words, "seed=0,1,2", "optimizer=adam", data=tiny, at=tmp_path)

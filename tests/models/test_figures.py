@@ -172,3 +172,12 @@ def test_columns_name_every_metric_and_begin_with_the_training_loss(several: boo
     wanted = {f"{stage}/{name}" for stage in ("train", "val") for name in ("loss", *NAMES)}
     assert found[0] == "train/loss"
     assert sorted(found) == sorted(wanted | ({"train/loss_mean"} if several else set()))
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_part_with_one_class_only_has_no_auroc_rather_than_a_bad_one(label: int) -> None:
+    figures = Figures("val", classes=2, reduction="mean")
+    figures.update(loss=torch.tensor(0.5), probability=torch.tensor([0.2, 0.7]), label=torch.tensor([label, label]))
+    found = _quietly(figures)
+    assert "val/auroc" not in found
+    assert "val/accuracy" in found

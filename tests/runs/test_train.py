@@ -147,3 +147,15 @@ def test_the_best_epoch_is_the_one_with_the_least_validation_loss(tiny: Path, tm
     assert outcome.best["val/loss"] == best["val/loss"] == outcome.objective
     checkpoint = torch.load(outcome.folder / "checkpoints" / "best.ckpt", weights_only=True)
     assert checkpoint["epoch"] == best["epoch"]
+
+
+def test_an_output_folder_that_cannot_be_made_is_one_clear_line(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="output_dir: expected a folder to write to"):
+        run("trainer.max_epochs=1", data=tiny, at=tmp_path / "file")
+
+
+def test_a_target_that_is_no_source_is_one_clear_line(tiny: Path, tmp_path: Path) -> None:
+    words = ("data._target_=torch.nn.Identity", "~data.root", "~data.image_size", "~data.fit", "~data.broken")
+    with pytest.raises(UserError, match="expected a source with classes, synthetic and load"):
+        run(*words, "~data.memory_mb", data=tiny, at=tmp_path)

@@ -37,9 +37,10 @@ def launch(words: Sequence[str], *, task: Task, sweep_folder: Callable[[Request]
     if asked.cfg or asked.info:  # a configuration that is not whole yet may be looked at
         check_words(lines)
     elif asked.multirun:
-        check_trials(lines)
+        config = check_trials(lines)
         if not any(line.startswith("hydra.sweep.dir=") for line in lines):
-            request = Request(config={}, experiment="sweep" if experiment == "default" else experiment, overrides=lines)
+            named = "sweep" if experiment == "default" else experiment
+            request = Request(config=config, experiment=named, overrides=lines)
             lines.append(f"hydra.sweep.dir='{sweep_folder(request)}'")
     else:
         compose(lines)

@@ -43,7 +43,10 @@ def _of_optimizer(config: Config) -> Iterator[str]:
 
 def _of_scheduler(config: Config) -> Iterator[str]:
     scheduler = config["scheduler"]
-    if scheduler["_target_"].endswith(".ReduceLROnPlateau") and scheduler.get("factor") == 1:
+    plateau = scheduler["_target_"].endswith(".ReduceLROnPlateau")
+    if plateau and scheduler.get("interval") == "step":
+        yield "scheduler.interval: expected epoch, as scheduler=plateau watches a metric of the epoch; got 'step'."
+    if plateau and scheduler.get("factor") == 1:
         yield "scheduler.factor: expected a number above 0 and below 1, as the rate is to fall; got 1."
 
 

@@ -59,8 +59,8 @@ def compose(overrides: Sequence[str] = (), *, data_too: bool = True) -> Request:
     return Request(config=config, experiment=experiment_of(parsed), overrides=_lines(parsed))
 
 
-def check_trials(overrides: Sequence[str]) -> None:
-    """Check every value of a sweep once, each beside the first values of the others.
+def check_trials(overrides: Sequence[str]) -> Mapping[str, Any]:
+    """Check every value of a sweep once, each beside the first values of the others; the first trial's configuration.
 
     Raises:
         UserError: for the first mistake in any of them.
@@ -71,8 +71,10 @@ def check_trials(overrides: Sequence[str]) -> None:
         trials = [first]
         for place, values in enumerate(choices):
             trials += [[*first[:place], value, *first[place + 1 :]] for value in values[1:]]
-        for trial in trials:
-            check(resolved(_composed(parse(trial, loader), loader)))
+        configs = [resolved(_composed(parse(trial, loader), loader)) for trial in trials]
+    for config in configs:
+        check(config)
+    return configs[0]
 
 
 def check_words(overrides: Sequence[str]) -> None:

@@ -12,8 +12,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, one_of, shown
-from copycat.config.hints import first_line as first_line
+from copycat.config.hints import did_you_mean, first_line, one_of, shown
 
 Node = Mapping[str, Any]
 SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
@@ -102,7 +101,9 @@ def _plain_type(parameter: inspect.Parameter) -> tuple[type, ...]:
     annotation: Any = parameter.annotation
     if annotation is parameter.empty or isinstance(annotation, str):
         default = parameter.default
-        return (type(default),) if isinstance(default, (bool, int, float, str)) else ()
+        if isinstance(default, int) and not isinstance(default, bool):
+            return (int, float)  # many a 0 stands for 0.0
+        return (type(default),) if isinstance(default, (bool, float, str)) else ()
     union = get_origin(annotation) in (Union, types.UnionType)
     found = get_args(annotation) if union else (annotation,)
     return tuple(found) if all(t in (bool, int, float, str, types.NoneType) for t in found) else ()

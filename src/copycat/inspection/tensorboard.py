@@ -4,6 +4,8 @@ import logging
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,8 @@ class TensorBoardLogger(Logger):
         device = next((p.device for p in network.parameters()), image.device)
         training = network.training
         try:
-            with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings():
+            # torch prints what it cannot trace, where a command's result belongs
+            with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
                 warnings.simplefilter("ignore")  # the tracer's, about shapes that it takes for constants
                 self.experiment.add_graph(network.eval(), image.to(device))
         except Exception as error:  # a network that can't be traced can be trained all the same

@@ -64,8 +64,8 @@ class Classifier(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         if self.trainer.strategy.root_device.type == "mps":  # it has no float64
-            for name in ("train", "val", "test"):
-                self._figures(cast(Stage, name)).loss.set_dtype(torch.float32)
+            for figures in self.figures.values():
+                cast(Figures, figures).seen.set_dtype(torch.float32)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         label = batch["label"]

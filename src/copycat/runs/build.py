@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from copycat.config.errors import UserError
-from copycat.config.targets import build, find, first_line, signature_keys
+from copycat.config.hints import did_you_mean, first_line, one_of
+from copycat.config.targets import build, find, signature_keys
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.models.losses import Loss
@@ -65,9 +66,19 @@ def _check_input(node: Config, data: DataModule) -> None:
 
 def build_data(node: Config, *, seed: int) -> DataModule:
     """The source that the node names, in a DataModule that takes the keys it knows."""
-    loading = set(signature_keys(DataModule)) - set(signature_keys(find("data", node["_target_"])))
+    of_source = signature_keys(find("data", node["_target_"]))
+    loading = [name for name in signature_keys(DataModule) if name not in of_source]
+    for name in node:
+        if name not in (*of_source, *loading, "_target_"):
+            known = [name for name in (*of_source, *loading) if name not in ("source", "seed")]
+            raise UserError(
+                f"data.{name}: expected one of {one_of(known)}; got {name!r}."
+                + did_you_mean(name, known, before="data.")
+            )
     mine = {name: value for name, value in node.items() if name in loading}
     source = build("data", {name: value for name, value in node.items() if name not in loading})
+    if not all(hasattr(source, member) for member in ("classes", "synthetic", "load")):
+        raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
     return DataModule(source, **mine, seed=seed)
 
 

@@ -6,13 +6,23 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors.torch import save
 from torch import Tensor
 
 from copycat.models.classifier import DivergedError
 from copycat.runs.folder import write_whole
+
+
+class SparseCheckpoint(ModelCheckpoint):
+    """Lightning's copies every metric at each epoch, due or not; this one only when a checkpoint is due."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self._every_n_epochs or (trainer.current_epoch + 1) % self._every_n_epochs == 0:
+            super().on_train_epoch_end(trainer, pl_module)
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -5,9 +5,12 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from copycat.config.errors import UserError
 
 SCHEMA = 1
 MANIFEST = "run.json"
@@ -17,18 +20,19 @@ def make_folder(root: Path, experiment: str) -> Path:
     """A new folder `root/experiment/YYYY-MM-DD/HH-MM-SS-xxxxxx` that nobody else has.
 
     Raises:
-        OSError: where it cannot be made.
+        UserError: where it cannot be made.
     """
     now = datetime.now()
     day = root / experiment / f"{now:%Y-%m-%d}"
-    day.mkdir(parents=True, exist_ok=True)
-    while True:
-        folder = day / f"{now:%H-%M-%S}-{secrets.token_hex(3)}"
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
+    try:
+        day.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = day / f"{now:%H-%M-%S}-{secrets.token_hex(3)}"
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    except OSError as error:
+        raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 
 def unmake(folder: Path, root: Path) -> None:

@@ -163,7 +163,8 @@ class _Run:
             use_distributed_sampler=False,
             default_root_dir=self.folder,
         )
-        assert isinstance(trainer, pl.Trainer)
+        if not isinstance(trainer, pl.Trainer):
+            raise UserError(f"trainer._target_: expected a pytorch_lightning.Trainer; got {node['_target_']!r}.")
         return trainer
 
     def _built(self, group: str) -> list[Any]:
