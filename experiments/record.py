@@ -55,8 +55,8 @@ def table() -> str:
             continue
         found = json.loads(record.read_text())
         best = f"{found['best']['val/accuracy']} ({found['best']['epoch']})"
-        figures = [found["final"][name] for name in SHOWN]
-        rows.append([file.stem, _says(file), str(found["epochs"]), *figures, best, str(found["seconds"])])
+        metrics = [found["final"][name] for name in SHOWN]
+        rows.append([file.stem, _says(file), str(found["epochs"]), *metrics, best, str(found["seconds"])])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

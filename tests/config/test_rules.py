@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF
-from copycat.config.rules import BUILT, FIGURES, NAMED, RULES, check, rule_of
-from copycat.models import figures
+from copycat.config.rules import BUILT, METRICS, NAMED, RULES, check, rule_of
+from copycat.models import metrics
 
 GROUPS = (*BUILT, *NAMED)
 
@@ -105,7 +105,7 @@ def test_a_rule_takes_its_range_and_nothing_beside_it(key: str, good: list[Any],
 
 
 def test_the_figures_that_may_be_watched_are_those_that_are_measured() -> None:
-    assert set(FIGURES) == {"loss", *figures.NAMES}
+    assert set(METRICS) == {"loss", *metrics.NAMES}
 
 
 def test_every_top_key_of_the_default_is_known_and_needed() -> None:

@@ -1,4 +1,4 @@
-"""Pictures and folders of pictures, made anew for each test."""
+"""Images and folders of images, made anew for each test."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ SavePicture = Callable[..., Path]
 
 @pytest.fixture
 def save_picture(tmp_path: Path) -> SavePicture:
-    """save_picture("cats/a.png", seed=1, size=(8, 6)) writes a picture of noise below tmp_path."""
+    """save_picture("cats/a.png", seed=1, size=(8, 6)) writes an image of noise below tmp_path."""
 
     def save(name: str, *, seed: int = 0, size: tuple[int, int] = (8, 8)) -> Path:
         path = tmp_path / name

@@ -1,4 +1,4 @@
-"""Pictures of every mode and format, and files that are none."""
+"""Images of every mode and format, and files that are none."""
 
 import io
 import pickle
@@ -222,17 +222,17 @@ def test_scaling_down_averages_and_does_not_pick_single_pixels(tmp_path: Path) -
 
 def test_a_jpeg_of_small_squares_keeps_them_sharp(tmp_path: Path) -> None:
     squares = np.kron(np.indices((75, 75)).sum(axis=0) % 2 * 255, np.ones((8, 8))).astype(np.uint8)
-    picture = Image.fromarray(squares)
-    jpeg = decode(saved(tmp_path, picture, "a.jpg", quality=95), size=200)
-    png = decode(saved(tmp_path, picture, "a.png"), size=200)
+    image = Image.fromarray(squares)
+    jpeg = decode(saved(tmp_path, image, "a.jpg", quality=95), size=200)
+    png = decode(saved(tmp_path, image, "a.png"), size=200)
     assert (jpeg.int() - png.int()).abs().max() <= 12
 
 
 def test_a_large_jpeg_looks_the_same_as_its_png(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 800 * 600).reshape(600, 800).astype(np.uint8)
-    picture = Image.merge("RGB", [Image.fromarray(plane) for plane in (ramp, ramp[::-1], ramp[:, ::-1])])
-    jpeg = decode(saved(tmp_path, picture, "a.jpg", quality=95), size=32)
-    png = decode(saved(tmp_path, picture, "a.png"), size=32)
+    image = Image.merge("RGB", [Image.fromarray(plane) for plane in (ramp, ramp[::-1], ramp[:, ::-1])])
+    jpeg = decode(saved(tmp_path, image, "a.jpg", quality=95), size=32)
+    png = decode(saved(tmp_path, image, "a.png"), size=32)
     assert (jpeg.int() - png.int()).abs().max() <= 4
 
 
@@ -252,7 +252,7 @@ def test_every_mode_and_size_gives_uint8_of_three_channels_and_the_size(
     assert (image.dtype, tuple(image.shape), image.is_contiguous()) == (torch.uint8, (3, size, size), True)
 
 
-# ----- files that are no pictures
+# ----- files that are no images
 
 
 def jpeg(size: tuple[int, int] = (64, 64)) -> bytes:
@@ -270,11 +270,11 @@ def png_without_pixels(width: int, height: int) -> bytes:
     ("content", "reason"),
     [
         (b"", "empty file"),
-        (b"<!DOCTYPE html>\n<HTML><body>404</body></HTML>", "a web page, not a picture"),
-        (b"some words", "not a picture that Pillow knows"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not a picture that Pillow knows"),
+        (b"<!DOCTYPE html>\n<HTML><body>404</body></HTML>", "a web page, not an image"),
+        (b"some words", "not an image that Pillow knows"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image that Pillow knows"),
         (jpeg()[:900], "truncated"),
-        (jpeg()[:30], "not a picture|damaged|truncated"),
+        (jpeg()[:30], "not an image|damaged|truncated"),
         (png_without_pixels(10_000, 9_000), "10000 x 9000 pixels, above the limit of 89478485"),
         (png_without_pixels(60_000, 60_000), "above the limit of 89478485 pixels"),
         (png_without_pixels(10, 10), "damaged|truncated"),

@@ -114,7 +114,7 @@ def test_the_second_load_reads_the_cache(cache: Path, monkeypatch: pytest.Monkey
             other.load()
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "no archive", "one bit of a picture", "another set's file"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "no archive", "one bit of an image", "another set's file"])
 def test_a_damaged_cache_is_drawn_again_and_mended(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Drawn(train=4, val=2)
     first = source.load()
@@ -123,7 +123,7 @@ def test_a_damaged_cache_is_drawn_again_and_mended(damage: str, monkeypatch: pyt
     flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
     other = Drawn(seed=1, train=4, val=2)
     other.load()
-    damaged = {"empty": b"", "cut": whole[:-100], "no archive": b"cats" * 100, "one bit of a picture": flipped}
+    damaged = {"empty": b"", "cut": whole[:-100], "no archive": b"cats" * 100, "one bit of an image": flipped}
     source.cache.write_bytes(damaged.get(damage, other.cache.read_bytes()))
     assert list(source.load()["train"].digests) == list(first["train"].digests)
     assert source.cache.read_bytes() != damaged.get(damage)

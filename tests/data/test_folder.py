@@ -22,7 +22,7 @@ SavePicture = Callable[..., Path]
 
 @pytest.fixture
 def pets(save_picture: SavePicture, tmp_path: Path) -> Path:
-    """Two dogs and three cats, one of them in a sub-folder, each picture another noise."""
+    """Two dogs and three cats, one of them in a sub-folder, each image another noise."""
     for seed, name in enumerate(["dog/1.png", "dog/2.PNG", "cat/a.png", "cat/b.jpeg", "cat/more/c.bmp"]):
         save_picture(f"pets/{name}", seed=seed)
     return tmp_path / "pets"
@@ -188,7 +188,7 @@ def test_unreadable_files_stop_with_their_number_and_the_first_name(spoilt: Path
 @pytest.mark.parametrize("memory_mb", [2048, 0])
 def test_skipped_files_are_left_out_and_listed(spoilt: Path, memory_mb: int) -> None:
     part = load(spoilt, broken="skip", memory_mb=memory_mb)["train"]
-    assert list(part.unreadable) == ["cat/empty.jpg: empty file", "dog/0.jpg: a web page, not a picture"]
+    assert list(part.unreadable) == ["cat/empty.jpg: empty file", "dog/0.jpg: a web page, not an image"]
     assert list(part.names) == ["cat/a.png", "cat/b.jpeg", "cat/more/c.bmp", "dog/1.png", "dog/2.PNG"]
     assert part.labels.tolist() == [0, 0, 0, 1, 1]
     assert [digest(image) for image in pixels(part)] == list(part.digests)

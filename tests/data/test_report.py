@@ -54,7 +54,7 @@ def test_planted_faults_of_a_folder_stand_on_the_page(save_picture: SavePicture,
     save_picture("pets/val/cat/known.png", seed=104)
     for file in (tmp_path / "pets/val/cat").glob("?.png"):  # a brighter camera
         Image.fromarray(np.asarray(Image.open(file)) // 2 + 127).save(file)
-    (tmp_path / "pets/train/cat/broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "pets/train/cat/broken.jpg").write_bytes(b"no image")
     lines = in_a_process("data=folder", f"data.root={tmp_path / 'pets'}", "data.image_size=8", "data.broken=skip")
     table = rows(lines)
     assert table[""] == ["train", "val"]

@@ -8,9 +8,9 @@ from PIL import Image
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     """A folder with two classes of twelve 8×8 PNG files each: bright ones and dark ones."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     chance = np.random.default_rng(0)
     for name, darkest in (("bright", 128), ("dark", 0)):
         (folder / name).mkdir(parents=True)

@@ -16,7 +16,7 @@ _spec.loader.exec_module(console)
 NUMBER = re.compile(r"-?\d+\.\d+|\d+%")
 
 
-@pytest.mark.parametrize(("words", "shown"), console.commands((ROOT / "docs" / "guide.md").read_text()))
+@pytest.mark.parametrize(("words", "shown"), list(console.commands((ROOT / "docs" / "guide.md").read_text())))
 def test_a_command_of_the_guide_prints_what_the_guide_shows(words: str, shown: str, tmp_path: Path) -> None:
     printed = console.output(words, at=tmp_path)
     # words to the letter; numbers as near as another machine's rounding leaves them

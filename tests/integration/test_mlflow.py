@@ -12,8 +12,8 @@ import pytest
 
 # MLflow's table of runs, as it is imported, under SQLAlchemy 2.1
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
-def test_mlflow_has_every_epoch_of_a_run_to_the_bit(tmp_path: Path, pictures: Path) -> None:
-    words = ["logger=mlflow", "data=folder", f"data.root={pictures}", "data.image_size=8", "trainer.max_epochs=2"]
+def test_mlflow_has_every_epoch_of_a_run_to_the_bit(tmp_path: Path, images: Path) -> None:
+    words = ["logger=mlflow", "data=folder", f"data.root={images}", "data.image_size=8", "trainer.max_epochs=2"]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
     subprocess.run(
         [sys.executable, "-m", "copycat", "train", *words, "output_dir=made/by/it"],

@@ -84,7 +84,7 @@ def test_the_sdist_brings_readme_and_licence(dist: Path) -> None:
     assert not {name.partition("/")[0] for name in found} & {"tests", "outputs", "data", ".venv"}
 
 
-def test_the_wheel_runs_in_an_empty_folder(installed: Path, tmp_path: Path, pictures: Path) -> None:
+def test_the_wheel_runs_in_an_empty_folder(installed: Path, tmp_path: Path, images: Path) -> None:
     at = tmp_path / "empty"
     at.mkdir()
     where = "import copycat, hydra_plugins.copycat as p; print(copycat.__file__, p.__file__, sep='\\n')"
@@ -93,14 +93,14 @@ def test_the_wheel_runs_in_an_empty_folder(installed: Path, tmp_path: Path, pict
     assert "8001" in run(installed / "copycat", "train", "--cfg", "job", "experiment=lecture", at=at)
     assert not list(at.iterdir())
 
-    words = ["data=folder", f"data.root={pictures}", "data.image_size=8", "trainer.max_epochs=3"]
+    words = ["data=folder", f"data.root={images}", "data.image_size=8", "trainer.max_epochs=3"]
     told = run(installed / "python", "-m", "copycat", "train", *words, at=at)
     (manifest,) = at.glob("outputs/default/*/*/run.json")
     assert json.loads(manifest.read_text())["came_out"]["epochs"] == 3
     assert f"in {manifest.parent.relative_to(at)}" in told
 
 
-def test_own_settings_stand_beside_the_packaged_ones(installed: Path, tmp_path: Path, pictures: Path) -> None:
+def test_own_settings_stand_beside_the_packaged_ones(installed: Path, tmp_path: Path, images: Path) -> None:
     own = {
         "conf/optimizer/brisk.yaml": "_target_: torch.optim.SGD\n_partial_: true\nlr: 0.25\n",
         "experiments/bright.yaml": f"""\
@@ -110,7 +110,7 @@ defaults:
   - override /model: shallow
   - override /optimizer: brisk
 data:
-  root: {pictures}
+  root: {images}
   image_size: 8
 trainer:
   max_epochs: 2

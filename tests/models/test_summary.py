@@ -174,7 +174,7 @@ def test_layers_that_take_or_give_more_than_one_tensor_are_shown_without_shapes(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes, two pictures each."""
+    """Three classes, two images each."""
     root = tmp_path_factory.mktemp("birds")
     for seed, name in enumerate(["crow/1", "crow/2", "duck/1", "duck/2", "owl/1", "owl/2"]):
         path = root / f"{name}.png"

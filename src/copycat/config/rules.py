@@ -34,9 +34,9 @@ BUILT = ("model", "data", "optimizer", "scheduler", "loss", "activation", "train
 """Groups of one `_target_`."""
 NAMED = ("callbacks", "logger")
 """Groups of any number of them, each under a name of its own."""
-FIGURES = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
-# a test/ figure is not to be chosen on
-MONITOR = word(*(f"{stage}/{figure}" for stage in ("train", "val") for figure in FIGURES))
+METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
+# a test/ metric is not to be chosen on
+MONITOR = word(*(f"{stage}/{metric}" for stage in ("train", "val") for metric in METRICS))
 MODE = word("min", "max")
 
 RULES: dict[str, Rule] = {

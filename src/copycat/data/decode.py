@@ -1,4 +1,4 @@
-"""A picture file of any size, mode and format to uint8 RGB of one size."""
+"""An image file of any size, mode and format to uint8 RGB of one size."""
 
 import threading
 import warnings
@@ -28,7 +28,7 @@ UPRIGHT = {
 
 
 class UnreadableImage(ValueError):  # noqa: N818 - it says what is the matter with the file
-    """A file that gives no picture, with the reason in plain words."""
+    """A file that gives no image, with the reason in plain words."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(path, reason)
@@ -47,20 +47,20 @@ def image_extensions() -> frozenset[str]:
 
 
 def decode(path: Path, *, size: int, fit: str = "crop") -> Tensor:
-    """Picture at `path` as uint8 [3, size, size], RGB.
+    """Image at `path` as uint8 [3, size, size], RGB.
 
     Turned upright by its EXIF orientation; the first frame of an animation. Transparency lies on white. Palette, grey,
     1-bit, CMYK, YCbCr, HSV and LAB become RGB; embedded colour profiles are not applied. Deep grey is scaled to 8 bit
-    by what its white is: 65535 for 16-bit files; for 32-bit integers 65535, or where the picture exceeds that its own
-    highest value; for floats the first of 1, 255 and 65535 that the picture does not exceed, else its highest value.
-    Below 0 is black. A picture of the right size keeps its pixels; others are resampled (bicubic, antialiased).
+    by what its white is: 65535 for 16-bit files; for 32-bit integers 65535, or where the image exceeds that its own
+    highest value; for floats the first of 1, 255 and 65535 that the image does not exceed, else its highest value.
+    Below 0 is black. An image of the right size keeps its pixels; others are resampled (bicubic, antialiased).
 
     Args:
         fit: `crop` scales the shorter side to `size` and keeps the centre; `squash` scales both sides and so distorts;
             `pad` scales the longer side and fills up with white.
 
     Raises:
-        UnreadableImage: where the file is missing, empty, truncated, no picture, or has more than Pillow's
+        UnreadableImage: where the file is missing, empty, truncated, no image, or has more than Pillow's
             `MAX_IMAGE_PIXELS` (89 million by default).
     """
     assert fit in FITS, fit
@@ -81,7 +81,7 @@ def decode(path: Path, *, size: int, fit: str = "crop") -> Tensor:
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        reason = "a web page, not a picture" if b"<html" in head.lower() else "not a picture that Pillow knows"
+        reason = "a web page, not an image" if b"<html" in head.lower() else "not an image that Pillow knows"
         raise UnreadableImage(path, reason) from None
     except Image.DecompressionBombError:
         raise UnreadableImage(path, f"above the limit of {Image.MAX_IMAGE_PIXELS} pixels") from None
@@ -106,7 +106,7 @@ def _formats() -> list[str]:
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         return UPRIGHT.get(image.getexif().get(EXIF_ORIENTATION, 1))
-    except Exception:  # the pixels are there: damaged EXIF alone makes no picture unreadable
+    except Exception:  # the pixels are there: damaged EXIF alone makes no image unreadable
         return None
 
 

@@ -1,4 +1,4 @@
-"""One picture of the drawn set: a cluttered ground, a subject, light, blur and noise, from a stream of its own."""
+"""One image of the drawn set: a cluttered ground, a subject, light, blur and noise, from a stream of its own."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -24,19 +24,19 @@ from copycat.data.sealed import DamagedError, read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 
-SHARES = {"train": (72, 209), "val": (33, 50)}  # cats among the pictures of each part, as in the real set
+SHARES = {"train": (72, 209), "val": (33, 50)}  # cats among the images of each part, as in the real set
 PATIENCE = 1.0  # seconds without a progress bar
 
 
 class Drawn:
-    """Pictures of 64 x 64 in the real set's sizes and class balance, the same pixels on every machine.
+    """Images of 64 x 64 in the real set's sizes and class balance, the same pixels on every machine.
 
     Args:
-        seed: which set; sets of two seeds have no picture in common.
+        seed: which set; sets of two seeds have no image in common.
         warmth: how far colour gives the class away, from 0 to 1: cats stand in a warmer light, the rest in a colder
             one. At 0 logistic regression can but guess. Tuned on seeds 1 to 6 and never on 0: there it gets 0.70 of the
             50 right in the mean, a small CNN 0.91, with batch normalisation 0.96.
-        train: how many pictures to learn from; of a larger set the first ones are the same.
+        train: how many images to learn from; of a larger set the first ones are the same.
         val: how many to check on, likewise.
 
     Raises:
@@ -53,7 +53,7 @@ class Drawn:
             raise UserError(f"data.warmth: expected a number from 0 to 1; got {warmth}.")
         for part, count in (("train", train), ("val", val)):
             if count < 1:
-                raise UserError(f"data.{part}: expected a number of pictures >= 1; got {count}.")
+                raise UserError(f"data.{part}: expected a number of images >= 1; got {count}.")
         self.seed = seed
         self.warmth = float(warmth)
         self.sizes = {"train": train, "val": val}
@@ -91,14 +91,14 @@ class Drawn:
         try:
             write_sealed(self.cache, arrays, key=self.key)
         except OSError as error:
-            log.warning("can't keep the drawn pictures (%s): they will be drawn each time.", error)
+            log.warning("can't keep the drawn images (%s): they will be drawn each time.", error)
         return arrays
 
 
 def shuffled_labels(seed: int, name: str, count: int) -> list[int]:
     """Classes in a random order whose first n, for every n, hold the part's share of cats to within one.
 
-    So the balance is exact at the real set's size, and picture i has the same class however many are drawn.
+    So the balance is exact at the real set's size, and image i has the same class however many are drawn.
     """
     cats, total = SHARES[name]
     chance = Chance("order", seed, name)
@@ -128,7 +128,7 @@ def as_part(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> 
 def with_progress(places: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     """The same places, with a bar on standard error once they have taken a second."""
     progress = Progress(console=Console(stderr=True), transient=True)
-    task = progress.add_task("drawing pictures", total=len(places))
+    task = progress.add_task("drawing images", total=len(places))
     due = time.monotonic() + PATIENCE
     with ExitStack() as stack:
         shown = False

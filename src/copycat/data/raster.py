@@ -27,7 +27,7 @@ def turned(half: float) -> Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """Where a subject stands: its own coordinates (x to the right, y down) turned, scaled, moved into the picture."""
+    """Where a subject stands: its own coordinates (x to the right, y down) turned, scaled, moved into the image."""
 
     at: Point
     """Where the subject's origin lies, in pixels."""
@@ -47,18 +47,18 @@ class Frame:
         return x * cosine - y * sine, x * sine + y * cosine
 
 
-PICTURE = Frame(at=(0.0, 0.0), scale=1.0)
+WHOLE = Frame(at=(0.0, 0.0), scale=1.0)
 
 
 class Canvas:
-    """A picture in the making, on a grid FINE times as fine as its pixels; shapes come in `frame`'s coordinates."""
+    """An image in the making, on a grid FINE times as fine as its pixels; shapes come in `frame`'s coordinates."""
 
     def __init__(self, ground: Floats) -> None:
         """Args:
         ground: [3, SIDE, SIDE], 0 black and 1 white.
         """
         self.fine: Floats = ground.repeat(FINE, axis=1).repeat(FINE, axis=2)
-        self.frame = PICTURE
+        self.frame = WHOLE
 
     def ellipse(self, at: Point, radii: Point, colour: Colour, *, turn: float = 0.0, opacity: float = 1.0) -> None:
         x, y = self.frame.point(at)
@@ -122,7 +122,7 @@ def blur(pixels: Floats, *, strength: float) -> Floats:
 
 
 def _span(low: float, high: float) -> slice:
-    """The fine grid's points between two places in the picture; empty where they lie outside it."""
+    """The fine grid's points between two places in the image; empty where they lie outside it."""
     size = SIDE * FINE
     first, last = int(max(0.0, min(low, SIDE)) * FINE), int(max(0.0, min(high, SIDE)) * FINE) + 1
     return slice(first, min(last, size))

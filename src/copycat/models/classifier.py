@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from copycat.models.figures import Figures
 from copycat.models.losses import Loss
+from copycat.models.metrics import StageMetrics
 
 Stage = Literal["train", "val", "test"]
 
@@ -49,7 +49,9 @@ class Classifier(pl.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.interval, self.monitor = interval, monitor
         stages: tuple[Stage, ...] = ("train", "val", "test")
-        self.figures = nn.ModuleDict({f"{s}_": Figures(s, classes=classes, reduction=loss.reduction) for s in stages})
+        self.metrics = nn.ModuleDict(
+            {f"{s}_": StageMetrics(s, classes=classes, reduction=loss.reduction) for s in stages}
+        )
         self.evaluates: Stage = "val"
         """The stage whose name the metrics of a validation loop get."""
         self.evaluated: dict[str, float] = {}
@@ -64,8 +66,8 @@ class Classifier(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         if self.trainer.strategy.root_device.type == "mps":  # it has no float64
-            for figures in self.figures.values():
-                cast(Figures, figures).seen.set_dtype(torch.float32)
+            for metrics in self.metrics.values():
+                cast(StageMetrics, metrics).seen.set_dtype(torch.float32)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         label = batch["label"]
@@ -84,8 +86,8 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Close the epoch's row. `train/loss` is the last step's, as the lecture prints it."""
-        batches = self._figures("train").batches
-        found = self._figures("train").compute()
+        batches = self._metrics("train").batches
+        found = self._metrics("train").compute()
         if batches > 1:
             found = {"train/loss": self._last_loss, "train/loss_mean": found.pop("train/loss"), **found}
         self.trainer.callback_metrics.update(found)
@@ -115,20 +117,20 @@ class Classifier(pl.LightningModule):
                 schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
 
-    def _figures(self, stage: Stage) -> Figures:
-        figures = self.figures[f"{stage}_"]  # nn.Module has a `train` of its own
-        assert isinstance(figures, Figures)
-        return figures
+    def _metrics(self, stage: Stage) -> StageMetrics:
+        metrics = self.metrics[f"{stage}_"]  # nn.Module has a `train` of its own
+        assert isinstance(metrics, StageMetrics)
+        return metrics
 
     def _update(self, stage: Stage, loss: Tensor, logits: Tensor, label: Tensor) -> None:
-        self._figures(stage).update(loss=loss, probability=self.loss.probability(logits.detach()), label=label)
+        self._metrics(stage).update(loss=loss, probability=self.loss.probability(logits.detach()), label=label)
 
     def _evaluate(self, stage: Stage, batch: dict[str, Tensor]) -> None:
         logits = self.network(batch["image"])
         self._update(stage, self.loss(logits, batch["label"]), logits, batch["label"])
 
     def _close(self, stage: Stage) -> None:
-        found = self._figures(stage).compute()
+        found = self._metrics(stage).compute()
         if not found[f"{stage}/loss"].isfinite():
             raise DivergedError(f"{stage}/loss of epoch {self.current_epoch} is {found[f'{stage}/loss'].item()}")
         self.trainer.callback_metrics.update(found)

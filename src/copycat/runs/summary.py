@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from copycat.models.figures import NAMES
+from copycat.models.metrics import NAMES
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 

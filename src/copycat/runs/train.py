@@ -19,7 +19,7 @@ from copycat.config.errors import UserError
 from copycat.config.targets import build
 from copycat.data.check import warnings_of
 from copycat.models.classifier import DivergedError, Stage
-from copycat.models.figures import columns
+from copycat.models.metrics import columns
 from copycat.runs.build import Parts, build_parts, placed
 from copycat.runs.checkpoints import WholeCheckpoints, save_weights
 from copycat.runs.fingerprint import fingerprint

@@ -77,7 +77,7 @@ class Seen(Metric):
         return self.cost, self.weight, probability, label
 
 
-class Figures(nn.Module):
+class StageMetrics(nn.Module):
     """Loss and scores of one stage, over the batches since the last `compute`.
 
     Args:

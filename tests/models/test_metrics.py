@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from copycat.config.compose import Request, compose
 from copycat.data.part import Part, digest
-from copycat.models.figures import NAMES, Figures, columns
+from copycat.models.metrics import NAMES, StageMetrics, columns
 from copycat.runs.history import read_history
 from copycat.runs.train import train
 
@@ -22,15 +22,15 @@ Ints = NDArray[np.int64]
 
 
 def found_in_batches(probability: Floats, label: Ints, *, classes: int, size: int) -> dict[str, float]:
-    figures = Figures("val", classes=classes, reduction="mean")
+    metrics = StageMetrics("val", classes=classes, reduction="mean")
     for start in range(0, len(label), size):
         piece = slice(start, start + size)
-        figures.update(
+        metrics.update(
             loss=torch.tensor(0.0),
             probability=torch.from_numpy(probability[piece]),
             label=torch.from_numpy(label[piece]),
         )
-    return {name.removeprefix("val/"): value.item() for name, value in figures.compute().items()}
+    return {name.removeprefix("val/"): value.item() for name, value in metrics.compute().items()}
 
 
 def ratio(part: int, whole: int) -> float:
@@ -104,22 +104,22 @@ def test_more_classes_have_the_macro_averages_that_counting_gives(
 @given(loss=st.floats(0, 2.0**100, width=32), size=st.integers(1, 300))
 def test_the_mean_loss_of_one_batch_has_that_loss_s_bits(loss: float, size: int) -> None:
     for reduction in ("mean", "sum"):
-        figures = Figures("train", classes=2, reduction=reduction)
-        figures.update(
+        metrics = StageMetrics("train", classes=2, reduction=reduction)
+        metrics.update(
             loss=torch.tensor(loss), probability=torch.tensor([0.2]).expand(size), label=torch.zeros(size).long()
         )
-        assert _quietly(figures)["train/loss"].numpy().tobytes() == np.float32(loss).tobytes()
+        assert _quietly(metrics)["train/loss"].numpy().tobytes() == np.float32(loss).tobytes()
 
 
 @pytest.mark.parametrize(("reduction", "expected"), [("mean", (3 * 1.0 + 3 * 4.0 + 1 * 9.0) / 7), ("sum", 14.0)])
 def test_over_batches_a_mean_counts_images_and_a_sum_adds_up(reduction: str, expected: float) -> None:
-    figures = Figures("train", classes=2, reduction=reduction)
+    metrics = StageMetrics("train", classes=2, reduction=reduction)
     for _ in range(2):  # the second time from the start
         for loss, size in ((1.0, 3), (4.0, 3), (9.0, 1)):
-            figures.update(loss=torch.tensor(loss), probability=torch.full((size,), 0.5), label=torch.arange(size) % 2)
-        assert figures.batches == 3
-        assert figures.compute()["train/loss"].item() == pytest.approx(expected, rel=1e-6)
-        assert figures.batches == 0
+            metrics.update(loss=torch.tensor(loss), probability=torch.full((size,), 0.5), label=torch.arange(size) % 2)
+        assert metrics.batches == 3
+        assert metrics.compute()["train/loss"].item() == pytest.approx(expected, rel=1e-6)
+        assert metrics.batches == 0
 
 
 # ----- at the edge
@@ -127,9 +127,9 @@ def test_over_batches_a_mean_counts_images_and_a_sum_adds_up(reduction: str, exp
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_part_with_one_class_only_gives_finite_metrics(label: int) -> None:
-    figures = Figures("val", classes=2, reduction="mean")
-    figures.update(loss=torch.tensor(1.0), probability=torch.tensor([0.1, 0.9]), label=torch.tensor([label, label]))
-    found = _quietly(figures)
+    metrics = StageMetrics("val", classes=2, reduction="mean")
+    metrics.update(loss=torch.tensor(1.0), probability=torch.tensor([0.1, 0.9]), label=torch.tensor([label, label]))
+    found = _quietly(metrics)
     assert all(np.isfinite(value.item()) for value in found.values())
     assert found["val/accuracy"].item() == 0.5
 
@@ -160,10 +160,10 @@ def test_a_validation_part_without_positives_neither_stops_a_run_nor_warns(tmp_p
     assert [row["val/recall"] for row in read_history(outcome.folder)] == [0.0, 0.0]
 
 
-def _quietly(figures: Figures) -> dict[str, torch.Tensor]:
+def _quietly(metrics: StageMetrics) -> dict[str, torch.Tensor]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No (positive|negative) samples in targets")  # as `logged` does in a run
-        return figures.compute()
+        return metrics.compute()
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -176,8 +176,8 @@ def test_columns_name_every_metric_and_begin_with_the_training_loss(several: boo
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_part_with_one_class_only_has_no_auroc_rather_than_a_bad_one(label: int) -> None:
-    figures = Figures("val", classes=2, reduction="mean")
-    figures.update(loss=torch.tensor(0.5), probability=torch.tensor([0.2, 0.7]), label=torch.tensor([label, label]))
-    found = _quietly(figures)
+    metrics = StageMetrics("val", classes=2, reduction="mean")
+    metrics.update(loss=torch.tensor(0.5), probability=torch.tensor([0.2, 0.7]), label=torch.tensor([label, label]))
+    found = _quietly(metrics)
     assert "val/auroc" not in found
     assert "val/accuracy" in found
