@@ -55,7 +55,7 @@ def _run_hydra(words: Sequence[str], task: Task, *, experiment: str) -> None:
     def run(config: DictConfig) -> float | None:
         running = HydraConfig.get()
         trial = running.mode == RunMode.MULTIRUN
-        folder = Path(running.runtime.output_dir) if trial else None
+        folder = Path(running.sweep.dir, str(running.sweep.subdir)) if trial else None
         named = str(running.runtime.choices.get("experiment") or experiment) if trial else experiment
         sys.argv = typed  # Lightning starts further processes by this line
         try:

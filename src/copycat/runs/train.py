@@ -4,8 +4,6 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,14 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.config.targets import build
-from copycat.data.check import warnings_of
 from copycat.models.classifier import DivergedError, Stage
 from copycat.models.metrics import columns
 from copycat.runs.build import Parts, build_parts, placed
 from copycat.runs.checkpoints import WholeCheckpoints, save_weights
-from copycat.runs.fingerprint import fingerprint
 from copycat.runs.folder import make_folder, unmake, write_manifest, write_whole
 from copycat.runs.history import History, history_digest, read_history
 from copycat.runs.isolation import isolated, logged
+from copycat.runs.manifest import best_epoch, now, opening
 from copycat.runs.stop import InterruptedRun, Stop
 
 log = logging.getLogger(__name__)
@@ -88,29 +85,9 @@ class _Run:
         self.request, self.parts, self.folder = request, parts, folder
         self.config = request.config
         self.stop = Stop()
-        text = OmegaConf.to_yaml(OmegaConf.create(dict(self.config)))
-        write_whole(folder / "config.yaml", text.encode())
-        self.manifest: dict[str, Any] = {
-            "status": "running",
-            "error": None,
-            "started": _now(),
-            "ended": None,
-            "seconds": None,
-            "asked": {
-                "experiment": request.experiment,
-                "overrides": list(request.overrides),
-                "config_digest": blake2b(text.encode(), digest_size=16).hexdigest(),
-            },
-            "ran_on": {**fingerprint(), "data": parts.data.fingerprint()},
-            "data": {
-                "source": self.config["data"]["_target_"],
-                "synthetic": parts.data.source.synthetic,
-                "classes": list(parts.data.classes),
-                "images": {name: len(part) for name, part in parts.data.parts.items()},
-                "warnings": warnings_of(parts.data),
-            },
-            "came_out": {},
-        }
+        text = OmegaConf.to_yaml(OmegaConf.create(dict(self.config))).encode()
+        write_whole(folder / "config.yaml", text)
+        self.manifest = opening(request, parts.data, config=text)
         write_manifest(folder, self.manifest)
 
     def go(self) -> Outcome:
@@ -198,28 +175,20 @@ class _Run:
         came_out = self.manifest["came_out"]
         came_out["epochs"] = len(rows)
         came_out["history_digest"] = history_digest(self.folder)
-        came_out["best"] = _best(rows, trainer)
+        monitor, mode = _watched(trainer)
+        came_out["best"] = best_epoch(rows, monitor=monitor, mode=mode)
         if status == "completed":
             state = self.parts.classifier.network.state_dict()
             came_out["weights_digest"] = save_weights(state, self.folder / "weights.safetensors")
         seconds = round(time.perf_counter() - started, 3)
-        self.manifest |= {"status": status, "error": error, "ended": _now(), "seconds": seconds}
+        self.manifest |= {"status": status, "error": error, "ended": now(), "seconds": seconds}
         write_manifest(self.folder, self.manifest)
         return Outcome(self.folder, status, self.manifest)
 
 
-def _best(rows: list[dict[str, float]], trainer: pl.Trainer) -> dict[str, Any]:
-    """The epoch that the best checkpoint is of; by val/loss where no checkpoint watches a metric."""
-    watchers = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
-    monitor, mode = (watchers[0].monitor or "", watchers[0].mode) if watchers else ("val/loss", "min")
-    candidates = [row for row in rows if monitor in row]
-    if not candidates:
-        return {}
-    sign = 1 if mode == "min" else -1
-    row = min(candidates, key=lambda row: sign * row[monitor])
-    metrics = {name: value for name, value in row.items() if name != "epoch"}
-    return {"monitor": monitor, "mode": mode, "epoch": int(row["epoch"]), "metrics": metrics}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _watched(trainer: pl.Trainer) -> tuple[str, str]:
+    """Metric and mode of the best checkpoint; val/loss where no checkpoint watches one."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.monitor:
+            return callback.monitor, callback.mode
+    return "val/loss", "min"

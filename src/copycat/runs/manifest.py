@@ -1,0 +1,60 @@
+"""What run.json says: written when a run starts, and again when it ends. docs/run-folder.md names every key."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+from copycat.config.compose import Request
+from copycat.data.check import warnings_of
+from copycat.data.datamodule import DataModule
+from copycat.runs.fingerprint import fingerprint
+
+
+def opening(request: Request, data: DataModule, *, config: bytes) -> dict[str, Any]:
+    """The manifest of a run that starts now.
+
+    Args:
+        config: what config.yaml holds.
+    """
+    return {
+        "status": "running",
+        "error": None,
+        "started": now(),
+        "ended": None,
+        "seconds": None,
+        "asked": {
+            "experiment": request.experiment,
+            "overrides": list(request.overrides),
+            "config_digest": blake2b(config, digest_size=16).hexdigest(),
+        },
+        "ran_on": {**fingerprint(), "data": data.fingerprint()},
+        "data": {
+            "source": request.config["data"]["_target_"],
+            "synthetic": data.source.synthetic,
+            "classes": list(data.classes),
+            "images": {name: len(part) for name, part in data.parts.items()},
+            "warnings": warnings_of(data),
+        },
+        "came_out": {},
+    }
+
+
+def best_epoch(rows: Sequence[Mapping[str, float]], *, monitor: str, mode: str) -> dict[str, Any]:
+    """The row with the best value of a metric; nothing where no row has it.
+
+    Args:
+        mode: `min` or `max`.
+    """
+    candidates = [row for row in rows if monitor in row]
+    if not candidates:
+        return {}
+    sign = 1 if mode == "min" else -1
+    row = min(candidates, key=lambda row: sign * row[monitor])
+    metrics = {name: value for name, value in row.items() if name != "epoch"}
+    return {"monitor": monitor, "mode": mode, "epoch": int(row["epoch"]), "metrics": metrics}
+
+
+def now() -> str:
+    """In UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
