@@ -13,7 +13,7 @@ from typing import Any
 
 from copycat.config.compose import compose
 from copycat.runs.history import read_history
-from copycat.runs.summary import losses
+from copycat.runs.summary import is_round
 from copycat.runs.train import Outcome, train
 
 HERE = Path(__file__).parent
@@ -28,18 +28,19 @@ def run(name: str, at: Path) -> Outcome:
 
 def results(outcome: Outcome) -> dict[str, Any]:
     """What a run must give again, as text with the digits that are compared."""
-    lines = [line.removeprefix("Epoch ").split(", Loss ") for line in losses(outcome.folder, None)]
+    rows = read_history(outcome.folder)
+    chosen = [row for row in rows if is_round(int(row["epoch"])) or row is rows[-1]]
     manifest = outcome.manifest
     environment = manifest["ran_on"]["environment"]
     cpu = f"{environment['cpu']}, {environment['threads']} threads, torch {environment['packages']['torch']}"
     return {
-        "losses": dict(lines),
+        "losses": {str(int(row["epoch"])): f"{row['train/loss']:.6f}" for row in chosen},
         "final": {name: f"{value:.4f}" for name, value in manifest["came_out"]["final"].items()},
         "best": {
             "epoch": manifest["came_out"]["best"]["epoch"],
             "val/accuracy": f"{outcome.best['val/accuracy']:.4f}",
         },
-        "epochs": len(read_history(outcome.folder)),
+        "epochs": len(rows),
         "seconds": round(manifest["seconds"]),
         "machine": cpu,
     }

@@ -1,3 +1,3 @@
-"""Copycat trains, sweeps, inspects and exactly reruns image classifiers from configuration."""
+"""Copycat trains, sweeps and inspects image classifiers from configuration."""
 
 __version__ = "0.1.0"

@@ -23,35 +23,42 @@ def train(words: Sequence[str]) -> int:
     from copycat.config.compose import Request
 
     statuses: list[str] = []
+    made: list[Path] = []
 
     def task(request: Request, folder: Path | None) -> float | None:
-        from copycat.runs.summary import show
+        from copycat.runs.summary import PrintedLosses, next_words, show
         from copycat.runs.train import train
 
-        try:
-            outcome = train(request, folder=folder)
-        except Exception as error:
-            if folder is None:
-                raise
-            # a trial that fails does not take its sweep with it
-            statuses.append("failed")
-            print(f"copycat: {folder}: {type(error).__name__}: {error}", file=sys.stderr)
-            return None
+        if folder is not None:
+            print(f"trial {folder.name}: {' '.join(request.overrides)}", flush=True)
+        outcome = train(request, folder=folder, watchers=[PrintedLosses(request.config["print_losses"])])
         statuses.append(outcome.status)
-        show(outcome.folder, request.config["print_losses"])
+        show(outcome.folder)
+        if folder is None:
+            print(next_words(outcome.folder))
+        if outcome.status == "failed":
+            log = outcome.folder / "train.log"
+            print(f"copycat: failed: {outcome.manifest['error']}. More in {log}.", file=sys.stderr)
         if outcome.status == "interrupted":
             raise KeyboardInterrupt
-        if outcome.status == "failed":
-            print(f"copycat: failed: {outcome.manifest['error']}.", file=sys.stderr)
         return outcome.objective
 
     def sweep_folder(request: Request) -> Path:
         from copycat.runs.folder import make_folder
+        from copycat.runs.train import try_out
 
-        return make_folder(Path(request.config["output_dir"]), request.experiment)
+        try_out(request)
+        made.append(make_folder(Path(request.config["output_dir"]), request.experiment))
+        return made[0]
 
-    launch(words, task=task, sweep_folder=sweep_folder)
-    return FAILED if "failed" in statuses else DONE
+    failed_trials = launch(words, task=task, sweep_folder=sweep_folder)
+    if made:
+        from copycat.runs.summary import next_words
+        from copycat.runs.table import print_runs
+
+        print_runs(made[0])
+        print(next_words(made[0], sweep=True))
+    return FAILED if failed_trials or "failed" in statuses else DONE
 
 
 def inspect(words: Sequence[str]) -> int:
@@ -124,7 +131,7 @@ WORDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "inspect": i
 def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="copycat",
-        description="Train, sweep, inspect and exactly rerun image classifiers from configuration.",
+        description="Train, sweep and inspect image classifiers from configuration.",
         epilog="Start with: copycat train. Any command: --debug shows where an error came from.",
     )
     top.add_argument("--version", action="version", version=f"copycat {__version__}")

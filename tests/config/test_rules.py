@@ -89,7 +89,7 @@ def test_every_packaged_value_is_allowed_by_its_rule(key: str, value: Any) -> No
         ("model.dropout", [0, 0.5], [1, -0.1]),
         ("trainer.limit_train_batches", [1, 100, 0.5, 1.0], [0, 0.0, -1, 1.5]),
         ("trainer.threads", [1, None], [0, -1]),
-        ("trainer.devices", ["auto", 1, [0]], [0, "all", [-1]]),
+        ("trainer.devices", [1, [0]], [0, 2, "auto", [-1], [0, 1]]),
         ("trainer.deterministic", [True, "warn"], ["yes", 1]),
         ("loss.weight", [None, [1.0, 2.0]], [[0, 1], 2.0]),
         ("callbacks.mine.monitor", ["val/loss", None], ["test/accuracy", "loss", 3]),

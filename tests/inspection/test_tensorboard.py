@@ -29,7 +29,15 @@ def good(tiny: Path, outputs: Path) -> Outcome:
 
 @pytest.fixture(scope="module")
 def bad(tiny: Path, outputs: Path) -> Outcome:
-    words = ("loss=mse", "scheduler=step", "scheduler.step_size=1", "scheduler.gamma=1e6", "trainer.max_epochs=50")
+    words = (
+        "loss=mse",
+        "optimizer=momentum",
+        "+optimizer.maximize=false",
+        "scheduler=step",
+        "scheduler.step_size=1",
+        "scheduler.gamma=1e6",
+        "trainer.max_epochs=50",
+    )
     return run(*words, "callbacks=none", data=tiny, at=outputs)
 
 
@@ -104,6 +112,7 @@ def test_hparams_shows_every_run_with_its_true_metrics(address: str, good: Outco
 def test_hparams_holds_hyper_parameters_alone(address: str) -> None:
     names = {info["name"] for info in _ask(address, "hparams/experiment", {"experimentName": ""})["hparamInfos"]}
     assert {"optimizer.lr", "seed", "model"} <= names
+    assert {"optimizer.maximize", "scheduler.gamma"} <= names  # which only one of the two runs has
     assert not {name for name in names if "root" in name or "hp_metric" in name or "accelerator" in name}
 
 

@@ -57,7 +57,10 @@ def test_ctrl_c_ends_a_whole_sweep(tiny: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "copycat", "train", "-m", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sweep:
         deadline = time.monotonic() + PATIENCE
-        while not list(tmp_path.glob("outputs/*/*/*/0/metrics.csv")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob("outputs/*/*/*/0/metrics.csv")):
+            if time.monotonic() > deadline:
+                sweep.kill()
+                pytest.fail("the sweep did not start")
             time.sleep(0.1)
         sweep.send_signal(signal.SIGINT)
         sweep.communicate(timeout=PATIENCE)

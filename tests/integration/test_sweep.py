@@ -48,6 +48,22 @@ def test_a_trial_that_fails_does_not_take_its_sweep_with_it(tiny: Path, tmp_path
     assert found == ["completed", "failed", "completed"]
 
 
+def test_a_sweep_may_land_beside_an_apostrophe(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "it's"
+    folder.mkdir()
+    done = _train("-m", "seed=0,1", "trainer.max_epochs=1", f'output_dir="{folder}"', data=tiny, at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(folder.glob("sweep/*/*/[01]/run.json"))) == 2
+
+
+def test_what_cannot_be_built_is_found_before_a_sweep_leaves_a_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "copycat", "train", "-m", "data=folder", "data.root=nowhere", "seed=0,1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("copycat: data.root: ")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_wrong_value_in_a_sweep_is_found_before_the_first_trial(tiny: Path, tmp_path: Path) -> None:
     done = _train("-m", "optimizer.lr=1e-3,banana", data=tiny, at=tmp_path)
     assert done.returncode == 2

@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.loggers.logger import DummyLogger
 from safetensors.torch import load_file
 
+from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.runs.history import read_history
+from copycat.runs.train import train
 from tests.runs.asking import QUIET, run
 
 
@@ -50,8 +54,10 @@ def test_final_metrics_are_those_of_the_final_weights(tiny: Path, tmp_path: Path
     assert outcome.manifest["came_out"]["final"]["train/loss"] == after_two
 
 
-def test_the_weights_file_and_the_last_checkpoint_hold_the_same_weights(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("trainer.max_epochs=3", data=tiny, at=tmp_path)
+@pytest.mark.parametrize("every", [1, 2, 7])
+def test_the_weights_file_and_the_last_checkpoint_hold_the_same_weights(every: int, tiny: Path, tmp_path: Path) -> None:
+    words = ("trainer.max_epochs=5", f"trainer.check_val_every_n_epoch={every}")
+    outcome = run(*words, data=tiny, at=tmp_path)
     weights = load_file(outcome.folder / "weights.safetensors")
     checkpoint = torch.load(outcome.folder / "checkpoints" / "last.ckpt", weights_only=True)
     kept = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
@@ -159,3 +165,47 @@ def test_a_target_that_is_no_source_is_one_clear_line(tiny: Path, tmp_path: Path
     words = ("data._target_=torch.nn.Identity", "~data.root", "~data.image_size", "~data.fit", "~data.broken")
     with pytest.raises(UserError, match="expected a source with classes, synthetic and load"):
         run(*words, "~data.memory_mb", data=tiny, at=tmp_path)
+
+
+def test_a_logger_that_fails_ends_the_run_as_failed_with_the_reason(tiny: Path, tmp_path: Path) -> None:
+    class Away(DummyLogger):
+        def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+            raise OSError("the server is away")
+
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}", *QUIET]
+    outcome = train(compose(words), watchers=[Away()])
+    assert outcome.status == "failed"
+    assert json.loads((outcome.folder / "run.json").read_text())["error"] == "OSError: the server is away"
+    assert "Traceback" in (outcome.folder / "train.log").read_text()
+
+
+def test_a_network_that_writes_to_its_input_is_told_so(tiny: Path, tmp_path: Path) -> None:
+    outcome = run("model._target_=tests.runs.asking.Spoiler", *QUIET, data=tiny, at=tmp_path)
+    assert outcome.status == "failed"
+    assert "writes to it" in outcome.manifest["error"]
+
+
+def test_a_callback_may_log_what_it_likes(tiny: Path, tmp_path: Path) -> None:
+    monitor = "+callbacks.rate._target_=pytorch_lightning.callbacks.LearningRateMonitor"
+    outcome = run(monitor, "trainer.max_epochs=2", data=tiny, at=tmp_path)
+    assert outcome.status == "completed"
+    assert len(read_history(outcome.folder)) == 2
+
+
+def test_a_best_metric_that_grows_is_watched_for_its_maximum(tiny: Path, tmp_path: Path) -> None:
+    words = ("callbacks.best.monitor=train/accuracy", "callbacks.best.mode=max", "optimizer=adam", "optimizer.lr=0.05")
+    outcome = run(*words, "trainer.max_epochs=20", data=tiny, at=tmp_path)
+    assert outcome.objective == max(row["train/accuracy"] for row in read_history(outcome.folder))
+
+
+def test_a_divergence_of_the_last_step_is_of_the_final_weights(tiny: Path, tmp_path: Path) -> None:
+    words = ("loss=mse", "optimizer.lr=1e20", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=5", *QUIET)
+    outcome = run(*words, data=tiny, at=tmp_path)
+    assert outcome.status == "failed"
+    assert "final weights" in outcome.manifest["error"]
+
+
+def test_final_metrics_are_of_the_whole_part_whatever_the_limits(tiny: Path, tmp_path: Path) -> None:
+    words = ("trainer.max_epochs=1", "data.batch_size=4", *QUIET)
+    limited = run(*words, "trainer.limit_val_batches=1", data=tiny, at=tmp_path).manifest["came_out"]["final"]
+    assert limited == run(*words, data=tiny, at=tmp_path).manifest["came_out"]["final"]

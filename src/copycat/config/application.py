@@ -12,7 +12,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from copycat.config.compose import Request, as_hydra_reads, check_trials, check_words, compose, resolved
+from copycat.config.errors import UserError
 from copycat.config.flags import parse_flags
+from copycat.config.hints import first_line
 from copycat.config.places import CONF, MAIN
 from copycat.config.rules import check
 
@@ -20,35 +22,38 @@ Task = Callable[[Request, Path | None], float | None]
 """Runs one request, in the folder given where it is a trial of a sweep; returns what a sweeper may optimise."""
 
 
-def launch(words: Sequence[str], *, task: Task, sweep_folder: Callable[[Request], Path]) -> None:
+def launch(words: Sequence[str], *, task: Task, sweep_folder: Callable[[Request], Path]) -> int:
     """Run the task once, or under -m once for each trial.
 
     Args:
-        sweep_folder: makes the folder of a sweep, once its words are found right.
+        sweep_folder: makes the folder of a sweep, once its words are found right; takes the first trial.
+
+    Returns:
+        How many trials raised an error. A single run raises it.
 
     Raises:
         UserError: for a mistake in the words, before anything is made.
     """
     asked, flags, overrides = parse_flags(words)
     if asked.help or asked.hydra_help:
-        _run_hydra(flags, task, experiment="default")
-        return
+        return _run_hydra(flags, task, experiment="default")
     lines, experiment = as_hydra_reads(overrides)
     if asked.cfg or asked.info:  # a configuration that is not whole yet may be looked at
         check_words(lines)
     elif asked.multirun:
         config = check_trials(lines)
-        if not any(line.startswith("hydra.sweep.dir=") for line in lines):
-            named = "sweep" if experiment == "default" else experiment
-            request = Request(config=config, experiment=named, overrides=lines)
-            lines.append(f"hydra.sweep.dir='{sweep_folder(request)}'")
+        named = "sweep" if experiment == "default" else experiment
+        request = Request(config=config, experiment=named, overrides=lines)
+        folder = str(sweep_folder(request)).replace("\\", "\\\\").replace("'", "\\'")
+        lines.append(f"hydra.sweep.dir='{folder}'")
     else:
         compose(lines)
-    _run_hydra([*flags, *lines], task, experiment=experiment)
+    return _run_hydra([*flags, *lines], task, experiment=experiment)
 
 
-def _run_hydra(words: Sequence[str], task: Task, *, experiment: str) -> None:
+def _run_hydra(words: Sequence[str], task: Task, *, experiment: str) -> int:
     failures: list[Exception] = []
+    failed_trials = 0
     typed = sys.argv
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)
@@ -63,13 +68,20 @@ def _run_hydra(words: Sequence[str], task: Task, *, experiment: str) -> None:
             check(request.config)
             return task(request, folder)
         except Exception as error:  # Hydra would print it in a way of its own, and exit
-            failures.append(error)
+            if trial:  # it does not take its sweep with it
+                nonlocal failed_trials
+                failed_trials += 1
+                kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+                print(f"copycat: {folder}: {kind}{first_line(error)}", file=sys.stderr)
+            else:
+                failures.append(error)
             return None
 
     with _command_line(["copycat", *words]):
         run()
     if failures:
         raise failures[0]
+    return failed_trials
 
 
 @contextmanager

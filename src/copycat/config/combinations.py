@@ -5,6 +5,13 @@ from typing import Any
 
 Config = Mapping[str, Any]
 
+SET_BY_A_RUN = (
+    *("logger", "callbacks", "plugins", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
+    *("num_sanity_val_steps", "log_every_n_steps", "use_distributed_sampler", "default_root_dir"),
+    *("fast_dev_run", "barebones", "strategy"),
+)
+"""Keys of the trainer that a run fills in, or that would keep it from recording itself."""
+
 
 def combinations(config: Config, *, data_too: bool) -> Iterator[str]:
     """Each as the line that a user reads; for a configuration whose values are all allowed.
@@ -12,12 +19,34 @@ def combinations(config: Config, *, data_too: bool) -> Iterator[str]:
     Args:
         data_too: hold the network's input against the data as well.
     """
+    yield from _of_trainer(config)
+    yield from _of_monitors(config)
     yield from _of_optimizer(config)
     yield from _of_scheduler(config)
     yield from _of_loss(config)
     yield from _of_split(config["data"])
     if data_too and config["data"].get("image_size"):
         yield from _of_size(config["model"], config["data"]["image_size"])
+
+
+def _of_trainer(config: Config) -> Iterator[str]:
+    trainer, loss = config["trainer"], config["loss"]["_target_"]
+    for key in SET_BY_A_RUN:
+        if key in trainer:
+            yield f"trainer.{key}: expected nothing, as Copycat sets it; got {trainer[key]!r}. Leave it out."
+    mixed = str(trainer.get("precision", "")).endswith("-mixed")
+    if mixed and loss == "copycat.models.losses.BCE" and trainer.get("accelerator") != "cpu":
+        yield "loss=bce: expected full precision, as torch refuses it under autocast. Type loss=bce_with_logits."
+
+
+def _of_monitors(config: Config) -> Iterator[str]:
+    watchers = {f"callbacks.{name}": node for name, node in (config["callbacks"] or {}).items() if node}
+    for key, node in {**watchers, "scheduler": config["scheduler"]}.items():
+        if not node.get("monitor") or "mode" not in node:
+            continue
+        mode = "min" if "loss" in node["monitor"] else "max"
+        if node["mode"] != mode:
+            yield f"{key}.mode: expected {mode}, as {node['monitor']} is watched; got {node['mode']!r}."
 
 
 def _of_optimizer(config: Config) -> Iterator[str]:

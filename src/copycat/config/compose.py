@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 from typing import Any
 
 from hydra import compose as hydra_compose
@@ -27,10 +29,16 @@ MERGED = ("callbacks", "logger", "experiment")
 COPYCATS_OWN = {
     "hydra.mode": "Type -m for a sweep",
     "hydra.run.dir": "Type output_dir=FOLDER",
+    "hydra.sweep.dir": "Type output_dir=FOLDER",
+    "hydra.sweep.subdir": "Type output_dir=FOLDER",
     "hydra.output_subdir": "Type output_dir=FOLDER",
     "hydra.job.chdir": "Type output_dir=FOLDER",
 }
 """Keys of Hydra's that would make folders beside the run folder, with what to type instead."""
+
+
+ALL_CHECKED = 64
+"""Trials of a sweep that are all composed before the first runs: each takes some hundredths of a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,17 +68,23 @@ def compose(overrides: Sequence[str] = (), *, data_too: bool = True) -> Request:
 
 
 def check_trials(overrides: Sequence[str]) -> Mapping[str, Any]:
-    """Check every value of a sweep once, each beside the first values of the others; the first trial's configuration.
+    """Check every trial of a small sweep, and of a large one every value, beside the first values of the others.
+
+    Returns:
+        The first trial's configuration.
 
     Raises:
         UserError: for the first mistake in any of them.
     """
     with _hydra() as loader:
         choices = [each_value(override) for override in parse(overrides, loader)]
-        first = [values[0] for values in choices]
-        trials = [first]
-        for place, values in enumerate(choices):
-            trials += [[*first[:place], value, *first[place + 1 :]] for value in values[1:]]
+        if prod(map(len, choices)) <= ALL_CHECKED:
+            trials = [list(words) for words in product(*choices)]
+        else:
+            first = [values[0] for values in choices]
+            trials = [first]
+            for place, values in enumerate(choices):
+                trials += [[*first[:place], value, *first[place + 1 :]] for value in values[1:]]
         configs = [resolved(_composed(parse(trial, loader), loader)) for trial in trials]
     for config in configs:
         check(config)

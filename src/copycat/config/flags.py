@@ -28,10 +28,9 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: str) -> None:
         if action.choices is not None and value not in action.choices:
             before = f"{self.prog} " if not action.option_strings else f"{action.option_strings[0]} "
-            raise UserError(
-                f"{before.rstrip()}: expected one of {', '.join(action.choices)}; got {value!r}."
-                + did_you_mean(value, action.choices, before=before)
-            )
+            where, known = before.removeprefix("copycat ").rstrip(), ", ".join(action.choices)
+            hint = did_you_mean(value, action.choices, before=before)
+            raise UserError(f"{where}: expected one of {known}; got {value!r}.{hint}")
 
 
 def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], list[str]]:

@@ -36,7 +36,7 @@ NAMED = ("callbacks", "logger")
 """Groups of any number of them, each under a name of its own."""
 METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 # a test/ metric is not to be chosen on
-MONITOR = word(*(f"{stage}/{metric}" for stage in ("train", "val") for metric in METRICS))
+MONITOR = word("train/loss_mean", *(f"{stage}/{metric}" for stage in ("train", "val") for metric in METRICS))
 MODE = word("min", "max")
 
 RULES: dict[str, Rule] = {
@@ -107,7 +107,7 @@ RULES: dict[str, Rule] = {
     "data.root": optional(TEXT),
     "data.batch_size": optional(whole(1)),
     "data.shuffle": SWITCH,
-    "data.workers": whole(0, 1024),
+    "data.workers": optional(whole(0, 1024)),
     "data.split": optional(word("official", "holdout", "folds")),
     "data.split_seed": whole(0, 2**32 - 1),
     "data.holdout": OPEN_SHARE,
@@ -124,7 +124,8 @@ RULES: dict[str, Rule] = {
     "trainer.max_epochs": whole(1),
     "trainer.threads": optional(whole(1, 1024)),
     "trainer.accelerator": word("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
-    "trainer.devices": either(word("auto"), whole(1), listed(whole(0), "a list of their numbers, as [0,1]")),
+    # the order of the data, and who makes the run folder, know of one process yet
+    "trainer.devices": either(whole(1, 1), listed(whole(0), "a list of one device's number, as [0]", length=1)),
     "trainer.precision": word("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true"),
     "trainer.deterministic": either(SWITCH, word("warn")),
     "trainer.check_val_every_n_epoch": whole(1),
@@ -202,6 +203,8 @@ def _holds(key: str, config: Config) -> bool:
 
 def _check_top(config: Config) -> None:
     known = [*BUILT, *NAMED, *(key for key in RULES if "." not in key)]
+    if isinstance(config.get("experiment"), Mapping):  # what Hydra makes of an experiment without its first line
+        raise UserError("experiment: expected '# @package _global_' as the first line of its file; got none. Add it.")
     for key in config:
         if key not in known:
             raise UserError(f"{key}: no such key; expected {one_of(known)}.{did_you_mean(key, known)}")

@@ -21,7 +21,11 @@ SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 def signature_keys(target: Callable[..., Any]) -> list[str]:
     """The keywords that a callable takes by name."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [p.name for p in inspect.signature(target).parameters.values() if p.kind in named]
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except ValueError:  # some builtins have none
+        return []
+    return [p.name for p in parameters if p.kind in named]
 
 
 def find(key: str, target: str) -> Callable[..., Any]:
@@ -30,18 +34,30 @@ def find(key: str, target: str) -> Callable[..., Any]:
     Raises:
         UserError: where there is none.
     """
-    module, _, name = target.rpartition(".")
     # a console script has its own folder where `python` has the current one: a user's ./mypackage.py is found so too,
     # and last, so that a file there never hides an installed package
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        found: Callable[..., Any] = getattr(import_module(module), name)
-    except (ImportError, ValueError, AttributeError) as error:
+        found: Callable[..., Any] = _locate(target)
+        if not callable(found):
+            raise TypeError(f"{type(found).__name__} can't be called")
+    except (ImportError, ValueError, AttributeError, TypeError) as error:
         raise UserError(
             f"{key}._target_: expected a class or function that can be imported; got {target!r}: {first_line(error)}."
         ) from error
     return found
+
+
+def _locate(target: str) -> Any:
+    """What the dotted name names: an attribute of a module, or of a class in one."""
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != module or "." not in module:
+            raise
+        return getattr(_locate(module), name)
 
 
 def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
@@ -52,9 +68,14 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
     """
     check_node(key, node, given=list(more))
     try:
-        return instantiate(dict(node), *arguments, _convert_="all", **more)
-    except InstantiationException as error:
-        cause = error.__cause__ or error
+        if not arguments and not more:
+            return instantiate(dict(node), _convert_="all")
+        # what is given here is no configuration: Hydra is not to look into it
+        return instantiate({**node, "_partial_": True}, _convert_="all")(*arguments, **more)
+    except UserError:
+        raise
+    except Exception as error:
+        cause = (error.__cause__ or error) if isinstance(error, InstantiationException) else error
         if isinstance(cause, UserError):
             raise cause from error
         raise UserError(f"{key}: {node['_target_']} refuses this: {first_line(cause)}") from error
@@ -78,7 +99,7 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
         return
     takes = signature_keys(target)
     for name, value in node.items():
-        if name in SPECIAL:
+        if name in SPECIAL or (name in given and value is None):  # null: to be filled in
             continue
         if name not in takes:
             raise UserError(
@@ -97,13 +118,8 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
 
 
 def _plain_type(parameter: inspect.Parameter) -> tuple[type, ...]:
-    """The plain types that a parameter takes, by its annotation or default; empty where they are not all plain."""
+    """The plain types that a parameter takes, by its annotation; empty where they are not all plain, or not said."""
     annotation: Any = parameter.annotation
-    if annotation is parameter.empty or isinstance(annotation, str):
-        default = parameter.default
-        if isinstance(default, int) and not isinstance(default, bool):
-            return (int, float)  # many a 0 stands for 0.0
-        return (type(default),) if isinstance(default, (bool, float, str)) else ()
     union = get_origin(annotation) in (Union, types.UnionType)
     found = get_args(annotation) if union else (annotation,)
     return tuple(found) if all(t in (bool, int, float, str, types.NoneType) for t in found) else ()

@@ -74,6 +74,10 @@ def check_data(data: DataModule) -> Check:
     if contradicting := [twins for twins in (*across, *within) if len({twin.label for twin in twins}) > 1]:
         warnings.append(f"{_count(contradicting)} under two classes: {_first(contradicting)}")
     warnings += _shifts(parts, data.classes)
+    if aside := data.parts["train"].set_aside:
+        warnings.append(
+            f"{len(aside)} left out of train, as test has {'it' if len(aside) == 1 else 'them'}: {aside[0]}"
+        )
     if unreadable:
         warnings.append(f"{len(unreadable)} unreadable, left out: {_short(unreadable[0], 2 * LONGEST)}")
     return Check(parts, within, across, unreadable, warnings)

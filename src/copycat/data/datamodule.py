@@ -1,5 +1,6 @@
 """The LightningDataModule: one source, split into parts, and the loaders of each."""
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import blake2b
@@ -21,7 +22,7 @@ class DataModule(pl.LightningDataModule):
     batch_size: None for the whole part a step. Validation and test take the same.
     shuffle: a new order of the training part each epoch.
     seed: of that order.
-    workers: processes that decode a set too large for memory.
+    workers: processes that decode a set too large for memory; None: one a core.
     """
 
     def __init__(
@@ -36,11 +37,12 @@ class DataModule(pl.LightningDataModule):
         batch_size: int | None = None,
         shuffle: bool = False,
         seed: int = 0,
-        workers: int = 0,
+        workers: int | None = None,
     ) -> None:
         super().__init__()
         self.source, self.seed = source, seed
-        self.batch_size, self.shuffle, self.workers = batch_size, shuffle, workers
+        self.batch_size, self.shuffle = batch_size, shuffle
+        self.workers = (os.cpu_count() or 1) if workers is None else workers
         self._split = {"how": split, "holdout": holdout, "folds": folds, "fold": fold, "seed": split_seed}
         self._loaders: dict[tuple[str, bool], Loader] = {}
         self._floats: dict[str, AsFloat] = {}

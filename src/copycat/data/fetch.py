@@ -46,7 +46,7 @@ def fetch_cats(folder: Path, *, base_url: str | None = None) -> list[Path]:
 
 def _fetch(url: str, target: Path, *, sha256: str) -> Path:
     console = Console(stderr=True)
-    by_hand = f"or put {target.name} into {target.parent} by hand, from {BASE_URL}"
+    by_hand = f"or put {BASE_URL}/{target.name} by hand into {target.parent}"
     try:
         if target.is_file() and pooch.file_hash(str(target)) == sha256:
             console.print(f"{target}: already there", soft_wrap=True, highlight=False, markup=False)

@@ -68,7 +68,9 @@ def _first(names: Sequence[str], *, among: Sequence[str]) -> str | None:
 
 
 def _sub_folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    # what is hidden, and what macOS adds to an archive, is no class
+    entries = [entry for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))]
+    return sorted(entry.name for entry in entries)
 
 
 def _classes(home: Path) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from copycat.config.errors import UserError
 from copycat.data.part import Decoder
 from copycat.data.streams import key
 
@@ -61,7 +62,15 @@ class AsFloat:
 
     @cached_property
     def whole(self) -> Tensor | None:
-        return to_float(self.uint8) if self.uint8.numel() * 4 <= AS_FLOAT_AT_MOST else None
+        with torch.inference_mode(False):  # validation may ask first, and training could not use what it got
+            return to_float(self.uint8) if self.uint8.numel() * 4 <= AS_FLOAT_AT_MOST else None
+
+    def check_untouched(self) -> None:
+        """Raises:
+        UserError: where a network wrote to a batch: being a view, the batch is the set.
+        """
+        if self.whole is not None and self.whole._version:
+            raise UserError("model: expected a network that leaves its input as it is; got one that writes to it.")
 
     def __getitem__(self, chosen: slice | Tensor) -> Tensor:
         return self.whole[chosen] if self.whole is not None else to_float(self.uint8[chosen])
@@ -77,6 +86,7 @@ class MemoryLoader:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:  # lazy: Lightning calls iter() before it tells the epoch
+        self.images.check_untouched()
         order = self.batch_sampler
         size = order.batch_size
         indices = order.indices() if order.shuffle else None
@@ -121,4 +131,4 @@ class Decoding(Dataset[Batch]):
 
 def to_float(image: Tensor) -> Tensor:
     """uint8 to float32 in [0, 1]."""
-    return image.float().div_(255)
+    return image.float().div(255)

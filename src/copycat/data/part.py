@@ -56,6 +56,8 @@ class Part:
     """A hash of each image's pixels and shape: equal where two images are equal byte for byte."""
     unreadable: Sequence[str] = ()
     """Files that were left out because they could not be read, each with the reason."""
+    set_aside: Sequence[str] = ()
+    """Images that were left out because the test part has them too."""
 
     def __post_init__(self) -> None:
         shape, dtype = list(self.images.shape), getattr(self.images, "dtype", torch.uint8)

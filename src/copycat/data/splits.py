@@ -1,4 +1,4 @@
-"""Training, validation and test parts: official, held out, or one of k folds. No image is in two of them."""
+"""Training, validation and test parts: official, held out, or one of k folds. A cut puts no image in two of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +21,8 @@ def split(
     """Make the parts of a run out of a source's official ones.
 
     Hold-out and folds cut the official training part. The source's test part stays; where it has none, the official
-    validation part is the test part, since nothing was chosen on it.
+    validation part is the test part, since nothing was chosen on it. Images that the test part has too are set aside.
+    Official parts stay as they are, their duplicates too: the lecture's have one.
 
     Args:
         how: `official`, `holdout` or `folds`; None: folds where `fold` is given, else official where it exists.
@@ -36,7 +37,8 @@ def split(
         if "val" not in parts:
             raise UserError("data.split=official: expected a source with a validation part. Type data.split=holdout.")
         return dict(parts)
-    pool = parts["train"]
+    test = parts.get("test", parts.get("val"))
+    pool = parts["train"] if test is None else _without(parts["train"], set(test.digests))
     if how == "folds":
         assert fold is not None, "the configuration's rules hold it against folds"
         assert 0 <= fold < folds
@@ -45,8 +47,14 @@ def split(
         validating = _hold_out(pool, holdout, seed)
     training = sorted(set(range(len(pool))) - set(validating))
     cut = {"train": _take(pool, training), "val": _take(pool, sorted(validating))}
-    test = parts.get("test", parts.get("val"))
     return cut | ({"test": test} if test is not None else {})
+
+
+def _without(pool: Part, digests: set[str]) -> Part:
+    """The images that are not also in the test part."""
+    kept = [index for index, digest in enumerate(pool.digests) if digest not in digests]
+    aside = [name for name, digest in zip(pool.names, pool.digests, strict=True) if digest in digests]
+    return replace(_take(pool, kept), set_aside=aside) if aside else pool
 
 
 def _strata(part: Part, seed: int) -> list[list[Group]]:

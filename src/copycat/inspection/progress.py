@@ -1,5 +1,6 @@
 """The progress bar of a run, on standard error."""
 
+import sys
 import time
 from typing import Any
 
@@ -29,7 +30,9 @@ class ProgressBar(pl.Callback):
             TimeRemainingColumn(),
             TextColumn("loss {task.fields[loss]}"),
         )
-        self._bar = Progress(*columns, console=console, redirect_stdout=False, transient=True, auto_refresh=False)
+        self._bar = Progress(
+            *columns, console=console, redirect_stdout=sys.stdout.isatty(), transient=True, auto_refresh=False
+        )
         self._bar.add_task("train", total=trainer.max_epochs, loss="–")
         self._bar.start()
 

@@ -16,7 +16,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from copycat.inspection.hparams import experiment, session_end, session_start
+from copycat.inspection.hparams import session_end, session_start
 
 log = logging.getLogger(__name__)
 GROUPS = ("seed", "model", "loss", "optimizer", "scheduler")
@@ -25,7 +25,6 @@ KEYS = {
     *("data", "data.batch_size", "data.shuffle", "data.fold", "data.split_seed"),
     *("trainer.max_epochs", "trainer.precision", "trainer.gradient_clip_val", "trainer.accumulate_grad_batches"),
 }
-METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
 class TensorBoardLogger(Logger):
@@ -80,7 +79,6 @@ class TensorBoardLogger(Logger):
         values = {name: v for name, v in _flat(config) if name in KEYS or name.partition(".")[0] in GROUPS}
         writer = self.experiment.file_writer
         assert writer is not None
-        writer.add_summary(experiment(values, [(stage, name) for stage in ("val", "train") for name in METRICS]))
         writer.add_summary(session_start(values))
         self.experiment.flush()
 
@@ -90,13 +88,13 @@ class TensorBoardLogger(Logger):
         if not self._graph or image is None:
             return
         network = getattr(model, "network", model)
-        device = next((p.device for p in network.parameters()), image.device)
+        like = next(network.parameters(), image)
         training = network.training
         try:
             # torch prints what it cannot trace, where a command's result belongs
             with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
                 warnings.simplefilter("ignore")  # the tracer's, about shapes that it takes for constants
-                self.experiment.add_graph(network.eval(), image.to(device))
+                self.experiment.add_graph(network.eval(), image.to(like))
         except Exception as error:  # a network that can't be traced can be trained all the same
             log.warning("no graph in TensorBoard: %s", str(error).splitlines()[0])
         finally:

@@ -73,10 +73,10 @@ class Classifier(pl.LightningModule):
         label = batch["label"]
         logits = self.network(batch["image"])
         loss: Tensor = self.loss(logits, label)
-        if not loss.isfinite():
-            raise DivergedError(f"the loss of epoch {self.current_epoch}, batch {batch_idx} is {loss.item()}")
         if batch_idx != self._counted:  # LBFGS evaluates a batch again and again: the first time counts
             self._counted = batch_idx
+            if not loss.isfinite():
+                raise DivergedError(f"the loss of epoch {self.current_epoch}, batch {batch_idx} is {loss.item()}")
             self._last_loss = loss.detach()
             self._update("train", loss, logits, label)
         return loss
@@ -132,7 +132,8 @@ class Classifier(pl.LightningModule):
     def _close(self, stage: Stage) -> None:
         found = self._metrics(stage).compute()
         if not found[f"{stage}/loss"].isfinite():
-            raise DivergedError(f"{stage}/loss of epoch {self.current_epoch} is {found[f'{stage}/loss'].item()}")
+            weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
+            raise DivergedError(f"{stage}/loss of {weights} is {found[f'{stage}/loss'].item()}")
         self.trainer.callback_metrics.update(found)
         self.evaluated = self._row = _plain(found)
 

@@ -1,6 +1,6 @@
 """From a checked configuration to the objects of a run; what can refuse it does so here, before a folder is made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -11,13 +11,20 @@ from torch import nn
 
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of
-from copycat.config.targets import build, find, signature_keys
+from copycat.config.targets import build, check_node, find, signature_keys
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.models.losses import Loss
 from copycat.runs.isolation import seed_everything
 
 Config = Mapping[str, Any]
+
+OF_CLASSIFIER = ("interval", "monitor")
+"""Keys of the scheduler's node that say when it steps."""
+OF_RUN = ("threads",)
+"""Keys of the trainer's node that are not Lightning's."""
+DERIVED = ("in_features", "image_shape", "out_features")
+"""Keys of the model's node that data and loss fill in."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +41,19 @@ def build_parts(config: Config) -> Parts:
     Raises:
         UserError: where one of them cannot be made, or they do not fit together.
     """
+    _check_targets(config)
     data = build_data(config["data"], seed=config["seed"])
+    if config["test"] and "test" not in data.parts:
+        raise UserError(
+            "test=true: expected data with a test part; got none. Put one beside train, as a folder's test/CLASS,"
+            " or where there is a validation part, type data.split=holdout."
+        )
     _check_input(config["model"], data)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     optimizer = build("optimizer", config["optimizer"])
-    schedule = dict(config["scheduler"])
-    ours = {name: schedule.pop(name) for name in ("interval", "monitor") if name in schedule}
-    scheduler = build("scheduler", schedule)
+    scheduler = build("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
+    ours = {name: config["scheduler"][name] for name in OF_CLASSIFIER if name in config["scheduler"]}
     classifier = Classifier(
         network, loss=loss, optimizer=optimizer, scheduler=scheduler, classes=len(data.classes), **ours
     )
@@ -51,6 +63,23 @@ def build_parts(config: Config) -> Parts:
         raise UserError(f"optimizer: {config['optimizer']['_target_']} refuses this: {first_line(error)}") from error
     classifier.example_input_array = torch.zeros(1, *data.image_shape)  # what loggers trace the graph with
     return Parts(classifier, data)
+
+
+def _check_targets(config: Config) -> None:
+    """Hold every node against the signature of its target: a mistake is found before a large set is read."""
+    check_node("model", config["model"], given=DERIVED)
+    check_node("loss", config["loss"])
+    check_node("optimizer", config["optimizer"])
+    check_node("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
+    check_node("trainer", _without(config["trainer"], OF_RUN))
+    for group in ("callbacks", "logger"):
+        for name, node in (config[group] or {}).items():
+            if node is not None:
+                check_node(f"{group}.{name}", node)
+
+
+def _without(node: Config, names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in node.items() if name not in names}
 
 
 def _check_input(node: Config, data: DataModule) -> None:

@@ -18,11 +18,17 @@ from copycat.runs.folder import write_whole
 
 
 class SparseCheckpoint(ModelCheckpoint):
-    """Lightning's copies every metric at each epoch, due or not; this one only when a checkpoint is due."""
+    """Lightning's copies every metric at each epoch, due or not; this one only when a checkpoint is due.
+
+    Without a metric to watch it is of the last epoch, whether one was due then or not.
+    """
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self._every_n_epochs or (trainer.current_epoch + 1) % self._every_n_epochs == 0:
+        due = not self._every_n_epochs or (trainer.current_epoch + 1) % self._every_n_epochs == 0
+        if due:
             super().on_train_epoch_end(trainer, pl_module)
+        elif self.monitor is None and (trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs):
+            trainer.save_checkpoint(self.format_checkpoint_name(self._monitor_candidates(trainer)))
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -34,7 +40,7 @@ class WholeCheckpoints(TorchCheckpointIO):
                 raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
         buffer = BytesIO()
         torch.save(checkpoint, buffer)
-        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), buffer.getvalue())
 
 

@@ -21,6 +21,8 @@ class Stop(pl.Callback):
 
     def __init__(self) -> None:
         self.asked: str | None = None
+        self.deaf = False
+        """Set while a run writes its last records: a signal is not heeded then."""
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -36,6 +38,8 @@ class Stop(pl.Callback):
                 signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.deaf:
+            return
         if self.asked:
             raise KeyboardInterrupt
         self.asked = signal.Signals(number).name

@@ -1,32 +1,57 @@
-"""What a run prints when it ends: losses, metrics, where it lies, what to type next. Reads the run folder alone."""
+"""What a run prints: losses as it goes; at its end metrics, where it lies, what to type next, from its folder alone."""
 
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.loggers import Logger
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from copycat.models.metrics import NAMES
 from copycat.runs.folder import read_manifest
-from copycat.runs.history import read_history
 
 
-def losses(folder: Path, epochs: Sequence[int] | None) -> list[str]:
-    """Lines `Epoch 10, Loss 0.644706`, in the lecture's form.
+class PrintedLosses(Logger):
+    """Prints `Epoch 10, Loss 0.644706`, the lecture's form, as each chosen epoch ends.
 
     Args:
-        epochs: counted from 0; None takes 1, 2, 5, 10, 20, 50, … and the first and the last.
+        epochs: counted from 0; None takes 0, 1, 2, 5, 10, 20, 50, … and the last.
     """
-    rows = {int(row["epoch"]): row["train/loss"] for row in read_history(folder)}
-    chosen = _round(rows) if epochs is None else [epoch for epoch in epochs if epoch in rows]
-    return [f"Epoch {epoch}, Loss {rows[epoch]:f}" for epoch in chosen]
+
+    def __init__(self, epochs: Sequence[int] | None) -> None:
+        super().__init__()
+        self.epochs, self._waiting = epochs, ""
+
+    name = version = None
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nobody asked to see them."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if "train/loss" not in metrics or step is None:
+            return
+        line = loss_line(step, metrics["train/loss"])
+        if step in self.epochs if self.epochs is not None else is_round(step):
+            print(line, flush=True)
+            line = ""
+        self._waiting = line
+
+    def finalize(self, status: str) -> None:
+        if self.epochs is None and self._waiting:
+            print(self._waiting, flush=True)
+        self._waiting = ""
 
 
-def _round(rows: Mapping[int, float]) -> list[int]:
-    steps = {0, *(first * 10**zeros for zeros in range(7) for first in (1, 2, 5)), max(rows, default=0)}
-    return sorted(steps & rows.keys())
+def loss_line(epoch: int, loss: float) -> str:
+    return f"Epoch {epoch}, Loss {loss:f}"
+
+
+def is_round(epoch: int) -> bool:
+    """0, 1, 2, 5, 10, 20, 50, …"""
+    return str(epoch).rstrip("0") in ("", "1", "2", "5")
 
 
 def summary(folder: Path) -> list[RenderableType]:
@@ -37,18 +62,31 @@ def summary(folder: Path) -> list[RenderableType]:
     columns = {"final": came_out.get("final", {}), **_best(came_out)}
     if any(columns.values()):
         shown.append(_table(columns))
-    lines = [f"{manifest['status']} after {came_out['epochs']} epochs, {manifest['seconds']:.1f} s"]
-    if manifest["error"]:
-        lines.append(f"{manifest['status']}: {manifest['error']}")
+    classes = manifest["data"]["classes"]
+    lines = [f"precision, recall and f1 are of: {classes[1]}"] if shown and len(classes) == 2 else []
+    why = {"failed": f": {manifest['error']}", "interrupted": f" by {manifest['error']}"}.get(manifest["status"], "")
+    lines.append(f"{manifest['status']} after {came_out['epochs']} epochs, {manifest['seconds']:.1f} s{why}")
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
-    lines += [f"in {folder}", f"next: copycat board {folder}", "      copycat runs"]
+    lines.append(f"in {folder}")
     return [*shown, *(Text(line, overflow="fold") for line in lines)]
+
+
+def next_words(folder: Path, *, sweep: bool = False) -> str:
+    """What to type after a run, or after a sweep."""
+    lines = [f"copycat runs {folder}" if sweep else "copycat runs"]
+    if any(folder.rglob("*.tfevents.*")):
+        lines.insert(0, f"copycat board {folder}")
+    return "next: " + "\n      ".join(lines)
 
 
 def _best(came_out: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
     best = came_out.get("best")
-    return {f"epoch {best['epoch']}, best {best['monitor']}": best["metrics"]} if best else {}
+    if not best:
+        return {}
+    # of several batches the mean, to stand beside losses of whole parts
+    metrics = {**best["metrics"], "train/loss": best["metrics"].get("train/loss_mean", best["metrics"]["train/loss"])}
+    return {f"epoch {best['epoch']}, best {best['monitor']}": metrics}
 
 
 def _table(columns: Mapping[str, Mapping[str, float]]) -> Table:
@@ -64,8 +102,7 @@ def _table(columns: Mapping[str, Mapping[str, float]]) -> Table:
     return table
 
 
-def show(folder: Path, epochs: Sequence[int] | None) -> None:
-    """Print losses and summary to standard output."""
+def show(folder: Path) -> None:
+    """Print a run's summary to standard output."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print("\n".join(losses(folder, epochs)))
     console.print(*summary(folder), sep="\n")

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,16 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
+from copycat.config.hints import first_line
 from copycat.config.targets import build
 from copycat.models.classifier import DivergedError, Stage
 from copycat.models.metrics import columns
-from copycat.runs.build import Parts, build_parts, placed
+from copycat.runs.build import OF_RUN, Parts, build_parts, placed
 from copycat.runs.checkpoints import WholeCheckpoints, save_weights
 from copycat.runs.folder import make_folder, unmake, write_manifest, write_whole
 from copycat.runs.history import History, history_digest, read_history
@@ -26,8 +28,6 @@ from copycat.runs.manifest import best_epoch, now, opening
 from copycat.runs.stop import InterruptedRun, Stop
 
 log = logging.getLogger(__name__)
-OWN_KEYS = ("threads",)
-"""Of the trainer's node: not for Lightning."""
 
 
 @dataclass(frozen=True)
@@ -53,82 +53,87 @@ class Outcome:
         return metrics
 
 
-def train(request: Request, *, folder: Path | None = None) -> Outcome:
-    """Run what was asked.
+def train(request: Request, *, folder: Path | None = None, watchers: Sequence[Logger] = ()) -> Outcome:
+    """Run what was asked. A run that fails says so in its outcome, and why in its train.log.
 
     Args:
         folder: for a trial, the one its sweep gave it; None makes a new one under `output_dir`.
+        watchers: loggers beside those of the configuration, such as one that prints.
 
     Raises:
         UserError: where what was asked cannot work; then no new folder is left.
     """
     config = request.config
+    root = Path(config["output_dir"])
     with isolated(threads=config["trainer"].get("threads")):
         parts = build_parts(config)
-        if config["test"] and "test" not in parts.data.parts:
-            raise UserError("test=true: expected data with a test part; got none. Type data.split=holdout.")
-        root = Path(config["output_dir"])
-        made = folder is None
-        folder = folder or make_folder(root, request.experiment)
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with logged(folder / "train.log"):
-                return _Run(request, parts, folder).go()
-        except UserError:
-            if made:
-                unmake(folder, root)
-            raise
+        made = make_folder(root, request.experiment) if folder is None else folder
+        made.mkdir(parents=True, exist_ok=True)
+        with logged(made / "train.log"):
+            try:
+                run = _Run(request, parts, made, watchers)
+            except UserError:
+                unmake(made, root)
+                raise
+            return run.go()
+
+
+def try_out(request: Request) -> None:
+    """Build what would be trained, and leave no trace.
+
+    Raises:
+        UserError: where what was asked cannot work.
+    """
+    with isolated(threads=None):
+        build_parts(request.config)
 
 
 class _Run:
-    def __init__(self, request: Request, parts: Parts, folder: Path) -> None:
+    def __init__(self, request: Request, parts: Parts, folder: Path, watchers: Sequence[Logger]) -> None:
         self.request, self.parts, self.folder = request, parts, folder
         self.config = request.config
         self.stop = Stop()
         text = OmegaConf.to_yaml(OmegaConf.create(dict(self.config))).encode()
         write_whole(folder / "config.yaml", text)
+        stages: list[Stage] = ["train", "val"]
+        several = len(parts.data.train_dataloader()) > 1
+        self.history = History(folder, columns(stages, several_batches=several))
+        callbacks = self._built("callbacks")
+        self.trainer = self._trainer(
+            logger=[self.history, *watchers, *self._built("logger")],
+            callbacks=[self.stop, *callbacks],
+            plugins=[WholeCheckpoints()],
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        )
         self.manifest = opening(request, parts.data, config=text)
         write_manifest(folder, self.manifest)
 
     def go(self) -> Outcome:
         started = time.perf_counter()
-        trainer, history = self._recorder()
         status, error = "completed", None
-        try:
-            with self.stop.listening():
-                trainer.fit(self.parts.classifier, datamodule=self.parts.data)
+        with self.stop.listening():
+            try:
+                for logger in self.trainer.loggers:
+                    logger.log_hyperparams(dict(self.config))
+                self.trainer.fit(self.parts.classifier, datamodule=self.parts.data)
                 self.manifest["came_out"]["final"] = self._evaluate()
-        except DivergedError as diverged:
-            status, error = "failed", str(diverged)
-        except (InterruptedRun, KeyboardInterrupt, SystemExit) as order:
-            # Lightning takes SIGTERM over while it fits, and says so by an exception of its own
-            status = "interrupted"
-            error = self.stop.asked or ("SIGTERM" if isinstance(order, SIGTERMException) else "SIGINT")
-            self._save_last(trainer)
-        except Exception as failure:
-            log.exception("the run failed")
-            self._finish("failed", f"{type(failure).__name__}: {failure}", started, trainer, history)
-            raise
-        return self._finish(status, error, started, trainer, history)
-
-    def _recorder(self) -> tuple[pl.Trainer, History]:
-        """The trainer that fits, with everything that records."""
-        stages: list[Stage] = ["train", "val"]
-        several = len(self.parts.data.train_dataloader()) > 1
-        history = History(self.folder, columns(stages, several_batches=several))
-        callbacks = self._built("callbacks")
-        trainer = self._trainer(
-            logger=[history, *self._built("logger")],
-            callbacks=[self.stop, *callbacks],
-            plugins=[WholeCheckpoints()],
-            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        )
-        for logger in trainer.loggers:
-            logger.log_hyperparams(dict(self.config))
-        return trainer, history
+            except DivergedError as diverged:
+                status, error = "failed", str(diverged)
+            except (InterruptedRun, KeyboardInterrupt, SystemExit) as order:
+                # Lightning takes SIGTERM over while it fits, and says so by an exception of its own
+                status = "interrupted"
+                error = self.stop.asked or ("SIGTERM" if isinstance(order, SIGTERMException) else "SIGINT")
+            except Exception as failure:
+                log.exception("the run failed")
+                kind = "" if isinstance(failure, UserError) else f"{type(failure).__name__}: "
+                status, error = "failed", f"{kind}{first_line(failure)}"
+            self.stop.deaf = True  # what is left takes a moment, and is to be whole
+            if status == "interrupted":
+                self._save_last()
+            return self._finish(status, error, started)
 
     def _trainer(self, **settings: Any) -> pl.Trainer:
-        node = {name: value for name, value in self.config["trainer"].items() if name not in OWN_KEYS}
+        node = {name: value for name, value in self.config["trainer"].items() if name not in OF_RUN}
         trainer = build(
             "trainer",
             node,
@@ -150,7 +155,9 @@ class _Run:
 
     def _evaluate(self) -> dict[str, float]:
         """Metrics of the final weights on each part; test only where it was asked for."""
-        trainer = self._trainer(logger=False, callbacks=[self.stop], enable_checkpointing=False)
+        # limits are for quick looks at training; a figure of a part is of all of it
+        whole = {"limit_val_batches": 1.0, "limit_test_batches": 1.0}
+        trainer = self._trainer(logger=False, callbacks=[self.stop], enable_checkpointing=False, **whole)
         classifier, data = self.parts.classifier, self.parts.data
         found: dict[str, float] = {}
         stages: list[Stage] = ["train", "val"]
@@ -163,19 +170,21 @@ class _Run:
             found |= classifier.evaluated
         return found
 
-    def _save_last(self, trainer: pl.Trainer) -> None:
+    def _save_last(self) -> None:
+        if self.trainer.global_step == 0:  # interrupted before there was anything to keep
+            return
         try:
-            trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+            self.trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
         except DivergedError as diverged:  # the one before stays
             log.warning("no checkpoint: %s", diverged)
 
-    def _finish(self, status: str, error: str | None, started: float, trainer: pl.Trainer, history: History) -> Outcome:
-        history.finalize(status)
+    def _finish(self, status: str, error: str | None, started: float) -> Outcome:
+        self.history.finalize(status)
         rows = read_history(self.folder)
         came_out = self.manifest["came_out"]
         came_out["epochs"] = len(rows)
         came_out["history_digest"] = history_digest(self.folder)
-        monitor, mode = _watched(trainer)
+        monitor, mode = _watched(self.trainer)
         came_out["best"] = best_epoch(rows, monitor=monitor, mode=mode)
         if status == "completed":
             state = self.parts.classifier.network.state_dict()
