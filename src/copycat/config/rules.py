@@ -145,8 +145,9 @@ RULES: dict[str, Rule] = {
     "callbacks.*.dirpath": optional(TEXT),
     "callbacks.*.filename": optional(TEXT),
     **{f"callbacks.*.{key}": SWITCH for key in ("verbose", "save_on_train_epoch_end", "enable_version_counter")},
+    "logger.*.artifact_location": TEXT,
     **{f"logger.*.{key}": SWITCH for key in ("graph", "log_model")},
-    **{f"logger.*.{key}": TEXT for key in ("folder", "save_dir", "experiment_name", "tracking_uri")},
+    **{f"logger.*.{key}": TEXT for key in ("folder", "save_dir", "experiment_name", "tracking_uri", "run_name")},
 }
 """By key; a `*` stands for any name. What stands in no rule is held against the signature of its target alone."""
 KNOWN_PACKAGES = ("copycat.", "pytorch_lightning.", "torch.")
