@@ -9,6 +9,8 @@ import torch
 from copycat.cli import main
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
+from copycat.data.check import check_data
+from copycat.data.datamodule import DataModule
 from copycat.data.drawn import Drawn
 from copycat.data.folder import Folder
 from copycat.data.gallery import write_gallery
@@ -63,3 +65,12 @@ def test_a_seed_below_0_is_one_line_and_makes_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--seed: expected a whole number ≥ 0; got -1\."):
         write_gallery(tmp_path / "new", seed=-1)
     assert not (tmp_path / "new").exists()
+
+
+def test_images_that_were_drawn_are_marked_as_drawn_when_they_come_back_as_a_folder(tmp_path: Path) -> None:
+    write_gallery(tmp_path / "gallery", seed=0)
+    data = DataModule(Folder(root=str(tmp_path / "gallery")))
+    assert "these images are drawn, not photographed" in check_data(data).warnings
+    (tmp_path / "gallery" / "DRAWN.txt").unlink()  # the mark is what says so, not the pixels
+    data = DataModule(Folder(root=str(tmp_path / "gallery")))
+    assert "these images are drawn, not photographed" not in check_data(data).warnings

@@ -15,6 +15,9 @@ from copycat.data.side_by_side import side_by_side
 
 BROKEN = ("stop", "skip")
 
+DRAWN = "DRAWN.txt"
+"""A file of this name in the folder says that its images are drawn: results on them are marked as such."""
+
 
 class Folder:
     """Images in ROOT/CLASS/…, or in ROOT/train/CLASS/…, ROOT/val/CLASS/… and ROOT/test/CLASS/….
@@ -28,8 +31,6 @@ class Folder:
         broken: what to do about unreadable files: `stop`, or `skip` and list them in `Part.unreadable`.
         memory_mb: a set whose decoded images take more is read once for its digests, then decoded as needed.
     """
-
-    synthetic: bool = False
 
     def __init__(
         self, *, root: str, image_size: int = 64, fit: str = "crop", broken: str = "stop", memory_mb: int = 2048
@@ -46,6 +47,7 @@ class Folder:
         self.broken = broken
         self.memory = memory_mb * 2**20
         self.classes: Sequence[str] = ()
+        self.synthetic = (self.root / DRAWN).is_file()
 
     def load(self) -> Mapping[str, Part]:
         """`train`, and where ROOT has them `val` and `test`; fills `classes`.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.drawn import Drawn
+from copycat.data.folder import DRAWN
 
 
 def write_gallery(folder: Path, *, seed: int) -> str:
@@ -21,6 +22,8 @@ def write_gallery(folder: Path, *, seed: int) -> str:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: expected a new or empty folder; got one that is in use.")
     source, count = Drawn(seed=seed), 0
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DRAWN).write_text(f"These images were drawn by Copycat, with seed {seed}; they are no photographs.\n")
     for name, part in source.load().items():
         assert isinstance(part.images, Tensor)
         for index, (image, label) in enumerate(zip(part.images, part.labels.tolist(), strict=True)):
