@@ -1,6 +1,7 @@
-"""What every test has: a cache of its own, and the real data where COPYCAT_DATA names it."""
+"""What every test has: a cache and settings of its own, and the real data where COPYCAT_DATA names it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,15 @@ def copycat_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or leaves anything in the user's cache; what one draws, the others find drawn."""
     monkeypatch.setenv("COPYCAT_CACHE", str(session_cache))
     return session_cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def copycat_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or leaves anything among the user's settings; a run that one makes is the whole session's own."""
+    folder = tmp_path_factory.mktemp("settings")
+    with pytest.MonkeyPatch.context() as session:
+        session.setenv("COPYCAT_SETTINGS", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

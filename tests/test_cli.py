@@ -76,7 +76,18 @@ def test_a_mistake_is_one_line_and_debug_shows_where_it_came_from(tmp_path: Path
 def test_the_help_of_train_names_every_group_and_how_to_type(tmp_path: Path) -> None:
     answer = ran("train", "--help", at=tmp_path)
     assert answer.returncode == 0
-    for group in ("activation", "callbacks", "data", "experiment", "logger", "loss", "model", "optimizer", "scheduler"):
+    for group in (
+        "activation",
+        "augmentation",
+        "callbacks",
+        "data",
+        "experiment",
+        "logger",
+        "loss",
+        "model",
+        "optimizer",
+        "scheduler",
+    ):
         assert f"\n{group}: " in answer.stdout
     assert "copycat train model=deep optimizer=adam optimizer.lr=1e-3" in answer.stdout
     assert os.listdir(tmp_path) == []

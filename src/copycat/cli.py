@@ -5,12 +5,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from copycat import __version__
 from copycat.config.errors import UserError
 from copycat.config.flags import Parser
 from copycat.config.hints import did_you_mean
+
+if TYPE_CHECKING:
+    from copycat.runs.run import Outcome
 
 OUTPUTS = Path("outputs")
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -33,14 +36,10 @@ def train(words: Sequence[str]) -> int:
             print(f"trial {folder.name}: {' '.join(request.overrides)}", flush=True)
         outcome = train(request, folder=folder, watchers=[PrintedLosses(request.config["print_losses"])])
         statuses.append(outcome.status)
-        show(outcome.folder)
+        show(outcome.folder, outcome.manifest)
         if folder is None:
-            print(next_words(outcome.folder))
-        if outcome.status == "failed":
-            log = outcome.folder / "train.log"
-            print(f"copycat: failed: {outcome.manifest['error']}. More in {log}.", file=sys.stderr)
-        if outcome.status == "interrupted":
-            raise KeyboardInterrupt
+            print(next_words(outcome.folder, status=outcome.status))
+        _say_why(outcome)
         return outcome.objective
 
     def sweep_folder(request: Request) -> Path:
@@ -57,8 +56,58 @@ def train(words: Sequence[str]) -> int:
         from copycat.runs.table import print_runs
 
         print_runs(made[0])
-        print(next_words(made[0], sweep=True))
+        print(next_words(made[0]))
     return FAILED if failed_trials or "failed" in statuses else DONE
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """Go on with a run that was killed, interrupted, or failed"""
+    from copycat.runs.resume import resume
+    from copycat.runs.summary import PrintedLosses, next_words, show
+
+    outcome = resume(
+        arguments.run,
+        say=_say,
+        watchers=lambda config: [PrintedLosses(config["print_losses"])],
+    )
+    show(outcome.folder, outcome.manifest)
+    print(next_words(outcome.folder, status=outcome.status))
+    _say_why(outcome)
+    return FAILED if outcome.status == "failed" else DONE
+
+
+def rerun(arguments: argparse.Namespace) -> int:
+    """Run it again from its folder, compare bit for bit, and name the first difference and its likely cause"""
+    from copycat.runs.recorded import experiment_named, rerun_experiment, show_results
+
+    say, tolerance = _say, arguments.tolerance
+    name = experiment_named(arguments.folder)
+    if name and arguments.check:
+        raise UserError(f"--check: expected the folder of a run, which has fingerprints; got {arguments.folder}.")
+    if name:
+        same = show_results(rerun_experiment(name, say=say, data=arguments.data), tolerance=tolerance)
+        return DONE if same else FAILED
+    from copycat.runs.rerun import differences_now, rerun
+    from copycat.runs.verdict import show_check, show_rerun
+
+    if arguments.check:
+        same = show_check(differences_now(arguments.folder, data=arguments.data))
+    else:
+        same = show_rerun(rerun(arguments.folder, say=say, data=arguments.data), tolerance=tolerance)
+    return DONE if same else FAILED
+
+
+def _say(line: str) -> None:
+    print(f"copycat: {line}", file=sys.stderr, flush=True)
+
+
+def _say_why(outcome: "Outcome") -> None:
+    if outcome.status == "failed":
+        log = outcome.folder / "train.log"
+        more = f" More in {log}." if log.exists() else ""
+        print(f"copycat: failed: {outcome.manifest['error']}.{more}", file=sys.stderr)
+    if outcome.status == "interrupted":
+        raise KeyboardInterrupt
 
 
 def inspect(words: Sequence[str]) -> int:
@@ -148,6 +197,18 @@ def parser() -> argparse.ArgumentParser:
     draw = _add(kinds, "draw", data_draw)
     draw.add_argument("folder", type=Path, help="where to; made if need be")
     draw.add_argument("--seed", type=_whole(2**32 - 1), default=0, help="of the drawing; 0 is the set that runs use")
+    again = _add(commands, "resume", resume)
+    again.add_argument("run", type=Path, help="the folder of a run, or of a trial of a sweep")
+    copy = _add(commands, "rerun", rerun)
+    copy.add_argument("folder", type=Path, metavar="RUN", help="the folder of a run, or experiments/NAME")
+    copy.add_argument("--check", action="store_true", help="compare fingerprints, and train nothing")
+    copy.add_argument(
+        "--tolerance",
+        type=_distance,
+        metavar="X",
+        help="take values for the same that differ by X or less: absolute, or relative to the first run's",
+    )
+    copy.add_argument("--data", type=Path, metavar="FOLDER", help="where the images lie now")
     table = _add(commands, "runs", runs)
     table.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="runs, a sweep or all outputs")
     serve = _add(commands, "board", board)
@@ -166,6 +227,16 @@ def _whole(most: int) -> Callable[[str], int]:
     return whole
 
 
+def _distance(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number from 0, as 1e-6; got {text!r}")
+    return found
+
+
 def _says(run: Callable[..., int]) -> str:
     assert run.__doc__
     return run.__doc__
@@ -175,7 +246,7 @@ def _add(
     commands: "argparse._SubParsersAction[Parser]", name: str, run: Callable[[argparse.Namespace], int]
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=_says(run), description=_says(run))
-    command.set_defaults(run=run)
+    command.set_defaults(call=run)  # a command may have a word called run
     return command
 
 
@@ -210,7 +281,7 @@ def _run(words: list[str]) -> int:
         hint = did_you_mean(words[0], first, before="copycat ")
         raise UserError(f"expected one of {', '.join(_commands())}; got {words[0]!r}.{hint}")
     arguments = parser().parse_args(words or ["--help"])
-    run: Callable[[argparse.Namespace], int] = arguments.run
+    run: Callable[[argparse.Namespace], int] = arguments.call
     return run(arguments)
 
 

@@ -87,6 +87,8 @@ def test_every_packaged_value_is_allowed_by_its_rule(key: str, value: Any) -> No
         ("data.workers", [0], [-1, 1.5]),
         ("model.hidden", [[], [1]], [[0], [2.5], 13, "13", None]),
         ("model.dropout", [0, 0.5], [1, -0.1]),
+        ("augmentation.flip", [0, 1, 0.5], [-0.1, 1.1, None, True]),
+        ("augmentation.shift", [0, 4, 8192], [-1, 2.5, 8193, None]),
         ("trainer.limit_train_batches", [1, 100, 0.5, 1.0], [0, 0.0, -1, 1.5]),
         ("trainer.threads", [1, None], [0, -1]),
         ("trainer.devices", [1, [0]], [0, 2, "auto", [-1], [0, 1]]),

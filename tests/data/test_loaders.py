@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from copycat.data import loaders
+from copycat.data.datamodule import DataModule
+from copycat.data.folder import Folder
 from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order
 
 LENGTH = 23
@@ -161,6 +164,131 @@ def test_the_order_of_an_epoch_stays_the_same_from_release_to_release() -> None:
     assert list(drawn) == [[3, 6, 5, 9, 0, 1, 7, 4, 2, 8]]
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_image_comes_with_its_place_in_the_part(kind: str | int, shuffle: bool) -> None:
+    for batch in epoch_of(make(kind, shuffle=shuffle), 2):
+        assert batch["index"].dtype == torch.int64
+        assert torch.equal(batch["image"], IMAGES[batch["index"]].float().div(255))
+        assert torch.equal(batch["label"], LABELS[batch["index"]])
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")  # where there are fewer cores
+def test_decoded_batches_of_a_folder_have_the_same_bits_for_any_number_of_workers(tiny: Path) -> None:
+    found = []
+    for workers in (0, 1, 2, 4):
+        source = Folder(root=str(tiny), image_size=8, memory_mb=0)
+        data = DataModule(source, batch_size=3, shuffle=True, seed=5, workers=workers)
+        assert isinstance(data.train_dataloader(), DecodingLoader)
+        found.append([epoch_of(data.train_dataloader(), epoch) for epoch in range(2)])
+    assert not identical(found[0][0], found[0][1])
+    for others in found[1:]:
+        assert all(identical(one, other) for one, other in zip(found[0], others, strict=True))
+
+
+# ----- going on inside an epoch
+
+
+def identical(batches: list[Batch], others: list[Batch]) -> bool:
+    names = ("image", "label", "index")
+    return len(batches) == len(others) and all(
+        one.keys() == other.keys() == set(names) and all(torch.equal(one[name], other[name]) for name in names)  # type: ignore[literal-required]
+        for one, other in zip(batches, others, strict=True)
+    )
+
+
+def first_of(loader: MemoryLoader | DecodingLoader, epoch: int, count: int) -> Iterator[Batch]:
+    """Start an epoch and take so many batches of it; what follows is still to be had from what this returns."""
+    batches = iter(loader)
+    loader.batch_sampler.set_epoch(epoch)
+    for _ in range(count):
+        next(batches)
+    return batches
+
+
+@given(
+    st.sampled_from(["memory", 0]),
+    st.integers(1, LENGTH),
+    st.integers(1, LENGTH + 1),
+    st.booleans(),
+    st.integers(0, 1000),
+    st.data(),
+)
+def test_a_loader_that_was_given_a_state_gives_the_rest_of_that_epoch_once(
+    kind: str | int, length: int, batch_size: int, shuffle: bool, epoch: int, data: st.DataObject
+) -> None:
+    options = {"length": length, "batch_size": batch_size, "shuffle": shuffle}
+    first = make(kind, **options)
+    count = data.draw(st.integers(0, len(first)))
+    _rest = first_of(first, epoch, count)
+    state = first.state_dict()
+    if count:  # an epoch that gave nothing has not begun
+        assert state == {"epoch": epoch, "given": count}
+    other = make(kind, **options)
+    other.load_state_dict(state)
+    assert other.state_dict() == state
+    whole = epoch_of(make(kind, **options), epoch)
+    assert identical(epoch_of(other, epoch), whole[count:])
+    assert other.state_dict() == {"epoch": epoch, "given": len(whole)}
+    assert identical(epoch_of(other, epoch), whole)
+    assert identical(epoch_of(other, epoch + 1), epoch_of(make(kind, **options), epoch + 1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_of_another_epoch_changes_nothing_then_or_later(kind: str | int) -> None:
+    loader = make(kind)
+    loader.load_state_dict({"epoch": 3, "given": 2})
+    for epoch in (4, 3):
+        assert identical(epoch_of(loader, epoch), epoch_of(make(kind), epoch))
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+def test_workers_go_on_where_a_state_says(kind: int) -> None:
+    loader = make(kind)
+    loader.load_state_dict({"epoch": 1, "given": 3})
+    assert identical(epoch_of(loader, 1), epoch_of(make(0), 1)[3:])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_iterator_that_is_made_and_never_asked_uses_no_state_up(kind: str | int) -> None:
+    loader = make(kind)
+    loader.load_state_dict({"epoch": 0, "given": 4})
+    iter(loader)  # as Lightning does, to see whether it can be iterated
+    assert len(epoch_of(loader, 0)) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_epoch_that_was_told_and_has_not_begun_does_not_count_as_given(kind: str | int) -> None:
+    loader = make(kind)
+    epoch_of(loader, 0)
+    loader.batch_sampler.set_epoch(1)
+    assert loader.state_dict() == {"epoch": 0, "given": 5}
+
+
+def test_images_of_batches_that_were_given_before_are_not_decoded_again() -> None:
+    asked: list[int] = []
+
+    class Counting(OnDemand):
+        def __getitem__(self, index: int) -> Tensor:
+            asked.append(index)
+            return super().__getitem__(index)
+
+    loader = DecodingLoader(Counting(), LABELS, order(shuffle=False), workers=0)
+    loader.load_state_dict({"epoch": 0, "given": 3})
+    list(loader)
+    assert asked == list(range(15, LENGTH))
+
+
+def test_no_worker_starts_where_nothing_is_left() -> None:
+    before = set(multiprocessing.active_children())
+    loader = make(2)
+    loader.load_state_dict({"epoch": 0, "given": 5})
+    batches = iter(loader)
+    with pytest.raises(StopIteration):
+        next(batches)
+    assert set(multiprocessing.active_children()) == before
+
+
 # ----- what is left alone
 
 
@@ -228,8 +356,9 @@ class Watcher(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def trainer(folder: Path, epochs: int) -> pl.Trainer:
+def trainer(folder: Path, epochs: int, *callbacks: pl.Callback) -> pl.Trainer:
     return pl.Trainer(
+        callbacks=list(callbacks),
         accelerator="cpu",
         max_epochs=epochs,
         logger=False,
@@ -268,3 +397,25 @@ def test_a_fit_that_goes_on_from_a_checkpoint_shows_the_orders_of_the_later_epoc
         expected = order()
         expected.set_epoch(epoch)
         assert torch.equal(torch.cat(module.seen["train", epoch]), IMAGES.float().div(255)[expected.indices()])
+
+
+class SaveAfterStep(pl.Callback):
+    def __init__(self, step: int, file: Path) -> None:
+        self.step, self.file = step, file
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.file)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fit_that_goes_on_inside_an_epoch_shows_what_is_left_of_it(kind: str | int, tmp_path: Path) -> None:
+    saved = tmp_path / "a.ckpt"  # after two of the five batches of epoch 1
+    trainer(tmp_path, 2, SaveAfterStep(7, saved)).fit(Watcher(), make(kind), make(kind, shuffle=False))
+    module = Watcher()
+    trainer(tmp_path, 3).fit(module, make(kind), make(kind, shuffle=False), ckpt_path=saved)
+    for epoch, count in ((1, 2), (2, 0)):
+        expected = order()
+        expected.set_epoch(epoch)
+        left = expected.indices()[count * 5 :]
+        assert torch.equal(torch.cat(module.seen["train", epoch]), IMAGES.float().div(255)[left])

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM, sent to real runs."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,8 +17,8 @@ PATIENCE = 120
 """Seconds until a run that does not answer is given up."""
 
 
-def _start(tiny: Path, at: Path) -> subprocess.Popen[str]:
-    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1000000"]
+def _start(tiny: Path, at: Path, *more: str) -> subprocess.Popen[str]:
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1000000", *more]
     command = [sys.executable, "-m", "copycat", "train", *words]
     return subprocess.Popen(command, cwd=at, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -32,15 +33,16 @@ def _wait_for_epochs(at: Path, count: int) -> Path:
     pytest.fail("the run did not start")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_ends_a_run_as_interrupted_with_its_records_whole(
     number: signal.Signals, tiny: Path, tmp_path: Path
 ) -> None:
-    with _start(tiny, tmp_path) as run:
+    with _start(tiny, tmp_path, "callbacks.last.every_n_epochs=null", "callbacks.last.every_seconds=null") as run:
         folder = _wait_for_epochs(tmp_path, 8)
         run.send_signal(number)
         out, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 130
+    assert f"copycat resume {folder.relative_to(tmp_path)}" in out
     assert "Traceback" not in err
     assert "Epoch 5, Loss " in out
     manifest = json.loads((folder / "run.json").read_text())
@@ -49,7 +51,24 @@ def test_a_signal_ends_a_run_as_interrupted_with_its_records_whole(
     rows = read_history(folder)
     assert [row["epoch"] for row in rows] == list(range(len(rows)))
     assert manifest["came_out"]["epochs"] == len(rows)
-    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["copycat"]["epoch"] == len(rows)  # nothing that was trained is lost
+
+
+def test_a_signal_ends_a_run_that_is_stuck_in_its_validation(tiny: Path, tmp_path: Path) -> None:
+    sleeps = "+callbacks.sleeps={_target_: tests.runs.dying.Sleeps, epoch: 8}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", sleeps]
+    command = [sys.executable, "-m", "copycat", "train", *words]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as run:
+        folder = _wait_for_epochs(tmp_path, 8)
+        began = time.monotonic()
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=PATIENCE)
+    assert run.returncode == 130
+    assert time.monotonic() - began < 30  # it sleeps for minutes
+    assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["copycat"]["epoch"] == 8
 
 
 def test_ctrl_c_ends_a_whole_sweep(tiny: Path, tmp_path: Path) -> None:
@@ -66,3 +85,14 @@ def test_ctrl_c_ends_a_whole_sweep(tiny: Path, tmp_path: Path) -> None:
         sweep.communicate(timeout=PATIENCE)
     assert sweep.returncode == 130
     assert len(list(tmp_path.glob("outputs/*/*/*/*/run.json"))) == 1
+
+
+def test_a_run_on_its_way_is_not_resumed_by_another_process(tiny: Path, tmp_path: Path) -> None:
+    with _start(tiny, tmp_path) as run:
+        folder = _wait_for_epochs(tmp_path, 2)
+        command = [sys.executable, "-m", "copycat", "resume", str(folder)]
+        other = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=PATIENCE)
+    assert other.returncode == 2
+    assert other.stderr == f"copycat: {folder}: expected a run that stopped; it is still running.\n"

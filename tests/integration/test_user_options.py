@@ -35,7 +35,30 @@ class OneNeuron(torch.nn.Module):
     def forward(self, x):
         return self.linear(x.flatten(1))
 """
+AUGMENTATION = """
+class Brightness:
+    draws = 1
+
+    def __init__(self, *, most: float = 0.2):
+        self.most = most
+
+    def __call__(self, image, chance):
+        factor = 1 + self.most * (2 * chance - 1)
+        return (image * factor[:, :, None, None].to(image)).clamp(0, 1)
+
+
+class Drawless:
+    def __call__(self, image, chance):
+        return image
+
+
+class Writing(Brightness):
+    def __call__(self, image, chance):
+        return image.mul_(0.5)
+"""
 FILES = {
+    "packages/own_augmentation.py": AUGMENTATION,
+    "work/conf/augmentation/brightness.yaml": "_target_: own_augmentation.Brightness\nmost: 0.2\n",
     "packages/own_package.py": PACKAGE,
     "work/conf/optimizer/mine.yaml": "_target_: own_package.Halving\n_partial_: true\nlr: 0.01\nfloor: 0.001\n",
     "work/conf/model/own.yaml": "_target_: own_package.OneNeuron\nin_features: null\nout_features: null\n",
@@ -94,6 +117,32 @@ def test_a_wrong_key_for_ones_own_class_is_held_against_its_signature(work: Path
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "own_package.Halving takes floor, lr, params; got 'flor'. Did you mean optimizer.floor?" in ran.stderr
     assert not (work / "outputs").exists()
+
+
+def test_an_augmentation_of_ones_own_changes_what_is_trained_on(work: Path, tiny: Path) -> None:
+    data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
+    trained("augmentation=brightness", *data, at=work)
+    trained("augmentation=brightness", "augmentation.most=0.0", *data, at=work)
+    runs = trained(*data, at=work)
+    changed, unchanged, none = map(losses, runs)
+    assert changed != none
+    assert unchanged == none
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "line"),
+    [
+        ("Drawless", 2, "augmentation._target_: expected one with draws and a call; got 'own_augmentation.Drawless'"),
+        ("Writing", 1, "expected a network and an augmentation that leave their input as it is"),
+    ],
+)
+def test_an_augmentation_that_cannot_work_is_named(name: str, status: int, line: str, work: Path, tiny: Path) -> None:
+    words = ["augmentation=brightness", f"augmentation._target_=own_augmentation.{name}", "trainer.max_epochs=2"]
+    if name == "Drawless":
+        words.append("~augmentation.most")
+    ran = copycat("train", *words, "data=folder", f"data.root={tiny}", "data.image_size=8", at=work)
+    assert ran.returncode == status, ran.stderr
+    assert line in ran.stderr
 
 
 def test_own_experiments_are_swept_by_a_glob_and_packaged_options_remain(work: Path, tiny: Path) -> None:

@@ -56,10 +56,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
 
 def test_a_manifest_reads_back(tmp_path: Path) -> None:
     write_manifest(tmp_path, {"status": "completed", "seconds": 1.5})
-    assert read_manifest(tmp_path) == {"schema": 1, "status": "completed", "seconds": 1.5}
+    assert read_manifest(tmp_path) == {"schema": 2, "status": "completed", "seconds": 1.5, "seal": None}
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"schema": 99}', '{"schema": 1'])
+def test_a_manifest_of_the_first_schema_is_still_read(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"schema": 1}')
+    assert read_manifest(tmp_path) == {"schema": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"schema": 99}', '{"schema": 1', '{"schema": 2, "seconds": NaN}', "[" * 99999]
+)
 def test_a_manifest_of_another_kind_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=r"\S"):

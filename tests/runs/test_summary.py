@@ -31,12 +31,12 @@ def test_the_summary_tells_metrics_place_and_what_to_type(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = run("trainer.max_epochs=2", data=tiny, at=tmp_path)
-    show(outcome.folder)
+    show(outcome.folder, outcome.manifest)
     out = capsys.readouterr().out
     assert f"{outcome.manifest['came_out']['final']['val/auroc']:.4f}" in out
     assert str(outcome.folder) in out.replace("\n", "")
     assert "precision, recall and f1 are of: dog" in out
-    assert f"copycat board {outcome.folder}" in next_words(outcome.folder)
+    assert f"copycat board {outcome.folder}" in next_words(outcome.folder, status=outcome.status)
 
 
 def test_what_is_odd_about_the_data_stands_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,7 +44,7 @@ def test_what_is_odd_about_the_data_stands_in_the_summary(tmp_path: Path, capsys
     from copycat.runs.train import train
 
     outcome = train(compose(["trainer.max_epochs=1", "callbacks=none", "logger=none", f"output_dir={tmp_path}"]))
-    show(outcome.folder)
+    show(outcome.folder, outcome.manifest)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("data: ")]
     assert "drawn, not photographed" in line
     assert "cat is 34% of train but 66% of val" in line

@@ -54,6 +54,11 @@ def one_of(words: Iterable[str], *, most: int = 16) -> str:
     return ", ".join(names)
 
 
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
 def did_you_mean(word: str, words: Iterable[str], *, before: str = "", after: str = "") -> str:
     """A sentence with the nearest word, or nothing."""
     found = nearest(word, words)

@@ -1,5 +1,6 @@
-"""Where the packaged configuration lies: inside the installed package, or beside it in a checkout."""
+"""Where the packaged configuration lies, inside the installed package or beside it in a checkout; and the user's."""
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -14,3 +15,11 @@ CONF = _packaged("conf")
 EXPERIMENTS = _packaged("experiments")
 MAIN = "copycat"
 """The file in conf/ that every run starts from."""
+
+
+def settings() -> Path:
+    """The user's own folder on this machine: COPYCAT_SETTINGS, else `copycat` where such settings lie."""
+    if named := os.environ.get("COPYCAT_SETTINGS"):
+        return Path(named).expanduser()
+    base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    return (base if base.is_absolute() else Path(os.path.expanduser("~"), ".config")) / "copycat"

@@ -30,7 +30,7 @@ from copycat.config.rule import (
 
 Config = Mapping[str, Any]
 
-BUILT = ("model", "data", "optimizer", "scheduler", "loss", "activation", "trainer")
+BUILT = ("model", "data", "augmentation", "optimizer", "scheduler", "loss", "activation", "trainer")
 """Groups of one `_target_`."""
 NAMED = ("callbacks", "logger")
 """Groups of any number of them, each under a name of its own."""
@@ -121,6 +121,8 @@ RULES: dict[str, Rule] = {
     "data.memory_mb": NOT_NEGATIVE,
     "data.broken": word("stop", "skip"),
     "data.fit": word("crop", "squash", "pad"),
+    "augmentation.flip": FULL_SHARE,
+    "augmentation.shift": whole(0, 8192),
     "trainer.max_epochs": whole(1),
     "trainer.threads": optional(whole(1, 1024)),
     "trainer.accelerator": word("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
@@ -142,6 +144,8 @@ RULES: dict[str, Rule] = {
     "callbacks.*.patience": whole(0),
     "callbacks.*.min_delta": NOT_NEGATIVE,
     "callbacks.*.every_n_epochs": optional(whole(1)),
+    "callbacks.*.every_n_steps": optional(whole(1)),
+    "callbacks.*.every_seconds": optional(NOT_NEGATIVE),
     "callbacks.*.dirpath": optional(TEXT),
     "callbacks.*.filename": optional(TEXT),
     **{f"callbacks.*.{key}": SWITCH for key in ("verbose", "save_on_train_epoch_end", "enable_version_counter")},

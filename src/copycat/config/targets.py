@@ -103,7 +103,7 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
             continue
         if name not in takes:
             raise UserError(
-                f"{key}.{name}: {node['_target_']} takes {one_of(takes)}; got {name!r}."
+                f"{key}.{name}: {node['_target_']} takes {one_of(takes) or 'no keys'}; got {name!r}."
                 + did_you_mean(name, takes, before=f"{key}.")
             )
         wanted = _plain_type(parameters[name])

@@ -9,7 +9,8 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.loaders import AsFloat, DecodingLoader, MemoryLoader, Order
+from copycat.data.augmentation import Augmentation, Chances, Unchanged
+from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order
 from copycat.data.part import Part, Source
 from copycat.data.splits import split as cut
 
@@ -21,8 +22,9 @@ class DataModule(pl.LightningDataModule):
     split, holdout, folds, fold, split_seed: see `copycat.data.splits.split`.
     batch_size: None for the whole part a step. Validation and test take the same.
     shuffle: a new order of the training part each epoch.
-    seed: of that order.
+    seed: of that order, and of the augmentation.
     workers: processes that decode a set too large for memory; None: one a core.
+    augmentation: of the batches that are trained on, and of no others.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class DataModule(pl.LightningDataModule):
         shuffle: bool = False,
         seed: int = 0,
         workers: int | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__()
         self.source, self.seed = source, seed
         self.batch_size, self.shuffle = batch_size, shuffle
         self.workers = (os.cpu_count() or 1) if workers is None else workers
+        self.augmentation = None if isinstance(augmentation, Unchanged) else augmentation
         self._split = {"how": split, "holdout": holdout, "folds": folds, "fold": fold, "seed": split_seed}
         self._loaders: dict[tuple[str, bool], Loader] = {}
         self._floats: dict[str, AsFloat] = {}
@@ -95,6 +99,17 @@ class DataModule(pl.LightningDataModule):
         if name not in self._floats:  # shuffled or not, nothing is converted twice
             self._floats[name] = AsFloat(part.images)
         return MemoryLoader(self._floats[name], part.labels, order)
+
+    @cached_property
+    def _chances(self) -> Chances:
+        assert self.augmentation is not None
+        return Chances(length=len(self.parts["train"]), draws=self.augmentation.draws, seed=self.seed)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        if self.augmentation is None or self.trainer is None or not self.trainer.training:
+            return batch
+        chance = self._chances(self.trainer.current_epoch, batch["index"])
+        return {**batch, "image": self.augmentation(batch["image"], chance)}
 
     def train_dataloader(self) -> Loader:
         return self.loader("train", shuffle=self.shuffle)

@@ -1,5 +1,6 @@
 """Batches of a part: slices of memory, or images decoded by workers; the order is a function of (seed, epoch)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TypedDict
@@ -21,6 +22,15 @@ class Batch(TypedDict):
     """float32 [B, C, H, W] in [0, 1]."""
     label: Tensor
     """int64 [B]."""
+    index: Tensor
+    """int64 [B], the place of each image in its part, whatever the order."""
+
+
+class Given(TypedDict):
+    """How far a loader got: batches given of an epoch."""
+
+    epoch: int
+    given: int
 
 
 class Order(Sampler[list[int]]):
@@ -30,6 +40,7 @@ class Order(Sampler[list[int]]):
         self.length, self.shuffle, self.seed = length, shuffle, seed
         self.batch_size = min(batch_size or length, length)
         self.epoch = 0
+        self._in_file_order = torch.arange(length)
 
     @property
     def sampler(self) -> "Order":
@@ -45,12 +56,16 @@ class Order(Sampler[list[int]]):
     def indices(self) -> Tensor:
         """[N] int64, the order of this epoch."""
         if not self.shuffle:
-            return torch.arange(self.length)
+            return self._in_file_order
         generator = torch.Generator().manual_seed(key("order", self.seed, self.epoch))
         return torch.randperm(self.length, generator=generator)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in torch.split(self.indices(), self.batch_size):
+        return self.batches()
+
+    def batches(self, first: int = 0) -> Iterator[list[int]]:
+        """The epoch's batches, from one of them on."""
+        for batch in torch.split(self.indices(), self.batch_size)[first:]:
             yield batch.tolist()
 
 
@@ -67,35 +82,69 @@ class AsFloat:
 
     def check_untouched(self) -> None:
         """Raises:
-        UserError: where a network wrote to a batch: being a view, the batch is the set.
+        UserError: where a network or an augmentation wrote to a batch: being a view, the batch is the set.
         """
         if self.whole is not None and self.whole._version:
-            raise UserError("model: expected a network that leaves its input as it is; got one that writes to it.")
+            raise UserError(
+                "model, augmentation: expected a network and an augmentation that leave their input as it is;"
+                " got one that writes to it."
+            )
 
     def __getitem__(self, chosen: slice | Tensor) -> Tensor:
         return self.whole[chosen] if self.whole is not None else to_float(self.uint8[chosen])
 
 
-class MemoryLoader:
-    """Batches of a part that lives in memory."""
+class Resumable(ABC):
+    """A loader that goes on where a state says; Lightning keeps that state in its checkpoints."""
 
-    def __init__(self, images: AsFloat, labels: Tensor, order: Order) -> None:
-        self.images, self.labels, self.batch_sampler = images, labels, order
+    def __init__(self, order: Order) -> None:
+        self.batch_sampler = order
+        self._given: Given = {"epoch": 0, "given": 0}
+        self._goes_on = False
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:  # lazy: Lightning calls iter() before it tells the epoch
+        epoch = self.batch_sampler.epoch
+        first = self._given["given"] if self._goes_on and self._given["epoch"] == epoch else 0
+        self._goes_on = False
+        given = self._given = {"epoch": epoch, "given": first}
+        for batch in self._batches(first):
+            given["given"] += 1
+            yield batch
+
+    @abstractmethod
+    def _batches(self, first: int) -> Iterator[Batch]:
+        """The epoch's batches, from one of them on."""
+
+    def state_dict(self) -> Given:
+        """What was given of the epoch that began last."""
+        return self._given.copy()
+
+    def load_state_dict(self, state: Given) -> None:
+        """Go on from there, once; every later epoch is given from its start."""
+        self._given, self._goes_on = state.copy(), True
+
+
+class MemoryLoader(Resumable):
+    """Batches of a part that lives in memory."""
+
+    def __init__(self, images: AsFloat, labels: Tensor, order: Order) -> None:
+        super().__init__(order)
+        self.images, self.labels = images, labels
+
+    def _batches(self, first: int) -> Iterator[Batch]:
         self.images.check_untouched()
         order = self.batch_sampler
-        size = order.batch_size
-        indices = order.indices() if order.shuffle else None
-        for start in range(0, order.length, size):
-            chosen = slice(start, start + size) if indices is None else indices[start : start + size]
-            yield {"image": self.images[chosen], "label": self.labels[chosen]}
+        size, indices = order.batch_size, order.indices()
+        for start in range(first * size, order.length, size):
+            index = indices[start : start + size]
+            chosen = index if order.shuffle else slice(start, start + size)
+            yield {"image": self.images[chosen], "label": self.labels[chosen], "index": index}
 
 
-class DecodingLoader:
+class DecodingLoader(Resumable):
     """Batches of a part whose images are decoded one by one, here or in workers.
 
     Its DataLoader is made anew each epoch. A DataLoader asks for the first batches as soon as iter() is called, which
@@ -104,16 +153,17 @@ class DecodingLoader:
     """
 
     def __init__(self, images: Decoder, labels: Tensor, order: Order, *, workers: int) -> None:
-        self.dataset, self.batch_sampler, self.workers = Decoding(images, labels), order, workers
+        super().__init__(order)
+        self.dataset, self.workers = Decoding(images, labels), workers
 
-    def __len__(self) -> int:
-        return len(self.batch_sampler)
-
-    def __iter__(self) -> Iterator[Batch]:
+    def _batches(self, first: int) -> Iterator[Batch]:
         order = self.batch_sampler
+        if first >= len(order):  # workers need not start for nothing
+            return
         # a generator of its own, so that starting workers draws nothing from torch's
         own = torch.Generator().manual_seed(key("workers", order.seed, order.epoch))
-        yield from DataLoader(self.dataset, batch_sampler=order, num_workers=self.workers, generator=own)
+        rest = order.batches(first)
+        yield from DataLoader(self.dataset, batch_sampler=rest, num_workers=self.workers, generator=own)
 
 
 class Decoding(Dataset[Batch]):
@@ -126,7 +176,7 @@ class Decoding(Dataset[Batch]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Batch:
-        return {"image": to_float(self.images[index]), "label": self.labels[index]}
+        return {"image": to_float(self.images[index]), "label": self.labels[index], "index": torch.tensor(index)}
 
 
 def to_float(image: Tensor) -> Tensor:

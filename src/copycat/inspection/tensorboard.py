@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from copycat.inspection.hparams import session_end, session_start
+from copycat.inspection.records import EVENTS, purge
 
 log = logging.getLogger(__name__)
-GROUPS = ("seed", "model", "loss", "optimizer", "scheduler")
+GROUPS = ("seed", "model", "augmentation", "loss", "optimizer", "scheduler")
 """Their keys are hyper-parameters, and of the others these."""
 KEYS = {
     *("data", "data.batch_size", "data.shuffle", "data.fold", "data.split_seed"),
@@ -41,6 +42,7 @@ class TensorBoardLogger(Logger):
         super().__init__()
         self.folder, self._graph = folder, graph
         self._writers: dict[str, SummaryWriter] = {}
+        self._goes_on = False
 
     @property
     def name(self) -> str:
@@ -74,7 +76,20 @@ class TensorBoardLogger(Logger):
             assert writer is not None
             writer.add_event(Event(summary=Summary(value=values)), step)
 
+    def save(self) -> None:
+        """Hand over what waits to be written."""
+        for writer in self._writers.values():
+            writer.flush()
+
+    def purge(self, epoch: int) -> None:
+        """Drop what was written of that epoch and later, for a run that goes on from there."""
+        self._goes_on = epoch > 0
+        for events in {file.parent for file in Path(self.folder).rglob(EVENTS)}:
+            purge(events, epoch)
+
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        if self._goes_on:
+            return
         config = vars(params) if isinstance(params, Namespace) else params
         values = {name: v for name, v in _flat(config) if name in KEYS or name.partition(".")[0] in GROUPS}
         writer = self.experiment.file_writer
@@ -85,7 +100,7 @@ class TensorBoardLogger(Logger):
     def log_graph(self, model: nn.Module, input_array: Tensor | None = None) -> None:
         """Trace the network with one image, drawing no random number and leaving it as it was."""
         image = input_array if input_array is not None else getattr(model, "example_input_array", None)
-        if not self._graph or image is None:
+        if not self._graph or self._goes_on or image is None:
             return
         network = getattr(model, "network", model)
         like = next(network.parameters(), image)

@@ -28,7 +28,7 @@ class Classifier(pl.LightningModule):
     interval: the scheduler steps each `epoch` or each `step`.
     monitor: metric that a plateau scheduler watches.
 
-    A batch is {"image": float32 [B, C, H, W], "label": int64 [B]}. At the end of an epoch its metrics go to
+    A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}. At the end of an epoch its metrics go to
     `trainer.callback_metrics` and, in one row, to every logger. They do not pass through `self.log`, which costs more
     than an epoch of the lecture.
     """
@@ -56,6 +56,8 @@ class Classifier(pl.LightningModule):
         """The stage whose name the metrics of a validation loop get."""
         self.evaluated: dict[str, float] = {}
         """Metrics of the last evaluation, by name."""
+        self.predicted = torch.empty(0)
+        """Probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
         self._row: dict[str, float] = {}
         self._last_loss = torch.tensor(torch.nan)
         self._counted = -1
@@ -117,6 +119,19 @@ class Classifier(pl.LightningModule):
                 schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what an epoch has gathered so far."""
+        checkpoint["classifier"] = {
+            "train": self._metrics("train").state(),
+            "last_loss": self._last_loss.cpu(),
+            "row": dict(self._row),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        gathered = checkpoint["classifier"]
+        self._metrics("train").restore(gathered["train"])
+        self._last_loss, self._row = gathered["last_loss"], gathered["row"]
+
     def _metrics(self, stage: Stage) -> StageMetrics:
         metrics = self.metrics[f"{stage}_"]  # nn.Module has a `train` of its own
         assert isinstance(metrics, StageMetrics)
@@ -130,6 +145,8 @@ class Classifier(pl.LightningModule):
         self._update(stage, self.loss(logits, batch["label"]), logits, batch["label"])
 
     def _close(self, stage: Stage) -> None:
+        if self.trainer.state.fn != "fit":
+            self.predicted = self._metrics(stage).seen.compute()[2]
         found = self._metrics(stage).compute()
         if not found[f"{stage}/loss"].isfinite():
             weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"

@@ -1,6 +1,7 @@
 """The metrics of one stage (train, val or test), by torchmetrics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,6 +95,22 @@ class StageMetrics(nn.Module):
         """Take in a batch: scalar loss, [B] or [B, classes] probabilities, [B] labels."""
         self.seen.update(loss.detach(), len(label) if self.averages else 1, probability.detach(), label)
         self.batches += 1
+
+    def state(self) -> dict[str, Any]:
+        """What was taken in since the last `compute`, for a checkpoint inside an epoch."""
+        if not self.batches:
+            return {}
+        names = ("cost", "weight", "probability", "label")
+        seen = dict(zip(names, self.seen.compute(), strict=True))
+        return {"batches": self.batches, "seen": {name: value.detach().cpu() for name, value in seen.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take in what `state` gave."""
+        if not state:
+            return
+        self.batches, seen, device = state["batches"], state["seen"], self.seen.device
+        self.seen.cost, self.seen.weight = seen["cost"].to(device), seen["weight"].to(device)
+        self.seen.probability, self.seen.label = [seen["probability"].to(device)], [seen["label"].to(device)]
 
     def compute(self) -> dict[str, Tensor]:
         """Scalars float32 by name, as `val/accuracy`, and start anew."""

@@ -12,10 +12,11 @@ from torch import nn
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of
 from copycat.config.targets import build, check_node, find, signature_keys
+from copycat.data.augmentation import Augmentation
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.models.losses import Loss
-from copycat.runs.isolation import seed_everything
+from copycat.runs.seeds import seed_everything
 
 Config = Mapping[str, Any]
 
@@ -23,6 +24,8 @@ OF_CLASSIFIER = ("interval", "monitor")
 """Keys of the scheduler's node that say when it steps."""
 OF_RUN = ("threads",)
 """Keys of the trainer's node that are not Lightning's."""
+NO_KEYS = ("source", "seed", "augmentation")
+"""Parameters of the DataModule that are no keys of the data's node."""
 DERIVED = ("in_features", "image_shape", "out_features")
 """Keys of the model's node that data and loss fill in."""
 
@@ -42,7 +45,7 @@ def build_parts(config: Config) -> Parts:
         UserError: where one of them cannot be made, or they do not fit together.
     """
     _check_targets(config)
-    data = build_data(config["data"], seed=config["seed"])
+    data = build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
     if config["test"] and "test" not in data.parts:
         raise UserError(
             "test=true: expected data with a test part; got none. Put one beside train, as a folder's test/CLASS,"
@@ -68,6 +71,7 @@ def build_parts(config: Config) -> Parts:
 def _check_targets(config: Config) -> None:
     """Hold every node against the signature of its target: a mistake is found before a large set is read."""
     check_node("model", config["model"], given=DERIVED)
+    check_node("augmentation", config["augmentation"])
     check_node("loss", config["loss"])
     check_node("optimizer", config["optimizer"])
     check_node("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
@@ -93,13 +97,17 @@ def _check_input(node: Config, data: DataModule) -> None:
             )
 
 
-def build_data(node: Config, *, seed: int) -> DataModule:
-    """The source that the node names, in a DataModule that takes the keys it knows."""
+def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -> DataModule:
+    """The source that the node names, in a DataModule that takes the keys it knows.
+
+    Args:
+        augmentation: its node; None where nothing is trained.
+    """
     of_source = signature_keys(find("data", node["_target_"]))
-    loading = [name for name in signature_keys(DataModule) if name not in of_source]
+    loading = [name for name in signature_keys(DataModule) if name not in (*of_source, *NO_KEYS)]
     for name in node:
         if name not in (*of_source, *loading, "_target_"):
-            known = [name for name in (*of_source, *loading) if name not in ("source", "seed")]
+            known = [*of_source, *loading]
             raise UserError(
                 f"data.{name}: expected one of {one_of(known)}; got {name!r}."
                 + did_you_mean(name, known, before="data.")
@@ -108,7 +116,15 @@ def build_data(node: Config, *, seed: int) -> DataModule:
     source = build("data", {name: value for name, value in node.items() if name not in loading})
     if not all(hasattr(source, member) for member in ("classes", "synthetic", "load")):
         raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
-    return DataModule(source, **mine, seed=seed)
+    given = None if augmentation is None else _build_augmentation(augmentation)
+    return DataModule(source, **mine, seed=seed, augmentation=given)
+
+
+def _build_augmentation(node: Config) -> Augmentation:
+    augmentation = build("augmentation", node)
+    if not isinstance(augmentation, Augmentation):
+        raise UserError(f"augmentation._target_: expected one with draws and a call; got {node['_target_']!r}.")
+    return augmentation
 
 
 def build_loss(node: Config, *, classes: int) -> Loss:

@@ -1,52 +1,159 @@
-"""Checkpoints and weights, written whole or not at all."""
+"""When a run is saved, and what it needs to go on to the same bits."""
 
-from collections.abc import Mapping
-from hashlib import blake2b
-from io import BytesIO
+import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.plugins.io import TorchCheckpointIO
-from safetensors.torch import save
+from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
-from copycat.models.classifier import DivergedError
-from copycat.runs.folder import write_whole
+from copycat.runs.checkpoint_file import keep
+from copycat.runs.position import Position, of, place
+
+OURS = "copycat"
+"""The key of a checkpoint under which our part lies."""
+BEFORE = "before.ckpt"
+"""The checkpoint before the last, until a run is completed."""
 
 
-class SparseCheckpoint(ModelCheckpoint):
-    """Lightning's copies every metric at each epoch, due or not; this one only when a checkpoint is due.
+class LastCheckpoint(pl.Callback):
+    """The checkpoint that a run goes on from; the one before it is kept as `before.ckpt`.
 
-    Without a metric to watch it is of the last epoch, whether one was due then or not.
+    Whatever is due is written before the next batch, epoch or end, once every callback and scheduler is done with what
+    came before. Its other parts are Lightning's.
+
+    Args:
+        every_n_epochs: also written at the run's end, whether one is due then or not; None: neither.
+        every_n_steps: optimizer steps; None: not by steps.
+        every_seconds: None: not by time.
     """
 
+    def __init__(
+        self,
+        dirpath: str,
+        *,
+        filename: str = "last",
+        every_n_epochs: int | None = 1,
+        every_n_steps: int | None = None,
+        every_seconds: float | None = None,
+    ) -> None:
+        self.path = Path(dirpath, f"{filename}.ckpt")
+        self.every_n_epochs, self.every_n_steps, self.every_seconds = every_n_epochs, every_n_steps, every_seconds
+        self._before = 0.0
+        self._started = self._saved = time.monotonic()
+        self._due = False
+        self._saved_step = 0
+        self._at: tuple[Position, bool] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Since this run was built, and before it was resumed."""
+        return self._before + time.monotonic() - self._started
+
+    # ----- when
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._saved_step = trainer.global_step
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self._is_due(trainer) and between_steps(trainer, batch_idx):
+            self.save(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._is_due(trainer):
+            self.save(trainer)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        due = not self._every_n_epochs or (trainer.current_epoch + 1) % self._every_n_epochs == 0
-        if due:
-            super().on_train_epoch_end(trainer, pl_module)
-        elif self.monitor is None and (trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs):
-            trainer.save_checkpoint(self.format_checkpoint_name(self._monitor_candidates(trainer)))
+        trainer.fit_loop.restarting = False  # or after a resume inside this epoch, plateau schedulers would not step
+        self._due |= bool(self.every_n_epochs) and (trainer.current_epoch + 1) % (self.every_n_epochs or 1) == 0
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._due or self.every_n_epochs:
+            self.save(trainer, finished=True)
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        if self.every_n_steps and trainer.global_step - self._saved_step >= self.every_n_steps:
+            return True
+        return self._due or (self.every_seconds is not None and time.monotonic() - self._saved >= self.every_seconds)
+
+    # ----- what
+
+    def save(self, trainer: pl.Trainer, *, finished: bool = False) -> None:
+        """Write the checkpoint now: only before a batch or an epoch, or at the end.
+
+        Raises:
+            DivergedError: where a weight is not finite; the checkpoint before stays.
+        """
+        for logger in trainer.loggers:
+            logger.save()  # or a killed run would lack rows that came before its checkpoint
+        self._at = of(trainer), finished
+        try:
+            keep(self.path, self.path.with_name(BEFORE))
+            trainer.save_checkpoint(self.path, weights_only=False)
+        finally:
+            self._at = None
+        self._saved, self._saved_step, self._due = time.monotonic(), trainer.global_step, False
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self._at is None:  # another callback's: the best, say
+            return
+        position, finished = self._at
+        place(checkpoint["loops"], position)
+        checkpoint[OURS] = {
+            "epoch": position.epoch,
+            "batch": position.batch,
+            "finished": finished,
+            "seconds": self.seconds,
+            "callback_metrics": {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()},
+        }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        ours = checkpoint[OURS]
+        self._before = ours["seconds"]
+        trainer.callback_metrics.update(ours["callback_metrics"])
+        trainer.should_stop = ours["finished"]  # such as by early stopping
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Lightning's checkpoints, flushed before they get their name; none with weights that are not finite."""
+class BestCheckpoint(Checkpoint):
+    """The checkpoint of the epoch with the best value of a metric.
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        for name, tensor in checkpoint["state_dict"].items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():
-                raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
-        buffer = BytesIO()
-        torch.save(checkpoint, buffer)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(Path(path), buffer.getvalue())
+    Args:
+        mode: `min` or `max`.
+    """
+
+    def __init__(
+        self, dirpath: str, *, monitor: str, mode: str, filename: str = "best", every_n_epochs: int = 1
+    ) -> None:
+        self.path = Path(dirpath, f"{filename}.ckpt")
+        self.monitor, self.mode, self.every_n_epochs = monitor, mode, every_n_epochs
+        self.best: Tensor | None = None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None or (trainer.current_epoch + 1) % self.every_n_epochs:
+            return
+        if self.best is None or (value < self.best if self.mode == "min" else value > self.best):
+            self.best = value.detach().cpu()
+            trainer.save_checkpoint(self.path, weights_only=False)
+
+    @property
+    def state_key(self) -> str:
+        return self._generate_state_key(monitor=self.monitor, mode=self.mode)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
 
 
-def save_weights(state: Mapping[str, Tensor], path: Path) -> str:
-    """Write a state dict as safetensors; its digest."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    content = save(tensors)
-    write_whole(path, content)
-    return blake2b(content, digest_size=16).hexdigest()
+def between_steps(trainer: pl.Trainer, batch: int) -> bool:
+    """Whether no gradient waits for a batch to come."""
+    return batch % trainer.accumulate_grad_batches == 0

@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.runs.plain import read_file, read_json
+from copycat.runs.seal import seal
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
 MANIFEST = "run.json"
+CONFIG = "config.yaml"
+MOST = 2**23
+"""Bytes of a manifest, at most."""
 
 
 def make_folder(root: Path, experiment: str) -> Path:
@@ -59,8 +65,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write run.json; docs/run-folder.md says what is in it."""
-    text = json.dumps({"schema": SCHEMA, **manifest}, indent=2, ensure_ascii=False, allow_nan=False)
+    """Write run.json, sealed together with config.yaml as it lies there; docs/run-folder.md says what is in it."""
+    content = {"schema": SCHEMA, **manifest}
+    try:
+        content["seal"] = seal((folder / CONFIG).read_bytes(), content)
+    except OSError:
+        content["seal"] = None
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / MANIFEST, (text + "\n").encode())
 
 
@@ -71,7 +82,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ValueError: where it is no manifest of a schema that this version reads.
         OSError: where it cannot be read.
     """
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise ValueError(f"expected schema {SCHEMA}")
+    manifest = read_json(read_file(folder / MANIFEST, most=MOST))
+    if not isinstance(manifest, dict) or manifest.get("schema") not in READABLE:
+        raise ValueError(f"expected schema {' or '.join(map(str, READABLE))}")
     return manifest

@@ -1,6 +1,7 @@
 """metrics.csv: one row an epoch, each number in a form that reads back to the same bits."""
 
 import csv
+import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pytorch_lightning.loggers import Logger
+
+from copycat.runs.folder import write_whole
 
 FILE = "metrics.csv"
 
@@ -42,6 +45,20 @@ class History(Logger):
         cells = [repr(metrics[name]) if name in metrics else "" for name in self.columns]
         self._file.write(",".join([str(step), *cells]) + "\n")
 
+    def save(self) -> None:
+        """See that what was written outlives a loss of power."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def purge(self, epoch: int) -> None:
+        """Drop the rows of that epoch and later ones, for a run that goes on from there."""
+        if epoch == 0:
+            self._path.unlink(missing_ok=True)
+            return
+        lines = _whole_lines(self._path)
+        kept = [lines[0], *(line for line in lines[1:] if int(line.partition(",")[0]) < epoch)]
+        write_whole(self._path, "".join(kept).encode())
+
     @property
     def _file(self) -> TextIO:
         if self._open is None:
@@ -51,15 +68,24 @@ class History(Logger):
         return self._open
 
     def finalize(self, status: str) -> None:
-        """Close the file; a later row opens it again."""
-        self._file.close()
-        self._open = None
+        """Close the file, without a row that was cut short; a later row opens it again."""
+        file, self._open = self._file, None
+        try:
+            file.close()
+        finally:
+            whole = sum(len(line.encode()) for line in _whole_lines(self._path))
+            os.truncate(self._path, whole)
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
     """The rows of metrics.csv, `epoch` among their keys; a metric that an epoch lacks is left out."""
-    with (folder / FILE).open(encoding="utf-8", newline="") as file:
-        return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+    rows = csv.DictReader(_whole_lines(folder / FILE))
+    return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a file, but for one that was cut short as it was written."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
 
 
 def history_digest(folder: Path) -> str:

@@ -41,17 +41,17 @@ def isolated(*, threads: int | None) -> Iterator[None]:
         os.environ.update(environment)
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's generators."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+class _Quiet(logging.FileHandler):
+    """A log that can't be written, on a full disk say, is no reason to print a traceback for every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, its name in the library
+        pass
 
 
 @contextmanager
 def logged(file: Path) -> Iterator[None]:
     """Write what is logged or warned to a file, and not among a command's results."""
-    handler = logging.FileHandler(file, encoding="utf-8")
+    handler = _Quiet(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, theirs = logging.getLogger(), [logging.getLogger(name) for name in LIGHTNING]
     level, before = root.level, [(logger, logger.handlers, logger.propagate) for logger in theirs]

@@ -9,13 +9,17 @@ from copycat.config.compose import Request
 from copycat.data.check import warnings_of
 from copycat.data.datamodule import DataModule
 from copycat.runs.fingerprint import fingerprint
+from copycat.runs.keys import key_digests
 
 
-def opening(request: Request, data: DataModule, *, config: bytes) -> dict[str, Any]:
+def opening(
+    request: Request, data: DataModule, *, config: bytes, copy_of: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The manifest of a run that starts now.
 
     Args:
         config: what config.yaml holds.
+        copy_of: the run that this one repeats.
     """
     return {
         "status": "running",
@@ -27,8 +31,10 @@ def opening(request: Request, data: DataModule, *, config: bytes) -> dict[str, A
             "experiment": request.experiment,
             "overrides": list(request.overrides),
             "config_digest": blake2b(config, digest_size=16).hexdigest(),
+            "config_keys": key_digests(request.config),
+            "copy_of": copy_of,
         },
-        "ran_on": {**fingerprint(), "data": data.fingerprint()},
+        "ran_on": {**fingerprint(request.config), "data": data.fingerprint()},
         "data": {
             "source": request.config["data"]["_target_"],
             "synthetic": data.source.synthetic,
@@ -37,6 +43,7 @@ def opening(request: Request, data: DataModule, *, config: bytes) -> dict[str, A
             "warnings": warnings_of(data),
         },
         "came_out": {},
+        "resumed": [],
     }
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run between two batches, so that its records are whole."""
+"""Signals end a run between two steps, with a checkpoint that it goes on from."""
 
 import signal
 import threading
@@ -9,7 +9,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from copycat.runs.checkpoints import LastCheckpoint, between_steps
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+"""Ctrl-C; SLURM's preemption, and what `sbatch --signal` sends before a time limit."""
+PATIENCE = 3.5
+"""Seconds that a step, or a validation, may still take until it is given up; the checkpoint before stays then."""
 
 
 class InterruptedRun(Exception):  # noqa: N818, an order, not an error
@@ -17,10 +22,13 @@ class InterruptedRun(Exception):  # noqa: N818, an order, not an error
 
 
 class Stop(pl.Callback):
-    """Ends the run at the next batch once a signal came; a second Ctrl-C ends it at once."""
+    """Saves and ends the run before the next step once a signal came; a second Ctrl-C ends it at once."""
 
     def __init__(self) -> None:
         self.asked: str | None = None
+        self._listens = False
+        self.last: LastCheckpoint | None = None
+        """What saves the run; until it is set, a signal ends the process's work at once."""
         self.deaf = False
         """Set while a run writes its last records: a signal is not heeded then."""
 
@@ -30,29 +38,66 @@ class Stop(pl.Callback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._ask) for number in SIGNALS}
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        if hasattr(signal, "SIGALRM"):
+            before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._give_up)
+        self._listens = True
+        self._listen()
         try:
             yield
         finally:
+            self._listens = False
+            self._hurry(0)
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _listen(self) -> None:
+        for number in SIGNALS if self._listens else ():
+            signal.signal(number, self._ask)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._listen()  # Lightning's own handler of SIGTERM would end the run before it is saved
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._listen()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.deaf:
             return
-        if self.asked:
+        if self.asked or self.last is None:
             raise KeyboardInterrupt
         self.asked = signal.Signals(number).name
+        self._hurry(PATIENCE)
 
-    def _heed(self) -> None:
-        if self.asked:
+    def _give_up(self, number: int, frame: FrameType | None) -> None:
+        if not self.deaf:
             raise InterruptedRun(self.asked)
 
-    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        self._heed()
+    def _hurry(self, seconds: float) -> None:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, seconds)
 
-    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        self._heed()
+    def _heed(self, trainer: pl.Trainer) -> None:
+        if self.asked:
+            self.deaf = True
+            assert self.last is not None
+            self.last.save(trainer)
+            raise InterruptedRun(self.asked)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if between_steps(trainer, batch_idx):
+            self._heed(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._heed(trainer)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        # of the final weights, which are saved; a validation between epochs is worth the moment that it takes
+        if self.asked and trainer.state.fn != "fit":
+            raise InterruptedRun(self.asked)
 
     def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        self._heed()
+        if self.asked:
+            raise InterruptedRun(self.asked)

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from copycat.models.metrics import NAMES
-from copycat.runs.folder import read_manifest
 
 
 class PrintedLosses(Logger):
@@ -39,6 +38,9 @@ class PrintedLosses(Logger):
             line = ""
         self._waiting = line
 
+    def purge(self, epoch: int) -> None:
+        """What was printed stays so."""
+
     def finalize(self, status: str) -> None:
         if self.epochs is None and self._waiting:
             print(self._waiting, flush=True)
@@ -54,9 +56,8 @@ def is_round(epoch: int) -> bool:
     return str(epoch).rstrip("0") in ("", "1", "2", "5")
 
 
-def summary(folder: Path) -> list[RenderableType]:
+def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     """The table of metrics, and below it what a reader should know and may type."""
-    manifest = read_manifest(folder)
     came_out = manifest["came_out"]
     shown: list[RenderableType] = []
     columns = {"final": came_out.get("final", {}), **_best(came_out)}
@@ -65,16 +66,20 @@ def summary(folder: Path) -> list[RenderableType]:
     classes = manifest["data"]["classes"]
     lines = [f"precision, recall and f1 are of: {classes[1]}"] if shown and len(classes) == 2 else []
     why = {"failed": f": {manifest['error']}", "interrupted": f" by {manifest['error']}"}.get(manifest["status"], "")
-    lines.append(f"{manifest['status']} after {came_out['epochs']} epochs, {manifest['seconds']:.1f} s{why}")
+    lines.append(f"{manifest['status']} after {came_out.get('epochs', 0)} epochs, {manifest['seconds']:.1f} s{why}")
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
     lines.append(f"in {folder}")
     return [*shown, *(Text(line, overflow="fold") for line in lines)]
 
 
-def next_words(folder: Path, *, sweep: bool = False) -> str:
-    """What to type after a run, or after a sweep."""
-    lines = [f"copycat runs {folder}" if sweep else "copycat runs"]
+def next_words(folder: Path, *, status: str | None = None) -> str:
+    """What to type after a run that ended so, or after a sweep."""
+    lines = ["copycat runs" if status else f"copycat runs {folder}"]
+    if status == "completed":
+        lines.insert(0, f"copycat rerun {folder}")
+    elif status:
+        lines.insert(0, f"copycat resume {folder}")
     if any(folder.rglob("*.tfevents.*")):
         lines.insert(0, f"copycat board {folder}")
     return "next: " + "\n      ".join(lines)
@@ -102,7 +107,7 @@ def _table(columns: Mapping[str, Mapping[str, float]]) -> Table:
     return table
 
 
-def show(folder: Path) -> None:
+def show(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Print a run's summary to standard output."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(*summary(folder), sep="\n")
+    console.print(*summary(folder, manifest), sep="\n")

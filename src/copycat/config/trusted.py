@@ -1,0 +1,67 @@
+"""Which packages the user trusts in a stranger's run folder: named in their settings on this machine, nowhere else."""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from copycat.config.errors import UserError
+from copycat.config.hints import first_line
+from copycat.config.places import settings
+
+FILE = "trusted.yaml"
+NOBODYS = frozenset(
+    (
+        *("torch", "torchvision", "torchaudio", "torchmetrics", "pytorch_lightning", "lightning", "lightning_fabric"),
+        *("lightning_utilities", "hydra", "hydra_plugins", "omegaconf", "yaml", "numpy", "scipy", "pandas", "sklearn"),
+        *("h5py", "PIL", "safetensors", "tensorboard", "mlflow", "sqlalchemy", "pooch", "requests", "urllib3", "rich"),
+        *("optuna", "matplotlib", "timm", "transformers", "onnx", "onnxruntime", "copycat", "pip", "setuptools"),
+        *("pkg_resources", "wheel", "distutils", "pytest", "_pytest", "cloudpickle", "joblib", "dill", "fsspec"),
+    )
+)
+"""Packages that do much beside networks: to trust one is to trust whoever names something in it."""
+_PACKAGE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def file_of_trust() -> Path:
+    return settings() / FILE
+
+
+def may_be_trusted(target: str) -> bool:
+    """Whether a target lies in a package that can be named at all."""
+    top = target.partition(".")[0]
+    return top not in sys.stdlib_module_names and top not in NOBODYS
+
+
+def trusted_packages() -> Sequence[str]:
+    """Names of packages and modules; none where the user has no such file.
+
+    Raises:
+        UserError: where the file does not hold a list of them.
+    """
+    file = file_of_trust()
+    try:
+        found: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: expected packages: [mine, labkit.networks]; {first_line(error)}.") from error
+    packages = found.get("packages") if isinstance(found, dict) and len(found) == 1 else None
+    if not isinstance(packages, list):
+        raise UserError(f"{file}: expected packages: [mine, labkit.networks]; got {found!r:.80}.")
+    for name in packages:
+        if not isinstance(name, str) or not _PACKAGE.fullmatch(name):
+            raise UserError(f"{file}: expected names of packages, as mine or labkit.networks; got {name!r:.80}.")
+        if not may_be_trusted(name):
+            raise UserError(
+                f"{file}: expected packages of networks and the like; got {name!r}, through which anything can be run."
+            )
+    return packages
+
+
+def is_inside(target: str, packages: Sequence[str]) -> bool:
+    """Whether a dotted name lies in one of the packages."""
+    return any(target.startswith(f"{package}.") for package in packages)

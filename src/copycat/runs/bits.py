@@ -1,0 +1,98 @@
+"""Two numbers, held against each other bit by bit. No tolerance here, and no torch."""
+
+import math
+import struct
+from dataclasses import dataclass
+
+_FORMATS = {16: "<e", 32: "<f", 64: "<d"}
+_WHOLE = {16: "<H", 32: "<I", 64: "<Q"}
+
+
+def pattern(value: float, *, width: int) -> int:
+    """The bits of a number as IEEE 754 binary16, binary32 or binary64.
+
+    Raises:
+        OverflowError: where it is finite and too large for that width.
+    """
+    return int(struct.unpack(_WHOLE[width], struct.pack(_FORMATS[width], value))[0])
+
+
+def is_single(value: float) -> bool:
+    """Whether a float32 has this value."""
+    try:
+        packed = struct.pack("<f", value)
+    except OverflowError:
+        return False
+    return pattern(struct.unpack("<f", packed)[0], width=64) == pattern(value, width=64)
+
+
+def ulps(before: int, after: int, *, width: int) -> int:
+    """How many steps lie between two bit patterns of one floating-point format, from a value to the next.
+
+    0 and -0 are one value. A step from the largest finite value leads to infinity; of nan there is no distance.
+    The formats are ordered as sign and magnitude, bfloat16 like the others.
+    """
+    return abs(_place(after, width) - _place(before, width))
+
+
+def _place(bits: int, width: int) -> int:
+    sign = 1 << (width - 1)
+    return -(bits ^ sign) if bits & sign else bits
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A number before and after, in a format that holds both."""
+
+    before: float
+    after: float
+    before_bits: int
+    after_bits: int
+    width: int
+
+    @classmethod
+    def of(cls, before: float, after: float) -> "Pair":
+        """Recorded metrics, as float32 where both are some."""
+        width = 32 if is_single(before) and is_single(after) else 64
+        return cls(before, after, pattern(before, width=width), pattern(after, width=width), width)
+
+    @property
+    def same(self) -> bool:
+        return self.before_bits == self.after_bits
+
+    @property
+    def distance(self) -> float:
+        """Absolute; infinite where one of them is not finite and they are not the same."""
+        if self.same:
+            return 0.0
+        return abs(self.after - self.before) if self._finite else math.inf
+
+    @property
+    def ulps(self) -> int | None:
+        """None where there is no telling."""
+        return ulps(self.before_bits, self.after_bits, width=self.width) if self.same or self._finite else None
+
+    @property
+    def in_words(self) -> str:
+        """The distance, for a reader."""
+        for value, when in ((self.before, "before"), (self.after, "after")):
+            if not self.same and not math.isfinite(value):
+                return f"none: {'not a number' if math.isnan(value) else 'infinite'} {when}"
+        steps = self.ulps
+        if steps == 0 and not self.same:
+            return "0 ulps: their signs differ"
+        return "1 ulp" if steps == 1 else f"{steps} ulps"
+
+    @property
+    def scaled(self) -> float:
+        """The distance, relative to the number before where that is larger than 1."""
+        return self.distance / max(1.0, abs(self.before)) if self._finite else self.distance
+
+    def shown(self) -> tuple[str, str]:
+        """Both values with their bits."""
+        digits = self.width // 4
+        return f"{self.before!r}\n0x{self.before_bits:0{digits}x}", f"{self.after!r}\n0x{self.after_bits:0{digits}x}"
+
+    @property
+    def _finite(self) -> bool:
+        return math.isfinite(self.before) and math.isfinite(self.after)

@@ -1,0 +1,90 @@
+"""Checkpoints and weights as files: whole or not at all, and damage is noticed."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from hashlib import blake2b
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from safetensors.torch import save
+from torch import Tensor
+
+from copycat.models.classifier import DivergedError
+from copycat.runs.folder import write_whole
+
+MARK = b"copycat blake2b "
+_HEX = 32
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Lightning's checkpoints, flushed before they get their name; none with weights that are not finite.
+
+    A checkpoint is a zip archive, and carries a hash of itself in the archive's comment: it is read by torch.load like
+    any other, and a file that was cut short or changed is noticed.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        for name, tensor in checkpoint["state_dict"].items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
+        buffer = BytesIO()
+        torch.save(checkpoint, buffer)
+        path = Path(path)
+        if not path.parent.is_dir():
+            path.parent.mkdir()  # and not its parents: a run folder that was deleted stays so
+        write_whole(path, _marked(buffer.getvalue()))
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        return found
+
+
+def keep(path: Path, kept: Path) -> None:
+    """Give a file that is about to be replaced a second name; the one that had it before is gone then."""
+    temporary = kept.with_name(f".{kept.name}.{secrets.token_hex(3)}")
+    try:
+        os.link(path, temporary)
+    except FileNotFoundError:
+        return
+    except OSError:  # a file system without links
+        write_whole(kept, path.read_bytes())
+        return
+    temporary.replace(kept)
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint, by the hash that it carries; None where nothing is."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    size = len(MARK) + _HEX
+    if not content:
+        return "it is empty"
+    if content[-size:-_HEX] != MARK:
+        return "it is cut short, or no checkpoint of Copycat"
+    unmarked = content[: -size - 2] + b"\0\0"
+    return None if _hash(unmarked) == content[-_HEX:] else "its bytes have changed since it was written"
+
+
+def _marked(archive: bytes) -> bytes:
+    comment = MARK + _hash(archive)
+    return archive[:-2] + len(comment).to_bytes(2, "little") + comment  # an archive ends with its comment, so far none
+
+
+def _hash(content: bytes) -> bytes:
+    return blake2b(content, digest_size=_HEX // 2).hexdigest().encode()
+
+
+def save_weights(state: Mapping[str, Tensor], path: Path) -> str:
+    """Write a state dict as safetensors; its digest."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    content = save(tensors)
+    write_whole(path, content)
+    return blake2b(content, digest_size=16).hexdigest()

@@ -1,0 +1,58 @@
+"""images.csv: a digest of every image of a run, so that a later difference can be named."""
+
+import csv
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from copycat.data.datamodule import DataModule
+from copycat.runs.folder import write_whole
+
+FILE = "images.csv"
+MOST = 100_000
+"""Images; of larger sets the hashes of the parts are all that is recorded."""
+
+
+@dataclass(frozen=True)
+class Image:
+    part: str
+    label: int
+    digest: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.part}: {self.name}"
+
+
+def images_of(data: DataModule) -> list[Image] | None:
+    """Every image in its order, or None where there are too many."""
+    if sum(len(part) for part in data.parts.values()) > MOST:
+        return None
+    return [
+        Image(name, label, digest, of_image)
+        for name, part in data.parts.items()
+        for label, digest, of_image in zip(part.labels.tolist(), part.digests, part.names, strict=True)
+    ]
+
+
+def write_images(folder: Path, data: DataModule) -> None:
+    found = images_of(data)
+    if found is None:
+        return
+    text = StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(["part", "label", "digest", "name"])
+    rows.writerows([image.part, image.label, image.digest, image.name] for image in found)
+    write_whole(folder / FILE, text.getvalue().encode(errors="surrogateescape"))
+
+
+def read_images(folder: Path) -> list[Image] | None:
+    """What images.csv holds; None where there is none, or it is damaged."""
+    try:
+        with (folder / FILE).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return [
+                Image(row["part"], int(row["label"]), row["digest"], row["name"])
+                for row in csv.DictReader(file, strict=True)
+            ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return None

@@ -1,0 +1,167 @@
+"""Reads files that a stranger may have written: nothing in them is run, and none of them can hang or exhaust a process.
+
+Each function raises ValueError, in words that end a sentence, where a file is not what it should be.
+"""
+
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml import events
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
+
+DEEPEST = 24
+"""Containers inside containers."""
+_LONGEST_NUMBER = 64
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_file(path: Path, *, most: int) -> bytes:
+    """The content of a plain file of that many bytes at most; of no link, pipe or device.
+
+    Raises:
+        OSError: where it cannot be read.
+    """
+    # a pipe would have a reader wait for a writer
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    if path.is_symlink():
+        raise ValueError("it is a link")
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no plain file")
+        if found.st_size > most:
+            raise ValueError(f"it has {found.st_size} bytes, more than {most}")
+        return file.read(found.st_size)  # Python sets aside as many bytes as it is asked for
+
+
+def read_json(content: bytes) -> Any:
+    """Mappings, lists, words, switches, null and finite numbers."""
+    try:
+        found = json.loads(
+            content.decode(), parse_constant=_float, parse_float=_float, parse_int=_int, object_pairs_hook=_unique
+        )
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no text") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON at line {error.lineno}") from error
+    level = [found]
+    for _ in range(DEEPEST + 1):
+        inner = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [value for values in inner if not isinstance(values, _PLAIN) for value in values]
+    if level:
+        raise ValueError("it is nested too deep")
+    return found
+
+
+_PLAIN = (str, int, float, type(None))
+
+
+def _int(word: str) -> int:
+    if len(word) > _LONGEST_NUMBER:
+        raise ValueError(f"a number has {len(word)} digits")
+    return int(word)
+
+
+def _float(word: str) -> float:
+    if not math.isfinite(found := float(word)):
+        raise ValueError(f"{word:.80} is no finite number")
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
+
+
+def read_yaml(content: bytes) -> Any:
+    """Mappings, lists, words, numbers, switches and null: what a resolved configuration is made of.
+
+    No aliases, which can grow a line into gigabytes, no tags, which can name code, no key that comes twice.
+    """
+    try:
+        text = content.decode()
+        found: list[Any] = []
+        stack: list[_Container] = []
+        for event in yaml.parse(text, Loader=_Loader):
+            line = event.start_mark.line + 1 if event.start_mark else 0
+            if isinstance(event, events.AliasEvent) or getattr(event, "anchor", None):
+                raise ValueError(f"line {line}: it has an anchor or alias")
+            if tag := getattr(event, "tag", None):
+                raise ValueError(f"line {line}: it has a tag, {tag!r:.80}")
+            if isinstance(event, events.CollectionStartEvent):
+                if len(stack) == DEEPEST:
+                    raise ValueError(f"line {line}: it is nested too deep")
+                stack.append(_Container(isinstance(event, events.MappingStartEvent)))
+                continue
+            if isinstance(event, events.ScalarEvent):
+                value = _scalar(event, line)
+            elif isinstance(event, events.CollectionEndEvent):
+                value = stack.pop().content
+            else:
+                continue
+            if stack:
+                stack[-1].take(value, line)
+            else:
+                found.append(value)
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no text") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ValueError(f"it is no YAML{f' at line {mark.line + 1}' if mark else ''}") from error
+    if len(found) != 1:
+        raise ValueError(f"it holds {len(found)} documents")
+    return found[0]
+
+
+class _Container:
+    """A mapping or list that is being read."""
+
+    def __init__(self, is_mapping: bool) -> None:
+        self.content: Any = {} if is_mapping else []
+        self._key: Any = None
+        self._has_key = False
+
+    def take(self, value: Any, line: int) -> None:
+        if isinstance(self.content, list):
+            self.content.append(value)
+        elif self._has_key:
+            self.content[self._key], self._has_key = value, False
+        elif type(value) not in (str, int):
+            raise ValueError(f"line {line}: a key is no word")
+        elif value in self.content:
+            raise ValueError(f"line {line}: the key {value!r:.80} comes twice")
+        else:
+            self._key, self._has_key = value, True
+
+
+def _scalar(event: events.ScalarEvent, line: int) -> Any:
+    tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit).rpartition(":")[2]
+    if tag == "str":
+        return event.value
+    make = _MADE.get(tag)
+    if make is None or len(event.value) > _LONGEST_NUMBER:
+        raise ValueError(f"line {line}: expected a word, number, switch or null; got {event.value!r:.80}")
+    try:
+        return make(_CONSTRUCTOR, yaml.ScalarNode(tag, event.value))
+    except (ValueError, KeyError, OverflowError) as error:
+        raise ValueError(f"line {line}: expected a number; got {event.value!r:.80}") from error
+
+
+_RESOLVER: Any = Resolver()
+_CONSTRUCTOR = SafeConstructor()
+_MADE = {
+    "null": SafeConstructor.construct_yaml_null,
+    "bool": SafeConstructor.construct_yaml_bool,
+    "int": SafeConstructor.construct_yaml_int,
+    "float": SafeConstructor.construct_yaml_float,
+}

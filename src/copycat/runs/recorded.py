@@ -1,0 +1,142 @@
+"""A named experiment, run as it stands today and held against the results that lie beside it."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from copycat.config.compose import compose
+from copycat.config.errors import UserError
+from copycat.config.hints import counted, did_you_mean, first_line, one_of
+from copycat.config.places import EXPERIMENTS
+from copycat.runs.history import read_history
+from copycat.runs.rerun import Say
+from copycat.runs.train import train
+
+OF_FILE = (".json", ".measured.json")
+"""What follows a name; the lecture has its own printed table in the first, what was measured here in the second."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A number that was recorded as text, and the one that a run gave."""
+
+    place: str
+    recorded: str
+    found: float | None
+    is_loss: bool
+
+    @property
+    def shown(self) -> str:
+        """What the run gave, with the digits that were recorded."""
+        if self.found is None:
+            return "–"
+        _, _, digits = self.recorded.partition(".")
+        return f"{self.found:.{len(digits)}f}"
+
+    def same(self, tolerance: float | None) -> bool:
+        """To all recorded digits, or within a distance, absolute or relative to what was recorded."""
+        if self.found is None or tolerance is None:
+            return self.shown == self.recorded
+        recorded = float(self.recorded)
+        return abs(self.found - recorded) <= tolerance * max(1.0, abs(recorded)) or self.shown == self.recorded
+
+
+def experiment_named(word: Path) -> str | None:
+    """The name in `experiments/NAME`, with or without .yaml or .json; None where the word is no such path.
+
+    Raises:
+        UserError: where there is no experiment of that name.
+    """
+    if word.parent.name != EXPERIMENTS.name or (word / "run.json").exists():
+        return None
+    name = word.name
+    for ending in (".yaml", *reversed(OF_FILE)):
+        name = name.removesuffix(ending)
+    known = {file.stem for folder in _folders() for file in folder.glob("*.yaml")}
+    if name in known:
+        return name
+    if word.is_dir():  # a folder of runs that happens to be called so
+        return None
+    hint = did_you_mean(name, known, before=f"copycat rerun {EXPERIMENTS.name}/")
+    raise UserError(f"{word}: expected one of {one_of(known)}; got {name!r}.{hint}")
+
+
+def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[Result]:
+    """Train it and look up each recorded number.
+
+    Raises:
+        UserError: where no results are recorded, or it cannot be trained.
+        KeyboardInterrupt: where a signal ended it.
+    """
+    expected = _recorded(name)
+    request = compose([f"experiment={name}", *([] if data is None else [f"data.root={data}"])])
+    outcome = train(request)
+    say(f"the run lies in {outcome.folder}")
+    if outcome.status == "interrupted":
+        raise KeyboardInterrupt
+    if outcome.status == "failed":
+        say(f"failed: {outcome.manifest['error']}")
+    try:
+        losses = {str(int(row["epoch"])): row["train/loss"] for row in read_history(outcome.folder)}
+    except FileNotFoundError:  # it failed in its first epoch
+        losses = {}
+    # each once: the lecture's table and what was measured share some
+    return list({result: None for record in expected for result in _results(record, losses, outcome.manifest)})
+
+
+def show_results(results: Sequence[Result], *, tolerance: float | None) -> bool:
+    """Print the verdict to standard output; whether all is the same."""
+    differing = [result for result in results if not result.same(tolerance)]
+    losses = sum(result.is_loss for result in results)
+    if not differing:
+        how = "to all digits" if tolerance is None else f"within {tolerance:g}"
+        print(f"same: {counted(losses, 'loss', 'losses')}, {counted(len(results) - losses, 'metric')}, {how}")
+        return True
+    table = Table(title=f"{len(differing)} of {len(results)} results differ", title_justify="left")
+    table.add_column("result")
+    table.add_column("recorded", justify="right")
+    table.add_column("now", justify="right")
+    for result in differing:
+        table.add_row(result.place, result.recorded, result.shown)
+    Console(highlight=False, markup=False).print(table)
+    return False
+
+
+def _folders() -> list[Path]:
+    """Where experiments lie, the user's own first."""
+    return [Path(EXPERIMENTS.name), EXPERIMENTS]
+
+
+def _recorded(name: str) -> list[Mapping[str, Any]]:
+    folder = next(folder for folder in _folders() if (folder / f"{name}.yaml").is_file())
+    files = [file for ending in OF_FILE if (file := folder / f"{name}{ending}").is_file()]
+    if not files:
+        raise UserError(f"{folder / name}.json: expected the results to compare with; got none.")
+    found = []
+    for file in files:
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            for part in ("losses", "final", "best"):
+                {float(text) for text in record.get(part, {}).values()}
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{file}: expected losses and final, numbers as text; {first_line(error)}.") from error
+        found.append(record)
+    return found
+
+
+def _results(record: Mapping[str, Any], losses: Mapping[str, float], manifest: Mapping[str, Any]) -> Iterator[Result]:
+    final, best = manifest["came_out"].get("final", {}), manifest["came_out"].get("best", {})
+    for epoch, text in record.get("losses", {}).items():
+        yield Result(f"train/loss of epoch {epoch}", text, losses.get(epoch), is_loss=True)
+    for name, text in record.get("final", {}).items():
+        yield Result(f"final {name}", text, final.get(name), is_loss=False)
+    for name, text in record.get("best", {}).items():
+        value = best.get("epoch") if name == "epoch" else best.get("metrics", {}).get(name)
+        yield Result(f"best {name}", str(text), value, is_loss=False)
+    if "epochs" in record:
+        yield Result("epochs", str(record["epochs"]), manifest["came_out"].get("epochs"), is_loss=False)

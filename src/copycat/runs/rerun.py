@@ -1,0 +1,143 @@
+"""A run, made again from its folder alone, and held against the first."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from copycat.config.compose import Request
+from copycat.config.errors import UserError
+from copycat.config.hints import one_of
+from copycat.config.rules import check
+from copycat.runs.build import build_data
+from copycat.runs.causes import Cause, Evidence, causes
+from copycat.runs.checkpoint_file import damage
+from copycat.runs.compare import CHECKPOINTS, WEIGHTS, Comparison, compare
+from copycat.runs.folder import MANIFEST
+from copycat.runs.history import FILE
+from copycat.runs.isolation import isolated
+from copycat.runs.keys import changed_keys
+from copycat.runs.opened import Opened, open_run
+from copycat.runs.table import find_runs
+from copycat.runs.train import Outcome, train
+
+Say = Callable[[str], None]
+OUTPUTS = "outputs"
+SCHEMA = 2
+"""The first that recorded all that a rerun needs."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What came of it."""
+
+    original: Opened
+    outcome: Outcome
+    comparison: Comparison
+    causes: Sequence[Cause]
+    """What differed before the start, the likely cause first."""
+
+
+def rerun(folder: Path, *, say: Say, data: Path | None = None) -> Rerun:
+    """Train again into a new folder, and compare.
+
+    Args:
+        say: takes each line that a user should know before the start, and where the new folder lies.
+        data: where the images lie now; None: where they lay.
+
+    Raises:
+        UserError: where there is no such run, it is a stranger's that is refused, or it cannot be built any more.
+        KeyboardInterrupt: where a signal ended the copy.
+    """
+    original = _opened(folder)
+    config = _moved(original, data)
+    found = _causes(original, config)
+    for cause in found:
+        say(f"differs before the start: {cause.kind}: {cause.line}")
+    experiment = str(original.manifest["asked"]["experiment"])
+    copy_of = {
+        "folder": str(original.folder.resolve()),
+        "started": original.manifest["started"],
+        "experiment": experiment,
+    }
+    request = Request(config=config, experiment=experiment, overrides=original.manifest["asked"]["overrides"])
+    outcome = train(request, copy_of=copy_of)
+    say(f"the copy lies in {outcome.folder}")
+    if outcome.status == "interrupted":
+        raise KeyboardInterrupt
+    # no need to open what was made just now: it is this process's own
+    copy = Opened(folder=outcome.folder, manifest=dict(outcome.manifest), config=config, own=True)
+    return Rerun(original, outcome, compare(original, copy), found)
+
+
+def differences_now(folder: Path, *, data: Path | None = None) -> Sequence[Cause]:
+    """What a rerun would differ in, here and now, the likely cause first. Trains nothing.
+
+    Raises:
+        UserError: as `rerun` does.
+    """
+    original = _opened(folder)
+    return _causes(original, _moved(original, data))
+
+
+def _opened(folder: Path) -> Opened:
+    if not (folder / MANIFEST).exists() and (trials := [str(trial.relative_to(folder)) for trial in find_runs(folder)]):
+        raise UserError(f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}.")
+    original = open_run(folder)
+    schema = original.manifest["schema"]
+    if schema < SCHEMA:
+        version = original.manifest["ran_on"]["code"]["version"]
+        raise UserError(
+            f"{folder}: expected run.json of schema {SCHEMA}; got {schema}, by Copycat {version}. Rerun it there."
+        )
+    check(original.config)
+    return original
+
+
+def _moved(original: Opened, data: Path | None) -> dict[str, Any]:
+    """The configuration to run, from the recorded one: where it lands, and where its images lie."""
+    config = dict(original.config)
+    if not original.own:  # a stranger does not say where files are written
+        config["output_dir"] = OUTPUTS
+    if data is not None:
+        if "root" not in config["data"]:
+            raise UserError(f"--data: expected a run whose data has a root; got {config['data']['_target_']}.")
+        config["data"] = {**config["data"], "root": str(data)}
+    if config["trainer"].get("threads") is None:
+        threads = original.manifest["ran_on"]["environment"]["threads"]
+        config["trainer"] = {**config["trainer"], "threads": threads}
+    return config
+
+
+def _causes(original: Opened, config: Mapping[str, Any]) -> Sequence[Cause]:
+    # where the images lie is no difference: what they are is compared
+    as_recorded = {**config, "data": original.config["data"], "output_dir": original.config["output_dir"]}
+    with isolated(threads=config["trainer"]["threads"]):
+        data = build_data(config["data"], seed=config["seed"])
+        now = Evidence.current(as_recorded, data)
+    recorded = Evidence.recorded(original.folder, original.manifest, original.config)
+    return [*_changed_since(original), *causes(recorded, now)]
+
+
+def _changed_since(original: Opened) -> list[Cause]:
+    """Records that are no longer what was recorded."""
+    came_out, asked = original.manifest["came_out"], original.manifest["asked"]
+    found = []
+    if _changed(original.folder / "config.yaml", asked["config_digest"]):
+        recorded = asked.get("config_keys")
+        keys = changed_keys(original.config, recorded) if isinstance(recorded, dict) else []
+        said = f": {one_of(key for key in keys if key.isprintable())}" if keys else ""
+        found.append(Cause("config", f"config.yaml was changed since it was recorded{said}", ()))
+    for name, digest in ((FILE, came_out.get("history_digest")), (WEIGHTS, came_out.get("weights_digest"))):
+        if digest is not None and _changed(original.folder / name, digest):
+            found.append(Cause("record", f"{name} was changed since it was recorded", ()))
+    for name in CHECKPOINTS:
+        path = original.folder / "checkpoints" / name
+        if path.exists() and (wrong := damage(path)):
+            found.append(Cause("record", f"checkpoints/{name}: {wrong}", ()))
+    return found
+
+
+def _changed(path: Path, digest: str) -> bool:
+    return not path.is_file() or blake2b(path.read_bytes(), digest_size=16).hexdigest() != digest

@@ -1,0 +1,128 @@
+"""A run that stopped goes on from its last whole checkpoint, to the bits of one that never stopped."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+from copycat.config.errors import UserError
+from copycat.runs.build import build_parts
+from copycat.runs.causes import Evidence, causes
+from copycat.runs.checkpoint_file import damage
+from copycat.runs.checkpoints import BEFORE, OURS
+from copycat.runs.folder import write_manifest
+from copycat.runs.history import read_history
+from copycat.runs.isolation import isolated, logged
+from copycat.runs.lock import locked
+from copycat.runs.manifest import now
+from copycat.runs.opened import Opened, open_run, read_checkpoint
+from copycat.runs.position import Position
+from copycat.runs.run import Outcome, Run
+from copycat.runs.stop import Stop
+
+Say = Callable[[str], None]
+Watchers = Callable[[Mapping[str, Any]], Sequence[Logger]]
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
+"""What a killed process leaves of a file that it was writing."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a run goes on."""
+
+    position: Position
+    checkpoint: Path | None
+    """None: from the start."""
+
+
+def resume(folder: Path, *, say: Say, watchers: Watchers = lambda _: ()) -> Outcome:
+    """Go on with a run that was killed, interrupted, or failed.
+
+    Args:
+        say: takes each line that a user should know before it starts.
+        watchers: makes loggers beside those of the configuration, from it.
+
+    Raises:
+        UserError: where the run is completed, still running, of other data, or a stranger's that is refused.
+    """
+    opened = open_run(folder)
+    if opened.manifest["status"] == "completed":
+        raise UserError(f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {folder}.")
+    config, folder, stop = opened.config, opened.folder, Stop()
+    with locked(folder), isolated(threads=config["trainer"].get("threads")), stop.listening():
+        parts = build_parts(config)
+        for cause in causes(Evidence.recorded(folder, opened.manifest, config), Evidence.current(config, parts.data)):
+            if cause.kind == "data":
+                raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
+            say(f"changed since the run began: {cause.kind}: {cause.line}")
+        with logged(folder / "train.log"):
+            point = find_point(opened, say=say)
+            manifest = _reopened(opened.manifest, point)
+            run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config))
+            for logger in run.trainer.loggers:
+                if hasattr(logger, "purge"):
+                    logger.purge(point.position.epoch)
+                else:
+                    say(f"{type(logger).__name__} cannot go on: it begins anew. metrics.csv and TensorBoard do.")
+            for left in _left_over(folder):
+                left.unlink()
+            write_manifest(folder, manifest)
+            return run.go(checkpoint=point.checkpoint)
+
+
+def find_point(opened: Opened, *, say: Say) -> Point:
+    """The newest checkpoint that is whole, and that metrics.csv reaches up to."""
+    folder = opened.folder / "checkpoints"
+    for path in (folder / "last.ckpt", folder / BEFORE):
+        if not path.exists():
+            continue
+        if wrong := damage(path):
+            say(f"{path}: expected a whole checkpoint; {wrong}. Going on from the one before.")
+            continue
+        ours = read_checkpoint(path, opened).get(OURS)
+        if ours is None:
+            continue
+        position = Position(ours["epoch"], ours["batch"])
+        if _rows(opened.folder) < position.epoch:
+            say(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Going on from before.")
+            continue
+        say(f"going on from {position}, by {path.name}")
+        return Point(position, path)
+    say("no checkpoint to go on from: starting anew")
+    return Point(Position(0), None)
+
+
+def _rows(folder: Path) -> int:
+    """Epochs that metrics.csv holds without a gap."""
+    try:
+        epochs = [row["epoch"] for row in read_history(folder)]
+    except FileNotFoundError:
+        return 0
+    return next((place for place, epoch in enumerate(epochs) if epoch != place), len(epochs))
+
+
+def _reopened(manifest: Any, point: Point) -> dict[str, Any]:
+    entry = {
+        "at": now(),
+        "epoch": point.position.epoch,
+        "batch": point.position.batch,
+        "from": point.checkpoint.name if point.checkpoint else None,
+    }
+    return {
+        **manifest,
+        "status": "running",
+        "error": None,
+        "ended": None,
+        "seconds": None,
+        "came_out": {},
+        "resumed": [*manifest.get("resumed", []), entry],
+    }
+
+
+def _left_over(folder: Path) -> Iterator[Path]:
+    for place in (folder, folder / "checkpoints"):
+        if place.is_dir():
+            yield from (path for path in place.iterdir() if _HALF_WRITTEN.fullmatch(path.name))

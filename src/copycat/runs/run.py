@@ -1,0 +1,193 @@
+"""A run: its trainer, its records, and how it ends."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.loggers import Logger
+
+from copycat.config.errors import UserError
+from copycat.config.hints import first_line
+from copycat.config.targets import build
+from copycat.data.streams import key
+from copycat.models.classifier import DivergedError, Stage
+from copycat.models.metrics import columns
+from copycat.runs.build import OF_RUN, Parts, placed
+from copycat.runs.checkpoint_file import WholeCheckpoints, save_weights
+from copycat.runs.checkpoints import BEFORE, LastCheckpoint
+from copycat.runs.folder import write_manifest
+from copycat.runs.history import History, history_digest, read_history
+from copycat.runs.manifest import best_epoch, now
+from copycat.runs.reserve import release, reserve
+from copycat.runs.seeds import StepSeeds, seed_everything
+from copycat.runs.stop import InterruptedRun, Stop
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and where its records lie."""
+
+    folder: Path
+    status: str
+    """`completed`, `failed` or `interrupted`."""
+    manifest: Mapping[str, Any]
+
+    @property
+    def objective(self) -> float | None:
+        """What a sweep goes by: the best value of the monitored metric."""
+        best = self.manifest["came_out"].get("best", {})
+        value: float | None = best["metrics"][best["monitor"]] if best else None
+        return value
+
+    @property
+    def best(self) -> Mapping[str, float]:
+        """Metrics of the best epoch."""
+        metrics: Mapping[str, float] = self.manifest["came_out"].get("best", {}).get("metrics", {})
+        return metrics
+
+
+class Run:
+    """Args:
+    manifest: what run.json says as it starts.
+
+    Raises:
+        UserError: where a callback, a logger or the trainer cannot be made.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        parts: Parts,
+        folder: Path,
+        *,
+        stop: Stop,
+        manifest: dict[str, Any],
+        watchers: Sequence[Logger] = (),
+    ) -> None:
+        self.config, self.parts, self.folder, self.stop, self.manifest = config, parts, folder, stop, manifest
+        stages: list[Stage] = ["train", "val"]
+        several = len(parts.data.train_dataloader()) > 1
+        self.history = History(folder, columns(stages, several_batches=several))
+        callbacks = self._built("callbacks")
+        found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
+        self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
+        others = [callback for callback in callbacks if callback is not self.last]
+        self.trainer = self._trainer(
+            logger=[self.history, *watchers, *self._built("logger")],
+            # what is saved before a step is saved before any other callback starts that step
+            callbacks=[StepSeeds(config["seed"]), self.last, stop, *others],
+            plugins=[WholeCheckpoints()],
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        )
+
+    def go(self, *, checkpoint: Path | None = None) -> Outcome:
+        """Train, evaluate and record.
+
+        Args:
+            checkpoint: where to go on from; None starts anew.
+        """
+        status, error = "completed", None
+        self.stop.last = self.last  # from here on a signal finds something to save
+        try:
+            reserve(self.folder)
+            for logger in self.trainer.loggers:
+                logger.log_hyperparams(dict(self.config))
+            data = self.parts.data
+            self.trainer.fit(self.parts.classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            self.manifest["came_out"]["final"] = self._evaluate()
+        except DivergedError as diverged:
+            status, error = "failed", str(diverged)
+        except (InterruptedRun, KeyboardInterrupt, SystemExit):
+            status, error = "interrupted", self.stop.asked or "SIGINT"
+        except Exception as failure:
+            status, error = "failed", self._said(failure)
+        self.stop.deaf = True  # what is left takes a moment, and is to be whole
+        release(self.folder)
+        return self._finish(status, error)
+
+    def _said(self, failure: Exception) -> str:
+        log.error("the run failed", exc_info=failure)
+        if not self.folder.is_dir():
+            return f"{self.folder}: the run folder is gone"
+        if isinstance(failure, OSError) and failure.strerror:
+            return f"{failure.strerror}: {failure.filename or self.folder}"
+        return f"{'' if isinstance(failure, UserError) else type(failure).__name__ + ': '}{first_line(failure)}"
+
+    def _trainer(self, **settings: Any) -> pl.Trainer:
+        node = {name: value for name, value in self.config["trainer"].items() if name not in OF_RUN}
+        trainer = build(
+            "trainer",
+            node,
+            **settings,
+            enable_progress_bar=False,  # ours is among the callbacks, and does not draw at every step
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=0,  # rows are written by the epoch
+            use_distributed_sampler=False,
+            default_root_dir=self.folder,
+        )
+        if not isinstance(trainer, pl.Trainer):
+            raise UserError(f"trainer._target_: expected a pytorch_lightning.Trainer; got {node['_target_']!r}.")
+        return trainer
+
+    def _built(self, group: str) -> list[Any]:
+        nodes = self.config[group] or {}
+        return [build(f"{group}.{name}", placed(node, self.folder)) for name, node in nodes.items() if node is not None]
+
+    def _evaluate(self) -> dict[str, float]:
+        """Metrics of the final weights on each part; test only where it was asked for."""
+        # limits are for quick looks at training; a figure of a part is of all of it
+        whole = {"limit_val_batches": 1.0, "limit_test_batches": 1.0}
+        trainer = self._trainer(logger=False, callbacks=[self.stop], enable_checkpointing=False, **whole)
+        classifier, data = self.parts.classifier, self.parts.data
+        found: dict[str, float] = {}
+        stages: list[Stage] = ["train", "val"]
+        for stage in stages:
+            seed_everything(key("evaluate", self.config["seed"], stage))
+            classifier.evaluates = stage
+            trainer.validate(classifier, dataloaders=data.loader(stage), verbose=False)
+            found |= classifier.evaluated
+        said = classifier.predicted.cpu().contiguous().view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
+        self.manifest["came_out"]["predictions_digest"] = blake2b(said, digest_size=16).hexdigest()
+        if self.config["test"]:
+            seed_everything(key("evaluate", self.config["seed"], "test"))
+            trainer.test(classifier, dataloaders=data.loader("test"), verbose=False)
+            found |= classifier.evaluated
+        return found
+
+    def _finish(self, status: str, error: str | None) -> Outcome:
+        came_out = self.manifest["came_out"]
+        try:
+            self.history.finalize(status)
+            rows = read_history(self.folder)
+            came_out["epochs"], came_out["steps"] = len(rows), self.trainer.global_step
+            came_out["history_digest"] = history_digest(self.folder)
+            monitor, mode = _watched(self.trainer)
+            came_out["best"] = best_epoch(rows, monitor=monitor, mode=mode)
+            if status == "completed":
+                state = self.parts.classifier.network.state_dict()
+                came_out["weights_digest"] = save_weights(state, self.folder / "weights.safetensors")
+                self.last.path.with_name(BEFORE).unlink(missing_ok=True)
+        except OSError as failure:
+            status, error = "failed", error or self._said(failure)
+        self.manifest |= {"status": status, "error": error, "ended": now(), "seconds": round(self.last.seconds, 3)}
+        with suppress(OSError):  # where nothing can be written any more, the outcome still says so
+            write_manifest(self.folder, self.manifest)
+        return Outcome(self.folder, status, self.manifest)
+
+
+def _watched(trainer: pl.Trainer) -> tuple[str, str]:
+    """Metric and mode of the best checkpoint; val/loss where no checkpoint watches one."""
+    for callback in trainer.checkpoint_callbacks:
+        if monitor := getattr(callback, "monitor", None):
+            return monitor, getattr(callback, "mode", "min")
+    return "val/loss", "min"

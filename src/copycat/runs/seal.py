@@ -1,0 +1,99 @@
+"""How a run is known to be one's own: a code over its configuration and manifest, by a key that never leaves here."""
+
+import hmac
+import json
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from copycat.config.places import settings
+
+KEY = "key"
+SIZE = 32
+
+log = logging.getLogger(__name__)
+
+
+def seal(config: bytes, manifest: Mapping[str, Any]) -> str | None:
+    """The code of a run; None where there is no key and none can be made.
+
+    Args:
+        config: what config.yaml holds.
+        manifest: what run.json holds; a seal in it counts for nothing.
+    """
+    key = _read_key() or _made_key()
+    return None if key is None else _code(key, config, manifest)
+
+
+def holds(config: bytes, manifest: Mapping[str, Any]) -> bool:
+    """Whether the manifest's seal was made here, of just this configuration and this manifest."""
+    key, found = _read_key(), manifest.get("seal")
+    if key is None or not isinstance(found, str):
+        return False
+    return hmac.compare_digest(_code(key, config, manifest).encode(), found.encode(errors="replace"))
+
+
+def _code(key: bytes, config: bytes, manifest: Mapping[str, Any]) -> str:
+    unsealed = {name: value for name, value in manifest.items() if name != "seal"}
+    # there and back: what is sealed here is compared with what is read from a file
+    text = json.dumps(json.loads(json.dumps(unsealed)), sort_keys=True, separators=(",", ":"))
+    message = b"copycat run\0" + len(config).to_bytes(8, "big") + config + text.encode()
+    return hmac.digest(key, message, "sha256").hex()
+
+
+def _read_key() -> bytes | None:
+    try:
+        key = (settings() / KEY).read_bytes()
+    except OSError:
+        return None
+    return key if len(key) == SIZE else None
+
+
+def _made_key() -> bytes | None:
+    """A new key, or that of another process that was first."""
+    folder = settings()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = folder / f".{KEY}.{secrets.token_hex(3)}"
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(SIZE))
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                _name_once(temporary, folder / KEY)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        _warn(folder, error.strerror or type(error).__name__)
+        return None
+    if (key := _read_key()) is None:
+        _warn(folder / KEY, f"expected {SIZE} bytes; got others. Remove it, and the next run makes a new one")
+    return key
+
+
+def _name_once(temporary: Path, name: Path) -> None:
+    """Give a whole file its name, unless something has it already.
+
+    Raises:
+        FileExistsError: where something has.
+    """
+    try:
+        os.link(temporary, name)
+    except FileExistsError:
+        raise
+    except OSError as error:  # a file system without links
+        if name.exists():
+            raise FileExistsError(name) from error
+        temporary.rename(name)
+
+
+@cache
+def _warn(path: Path, why: str) -> None:
+    log.warning("this run is not sealed, so that a rerun takes it for a stranger's: %s: %s", path, why)

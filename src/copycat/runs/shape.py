@@ -1,0 +1,139 @@
+"""The form of a manifest: what must be there, and of which plain type. docs/run-folder.md says what it means."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from copycat.config.rule import is_real, is_whole
+
+STATUS = ("running", "completed", "failed", "interrupted")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that move a terminal's cursor, change its colours or turn text around; not the ends of lines and tabs."""
+_ONE_LINE = re.compile(f"[\t\n]|{_CONTROL.pattern}")
+_EXPERIMENT = re.compile(r"(?=.{1,100}\Z)[\w+-][\w.+ -]*(/[\w+-][\w.+ -]*)*")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?")
+_VERSION = re.compile(r"[\w.+!-]{1,64}")
+
+Test = Callable[[Any], bool]
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 10_000
+
+
+def _time(value: Any) -> bool:
+    return isinstance(value, str) and _TIME.fullmatch(value) is not None
+
+
+def _count(value: Any) -> bool:
+    return is_whole(value) and 0 <= value < 2**63
+
+
+def _null_or(test: Test) -> Test:
+    return lambda value: value is None or test(value)
+
+
+def _each(test: Test) -> Test:
+    return lambda value: isinstance(value, list) and all(map(test, value))
+
+
+def _named(test: Test) -> Test:
+    return lambda value: isinstance(value, dict) and all(map(test, value.values()))
+
+
+FORM: dict[str, tuple[str, Test]] = {
+    "status": (f"one of {', '.join(STATUS)}", lambda v: isinstance(v, str) and v in STATUS),
+    "error": ("text or null", _null_or(_text)),
+    "started": ("a time", _time),
+    "ended": ("a time or null", _null_or(_time)),
+    "seconds": ("a number or null", _null_or(is_real)),
+    "asked": ("keys", lambda v: isinstance(v, dict)),
+    "asked.experiment": ("text", _text),
+    "asked.overrides": ("a list of words", _each(_text)),
+    "asked.config_digest": ("a hash", _text),
+    "ran_on": ("keys", lambda v: isinstance(v, dict)),
+    "ran_on.code": ("keys", lambda v: isinstance(v, dict)),
+    "ran_on.code.version": ("a version", lambda v: isinstance(v, str) and _VERSION.fullmatch(v) is not None),
+    "ran_on.environment": ("keys", lambda v: isinstance(v, dict)),
+    "ran_on.environment.threads": ("a whole number ≥ 1", lambda v: _count(v) and 1 <= v <= 1024),
+    "ran_on.data": ("a hash a part", _named(_text)),
+    "data": ("keys", lambda v: isinstance(v, dict)),
+    "data.source": ("text", _text),
+    "data.synthetic": ("true or false", lambda v: isinstance(v, bool)),
+    "data.classes": ("a list of names", _each(_text)),
+    "data.images": ("a count a part", _named(_count)),
+    "data.warnings": ("a list of lines", _each(_text)),
+    "came_out": ("keys", lambda v: isinstance(v, dict)),
+}
+"""Key by key, in words and as a test; each of them must be there."""
+MAYBE: dict[str, tuple[str, Test]] = {
+    "seal": ("text or null", _null_or(_text)),
+    "asked.copy_of": ("keys or null", _null_or(_named(_null_or(_text)))),
+    "resumed": ("a list", _each(_named(lambda v: v is None or _text(v) or _count(v)))),
+    "came_out.epochs": ("a count", _count),
+    "came_out.steps": ("a count", _count),
+    "came_out.final": ("a number a metric", _named(is_real)),
+    "came_out.best": ("keys", lambda v: isinstance(v, dict)),
+    "came_out.best.monitor": ("text", _text),
+    "came_out.best.mode": ("min or max", lambda v: v in ("min", "max")),
+    "came_out.best.epoch": ("a count", _count),
+    "came_out.best.metrics": ("a number a metric", _named(is_real)),
+    "came_out.predictions_digest": ("a hash", _text),
+    "came_out.history_digest": ("a hash", _text),
+    "came_out.weights_digest": ("a hash", _text),
+}
+"""The same of what is not always there."""
+LINES = ("status", "error", "asked", "data", "came_out", "resumed")
+"""Keys whose texts are printed, each on one line."""
+
+
+def check_form(manifest: Mapping[str, Any]) -> None:
+    """Hold a manifest against its form.
+
+    Raises:
+        ValueError: for the first key that is missing or of another type.
+    """
+    for key, (words, fits) in {**FORM, **MAYBE}.items():
+        there, value = _at(manifest, key)
+        if not there and key in FORM:
+            raise ValueError(f"{key}: expected {words}; got nothing")
+        if there and not fits(value):
+            raise ValueError(f"{key}: expected {words}; got {value!r:.80}")
+
+
+def check_texts(manifest: Mapping[str, Any]) -> None:
+    """Hold a stranger's texts against what may be printed, and the experiment's name against what may be a folder's.
+
+    Raises:
+        ValueError: for the first that may not.
+    """
+    experiment = manifest["asked"]["experiment"]
+    if not _EXPERIMENT.fullmatch(experiment):
+        raise ValueError(
+            f"asked.experiment: expected a name of letters, digits, '-', '+', '_', '.', '/'; got {experiment!r:.80}"
+        )
+    for key, text in _texts(manifest):
+        refused = _ONE_LINE if key.partition(".")[0] in LINES else _CONTROL
+        if refused.search(text):
+            raise ValueError(f"{key!a:.80}: expected text that can be printed; got {text!a:.80}")
+
+
+def _at(manifest: Mapping[str, Any], key: str) -> tuple[bool, Any]:
+    found: Any = manifest
+    for name in key.split("."):
+        if not isinstance(found, dict) or name not in found:
+            return False, None
+        found = found[name]
+    return True, found
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield f"{key}.{name}".lstrip("."), str(name)
+            yield from _texts(inner, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, key)

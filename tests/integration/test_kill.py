@@ -1,0 +1,13 @@
+"""Real runs, killed at random instants and resumed, against runs left alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kill.py"
+
+
+def test_twenty_runs_killed_at_random_end_with_the_bits_of_runs_left_alone() -> None:
+    done = subprocess.run([sys.executable, SCRIPT, "--rounds", "20"], capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "20 of 20 rounds identical" in done.stdout

@@ -1,0 +1,247 @@
+"""A run that was killed anywhere goes on to the bits of one that nobody killed."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from torch import Tensor
+
+from copycat.config.compose import compose
+from copycat.config.errors import UserError
+from copycat.runs.folder import read_manifest
+from copycat.runs.resume import resume
+from copycat.runs.train import Outcome, train
+from tests.runs.dying import Dies, Killed
+
+OPTIMIZERS = ["adam", "adamw", "adamax", "asgd", "lbfgs", "nadam", "radam", "rmsprop", "rprop", "sgd", "nesterov"]
+"""Each with a state of its own."""
+CNN = ["model=cnn", "model.channels=[4]", "data.shuffle=true", "augmentation=light", "optimizer=adam"]
+JOBS = {
+    "plateau": ["scheduler=plateau", "scheduler.patience=0"],
+    "cosine": ["scheduler=cosine", "scheduler.interval=step", "scheduler.T_max=9"],
+    "warmup": ["scheduler=warmup"],
+    "early_stopping": ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer.lr=0.1"],
+    "accumulation": ["trainer.accumulate_grad_batches=2"],
+    "seldom_validation": ["trainer.check_val_every_n_epoch=2"],
+    "frequent_validation": ["+trainer.val_check_interval=0.5"],
+    "clipping": ["trainer.gradient_clip_val=0.1"],
+    "limit": ["trainer.limit_train_batches=3"],
+    "best_accuracy": ["callbacks.best.monitor=val/accuracy", "callbacks.best.mode=max"],
+    "cnn": CNN,
+    "cnn_with_workers": [*CNN, "data.memory_mb=0", "data.workers=2"],
+}
+PLACES = [("batch", 2), ("batch", 4), ("validation", 4), ("epoch", 4), ("batch", 6), ("end", 12)]
+"""After the second batch of the first epoch; after its last, before it is validated; after that; …"""
+
+
+@pytest.fixture(autouse=True)
+def alive() -> Iterator[None]:
+    Dies.after = None
+    yield
+    Dies.after = None
+
+
+def ask(tiny: Path, at: Path, *words: str) -> Outcome:
+    """Four batches an epoch, three epochs, a checkpoint every third step; `words` go last."""
+    where = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={at}", "trainer.threads=1"]
+    dies = "+callbacks.dies={_target_: tests.runs.dying.Dies}"
+    small = ["data.batch_size=4", "trainer.max_epochs=3", "callbacks.last.every_n_steps=3"]
+    network = [] if any(word.startswith("model=") for word in words) else ["model=shallow", "model.hidden=[4]"]
+    return train(compose([*where, dies, *small, *network, *words]))
+
+
+def kill(tiny: Path, at: Path, *words: str, after: tuple[str, int]) -> Path | None:
+    """The folder of a run that died; None where it ended before it came to that."""
+    Dies.after = after
+    try:
+        ask(tiny, at, *words)
+    except Killed:
+        return newest(at)
+    finally:
+        Dies.after = None
+    return None
+
+
+def newest(at: Path) -> Path:
+    return max(at.glob("*/*/*/run.json"), key=lambda file: file.stat().st_mtime_ns).parent
+
+
+def points(folder: Path) -> list[tuple[str, str, int, bytes]]:
+    """What stands in the event files, one after the other: TensorBoard's own reader would purge."""
+    found = []
+    for file in sorted((folder / "tensorboard").rglob("events.*")):
+        for event in EventFileLoader(str(file)).Load():
+            found += [
+                (file.parent.name, value.tag, event.step, value.tensor.SerializeToString())
+                for value in event.summary.value
+                if value.metadata.plugin_data.plugin_name == "scalars"
+            ]
+    return sorted(found)
+
+
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[name], b[name]) for name in a if name != "seconds")
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return bool(a == b)
+
+
+def assert_same(folder: Path, reference: Path) -> None:
+    for name in ("metrics.csv", "weights.safetensors"):
+        assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
+    for name in ("last.ckpt", "best.ckpt"):
+        checkpoints = [torch.load(at / "checkpoints" / name, weights_only=True) for at in (folder, reference)]
+        assert checkpoints[0].keys() == checkpoints[1].keys()
+        for key in checkpoints[0]:
+            assert equal(checkpoints[0][key], checkpoints[1][key]), f"{name}: {key}"
+    assert points(folder) == points(reference)
+    came_out = [read_manifest(at)["came_out"] for at in (folder, reference)]
+    assert came_out[0] == came_out[1]
+
+
+def test_each_optimizer_goes_on_inside_an_epoch(tiny: Path, tmp_path: Path) -> None:
+    for name in OPTIMIZERS:
+        words = [f"optimizer={name}"]
+        reference = ask(tiny, tmp_path, *words).folder
+        folder = kill(tiny, tmp_path, *words, after=("batch", 8))
+        assert folder
+        said: list[str] = []
+        assert resume(folder, say=said.append).status == "completed"
+        assert said == ["going on from epoch 1, batch 3, by last.ckpt"]
+        assert_same(folder, reference)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_run_killed_anywhere_goes_on_to_the_same_bits(job: str, tiny: Path, tmp_path: Path) -> None:
+    words = ["optimizer=adam", *JOBS[job]]
+    reference = ask(tiny, tmp_path, *words).folder
+    killed = 0
+    for after in PLACES:
+        if folder := kill(tiny, tmp_path, *words, after=after):
+            assert resume(folder, say=lambda line: None).status == "completed"
+            assert_same(folder, reference)
+            killed += 1
+    assert killed >= 3
+
+
+def test_a_run_may_be_killed_and_resumed_many_times(tiny: Path, tmp_path: Path) -> None:
+    reference = ask(tiny, tmp_path, *CNN).folder
+    folder = kill(tiny, tmp_path, *CNN, after=("batch", 2))
+    assert folder
+    for place in [("batch", 3), ("batch", 4), ("validation", 4), ("batch", 5), ("epoch", 8), ("end", 12)]:
+        Dies.after = place
+        with pytest.raises(Killed):
+            resume(folder, say=lambda line: None)
+    Dies.after = None
+    resume(folder, say=lambda line: None)
+    assert_same(folder, reference)
+    assert len(read_manifest(folder)["resumed"]) == 7
+
+
+def test_a_run_that_stopped_early_trains_no_further_when_it_is_resumed(tiny: Path, tmp_path: Path) -> None:
+    words = [*JOBS["early_stopping"], "optimizer=adam", "trainer.max_epochs=50"]
+    reference = ask(tiny, tmp_path, *words)
+    steps = reference.manifest["came_out"]["steps"]
+    assert steps < 200
+    folder = kill(tiny, tmp_path, *words, after=("end", steps))
+    assert folder
+    resume(folder, say=lambda line: None)
+    assert_same(folder, reference.folder)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(damage: str, tiny: Path, tmp_path: Path) -> None:
+    reference = ask(tiny, tmp_path).folder
+    folder = kill(tiny, tmp_path, after=("batch", 8))
+    assert folder
+    last = folder / "checkpoints" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+    last.write_bytes({"cut": bytes(content[:-100]), "empty": b"", "flipped": bytes(content)}[damage])
+    said: list[str] = []
+    resume(folder, say=said.append)
+    assert said[0].startswith(f"{last}: expected a whole checkpoint; ")
+    assert said[1].endswith("by before.ckpt")
+    assert_same(folder, reference)
+
+
+def test_without_any_whole_checkpoint_a_run_starts_anew(tiny: Path, tmp_path: Path) -> None:
+    reference = ask(tiny, tmp_path).folder
+    folder = kill(tiny, tmp_path, after=("batch", 8))
+    assert folder
+    for name in ("last.ckpt", "before.ckpt"):
+        (folder / "checkpoints" / name).write_bytes(b"")
+    said: list[str] = []
+    resume(folder, say=said.append)
+    assert said[-1] == "no checkpoint to go on from: starting anew"
+    assert_same(folder, reference)
+
+
+def test_rows_that_were_lost_are_trained_again(tiny: Path, tmp_path: Path) -> None:
+    reference = ask(tiny, tmp_path).folder
+    folder = kill(tiny, tmp_path, after=("batch", 11))
+    assert folder
+    history = folder / "metrics.csv"
+    lines = history.read_text().splitlines(keepends=True)
+    history.write_text("".join(lines[:1]) + lines[1][:9])  # the last row that is left is cut short too
+    said: list[str] = []
+    resume(folder, say=said.append)
+    assert any("expected metrics.csv to reach epoch 2" in line for line in said)
+    assert_same(folder, reference)
+
+
+def test_a_folder_that_was_moved_is_resumed_where_it_lies(tiny: Path, tmp_path: Path) -> None:
+    reference = ask(tiny, tmp_path / "one").folder
+    folder = kill(tiny, tmp_path / "one", after=("batch", 7))
+    assert folder
+    moved = Path(shutil.move(folder, tmp_path / "elsewhere"))
+    before = sorted((tmp_path / "one").rglob("*"))
+    resume(moved, say=lambda line: None)
+    assert_same(moved, reference)
+    assert sorted((tmp_path / "one").rglob("*")) == before
+
+
+def test_what_a_killed_process_was_writing_is_cleared_away(tiny: Path, tmp_path: Path) -> None:
+    folder = kill(tiny, tmp_path, after=("batch", 7))
+    assert folder
+    left = folder / "checkpoints" / ".last.ckpt.0a1b2c"
+    left.write_bytes(b"half")
+    resume(folder, say=lambda line: None)
+    assert not left.exists()
+
+
+def test_checkpoints_load_under_weights_only_while_a_run_is_on_its_way(tiny: Path, tmp_path: Path) -> None:
+    folder = kill(tiny, tmp_path, *CNN, after=("batch", 7))
+    assert folder
+    for file in (folder / "checkpoints").iterdir():
+        assert torch.load(file, weights_only=True)["state_dict"]
+
+
+def test_a_completed_run_is_not_resumed(tiny: Path, tmp_path: Path) -> None:
+    folder = ask(tiny, tmp_path).folder
+    with pytest.raises(UserError, match=r"it is completed\. Type copycat rerun "):
+        resume(folder, say=lambda line: None)
+
+
+def test_a_run_is_not_resumed_on_other_data(tiny: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny, data)
+    folder = kill(data, tmp_path, after=("batch", 7))
+    assert folder
+    file = data / "train" / "cat" / "0.png"
+    with Image.open(file) as image:
+        image.putpixel((0, 0), (1, 2, 3))
+        image.save(file)
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    with pytest.raises(UserError, match="expected the data that the run began with; 1 image differs"):
+        resume(folder, say=lambda line: None)
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before

@@ -1,0 +1,51 @@
+"""The number of processes that decode images changes no bit of a run."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.runs.asking import QUIET, run
+
+WORDS = (
+    *("model=cnn", "model.channels=[4,8]", "model.dropout=0.3", "augmentation=light", "augmentation.shift=2"),
+    *("data.shuffle=true", "data.batch_size=5", "data.memory_mb=0", "optimizer=adam", "trainer.max_epochs=3"),
+)
+
+
+def recorded(data: Path, at: Path, *words: str) -> tuple[bytes, bytes]:
+    """Metrics and weights of a run."""
+    outcome = run(*WORDS, *QUIET, *words, data=data, at=at)
+    assert outcome.status == "completed"
+    return (outcome.folder / "metrics.csv").read_bytes(), (outcome.folder / "weights.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def without_workers(tiny: Path, session_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COPYCAT_CACHE", str(session_cache))
+        return recorded(tiny, tmp_path_factory.mktemp("outputs"), "data.workers=0")
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")  # where there are fewer cores
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_run_has_the_same_bits_for_any_number_of_workers(
+    workers: int, without_workers: tuple[bytes, bytes], tiny: Path, tmp_path: Path
+) -> None:
+    assert recorded(tiny, tmp_path, f"data.workers={workers}") == without_workers
+
+
+def test_a_set_in_memory_gives_the_bits_of_one_that_is_decoded(
+    without_workers: tuple[bytes, bytes], tiny: Path, tmp_path: Path
+) -> None:
+    assert recorded(tiny, tmp_path, "data.memory_mb=2048") == without_workers
+
+
+@pytest.mark.parametrize(
+    "words", [["augmentation.flip=0.0", "augmentation.shift=0"], ["model.dropout=0.0"], ["seed=124"]]
+)
+def test_what_is_compared_here_depends_on_each_chance(
+    words: list[str], without_workers: tuple[bytes, bytes], tiny: Path, tmp_path: Path
+) -> None:
+    metrics, weights = recorded(tiny, tmp_path, "data.workers=0", *words)
+    assert metrics != without_workers[0]
+    assert weights != without_workers[1]
