@@ -9,6 +9,7 @@ PyTorch, so that a round takes seconds. Prints a line a round; exits 1 where a r
 """
 
 import argparse
+import json
 import multiprocessing
 import os
 import random
@@ -87,10 +88,12 @@ def play(words: Sequence[str], at: Path, *, seconds: float, chance: random.Rando
     """Kill and resume until the run is done; its folder."""
     for attempt in range(1000):
         folder = run_folder(at)
+        if folder and json.loads((folder / "run.json").read_text())["status"] == "completed":
+            return folder  # the kill came after the last record
         process = start(["resume", str(folder)] if folder else ["train", *words], at)
         process.join(chance.uniform(0.15, 1.0) * seconds)
-        if process.exitcode == 0 and (done := run_folder(at)):
-            return done
+        if process.exitcode == 0:
+            continue
         if process.exitcode is not None:
             sys.exit(f"ended with {process.exitcode}:\n{(at / 'output.txt').read_text()}")
         process.kill()

@@ -40,7 +40,7 @@ def changes(
     if commits[0] != commits[1]:
         said.append(f"commit {commits[0]} → {commits[1]}")
     for when, found in (("then", before), ("now", after)):
-        if found.get("dirty"):
+        if isinstance(found.get("dirty"), list) and found["dirty"]:
             said.append(f"{counted(len(found['dirty']), 'file')} not committed {when}")
     diff = list(_diff(files, before, patch=patch)) if name == "copycat" else []
     if len(diff) > MOST_LINES:

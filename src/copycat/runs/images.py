@@ -43,13 +43,13 @@ def write_images(folder: Path, data: DataModule) -> None:
     rows = csv.writer(text)
     rows.writerow(["part", "label", "digest", "name"])
     rows.writerows([image.part, image.label, image.digest, image.name] for image in found)
-    write_whole(folder / FILE, text.getvalue().encode(errors="surrogateescape"))
+    write_whole(folder / FILE, text.getvalue().encode(errors="surrogatepass"))
 
 
 def read_images(folder: Path) -> list[Image] | None:
     """What images.csv holds; None where there is none, or it is damaged."""
     try:
-        with (folder / FILE).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with (folder / FILE).open(encoding="utf-8", errors="surrogatepass", newline="") as file:
             return [
                 Image(row["part"], int(row["label"]), row["digest"], row["name"])
                 for row in csv.DictReader(file, strict=True)
