@@ -1,7 +1,7 @@
 """What a rerun costs beside the run: python benchmarks/rerun.py [--epochs 8001] [--rounds 3]
 
-Trains the lecture and reruns it, in turn and as whole processes, and prints the ratio of the medians. Ends with status 1
-where it is above 1.03. COPYCAT_DATA names the folder of the cat data.
+Trains the lecture and reruns it, in turn and as whole processes, and prints the ratio of the medians. Ends with
+status 1 where it is above 1.03. COPYCAT_DATA names the folder of the cat data.
 """
 
 import argparse

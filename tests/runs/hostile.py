@@ -112,6 +112,11 @@ def _link(name: str) -> Spoil:
     return spoil
 
 
+def _link_in_a_folder(folder: Path, canary: Path) -> None:
+    (folder / "csv").mkdir()
+    (folder / "csv" / "x").symlink_to(canary)
+
+
 def _hard_link(folder: Path, canary: Path) -> None:
     os.link(folder / "metrics.csv", canary.with_name("outside.csv"))
 
@@ -338,7 +343,7 @@ def _folders() -> dict[str, tuple[Spoil, str]]:
         "a link that hides": (lambda folder, canary: (folder / ".reserve").symlink_to(canary), ".reserve"),
         "a link for the lock": (lambda folder, canary: (folder / ".lock").symlink_to(canary), ".lock"),
         "a link in a folder of its own": (
-            lambda folder, canary: ((folder / "csv").mkdir(), (folder / "csv" / "x").symlink_to(canary))[0],
+            _link_in_a_folder,
             "csv",
         ),
         "a hard link": (_hard_link, "metrics.csv"),

@@ -45,7 +45,7 @@ def trusted_packages() -> Sequence[str]:
     file = file_of_trust()
     try:
         found: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{file}: expected packages: [mine, labkit.networks]; {first_line(error)}.") from error

@@ -38,14 +38,17 @@ class Parts:
     data: DataModule
 
 
-def build_parts(config: Config) -> Parts:
+def build_parts(config: Config, *, data: DataModule | None = None) -> Parts:
     """Data, network, loss, optimizer and scheduler.
+
+    Args:
+        data: what the configuration asks for, where it is built already.
 
     Raises:
         UserError: where one of them cannot be made, or they do not fit together.
     """
     _check_targets(config)
-    data = build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
+    data = data or build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
     if config["test"] and "test" not in data.parts:
         raise UserError(
             "test=true: expected data with a test part; got none. Put one beside train, as a folder's test/CLASS,"

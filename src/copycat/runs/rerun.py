@@ -10,6 +10,7 @@ from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.config.hints import one_of
 from copycat.config.rules import check
+from copycat.data.datamodule import DataModule
 from copycat.runs.build import build_data
 from copycat.runs.causes import Cause, Evidence, causes
 from copycat.runs.checkpoint_file import damage
@@ -52,7 +53,8 @@ def rerun(folder: Path, *, say: Say, data: Path | None = None) -> Rerun:
     """
     original = _opened(folder)
     config = _moved(original, data)
-    found = _causes(original, config)
+    images = _data(config)
+    found = _causes(original, config, images)
     for cause in found:
         say(f"differs before the start: {cause.kind}: {cause.line}")
     experiment = str(original.manifest["asked"]["experiment"])
@@ -62,7 +64,7 @@ def rerun(folder: Path, *, say: Say, data: Path | None = None) -> Rerun:
         "experiment": experiment,
     }
     request = Request(config=config, experiment=experiment, overrides=original.manifest["asked"]["overrides"])
-    outcome = train(request, copy_of=copy_of)
+    outcome = train(request, copy_of=copy_of, data=images)
     say(f"the copy lies in {outcome.folder}")
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
@@ -78,7 +80,8 @@ def differences_now(folder: Path, *, data: Path | None = None) -> Sequence[Cause
         UserError: as `rerun` does.
     """
     original = _opened(folder)
-    return _causes(original, _moved(original, data))
+    config = _moved(original, data)
+    return _causes(original, config, _data(config))
 
 
 def _opened(folder: Path) -> Opened:
@@ -110,11 +113,14 @@ def _moved(original: Opened, data: Path | None) -> dict[str, Any]:
     return config
 
 
-def _causes(original: Opened, config: Mapping[str, Any]) -> Sequence[Cause]:
+def _data(config: Mapping[str, Any]) -> DataModule:
+    return build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
+
+
+def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Sequence[Cause]:
     # where the images lie is no difference: what they are is compared
     as_recorded = {**config, "data": original.config["data"], "output_dir": original.config["output_dir"]}
     with isolated(threads=config["trainer"]["threads"]):
-        data = build_data(config["data"], seed=config["seed"])
         now = Evidence.current(as_recorded, data)
     recorded = Evidence.recorded(original.folder, original.manifest, original.config)
     return [*_changed_since(original), *causes(recorded, now)]

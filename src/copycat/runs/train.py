@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import Logger
 
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
+from copycat.data.datamodule import DataModule
 from copycat.runs.build import build_parts
 from copycat.runs.causes import PATCH
 from copycat.runs.code import patch
@@ -31,6 +32,7 @@ def train(
     folder: Path | None = None,
     watchers: Sequence[Logger] = (),
     copy_of: Mapping[str, Any] | None = None,
+    data: DataModule | None = None,
 ) -> Outcome:
     """Run what was asked. A run that fails says so in its outcome, and why in its train.log.
 
@@ -38,13 +40,14 @@ def train(
         folder: for a trial, the one its sweep gave it; None makes a new one under `output_dir`.
         watchers: loggers beside those of the configuration, such as one that prints.
         copy_of: what the manifest says of the run that this one repeats.
+        data: what the request asks for, where it is built already.
 
     Raises:
         UserError: where what was asked cannot work; then no new folder is left.
     """
     root, stop = Path(request.config["output_dir"]), Stop()
     with isolated(threads=request.config["trainer"].get("threads")), stop.listening():
-        parts = build_parts(request.config)
+        parts = build_parts(request.config, data=data)
         request = replace(request, config=_with_threads(request.config))
         made = make_folder(root, request.experiment) if folder is None else folder
         try:

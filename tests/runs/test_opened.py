@@ -1,0 +1,142 @@
+"""Whose a run folder is, and what of a stranger's may be built."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from copycat.config.allowed import check_allowed
+from copycat.config.compose import compose
+from copycat.config.errors import UserError
+from copycat.config.places import CONF, EXPERIMENTS
+from copycat.runs.kinds import refuse_strangers
+from copycat.runs.opened import open_run
+from copycat.runs.rerun import rerun
+from tests.runs.asking import QUIET, run
+from tests.runs.hostile import change_config, strip_seal
+
+NEEDS = {
+    "optimizer=sparse_adam": ["model=bag_of_colors"],
+    "model=bag_of_colors": ["optimizer=sparse_adam"],
+    "loss=cross_entropy": [],
+    "data=folder": ["data.root=images"],
+}
+OPTIONS = [
+    f"{file.parent.name}={file.stem}"
+    for file in sorted(CONF.glob("*/*.yaml"))
+    if file.stem != "mlflow"  # talks to a server: refused, as docs/trust.md says
+]
+
+
+@pytest.fixture
+def folder(tiny: Path, tmp_path: Path) -> Path:
+    return run("trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path / "runs").folder
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_each_option_that_ships_may_be_built_from_a_strangers_folder(option: str) -> None:
+    config = compose([option, *NEEDS.get(option, [])]).config
+    check_allowed(config, where="config.yaml", refuse=refuse_strangers())
+
+
+@pytest.mark.parametrize("name", [file.stem for file in EXPERIMENTS.glob("*.yaml")])
+def test_each_experiment_may_be_built_from_a_strangers_folder(name: str) -> None:
+    check_allowed(compose([f"experiment={name}"]).config, where="config.yaml", refuse=refuse_strangers())
+
+
+def test_a_run_is_one_s_own_wherever_its_folder_is_moved(folder: Path, tmp_path: Path) -> None:
+    assert open_run(folder).own
+    assert open_run(Path(shutil.move(folder, tmp_path / "moved"))).own
+
+
+@pytest.mark.parametrize("change", ["config", "manifest", "seal", "key"])
+def test_a_folder_that_was_changed_or_sealed_elsewhere_is_a_strangers(
+    change: str, folder: Path, copycat_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = json.loads((folder / "run.json").read_text())
+    if change == "config":
+        change_config(folder, lambda config: config.update(seed=5))
+    if change == "manifest":
+        (folder / "run.json").write_text(json.dumps({**manifest, "seconds": 1.0}))
+    if change == "seal":
+        (folder / "run.json").write_text(json.dumps({**manifest, "seal": "0" * 64}))
+    if change == "key":
+        monkeypatch.setenv("COPYCAT_SETTINGS", str(tmp_path / "another"))
+    assert not open_run(folder).own
+
+
+def test_the_key_is_for_its_owner_s_eyes(folder: Path, copycat_settings: Path) -> None:
+    assert (copycat_settings / "key").stat().st_mode & 0o777 == 0o600
+    assert (copycat_settings / "key").read_bytes().hex() not in (folder / "run.json").read_text()
+
+
+def test_a_run_whose_settings_can_t_be_written_is_made_all_the_same(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("COPYCAT_SETTINGS", str(tmp_path / "file" / "settings"))
+    outcome = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "runs")
+    assert outcome.status == "completed"
+    assert not open_run(outcome.folder).own
+
+
+def test_a_strangers_run_is_copied_into_outputs_wherever_it_wanted_to_write(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strip_seal(folder)
+    aimed = tmp_path / "aimed"
+    change_config(folder, lambda config: config.update(output_dir=str(aimed)))
+    monkeypatch.chdir(tmp_path)
+    found = rerun(folder, say=lambda line: None)
+    assert found.comparison.differences == []
+    assert found.outcome.folder.parts[0] == "outputs"
+    assert not aimed.exists()
+
+
+def test_a_user_s_package_is_built_once_they_name_it(
+    folder: Path, tmp_path: Path, copycat_settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "labkit_of_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "nets.py").write_text(
+        "from torch import nn\n\n\n"
+        "class Mean(nn.Module):\n"
+        "    def __init__(self, *, out_features):\n"
+        "        super().__init__()\n"
+        "        self.head = nn.Linear(3, out_features)\n\n"
+        "    def forward(self, x):\n"
+        "        return self.head(x.mean((2, 3)))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    strip_seal(folder)
+    change_config(folder, lambda config: config.update(model={"_target_": "labkit_of_a_test.nets.Mean"}))
+    with pytest.raises(
+        UserError, match=r"model\._target_: .* add labkit_of_a_test\.nets to packages in .*trusted\.yaml"
+    ):
+        open_run(folder)
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    (settings / "trusted.yaml").write_text(yaml.safe_dump({"packages": ["labkit_of_a_test.nets"]}))
+    monkeypatch.setenv("COPYCAT_SETTINGS", str(settings))
+    assert not open_run(folder).own
+    assert rerun(folder, say=lambda line: None).outcome.status == "completed"
+
+
+@pytest.mark.parametrize(
+    "content", ["packages: mine", "packages: [os]", "packages: [torch]", "[1", "mine", "packages: [1]"]
+)
+def test_a_list_of_trust_that_says_nothing_is_named(
+    content: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    (settings / "trusted.yaml").write_text(content)
+    monkeypatch.setenv("COPYCAT_SETTINGS", str(settings))
+    with pytest.raises(UserError, match=r"trusted\.yaml: expected "):
+        open_run(folder)
+    assert os.listdir(settings) == ["trusted.yaml"]
