@@ -20,6 +20,7 @@ from copycat.runs.lock import locked
 from copycat.runs.manifest import now
 from copycat.runs.opened import Opened, open_run, read_checkpoint
 from copycat.runs.position import Position
+from copycat.runs.reserve import release, reserve
 from copycat.runs.run import Outcome, Run
 from copycat.runs.stop import Stop
 
@@ -69,7 +70,12 @@ def resume(folder: Path, *, say: Say, watchers: Watchers = lambda _: ()) -> Outc
                     say(f"{type(logger).__name__} cannot go on: it begins anew. metrics.csv and TensorBoard do.")
             for left in _left_over(folder):
                 left.unlink()
-            write_manifest(folder, manifest)
+            try:
+                reserve(folder)
+                write_manifest(folder, manifest)
+            except OSError as error:
+                release(folder)
+                raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error
             return run.go(checkpoint=point.checkpoint)
 
 

@@ -25,7 +25,7 @@ from copycat.runs.checkpoints import BEFORE, LastCheckpoint
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import History, history_digest, read_history
 from copycat.runs.manifest import best_epoch, now
-from copycat.runs.reserve import release, reserve
+from copycat.runs.reserve import release
 from copycat.runs.seeds import StepSeeds, seed_everything
 from copycat.runs.stop import InterruptedRun, Stop
 
@@ -98,7 +98,6 @@ class Run:
         status, error = "completed", None
         self.stop.last = self.last  # from here on a signal finds something to save
         try:
-            reserve(self.folder)
             for logger in self.trainer.loggers:
                 logger.log_hyperparams(dict(self.config))
             data = self.parts.data

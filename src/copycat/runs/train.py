@@ -20,6 +20,7 @@ from copycat.runs.images import write_images
 from copycat.runs.isolation import isolated, logged
 from copycat.runs.lock import locked
 from copycat.runs.manifest import opening
+from copycat.runs.reserve import reserve
 from copycat.runs.run import Outcome, Run
 from copycat.runs.stop import Stop
 
@@ -53,6 +54,7 @@ def train(
         try:
             made.mkdir(parents=True, exist_ok=True)
             with locked(made), logged(made / "train.log"):
+                reserve(made)
                 text = OmegaConf.to_yaml(OmegaConf.create(dict(request.config))).encode()
                 write_whole(made / "config.yaml", text)
                 write_images(made, parts.data)
