@@ -1,12 +1,16 @@
 """What every test has: a cache and settings of its own, and the real data where COPYCAT_DATA names it."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+# a shell that runs pytest in the background has it ignore Ctrl-C, and every command that a test starts with it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,13 @@ from copycat.config.flags import Parser
 from copycat.config.hints import did_you_mean
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from copycat.runs.run import Outcome
 
 OUTPUTS = Path("outputs")
+SCREENFUL = 20
+"""Rows of a table that is shown unasked."""
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses: 130 is what a shell calls a program that Ctrl-C ended."""
 
@@ -23,45 +27,52 @@ DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 def train(words: Sequence[str]) -> int:
     """Train a network, or under -m each trial of a sweep: experiment=lecture optimizer.lr=1e-3"""
     from copycat.config.application import launch
-    from copycat.config.compose import Request
+    from copycat.config.compose import Request, SweepRequest
 
     statuses: list[str] = []
-    made: list[Path] = []
 
-    def task(request: Request, folder: Path | None) -> float | None:
+    def task(request: Request) -> None:
         from copycat.runs.summary import PrintedLosses, next_words, show
         from copycat.runs.train import train
 
-        if folder is not None:
-            print(f"trial {folder.name}: {' '.join(request.overrides)}", flush=True)
-        outcome = train(request, folder=folder, watchers=[PrintedLosses(request.config["print_losses"])])
+        outcome = train(request, watchers=[PrintedLosses(request.config["print_losses"])])
         statuses.append(outcome.status)
         show(outcome.folder, outcome.manifest)
-        if folder is None:
-            print(next_words(outcome.folder, status=outcome.status))
+        print(next_words(outcome.folder, status=outcome.status))
         _say_why(outcome)
-        return outcome.objective
 
-    def sweep_folder(request: Request) -> Path:
-        from copycat.runs.folder import make_folder
+    def trial(config: "DictConfig") -> float | None:
+        from copycat.sweeps.trial import run_trial
+
+        return run_trial(config)
+
+    def begin(asked: SweepRequest) -> Path:
         from copycat.runs.train import try_out
+        from copycat.sweeps.sweep import begin
 
-        try_out(request)
-        made.append(make_folder(Path(request.config["output_dir"]), request.experiment))
-        return made[0]
+        try_out(asked.first)
+        return begin(asked)
 
-    failed_trials = launch(words, task=task, sweep_folder=sweep_folder)
-    if made:
+    sweep = launch(words, task=task, trial=trial, begin=begin)
+    if sweep is not None:
         from copycat.runs.summary import next_words
-        from copycat.runs.table import print_runs
+        from copycat.sweeps.sweep_file import read_sweep
+        from copycat.sweeps.table import print_sweep
 
-        print_runs(made[0])
-        print(next_words(made[0]))
-    return FAILED if failed_trials or "failed" in statuses else DONE
+        print_sweep(sweep, most=SCREENFUL)
+        print(next_words(sweep))
+        statuses.append(read_sweep(sweep).status)
+    return DONE if {"failed", "stopped"}.isdisjoint(statuses) else FAILED
 
 
 def resume(arguments: argparse.Namespace) -> int:
-    """Go on with a run that was killed, interrupted, or failed"""
+    """Go on with a run or a sweep that was killed, interrupted, or failed"""
+    from copycat.sweeps.sweep_file import FILE, read_own_sweep
+
+    if (arguments.run / FILE).exists():
+        from copycat.config.application import quoted
+
+        return train(["-m", *read_own_sweep(arguments.run).words, f"sweep.folder={quoted(arguments.run)}"])
     from copycat.runs.resume import resume
     from copycat.runs.summary import PrintedLosses, next_words, show
 
@@ -158,10 +169,29 @@ def data_draw(arguments: argparse.Namespace) -> int:
 
 
 def runs(arguments: argparse.Namespace) -> int:
-    """Show the table of runs"""
-    from copycat.runs.table import print_runs
+    """Show the table of runs, or of a sweep's trials: sorted, filtered, the best, CSV, JSON"""
+    from copycat.runs.choice import Choice
+    from copycat.sweeps.show import show_runs
 
-    print_runs(arguments.folder)
+    choice = Choice(filters=arguments.filter, sort=arguments.sort, descending=arguments.descending)
+    show_runs(arguments.folder, choice, form=arguments.form, by=arguments.by)
+    return DONE
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Show runs side by side: what differs in their configurations, and their metrics"""
+    from copycat.sweeps.show import show_compared
+
+    show_compared(arguments.folders, form=arguments.form, equal=arguments.all)
+    return DONE
+
+
+def plots(arguments: argparse.Namespace) -> int:
+    """Draw a sweep as PNG files: history, parallel coordinates, importance, slice, Pareto front"""
+    from copycat.sweeps.plots.files import write_plots
+
+    for path in write_plots(arguments.sweep, arguments.to or arguments.sweep / "plots"):
+        print(path, flush=True)
     return DONE
 
 
@@ -198,7 +228,7 @@ def parser() -> argparse.ArgumentParser:
     draw.add_argument("folder", type=Path, help="where to; made if need be")
     draw.add_argument("--seed", type=_whole(2**32 - 1), default=0, help="of the drawing; 0 is the set that runs use")
     again = _add(commands, "resume", resume)
-    again.add_argument("run", type=Path, help="the folder of a run, or of a trial of a sweep")
+    again.add_argument("run", type=Path, help="the folder of a run, of a trial, or of a whole sweep")
     copy = _add(commands, "rerun", rerun)
     copy.add_argument("folder", type=Path, metavar="RUN", help="the folder of a run, or experiments/NAME")
     copy.add_argument("--check", action="store_true", help="compare fingerprints, and train nothing")
@@ -211,6 +241,24 @@ def parser() -> argparse.ArgumentParser:
     copy.add_argument("--data", type=Path, metavar="FOLDER", help="where the images lie now")
     table = _add(commands, "runs", runs)
     table.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="runs, a sweep or all outputs")
+    table.add_argument("--sort", metavar="KEY", help="as val/loss, optimizer.lr, started, seconds, status")
+    table.add_argument("--descending", action="store_true", help="sort from the largest on")
+    table.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="in quotes, with =, !=, <, <=, > or >=: 'val/accuracy>=0.7', 'model=deep'; several must all hold",
+    )
+    table.add_argument("--by", metavar="METRIC", help="which --best goes by; else the sweep's objective, or val/loss")
+    _add_forms(table, best="print only the command that reruns the best that completed")
+    beside = _add(commands, "compare", compare)
+    beside.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="two runs or more; a sweep is its trials")
+    beside.add_argument("--all", action="store_true", help="show keys that are the same too")
+    _add_forms(beside)
+    drawn = _add(commands, "plots", plots)
+    drawn.add_argument("sweep", type=Path, help="the folder of a sweep")
+    drawn.add_argument("--to", type=Path, metavar="FOLDER", help="where to; else plots/ in the sweep's folder")
     serve = _add(commands, "board", board)
     serve.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
     serve.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")
@@ -248,6 +296,14 @@ def _add(
     command = commands.add_parser(name, help=_says(run), description=_says(run))
     command.set_defaults(call=run)  # a command may have a word called run
     return command
+
+
+def _add_forms(command: argparse.ArgumentParser, **more: str) -> None:
+    """Flags for what is printed instead of a table, one of them at most."""
+    group = command.add_mutually_exclusive_group()
+    forms = {**more, "csv": "in full, numbers to their last bit", "json": "the same as JSON"}
+    for form, says in forms.items():
+        group.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="table", help=says)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:

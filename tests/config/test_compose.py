@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from copycat.config.compose import check_trials, compose
+from copycat.config.compose import compose, compose_sweep
 from copycat.config.errors import UserError
 
 GOOD = [
@@ -84,11 +84,11 @@ def test_composing_needs_no_torch() -> None:
 
 
 def test_every_value_of_a_sweep_is_checked_not_only_the_first() -> None:
-    check_trials(["optimizer=adam,sgd", "optimizer.lr=range(0.1,0.4,0.1)", "seed=1"])
+    compose_sweep(["optimizer=adam,sgd", "optimizer.lr=range(0.1,0.4,0.1)", "seed=1"])
     with pytest.raises(UserError, match="seed: expected a whole number"):
-        check_trials(["optimizer=adam,sgd", "seed=1,2,-3"])
+        compose_sweep(["optimizer=adam,sgd", "seed=1,2,-3"])
     with pytest.raises(UserError, match=r"optimizer\.amsgrad: no such key"):
-        check_trials(["optimizer=adam,sgd", "optimizer.amsgrad=true,false"])
+        compose_sweep(["optimizer=adam,sgd", "optimizer.amsgrad=true,false"])
 
 
 def test_a_broken_file_of_ones_own_is_named_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

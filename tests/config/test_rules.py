@@ -29,7 +29,7 @@ def _packaged() -> Iterator[tuple[Path, str, Any]]:
         node = OmegaConf.to_container(OmegaConf.load(file))
         assert isinstance(node, dict)
         node.pop("hydra", None)
-        prefix = "" if file.parent == CONF else f"{file.parent.name}."
+        prefix = "".join(f"{part}." for part in file.parent.relative_to(CONF).parts)
         for key, value in _leaves({str(k): v for k, v in node.items()}, prefix):
             yield file, key, value
 

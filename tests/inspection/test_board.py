@@ -24,7 +24,11 @@ def test_the_address_is_printed_and_ctrl_c_ends_it(tiny: Path, tmp_path: Path) -
                 assert outcome.folder.name in answer.read().decode()
         finally:
             board.send_signal(signal.SIGINT)
-            _, errors = board.communicate(timeout=60)
+            try:
+                _, errors = board.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                board.kill()  # or the test would wait for it, for ever
+                raise
     assert board.returncode == 0
     assert errors == ""
 

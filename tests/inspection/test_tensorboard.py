@@ -1,19 +1,15 @@
 """Event files: read back as TensorBoard reads them, and held against metrics.csv."""
 
-import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.program import TensorBoard
 
 from copycat.runs.history import read_history
 from copycat.runs.train import Outcome
+from tests.inspection.boards import ask, hparams, serving
 from tests.runs.asking import run
 
 
@@ -65,57 +61,34 @@ def test_training_and_validation_share_a_chart(good: Outcome) -> None:
 
 @pytest.fixture(scope="module")
 def address(good: Outcome, bad: Outcome, outputs: Path) -> Iterator[str]:
-    program = TensorBoard()
-    where = ["--logdir", str(outputs), "--host", "127.0.0.1", "--port", "0", "--load_fast=false"]
-    program.configure(argv=["tensorboard", *where])
-    server = program._make_server()
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server.get_url()
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def _ask(address: str, path: str, question: dict[str, Any] | None = None) -> Any:
-    body = None if question is None else json.dumps(question).encode()
-    request = urllib.request.Request(f"{address}data/plugin/{path}", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    with serving(outputs) as address:
+        yield address
 
 
 def test_hparams_shows_every_run_with_its_true_metrics(address: str, good: Outcome, bad: Outcome) -> None:
-    experiment = _ask(address, "hparams/experiment", {"experimentName": ""})
-    columns = [{"metric": metric["name"]} for metric in experiment["metricInfos"]]
-    statuses = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
-    question = {
-        "experimentName": "",
-        "allowedStatuses": statuses,
-        "colParams": columns,
-        "startIndex": 0,
-        "sliceSize": 9,
-    }
-    groups = _ask(address, "hparams/session_groups", question)["sessionGroups"]
+    groups = hparams(address)
     assert len(groups) == 2
-    by_status = {group["sessions"][0]["status"]: group for group in groups}
+    by_status = {group["status"]: group for group in groups}
     assert set(by_status) == {"STATUS_SUCCESS", "STATUS_FAILURE"}
     for status, outcome in (("STATUS_SUCCESS", good), ("STATUS_FAILURE", bad)):
-        shown = {f"{v['name']['group']}/{v['name']['tag']}": v["value"] for v in by_status[status]["metricValues"]}
+        shown = by_status[status]["metrics"]
         last = {name: value for row in read_history(outcome.folder) for name, value in row.items() if name != "epoch"}
-        assert shown == {name: value for name, value in last.items() if name in shown}
+        final = {f"final/{name}": value for name, value in outcome.manifest["came_out"].get("final", {}).items()}
+        assert shown == {**{name: value for name, value in last.items() if name in shown}, **final}
         assert {"train/loss", "val/loss", "val/accuracy"} <= shown.keys()
         assert -1 not in shown.values()
+    assert "final/train/loss" in by_status["STATUS_SUCCESS"]["metrics"]
     assert by_status["STATUS_SUCCESS"]["hparams"]["seed"] == 0
     assert by_status["STATUS_SUCCESS"]["hparams"]["optimizer"] == "SGD"
 
 
 def test_hparams_holds_hyper_parameters_alone(address: str) -> None:
-    names = {info["name"] for info in _ask(address, "hparams/experiment", {"experimentName": ""})["hparamInfos"]}
+    names = {info["name"] for info in ask(address, "hparams/experiment", {"experimentName": ""})["hparamInfos"]}
     assert {"optimizer.lr", "seed", "model"} <= names
     assert {"optimizer.maximize", "scheduler.gamma"} <= names  # which only one of the two runs has
     assert not {name for name in names if "root" in name or "hp_metric" in name or "accelerator" in name}
 
 
 def test_the_graph_of_the_network_is_there(address: str, good: Outcome) -> None:
-    runs = _ask(address, "graphs/info")
+    runs = ask(address, "graphs/info")
     assert any(info["run_graph"] for info in runs.values())

@@ -88,7 +88,8 @@ def test_a_folder_that_goes_away_ends_the_run_and_is_not_made_again(
             assert time.monotonic() < deadline
             time.sleep(0.02)
         folder = found[0].parent
-        shutil.rmtree(folder)
+        # at once: while it was being emptied the run would add to it
+        shutil.rmtree(folder.rename(tmp_path / "going"))
         _, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 1
     assert err == f"copycat: failed: {folder.relative_to(tmp_path)}: the run folder is gone.\n"

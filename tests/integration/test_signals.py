@@ -71,20 +71,25 @@ def test_a_signal_ends_a_run_that_is_stuck_in_its_validation(tiny: Path, tmp_pat
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["copycat"]["epoch"] == 8
 
 
-def test_ctrl_c_ends_a_whole_sweep(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("launcher", "at_once"), [("basic", 1), ("processes", 2)])
+def test_ctrl_c_ends_a_whole_sweep(launcher: str, at_once: int, tiny: Path, tmp_path: Path) -> None:
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1000000", "seed=range(50)"]
+    words += [f"hydra/launcher={launcher}"] + ["hydra.launcher.workers=2"] * (launcher == "processes")
     command = [sys.executable, "-m", "copycat", "train", "-m", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sweep:
         deadline = time.monotonic() + PATIENCE
-        while not list(tmp_path.glob("outputs/*/*/*/0/metrics.csv")):
+        while len(list(tmp_path.glob("outputs/*/*/*/*/metrics.csv"))) < at_once:
             if time.monotonic() > deadline:
                 sweep.kill()
                 pytest.fail("the sweep did not start")
             time.sleep(0.1)
         sweep.send_signal(signal.SIGINT)
-        sweep.communicate(timeout=PATIENCE)
+        _, errors = sweep.communicate(timeout=PATIENCE)
     assert sweep.returncode == 130
-    assert len(list(tmp_path.glob("outputs/*/*/*/*/run.json"))) == 1
+    (folder,) = tmp_path.glob("outputs/*/*/*/sweep.json")
+    assert f"copycat resume {folder.relative_to(tmp_path).parent}\n" in errors
+    statuses = [json.loads(file.read_text())["status"] for file in folder.parent.glob("*/run.json")]
+    assert statuses == ["interrupted"] * at_once
 
 
 def test_a_run_on_its_way_is_not_resumed_by_another_process(tiny: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import threading
 import warnings
 from pathlib import Path
 
@@ -62,6 +63,10 @@ def test_warnings_and_logs_go_to_the_file(tmp_path: Path) -> None:
         with logged(tmp_path / "train.log"):
             warnings.warn("mind this", stacklevel=1)
             logging.getLogger("pytorch_lightning").info("and that")
+            thread = threading.Thread(target=lambda: 1 / 0)
+            thread.start()
+            thread.join()
     text = (tmp_path / "train.log").read_text()
     assert "mind this" in text
     assert "and that" in text
+    assert "ZeroDivisionError" in text

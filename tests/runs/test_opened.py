@@ -28,6 +28,7 @@ OPTIONS = [
     f"{file.parent.name}={file.stem}"
     for file in sorted(CONF.glob("*/*.yaml"))
     if file.stem != "mlflow"  # talks to a server: refused, as docs/trust.md says
+    and file.parent.name != "sweep"  # what varies over runs, and is in no run's config
 ]
 
 

@@ -1,19 +1,24 @@
 """A run that was killed anywhere goes on to the bits of one that nobody killed."""
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.runs.folder import read_manifest
+from copycat.runs.history import read_history
+from copycat.runs.limits import Limits
+from copycat.runs.rerun import rerun
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome, train
 from tests.runs.dying import Dies, Killed
@@ -146,6 +151,32 @@ def test_a_run_may_be_killed_and_resumed_many_times(tiny: Path, tmp_path: Path) 
     assert len(read_manifest(folder)["resumed"]) == 7
 
 
+def test_a_run_goes_on_under_a_clock_that_was_set_back(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = ask(tiny, tmp_path).folder
+    folder = kill(tiny, tmp_path, after=("batch", 8))
+    assert folder
+    clock = time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: clock() - 86_400)
+        resume(folder, say=lambda line: None)
+    assert_same(folder, reference)
+    curve = EventAccumulator(str(folder / "tensorboard" / "train")).Reload().Scalars("loss")
+    assert curve[-1].wall_time < curve[0].wall_time  # the clock was set back
+    assert [event.step for event in curve] == [0, 1, 2]
+
+
+def test_a_run_that_was_resumed_is_rerun_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
+    folder = kill(tiny, tmp_path, *CNN, after=("batch", 7))
+    assert folder
+    resume(folder, say=lambda line: None)
+    found = rerun(folder, say=lambda line: None)
+    assert not found.causes
+    assert not found.comparison.differences
+    assert found.comparison.epochs == 3
+
+
 def test_a_run_that_stopped_early_trains_no_further_when_it_is_resumed(tiny: Path, tmp_path: Path) -> None:
     words = [*JOBS["early_stopping"], "optimizer=adam", "trainer.max_epochs=50"]
     reference = ask(tiny, tmp_path, *words)
@@ -224,6 +255,36 @@ def test_checkpoints_load_under_weights_only_while_a_run_is_on_its_way(tiny: Pat
     assert folder
     for file in (folder / "checkpoints").iterdir():
         assert torch.load(file, weights_only=True)["state_dict"]
+
+
+def test_a_judge_is_shown_each_epoch_s_metrics_once_and_those_before_a_resume_too(tiny: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, float]] = []
+
+    def judge(epoch: int, metrics: Mapping[str, float]) -> str | None:
+        seen.append((epoch, metrics["val/loss"]))
+        return None
+
+    folder = kill(tiny, tmp_path, after=("epoch", 4))
+    assert folder
+    resume(folder, say=lambda line: None, limits=Limits(judge=judge))
+    rows = read_history(folder)
+    assert seen == [(epoch, rows[epoch]["val/loss"]) for epoch in (0, 1)]  # after the last there is nothing to end
+
+
+def test_a_pruned_run_ends_between_two_epochs_with_its_records_whole(tiny: Path, tmp_path: Path) -> None:
+    limits = Limits(judge=lambda epoch, metrics: "worse than others" if epoch == 1 else None)
+    where = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}"]
+    outcome = train(compose([*where, "trainer.max_epochs=9"]), limits=limits)
+    assert (outcome.status, outcome.manifest["error"]) == ("pruned", "worse than others")
+    assert len(read_history(outcome.folder)) == 2
+    assert resume(outcome.folder, say=lambda line: None).status == "completed"
+    assert len(read_history(outcome.folder)) == 9
+
+
+def test_a_run_that_takes_longer_than_it_may_has_failed(tiny: Path, tmp_path: Path) -> None:
+    where = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}"]
+    outcome = train(compose([*where, "trainer.max_epochs=100000"]), limits=Limits(seconds=0.5))
+    assert (outcome.status, outcome.manifest["error"]) == ("failed", "time limit: it took more than 0.5 s")
 
 
 def test_a_completed_run_is_not_resumed(tiny: Path, tmp_path: Path) -> None:

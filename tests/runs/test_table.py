@@ -1,5 +1,6 @@
 """The table of runs."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from copycat.runs.table import find_runs, print_runs
 from tests.runs.asking import QUIET, run
+from tests.runs.written import write_run, write_trial_of
 
 
 def test_a_row_shows_what_was_asked_and_what_came_out(
@@ -58,3 +60,27 @@ def test_the_table_needs_no_torch(tmp_path: Path) -> None:
         f"import sys; from copycat.cli import _run; _run(['runs', {str(tmp_path)!r}]); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(("key", "value"), [("values", ["a"]), ("number", "0"), ("objectives", {"val/loss": "low"})])
+def test_a_trial_of_wrong_types_is_named_and_the_others_are_shown(
+    key: str, value: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        write_trial_of(tmp_path, number, {"seed": number}, status="completed", val_loss=0.5)
+    file = tmp_path / "0" / "trial.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    print_runs(tmp_path)
+    out, err = capsys.readouterr()
+    assert "seed=1" in out
+    assert err.startswith(f"copycat: {file}: ")
+    assert err.count("\n") == 1
+
+
+def test_words_of_others_do_not_move_the_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "0", overrides=["seed=\x1b[2J\u202e1"])
+    print_runs(tmp_path)
+    out = capsys.readouterr().out
+    assert "seed=" in out
+    assert "\x1b" not in out
+    assert "\u202e" not in out

@@ -7,81 +7,65 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, as_hydra_reads, check_trials, check_words, compose, resolved
-from copycat.config.errors import UserError
+from copycat.config.compose import Request, SweepRequest, as_hydra_reads, check_words, compose, compose_sweep
 from copycat.config.flags import parse_flags
-from copycat.config.hints import first_line
 from copycat.config.places import CONF, MAIN
-from copycat.config.rules import check
 
-Task = Callable[[Request, Path | None], float | None]
-"""Runs one request, in the folder given where it is a trial of a sweep; returns what a sweeper may optimise."""
+Task = Callable[[Request], None]
+Trial = Callable[[DictConfig], float | None]
+"""Runs one trial of a sweep, in any process; returns what a sweeper may optimise."""
 
 
-def launch(words: Sequence[str], *, task: Task, sweep_folder: Callable[[Request], Path]) -> int:
-    """Run the task once, or under -m once for each trial.
+def launch(
+    words: Sequence[str], *, task: Task, trial: Trial, begin: Callable[[SweepRequest], Path | None]
+) -> Path | None:
+    """Run the task once, or under -m each trial.
 
     Args:
-        sweep_folder: makes the folder of a sweep, once its words are found right; takes the first trial.
+        begin: makes the folder of a sweep, once its words are found right; None where nothing is left to do.
 
     Returns:
-        How many trials raised an error. A single run raises it.
+        The folder of the sweep.
 
     Raises:
         UserError: for a mistake in the words, before anything is made.
     """
     asked, flags, overrides = parse_flags(words)
     if asked.help or asked.hydra_help:
-        return _run_hydra(flags, task, experiment="default")
-    lines, experiment = as_hydra_reads(overrides)
+        _run_hydra(flags, _nothing)
+        return None
+    lines = as_hydra_reads(overrides)
     if asked.cfg or asked.info:  # a configuration that is not whole yet may be looked at
         check_words(lines)
     elif asked.multirun:
-        config = check_trials(lines)
-        named = "sweep" if experiment == "default" else experiment
-        request = Request(config=config, experiment=named, overrides=lines)
-        folder = str(sweep_folder(request)).replace("\\", "\\\\").replace("'", "\\'")
-        lines.append(f"hydra.sweep.dir='{folder}'")
+        folder = begin(compose_sweep(lines))
+        if folder is not None:
+            _run_hydra([*flags, *lines, f"hydra.sweep.dir={quoted(folder)}"], trial)
+        return folder
     else:
-        compose(lines)
-    return _run_hydra([*flags, *lines], task, experiment=experiment)
+        task(compose(lines))
+        return None
+    _run_hydra([*flags, *lines], _nothing)
+    return None
 
 
-def _run_hydra(words: Sequence[str], task: Task, *, experiment: str) -> int:
-    failures: list[Exception] = []
-    failed_trials = 0
+def _nothing(config: DictConfig) -> None:
+    """For what Hydra answers by itself."""
+
+
+def quoted(path: Path) -> str:
+    """A path as a value in Hydra's grammar."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _run_hydra(words: Sequence[str], task: Callable[[DictConfig], object]) -> None:
     typed = sys.argv
-
-    @hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)
-    def run(config: DictConfig) -> float | None:
-        running = HydraConfig.get()
-        trial = running.mode == RunMode.MULTIRUN
-        folder = Path(running.sweep.dir, str(running.sweep.subdir)) if trial else None
-        named = str(running.runtime.choices.get("experiment") or experiment) if trial else experiment
-        sys.argv = typed  # Lightning starts further processes by this line
-        try:
-            request = Request(config=resolved(config), experiment=named, overrides=list(running.overrides.task))
-            check(request.config)
-            return task(request, folder)
-        except Exception as error:  # Hydra would print it in a way of its own, and exit
-            if trial:  # it does not take its sweep with it
-                nonlocal failed_trials
-                failed_trials += 1
-                kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-                print(f"copycat: {folder}: {kind}{first_line(error)}", file=sys.stderr)
-            else:
-                failures.append(error)
-            return None
-
+    run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(task)
     with _command_line(["copycat", *words]):
         run()
-    if failures:
-        raise failures[0]
-    return failed_trials
+    assert sys.argv == typed
 
 
 @contextmanager

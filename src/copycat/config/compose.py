@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
-from math import prod
 from typing import Any
 
 from hydra import compose as hydra_compose
@@ -13,7 +11,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
@@ -21,8 +19,10 @@ from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of, shown
 from copycat.config.mistakes import mistake
 from copycat.config.places import CONF, MAIN
-from copycat.config.rules import check
-from copycat.config.words import each_value, groups_of, options_of, parse
+from copycat.config.rules import check, check_hydra, check_settings
+from copycat.config.searches import check_search
+from copycat.config.space import Space, space_of
+from copycat.config.words import groups_of, options_of, parse
 
 MERGED = ("callbacks", "logger", "experiment")
 """Groups that take several options at once: of the others, two would mix into something that is neither."""
@@ -37,10 +37,6 @@ COPYCATS_OWN = {
 """Keys of Hydra's that would make folders beside the run folder, with what to type instead."""
 
 
-ALL_CHECKED = 64
-"""Trials of a sweep that are all composed before the first runs: each takes some hundredths of a second."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What was asked: enough, with the code and the data, to run it."""
@@ -49,6 +45,22 @@ class Request:
     """The whole resolved configuration in plain containers."""
     experiment: str = "default"
     overrides: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest:
+    """What was asked of a sweep."""
+
+    first: Request
+    """Its first trial."""
+    shared: Mapping[str, Any]
+    """The configuration that all trials share, where the keys that vary have their defaults."""
+    settings: Mapping[str, Any]
+    """The node `sweep`."""
+    sweeper: Mapping[str, Any]
+    """Hydra's node of that name."""
+    space: Space
+    words: Sequence[str]
 
 
 def compose(overrides: Sequence[str] = (), *, data_too: bool = True) -> Request:
@@ -62,33 +74,54 @@ def compose(overrides: Sequence[str] = (), *, data_too: bool = True) -> Request:
     """
     with _hydra() as loader:
         parsed = parse(overrides, loader)
-        config = resolved(_composed(parsed, loader))
+        config, settings = _apart(resolved(_composed(parsed, loader)))
+    if settings.get("params"):
+        raise UserError("sweep.params: expected one run, where nothing varies; got a sweep. Type -m before its words.")
     check(config, data_too=data_too)
     return Request(config=config, experiment=experiment_of(parsed), overrides=_lines(parsed))
 
 
-def check_trials(overrides: Sequence[str]) -> Mapping[str, Any]:
-    """Check every trial of a small sweep, and of a large one every value, beside the first values of the others.
-
-    Returns:
-        The first trial's configuration.
+def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
+    """Compose a sweep, and check each trial of a small one; of a large one each value, beside the first of the others.
 
     Raises:
         UserError: for the first mistake in any of them.
     """
     with _hydra() as loader:
-        choices = [each_value(override) for override in parse(overrides, loader)]
-        if prod(map(len, choices)) <= ALL_CHECKED:
-            trials = [list(words) for words in product(*choices)]
+        parsed = parse(overrides, loader)
+        fixed = [override for override in parsed if not override.is_sweep_override()]
+        whole = _composed(fixed, loader, hydra_too=True)
+        sweeper, launcher = resolved(whole.hydra.sweeper), resolved(whole.hydra.launcher)
+        with open_dict(whole):
+            del whole["hydra"]
+        shared, settings = _apart(resolved(whole))
+        check_settings(settings)
+        check_hydra({"sweeper": sweeper, "launcher": launcher})
+        params = sweeper.get("params") or {}
+        space = space_of(_lines(parsed), sweep=settings, params=params, loader=loader)
+        if "sampler" in sweeper:
+            check_search(sweeper, settings, space)
         else:
-            first = [values[0] for values in choices]
-            trials = [first]
-            for place, values in enumerate(choices):
-                trials += [[*first[:place], value, *first[place + 1 :]] for value in values[1:]]
-        configs = [resolved(_composed(parse(trial, loader), loader)) for trial in trials]
+            for axis in space.axes.values():
+                axis.choices()
+        trials = [[*space.fixed, *words] for words in space.samples()]
+        configs = [_apart(resolved(_composed(parse(trial, loader), loader)))[0] for trial in trials]
     for config in configs:
+        _check_trial(config, space)
+    first = Request(config=configs[0], experiment=experiment_of(parsed), overrides=trials[0])
+    return SweepRequest(
+        first=first, shared=shared, settings=settings, sweeper=sweeper, space=space, words=_lines(parsed)
+    )
+
+
+def _check_trial(config: Mapping[str, Any], space: Space) -> None:
+    try:
         check(config)
-    return configs[0]
+    except UserError as error:
+        axis = space.axes.get(str(error).partition(":")[0])
+        if axis is None or axis.interval is None or ": expected a whole number" not in str(error):
+            raise
+        raise UserError(f"{error} For whole numbers, type {axis.name}=int({axis.words}).") from error
 
 
 def check_words(overrides: Sequence[str]) -> None:
@@ -101,11 +134,10 @@ def check_words(overrides: Sequence[str]) -> None:
         _composed(parse(overrides, loader), loader)
 
 
-def as_hydra_reads(overrides: Sequence[str]) -> tuple[list[str], str]:
-    """The words, quoted where Hydra needs it, and the experiment that they name."""
+def as_hydra_reads(overrides: Sequence[str]) -> list[str]:
+    """The words, quoted where Hydra needs it."""
     with _hydra() as loader:
-        parsed = parse(overrides, loader)
-        return _lines(parsed), experiment_of(parsed)
+        return _lines(parse(overrides, loader))
 
 
 def experiment_of(parsed: Sequence[Override]) -> str:
@@ -117,6 +149,28 @@ def experiment_of(parsed: Sequence[Override]) -> str:
         return "sweep"
     value = named[-1].value()
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def compose_whole(overrides: Sequence[str]) -> DictConfig:
+    """The configuration as Hydra composes it, with its own node."""
+    with _hydra() as loader:
+        return _composed(parse(overrides, loader), loader, hydra_too=True, ours=True)
+
+
+def trial_of(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configuration of a run, checked, and the settings of the sweep that it is a trial of.
+
+    Raises:
+        UserError: for the first mistake.
+    """
+    found, settings = _apart(resolved(config))
+    check(found)
+    return found, settings
+
+
+def _apart(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a run is made of, without what is a sweep's alone; and that."""
+    return {name: value for name, value in config.items() if name != "sweep"}, config.get("sweep") or {}
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -148,11 +202,16 @@ def _lines(parsed: Sequence[Override]) -> list[str]:
     return [str(override.input_line) for override in parsed]
 
 
-def _composed(parsed: Sequence[Override], loader: ConfigLoader) -> DictConfig:
-    for override in parsed:
+def _composed(
+    parsed: Sequence[Override], loader: ConfigLoader, *, hydra_too: bool = False, ours: bool = False
+) -> DictConfig:
+    """Args:
+    ours: whether Copycat's own words, of folders and the like, are among them.
+    """
+    for override in parsed if not ours else ():
         _check_override(override, loader)
     try:
-        return hydra_compose(MAIN, _lines(parsed))
+        return hydra_compose(MAIN, _lines(parsed), return_hydra_config=hydra_too)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise mistake(parsed, groups_of(loader), error) from error
 

@@ -13,6 +13,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = message.replace("the following arguments are required:", "expected").removeprefix("argument ")
+        message = message.replace("not allowed with argument", "expected alone; got also")
         raise UserError(f"{message}{'' if 'got' in message else '; got none'}. Type {self.prog} --help.")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

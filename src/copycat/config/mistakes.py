@@ -1,6 +1,7 @@
 """What is wrong with words that Hydra can't compose, as the one line that a user reads."""
 
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 from hydra import compose as hydra_compose
 from hydra.core.override_parser.types import Override
@@ -13,19 +14,29 @@ from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of
 from copycat.config.places import MAIN
 
+OF_SWEEPS = {
+    "hydra.sweeper.": " For a search, type hydra/sweeper=optuna.",
+    "hydra.launcher.": " For worker processes, type hydra/launcher=processes.",
+}
+"""Keys of Hydra's that are typed, and what has more of them."""
+
 
 def mistake(parsed: Sequence[Override], groups: Sequence[str], error: Exception) -> UserError:
     """Most often a key that is not there: the same choices without the keys compose, and show which there are."""
+    choices = [o for o in parsed if o.key_or_group in groups or o.key_or_group.startswith("hydra/")]
+    for override in choices:
+        if override.key_or_group.startswith("hydra/sweeper/") and "hydra/sweeper=optuna" not in map(_line, choices):
+            return UserError(f"{override.key_or_group}: expected a search. Type hydra/sweeper=optuna too.")
     try:
-        config = hydra_compose(MAIN, [str(o.input_line) for o in parsed if o.key_or_group in groups])
+        config = hydra_compose(MAIN, [_line(o) for o in choices], return_hydra_config=True)
     except YAMLError as broken:
         return UserError(_where(broken))
     except (HydraException, OmegaConfBaseException, ValueError) as broken:
         return UserError(f"expected options that compose; {first_line(broken)}.")
-    keys = dict(_keys(config))
+    keys = {name: leaf for name, leaf in _keys(config) if _is_typed(name)}
     for override in parsed:
         key = override.key_or_group
-        if key in groups or key.startswith("hydra"):
+        if key in groups or not _is_typed(key):
             continue
         if override.is_add() and not override.is_force_add() and key in keys:
             word = str(override.input_line).lstrip("+")
@@ -40,12 +51,28 @@ def mistake(parsed: Sequence[Override], groups: Sequence[str], error: Exception)
 def _no_such_key(override: Override, keys: dict[str, bool], groups: Sequence[str]) -> UserError:
     key, line = override.key_or_group, str(override.input_line)
     leaves = [name for name, leaf in keys.items() if leaf and not name.endswith("_")]
+    ours = [name for name in leaves if not name.startswith("hydra.")]
     parent = key.rpartition(".")[0]
     inside = [name for name in leaves if parent and name.rpartition(".")[0] == parent]
+    if keys.get(parent) is False and not any(name.startswith(f"{parent}.") for name in keys):
+        return UserError(f"{key}: no such key in {parent} yet; got {line!r}. To add it, type {quote('+' + line)}.")
     known = f"expected {one_of(name.rpartition('.')[2] for name in inside)} in {parent}; " if inside else ""
     # a group takes an option, so it is no hint for a dotted key
-    hint = did_you_mean(key, inside or (leaves if "." in key else [*leaves, *groups]), after=line[line.find("=") :])
+    after = line[line.find("=") :]
+    if key.startswith(tuple(OF_SWEEPS)):
+        hint = did_you_mean(key, inside, after=after) or next(OF_SWEEPS[name] for name in OF_SWEEPS if name in key)
+    else:
+        hint = did_you_mean(key, inside or (ours if "." in key else [*ours, *groups]), after=after)
     return UserError(f"{key}: no such key; {known}got {line!r}.{hint if '=' in line else ''}")
+
+
+def _is_typed(key: str) -> bool:
+    """Whether it is one of ours, or of what Hydra lets a sweep choose."""
+    return not key.startswith("hydra") or key.startswith(tuple(OF_SWEEPS))
+
+
+def _line(override: Override) -> str:
+    return str(override.input_line)
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:

@@ -40,11 +40,16 @@ def word(*words: str) -> Rule:
     return Rule(words=f"one of {one_of(words)}", allows=lambda v: isinstance(v, str) and v in words, options=words)
 
 
-def listed(item: Rule, words: str, *, length: int | None = None) -> Rule:
-    return Rule(
-        words=words,
-        allows=lambda v: isinstance(v, list) and length in (None, len(v)) and all(item.allows(x) for x in v),
-    )
+def listed(item: Rule, words: str, *, length: int | None = None, least: int = 0) -> Rule:
+    def allows(value: Any) -> bool:
+        return (
+            isinstance(value, list)
+            and length in (None, len(value))
+            and len(value) >= least
+            and all(item.allows(inner) for inner in value)
+        )
+
+    return Rule(words=words, allows=allows)
 
 
 def either(*rules: Rule) -> Rule:

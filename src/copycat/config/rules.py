@@ -38,12 +38,71 @@ METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 # a test/ metric is not to be chosen on
 MONITOR = word("train/loss_mean", *(f"{stage}/{metric}" for stage in ("train", "val") for metric in METRICS))
 MODE = word("min", "max")
+MEASURES = ("parameters", "seconds")
+"""What a sweep may go by beside metrics."""
+OBJECTIVE = word(*MONITOR.options, *MEASURES)
+DIRECTION = word("minimize", "maximize")
+CONSTRAINT = Rule(
+    words="METRIC<=NUMBER or METRIC>=NUMBER",
+    allows=lambda v: (
+        isinstance(v, str)
+        and (match := re.fullmatch(r"\s*([\w/]+)\s*[<>]=\s*([-+.\de]+)\s*", v)) is not None
+        and match[1] in OBJECTIVE.options
+        and _is_number(match[2])
+    ),
+)
+
+KEYS = Rule(words="keys, each with words as on the command line", allows=lambda v: isinstance(v, Mapping))
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "test": SWITCH,
     "output_dir": TEXT,
     "print_losses": optional(listed(whole(0), "a list of epochs, as [0,10,100]")),
+    "sweep.objective": either(OBJECTIVE, listed(OBJECTIVE, "a list of them, as [val/accuracy,parameters]", least=1)),
+    "sweep.direction": optional(either(DIRECTION, listed(DIRECTION, "a list of them, one an objective"))),
+    "sweep.max_failures": optional(whole(1)),
+    "sweep.max_seconds": optional(POSITIVE),
+    "sweep.folder": optional(TEXT),
+    "sweep.change": SWITCH,
+    "sweep.constraints": listed(CONSTRAINT, "a list as ['val/recall>=0.8','parameters<=10000']"),
+    "sweep.params": KEYS,
+    "sweep.when": KEYS,
+    "sweep.zip": either(
+        listed(TEXT, "keys that go together, as [optimizer.lr,model]"),
+        listed(listed(TEXT, "", least=1), "a list of such lists"),
+    ),
+    "hydra.sweeper.params": KEYS,
+    "hydra.sweeper.n_trials": whole(1),
+    "hydra.sweeper.max_batch_size": optional(whole(1)),
+    "hydra.sweeper.storage": optional(TEXT),
+    "hydra.sweeper.study_name": optional(TEXT),
+    "hydra.sweeper.seed": whole(0, 2**32 - 1),
+    "hydra.sweeper.sampler.seed": optional(whole(0, 2**31 - 1)),
+    "hydra.sweeper.sampler.n_startup_trials": whole(0),
+    "hydra.sweeper.sampler.qmc_type": word("sobol", "halton"),
+    "hydra.sweeper.pruner.percentile": number(lambda v: 0 <= v <= 100, "from 0 to 100"),
+    "hydra.sweeper.pruner.n_startup_trials": whole(0),
+    "hydra.sweeper.pruner.n_warmup_steps": whole(0),
+    "hydra.sweeper.pruner.interval_steps": whole(1),
+    "hydra.sweeper.pruner.min_resource": whole(1),
+    "hydra.sweeper.pruner.max_resource": whole(1),
+    "hydra.sweeper.pruner.reduction_factor": whole(2),
+    "hydra.sweeper.pruner.min_early_stopping_rate": whole(0),
+    "hydra.sweeper.pruner.bootstrap_count": whole(0),
+    **{
+        f"hydra.sweeper.sampler.{key}": SWITCH
+        for key in ("multivariate", "group", "constant_liar", "scramble", "deterministic_objective")
+    },
+    "hydra.sweeper.sampler.warn_independent_sampling": SWITCH,
+    "hydra.launcher.workers": optional(whole(1, 1024)),
+    "hydra.launcher.threads": optional(whole(1, 1024)),
+    "hydra.launcher.at_once": optional(whole(1)),
+    "hydra.launcher.init.address": optional(TEXT),
+    "hydra.launcher.init.include_dashboard": SWITCH,
+    "hydra.launcher.init.log_to_driver": SWITCH,
+    "hydra.launcher.remote.num_cpus": NOT_NEGATIVE,
+    "hydra.launcher.remote.num_gpus": NOT_NEGATIVE,
     "optimizer.lr": POSITIVE,
     "optimizer.momentum": SHARE,
     "optimizer.momentum_decay": NOT_NEGATIVE,
@@ -197,6 +256,57 @@ def check(config: Config, *, data_too: bool = True) -> None:
                 raise UserError(f"{group}.{name}: expected a _target_, or null; got {shown(node)}.")
     for combination in combinations(config, data_too=data_too):
         raise UserError(combination)
+
+
+def check_hydra(hydra: Config) -> None:
+    """Hold our sweepers and launchers against every rule; those of others are theirs.
+
+    Args:
+        hydra: its nodes `sweeper` and `launcher`.
+
+    Raises:
+        UserError: for the first value that cannot work.
+    """
+    ours = {name: node for name, node in hydra.items() if str(node["_target_"]).startswith("hydra_plugins.copycat.")}
+    for key, value in _leaves(ours, "hydra."):
+        rule = rule_of(key)
+        if rule and not rule.allows(value):
+            raise UserError(f"{key}: expected {rule.words}; got {shown(value)}.")
+
+
+def check_settings(sweep: Config) -> None:
+    """Hold the settings of a sweep against every rule.
+
+    Raises:
+        UserError: for the first that cannot work.
+    """
+    for name, value in sweep.items():
+        key = f"sweep.{name}"
+        if (rule := RULES.get(key)) is None:
+            known = [other.partition(".")[2] for other in RULES if other.startswith("sweep.")]
+            hint = did_you_mean(name, known, before="sweep.")
+            raise UserError(f"{key}: no such key; expected {one_of(known)}.{hint}")
+        if not rule.allows(value):
+            texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+            said = f"{key}: expected {rule.words}; got {shown(value)}"
+            if any(text.strip().startswith("test/") for text in texts):
+                raise UserError(f"{said}: a test metric is not to be chosen on.")
+            wrong = next((text for text in texts if text not in rule.options), "")
+            before = f"{key}=" if isinstance(value, str) else ""
+            raise UserError(f"{said}.{did_you_mean(wrong, rule.options, before=before)}")
+    names, directions = sweep["objective"], sweep["direction"]
+    several = isinstance(names, list)
+    if directions is not None and (isinstance(directions, list), several) not in ((True, True), (False, False)):
+        raise UserError(f"sweep.direction: expected one for each objective; got {shown(directions)}.")
+    if several and (len(set(names)) < len(names) or (directions is not None and len(directions) != len(names))):
+        raise UserError(f"sweep.objective: expected each once, with a direction each; got {shown(names)}.")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return is_real(float(word))
+    except ValueError:
+        return False
 
 
 def _holds(key: str, config: Config) -> bool:

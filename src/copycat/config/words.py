@@ -74,7 +74,10 @@ def each_value(override: Override) -> list[str]:
     if not override.is_sweep_override():
         return [word]
     if not override.is_discrete_sweep():
-        raise UserError(f"{word}: expected values, a choice, a range or a glob; got an interval.")
+        raise UserError(
+            f"{word}: expected values, a choice, a range or a glob; got an interval."
+            " For a search, type hydra/sweeper=optuna."
+        )
     try:
         values = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
     except ValueError as error:  # a range whose step is 0

@@ -28,7 +28,7 @@ def session_start(values: Mapping[str, Value]) -> Summary:
 
 
 def session_end(status: str) -> Summary:
-    """How a run ended: `success` or `failed`."""
+    """How a run ended: `success` or `failed`; TensorBoard has no word for others."""
     content = SessionEndInfo(status=STATUS.get(status, api_pb2.STATUS_UNKNOWN))
     return _summary(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=content))
 

@@ -15,6 +15,9 @@ EVERY = 0.1
 class ProgressBar(pl.Callback):
     """Epochs done, time left and the last loss. Draws nothing where standard error is no terminal."""
 
+    draws = True
+    """On the terminal: a sweep has a display of its own."""
+
     def __init__(self) -> None:
         self._bar: Progress | None = None
         self._due = 0.0

@@ -1,6 +1,7 @@
 """TensorBoard event files: train and validation of one metric in one chart, HParams that are right, the graph."""
 
 import logging
+import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from copycat.inspection.hparams import session_end, session_start
 from copycat.inspection.records import EVENTS, purge
+from copycat.runs.limits import PrunedRun
+from copycat.runs.trial_file import read_trial
 
 log = logging.getLogger(__name__)
 GROUPS = ("seed", "model", "augmentation", "loss", "optimizer", "scheduler")
@@ -91,11 +94,19 @@ class TensorBoardLogger(Logger):
         if self._goes_on:
             return
         config = vars(params) if isinstance(params, Namespace) else params
-        values = {name: v for name, v in _flat(config) if name in KEYS or name.partition(".")[0] in GROUPS}
+        keys = KEYS | self._varied()
+        values = {name: v for name, v in _flat(config) if name in keys or name.partition(".")[0] in GROUPS}
         writer = self.experiment.file_writer
         assert writer is not None
         writer.add_summary(session_start(values))
         self.experiment.flush()
+
+    def _varied(self) -> set[str]:
+        """What a sweep varies, where this is a trial's: without it two trials would look the same."""
+        try:
+            return set(read_trial(Path(self.folder).parent).values)
+        except (OSError, ValueError):
+            return set()
 
     def log_graph(self, model: nn.Module, input_array: Tensor | None = None) -> None:
         """Trace the network with one image, drawing no random number and leaving it as it was."""
@@ -120,7 +131,23 @@ class TensorBoardLogger(Logger):
             return
         root = self.experiment.file_writer
         assert root is not None
-        root.add_summary(session_end(status))
+        # Lightning calls each run failed that an exception ended; that of a pruner is no failure
+        root.add_summary(session_end("pruned" if isinstance(sys.exception(), PrunedRun) else status))
+        self._close()
+
+    def log_final(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Add the figures of the final weights, which come after Lightning's last word, to those that HParams shows.
+
+        Args:
+            step: the one after the last, so that a resumed run writes them again.
+        """
+        values = [Summary.Value(tag=f"final/{name}", simple_value=value) for name, value in metrics.items()]
+        writer = self.experiment.file_writer
+        assert writer is not None
+        writer.add_event(Event(summary=Summary(value=values)), step)
+        self._close()
+
+    def _close(self) -> None:
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()

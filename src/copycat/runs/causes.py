@@ -12,6 +12,7 @@ from copycat.runs.code_changes import changes
 from copycat.runs.fingerprint import fingerprint
 from copycat.runs.image_changes import image_changes
 from copycat.runs.images import Image, images_of, read_images
+from copycat.runs.keys import values
 
 PATCH = "code.patch"
 LOCATIONS = ("output_dir", "data.root")
@@ -94,7 +95,7 @@ def _data(before: Evidence, after: Evidence) -> Iterator[Cause]:
 
 
 def _config(before: Evidence, after: Evidence) -> Iterator[Cause]:
-    old, new = (dict(_leaves(evidence.config)) for evidence in (before, after))
+    old, new = (dict(values(evidence.config)) for evidence in (before, after))
     changed = [
         key for key in dict.fromkeys([*new, *old]) if key not in LOCATIONS and old.get(key, _) != new.get(key, _)
     ]
@@ -145,14 +146,6 @@ def _named(packages: Any) -> Mapping[str, str]:
 
 def _one_line(lines: Sequence[str]) -> str:
     return lines[0] + (f", and {len(lines) - 1} more" if len(lines) > 1 else "")
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 _ = object()

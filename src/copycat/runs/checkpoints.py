@@ -45,6 +45,7 @@ class LastCheckpoint(pl.Callback):
         self._due = False
         self._saved_step = 0
         self._at: tuple[Position, bool] | None = None
+        self._metrics: dict[str, Tensor] = {}
 
     @property
     def seconds(self) -> float:
@@ -55,6 +56,7 @@ class LastCheckpoint(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved_step = trainer.global_step
+        trainer.callback_metrics.update(self._metrics)  # here, as Lightning forgets them after a checkpoint is loaded
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -117,7 +119,7 @@ class LastCheckpoint(pl.Callback):
     ) -> None:
         ours = checkpoint[OURS]
         self._before = ours["seconds"]
-        trainer.callback_metrics.update(ours["callback_metrics"])
+        self._metrics = ours["callback_metrics"]
         trainer.should_stop = ours["finished"]  # such as by early stopping
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,12 @@ class _Quiet(logging.FileHandler):
         pass
 
 
+def _log(failure: threading.ExceptHookArgs) -> None:
+    """A thread's failure is the log's: TensorBoard's writers raise it once more where they are called from."""
+    if failure.exc_value is not None:
+        logging.getLogger(__name__).error("in a thread", exc_info=failure.exc_value)
+
+
 @contextmanager
 def logged(file: Path) -> Iterator[None]:
     """Write what is logged or warned to a file, and not among a command's results."""
@@ -60,12 +67,14 @@ def logged(file: Path) -> Iterator[None]:
     for logger in theirs:
         logger.handlers, logger.propagate = [], True
     logging.captureWarnings(True)
+    hook, threading.excepthook = threading.excepthook, _log
     try:
         with warnings.catch_warnings():
             # a part may lack a class, in a small fold say: AUROC is 0 then, and torchmetrics says so each epoch
             warnings.filterwarnings("ignore", "No (positive|negative) samples in targets")
             yield
     finally:
+        threading.excepthook = hook
         logging.captureWarnings(False)
         for logger, handlers, propagate in before:
             logger.handlers, logger.propagate = handlers, propagate

@@ -16,8 +16,8 @@ FILE = ".lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run folder.
+def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
+    """Hold the lock of a run folder, or of a sweep's.
 
     Raises:
         UserError: where another process holds it.
@@ -32,7 +32,7 @@ def locked(folder: Path) -> Iterator[None]:
             # a record lock, not flock: workers do not inherit it, and may outlive a killed run for some seconds
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"{folder}: expected a run that stopped; it is still running.") from error
+            raise UserError(f"{folder}: expected a {of} that stopped; it is still running.") from error
         try:
             yield
         finally:

@@ -16,6 +16,7 @@ from copycat.runs.checkpoints import BEFORE, OURS
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import read_history
 from copycat.runs.isolation import isolated, logged
+from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
 from copycat.runs.manifest import now
 from copycat.runs.opened import Opened, open_run, read_checkpoint
@@ -39,12 +40,19 @@ class Point:
     """None: from the start."""
 
 
-def resume(folder: Path, *, say: Say, watchers: Watchers = lambda _: ()) -> Outcome:
+def resume(
+    folder: Path,
+    *,
+    say: Say,
+    watchers: Watchers = lambda _: (),
+    limits: Limits = Limits(),  # noqa: B008, it is frozen
+) -> Outcome:
     """Go on with a run that was killed, interrupted, or failed.
 
     Args:
         say: takes each line that a user should know before it starts.
         watchers: makes loggers beside those of the configuration, from it.
+        limits: what ends the run before it is done.
 
     Raises:
         UserError: where the run is completed, still running, of other data, or a stranger's that is refused.
@@ -62,7 +70,7 @@ def resume(folder: Path, *, say: Say, watchers: Watchers = lambda _: ()) -> Outc
         with logged(folder / "train.log"):
             point = find_point(opened, say=say)
             manifest = _reopened(opened.manifest, point)
-            run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config))
+            run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config), limits=limits)
             for logger in run.trainer.loggers:
                 if hasattr(logger, "purge"):
                     logger.purge(point.position.epoch)

@@ -24,6 +24,7 @@ from copycat.runs.checkpoint_file import WholeCheckpoints, save_weights
 from copycat.runs.checkpoints import BEFORE, LastCheckpoint
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import History, history_digest, read_history
+from copycat.runs.limits import Limiter, Limits, PrunedRun, TimeLimitError
 from copycat.runs.manifest import best_epoch, now
 from copycat.runs.reserve import release
 from copycat.runs.seeds import StepSeeds, seed_everything
@@ -38,7 +39,7 @@ class Outcome:
 
     folder: Path
     status: str
-    """`completed`, `failed` or `interrupted`."""
+    """`completed`, `pruned`, `failed` or `interrupted`."""
     manifest: Mapping[str, Any]
 
     @property
@@ -72,6 +73,7 @@ class Run:
         stop: Stop,
         manifest: dict[str, Any],
         watchers: Sequence[Logger] = (),
+        limits: Limits = Limits(),  # noqa: B008, it is frozen
     ) -> None:
         self.config, self.parts, self.folder, self.stop, self.manifest = config, parts, folder, stop, manifest
         stages: list[Stage] = ["train", "val"]
@@ -81,10 +83,12 @@ class Run:
         found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
         self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
         others = [callback for callback in callbacks if callback is not self.last]
+        if limits.quiet:
+            others = [callback for callback in others if not getattr(callback, "draws", False)]
         self.trainer = self._trainer(
             logger=[self.history, *watchers, *self._built("logger")],
             # what is saved before a step is saved before any other callback starts that step
-            callbacks=[StepSeeds(config["seed"]), self.last, stop, *others],
+            callbacks=[StepSeeds(config["seed"]), self.last, stop, Limiter(limits, self.last), *others],
             plugins=[WholeCheckpoints()],
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         )
@@ -102,9 +106,14 @@ class Run:
                 logger.log_hyperparams(dict(self.config))
             data = self.parts.data
             self.trainer.fit(self.parts.classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            self.manifest["came_out"]["final"] = self._evaluate()
-        except DivergedError as diverged:
-            status, error = "failed", str(diverged)
+            self.manifest["came_out"]["final"] = final = self._evaluate()
+            for logger in self.trainer.loggers:
+                if hasattr(logger, "log_final"):
+                    logger.log_final(final, step=self.trainer.current_epoch)
+        except PrunedRun as verdict:
+            status, error = "pruned", str(verdict)
+        except (DivergedError, TimeLimitError) as failure:
+            status, error = "failed", str(failure)
         except (InterruptedRun, KeyboardInterrupt, SystemExit):
             status, error = "interrupted", self.stop.asked or "SIGINT"
         except Exception as failure:
@@ -168,6 +177,7 @@ class Run:
         try:
             self.history.finalize(status)
             rows = read_history(self.folder)
+            came_out["parameters"] = sum(p.numel() for p in self.parts.classifier.network.parameters())
             came_out["epochs"], came_out["steps"] = len(rows), self.trainer.global_step
             came_out["history_digest"] = history_digest(self.folder)
             monitor, mode = _watched(self.trainer)

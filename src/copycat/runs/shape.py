@@ -6,7 +6,7 @@ from typing import Any
 
 from copycat.config.rule import is_real, is_whole
 
-STATUS = ("running", "completed", "failed", "interrupted")
+STATUS = ("running", "completed", "pruned", "failed", "interrupted")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that move a terminal's cursor, change its colours or turn text around; not the ends of lines and tabs."""
 _ONE_LINE = re.compile(f"[\t\n]|{_CONTROL.pattern}")
@@ -71,6 +71,7 @@ MAYBE: dict[str, tuple[str, Test]] = {
     "asked.copy_of": ("keys or null", _null_or(_named(_null_or(_text)))),
     "resumed": ("a list", _each(_named(lambda v: v is None or _text(v) or _count(v)))),
     "came_out.epochs": ("a count", _count),
+    "came_out.parameters": ("a count", _count),
     "came_out.steps": ("a count", _count),
     "came_out.final": ("a number a metric", _named(is_real)),
     "came_out.best": ("keys", lambda v: isinstance(v, dict)),

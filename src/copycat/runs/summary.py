@@ -65,7 +65,11 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
         shown.append(_table(columns))
     classes = manifest["data"]["classes"]
     lines = [f"precision, recall and f1 are of: {classes[1]}"] if shown and len(classes) == 2 else []
-    why = {"failed": f": {manifest['error']}", "interrupted": f" by {manifest['error']}"}.get(manifest["status"], "")
+    why = {
+        "failed": f": {manifest['error']}",
+        "pruned": f": {manifest['error']}",
+        "interrupted": f" by {manifest['error']}",
+    }.get(manifest["status"], "")
     lines.append(f"{manifest['status']} after {came_out.get('epochs', 0)} epochs, {manifest['seconds']:.1f} s{why}")
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
@@ -75,7 +79,7 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
 
 def next_words(folder: Path, *, status: str | None = None) -> str:
     """What to type after a run that ended so, or after a sweep."""
-    lines = ["copycat runs" if status else f"copycat runs {folder}"]
+    lines = ["copycat runs"] if status else [f"copycat runs {folder}", f"copycat plots {folder}"]
     if status == "completed":
         lines.insert(0, f"copycat rerun {folder}")
     elif status:

@@ -1,19 +1,22 @@
 """The table of runs, read from their folders. Imports nothing heavy."""
 
 import os
-from collections.abc import Iterator, Sequence
+import shlex
+import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from copycat.config.errors import UserError
-from copycat.runs.folder import MANIFEST, read_manifest
+from copycat.config.hints import counted
+from copycat.config.rule import is_real
+from copycat.runs.choice import Choice, chosen, named, ordered
+from copycat.runs.facts import Facts, columns, facts
+from copycat.runs.figures import natural, text
+from copycat.runs.folder import MANIFEST
+from copycat.runs.index import read_rows
+from copycat.runs.printing import WIDE, Column, measured, print_table, seconds, status, wide_console
 
 SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
-WIDE = 140
-"""Columns of a terminal from which all of them are shown."""
 
 
 def find_runs(root: Path) -> Iterator[Path]:
@@ -25,48 +28,64 @@ def find_runs(root: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def print_runs(root: Path) -> None:
-    """Print the runs at or below a folder to standard output, the newest last.
+def read_facts(root: Path, *, objectives: Collection[str] = ()) -> list[Facts]:
+    """The runs at or below a folder, the newest last; those that cannot be read are named on standard error.
 
     Raises:
         UserError: where there is no such folder.
     """
     if not root.is_dir():
         raise UserError(f"{root}: expected a folder of runs; got none. Make a run: copycat train.")
-    # a pipe has no width: each run stays on its line there
-    console = Console(width=None if os.isatty(1) else 400, highlight=False, markup=False)
-    shown = SHOWN if console.width >= WIDE else SHOWN[-1:]
-    table = Table()
-    for title in ("run", "status", "overrides", *(f"final\n{name}" for name in shown), "epochs", "seconds"):
-        if (title != "epochs" and title != "seconds") or console.width >= WIDE:
-            table.add_column(title, overflow="ellipsis", no_wrap=True, justify="right" if "/" in title else "left")
-    broken = []
-    rows = []
-    for folder in find_runs(root):
-        try:
-            manifest = read_manifest(folder)
-            rows.append((manifest["started"], _row(folder, root, manifest, shown)))
-        except (OSError, ValueError, KeyError) as error:
-            broken.append(f"copycat: {folder / MANIFEST}: expected a run's manifest; got {error}.")
-    for _, row in sorted(rows):
-        table.add_row(*row[: len(table.columns)])
-    if rows:
-        console.print(table)
-    else:
-        print(f"no runs in {root}. Make one: copycat train")
-    for line in broken:
-        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(line)
+    found = read_rows(root)
+    for line in found.broken:
+        print(f"copycat: {text(line)}", file=sys.stderr)
+    return ordered((facts(row, root, objectives=objectives) for row in found.rows), "started")
 
 
-def _row(folder: Path, root: Path, manifest: dict[str, Any], shown: Sequence[str]) -> tuple[str, ...]:
-    came_out = manifest["came_out"]
-    final = came_out.get("final", {})
-    seconds = manifest["seconds"]
-    return (
-        str(folder.relative_to(root)) if folder != root else folder.name,
-        manifest["status"] + (" (drawn)" if manifest["data"]["synthetic"] else ""),
-        " ".join(manifest["asked"]["overrides"]),
-        *(f"{final[name]:.4f}" if name in final else "–" for name in shown),
-        str(came_out.get("epochs", "–")),
-        "–" if seconds is None else f"{seconds:.1f}",
-    )
+def print_runs(root: Path, choice: Choice | None = None) -> None:
+    """Print the runs at or below a folder to standard output, the newest last unless sorted otherwise.
+
+    Raises:
+        UserError: where there is no such folder, or the choice is none.
+    """
+    rows = read_facts(root)
+    shown = chosen(rows, choice or Choice())
+    if not shown:
+        none = f"none of {counted(len(rows), 'run')} in {root}"
+        print(none if rows else f"no runs in {root}. Make one: copycat train")
+        return
+    console = wide_console()
+    wide = console.width >= WIDE
+    titles: list[Column] = [
+        ("run", lambda row: row["run"]),
+        ("status", status),
+        ("overrides", lambda row: row["overrides"]),
+        *((f"final\n{name}", measured(f"final/{name}")) for name in (SHOWN if wide else SHOWN[-1:])),
+    ]
+    if wide:
+        titles += [("epochs", measured("epochs")), ("seconds", seconds)]
+    print_table(console, titles, shown)
+
+
+def best_run(root: Path, choice: Choice, *, by: str | None) -> Facts:
+    """The completed run with the best figure.
+
+    Args:
+        by: its name; None: val/loss.
+
+    Raises:
+        UserError: where there is none, or that figure is of the test part.
+    """
+    rows, by = read_facts(root), by or "val/loss"
+    name = named(by, columns(rows), after="--by") if rows else by
+    if "test/" in name:
+        raise UserError(f"--by: expected a metric of train or val, since to choose by test is to learn it; got {by!r}.")
+    completed = [row for row in chosen(rows, choice) if row["status"] == "completed" and is_real(row.get(name))]
+    if not completed:
+        raise UserError(f"--best: expected a completed run with {by}; got none in {root}.")
+    return ordered(completed, name, descending=natural(name) == "maximize")[0]
+
+
+def rerun_command(row: Facts) -> str:
+    """What to type to run it again."""
+    return f"copycat rerun {shlex.quote(row['folder'])}"

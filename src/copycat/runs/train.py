@@ -18,6 +18,7 @@ from copycat.runs.code import patch
 from copycat.runs.folder import make_folder, unmake, write_manifest, write_whole
 from copycat.runs.images import write_images
 from copycat.runs.isolation import isolated, logged
+from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
 from copycat.runs.manifest import opening
 from copycat.runs.reserve import reserve
@@ -34,6 +35,7 @@ def train(
     watchers: Sequence[Logger] = (),
     copy_of: Mapping[str, Any] | None = None,
     data: DataModule | None = None,
+    limits: Limits = Limits(),  # noqa: B008, it is frozen
 ) -> Outcome:
     """Run what was asked. A run that fails says so in its outcome, and why in its train.log.
 
@@ -42,6 +44,7 @@ def train(
         watchers: loggers beside those of the configuration, such as one that prints.
         copy_of: what the manifest says of the run that this one repeats.
         data: what the request asks for, where it is built already.
+        limits: what ends the run before it is done.
 
     Raises:
         UserError: where what was asked cannot work; then no new folder is left.
@@ -61,7 +64,7 @@ def train(
                 if changes := patch(request.config):
                     write_whole(made / PATCH, changes)
                 manifest = opening(request, parts.data, config=text, copy_of=copy_of)
-                run = Run(request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers)
+                run = Run(request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits)
                 write_manifest(made, manifest)
                 return run.go()
         except UserError:

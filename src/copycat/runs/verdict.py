@@ -54,7 +54,9 @@ def _what(found: Rerun) -> str:
     status, error = found.original.manifest["status"], found.original.manifest["error"]
     if status == "completed":
         return f"{epochs}, {counted(found.comparison.tensors, 'tensor')}"
-    kind = {"failed": "a failed run", "interrupted": "an interrupted run"}.get(status, "a run that was killed")
+    kind = {"failed": "a failed run", "interrupted": "an interrupted run", "pruned": "a pruned run"}.get(
+        status, "a run that was killed"
+    )
     return f"{epochs} of {kind}" + (f" ({error})" if status == "failed" else "")
 
 

@@ -1,0 +1,73 @@
+"""Thirty-two trials by each launcher, and where the time goes: python benchmarks/launchers.py
+
+Hydra's basic launcher runs them one after the other in one process, hydra-joblib-launcher (pip install
+'copycat[benchmarks]') in joblib's workers, and `processes` in ours; all under Copycat's grid. In turn, as whole
+processes, on the images that are drawn; prints for each the wall time (median of the rounds), its ratio to the basic
+one, the share of it before the first epoch of the first run, and the share in which a core on average trained.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+LAUNCHERS: Mapping[str, Sequence[str]] = {
+    "basic": (),
+    "joblib": ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={os.cpu_count()}"),
+    "processes": ("hydra/launcher=processes",),
+}
+JOB = ("model=shallow", "trainer.threads=1", "logger=none")
+
+
+def play(launcher: str, *, trials: int, epochs: int, at: Path) -> tuple[float, float, float]:
+    """Seconds of wall time, of those before the first run began, and of training, summed over the runs."""
+    sweep = at / f"{launcher}{time.monotonic_ns()}"
+    words = [*JOB, f"trainer.max_epochs={epochs}", f"seed=range({trials})", *LAUNCHERS[launcher]]
+    began, clock = datetime.now().astimezone(), time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "copycat", "train", "-m", *words, f"sweep.folder={sweep}"],
+        cwd=at,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wall = time.perf_counter() - clock
+    if done.returncode:
+        sys.exit(done.stderr)
+    runs = [json.loads((sweep / str(number) / "run.json").read_text()) for number in range(trials)]
+    first = min(datetime.fromisoformat(run["started"]) for run in runs)
+    return wall, (first - began).total_seconds(), sum(run["seconds"] for run in runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    found: dict[str, list[tuple[float, float, float]]] = {launcher: [] for launcher in LAUNCHERS}
+    with tempfile.TemporaryDirectory() as name:
+        play("basic", trials=1, epochs=1, at=Path(name))  # reads the packages from disk, and draws the images, once
+        for _ in range(asked.rounds):
+            for launcher, times in found.items():
+                times.append(play(launcher, trials=asked.trials, epochs=asked.epochs, at=Path(name)))
+    basic = statistics.median(wall for wall, _, _ in found["basic"])
+    cores = os.cpu_count() or 1
+    print(f"{asked.trials} trials of {asked.epochs} epochs on {cores} cores, median of {asked.rounds}")
+    for launcher, times in found.items():
+        wall, start, trained = (statistics.median(column) for column in zip(*times, strict=True))
+        print(
+            f"{launcher:10} {wall:6.1f} s  {wall / basic:5.2f} × basic  start-up {start / wall:4.0%}"
+            f"  cores training {trained / wall / cores:4.0%}"
+        )
+
+
+if __name__ == "__main__":
+    main()

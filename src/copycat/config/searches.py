@@ -1,0 +1,42 @@
+"""What a search cannot work with, found before torch or Optuna is imported."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from copycat.config.errors import UserError
+from copycat.config.rules import MEASURES
+from copycat.config.space import Space
+
+
+def check_search(sweeper: Mapping[str, Any], settings: Mapping[str, Any], space: Space) -> None:
+    """Hold sampler, pruner, objectives and space of a search against each other.
+
+    Raises:
+        UserError: for the first that do not go together.
+    """
+    if not space.axes:
+        raise UserError("hydra/sweeper=optuna: expected a key that varies, as optimizer.lr=interval(1e-4,1e-1).")
+    together = {name for names in space.together for name in names}
+    for name, axis in space.axes.items():
+        if axis.interval and (name in together or is_grid(sweeper)):
+            by = "sweep.zip" if name in together else "hydra/sweeper/sampler=grid"
+            raise UserError(f"{name}: expected values, a choice or a range for {by}; got {axis.words}.")
+    if not sweeper.get("pruner") or _is(sweeper["pruner"], "NopPruner"):
+        return
+    objective = settings["objective"]
+    if isinstance(objective, list) and len(objective) > 1:
+        raise UserError("hydra/sweeper/pruner: expected one objective to prune by; got several. Type …/pruner=none.")
+    name = objective[0] if isinstance(objective, list) else objective
+    if name in MEASURES:
+        raise UserError(
+            f"hydra/sweeper/pruner: expected an objective that each epoch has; got {name}. Type …/pruner=none."
+        )
+
+
+def is_grid(sweeper: Mapping[str, Any]) -> bool:
+    """Whether its sampler tries each value with each."""
+    return _is(sweeper["sampler"], "BruteForceSampler")
+
+
+def _is(node: Mapping[str, Any], name: str) -> bool:
+    return str(node["_target_"]).endswith(f".{name}")

@@ -1,0 +1,72 @@
+"""One row a run, read from its folder: what tables, plots and summaries are made of. Imports nothing heavy."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from copycat.runs import trial_file
+from copycat.runs.folder import read_manifest
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run, or a trial of a sweep; a trial that failed before it came to a run has no manifest."""
+
+    folder: Path
+    manifest: Mapping[str, Any] | None
+    trial: trial_file.Trial | None
+    """None where it is no trial."""
+
+    @property
+    def status(self) -> str:
+        if self.trial is not None and self.trial.status != "running":
+            return self.trial.status
+        return str(self.manifest["status"]) if self.manifest else "running"
+
+    @property
+    def overrides(self) -> Sequence[str]:
+        return self.trial.overrides if self.trial else self.manifest["asked"]["overrides"] if self.manifest else []
+
+    @property
+    def final(self) -> Mapping[str, float]:
+        """Metrics of the final weights."""
+        found: Mapping[str, float] = self.manifest["came_out"].get("final", {}) if self.manifest else {}
+        return found
+
+    @property
+    def best(self) -> Mapping[str, float]:
+        """Metrics of the best epoch."""
+        found: Mapping[str, float] = (
+            self.manifest["came_out"].get("best", {}).get("metrics", {}) if self.manifest else {}
+        )
+        return found
+
+
+def read_row(folder: Path) -> Row:
+    """What a folder says.
+
+    Raises:
+        ValueError: where run.json or trial.json is none.
+        OSError: where neither can be read.
+    """
+    trial = None
+    if (folder / trial_file.FILE).exists():
+        trial = trial_file.read_trial(folder)
+    try:
+        manifest = read_manifest(folder)
+    except FileNotFoundError:
+        if trial is None:
+            raise
+        manifest = None
+    return Row(folder, manifest, trial)
+
+
+def read_trials(sweep: Path) -> Iterator[Row]:
+    """The trials of a sweep's folder, by number; those that cannot be read are left out."""
+    numbered = sorted((int(folder.name), folder) for folder in sweep.iterdir() if folder.name.isdecimal())
+    for _, folder in numbered:
+        try:
+            yield read_row(folder)
+        except (OSError, ValueError):
+            continue

@@ -1,0 +1,146 @@
+"""Runs side by side: the keys of their configurations that differ, and their metrics. Nothing is built from them."""
+
+import csv
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from copycat.config.errors import UserError
+from copycat.config.hints import first_line
+from copycat.runs.facts import Facts, facts
+from copycat.runs.figures import figure, natural, sign, text
+from copycat.runs.folder import CONFIG
+from copycat.runs.keys import values
+from copycat.runs.plain import read_file, read_yaml
+from copycat.runs.printing import Column, csv_cell, given, print_table, wide_console, write_json
+from copycat.runs.rows import read_row
+from copycat.runs.shape import check_form
+
+MOST = 2**20
+"""Bytes of a config.yaml, at most."""
+SAID = ("status", "error", "epochs", "parameters", "seconds")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A fact of each run that has it, by the run's title."""
+
+    kind: Literal["run", "config", "metric"]
+    name: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Runs, by titles that tell them apart."""
+
+    folders: Mapping[str, Path]
+    configs: Mapping[str, Mapping[str, Any]]
+    """By dotted keys; a trial that failed before it had a configuration is left out."""
+    found: Mapping[str, Facts]
+
+    def keys(self, *, equal: bool) -> list[str]:
+        """Of the configurations, in their order: those that differ, or all."""
+        names = dict.fromkeys(name for config in self.configs.values() for name in config)
+        return [name for name in names if equal or self._differs(name)]
+
+    def _differs(self, name: str) -> bool:
+        return len({repr(config[name]) if name in config else "" for config in self.configs.values()}) > 1
+
+    def lines(self, *, equal: bool) -> list[Line]:
+        """What each run came to, its configuration, metrics of the final weights, and of the best epoch."""
+        names = dict.fromkeys(name for row in self.found.values() for name in row)
+        metrics = [name for kind in ("final/", "best/") for name in names if name.startswith(kind)]
+        return [
+            *(Line("run", name, _of(name, self.found)) for name in SAID),
+            *(Line("config", name, _of(name, self.configs)) for name in self.keys(equal=equal)),
+            *(Line("metric", name, _of(name, self.found)) for name in metrics),
+        ]
+
+
+def _of(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {title: row[name] for title, row in rows.items() if name in row}
+
+
+def read_compared(folders: Sequence[Path]) -> Compared:
+    """Read what two or more runs say.
+
+    Raises:
+        UserError: where one is no run, or its files are not what they should be.
+    """
+    if len(folders) < 2:
+        raise UserError(f"compare: expected two runs or more; got {len(folders)}. See them: copycat runs.")
+    titles = _titles(folders)
+    configs: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, Facts] = {}
+    for title, folder in titles.items():
+        try:
+            row = read_row(folder)
+            if row.manifest is not None:
+                check_form(row.manifest)
+                config = read_yaml(read_file(folder / CONFIG, most=MOST))
+                if not isinstance(config, Mapping):
+                    raise ValueError(f"{CONFIG} has no keys")
+                configs[title] = dict(values(config))
+        except (OSError, ValueError) as error:
+            said = (error.strerror or "").lower() if isinstance(error, OSError) else first_line(error)
+            raise UserError(f"{folder}: expected the folder of a run; {said}. See them: copycat runs.") from error
+        found[title] = facts(row, folder)
+    return Compared(titles, configs, found)
+
+
+def print_compared(compared: Compared, *, equal: bool) -> None:
+    """Print a table to standard output, with a `*` at the best of each metric.
+
+    Args:
+        equal: whether keys that are the same everywhere are shown too.
+    """
+    lines = [line for line in compared.lines(equal=equal) if line.kind != "run" or _is_said(line)]
+    titles: list[Column] = [("", given(""))]
+    titles += [(text(title), given(title)) for title in compared.folders]
+    print_table(wide_console(), titles, [{"": line.name, **_cells(line)} for line in lines])
+    if not compared.keys(equal=False):
+        print("the configurations are the same")
+
+
+def write_compared(compared: Compared, *, equal: bool, form: Literal["csv", "json"]) -> None:
+    """Write the same in full to standard output."""
+    lines = compared.lines(equal=equal)
+    if form == "json":
+        folders = {title: str(folder) for title, folder in compared.folders.items()}
+        write_json({"runs": folders, "rows": [asdict(line) for line in lines]})
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["kind", "name", *map(text, compared.folders)])
+    for line in lines:
+        writer.writerow([line.kind, text(line.name), *(csv_cell(line.values.get(title)) for title in compared.folders)])
+
+
+def _is_said(line: Line) -> bool:
+    return any(value is not None for value in line.values.values())
+
+
+def _cells(line: Line) -> dict[str, str]:
+    """Words to show, the best figure marked where not all are the same."""
+    if line.kind == "config":
+        return {title: text(value) for title, value in line.values.items()}
+    there = {title: value for title, value in line.values.items() if value is not None}
+    metric = line.name.partition("/")[2]
+    if line.kind == "run" or metric == "epoch":
+        return {title: value if isinstance(value, str) else figure(value) for title, value in there.items()}
+    best = min(there.values(), key=lambda value: sign(natural(metric)) * value)
+    several = len(set(there.values())) > 1
+    return {title: figure(value) + (" *" if several and value == best else "  ") for title, value in there.items()}
+
+
+def _titles(folders: Sequence[Path]) -> dict[str, Path]:
+    """Each folder by its path below what all have in common."""
+    whole = [os.path.abspath(folder) for folder in folders]
+    common = os.path.commonpath(whole)
+    found = {os.path.relpath(path, common): folder for path, folder in zip(whole, folders, strict=True)}
+    if len(found) < len(folders):
+        raise UserError("compare: expected runs that differ; got one of them twice.")
+    return found

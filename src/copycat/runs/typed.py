@@ -1,0 +1,47 @@
+"""Dataclasses made of what a file says, each value held against the type that its field names."""
+
+from collections.abc import Mapping
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from copycat.config.rule import is_real, is_whole
+
+T = TypeVar("T")
+
+
+def made(kind: type[T], found: Mapping[str, Any]) -> T:
+    """A dataclass of these values.
+
+    Raises:
+        ValueError: where a key is missing or one too many, or a value is of another type.
+    """
+    try:
+        result = kind(**found)
+    except TypeError as error:
+        raise ValueError("expected other keys") from error
+    of_any: Any = kind
+    for name, hint in _hints(of_any).items():
+        if not _fits(value := getattr(result, name), hint):
+            raise ValueError(f"{name}: expected {getattr(hint, '__name__', hint)}; got {value!r:.80}")
+    return result
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(item, inner[1]) for item in value.values())
+    if hint in (int, float):
+        return is_whole(value) if hint is int else is_real(value)
+    return hint is Any or isinstance(value, hint)

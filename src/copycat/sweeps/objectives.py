@@ -1,0 +1,53 @@
+"""What a sweep goes by: which values of a run, and in which direction they get better."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from copycat.runs.figures import Direction, natural
+from copycat.runs.history import read_history
+from copycat.runs.trial_file import Trial
+
+_CONSTRAINT = re.compile(r"\s*([\w/]+)\s*([<>])=\s*([-+.\de]+)\s*")
+
+
+def objectives(settings: Mapping[str, Any]) -> dict[str, Direction]:
+    """Names and directions, from the node `sweep`."""
+    names = settings["objective"] if isinstance(settings["objective"], list) else [settings["objective"]]
+    given = settings["direction"] if isinstance(settings["direction"], list) else [settings["direction"]] * len(names)
+    return {name: direction or natural(name) for name, direction in zip(names, given, strict=True)}
+
+
+def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Direction]) -> dict[str, float]:
+    """Metrics of the epoch that is best by the first objective, and `parameters` and `seconds` of the run."""
+    found: dict[str, float] = {"seconds": manifest["seconds"] or 0.0}
+    if "parameters" in manifest["came_out"]:
+        found["parameters"] = manifest["came_out"]["parameters"]
+    first = next((name for name in wanted if name not in found), None)
+    rows = [row for row in read_history(folder) if first is None or first in row]
+    if rows:
+        sign = 1 if first is None or wanted[first] == "minimize" else -1
+        found |= min(rows, key=lambda row: sign * row[first]) if first else rows[-1]
+    found.pop("epoch", None)
+    return found
+
+
+def violations(constraints: Sequence[str], values: Mapping[str, float]) -> Iterator[float]:
+    """How far each constraint is broken: 0 or less where it holds, as Optuna has it."""
+    for text in constraints:
+        match = _CONSTRAINT.fullmatch(text)
+        assert match
+        name, sign, limit = match[1], match[2], float(match[3])
+        value = values.get(name)
+        if value is None:
+            yield float("inf")
+        else:
+            yield value - limit if sign == "<" else limit - value
+
+
+def is_better(a: Trial, b: Trial, wanted: Mapping[str, Direction]) -> bool:
+    """Whether one trial is better than another by the first objective."""
+    name, direction = next(iter(wanted.items()))
+    sign = 1 if direction == "minimize" else -1
+    return sign * a.objectives[name] < sign * b.objectives[name]

@@ -1,0 +1,58 @@
+"""Several objectives against each other, with the trials that no other beats in all of them."""
+
+from itertools import combinations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from copycat.runs.trial_file import Trial
+from copycat.sweeps.plots.axes import objective_label, set_column
+from copycat.sweeps.plots.results import Results
+from copycat.sweeps.plots.style import BLUE, VERMILION, area, begin, legend, only_said, short
+
+
+def front(results: Results) -> list[Trial]:
+    """Completed trials that no other beats in one objective without being beaten in another."""
+    trials = results.valued("completed")
+    signs = [1 if direction == "minimize" else -1 for direction in results.objectives.values()]
+    costs = np.array([[trial.objectives[name] for name in results.objectives] for trial in trials]) * signs
+    return [
+        trial
+        for trial, cost in zip(trials, costs, strict=True)
+        if not np.any((costs <= cost).all(axis=1) & (costs < cost).any(axis=1))
+    ]
+
+
+def pareto(results: Results) -> Figure:
+    """A panel for each two objectives."""
+    if not results.valued("completed"):
+        return only_said(results, "Pareto front", "No trial is completed yet.")
+    pairs = list(combinations(results.objectives, 2))
+    figure = begin(results, "Pareto front", size=(7, 1 + 4 * len(pairs)))
+    panels = figure.subplots(len(pairs), 1, squeeze=False)[:, 0]
+    for axes, (across, up) in zip(panels, pairs, strict=True):
+        _draw(axes, results, across, up)
+    legend(figure, panels)
+    return figure
+
+
+def _draw(axes: Axes, results: Results, across: str, up: str) -> None:
+    trials, best = results.valued("completed"), front(results)
+    size = area(len(trials))
+    said = f"trial{'s' if len(best) > 1 else ''} {', '.join(str(trial.number) for trial in best)}"
+
+    def points(shown: list[Trial]) -> tuple[list[float], list[float]]:
+        return [trial.objectives[across] for trial in shown], [trial.objectives[up] for trial in shown]
+
+    axes.scatter(*points(trials), s=size, color=BLUE, alpha=0.6, lw=0, label="completed")
+    axes.scatter(*points(best), s=1.5 * size, marker="D", color=VERMILION, label=f"Pareto front: {short(said, 60)}")
+    if len(results.objectives) == 2:  # with more, the front is a surface, and no line
+        ordered = sorted(best, key=lambda trial: points([trial]))
+        if results.objectives[across] == "minimize":
+            axes.step(*points(ordered), where="post", color=VERMILION, lw=1)
+        else:
+            axes.step(*points(ordered), where="pre", color=VERMILION, lw=1)
+    set_column(axes, "x", results.column(across, trials))
+    set_column(axes, "y", results.column(up, trials))
+    axes.set(xlabel=objective_label(results, across), ylabel=objective_label(results, up))

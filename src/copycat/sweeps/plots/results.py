@@ -1,0 +1,71 @@
+"""A sweep's trials as its plots take them: read from their folders, so that grids have plots too."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from copycat.config.errors import UserError
+from copycat.runs.figures import Direction
+from copycat.runs.rows import read_trials
+from copycat.runs.trial_file import Trial
+from copycat.sweeps.plots.columns import REPEATS, Column, column, is_number, spans_decades
+from copycat.sweeps.sweep_file import FILE, read_sweep
+
+
+@dataclass(frozen=True)
+class Results:
+    """A sweep, as its plots take it."""
+
+    name: str
+    objectives: Mapping[str, Direction]
+    trials: Sequence[Trial]
+    space: Mapping[str, str]
+    """What each varying key may be, in Hydra's words."""
+
+    def keys_over(self, trials: Sequence[Trial], *, repeats: bool = False) -> list[Column]:
+        """The keys that vary, over some of the trials, each on the axis of all.
+
+        Args:
+            repeats: with seeds and folds.
+        """
+        wanted = {trial.number for trial in trials}
+        indices = [index for index, trial in enumerate(self.trials) if trial.number in wanted]
+        names = dict.fromkeys([*self.space, *(name for trial in self.trials for name in trial.values)])
+        found = [
+            column(name, self.trials, self.space.get(name, "")).at(indices)
+            for name in names
+            if repeats or name not in REPEATS
+        ]
+        return [key for key in found if key.present]
+
+    def valued(self, status: str | None = None) -> list[Trial]:
+        """Trials with all objectives, by number."""
+        return [
+            trial
+            for trial in self.trials
+            if status in (None, trial.status) and all(is_number(trial.objectives.get(name)) for name in self.objectives)
+        ]
+
+    def column(self, objective: str, trials: Sequence[Trial]) -> Column:
+        """An objective's values: losses, sizes and times may span decades; what is to be large goes up to some end."""
+        values = [trial.objectives[objective] for trial in trials]
+        logarithmic = self.objectives[objective] == "minimize" and spans_decades(values)
+        return Column(objective, values, "log" if logarithmic else "linear")
+
+    def best(self, objective: str) -> Trial | None:
+        sign = 1 if self.objectives[objective] == "minimize" else -1
+        return min(self.valued("completed"), key=lambda trial: sign * trial.objectives[objective], default=None)
+
+
+def read_results(sweep: Path) -> Results:
+    """What a sweep's folder says, as far as it has come.
+
+    Raises:
+        UserError: where it is no sweep's.
+    """
+    if not (sweep / FILE).exists():
+        raise UserError(f"{sweep}: expected the folder of a sweep; it has no {FILE}. Make a sweep: copycat train -m …")
+    found = read_sweep(sweep)
+    trials = [row.trial for row in read_trials(sweep) if row.trial is not None]
+    space = {name: found.space.get(name, "") for name in found.varies}
+    return Results(sweep.resolve().name, found.objectives, trials, space)

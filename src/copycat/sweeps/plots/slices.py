@@ -1,0 +1,81 @@
+"""The objectives against each key."""
+
+from math import ceil
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from copycat.runs.trial_file import Trial
+from copycat.sweeps.plots.axes import mark_best, mark_failed, set_column, set_objective
+from copycat.sweeps.plots.columns import Column
+from copycat.sweeps.plots.results import Results
+from copycat.sweeps.plots.style import BLUE, GREY, area, begin, legend, only_said, short
+
+ACROSS = 3
+"""Panels side by side."""
+LEVEL = 26
+"""Letters for which a panel has room side by side."""
+JITTER = 0.4
+"""Width over which the trials of one category are spread where they are many, so that all are seen."""
+
+
+def slices(results: Results) -> Figure:
+    """Rows of panels for each objective; seeds and folds have theirs too, for they show how much chance does."""
+    keys = results.keys_over(results.trials, repeats=True)
+    if not results.valued() or not keys:
+        return only_said(results, "slice", "No trial has a value yet.")
+    across = min(ACROSS, len(keys))
+    down = ceil(len(keys) / across)
+    count = len(results.objectives)
+    figure = begin(results, "slice", size=(1 + 3.6 * across, 1.2 + 3 * down * count))
+    panels = figure.subplots(down * count, across, squeeze=False)
+    cells = panels.reshape(count, down * across)
+    for line, objective in zip(cells, results.objectives, strict=True):
+        for axes, key in zip(line, keys, strict=False):
+            _draw(axes, results, objective, key)
+        for axes in line[len(keys) :]:
+            axes.set_axis_off()
+    legend(figure, panels.flat)
+    return figure
+
+
+def _draw(axes: Axes, results: Results, objective: str, key: Column) -> None:
+    place = {
+        trial.number: at + (_jitter(trial.number, len(results.trials)) if key.scale == "category" else 0.0)
+        for trial, at in zip(results.trials, key.places, strict=True)
+        if at is not None
+    }
+    size = area(len(results.trials))
+    best = results.best(objective)
+
+    def points(trials: list[Trial]) -> tuple[list[float], list[float]]:
+        shown = [trial for trial in trials if trial.number in place]
+        return [place[trial.number] for trial in shown], [trial.objectives[objective] for trial in shown]
+
+    axes.scatter(*points(results.valued("completed")), s=size, color=BLUE, alpha=0.6, lw=0, label="completed")
+    if pruned := results.valued("pruned"):
+        axes.scatter(*points(pruned), s=size, marker="v", facecolors="none", edgecolors=GREY, label="pruned")
+    if best and best.number in place:
+        mark_best(axes, *points([best]), size)
+    failed = [trial.number for trial in results.trials if trial.status == "failed" and trial.number in place]
+    mark_failed(axes, [place[number] for number in failed], size)
+    set_objective(axes, results, objective, place)
+    set_column(axes, "x", key)
+    if max(map(_wide, key.labels), default=0) * len(key.labels) > LEVEL:
+        upright = len(key.labels) > 8
+        for label in axes.get_xticklabels():
+            label.set(
+                rotation=90 if upright else 25, ha="right", va="center" if upright else "top", rotation_mode="anchor"
+            )
+    absent = sum(at is None for at in key.places)
+    axes.set_xlabel(short(key.name, 36) + (f"\n(not set in {absent} of {len(key.places)} trials)" if absent else ""))
+
+
+def _wide(label: str) -> int:
+    """In letters; from Hangul's on they are twice as wide, and so are the boxes for what the font lacks."""
+    return sum(1 if letter < "\u1100" else 2 for letter in short(label))
+
+
+def _jitter(number: int, count: int) -> float:
+    """Spread evenly, and the same for a trial each time."""
+    return JITTER * min(1.0, count / 40) * (number * 0.618034 % 1 - 0.5)

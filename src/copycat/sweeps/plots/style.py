@@ -1,0 +1,67 @@
+"""How all plots look: colours that the colour-blind can tell apart, each with a mark of its own, and plain axes."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from copycat.sweeps.plots.results import Results
+
+# of Okabe and Ito, https://jfly.uni-koeln.de/color/
+BLUE, VERMILION, GREY, BLACK = "#0072B2", "#D55E00", "#8C8C8C", "#000000"
+STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "legend.frameon": False,
+    "text.parse_math": False,  # a value may hold a $
+}
+LONGEST = 24
+"""Letters of a label."""
+
+
+def short(text: str, longest: int = LONGEST) -> str:
+    """A label that leaves room for others: its middle is cut out."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]}…{text[-(longest - longest // 2 - 1) :]}"
+
+
+def begin(results: Results, kind: str, *, size: tuple[float, float]) -> Figure:
+    """A figure with its title: which sweep, and how its trials ended."""
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    states = [trial.status for trial in results.trials]
+    counts = [f"{states.count(status)} {status}" for status in dict.fromkeys(sorted(states))]
+    trials = f"{len(states)} trial{'s' if len(states) != 1 else ''}"
+    said = f"{short(results.name, 40)}: {kind}\n{trials}" + (f": {', '.join(counts)}" if counts else "")
+    figure.suptitle(said, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def only_said(results: Results, kind: str, why: str) -> Figure:
+    """In place of a plot that would mislead."""
+    figure = begin(results, kind, size=(7, 2.5))
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, why, ha="center", va="center", wrap=True)
+    return figure
+
+
+def legend(figure: Figure, panels: Iterable[Axes]) -> None:
+    """Below all, each mark once."""
+    found: dict[str, Artist] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        found |= {label: handle for handle, label in zip(handles, labels, strict=True) if label not in found}
+    figure.legend([*found.values()], [*found], loc="outside lower center", ncols=5)
+
+
+def area(count: int) -> float:
+    """Of a mark, in points²: small where they are many."""
+    return float(np.clip(4000 / max(count, 1), 10, 36))

@@ -1,0 +1,140 @@
+"""Trials ranked, and summed up: means over folds and seeds, and the Pareto front of several objectives."""
+
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from copycat.runs.facts import Facts
+from copycat.runs.figures import Direction, sign
+from copycat.sweeps.sweep_file import SweepFile
+
+REPEATS = ("seed", "data.fold")
+"""Keys that repeat a configuration rather than make another."""
+RANKS = ("completed", "pruned", "failed")
+"""Statuses from the best on; others come after."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Trials that differ in seed and fold alone."""
+
+    values: Mapping[str, Any]
+    """Of the other keys that vary."""
+    trials: Sequence[Facts]
+    """Those that completed, the best first; one for each seed and fold."""
+    asked: int | None
+    """How many seeds and folds a configuration has; None for a search, which draws them."""
+    ends: Mapping[str, int]
+    """How many trials ended or stand in each other way."""
+
+    def mean(self, objective: str) -> float:
+        """NaN where no trial completed."""
+        found = [trial[objective] for trial in self.trials]
+        return statistics.fmean(found) if found else math.nan
+
+    def deviation(self, objective: str) -> float | None:
+        """Of the sample, by n - 1; None for fewer than two."""
+        found = [trial[objective] for trial in self.trials]
+        return statistics.stdev(found) if len(found) > 1 else None
+
+    @property
+    def counts(self) -> str:
+        """`4 of 5, 1 failed`."""
+        done = len(self.trials)
+        words = [f"{done} of {self.asked}" if self.asked not in (None, done) else str(done)]
+        return ", ".join([*words, *(f"{count} {status}" for status, count in self.ends.items())])
+
+
+def ranked(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> list[Facts]:
+    """Completed trials by their objectives, the first first, then pruned, failed, and those that are not done."""
+
+    def place(row: Facts) -> tuple[int, list[float], int]:
+        status, values = row["status"], [row.get(name) for name in wanted]
+        if status == "failed" or status not in RANKS or None in values:
+            return RANKS.index("failed") if status == "failed" else len(RANKS), [], row["trial"]
+        signed = [sign(way) * row[name] for name, way in wanted.items()]
+        return RANKS.index(status), signed, row["trial"]
+
+    return sorted(rows, key=place)
+
+
+def is_done(row: Facts, wanted: Mapping[str, Direction]) -> bool:
+    """Whether a trial completed, and has what it is ranked by."""
+    return row["status"] == "completed" and all(row.get(name) is not None for name in wanted)
+
+
+def front(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> set[int]:
+    """Numbers of the completed trials that no other beats in all objectives."""
+    signs = [sign(direction) for direction in wanted.values()]
+    points = sorted(
+        ([one * row[name] for one, name in zip(signs, wanted, strict=True)], row["trial"])
+        for row in rows
+        if is_done(row, wanted)
+    )
+    best: list[tuple[list[float], int]] = []
+    for point, number in points:  # what beats a point sorts before it, and so does one of the front
+        beaten = (other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other, _ in best)
+        if not any(beaten):
+            best.append((point, number))
+    return {number for _, number in best}
+
+
+def axes(sweep: SweepFile) -> tuple[list[str], list[str]]:
+    """Keys that repeat a configuration, and those that make it."""
+    repeats = [name for name in sweep.varies if name in REPEATS]
+    return repeats, [name for name in sweep.varies if name not in repeats]
+
+
+def configurations(rows: Iterable[Facts], sweep: SweepFile) -> list[Configuration]:
+    """Ranked by the mean of the first objective; none where neither seed nor fold varies."""
+    repeats, others = axes(sweep)
+    if not repeats:
+        return []
+    groups: dict[str, dict[str, Facts]] = {}
+    for row in reversed(ranked(rows, sweep.objectives)):  # the same seed twice is one trial: the better end of them
+        group = groups.setdefault(_key(row, others), {})
+        group[_key(row, repeats)] = row
+    whole = len({repeat for group in groups.values() for repeat in group}) if others else sweep.trials
+    asked = whole if sweep.sweeper == "grid" else None
+    found = [_configuration(list(group.values()), others, sweep, asked) for group in groups.values()]
+    name, direction = next(iter(sweep.objectives.items()))
+    return sorted(found, key=lambda one: sign(direction) * one.mean(name) if one.trials else math.inf)
+
+
+def sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> dict[str, Any]:
+    """What `--json` prints."""
+    left_out = ("config_keys", "words", "output_dir", "id")
+    said = {name: value for name, value in asdict(sweep).items() if name not in left_out}
+    summed = [_json(one, sweep) for one in configurations(rows, sweep)]
+    return {"sweep": {"folder": str(folder), **said}, "configurations": summed, "runs": rows}
+
+
+def _configuration(rows: Sequence[Facts], others: Sequence[str], sweep: SweepFile, asked: int | None) -> Configuration:
+    done = [row for row in rows if is_done(row, sweep.objectives)]
+    ends = Counter(row["status"] for row in rows if not is_done(row, sweep.objectives))
+    values = {name: rows[0][name] for name in others if name in rows[0]}
+    return Configuration(values, ranked(done, sweep.objectives), asked, ends)
+
+
+def _key(row: Facts, names: Sequence[str]) -> str:
+    return json.dumps({name: row[name] for name in names if name in row})
+
+
+def _json(one: Configuration, sweep: SweepFile) -> dict[str, Any]:
+    figures: dict[str, Mapping[str, float | None]] = {}
+    for name in sweep.objectives:
+        mean = one.mean(name)
+        figures[name] = {"mean": None if math.isnan(mean) else mean, "deviation": one.deviation(name)}
+    return {
+        "values": one.values,
+        "runs": len(one.trials),
+        "asked": one.asked,
+        "not_completed": dict(one.ends),
+        "objectives": figures,
+        "trials": [trial["trial"] for trial in one.trials],
+    }

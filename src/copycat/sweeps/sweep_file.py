@@ -1,0 +1,102 @@
+"""sweep.json: what a sweep was asked for and how it stands, beside its trials' folders."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from copycat.config.errors import UserError
+from copycat.config.hints import first_line
+from copycat.runs.figures import Direction
+from copycat.runs.folder import write_whole
+from copycat.runs.plain import read_file, read_json
+from copycat.runs.seal import holds, seal
+from copycat.runs.typed import made
+
+FILE = "sweep.json"
+SCHEMA = 1
+MOST = 2**23
+"""Bytes, at most."""
+_SEALED = b"sweep"
+"""In the place of a configuration: no run's seal is that of a sweep."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepFile:
+    """A sweep, as its folder says."""
+
+    id: str
+    """Given when it began; a study that several sweeps share knows each one's trials by it."""
+    status: str
+    """`running`, `completed`, `failed` (some trial did), `stopped` (too many did) or `interrupted`."""
+    error: str | None
+    started: str
+    ended: str | None
+    experiment: str
+    words: list[str]
+    """As typed after `copycat train -m`."""
+    output_dir: str
+    sweeper: str
+    """`grid` or `optuna`."""
+    trials: int
+    """How many are asked for."""
+    objectives: dict[str, Direction]
+    """Metrics that trials are ranked by, the first first."""
+    varies: list[str]
+    """Keys whose values differ between trials."""
+    config_keys: dict[str, str]
+    """A short hash of each value of the configuration that all trials share, by its dotted key."""
+    space: dict[str, str]
+    """What each varying key may be, in Hydra's words, and how the sweeper chooses."""
+    study: str | None = None
+    """Name of a search's study, which stays when the folder is moved or renamed."""
+
+
+def write_sweep(folder: Path, sweep: SweepFile) -> None:
+    """Write sweep.json, sealed: its words are run again when the sweep is resumed."""
+    content: dict[str, Any] = {"schema": SCHEMA, **asdict(sweep)}
+    try:
+        content["seal"] = seal(_SEALED, content)
+    except OSError:
+        content["seal"] = None
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_whole(folder / FILE, (text + "\n").encode())
+
+
+def read_sweep(folder: Path) -> SweepFile:
+    """What sweep.json holds.
+
+    Raises:
+        UserError: where it is none of this schema.
+    """
+    return SweepFile(**_read(folder)[0])
+
+
+def read_own_sweep(folder: Path) -> SweepFile:
+    """What sweep.json holds, where the user made it.
+
+    Raises:
+        UserError: where it is none, or a stranger's.
+    """
+    found, own = _read(folder)
+    if not own:
+        raise UserError(
+            f"{folder / FILE}: expected a sweep that you made; its seal is not yours. Type its words yourself:"
+            " copycat train -m …"
+        )
+    return SweepFile(**found)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], bool]:
+    path = folder / FILE
+    try:
+        found = read_json(read_file(path, most=MOST))
+        if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
+            raise ValueError(f"expected schema {SCHEMA}")
+        kept = {name: value for name, value in found.items() if name not in ("schema", "seal")}
+        made(SweepFile, kept)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else first_line(error)
+        raise UserError(f"{path}: expected what a sweep says of itself; {said}.") from error
+    return kept, holds(_SEALED, dict(found))

@@ -1,0 +1,138 @@
+"""The sweepers: each value with each, or a search; both go on where they stopped, by their trials' folders."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from copycat.config.errors import UserError
+from copycat.config.hints import first_line
+from copycat.config.space import Space, space_of
+from copycat.runs.lock import locked
+from copycat.runs.stop import SIGNALS
+from copycat.runs.trial_file import ENDED, Trial, read_trial
+from copycat.sweeps.display import Display
+from copycat.sweeps.engine import Job, Runner, Source, begun
+from copycat.sweeps.objectives import objectives
+from copycat.sweeps.sweep import end
+from copycat.sweeps.sweep_file import read_own_sweep
+
+
+def sweep(words: Sequence[str], *, config: DictConfig, context: HydraContext, launcher: Launcher) -> None:
+    """Run the trials of a sweep that are not done yet; its folder has been made.
+
+    Args:
+        words: of the sweep, without Hydra's own.
+        config: composed from them, with Hydra's node.
+
+    Raises:
+        UserError: where the space is none that the sweeper knows.
+        KeyboardInterrupt: where a signal ended it.
+    """
+    folder = Path(config.hydra.sweep.dir)
+    sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+    settings: Any = OmegaConf.to_container(config.sweep, resolve=True)
+    space = space_of(words, sweep=settings, params=sweeper.get("params") or {}, loader=context.config_loader)
+    with locked(folder, of="sweep"), _signals():
+        try:
+            runner = _run(_source(space, folder, sweeper, settings), folder, settings, launcher, sweeper)
+        except KeyboardInterrupt:
+            end(folder, status="interrupted", error="by a signal")
+            print(f"copycat: to go on with it: copycat resume {folder}", file=sys.stderr)
+            raise
+        except UserError as error:
+            end(folder, status="interrupted", error=first_line(error))
+            raise
+    failed = sum(trial.status == "failed" for trial in done_in(folder))
+    if runner.stopped:
+        end(folder, status="stopped", error=f"{runner.failures} trials failed: sweep.max_failures")
+    else:
+        end(folder, status="failed" if failed else "completed", error=f"{failed} failed" if failed else None)
+
+
+def _source(space: Space, folder: Path, sweeper: Any, settings: Any) -> Source:
+    described = read_own_sweep(folder)
+    if described.sweeper == "grid":
+        return Grid(space, folder)
+    from copycat.sweeps.search import Search
+
+    return Search(space, folder, sweeper, settings, owner=described.id)
+
+
+def _run(source: Source, folder: Path, settings: Any, launcher: Launcher, sweeper: Any) -> Runner:
+    with Display(read_own_sweep(folder).trials, objectives(settings)) as display:
+        for trial in done_in(folder):
+            display.found(trial)
+        runner = Runner(source, folder, max_failures=settings["max_failures"], display=display)
+        runner.run(launcher, batch=sweeper.get("max_batch_size"))
+    return runner
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Between trials, and while other processes run them, what ends a run ends the sweep too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def done_in(folder: Path) -> Iterator[Trial]:
+    """Records of trials that ended."""
+    return (trial for trial in records(folder) if trial.status in ENDED)
+
+
+def records(folder: Path) -> Iterator[Trial]:
+    """What the trials of a sweep say, in order."""
+    for number in sorted(int(place.name) for place in folder.iterdir() if place.name.isdecimal()):
+        with suppress(OSError, ValueError):
+            yield read_trial(folder / str(number))
+
+
+class Grid:
+    """Each value with each, in order, but for trials that ended."""
+
+    def __init__(self, space: Space, folder: Path) -> None:
+        self._space = space
+        self._left = self._jobs(list(records(folder)))
+
+    def _jobs(self, known: Sequence[Trial]) -> Iterator[Job]:
+        """By their values, since words may come in another order: shuffled, typed so, or of a changed sweep."""
+        trials: dict[frozenset[str], list[Trial]] = {}
+        keys = {axis.override.get_key_element() for axis in self._space.axes.values()}
+        for trial in known:
+            words = frozenset(word for word in trial.overrides if word.partition("=")[0] in keys)
+            trials.setdefault(words, []).append(trial)
+        grid, taken = self._space.grid(), {trial.number for trial in known}
+        spare = (number for number in count(len(grid)) if number not in taken)
+        for place, chosen in enumerate(grid):
+            if same := trials.get(frozenset(chosen)):
+                trial = same.pop(0)
+                if trial.status not in ENDED:
+                    yield begun(trial, self._space.fixed)
+            else:
+                number = next(spare) if place in taken else place
+                yield Job(number, [*self._space.fixed, *chosen], self._space.values(chosen))
+
+    def next(self) -> Job | None:
+        return next(self._left, None)
+
+    def done(self, job: Job, trial: Trial) -> None:
+        """The folder says it all."""

@@ -1,0 +1,145 @@
+"""The table of a sweep: its trials from the best on, and its configurations over folds and seeds."""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycat.config.errors import UserError
+from copycat.config.hints import counted
+from copycat.runs.choice import Choice, chosen
+from copycat.runs.facts import Facts
+from copycat.runs.figures import figure, text
+from copycat.runs.printing import WIDE, Column, given, measured, print_table, seconds, status, wide_console
+from copycat.runs.table import read_facts
+from copycat.sweeps.summary import Configuration, axes, configurations, front, is_done, ranked
+from copycat.sweeps.sweep_file import SweepFile, read_sweep
+
+FIXED = ("trial", "status", "epochs", "seconds", "runs", "why")
+"""Titles that are no keys."""
+
+
+def read_sweep_facts(folder: Path, choice: Choice) -> tuple[SweepFile, list[Facts], list[Facts]]:
+    """A sweep, all its trials, and those chosen, from the best on unless sorted otherwise.
+
+    Raises:
+        UserError: where sweep.json is none, or the choice.
+    """
+    sweep = read_sweep(folder)
+    rows = [row for row in read_facts(folder, objectives=sweep.objectives) if "trial" in row]
+    if len(sweep.objectives) > 1:
+        best = front(rows, sweep.objectives)
+        rows = [{**row, "pareto": row["trial"] in best} for row in rows]
+    rows = ranked(rows, sweep.objectives)
+    return sweep, rows, chosen(rows, choice, known=[*sweep.varies, *sweep.objectives])
+
+
+def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None = None) -> None:
+    """Print it to standard output.
+
+    Args:
+        most: rows of a table; None: all.
+
+    Raises:
+        UserError: where sweep.json is none, or the choice.
+    """
+    sweep, rows, shown = read_sweep_facts(folder, choice or Choice())
+    print(text(head(folder, sweep, rows)))
+    repeats, others = axes(sweep)
+    summed = configurations(shown, sweep)
+    if repeats and not others:
+        for one in summed:
+            print(f"{_figures(one, sweep)} over {' and '.join(repeats)}; runs: {one.counts}")
+    elif repeats:
+        _print_configurations(summed[:most], sweep)
+        _say_more(len(summed), most, "configuration", folder)
+    if shown:
+        _print_trials(shown[:most], sweep)
+        _say_more(len(shown), most, "trial", folder)
+    elif rows:
+        print(f"none of {counted(len(rows), 'trial')}")
+    if any(row.get("pareto") for row in shown):
+        print(f"*: on the Pareto front of {' and '.join(map(text, sweep.objectives))}")
+
+
+def head(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> str:
+    """The sweep in a line."""
+    counts = Counter(row["status"] for row in rows)
+    words = [f"{sweep.status}, {len(rows)} of {counted(sweep.trials, 'trial')}"]
+    words += [f"{count} {name}" for name, count in counts.items() if name != sweep.status or count != len(rows)]
+    name = next(iter(sweep.objectives))
+    best = next((row for row in rows if is_done(row, sweep.objectives)), None)
+    if best is not None:
+        words.append(f"best {name} {figure(best[name])} by trial {best['trial']}")
+    return f"{folder}: {', '.join(words)}"
+
+
+def best_trial(folder: Path, choice: Choice) -> Facts:
+    """The best run of the best configuration; where that is another than the best run of all, this is said.
+
+    Raises:
+        UserError: where no trial completed.
+    """
+    sweep, _, rows = read_sweep_facts(folder, choice)
+    done = [row for row in ranked(rows, sweep.objectives) if is_done(row, sweep.objectives)]
+    if not done:
+        raise UserError(f"--best: expected a completed trial; got none in {folder}.")
+    repeats, others = axes(sweep)
+    if not repeats:
+        return done[0]
+    best = configurations(rows, sweep)[0]
+    which = f"{' '.join(f'{name}={text(value)}' for name, value in best.values.items())}, " if others else ""
+    said = f"the best of {counted(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
+    print(f"copycat: {said}", file=sys.stderr)
+    return best.trials[0]
+
+
+def short_names(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
+    """Titles for keys: the last part, with what a number is a place in, where no other title is that."""
+    last = {name: found[0] if (found := re.search(r"[^.]+(\.\d+)*$", name)) else name for name in names}
+    ends = Counter([*last.values(), *taken])
+    return {name: end if ends[end] == 1 else name for name, end in last.items()}
+
+
+def _print_trials(rows: Sequence[Facts], sweep: SweepFile) -> None:
+    titles: list[Column] = [("trial", lambda row: f"{row['trial']}{'*' if row.get('pareto') else ''}")]
+    titles += [("status", status), *_keys(sweep.varies, sweep)]
+    titles += [(name, measured(name)) for name in sweep.objectives]
+    console = wide_console()
+    if console.width >= WIDE:
+        titles += [(name, cell) for name, cell in OTHERS if name not in sweep.objectives]
+    if any(row["status"] == "failed" for row in rows):
+        titles.append(("why", lambda row: row["error"] or "" if row["status"] == "failed" else ""))
+    print_table(console, titles, rows, gives=("why",))
+
+
+OTHERS: Sequence[Column] = (("epochs", measured("epochs")), ("seconds", seconds))
+
+
+def _print_configurations(found: Sequence[Configuration], sweep: SweepFile) -> None:
+    titles = _keys(axes(sweep)[1], sweep)
+    titles += [(name, given(name)) for name in ("runs", *sweep.objectives)]
+    rows = [{**one.values, "runs": one.counts, **{n: _figure(one, n) for n in sweep.objectives}} for one in found]
+    print_table(wide_console(), titles, rows)
+
+
+def _keys(names: Sequence[str], sweep: SweepFile) -> list[Column]:
+    short = short_names(names, [*FIXED, *sweep.objectives])
+    return [(text(short[name]), given(name)) for name in names]
+
+
+def _figure(one: Configuration, name: str) -> str:
+    if not one.trials:
+        return "–"
+    deviation = one.deviation(name)
+    return f"{figure(one.mean(name))} ± {'–' if deviation is None else figure(deviation)}"
+
+
+def _figures(one: Configuration, sweep: SweepFile) -> str:
+    return ", ".join(f"{name} {_figure(one, name)}" for name in sweep.objectives)
+
+
+def _say_more(count: int, most: int | None, what: str, folder: Path) -> None:
+    if most is not None and count > most:
+        print(f"and {counted(count - most, what)} more: copycat runs {folder}")

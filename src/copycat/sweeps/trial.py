@@ -1,0 +1,155 @@
+"""One trial of a sweep, in whichever process: begun, gone on with, or found done; its folder says what came of it."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from copycat.config.compose import Request, compose_whole, trial_of
+from copycat.config.errors import UserError
+from copycat.config.hints import first_line
+from copycat.runs.folder import read_manifest
+from copycat.runs.history import read_history
+from copycat.runs.limits import Judge, Limits
+from copycat.runs.manifest import now
+from copycat.runs.resume import resume
+from copycat.runs.run import Outcome
+from copycat.runs.train import train
+from copycat.runs.trial_file import ENDED, FILE, Trial, read_trial, write_trial
+from copycat.sweeps.objectives import measured, objectives
+
+log = logging.getLogger(__name__)
+DEATHS = 3
+"""Workers that die of a trial, without getting further, after which it counts as failed: it may take all memory."""
+ATTEMPTS = 6
+"""The same where the sweep's own process dies, which may be for other reasons."""
+PATIENCE = 30.0
+"""Seconds to wait for a run whose process is about to end."""
+
+
+def run_trial(config: DictConfig) -> float | None:
+    """Run a trial in the folder that Hydra names, and write trial.json.
+
+    Returns:
+        The first objective's value; None where there is none.
+
+    Raises:
+        KeyboardInterrupt: where a signal ended it.
+    """
+    running = HydraConfig.get()
+    folder = Path(running.sweep.dir, str(running.sweep.subdir))
+    trial = read_trial(folder)
+    if trial.status not in ENDED:
+        reached = _epochs(folder)
+        attempts = 1 if reached > trial.reached else trial.attempts + 1
+        trial = replace(trial, attempts=attempts, reached=reached)
+        write_trial(folder, trial)
+        trial = replace(_ended(folder, trial, config), ended=now())
+        write_trial(folder, trial)
+    return next(iter(trial.objectives.values()), None)
+
+
+def words_of_sweep(config: DictConfig) -> list[str]:
+    """Words of Hydra's own that all trials of a sweep share, for a process that composes one by itself."""
+    return [word for word in config.hydra.overrides.hydra if not word.startswith("hydra.mode=")]
+
+
+def run_words(words: Sequence[str]) -> str | None:
+    """Run a trial in a process that Hydra has not been set up in.
+
+    Args:
+        words: of the trial and of Hydra's own, the trial's folder among them.
+
+    Returns:
+        `interrupted` where a signal ended it.
+    """
+    composed = compose_whole(words)
+    HydraConfig.instance().set_config(composed)
+    with open_dict(composed):
+        del composed["hydra"]
+    try:
+        run_trial(composed)
+    except KeyboardInterrupt:
+        return "interrupted"
+    return None
+
+
+def _ended(folder: Path, trial: Trial, config: DictConfig) -> Trial:
+    """The trial as it ends."""
+    if trial.attempts > ATTEMPTS:
+        error = f"its process died {ATTEMPTS} times at epoch {trial.reached}: killed, or out of memory?"
+        return replace(trial, status="failed", error=error)
+    running = HydraConfig.get()
+    experiment = str(running.runtime.choices.get("experiment") or "sweep")
+    sweeper: Any = OmegaConf.to_container(running.sweeper, resolve=True)
+    try:
+        found, settings = trial_of(config)
+        wanted = objectives(settings)
+        request = Request(config=found, experiment=experiment, overrides=trial.overrides)
+        judge = _judge(sweeper, folder, next(iter(wanted)))
+        limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True)
+        outcome = _patiently(lambda: _outcome(folder, request, limits))
+        status, error = outcome.status, outcome.manifest["error"]
+        if status == "interrupted":
+            raise KeyboardInterrupt
+        if status == "failed":
+            return replace(trial, status=status, error=error)
+        values = measured(folder, outcome.manifest, wanted)
+        lacking = [name for name in wanted if name not in values]
+        if lacking:
+            return replace(trial, status="failed", error=f"no {lacking[0]} was measured")
+        return replace(trial, status=status, error=error, objectives={name: values[name] for name in wanted})
+    except UserError as mistake:
+        return replace(trial, status="failed", error=first_line(mistake))
+    except Exception as failure:  # of a network, a callback: it does not take its sweep with it
+        return replace(trial, status="failed", error=f"{type(failure).__name__}: {first_line(failure)}")
+
+
+def _epochs(folder: Path) -> int:
+    try:
+        return len(read_history(folder))
+    except (OSError, ValueError):
+        return 0
+
+
+def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
+    """Of the run: found where it is done, gone on with where it was begun, else begun."""
+    try:
+        manifest = read_manifest(folder)
+    except (OSError, ValueError):
+        return train(request, folder=folder, limits=limits)
+    if manifest["status"] in ENDED:
+        return Outcome(folder, str(manifest["status"]), manifest)
+    return resume(folder, say=log.info, limits=limits)
+
+
+def _patiently(run: Callable[[], Outcome]) -> Outcome:
+    """Wait for a process of a sweep that was killed to let go of the folder."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return run()
+        except UserError as error:
+            if "it is still running" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+
+
+def _judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
+    if "pruner" not in sweeper or sweeper["pruner"]["_target_"].endswith(".NopPruner"):
+        return None
+    from copycat.sweeps.study import judge
+
+    return judge(sweeper, folder, objective)
+
+
+def first_record(folder: Path, number: int, overrides: list[str], values: dict[str, Any]) -> None:
+    """Write trial.json of a trial that is about to start, where there is none yet."""
+    if not (folder / FILE).exists():
+        record = Trial(number=number, overrides=overrides, values=values, attempts=0, started=now())
+        write_trial(folder, record)

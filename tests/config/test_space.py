@@ -1,0 +1,113 @@
+"""What words of a sweep span."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from copycat.config.compose import compose_sweep
+from copycat.config.errors import UserError
+from copycat.config.places import CONF
+
+PRESETS = {
+    "learning_rate": 5,
+    "architecture": 4,
+    "optimizers": 15,
+    "lecture_architectures": 18,
+    "lecture_augmentation": 20,
+}
+
+
+def grid(*words: str) -> list[dict[str, str]]:
+    """Each trial's values, by key, without quotes."""
+    asked = compose_sweep(words)
+    trials = [dict(word.split("=", 1) for word in trial) for trial in asked.space.grid()]
+    return [{key: value.strip("'\"") for key, value in trial.items()} for trial in trials]
+
+
+VALUES = st.sampled_from(
+    [
+        ("seed", "1,2,3"),
+        ("seed", "range(3)"),
+        ("seed", "range(8,2,-3)"),
+        ("optimizer.lr", "1e-4,1e-3"),
+        ("optimizer.lr", "choice(0.1,0.2)"),
+        ("optimizer.lr", "range(0.1,0.5,0.1)"),
+        ("optimizer.lr", "sort(3,1,2)"),
+        ("optimizer", "sgd,adam"),
+        ("model", "glob(l*,exclude=lecture*)"),
+        ("print_losses", "[1,2],[3],null"),
+        ("trainer.max_epochs", "7"),
+    ]
+)
+
+
+@settings(max_examples=8, deadline=None)  # each composes all of its trials
+@given(st.lists(VALUES, min_size=1, max_size=3, unique_by=lambda pair: pair[0]))
+def test_a_grid_is_what_hydra_s_own_sweeper_makes_of_the_words(pairs: Sequence[tuple[str, str]]) -> None:
+    words = [f"{key}={value}" for key, value in pairs]
+    asked = compose_sweep(words)
+    parsed = OverridesParser.create(config_loader=asked.space.loader).parse_overrides(words)
+    ((theirs),) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    fixed = set(asked.space.fixed)
+    assert [list(trial) for trial in asked.space.grid()] == [
+        [word for word in trial if word not in fixed] for trial in theirs
+    ]
+
+
+def test_paired_axes_go_together_and_the_others_with_each() -> None:
+    found = grid("optimizer=sgd,adam", "optimizer.lr=1e-2,1e-4", "seed=1,2", "sweep.zip=[optimizer,optimizer.lr]")
+    pairs = [("sgd", 0.01), ("adam", 0.0001)]
+    assert {(t["optimizer"], float(t["optimizer.lr"]), t["seed"]) for t in found} == {
+        (*pair, seed) for pair, seed in product(pairs, "12")
+    }
+    assert len(found) == 4
+
+
+def test_an_axis_under_a_condition_is_there_beside_those_values_alone() -> None:
+    found = grid("model=logistic,shallow", "activation=relu,tanh", "+sweep.when.activation='model=shallow'")
+    assert found == [
+        {"model": "logistic"},
+        {"model": "shallow", "activation": "relu"},
+        {"model": "shallow", "activation": "tanh"},
+    ]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_spans_what_it_says_and_each_trial_of_it_is_checked(preset: str) -> None:
+    assert len(grid(f"sweep={preset}")) == PRESETS[preset]
+
+
+def test_the_preset_for_a_search_is_one() -> None:
+    asked = compose_sweep(["sweep=lecture_hyperparameters", "hydra/sweeper=optuna"])
+    assert list(asked.space.axes) == ["optimizer", "optimizer.lr", "model", "activation"]
+    with pytest.raises(UserError, match="For a search, type hydra/sweeper=optuna"):
+        compose_sweep(["sweep=lecture_hyperparameters"])
+
+
+def test_there_is_no_preset_without_a_test() -> None:
+    names = {file.stem for file in (CONF / "sweep").glob("*.yaml")}
+    assert names == {*PRESETS, "lecture_hyperparameters", "default"}
+
+
+def test_what_is_typed_takes_the_place_of_a_preset_s_axis() -> None:
+    assert {trial["optimizer.lr"] for trial in grid("sweep=learning_rate", "optimizer.lr=1,2")} == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["seed=1,2", "sweep.zip=[seed,sead]"], "sweep.zip: expected keys that vary, as seed; got 'sead'"),
+        (["seed=1,2", "optimizer.lr=1,2,3", "sweep.zip=[seed,optimizer.lr]"], "expected as many values of each"),
+        (["sweep.objective=test/accuracy", "seed=1,2"], "a test metric is not to be chosen on"),
+        (["sweep.direction=up", "seed=1,2"], "sweep.direction: expected"),
+        (["optimizer.lr=interval(0,1)"], "For a search, type hydra/sweeper=optuna"),
+    ],
+)
+def test_a_mistake_is_named(words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        compose_sweep(words)

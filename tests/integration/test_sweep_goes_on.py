@@ -1,0 +1,160 @@
+"""Sweeps that are killed, interrupted or changed: nothing is lost, nothing runs twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from tests.integration.sweeping import copycat, state, trials, words
+
+SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-1))", "model=logistic,shallow")
+SEARCH = ("hydra/sweeper=optuna", "hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_warmup_steps=1")
+
+
+def study_of(sweep: Path) -> optuna.Study:
+    return optuna.load_study(
+        study_name=sweep.name, storage=JournalStorage(JournalFileBackend(str(sweep / "study.journal")))
+    )
+
+
+def kill_until_done(typed: list[str], *, at: Path, sweep: Path, seed: int, kills: int) -> int:
+    """Start it again and again, killing its process group at random instants; the kills that came before its end."""
+    chance, killed = random.Random(seed), 0
+    command = [sys.executable, "-m", "copycat", *typed]
+    while True:
+        with subprocess.Popen(
+            command, cwd=at, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            if killed == kills:
+                _, errors = process.communicate(timeout=300)
+                assert process.returncode == 0, errors
+                return killed
+            begun = len(trials(sweep)) + chance.randint(0, 2)
+            while len(trials(sweep)) < begun and process.poll() is None:
+                time.sleep(0.01)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(chance.uniform(0, 0.4) if begun else chance.uniform(4, 6))  # starting takes some 4 s
+                return killed
+            os.killpg(process.pid, signal.SIGKILL)
+            killed += 1
+
+
+def test_a_search_that_is_killed_again_and_again_has_each_trial_once(tiny: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    typed = ["train", "-m", *SEARCH, *words(tiny, *SPACE), "hydra.sweeper.n_trials=12", f"sweep.folder={sweep}"]
+    assert kill_until_done(typed, at=tmp_path, sweep=sweep, seed=0, kills=4) == 4
+    found, study = trials(sweep), study_of(sweep)
+    assert sorted(found) == list(range(12))
+    assert [trial.number for trial in study.trials] == list(range(12))
+    for trial in study.trials:
+        said = found[trial.number]
+        assert said["status"] == {"COMPLETE": "completed", "PRUNED": "pruned"}[trial.state.name]
+        assert float(trial.params["optimizer.lr"]) == said["values"]["optimizer.lr"]
+        if trial.value is not None and said["status"] == "completed":
+            assert trial.value == said["objectives"]["val/loss"]
+    assert state(sweep)["status"] == "completed"
+
+
+def test_a_search_that_is_killed_proposes_what_one_that_runs_through_does(tiny: Path, tmp_path: Path) -> None:
+    """One trial at a time, what a sampler proposes is a function of its seed and of what it was told."""
+    asked = [*SEARCH, *words(tiny, *SPACE), "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler.n_startup_trials=3"]
+    through, killed = tmp_path / "through", tmp_path / "killed"
+    assert copycat("train", "-m", *asked, f"sweep.folder={through}", at=tmp_path).returncode == 0
+    kill_until_done(["train", "-m", *asked, f"sweep.folder={killed}"], at=tmp_path, sweep=killed, seed=1, kills=2)
+    values = [
+        {number: (t["values"], t["objectives"], t["status"]) for number, t in trials(at).items()}
+        for at in (through, killed)
+    ]
+    assert values[0] == values[1]
+
+
+def test_a_grid_goes_on_by_the_name_of_its_folder(tiny: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    typed = [*words(tiny, "seed=range(6)"), f"sweep.folder={sweep}"]
+    command = [sys.executable, "-m", "copycat", "train", "-m", *typed]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+        until = time.monotonic() + 60
+        while sum(trial["status"] == "completed" for trial in trials(sweep).values()) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        started.kill()
+    before = {number: trial["ended"] for number, trial in trials(sweep).items() if trial["status"] == "completed"}
+    done = copycat("resume", sweep, at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    after = trials(sweep)
+    assert sorted(after) == list(range(6))
+    assert {trial["status"] for trial in after.values()} == {"completed"}
+    assert {number: after[number]["ended"] for number in before} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("optimizer.lr=2e-3", "optimizer.lr"),
+        ("seed=0,1,2", "seed"),
+        ("model=shallow,logistic", "model"),
+    ],
+)
+def test_a_sweep_that_was_changed_is_refused_unless_that_is_asked_for(
+    change: str, named: str, tiny: Path, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    typed = ["train", "-m", *words(tiny, "seed=0,1"), f"sweep.folder={sweep}"]
+    assert copycat(*typed, at=tmp_path).returncode == 0
+    done = copycat(*typed, change, at=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("copycat: sweep.folder: expected the sweep that began in ")
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert copycat(*typed, change, "sweep.change=true", at=tmp_path).returncode == 0
+
+
+def test_a_search_is_given_more_trials(tiny: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    typed = ["train", "-m", "hydra/sweeper=optuna", *words(tiny, SPACE[0]), f"sweep.folder={sweep}"]
+    assert copycat(*typed, "hydra.sweeper.n_trials=2", at=tmp_path).returncode == 0
+    assert copycat(*typed, "hydra.sweeper.n_trials=4", at=tmp_path).returncode == 0
+    assert sorted(trials(sweep)) == [0, 1, 2, 3]
+    assert len(study_of(sweep).trials) == 4
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from copycat.runs.lock import locked
+with locked(Path(sys.argv[1]), of="sweep"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_sweep_that_another_process_runs_is_left_to_it(tiny: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    assert copycat("train", "-m", *words(tiny, "seed=0,1"), f"sweep.folder={sweep}", at=tmp_path).returncode == 0
+    command = [sys.executable, "-c", HOLDS, str(sweep)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        done = copycat("resume", sweep, at=tmp_path)
+        other.communicate()
+    assert done.returncode == 2
+    assert done.stderr == f"copycat: {sweep}: expected a sweep that stopped; it is still running.\n"
+
+
+def test_a_stranger_s_sweep_is_not_gone_on_with(tiny: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    copycat("train", "-m", *words(tiny, "seed=0,1"), f"sweep.folder={sweep}", at=tmp_path)
+    text = (sweep / "sweep.json").read_text()
+    (sweep / "sweep.json").write_text(text.replace('"seed=0,1"', '"seed=0,1","model._target_=builtins.print"'))
+    done = copycat("resume", sweep, at=tmp_path)
+    assert done.returncode == 2
+    assert "expected a sweep that you made" in done.stderr

@@ -1,0 +1,61 @@
+"""Each value with each, gone on with after any change of the words."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from copycat.config.compose import SweepRequest, compose_sweep
+from copycat.runs.manifest import now
+from copycat.runs.trial_file import Trial, write_trial
+from copycat.sweeps.engine import Job
+from copycat.sweeps.sweeper import Grid
+
+
+def _run(asked: SweepRequest, folder: Path, most: int = 1000, *, end: bool = True) -> list[Job]:
+    """Trials that it gives, in order, each done at once."""
+    grid, found = Grid(asked.space, folder), list[Job]()
+    while len(found) < most and (job := grid.next()):
+        status = "completed" if end else "running"
+        trial = Trial(number=job.number, overrides=job.of_run, values=job.values, status=status, started=now())
+        write_trial(folder / str(job.number), trial)
+        found.append(job)
+    return found
+
+
+def _values(jobs: list[Job]) -> list[tuple[tuple[str, Any], ...]]:
+    return sorted(tuple(sorted(job.values.items())) for job in jobs)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 7), st.booleans())
+def test_a_shuffled_grid_that_stopped_has_each_trial_once(
+    tmp_path_factory: pytest.TempPathFactory, stop: int, ended: bool
+) -> None:
+    folder, words = tmp_path_factory.mktemp("sweep"), ["seed=shuffle(range(4))", "activation=relu,tanh"]
+    before = _run(ASKED[0], folder, stop, end=ended)
+    after = _run(replace(ASKED[0], words=words), folder)
+    jobs = (before if ended else []) + after
+    assert sorted(job.number for job in jobs) == list(range(8))
+    assert len(set(_values(jobs))) == 8
+
+
+ASKED = [compose_sweep(["seed=shuffle(range(4))", "activation=relu,tanh"])]
+
+
+def test_a_grid_typed_in_another_order_goes_on(tmp_path: Path) -> None:
+    before = _run(compose_sweep(["seed=0,1,2", "activation=relu,tanh"]), tmp_path, 3)
+    after = _run(compose_sweep(["activation=relu,tanh", "seed=0,1,2"]), tmp_path)
+    assert len(set(_values(before + after))) == len(before + after) == 6
+
+
+def test_of_a_grid_that_was_changed_on_purpose_what_is_new_is_run(tmp_path: Path) -> None:
+    _run(compose_sweep(["seed=0,1,2", "optimizer.lr=0.1"]), tmp_path, 2)
+    _run(compose_sweep(["seed=0,1,2", "optimizer.lr=0.1"]), tmp_path, 1, end=False)
+    jobs = _run(compose_sweep(["seed=2,1,5,6", "optimizer.lr=0.5"]), tmp_path)
+    assert [(job.values["seed"], job.number) for job in jobs] == [(2, 2), (5, 4), (6, 3)]
+    assert "optimizer.lr=0.1" in jobs[0].overrides  # begun with that
+    assert "optimizer.lr=0.5" in jobs[1].overrides

@@ -1,0 +1,329 @@
+"""Plots of a sweep: what is drawn is what its folders say."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from copycat.cli import main
+from copycat.sweeps.plots.axes import log_ticks
+from copycat.sweeps.plots.files import PLOTS, write_plots
+from copycat.sweeps.plots.history import history
+from copycat.sweeps.plots.importance import importance
+from copycat.sweeps.plots.parallel import parallel
+from copycat.sweeps.plots.pareto import front, pareto
+from copycat.sweeps.plots.results import Results, read_results
+from copycat.sweeps.plots.slices import slices
+from copycat.sweeps.plots.style import BLUE, GREY, STYLE
+from tests.sweeps.sweeps import make_sweep, trial
+
+SPACE = {"optimizer.lr": "tag(log,interval(1e-2,1e-1))", "model": "shallow,logistic", "activation": "relu,elu"}
+TRIALS = [
+    trial(0, {"optimizer.lr": 0.05, "model": "logistic"}, 0.7),
+    trial(1, {"optimizer.lr": 0.02, "model": "shallow", "activation": "relu"}, 0.5),
+    trial(2, {"optimizer.lr": 0.09, "model": "shallow", "activation": "elu"}, status="failed", error="diverged"),
+    trial(3, {"optimizer.lr": 0.03, "model": "shallow", "activation": "elu"}, 0.9, status="pruned"),
+    trial(4, {"optimizer.lr": 0.01, "model": "logistic"}, 0.6),
+]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return make_sweep(tmp_path / "sweep", TRIALS, space=SPACE)
+
+
+@pytest.fixture
+def results(sweep: Path) -> Results:
+    return read_results(sweep)
+
+
+@pytest.fixture(autouse=True)
+def style() -> Iterator[None]:
+    with matplotlib.style.context(["default", STYLE]):
+        yield
+
+
+def points(axes: Axes, label: str) -> list[tuple[float, float]]:
+    """Where the marks of that label are."""
+    (found,) = (marks for marks in axes.collections if marks.get_label() == label)
+    return [(float(x), float(y)) for x, y in np.asarray(found.get_offsets())]
+
+
+def panel(figure: Figure, key: str) -> Axes:
+    (found,) = (axes for axes in figure.axes if axes.get_xlabel().startswith(key))
+    return found
+
+
+def said(figure: Figure) -> str:
+    return " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+
+
+def test_the_command_writes_pngs_and_prints_where(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["plots", str(sweep)])
+    assert end.value.code == 0
+    printed = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert printed == [sweep / "plots" / f"{kind}.png" for kind in ("history", "parallel", "importance", "slice")]
+    for path in printed:
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+            assert 600 <= image.width <= 2500
+            assert 250 <= image.height <= 2500
+    before = [path.read_bytes() for path in printed]
+    assert [path.read_bytes() for path in write_plots(sweep, sweep / "again")] == before
+
+
+def test_a_folder_that_is_no_sweep_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["plots", str(tmp_path)])
+    assert end.value.code == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"copycat: {tmp_path}: expected the folder of a sweep")
+    assert errors.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plots_start_without_torch() -> None:
+    script = (
+        "import sys, copycat.sweeps.plots.files; sys.exit(bool({'torch', 'pytorch_lightning'} & sys.modules.keys()))"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_history_has_each_trial_and_the_best_so_far(results: Results) -> None:
+    (axes,) = history(results).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("trial", "val/loss (less is better)")
+    assert points(axes, "completed") == [(0, 0.7), (1, 0.5), (4, 0.6)]
+    assert points(axes, "pruned") == [(3, 0.9)]
+    assert [x for x, _ in points(axes, "failed (no value)")] == [2]
+    assert points(axes, "best") == [(1, 0.5)]
+    (so_far,) = axes.lines
+    assert list(map(tuple, np.asarray(so_far.get_xydata()))) == [(0, 0.7), (1, 0.5), (4, 0.5), (4, 0.5)]
+
+
+def test_what_is_to_be_large_has_its_best_above(tmp_path: Path) -> None:
+    make_sweep(tmp_path, TRIALS, space=SPACE, objectives={"val/loss": "maximize"})
+    (axes,) = history(read_results(tmp_path)).axes
+    assert axes.get_ylabel() == "val/loss (more is better)"
+    assert points(axes, "best") == [(0, 0.7)]
+
+
+def test_trials_that_are_far_worse_do_not_flatten_the_others(tmp_path: Path) -> None:
+    trials = [trial(n, {"seed": n}, 0.5 + n / 100) for n in range(20)] + [trial(20, {"seed": 20}, 1e6)]
+    (axes,) = history(read_results(make_sweep(tmp_path, trials, space={"seed": "range(21)"}))).axes
+    assert axes.get_ylim()[1] < 1
+    assert [x for x, _ in points(axes, "far worse, off the axis")] == [20]
+
+
+def test_losses_that_spread_over_decades_have_a_logarithmic_axis(tmp_path: Path) -> None:
+    trials = [trial(n, {"seed": n}, 10.0 ** (n % 5)) for n in range(20)]
+    (axes,) = history(read_results(make_sweep(tmp_path, trials, space={"seed": "range(20)"}))).axes
+    assert axes.get_yscale() == "log"
+    assert axes.get_ylim()[1] > 1e4
+
+
+def test_slice_has_a_panel_for_each_key(results: Results) -> None:
+    figure = slices(results)
+    lr, model, activation = (panel(figure, key) for key in SPACE)
+    assert lr.get_xscale() == "log"  # it is tagged so
+    assert points(lr, "completed") == [(0.05, 0.7), (0.02, 0.5), (0.01, 0.6)]
+    assert [x for x, _ in points(lr, "failed (no value)")] == [0.09]
+    assert points(lr, "best") == [(0.02, 0.5)]
+    assert [label.get_text() for label in model.get_xticklabels()] == ["shallow", "logistic"]  # as typed
+    assert [(round(x), y) for x, y in points(model, "completed")] == [(1, 0.7), (0, 0.5), (1, 0.6)]
+    assert [(round(x), y) for x, y in points(activation, "completed")] == [(0, 0.5)]
+    assert "not set in 2 of 5 trials" in activation.get_xlabel()
+
+
+def test_axes_are_logarithmic_where_values_span_decades_and_categories_where_0_is_among_them(tmp_path: Path) -> None:
+    rows = [(1e-5, 0, 7, 0), (1e-3, 1e-5, 7000, 10), (1e-1, 1e-1, 70, 20), (1e-2, 1e-5, 7, 30)]
+    keys = ("optimizer.lr", "optimizer.weight_decay", "seed", "data.train")
+    trials = [trial(n, dict(zip(keys, row, strict=True)), 0.5) for n, row in enumerate(rows)]
+    figure = slices(read_results(make_sweep(tmp_path, trials, space=dict.fromkeys(keys, ""))))
+    assert panel(figure, "optimizer.lr").get_xscale() == "log"
+    decay = panel(figure, "optimizer.weight_decay")
+    assert [label.get_text() for label in decay.get_xticklabels()] == ["0", "1e-05", "0.1"]
+    assert panel(figure, "seed").get_xscale() == "linear"  # a seed is a number by name alone
+    assert panel(figure, "data.train").get_xscale() == "linear"
+
+
+def test_parallel_lines_go_through_each_trial_s_values(results: Results) -> None:
+    host, *axes = parallel(results).axes
+    assert [label.get_text() for label in host.get_xticklabels()] == [*SPACE, "val/loss"]
+    assert [one.get_yscale() for one in axes] == ["log", "linear", "linear", "linear"]
+    (best,) = (line for line in host.lines if line.get_label() == "best val/loss: trial 1")
+
+    def value(axis: int) -> float:
+        """On an axis, of the best trial's line."""
+        shown = host.transData.transform(np.asarray(best.get_xydata())[axis])
+        return float(axes[axis].transData.inverted().transform(shown)[1])
+
+    assert [value(axis) for axis in range(4)] == pytest.approx([0.02, 0, 0, 0.5])  # shallow and relu are typed first
+    assert len(host.collections[0].get_paths()) == 3  # the completed ones
+    assert "not set" in said(host.figure)  # type: ignore[arg-type]
+
+
+def test_seeds_and_folds_are_no_hyper_parameters(tmp_path: Path) -> None:
+    trials = [
+        trial(n, {"seed": n, "data.fold": n % 5, "optimizer.lr": 0.1, "optimizer.momentum": n % 3 / 3}, n / 20)
+        for n in range(20)
+    ]
+    space = dict.fromkeys(trials[0].values, "")
+    found = read_results(make_sweep(tmp_path, trials, space=space))
+    assert [label.get_text() for label in parallel(found).axes[0].get_xticklabels()] == [
+        *("optimizer.lr", "optimizer.momentum", "val/loss")
+    ]
+    assert len([axes for axes in slices(found).axes if axes.get_xlabel()]) == 4
+    assert "fewer than two" in said(importance(found))
+
+
+def searched(objective: Callable[[float], float], at: Path) -> Results:
+    """Forty trials whose objective is a function of the learning rate."""
+    chance = np.random.default_rng(0)
+    trials = []
+    for number in range(40):
+        lr, model = 10 ** chance.uniform(-4, -1), str(chance.choice(["shallow", "logistic"]))
+        values = {"optimizer.lr": lr, "model": model, "optimizer.nesterov": bool(chance.integers(2))}
+        if model == "shallow":
+            values["activation"] = str(chance.choice(["relu", "elu"]))
+        trials.append(trial(number, values, objective(float(np.log10(lr)))))
+    return read_results(make_sweep(at, trials, space={**SPACE, "optimizer.nesterov": ""}))
+
+
+def bars(results: Results) -> dict[str, tuple[float, str]]:
+    """Width and colour, by the key."""
+    (axes,) = importance(results).axes
+    assert "best 5 of 40 by val/loss" in axes.get_xlabel()
+    assert "PED-ANOVA" in axes.get_xlabel()
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    found = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    return {label: (bar.get_width(), to_hex(bar.get_facecolor())) for label, bar in zip(labels, found, strict=True)}
+
+
+def test_importance_finds_the_key_that_matters(tmp_path: Path) -> None:
+    found = bars(searched(lambda power: abs(power + 2), tmp_path))
+    assert set(found) == {"optimizer.lr", "model", "activation", "optimizer.nesterov"}
+    assert found["optimizer.lr"][0] > 0.7
+    assert sum(width for width, _ in found.values()) == pytest.approx(1)
+    assert [key for key, (_, colour) in found.items() if colour == BLUE.lower()] == ["optimizer.lr"]
+
+
+def test_importance_that_is_but_chance_is_grey(tmp_path: Path) -> None:
+    chance = np.random.default_rng(1)
+    found = bars(searched(lambda power: float(chance.random()), tmp_path))
+    assert {colour for _, colour in found.values()} == {GREY.lower()}
+
+
+def test_importance_of_few_trials_is_not_made_up(results: Results) -> None:
+    assert "Too few completed trials to tell: 3" in said(importance(results))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_the_pareto_front_holds_who_nobody_beats(values: list[tuple[int, int]]) -> None:
+    trials = [trial(number, {}, *found) for number, found in enumerate(values)]
+    results = Results("sweep", {"val/loss": "minimize", "parameters": "maximize"}, trials, {})
+    beaten = {
+        number
+        for number, (loss, size) in enumerate(values)
+        if any(a <= loss and b >= size and (a, b) != (loss, size) for a, b in values)
+    }
+    assert {found.number for found in front(results)} == set(range(len(values))) - beaten
+
+
+def test_several_objectives_have_a_pareto_plot(tmp_path: Path) -> None:
+    trials = [trial(n, {"optimizer.lr": 0.1 * n}, *both) for n, both in enumerate([(1, 300), (2, 100), (3, 200)])]
+    found = make_sweep(tmp_path, trials, space=SPACE, objectives={"val/loss": "minimize", "parameters": "minimize"})
+    assert [path.stem for path in write_plots(found, tmp_path / "plots")][-1] == "pareto"
+    (axes,) = pareto(read_results(found)).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("val/loss (less is better)", "parameters (less is better)")
+    assert points(axes, "completed") == [(1, 300), (2, 100), (3, 200)]
+    assert points(axes, "Pareto front: trials 0, 1") == [(1, 300), (2, 100)]
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.floats(1e-6, 1),
+    st.sampled_from([1e-300, 1e300, -1e99, 0.0, 10**400]),
+    st.text(max_size=40),
+    st.lists(st.integers(0, 9), max_size=30),
+)
+STATUS = st.sampled_from(["completed", "completed", "pruned", "failed", "running"])
+ROWS = st.lists(
+    st.tuples(
+        st.dictionaries(st.sampled_from("abc"), ODD),
+        st.lists(st.floats(0, 9) | st.floats(), min_size=2, max_size=2),
+        STATUS,
+    ),
+    max_size=16,
+)
+
+
+@given(st.floats(1e-90, 1e90), st.floats(1, 1e9))
+@settings(deadline=None)
+def test_a_logarithmic_axis_has_a_few_ticks_inside_of_it(low: float, ratio: float) -> None:
+    ticks = log_ticks(low, low * ratio)
+    assert 1 <= len(ticks) <= 5
+    assert ticks == sorted(set(ticks))
+    assert low * 0.99 <= ticks[0]
+    assert ticks[-1] <= low * ratio * 1.01
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")  # which the command leaves out too
+@given(ROWS)
+@settings(max_examples=10, deadline=None)
+def test_odd_trials_are_drawn_without_a_warning(rows: list[tuple[dict[str, Any], list[float], str]]) -> None:
+    trials = [
+        trial(number, values, *([] if status == "failed" else objectives), status=status)
+        for number, (values, objectives, status) in enumerate(rows)
+    ]
+    results = Results("odd", {"val/loss": "minimize", "parameters": "maximize"}, trials, {"a": "tag(log,1,2)"})
+    for plot in PLOTS.values():
+        figure = draw(plot, results)
+        for axes in figure.axes:
+            check_labels(figure, axes)
+
+
+def draw(plot: Callable[[Results], Figure], results: Results) -> Figure:
+    figure = plot(results)
+    figure.canvas.draw()
+    return figure
+
+
+def check_labels(figure: Figure, axes: Axes) -> None:
+    """Labels that stand level lie beside each other."""
+    labels = [label for label in axes.get_xticklabels() if label.get_text() and label.get_rotation() == 0]
+    boxes = sorted((label.get_window_extent().x0, label.get_window_extent().x1, label.get_text()) for label in labels)
+    low, high = axes.get_window_extent().x0 - 1, axes.get_window_extent().x1 + 1
+    shown = [box for box in boxes if low <= (box[0] + box[1]) / 2 <= high]  # the others are not drawn
+    assert all(a[1] <= b[0] for a, b in pairwise(shown)), (axes.get_xlabel(), shown)
+
+
+def test_500_trials_are_drawn(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    trials = [
+        trial(
+            n,
+            {"optimizer.lr": 10 ** chance.uniform(-5, 0), "activation": f"kind{chance.integers(37)}"},
+            chance.random(),
+        )
+        for n in range(500)
+    ]
+    paths = [*write_plots(make_sweep(tmp_path / "s", trials, space=SPACE), tmp_path / "plots")]
+    assert all(path.stat().st_size > 10_000 for path in paths)

@@ -1,0 +1,154 @@
+"""Trials ranked and summed up."""
+
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copycat.runs.choice import Choice
+from copycat.runs.figures import Direction
+from copycat.sweeps.summary import configurations, front, ranked
+from copycat.sweeps.sweep_file import SweepFile, write_sweep
+from copycat.sweeps.table import print_sweep
+from tests.runs.written import write_trial_of
+
+LOSS: dict[str, Direction] = {"val/loss": "minimize"}
+
+
+def sweep_of(*varies: str, sweeper: str = "grid", trials: int = 6) -> SweepFile:
+    return SweepFile(
+        id="",
+        status="completed",
+        error=None,
+        started="",
+        ended=None,
+        experiment="sweep",
+        words=[],
+        output_dir="outputs",
+        sweeper=sweeper,
+        trials=trials,
+        objectives=LOSS,
+        varies=list(varies),
+        config_keys={},
+        space={},
+    )
+
+
+def row(number: int, status: str = "completed", loss: float | None = None, **values: Any) -> dict[str, Any]:
+    found = {"trial": number, "status": status, **{key.replace("_", "."): value for key, value in values.items()}}
+    return found if loss is None else {**found, "val/loss": loss}
+
+
+def test_completed_trials_come_first_then_pruned_failed_and_those_under_way() -> None:
+    rows = [row(0, "running"), row(1, "failed"), row(2, "pruned", 0.1), row(3, loss=0.3), row(4, loss=0.2)]
+    assert [found["trial"] for found in ranked(rows, LOSS)] == [4, 3, 2, 1, 0]
+    assert [found["trial"] for found in ranked(rows, {"val/loss": "maximize"})] == [3, 4, 2, 1, 0]
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=5, max_size=5), min_size=1, max_size=4))
+def test_configurations_are_ranked_by_the_mean_over_seeds_and_have_the_sample_s_deviation(
+    losses: list[list[float]],
+) -> None:
+    rows = [
+        row(5 * which + seed, loss=loss, model=f"m{which}", seed=seed)
+        for which, found in enumerate(losses)
+        for seed, loss in enumerate(found)
+    ]
+    found = configurations(rows, sweep_of("model", "seed", trials=len(rows)))
+    means = [one.mean("val/loss") for one in found]
+    assert means == sorted(means)
+    for one in found:
+        these = losses[int(one.values["model"][1:])]
+        assert one.mean("val/loss") == pytest.approx(sum(these) / 5)
+        assert one.deviation("val/loss") == pytest.approx(statistics.stdev(these))
+        assert one.trials[0]["val/loss"] == min(these)
+
+
+def test_a_configuration_that_lacks_runs_says_so() -> None:
+    rows = [row(n, loss=n / 10, model="a", data_fold=n) for n in range(5)]
+    rows += [row(5 + n, loss=0.9, model="b", data_fold=n) for n in range(3)]
+    rows += [row(8, "failed", model="b", data_fold=3), row(9, "pruned", 0.0, model="b", data_fold=4)]
+    first, second = configurations(rows, sweep_of("model", "data.fold", trials=10))
+    assert first.counts == "5"
+    assert second.counts in ("3 of 5, 1 failed, 1 pruned", "3 of 5, 1 pruned, 1 failed")
+    assert second.mean("val/loss") == pytest.approx(0.9)
+
+
+def test_one_run_has_no_deviation_and_none_no_mean() -> None:
+    one, none = configurations(
+        [row(0, loss=0.5, model="a", seed=0), row(1, "failed", model="b", seed=0)], sweep_of("model", "seed")
+    )
+    assert one.deviation("val/loss") is None
+    assert math.isnan(none.mean("val/loss"))
+
+
+def test_a_search_that_draws_a_seed_twice_counts_it_once() -> None:
+    rows = [
+        row(0, loss=0.5, model="a", seed=1),
+        row(1, loss=0.5, model="a", seed=1),
+        row(2, loss=0.7, model="a", seed=2),
+    ]
+    (one,) = configurations(rows, sweep_of("model", "seed", sweeper="optuna"))
+    assert one.counts == "2"
+    assert one.mean("val/loss") == pytest.approx(0.6)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=25))
+def test_the_front_holds_each_trial_that_no_other_beats(points: list[tuple[int, int, int]]) -> None:
+    wanted: dict[str, Direction] = {"val/loss": "minimize", "val/accuracy": "maximize", "seconds": "minimize"}
+    rows = [
+        {"trial": number, "status": "completed", "val/loss": a, "val/accuracy": b, "seconds": c}
+        for number, (a, b, c) in enumerate(points)
+    ]
+
+    def beats(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+        return one != other and one[0] <= other[0] and one[1] >= other[1] and one[2] <= other[2]
+
+    expected = {n for n, point in enumerate(points) if not any(beats(other, point) for other in points)}
+    assert front(rows, wanted) == expected
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Thirty trials, five seeds for each of six rates, and one of them failed."""
+    write_sweep(tmp_path, sweep_of("optimizer.lr", "seed", trials=30))
+    for number in range(30):
+        values = {"optimizer.lr": 0.001 * (1 + number // 5), "seed": number % 5}
+        status = "failed" if number == 7 else "completed"
+        write_trial_of(
+            tmp_path, number, values, status=status, **({} if number == 7 else {"val_loss": 1 - number / 100})
+        )
+    return tmp_path
+
+
+def test_the_table_at_a_sweep_s_end_is_a_screenful_that_says_how_to_see_more(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_sweep(sweep, most=3)
+    out = capsys.readouterr().out
+    assert "27 trials more: copycat runs" in out
+    assert "3 configurations more" in out
+    print_sweep(sweep)
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 4 + 6 + 4 + 30
+
+
+def test_a_failed_trial_shows_why_and_its_configuration_lacks_it(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_sweep(sweep)
+    lines = capsys.readouterr().out.splitlines()
+    assert "best val/loss 0.7100 by trial 29" in lines[0]
+    assert "4 of 5, 1 failed" in next(line for line in lines if "0.002 " in line)
+    assert "it went wrong" in next(line for line in lines if "failed" in line and "│ 7 " in line)
+
+
+def test_only_seeds_give_one_line_of_mean_and_deviation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path, sweep_of("seed", trials=3))
+    for number, loss in enumerate((0.1, 0.2, 0.6)):
+        write_trial_of(tmp_path, number, {"seed": number}, status="completed", val_loss=loss)
+    print_sweep(tmp_path, Choice())
+    assert "val/loss 0.3000 ± 0.2646 over seed; runs: 3" in capsys.readouterr().out
