@@ -8,6 +8,7 @@ import pytest
 
 from copycat.config.errors import UserError
 from copycat.sweeps.storage import open_storage
+from copycat.sweeps.trial import first_record
 from tests.sweeps.asking import end, go, search
 
 WORDS = ("optimizer.lr=tag(log,interval(1e-4,1))", "model=logistic,shallow", "hydra.sweeper.n_trials=6")
@@ -74,8 +75,6 @@ def test_a_journal_damaged_in_its_middle_says_what_to_do_and_that_helps(
 def test_trials_on_their_way_are_ended_in_a_study_made_anew(tmp_path: Path) -> None:
     of = search(*WORDS, at=tmp_path)
     jobs = [job for job in (of.next(), of.next(), of.next()) if job]
-    from copycat.sweeps.trial import first_record
-
     for job in jobs:
         first_record(tmp_path / str(job.number), job.number, job.of_run, job.values)
     end(of, jobs[1])

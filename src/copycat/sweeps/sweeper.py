@@ -120,16 +120,18 @@ class Grid:
         for trial in known:
             words = frozenset(word for word in trial.overrides if word.partition("=")[0] in keys)
             trials.setdefault(words, []).append(trial)
-        grid, taken = self._space.grid(), {trial.number for trial in known}
-        spare = (number for number in count(len(grid)) if number not in taken)
-        for place, chosen in enumerate(grid):
-            if same := trials.get(frozenset(chosen)):
-                trial = same.pop(0)
-                if trial.status not in ENDED:
-                    yield begun(trial, self._space.fixed)
-            else:
+        grid = [
+            (chosen, same.pop(0) if (same := trials.get(frozenset(chosen))) else None) for chosen in self._space.grid()
+        ]
+        taken = {trial.number for trial in known}
+        new = {place for place, (_, trial) in enumerate(grid) if not trial}
+        spare = (number for number in count() if number not in taken | new)
+        for place, (chosen, trial) in enumerate(grid):
+            if not trial:
                 number = next(spare) if place in taken else place
                 yield Job(number, [*self._space.fixed, *chosen], self._space.values(chosen))
+            elif trial.status not in ENDED:
+                yield begun(trial, self._space.fixed)
 
     def next(self) -> Job | None:
         return next(self._left, None)
