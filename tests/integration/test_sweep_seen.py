@@ -138,3 +138,21 @@ def test_optuna_dashboard_opens_the_journal(sweep: Path) -> None:
 def test_optuna_dashboard_opens_sqlite(in_sqlite: Path) -> None:
     check_dashboard(f"sqlite:///{in_sqlite.parent / 'study.db'}", in_sqlite)
     assert not (in_sqlite / "study.journal").exists()
+
+
+def test_what_breaks_a_constraint_is_not_the_best(tiny: Path, tmp_path: Path) -> None:
+    typed = [*words(tiny), "optimizer.lr=0.01,0.001", "model=logistic,shallow", "sweep.folder=sweep"]
+    done = copycat("train", "-m", *typed, 'sweep.constraints=["parameters<=200"]', at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = trials(tmp_path / "sweep")
+    by_size = {trial["values"]["model"]: trial["breaks"] for trial in found.values()}
+    assert by_size == {"logistic": [], "shallow": ["parameters<=200"]}
+    kept = {number: trial for number, trial in found.items() if not trial["breaks"]}
+    least = min(kept, key=lambda number: kept[number]["objectives"]["val/loss"])
+    assert f"by trial {least}" in done.stdout
+    assert done.stdout.count("breaks parameters<=200") == 2
+    best = copycat("runs", "sweep", "--best", at=tmp_path).stdout
+    assert best.strip().endswith(f"sweep/{least}")
+    none = copycat("runs", "sweep", "--best", "--filter", "model=shallow", at=tmp_path)
+    assert (none.returncode, none.stdout) == (2, "")
+    assert "expected a completed trial that keeps to sweep.constraints; got none" in none.stderr

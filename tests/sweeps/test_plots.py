@@ -19,6 +19,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from copycat.cli import main
+from copycat.runs.figures import Direction
 from copycat.sweeps.plots.axes import log_ticks
 from copycat.sweeps.plots.files import PLOTS, write_plots
 from copycat.sweeps.plots.history import history
@@ -242,6 +243,22 @@ def test_the_pareto_front_holds_who_nobody_beats(values: list[tuple[int, int]]) 
         if any(a <= loss and b >= size and (a, b) != (loss, size) for a, b in values)
     }
     assert {found.number for found in front(results)} == set(range(len(values))) - beaten
+
+
+@pytest.mark.parametrize("breaking", [[0], [0, 1, 2]])
+def test_a_trial_that_breaks_a_constraint_is_drawn_and_is_not_the_best(breaking: list[int], tmp_path: Path) -> None:
+    trials = [
+        trial(n, {"optimizer.lr": 0.1 * n + 0.1}, n, n, breaks=["parameters<=0"] if n in breaking else [])
+        for n in range(3)
+    ]
+    wanted: dict[str, Direction] = {"val/loss": "minimize", "parameters": "minimize"}
+    found = make_sweep(tmp_path, trials, space=SPACE, objectives=wanted)
+    results = read_results(found)
+    best = results.best("val/loss")
+    assert (best and best.number) == (None if len(breaking) == 3 else 1)
+    assert [on.number for on in front(results)] == ([] if len(breaking) == 3 else [1])
+    assert points(history(results).axes[0], "completed") == [(0, 0), (1, 1), (2, 2)]
+    assert len([*write_plots(found, tmp_path / "plots")]) == len(PLOTS)
 
 
 def test_several_objectives_have_a_pareto_plot(tmp_path: Path) -> None:

@@ -49,6 +49,20 @@ def test_completed_trials_come_first_then_pruned_failed_and_those_under_way() ->
     assert [found["trial"] for found in ranked(rows, {"val/loss": "maximize"})] == [3, 4, 2, 1, 0]
 
 
+def test_a_trial_that_breaks_a_constraint_is_below_the_others_and_sums_up_to_nothing() -> None:
+    rows = [
+        row(0, loss=0.1, model="deep", seed=1, breaks="parameters<=10"),
+        row(1, loss=0.3, model="deep", seed=2),
+        row(2, loss=0.2, model="logistic", seed=1),
+        row(3, "pruned", 0.05, model="logistic", seed=2),
+    ]
+    assert [found["trial"] for found in ranked(rows, LOSS)] == [2, 1, 0, 3]
+    assert front(rows, LOSS) == {2}
+    best, other = configurations(rows, sweep_of("model", "seed"))
+    assert (best.values["model"], best.counts) == ("logistic", "1 of 2, 1 pruned")
+    assert (other.mean("val/loss"), other.counts) == (0.3, "1 of 2, 1 outside the constraints")
+
+
 @given(st.lists(st.lists(st.floats(0, 1), min_size=5, max_size=5), min_size=1, max_size=4))
 def test_configurations_are_ranked_by_the_mean_over_seeds_and_have_the_sample_s_deviation(
     losses: list[list[float]],

@@ -40,6 +40,8 @@ def facts(row: Row, root: Path, *, objectives: Collection[str] = ()) -> Facts:
     }
     found = {**found, **{name: value for name, value in values.items() if found.get(name) is None}}
     found |= {name: trial.objectives[name] for name in objectives if trial and name in trial.objectives}
+    if trial and trial.breaks:
+        found["breaks"] = " ".join(trial.breaks)
     found |= {f"final/{name}": value for name, value in row.final.items()}
     if best:
         found["best/epoch"] = best.get("epoch")

@@ -33,6 +33,8 @@ class Trial:
     """Why it failed or was pruned."""
     objectives: dict[str, float] = field(default_factory=dict)
     """Values that the sweep goes by; none where it failed."""
+    breaks: list[str] = field(default_factory=list)
+    """Those of `sweep.constraints` that it does not keep to."""
     attempts: int = 1
     """How often it was started since it last got further."""
     reached: int = 0

@@ -1,11 +1,11 @@
 """What a sweep goes by: which values of a run, and in which direction they get better."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from copycat.runs.figures import Direction, natural
+from copycat.runs.figures import Direction, natural, sign
 from copycat.runs.history import read_history
 from copycat.runs.trial_file import Trial
 
@@ -27,27 +27,30 @@ def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Dir
     first = next((name for name in wanted if name not in found), None)
     rows = [row for row in read_history(folder) if first is None or first in row]
     if rows:
-        sign = 1 if first is None or wanted[first] == "minimize" else -1
-        found |= min(rows, key=lambda row: sign * row[first]) if first else rows[-1]
+        found |= min(rows, key=lambda row: sign(wanted[first]) * row[first]) if first else rows[-1]
     found.pop("epoch", None)
     return found
 
 
-def violations(constraints: Sequence[str], values: Mapping[str, float]) -> Iterator[float]:
+def violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
     """How far each constraint is broken: 0 or less where it holds, as Optuna has it."""
+    found = {}
     for text in constraints:
         match = _CONSTRAINT.fullmatch(text)
         assert match
-        name, sign, limit = match[1], match[2], float(match[3])
+        name, way, limit = match[1], match[2], float(match[3])
         value = values.get(name)
         if value is None:
-            yield float("inf")
+            found[text] = float("inf")
         else:
-            yield value - limit if sign == "<" else limit - value
+            found[text] = value - limit if way == "<" else limit - value
+    return found
 
 
 def is_better(a: Trial, b: Trial, wanted: Mapping[str, Direction]) -> bool:
-    """Whether one trial is better than another by the first objective."""
+    """Whether one trial is better than another: it keeps to the constraints, or is better by the first objective."""
     name, direction = next(iter(wanted.items()))
-    sign = 1 if direction == "minimize" else -1
-    return sign * a.objectives[name] < sign * b.objectives[name]
+    return (bool(a.breaks), sign(direction) * a.objectives[name]) < (
+        bool(b.breaks),
+        sign(direction) * b.objectives[name],
+    )

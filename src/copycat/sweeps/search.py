@@ -95,7 +95,7 @@ class Search:
         if self.constraints and trial.status != "failed":
             folder = self.folder / str(trial.number)
             found = measured(folder, read_manifest(folder), self.wanted)
-            asked.set_user_attr(VIOLATIONS, list(violations(self.constraints, found)))
+            asked.set_user_attr(VIOLATIONS, list(violations(self.constraints, found).values()))
         if trial.error:
             asked.set_user_attr("error", trial.error)
         values = list(trial.objectives.values()) if trial.status == "completed" else None

@@ -26,14 +26,14 @@ class Configuration:
     values: Mapping[str, Any]
     """Of the other keys that vary."""
     trials: Sequence[Facts]
-    """Those that completed, the best first; one for each seed and fold."""
+    """Those that are done, the best first; one for each seed and fold."""
     asked: int | None
     """How many seeds and folds a configuration has; None for a search, which draws them."""
     ends: Mapping[str, int]
     """How many trials ended or stand in each other way."""
 
     def mean(self, objective: str) -> float:
-        """NaN where no trial completed."""
+        """NaN where no trial is done."""
         found = [trial[objective] for trial in self.trials]
         return statistics.fmean(found) if found else math.nan
 
@@ -51,25 +51,28 @@ class Configuration:
 
 
 def ranked(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> list[Facts]:
-    """Completed trials by their objectives, the first first, then pruned, failed, and those that are not done."""
+    """Completed trials by their objectives, the first first, then pruned, failed, and those that are not done.
 
-    def place(row: Facts) -> tuple[int, list[float], int]:
+    Among completed ones those that break a constraint come last.
+    """
+
+    def place(row: Facts) -> tuple[int, bool, list[float], int]:
         status, values = row["status"], [row.get(name) for name in wanted]
         if status == "failed" or status not in RANKS or None in values:
-            return RANKS.index("failed") if status == "failed" else len(RANKS), [], row["trial"]
+            return RANKS.index("failed") if status == "failed" else len(RANKS), False, [], row["trial"]
         signed = [sign(way) * row[name] for name, way in wanted.items()]
-        return RANKS.index(status), signed, row["trial"]
+        return RANKS.index(status), "breaks" in row, signed, row["trial"]
 
     return sorted(rows, key=place)
 
 
 def is_done(row: Facts, wanted: Mapping[str, Direction]) -> bool:
-    """Whether a trial completed, and has what it is ranked by."""
-    return row["status"] == "completed" and all(row.get(name) is not None for name in wanted)
+    """Whether a trial completed, keeps to the constraints, and has what it is ranked by."""
+    return row["status"] == "completed" and "breaks" not in row and all(row.get(name) is not None for name in wanted)
 
 
 def front(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> set[int]:
-    """Numbers of the completed trials that no other beats in all objectives."""
+    """Numbers of the trials that are done, and that no other beats in all objectives."""
     signs = [sign(direction) for direction in wanted.values()]
     points = sorted(
         ([one * row[name] for one, name in zip(signs, wanted, strict=True)], row["trial"])
@@ -116,7 +119,11 @@ def sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> dict[st
 
 def _configuration(rows: Sequence[Facts], others: Sequence[str], sweep: SweepFile, asked: int | None) -> Configuration:
     done = [row for row in rows if is_done(row, sweep.objectives)]
-    ends = Counter(row["status"] for row in rows if not is_done(row, sweep.objectives))
+    ends = Counter(
+        "outside the constraints" if "breaks" in row else row["status"]
+        for row in rows
+        if not is_done(row, sweep.objectives)
+    )
     values = {name: rows[0][name] for name in others if name in rows[0]}
     return Configuration(values, ranked(done, sweep.objectives), asked, ends)
 

@@ -117,13 +117,13 @@ class Grid:
         """By their values, since words may come in another order: shuffled, typed so, or of a changed sweep."""
         trials: dict[frozenset[str], list[Trial]] = {}
         keys = {axis.override.get_key_element() for axis in self._space.axes.values()}
-        for trial in known:
-            words = frozenset(word for word in trial.overrides if word.partition("=")[0] in keys)
-            trials.setdefault(words, []).append(trial)
+        for one in known:
+            words = frozenset(word for word in one.overrides if word.partition("=")[0] in keys)
+            trials.setdefault(words, []).append(one)
         grid = [
             (chosen, same.pop(0) if (same := trials.get(frozenset(chosen))) else None) for chosen in self._space.grid()
         ]
-        taken = {trial.number for trial in known}
+        taken = {one.number for one in known}
         new = {place for place, (_, trial) in enumerate(grid) if not trial}
         spare = (number for number in count() if number not in taken | new)
         for place, (chosen, trial) in enumerate(grid):

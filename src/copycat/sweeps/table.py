@@ -79,12 +79,13 @@ def best_trial(folder: Path, choice: Choice) -> Facts:
     """The best run of the best configuration; where that is another than the best run of all, this is said.
 
     Raises:
-        UserError: where no trial completed.
+        UserError: where no trial completed, or none that keeps to the constraints.
     """
     sweep, _, rows = read_sweep_facts(folder, choice)
     done = [row for row in ranked(rows, sweep.objectives) if is_done(row, sweep.objectives)]
     if not done:
-        raise UserError(f"--best: expected a completed trial; got none in {folder}.")
+        within = " that keeps to sweep.constraints" if any("breaks" in row for row in rows) else ""
+        raise UserError(f"--best: expected a completed trial{within}; got none in {folder}.")
     repeats, others = axes(sweep)
     if not repeats:
         return done[0]
@@ -109,12 +110,19 @@ def _print_trials(rows: Sequence[Facts], sweep: SweepFile) -> None:
     console = wide_console()
     if console.width >= WIDE:
         titles += [(name, cell) for name, cell in OTHERS if name not in sweep.objectives]
-    if any(row["status"] == "failed" for row in rows):
-        titles.append(("why", lambda row: row["error"] or "" if row["status"] == "failed" else ""))
+    if any(map(_why, rows)):
+        titles.append(("why", _why))
     print_table(console, titles, rows, gives=("why",))
 
 
 OTHERS: Sequence[Column] = (("epochs", measured("epochs")), ("seconds", seconds))
+
+
+def _why(row: Facts) -> str:
+    """What keeps a trial from being ranked."""
+    if row["status"] == "failed":
+        return row["error"] or ""
+    return f"breaks {row['breaks']}" if "breaks" in row else ""
 
 
 def _print_configurations(found: Sequence[Configuration], sweep: SweepFile) -> None:

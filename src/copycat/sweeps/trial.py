@@ -21,7 +21,7 @@ from copycat.runs.resume import resume
 from copycat.runs.run import Outcome
 from copycat.runs.train import train
 from copycat.runs.trial_file import ENDED, FILE, Trial, read_trial, write_trial
-from copycat.sweeps.objectives import measured, objectives
+from copycat.sweeps.objectives import measured, objectives, violations
 
 log = logging.getLogger(__name__)
 DEATHS = 3
@@ -103,7 +103,11 @@ def _ended(folder: Path, trial: Trial, config: DictConfig) -> Trial:
         lacking = [name for name in wanted if name not in values]
         if lacking:
             return replace(trial, status="failed", error=f"no {lacking[0]} was measured")
-        return replace(trial, status=status, error=error, objectives={name: values[name] for name in wanted})
+        trial = replace(trial, status=status, error=error, objectives={name: values[name] for name in wanted})
+        if status != "completed":
+            return trial
+        broken = violations(settings["constraints"], values)
+        return replace(trial, breaks=[text for text, by in broken.items() if by > 0])
     except UserError as mistake:
         return replace(trial, status="failed", error=first_line(mistake))
     except Exception as failure:  # of a network, a callback: it does not take its sweep with it

@@ -35,10 +35,11 @@ def _draw(axes: Axes, results: Results, objective: str) -> None:
         where = [trial.number for trial in pruned], [trial.objectives[objective] for trial in pruned]
         axes.scatter(*where, s=size, marker="v", facecolors="none", edgecolors=GREY, label="pruned", zorder=3)
     first, last = results.trials[0].number, results.trials[-1].number
-    if done:
+    if ranked := results.ranked():
         keep = np.minimum if results.objectives[objective] == "minimize" else np.maximum
-        so_far = [*keep.accumulate(values), keep.reduce(values)]
-        axes.step([*numbers, last], so_far, where="post", color=VERMILION, label="best so far", zorder=2)
+        so_far = keep.accumulate([trial.objectives[objective] for trial in ranked])
+        steps = [*(trial.number for trial in ranked), last]
+        axes.step(steps, [*so_far, so_far[-1]], where="post", color=VERMILION, label="best so far", zorder=2)
     if best := results.best(objective):
         mark_best(axes, [best.number], [best.objectives[objective]], size)
     mark_failed(axes, [trial.number for trial in results.trials if trial.status == "failed"], size)

@@ -73,7 +73,6 @@ BEHIND: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.
 def _lines(host: Axes, heights: np.ndarray[Any, Any], results: Results) -> None:
     objective = next(iter(results.objectives))
     trials, best = results.valued("completed"), results.best(objective)
-    assert best is not None
     sign = 1 if results.objectives[objective] == "minimize" else -1
     order = np.argsort([-sign * trial.objectives[objective] for trial in trials], kind="stable")  # the best on top
     places = np.arange(heights.shape[1])
@@ -82,8 +81,9 @@ def _lines(host: Axes, heights: np.ndarray[Any, Any], results: Results) -> None:
     host.add_collection(
         LineCollection(paths, colors=colours, lw=1.0, alpha=float(np.clip(60 / len(paths), 0.2, 0.8)), zorder=1)
     )
-    line = heights[trials.index(best)]
-    host.plot(places, line, color=VERMILION, lw=2.5, zorder=2, label=f"best {objective}: trial {best.number}")
+    if best:
+        line = heights[trials.index(best)]
+        host.plot(places, line, color=VERMILION, lw=2.5, zorder=2, label=f"best {objective}: trial {best.number}")
     if len(paths) > 1:
         host.plot([], [], color=colours[-1], label="better")
         host.plot([], [], color=colours[0], label="worse")

@@ -13,10 +13,13 @@ from copycat.sweeps.plots.style import BLUE, VERMILION, area, begin, legend, onl
 
 
 def front(results: Results) -> list[Trial]:
-    """Completed trials that no other beats in one objective without being beaten in another."""
-    trials = results.valued("completed")
+    """Trials that no other beats in one objective without being beaten in another."""
+    trials = results.ranked()
     signs = [1 if direction == "minimize" else -1 for direction in results.objectives.values()]
-    costs = np.array([[trial.objectives[name] for name in results.objectives] for trial in trials]) * signs
+    costs = np.array([[trial.objectives[name] for name in results.objectives] for trial in trials]).reshape(
+        -1, len(signs)
+    )
+    costs = costs * signs
     return [
         trial
         for trial, cost in zip(trials, costs, strict=True)
@@ -40,7 +43,7 @@ def pareto(results: Results) -> Figure:
 def _draw(axes: Axes, results: Results, across: str, up: str) -> None:
     trials, best = results.valued("completed"), front(results)
     size = area(len(trials))
-    said = f"trial{'s' if len(best) > 1 else ''} {', '.join(str(trial.number) for trial in best)}"
+    said = f"trial{'s' if len(best) > 1 else ''} {', '.join(str(trial.number) for trial in best) or 'none'}"
 
     def points(shown: list[Trial]) -> tuple[list[float], list[float]]:
         return [trial.objectives[across] for trial in shown], [trial.objectives[up] for trial in shown]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.runs.figures import Direction
+from copycat.runs.figures import Direction, sign
 from copycat.runs.rows import read_trials
 from copycat.runs.trial_file import Trial
 from copycat.sweeps.plots.columns import REPEATS, Column, column, is_number, spans_decades
@@ -52,9 +52,13 @@ class Results:
         logarithmic = self.objectives[objective] == "minimize" and spans_decades(values)
         return Column(objective, values, "log" if logarithmic else "linear")
 
+    def ranked(self) -> list[Trial]:
+        """Completed trials with all objectives that keep to the constraints, by number."""
+        return [trial for trial in self.valued("completed") if not trial.breaks]
+
     def best(self, objective: str) -> Trial | None:
-        sign = 1 if self.objectives[objective] == "minimize" else -1
-        return min(self.valued("completed"), key=lambda trial: sign * trial.objectives[objective], default=None)
+        way = sign(self.objectives[objective])
+        return min(self.ranked(), key=lambda trial: way * trial.objectives[objective], default=None)
 
 
 def read_results(sweep: Path) -> Results:
