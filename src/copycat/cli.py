@@ -195,6 +195,16 @@ def plots(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def report(arguments: argparse.Namespace) -> int:
+    """Write a run or a sweep as one HTML page that needs no network"""
+    from copycat.sweeps.report import write_report
+
+    to = arguments.to or arguments.folder / "report.html"
+    write_report(arguments.folder, to)
+    print(to)
+    return DONE
+
+
 def board(arguments: argparse.Namespace) -> int:
     """Open TensorBoard on runs, until Ctrl-C"""
     from copycat.inspection.board import serve
@@ -259,6 +269,9 @@ def parser() -> argparse.ArgumentParser:
     drawn = _add(commands, "plots", plots)
     drawn.add_argument("sweep", type=Path, help="the folder of a sweep")
     drawn.add_argument("--to", type=Path, metavar="FOLDER", help="where to; else plots/ in the sweep's folder")
+    page = _add(commands, "report", report)
+    page.add_argument("folder", type=Path, help="a run or a sweep")
+    page.add_argument("--to", type=Path, metavar="FILE", help="where to; else report.html in its folder")
     serve = _add(commands, "board", board)
     serve.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
     serve.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")

@@ -45,7 +45,7 @@ def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None 
         UserError: where sweep.json is none, or the choice.
     """
     sweep, rows, shown = read_sweep_facts(folder, choice or Choice())
-    print(text(head(folder, sweep, rows)))
+    print(text(f"{folder}: {head(sweep, rows)}"))
     repeats, others = axes(sweep)
     summed = configurations(shown, sweep)
     if repeats and not others:
@@ -63,7 +63,7 @@ def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None 
         print(f"*: on the Pareto front of {' and '.join(map(text, sweep.objectives))}")
 
 
-def head(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> str:
+def head(sweep: SweepFile, rows: Sequence[Facts]) -> str:
     """The sweep in a line."""
     counts = Counter(row["status"] for row in rows)
     words = [f"{sweep.status}, {len(rows)} of {counted(sweep.trials, 'trial')}"]
@@ -72,7 +72,7 @@ def head(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> str:
     best = next((row for row in rows if is_done(row, sweep.objectives)), None)
     if best is not None:
         words.append(f"best {name} {figure(best[name])} by trial {best['trial']}")
-    return f"{folder}: {', '.join(words)}"
+    return ", ".join(words)
 
 
 def best_trial(folder: Path, choice: Choice) -> Facts:
@@ -104,15 +104,20 @@ def short_names(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
 
 
 def _print_trials(rows: Sequence[Facts], sweep: SweepFile) -> None:
+    console = wide_console()
+    print_table(console, trial_titles(rows, sweep, wide=console.width >= WIDE), rows, gives=("why",))
+
+
+def trial_titles(rows: Sequence[Facts], sweep: SweepFile, *, wide: bool) -> list[Column]:
+    """Columns of a table of trials: the keys that vary, the objectives, and where room is wide more."""
     titles: list[Column] = [("trial", lambda row: f"{row['trial']}{'*' if row.get('pareto') else ''}")]
     titles += [("status", status), *_keys(sweep.varies, sweep)]
     titles += [(name, measured(name)) for name in sweep.objectives]
-    console = wide_console()
-    if console.width >= WIDE:
+    if wide:
         titles += [(name, cell) for name, cell in OTHERS if name not in sweep.objectives]
     if any(map(_why, rows)):
         titles.append(("why", _why))
-    print_table(console, titles, rows, gives=("why",))
+    return titles
 
 
 OTHERS: Sequence[Column] = (("epochs", measured("epochs")), ("seconds", seconds))
@@ -126,10 +131,18 @@ def _why(row: Facts) -> str:
 
 
 def _print_configurations(found: Sequence[Configuration], sweep: SweepFile) -> None:
+    print_table(wide_console(), configuration_titles(sweep), configuration_rows(found, sweep))
+
+
+def configuration_titles(sweep: SweepFile) -> list[Column]:
+    """Columns of a table of configurations."""
     titles = _keys(axes(sweep)[1], sweep)
-    titles += [(name, given(name)) for name in ("runs", *sweep.objectives)]
-    rows = [{**one.values, "runs": one.counts, **{n: _figure(one, n) for n in sweep.objectives}} for one in found]
-    print_table(wide_console(), titles, rows)
+    return [*titles, *((name, given(name)) for name in ("runs", *sweep.objectives))]
+
+
+def configuration_rows(found: Sequence[Configuration], sweep: SweepFile) -> list[Facts]:
+    """And its rows."""
+    return [{**one.values, "runs": one.counts, **{n: _figure(one, n) for n in sweep.objectives}} for one in found]
 
 
 def _keys(names: Sequence[str], sweep: SweepFile) -> list[Column]:

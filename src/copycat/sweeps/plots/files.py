@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib.style
@@ -35,18 +36,24 @@ def write_plots(sweep: Path, to: Path) -> Iterator[Path]:
         UserError: where there is no sweep, or the folder cannot be written to.
     """
     results = read_results(sweep)
-    kinds = [kind for kind in PLOTS if kind != "pareto" or len(results.objectives) > 1]
     try:
         to.mkdir(parents=True, exist_ok=True)
-        for kind in kinds:
+        for kind in kinds(results):
             path = to / f"{kind}.png"
-            save(PLOTS[kind], results, path)
+            path.write_bytes(draw(kind, results))
             yield path
     except OSError as error:
         raise UserError(f"--to: expected a folder to write to; got {to}: {error.strerror}.") from error
 
 
-def save(plot: Callable[[Results], Figure], results: Results, path: Path) -> None:
+def kinds(results: Results) -> list[str]:
+    """The plots that it has."""
+    return [kind for kind in PLOTS if kind != "pareto" or len(results.objectives) > 1]
+
+
+def draw(kind: str, results: Results) -> bytes:
+    """One of them, as PNG."""
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn for it
-        plot(results).savefig(path, metadata={"Software": None})
+        PLOTS[kind](results).savefig(found := BytesIO(), format="png", metadata={"Software": None})
+    return found.getvalue()

@@ -1,0 +1,95 @@
+"""A sweep on one page: its ranking, its plots, what was asked of it; and what `copycat report` writes."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from copycat.inspection.page import Image, Page, Section, Table, write_page
+from copycat.inspection.run_page import run_page
+from copycat.runs.choice import Choice
+from copycat.runs.facts import Facts
+from copycat.runs.figures import figure, text
+from copycat.runs.printing import Column
+from copycat.runs.table import rerun_command
+from copycat.sweeps.plots.files import draw, kinds
+from copycat.sweeps.plots.results import Results, read_results
+from copycat.sweeps.summary import axes, configurations, is_done
+from copycat.sweeps.sweep_file import FILE, SweepFile
+from copycat.sweeps.table import configuration_rows, configuration_titles, head, read_sweep_facts, trial_titles
+
+MOST = 200
+"""Trials that have a row."""
+SAYS = {
+    "history": "Each trial by its number, and the best so far",
+    "parallel": "Each completed trial as a line through its values; the better, the darker",
+    "importance": "How much each key decides whether a trial is among the best",
+    "slice": "Each trial over the values of each key",
+    "pareto": "Objectives against each other, with the trials that no other beats",
+}
+"""What each plot shows."""
+
+
+def write_report(folder: Path, to: Path) -> None:
+    """Write the page of a run or of a sweep.
+
+    Raises:
+        UserError: where it is neither's folder, or the file cannot be written.
+    """
+    write_page(sweep_page(folder) if (folder / FILE).is_file() else run_page(folder), to)
+
+
+def sweep_page(folder: Path) -> Page:
+    """Made from its folder alone.
+
+    Raises:
+        UserError: where sweep.json is none.
+    """
+    sweep, rows, _ = read_sweep_facts(folder, Choice())
+    sections = [*_ranking(sweep, rows), *_plots(read_results(folder)), _asked(sweep), *_next(folder, sweep, rows)]
+    return Page(text(str(folder)), text(head(sweep, rows)), sections)
+
+
+def _ranking(sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Section]:
+    repeats, others = axes(sweep)
+    if repeats and others:
+        summed = configuration_rows(configurations(rows, sweep), sweep)
+        note = f"Mean ± deviation over {' and '.join(repeats)}, from the best on."
+        yield Section(title="Configurations", note=note, table=_table(configuration_titles(sweep), summed))
+    if rows:
+        note = "From the best on."
+        if len(rows) > MOST:
+            note += f" The first {MOST} of {len(rows)}; all of them: copycat runs."
+        yield Section(title="Trials", note=note, table=_table(trial_titles(rows, sweep, wide=True), rows[:MOST]))
+
+
+def _table(titles: Sequence[Column], rows: Sequence[Facts]) -> Table:
+    return Table([[text(cell(row)) for _, cell in titles] for row in rows], [title for title, _ in titles])
+
+
+def _plots(results: Results) -> Iterator[Section]:
+    best = {name: results.best(name) for name in results.objectives}
+    said = "; ".join(
+        f"the best {name} is {figure(trial.objectives[name])}, by trial {trial.number}"
+        for name, trial in best.items()
+        if trial
+    )
+    images = [
+        Image(draw(kind, results), f"{SAYS[kind]}{f': {said}' if kind == 'history' and said else ''}.")
+        for kind in kinds(results)
+    ]
+    yield Section(title="Plots", images=images)
+
+
+def _asked(sweep: SweepFile) -> Section:
+    rows = [[text(name), text(space)] for name, space in sweep.space.items()]
+    words = shlex.join(["copycat", "train", "-m", *sweep.words])
+    return Section(title="What was asked", table=Table(rows), code=text(words))
+
+
+def _next(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Section]:
+    summed = configurations(rows, sweep)
+    done = summed[0].trials if summed else [row for row in rows if is_done(row, sweep.objectives)]
+    if done:
+        yield Section(title="Run the best trial again", code=rerun_command(done[0]))
+    if sweep.status not in ("completed", "failed"):
+        yield Section(title="Go on with it", code=f"copycat resume {shlex.quote(str(folder))}")

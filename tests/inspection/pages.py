@@ -1,0 +1,54 @@
+"""Pages as a reader meets them: texts, tables, images, and whatever would be fetched."""
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+FETCHING = ("src", "href", "srcset", "data", "action", "poster")
+"""Attributes that name something else to load."""
+
+
+@dataclass
+class Read(HTMLParser):
+    texts: list[str] = field(default_factory=list)
+    headings: list[str] = field(default_factory=list)
+    images: list[tuple[str, str]] = field(default_factory=list)
+    """Source and text alternative."""
+    fetched: list[str] = field(default_factory=list)
+    """What would be loaded from elsewhere."""
+    tags: set[str] = field(default_factory=set)
+    rows: list[list[str]] = field(default_factory=list)
+    """Of tables."""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._within = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.tags.add(tag)
+        self._within = tag
+        if tag == "img":
+            self.images.append((found["src"], found["alt"]))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("th", "td"):
+            self.rows[-1].append("")
+        named = [value for name, value in found.items() if name in FETCHING]
+        self.fetched += [value for value in named if not value.startswith(("#", "data:image/png;base64,"))]
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+        if self._within in ("th", "td"):
+            self.rows[-1][-1] += data
+        if self._within in ("h1", "h2"):
+            self.headings.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._within = ""
+
+
+def read(html: str) -> Read:
+    found = Read()
+    found.feed(html)
+    found.close()
+    return found

@@ -1,0 +1,98 @@
+"""A run's page says what its folder says."""
+
+import json
+from base64 import b64decode
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from copycat.cli import main
+from copycat.config.errors import UserError
+from copycat.inspection.run_page import run_page, wilson
+from copycat.runs.history import read_history
+from tests.inspection.pages import read
+from tests.runs.asking import QUIET, run
+
+
+@pytest.fixture
+def folder(tiny: Path, tmp_path: Path) -> Path:
+    return run("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path / "runs").folder
+
+
+def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder: Path) -> None:
+    found = read(run_page(folder).html())
+    titles = ["Metrics", "Curves", "What was asked", "What it ran on", "Data", "Run it again", "Configuration"]
+    assert found.headings == [str(folder), *titles]
+    assert found.fetched == []
+    manifest, rows = json.loads((folder / "run.json").read_text()), read_history(folder)
+    final = manifest["came_out"]["final"]
+    row = next(row for row in found.rows if row[0] == "loss")
+    assert f"{final['train/loss']:.4f}" in row
+    assert f"{final['val/loss']:.4f}" in row
+    [(source, says)] = found.images
+    assert f"train/loss from {rows[0]['train/loss']:.4f} to {rows[-1]['train/loss']:.4f}" in says
+    with Image.open(BytesIO(b64decode(source.partition(",")[2]))) as image:
+        assert image.format == "PNG"
+        assert image.width > 600
+    assert f"copycat rerun {folder}" in found.texts
+    assert (folder / "config.yaml").read_text().strip() in "".join(found.texts)
+
+
+def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
+    manifest = json.loads((folder / "run.json").read_text())
+    images, share = manifest["data"]["images"]["val"], manifest["came_out"]["final"]["val/accuracy"]
+    low, high = wilson(share, images)
+    row = next(row for row in read(run_page(folder).html()).rows if row[0] == "accuracy")
+    assert f"{share:.4f} ({low:.2f} to {high:.2f} of {images})" in row
+
+
+def test_wilsons_interval_is_the_one_that_is_printed() -> None:
+    # 33 of 50: R. G. Newcombe's method 3, by its formula
+    n, p, z = 50, 33 / 50, 1.959963984540054
+    middle, half = (
+        (p + z * z / (2 * n)) / (1 + z * z / n),
+        z / (1 + z * z / n) * (p * (1 - p) / n + z * z / 4 / n**2) ** 0.5,
+    )
+    assert wilson(0.66, 50) == pytest.approx((middle - half, middle + half), abs=1e-12)
+
+
+@given(st.integers(1, 400), st.data())
+def test_an_interval_holds_its_share_and_lies_between_0_and_1(count: int, data: st.DataObject) -> None:
+    share = data.draw(st.integers(0, count)) / count
+    low, high = wilson(share, count)
+    assert 0 <= low <= share + 1e-12
+    assert share - 1e-12 <= high <= 1
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> None:
+    manifest = json.loads((folder / "run.json").read_text())
+    manifest |= {"status": status, "error": "<b>why</b>", "came_out": {}}
+    (folder / "run.json").write_text(json.dumps(manifest))
+    (folder / "metrics.csv").unlink()
+    found = read(run_page(folder).html())
+    assert found.headings[1:] == ["What was asked", "What it ran on", "Data", "Go on with it", "Configuration"]
+    assert "<b>why</b>" in "".join(found.texts)
+    assert "b" not in found.tags
+    assert f"copycat resume {folder}" in found.texts
+
+
+def test_the_command_writes_it_beside_the_run_and_names_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["report", str(folder)])
+    assert capsys.readouterr().out == f"{folder}/report.html\n"
+    assert read((folder / "report.html").read_text()).headings[0] == str(folder)
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"expected the folder of a run; no such file or directory\. See them: copycat runs"
+    ):
+        run_page(tmp_path / "nothing")
+    (folder / "run.json").write_text('{"schema": 2, "status": 3}')
+    with pytest.raises(UserError, match=r"expected the folder of a run; .*: expected "):
+        run_page(folder)
