@@ -205,6 +205,13 @@ def report(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def predict(arguments: argparse.Namespace) -> int:
+    """Say what is on images, by a run's final weights"""
+    from copycat.deploy.predict import print_predictions
+
+    return DONE if print_predictions(arguments.run, arguments.images, form=arguments.form) else FAILED
+
+
 def board(arguments: argparse.Namespace) -> int:
     """Open TensorBoard on runs, until Ctrl-C"""
     from copycat.inspection.board import serve
@@ -272,6 +279,10 @@ def parser() -> argparse.ArgumentParser:
     page = _add(commands, "report", report)
     page.add_argument("folder", type=Path, help="a run or a sweep")
     page.add_argument("--to", type=Path, metavar="FILE", help="where to; else report.html in its folder")
+    said = _add(commands, "predict", predict)
+    said.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
+    said.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="files, or folders of them")
+    _add_forms(said)
     serve = _add(commands, "board", board)
     serve.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
     serve.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")

@@ -156,3 +156,13 @@ def test_what_breaks_a_constraint_is_not_the_best(tiny: Path, tmp_path: Path) ->
     none = copycat("runs", "sweep", "--best", "--filter", "model=shallow", at=tmp_path)
     assert (none.returncode, none.stdout) == (2, "")
     assert "expected a completed trial that keeps to sweep.constraints; got none" in none.stderr
+
+
+def test_a_trial_predicts_reports_and_is_inspected_like_any_run(sweep: Path, tiny: Path) -> None:
+    found = copycat("predict", "sweep/0", tiny / "val", "--json", at=sweep.parent)
+    assert found.returncode == 0, found.stderr
+    assert len(json.loads(found.stdout)["predictions"]) == 8
+    for folder in ("sweep/0", "sweep"):
+        page = copycat("report", folder, at=sweep.parent)
+        assert (page.returncode, page.stdout) == (0, f"{folder}/report.html\n"), page.stderr
+        assert f"<h1>{folder}</h1>" in (sweep.parent / folder / "report.html").read_text()

@@ -63,6 +63,16 @@ def list_images(root: Path) -> Listing:
         raise UserError(f"data.root: can't list {error.filename or root}: {error.strerror or error}.") from error
 
 
+def images_below(folder: Path) -> list[Path]:
+    """All images in a folder and its sub-folders, by name; hidden names and files that are no images are passed over.
+
+    Raises:
+        OSError: where a folder cannot be listed.
+    """
+    endings = image_extensions()
+    return [file for file in _walk(folder, seen=set()) if file.suffix.lower() in endings]
+
+
 def _first(names: Sequence[str], *, among: Sequence[str]) -> str | None:
     return next((found for name in names for found in among if found.lower() == name), None)
 

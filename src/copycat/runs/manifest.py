@@ -39,6 +39,7 @@ def opening(
             "source": request.config["data"]["_target_"],
             "synthetic": data.source.synthetic,
             "classes": list(data.classes),
+            "image_shape": list(data.image_shape),
             "images": {name: len(part) for name, part in data.parts.items()},
             "warnings": warnings_of(data),
         },

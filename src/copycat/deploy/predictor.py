@@ -1,0 +1,83 @@
+"""A run's network with its final weights, made from the run's folder alone."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from copycat.config.errors import UserError
+from copycat.config.hints import first_line
+from copycat.config.rules import check
+from copycat.data.loaders import to_float
+from copycat.models.losses import Loss
+from copycat.runs.build import build_loss, build_network
+from copycat.runs.isolation import isolated
+from copycat.runs.opened import Opened, open_run, read_weights
+
+WEIGHTS = "weights.safetensors"
+SIDE = 64
+"""Of the images of a run that does not say: it is of an earlier version, on the lecture's cats or on drawn ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """What turns images into probabilities."""
+
+    network: nn.Module
+    loss: Loss
+    classes: tuple[str, ...]
+    """By label."""
+    size: int
+    """Side of the square images that the network takes, in pixels."""
+    fit: str
+    """How an image becomes a square: `crop`, `squash` or `pad`."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 [B, 3, size, size] RGB -> [B, classes] probabilities on the CPU, in the network's own precision."""
+        weight = next(self.network.parameters(), torch.empty(0))
+        with torch.inference_mode():
+            found = self.loss.probability(self.network(to_float(images).to(weight.dtype)))
+        return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
+
+
+@contextmanager
+def opened_predictor(folder: Path) -> Iterator[Predictor]:
+    """The predictor of a completed run, on as many threads as the run had.
+
+    Raises:
+        UserError: where it is no run, has no final weights, or was on images that are not RGB squares.
+    """
+    opened = open_run(folder)
+    check(opened.config)
+    if not (opened.folder / WEIGHTS).exists():
+        status = opened.manifest["status"]
+        raise UserError(f"{folder}: expected a completed run, with {WEIGHTS}; this one is {status}.")
+    with isolated(threads=opened.manifest["ran_on"]["environment"]["threads"]):
+        yield _predictor(opened)
+
+
+def _predictor(opened: Opened) -> Predictor:
+    config, data = opened.config, opened.manifest["data"]
+    side = config["data"].get("image_size") or SIDE
+    shape = tuple(data.get("image_shape", (3, side, side)))
+    if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2]:
+        raise UserError(f"{opened.folder}: expected a run on RGB squares; its images are {'×'.join(map(str, shape))}.")
+    classes = tuple(data["classes"])
+    network = build_network(config, image_shape=shape, classes=len(classes))
+    _fill(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)
+    loss = build_loss(config["loss"], classes=len(classes))
+    fit = config["data"].get("fit", "crop")
+    return Predictor(network=network.eval(), loss=loss, classes=classes, size=shape[1], fit=fit)
+
+
+def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    if dtype := next((tensor.dtype for tensor in weights.values() if tensor.is_floating_point()), None):
+        network.to(dtype)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        said = " ".join(str(error).split()).partition(": ")[2]
+        raise UserError(f"{path}: expected the weights of this run's network; {said or first_line(error)}") from error

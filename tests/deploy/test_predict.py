@@ -1,0 +1,145 @@
+"""Predictions are those of the run, for any file; what is no image is named, and the others go on."""
+
+import csv
+import json
+from hashlib import blake2b
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from copycat.cli import main
+from copycat.config.errors import UserError
+from copycat.deploy.predict import BATCH, Prediction, predictions
+from copycat.deploy.predictor import opened_predictor
+from copycat.runs.build import build_data
+from copycat.runs.opened import open_run
+from tests.runs.asking import QUIET, run
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    words = ("model=logistic", "optimizer=adam", "optimizer.lr=0.01", "trainer.max_epochs=200")
+    return run(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
+
+
+def ended(status: int, *words: object) -> None:
+    with pytest.raises(SystemExit, match=rf"^{status}$"):
+        main([str(word) for word in words])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("model=logistic",),
+        ("model=shallow", "loss=cross_entropy"),
+        ("model=cnn", "data.image_size=16", "trainer.precision=64-true", "loss=bce_with_logits"),
+    ],
+)
+def test_what_is_predicted_is_what_the_run_recorded_to_the_bit(
+    words: tuple[str, ...], tiny: Path, tmp_path: Path
+) -> None:
+    of = run("trainer.max_epochs=2", *QUIET, *words, data=tiny, at=tmp_path).folder
+    opened = open_run(of)
+    images = build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"].images
+    assert isinstance(images, torch.Tensor)
+    with opened_predictor(of) as predictor:
+        found = predictor(images)
+    assert torch.allclose(found.sum(dim=1), torch.ones(8, dtype=found.dtype))
+    digest = blake2b(found[:, 1].contiguous().view(torch.uint8).numpy().tobytes(), digest_size=16).hexdigest()
+    assert digest == opened.manifest["came_out"]["predictions_digest"]
+
+
+def test_folders_and_files_are_a_table_csv_or_json(
+    folder: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cat, dogs = tiny / "train" / "cat" / "0.png", tiny / "train" / "dog"  # which it has learned
+    ended(0, "predict", folder, cat, dogs, "--json")
+    found = json.loads(capsys.readouterr().out)["predictions"]
+    assert [row["file"] for row in found] == [str(cat), *(str(dogs / f"{n}.png") for n in range(8))]
+    assert [row["class"] for row in found] == ["cat", *8 * ["dog"]]
+    assert all(row["probability"] == max(row["probability/cat"], row["probability/dog"]) for row in found)
+    ended(0, "predict", folder, cat, dogs, "--csv")
+    rows = list(csv.DictReader(StringIO(capsys.readouterr().out)))
+    assert [float(row["probability/cat"]) for row in rows] == [row["probability/cat"] for row in found]
+    ended(0, "predict", folder, cat, dogs)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(".png" in line for line in lines) == 9
+    assert f"{found[0]['probability']:.4f}" in lines[3]
+
+
+def test_an_image_of_any_size_and_mode_is_read_and_what_is_none_is_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
+    photo.save(tmp_path / "a.jpg")
+    photo.convert("CMYK").save(tmp_path / "b.jpg")
+    photo.convert("P").save(tmp_path / "c.gif")
+    photo.resize((1, 1)).save(tmp_path / "d.png")
+    whole = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "e.jpg").write_bytes(whole[: len(whole) // 3])
+    (tmp_path / "f.jpg").write_text("<html><body>not found</body></html>")
+    (tmp_path / "g.png").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("none of the images")
+    ended(1, "predict", folder, tmp_path, "--json")
+    printed = capsys.readouterr()
+    assert [Path(row["file"]).name for row in json.loads(printed.out)["predictions"]] == [
+        "a.jpg",
+        "b.jpg",
+        "c.gif",
+        "d.png",
+    ]
+    lines = printed.err.splitlines()
+    assert [line.split(": ")[1] for line in lines[:3]] == [str(tmp_path / name) for name in ("e.jpg", "f.jpg", "g.png")]
+    assert "a web page, not an image" in lines[1]
+    assert lines[3] == "copycat: 3 files of 7 can't be read."
+
+
+def test_in_batches_each_file_gets_its_own(folder: Path, tiny: Path) -> None:
+    files = [tiny / "val" / ("cat", "dog")[n % 2] / f"{n % 4}.png" for n in range(BATCH + 5)]
+    with opened_predictor(folder) as predictor:
+        found = list(predictions(predictor, files))
+        alone = {file: next(predictions(predictor, [file])) for file in set(files)}
+    assert len(found) == len(files)
+    for file, one in zip(files, found, strict=True):
+        assert isinstance(one, Prediction)
+        assert isinstance(other := alone[file], Prediction)
+        assert one.file == file
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+
+
+def test_mistakes_are_one_line(folder: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    ended(2, "predict", folder, tmp_path / "none.jpg")
+    ended(2, "predict", folder, tmp_path / "empty")
+    ended(2, "predict", tmp_path / "empty", tiny)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(": expected ")[2] for line in said] == [
+        "an image, or a folder of images; got none.",
+        "images; got a folder without any.",
+        "a run's manifest; no such file or directory.",
+    ]
+
+
+def test_a_run_without_final_weights_or_with_those_of_another_is_refused(tiny: Path, tmp_path: Path) -> None:
+    of = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "a").folder
+    other = run("trainer.max_epochs=1", "model=shallow", *QUIET, data=tiny, at=tmp_path / "b").folder
+    (of / "weights.safetensors").write_bytes((other / "weights.safetensors").read_bytes())
+    with pytest.raises(UserError, match="expected the weights of this run's network; ") as caught, opened_predictor(of):
+        pass
+    assert "\n" not in str(caught.value)
+    (of / "weights.safetensors").unlink()
+    with pytest.raises(UserError, match=r"expected a completed run, with weights\.safetensors"), opened_predictor(of):
+        pass
+
+
+def test_a_run_of_an_earlier_version_says_no_shape(folder: Path, tiny: Path, tmp_path: Path) -> None:
+    of = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
+    manifest = json.loads((of / "run.json").read_text())
+    assert manifest["data"].pop("image_shape") == [3, 8, 8]
+    (of / "run.json").write_text(json.dumps(manifest))
+    with opened_predictor(of) as predictor:
+        assert predictor.size == 8
