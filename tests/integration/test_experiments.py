@@ -21,6 +21,20 @@ def _expected(name: str) -> dict[str, Any]:
     return found
 
 
+def _rounding(epoch: int, *, shuffled: bool) -> float:
+    """What another machine's rounding may come to by then; a run that is wrong differs from its first epochs on.
+
+    Mini-batches of few images make it grow. Between an AMD EPYC, an Intel Xeon and the latter held to AVX2
+    (ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2) the losses of `cnn` differ by 1e-5 up to epoch 2, by 1e-3 up to
+    epoch 10 and by 2e-2 after.
+    """
+    if epoch <= 2:
+        return 1e-4
+    if not shuffled:
+        return 1e-3
+    return 5e-3 if epoch <= 10 else 5e-2
+
+
 def test_the_lecture_s_thirteen_losses_are_printed_digit_by_digit(cats_folder: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "copycat", "train", "experiment=lecture"],
@@ -44,11 +58,13 @@ def test_an_experiment_gives_again_what_was_recorded(name: str, cats_folder: Pat
     expected = _expected(name)
     outcome = train(compose([f"experiment={name}", f"output_dir={tmp_path}"]))
     found = {int(row["epoch"]): row["train/loss"] for row in read_history(outcome.folder)}
-    # another machine rounds otherwise: a thousandth is far below what a wrong run differs by
+    came_out = outcome.manifest["came_out"]
+    shuffled = came_out["steps"] > came_out["epochs"]
     for epoch, loss in expected["losses"].items():
-        assert found[int(epoch)] == pytest.approx(float(loss), rel=1e-3, abs=1e-3), f"epoch {epoch}"
+        near = _rounding(int(epoch), shuffled=shuffled)
+        assert found[int(epoch)] == pytest.approx(float(loss), rel=near, abs=near), f"epoch {epoch}"
     for metric, value in expected["final"].items():
-        assert outcome.manifest["came_out"]["final"][metric] == pytest.approx(float(value), abs=0.0201), metric
+        assert came_out["final"][metric] == pytest.approx(float(value), abs=0.0201), metric
 
 
 def test_the_table_in_the_readme_is_the_one_that_the_records_make() -> None:
