@@ -1,9 +1,15 @@
 """Networks that fail in ways of their own; each is named in the options of a test."""
 
+import logging
 import os
+import random
 import signal
+import threading
 import time
+import warnings
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 
@@ -36,3 +42,48 @@ class Fails(nn.Module):
         if self.how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         return logits
+
+
+class Looks(nn.Module):
+    """Looks at what belongs to the whole process, and keeps it with its weights; or makes a mess of it, and fails."""
+
+    seen: Tensor
+
+    def __init__(self, *, in_features: int, out_features: int, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.linear = nn.Linear(in_features, out_features)
+        self.register_buffer("seen", torch.zeros(12, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.how == "mess":
+            _mess()
+        if self.training:
+            self.seen.copy_(_look())
+        logits: Tensor = self.linear(x.flatten(1))
+        return logits
+
+
+def _look() -> Tensor:
+    root = logging.getLogger()
+    found = [
+        *(torch.get_num_threads(), torch.get_default_dtype().itemsize, torch.are_deterministic_algorithms_enabled()),
+        *(torch.rand(()).item(), random.random(), np.random.rand()),
+        *(len(warnings.filters), len(root.handlers), root.level, "MESS" in os.environ),
+        *(threading.active_count(), len(os.listdir("/proc/self/fd"))),
+    ]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def _mess() -> None:
+    torch.set_num_threads(2 if torch.get_num_threads() == 1 else 1)
+    torch.set_default_dtype(torch.float64)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(9)
+    random.seed(9)
+    np.random.seed(9)
+    warnings.simplefilter("error")
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger().setLevel(logging.ERROR)
+    os.environ["MESS"] = "1"
+    raise RuntimeError("a mess")

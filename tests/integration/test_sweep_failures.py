@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from tests.integration.sweeping import copycat, state, trials, words
 
@@ -18,11 +19,13 @@ WAYS = {
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A folder with a network of its own."""
+    """A folder with networks of its own."""
     shutil.copy(Path(__file__).with_name("failing.py"), tmp_path)
     option = tmp_path / "conf" / "model" / "fails.yaml"
     option.parent.mkdir(parents=True)
-    option.write_text("_target_: failing.Fails\nin_features: null\nout_features: null\nhow: not\n")
+    for name in ("Fails", "Looks"):
+        node = f"_target_: failing.{name}\nin_features: null\nout_features: null\nhow: not\n"
+        option.with_name(f"{name.lower()}.yaml").write_text(node)
     return tmp_path
 
 
@@ -86,3 +89,18 @@ def test_a_trial_leaves_nothing_behind_for_the_next(tiny: Path, own: Path) -> No
     (alone,) = own.glob("alone/*/*/*/")
     assert (own / "sweep" / "6" / "metrics.csv").read_bytes() == (alone / "metrics.csv").read_bytes()
     assert (own / "sweep" / "6" / "weights.safetensors").read_bytes() == (alone / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("launcher", [("basic",), ("processes", "hydra.launcher.workers=1")])
+def test_what_a_trial_changes_in_its_process_is_as_before_for_the_next(
+    launcher: tuple[str, ...], tiny: Path, own: Path
+) -> None:
+    kind, *more = launcher
+    sweep = ("model=looks", "model.how=not,no,mess,mess,none", "logger=tensorboard", "sweep.folder=sweep", *more)
+    done = copycat("train", "-m", f"hydra/launcher={kind}", *words(tiny), *sweep, at=own)
+    found = trials(own / "sweep")
+    statuses = [found[number]["status"] for number in sorted(found)]
+    assert statuses == ["completed", "completed", "failed", "failed", "completed"], done.stderr
+    before, after = (load_file(own / "sweep" / number / "weights.safetensors") for number in ("1", "4"))
+    assert before["seen"].tolist() == after["seen"].tolist()
+    assert before["linear.weight"].equal(after["linear.weight"])

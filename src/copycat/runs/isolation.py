@@ -61,7 +61,7 @@ def logged(file: Path) -> Iterator[None]:
     handler = _Quiet(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, theirs = logging.getLogger(), [logging.getLogger(name) for name in LIGHTNING]
-    level, before = root.level, [(logger, logger.handlers, logger.propagate) for logger in theirs]
+    level, before = root.level, [(logger, list(logger.handlers), logger.propagate) for logger in (root, *theirs)]
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     for logger in theirs:
@@ -79,5 +79,4 @@ def logged(file: Path) -> Iterator[None]:
         for logger, handlers, propagate in before:
             logger.handlers, logger.propagate = handlers, propagate
         root.setLevel(level)
-        root.removeHandler(handler)
         handler.close()
