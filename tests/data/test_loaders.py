@@ -2,6 +2,8 @@
 
 import gc
 import multiprocessing
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -419,3 +421,21 @@ def test_a_fit_that_goes_on_inside_an_epoch_shows_what_is_left_of_it(kind: str |
         expected.set_epoch(epoch)
         left = expected.indices()[count * 5 :]
         assert torch.equal(torch.cat(module.seen["train", epoch]), IMAGES.float().div(255)[left])
+
+
+def test_a_worker_whose_run_was_killed_before_it_was_ready_ends() -> None:
+    """The parent goes at once; its child is ready only when it has another parent, and would sleep for a minute."""
+    program = (
+        "import os, time\n"
+        "from copycat.data.loaders import end_with\n"
+        "parent = os.getpid()\n"
+        "if os.fork():\n"
+        "    os._exit(0)\n"
+        "while os.getppid() == parent:\n"
+        "    time.sleep(0.01)\n"
+        "end_with(parent, 0)\n"
+        "time.sleep(60)\n"
+        "print('still there')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout == ""  # its pipe closes when the child ends

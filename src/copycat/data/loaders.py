@@ -1,8 +1,11 @@
 """Batches of a part: slices of memory, or images decoded by workers; the order is a function of (seed, epoch)."""
 
+import os
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypedDict
 
 import torch
@@ -163,7 +166,28 @@ class DecodingLoader(Resumable):
         # a generator of its own, so that starting workers draws nothing from torch's
         own = torch.Generator().manual_seed(key("workers", order.seed, order.epoch))
         rest = order.batches(first)
-        yield from DataLoader(self.dataset, batch_sampler=rest, num_workers=self.workers, generator=own)
+        yield from DataLoader(
+            self.dataset,
+            batch_sampler=rest,
+            num_workers=self.workers,
+            generator=own,
+            worker_init_fn=partial(end_with, os.getpid()),
+        )
+
+
+def end_with(parent: int, worker: int) -> None:
+    """End this process once its parent is gone, however early.
+
+    torch's workers watch the parent that they find when they are ready: of a run that is killed before, that is the
+    init process, and they wait for ever.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name=f"watch{worker}", daemon=True).start()
 
 
 class Decoding(Dataset[Batch]):
