@@ -13,7 +13,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
-from copycat.data.loaders import Batch, DecodingLoader, MemoryLoader
+from copycat.data.loaders import Batch, MemoryLoader, Resumable
 from copycat.data.part import Part, digest
 
 Pixels = Sequence[int]
@@ -109,7 +109,7 @@ def test_a_part_without_images_is_one_line(name: str) -> None:
 # ----- loaders
 
 
-def values(loader: MemoryLoader | DecodingLoader) -> list[int]:
+def values(loader: Resumable) -> list[int]:
     return [round(float(image[0, 0, 0]) * 255) for batch in loader for image in batch["image"]]
 
 

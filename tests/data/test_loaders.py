@@ -19,7 +19,7 @@ from torch import Tensor
 from copycat.data import loaders
 from copycat.data.datamodule import DataModule
 from copycat.data.folder import Folder
-from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order
+from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order, Resumable
 
 LENGTH = 23
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (LENGTH, 3, 4, 5), dtype=np.uint8))
@@ -41,14 +41,14 @@ def order(**options: Any) -> Order:
     return Order(**{"length": LENGTH, "batch_size": 5, "shuffle": True, "seed": 0, **options})
 
 
-def make(kind: str | int, **options: Any) -> MemoryLoader | DecodingLoader:
+def make(kind: str | int, **options: Any) -> Resumable:
     if kind == "memory":
         return MemoryLoader(AsFloat(IMAGES), LABELS, order(**options))
     assert isinstance(kind, int)
     return DecodingLoader(OnDemand(), LABELS, order(**options), workers=kind)
 
 
-def epoch_of(loader: MemoryLoader | DecodingLoader, epoch: int) -> list[Batch]:
+def epoch_of(loader: Resumable, epoch: int) -> list[Batch]:
     """The batches of an epoch, which is told after iter() as Lightning does."""
     batches = iter(loader)
     loader.batch_sampler.set_epoch(epoch)
@@ -199,7 +199,7 @@ def identical(batches: list[Batch], others: list[Batch]) -> bool:
     )
 
 
-def first_of(loader: MemoryLoader | DecodingLoader, epoch: int, count: int) -> Iterator[Batch]:
+def first_of(loader: Resumable, epoch: int, count: int) -> Iterator[Batch]:
     """Start an epoch and take so many batches of it; what follows is still to be had from what this returns."""
     batches = iter(loader)
     loader.batch_sampler.set_epoch(epoch)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from copycat.runs.checkpoint_file import WholeCheckpoints
 from copycat.runs.compare import Comparison, compare
 from copycat.runs.difference import Moment, compare_trees
+from copycat.runs.disk import Disk
 from copycat.runs.opened import Opened
 from tests.runs.asking import run
 
@@ -138,7 +139,8 @@ def test_one_bit_of_an_optimizer_s_state_is_found(original: Opened, copy: Path) 
     moments = checkpoint["optimizer_states"][0]["state"][0]["exp_avg_sq"]
     before = moments.flatten()[5].item()
     moments.view(torch.int32).flatten()[5] ^= 1
-    WholeCheckpoints().save_checkpoint(checkpoint, path)
+    WholeCheckpoints(disk := Disk()).save_checkpoint(checkpoint, path)
+    disk.settle()
     (found,) = compare(original, opened(copy)).differences
     index = [int(i) for i in np.unravel_index(5, moments.shape)]
     assert found.place == f"last.ckpt: optimizer_states.0.state.0.exp_avg_sq{index}"

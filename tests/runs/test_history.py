@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from copycat.runs.disk import Disk
 from copycat.runs.history import History, history_digest, read_history
 
 
@@ -15,7 +16,7 @@ def test_every_float32_reads_back_to_the_same_bits(
     tmp_path_factory: pytest.TempPathFactory, values: list[float]
 ) -> None:
     folder = tmp_path_factory.mktemp("history")
-    history = History(folder, ["train/loss"])
+    history = History(folder, ["train/loss"], Disk())
     for epoch, value in enumerate(values):
         history.log_metrics({"train/loss": value}, epoch)
     history.finalize("success")
@@ -24,7 +25,7 @@ def test_every_float32_reads_back_to_the_same_bits(
 
 
 def test_an_epoch_without_validation_leaves_its_cells_empty(tmp_path: Path) -> None:
-    history = History(tmp_path, ["train/loss", "val/loss"])
+    history = History(tmp_path, ["train/loss", "val/loss"], Disk())
     history.log_metrics({"train/loss": 0.5}, 0)
     history.log_metrics({"train/loss": 0.25, "val/loss": 1.0}, 1)
     history.finalize("success")
@@ -33,7 +34,7 @@ def test_an_epoch_without_validation_leaves_its_cells_empty(tmp_path: Path) -> N
 
 
 def test_a_row_is_whole_on_disk_once_it_is_written(tmp_path: Path) -> None:
-    history = History(tmp_path, ["train/loss"])
+    history = History(tmp_path, ["train/loss"], Disk())
     history.log_metrics({"train/loss": 0.5}, 0)
     assert len(read_history(tmp_path)) == 1
     history.finalize("success")
@@ -43,7 +44,7 @@ def test_the_digest_tells_two_histories_apart(tmp_path: Path) -> None:
     digests = set()
     for name, value in (("a", 0.5), ("b", 0.5), ("c", 0.5000001)):
         (tmp_path / name).mkdir()
-        history = History(tmp_path / name, ["train/loss"])
+        history = History(tmp_path / name, ["train/loss"], Disk())
         history.log_metrics({"train/loss": value}, 0)
         history.finalize("success")
         digests.add(history_digest(tmp_path / name))

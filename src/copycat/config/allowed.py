@@ -15,7 +15,17 @@ Refuse = Callable[[str, str], str | None]
 PART = "part"
 """The slot of whatever is named inside another node, such as a layer's activation."""
 TRAINER_KEYS = (
-    *("_target_", "threads", "accelerator", "devices", "precision", "deterministic", "benchmark", "detect_anomaly"),
+    *(
+        "_target_",
+        "threads",
+        "steps_per_execution",
+        "accelerator",
+        "devices",
+        "precision",
+        "deterministic",
+        "benchmark",
+        "detect_anomaly",
+    ),
     *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "inference_mode", "accumulate_grad_batches"),
     *("gradient_clip_val", "gradient_clip_algorithm", "check_val_every_n_epoch", "val_check_interval"),
     *("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"),

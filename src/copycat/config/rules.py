@@ -184,6 +184,7 @@ RULES: dict[str, Rule] = {
     "augmentation.shift": whole(0, 8192),
     "trainer.max_epochs": whole(1),
     "trainer.threads": optional(whole(1, 1024)),
+    "trainer.steps_per_execution": optional(whole(1)),
     "trainer.accelerator": word("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     # the order of the data, and who makes the run folder, know of one process yet
     "trainer.devices": either(whole(1, 1), listed(whole(0), "a list of one device's number, as [0]", length=1)),

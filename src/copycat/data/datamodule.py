@@ -10,7 +10,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.augmentation import Augmentation, Chances, Unchanged
-from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order
+from copycat.data.loaders import AsFloat, Batch, DecodingLoader, LastBatches, MemoryLoader, Order
 from copycat.data.part import Part, Source
 from copycat.data.splits import split as cut
 
@@ -50,6 +50,8 @@ class DataModule(pl.LightningDataModule):
         self._split = {"how": split, "holdout": holdout, "folds": folds, "fold": fold, "seed": split_seed}
         self._loaders: dict[tuple[str, bool], Loader] = {}
         self._floats: dict[str, AsFloat] = {}
+        self.left_to_trainer: int | None = None
+        """Batches at the end of each epoch that the Trainer is given; None for all."""
 
     @cached_property
     def parts(self) -> Mapping[str, Part]:
@@ -106,13 +108,22 @@ class DataModule(pl.LightningDataModule):
         return Chances(length=len(self.parts["train"]), draws=self.augmentation.draws, seed=self.seed)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        if self.augmentation is None or self.trainer is None or not self.trainer.training:
+        if self.trainer is None or not self.trainer.training:
             return batch
-        chance = self._chances(self.trainer.current_epoch, batch["index"])
-        return {**batch, "image": self.augmentation(batch["image"], chance)}
+        return self.augmented(batch, self.trainer.current_epoch)
 
-    def train_dataloader(self) -> Loader:
-        return self.loader("train", shuffle=self.shuffle)
+    def augmented(self, batch: Batch, epoch: int) -> Batch:
+        """A training batch as it is trained on in that epoch."""
+        if self.augmentation is None:
+            return batch
+        return {**batch, "image": self.augmentation(batch["image"], self._chances(epoch, batch["index"]))}
+
+    def train_dataloader(self) -> Loader | LastBatches:
+        loader = self.loader("train", shuffle=self.shuffle)
+        if self.left_to_trainer is None:
+            return loader
+        assert isinstance(loader, MemoryLoader)
+        return LastBatches(loader, self.left_to_trainer)
 
     def val_dataloader(self) -> Loader:
         return self.loader("val")

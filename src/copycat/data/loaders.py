@@ -138,13 +138,51 @@ class MemoryLoader(Resumable):
         self.images, self.labels = images, labels
 
     def _batches(self, first: int) -> Iterator[Batch]:
+        return self.between(first, len(self))
+
+    def between(self, first: int, stop: int) -> Iterator[Batch]:
+        """Batches of the epoch that the order stands at; whoever asks keeps count of what was given."""
         self.images.check_untouched()
         order = self.batch_sampler
+        if not order.shuffle and self.images.whole is not None:
+            yield from self._unchanging[first:stop]
+            return
         size, indices = order.batch_size, order.indices()
-        for start in range(first * size, order.length, size):
+        for start in range(first * size, min(stop * size, order.length), size):
             index = indices[start : start + size]
             chosen = index if order.shuffle else slice(start, start + size)
             yield {"image": self.images[chosen], "label": self.labels[chosen], "index": index}
+
+    @cached_property
+    def _unchanging(self) -> list[Batch]:
+        """The batches of every epoch, in file order: views, made once."""
+        order = self.batch_sampler
+        slices = [slice(start, start + order.batch_size) for start in range(0, order.length, order.batch_size)]
+        index = order.indices()
+        with torch.inference_mode(False):
+            return [{"image": self.images[s], "label": self.labels[s], "index": index[s]} for s in slices]
+
+
+class LastBatches(Resumable):
+    """The last batches of each epoch: those before are trained on ahead of the Trainer, and by others.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, loader: MemoryLoader, count: int) -> None:
+        super().__init__(loader.batch_sampler)
+        self.loader, self.count = loader, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def _batches(self, first: int) -> Iterator[Batch]:
+        whole = len(self.loader)
+        return self.loader.between(whole - self.count, whole)
+
+    def load_state_dict(self, state: Given) -> None:
+        """Whoever trains on the batches before goes on from there."""
 
 
 class DecodingLoader(Resumable):

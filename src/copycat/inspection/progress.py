@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 EVERY = 0.1
 """Seconds between two drawings: drawing at each step costs more than the step."""
@@ -21,6 +22,10 @@ class ProgressBar(pl.Callback):
     def __init__(self) -> None:
         self._bar: Progress | None = None
         self._due = 0.0
+
+    def goes_along(self) -> bool:
+        """With steps that are taken at once, which call its hooks between them."""
+        return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         console = Console(stderr=True)
@@ -42,12 +47,21 @@ class ProgressBar(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        done = trainer.current_epoch + (batch_idx + 1) / max(1, int(trainer.num_training_batches))
+        self.look(int(done), outputs["loss"])
+
+    def look(self, epochs: int, loss: Tensor) -> None:
+        """Draw, where it is time.
+
+        Args:
+            epochs: that are done.
+            loss: of the last step.
+        """
         now = time.monotonic()
         if self._bar is None or now < self._due:
             return
         self._due = now + EVERY
-        done = trainer.current_epoch + (batch_idx + 1) / max(1, int(trainer.num_training_batches))
-        self._bar.update(self._bar.task_ids[0], completed=int(done), loss=f"{outputs['loss']:.6f}")
+        self._bar.update(self._bar.task_ids[0], completed=epochs, loss=f"{loss:.6f}")
         self._bar.refresh()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -2,27 +2,33 @@
 
 import logging
 import sys
+import time
 import warnings
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from copycat.inspection.event_file import EventFile
 from copycat.inspection.hparams import session_end, session_start
 from copycat.inspection.records import EVENTS, purge
 from copycat.runs.limits import PrunedRun
 from copycat.runs.trial_file import read_trial
 
 log = logging.getLogger(__name__)
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 GROUPS = ("seed", "model", "augmentation", "loss", "optimizer", "scheduler")
 """Their keys are hyper-parameters, and of the others these."""
 KEYS = {
@@ -44,7 +50,9 @@ class TensorBoardLogger(Logger):
     def __init__(self, folder: str, *, graph: bool = True) -> None:
         super().__init__()
         self.folder, self._graph = folder, graph
-        self._writers: dict[str, SummaryWriter] = {}
+        self._writer: SummaryWriter | None = None
+        self._files: dict[str, EventFile] = {}
+        self._until = time.time()
         self._goes_on = False
 
     @property
@@ -62,27 +70,49 @@ class TensorBoardLogger(Logger):
     @property
     def experiment(self) -> SummaryWriter:
         """The writer of what belongs to no stage, for a callback's images and texts."""
-        return self._writer("")
-
-    def _writer(self, stage: str) -> SummaryWriter:
-        if stage not in self._writers:
-            self._writers[stage] = SummaryWriter(str(Path(self.folder, stage)))
-        return self._writers[stage]
+        if self._writer is None:
+            self._writer = SummaryWriter(self.folder)
+        return self._writer
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        by_stage: dict[str, list[Summary.Value]] = {}
-        for name, value in metrics.items():
-            stage, _, tag = name.rpartition("/")
-            by_stage.setdefault(stage, []).append(Summary.Value(tag=tag, simple_value=value))
-        for stage, values in by_stage.items():  # one record for all: add_scalar would write one each
-            writer = self._writer(stage).file_writer
-            assert writer is not None
-            writer.add_event(Event(summary=Summary(value=values)), step)
+        self.log_epochs(step or 0, [metrics])
+
+    def log_epochs(self, first: int, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write the rows of consecutive epochs, their times spread over the time since those before."""
+        now = time.time()
+        times = np.linspace(self._until, now, len(rows) + 1)[1:]
+        self._until = now
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for place, row in enumerate(rows):
+            alike.setdefault(tuple(row), []).append(place)
+        for names, places in alike.items():
+            table = np.array([list(rows[place].values()) for place in places], dtype=np.float32)
+            stages = [name.rpartition("/")[0] for name in names]
+            steps = [first + place for place in places]
+            for stage in dict.fromkeys(stages):
+                columns = [column for column, of in enumerate(stages) if of == stage]
+                tags = [names[column].rpartition("/")[2] for column in columns]
+                self._add(stage, tags, table[:, columns], steps=steps, times=times[places])
+
+    def _add(self, stage: str, tags: Sequence[str], values: Floats, *, steps: Sequence[int], times: Doubles) -> None:
+        if not stage:  # a callback's own, beside the graph: TensorBoard follows one file in each folder
+            for row, step in zip(values.tolist(), steps, strict=True):
+                self._summarize(zip(tags, row, strict=True), step)
+            return
+        if stage not in self._files:
+            self._files[stage] = EventFile(Path(self.folder, stage))
+        self._files[stage].add(tags, values, steps=steps, times=times)
+
+    def _summarize(self, values: Iterable[tuple[str, float]], step: int) -> None:
+        writer = self.experiment.file_writer
+        assert writer is not None
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values])
+        writer.add_event(Event(summary=summary), step)
 
     def save(self) -> None:
         """Hand over what waits to be written."""
-        for writer in self._writers.values():
-            writer.flush()
+        if self._writer is not None:
+            self._writer.flush()
 
     def purge(self, epoch: int) -> None:
         """Drop what was written of that epoch and later, for a run that goes on from there."""
@@ -127,7 +157,7 @@ class TensorBoardLogger(Logger):
             network.train(training)
 
     def finalize(self, status: str) -> None:
-        if not self._writers:
+        if self._writer is None and not self._files:
             return
         root = self.experiment.file_writer
         assert root is not None
@@ -141,16 +171,16 @@ class TensorBoardLogger(Logger):
         Args:
             step: the one after the last, so that a resumed run writes them again.
         """
-        values = [Summary.Value(tag=f"final/{name}", simple_value=value) for name, value in metrics.items()]
-        writer = self.experiment.file_writer
-        assert writer is not None
-        writer.add_event(Event(summary=Summary(value=values)), step)
+        self._summarize(((f"final/{name}", value) for name, value in metrics.items()), step)
         self._close()
 
     def _close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
-        self._writers.clear()
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | str | bool]]:

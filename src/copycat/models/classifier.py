@@ -1,7 +1,8 @@
 """The LightningModule around a plain network: steps, metrics, optimizer and scheduler."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, cast
+from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
@@ -11,13 +12,25 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.losses import Loss
-from copycat.models.metrics import StageMetrics
+from copycat.models.metrics import Row, StageMetrics, Steps
 
 Stage = Literal["train", "val", "test"]
 
 
 class DivergedError(RuntimeError):
     """The loss, or a weight, is no longer a finite number."""
+
+
+def diverged(epoch: int, batch: int, loss: Tensor) -> DivergedError:
+    return DivergedError(f"the loss of epoch {epoch}, batch {batch} is {loss.item()}")
+
+
+@runtime_checkable
+class LogsEpochs(Protocol):
+    """A logger that takes many epochs at once."""
+
+    def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
+        """Take the rows of consecutive epochs, from the first on."""
 
 
 class Classifier(pl.LightningModule):
@@ -58,7 +71,9 @@ class Classifier(pl.LightningModule):
         """Metrics of the last evaluation, by name."""
         self.predicted = torch.empty(0)
         """Probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
-        self._row: dict[str, float] = {}
+        self.ahead = 0
+        """Batches of the epoch before those that the Trainer is given."""
+        self._row: Row = {}
         self._last_loss = torch.tensor(torch.nan)
         self._counted = -1
 
@@ -78,25 +93,73 @@ class Classifier(pl.LightningModule):
         if batch_idx != self._counted:  # LBFGS evaluates a batch again and again: the first time counts
             self._counted = batch_idx
             if not loss.isfinite():
-                raise DivergedError(f"the loss of epoch {self.current_epoch}, batch {batch_idx} is {loss.item()}")
-            self._last_loss = loss.detach()
-            self._update("train", loss, logits, label)
+                raise diverged(self.current_epoch, self.ahead + batch_idx, loss)
+            self.take(loss.detach(), self.loss.probability(logits.detach()), label)
         return loss
+
+    def take(self, loss: Tensor, probability: Tensor, label: Tensor) -> None:
+        """Count a training step among those of the epoch that is not closed yet."""
+        self._last_loss = loss
+        self._metrics("train").update(loss=loss, probability=probability, label=label)
+
+    @property
+    def waits(self) -> bool:
+        """Whether steps are counted of an epoch that is not closed yet."""
+        return self._metrics("train").batches > 0
 
     def on_train_epoch_start(self) -> None:
         self._counted = -1
 
     def on_train_epoch_end(self) -> None:
-        """Close the epoch's row. `train/loss` is the last step's, as the lecture prints it."""
+        self.log_epochs(self.current_epoch, [self.close()])
+
+    def close(self) -> Row:
+        """The row of the epoch whose steps were taken. `train/loss` is the last step's, as the lecture prints it."""
         batches = self._metrics("train").batches
-        found = self._metrics("train").compute()
-        if batches > 1:
-            found = {"train/loss": self._last_loss, "train/loss_mean": found.pop("train/loss"), **found}
-        self.trainer.callback_metrics.update(found)
-        row = {**_plain(found), **self._row}
-        self._row = {}
+        (row,) = self._with_last([self._metrics("train").compute()], [self._last_loss], batches=batches)
+        return {**row, **self.validated()}
+
+    def close_many(self, epochs: Sequence[Steps]) -> list[Row]:
+        """The rows of epochs that were trained ahead, without what they validated."""
+        self._last_loss = epochs[-1].losses[-1]
+        rows = self._metrics("train").counted(epochs)
+        return self._with_last(rows, [epoch.losses[-1] for epoch in epochs], batches=len(epochs[0].losses))
+
+    def _with_last(self, rows: Sequence[Row], losses: Sequence[Tensor], *, batches: int) -> list[Row]:
+        if batches == 1:
+            return list(rows)
+        last = torch.stack(list(losses)).tolist()
+        return [
+            {"train/loss": loss, "train/loss_mean": row.pop("train/loss"), **row}
+            for loss, row in zip(last, rows, strict=True)
+        ]
+
+    def validated(self) -> Row:
+        """What the last validation found, once."""
+        row, self._row = self._row, {}
+        return row
+
+    def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
+        """Hand the rows of consecutive epochs to callbacks and loggers."""
+        train = {name: value for name, value in rows[-1].items() if name.startswith("train/")}
+        self.trainer.callback_metrics.update(_tensors(train))
         for logger in self.trainer.loggers:
-            logger.log_metrics(row, step=self.current_epoch)
+            if isinstance(logger, LogsEpochs):
+                logger.log_epochs(first, rows)
+            else:
+                for epoch, row in enumerate(rows, first):
+                    logger.log_metrics(row, step=epoch)
+
+    def validate(self, batches: Iterable[Any]) -> None:
+        """What the Trainer's validation does, without its loop."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        with torch.inference_mode():
+            for batch in batches:
+                self._evaluate(self.evaluates, batch)
+        for module, training in modes:
+            module.training = training
+        self._close(self.evaluates)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         self._evaluate(self.evaluates, batch)
@@ -110,8 +173,12 @@ class Classifier(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._close("test")
 
+    def optimizer(self) -> Optimizer:
+        """A new one."""
+        return self.make_optimizer(self.network.parameters())
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.make_optimizer(self.network.parameters())
+        optimizer = self.optimizer()
         schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer), "interval": self.interval}
         if self.monitor:
             schedule["monitor"] = self.monitor
@@ -137,23 +204,21 @@ class Classifier(pl.LightningModule):
         assert isinstance(metrics, StageMetrics)
         return metrics
 
-    def _update(self, stage: Stage, loss: Tensor, logits: Tensor, label: Tensor) -> None:
-        self._metrics(stage).update(loss=loss, probability=self.loss.probability(logits.detach()), label=label)
-
     def _evaluate(self, stage: Stage, batch: dict[str, Tensor]) -> None:
-        logits = self.network(batch["image"])
-        self._update(stage, self.loss(logits, batch["label"]), logits, batch["label"])
+        logits, label = self.network(batch["image"]), batch["label"]
+        loss = self.loss(logits, label)
+        self._metrics(stage).update(loss=loss, probability=self.loss.probability(logits), label=label)
 
     def _close(self, stage: Stage) -> None:
         if self.trainer.state.fn != "fit":
             self.predicted = self._metrics(stage).seen.compute()[2]
         found = self._metrics(stage).compute()
-        if not found[f"{stage}/loss"].isfinite():
+        if not isfinite(loss := found[f"{stage}/loss"]):
             weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
-            raise DivergedError(f"{stage}/loss of {weights} is {found[f'{stage}/loss'].item()}")
-        self.trainer.callback_metrics.update(found)
-        self.evaluated = self._row = _plain(found)
+            raise DivergedError(f"{stage}/loss of {weights} is {loss}")
+        self.trainer.callback_metrics.update(_tensors(found))
+        self.evaluated = self._row = found
 
 
-def _plain(found: dict[str, Tensor]) -> dict[str, float]:
-    return {name: value.item() for name, value in found.items()}
+def _tensors(row: Row) -> dict[str, Tensor]:
+    return {name: torch.tensor(value) for name, value in row.items()}

@@ -1,14 +1,14 @@
-"""The metrics of one stage (train, val or test), by torchmetrics."""
+"""The metrics of one stage (train, val or test)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.functional.classification import (
-    binary_auroc,
-    binary_stat_scores,
     multiclass_accuracy,
     multiclass_auroc,
     multiclass_f1_score,
@@ -17,27 +17,71 @@ from torchmetrics.functional.classification import (
 )
 
 NAMES = ("accuracy", "precision", "recall", "f1", "auroc")
+Row = dict[str, float]
 
 
-def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, Tensor]:
-    """Accuracy, precision, recall, F1 and AUROC; macro averages where there are more than two classes.
+def scores(probability: Tensor, label: Tensor, *, classes: int) -> list[Row]:
+    """Accuracy, precision, recall, F1 and AUROC of each epoch; macro averages where there are more than two classes.
 
     With two classes the positive one is class 1, and a probability above 0.5 says so. A ratio of nothing is 0. Where a
-    class has no image there is no AUROC: torchmetrics says 0, which reads as a bad score.
+    class has no image there is no AUROC: torchmetrics says 0, which reads as a bad score. An epoch's row has the same
+    bits however many are counted at once.
 
     Args:
-        probability: [N] of class 1 where there are two classes, else [N, classes].
-        label: [N] int64.
+        probability: [epochs, N] of class 1 where there are two classes, else [epochs, N, classes].
+        label: [epochs, N] int64.
     """
     if classes == 2:
-        # one pass for four metrics: torchmetrics' own four would count four times
-        tp, fp, tn, fn, _ = binary_stat_scores(probability, label, validate_args=False).unbind()
-        parts = torch.stack([tp + tn, tp, tp, 2 * tp]).float()
-        wholes = torch.stack([tp + fp + tn + fn, tp + fp, tp + fn, 2 * tp + fp + fn]).float()
-        found = dict(zip(NAMES, (parts / wholes).nan_to_num(0).unbind(), strict=False))
-        if tp + fn > 0 and tn + fp > 0:
-            found["auroc"] = binary_auroc(probability, label, validate_args=False)
-        return found
+        return _of_two(probability, label == 1)
+    return [_of_many(p, y, classes=classes) for p, y in zip(probability, label, strict=True)]
+
+
+def _of_two(probability: Tensor, true: Tensor) -> list[Row]:
+    if probability.dtype != torch.float64:
+        probability = probability.float()  # NumPy has no bfloat16
+    said = probability > 0.5
+    right, hits, positive, predicted = ((said == true).sum(1), (said & true).sum(1), true.sum(1), said.sum(1))
+    images = torch.full_like(right, true.shape[1])
+    parts = torch.stack([right, hits, hits, 2 * hits]).float()
+    wholes = torch.stack([images, predicted, positive, predicted + positive]).float()
+    ratios = (parts / wholes).nan_to_num(0)
+    areas = auroc(probability.numpy(), true.numpy())
+    rows = [dict(zip(NAMES, row, strict=False)) for row in ratios.T.tolist()]
+    for row, area in zip(rows, areas, strict=True):
+        if area == area:  # not nan
+            row["auroc"] = area
+    return rows
+
+
+def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> list[float]:
+    """How often a positive image scores above a negative one, a tie being half: counted, so that no order of additions
+    changes a bit. The value of a float32 for each epoch, nan where a class has no image.
+
+    Args:
+        probability: float32 or float64 [epochs, N] in [0, 1].
+        true: [epochs, N].
+
+    Source: Hanley and McNeil 1982, The Meaning and Use of the Area under a ROC Curve: the Wilcoxon statistic.
+    """
+    whole = np.int64 if probability.itemsize == 8 else np.int32
+    # bits of floats from 0 to 1 sort as these do, and leave the highest free: a label fits below them
+    bits: NDArray[np.signedinteger[Any]] = np.ascontiguousarray(probability).view(whole)
+    ranked = np.sort((bits << 1) | true, axis=1)
+    labels, values = ranked & 1, ranked >> 1
+    images = true.shape[1]
+    positive = labels.sum(1, dtype=np.int64)
+    # the rank of a positive image, less the positive ones up to it, is the count of negative ones at or below it
+    halves = 2 * (labels.astype(np.int64) @ np.arange(1, images + 1)) - positive * (positive + 1)
+    for row in np.flatnonzero(((values[:, 1:] == values[:, :-1]) & (labels[:, 1:] != labels[:, :-1])).any(1)):
+        above, below = (values[row][labels[row] == label] for label in (1, 0))
+        halves[row] -= (np.searchsorted(below, above, "right") - np.searchsorted(below, above)).sum()
+    pairs = positive * (images - positive)
+    with np.errstate(invalid="ignore"):
+        areas: list[float] = (halves / (2 * pairs)).astype(np.float32).tolist()
+    return areas
+
+
+def _of_many(probability: Tensor, label: Tensor, *, classes: int) -> Row:
     found = {
         "accuracy": multiclass_accuracy(probability, label, classes, average="micro", validate_args=False),
         "precision": multiclass_precision(probability, label, classes, validate_args=False),
@@ -46,7 +90,7 @@ def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, Ten
     }
     if len(torch.unique(label)) == classes:
         found["auroc"] = multiclass_auroc(probability, label, classes, validate_args=False)
-    return found
+    return {name: value.float().item() for name, value in found.items()}
 
 
 class Seen(Metric):
@@ -112,16 +156,51 @@ class StageMetrics(nn.Module):
         self.seen.cost, self.seen.weight = seen["cost"].to(device), seen["weight"].to(device)
         self.seen.probability, self.seen.label = [seen["probability"].to(device)], [seen["label"].to(device)]
 
-    def compute(self) -> dict[str, Tensor]:
-        """Scalars float32 by name, as `val/accuracy`, and start anew."""
-        cost, weight, probability, label = self.seen.compute()
-        label = label.reshape(-1)  # torchmetrics makes a scalar of a single image's
-        probability = probability.reshape(-1) if self.classes == 2 else probability
-        found = {"loss": cost / weight if self.averages else cost}
-        found |= scores(probability, label, classes=self.classes)
+    def compute(self) -> Row:
+        """Metrics by name, as `val/accuracy`, each the value of a float32; and start anew."""
+        cost, weight, probability, label = (x.cpu() for x in self.seen.compute())
+        (row,) = self.rows(cost[None] / (weight if self.averages else 1), probability[None], label.reshape(1, -1))
         self.seen.reset()
         self.batches = 0
-        return {f"{self.stage}/{name}": value.float() for name, value in found.items()}
+        return row
+
+    def rows(self, loss: Tensor, probability: Tensor, label: Tensor) -> list[Row]:
+        """Metrics of some epochs: their losses [epochs], probabilities and labels."""
+        losses = loss.float().tolist()
+        found = scores(probability.reshape(*label.shape, *probability.shape[2:]), label, classes=self.classes)
+        return [
+            {f"{self.stage}/loss": cost, **{f"{self.stage}/{name}": value for name, value in row.items()}}
+            for cost, row in zip(losses, found, strict=True)
+        ]
+
+    def counted(self, epochs: Sequence["Steps"]) -> list[Row]:
+        """Metrics of epochs that have as many steps and images, with the bits that `update` and `compute` give."""
+        sizes = [len(label) if self.averages else 1 for label in epochs[0].labels]
+        costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).cpu().view(len(epochs), -1)
+        cost = torch.zeros(len(epochs), dtype=self.seen.cost.dtype)
+        for step, size in zip(costs.T, sizes, strict=True):
+            cost += step.to(cost.dtype) * size
+        probability = torch.stack([_joined(epoch.probabilities) for epoch in epochs]).cpu()
+        label = torch.stack([_joined(epoch.labels) for epoch in epochs]).cpu()
+        return self.rows(cost / (sum(sizes) if self.averages else 1), probability, label)
+
+
+class Steps:
+    """What the steps of an epoch cost and said."""
+
+    __slots__ = ("labels", "losses", "probabilities")
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        """Scalars, a step each."""
+        self.probabilities: list[Tensor] = []
+        """[B] of class 1, or [B, classes]."""
+        self.labels: list[Tensor] = []
+        """[B] int64."""
+
+
+def _joined(pieces: list[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
 def columns(stages: Iterable[str], *, several_batches: bool) -> list[str]:

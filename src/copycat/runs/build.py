@@ -22,7 +22,7 @@ Config = Mapping[str, Any]
 
 OF_CLASSIFIER = ("interval", "monitor")
 """Keys of the scheduler's node that say when it steps."""
-OF_RUN = ("threads",)
+OF_RUN = ("threads", "steps_per_execution")
 """Keys of the trainer's node that are not Lightning's."""
 NO_KEYS = ("source", "seed", "augmentation")
 """Parameters of the DataModule that are no keys of the data's node."""

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from copycat.models.classifier import DivergedError
+from copycat.runs.disk import Disk
 from copycat.runs.folder import write_whole
 
 MARK = b"copycat blake2b "
@@ -25,24 +27,34 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     A checkpoint is a zip archive, and carries a hash of itself in the archive's comment: it is read by torch.load like
     any other, and a file that was cut short or changed is noticed.
+
+    Args:
+        disk: writes them, while training goes on.
     """
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__()
+        self.disk = disk
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         for name, tensor in checkpoint["state_dict"].items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
         buffer = BytesIO()
-        torch.save(checkpoint, buffer)
-        path = Path(path)
-        if not path.parent.is_dir():
-            path.parent.mkdir()  # and not its parents: a run folder that was deleted stays so
-        write_whole(path, _marked(buffer.getvalue()))
+        torch.save(checkpoint, buffer)  # here and now: training goes on to change what is in it
+        self.disk.later(partial(_write, Path(path), buffer.getvalue()))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         found: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
         return found
+
+
+def _write(path: Path, archive: bytes) -> None:
+    if not path.parent.is_dir():
+        path.parent.mkdir()  # and not its parents: a run folder that was deleted stays so
+    write_whole(path, _marked(archive))
 
 
 def keep(path: Path, kept: Path) -> None:

@@ -1,20 +1,32 @@
 """When a run is saved, and what it needs to go on to the same bits."""
 
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from copycat.runs.checkpoint_file import keep
+from copycat.runs.disk import Disk
 from copycat.runs.position import Position, of, place
 
 OURS = "copycat"
 """The key of a checkpoint under which our part lies."""
 BEFORE = "before.ckpt"
 """The checkpoint before the last, until a run is completed."""
+
+
+class Ahead(Protocol):
+    """Takes many steps at once."""
+
+    def catch_up(self) -> None:
+        """Hand over whatever is known of the steps so far."""
+
+    def position(self) -> Position:
+        """Where training stands."""
 
 
 class LastCheckpoint(pl.Callback):
@@ -44,6 +56,11 @@ class LastCheckpoint(pl.Callback):
         self._started = self._saved = time.monotonic()
         self._due = False
         self._saved_step = 0
+        self.disk = Disk()
+        self.start: Position | None = None
+        """Where a resumed run goes on, until it does."""
+        self.ahead: Ahead | None = None
+        """What takes many steps at once, where something does."""
         self._at: tuple[Position, bool] | None = None
         self._metrics: dict[str, Tensor] = {}
 
@@ -53,6 +70,10 @@ class LastCheckpoint(pl.Callback):
         return self._before + time.monotonic() - self._started
 
     # ----- when
+
+    def goes_along(self) -> bool:
+        """With steps that are taken at once, which call its hooks between them."""
+        return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved_step = trainer.global_step
@@ -89,11 +110,13 @@ class LastCheckpoint(pl.Callback):
         Raises:
             DivergedError: where a weight is not finite; the checkpoint before stays.
         """
+        if self.ahead is not None:
+            self.ahead.catch_up()
         for logger in trainer.loggers:
             logger.save()  # or a killed run would lack rows that came before its checkpoint
-        self._at = of(trainer), finished
+        self._at = self.ahead.position() if self.ahead else of(trainer), finished
         try:
-            keep(self.path, self.path.with_name(BEFORE))
+            self.disk.later(partial(keep, self.path, self.path.with_name(BEFORE)))
             trainer.save_checkpoint(self.path, weights_only=False)
         finally:
             self._at = None
@@ -102,10 +125,13 @@ class LastCheckpoint(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        if self.ahead is not None:
+            self.ahead.catch_up()
         if self._at is None:  # another callback's: the best, say
             return
         position, finished = self._at
-        place(checkpoint["loops"], position)
+        # who takes many steps at once begins a whole epoch, and leaves out what is done of it
+        place(checkpoint["loops"], Position(position.epoch) if self.ahead else position)
         checkpoint[OURS] = {
             "epoch": position.epoch,
             "batch": position.batch,
@@ -120,6 +146,7 @@ class LastCheckpoint(pl.Callback):
         ours = checkpoint[OURS]
         self._before = ours["seconds"]
         self._metrics = ours["callback_metrics"]
+        self.start = Position(ours["epoch"], ours["batch"])
         trainer.should_stop = ours["finished"]  # such as by early stopping
 
 
@@ -144,6 +171,10 @@ class BestCheckpoint(Checkpoint):
         if self.best is None or (value < self.best if self.mode == "min" else value > self.best):
             self.best = value.detach().cpu()
             trainer.save_checkpoint(self.path, weights_only=False)
+
+    def goes_along(self) -> bool:
+        """With steps that are taken at once, which call its hook after each validation."""
+        return self.monitor.startswith("val/")
 
     @property
     def state_key(self) -> str:

@@ -4,12 +4,14 @@ import csv
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TextIO
 
 from pytorch_lightning.loggers import Logger
 
+from copycat.runs.disk import Disk
 from copycat.runs.folder import write_whole
 
 FILE = "metrics.csv"
@@ -20,10 +22,12 @@ class History(Logger):
 
     Args:
         columns: names of the metrics; a metric that an epoch lacks leaves its cell empty.
+        disk: sees that what was written outlives a loss of power.
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str]) -> None:
+    def __init__(self, folder: Path, columns: Sequence[str], disk: Disk) -> None:
         super().__init__()
+        self.disk = disk
         self.columns = list(columns)
         self._path = folder / FILE
         self._open: TextIO | None = None
@@ -40,15 +44,23 @@ class History(Logger):
         """They lie in config.yaml."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if not metrics.keys() & set(self.columns):  # a callback's own, a learning rate say: for the other loggers
-            return
-        cells = [repr(metrics[name]) if name in metrics else "" for name in self.columns]
-        self._file.write(",".join([str(step), *cells]) + "\n")
+        if metrics.keys() & set(self.columns):  # else a callback's own, a learning rate say: for the other loggers
+            self.log_epochs(step or 0, [metrics])
+
+    def log_epochs(self, first: int, rows: Sequence[Mapping[str, float]]) -> None:
+        """Append the rows of consecutive epochs."""
+        columns = self.columns
+        lines = [
+            ",".join([str(epoch), *[repr(row[name]) if name in row else "" for name in columns]])
+            for epoch, row in enumerate(rows, first)
+        ]
+        self._file.write("\n".join(lines) + "\n")
 
     def save(self) -> None:
-        """See that what was written outlives a loss of power."""
+        """See that what was written outlives a loss of power, before anything that is written later."""
         self._file.flush()
-        os.fsync(self._file.fileno())
+        copy = os.dup(self._file.fileno())  # the file itself may be closed by then
+        self.disk.later(partial(_sync, copy))
 
     def purge(self, epoch: int) -> None:
         """Drop the rows of that epoch and later ones, for a run that goes on from there."""
@@ -81,6 +93,13 @@ def read_history(folder: Path) -> list[dict[str, float]]:
     """The rows of metrics.csv, `epoch` among their keys; a metric that an epoch lacks is left out."""
     rows = csv.DictReader(_whole_lines(folder / FILE))
     return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _whole_lines(path: Path) -> list[str]:

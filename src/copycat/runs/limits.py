@@ -39,6 +39,10 @@ class Limiter(pl.Callback):
     def __init__(self, limits: Limits, last: LastCheckpoint) -> None:
         self.limits, self.last = limits, last
 
+    def goes_along(self) -> bool:
+        """With steps that are taken at once, which call its hooks between them."""
+        return True
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge the epoch before, here where all its records are whole, and a resumed run comes by again."""
         done = trainer.current_epoch

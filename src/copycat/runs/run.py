@@ -19,9 +19,11 @@ from copycat.config.targets import build
 from copycat.data.streams import key
 from copycat.models.classifier import DivergedError, Stage
 from copycat.models.metrics import columns
+from copycat.runs.ahead import StepsAhead
 from copycat.runs.build import OF_RUN, Parts, placed
 from copycat.runs.checkpoint_file import WholeCheckpoints, save_weights
 from copycat.runs.checkpoints import BEFORE, LastCheckpoint
+from copycat.runs.disk import Disk
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import History, history_digest, read_history
 from copycat.runs.limits import Limiter, Limits, PrunedRun, TimeLimitError
@@ -77,21 +79,29 @@ class Run:
     ) -> None:
         self.config, self.parts, self.folder, self.stop, self.manifest = config, parts, folder, stop, manifest
         stages: list[Stage] = ["train", "val"]
+        parts.data.left_to_trainer = None
         several = len(parts.data.train_dataloader()) > 1
-        self.history = History(folder, columns(stages, several_batches=several))
+        self.disk = Disk()
+        self.history = History(folder, columns(stages, several_batches=several), self.disk)
         callbacks = self._built("callbacks")
         found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
         self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
+        self.last.disk = self.disk
         others = [callback for callback in callbacks if callback is not self.last]
         if limits.quiet:
             others = [callback for callback in others if not getattr(callback, "draws", False)]
+        seeds, limiter = StepSeeds(config["seed"], parts.classifier.network), Limiter(limits, self.last)
+        steps = config["trainer"].get("steps_per_execution")
+        ahead = StepsAhead(steps=steps, data=parts.data, seeds=seeds, last=self.last, limiter=limiter)
         self.trainer = self._trainer(
             logger=[self.history, *watchers, *self._built("logger")],
             # what is saved before a step is saved before any other callback starts that step
-            callbacks=[StepSeeds(config["seed"]), self.last, stop, Limiter(limits, self.last), *others],
-            plugins=[WholeCheckpoints()],
+            callbacks=[seeds, self.last, stop, limiter, *others, ahead],
+            plugins=[WholeCheckpoints(self.disk)],
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         )
+        if steps != 1:
+            ahead.enable(self.trainer, parts.classifier)
 
     def go(self, *, checkpoint: Path | None = None) -> Outcome:
         """Train, evaluate and record.
@@ -110,6 +120,7 @@ class Run:
             for logger in self.trainer.loggers:
                 if hasattr(logger, "log_final"):
                     logger.log_final(final, step=self.trainer.current_epoch)
+            self.disk.settle()
         except PrunedRun as verdict:
             status, error = "pruned", str(verdict)
         except (DivergedError, TimeLimitError) as failure:
@@ -118,6 +129,9 @@ class Run:
             status, error = "interrupted", self.stop.asked or "SIGINT"
         except Exception as failure:
             status, error = "failed", self._said(failure)
+        finally:
+            with suppress(OSError):  # then it ended for a reason of its own
+                self.disk.settle()
         self.stop.deaf = True  # what is left takes a moment, and is to be whole
         release(self.folder)
         return self._finish(status, error)

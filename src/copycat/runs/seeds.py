@@ -6,11 +6,26 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from copycat.data.streams import key
 
 BEFORE_THE_FIRST = -1
 """Stands for a batch in what is drawn as an epoch starts."""
+
+KNOWN = (
+    "copycat.models.networks",
+    *(
+        f"torch.nn.modules.{name}"
+        for name in (
+            *("activation", "batchnorm", "container", "conv", "dropout", "flatten", "instancenorm", "linear"),
+            *("normalization", "padding", "pooling", "sparse"),
+        )
+    ),
+)
+"""Modules whose layers are known."""
+RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU, nn.MultiheadAttention, nn.modules.pooling.FractionalMaxPool2d)
+"""Their layers that draw."""
 
 
 def seed_everything(seed: int) -> None:
@@ -22,25 +37,37 @@ def seed_everything(seed: int) -> None:
 class StepSeeds(pl.Callback):
     """Seeds all generators as each epoch and each batch starts."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, network: nn.Module) -> None:
+        self._key, self.draws = seed, may_draw(network)
+        self.ahead = 0
+        """Batches of the epoch before those that the Trainer is given."""
+
+    def goes_along(self) -> bool:
+        """With steps that are taken at once, which are seeded like others."""
+        return True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._seed(trainer, BEFORE_THE_FIRST)
+        self.seed(trainer, trainer.current_epoch, BEFORE_THE_FIRST)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._seed(trainer, batch_idx)
+        self.seed(trainer, trainer.current_epoch, self.ahead + batch_idx)
 
-    def _seed(self, trainer: pl.Trainer, batch: int) -> None:
-        seed = key("step", self.seed, trainer.current_epoch, batch, trainer.global_rank)
+    def seed(self, trainer: pl.Trainer, epoch: int, batch: int) -> None:
+        """Begin the streams of one batch."""
+        seed = key("step", self._key, epoch, batch, trainer.global_rank)
         if trainer.strategy.root_device.type != "cpu":
             seed_everything(seed)
             return
         # torch.manual_seed seeds devices too, and takes a hundred times as long where there are none
         torch.default_generator.manual_seed(seed)
         _seed_others(seed)
+
+
+def may_draw(network: nn.Module) -> bool:
+    """Whether a step may draw random numbers: a layer of torch that does, or one that nobody here knows."""
+    return any(isinstance(m, RANDOM) or not type(m).__module__.startswith(KNOWN) for m in network.modules())
 
 
 def _seed_others(seed: int) -> None:

@@ -55,6 +55,10 @@ class Stop(pl.Callback):
         for number in SIGNALS if self._listens else ():
             signal.signal(number, self._ask)
 
+    def goes_along(self) -> bool:
+        """With steps that are taken at once, which call its hooks between them."""
+        return True
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._listen()  # Lightning's own handler of SIGTERM would end the run before it is saved
 
@@ -82,6 +86,7 @@ class Stop(pl.Callback):
             self.deaf = True
             assert self.last is not None
             self.last.save(trainer)
+            self.last.disk.settle()
             raise InterruptedRun(self.asked)
 
     def on_train_batch_start(

@@ -22,7 +22,8 @@ class PrintedLosses(Logger):
 
     def __init__(self, epochs: Sequence[int] | None) -> None:
         super().__init__()
-        self.epochs, self._waiting = epochs, ""
+        self.epochs = epochs
+        self._waiting: tuple[int, float] | None = None
 
     name = version = None
 
@@ -32,19 +33,20 @@ class PrintedLosses(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         if "train/loss" not in metrics or step is None:
             return
-        line = loss_line(step, metrics["train/loss"])
+        last = step, metrics["train/loss"]
         if step in self.epochs if self.epochs is not None else is_round(step):
-            print(line, flush=True)
-            line = ""
-        self._waiting = line
+            print(loss_line(*last), flush=True)
+            self._waiting = None
+        else:
+            self._waiting = last
 
     def purge(self, epoch: int) -> None:
         """What was printed stays so."""
 
     def finalize(self, status: str) -> None:
         if self.epochs is None and self._waiting:
-            print(self._waiting, flush=True)
-        self._waiting = ""
+            print(loss_line(*self._waiting), flush=True)
+        self._waiting = None
 
 
 def loss_line(epoch: int, loss: float) -> str:

@@ -1,0 +1,302 @@
+"""Many optimizer steps inside one step of the Trainer: what it does for each of them is done for all of them at once.
+
+As an epoch begins, this trains on, over epochs where nobody needs the Trainer between them, up to the last step of one;
+that step, and what comes after it, is the Trainer's own. Bits, rows, checkpoints and the callbacks' epochs are those
+that single steps give.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import GradClipAlgorithmType
+from torch import Tensor
+
+from copycat.data.datamodule import DataModule
+from copycat.data.loaders import MemoryLoader
+from copycat.models.classifier import Classifier, diverged
+from copycat.models.metrics import Row, Steps
+from copycat.runs.checkpoints import LastCheckpoint
+from copycat.runs.limits import Limiter
+from copycat.runs.position import Position, of
+from copycat.runs.seeds import StepSeeds
+from copycat.runs.watching import Watching, watching
+
+log = logging.getLogger(__name__)
+AT_ONCE = 0.5
+"""Seconds of steps that are taken at once where the configuration leaves it open."""
+LOOK = 0.05
+"""Seconds between two looks at signals, limits and the progress bar."""
+
+
+class StepsAhead(pl.Callback):
+    """Args:
+    steps: at most, between two looks of the others; None: as many as take a moment.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: int | None,
+        data: DataModule,
+        seeds: StepSeeds,
+        last: LastCheckpoint,
+        limiter: Limiter,
+    ) -> None:
+        self.steps, self.data, self.seeds, self.last, self.limiter = steps, data, seeds, last, limiter
+        self.watching: Watching | None = None
+        self._rows: list[Steps] = []
+        self._validated: dict[int, Row] = {}
+        self._first_row = 0
+        self._open = Steps()
+        self._at = Position(0)
+        self._runs = False
+
+    def enable(self, trainer: pl.Trainer, classifier: Classifier) -> None:
+        """Take the steps over that nobody else needs to see; where something must see each, say so and take none."""
+        found = watching(trainer, self.data, classifier)
+        if isinstance(found, str):
+            log.info("steps are taken one by one: %s", found)
+            return
+        loader = self.data.loader("train", shuffle=self.data.shuffle)
+        assert isinstance(loader, MemoryLoader)
+        self.watching, self.loader = found, loader
+        batches, window = len(loader), trainer.accumulate_grad_batches
+        self.data.left_to_trainer = batches % window or window if batches > window else batches
+        self.last.ahead = self
+
+    def goes_along(self) -> bool:
+        """With itself."""
+        return True
+
+    # ----- the Trainer's side
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.watching is None:
+            return
+        assert isinstance(pl_module, Classifier)
+        self.module, self.trainer = pl_module, trainer
+        self.optimizer, self.network = trainer.optimizers[0], pl_module.network
+        self.schedulers: list[Any] = [c for c in trainer.lr_scheduler_configs if not c.reduce_on_plateau]
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        clears = type(self.optimizer).zero_grad is torch.optim.Optimizer.zero_grad
+        self._zero: Callable[[], None] = self._forget if clears else self.optimizer.zero_grad
+        self.others = [callback for callback in self.watching.ours if callback not in (self.seeds, self)]
+        self.lookers = [callback for callback in self.others if hasattr(callback, "look")]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.watching is None:
+            return
+        start, self.last.start = self.last.start or Position(trainer.current_epoch), None
+        try:
+            self._run(start)
+        finally:
+            self.seeds.ahead = self.module.ahead = len(self.loader) - (self.data.left_to_trainer or 0)
+
+    # ----- the steps
+
+    def _run(self, start: Position) -> None:
+        """Train up to the batches that are the Trainer's, of an epoch that is to be."""
+        self._at, self._first_row, self._runs = start, start.epoch, True
+        now = time.monotonic()
+        self._until, self._look = now + AT_ONCE, now
+        self._left = self.steps
+        first = start.batch
+        try:
+            while not self._is_trainers(self._at.epoch):
+                self._train(first, len(self.loader))
+                self._end_epoch()
+                first = 0
+            self._train(first, len(self.loader) - (self.data.left_to_trainer or 0))
+        finally:
+            self._runs = False
+            self.catch_up()
+            self._stand(self._at.epoch)
+
+    def position(self) -> Position:
+        """Where training stands."""
+        if self._runs:
+            return self._at
+        found = of(self.trainer)
+        inside: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return Position(found.epoch, self.module.ahead + found.batch) if inside.ready > inside.processed else found
+
+    def _is_trainers(self, epoch: int) -> bool:
+        """Whether the Trainer is to see the epoch's end."""
+        assert self.watching is not None
+        if self.trainer.should_stop or epoch + 1 >= (self.trainer.max_epochs or 0) or self.watching.sees(epoch):
+            return True
+        if self._left is not None:
+            return self._left <= len(self.loader)
+        return time.monotonic() >= self._until
+
+    def _train(self, first: int, stop: int) -> None:
+        """Train on these batches of the epoch."""
+        epoch = self._at.epoch
+        self.loader.batch_sampler.set_epoch(epoch)
+        network, criterion = self.network, self.module.loss
+        optimizer, data = self.optimizer, self.data
+        device = self.trainer.strategy.root_device
+        window, last = self.trainer.accumulate_grad_batches, len(self.loader) - 1
+        clip, open_ = self.trainer.gradient_clip_val, self._open
+        algorithm = self.trainer.gradient_clip_algorithm or GradClipAlgorithmType.NORM
+        stepwise = [config for config in self.schedulers if config.interval == "step"]
+        augments, seeds = data.augmentation is not None, self.seeds.draws
+        losses, probabilities, labels = open_.losses, open_.probabilities, open_.labels
+        clock, probability = time.monotonic, criterion.probability
+        batch: Any
+        for place, batch in enumerate(self.loader.between(first, stop), first):
+            if place % window == 0 and clock() >= self._look:
+                self._at = Position(epoch, place)
+                self._look_around()
+                open_ = self._open
+                losses, probabilities, labels = open_.losses, open_.probabilities, open_.labels
+            if device.type != "cpu":
+                batch = self.trainer.strategy.batch_to_device(batch)
+            if augments:
+                batch = data.augmented(batch, epoch)
+            if seeds:
+                self.seeds.seed(self.trainer, epoch, place)
+            label = batch["label"]
+            logits = network(batch["image"])
+            loss: Tensor = criterion(logits, label)
+            if place % window == 0:
+                self._zero()
+            if window == 1:
+                loss.backward()  # type: ignore[no-untyped-call]
+            else:
+                (loss / window).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            probabilities.append(probability(logits.detach()))
+            labels.append(label)
+            if place % window == window - 1 or place == last:
+                if clip:
+                    self.trainer.precision_plugin.clip_gradients(optimizer, clip, algorithm)
+                optimizer.step()
+                for config in stepwise:
+                    if (place + 1) % config.frequency == 0:
+                        config.scheduler.step()
+        self._at = Position(epoch, stop)
+        if self._left is not None:
+            self._left -= stop - first
+
+    def _end_epoch(self) -> None:
+        """What comes after an epoch's last step, in the Trainer's order."""
+        trainer, epoch = self.trainer, self._at.epoch
+        for config in self.schedulers:
+            if config.interval == "epoch" and (epoch + 1) % config.frequency == 0:
+                config.scheduler.step()
+        validates = (epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        if validates and self.watching is not None and self.watching.validates:
+            self._check()
+            self._stand(epoch)
+            self.module.validate(self.data.loader("val"))
+            self._validated[epoch] = self.module.validated()
+        if self.module.waits:  # some of its steps were handed over already
+            self._hand_over()
+            row = {**self.module.close(), **self._validated.pop(epoch, {})}
+            self._log([row])
+            self._first_row = epoch + 1
+        else:
+            self._rows.append(self._open)
+            self._open = Steps()
+        self._at = Position(epoch + 1)
+        if validates or (self.last.every_n_epochs and (epoch + 1) % self.last.every_n_epochs == 0):
+            self._tell_others(epoch)
+
+    def _tell_others(self, epoch: int) -> None:
+        """Of the epoch's end, and of the next one's start, where a checkpoint may be due."""
+        if self.limiter.limits.judge:
+            self.catch_up()
+        self._stand(epoch, ended=True)
+        for callback in reversed(self.others):
+            callback.on_train_epoch_end(self.trainer, self.module)
+        self._stand(epoch + 1)
+        for callback in self.others:
+            callback.on_train_epoch_start(self.trainer, self.module)
+
+    def _look_around(self) -> None:
+        """Heed signals, limits and checkpoints that are due inside an epoch."""
+        self._look = time.monotonic() + (0 if self.last.every_n_steps else LOOK)
+        self._check()
+        self._stand(self._at.epoch)
+        batch = self._at.batch
+        for callback in self.others:
+            callback.on_train_batch_start(self.trainer, self.module, None, batch)
+        if self._open.losses or self._rows:
+            for looker in self.lookers:
+                looker.look(self._at.epoch, (self._open.losses or self._rows[-1].losses)[-1])
+
+    def _forget(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    # ----- the records
+
+    def catch_up(self) -> None:
+        """Write the rows of all epochs that are done, and hand over the steps of one that is not.
+
+        Raises:
+            DivergedError: where a loss is not finite; the rows before are written.
+        """
+        failed = self._failed()
+        if failed is not None:
+            epoch, batch, loss = failed
+            self._at = Position(epoch, batch)
+            del self._rows[epoch - self._first_row :]
+        if self._rows:
+            rows = self.module.close_many(self._rows)
+            rows = [{**row, **self._validated.pop(epoch, {})} for epoch, row in enumerate(rows, self._first_row)]
+            self._rows = []
+            self._log(rows)
+            self._first_row += len(rows)
+        if failed is not None:
+            self._open = Steps()
+            raise diverged(epoch, batch, loss)
+        self._hand_over()
+
+    def _log(self, rows: list[Row]) -> None:
+        self.module.log_epochs(self._first_row, rows)
+
+    def _hand_over(self) -> None:
+        """Give the steps of an epoch that is not done to who closes it."""
+        open_, self._open = self._open, Steps()
+        for loss, probability, label in zip(open_.losses, open_.probabilities, open_.labels, strict=True):
+            self.module.take(loss, probability, label)
+
+    def _failed(self) -> tuple[int, int, Tensor] | None:
+        """The first step whose loss is not finite, with its epoch and batch."""
+        epochs = [*self._rows, self._open]
+        losses = [loss for epoch in epochs for loss in epoch.losses]
+        if not losses:
+            return None
+        finite = torch.stack(losses).isfinite()
+        if finite.all():
+            return None
+        place = int((~finite).nonzero()[0])
+        for epoch, steps in enumerate(epochs, self._first_row):
+            if place < len(steps.losses):
+                handed = self._at.batch - len(steps.losses) if steps is self._open else 0
+                return epoch, handed + place, steps.losses[place]
+            place -= len(steps.losses)
+        raise AssertionError
+
+    def _check(self) -> None:
+        if self._failed() is not None:
+            self.catch_up()
+
+    def _stand(self, epoch: int, *, ended: bool = False) -> None:
+        """Tell the Trainer how far training is, as if it had come there by itself."""
+        loop = self.trainer.fit_loop
+        trackers: list[Any] = [loop.epoch_progress.current, loop.epoch_progress.total]
+        for tracker in trackers:
+            tracker.ready = epoch + 1
+            tracker.started = tracker.processed = epoch + ended
+            tracker.completed = epoch
+        window = self.trainer.accumulate_grad_batches
+        steps = self._at.epoch * -(-len(self.loader) // window) + self._at.batch // window
+        total = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
+        total.ready = total.completed = loop.epoch_loop._batches_that_stepped = steps

@@ -1,0 +1,44 @@
+"""Writing that a run does not wait for, in the order in which it was asked for."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+
+class Disk:
+    """One thread that writes; a disk takes longer to say that it has a checkpoint than a hundred steps take.
+
+    What could not be written is raised where the next thing is handed over, or at the end.
+    """
+
+    def __init__(self) -> None:
+        self._thread: ThreadPoolExecutor | None = None
+        self._waiting: list[Future[object]] = []
+
+    def later(self, job: Callable[[], object]) -> None:
+        """Do this once all that was handed over before is done.
+
+        Raises:
+            OSError: of an earlier job.
+        """
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        while len(self._waiting) > BEHIND or (self._waiting and self._waiting[0].done()):
+            self._waiting.pop(0).result()
+        self._waiting.append(self._thread.submit(job))
+
+    def settle(self) -> None:
+        """Wait until all is written.
+
+        Raises:
+            OSError: of an earlier job; what came after it is done all the same.
+        """
+        waiting, self._waiting = self._waiting, []
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown()
+        for job in waiting:
+            job.result()
+
+
+BEHIND = 8
+"""Jobs that may wait: a checkpoint is in memory until it is written."""

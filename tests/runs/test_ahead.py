@@ -1,0 +1,177 @@
+"""Steps that are taken at once give what single steps give, whatever their number, and however a run is cut short."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import pytorch_lightning as pl
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from copycat.runs.ahead import StepsAhead
+from copycat.runs.compare import compare
+from copycat.runs.history import read_history
+from copycat.runs.opened import open_run
+from copycat.runs.resume import resume
+from copycat.runs.train import Outcome
+from tests.runs.asking import run
+
+SMALL = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "trainer.threads=1")
+JOBS: Mapping[str, tuple[str, ...]] = {
+    "full batch": (),
+    "batches": ("data.batch_size=5",),
+    "shuffled, augmented, dropout": (
+        *("data.batch_size=5", "data.shuffle=true", "augmentation=light"),
+        *("model=cnn", "model.channels=[4]", "~model.hidden", "model.dropout=0.3"),
+    ),
+    "validation now and then": ("trainer.check_val_every_n_epoch=3",),
+    "schedule by epochs": ("scheduler=cosine", "data.batch_size=5"),
+    "schedule by steps": ("scheduler=warmup", "scheduler.interval=step", "data.batch_size=5"),
+    "plateau": ("scheduler=plateau", "scheduler.patience=0", "trainer.check_val_every_n_epoch=2"),
+    "plateau of training": ("scheduler=plateau", "scheduler.patience=0", "scheduler.monitor=train/loss"),
+    "clipping": ("trainer.gradient_clip_val=0.01",),
+    "clipping by value": ("trainer.gradient_clip_val=0.001", "trainer.gradient_clip_algorithm=value"),
+    "accumulation": ("trainer.accumulate_grad_batches=2", "data.batch_size=3"),
+    "early stopping": ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer.lr=0.5"),
+    "early stopping, seldom": (
+        *("callbacks=early_stopping", "callbacks.early_stopping.patience=0", "optimizer.lr=0.5"),
+        "trainer.check_val_every_n_epoch=2",
+    ),
+    "best accuracy": ("callbacks.best.monitor=val/accuracy", "callbacks.best.mode=max"),
+    "best of training": ("callbacks.best.monitor=train/loss",),
+    "L-BFGS": ("optimizer=lbfgs", "optimizer.max_iter=2"),
+    "several classes": ("loss=cross_entropy", "data.batch_size=5"),
+}
+
+
+def ask(job: str, *words: str, data: Path, at: Path) -> Outcome:
+    small = [word for word in SMALL if job != "shuffled, augmented, dropout" or not word.startswith("model")]
+    chosen = [word for word in JOBS[job] if not word.startswith("~")]
+    return run(*small, "trainer.max_epochs=9", *chosen, *words, data=data, at=at)
+
+
+def assert_same(a: Outcome, b: Outcome) -> None:
+    assert (a.status, a.manifest["error"]) == (b.status, b.manifest["error"])
+    assert (a.folder / "metrics.csv").read_bytes() == (b.folder / "metrics.csv").read_bytes()
+    assert a.manifest["came_out"] == b.manifest["came_out"]
+    found = compare(open_run(a.folder), open_run(b.folder))
+    assert not found.differences
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_any_number_of_steps_at_once_gives_the_bits_of_single_steps(job: str, tiny: Path, tmp_path: Path) -> None:
+    single = ask(job, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
+    for steps in ("7", "null"):
+        assert_same(ask(job, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path), single)
+
+
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.integers(2, 40),
+    size=st.integers(1, 16),
+    window=st.integers(1, 3),
+    period=st.integers(1, 4),
+    shuffle=st.booleans(),
+)
+def test_so_it_is_for_any_batches_windows_and_periods(
+    steps: int, size: int, window: int, period: int, shuffle: bool, tiny: Path, tmp_path: Path
+) -> None:
+    words = (
+        *(f"data.batch_size={size}", f"trainer.accumulate_grad_batches={window}", f"data.shuffle={shuffle}"),
+        *(f"trainer.check_val_every_n_epoch={period}", "trainer.max_epochs=5", "logger=none"),
+    )
+    single = ask("full batch", *words, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
+    assert_same(ask("full batch", *words, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path), single)
+
+
+def test_a_run_that_diverges_says_so_at_the_same_step_with_the_same_rows(tiny: Path, tmp_path: Path) -> None:
+    words = ("loss=mse", "optimizer=sgd", "optimizer.lr=1e18", "data.batch_size=5", "activation=relu")
+    single, many = (
+        ask("full batch", *words, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path) for steps in (1, 500)
+    )
+    assert single.status == "failed"
+    assert "the loss of epoch" in single.manifest["error"]
+    assert_same(many, single)
+
+
+class Counts(pl.Callback):
+    """Sees what a class attribute says, and where."""
+
+    seen: ClassVar[list[tuple[str, int]]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seen.append(("epoch", trainer.current_epoch))
+
+
+class CountsSteps(pl.Callback):
+    seen: ClassVar[list[int]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.seen.append(trainer.global_step)
+
+
+class CountsValidations(pl.Callback):
+    seen: ClassVar[list[int]] = []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self.seen.append(trainer.current_epoch)
+
+
+@pytest.mark.parametrize(
+    ("callback", "expected"),
+    [
+        (Counts, [("epoch", epoch) for epoch in range(9)]),
+        (CountsSteps, list(range(1, 10))),
+        (CountsValidations, [2, 5, 8]),
+    ],
+)
+def test_a_callback_of_the_user_sees_what_it_has_hooks_for(
+    callback: Any, expected: list[Any], tiny: Path, tmp_path: Path
+) -> None:
+    callback.seen.clear()
+    words = (f"+callbacks.counts._target_={__name__}.{callback.__name__}", "trainer.check_val_every_n_epoch=3")
+    ask("full batch", *words, data=tiny, at=tmp_path)
+    assert callback.seen == expected
+
+
+class Killed(BaseException):
+    """Nobody catches it."""
+
+
+@pytest.fixture
+def dies_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Ends a run as it looks around for the nth time, where every step looks."""
+
+    def after(looks: int) -> None:
+        count = iter(range(looks))
+        look = StepsAhead._look_around
+
+        def dying(self: StepsAhead) -> None:
+            look(self)
+            if next(count, None) is None:
+                raise Killed
+
+        monkeypatch.setattr(StepsAhead, "_look_around", dying)
+
+    yield after
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("job", ["batches", "shuffled, augmented, dropout", "schedule by steps", "accumulation"])
+@pytest.mark.parametrize("looks", [3, 8, 17])
+def test_a_run_that_dies_between_two_of_them_goes_on_to_the_same_bits(
+    job: str, looks: int, dies_after: Any, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
+) -> None:
+    words = ("callbacks.last.every_n_steps=2",)
+    whole = ask(job, *words, data=tiny, at=tmp_path / "whole")
+    dies_after(looks)
+    with pytest.raises(Killed):
+        ask(job, *words, data=tiny, at=tmp_path / "killed")
+    monkeypatch.undo()
+    (folder,) = (manifest.parent for manifest in (tmp_path / "killed").rglob("run.json"))
+    assert len(read_history(folder)) < 9
+    said: list[str] = []
+    assert_same(resume(folder, say=said.append), whole)
+    assert "going on from" in said[-1]
