@@ -1,0 +1,148 @@
+"""What a step costs beyond the network's own work: python benchmarks/overhead.py [--steps 10000] [--rounds 5]
+
+Trains a network of one weight on 16 images of one pixel, from a package and a ./conf such as a user writes, with the
+callbacks and loggers that a run has by default, validated every 100 epochs; once with the whole set a step and once
+with 8 steps an epoch. A step's microseconds are the difference between a long and a short run by the difference of
+their steps, so that what comes once a run does not count. Beside it, in turn, the same network in a bare loop.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import machine
+from rounds import alternate, play
+
+NETWORK = '''
+import torch
+from torch import Tensor, nn
+
+
+class OneWeight(nn.Module):
+    """Weighs an image's first pixel. [B, 1, 1, 1] float -> [B, 1] logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, 0, 0] * self.weight
+'''
+DATA = '''
+import torch
+
+from copycat.data.part import Part, digest
+
+
+class Pixels:
+    """Dark ones and bright ones."""
+
+    classes = ("dark", "bright")
+    synthetic = True
+
+    def load(self) -> dict[str, Part]:
+        return {"train": part("train", 16), "val": part("val", 8)}
+
+
+def part(name: str, count: int) -> Part:
+    images = torch.arange(count, dtype=torch.uint8).view(count, 1, 1, 1)
+    labels = (torch.arange(count) >= count // 2).long()
+    names = [f"{name}[{place}]" for place in range(count)]
+    return Part(images=images, labels=labels, names=names, digests=[digest(image) for image in images])
+'''
+BARE = """
+import json, sys, time
+import torch
+from torch import nn
+from tiny.networks import OneWeight
+
+epochs, size = map(int, sys.argv[1:])
+images = torch.arange(16).view(16, 1, 1, 1) / 255
+labels = (torch.arange(16) >= 8).float()[:, None]
+model, criterion, losses = OneWeight(), nn.BCELoss(), []
+optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+began = time.perf_counter()
+for _ in range(epochs):
+    for x, y in zip(images.split(size), labels.split(size)):
+        outputs = model(x).sigmoid()
+        loss = criterion(outputs, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    losses.append(loss.item())
+with open("run.json", "w") as file:
+    json.dump({"seconds": time.perf_counter() - began}, file)
+"""
+FILES = {
+    "tiny/__init__.py": "",
+    "tiny/networks.py": NETWORK,
+    "tiny/data.py": DATA,
+    "bare.py": BARE,
+    "conf/model/one_weight.yaml": "_target_: tiny.networks.OneWeight\n",
+    "conf/data/pixels.yaml": "_target_: tiny.data.Pixels\n",
+}
+WORDS = ("model=one_weight", "data=pixels", "optimizer=sgd", "trainer.check_val_every_n_epoch=100")
+SIZES = {1: 16, 8: 2}
+"""Images of a batch, by steps of an epoch."""
+
+
+def seconds(command: Sequence[str], *, at: Path) -> float:
+    """Of the training, in a new folder of a user's."""
+    with tempfile.TemporaryDirectory(dir=at) as folder:
+        for name, text in FILES.items():
+            file = Path(folder, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        play([sys.executable, *command], at=Path(folder))
+        (said,) = Path(folder).glob("**/run.json")
+        taken: float = json.loads(said.read_text())["seconds"]
+        return taken
+
+
+def copycat(epochs: int, size: int) -> list[str]:
+    return ["-m", "copycat", "train", *WORDS, f"data.batch_size={size}", f"trainer.max_epochs={epochs}"]
+
+
+def bare(epochs: int, size: int) -> list[str]:
+    return ["bare.py", str(epochs), str(size)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=10_000, help="of the long runs; the short ones take a fifth")
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    print(machine.description(), flush=True)
+    print(f"a network of one weight, {asked.steps // 5} and {asked.steps} steps, median of {asked.rounds}", flush=True)
+    for steps, size in SIZES.items():
+        epochs = (asked.steps // 5 // steps, asked.steps // steps)
+        with tempfile.TemporaryDirectory() as folder:
+            sides = {
+                (side.__name__, count): partial(seconds, side(count, size), at=Path(folder))
+                for side in (copycat, bare)
+                for count in epochs
+            }
+            for side in (copycat, bare):  # reads the packages from disk, once
+                seconds(side(1, size), at=Path(folder))
+            found = alternate(sides, rounds=asked.rounds)
+        each = {
+            side: [
+                (long - short) / (epochs[1] - epochs[0]) / steps * 1e6
+                for short, long in zip(found[side, epochs[0]], found[side, epochs[1]], strict=True)
+            ]
+            for side in ("copycat", "bare")
+        }
+        beyond = [a - b for a, b in zip(each["copycat"], each["bare"], strict=True)]
+        print(f"{'1 step an epoch' if steps == 1 else f'{steps} steps an epoch'}:")
+        for name, taken in (("Copycat", each["copycat"]), ("bare loop", each["bare"]), ("difference", beyond)):
+            print(f"  {name:10}  {median(taken):7.1f} µs a step ({min(taken):.1f} to {max(taken):.1f})", flush=True)
+    print("no limit is asked of these; what they add up to in whole runs has its limits in one_run.py")
+
+
+if __name__ == "__main__":
+    main()
