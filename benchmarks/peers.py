@@ -25,6 +25,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CODE = HERE / "peers"
+ENVIRONMENTS = HERE.parent / ".venv-peers"
 FIRST = 101  # epochs of the short run; they count from 0
 LECTURE, NEAR = 0.592499, 1e-4  # its loss at epoch 100, and how far one may be from it
 SHOWN = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "tensorboard")  # of what Copycat records
@@ -62,7 +63,7 @@ def script(name: str, *words: str, **how: Any) -> Job:
 COPYCAT = ("-m", "copycat", "train", "experiment=lecture", "trainer.max_epochs={}")
 JOBS: Mapping[str, Job] = {
     "by-hand": script("by_hand.py"),
-    "by-hand-100": script("by_hand.py", "--epochs={}", "--check-every=100"),
+    "by-hand-100": script("by_hand.py", "--epochs={}", "--check-every=100", floor="by-hand-100"),
     "lightning": script("lightning_defaults.py", environment="lightning"),
     "lightning-hydra": script("lightning_hydra/train.py", "trainer.max_epochs={}", environment="lightning-hydra"),
     "keras-jax": script("keras_job.py", environment="keras", variables={"KERAS_BACKEND": "jax"}),
@@ -148,7 +149,7 @@ def main() -> int:
     parser.add_argument("--setup", action="store_true", help="make their environments (about 1.2 GB each), run nothing")
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--environments", type=Path, default=HERE.parent / ".venv-peers")
+    parser.add_argument("--environments", type=Path, default=ENVIRONMENTS)
     asked = parser.parse_args()
     if unknown := set(asked.jobs) - set(JOBS):
         parser.error(f"expected some of {', '.join(JOBS)}; got {', '.join(sorted(unknown))}")
@@ -162,7 +163,9 @@ def main() -> int:
 
     missing = [name for name in chosen if (e := JOBS[name].environment) and not ready(e, environments)]
     if missing:
-        print(f"left out, not set up: python benchmarks/peers.py --setup {' '.join(missing)}", file=sys.stderr)
+        where = [] if environments == ENVIRONMENTS else ["--environments", str(environments)]
+        words = " ".join(["--setup", *where, *missing])
+        print(f"left out, not set up: python benchmarks/peers.py {words}", file=sys.stderr)
     chosen = [name for name in chosen if name not in missing]
     if not chosen:
         return 1
