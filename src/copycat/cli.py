@@ -15,7 +15,7 @@ from copycat.config.hints import did_you_mean
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from copycat.runs.run import Outcome
+    from copycat.runs.outcome import Outcome
 
 OUTPUTS = Path("outputs")
 SCREENFUL = 20

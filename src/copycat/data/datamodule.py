@@ -70,6 +70,11 @@ class DataModule(pl.LightningDataModule):
                 raise UserError(f"data: expected labels from 0 to {most} in {name}; got {int(low)} to {int(high)}.")
         return cut(loaded, **self._split)  # type: ignore[arg-type]
 
+    def share(self, other: "DataModule") -> None:
+        """Take the parts of one of the same source and split, in place of reading them again."""
+        self.__dict__["parts"], self._floats = other.parts, other._floats
+        self.source = other.source  # which may learn its classes only as it loads
+
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, by label."""

@@ -19,6 +19,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard._pytorch_graph import graph
 
 from copycat.inspection.event_file import EventFile
 from copycat.inspection.hparams import session_end, session_start
@@ -54,6 +55,8 @@ class TensorBoardLogger(Logger):
         self._files: dict[str, EventFile] = {}
         self._until = time.time()
         self._goes_on = False
+        self.traced: Any = None
+        """The network's graph, once it is written."""
 
     @property
     def name(self) -> str:
@@ -150,11 +153,19 @@ class TensorBoardLogger(Logger):
             # torch prints what it cannot trace, where a command's result belongs
             with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
                 warnings.simplefilter("ignore")  # the tracer's, about shapes that it takes for constants
-                self.experiment.add_graph(network.eval(), image.to(like))
+                self.traced = graph(network.eval(), image.to(like))  # type: ignore[no-untyped-call]
+            self.write_graph(self.traced)
         except Exception as error:  # a network that can't be traced can be trained all the same
             log.warning("no graph in TensorBoard: %s", str(error).splitlines()[0])
         finally:
             network.train(training)
+
+    def write_graph(self, traced: Any) -> None:
+        """Write a graph that was traced, here or by the logger of a network of the same shape."""
+        writer = self.experiment.file_writer
+        assert writer is not None
+        if self._graph and not self._goes_on:
+            writer.add_graph(traced)
 
     def finalize(self, status: str) -> None:
         if self._writer is None and not self._files:

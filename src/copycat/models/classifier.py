@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.losses import Loss
-from copycat.models.metrics import Row, StageMetrics, Steps
+from copycat.models.metrics import Row, StageMetrics, Steps, joined
 
 Stage = Literal["train", "val", "test"]
 
@@ -116,19 +116,37 @@ class Classifier(pl.LightningModule):
     def close(self) -> Row:
         """The row of the epoch whose steps were taken. `train/loss` is the last step's, as the lecture prints it."""
         batches = self._metrics("train").batches
-        (row,) = self._with_last([self._metrics("train").compute()], [self._last_loss], batches=batches)
+        (row,) = self._with_last([self._metrics("train").compute()], self._last_loss[None], batches=batches)
         return {**row, **self.validated()}
 
     def close_many(self, epochs: Sequence[Steps]) -> list[Row]:
         """The rows of epochs that were trained ahead, without what they validated."""
+        steps = len(epochs[0].losses)
+        costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).view(-1, steps)
+        probability = torch.stack([joined(epoch.probabilities) for epoch in epochs])
+        label = torch.stack([joined(epoch.labels) for epoch in epochs])
         self._last_loss = epochs[-1].losses[-1]
-        rows = self._metrics("train").counted(epochs)
-        return self._with_last(rows, [epoch.losses[-1] for epoch in epochs], batches=len(epochs[0].losses))
+        return self.count(costs, [len(part) for part in epochs[0].labels], probability, label)
 
-    def _with_last(self, rows: Sequence[Row], losses: Sequence[Tensor], *, batches: int) -> list[Row]:
+    def count(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
+        """The training rows of epochs that have as many steps and images, without what they validated.
+
+        Args:
+            costs: [epochs, steps].
+            sizes: images of each step.
+            probability, label: [epochs, N, …] and [epochs, N].
+        """
+        rows = self._metrics("train").counted(costs, sizes, probability, label)
+        return self._with_last(rows, costs[:, -1], batches=len(sizes))
+
+    def remember(self, loss: Tensor) -> None:
+        """The loss of the last step, of training that others count."""
+        self._last_loss = loss
+
+    def _with_last(self, rows: Sequence[Row], losses: Tensor, *, batches: int) -> list[Row]:
         if batches == 1:
             return list(rows)
-        last = torch.stack(list(losses)).tolist()
+        last = losses.tolist()
         return [
             {"train/loss": loss, "train/loss_mean": row.pop("train/loss"), **row}
             for loss, row in zip(last, rows, strict=True)
@@ -152,14 +170,30 @@ class Classifier(pl.LightningModule):
 
     def validate(self, batches: Iterable[Any]) -> None:
         """What the Trainer's validation does, without its loop."""
+        self._see(self.evaluates, batches)
+        self._close(self.evaluates)
+
+    def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
+        """Metrics of the weights as they are, and probabilities [N] of class 1, or [N, classes]; without a Trainer.
+
+        Raises:
+            DivergedError: where the loss is not finite.
+        """
+        self._see(stage, batches)
+        predicted = self._metrics(stage).seen.compute()[2]
+        found = self._metrics(stage).compute()
+        if not isfinite(loss := found[f"{stage}/loss"]):
+            raise DivergedError(f"{stage}/loss of the final weights is {loss}")
+        return found, predicted
+
+    def _see(self, stage: Stage, batches: Iterable[Any]) -> None:
         modes = [(module, module.training) for module in self.modules()]
         self.eval()
         with torch.inference_mode():
             for batch in batches:
-                self._evaluate(self.evaluates, batch)
+                self._evaluate(stage, batch)
         for module, training in modes:
             module.training = training
-        self._close(self.evaluates)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         self._evaluate(self.evaluates, batch)

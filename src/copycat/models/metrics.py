@@ -173,16 +173,19 @@ class StageMetrics(nn.Module):
             for cost, row in zip(losses, found, strict=True)
         ]
 
-    def counted(self, epochs: Sequence["Steps"]) -> list[Row]:
-        """Metrics of epochs that have as many steps and images, with the bits that `update` and `compute` give."""
-        sizes = [len(label) if self.averages else 1 for label in epochs[0].labels]
-        costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).cpu().view(len(epochs), -1)
-        cost = torch.zeros(len(epochs), dtype=self.seen.cost.dtype)
-        for step, size in zip(costs.T, sizes, strict=True):
-            cost += step.to(cost.dtype) * size
-        probability = torch.stack([_joined(epoch.probabilities) for epoch in epochs]).cpu()
-        label = torch.stack([_joined(epoch.labels) for epoch in epochs]).cpu()
-        return self.rows(cost / (sum(sizes) if self.averages else 1), probability, label)
+    def counted(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
+        """Metrics of epochs that have as many steps and images, with the bits that `update` and `compute` give.
+
+        Args:
+            costs: [epochs, steps].
+            sizes: images of each step.
+            probability, label: [epochs, N, …] and [epochs, N].
+        """
+        weights = list(sizes) if self.averages else [1] * len(sizes)
+        cost = torch.zeros(len(costs), dtype=self.seen.cost.dtype)
+        for step, weight in zip(costs.cpu().T, weights, strict=True):
+            cost += step.to(cost.dtype) * weight
+        return self.rows(cost / (sum(weights) if self.averages else 1), probability.cpu(), label.cpu())
 
 
 class Steps:
@@ -199,7 +202,8 @@ class Steps:
         """[B] int64."""
 
 
-def _joined(pieces: list[Tensor]) -> Tensor:
+def joined(pieces: list[Tensor]) -> Tensor:
+    """As one tensor; a single piece is not copied."""
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 

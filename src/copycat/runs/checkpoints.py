@@ -1,6 +1,7 @@
 """When a run is saved, and what it needs to go on to the same bits."""
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,6 +70,10 @@ class LastCheckpoint(pl.Callback):
         """Since this run was built, and before it was resumed."""
         return self._before + time.monotonic() - self._started
 
+    def before(self, seconds: float) -> None:
+        """Count those that the run took before it was resumed."""
+        self._before = seconds
+
     # ----- when
 
     def goes_along(self) -> bool:
@@ -132,19 +137,23 @@ class LastCheckpoint(pl.Callback):
         position, finished = self._at
         # who takes many steps at once begins a whole epoch, and leaves out what is done of it
         place(checkpoint["loops"], Position(position.epoch) if self.ahead else position)
-        checkpoint[OURS] = {
+        checkpoint[OURS] = self.ours(position, trainer.callback_metrics, finished=finished)
+
+    def ours(self, position: Position, metrics: Mapping[str, Tensor], *, finished: bool) -> dict[str, Any]:
+        """What a checkpoint holds of us."""
+        return {
             "epoch": position.epoch,
             "batch": position.batch,
             "finished": finished,
             "seconds": self.seconds,
-            "callback_metrics": {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()},
+            "callback_metrics": {name: value.detach().cpu() for name, value in metrics.items()},
         }
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         ours = checkpoint[OURS]
-        self._before = ours["seconds"]
+        self.before(ours["seconds"])
         self._metrics = ours["callback_metrics"]
         self.start = Position(ours["epoch"], ours["batch"])
         trainer.should_stop = ours["finished"]  # such as by early stopping
@@ -168,9 +177,15 @@ class BestCheckpoint(Checkpoint):
         value = trainer.callback_metrics.get(self.monitor)
         if value is None or (trainer.current_epoch + 1) % self.every_n_epochs:
             return
-        if self.best is None or (value < self.best if self.mode == "min" else value > self.best):
-            self.best = value.detach().cpu()
+        if self.is_better(value):
             trainer.save_checkpoint(self.path, weights_only=False)
+
+    def is_better(self, value: Tensor) -> bool:
+        """Whether a value is the best so far; it is remembered then."""
+        if self.best is not None and not (value < self.best if self.mode == "min" else value > self.best):
+            return False
+        self.best = value.detach().cpu()
+        return True
 
     def goes_along(self) -> bool:
         """With steps that are taken at once, which call its hook after each validation."""

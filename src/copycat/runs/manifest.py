@@ -13,14 +13,25 @@ from copycat.runs.keys import key_digests
 
 
 def opening(
-    request: Request, data: DataModule, *, config: bytes, copy_of: Mapping[str, Any] | None = None
+    request: Request,
+    data: DataModule,
+    *,
+    config: bytes,
+    copy_of: Mapping[str, Any] | None = None,
+    like: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The manifest of a run that starts now.
 
     Args:
         config: what config.yaml holds.
         copy_of: the run that this one repeats.
+        like: the manifest of one that started here and now on the same data.
     """
+    if like is None:
+        ran_on = {**fingerprint(request.config), "data": data.fingerprint()}
+        warnings = warnings_of(data)
+    else:
+        ran_on, warnings = like["ran_on"], like["data"]["warnings"]
     return {
         "status": "running",
         "error": None,
@@ -34,14 +45,14 @@ def opening(
             "config_keys": key_digests(request.config),
             "copy_of": copy_of,
         },
-        "ran_on": {**fingerprint(request.config), "data": data.fingerprint()},
+        "ran_on": ran_on,
         "data": {
             "source": request.config["data"]["_target_"],
             "synthetic": data.source.synthetic,
             "classes": list(data.classes),
             "image_shape": list(data.image_shape),
             "images": {name: len(part) for name, part in data.parts.items()},
-            "warnings": warnings_of(data),
+            "warnings": warnings,
         },
         "came_out": {},
         "resumed": [],

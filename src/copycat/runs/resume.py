@@ -20,9 +20,10 @@ from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
 from copycat.runs.manifest import now
 from copycat.runs.opened import Opened, open_run, read_checkpoint
+from copycat.runs.outcome import Outcome
 from copycat.runs.position import Position
 from copycat.runs.reserve import release, reserve
-from copycat.runs.run import Outcome, Run
+from copycat.runs.run import Run
 from copycat.runs.stop import Stop
 
 Say = Callable[[str], None]
@@ -69,7 +70,7 @@ def resume(
             say(f"changed since the run began: {cause.kind}: {cause.line}")
         with logged(folder / "train.log"):
             point = find_point(opened, say=say)
-            manifest = _reopened(opened.manifest, point)
+            manifest = reopened(opened.manifest, point)
             run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config), limits=limits)
             for logger in run.trainer.loggers:
                 if hasattr(logger, "purge"):
@@ -118,7 +119,8 @@ def _rows(folder: Path) -> int:
     return next((place for place, epoch in enumerate(epochs) if epoch != place), len(epochs))
 
 
-def _reopened(manifest: Any, point: Point) -> dict[str, Any]:
+def reopened(manifest: Any, point: Point) -> dict[str, Any]:
+    """The manifest of a run that goes on from there."""
     entry = {
         "at": now(),
         "epoch": point.position.epoch,

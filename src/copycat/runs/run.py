@@ -1,9 +1,9 @@
 """A run: its trainer, its records, and how it ends."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
+from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
@@ -21,41 +22,17 @@ from copycat.models.classifier import DivergedError, Stage
 from copycat.models.metrics import columns
 from copycat.runs.ahead import StepsAhead
 from copycat.runs.build import OF_RUN, Parts, placed
-from copycat.runs.checkpoint_file import WholeCheckpoints, save_weights
+from copycat.runs.checkpoint_file import WholeCheckpoints
 from copycat.runs.checkpoints import BEFORE, LastCheckpoint
 from copycat.runs.disk import Disk
-from copycat.runs.folder import write_manifest
-from copycat.runs.history import History, history_digest, read_history
+from copycat.runs.history import History
 from copycat.runs.limits import Limiter, Limits, PrunedRun, TimeLimitError
-from copycat.runs.manifest import best_epoch, now
+from copycat.runs.outcome import Ending, Outcome, close, conclude
 from copycat.runs.reserve import release
 from copycat.runs.seeds import StepSeeds, seed_everything
 from copycat.runs.stop import InterruptedRun, Stop
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended, and where its records lie."""
-
-    folder: Path
-    status: str
-    """`completed`, `pruned`, `failed` or `interrupted`."""
-    manifest: Mapping[str, Any]
-
-    @property
-    def objective(self) -> float | None:
-        """What a sweep goes by: the best value of the monitored metric."""
-        best = self.manifest["came_out"].get("best", {})
-        value: float | None = best["metrics"][best["monitor"]] if best else None
-        return value
-
-    @property
-    def best(self) -> Mapping[str, float]:
-        """Metrics of the best epoch."""
-        metrics: Mapping[str, float] = self.manifest["came_out"].get("best", {}).get("metrics", {})
-        return metrics
 
 
 class Run:
@@ -83,7 +60,7 @@ class Run:
         several = len(parts.data.train_dataloader()) > 1
         self.disk = Disk()
         self.history = History(folder, columns(stages, several_batches=several), self.disk)
-        callbacks = self._built("callbacks")
+        callbacks = built(config, "callbacks", folder)
         found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
         self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
         self.last.disk = self.disk
@@ -94,7 +71,7 @@ class Run:
         steps = config["trainer"].get("steps_per_execution")
         ahead = StepsAhead(steps=steps, data=parts.data, seeds=seeds, last=self.last, limiter=limiter)
         self.trainer = self._trainer(
-            logger=[self.history, *watchers, *self._built("logger")],
+            logger=[self.history, *watchers, *built(config, "logger", folder)],
             # what is saved before a step is saved before any other callback starts that step
             callbacks=[seeds, self.last, stop, limiter, *others, ahead],
             plugins=[WholeCheckpoints(self.disk)],
@@ -161,10 +138,6 @@ class Run:
             raise UserError(f"trainer._target_: expected a pytorch_lightning.Trainer; got {node['_target_']!r}.")
         return trainer
 
-    def _built(self, group: str) -> list[Any]:
-        nodes = self.config[group] or {}
-        return [build(f"{group}.{name}", placed(node, self.folder)) for name, node in nodes.items() if node is not None]
-
     def _evaluate(self) -> dict[str, float]:
         """Metrics of the final weights on each part; test only where it was asked for."""
         # limits are for quick looks at training; a figure of a part is of all of it
@@ -178,8 +151,7 @@ class Run:
             classifier.evaluates = stage
             trainer.validate(classifier, dataloaders=data.loader(stage), verbose=False)
             found |= classifier.evaluated
-        said = classifier.predicted.cpu().contiguous().view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
-        self.manifest["came_out"]["predictions_digest"] = blake2b(said, digest_size=16).hexdigest()
+        self.manifest["came_out"]["predictions_digest"] = digest_of(classifier.predicted)
         if self.config["test"]:
             seed_everything(key("evaluate", self.config["seed"], "test"))
             trainer.test(classifier, dataloaders=data.loader("test"), verbose=False)
@@ -187,30 +159,44 @@ class Run:
         return found
 
     def _finish(self, status: str, error: str | None) -> Outcome:
-        came_out = self.manifest["came_out"]
+        monitor, mode = watched(self.trainer.checkpoint_callbacks)
+        ending = Ending(
+            status=status,
+            error=error,
+            steps=self.trainer.global_step,
+            seconds=self.last.seconds,
+            monitor=monitor,
+            mode=mode,
+        )
         try:
-            self.history.finalize(status)
-            rows = read_history(self.folder)
-            came_out["parameters"] = sum(p.numel() for p in self.parts.classifier.network.parameters())
-            came_out["epochs"], came_out["steps"] = len(rows), self.trainer.global_step
-            came_out["history_digest"] = history_digest(self.folder)
-            monitor, mode = _watched(self.trainer)
-            came_out["best"] = best_epoch(rows, monitor=monitor, mode=mode)
+            outcome = conclude(self.folder, self.manifest, self.parts.classifier.network, self.history, ending)
             if status == "completed":
-                state = self.parts.classifier.network.state_dict()
-                came_out["weights_digest"] = save_weights(state, self.folder / "weights.safetensors")
                 self.last.path.with_name(BEFORE).unlink(missing_ok=True)
+            return outcome
         except OSError as failure:
-            status, error = "failed", error or self._said(failure)
-        self.manifest |= {"status": status, "error": error, "ended": now(), "seconds": round(self.last.seconds, 3)}
-        with suppress(OSError):  # where nothing can be written any more, the outcome still says so
-            write_manifest(self.folder, self.manifest)
-        return Outcome(self.folder, status, self.manifest)
+            ending = replace(ending, status="failed", error=error or self._said(failure))
+            return close(self.folder, self.manifest, ending)
 
 
-def _watched(trainer: pl.Trainer) -> tuple[str, str]:
+def watched(callbacks: Iterable[Any]) -> tuple[str, str]:
     """Metric and mode of the best checkpoint; val/loss where no checkpoint watches one."""
-    for callback in trainer.checkpoint_callbacks:
+    for callback in callbacks:
         if monitor := getattr(callback, "monitor", None):
             return monitor, getattr(callback, "mode", "min")
     return "val/loss", "min"
+
+
+def built(config: Mapping[str, Any], group: str, folder: Path) -> list[Any]:
+    """The callbacks, or the loggers, of a run in that folder.
+
+    Raises:
+        UserError: where one cannot be made.
+    """
+    nodes = config[group] or {}
+    return [build(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
+
+
+def digest_of(probability: Tensor) -> str:
+    """Of what a network said: equal for equal bits."""
+    said = probability.cpu().contiguous().view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
+    return blake2b(said, digest_size=16).hexdigest()

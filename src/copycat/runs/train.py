@@ -21,8 +21,9 @@ from copycat.runs.isolation import isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
 from copycat.runs.manifest import opening
+from copycat.runs.outcome import Outcome
 from copycat.runs.reserve import reserve
-from copycat.runs.run import Outcome, Run
+from copycat.runs.run import Run
 from copycat.runs.stop import Stop
 
 __all__ = ["Outcome", "train", "try_out"]
@@ -52,17 +53,14 @@ def train(
     root, stop = Path(request.config["output_dir"]), Stop()
     with isolated(threads=request.config["trainer"].get("threads")), stop.listening():
         parts = build_parts(request.config, data=data)
-        request = replace(request, config=_with_threads(request.config))
+        request = replace(request, config=with_threads(request.config))
         made = make_folder(root, request.experiment) if folder is None else folder
         try:
             made.mkdir(parents=True, exist_ok=True)
             with locked(made), logged(made / "train.log"):
                 reserve(made)
-                text = OmegaConf.to_yaml(OmegaConf.create(dict(request.config))).encode()
-                write_whole(made / "config.yaml", text)
-                write_images(made, parts.data)
-                if changes := patch(request.config):
-                    write_whole(made / PATCH, changes)
+                text = as_text(request.config)
+                write_asked(made, text, parts.data, changes=patch(request.config))
                 manifest = opening(request, parts.data, config=text, copy_of=copy_of)
                 run = Run(request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits)
                 write_manifest(made, manifest)
@@ -85,6 +83,19 @@ def try_out(request: Request) -> None:
         build_parts(request.config)
 
 
-def _with_threads(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def as_text(config: Mapping[str, Any]) -> bytes:
+    """What config.yaml holds."""
+    return OmegaConf.to_yaml(OmegaConf.create(dict(config))).encode()
+
+
+def write_asked(folder: Path, config: bytes, data: DataModule, *, changes: bytes | None) -> None:
+    """Write what a run is made of: its configuration, its images, and what was not committed of the code."""
+    write_whole(folder / "config.yaml", config)
+    write_images(folder, data)
+    if changes:
+        write_whole(folder / PATCH, changes)
+
+
+def with_threads(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The configuration with the count of threads, which changes bits, where it left that to torch."""
     return {**config, "trainer": {**config["trainer"], "threads": torch.get_num_threads()}}

@@ -27,12 +27,12 @@ class Product(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Dims, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, int]:
-        """x [..., I] of all trials or [trials, ..., I], weight [trials, O, I], bias [trials, O]."""
+        """X [..., I] of all trials or [trials, ..., I], weight [trials, O, I], bias [trials, O]."""
         trials, width, features = weight.shape
         if in_dims[0] is None:
             joined = None if bias is None else bias.reshape(-1)
             y = F.linear(x, weight.reshape(trials * width, features), joined)
-            return y.unflatten(-1, (trials, width)), y.ndim - 1
+            return y.reshape(*y.shape[:-1], trials, width), y.ndim - 1
         x = x.movedim(in_dims[0], 0)
         flat, across = x.reshape(trials, -1, features), weight.transpose(1, 2)
         y = torch.bmm(flat, across) if bias is None else torch.baddbmm(bias[:, None], flat, across)
@@ -79,9 +79,7 @@ class Noise(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: Dims, x: Tensor, place: Tensor, streams: Streams, share: float
-    ) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: Dims, x: Tensor, place: Tensor, streams: Streams, share: float) -> tuple[Tensor, int]:
         one = x if in_dims[0] is None else x.select(in_dims[0], 0)
         drawn = [torch.empty_like(one).bernoulli_(1 - share, generator=g) for g in streams.generators]
         return torch.stack(drawn).div_(1 - share), 0

@@ -12,12 +12,23 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from omegaconf import DictConfig
 
-from copycat.sweeps.engine import Job, Runner
+from copycat.sweeps.engine import Job
 from copycat.sweeps.trial import run_words, words_of_sweep
+
+
+class Runner(Protocol):
+    """What trials come from."""
+
+    def next(self) -> Job | None:
+        """The next trial; None where there is none left."""
+
+    def done(self, job: Job, problem: str | None = None) -> None:
+        """Takes a trial that is done, and what is to be said of one that did not come to an end."""
+
 
 PATIENCE = 8.0
 """Seconds that workers have to save what they train, once a signal ended the sweep."""

@@ -17,8 +17,8 @@ from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from copycat.runs.limits import Judge, Limits
 from copycat.runs.manifest import now
+from copycat.runs.outcome import Outcome
 from copycat.runs.resume import resume
-from copycat.runs.run import Outcome
 from copycat.runs.train import train
 from copycat.runs.trial_file import ENDED, FILE, Trial, read_trial, write_trial
 from copycat.sweeps.objectives import measured, objectives, violations
@@ -45,13 +45,22 @@ def run_trial(config: DictConfig) -> float | None:
     folder = Path(running.sweep.dir, str(running.sweep.subdir))
     trial = read_trial(folder)
     if trial.status not in ENDED:
-        reached = _epochs(folder)
-        attempts = 1 if reached > trial.reached else trial.attempts + 1
-        trial = replace(trial, attempts=attempts, reached=reached)
-        write_trial(folder, trial)
-        trial = replace(_ended(folder, trial, config), ended=now())
-        write_trial(folder, trial)
+        trial = started(folder, trial)
+        trial = trial if trial.status in ENDED else _ended(folder, trial, config)
+        write_trial(folder, replace(trial, ended=now()))
     return next(iter(trial.objectives.values()), None)
+
+
+def started(folder: Path, trial: Trial) -> Trial:
+    """The trial as it starts once more; failed where it has died too often."""
+    reached = _epochs(folder)
+    attempts = 1 if reached > trial.reached else trial.attempts + 1
+    trial = replace(trial, attempts=attempts, reached=reached)
+    write_trial(folder, trial)
+    if attempts > ATTEMPTS:
+        error = f"its process died {ATTEMPTS} times at epoch {trial.reached}: killed, or out of memory?"
+        return replace(trial, status="failed", error=error)
+    return trial
 
 
 def words_of_sweep(config: DictConfig) -> list[str]:
@@ -81,37 +90,49 @@ def run_words(words: Sequence[str]) -> str | None:
 
 def _ended(folder: Path, trial: Trial, config: DictConfig) -> Trial:
     """The trial as it ends."""
-    if trial.attempts > ATTEMPTS:
-        error = f"its process died {ATTEMPTS} times at epoch {trial.reached}: killed, or out of memory?"
-        return replace(trial, status="failed", error=error)
     running = HydraConfig.get()
     experiment = str(running.runtime.choices.get("experiment") or "sweep")
     sweeper: Any = OmegaConf.to_container(running.sweeper, resolve=True)
     try:
         found, settings = trial_of(config)
-        wanted = objectives(settings)
         request = Request(config=found, experiment=experiment, overrides=trial.overrides)
-        judge = _judge(sweeper, folder, next(iter(wanted)))
+        judge = judge_of(sweeper, folder, next(iter(objectives(settings))))
         limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True)
         outcome = _patiently(lambda: _outcome(folder, request, limits))
-        status, error = outcome.status, outcome.manifest["error"]
-        if status == "interrupted":
+        if outcome.status == "interrupted":
             raise KeyboardInterrupt
-        if status == "failed":
-            return replace(trial, status=status, error=error)
-        values = measured(folder, outcome.manifest, wanted)
-        lacking = [name for name in wanted if name not in values]
-        if lacking:
-            return replace(trial, status="failed", error=f"no {lacking[0]} was measured")
-        trial = replace(trial, status=status, error=error, objectives={name: values[name] for name in wanted})
-        if status != "completed":
-            return trial
-        broken = violations(settings["constraints"], values)
-        return replace(trial, breaks=[text for text, by in broken.items() if by > 0])
-    except UserError as mistake:
-        return replace(trial, status="failed", error=first_line(mistake))
+        return came_of(trial, outcome, settings)
     except Exception as failure:  # of a network, a callback: it does not take its sweep with it
-        return replace(trial, status="failed", error=f"{type(failure).__name__}: {first_line(failure)}")
+        return failed(trial, failure)
+
+
+def failed(trial: Trial, failure: Exception) -> Trial:
+    """The trial, with why it failed."""
+    said = first_line(failure)
+    return replace(
+        trial, status="failed", error=said if isinstance(failure, UserError) else f"{type(failure).__name__}: {said}"
+    )
+
+
+def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Trial:
+    """The trial, with what its run gave.
+
+    Args:
+        settings: the node `sweep`.
+    """
+    wanted, error = objectives(settings), outcome.manifest["error"]
+    if outcome.status == "failed":
+        return replace(trial, status="failed", error=error)
+    values = measured(outcome.folder, outcome.manifest, wanted)
+    lacking = [name for name in wanted if name not in values]
+    if lacking:
+        return replace(trial, status="failed", error=f"no {lacking[0]} was measured")
+    found = {name: values[name] for name in wanted}
+    trial = replace(trial, status=outcome.status, error=error, objectives=found)
+    if outcome.status != "completed":
+        return trial
+    broken = violations(settings["constraints"], values)
+    return replace(trial, breaks=[text for text, by in broken.items() if by > 0])
 
 
 def _epochs(folder: Path) -> int:
@@ -144,7 +165,8 @@ def _patiently(run: Callable[[], Outcome]) -> Outcome:
             time.sleep(0.5)
 
 
-def _judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
+def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
+    """What ends a trial of a search early; None where nothing does."""
     if "pruner" not in sweeper or sweeper["pruner"]["_target_"].endswith(".NopPruner"):
         return None
     from copycat.sweeps.study import judge

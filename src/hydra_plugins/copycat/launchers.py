@@ -29,6 +29,25 @@ class ProcessesLauncher(Launcher):
         raise NotImplementedError("it takes trials one by one, from Copycat's sweepers")
 
 
+class PackedLauncher(Launcher):
+    """Many trials trained as one. Its keys are in conf/hydra/launcher/packed.yaml."""
+
+    def __init__(self, *, max_pack: int | None) -> None:
+        self.max_pack = max_pack
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.whole = config
+
+    def stream(self, runner: Any) -> None:
+        """Run trials, as many as there are, until there are none left."""
+        from copycat.sweeps.packed import Packs
+
+        Packs(self.whole, max_pack=self.max_pack).run(runner)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        raise NotImplementedError("it takes trials from Copycat's sweepers")
+
+
 class RayLauncher(Launcher):
     """Tasks of a Ray cluster. Its keys are in conf/hydra/launcher/ray.yaml."""
 

@@ -1,0 +1,274 @@
+"""Trials that differ in numbers alone, trained together as one stacked network; the others by worker processes."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from copycat.config.compose import Request, compose_trials, trial_of
+from copycat.config.errors import UserError
+from copycat.config.hints import first_line
+from copycat.data.datamodule import DataModule
+from copycat.runs.build import build_data, build_parts
+from copycat.runs.code import patch
+from copycat.runs.folder import read_manifest
+from copycat.runs.isolation import isolated, logged
+from copycat.runs.lock import locked
+from copycat.runs.manifest import now, opening
+from copycat.runs.opened import open_run, read_checkpoint
+from copycat.runs.outcome import Outcome
+from copycat.runs.resume import find_point, reopened
+from copycat.runs.stop import Stop
+from copycat.runs.train import as_text, with_threads
+from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
+from copycat.sweeps.engine import Job, Runner
+from copycat.sweeps.objectives import objectives
+from copycat.sweeps.packed_fit import alike, unfit
+from copycat.sweeps.packed_member import Asked, Member
+from copycat.sweeps.packed_run import Pack
+from copycat.sweeps.packed_size import best_size
+from copycat.sweeps.processes import Pool
+from copycat.sweeps.trial import came_of, failed, judge_of, started, words_of_sweep
+
+log = logging.getLogger(__name__)
+OF_A_SEARCH = 16
+"""Trials that a search is asked for at once, where nothing else is said: from what they give, it proposes the next."""
+NO_AUGMENTATION = "copycat.data.augmentation.Unchanged"
+WRITERS = 8
+"""Threads that write run folders: a disk takes as long for one file as for several at once."""
+
+
+class Packs:
+    """Args:
+    config: of the sweep, with Hydra's node.
+    max_pack: trials in one, at most; None: as many as memory and speed allow.
+    """
+
+    def __init__(self, config: DictConfig, *, max_pack: int | None) -> None:
+        self.config, self.max_pack = config, max_pack
+        self.words = words_of_sweep(config)
+        self.searches = "sampler" in config.hydra.sweeper
+        self._data: dict[str, DataModule] = {}
+        self._said: set[str] = set()
+
+    def run(self, runner: Runner) -> None:
+        """Run trials until there are none left.
+
+        Raises:
+            KeyboardInterrupt: where a signal ended the sweep.
+        """
+        most = (self.max_pack or OF_A_SEARCH) if self.searches else None
+        while jobs := list(_taken(runner, most)):
+            groups: dict[str, list[Asked]] = {}
+            rest: list[Job] = []
+            for asked in self._asked(jobs, runner):
+                why = self._prepare(asked)
+                if isinstance(why, Exception):
+                    self._close(asked, failed(asked.trial, why), runner)
+                elif why is not None:
+                    self._say(asked.job.number, why)
+                    rest.append(asked.job)
+                else:
+                    groups.setdefault(alike(asked), []).append(asked)
+            for group in groups.values():
+                for pack in self._packs(group):
+                    self._train(pack, runner)
+            if rest:
+                with Pool(self.config, workers=None, threads=None) as pool:
+                    pool.run(_Some(runner, rest))
+
+    # ----- what is asked
+
+    def _asked(self, jobs: Sequence[Job], runner: Runner) -> Iterator[Asked]:
+        """Each trial with its configuration, but for those that need not, or cannot, be run."""
+        composed = compose_trials(([*self.words, *job.words] for job in jobs), ours=True)
+        for job, whole in zip(jobs, composed, strict=True):
+            folder = runner.folder / str(job.number)
+            trial = read_trial(folder)
+            if trial.status in ENDED:
+                runner.done(job)
+                continue
+            asked = Asked(job, started(folder, trial), folder, Request(config={}), settings={})
+            if asked.trial.status in ENDED:
+                self._close(asked, asked.trial, runner)
+                continue
+            try:
+                if isinstance(whole, UserError):
+                    raise whole
+                found, asked.settings = trial_of(whole.config)
+            except UserError as mistake:
+                self._close(asked, failed(asked.trial, mistake), runner)
+                continue
+            asked.request = Request(
+                config=with_threads(found), experiment=whole.experiment, overrides=asked.trial.overrides
+            )
+            asked.judge = judge_of(whole.sweeper, folder, next(iter(objectives(asked.settings))))
+            yield asked
+
+    def _prepare(self, asked: Asked) -> Exception | str | None:
+        """Build a trial's parts; why it cannot be packed, or what it fails of."""
+        config = asked.request.config
+        try:
+            with isolated(threads=None):
+                if why := unfit(config):
+                    return why
+                asked.parts = build_parts(config, data=self._data_of(config))
+                if why := unfit(config, asked.parts):
+                    return why
+            return self._found(asked)
+        except Exception as failure:
+            return failure
+
+    def _found(self, asked: Asked) -> str | None:
+        """What lies in the folder already of a trial that was begun."""
+        try:
+            manifest = read_manifest(asked.folder)
+        except (OSError, ValueError):
+            return None
+        if manifest["status"] in ENDED:
+            return "its run is done"
+        opened = open_run(asked.folder)
+        point = find_point(opened, say=log.info)
+        if point.position.batch:
+            return "it stopped inside an epoch"
+        asked.manifest = reopened(opened.manifest, point)
+        if point.checkpoint is not None:
+            asked.checkpoint = read_checkpoint(point.checkpoint, opened)
+        return None
+
+    def _data_of(self, config: Mapping[str, Any]) -> DataModule:
+        """One for all trials whose batches are the same; the images are read once for each split."""
+        node, augmentation = config["data"], config["augmentation"]
+        varies = node["shuffle"] or augmentation["_target_"] != NO_AUGMENTATION
+        own = json.dumps([node, augmentation, config["seed"] if varies else None], sort_keys=True)
+        if own not in self._data:
+            made = build_data(node, seed=config["seed"], augmentation=augmentation)
+            read = json.dumps({name: node[name] for name in node if name not in ("shuffle", "batch_size")})
+            if read in self._data:
+                made.share(self._data[read])
+            self._data.setdefault(read, made)
+            self._data[own] = made
+        return self._data[own]
+
+    def _say(self, number: int, why: str) -> None:
+        """Once for each reason, on standard error; for each trial, in the log."""
+        log.info("trial %s is not packed: %s", number, why)
+        if why not in self._said:
+            self._said.add(why)
+            print(f"copycat: trial {number} runs in a process of its own, not in a pack: {why}", file=sys.stderr)
+
+    # ----- packs
+
+    def _packs(self, group: list[Asked]) -> Iterator[list[Asked]]:
+        size = min(len(group), self.max_pack or sys.maxsize)
+        if size > 1:
+            with isolated(threads=group[0].request.config["trainer"]["threads"]):
+                size = best_size(group[0], most=size)
+        count = ceil(len(group) / size)
+        for place in range(count):
+            yield group[place * len(group) // count : (place + 1) * len(group) // count]
+
+    def _train(self, asked: Sequence[Asked], runner: Runner) -> None:
+        config = asked[0].request.config
+        stop = Stop()
+        numbers = [one.job.number for one in asked]
+        with ExitStack() as context, ThreadPoolExecutor(WRITERS, thread_name_prefix="writer") as pool:
+            context.enter_context(isolated(threads=config["trainer"]["threads"]))
+            context.enter_context(stop.listening())
+            members: list[Member] = []
+            changes = patch(config)
+            first: dict[int, Any] = {}
+            for one in asked:
+                one.folder.mkdir(parents=True, exist_ok=True)
+                context.enter_context(locked(one.folder))
+                context.enter_context(logged(one.folder / "train.log"))
+                members.append(self._member(one, numbers, first, changes))
+            trainer = _trainer(config)
+            list(pool.map(Member.open, members))
+            _draw_graphs(members)
+            for member in members:
+                member.restore()
+            by_number = {member.asked.job.number: member for member in members}
+
+            def told(member: Member, outcome: Outcome) -> None:
+                del by_number[member.asked.job.number]
+                if outcome.status != "interrupted":
+                    self._close(member.asked, came_of(member.asked.trial, outcome, member.asked.settings), runner)
+
+            stop.last = members[0].clock
+            loops = trainer._checkpoint_connector._get_loops_state_dict()
+            device = trainer.strategy.root_device
+            pack = Pack(members, device=device, loops=loops, stop=stop, told=told, pool=pool)
+            try:
+                pack.run()
+            except Exception as failure:  # of a network, say: it is the pack's, and so each of its trials'
+                log.error("the pack failed", exc_info=failure)
+                pack.give_up(f"{type(failure).__name__}: {first_line(failure)}")
+
+    def _member(self, asked: Asked, numbers: list[int], first: dict[int, Any], changes: bytes | None) -> Member:
+        assert asked.parts is not None
+        manifest, data = asked.manifest, asked.parts.data
+        if not manifest:
+            manifest = opening(asked.request, data, config=as_text(asked.request.config), like=first.get(id(data)))
+            first.setdefault(id(data), manifest)
+        manifest["ran_on"] = {**manifest["ran_on"], "pack": numbers}
+        return Member(asked, manifest, changes=changes)
+
+    def _close(self, asked: Asked, trial: Trial, runner: Runner) -> None:
+        write_trial(asked.folder, replace(trial, ended=now()))
+        runner.done(asked.job)
+
+
+def _taken(runner: Runner, most: int | None) -> Iterator[Job]:
+    """The next trials; of a grid, all of them."""
+    count = 0
+    while (most is None or count < most) and (job := runner.next()):
+        count += 1
+        yield job
+
+
+def _trainer(config: Mapping[str, Any]) -> pl.Trainer:
+    """Chooses the device, and has the state of loops that have not run."""
+    return pl.Trainer(
+        accelerator=config["trainer"]["accelerator"],
+        devices=1,
+        deterministic=config["trainer"].get("deterministic"),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _draw_graphs(members: Sequence[Member]) -> None:
+    """The network's graph for each TensorBoard, traced once: it is the same for all."""
+    loggers = [logger for member in members for logger in member.loggers if hasattr(logger, "write_graph")]
+    for logger in loggers:
+        if logger is loggers[0]:
+            logger.log_graph(members[0].classifier)
+        elif loggers[0].traced is not None:
+            logger.write_graph(loggers[0].traced)
+
+
+class _Some:
+    """A runner's view of the trials that are left to worker processes."""
+
+    def __init__(self, runner: Runner, jobs: Sequence[Job]) -> None:
+        self._runner, self._jobs = runner, list(jobs)
+
+    def next(self) -> Job | None:
+        return self._jobs.pop(0) if self._jobs else None
+
+    def done(self, job: Job, problem: str | None = None) -> None:
+        self._runner.done(job, problem)
+        if read_trial(self._runner.folder / str(job.number)).status not in ENDED:
+            again = self._runner.next()  # its process died: it was put back
+            self._jobs.extend([again] if again is not None else [])

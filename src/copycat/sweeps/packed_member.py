@@ -1,0 +1,276 @@
+"""A trial in a pack: its parts, and the run folder that it would have alone."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from copycat.config.compose import Request
+from copycat.models.classifier import Stage
+from copycat.models.metrics import Row, columns
+from copycat.runs.build import Parts
+from copycat.runs.checkpoint_file import WholeCheckpoints, keep
+from copycat.runs.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
+from copycat.runs.disk import Disk
+from copycat.runs.folder import write_manifest
+from copycat.runs.history import History
+from copycat.runs.limits import Judge
+from copycat.runs.outcome import Ending, Outcome, close, conclude
+from copycat.runs.position import Position, place
+from copycat.runs.reserve import release, reserve
+from copycat.runs.run import built, digest_of, watched
+from copycat.runs.train import as_text, write_asked
+from copycat.runs.trial_file import Trial
+from copycat.sweeps.engine import Job
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Asked:
+    """A trial that is to be run, and what it is made of."""
+
+    job: Job
+    trial: Trial
+    folder: Path
+    request: Request
+    settings: Mapping[str, Any]
+    """The node `sweep`."""
+    judge: Judge | None = None
+    parts: Parts | None = None
+    manifest: dict[str, Any] = field(default_factory=dict)
+    """Of a run that was begun before; empty where it was not."""
+    checkpoint: dict[str, Any] | None = None
+    """Where such a run goes on from; None starts anew."""
+
+    @property
+    def position(self) -> Position:
+        return Position(0) if self.checkpoint is None else Position(self.checkpoint[OURS]["epoch"])
+
+
+class Member:
+    """Args:
+    asked: with its parts.
+    manifest: what run.json says as it starts.
+    changes: what was not committed of the code.
+    """
+
+    def __init__(self, asked: Asked, manifest: dict[str, Any], *, changes: bytes | None) -> None:
+        assert asked.parts is not None
+        self.asked, self.manifest, self.folder, self.changes = asked, manifest, asked.folder, changes
+        self.config = config = asked.request.config
+        self.classifier, self.data = asked.parts.classifier, asked.parts.data
+        self.steps_an_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
+        self.window: int = config["trainer"]["accumulate_grad_batches"]
+        self.disk = Disk()
+        stages: list[Stage] = ["train", "val"]
+        names = columns(stages, several_batches=self.steps_an_epoch > 1)
+        self.history = History(self.folder, names, self.disk)
+        self.loggers = [self.history, *built(config, "logger", self.folder)]
+        callbacks = built(config, "callbacks", self.folder)
+        self.last = next((c for c in callbacks if isinstance(c, LastCheckpoint)), None)
+        self.best = next((c for c in callbacks if isinstance(c, BestCheckpoint)), None)
+        self.stops = [c for c in callbacks if type(c) is EarlyStopping]
+        self.clock = self.last or LastCheckpoint(str(self.folder / "checkpoints"), every_n_epochs=None)
+        self.monitor, self.mode = watched(callbacks)
+        made: Any = self.classifier.configure_optimizers()
+        self.optimizer: torch.optim.Optimizer = made["optimizer"]
+        schedule = made["lr_scheduler"]
+        self.scheduler: Any = schedule["scheduler"]
+        self.by_step = schedule["interval"] == "step"
+        self.watches = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
+        self.metrics: Row = {}
+        """The last of each kind that were measured."""
+        self._best: dict[str, Any] | None = None
+
+    # ----- its folder
+
+    def open(self) -> None:
+        """Write what a run folder has from the start; or take back what lies past the checkpoint it goes on from."""
+        if self.asked.manifest:
+            for logger in self.loggers:
+                if hasattr(logger, "purge"):
+                    logger.purge(self.asked.position.epoch)
+        else:
+            write_asked(self.folder, as_text(self.config), self.data, changes=self.changes)
+        reserve(self.folder)
+        write_manifest(self.folder, self.manifest)
+        for logger in self.loggers:
+            logger.log_hyperparams(dict(self.config))
+
+    def restore(self) -> None:
+        """Take over weights, optimizer and counters of the checkpoint."""
+        checkpoint = self.asked.checkpoint
+        if checkpoint is None:
+            return
+        self.classifier.load_state_dict(checkpoint["state_dict"])
+        self.optimizer.load_state_dict(checkpoint["optimizer_states"][0])
+        self.scheduler.load_state_dict(checkpoint["lr_schedulers"][0])
+        self.classifier.on_load_checkpoint(checkpoint)
+        for callback in (self.best, *self.stops):
+            if callback is not None and callback.state_key in checkpoint["callbacks"]:
+                callback.load_state_dict(checkpoint["callbacks"][callback.state_key])
+        ours = checkpoint[OURS]
+        self.clock.before(ours["seconds"])
+        self.metrics = {name: value.item() for name, value in ours["callback_metrics"].items()}
+
+    # ----- as it trains
+
+    def step_scheduler(self) -> None:
+        if self.by_step and self.watches is None:
+            self.scheduler.step()
+
+    def end_epoch(self, epoch: int) -> None:
+        if not self.by_step and self.watches is None:
+            self.scheduler.step()
+
+    def judge_epoch(self, epoch: int, *, validated: bool) -> str | None:
+        """After all its metrics are there: a plateau scheduler, the best checkpoint; why it stops, if it does."""
+        if self.watches in self.metrics and (validated or not self.watches.startswith("val/")):
+            self.scheduler.step(torch.tensor(self.metrics[self.watches]))
+        if not validated:
+            return None
+        best = self.best
+        due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
+        if best is not None and due and best.is_better(torch.tensor(self.metrics[best.monitor])):
+            self._best = {**self._state(Position(epoch + 1)), "epoch": epoch}  # as Lightning says it in that hook
+        for callback in self.stops:
+            stop, reason = callback._evaluate_stopping_criteria(torch.tensor(self.metrics[callback.monitor]))
+            if stop:
+                callback.stopped_epoch = epoch
+                return reason or "early stopping"
+        return None
+
+    def log(self, first: int, rows: Sequence[Row]) -> None:
+        """Write the rows of consecutive epochs."""
+        for logger in self.loggers:
+            if hasattr(logger, "log_epochs"):
+                logger.log_epochs(first, rows)
+            else:
+                for epoch, row in enumerate(rows, first):
+                    logger.log_metrics(row, step=epoch)
+
+    # ----- its checkpoints
+
+    def save(self, position: Position, loops: Mapping[str, Any], *, finished: bool = False) -> None:
+        """Write the best checkpoint, if there is a new one, and the last.
+
+        Raises:
+            DivergedError: where a weight is not finite; the checkpoint before stays.
+        """
+        files = WholeCheckpoints(self.disk)
+        if self.best is not None and self._best is not None:
+            files.save_checkpoint(self._with_loops(self._best, loops), self.best.path)
+            self._best = None
+        if self.last is None or (finished and not self.last.every_n_epochs):
+            return
+        for logger in self.loggers:
+            logger.save()
+        self.disk.later(lambda: keep(self.clock.path, self.clock.path.with_name(BEFORE)))
+        state = self._state(position)
+        metrics = {name: torch.tensor(value) for name, value in self.metrics.items()}
+        state[OURS] = self.clock.ours(position, metrics, finished=finished)
+        files.save_checkpoint(self._with_loops(state, loops), self.clock.path)
+
+    def _steps(self, position: Position) -> int:
+        return position.epoch * -(-self.steps_an_epoch // self.window)
+
+    def _state(self, position: Position) -> dict[str, Any]:
+        """What Lightning's checkpoints hold, as it is now: a copy."""
+        callbacks = [callback for callback in (self.best, *self.stops) if callback is not None]
+        state: dict[str, Any] = {
+            "epoch": position.epoch,
+            "global_step": self._steps(position),
+            "pytorch-lightning_version": version("pytorch-lightning"),
+            "state_dict": self.classifier.state_dict(),
+            "optimizer_states": [self.optimizer.state_dict()],
+            "lr_schedulers": [self.scheduler.state_dict()],
+            "callbacks": {callback.state_key: callback.state_dict() for callback in callbacks},
+        }
+        self.classifier.on_save_checkpoint(state)
+        copied: dict[str, Any] = _copied(state)
+        return copied
+
+    def _with_loops(self, state: dict[str, Any], loops: Mapping[str, Any]) -> dict[str, Any]:
+        own: dict[str, Any] = _copied(loops)
+        place(own, Position(state["epoch"]))
+        progress = own["fit_loop"]["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+        progress["total"] = {"ready": state["global_step"], "completed": state["global_step"]}
+        return {**state, "loops": own}
+
+    # ----- its end
+
+    def end(
+        self, status: str, error: str | None, position: Position, loops: Mapping[str, Any]
+    ) -> Callable[[], Outcome]:
+        """Measure the final weights where it is completed; what is left then is to write, and may be done elsewhere."""
+        try:
+            if status == "completed":
+                self._measure(position)
+                self.save(position, loops, finished=True)
+        except Exception as failure:
+            status, error = "failed", _said(failure)
+        return partial(self._conclude, status, error, position)
+
+    def _conclude(self, status: str, error: str | None, position: Position) -> Outcome:
+        for logger in self.loggers:
+            logger.finalize({"completed": "success", "pruned": "pruned"}.get(status, "failed"))
+        if status == "completed":
+            for logger in self.loggers:
+                if hasattr(logger, "log_final"):
+                    logger.log_final(self.manifest["came_out"]["final"], step=position.epoch)
+        try:
+            self.disk.settle()
+        except OSError as failure:
+            status, error = "failed", error or _said(failure)
+        release(self.folder)
+        ending = Ending(
+            status=status,
+            error=error,
+            steps=self._steps(position),
+            seconds=self.clock.seconds,
+            monitor=self.monitor,
+            mode=self.mode,
+        )
+        try:
+            outcome = conclude(self.folder, self.manifest, self.classifier.network, self.history, ending)
+            if status == "completed":
+                self.clock.path.with_name(BEFORE).unlink(missing_ok=True)
+            return outcome
+        except OSError as failure:
+            log.error("the records of trial %s", self.asked.job.number, exc_info=failure)
+            ending = replace(ending, status="failed", error=ending.error or _said(failure))
+            return close(self.folder, self.manifest, ending)
+
+    def _measure(self, position: Position) -> None:
+        final: Row = {}
+        stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
+        for stage in stages:
+            found, predicted = self.classifier.measure(stage, self.data.loader(stage))
+            final |= found
+            if stage == "val":
+                self.manifest["came_out"]["predictions_digest"] = digest_of(predicted)
+        self.manifest["came_out"]["final"] = final
+
+
+def _said(failure: Exception) -> str:
+    return f"{type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else ''}"
+
+
+def _copied(value: Any) -> Any:
+    """Containers and tensors anew: a view would bring all trials' numbers into one's checkpoint."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {key: _copied(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_copied(inner) for inner in value]
+    return value

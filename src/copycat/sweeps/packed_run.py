@@ -1,0 +1,343 @@
+"""The life of a pack: all its trials step together, and each leaves when it is done."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from copycat.config.hints import counted
+from copycat.data.loaders import Batch
+from copycat.data.streams import key
+from copycat.models.classifier import DivergedError, diverged
+from copycat.models.metrics import Row, joined
+from copycat.runs.outcome import Outcome
+from copycat.runs.position import Position
+from copycat.runs.stop import Stop
+from copycat.sweeps.packed_member import Member
+from copycat.sweeps.packed_stack import Optimizers, Stack
+
+log = logging.getLogger(__name__)
+Told = Callable[[Member, Outcome], None]
+ROWS = 1.0
+"""Seconds of steps whose rows are written at once."""
+SAVES = 5.0
+"""Seconds between two times that all trials are saved, where epochs say that it is due."""
+SHRINKS = 0.75
+"""Share of trials that are still there, below which the stack is made anew without the others."""
+AT_ONCE = 2**30
+"""Bytes of batches, one for each trial, that are kept from epoch to epoch."""
+
+
+class Pack:
+    """Args:
+    members: of one shape, standing at the same epoch.
+    loops: the state of Lightning's loops at the start of a run, for checkpoints.
+    told: takes each member that leaves, and how.
+    pool: writes the last records of those.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        *,
+        device: torch.device,
+        loops: Mapping[str, Any],
+        stop: Stop,
+        told: Told,
+        pool: Executor,
+    ) -> None:
+        self.members, self.device, self.loops, self.stop = list(members), device, loops, stop
+        self.told, self.pool = told, pool
+        self.stack = Stack(
+            [member.classifier.network for member in members],
+            [member.classifier.loss for member in members],
+            device=device,
+        )
+        first = members[0]
+        self.first, self.config = first, first.config
+        self.optimizers = Optimizers([m.optimizer for m in members], like=first.classifier.optimizer)
+        self.draws = any(type(module).__name__ == "Dropout" for module in self.stack.skeleton.modules())
+        trainer = self.config["trainer"]
+        self.window: int = trainer["accumulate_grad_batches"]
+        self.clip, self.by_norm = trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"] != "value"
+        self.period: int = trainer["check_val_every_n_epoch"]
+        self.epochs: int = trainer["max_epochs"]
+        self.steps = first.steps_an_epoch
+        self._losses: list[Tensor] = []
+        self._probabilities: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._sizes: list[int] = []
+        self._validated: dict[int, list[Row]] = {}
+        self._rows_from = first.asked.position.epoch
+        self._kept: dict[str, list[Batch]] = {}
+        self._saved = self._written = time.monotonic()
+        self._gone: set[int] = set()
+        self._ending: list[tuple[Member, Future[Outcome]]] = []
+
+    @property
+    def here(self) -> list[int]:
+        """Places of the members that are still in it."""
+        return [place for place in range(len(self.members)) if place not in self._gone]
+
+    def run(self) -> None:
+        """Train until all have left.
+
+        Raises:
+            KeyboardInterrupt: where a signal came; all that train are saved.
+        """
+        epoch = self._rows_from
+        while self.here and epoch < self.epochs:
+            self._epoch(epoch)
+            validates = (epoch + 1) % self.period == 0
+            if validates:
+                self._validate(epoch)
+            epoch += 1
+            if self._must_write(validates=validates, epoch=epoch):
+                self._write()
+            self._settle(epoch, validated=validates)
+            if self.stop.asked:
+                self._interrupt(epoch)
+            self._tell()
+            self._shrink()
+        for place in self.here:
+            self._leave(place, "completed", None, epoch)
+        self._tell(all_of_them=True)
+
+    # ----- steps
+
+    def _epoch(self, epoch: int) -> None:
+        waiting: list[Tensor] = []
+        for place, (batch, shared) in enumerate(self._batches("train", epoch)):
+            if self.draws:
+                seeds = [key("step", self.members[p].config["seed"], epoch, place, 0) for p in range(len(self.members))]
+                self.stack.streams.seed(seeds)
+            losses, logits = self.stack(batch["image"], batch["label"], shared=shared)
+            gradients = self.stack.gradients(losses if self.window == 1 else losses / self.window)
+            waiting = [a + b for a, b in zip(waiting, gradients, strict=True)] if waiting else gradients
+            if (place + 1) % self.window == 0 or place + 1 == self.steps:
+                self.stack.hand_out(waiting)
+                waiting = []
+                if self.clip:
+                    self._clip()
+                self.optimizers.step()
+                self._schedule(lambda member: member.step_scheduler(), wanted=self.first.by_step)
+            self._losses.append(losses.detach())
+            self._probabilities.append(self._probability(logits.detach()))
+            self._labels.append(batch["label"])
+            if len(self._sizes) < self.steps:
+                self._sizes.append(batch["label"].shape[-1])
+        self._schedule(lambda member: member.end_epoch(epoch), wanted=not self.first.by_step)
+
+    def _schedule(self, step: Callable[[Member], None], *, wanted: bool) -> None:
+        if wanted and self.first.watches is None:
+            for place in self.here:
+                step(self.members[place])
+            self.optimizers.follow()
+
+    def _clip(self) -> None:
+        for place in self.here:
+            parameters = list(self.members[place].classifier.network.parameters())
+            if self.by_norm:
+                torch.nn.utils.clip_grad_norm_(parameters, self.clip)
+            else:
+                torch.nn.utils.clip_grad_value_(parameters, self.clip)
+
+    def _probability(self, logits: Tensor) -> Tensor:
+        """[trials, B] or [trials, B, classes]."""
+        trials, images = logits.shape[:2]
+        found = self.first.classifier.loss.probability(logits.reshape(trials * images, -1))
+        return found.reshape(trials, images, *found.shape[1:])
+
+    def _batches(self, part: str, epoch: int) -> Iterator[tuple[Batch, bool]]:
+        """Batches, one for all trials or one for each, and whether it is one for all."""
+        train = part == "train"
+        loaders: list[Any] = [m.data.loader(part, shuffle=m.data.shuffle and train) for m in self.members]
+        for loader in loaders:
+            loader.batch_sampler.set_epoch(epoch)
+        augments = train and self.first.data.augmentation is not None
+        one = all(loader is loaders[0] for loader in loaders)
+        if one and not augments:
+            for batch in loaders[0].between(0, len(loaders[0])):
+                yield self._placed(batch), True
+            return
+        moves = augments or loaders[0].batch_sampler.shuffle
+        if not moves and (kept := self._kept.get(part)) is not None:
+            yield from ((batch, False) for batch in kept)
+            return
+        stacked: list[Batch] = []
+        each = [self._augmented(loader, m, epoch, augments) for loader, m in zip(loaders, self.members, strict=True)]
+        for batches in zip(*each, strict=True):
+            own: Any = {name: torch.stack([batch[name] for batch in batches]) for name in ("image", "label")}
+            own = self._placed(own)
+            yield own, False
+            if not moves:
+                stacked.append(own)
+        if stacked and sum(batch["image"].nbytes for batch in stacked) <= AT_ONCE:
+            self._kept[part] = stacked
+
+    def _augmented(self, loader: Any, member: Member, epoch: int, augments: bool) -> Iterator[Any]:
+        for batch in loader.between(0, len(loader)):
+            yield member.data.augmented(batch, epoch) if augments else batch
+
+    def _placed(self, batch: Any) -> Batch:
+        if self.device.type == "cpu":
+            return batch  # type: ignore[no-any-return]
+        return {name: tensor.to(self.device) for name, tensor in batch.items()}  # type: ignore[return-value]
+
+    # ----- records
+
+    def _validate(self, epoch: int) -> None:
+        self.stack.skeleton.eval()
+        probabilities, labels = [], []
+        cost, weight = torch.zeros(len(self.members), dtype=torch.float64), 0
+        averages = self.first.classifier.loss.reduction == "mean"
+        with torch.no_grad():
+            for batch, shared in self._batches("val", epoch):
+                losses, logits = self.stack(batch["image"], batch["label"], shared=shared)
+                size = batch["label"].shape[-1] if averages else 1
+                cost += losses.double().cpu() * size
+                weight += size
+                probabilities.append(self._probability(logits).cpu())
+                labels.append(batch["label"].expand(len(self.members), -1).cpu())
+        self.stack.skeleton.train()
+        loss = cost / (weight if averages else 1)
+        metrics: Any = self.first.classifier.metrics["val_"]
+        self._validated[epoch] = metrics.rows(loss, torch.cat(probabilities, 1), torch.cat(labels, 1))
+
+    def _must_write(self, *, validates: bool, epoch: int) -> bool:
+        if epoch == self.epochs or self.stop.asked or time.monotonic() - self._written > ROWS:
+            return True
+        judged = any(member.asked.judge for member in self.members)
+        stops = any(member.stops or member.watches for member in self.members)
+        return (validates and (judged or stops)) or (self.first.watches or "").startswith("train/")
+
+    def _write(self) -> None:
+        """Write the rows of all epochs since the last time; a trial whose loss is not finite leaves."""
+        trials, epochs = len(self.members), len(self._losses) // self.steps
+        costs = torch.stack(self._losses).cpu().view(epochs, self.steps, trials)
+        at = range(0, epochs * self.steps, self.steps)
+        probability = torch.stack([torch.cat(self._probabilities[s : s + self.steps], 1) for s in at])
+        label = torch.stack([self._label(s) for s in at])
+        if label.ndim == 2:
+            label = label[:, None].expand(-1, trials, -1)
+        count = self.first.classifier.count
+        rows = count(
+            costs.transpose(1, 2).reshape(epochs * trials, self.steps),
+            self._sizes,
+            probability.flatten(0, 1),
+            label.flatten(0, 1),
+        )
+        finite = costs.isfinite().flatten(0, 1)
+        first, self._rows_from = self._rows_from, self._rows_from + epochs
+        for place in self.here:
+            member = self.members[place]
+            member.classifier.remember(costs[-1, -1, place])
+            own = rows[place::trials]
+            for epoch, found in self._validated.items():
+                own[epoch - first] = {**own[epoch - first], **found[place]}
+            bad = int((~finite[:, place]).nonzero()[0]) if not finite[:, place].all() else None
+            if bad is not None:
+                own = own[: bad // self.steps]
+            if own:
+                member.log(first, own)
+                member.metrics |= own[-1]
+            if bad is not None:
+                epoch, batch = first + bad // self.steps, bad % self.steps
+                failure = diverged(epoch, batch, costs[bad // self.steps, batch, place])
+                self._leave(place, "failed", str(failure), epoch)
+        for records in (self._losses, self._probabilities, self._labels):
+            records.clear()
+        self._written = time.monotonic()
+
+    def _label(self, start: int) -> Tensor:
+        pieces = self._labels[start : start + self.steps]
+        return joined(pieces).cpu() if pieces[0].ndim == 1 else torch.cat(pieces, 1).cpu()
+
+    # ----- who stays
+
+    def _settle(self, epoch: int, *, validated: bool) -> None:
+        """After an epoch: what was measured is judged, and what is due is saved."""
+        found = self._validated.get(epoch - 1) if validated else None
+        for place in self.here if found else ():
+            assert found is not None
+            member = self.members[place]
+            member.metrics |= found[place]
+            if self._losses:
+                member.classifier.remember(self._losses[-1][place])
+        verdicts = self._verdicts(epoch, found is not None)
+        if not self._losses:  # all rows are written
+            self._validated.clear()
+            for place, (status, error) in verdicts.items():
+                self._leave(place, status, error, epoch)
+            if time.monotonic() - self._saved > SAVES and self._is_due(epoch) and epoch < self.epochs:
+                self._save(epoch)
+
+    def _verdicts(self, epoch: int, validated: bool) -> dict[int, tuple[str, str | None]]:
+        found: dict[int, tuple[str, str | None]] = {}
+        judging = validated and epoch < self.epochs
+        for place in self.here:
+            member = self.members[place]
+            limit = member.asked.settings["max_seconds"]
+            if limit is not None and member.clock.seconds > limit:
+                found[place] = "failed", f"time limit: it took more than {limit:g} s"
+            elif member.judge_epoch(epoch - 1, validated=validated):
+                found[place] = "completed", None
+            elif judging and member.asked.judge and (said := member.asked.judge(epoch - 1, member.metrics)):
+                found[place] = "pruned", said
+        if any(member.watches for member in self.members):
+            self.optimizers.follow()
+        return found
+
+    def _is_due(self, epoch: int) -> bool:
+        last = self.first.last
+        return last is not None and (last.every_seconds is not None or epoch % (last.every_n_epochs or 1) == 0)
+
+    def _save(self, epoch: int) -> None:
+        for place in self.here:
+            member = self.members[place]
+            try:
+                member.save(Position(epoch), self.loops)
+            except (DivergedError, OSError) as failure:
+                self._leave(place, "failed", str(failure), epoch)
+        self._saved = time.monotonic()
+
+    def _leave(self, place: int, status: str, error: str | None, epoch: int) -> None:
+        self._gone.add(place)
+        member = self.members[place]
+        self._ending.append((member, self.pool.submit(member.end(status, error, Position(epoch), self.loops))))
+
+    def _tell(self, *, all_of_them: bool = False) -> None:
+        """Say which members are gone, once all that they leave is written."""
+        while self._ending and (all_of_them or self._ending[0][1].done()):
+            member, ended = self._ending.pop(0)
+            self.told(member, ended.result())
+
+    def give_up(self, error: str) -> None:
+        """End all that are left, as failed."""
+        for place in self.here:
+            self._leave(place, "failed", error, self._rows_from)
+        self._tell(all_of_them=True)
+
+    def _interrupt(self, epoch: int) -> None:
+        self.stop.deaf = True
+        self._save(epoch)
+        for place in self.here:
+            self._leave(place, "interrupted", self.stop.asked, epoch)
+        self._tell(all_of_them=True)
+        raise KeyboardInterrupt
+
+    def _shrink(self) -> None:
+        """Go on without those that left, once they are many and no row waits for them."""
+        here = self.here
+        if not self._gone or not here or self._losses or len(here) > SHRINKS * len(self.members):
+            return
+        self.members = [self.members[place] for place in here]
+        self.first, self._gone = self.members[0], set()
+        self.stack.keep(here)
+        self.optimizers.take([member.optimizer for member in self.members])
+        self._kept.clear()
+        log.info("the pack goes on with %s", counted(len(here), "trial"))

@@ -1,0 +1,98 @@
+"""How many trials train fastest as one, by a short measurement, and whether a network can be stacked at all."""
+
+import copy
+import logging
+import os
+import time
+
+import torch
+
+from copycat.runs.build import Parts
+from copycat.sweeps.packed_member import Asked
+from copycat.sweeps.packed_stack import Optimizers, Stack
+
+log = logging.getLogger(__name__)
+SHARE = 0.5
+"""Of the memory that is free, which a pack may take."""
+LONG = 1.0
+"""Seconds of a step beyond which no larger pack is tried."""
+STEPS = 3
+
+
+def best_size(asked: Asked, *, most: int) -> int:
+    """The number of trials whose step takes least for each of them; no more than memory holds."""
+    assert asked.parts is not None
+    best, fastest, size = 1, float("inf"), 4
+    while True:
+        size = min(size, most)
+        if size > 1 and _bytes(asked.parts) * size > SHARE * _free():
+            break
+        seconds = min(_seconds(asked.parts, size))
+        if seconds / size < fastest:
+            best, fastest = size, seconds / size
+        log.info("a step of %d trials takes %.2f ms for each", size, 1000 * seconds / size)
+        if size == most or seconds > LONG or seconds / size > 1.2 * fastest:
+            break
+        size *= 4
+    return best
+
+
+def tried(parts: Parts) -> str | None:
+    """Why two copies of a network cannot take a step as one."""
+    try:
+        with torch.random.fork_rng():
+            _seconds(parts, 2, steps=1)
+    except Exception as failure:  # whatever a network of the user raises
+        return f"torch.func cannot batch {type(parts.classifier.network).__name__}: {str(failure).splitlines()[0]}"
+    return None
+
+
+def _seconds(parts: Parts, size: int, *, steps: int = STEPS) -> list[float]:
+    """Of steps of so many copies; the first one warms up where there are several."""
+    networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
+    stack = Stack(networks, [parts.classifier.loss] * size, device=torch.device("cpu"))
+    each = [parts.classifier.make_optimizer(network.parameters()) for network in networks]
+    optimizers = Optimizers(each, like=lambda: parts.classifier.make_optimizer(networks[0].parameters()))
+    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
+    shared = not parts.data.shuffle and parts.data.augmentation is None
+    image, label = batch["image"], batch["label"]
+    if not shared:
+        image, label = (torch.stack([tensor] * size) for tensor in (image, label))
+    found = []
+    for _ in range(steps):
+        clock = time.perf_counter()
+        losses, _logits = stack(image, label, shared=shared)
+        stack.hand_out(stack.gradients(losses))
+        optimizers.step()
+        found.append(time.perf_counter() - clock)
+    return found
+
+
+def _bytes(parts: Parts) -> int:
+    """Of one trial: weights, gradients and two states for each; and what a batch becomes on its way, twice."""
+    network = parts.classifier.network
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
+    between = 0
+
+    def count(*of_hook: object) -> None:
+        nonlocal between
+        output = of_hook[-1]
+        if isinstance(output, torch.Tensor):
+            between += output.nbytes
+
+    hooks = [module.register_forward_hook(count) for module in network.modules()]
+    with torch.random.fork_rng(), torch.no_grad():
+        network(batch["image"])
+    for hook in hooks:
+        hook.remove()
+    own = batch["image"].nbytes if parts.data.shuffle or parts.data.augmentation is not None else 0
+    return 4 * weights + 2 * (between + own)
+
+
+def _free() -> float:
+    """Bytes of memory; where the system does not say, plenty."""
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError):
+        return float("inf")
