@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
+from copycat.runs.as_yaml import as_yaml
 from copycat.runs.build import build_parts
 from copycat.runs.causes import PATCH
 from copycat.runs.code import patch
@@ -58,7 +58,7 @@ def train(
             made.mkdir(parents=True, exist_ok=True)
             with locked(made), logged(made / "train.log"):
                 reserve(made)
-                text = OmegaConf.to_yaml(OmegaConf.create(dict(request.config))).encode()
+                text = as_yaml(request.config).encode()
                 write_whole(made / "config.yaml", text)
                 write_images(made, parts.data)
                 if changes := patch(request.config):
