@@ -83,7 +83,11 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
         # takes long for each value, is not to look into them
         plain = {name: value for name, value in node.items() if name not in SPECIAL and _is_plain(value)}
         rest = {name: value for name, value in node.items() if name not in plain and name != "_partial_"}
-        made = _deferred(node["_target_"]) if len(rest) == 1 else instantiate({**rest, "_partial_": True, **_PLAINLY})
+        target = find(key, node["_target_"])
+        if len(rest) == 1 and isinstance(target, Hashable):
+            made = _deferred(node["_target_"], target)
+        else:
+            made = instantiate({**rest, "_partial_": True, **_PLAINLY})
         if node.get("_partial_") and not arguments and not more:
             return partial(made, **plain)
         return made(*arguments, **{**plain, **more})
@@ -97,9 +101,13 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
 
 
 @lru_cache(256)
-def _deferred(target: str) -> Callable[..., Any]:
-    """Hydra's partial of a target, which holds each call against its block-list."""
-    found: Callable[..., Any] = instantiate({"_target_": target, "_partial_": True, **_PLAINLY})
+def _deferred(name: str, target: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG001, it tells apart
+    """Hydra's partial of a target, which holds each call against its block-list.
+
+    Args:
+        target: what the name stands for now.
+    """
+    found: Callable[..., Any] = instantiate({"_target_": name, "_partial_": True, **_PLAINLY})
     return found
 
 
