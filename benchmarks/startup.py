@@ -71,27 +71,32 @@ def limits() -> Mapping[str, tuple[str, float]]:
 
 def command(name: str) -> Sequence[str]:
     if name.startswith("import"):
-        return (sys.executable, "-c", name)
+        return (sys.executable, "-c", f"{name}; import time; print(time.time())")  # what it takes to end is not counted
     if name == STEP:
         return (*COPYCAT, "train", *WITH_CLOCK)
     return (*COPYCAT, *next((words for words in MISTAKES if " ".join(words) == name), [name]))
 
 
 def seconds(name: str, *, at: Path) -> float:
-    """Of a command, or of `train` until its first step."""
+    """Of a whole command; of `train` until its first step, and of an import until it is done."""
     times = at / "times.txt"
     times.unlink(missing_ok=True)
-    began, clock = time.time(), time.perf_counter()
-    run(command(name), at=at, status=2 if name.startswith("train ") else 0)
-    whole = time.perf_counter() - clock
-    return dict(written(times))["step"] - began if name == STEP else whole
+    began = time.time()
+    said = run(command(name), at=at, status=2 if name.startswith("train ") else 0)
+    ended = time.time()
+    if name.startswith("import"):
+        ended = float(said)
+    elif name == STEP:
+        ended = dict(written(times))["step"]
+    return ended - began
 
 
-def run(words: Sequence[str], *, at: Path, status: int = 0) -> None:
+def run(words: Sequence[str], *, at: Path, status: int = 0) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(at), os.environ.get("PYTHONPATH")]))}
     done = subprocess.run(words, cwd=at, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != status:
         sys.exit(f"{' '.join(words)}: status {done.returncode}\n{done.stderr}")
+    return done.stdout
 
 
 def written(times: Path) -> list[tuple[str, float]]:
