@@ -1,9 +1,11 @@
 """The commands: each parses, imports late, and calls. Nothing heavy is imported for an answer that needs none of it."""
 
 import argparse
+import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,14 +28,16 @@ DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 def train(words: Sequence[str]) -> int:
     """Train a network, or under -m each trial of a sweep: experiment=lecture optimizer.lr=1e-3"""
-    from copycat.config.application import launch
-    from copycat.config.compose import Request, SweepRequest
+    with _importing():
+        from copycat.config.application import launch
+        from copycat.config.compose import Request, SweepRequest
 
     statuses: list[str] = []
 
     def task(request: Request) -> None:
-        from copycat.runs.summary import PrintedLosses, next_words, show
-        from copycat.runs.train import train
+        with _importing():
+            from copycat.runs.summary import PrintedLosses, next_words, show
+            from copycat.runs.train import train
 
         outcome = train(request, watchers=[PrintedLosses(request.config["print_losses"])])
         statuses.append(outcome.status)
@@ -47,8 +51,9 @@ def train(words: Sequence[str]) -> int:
         return run_trial(config)
 
     def begin(asked: SweepRequest) -> Path:
-        from copycat.runs.train import try_out
-        from copycat.sweeps.sweep import begin
+        with _importing():
+            from copycat.runs.train import try_out
+            from copycat.sweeps.sweep import begin
 
         try_out(asked.first)
         return begin(asked)
@@ -73,8 +78,9 @@ def resume(arguments: argparse.Namespace) -> int:
         from copycat.config.application import quoted
 
         return train(["-m", *read_own_sweep(arguments.run).words, f"sweep.folder={quoted(arguments.run)}"])
-    from copycat.runs.resume import resume
-    from copycat.runs.summary import PrintedLosses, next_words, show
+    with _importing():
+        from copycat.runs.resume import resume
+        from copycat.runs.summary import PrintedLosses, next_words, show
 
     outcome = resume(
         arguments.run,
@@ -89,7 +95,8 @@ def resume(arguments: argparse.Namespace) -> int:
 
 def rerun(arguments: argparse.Namespace) -> int:
     """Run it again from its folder, compare bit for bit, and name the first difference and its likely cause"""
-    from copycat.runs.recorded import experiment_named, rerun_experiment, show_results
+    with _importing():
+        from copycat.runs.recorded import experiment_named, rerun_experiment, show_results
 
     say, tolerance = _say, arguments.tolerance
     name = experiment_named(arguments.folder)
@@ -106,6 +113,17 @@ def rerun(arguments: argparse.Namespace) -> int:
     else:
         same = show_rerun(rerun(arguments.folder, say=say, data=arguments.data), tolerance=tolerance)
     return DONE if same else FAILED
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Import without looking for garbage, then or later, in what is imported: there is none, and looking takes long."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _say(line: str) -> None:
@@ -132,7 +150,8 @@ def inspect(words: Sequence[str]) -> int:
     from copycat.config.compose import compose
 
     config = compose(words, data_too=False).config
-    from copycat.inspection.network import inspect_network  # imports torch: not for a mistake in the words
+    with _importing():
+        from copycat.inspection.network import inspect_network  # imports torch: not for a mistake in the words
 
     print(inspect_network(config))
     return DONE
@@ -207,7 +226,8 @@ def report(arguments: argparse.Namespace) -> int:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Say what is on images, by a run's final weights"""
-    from copycat.deploy.predict import print_predictions
+    with _importing():
+        from copycat.deploy.predict import print_predictions
 
     return DONE if print_predictions(arguments.run, arguments.images, form=arguments.form) else FAILED
 

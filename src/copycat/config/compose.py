@@ -1,8 +1,10 @@
 """From words on the command line to one resolved, checked configuration, before torch is imported."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
@@ -15,11 +17,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
+from copycat.config.copies import Composed, Copies
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of, shown
 from copycat.config.mistakes import mistake
 from copycat.config.places import CONF, MAIN
-from copycat.config.rules import check, check_hydra, check_settings
+from copycat.config.rules import check, check_hydra, check_settings, check_value
 from copycat.config.searches import check_search
 from copycat.config.space import Space, space_of
 from copycat.config.words import groups_of, options_of, parse
@@ -35,6 +38,8 @@ COPYCATS_OWN = {
     "hydra.job.chdir": "Type output_dir=FOLDER",
 }
 """Keys of Hydra's that would make folders beside the run folder, with what to type instead."""
+OF_FOLDER = ("hydra.sweep.dir", "hydra.sweep.subdir")
+"""Keys of Hydra's that say where a trial lies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +109,49 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         else:
             for axis in space.axes.values():
                 axis.choices()
-        trials = [[*space.fixed, *words] for words in space.samples()]
-        configs = [_apart(resolved(_whole(composed).config))[0] for composed in compose_trials(trials)]
-    for config in configs:
-        _check_trial(config, space)
-    first = Request(config=configs[0], experiment=experiment_of(parsed), overrides=trials[0])
+        first = _check_trials(space, loader)
+    first = replace(first, experiment=experiment_of(parsed))
     return SweepRequest(
         first=first, shared=shared, settings=settings, sweeper=sweeper, space=space, words=_lines(parsed)
     )
+
+
+def _check_trials(space: Space, loader: ConfigLoader) -> Request:
+    """Hold each trial that is tried out against every rule, from the cheapest test on; the first of them.
+
+    Raises:
+        UserError: for the first mistake in any of them.
+    """
+    fixed, groups = parse(space.fixed, loader), groups_of(loader)
+    copies = Copies(lambda parsed: _composed(parsed, loader, hydra_too=True), groups=groups)
+    for override in fixed:
+        _check_override(override, loader)
+    samples = space.samples()
+    words_of_axes = [word for axis in space.axes.values() for word in axis.ends()]
+    values = dict(zip(words_of_axes, parse(words_of_axes, loader), strict=True))
+    for override in values.values():  # before any file is read for the sake of one of them
+        _check_override(override, loader)
+    first: Request | None = None
+    for words in samples:
+        parsed = [*fixed, *(values[word] for word in words)]
+        config = _apart(resolved(copies.composed(parsed).config))[0]
+        _check_trial(config, space)
+        if first is None:
+            first = Request(config=config, overrides=_lines(parsed))
+            for override in values.values():
+                _check_value(override, config, space)
+    assert first is not None
+    return first
+
+
+def _check_value(override: Override, config: Mapping[str, Any], space: Space) -> None:
+    """Hold one value of an axis against its rule, without composing what it would be part of."""
+    key, value = override.key_or_group, override.value()
+    # an interval has its own words, and another option may be of a class that the rule does not know
+    if space.axes[key].interval or key.partition(".")[0] in space.axes or isinstance(value, dict):
+        return
+    if not (isinstance(value, str) and "${" in value):
+        check_value(key, value, config)
 
 
 def _check_trial(config: Mapping[str, Any], space: Space) -> None:
@@ -151,68 +191,32 @@ def experiment_of(parsed: Sequence[Override]) -> str:
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def compose_whole(overrides: Sequence[str]) -> DictConfig:
-    """The configuration as Hydra composes it, with its own node."""
-    with _hydra() as loader:
-        return _composed(parse(overrides, loader), loader, hydra_too=True, ours=True)
-
-
-@dataclass(frozen=True)
-class Composed:
-    """A trial as Hydra composes it; good until the next one is asked for."""
-
-    config: DictConfig
-    experiment: str
-    sweeper: Mapping[str, Any]
-    """Hydra's node of that name."""
-
-
-def compose_trials(trials: Iterable[Sequence[str]], *, ours: bool = False) -> Iterator[Composed | UserError]:
-    """Compose one after the other as `compose_whole` does, and faster where only plain values change between them.
+def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], Composed]]:
+    """A trial's folder and, where it is to be run, its configuration, for a process that runs several.
 
     Args:
-        ours: whether Copycat's own words, of folders and the like, are among them.
+        words: of the trial and of Hydra's own, the folder among them.
     """
-    composed: Composed | None = None
-    before: tuple[list[str], list[str]] = [], []
+    parsed = [_parsed(word) for word in words]
+    place = {override.key_or_group: str(override.value()) for override in parsed}
+    rest = [override for override in parsed if override.key_or_group not in OF_FOLDER]
+    return Path(*(place[key] for key in OF_FOLDER)), lambda: _trials().composed(rest)
+
+
+@cache
+def _trials() -> Copies:
+    def compose_afresh(parsed: Sequence[Override]) -> DictConfig:
+        with _hydra() as loader:
+            return _composed(parsed, loader, hydra_too=True, ours=True)
+
     with _hydra() as loader:
-        groups = groups_of(loader)
-        for words in trials:
-            try:
-                parsed = parse(words, loader)
-                plain = [override for override in parsed if _is_plain(override, groups)]
-                form = [str(o.input_line) for o in parsed if o not in plain], [o.key_or_group for o in plain]
-                form[0][:] = [line for line in form[0] if not line.startswith("hydra.sweep.subdir=")]
-                if composed is None or form != before:
-                    composed, before = _with_sweeper(_composed(parsed, loader, hydra_too=True, ours=ours)), form
-                else:
-                    for override in plain:  # what Hydra does with them, once its groups are merged
-                        OmegaConf.update(composed.config, override.key_or_group, override.value(), merge=True)
-                yield composed
-            except UserError as mistake:
-                composed = None
-                yield mistake
+        return Copies(compose_afresh, groups=groups_of(loader))
 
 
-def _whole(composed: Composed | UserError) -> Composed:
-    if isinstance(composed, UserError):
-        raise composed
-    return composed
-
-
-def _with_sweeper(whole: DictConfig) -> Composed:
-    experiment = str(whole.hydra.runtime.choices.get("experiment") or "sweep")
-    sweeper: Any = OmegaConf.to_container(whole.hydra.sweeper, resolve=True)
-    with open_dict(whole):
-        del whole["hydra"]
-    return Composed(whole, experiment, sweeper)
-
-
-def _is_plain(override: Override, groups: Collection[str]) -> bool:
-    """Whether it sets a key that is there, and nothing else."""
-    key = override.key_or_group
-    set_only = not (override.is_add() or override.is_force_add() or override.is_delete() or override.package)
-    return set_only and key not in groups and "/" not in key and not key.startswith("hydra.")
+@lru_cache(1024)
+def _parsed(word: str) -> Override:
+    with _hydra() as loader:
+        return parse([word], loader)[0]
 
 
 def trial_of(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -252,11 +256,13 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 @contextmanager
 def _hydra() -> Iterator[ConfigLoader]:
-    if GlobalHydra.instance().is_initialized():  # inside another use of it, or a sweep that Hydra runs
-        yield GlobalHydra.instance().config_loader()
-        return
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"):
-        yield GlobalHydra.instance().config_loader()
+    ours = GlobalHydra.instance()
+    outer, ours.hydra = ours.hydra, None  # of the sweep whose trial this is
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"):
+            yield ours.config_loader()
+    finally:
+        ours.hydra = outer
 
 
 def _lines(parsed: Sequence[Override]) -> list[str]:

@@ -95,6 +95,7 @@ RULES: dict[str, Rule] = {
         for key in ("multivariate", "group", "constant_liar", "scramble", "deterministic_objective")
     },
     "hydra.sweeper.sampler.warn_independent_sampling": SWITCH,
+    "hydra.launcher.max_pack": optional(whole(1)),
     "hydra.launcher.workers": optional(whole(1, 1024)),
     "hydra.launcher.threads": optional(whole(1, 1024)),
     "hydra.launcher.at_once": optional(whole(1)),
@@ -244,10 +245,7 @@ def check(config: Config, *, data_too: bool = True) -> None:
     """
     _check_top(config)
     for key, value in _leaves(config):
-        rule = rule_of(key)
-        if rule and _holds(key, config) and not rule.allows(value):
-            hint = did_you_mean(value, rule.options, before=f"{key}=") if isinstance(value, str) else ""
-            raise UserError(f"{key}: expected {rule.words}; got {shown(value)}.{hint}")
+        check_value(key, value, config)
     for group in BUILT:
         if not isinstance(config[group], Mapping) or "_target_" not in config[group]:
             raise UserError(f"{group}: expected an option or a _target_; got neither. Type {group}=OPTION.")
@@ -257,6 +255,21 @@ def check(config: Config, *, data_too: bool = True) -> None:
                 raise UserError(f"{group}.{name}: expected a _target_, or null; got {shown(node)}.")
     for combination in combinations(config, data_too=data_too):
         raise UserError(combination)
+
+
+def check_value(key: str, value: Any, config: Config) -> None:
+    """Hold one value against the rule of its key.
+
+    Args:
+        config: which says by its targets whether the rule holds.
+
+    Raises:
+        UserError: where it is not allowed.
+    """
+    rule = rule_of(key)
+    if rule and _holds(key, config) and not rule.allows(value):
+        hint = did_you_mean(value, rule.options, before=f"{key}=") if isinstance(value, str) else ""
+        raise UserError(f"{key}: expected {rule.words}; got {shown(value)}.{hint}")
 
 
 def check_hydra(hydra: Config) -> None:

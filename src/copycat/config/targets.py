@@ -4,7 +4,8 @@ import inspect
 import os
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, Union, get_args, get_origin
 
@@ -15,17 +16,27 @@ from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of, shown
 
 Node = Mapping[str, Any]
+_PLAINLY = {"_convert_": "all"}
 SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
 def signature_keys(target: Callable[..., Any]) -> list[str]:
     """The keywords that a callable takes by name."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in (_parameters(target) or {}).values() if p.kind in named]
+
+
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    """By name; None where nothing is known of them."""
+    return _inspected(target) if isinstance(target, Hashable) else _inspected.__wrapped__(target)
+
+
+@lru_cache(256)  # a sweep asks for the same ones in each trial
+def _inspected(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
     try:
-        parameters = inspect.signature(target).parameters.values()
+        return inspect.signature(target).parameters
     except ValueError:  # some builtins have none
-        return []
-    return [p.name for p in parameters if p.kind in named]
+        return None
 
 
 def find(key: str, target: str) -> Callable[..., Any]:
@@ -68,10 +79,18 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
     """
     check_node(key, node, given=list(more))
     try:
-        if not arguments and not more:
-            return instantiate(dict(node), _convert_="all")
-        # what is given here is no configuration: Hydra is not to look into it
-        return instantiate({**node, "_partial_": True}, _convert_="all")(*arguments, **more)
+        # what is given here is no configuration, and what is plain would come out of one as it went in: Hydra, which
+        # takes long for each value, is not to look into them
+        plain = {name: value for name, value in node.items() if name not in SPECIAL and _is_plain(value)}
+        rest = {name: value for name, value in node.items() if name not in plain and name != "_partial_"}
+        target = find(key, node["_target_"])
+        if len(rest) == 1 and isinstance(target, Hashable):
+            made = _deferred(node["_target_"], target)
+        else:
+            made = instantiate({**rest, "_partial_": True, **_PLAINLY})
+        if node.get("_partial_") and not arguments and not more:
+            return partial(made, **plain)
+        return made(*arguments, **{**plain, **more})
     except UserError:
         raise
     except Exception as error:
@@ -79,6 +98,21 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
         if isinstance(cause, UserError):
             raise cause from error
         raise UserError(f"{key}: {node['_target_']} refuses this: {first_line(cause)}") from error
+
+
+@lru_cache(256)
+def _deferred(name: str, target: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG001, it tells apart
+    """Hydra's partial of a target, which holds each call against its block-list.
+
+    Args:
+        target: what the name stands for now.
+    """
+    found: Callable[..., Any] = instantiate({"_target_": name, "_partial_": True, **_PLAINLY})
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and "$" not in value)
 
 
 def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
@@ -91,9 +125,7 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
         if isinstance(value, Mapping) and "_target_" in value:
             check_node(f"{key}.{name}", value)
     target = find(key, node["_target_"])
-    try:
-        parameters = inspect.signature(target).parameters
-    except ValueError:  # some builtins have none
+    if (parameters := _parameters(target)) is None:
         return
     if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
@@ -15,12 +16,14 @@ from copycat.config.hints import did_you_mean
 _VALUE_OF_NO_GRAMMAR = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
-def groups_of(loader: ConfigLoader) -> list[str]:
+@lru_cache(8)  # Hydra copies all that it has read for each answer; a loader does not outlive its words
+def groups_of(loader: ConfigLoader) -> Sequence[str]:
     """Our groups; Hydra's own stay reachable, but are no hint for a mistyped word."""
     return [group for group in loader.list_groups("") if group != "hydra"]
 
 
-def options_of(group: str, loader: ConfigLoader) -> list[str]:
+@lru_cache(64)
+def options_of(group: str, loader: ConfigLoader) -> Sequence[str]:
     return loader.get_group_options(group, ObjectType.CONFIG)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from copycat.config.errors import UserError
+from copycat.data.kept import kept
 from copycat.data.part import Part, digest
 
 SIDE = 64
@@ -42,10 +43,14 @@ class Cats:
 
     def _part(self, name: str, *, stem: str, count: int) -> Part:
         file = f"{stem}_catvnoncat.h5"
-        if not (Path(self.root).expanduser() / file).is_file():
+        path = (Path(self.root).expanduser() / file).absolute()
+        if not path.is_file():
             raise UserError(
                 f"data=cats: no {file} in {self.root}. Get it by `copycat data fetch cats`, or set COPYCAT_DATA."
             )
+        return kept(path, name, lambda: [self._fresh(name, file, stem=stem, count=count)])[0]
+
+    def _fresh(self, name: str, file: str, *, stem: str, count: int) -> Part:
         pixels = self._read(file, key=f"{stem}_set_x", shape=(count, SIDE, SIDE, 3), dtype="uint8")
         labels = self._read(file, key=f"{stem}_set_y", shape=(count,), dtype="int64")
         if not np.isin(labels, (0, 1)).all():

@@ -18,6 +18,7 @@ from copycat.config.errors import UserError
 from copycat.data.cache import cache_folder
 from copycat.data.chance import Chance
 from copycat.data.drawing import VERSION, draw
+from copycat.data.kept import kept
 from copycat.data.part import Part, digest
 from copycat.data.raster import SIDE
 from copycat.data.sealed import DamagedError, read_sealed, write_sealed
@@ -69,6 +70,9 @@ class Drawn:
 
     def load(self) -> dict[str, Part]:
         """`train` and `val`; uint8 [N, 3, 64, 64]. Drawn at first use, read from the cache folder after that."""
+        return dict(zip(self.sizes, kept(self.cache.absolute(), self.key, self._parts), strict=True))
+
+    def _parts(self) -> list[Part]:
         try:
             arrays = read_sealed(self.cache, key=self.key)
         except FileNotFoundError:
@@ -76,7 +80,7 @@ class Drawn:
         except DamagedError as error:
             log.warning("%s is damaged (%s); drawing it again.", self.cache, error)
             arrays = self._fresh()
-        return {name: as_part(name, arrays[f"{name} images"], arrays[f"{name} labels"]) for name in self.sizes}
+        return [as_part(name, arrays[f"{name} images"], arrays[f"{name} labels"]) for name in self.sizes]
 
     def _fresh(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {}

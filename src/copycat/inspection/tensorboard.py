@@ -153,7 +153,10 @@ class TensorBoardLogger(Logger):
             # torch prints what it cannot trace, where a command's result belongs
             with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
                 warnings.simplefilter("ignore")  # the tracer's, about shapes that it takes for constants
-                self.traced = graph(network.eval(), image.to(like))  # type: ignore[no-untyped-call]
+                image = image.to(like)
+                # tracing once more to compare would take as long again
+                traced = torch.jit.trace(network.eval(), image, check_trace=False)  # type: ignore[no-untyped-call]
+                self.traced = graph(traced, image)  # type: ignore[no-untyped-call]
             self.write_graph(self.traced)
         except Exception as error:  # a network that can't be traced can be trained all the same
             log.warning("no graph in TensorBoard: %s", str(error).splitlines()[0])

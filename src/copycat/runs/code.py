@@ -41,14 +41,18 @@ def code(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def patch(config: Mapping[str, Any]) -> bytes | None:
     """What is not committed of that code, as git prints it; None where there is nothing, or no git."""
-    found = b""
-    for root in (Root("copycat", Path(copycat.__file__).parent), *_users_roots(config)):
-        known = _status(root)
-        if known is None or known.commit is None or not known.dirty:
-            continue
-        words = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "HEAD", "--", str(root.place))
-        found += git.run(known.top, *words) or b""
+    found = b"".join(map(_diff, (Root("copycat", Path(copycat.__file__).parent), *_users_roots(config))))
     return _capped(found) if found else None
+
+
+@cache
+def _diff(root: Root) -> bytes:
+    """Taken once, as the hashes are: it says what these are of."""
+    known = _status(root)
+    if known is None or known.commit is None or not known.dirty:
+        return b""
+    words = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "HEAD", "--", str(root.place))
+    return git.run(known.top, *words) or b""
 
 
 def _capped(found: bytes) -> bytes:

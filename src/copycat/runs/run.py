@@ -140,10 +140,18 @@ class Run:
 
     def _evaluate(self) -> dict[str, float]:
         """Metrics of the final weights on each part; test only where it was asked for."""
-        # limits are for quick looks at training; a figure of a part is of all of it
-        whole = {"limit_val_batches": 1.0, "limit_test_batches": 1.0}
-        trainer = self._trainer(logger=False, callbacks=[self.stop], enable_checkpointing=False, **whole)
-        classifier, data = self.parts.classifier, self.parts.data
+        trainer: Any = self.trainer
+        loggers, callbacks = trainer.loggers, trainer.callbacks
+        # nothing is logged now; and limits are for quick looks at training: a figure of a part is of all of it
+        trainer.loggers, trainer.callbacks = [], [self.stop]
+        trainer.limit_val_batches = trainer.limit_test_batches = 1.0
+        try:
+            return self._evaluate_parts()
+        finally:
+            trainer.loggers, trainer.callbacks = loggers, callbacks
+
+    def _evaluate_parts(self) -> dict[str, float]:
+        trainer, classifier, data = self.trainer, self.parts.classifier, self.parts.data
         found: dict[str, float] = {}
         stages: list[Stage] = ["train", "val"]
         for stage in stages:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
+from copycat.runs.as_yaml import as_yaml
 from copycat.runs.build import build_parts
 from copycat.runs.causes import PATCH
 from copycat.runs.code import patch
@@ -85,7 +85,7 @@ def try_out(request: Request) -> None:
 
 def as_text(config: Mapping[str, Any]) -> bytes:
     """What config.yaml holds."""
-    return OmegaConf.to_yaml(OmegaConf.create(dict(config))).encode()
+    return as_yaml(config).encode()
 
 
 def write_asked(folder: Path, config: bytes, data: DataModule, *, changes: bytes | None) -> None:

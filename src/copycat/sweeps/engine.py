@@ -8,13 +8,14 @@ from typing import Any, Protocol
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig
 
 from copycat.config.application import quoted
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.runs.manifest import now
 from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
-from copycat.sweeps.trial import DEATHS, first_record
+from copycat.sweeps.trial import DEATHS, first_record, run_words, words_of_sweep
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,10 @@ class Runner:
             launcher.stream(self)
             return
         if isinstance(launcher, BasicLauncher):
+            assert launcher.config is not None
+            if not _has_own_steps(launcher.config):
+                self._run_here(words_of_sweep(launcher.config))
+                return
             batch = 1
         while jobs := list(self._batch(batch)):
             # a launcher numbers a batch from its first; ours are numbered by their folders
@@ -140,11 +145,27 @@ class Runner:
             for job, problem in zip(jobs, problems, strict=True):
                 self.done(job, problem)
 
+    def _run_here(self, shared: Sequence[str]) -> None:
+        """One after the other in this process, as Hydra's own launcher does, which composes each from all its files."""
+        while (job := self.next()) is not None:
+            try:
+                problem = run_words([*shared, *job.words])
+            except Exception as error:
+                problem = f"{type(error).__name__}: {first_line(error)}"
+            if problem == "interrupted":
+                raise KeyboardInterrupt
+            self.done(job, problem)
+
     def _batch(self, most: int | None) -> Iterator[Job]:
         count = 0
         while (most is None or count < most) and (job := self.next()):
             count += 1
             yield job
+
+
+def _has_own_steps(config: DictConfig) -> bool:
+    """Whether Hydra is to do more about a job than run it."""
+    return bool(config.hydra.callbacks or config.hydra.job.env_set or config.hydra.job.env_copy)
 
 
 def _problem(returned: JobReturn) -> str | None:

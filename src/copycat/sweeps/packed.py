@@ -13,7 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, compose_trials, trial_of
+from copycat.config.compose import Request, compose_trial, trial_of
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.data.datamodule import DataModule
@@ -89,8 +89,7 @@ class Packs:
 
     def _asked(self, jobs: Sequence[Job], runner: Runner) -> Iterator[Asked]:
         """Each trial with its configuration, but for those that need not, or cannot, be run."""
-        composed = compose_trials(([*self.words, *job.words] for job in jobs), ours=True)
-        for job, whole in zip(jobs, composed, strict=True):
+        for job in jobs:
             folder = runner.folder / str(job.number)
             trial = read_trial(folder)
             if trial.status in ENDED:
@@ -101,14 +100,14 @@ class Packs:
                 self._close(asked, asked.trial, runner)
                 continue
             try:
-                if isinstance(whole, UserError):
-                    raise whole
+                _, compose = compose_trial([*self.words, *job.words])
+                whole = compose()
                 found, asked.settings = trial_of(whole.config)
             except UserError as mistake:
                 self._close(asked, failed(asked.trial, mistake), runner)
                 continue
             asked.request = Request(
-                config=with_threads(found), experiment=whole.experiment, overrides=asked.trial.overrides
+                config=with_threads(found), experiment=whole.experiment or "sweep", overrides=asked.trial.overrides
             )
             asked.judge = judge_of(whole.sweeper, folder, next(iter(objectives(asked.settings))))
             yield asked

@@ -3,14 +3,16 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 
-from copycat.config.compose import Request, compose_whole, trial_of
+from copycat.config.compose import Request, compose_trial, trial_of
+from copycat.config.copies import Composed, apart
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.runs.folder import read_manifest
@@ -43,12 +45,19 @@ def run_trial(config: DictConfig) -> float | None:
     """
     running = HydraConfig.get()
     folder = Path(running.sweep.dir, str(running.sweep.subdir))
+    whole: Any = deepcopy(HydraConfig.instance().cfg)
+    trial = _run(folder, lambda: replace(apart(whole), config=config))
+    return next(iter(trial.objectives.values()), None)
+
+
+def _run(folder: Path, asked: Callable[[], Composed]) -> Trial:
+    """Run a trial, unless it ended, and write trial.json."""
     trial = read_trial(folder)
     if trial.status not in ENDED:
         trial = started(folder, trial)
-        trial = trial if trial.status in ENDED else _ended(folder, trial, config)
-        write_trial(folder, replace(trial, ended=now()))
-    return next(iter(trial.objectives.values()), None)
+        trial = replace(trial if trial.status in ENDED else _ended(folder, trial, asked), ended=now())
+        write_trial(folder, trial)
+    return trial
 
 
 def started(folder: Path, trial: Trial) -> Trial:
@@ -69,7 +78,7 @@ def words_of_sweep(config: DictConfig) -> list[str]:
 
 
 def run_words(words: Sequence[str]) -> str | None:
-    """Run a trial in a process that Hydra has not been set up in.
+    """Run a trial in a process that may have run others of its sweep; Hydra need not have been set up in it.
 
     Args:
         words: of the trial and of Hydra's own, the trial's folder among them.
@@ -77,26 +86,20 @@ def run_words(words: Sequence[str]) -> str | None:
     Returns:
         `interrupted` where a signal ended it.
     """
-    composed = compose_whole(words)
-    HydraConfig.instance().set_config(composed)
-    with open_dict(composed):
-        del composed["hydra"]
     try:
-        run_trial(composed)
+        _run(*compose_trial(words))
     except KeyboardInterrupt:
         return "interrupted"
     return None
 
 
-def _ended(folder: Path, trial: Trial, config: DictConfig) -> Trial:
+def _ended(folder: Path, trial: Trial, asked: Callable[[], Composed]) -> Trial:
     """The trial as it ends."""
-    running = HydraConfig.get()
-    experiment = str(running.runtime.choices.get("experiment") or "sweep")
-    sweeper: Any = OmegaConf.to_container(running.sweeper, resolve=True)
     try:
-        found, settings = trial_of(config)
-        request = Request(config=found, experiment=experiment, overrides=trial.overrides)
-        judge = judge_of(sweeper, folder, next(iter(objectives(settings))))
+        composed = asked()
+        found, settings = trial_of(composed.config)
+        request = Request(config=found, experiment=composed.experiment or "sweep", overrides=trial.overrides)
+        judge = judge_of(composed.sweeper, folder, next(iter(objectives(settings))))
         limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True)
         outcome = _patiently(lambda: _outcome(folder, request, limits))
         if outcome.status == "interrupted":

@@ -1,0 +1,68 @@
+"""Many configurations of one sweep: Hydra reads the files of what they choose once, and values are set on copies."""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+MOST = 64
+"""Choices that are kept at once: a sweep may try hundreds of experiments, each once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    """A configuration as Hydra composes it, and what its own node says of it."""
+
+    config: DictConfig
+    """Without Hydra's node."""
+    experiment: str | None
+    sweeper: Mapping[str, Any]
+    """Hydra's node of that name."""
+
+
+def apart(whole: DictConfig) -> Composed:
+    """Take Hydra's node out of a configuration."""
+    sweeper: Any = OmegaConf.to_container(whole.hydra.sweeper, resolve=True)
+    experiment = whole.hydra.runtime.choices.get("experiment")
+    with open_dict(whole):
+        del whole["hydra"]
+    return Composed(config=whole, experiment=str(experiment) if experiment else None, sweeper=sweeper)
+
+
+class Copies:
+    """Args:
+    compose: composes overrides from the files, Hydra's node included, and says what is wrong with them.
+    groups: whose overrides choose a file.
+    """
+
+    def __init__(self, compose: Callable[[Sequence[Override]], DictConfig], *, groups: Sequence[str]) -> None:
+        self._compose, self._groups = compose, groups
+        self._kept: dict[tuple[str, ...], Composed] = {}
+
+    def composed(self, parsed: Sequence[Override]) -> Composed:
+        """What `compose` makes of the overrides, in a twentieth of the time where their choices were made before."""
+        if any(override.is_delete() for override in parsed):  # what comes before it, and what after, is not the same
+            return apart(self._compose(parsed))
+        choices = [override for override in parsed if not self._is_value(override)]
+        words = tuple(str(override.input_line) for override in choices)
+        if words not in self._kept:
+            if len(self._kept) == MOST:
+                self._kept.clear()
+            self._kept[words] = apart(self._compose(choices))
+        found = self._kept[words]
+        config = deepcopy(found.config)
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config([o for o in parsed if self._is_value(o)], config)
+        except HydraException:  # of which `compose` knows what to say
+            return apart(self._compose(parsed))
+        return replace(found, config=config)
+
+    def _is_value(self, override: Override) -> bool:
+        """Whether it is set once all files are read: Hydra's own keys may have a say in which these are."""
+        key = override.key_or_group
+        return not (key in self._groups or "/" in key or key.startswith("hydra.") or override.package)

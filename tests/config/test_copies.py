@@ -1,0 +1,63 @@
+"""A trial that is composed from a copy is the one that Hydra composes from the files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from copycat.config.compose import compose, compose_sweep, compose_trial, trial_of
+from copycat.config.errors import UserError
+
+TRIALS = [
+    ["seed=1"],
+    ["seed=2", "optimizer=adam", "optimizer.lr=0.1"],
+    ["seed=2", "optimizer.lr=1e-3", "optimizer=adam", "optimizer.betas=[0.8,0.9]"],
+    ["model=deep", "model.hidden=[7,5]", "activation=relu", "data.fold=1"],
+    ["model=deep", "model.hidden=[7]", "+optimizer.maximize=true"],
+    ["optimizer=adam", "+callbacks.mine={_target_: mine.Callback, every: 3}"],
+    ["~optimizer.momentum", "+optimizer.momentum=0.5"],
+    ["trainer.check_val_every_n_epoch=3"],  # which the callbacks refer to
+    ["experiment=lecture", "seed=5"],
+    ["callbacks=[default,early_stopping]", "logger=none"],
+]
+
+
+def trial(words: Sequence[str]) -> dict[str, object]:
+    folder, asked = compose_trial([*words, "hydra.sweep.dir='a b'", "hydra.sweep.subdir='3'"])
+    assert folder == Path("a b", "3")
+    return trial_of(asked().config)[0]
+
+
+@pytest.mark.parametrize("words", TRIALS, ids=" ".join)
+def test_a_copy_has_the_same_configuration_whatever_was_composed_before(words: list[str]) -> None:
+    alone = compose(words).config
+    assert trial(words) == alone
+    assert trial([word for word in words if not word.startswith("seed")] + ["seed=77"])["seed"] == 77
+    assert trial(words) == alone
+
+
+def test_a_trial_is_filed_under_its_experiment() -> None:
+    asked = [compose_trial([*words, "hydra.sweep.dir=a", "hydra.sweep.subdir=b"])[1]() for words in (TRIALS[-2], [])]
+    assert [one.experiment for one in asked] == ["lecture", None]
+
+
+def test_what_a_trial_gets_wrong_is_named_as_in_a_run_alone() -> None:
+    with pytest.raises(UserError) as alone:
+        compose(["seed=1", "optimizer.mometum=0.5"])
+    with pytest.raises(UserError) as copied:
+        trial(["seed=1", "optimizer.mometum=0.5"])
+    assert str(copied.value) == str(alone.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["seed=range(1000)", "optimizer.lr=0.1,banana"], "optimizer.lr: expected a number > 0; got 'banana'"),
+        (["optimizer=sgd,adam,adamw,adma"], "got 'adma'. Did you mean optimizer=adam"),
+        (["optimizer=adam,sgd", "optimizer.lr=0.1,banana"], "optimizer.lr: expected a number > 0; got 'banana'"),
+        (["seed=1,2", "model.hidden=[20],[0]"], r"model.hidden: expected a list of widths ≥ 1.* got \[0\]"),
+    ],
+)
+def test_a_mistake_among_many_trials_is_named(words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        compose_sweep(words)
