@@ -11,8 +11,8 @@ import pytest
 from copycat.config.errors import UserError
 from copycat.runs.history import read_history
 from copycat.runs.keys import changed_keys, key_digests
-from copycat.runs.rerun import Rerun, differences_now, rerun
 from copycat.runs.outcome import Outcome
+from copycat.runs.rerun import Rerun, differences_now, rerun
 from copycat.runs.verdict import show_check, show_rerun
 from tests.runs.asking import QUIET, run
 

@@ -86,8 +86,8 @@ class TensorBoardLogger(Logger):
         times = np.linspace(self._until, now, len(rows) + 1)[1:]
         self._until = now
         alike: dict[tuple[str, ...], list[int]] = {}
-        for place, row in enumerate(rows):
-            alike.setdefault(tuple(row), []).append(place)
+        for place, names in enumerate(map(tuple, rows)):
+            alike.setdefault(names, []).append(place)
         for names, places in alike.items():
             table = np.array([list(rows[place].values()) for place in places], dtype=np.float32)
             stages = [name.rpartition("/")[0] for name in names]

@@ -1,6 +1,7 @@
 """The LightningModule around a plain network: steps, metrics, optimizer and scheduler."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import isfinite
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -170,8 +171,17 @@ class Classifier(pl.LightningModule):
 
     def validate(self, batches: Iterable[Any]) -> None:
         """What the Trainer's validation does, without its loop."""
-        self._see(self.evaluates, batches)
-        self._close(self.evaluates)
+        seen = Steps()
+        with self._evaluating():
+            for batch in batches:
+                logits, label = self.network(batch["image"]), batch["label"]
+                seen.losses.append(self.loss(logits, label))
+                seen.probabilities.append(self.loss.probability(logits))
+                seen.labels.append(label)
+        costs, sizes = torch.stack(seen.losses)[None], [len(label) for label in seen.labels]
+        probability, label = joined(seen.probabilities)[None], joined(seen.labels)[None]
+        (found,) = self._metrics(self.evaluates).counted(costs, sizes, probability, label)
+        self._found(self.evaluates, found)
 
     def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
         """Metrics of the weights as they are, and probabilities [N] of class 1, or [N, classes]; without a Trainer.
@@ -187,13 +197,22 @@ class Classifier(pl.LightningModule):
         return found, predicted
 
     def _see(self, stage: Stage, batches: Iterable[Any]) -> None:
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()
-        with torch.inference_mode():
+        with self._evaluating():
             for batch in batches:
                 self._evaluate(stage, batch)
-        for module, training in modes:
-            module.training = training
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Network and loss in evaluation mode, without gradients; given back as they were."""
+        modes = [(module, module.training) for part in (self.network, self.loss) for module in part.modules()]
+        for module, _ in modes:
+            module.training = False
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         self._evaluate(self.evaluates, batch)
@@ -246,7 +265,9 @@ class Classifier(pl.LightningModule):
     def _close(self, stage: Stage) -> None:
         if self.trainer.state.fn != "fit":
             self.predicted = self._metrics(stage).seen.compute()[2]
-        found = self._metrics(stage).compute()
+        self._found(stage, self._metrics(stage).compute())
+
+    def _found(self, stage: Stage, found: Row) -> None:
         if not isfinite(loss := found[f"{stage}/loss"]):
             weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
             raise DivergedError(f"{stage}/loss of {weights} is {loss}")

@@ -20,12 +20,12 @@ NAMES = ("accuracy", "precision", "recall", "f1", "auroc")
 Row = dict[str, float]
 
 
-def scores(probability: Tensor, label: Tensor, *, classes: int) -> list[Row]:
-    """Accuracy, precision, recall, F1 and AUROC of each epoch; macro averages where there are more than two classes.
+def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, list[float]]:
+    """Accuracy, precision, recall, F1 and AUROC, each a number an epoch; macro averages for more than two classes.
 
     With two classes the positive one is class 1, and a probability above 0.5 says so. A ratio of nothing is 0. Where a
-    class has no image there is no AUROC: torchmetrics says 0, which reads as a bad score. An epoch's row has the same
-    bits however many are counted at once.
+    class has no image the AUROC is nan: torchmetrics says 0, which reads as a bad score. An epoch's scores have the
+    same bits however many are counted at once.
 
     Args:
         probability: [epochs, N] of class 1 where there are two classes, else [epochs, N, classes].
@@ -33,10 +33,11 @@ def scores(probability: Tensor, label: Tensor, *, classes: int) -> list[Row]:
     """
     if classes == 2:
         return _of_two(probability, label == 1)
-    return [_of_many(p, y, classes=classes) for p, y in zip(probability, label, strict=True)]
+    found = [_of_many(p, y, classes=classes) for p, y in zip(probability, label, strict=True)]
+    return {name: [row[name] for row in found] for name in NAMES}
 
 
-def _of_two(probability: Tensor, true: Tensor) -> list[Row]:
+def _of_two(probability: Tensor, true: Tensor) -> dict[str, list[float]]:
     if probability.dtype != torch.float64:
         probability = probability.float()  # NumPy has no bfloat16
     said = probability > 0.5
@@ -45,12 +46,7 @@ def _of_two(probability: Tensor, true: Tensor) -> list[Row]:
     parts = torch.stack([right, hits, hits, 2 * hits]).float()
     wholes = torch.stack([images, predicted, positive, predicted + positive]).float()
     ratios = (parts / wholes).nan_to_num(0)
-    areas = auroc(probability.numpy(), true.numpy())
-    rows = [dict(zip(NAMES, row, strict=False)) for row in ratios.T.tolist()]
-    for row, area in zip(rows, areas, strict=True):
-        if area == area:  # not nan
-            row["auroc"] = area
-    return rows
+    return dict(zip(NAMES, [*ratios.tolist(), auroc(probability.numpy(), true.numpy())], strict=True))
 
 
 def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> list[float]:
@@ -90,6 +86,8 @@ def _of_many(probability: Tensor, label: Tensor, *, classes: int) -> Row:
     }
     if len(torch.unique(label)) == classes:
         found["auroc"] = multiclass_auroc(probability, label, classes, validate_args=False)
+    else:
+        found["auroc"] = torch.tensor(torch.nan)
     return {name: value.float().item() for name, value in found.items()}
 
 
@@ -166,12 +164,13 @@ class StageMetrics(nn.Module):
 
     def rows(self, loss: Tensor, probability: Tensor, label: Tensor) -> list[Row]:
         """Metrics of some epochs: their losses [epochs], probabilities and labels."""
-        losses = loss.float().tolist()
         found = scores(probability.reshape(*label.shape, *probability.shape[2:]), label, classes=self.classes)
-        return [
-            {f"{self.stage}/loss": cost, **{f"{self.stage}/{name}": value for name, value in row.items()}}
-            for cost, row in zip(losses, found, strict=True)
-        ]
+        names = [f"{self.stage}/{name}" for name in ("loss", *NAMES)]
+        rows = [dict(zip(names, row, strict=True)) for row in zip(loss.float().tolist(), *found.values(), strict=True)]
+        for row in rows:
+            if row[names[-1]] != row[names[-1]]:  # nan: there is none
+                del row[names[-1]]
+        return rows
 
     def counted(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
         """Metrics of epochs that have as many steps and images, with the bits that `update` and `compute` give.

@@ -249,7 +249,10 @@ class StepsAhead(pl.Callback):
             del self._rows[epoch - self._first_row :]
         if self._rows:
             rows = self.module.close_many(self._rows)
-            rows = [{**row, **self._validated.pop(epoch, {})} for epoch, row in enumerate(rows, self._first_row)]
+            for epoch, found in self._validated.items():
+                if epoch < self._first_row + len(rows):
+                    rows[epoch - self._first_row] |= found
+            self._validated.clear()
             self._rows = []
             self._log(rows)
             self._first_row += len(rows)

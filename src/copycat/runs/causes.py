@@ -46,7 +46,7 @@ class Cause:
     """One thing that differs."""
 
     kind: str
-    """`data`, `config`, `code`, `packages`, `python`, `machine` or `accelerator`."""
+    """`data`, `config`, `code`, `pack`, `packages`, `python`, `machine` or `accelerator`."""
     line: str
     details: Sequence[str] = ()
     """Further lines: each image, a diff, each version."""
@@ -81,7 +81,13 @@ class Evidence:
 
 def causes(before: Evidence, after: Evidence) -> list[Cause]:
     """What differs; nothing where they are alike."""
-    return [*_data(before, after), *_config(before, after), *_code(before, after), *_environment(before, after)]
+    return [
+        *_data(before, after),
+        *_config(before, after),
+        *_code(before, after),
+        *_pack(before, after),
+        *_environment(before, after),
+    ]
 
 
 def _data(before: Evidence, after: Evidence) -> Iterator[Cause]:
@@ -114,6 +120,19 @@ def _code(before: Evidence, after: Evidence) -> Iterator[Cause]:
         if was.get("digest") != now.get("digest"):
             line, details = changes(name, was, now, patch=before.patch)
             yield Cause("code", line, details)
+
+
+def _pack(before: Evidence, after: Evidence) -> Iterator[Cause]:
+    """Trained with others as one network, additions come in another order than alone."""
+    old, new = (_trials(evidence.ran_on.get("pack")) for evidence in (before, after))
+    if old != new:
+        yield Cause("pack", f"trained {old} → {new}: to rounding the same, as with --tolerance 1e-4")
+
+
+def _trials(numbers: Any) -> str:
+    if not isinstance(numbers, list) or not numbers:
+        return "alone"
+    return f"as one of {len(numbers)} in a pack"
 
 
 def _environment(before: Evidence, after: Evidence) -> Iterator[Cause]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
@@ -146,7 +147,8 @@ class LastCheckpoint(pl.Callback):
             "batch": position.batch,
             "finished": finished,
             "seconds": self.seconds,
-            "callback_metrics": {name: value.detach().cpu() for name, value in metrics.items()},
+            # numbers: a file of a tensor each would take longer than the weights
+            "callback_metrics": {name: value.item() for name, value in metrics.items()},
         }
 
     def on_load_checkpoint(
@@ -154,7 +156,7 @@ class LastCheckpoint(pl.Callback):
     ) -> None:
         ours = checkpoint[OURS]
         self.before(ours["seconds"])
-        self._metrics = ours["callback_metrics"]
+        self._metrics = {name: torch.as_tensor(value) for name, value in ours["callback_metrics"].items()}
         self.start = Position(ours["epoch"], ours["batch"])
         trainer.should_stop = ours["finished"]  # such as by early stopping
 

@@ -120,7 +120,7 @@ class Member:
                 callback.load_state_dict(checkpoint["callbacks"][callback.state_key])
         ours = checkpoint[OURS]
         self.clock.before(ours["seconds"])
-        self.metrics = {name: value.item() for name, value in ours["callback_metrics"].items()}
+        self.metrics = dict(ours["callback_metrics"])
 
     # ----- as it trains
 
