@@ -1,9 +1,10 @@
 """Thirty-two trials by each launcher, and where the time goes: python benchmarks/launchers.py
 
 Hydra's basic launcher runs them one after the other in one process, hydra-joblib-launcher (pip install
-'copycat[benchmarks]') in joblib's workers, and `processes` in ours; all under Copycat's grid. In turn, as whole
-processes, on the images that are drawn; prints for each the wall time (median of the rounds), its ratio to the basic
-one, the share of it before the first epoch of the first run, and the share in which a core on average trained.
+'copycat[benchmarks]') in joblib's workers, `processes` in ours, and `packed` as one network; all under Copycat's grid.
+In turn, as whole processes, on the images that are drawn; prints for each the wall time (median of the rounds), its
+ratio to the basic one, the share of it before the first epoch of the first run, and the share in which a core on
+average trained: of a pack, whose trials train together, that is no share of its own.
 """
 
 import argparse
@@ -18,10 +19,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+import machine
+
 LAUNCHERS: Mapping[str, Sequence[str]] = {
     "basic": (),
     "joblib": ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={os.cpu_count()}"),
     "processes": ("hydra/launcher=processes",),
+    "packed": ("hydra/launcher=packed",),
 }
 JOB = ("model=shallow", "trainer.threads=1", "logger=none")
 
@@ -50,8 +54,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
+    print(machine.description())
     found: dict[str, list[tuple[float, float, float]]] = {launcher: [] for launcher in LAUNCHERS}
     with tempfile.TemporaryDirectory() as name:
         play("basic", trials=1, epochs=1, at=Path(name))  # reads the packages from disk, and draws the images, once

@@ -50,13 +50,13 @@ JOBS = {
     "shallow": Job(
         ["data=cats", "model=shallow", "model.hidden=[13]", "optimizer=adam"],
         ["--hidden", "13", *ADAM],
-        2001,
+        1001,
         {RECORDS: 1.00},
     ),
     "deep": Job(
         ["data=cats", "model=deep", "model.hidden=[20,7,5]", "optimizer=adam"],
         ["--hidden", "20", "7", "5", *ADAM],
-        2001,
+        1001,
         {RECORDS: 1.00},
     ),
     "batches": Job(

@@ -12,7 +12,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import machine
 
 HERE = Path(__file__).resolve().parent
 CODE = HERE / "peers"
@@ -134,15 +135,6 @@ def recorded(folder: Path) -> dict[str, Any]:
     return {"seconds": manifest["seconds"], "loss": loss, "versions": versions}
 
 
-def machine() -> str:
-    """Processor, cores, system and Python, in words."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    processor = named[0] if named else platform.processor() or platform.machine()
-    return f"{processor}, {os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}"
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"{', '.join(JOBS)}; without words, all")
@@ -203,7 +195,7 @@ def tell(found: Mapping[str, Sequence[tuple[Result, Result]]], *, epochs: int) -
     """Print the table. Returns the exit status."""
     each = {name: [(b.seconds - a.seconds) / epochs * 1e3 for a, b in pairs] for name, pairs in found.items()}
     rounds = len(next(iter(each.values())))
-    print(machine())
+    print(machine.description())
     print(f"ms an epoch: (fit of {FIRST + epochs} epochs − fit of {FIRST}) / {epochs}; medians of {rounds} rounds")
     head = ("job", "ms", "from to", "× by hand", f"s, {FIRST + epochs} epochs", "loss, epoch 100", "last loss")
     print(f"{head[0]:16}{head[1]:>8}{head[2]:>16}{head[3]:>11}{head[4]:>16}{head[5]:>17}{head[6]:>11}")

@@ -9,16 +9,16 @@ other count together. Prints medians of the rounds, their ratios to both imports
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
+
+import machine
 
 CLOCK = '''
 import time
@@ -115,18 +115,6 @@ def around(words: Sequence[str], *, trials: int, at: Path) -> float:
     return 1000 * statistics.median(gaps)
 
 
-def machine() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    return (
-        f"{model}, {os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()},"
-        f" torch {version('torch')}, pytorch-lightning {version('pytorch-lightning')}"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
@@ -145,7 +133,7 @@ def main() -> None:
                 gaps.append(gap)
                 for command, value in taken.items():
                     found[command].append(value)
-    print(machine())
+    print(machine.description())
     print(f"{'':58} seconds  × torch  × both   limit")
     medians = {command: statistics.median(values) for command, values in found.items()}
     beyond = False

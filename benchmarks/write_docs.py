@@ -18,7 +18,11 @@ KEPT = Path("outputs/benchmarks")
 TITLES = {
     "one_run": "A run beside a loop written by hand",
     "overhead": "A step's overhead",
+    "startup": "Start-up",
     "memory": "Memory",
+    "packed": "Many trials as one",
+    "launchers": "Launchers",
+    "peers": "Peers",
 }
 """In the order of the page; what is said of each is the docstring of its file."""
 OPENING = """# Performance

@@ -225,6 +225,44 @@ def test_one_trial_of_a_killed_pack_can_be_resumed_alone(tiny: Path, tmp_path: P
     assert losses(outcome.folder) == pytest.approx(losses(whole / "1"), rel=1e-5)
 
 
+class Halves(nn.Module):
+    """A network of a user's own: two halves of an image, weighed apart."""
+
+    def __init__(self, *, in_features: int, out_features: int, **others: Any) -> None:
+        super().__init__()
+        self.middle = in_features // 2
+        self.left, self.right = nn.Linear(self.middle, out_features), nn.Linear(in_features - self.middle, out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = x.flatten(1).split([self.middle, x[0].numel() - self.middle], 1)
+        logits: Tensor = self.left(left) + self.right(right).tanh()
+        return logits
+
+
+class Chooses(Halves):
+    """Goes another way for bright images: torch.func cannot batch that over trials."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return logits if logits.mean() > 0 else 2 * logits
+
+
+def test_a_network_of_the_user_s_own_is_packed_where_torch_can_batch_it(tiny: Path, tmp_path: Path) -> None:
+    words = ("seed=1,2", "trainer.max_epochs=5", f"model._target_={__name__}.Halves")
+    packed, alone = sweep(*words, PACKED, data=tiny, at=tmp_path / "a"), sweep(*words, data=tiny, at=tmp_path / "b")
+    for number in range(2):
+        assert pack_of(packed / str(number)) == [0, 1]
+        assert losses(packed / str(number)) == pytest.approx(losses(alone / str(number)), rel=1e-5)
+
+
+def test_a_network_that_torch_cannot_batch_is_said_so(tiny: Path, tmp_path: Path) -> None:
+    words = ("seed=1,2", "trainer.max_epochs=2", f"model._target_={__name__}.Chooses")
+    folder = sweep(*words, PACKED, data=tiny, at=tmp_path)
+    assert [trial.status for trial in trials(folder)] == ["completed"] * 2
+    assert pack_of(folder / "0") is None
+    assert "torch.func cannot batch Chooses" in (tmp_path / "said.txt").read_text()
+
+
 # ----- the stack
 
 

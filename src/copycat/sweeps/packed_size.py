@@ -17,24 +17,28 @@ SHARE = 0.5
 LONG = 1.0
 """Seconds of a step beyond which no larger pack is tried."""
 STEPS = 3
+ABOUT = 1.15
+FILES, SPARE = 12, 256
+"""Files that a run folder keeps open, and those that all else may need."""
 
 
 def best_size(asked: Asked, *, most: int) -> int:
-    """The number of trials whose step takes least for each of them; no more than memory holds."""
+    """The number of trials whose step takes least for each of them; no more than memory holds, and open files."""
     assert asked.parts is not None
-    best, fastest, size = 1, float("inf"), 4
+    most = min(most, _folders())
+    found, size = {1: min(_seconds(asked.parts, 1))}, 4
     while True:
         size = min(size, most)
         if size > 1 and _bytes(asked.parts) * size > SHARE * _free():
             break
         seconds = min(_seconds(asked.parts, size))
-        if seconds / size < fastest:
-            best, fastest = size, seconds / size
-        log.info("a step of %d trials takes %.2f ms for each", size, 1000 * seconds / size)
-        if size == most or seconds > LONG or seconds / size > 1.2 * fastest:
+        found[size] = seconds / size
+        log.info("a step of %d trials takes %.2f ms for each", size, 1000 * found[size])
+        if size == most or seconds > LONG or found[size] > 1.5 * min(found.values()):
             break
         size *= 4
-    return best
+    # the largest of those that are about as fast, so that it does not hang on chance
+    return max(size for size, each in found.items() if each <= ABOUT * min(found.values()))
 
 
 def tried(parts: Parts) -> str | None:
@@ -88,6 +92,18 @@ def _bytes(parts: Parts) -> int:
         hook.remove()
     own = batch["image"].nbytes if parts.data.shuffle or parts.data.augmentation is not None else 0
     return 4 * weights + 2 * (between + own)
+
+
+def _folders() -> int:
+    """Run folders that may be open at once; a process may ask for more files than it has at first."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 64
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES * 512 if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(1, (wanted - SPARE) // FILES)
 
 
 def _free() -> float:

@@ -1,0 +1,194 @@
+"""Many trials as one, against the same trials one after the other.
+
+    COPYCAT_DATA=data/catvnoncat python benchmarks/packed.py [--rounds 5] [--epochs 1000] [--parts logistic peers]
+
+Each round trains a sweep by `hydra/launcher=packed`, run folders and all, and then the bare hand-written loop once,
+with the same epochs and nothing written; the loop is counted as often as there are trials, since it costs the same each
+time. The sweep's seconds are from its first trial's record to its last one's end; those of the loop are of its steps
+alone, after all of its imports. The limit is what a pack reaches beside one plain matrix product, and one plain read of
+memory, of the same size. `peers` is the same against Hydra's basic launcher of a project in the usual
+Lightning-and-Hydra pattern (benchmarks/peers/lightning_hydra; make its environment by python benchmarks/peers.py
+--setup lightning-hydra), as whole processes of 200 epochs a trial: it runs trials one after the other, so its time for
+more of them is reckoned from that of one and of three. With --yardstick, a script of one's own stands in for the loop.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import machine
+from rounds import Asked, Ratio, concluded, play, ratio
+
+HERE = Path(__file__).parent
+LOOP = HERE / "loop.py"
+EACH = "optimizer.lr"
+PLAIN = """
+import json, sys, time, torch
+trials, width = int(sys.argv[1]), int(sys.argv[2])
+x, w = torch.rand(209, 12288), torch.rand(12288, max(1, trials * width))
+g, big = torch.rand(209, max(1, trials * width)), torch.rand(2**26)
+def best(call):
+    call()
+    found = []
+    for _ in range(15):
+        clock = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - clock)
+    return sorted(found)[7]
+both = best(lambda: (x @ w, x.T @ g))
+print(json.dumps([4 * 209 * 12288 * trials * width / both / 1e9, big.nbytes / best(big.sum) / 1e9]))
+"""
+"""GFLOP/s of the two products of a first layer, forward and backward, and GB/s of a read: medians of fifteen."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is trained, in Copycat's words and in the loop's."""
+
+    copycat: Sequence[str]
+    loop: Sequence[str]
+    width: int
+    """Units of the first layer, which has nearly all the weights."""
+    counts: Sequence[int]
+    least: dict[int, float]
+    """How many times faster so many trials are to be."""
+
+
+KINDS = {
+    "logistic": Kind(["experiment=lecture"], [], 1, [1, 16, 64, 256], {64: 6, 256: 8}),
+    "shallow": Kind(
+        ["data=cats", "model=shallow", "model.hidden=[13]", "optimizer=adam"],
+        ["--hidden", "13", "--optimizer", "Adam"],
+        13,
+        [16, 64],
+        {64: 3},
+    ),
+}
+
+
+def sweep(kind: Kind, trials: int, *, epochs: int, at: Path) -> tuple[float, float]:
+    """Seconds of a packed sweep: from its first record to its last, and of the whole process."""
+    folder = at / f"sweep{trials}-{len(list(at.iterdir()))}"
+    words = [*kind.copycat, f"trainer.max_epochs={epochs}", "trainer.check_val_every_n_epoch=100"]
+    many = [f"seed=range({trials})", "hydra/launcher=packed", f"sweep.folder={folder}"]
+    process = play([sys.executable, "-m", "copycat", "train", "-m", *words, *many], at=at)
+    records = [json.loads((folder / str(number) / "trial.json").read_text()) for number in range(trials)]
+    assert all(record["status"] == "completed" for record in records)
+    first = min(datetime.fromisoformat(record["started"]) for record in records)
+    last = max(datetime.fromisoformat(record["ended"]) for record in records)
+    return (last - first).total_seconds(), process.wall
+
+
+def loop(kind: Kind, script: Path, *, epochs: int, at: Path) -> tuple[float, float]:
+    """Seconds of the loop's steps, and of the whole process."""
+    words = ["--data", os.environ["COPYCAT_DATA"], "--epochs", str(epochs), "--json", str(at / "loop.json")]
+    bare = ["--bare"] if script == LOOP else []
+    process = play([sys.executable, str(script), *words, *kind.loop, *bare], at=at)
+    return float(json.loads((at / "loop.json").read_text())["seconds"]), process.wall
+
+
+def against_loop(name: str, *, rounds: int, epochs: int, script: Path, at: Path) -> list[Asked]:
+    kind, limits = KINDS[name], list[Asked]()
+    found: dict[int, list[tuple[float, float]]] = {trials: [] for trials in kind.counts}
+    alone: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        alone.append(loop(kind, script, epochs=epochs, at=at))
+        for trials in kind.counts:
+            found[trials].append(sweep(kind, trials, epochs=epochs, at=at))
+    seconds, wall = zip(*alone, strict=True)
+    print(f"{name}: {epochs} epochs a trial, median of {rounds}; the loop: {statistics.median(seconds):.2f} s a trial")
+    for trials, times in found.items():
+        mine, whole = zip(*times, strict=True)
+        faster = Ratio([trials / r for r in ratio(mine, seconds).rounds])
+        processes = Ratio([trials / r for r in ratio(whole, wall).rounds])
+        plain = json.loads(subprocess.check_output([sys.executable, "-c", PLAIN, str(trials), str(kind.width)]))
+        took = statistics.median(mine)
+        flops = 4 * 209 * 12288 * kind.width * trials * epochs / took / 1e9
+        read = (2 * 209 * 12288 * 4 + 6 * 12288 * kind.width * 4 * trials) * epochs / took / 1e9
+        print(
+            f"  {trials:3} trials  {took:7.2f} s, {1000 * took / trials:7.1f} ms a trial"
+            f"  {faster} times faster, whole processes {processes.median:.1f} times"
+        )
+        print(
+            f"      {flops:6.1f} GFLOP/s in all, a plain product {plain[0]:.1f};"
+            f" {read:.1f} GB/s in all, a plain read {plain[1]:.1f}"
+        )
+        if trials in kind.least:
+            least = kind.least[trials]
+            limits.append(Asked(f"{trials} {name}", f"at least {least:.0f} times", str(faster), faster.median >= least))
+    medians = [statistics.median(mine for mine, _ in times) / trials for trials, times in found.items()]
+    falls = all(b <= 1.05 * a for a, b in pairwise(medians))
+    said = " ".join(f"{1000 * m:.1f}" for m in medians)
+    limits.append(Asked(f"time of a {name} trial", "falls or stays", f"{said} ms", falls))
+    return limits
+
+
+def against_peer(*, rounds: int, environment: Path, at: Path) -> list[Asked]:
+    python = environment / "lightning-hydra" / "bin" / "python"
+    if not python.exists():
+        sys.exit(f"{python} is missing. Type python benchmarks/peers.py --setup lightning-hydra")
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    os.environ.clear()
+    os.environ.update(clean)
+    kind, counts = KINDS["logistic"], (16, 64)
+    mine: dict[int, list[float]] = {count: [] for count in counts}
+    theirs: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        walls = []
+        for trials in (1, 3):
+            words = ["-m", "trainer.max_epochs=200", f"seed=range({trials})"]
+            walls.append(play([str(python), str(HERE / "peers" / "lightning_hydra" / "train.py"), *words], at=at).wall)
+        theirs.append((walls[0], (walls[1] - walls[0]) / 2))
+        for count in counts:
+            mine[count].append(sweep(kind, count, epochs=200, at=at)[1])
+    limits = []
+    print(
+        f"200 epochs, the Lightning-and-Hydra project: {statistics.median(a for a, _ in theirs):.1f} s for one trial,"
+        f" {statistics.median(b for _, b in theirs):.1f} s for each more; median of {rounds}"
+    )
+    for count, least in zip(counts, (15, 40), strict=True):
+        reckoned = [one + (count - 1) * more for one, more in theirs]
+        faster = ratio(reckoned, mine[count])
+        took = statistics.median(mine[count]), statistics.median(reckoned)
+        print(f"  {count:3} trials  packed {took[0]:.1f} s, theirs {took[1]:.0f} s")
+        measured = f"{faster} times"
+        limits.append(
+            Asked(f"{count} against the project", f"at least {least} times", measured, faster.median >= least)
+        )
+    return limits
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=1000)
+    parser.add_argument("--parts", nargs="+", choices=[*KINDS, "peers"], default=[*KINDS, "peers"])
+    parser.add_argument("--yardstick", type=Path, default=LOOP)
+    parser.add_argument("--environments", type=Path, default=HERE.parent / ".venv-peers")
+    asked = parser.parse_args()
+    os.environ["COPYCAT_DATA"] = str(Path(os.environ.get("COPYCAT_DATA", "data")).absolute())
+    print(machine.description())
+    limits: list[Asked] = []
+    with tempfile.TemporaryDirectory() as name:
+        at = Path(name)
+        sweep(KINDS["logistic"], 2, epochs=1, at=at)  # reads the packages from disk, once
+        for part in asked.parts:
+            if part == "peers":
+                limits += against_peer(rounds=asked.rounds, environment=asked.environments.absolute(), at=at)
+            else:
+                script = asked.yardstick.absolute()
+                limits += against_loop(part, rounds=asked.rounds, epochs=asked.epochs, script=script, at=at)
+    return concluded(limits)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
