@@ -234,7 +234,7 @@ class Halves(nn.Module):
         self.left, self.right = nn.Linear(self.middle, out_features), nn.Linear(in_features - self.middle, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        left, right = x.flatten(1).split([self.middle, x[0].numel() - self.middle], 1)
+        left, right = x.flatten(1)[:, : self.middle], x.flatten(1)[:, self.middle :]
         logits: Tensor = self.left(left) + self.right(right).tanh()
         return logits
 
