@@ -26,7 +26,7 @@ def _rounding(epoch: int, *, shuffled: bool) -> float:
 
     Mini-batches of few images make it grow. Between an AMD EPYC, an Intel Xeon and the latter held to AVX2
     (ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2) the losses of `cnn` differ by 1e-5 up to epoch 2, by 1e-3 up to
-    epoch 10 and by 2e-2 after.
+    epoch 10 and by 2e-2 after; on an EPYC without AVX-512 by 4e-3 at epoch 10 and 4e-2 after, with the same code.
     """
     if epoch <= 2:
         return 1e-4
@@ -63,8 +63,10 @@ def test_an_experiment_gives_again_what_was_recorded(name: str, cats_folder: Pat
     for epoch, loss in expected["losses"].items():
         near = _rounding(int(epoch), shuffled=shuffled)
         assert found[int(epoch)] == pytest.approx(float(loss), rel=near, abs=near), f"epoch {epoch}"
+    near = _rounding(came_out["epochs"] - 1, shuffled=shuffled)
     for metric, value in expected["final"].items():
-        assert came_out["final"][metric] == pytest.approx(float(value), abs=0.0201), metric
+        most = near if metric.endswith("/loss") else 0.0201  # an image of the 50
+        assert came_out["final"][metric] == pytest.approx(float(value), rel=near, abs=most), metric
 
 
 def test_the_table_in_the_readme_is_the_one_that_the_records_make() -> None:

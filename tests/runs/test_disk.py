@@ -25,13 +25,15 @@ def test_a_failure_is_raised_where_the_next_thing_is_handed_over_or_at_the_end()
     def fail() -> None:
         raise OSError(28, "No space left on device")
 
-    disk = Disk()
+    disk, done = Disk(), list[str]()
     disk.later(fail)
     time.sleep(0.1)  # it has failed by now
     with pytest.raises(OSError, match="No space left"):
         disk.later(lambda: None)
     disk.settle()
     disk.later(fail)
+    disk.later(lambda: done.append("relies on it"))
     with pytest.raises(OSError, match="No space left"):
         disk.settle()
+    assert done == []
     disk.settle()

@@ -68,6 +68,7 @@ def keep(path: Path, kept: Path) -> None:
         write_whole(kept, path.read_bytes())
         return
     temporary.replace(kept)
+    temporary.unlink(missing_ok=True)  # two names of one file: then nothing was renamed
 
 
 def damage(path: Path) -> str | None:

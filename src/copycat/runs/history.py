@@ -60,7 +60,11 @@ class History(Logger):
         """See that what was written outlives a loss of power, before anything that is written later."""
         self._file.flush()
         copy = os.dup(self._file.fileno())  # the file itself may be closed by then
-        self.disk.later(partial(_sync, copy))
+        try:
+            self.disk.later(partial(_sync, copy))
+        except OSError:
+            os.close(copy)
+            raise
 
     def purge(self, epoch: int) -> None:
         """Drop the rows of that epoch and later ones, for a run that goes on from there."""
