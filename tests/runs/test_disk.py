@@ -23,11 +23,12 @@ def test_jobs_are_done_in_the_order_in_which_they_were_handed_over() -> None:
 
 def test_a_failure_is_raised_where_the_next_thing_is_handed_over_or_at_the_end() -> None:
     def fail() -> None:
+        time.sleep(0.05)
         raise OSError(28, "No space left on device")
 
     disk, done = Disk(), list[str]()
     disk.later(fail)
-    time.sleep(0.1)  # it has failed by now
+    time.sleep(0.2)  # it has failed by now
     with pytest.raises(OSError, match="No space left"):
         disk.later(lambda: None)
     disk.settle()

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 class Disk:
     """One thread that writes; a disk takes longer to say that it has a checkpoint than a hundred steps take.
 
-    What could not be written is raised where the next thing is handed over, or at the end; what was to come after it is not
-    done, since it may rely on it.
+    What could not be written is raised where the next thing is handed over, or at the end; what was to come after it is
+    not done, since it may rely on it.
     """
 
     def __init__(self) -> None:

@@ -59,12 +59,7 @@ class History(Logger):
     def save(self) -> None:
         """See that what was written outlives a loss of power, before anything that is written later."""
         self._file.flush()
-        copy = os.dup(self._file.fileno())  # the file itself may be closed by then
-        try:
-            self.disk.later(partial(_sync, copy))
-        except OSError:
-            os.close(copy)
-            raise
+        self.disk.later(partial(_sync, self._path))
 
     def purge(self, epoch: int) -> None:
         """Drop the rows of that epoch and later ones, for a run that goes on from there."""
@@ -99,7 +94,8 @@ def read_history(folder: Path) -> list[dict[str, float]]:
     return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
 
 
-def _sync(descriptor: int) -> None:
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
