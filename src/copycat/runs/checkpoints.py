@@ -157,7 +157,9 @@ class LastCheckpoint(pl.Callback):
         ours = checkpoint[OURS]
         self.before(ours["seconds"])
         self._metrics = {name: torch.as_tensor(value) for name, value in ours["callback_metrics"].items()}
-        self.start = Position(ours["epoch"], ours["batch"])
+        self.start = position = Position(ours["epoch"], ours["batch"])
+        # as this run takes its steps, whichever way the one that saved it did
+        place(checkpoint["loops"], Position(position.epoch) if self.ahead else position)
         trainer.should_stop = ours["finished"]  # such as by early stopping
 
 
