@@ -96,13 +96,16 @@ def loop(kind: Kind, script: Path, *, epochs: int, at: Path) -> tuple[float, flo
     return float(json.loads((at / "loop.json").read_text())["seconds"]), process.wall
 
 
-def against_loop(name: str, *, rounds: int, epochs: int, script: Path, at: Path) -> list[Asked]:
+def against_loop(
+    name: str, *, counts: Sequence[int] | None, rounds: int, epochs: int, script: Path, at: Path
+) -> list[Asked]:
     kind, limits = KINDS[name], list[Asked]()
-    found: dict[int, list[tuple[float, float]]] = {trials: [] for trials in kind.counts}
+    counts = counts or kind.counts
+    found: dict[int, list[tuple[float, float]]] = {trials: [] for trials in counts}
     alone: list[tuple[float, float]] = []
     for _ in range(rounds):
         alone.append(loop(kind, script, epochs=epochs, at=at))
-        for trials in kind.counts:
+        for trials in counts:
             found[trials].append(sweep(kind, trials, epochs=epochs, at=at))
     seconds, wall = zip(*alone, strict=True)
     print(f"{name}: {epochs} epochs a trial, median of {rounds}; the loop: {statistics.median(seconds):.2f} s a trial")
@@ -171,6 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=1000)
+    parser.add_argument("--trials", type=int, nargs="+", help="how many at once; else each part's own")
     parser.add_argument("--parts", nargs="+", choices=[*KINDS, "peers"], default=[*KINDS, "peers"])
     parser.add_argument("--yardstick", type=Path, default=LOOP)
     parser.add_argument("--environments", type=Path, default=HERE.parent / ".venv-peers")
@@ -180,13 +184,17 @@ def main() -> int:
     limits: list[Asked] = []
     with tempfile.TemporaryDirectory() as name:
         at = Path(name)
-        sweep(KINDS["logistic"], 2, epochs=1, at=at)  # reads the packages from disk, once
+        sweep(KINDS["logistic"], 2, epochs=100, at=at)  # reads the packages from disk, once
         for part in asked.parts:
             if part == "peers":
                 limits += against_peer(rounds=asked.rounds, environment=asked.environments.absolute(), at=at)
             else:
                 script = asked.yardstick.absolute()
-                limits += against_loop(part, rounds=asked.rounds, epochs=asked.epochs, script=script, at=at)
+                # a step of the shallow network takes as long as six of the logistic one
+                epochs = asked.epochs // (5 if part == "shallow" else 1)
+                limits += against_loop(
+                    part, counts=asked.trials, rounds=asked.rounds, epochs=epochs, script=script, at=at
+                )
     return concluded(limits)
 
 

@@ -1,6 +1,7 @@
 """Remakes docs/performance.md from what the benchmarks print: python benchmarks/write_docs.py [NAME …] [--from FOLDER]
 
-Runs those that are named, or all, one after the other, and keeps what each prints in FOLDER/NAME.txt. With --from, the
+Runs those that are named, or all, one after the other, and keeps what each prints in FOLDER/NAME.txt, after the command
+that printed it; one that was called with words of one's own may be put there by hand, in the same form. With --from, the
 others are taken from what was kept there, so that a single one can be remade; --from without a name runs none. The cat
 data must lie in ./data, or where COPYCAT_DATA says.
 """
@@ -45,7 +46,7 @@ def run(name: str) -> str:
         for line in process.stdout:
             print(line, end="", flush=True)
             lines.append(line)
-    printed = "".join(lines)
+    printed = f"$ python benchmarks/{name}.py\n" + "".join(lines)
     if process.returncode and "NOT KEPT" not in printed:  # a traceback has status 1 as well
         sys.exit(f"{name} ended with {process.returncode}")
     return printed
@@ -57,7 +58,7 @@ def page(outputs: Mapping[str, str]) -> Iterator[str]:
         docstring = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or ""
         _, _, said = docstring.partition("\n\n")  # the first line says how to call it, and so does the block
         yield f"## {TITLES[name]}\n\n{said}\n"
-        yield f"```console\n$ python benchmarks/{name}.py\n{printed.rstrip()}\n```\n"
+        yield f"```console\n{printed.rstrip()}\n```\n"
 
 
 def main() -> None:
@@ -74,7 +75,8 @@ def main() -> None:
         (kept / f"{name}.txt").write_text(printed)
     shown = TITLES if asked.kept or not asked.names else asked.names
     if missing := [name for name in shown if not (kept / f"{name}.txt").is_file()]:
-        sys.exit(f"no {', '.join(f'{name}.txt' for name in missing)} in {kept}: name them to run them")
+        print(f"no {', '.join(f'{name}.txt' for name in missing)} in {kept}: name them to run them", file=sys.stderr)
+    shown = [name for name in shown if name not in missing]
     PAGE.write_text("\n".join(page({name: (kept / f"{name}.txt").read_text() for name in shown})))
 
 
