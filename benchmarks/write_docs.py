@@ -1,9 +1,9 @@
 """Remakes docs/performance.md from what the benchmarks print: python benchmarks/write_docs.py [NAME …] [--from FOLDER]
 
 Runs those that are named, or all, one after the other, and keeps what each prints in FOLDER/NAME.txt, after the command
-that printed it; one that was called with words of one's own may be put there by hand, in the same form. With --from, the
-others are taken from what was kept there, so that a single one can be remade; --from without a name runs none. The cat
-data must lie in ./data, or where COPYCAT_DATA says.
+that printed it; one that was called with words of one's own may be put there by hand, in the same form. With --from,
+the others are taken from what was kept there, so that a single one can be remade; --from without a name runs none. The
+cat data must lie in ./data, or where COPYCAT_DATA says.
 """
 
 import argparse
