@@ -65,8 +65,10 @@ def test_an_experiment_gives_again_what_was_recorded(name: str, cats_folder: Pat
         assert found[int(epoch)] == pytest.approx(float(loss), rel=near, abs=near), f"epoch {epoch}"
     near = _rounding(came_out["epochs"] - 1, shuffled=shuffled)
     for metric, value in expected["final"].items():
-        most = near if metric.endswith("/loss") else 0.0201  # an image of the 50
-        assert came_out["final"][metric] == pytest.approx(float(value), rel=near, abs=most), metric
+        # one image: of the 50, or of the 25 or so that are called cats
+        most = 0.041 if metric.endswith("/precision") else 0.0201
+        most = max(near, most) if metric.endswith("/loss") else most
+        assert came_out["final"][metric] == pytest.approx(float(value), rel=0, abs=most), metric
 
 
 def test_the_table_in_the_readme_is_the_one_that_the_records_make() -> None:
