@@ -171,16 +171,7 @@ class Classifier(pl.LightningModule):
 
     def validate(self, batches: Iterable[Any]) -> None:
         """What the Trainer's validation does, without its loop."""
-        seen = Steps()
-        with self._evaluating():
-            for batch in batches:
-                logits, label = self.network(batch["image"]), batch["label"]
-                seen.losses.append(self.loss(logits, label))
-                seen.probabilities.append(self.loss.probability(logits))
-                seen.labels.append(label)
-        costs, sizes = torch.stack(seen.losses)[None], [len(label) for label in seen.labels]
-        probability, label = joined(seen.probabilities)[None], joined(seen.labels)[None]
-        (found,) = self._metrics(self.evaluates).counted(costs, sizes, probability, label)
+        found, _ = self._seen(self.evaluates, batches)
         self._found(self.evaluates, found)
 
     def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
@@ -189,17 +180,26 @@ class Classifier(pl.LightningModule):
         Raises:
             DivergedError: where the loss is not finite.
         """
-        self._see(stage, batches)
-        predicted = self._metrics(stage).seen.compute()[2]
-        found = self._metrics(stage).compute()
+        found, predicted = self._seen(stage, batches)
         if not isfinite(loss := found[f"{stage}/loss"]):
             raise DivergedError(f"{stage}/loss of the final weights is {loss}")
         return found, predicted
 
-    def _see(self, stage: Stage, batches: Iterable[Any]) -> None:
+    def _seen(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
+        """Metrics, and probabilities."""
+        seen, weight = Steps(), next(self.network.parameters(), None)
+        device = None if weight is None else weight.device
         with self._evaluating():
             for batch in batches:
-                self._evaluate(stage, batch)
+                image, label = batch["image"].to(device), batch["label"].to(device)
+                logits = self.network(image)
+                seen.losses.append(self.loss(logits, label))
+                seen.probabilities.append(self.loss.probability(logits))
+                seen.labels.append(label)
+        costs, sizes = torch.stack(seen.losses)[None], [len(label) for label in seen.labels]
+        probability, label = joined(seen.probabilities), joined(seen.labels)
+        (found,) = self._metrics(stage).counted(costs, sizes, probability[None], label[None])
+        return found, probability
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

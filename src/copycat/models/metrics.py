@@ -18,6 +18,8 @@ from torchmetrics.functional.classification import (
 
 NAMES = ("accuracy", "precision", "recall", "f1", "auroc")
 Row = dict[str, float]
+AT_ONCE = 512
+"""Epochs that are counted together: more would leave the processor's cache."""
 
 
 def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, list[float]]:
@@ -32,9 +34,13 @@ def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, lis
         label: [epochs, N] int64.
     """
     if classes == 2:
-        return _of_two(probability, label == 1)
-    found = [_of_many(p, y, classes=classes) for p, y in zip(probability, label, strict=True)]
-    return {name: [row[name] for row in found] for name in NAMES}
+        found: dict[str, list[float]] = {name: [] for name in NAMES}
+        for some, true in zip(torch.split(probability, AT_ONCE), torch.split(label, AT_ONCE), strict=True):
+            for name, values in _of_two(some, true == 1).items():
+                found[name] += values
+        return found
+    rows = [_of_many(p, y, classes=classes) for p, y in zip(probability, label, strict=True)]
+    return {name: [row[name] for row in rows] for name in NAMES}
 
 
 def _of_two(probability: Tensor, true: Tensor) -> dict[str, list[float]]:

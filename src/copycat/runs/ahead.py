@@ -22,6 +22,7 @@ from copycat.models.metrics import Row, Steps
 from copycat.runs.checkpoints import LastCheckpoint
 from copycat.runs.limits import Limiter
 from copycat.runs.position import Position, of
+from copycat.runs.schedules import Schedule
 from copycat.runs.seeds import StepSeeds
 from copycat.runs.watching import Watching, watching
 
@@ -80,7 +81,9 @@ class StepsAhead(pl.Callback):
         assert isinstance(pl_module, Classifier)
         self.module, self.trainer = pl_module, trainer
         self.optimizer, self.network = trainer.optimizers[0], pl_module.network
-        self.schedulers: list[Any] = [c for c in trainer.lr_scheduler_configs if not c.reduce_on_plateau]
+        schedules = [(c, Schedule(c.scheduler)) for c in trainer.lr_scheduler_configs if not c.reduce_on_plateau]
+        self.by_step = [(schedule, c.frequency) for c, schedule in schedules if c.interval == "step"]
+        self.by_epoch = [(schedule, c.frequency) for c, schedule in schedules if c.interval == "epoch"]
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         clears = type(self.optimizer).zero_grad is torch.optim.Optimizer.zero_grad
         self._zero: Callable[[], None] = self._forget if clears else self.optimizer.zero_grad
@@ -143,7 +146,7 @@ class StepsAhead(pl.Callback):
         window, last = self.trainer.accumulate_grad_batches, len(self.loader) - 1
         clip, open_ = self.trainer.gradient_clip_val, self._open
         algorithm = self.trainer.gradient_clip_algorithm or GradClipAlgorithmType.NORM
-        stepwise = [config for config in self.schedulers if config.interval == "step"]
+        by_step = self.by_step
         augments, seeds = data.augmentation is not None, self.seeds.draws
         losses, probabilities, labels = open_.losses, open_.probabilities, open_.labels
         clock, probability = time.monotonic, criterion.probability
@@ -176,9 +179,9 @@ class StepsAhead(pl.Callback):
                 if clip:
                     self.trainer.precision_plugin.clip_gradients(optimizer, clip, algorithm)
                 optimizer.step()
-                for config in stepwise:
-                    if (place + 1) % config.frequency == 0:
-                        config.scheduler.step()
+                for schedule, frequency in by_step:
+                    if (place + 1) % frequency == 0:
+                        schedule.step()
         self._at = Position(epoch, stop)
         if self._left is not None:
             self._left -= stop - first
@@ -186,9 +189,9 @@ class StepsAhead(pl.Callback):
     def _end_epoch(self) -> None:
         """What comes after an epoch's last step, in the Trainer's order."""
         trainer, epoch = self.trainer, self._at.epoch
-        for config in self.schedulers:
-            if config.interval == "epoch" and (epoch + 1) % config.frequency == 0:
-                config.scheduler.step()
+        for schedule, frequency in self.by_epoch:
+            if (epoch + 1) % frequency == 0:
+                schedule.step()
         validates = (epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
         if validates and self.watching is not None and self.watching.validates:
             self._check()
@@ -292,7 +295,9 @@ class StepsAhead(pl.Callback):
             self.catch_up()
 
     def _stand(self, epoch: int, *, ended: bool = False) -> None:
-        """Tell the Trainer how far training is, as if it had come there by itself."""
+        """Tell the Trainer and the schedulers how far training is, as if it had come there by itself."""
+        for schedule, _ in (*self.by_step, *self.by_epoch):
+            schedule.settle()
         loop = self.trainer.fit_loop
         trackers: list[Any] = [loop.epoch_progress.current, loop.epoch_progress.total]
         for tracker in trackers:

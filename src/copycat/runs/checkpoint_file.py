@@ -65,10 +65,15 @@ def keep(path: Path, kept: Path) -> None:
     except FileNotFoundError:
         return
     except OSError:  # a file system without links
-        write_whole(kept, path.read_bytes())
+        copy(path, kept)
         return
     temporary.replace(kept)
     temporary.unlink(missing_ok=True)  # two names of one file: then nothing was renamed
+
+
+def copy(path: Path, to: Path) -> None:
+    """Write a file's bytes a second time: damage to one is none to the other."""
+    write_whole(to, path.read_bytes())
 
 
 def damage(path: Path) -> str | None:

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
-from copycat.runs.checkpoint_file import keep
+from copycat.runs.checkpoint_file import copy, keep
 from copycat.runs.disk import Disk
 from copycat.runs.position import Position, of, place
 
@@ -63,6 +63,8 @@ class LastCheckpoint(pl.Callback):
         """Where a resumed run goes on, until it does."""
         self.ahead: Ahead | None = None
         """What takes many steps at once, where something does."""
+        self.also: Path | None = None
+        """Where the state after this epoch is to lie too."""
         self._at: tuple[Position, bool] | None = None
         self._metrics: dict[str, Tensor] = {}
 
@@ -94,6 +96,7 @@ class LastCheckpoint(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._is_due(trainer):
             self.save(trainer)
+        self._save_also(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.fit_loop.restarting = False  # or after a resume inside this epoch, plateau schedulers would not step
@@ -102,6 +105,7 @@ class LastCheckpoint(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._due or self.every_n_epochs:
             self.save(trainer, finished=True)
+        self._save_also(trainer)
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         if self.every_n_steps and trainer.global_step - self._saved_step >= self.every_n_steps:
@@ -116,17 +120,30 @@ class LastCheckpoint(pl.Callback):
         Raises:
             DivergedError: where a weight is not finite; the checkpoint before stays.
         """
+        self._write(trainer, self.path, finished=finished)
+        self._saved, self._saved_step, self._due = time.monotonic(), trainer.global_step, False
+        if self.also is not None:
+            self.disk.later(partial(copy, self.path, self.also))
+            self.also = None
+
+    def _save_also(self, trainer: pl.Trainer) -> None:
+        """What was asked for where no checkpoint was due by itself."""
+        also, self.also = self.also, None
+        if also is not None:
+            self._write(trainer, also, finished=False)
+
+    def _write(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:
         if self.ahead is not None:
             self.ahead.catch_up()
         for logger in trainer.loggers:
             logger.save()  # or a killed run would lack rows that came before its checkpoint
+        if path == self.path:
+            self.disk.later(partial(keep, path, path.with_name(BEFORE)))
         self._at = self.ahead.position() if self.ahead else of(trainer), finished
         try:
-            self.disk.later(partial(keep, self.path, self.path.with_name(BEFORE)))
-            trainer.save_checkpoint(self.path, weights_only=False)
+            trainer.save_checkpoint(path, weights_only=False)
         finally:
             self._at = None
-        self._saved, self._saved_step, self._due = time.monotonic(), trainer.global_step, False
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -140,7 +157,7 @@ class LastCheckpoint(pl.Callback):
         place(checkpoint["loops"], Position(position.epoch) if self.ahead else position)
         checkpoint[OURS] = self.ours(position, trainer.callback_metrics, finished=finished)
 
-    def ours(self, position: Position, metrics: Mapping[str, Tensor], *, finished: bool) -> dict[str, Any]:
+    def ours(self, position: Position, metrics: Mapping[str, Tensor | float], *, finished: bool) -> dict[str, Any]:
         """What a checkpoint holds of us."""
         return {
             "epoch": position.epoch,
@@ -148,7 +165,7 @@ class LastCheckpoint(pl.Callback):
             "finished": finished,
             "seconds": self.seconds,
             # numbers: a file of a tensor each would take longer than the weights
-            "callback_metrics": {name: value.item() for name, value in metrics.items()},
+            "callback_metrics": {name: float(value) for name, value in metrics.items()},
         }
 
     def on_load_checkpoint(
@@ -181,7 +198,13 @@ class BestCheckpoint(Checkpoint):
         value = trainer.callback_metrics.get(self.monitor)
         if value is None or (trainer.current_epoch + 1) % self.every_n_epochs:
             return
-        if self.is_better(value):
+        if not self.is_better(value):
+            return
+        callbacks: Any = getattr(trainer, "callbacks")  # noqa: B009, set by a connector: mypy does not see it
+        last = next((callback for callback in callbacks if isinstance(callback, LastCheckpoint)), None)
+        if last is not None:
+            last.also = self.path  # with the last one, where that is due too: written once
+        else:
             trainer.save_checkpoint(self.path, weights_only=False)
 
     def is_better(self, value: Tensor) -> bool:

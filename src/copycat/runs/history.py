@@ -1,6 +1,5 @@
 """metrics.csv: one row an epoch, each number in a form that reads back to the same bits."""
 
-import csv
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,28 @@ from copycat.runs.disk import Disk
 from copycat.runs.folder import write_whole
 
 FILE = "metrics.csv"
+KNOWN = 20_000
+"""Scores whose text is kept."""
+
+
+_scores: dict[float, str] = {}
+
+
+def _cells(values: Sequence[float | None], *, is_loss: bool) -> list[str]:
+    """Their texts, which take longer to make than to find: scores of so many images are few, and come again and again,
+    where hardly a loss does.
+    """
+    if is_loss:
+        return ["" if value is None else repr(value) for value in values]
+    found = _scores.get
+    return ["" if value is None else found(value) or _text(value) for value in values]
+
+
+def _text(score: float) -> str:
+    text = repr(score)
+    if len(_scores) < KNOWN and score:  # 0.0 and -0.0 would be one
+        _scores[score] = text
+    return text
 
 
 class History(Logger):
@@ -49,12 +70,9 @@ class History(Logger):
 
     def log_epochs(self, first: int, rows: Sequence[Mapping[str, float]]) -> None:
         """Append the rows of consecutive epochs."""
-        columns = self.columns
-        lines = [
-            ",".join([str(epoch), *[repr(row[name]) if name in row else "" for name in columns]])
-            for epoch, row in enumerate(rows, first)
-        ]
-        self._file.write("\n".join(lines) + "\n")
+        columns = [_cells([row.get(name) for row in rows], is_loss="loss" in name) for name in self.columns]
+        epochs = map(str, range(first, first + len(rows)))
+        self._file.write("\n".join(map(",".join, zip(epochs, *columns, strict=True))) + "\n")
 
     def save(self) -> None:
         """See that what was written outlives a loss of power, before anything that is written later."""
@@ -88,10 +106,24 @@ class History(Logger):
             os.truncate(self._path, whole)
 
 
-def read_history(folder: Path) -> list[dict[str, float]]:
-    """The rows of metrics.csv, `epoch` among their keys; a metric that an epoch lacks is left out."""
-    rows = csv.DictReader(_whole_lines(folder / FILE))
-    return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, float]]:
+    """The rows of metrics.csv, `epoch` among their keys; a metric that an epoch lacks is left out.
+
+    Args:
+        having: only rows that have this metric.
+    """
+    header, *lines = _whole_lines(folder / FILE) or [""]
+    names = header.rstrip("\n").split(",")  # names and numbers: nothing that would be quoted
+    rows = [line.rstrip("\n").split(",") for line in lines]
+    if having is not None:
+        place = names.index(having) if having in names else len(names)
+        rows = [cells for cells in rows if place < len(cells) and cells[place]]
+    return [{name: float(cell) for name, cell in zip(names, cells, strict=False) if cell} for cells in rows]
+
+
+def epochs_of(folder: Path) -> int:
+    """Rows of metrics.csv."""
+    return max(0, len(_whole_lines(folder / FILE)) - 1)
 
 
 def _sync(path: Path) -> None:

@@ -30,7 +30,10 @@ RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU, nn.MultiheadAttention, nn.mod
 
 def seed_everything(seed: int) -> None:
     """Seed Python's, NumPy's and torch's generators, those of devices too."""
-    torch.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # it seeds devices too, and takes a hundred times as long where there are none
+        torch.default_generator.manual_seed(seed)
     _seed_others(seed)
 
 
@@ -57,12 +60,11 @@ class StepSeeds(pl.Callback):
     def seed(self, trainer: pl.Trainer, epoch: int, batch: int) -> None:
         """Begin the streams of one batch."""
         seed = key("step", self._key, epoch, batch, trainer.global_rank)
-        if trainer.strategy.root_device.type != "cpu":
+        if trainer.strategy.root_device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+            _seed_others(seed)
+        else:
             seed_everything(seed)
-            return
-        # torch.manual_seed seeds devices too, and takes a hundred times as long where there are none
-        torch.default_generator.manual_seed(seed)
-        _seed_others(seed)
 
 
 def may_draw(network: nn.Module) -> bool:

@@ -25,7 +25,7 @@ def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Dir
     if "parameters" in manifest["came_out"]:
         found["parameters"] = manifest["came_out"]["parameters"]
     first = next((name for name in wanted if name not in found), None)
-    rows = [row for row in read_history(folder) if first is None or first in row]
+    rows = read_history(folder, having=first)
     if rows:
         found |= min(rows, key=lambda row: sign(wanted[first]) * row[first]) if first else rows[-1]
     found.pop("epoch", None)

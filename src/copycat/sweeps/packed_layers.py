@@ -31,12 +31,48 @@ class Product(torch.autograd.Function):
         trials, width, features = weight.shape
         if in_dims[0] is None:
             joined = None if bias is None else bias.reshape(-1)
-            y = F.linear(x, weight.reshape(trials * width, features), joined)
+            wide = weight.reshape(trials * width, features)
+            y: Tensor = Wide.apply(x.reshape(-1, features), wide, joined)  # type: ignore[no-untyped-call]
+            y = y.reshape(*x.shape[:-1], trials * width)
             return y.reshape(*y.shape[:-1], trials, width), y.ndim - 1
         x = x.movedim(in_dims[0], 0)
         flat, across = x.reshape(trials, -1, features), weight.transpose(1, 2)
         y = torch.bmm(flat, across) if bias is None else torch.baddbmm(bias[:, None], flat, across)
         return y.reshape(*x.shape[:-1], width), 0
+
+
+class Wide(torch.autograd.Function):
+    """F.linear of [N, I], whose products, forward and backward, are those of `product`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,), (x, weight) = gradients, ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        return (
+            gradient @ weight if needs[0] else None,
+            product(gradient.t().contiguous(), x.t()) if needs[1] else None,
+            gradient.sum(0) if needs[2] else None,
+        )
+
+
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.linear: [N, I] and [O, I] -> [N, O].
+
+    oneDNN's product of wide matrices takes from half to two thirds of the time that MKL's takes, on AMD's processors
+    above all; torch asks MKL where it is not told otherwise.
+    """
+    if a.device.type == "cpu" and a.dtype == torch.float32 and ONEDNN:
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
+        return y
+    return F.linear(a, b, bias)
+
+
+ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class Linear(nn.Linear):

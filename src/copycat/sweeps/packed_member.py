@@ -17,7 +17,7 @@ from copycat.config.compose import Request
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row, columns
 from copycat.runs.build import Parts
-from copycat.runs.checkpoint_file import WholeCheckpoints, keep
+from copycat.runs.checkpoint_file import WholeCheckpoints, copy, keep
 from copycat.runs.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
 from copycat.runs.disk import Disk
 from copycat.runs.folder import write_manifest
@@ -27,11 +27,14 @@ from copycat.runs.outcome import Ending, Outcome, close, conclude
 from copycat.runs.position import Position, place
 from copycat.runs.reserve import release, reserve
 from copycat.runs.run import built, digest_of, watched
+from copycat.runs.schedules import Schedule
 from copycat.runs.train import as_text, write_asked
 from copycat.runs.trial_file import Trial
 from copycat.sweeps.engine import Job
+from copycat.sweeps.packed_optimizer import Trained
 
 log = logging.getLogger(__name__)
+LIGHTNING = version("pytorch-lightning")
 
 
 @dataclass
@@ -87,6 +90,15 @@ class Member:
         self.scheduler: Any = schedule["scheduler"]
         self.by_step = schedule["interval"] == "step"
         self.watches = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
+        self.trained = Trained(
+            self.classifier.network,
+            self.optimizer,
+            Schedule(self.scheduler),
+            asked=[config["optimizer"], config["scheduler"]],
+            alone=self.watches is not None,
+        )
+        self.settle: Callable[[], None] = lambda: None
+        """Brings optimizer and scheduler up to now, where others are stepped for them."""
         self.metrics: Row = {}
         """The last of each kind that were measured."""
         self._best: dict[str, Any] | None = None
@@ -124,13 +136,11 @@ class Member:
 
     # ----- as it trains
 
-    def step_scheduler(self) -> None:
-        if self.by_step and self.watches is None:
-            self.scheduler.step()
-
-    def end_epoch(self, epoch: int) -> None:
-        if not self.by_step and self.watches is None:
-            self.scheduler.step()
+    @property
+    def is_late(self) -> bool:
+        """Whether it took longer than it may."""
+        limit: float | None = self.asked.settings["max_seconds"]
+        return limit is not None and self.clock.seconds > limit
 
     def judge_epoch(self, epoch: int, *, validated: bool) -> str | None:
         """After all its metrics are there: a plateau scheduler, the best checkpoint; why it stops, if it does."""
@@ -141,7 +151,7 @@ class Member:
         best = self.best
         due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
         if best is not None and due and best.is_better(torch.tensor(self.metrics[best.monitor])):
-            self._best = {**self._state(Position(epoch + 1)), "epoch": epoch}  # as Lightning says it in that hook
+            self._best = self._state(Position(epoch + 1), finished=False)
         for callback in self.stops:
             stop, reason = callback._evaluate_stopping_criteria(torch.tensor(self.metrics[callback.monitor]))
             if stop:
@@ -167,33 +177,36 @@ class Member:
             DivergedError: where a weight is not finite; the checkpoint before stays.
         """
         files = WholeCheckpoints(self.disk)
-        if self.best is not None and self._best is not None:
-            files.save_checkpoint(self._with_loops(self._best, loops), self.best.path)
-            self._best = None
-        if self.last is None or (finished and not self.last.every_n_epochs):
+        best, self._best = self._best, None
+        saves_last = self.last is not None and not (finished and not self.last.every_n_epochs)
+        is_last = saves_last and best is not None and best[OURS]["epoch"] == position.epoch
+        if self.best is not None and best is not None and not is_last:
+            files.save_checkpoint(self._with_loops(best, loops), self.best.path)
+        if not saves_last:
             return
         for logger in self.loggers:
             logger.save()
-        self.disk.later(lambda: keep(self.clock.path, self.clock.path.with_name(BEFORE)))
-        state = self._state(position)
-        metrics = {name: torch.tensor(value) for name, value in self.metrics.items()}
-        state[OURS] = self.clock.ours(position, metrics, finished=finished)
-        files.save_checkpoint(self._with_loops(state, loops), self.clock.path)
+        self.disk.later(partial(keep, self.clock.path, self.clock.path.with_name(BEFORE)))
+        files.save_checkpoint(self._with_loops(self._state(position, finished=finished), loops), self.clock.path)
+        if self.best is not None and is_last:
+            self.disk.later(partial(copy, self.clock.path, self.best.path))
 
     def _steps(self, position: Position) -> int:
         return position.epoch * -(-self.steps_an_epoch // self.window)
 
-    def _state(self, position: Position) -> dict[str, Any]:
+    def _state(self, position: Position, *, finished: bool) -> dict[str, Any]:
         """What Lightning's checkpoints hold, as it is now: a copy."""
+        self.settle()
         callbacks = [callback for callback in (self.best, *self.stops) if callback is not None]
         state: dict[str, Any] = {
             "epoch": position.epoch,
             "global_step": self._steps(position),
-            "pytorch-lightning_version": version("pytorch-lightning"),
+            "pytorch-lightning_version": LIGHTNING,
             "state_dict": self.classifier.state_dict(),
             "optimizer_states": [self.optimizer.state_dict()],
             "lr_schedulers": [self.scheduler.state_dict()],
             "callbacks": {callback.state_key: callback.state_dict() for callback in callbacks},
+            OURS: self.clock.ours(position, self.metrics, finished=finished),
         }
         self.classifier.on_save_checkpoint(state)
         copied: dict[str, Any] = _copied(state)

@@ -1,9 +1,12 @@
 """The life of a pack: all its trials step together, and each leaves when it is done."""
 
+import ctypes
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,17 +21,24 @@ from copycat.runs.outcome import Outcome
 from copycat.runs.position import Position
 from copycat.runs.stop import Stop
 from copycat.sweeps.packed_member import Member
-from copycat.sweeps.packed_stack import Optimizers, Stack
+from copycat.sweeps.packed_optimizer import Optimizers, clipped, in_kinds
+from copycat.sweeps.packed_stack import Stack
 
 log = logging.getLogger(__name__)
 Told = Callable[[Member, Outcome], None]
+LOOK = 0.1
+"""Seconds between two looks at time limits."""
 ROWS = 1.0
-"""Seconds of steps whose rows are written at once."""
+"""Seconds of steps whose rows are written at once, at least."""
 SAVES = 5.0
 """Seconds between two times that all trials are saved, where epochs say that it is due."""
+OF_TIME = 0.03
+"""Share of the time that saving may take, and writing rows: they come less often where they take long."""
 SHRINKS = 0.75
 """Share of trials that are still there, below which the stack is made anew without the others."""
-AT_ONCE = 2**30
+AT_ONCE = 2**28
+"""Bytes of probabilities whose rows wait to be written."""
+KEPT = 2**30
 """Bytes of batches, one for each trial, that are kept from epoch to epoch."""
 
 
@@ -50,16 +60,20 @@ class Pack:
         told: Told,
         pool: Executor,
     ) -> None:
-        self.members, self.device, self.loops, self.stop = list(members), device, loops, stop
+        kinds = in_kinds([member.trained for member in members])
+        self.members = [members[place] for places in kinds for place in places]
+        self.device, self.loops, self.stop = device, loops, stop
         self.told, self.pool = told, pool
+        keep_memory()
         self.stack = Stack(
-            [member.classifier.network for member in members],
-            [member.classifier.loss for member in members],
+            [member.classifier.network for member in self.members],
+            [member.classifier.loss for member in self.members],
             device=device,
         )
-        first = members[0]
-        self.first, self.config = first, first.config
-        self.optimizers = Optimizers([m.optimizer for m in members], like=first.classifier.optimizer)
+        self.first = first = self.members[0]
+        self.config = first.config
+        self.optimizers = Optimizers([m.trained for m in self.members], self.stack, like=first.classifier.optimizer)
+        self._follow()
         self.draws = any(type(module).__name__ == "Dropout" for module in self.stack.skeleton.modules())
         trainer = self.config["trainer"]
         self.window: int = trainer["accumulate_grad_batches"]
@@ -74,7 +88,10 @@ class Pack:
         self._validated: dict[int, list[Row]] = {}
         self._rows_from = first.asked.position.epoch
         self._kept: dict[str, list[Batch]] = {}
-        self._saved = self._written = time.monotonic()
+        self._waiting = 0
+        now = time.monotonic()
+        self._write_at, self._save_at = now + ROWS, now + SAVES
+        self._look, self._late = 0.0, False
         self._gone: set[int] = set()
         self._ending: list[tuple[Member, Future[Outcome]]] = []
 
@@ -103,9 +120,13 @@ class Pack:
                 self._interrupt(epoch)
             self._tell()
             self._shrink()
-        for place in self.here:
-            self._leave(place, "completed", None, epoch)
+        self._leave(dict.fromkeys(self.here, ("completed", None)), epoch)
         self._tell(all_of_them=True)
+
+    def _follow(self) -> None:
+        """Let members ask for their optimizers' states."""
+        for place, member in enumerate(self.members):
+            member.settle = partial(self.optimizers.settle, place)
 
     # ----- steps
 
@@ -119,32 +140,21 @@ class Pack:
             gradients = self.stack.gradients(losses if self.window == 1 else losses / self.window)
             waiting = [a + b for a, b in zip(waiting, gradients, strict=True)] if waiting else gradients
             if (place + 1) % self.window == 0 or place + 1 == self.steps:
-                self.stack.hand_out(waiting)
-                waiting = []
                 if self.clip:
-                    self._clip()
+                    waiting = clipped(waiting, self.clip, by_norm=self.by_norm)
+                self.optimizers.hand_out(waiting)
+                waiting = []
                 self.optimizers.step()
-                self._schedule(lambda member: member.step_scheduler(), wanted=self.first.by_step)
+                if self.first.by_step and self.first.watches is None:
+                    self.optimizers.schedule()
             self._losses.append(losses.detach())
             self._probabilities.append(self._probability(logits.detach()))
+            self._waiting += self._probabilities[-1].nbytes
             self._labels.append(batch["label"])
             if len(self._sizes) < self.steps:
                 self._sizes.append(batch["label"].shape[-1])
-        self._schedule(lambda member: member.end_epoch(epoch), wanted=not self.first.by_step)
-
-    def _schedule(self, step: Callable[[Member], None], *, wanted: bool) -> None:
-        if wanted and self.first.watches is None:
-            for place in self.here:
-                step(self.members[place])
-            self.optimizers.follow()
-
-    def _clip(self) -> None:
-        for place in self.here:
-            parameters = list(self.members[place].classifier.network.parameters())
-            if self.by_norm:
-                torch.nn.utils.clip_grad_norm_(parameters, self.clip)
-            else:
-                torch.nn.utils.clip_grad_value_(parameters, self.clip)
+        if not self.first.by_step and self.first.watches is None:
+            self.optimizers.schedule()
 
     def _probability(self, logits: Tensor) -> Tensor:
         """[trials, B] or [trials, B, classes]."""
@@ -176,7 +186,7 @@ class Pack:
             yield own, False
             if not moves:
                 stacked.append(own)
-        if stacked and sum(batch["image"].nbytes for batch in stacked) <= AT_ONCE:
+        if stacked and sum(batch["image"].nbytes for batch in stacked) <= KEPT:
             self._kept[part] = stacked
 
     def _augmented(self, loader: Any, member: Member, epoch: int, augments: bool) -> Iterator[Any]:
@@ -209,7 +219,13 @@ class Pack:
         self._validated[epoch] = metrics.rows(loss, torch.cat(probabilities, 1), torch.cat(labels, 1))
 
     def _must_write(self, *, validates: bool, epoch: int) -> bool:
-        if epoch == self.epochs or self.stop.asked or time.monotonic() - self._written > ROWS:
+        now = time.monotonic()
+        if now > self._look:
+            self._look = now + LOOK
+            self._late = any(self.members[place].is_late for place in self.here)
+        if epoch == self.epochs or self.stop.asked or self._late or now > self._write_at or self._waiting > AT_ONCE:
+            return True
+        if now > self._save_at and self._is_due(epoch):
             return True
         judged = any(member.asked.judge for member in self.members)
         stops = any(member.stops or member.watches for member in self.members)
@@ -217,6 +233,7 @@ class Pack:
 
     def _write(self) -> None:
         """Write the rows of all epochs since the last time; a trial whose loss is not finite leaves."""
+        began = time.monotonic()
         trials, epochs = len(self.members), len(self._losses) // self.steps
         costs = torch.stack(self._losses).cpu().view(epochs, self.steps, trials)
         at = range(0, epochs * self.steps, self.steps)
@@ -248,10 +265,12 @@ class Pack:
             if bad is not None:
                 epoch, batch = first + bad // self.steps, bad % self.steps
                 failure = diverged(epoch, batch, costs[bad // self.steps, batch, place])
-                self._leave(place, "failed", str(failure), epoch)
+                self._leave({place: ("failed", str(failure))}, epoch)
         for records in (self._losses, self._probabilities, self._labels):
             records.clear()
-        self._written = time.monotonic()
+        self._waiting = 0
+        now = time.monotonic()
+        self._write_at = now + max(ROWS, (now - began) / OF_TIME)
 
     def _label(self, start: int) -> Tensor:
         pieces = self._labels[start : start + self.steps]
@@ -271,24 +290,24 @@ class Pack:
         verdicts = self._verdicts(epoch, found is not None)
         if not self._losses:  # all rows are written
             self._validated.clear()
-            for place, (status, error) in verdicts.items():
-                self._leave(place, status, error, epoch)
-            if time.monotonic() - self._saved > SAVES and self._is_due(epoch) and epoch < self.epochs:
+            self._leave(verdicts, epoch)
+            if time.monotonic() > self._save_at and self._is_due(epoch) and epoch < self.epochs:
                 self._save(epoch)
 
     def _verdicts(self, epoch: int, validated: bool) -> dict[int, tuple[str, str | None]]:
         found: dict[int, tuple[str, str | None]] = {}
         judging = validated and epoch < self.epochs
+        if not (validated or self._late or self.first.watches):
+            return found
         for place in self.here:
             member = self.members[place]
-            limit = member.asked.settings["max_seconds"]
-            if limit is not None and member.clock.seconds > limit:
-                found[place] = "failed", f"time limit: it took more than {limit:g} s"
+            if member.is_late:
+                found[place] = "failed", f"time limit: it took more than {member.asked.settings['max_seconds']:g} s"
             elif member.judge_epoch(epoch - 1, validated=validated):
                 found[place] = "completed", None
             elif judging and member.asked.judge and (said := member.asked.judge(epoch - 1, member.metrics)):
                 found[place] = "pruned", said
-        if any(member.watches for member in self.members):
+        if self.first.watches:
             self.optimizers.follow()
         return found
 
@@ -297,18 +316,22 @@ class Pack:
         return last is not None and (last.every_seconds is not None or epoch % (last.every_n_epochs or 1) == 0)
 
     def _save(self, epoch: int) -> None:
+        began = time.monotonic()
         for place in self.here:
             member = self.members[place]
             try:
                 member.save(Position(epoch), self.loops)
             except (DivergedError, OSError) as failure:
-                self._leave(place, "failed", str(failure), epoch)
-        self._saved = time.monotonic()
+                self._leave({place: ("failed", str(failure))}, epoch)
+        now = time.monotonic()
+        self._save_at = now + max(SAVES, (now - began) / OF_TIME)
 
-    def _leave(self, place: int, status: str, error: str | None, epoch: int) -> None:
-        self._gone.add(place)
-        member = self.members[place]
-        self._ending.append((member, self.pool.submit(member.end(status, error, Position(epoch), self.loops))))
+    def _leave(self, how: Mapping[int, tuple[str, str | None]], epoch: int) -> None:
+        """Let trials go, with how they ended and of what."""
+        self._gone |= how.keys()
+        ends = [(self.members[p], self.members[p].end(*said, Position(epoch), self.loops)) for p, said in how.items()]
+        # not before all are measured: threads that write would hold up each operation of that
+        self._ending += [(member, self.pool.submit(end)) for member, end in ends]
 
     def _tell(self, *, all_of_them: bool = False) -> None:
         """Say which members are gone, once all that they leave is written."""
@@ -318,15 +341,13 @@ class Pack:
 
     def give_up(self, error: str) -> None:
         """End all that are left, as failed."""
-        for place in self.here:
-            self._leave(place, "failed", error, self._rows_from)
+        self._leave(dict.fromkeys(self.here, ("failed", error)), self._rows_from)
         self._tell(all_of_them=True)
 
     def _interrupt(self, epoch: int) -> None:
         self.stop.deaf = True
         self._save(epoch)
-        for place in self.here:
-            self._leave(place, "interrupted", self.stop.asked, epoch)
+        self._leave(dict.fromkeys(self.here, ("interrupted", self.stop.asked)), epoch)
         self._tell(all_of_them=True)
         raise KeyboardInterrupt
 
@@ -336,8 +357,27 @@ class Pack:
         if not self._gone or not here or self._losses or len(here) > SHRINKS * len(self.members):
             return
         self.members = [self.members[place] for place in here]
+        for member in self.members:
+            member.settle()
         self.first, self._gone = self.members[0], set()
         self.stack.keep(here)
-        self.optimizers.take([member.optimizer for member in self.members])
+        self.optimizers.take([member.trained for member in self.members], self.stack)
+        self._follow()
         self._kept.clear()
         log.info("the pack goes on with %s", counted(len(here), "trial"))
+
+
+def keep_memory() -> None:
+    """Have the C library keep what a step lets go for the next one.
+
+    It hands large pieces back to the system, which clears each page of them before it gives it out again: with 64 and
+    more trials a tenth of a step.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another C library than GNU's
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 2**30)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of malloc.h."""

@@ -6,10 +6,13 @@ import os
 import time
 
 import torch
+from torch import nn
 
 from copycat.runs.build import Parts
+from copycat.runs.schedules import Schedule
 from copycat.sweeps.packed_member import Asked
-from copycat.sweeps.packed_stack import Optimizers, Stack
+from copycat.sweeps.packed_optimizer import Optimizers, Trained
+from copycat.sweeps.packed_stack import Stack
 
 log = logging.getLogger(__name__)
 SHARE = 0.5
@@ -55,8 +58,7 @@ def _seconds(parts: Parts, size: int, *, steps: int = STEPS) -> list[float]:
     """Of steps of so many copies; the first one warms up where there are several."""
     networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
     stack = Stack(networks, [parts.classifier.loss] * size, device=torch.device("cpu"))
-    each = [parts.classifier.make_optimizer(network.parameters()) for network in networks]
-    optimizers = Optimizers(each, like=lambda: parts.classifier.make_optimizer(networks[0].parameters()))
+    optimizers = Optimizers([_trained(parts, network) for network in networks], stack, like=parts.classifier.optimizer)
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
     shared = not parts.data.shuffle and parts.data.augmentation is None
     image, label = batch["image"], batch["label"]
@@ -66,10 +68,15 @@ def _seconds(parts: Parts, size: int, *, steps: int = STEPS) -> list[float]:
     for _ in range(steps):
         clock = time.perf_counter()
         losses, _logits = stack(image, label, shared=shared)
-        stack.hand_out(stack.gradients(losses))
+        optimizers.hand_out(stack.gradients(losses))
         optimizers.step()
         found.append(time.perf_counter() - clock)
     return found
+
+
+def _trained(parts: Parts, network: nn.Module) -> Trained:
+    optimizer = parts.classifier.make_optimizer(network.parameters())
+    return Trained(network, optimizer, Schedule(parts.classifier.make_scheduler(optimizer)))
 
 
 def _bytes(parts: Parts) -> int:

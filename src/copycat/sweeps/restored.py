@@ -44,7 +44,7 @@ def _frozen(
     drawn = {name: value for name, value in drawn.items() if value is not None}
     objective = next(iter(trial.objectives), None)
     try:
-        rows = read_history(folder)
+        rows = read_history(folder, having=objective)
     except (OSError, ValueError):
         rows = []
     return create_trial(
@@ -52,5 +52,5 @@ def _frozen(
         params=drawn,
         distributions={name: parameters[name].distribution for name in drawn},
         user_attrs=dict(attributes),
-        intermediate_values={int(row["epoch"]): row[objective] for row in rows if objective in row},
+        intermediate_values={int(row["epoch"]): row[objective] for row in rows if objective},
     )

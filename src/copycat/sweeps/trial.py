@@ -16,7 +16,7 @@ from copycat.config.copies import Composed, apart
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.runs.folder import read_manifest
-from copycat.runs.history import read_history
+from copycat.runs.history import epochs_of
 from copycat.runs.limits import Judge, Limits
 from copycat.runs.manifest import now
 from copycat.runs.outcome import Outcome
@@ -140,7 +140,7 @@ def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Tria
 
 def _epochs(folder: Path) -> int:
     try:
-        return len(read_history(folder))
+        return epochs_of(folder)
     except (OSError, ValueError):
         return 0
 
