@@ -41,12 +41,21 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "best accuracy": ("callbacks.best.monitor=val/accuracy", "callbacks.best.mode=max"),
     "best of training": ("callbacks.best.monitor=train/loss",),
     "L-BFGS": ("optimizer=lbfgs", "optimizer.max_iter=2"),
+    "convolutions": ("model=cnn", "model.channels=[4]", "~model.hidden", "data.batch_size=5", "+optimizer.fused=true"),
     "several classes": ("loss=cross_entropy", "data.batch_size=5"),
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _replays_soon() -> Iterator[None]:
+    """Jobs are short here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("copycat.runs.ahead.TRACED_AFTER", 2)
+        yield
+
+
 def ask(job: str, *words: str, data: Path, at: Path) -> Outcome:
-    small = [word for word in SMALL if job != "shuffled, augmented, dropout" or not word.startswith("model")]
+    small = [word for word in SMALL if "~model.hidden" not in JOBS[job] or not word.startswith("model")]
     chosen = [word for word in JOBS[job] if not word.startswith("~")]
     return run(*small, "trainer.max_epochs=9", *chosen, *words, data=data, at=at)
 

@@ -27,6 +27,12 @@ from copycat.sweeps.packed_stack import Stack
 PACKED = "hydra/launcher=packed"
 
 
+@pytest.fixture(autouse=True)
+def _replays_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs are short here."""
+    monkeypatch.setattr("copycat.sweeps.packed_stack.TRACED_AFTER", 2)
+
+
 def sweep(*words: str, data: Path, at: Path, status: int = 0) -> Path:
     """The folder of a sweep, run in this process; what it said is in said.txt."""
     at.mkdir(parents=True, exist_ok=True)
@@ -320,8 +326,8 @@ def test_each_trial_has_the_optimizer_and_scheduler_that_it_would_have_alone(kin
     stack = Stack([trial.network for trial in packed], [BCE() for _ in packed], device=torch.device("cpu"))
     together = Optimizers(packed, stack, like=lambda: kind(packed[0].network.parameters(), lr=1.0))
     for step in range(6):
-        found, _ = stack(image, label, shared=True)
-        together.hand_out(stack.gradients(found))
+        *_, gradients = stack.step(image, label, shared=True)
+        together.hand_out(gradients)
         together.step()
         together.schedule()
         if step == 2:
@@ -378,8 +384,8 @@ def test_batch_norm_and_dropout_are_each_trial_s_own() -> None:
     together = Optimizers(trained, stack, like=lambda: optimizer(packed[0]))
     for step in range(5):
         stack.streams.seed([100 * seed + step for seed in seeds])
-        found, _ = stack(image, label, shared=True)
-        together.hand_out(stack.gradients(found))
+        *_, gradients = stack.step(image, label, shared=True)
+        together.hand_out(gradients)
         together.step()
         if step == 2:  # a trial leaves, and comes back as it was: the others do not notice
             stack.keep([0, 1, 2])
@@ -420,8 +426,8 @@ def test_where_a_trial_is_unstable_its_rows_in_another_order_drift_as_far(cats_f
     together = Optimizers(trained, stack, like=lambda: torch.optim.SGD(packed[0].parameters(), lr=1e-2))
     of_pack = []
     for _ in range(100):
-        found, _ = stack(image, label, shared=True)
-        together.hand_out(stack.gradients(found))
+        found, _, gradients = stack.step(image, label, shared=True)
+        together.hand_out(gradients)
         together.step()
         of_pack.append(found[0].item())
     reference = np.array(alone(torch.arange(len(label))))

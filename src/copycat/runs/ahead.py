@@ -24,11 +24,14 @@ from copycat.runs.limits import Limiter
 from copycat.runs.position import Position, of
 from copycat.runs.schedules import Schedule
 from copycat.runs.seeds import StepSeeds
+from copycat.runs.traced import Traced, is_plain
 from copycat.runs.watching import Watching, watching
 
 log = logging.getLogger(__name__)
 AT_ONCE = 0.5
 """Seconds of steps that are taken at once where the configuration leaves it open."""
+TRACED_AFTER = 300
+"""Steps, from which on they are replayed."""
 LOOK = 0.05
 """Seconds between two looks at signals, limits and the progress bar."""
 
@@ -87,6 +90,9 @@ class StepsAhead(pl.Callback):
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         clears = type(self.optimizer).zero_grad is torch.optim.Optimizer.zero_grad
         self._zero: Callable[[], None] = self._forget if clears else self.optimizer.zero_grad
+        self.trained = [p for p in self.parameters if p.requires_grad]
+        plain = clears and trainer.accumulate_grad_batches == 1 and is_plain(self.network, self.module.loss)
+        self.replay = Traced(self._step, after=TRACED_AFTER) if plain else None
         self.others = [callback for callback in self.watching.ours if callback not in (self.seeds, self)]
         self.lookers = [callback for callback in self.others if hasattr(callback, "look")]
 
@@ -150,6 +156,7 @@ class StepsAhead(pl.Callback):
         augments, seeds = data.augmentation is not None, self.seeds.draws
         losses, probabilities, labels = open_.losses, open_.probabilities, open_.labels
         clock, probability = time.monotonic, criterion.probability
+        replay, trained = self.replay, self.trained
         batch: Any
         for place, batch in enumerate(self.loader.between(first, stop), first):
             if place % window == 0 and clock() >= self._look:
@@ -163,17 +170,20 @@ class StepsAhead(pl.Callback):
                 batch = data.augmented(batch, epoch)
             if seeds:
                 self.seeds.seed(self.trainer, epoch, place)
-            label = batch["label"]
-            logits = network(batch["image"])
-            loss: Tensor = criterion(logits, label)
-            if place % window == 0:
-                self._zero()
-            if window == 1:
-                loss.backward()  # type: ignore[no-untyped-call]
+            image, label = batch["image"], batch["label"]
+            if replay is not None and (found := replay(image, label)) is not None:
+                loss, said, *gradients = found
+                for parameter, gradient in zip(trained, gradients, strict=True):
+                    parameter.grad = gradient
             else:
-                (loss / window).backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-            probabilities.append(probability(logits.detach()))
+                logits = network(image)
+                loss = criterion(logits, label)
+                if place % window == 0:
+                    self._zero()
+                (loss if window == 1 else loss / window).backward()
+                loss, said = loss.detach(), probability(logits.detach())
+            losses.append(loss)
+            probabilities.append(said)
             labels.append(label)
             if place % window == window - 1 or place == last:
                 if clip:
@@ -185,6 +195,14 @@ class StepsAhead(pl.Callback):
         self._at = Position(epoch, stop)
         if self._left is not None:
             self._left -= stop - first
+
+    def _step(self, image: Tensor, label: Tensor) -> tuple[Tensor | None, ...]:
+        """Loss, probabilities and gradients, these in order of memory, as autograd leaves them to optimizers."""
+        logits = self.network(image)
+        loss: Tensor = self.module.loss(logits, label)
+        found = torch.autograd.grad(loss, self.trained, allow_unused=True)
+        gradients = [None if gradient is None else gradient.contiguous() for gradient in found]
+        return (loss.detach(), self.module.loss.probability(logits.detach()), *gradients)
 
     def _end_epoch(self) -> None:
         """What comes after an epoch's last step, in the Trainer's order."""

@@ -128,8 +128,7 @@ class Optimizers:
 
     def hand_out(self, gradients: Sequence[Tensor]) -> None:
         """Give each parameter its part of the stacked gradients."""
-        # fused optimizers read memory in order, whatever the strides say
-        found = dict(zip(self.stack.parameters, (gradient.contiguous() for gradient in gradients), strict=True))
+        found = dict(zip(self.stack.parameters, gradients, strict=True))
         for parameter, name, where in self._slices:
             parameter.grad = found[name][where]
 

@@ -136,8 +136,9 @@ class Pack:
             if self.draws:
                 seeds = [key("step", self.members[p].config["seed"], epoch, place, 0) for p in range(len(self.members))]
                 self.stack.streams.seed(seeds)
-            losses, logits = self.stack(batch["image"], batch["label"], shared=shared)
-            gradients = self.stack.gradients(losses if self.window == 1 else losses / self.window)
+            losses, logits, gradients = self.stack.step(batch["image"], batch["label"], shared=shared)
+            if self.window > 1:
+                gradients = [gradient / self.window for gradient in gradients]
             waiting = [a + b for a, b in zip(waiting, gradients, strict=True)] if waiting else gradients
             if (place + 1) % self.window == 0 or place + 1 == self.steps:
                 if self.clip:
@@ -147,8 +148,8 @@ class Pack:
                 self.optimizers.step()
                 if self.first.by_step and self.first.watches is None:
                     self.optimizers.schedule()
-            self._losses.append(losses.detach())
-            self._probabilities.append(self._probability(logits.detach()))
+            self._losses.append(losses)
+            self._probabilities.append(self._probability(logits))
             self._waiting += self._probabilities[-1].nbytes
             self._labels.append(batch["label"])
             if len(self._sizes) < self.steps:

@@ -2,15 +2,20 @@
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from copycat.models.losses import Loss
+from copycat.runs.traced import Traced, is_plain
+from copycat.sweeps import packed_layers
 from copycat.sweeps.packed_layers import Streams, shared
 
 Named = dict[str, Tensor]
+TRACED_AFTER = 20
+"""Steps, from which on they are replayed."""
 
 
 class Stack:
@@ -26,6 +31,7 @@ class Stack:
         self.skeleton = copy.deepcopy(networks[0]).to("meta")
         shared(self.skeleton, self.streams)
         self.loss = copy.deepcopy(losses[0])
+        self._plain = is_plain(self.skeleton, self.loss, also=packed_layers.__name__)
         weights = [loss.weight for loss in losses]
         self.weights: Tensor | None = None
         if weights[0] is not None:
@@ -47,6 +53,7 @@ class Stack:
             for network, view in zip(self.networks, tensor.detach().unbind(0), strict=True):
                 own = network.get_parameter(name) if name in parameters else network.get_buffer(name)
                 own.data = view
+        self._replays = {s: Traced(partial(self._step, shared=s), after=TRACED_AFTER) for s in (True, False)}
 
     def keep(self, kept: Sequence[int]) -> None:
         """Go on with these trials alone."""
@@ -77,6 +84,14 @@ class Stack:
             return self.loss(logits, label), logits
         return functional_call(self.loss, {"weight": weight}, (logits, label)), logits
 
-    def gradients(self, losses: Tensor) -> list[Tensor]:
-        """Of each trial's loss by its own parameters, [trials, …]: no trial's loss depends on another's."""
-        return list(torch.autograd.grad(losses.sum(), list(self.parameters.values())))
+    def step(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Losses and logits, and each trial's gradients of its own parameters, [trials, …]."""
+        replayed = self._replays[shared](image, label) if self._plain else None
+        losses, logits, *gradients = replayed or self._step(image, label, shared=shared)
+        return losses, logits, gradients
+
+    def _step(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, ...]:
+        losses, logits = self(image, label, shared=shared)
+        # no trial's loss depends on another's parameters; fused optimizers read memory in order, whatever strides say
+        gradients = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
+        return (losses.detach(), logits.detach(), *(gradient.contiguous() for gradient in gradients))
