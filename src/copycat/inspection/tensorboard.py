@@ -180,13 +180,15 @@ class TensorBoardLogger(Logger):
         self._close()
 
     def log_final(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Add the figures of the final weights, which come after Lightning's last word, to those that HParams shows.
+        """Add the figures of the final weights, which may come after Lightning's last word, to HParams' own.
 
         Args:
             step: the one after the last, so that a resumed run writes them again.
         """
+        is_closed = self._writer is None
         self._summarize(((f"final/{name}", value) for name, value in metrics.items()), step)
-        self._close()
+        if is_closed:
+            self._close()
 
     def _close(self) -> None:
         for file in self._files.values():

@@ -14,6 +14,8 @@ from copycat.runs.disk import Disk
 from copycat.runs.folder import write_whole
 
 FILE = "metrics.csv"
+LONGEST = 2**16
+"""Bytes of a row, at most."""
 KNOWN = 20_000
 """Scores whose text is kept."""
 
@@ -102,8 +104,11 @@ class History(Logger):
         try:
             file.close()
         finally:
-            whole = sum(len(line.encode()) for line in _whole_lines(self._path))
-            os.truncate(self._path, whole)
+            with self._path.open("rb+") as written:
+                start = written.seek(max(0, self._path.stat().st_size - LONGEST))
+                end = written.read()
+                if not end.endswith(b"\n"):
+                    written.truncate(start + end.rfind(b"\n") + 1)
 
 
 def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, float]]:

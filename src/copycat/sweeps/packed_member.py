@@ -235,11 +235,9 @@ class Member:
 
     def _conclude(self, status: str, error: str | None, position: Position) -> Outcome:
         for logger in self.loggers:
+            if status == "completed" and hasattr(logger, "log_final"):
+                logger.log_final(self.manifest["came_out"]["final"], step=position.epoch)
             logger.finalize({"completed": "success", "pruned": "pruned"}.get(status, "failed"))
-        if status == "completed":
-            for logger in self.loggers:
-                if hasattr(logger, "log_final"):
-                    logger.log_final(self.manifest["came_out"]["final"], step=position.epoch)
         try:
             self.disk.settle()
         except OSError as failure:
