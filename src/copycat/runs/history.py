@@ -72,6 +72,8 @@ class History(Logger):
 
     def log_epochs(self, first: int, rows: Sequence[Mapping[str, float]]) -> None:
         """Append the rows of consecutive epochs."""
+        if not rows:
+            return
         columns = [_cells([row.get(name) for row in rows], is_loss="loss" in name) for name in self.columns]
         epochs = map(str, range(first, first + len(rows)))
         self._file.write("\n".join(map(",".join, zip(epochs, *columns, strict=True))) + "\n")
@@ -86,9 +88,9 @@ class History(Logger):
         if epoch == 0:
             self._path.unlink(missing_ok=True)
             return
-        lines = _whole_lines(self._path)
-        kept = [lines[0], *(line for line in lines[1:] if int(line.partition(",")[0]) < epoch)]
-        write_whole(self._path, "".join(kept).encode())
+        header, *lines = _whole_lines(self._path.read_bytes())
+        kept = [header, *(line for line in lines if int(line.partition(",")[0]) < epoch)]
+        write_whole(self._path, ("\n".join(kept) + "\n").encode())
 
     @property
     def _file(self) -> TextIO:
@@ -117,18 +119,28 @@ def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, f
     Args:
         having: only rows that have this metric.
     """
-    header, *lines = _whole_lines(folder / FILE) or [""]
-    names = header.rstrip("\n").split(",")  # names and numbers: nothing that would be quoted
-    rows = [line.rstrip("\n").split(",") for line in lines]
-    if having is not None:
-        place = names.index(having) if having in names else len(names)
-        rows = [cells for cells in rows if place < len(cells) and cells[place]]
-    return [{name: float(cell) for name, cell in zip(names, cells, strict=False) if cell} for cells in rows]
+    return rows_of((folder / FILE).read_bytes(), having=having)
+
+
+def rows_of(content: bytes, *, having: str | None = None) -> list[dict[str, float]]:
+    """The rows of a metrics.csv."""
+    header, *lines = _whole_lines(content) or [""]
+    names = header.split(",")  # names and numbers: nothing that would be quoted
+    if having is not None and having not in names:
+        return []
+    place = 0 if having is None else names.index(having)
+    lacking = "," * (len(names) - place)  # of most rows all that is validated is empty: found without splitting them
+    rows = [line.split(",") for line in lines if not line.endswith(lacking)]
+    return [
+        {name: float(cell) for name, cell in zip(names, cells, strict=False) if cell}
+        for cells in rows
+        if place < len(cells) and cells[place]
+    ]
 
 
 def epochs_of(folder: Path) -> int:
     """Rows of metrics.csv."""
-    return max(0, len(_whole_lines(folder / FILE)) - 1)
+    return max(0, (folder / FILE).read_bytes().count(b"\n") - 1)
 
 
 def _sync(path: Path) -> None:
@@ -139,11 +151,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _whole_lines(path: Path) -> list[str]:
+def _whole_lines(content: bytes) -> list[str]:
     """The lines of a file, but for one that was cut short as it was written."""
-    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    return content[: content.rfind(b"\n") + 1].decode().splitlines()
 
 
-def history_digest(folder: Path) -> str:
-    """Hash of metrics.csv: equal where two runs recorded the same bits."""
-    return blake2b((folder / FILE).read_bytes(), digest_size=16).hexdigest()
+def history_digest(content: bytes) -> str:
+    """Hash of what metrics.csv holds: equal where two runs recorded the same bits."""
+    return blake2b(content, digest_size=16).hexdigest()

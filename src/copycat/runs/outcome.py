@@ -10,7 +10,8 @@ from torch import nn
 
 from copycat.runs.checkpoint_file import save_weights
 from copycat.runs.folder import write_manifest
-from copycat.runs.history import History, epochs_of, history_digest, read_history
+from copycat.runs.history import FILE as HISTORY
+from copycat.runs.history import History, history_digest, rows_of
 from copycat.runs.manifest import best_epoch, now
 
 
@@ -59,9 +60,10 @@ def conclude(folder: Path, manifest: dict[str, Any], network: nn.Module, history
     came_out = manifest["came_out"]
     history.finalize(ending.status)
     came_out["parameters"] = sum(p.numel() for p in network.parameters())
-    came_out["epochs"], came_out["steps"] = epochs_of(folder), ending.steps
-    came_out["history_digest"] = history_digest(folder)
-    came_out["best"] = best_epoch(read_history(folder, having=ending.monitor), monitor=ending.monitor, mode=ending.mode)
+    written = (folder / HISTORY).read_bytes()
+    came_out["epochs"], came_out["steps"] = written.count(b"\n") - 1, ending.steps
+    came_out["history_digest"] = history_digest(written)
+    came_out["best"] = best_epoch(rows_of(written, having=ending.monitor), monitor=ending.monitor, mode=ending.mode)
     if ending.status == "completed":
         came_out["weights_digest"] = save_weights(network.state_dict(), folder / "weights.safetensors")
     return close(folder, manifest, ending)

@@ -202,7 +202,9 @@ class Member:
             "epoch": position.epoch,
             "global_step": self._steps(position),
             "pytorch-lightning_version": LIGHTNING,
-            "state_dict": self.classifier.state_dict(),
+            # the metrics of a classifier keep none, and take long to say so
+            "state_dict": self.classifier.network.state_dict(prefix="network.")
+            | self.classifier.loss.state_dict(prefix="loss."),
             "optimizer_states": [self.optimizer.state_dict()],
             "lr_schedulers": [self.scheduler.state_dict()],
             "callbacks": {callback.state_key: callback.state_dict() for callback in callbacks},

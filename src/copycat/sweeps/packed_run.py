@@ -32,7 +32,7 @@ ROWS = 1.0
 """Seconds of steps whose rows are written at once, at least."""
 SAVES = 5.0
 """Seconds between two times that all trials are saved, where epochs say that it is due."""
-OF_TIME = 0.03
+OF_TIME = 0.02
 """Share of the time that saving may take, and writing rows: they come less often where they take long."""
 SHRINKS = 0.75
 """Share of trials that are still there, below which the stack is made anew without the others."""
