@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 
 # in a process of its own: the memory of one that has imported torch shows in what is measured of its children
@@ -17,12 +18,16 @@ TORCH = "import torch; print(torch.__version__, torch.get_num_threads())"
 
 
 def description() -> str:
-    """Day, processor, cores, memory and system; Python, torch and its threads in a new process. Two lines."""
+    """Day, processor, cores, memory and system; Python, torch and its threads in a new process, and which packages are
+    there that torchmetrics imports where they are. Two lines.
+    """
     torch, threads = subprocess.check_output([sys.executable, "-c", TORCH], text=True).split()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    there = [name for name in ("matplotlib", "scipy") if find_spec(name)]
     return (
         f"{date.today()}, {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, {_system()}\n"
-        f"Python {platform.python_version()}, torch {torch}, {threads} threads;"
+        f"Python {platform.python_version()}, torch {torch}, {threads} threads,"
+        f" {'with' if there else 'without'} {' and '.join(there) or 'matplotlib and scipy'};"
         f" load {os.getloadavg()[0]:.1f} as it began"
     )
 

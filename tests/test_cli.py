@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
+import copycat
 from copycat import __version__
 from copycat.cli import main
 
@@ -113,3 +115,38 @@ def test_help_of_inspect_is_told_without_composing(tmp_path: Path) -> None:
     answer = ran("inspect", "--help", at=tmp_path)
     assert answer.returncode == 0
     assert answer.stdout.startswith("usage: copycat inspect")
+
+
+@pytest.fixture(scope="module")
+def lean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of an interpreter that has what is installed here, but for what extras bring."""
+    folder = tmp_path_factory.mktemp("lean")
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.lower().startswith(("scipy", "matplotlib", "mpl_toolkits")):
+            (folder / path.name).symlink_to(path)
+    source = Path(copycat.__file__).parent.parent
+    return {**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{folder}"}
+
+
+def ran_lean(*words: str, at: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    python = [str(getattr(sys, "_base_executable", sys.executable)), "-S", "-m", "copycat"]
+    return subprocess.run([*python, *words], capture_output=True, text=True, cwd=at, env=environment)
+
+
+def test_what_an_extra_brings_is_asked_for_by_those_who_need_it_alone(lean: dict[str, str], tmp_path: Path) -> None:
+    found = ran_lean("train", "trainer.max_epochs=2", at=tmp_path, environment=lean)
+    assert found.returncode == 0, found.stderr
+    found = ran_lean("report", str(next(tmp_path.glob("outputs/*/*/*"))), at=tmp_path, environment=lean)
+    assert (found.returncode, found.stdout) == (2, "")
+    expected = "copycat: this command: expected matplotlib; it is not installed. Type pip install 'copycat[plots]'.\n"
+    assert found.stderr == expected
+
+
+def test_a_sampler_that_an_extra_brings_is_asked_for_before_its_sweep(lean: dict[str, str], tmp_path: Path) -> None:
+    words = ("hydra/sweeper=optuna", "hydra/sweeper/sampler=gp", "optimizer.lr=interval(0.1,1)")
+    found = ran_lean("train", "-m", *words, at=tmp_path, environment=lean)
+    assert found.returncode == 2
+    assert found.stderr == (
+        "copycat: hydra/sweeper/sampler: expected scipy; it is not installed. Type pip install 'copycat[samplers]'.\n"
+    )
+    assert not (tmp_path / "outputs").exists()

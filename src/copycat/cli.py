@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from copycat import __version__
 from copycat.config.errors import UserError
+from copycat.config.extras import missing
 from copycat.config.flags import Parser
 from copycat.config.hints import did_you_mean
 
@@ -115,15 +116,20 @@ def rerun(arguments: argparse.Namespace) -> int:
     return DONE if same else FAILED
 
 
+OF_IMPORTS = 20_000
+"""Objects that are new, after which they are looked through."""
+
+
 @contextmanager
 def _importing() -> Iterator[None]:
-    """Import without looking for garbage, then or later, in what is imported: there is none, and looking takes long."""
-    gc.disable()
+    """Import without looking for garbage but in what is new, then or later: there is little, and looking takes long."""
+    usual = gc.get_threshold()
+    gc.set_threshold(OF_IMPORTS, 1000, 1000)
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        gc.set_threshold(*usual)
 
 
 def _say(line: str) -> None:
@@ -365,6 +371,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (said := missing(error)):
+            _end(f"copycat: {said}", WRONG, error, debug=debug)
         _end(f"copycat: failed: {type(error).__name__}: {error}. See where: add --debug.", FAILED, error, debug=debug)
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.stats import binomtest
 
 from copycat.cli import main
 from copycat.config.errors import UserError
@@ -50,14 +51,11 @@ def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
     assert f"{share:.4f} ({low:.2f} to {high:.2f} of {images})" in row
 
 
-def test_wilsons_interval_is_the_one_that_is_printed() -> None:
-    # 33 of 50: R. G. Newcombe's method 3, by its formula
-    n, p, z = 50, 33 / 50, 1.959963984540054
-    middle, half = (
-        (p + z * z / (2 * n)) / (1 + z * z / n),
-        z / (1 + z * z / n) * (p * (1 - p) / n + z * z / 4 / n**2) ** 0.5,
-    )
-    assert wilson(0.66, 50) == pytest.approx((middle - half, middle + half), abs=1e-12)
+@given(st.integers(1, 400), st.data())
+def test_wilsons_interval_is_that_of_scipy(count: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, count))
+    theirs = binomtest(hits, count).proportion_ci(method="wilson")
+    assert wilson(hits / count, count) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 @given(st.integers(1, 400), st.data())

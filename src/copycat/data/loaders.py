@@ -243,4 +243,4 @@ class Decoding(Dataset[Batch]):
 
 def to_float(image: Tensor) -> Tensor:
     """uint8 to float32 in [0, 1]."""
-    return image.float().div(255)
+    return image.div(255).float()  # in one go: the division gives floats already

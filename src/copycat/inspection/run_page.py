@@ -2,10 +2,10 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
+from math import sqrt
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
-
-from scipy.stats import binomtest
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted, first_line
@@ -103,8 +103,10 @@ def _cell(name: str, value: float | None, images: int) -> str:
 
 def wilson(share: float, count: int) -> tuple[float, float]:
     """The 95 % interval of a share of that many: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209."""
-    found = binomtest(round(share * count), count).proportion_ci(method="wilson")
-    return found.low, found.high
+    z = NormalDist().inv_cdf(0.975)
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _curves(manifest: Mapping[str, Any], rows: list[dict[str, float]]) -> Iterator[Section]:

@@ -13,6 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from copycat.config.errors import UserError
+from copycat.config.extras import need
 from copycat.config.targets import build, find, signature_keys
 from copycat.data.streams import key
 from copycat.runs.figures import Direction
@@ -26,6 +27,8 @@ VIOLATIONS = "violations"
 """Attribute of a trial: how far it breaks each constraint."""
 ORPHANED = 60.0
 """Seconds after which a trial in a shared study that no sweep has put its name to is taken over."""
+OF_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
+"""Those of Optuna's that need SciPy, which they ask for when the first trials are done."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 log = logging.getLogger(__name__)
@@ -79,6 +82,9 @@ def check_built(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
     Raises:
         UserError: where one of them cannot be made.
     """
+    for part in ("sampler", "pruner"):
+        if sweeper[part]["_target_"].rpartition(".")[2] in OF_SCIPY:
+            need("scipy", wanted_by=f"hydra/sweeper/{part}")
     sampler_of(sweeper, number=0, constrained=constrained)
     build("hydra.sweeper.pruner", sweeper["pruner"])
 

@@ -1,0 +1,31 @@
+"""Packages that only some words need: the others start faster, and take less memory, without them.
+
+torchmetrics imports both of these where they are installed, whether a run needs them or not.
+"""
+
+from importlib.util import find_spec
+
+from copycat.config.errors import UserError
+
+EXTRAS = {"matplotlib": "plots", "scipy": "samplers"}
+"""The extra of ours that installs a package."""
+
+
+def need(package: str, *, wanted_by: str) -> None:
+    """See that a package is installed.
+
+    Raises:
+        UserError: where it is not.
+    """
+    if find_spec(package) is None:
+        raise UserError(_said(package, wanted_by))
+
+
+def missing(error: ModuleNotFoundError) -> UserError | None:
+    """What to say of an import that failed; None where it is not of such a package."""
+    package = (error.name or "").partition(".")[0]
+    return UserError(_said(package, "this command")) if package in EXTRAS else None
+
+
+def _said(package: str, wanted_by: str) -> str:
+    return f"{wanted_by}: expected {package}; it is not installed. Type pip install 'copycat[{EXTRAS[package]}]'."
