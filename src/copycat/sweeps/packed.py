@@ -167,6 +167,9 @@ class Packs:
     # ----- packs
 
     def _packs(self, group: list[Asked]) -> Iterator[list[Asked]]:
+        if group[0].pack:  # those that were one go on as one: another size could change bits
+            yield group
+            return
         size = min(len(group), self.max_pack or sys.maxsize)
         if size > 1:
             with isolated(threads=group[0].request.config["trainer"]["threads"]):

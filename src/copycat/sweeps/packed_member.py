@@ -55,6 +55,12 @@ class Asked:
     """Where such a run goes on from; None starts anew."""
 
     @property
+    def pack(self) -> list[int] | None:
+        """With whom a run was trained that was begun before."""
+        found: list[int] | None = self.manifest.get("ran_on", {}).get("pack")
+        return found
+
+    @property
     def position(self) -> Position:
         return Position(0) if self.checkpoint is None else Position(self.checkpoint[OURS]["epoch"])
 
