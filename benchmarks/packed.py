@@ -1,12 +1,12 @@
 """Many trials as one, against the same trials one after the other.
 
-    COPYCAT_DATA=data/catvnoncat python benchmarks/packed.py [--rounds 5] [--epochs 1000] [--parts logistic peers]
+    COPYCAT_DATA=data/catvnoncat python benchmarks/packed.py [--rounds 5] [--epochs 8001] [--parts logistic peers]
 
 Each round trains a sweep by `hydra/launcher=packed`, run folders and all, and then the bare hand-written loop once,
 with the same epochs and nothing written; the loop is counted as often as there are trials, since it costs the same each
-time. The sweep's seconds are from its first trial's record to its last one's end; those of the loop are of its steps
-alone, after all of its imports. The limit is what a pack reaches beside one plain matrix product, and one plain read of
-memory, of the same size. `peers` is the same against Hydra's basic launcher of a project in the usual
+time. The epochs are the lecture's own: with fewer, what comes once a trial weighs more. The sweep's seconds are from its
+first trial's record to its last one's end; those of the loop are of its steps alone, after all of its imports. The
+limit is what a pack reaches beside one plain matrix product, and one plain read of memory, of the same size. `peers` is the same against Hydra's basic launcher of a project in the usual
 Lightning-and-Hydra pattern (benchmarks/peers/lightning_hydra; make its environment by python benchmarks/peers.py
 --setup lightning-hydra), as whole processes of 200 epochs a trial: it runs trials one after the other, so its time for
 more of them is reckoned from that of one and of three. With --yardstick, a script of one's own stands in for the loop.
@@ -173,7 +173,7 @@ def against_peer(*, rounds: int, environment: Path, at: Path) -> list[Asked]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, default=8001)
     parser.add_argument("--trials", type=int, nargs="+", help="how many at once; else each part's own")
     parser.add_argument("--parts", nargs="+", choices=[*KINDS, "peers"], default=[*KINDS, "peers"])
     parser.add_argument("--yardstick", type=Path, default=LOOP)
