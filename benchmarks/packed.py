@@ -4,12 +4,13 @@
 
 Each round trains a sweep by `hydra/launcher=packed`, run folders and all, and then the bare hand-written loop once,
 with the same epochs and nothing written; the loop is counted as often as there are trials, since it costs the same each
-time. The epochs are the lecture's own: with fewer, what comes once a trial weighs more. The sweep's seconds are from its
-first trial's record to its last one's end; those of the loop are of its steps alone, after all of its imports. The
-limit is what a pack reaches beside one plain matrix product, and one plain read of memory, of the same size. `peers` is the same against Hydra's basic launcher of a project in the usual
-Lightning-and-Hydra pattern (benchmarks/peers/lightning_hydra; make its environment by python benchmarks/peers.py
---setup lightning-hydra), as whole processes of 200 epochs a trial: it runs trials one after the other, so its time for
-more of them is reckoned from that of one and of three. With --yardstick, a script of one's own stands in for the loop.
+time. The epochs are the lecture's own: with fewer, what comes once a trial weighs more. The sweep's seconds are from
+its first trial's record to its last one's end; those of the loop are of its steps alone, after all of its imports. The
+limit is what a pack reaches beside one plain matrix product, and one plain read of memory, of the same size. `peers` is
+the same against Hydra's basic launcher of a project in the usual Lightning-and-Hydra pattern
+(benchmarks/peers/lightning_hydra; make its environment by python benchmarks/peers.py --setup lightning-hydra), as whole
+processes of 200 epochs a trial: it runs trials one after the other, so its time for more of them is reckoned from that
+of one and of three. With --yardstick, a script of one's own stands in for the loop.
 """
 
 import argparse

@@ -51,6 +51,7 @@ def _replays_soon() -> Iterator[None]:
     """Jobs are short here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("copycat.runs.ahead.TRACED_AFTER", 2)
+        patch.setattr("copycat.runs.ahead.TRACED_FOR", 0)
         yield
 
 

@@ -30,8 +30,8 @@ from copycat.runs.watching import Watching, watching
 log = logging.getLogger(__name__)
 AT_ONCE = 0.5
 """Seconds of steps that are taken at once where the configuration leaves it open."""
-TRACED_AFTER = 300
-"""Steps, from which on they are replayed."""
+TRACED_AFTER, TRACED_FOR = 300, 2000
+"""Steps from which on they are replayed, of at least so many: to trace one takes as long as is saved in a thousand."""
 LOOK = 0.05
 """Seconds between two looks at signals, limits and the progress bar."""
 
@@ -91,7 +91,9 @@ class StepsAhead(pl.Callback):
         clears = type(self.optimizer).zero_grad is torch.optim.Optimizer.zero_grad
         self._zero: Callable[[], None] = self._forget if clears else self.optimizer.zero_grad
         self.trained = [p for p in self.parameters if p.requires_grad]
+        to_come = ((trainer.max_epochs or 0) - trainer.current_epoch) * len(self.loader)
         plain = clears and trainer.accumulate_grad_batches == 1 and is_plain(self.network, self.module.loss)
+        plain = plain and to_come >= TRACED_FOR
         self.replay = Traced(self._step, after=TRACED_AFTER) if plain else None
         self.others = [callback for callback in self.watching.ours if callback not in (self.seeds, self)]
         self.lookers = [callback for callback in self.others if hasattr(callback, "look")]
