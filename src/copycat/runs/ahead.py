@@ -30,8 +30,8 @@ from copycat.runs.watching import Watching, watching
 log = logging.getLogger(__name__)
 AT_ONCE = 0.5
 """Seconds of steps that are taken at once where the configuration leaves it open."""
-TRACED_AFTER, TRACED_FOR = 300, 2000
-"""Steps from which on they are replayed, of at least so many: to trace one takes as long as is saved in a thousand."""
+TRACED_AFTER, TRACED_FOR = 100, 1000
+"""Steps from which on they are replayed, of at least so many: to trace one takes as long as 500 replays save."""
 LOOK = 0.05
 """Seconds between two looks at signals, limits and the progress bar."""
 
