@@ -146,6 +146,32 @@ def test_a_callback_of_the_user_sees_what_it_has_hooks_for(
     assert callback.seen == expected
 
 
+class Thaws(pl.Callback):
+    """Its layer is trained in every other pair of epochs."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        next(pl_module.parameters()).requires_grad_(trainer.current_epoch % 4 >= 2)
+
+
+def test_a_layer_that_a_callback_freezes_or_thaws_is_trained_as_in_single_steps(tiny: Path, tmp_path: Path) -> None:
+    words = (f"+callbacks.thaws._target_={__name__}.{Thaws.__name__}",)
+    one, many, never = (
+        ask("batches", *more, data=tiny, at=tmp_path / name)
+        for name, more in {
+            "one": (*words, "trainer.steps_per_execution=1"),
+            "many": words,
+            "never": (),
+        }.items()
+    )
+    assert_same_history(one, many)
+    assert (many.folder / "metrics.csv").read_bytes() != (never.folder / "metrics.csv").read_bytes()
+
+
+def assert_same_history(a: Outcome, b: Outcome) -> None:
+    assert (a.folder / "metrics.csv").read_bytes() == (b.folder / "metrics.csv").read_bytes()
+    assert a.manifest["came_out"]["weights_digest"] == b.manifest["came_out"]["weights_digest"]
+
+
 class Killed(BaseException):
     """Nobody catches it."""
 

@@ -87,25 +87,33 @@ class StepsAhead(pl.Callback):
         schedules = [(c, Schedule(c.scheduler)) for c in trainer.lr_scheduler_configs if not c.reduce_on_plateau]
         self.by_step = [(schedule, c.frequency) for c, schedule in schedules if c.interval == "step"]
         self.by_epoch = [(schedule, c.frequency) for c, schedule in schedules if c.interval == "epoch"]
-        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        clears = type(self.optimizer).zero_grad is torch.optim.Optimizer.zero_grad
-        self._zero: Callable[[], None] = self._forget if clears else self.optimizer.zero_grad
-        self.trained = [p for p in self.parameters if p.requires_grad]
+        self.trained: list[torch.nn.Parameter] = []
+        self.replay: Traced | None = None
         to_come = ((trainer.max_epochs or 0) - trainer.current_epoch) * len(self.loader)
-        plain = clears and trainer.accumulate_grad_batches == 1 and is_plain(self.network, self.module.loss)
-        plain = plain and to_come >= TRACED_FOR
-        self.replay = Traced(self._step, after=TRACED_AFTER) if plain else None
+        self._replays = to_come >= TRACED_FOR and trainer.accumulate_grad_batches == 1
         self.others = [callback for callback in self.watching.ours if callback not in (self.seeds, self)]
         self.lookers = [callback for callback in self.others if hasattr(callback, "look")]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.watching is None:
             return
+        self._look_at_network()
         start, self.last.start = self.last.start or Position(trainer.current_epoch), None
         try:
             self._run(start)
         finally:
             self.seeds.ahead = self.module.ahead = len(self.loader) - (self.data.left_to_trainer or 0)
+
+    def _look_at_network(self) -> None:
+        """See what is trained, and how: a callback may have changed it since the last look."""
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        clears = type(self.optimizer).zero_grad is torch.optim.Optimizer.zero_grad
+        self._zero: Callable[[], None] = self._forget if clears else self.optimizer.zero_grad
+        before, self.trained = self.trained, [p for p in self.parameters if p.requires_grad]
+        if not (self._replays and clears and is_plain(self.network, self.module.loss)):
+            self.replay = None
+        elif self.replay is None or list(map(id, before)) != list(map(id, self.trained)):
+            self.replay = Traced(self._step, after=TRACED_AFTER)
 
     # ----- the steps
 
