@@ -146,13 +146,25 @@ def _say_why(outcome: "Outcome") -> None:
 
 
 def inspect(words: Sequence[str]) -> int:
-    """Show the network before it trains: layers, shapes, parameters, FLOPs"""
+    """Show the network before it trains: layers, shapes, parameters, FLOPs; or what a run's weights have become"""
+    if "-h" in words or "--help" in words:
+        print(
+            "usage: copycat inspect [OVERRIDES]\n       copycat inspect --weights RUN\n\n"
+            f"{_says(inspect)}.\nThe overrides: copycat train --help."
+        )
+        return DONE
+    if words and words[0] == "--weights":
+        if len(words) != 2:
+            raise UserError(f"--weights: expected the folder of a run; got {len(words) - 1} words.")
+        from copycat.inspection.weight_table import print_weights
+
+        print_weights(Path(words[1]))
+        return DONE
     for word in words:
-        if word in ("-h", "--help"):
-            print(f"usage: copycat inspect [OVERRIDES]\n\n{_says(inspect)}.\nThe overrides: copycat train --help.")
-            return DONE
         if word.startswith("-"):
-            raise UserError(f"{word}: expected KEY=VALUE, as in model.hidden=[20,7,5]; copycat inspect has no flags.")
+            raise UserError(
+                f"{word}: expected KEY=VALUE, as in model.hidden=[20,7,5], or --weights RUN; it has no other flags."
+            )
     from copycat.config.compose import compose
 
     config = compose(words, data_too=False).config
@@ -221,12 +233,21 @@ def plots(arguments: argparse.Namespace) -> int:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Write a run or a sweep as one HTML page that needs no network"""
-    from copycat.sweeps.report import write_report
+    """Write a run, a sweep, or several runs side by side as one HTML page that needs no network"""
+    from copycat.inspection.page import write_images, write_page
+    from copycat.sweeps.report import report_of
 
-    to = arguments.to or arguments.folder / "report.html"
-    write_report(arguments.folder, to)
+    page = report_of(arguments.folders)
+    if arguments.png and not arguments.to:
+        for path in write_images(page, arguments.png):
+            print(path)
+        return DONE
+    first = arguments.folders[0]
+    to = arguments.to or (first if first.is_dir() and len(arguments.folders) == 1 else Path()) / "report.html"
+    write_page(page, to)
     print(to)
+    for path in write_images(page, arguments.png) if arguments.png else ():
+        print(path)
     return DONE
 
 
@@ -303,8 +324,11 @@ def parser() -> argparse.ArgumentParser:
     drawn.add_argument("sweep", type=Path, help="the folder of a sweep")
     drawn.add_argument("--to", type=Path, metavar="FOLDER", help="where to; else plots/ in the sweep's folder")
     page = _add(commands, "report", report)
-    page.add_argument("folder", type=Path, help="a run or a sweep")
-    page.add_argument("--to", type=Path, metavar="FILE", help="where to; else report.html in its folder")
+    page.add_argument(
+        "folders", type=Path, nargs="+", metavar="FOLDER", help="a run, a sweep, a folder of runs, or several runs"
+    )
+    page.add_argument("--to", type=Path, metavar="FILE", help="where to; else report.html in its folder, or here")
+    page.add_argument("--png", type=Path, metavar="FOLDER", help="write the plots alone, as PNG files")
     said = _add(commands, "predict", predict)
     said.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
     said.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="files, or folders of them")

@@ -1,5 +1,6 @@
 """`copycat board`: a real server, asked over HTTP and ended as a user ends it."""
 
+import json
 import os
 import signal
 import socket
@@ -22,6 +23,10 @@ def test_the_address_is_printed_and_ctrl_c_ends_it(tiny: Path, tmp_path: Path) -
             assert address.startswith("http://127.0.0.1:")
             with urllib.request.urlopen(f"{address}data/environment", timeout=60) as answer:
                 assert outcome.folder.name in answer.read().decode()
+            with urllib.request.urlopen(f"{address}data/runs", timeout=60) as answer:
+                runs = json.load(answer)
+            name = "default data=folder data.image_size=8 trainer.max_epochs=2"
+            assert {name, f"{name}/train", f"{name}/val"} <= set(runs)
         finally:
             board.send_signal(signal.SIGINT)
             try:

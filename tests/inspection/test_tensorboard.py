@@ -73,8 +73,10 @@ def test_hparams_shows_every_run_with_its_true_metrics(address: str, good: Outco
     for status, outcome in (("STATUS_SUCCESS", good), ("STATUS_FAILURE", bad)):
         shown = by_status[status]["metrics"]
         last = {name: value for row in read_history(outcome.folder) for name, value in row.items() if name != "epoch"}
-        final = {f"final/{name}": value for name, value in outcome.manifest["came_out"].get("final", {}).items()}
-        assert shown == {**{name: value for name, value in last.items() if name in shown}, **final}
+        came_out = outcome.manifest["came_out"]
+        final = {f"final/{name}": value for name, value in came_out.get("final", {}).items()}
+        best = {f"best/{name}": value for name, value in came_out["best"]["metrics"].items()}
+        assert shown == {**{name: value for name, value in last.items() if name in shown}, **final, **best}
         assert {"train/loss", "val/loss", "val/accuracy"} <= shown.keys()
         assert -1 not in shown.values()
     assert "final/train/loss" in by_status["STATUS_SUCCESS"]["metrics"]

@@ -84,7 +84,7 @@ def points(folder: Path) -> list[tuple[str, str, int, bytes]]:
             found += [
                 (file.parent.name, value.tag, event.step, value.tensor.SerializeToString())
                 for value in event.summary.value
-                if value.metadata.plugin_data.plugin_name == "scalars"
+                if value.metadata.plugin_data.plugin_name == "scalars" and not value.tag.startswith("time/")
             ]
     return sorted(found)
 

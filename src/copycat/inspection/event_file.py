@@ -35,10 +35,14 @@ class EventFile:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         self._file = (folder / name).open("xb", buffering=0)
-        start = Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()
-        self._write(np.frombuffer(start, dtype=np.uint8)[None])
+        self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def add_event(self, event: Event) -> None:
+        """Append one of any kind."""
+        self._write(np.frombuffer(event.SerializeToString(), dtype=np.uint8)[None])
 
     def add(
         self,
@@ -77,6 +81,17 @@ class EventFile:
 
     def close(self) -> None:
         self._file.close()
+
+    # ----- what torch's FileWriter asks of its own
+
+    def get_logdir(self) -> str:
+        return str(self._folder)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def reopen(self) -> None:
+        """It is open until the run ends."""
 
 
 @cache

@@ -1,7 +1,7 @@
 """A page of HTML that holds all it shows: it needs no network, and opens from a mail."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,10 @@ class Image:
 
     png: bytes
     says: str
+    name: str = ""
+    """Of its file, where plots are written by themselves; without one, it is none of them."""
+    small: bool = False
+    """One of several in a row."""
 
     @property
     def base64(self) -> str:
@@ -54,6 +58,25 @@ class Page:
         loader = PackageLoader("copycat.inspection", "")
         environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
         return environment.get_template("page.html").render(page=self)
+
+
+def write_images(page: Page, to: Path) -> Iterator[Path]:
+    """Write a page's plots by themselves.
+
+    Args:
+        to: a folder; made if need be.
+
+    Raises:
+        UserError: where it cannot be written to.
+    """
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        for image in (image for section in page.sections for image in section.images if image.name):
+            path = to / f"{image.name}.png"
+            write_whole(path, image.png)
+            yield path
+    except OSError as error:
+        raise UserError(f"--png: expected a folder to write to; got {to}: {error.strerror}.") from error
 
 
 def write_page(page: Page, to: Path) -> None:

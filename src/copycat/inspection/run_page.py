@@ -2,27 +2,35 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
-from math import sqrt
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted, first_line
-from copycat.inspection.curves import LINES, curves
+from copycat.inspection.gallery_file import TITLES, read_gallery
+from copycat.inspection.intervals import bootstrap, wilson
+from copycat.inspection.judged import confusion
 from copycat.inspection.page import Image, Page, Section, Table
+from copycat.inspection.sheet import png_of, sheet
+from copycat.inspection.weights import side_of, weight_images
 from copycat.models.metrics import NAMES
 from copycat.runs.figures import figure, text
 from copycat.runs.folder import CONFIG, read_manifest
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import read_history
 from copycat.runs.plain import read_file
+from copycat.runs.predictions import Predictions, read_predictions
 from copycat.runs.shape import check_form
+from copycat.runs.tensor_files import read_weights
 
 MOST = 2**20
 """Bytes of a config.yaml, at most."""
 DRAWN = ("loss", "accuracy")
 """Metrics that have curves."""
+PARTS = ("train", "val", "test")
+WEIGHTS = "weights.safetensors"
+MOST_CLASSES = 20
+"""In a confusion matrix."""
 
 
 def run_page(folder: Path) -> Page:
@@ -36,12 +44,17 @@ def run_page(folder: Path) -> Page:
         check_form(manifest)
         config = read_file(folder / CONFIG, most=MOST).decode(errors="replace")
         rows = read_history(folder) if (folder / HISTORY).exists() else []
+        predictions = read_predictions(folder, classes=len(manifest["data"]["classes"]))
     except (OSError, ValueError) as error:
         said = (error.strerror or "").lower() if isinstance(error, OSError) else first_line(error)
         raise UserError(f"{folder}: expected the folder of a run; {said}. See them: copycat runs.") from error
     sections = [
-        *_metrics(manifest),
+        *_metrics(manifest, predictions),
         *_curves(manifest, rows),
+        *_judged(manifest, predictions),
+        *_gallery(folder),
+        *_weights(folder, manifest),
+        *_timing(manifest),
         _asked(manifest),
         _ran_on(manifest),
         *_data(manifest),
@@ -67,7 +80,7 @@ def _summary(manifest: Mapping[str, Any]) -> str:
     return "; ".join(words)
 
 
-def _metrics(manifest: Mapping[str, Any]) -> Iterator[Section]:
+def _metrics(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]) -> Iterator[Section]:
     came_out, images = manifest["came_out"], manifest["data"]["images"]
     best = came_out.get("best", {})
     columns = {
@@ -77,48 +90,117 @@ def _metrics(manifest: Mapping[str, Any]) -> Iterator[Section]:
     places = [
         (title, part)
         for title, found in columns.items()
-        for part in LINES
+        for part in PARTS
         if any(name.startswith(f"{part}/") for name in found)
     ]
     if not places:
         return
-    rows = [
-        [name, *(_cell(name, columns[title].get(f"{part}/{name}"), images.get(part, 0)) for title, part in places)]
-        for name in ("loss", *NAMES)
-    ]
+    sure = {("final", part): bootstrap(said.probability, said.label) for part, said in predictions.items()}
+    rows = []
+    for name in ("loss", *NAMES):
+        cells = []
+        for title, part in places:
+            value, count = columns[title].get(f"{part}/{name}"), images.get(part, 0)
+            interval = sure.get((title, part), {}).get(name)
+            if name == "accuracy" and value is not None and count and 0 <= value <= 1:
+                interval = wilson(value, count)
+            cells.append(_cell(value, interval, count))
+        rows.append([name, *cells])
     classes = manifest["data"]["classes"]
-    note = "Accuracies with their 95 % interval, by Wilson's score: few images tell little."
+    few = ", ".join(f"{images[part]} {part}" for part in PARTS if part != "train" and images.get(part))
+    note = f"95 % intervals, accuracy by Wilson's score, others by bootstrap: {few} images tell no more than that."
     if len(classes) == 2:
         note += f" Precision, recall and f1 are of: {text(classes[1])}."
     head = ["metric", *(f"{part}, {text(title)}" for title, part in places)]
     yield Section(title="Metrics", note=note, table=Table(rows, head))
 
 
-def _cell(name: str, value: float | None, images: int) -> str:
-    if name != "accuracy" or value is None or not (images and 0 <= value <= 1):
+def _cell(value: float | None, interval: tuple[float, float] | None, images: int) -> str:
+    if interval is None or value is None:
         return figure(value)
-    low, high = wilson(value, images)
-    return f"{figure(value)} ({low:.2f} to {high:.2f} of {images})"
+    return f"{figure(value)} ({interval[0]:.2f} to {interval[1]:.2f} of {images})"
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of that many: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209."""
-    z = NormalDist().inv_cdf(0.975)
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+def _judged(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]) -> Iterator[Section]:
+    """What the final weights say of the images that nobody trained on."""
+    from copycat.inspection.judged_plots import reliability, roc_and_precision
+
+    classes = [text(name) for name in manifest["data"]["classes"]]
+    for part, said in predictions.items():
+        matrix = confusion(said.probability, said.label)
+        title = {"val": "Validation images", "test": "Test images"}.get(part, text(part))
+        head = ["is, down; said, across", *classes]
+        rows = [[name, *map(str, row)] for name, row in zip(classes, matrix.tolist(), strict=True)]
+        right, count = int(matrix.trace()), int(matrix.sum())
+        yield Section(
+            title=f"{title}: what was taken for what",
+            note=f"{right} of {count} are right.",
+            table=Table(rows, head) if len(classes) <= MOST_CLASSES else None,
+            images=[
+                Image(
+                    roc_and_precision(said.probability, said.label, classes),
+                    f"ROC, and precision over recall, of each class against the others, on {counted(count, 'image')}.",
+                    f"roc-{part}",
+                ),
+                Image(
+                    reliability(said.probability, said.label, classes),
+                    f"How often what was said with some probability is so, on {counted(count, 'image')}.",
+                    f"reliability-{part}",
+                ),
+            ],
+        )
+
+
+def _gallery(folder: Path) -> Iterator[Section]:
+    shown = read_gallery(folder)
+    for kind, title in TITLES.items():
+        images = [
+            Image(one.pixels, f"{one.name}: says {one.said} {one.probability:.2f}, is {one.label}", small=True)
+            for one in shown
+            if one.kind == kind
+        ]
+        if images:
+            yield Section(title=f"Validation images, {title}", images=images)
+
+
+def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
+    path, shape = folder / WEIGHTS, manifest["data"].get("image_shape")
+    if not path.exists() or not shape:
+        return
+    images = weight_images(read_weights(path), image_shape=tuple(shape))
+    if images:
+        says = "First-layer weights, an image for each unit: grey is 0, brighter speaks for it, darker against it."
+        yield Section(title="Weights", images=[Image(png_of(sheet(images, side=side_of(images))), says, "weights")])
+
+
+def _timing(manifest: Mapping[str, Any]) -> Iterator[Section]:
+    seconds, came_out = manifest["seconds"], manifest["came_out"]
+    if not seconds or not came_out.get("epochs"):
+        return
+    epochs, steps = came_out["epochs"], came_out.get("steps") or 0
+    images = manifest["data"]["images"].get("train", 0)
+    rows = [
+        ["in all", f"{seconds:.1f} s"],
+        ["an epoch", f"{1000 * seconds / epochs:.2f} ms"],
+        ["optimizer steps", f"{steps}, {steps / seconds:.0f} a second"],
+        ["training images", f"{images * epochs / seconds:.0f} a second"],
+    ]
+    note = "From the first step to the last record; validation, checkpoints and records are in it."
+    yield Section(title="Time", note=note, table=Table(rows))
 
 
 def _curves(manifest: Mapping[str, Any], rows: list[dict[str, float]]) -> Iterator[Section]:
-    drawn = [metric for metric in DRAWN if any(f"{part}/{metric}" in row for row in rows for part in LINES)]
+    from copycat.inspection.curves import curves  # what draws is an extra, and takes half a second
+
+    drawn = [metric for metric in DRAWN if any(f"{part}/{metric}" in row for row in rows for part in PARTS)]
     if not drawn:
         return
     best = manifest["came_out"].get("best", {})
     says = f"{' and '.join(drawn)} by epoch, from {rows[0]['epoch']:.0f} to {rows[-1]['epoch']:.0f}: "
     says += "; ".join(
-        _course(rows, f"{part}/{metric}") for metric in drawn for part in LINES if _values(rows, f"{part}/{metric}")
+        _course(rows, f"{part}/{metric}") for metric in drawn for part in PARTS if _values(rows, f"{part}/{metric}")
     )
-    yield Section(title="Curves", images=[Image(curves(rows, drawn, best=best.get("epoch")), f"{says}.")])
+    yield Section(title="Curves", images=[Image(curves(rows, drawn, best=best.get("epoch")), f"{says}.", "curves")])
 
 
 def _values(rows: list[dict[str, float]], name: str) -> list[float]:

@@ -5,7 +5,7 @@ import sys
 import time
 import warnings
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import Logger
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard import FileWriter, SummaryWriter
 from torch.utils.tensorboard._pytorch_graph import graph
 
 from copycat.inspection.event_file import EventFile
@@ -51,7 +51,7 @@ class TensorBoardLogger(Logger):
     def __init__(self, folder: str, *, graph: bool = True) -> None:
         super().__init__()
         self.folder, self._graph = folder, graph
-        self._writer: SummaryWriter | None = None
+        self._writer: _Writer | None = None
         self._files: dict[str, EventFile] = {}
         self._until = time.time()
         self._goes_on = False
@@ -72,10 +72,24 @@ class TensorBoardLogger(Logger):
 
     @property
     def experiment(self) -> SummaryWriter:
-        """The writer of what belongs to no stage, for a callback's images and texts."""
+        """A SummaryWriter for a callback of the user's; it appends to the file of what belongs to no stage."""
         if self._writer is None:
-            self._writer = SummaryWriter(self.folder)
+            self._writer = _Writer(self.folder, self._file())
         return self._writer
+
+    def _file(self, stage: str = "") -> EventFile:
+        """TensorBoard follows one file in each folder."""
+        if stage not in self._files:
+            self._files[stage] = EventFile(Path(self.folder, stage))
+        return self._files[stage]
+
+    def write(self, summary: Summary, step: int = 0) -> None:
+        """Write what belongs to no stage: images, texts, curves.
+
+        Args:
+            step: epochs done; a run that goes on from an epoch drops what was written at it or later.
+        """
+        self._file().add_event(Event(wall_time=time.time(), summary=summary, step=step))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.log_epochs(step or 0, [metrics])
@@ -98,24 +112,15 @@ class TensorBoardLogger(Logger):
                 self._add(stage, tags, table[:, columns], steps=steps, times=times[places])
 
     def _add(self, stage: str, tags: Sequence[str], values: Floats, *, steps: Sequence[int], times: Doubles) -> None:
-        if not stage:  # a callback's own, beside the graph: TensorBoard follows one file in each folder
-            for row, step in zip(values.tolist(), steps, strict=True):
-                self._summarize(zip(tags, row, strict=True), step)
-            return
-        if stage not in self._files:
-            self._files[stage] = EventFile(Path(self.folder, stage))
-        self._files[stage].add(tags, values, steps=steps, times=times)
+        self._file(stage).add(tags, values, steps=steps, times=times)
 
-    def _summarize(self, values: Iterable[tuple[str, float]], step: int) -> None:
-        writer = self.experiment.file_writer
-        assert writer is not None
-        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values])
-        writer.add_event(Event(summary=summary), step)
+    def log_scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Write numbers that belong to no stage, by their whole names."""
+        self.write(Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]), step)
 
-    def save(self) -> None:
-        """Hand over what waits to be written."""
-        if self._writer is not None:
-            self._writer.flush()
+    def log_table(self, tags: Sequence[str], values: Floats, *, steps: Sequence[int]) -> None:
+        """Write many rows of such numbers at once, [rows, tags]."""
+        self._add("", tags, values, steps=steps, times=np.full(len(steps), time.time()))
 
     def purge(self, epoch: int) -> None:
         """Drop what was written of that epoch and later, for a run that goes on from there."""
@@ -129,10 +134,7 @@ class TensorBoardLogger(Logger):
         config = vars(params) if isinstance(params, Namespace) else params
         keys = KEYS | self._varied()
         values = {name: v for name, v in _flat(config) if name in keys or name.partition(".")[0] in GROUPS}
-        writer = self.experiment.file_writer
-        assert writer is not None
-        writer.add_summary(session_start(values))
-        self.experiment.flush()
+        self.write(session_start(values))
 
     def _varied(self) -> set[str]:
         """What a sweep varies, where this is a trial's: without it two trials would look the same."""
@@ -165,38 +167,55 @@ class TensorBoardLogger(Logger):
 
     def write_graph(self, traced: Any) -> None:
         """Write a graph that was traced, here or by the logger of a network of the same shape."""
-        writer = self.experiment.file_writer
-        assert writer is not None
         if self._graph and not self._goes_on:
-            writer.add_graph(traced)
+            definition, _ = traced
+            event = Event(wall_time=time.time(), graph_def=definition.SerializeToString())
+            self._file().add_event(event)
 
     def finalize(self, status: str) -> None:
-        if self._writer is None and not self._files:
-            return
-        root = self.experiment.file_writer
-        assert root is not None
         # Lightning calls each run failed that an exception ended; that of a pruner is no failure
-        root.add_summary(session_end("pruned" if isinstance(sys.exception(), PrunedRun) else status))
-        self._close()
+        self.write(session_end("pruned" if isinstance(sys.exception(), PrunedRun) else status))
 
     def log_final(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Add the figures of the final weights, which may come after Lightning's last word, to HParams' own.
+        """Add the metrics of the final weights to HParams' own.
 
         Args:
             step: the one after the last, so that a resumed run writes them again.
         """
-        is_closed = self._writer is None
-        self._summarize(((f"final/{name}", value) for name, value in metrics.items()), step)
-        if is_closed:
-            self._close()
+        self.log_scalars({f"final/{name}": value for name, value in metrics.items()}, step)
 
-    def _close(self) -> None:
+    def log_best(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Add those of the best epoch: of a run that failed or was pruned too."""
+        self.log_scalars({f"best/{name}": value for name, value in metrics.items()}, step)
+
+    def close(self) -> None:
+        """Nothing more is to come."""
         for file in self._files.values():
             file.close()
         self._files.clear()
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._writer = None
+
+
+class _Writer(SummaryWriter):
+    """Appends to a file that is open already, where torch's would begin one, and a thread, of its own."""
+
+    file_writer: Any
+    all_writers: Any
+
+    def __init__(self, folder: str, file: EventFile) -> None:
+        self._to = file
+        super().__init__(folder)
+
+    def _get_file_writer(self) -> Any:
+        if self.file_writer is None:
+            self.file_writer = _Appends(self._to)
+            self.all_writers = {self._to.get_logdir(): self.file_writer}
+        return self.file_writer
+
+
+class _Appends(FileWriter):
+    def __init__(self, file: EventFile) -> None:
+        self.event_writer = file
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | str | bool]]:

@@ -93,6 +93,7 @@ class StepsAhead(pl.Callback):
         self._replays = to_come >= TRACED_FOR and trainer.accumulate_grad_batches == 1
         self.others = [callback for callback in self.watching.ours if callback not in (self.seeds, self)]
         self.lookers = [callback for callback in self.others if hasattr(callback, "look")]
+        self.measurers: list[Any] = [callback for callback in self.others if hasattr(callback, "measures")]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.watching is None:
@@ -167,6 +168,7 @@ class StepsAhead(pl.Callback):
         losses, probabilities, labels = open_.losses, open_.probabilities, open_.labels
         clock, probability = time.monotonic, criterion.probability
         replay, trained = self.replay, self.trained
+        measurers = [callback for callback in self.measurers if callback.measures(epoch)]
         batch: Any
         for place, batch in enumerate(self.loader.between(first, stop), first):
             if place % window == 0 and clock() >= self._look:
@@ -196,6 +198,9 @@ class StepsAhead(pl.Callback):
             probabilities.append(said)
             labels.append(label)
             if place % window == window - 1 or place == last:
+                if place == last:
+                    for measurer in measurers:
+                        measurer.before_last_step(self.module)
                 if clip:
                     self.trainer.precision_plugin.clip_gradients(optimizer, clip, algorithm)
                 optimizer.step()
@@ -235,7 +240,8 @@ class StepsAhead(pl.Callback):
             self._rows.append(self._open)
             self._open = Steps()
         self._at = Position(epoch + 1)
-        if validates or (self.last.every_n_epochs and (epoch + 1) % self.last.every_n_epochs == 0):
+        is_due = self.last.every_n_epochs and (epoch + 1) % self.last.every_n_epochs == 0
+        if validates or is_due or any(callback.measures(epoch) for callback in self.measurers):
             self._tell_others(epoch)
 
     def _tell_others(self, epoch: int) -> None:

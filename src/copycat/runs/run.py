@@ -26,8 +26,10 @@ from copycat.runs.checkpoint_file import WholeCheckpoints
 from copycat.runs.checkpoints import BEFORE, LastCheckpoint
 from copycat.runs.disk import Disk
 from copycat.runs.history import History
+from copycat.runs.inspecting import View, finish, show_begun, show_completed
 from copycat.runs.limits import Limiter, Limits, PrunedRun, TimeLimitError
 from copycat.runs.outcome import Ending, Outcome, close, conclude
+from copycat.runs.predictions import write_predictions
 from copycat.runs.reserve import release
 from copycat.runs.seeds import StepSeeds, seed_everything
 from copycat.runs.stop import InterruptedRun, Stop
@@ -91,12 +93,16 @@ class Run:
         try:
             for logger in self.trainer.loggers:
                 logger.log_hyperparams(dict(self.config))
-            data = self.parts.data
-            self.trainer.fit(self.parts.classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            classifier, data = self.parts.classifier, self.parts.data
+            view = View(folder=self.folder, classifier=classifier, data=data, loggers=self.trainer.loggers)
+            if checkpoint is None:
+                show_begun(self._callbacks, view)
+            self.trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             self.manifest["came_out"]["final"] = final = self._evaluate()
             for logger in self.trainer.loggers:
                 if hasattr(logger, "log_final"):
                     logger.log_final(final, step=self.trainer.current_epoch)
+            show_completed(self._callbacks, replace(view, said=self.predicted, epochs=self.trainer.current_epoch))
             self.disk.settle()
         except PrunedRun as verdict:
             status, error = "pruned", str(verdict)
@@ -106,12 +112,20 @@ class Run:
             status, error = "interrupted", self.stop.asked or "SIGINT"
         except Exception as failure:
             status, error = "failed", self._said(failure)
+        except BaseException:  # the process is to end at once
+            finish(self.trainer.loggers)
+            raise
         finally:
             with suppress(OSError):  # then it ended for a reason of its own
                 self.disk.settle()
         self.stop.deaf = True  # what is left takes a moment, and is to be whole
         release(self.folder)
         return self._finish(status, error)
+
+    @property
+    def _callbacks(self) -> list[Any]:
+        found: Any = getattr(self.trainer, "callbacks")  # noqa: B009, set by a connector: mypy does not see it
+        return list(found)
 
     def _said(self, failure: Exception) -> str:
         log.error("the run failed", exc_info=failure)
@@ -160,10 +174,14 @@ class Run:
             trainer.validate(classifier, dataloaders=data.loader(stage), verbose=False)
             found |= classifier.evaluated
         self.manifest["came_out"]["predictions_digest"] = digest_of(classifier.predicted)
+        said = {"val": classifier.predicted}
         if self.config["test"]:
             seed_everything(key("evaluate", self.config["seed"], "test"))
             trainer.test(classifier, dataloaders=data.loader("test"), verbose=False)
             found |= classifier.evaluated
+            said["test"] = classifier.predicted
+        write_predictions(self.folder, {part: (data.parts[part].labels, p) for part, p in said.items()})
+        self.predicted = said["val"]
         return found
 
     def _finish(self, status: str, error: str | None) -> Outcome:
@@ -180,10 +198,11 @@ class Run:
             outcome = conclude(self.folder, self.manifest, self.parts.classifier.network, self.history, ending)
             if status == "completed":
                 self.last.path.with_name(BEFORE).unlink(missing_ok=True)
-            return outcome
         except OSError as failure:
             ending = replace(ending, status="failed", error=error or self._said(failure))
-            return close(self.folder, self.manifest, ending)
+            outcome = close(self.folder, self.manifest, ending)
+        finish(self.trainer.loggers, outcome.best, step=self.trainer.current_epoch)
+        return outcome
 
 
 def watched(callbacks: Iterable[Any]) -> tuple[str, str]:

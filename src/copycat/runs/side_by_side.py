@@ -41,6 +41,8 @@ class Compared:
     configs: Mapping[str, Mapping[str, Any]]
     """By dotted keys; a trial that failed before it had a configuration is left out."""
     found: Mapping[str, Facts]
+    manifests: Mapping[str, Mapping[str, Any]]
+    """Of those that have one."""
 
     def keys(self, *, equal: bool) -> list[str]:
         """Of the configurations, in their order: those that differ, or all."""
@@ -76,6 +78,7 @@ def read_compared(folders: Sequence[Path]) -> Compared:
     titles = _titles(folders)
     configs: dict[str, Mapping[str, Any]] = {}
     found: dict[str, Facts] = {}
+    manifests: dict[str, Mapping[str, Any]] = {}
     for title, folder in titles.items():
         try:
             row = read_row(folder)
@@ -85,11 +88,12 @@ def read_compared(folders: Sequence[Path]) -> Compared:
                 if not isinstance(config, Mapping):
                     raise ValueError(f"{CONFIG} has no keys")
                 configs[title] = dict(values(config))
+                manifests[title] = row.manifest
         except (OSError, ValueError) as error:
             said = (error.strerror or "").lower() if isinstance(error, OSError) else first_line(error)
             raise UserError(f"{folder}: expected the folder of a run; {said}. See them: copycat runs.") from error
         found[title] = facts(row, folder)
-    return Compared(titles, configs, found)
+    return Compared(titles, configs, found, manifests)
 
 
 def print_compared(compared: Compared, *, equal: bool) -> None:
@@ -101,7 +105,7 @@ def print_compared(compared: Compared, *, equal: bool) -> None:
     lines = [line for line in compared.lines(equal=equal) if line.kind != "run" or _is_said(line)]
     titles: list[Column] = [("", given(""))]
     titles += [(text(title), given(title)) for title in compared.folders]
-    print_table(wide_console(), titles, [{"": line.name, **_cells(line)} for line in lines])
+    print_table(wide_console(), titles, [{"": line.name, **cells(line)} for line in lines])
     if not compared.keys(equal=False):
         print("the configurations are the same")
 
@@ -123,7 +127,7 @@ def _is_said(line: Line) -> bool:
     return any(value is not None for value in line.values.values())
 
 
-def _cells(line: Line) -> dict[str, str]:
+def cells(line: Line) -> dict[str, str]:
     """Words to show, the best figure marked where not all are the same."""
     if line.kind == "config":
         return {title: text(value) for title, value in line.values.items()}

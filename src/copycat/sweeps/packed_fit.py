@@ -12,7 +12,9 @@ from torch.nn.modules import dropout
 
 from copycat.config.targets import find
 from copycat.data.loaders import MemoryLoader
+from copycat.inspection.inspector import Inspector, Measurer
 from copycat.inspection.progress import ProgressBar
+from copycat.inspection.statistics import Statistics
 from copycat.runs.build import Parts
 from copycat.runs.checkpoints import BestCheckpoint, LastCheckpoint
 from copycat.runs.seeds import KNOWN, RANDOM
@@ -50,15 +52,21 @@ def unfit(config: Mapping[str, Any], parts: Parts | None = None) -> str | None:
     if not trainer["check_val_every_n_epoch"] or not trainer["max_epochs"] or trainer["max_epochs"] < 1:
         return "trainer.check_val_every_n_epoch and max_epochs need whole numbers"
     for name, node in (config["callbacks"] or {}).items():
-        if node is not None and find(f"callbacks.{name}", node["_target_"]) not in CALLBACKS:
+        if node is not None and not _is_packable(find(f"callbacks.{name}", node["_target_"])):
             return f"callbacks.{name} needs a Trainer of its own"
         if node is not None and name == "best" and not str(node.get("monitor")).startswith("val/"):
             return f"callbacks.{name}.monitor={node['monitor']}"
     return None if parts is None else _of_parts(parts)
 
 
-CALLBACKS = (ProgressBar, LastCheckpoint, BestCheckpoint, EarlyStopping)
+CALLBACKS = (ProgressBar, LastCheckpoint, BestCheckpoint, EarlyStopping, Statistics)
 """What a pack does for each trial by itself."""
+
+
+def _is_packable(found: object) -> bool:
+    """Whether it is one of these, or looks at a run's beginning and end alone."""
+    looks = isinstance(found, type) and issubclass(found, Inspector) and not issubclass(found, Measurer)
+    return looks or found in CALLBACKS
 
 
 def _of_parts(parts: Parts) -> str | None:

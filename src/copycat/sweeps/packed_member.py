@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from copycat.config.compose import Request
+from copycat.inspection.statistics import Statistics
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row, columns
 from copycat.runs.build import Parts
@@ -22,9 +23,11 @@ from copycat.runs.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoin
 from copycat.runs.disk import Disk
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import History
+from copycat.runs.inspecting import View, finish, show_begun, show_completed
 from copycat.runs.limits import Judge
 from copycat.runs.outcome import Ending, Outcome, close, conclude
 from copycat.runs.position import Position, place
+from copycat.runs.predictions import write_predictions
 from copycat.runs.reserve import release, reserve
 from copycat.runs.run import built, digest_of, watched
 from copycat.runs.schedules import Schedule
@@ -84,11 +87,12 @@ class Member:
         names = columns(stages, several_batches=self.steps_an_epoch > 1)
         self.history = History(self.folder, names, self.disk)
         self.loggers = [self.history, *built(config, "logger", self.folder)]
-        callbacks = built(config, "callbacks", self.folder)
+        self.callbacks = callbacks = built(config, "callbacks", self.folder)
         self.last = next((c for c in callbacks if isinstance(c, LastCheckpoint)), None)
         self.best = next((c for c in callbacks if isinstance(c, BestCheckpoint)), None)
         self.stops = [c for c in callbacks if type(c) is EarlyStopping]
         self.clock = self.last or LastCheckpoint(str(self.folder / "checkpoints"), every_n_epochs=None)
+        self.statistics = next((c for c in callbacks if isinstance(c, Statistics)), None)
         self.monitor, self.mode = watched(callbacks)
         made: Any = self.classifier.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = made["optimizer"]
@@ -107,6 +111,8 @@ class Member:
         """Brings optimizer and scheduler up to now, where others are stepped for them."""
         self.metrics: Row = {}
         """The last of each kind that were measured."""
+        self.said: dict[str, Tensor] = {}
+        """What the final weights say of the images of each part."""
         self._best: dict[str, Any] | None = None
 
     # ----- its folder
@@ -123,6 +129,12 @@ class Member:
         write_manifest(self.folder, self.manifest)
         for logger in self.loggers:
             logger.log_hyperparams(dict(self.config))
+        if self.asked.checkpoint is None:
+            show_begun(self.callbacks, self.view)
+
+    @property
+    def view(self) -> View:
+        return View(folder=self.folder, classifier=self.classifier, data=self.data, loggers=self.loggers)
 
     def restore(self) -> None:
         """Take over weights, optimizer and counters of the checkpoint."""
@@ -242,6 +254,11 @@ class Member:
         return partial(self._conclude, status, error, position)
 
     def _conclude(self, status: str, error: str | None, position: Position) -> Outcome:
+        if status == "completed":
+            try:
+                self._show(position)
+            except Exception as failure:
+                status, error = "failed", _said(failure)
         for logger in self.loggers:
             if status == "completed" and hasattr(logger, "log_final"):
                 logger.log_final(self.manifest["came_out"]["final"], step=position.epoch)
@@ -263,11 +280,17 @@ class Member:
             outcome = conclude(self.folder, self.manifest, self.classifier.network, self.history, ending)
             if status == "completed":
                 self.clock.path.with_name(BEFORE).unlink(missing_ok=True)
-            return outcome
         except OSError as failure:
             log.error("the records of trial %s", self.asked.job.number, exc_info=failure)
             ending = replace(ending, status="failed", error=ending.error or _said(failure))
-            return close(self.folder, self.manifest, ending)
+            outcome = close(self.folder, self.manifest, ending)
+        finish(self.loggers, outcome.best, step=position.epoch)
+        return outcome
+
+    def _show(self, position: Position) -> None:
+        parts = self.data.parts
+        write_predictions(self.folder, {part: (parts[part].labels, said) for part, said in self.said.items()})
+        show_completed(self.callbacks, replace(self.view, said=self.said["val"], epochs=position.epoch))
 
     def _measure(self, position: Position) -> None:
         final: Row = {}
@@ -275,9 +298,10 @@ class Member:
         for stage in stages:
             found, predicted = self.classifier.measure(stage, self.data.loader(stage))
             final |= found
-            if stage == "val":
-                self.manifest["came_out"]["predictions_digest"] = digest_of(predicted)
+            if stage != "train":
+                self.said[stage] = predicted
         self.manifest["came_out"]["final"] = final
+        self.manifest["came_out"]["predictions_digest"] = digest_of(self.said["val"])
 
 
 def _said(failure: Exception) -> str:

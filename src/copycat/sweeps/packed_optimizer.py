@@ -135,6 +135,11 @@ class Optimizers:
     def step(self) -> None:
         self.joint.step()
 
+    def learning_rates(self) -> list[float]:
+        """Of each trial, as it is now."""
+        rates = {id(leader): float(groups[0]["lr"]) for leader, groups in self._leaders}
+        return [rates[id(self.trials[self._of[place][0]])] for place in range(len(self.trials))]
+
     def schedule(self) -> None:
         """Step the schedulers."""
         for leader, _ in self._leaders:

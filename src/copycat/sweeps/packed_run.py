@@ -23,6 +23,7 @@ from copycat.runs.stop import Stop
 from copycat.sweeps.packed_member import Member
 from copycat.sweeps.packed_optimizer import Optimizers, clipped, in_kinds
 from copycat.sweeps.packed_stack import Stack
+from copycat.sweeps.packed_statistics import PackStatistics
 
 log = logging.getLogger(__name__)
 Told = Callable[[Member, Outcome], None]
@@ -81,6 +82,7 @@ class Pack:
         self.period: int = trainer["check_val_every_n_epoch"]
         self.epochs: int = trainer["max_epochs"]
         self.steps = first.steps_an_epoch
+        self.statistics = PackStatistics(self.members, first=first.asked.position.epoch, epochs=self.epochs)
         self._losses: list[Tensor] = []
         self._probabilities: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -141,11 +143,16 @@ class Pack:
                 gradients = [gradient / self.window for gradient in gradients]
             waiting = [a + b for a, b in zip(waiting, gradients, strict=True)] if waiting else gradients
             if (place + 1) % self.window == 0 or place + 1 == self.steps:
+                measures = place + 1 == self.steps and self.statistics.measures(epoch)
+                if measures:
+                    self.statistics.before(waiting, self.stack, self.optimizers)
                 if self.clip:
                     waiting = clipped(waiting, self.clip, by_norm=self.by_norm)
                 self.optimizers.hand_out(waiting)
                 waiting = []
                 self.optimizers.step()
+                if measures:
+                    self.statistics.after(epoch, self.stack)
                 if self.first.by_step and self.first.watches is None:
                     self.optimizers.schedule()
             self._losses.append(losses)
@@ -249,6 +256,7 @@ class Pack:
             probability.flatten(0, 1),
             label.flatten(0, 1),
         )
+        self.statistics.write(self.members, self.here)
         finite = costs.isfinite().flatten(0, 1)
         first, self._rows_from = self._rows_from, self._rows_from + epochs
         for place in self.here:

@@ -1,16 +1,18 @@
-"""A sweep on one page: its ranking, its plots, what was asked of it; and what `copycat report` writes."""
+"""A sweep on one page: its ranking, its plots, what was asked of it; and which page `copycat report` writes."""
 
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from copycat.inspection.page import Image, Page, Section, Table, write_page
+from copycat.inspection.compared_page import compared_page
+from copycat.inspection.page import Image, Page, Section, Table
 from copycat.inspection.run_page import run_page
 from copycat.runs.choice import Choice
 from copycat.runs.facts import Facts
 from copycat.runs.figures import figure, text
+from copycat.runs.folder import MANIFEST
 from copycat.runs.printing import Column
-from copycat.runs.table import rerun_command
+from copycat.runs.table import find_runs, rerun_command
 from copycat.sweeps.plots.files import draw, kinds
 from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.summary import axes, configurations, is_done
@@ -29,13 +31,23 @@ SAYS = {
 """What each plot shows."""
 
 
-def write_report(folder: Path, to: Path) -> None:
-    """Write the page of a run or of a sweep.
+def report_of(folders: Sequence[Path]) -> Page:
+    """The page of a run, of a sweep, or of several runs: named, or all that lie in a folder.
 
     Raises:
-        UserError: where it is neither's folder, or the file cannot be written.
+        UserError: where there are none.
     """
-    write_page(sweep_page(folder) if (folder / FILE).is_file() else run_page(folder), to)
+    if len(folders) > 1:
+        return compared_page(folders, title=" ".join(map(str, folders)))
+    (folder,) = folders
+    if (folder / FILE).is_file():
+        return sweep_page(folder)
+    if (folder / MANIFEST).exists() or not folder.is_dir():
+        return run_page(folder)
+    found = list(find_runs(folder))
+    if len(found) > 1:
+        return compared_page(found, title=str(folder))
+    return run_page(found[0] if found else folder)
 
 
 def sweep_page(folder: Path) -> Page:
@@ -74,7 +86,7 @@ def _plots(results: Results) -> Iterator[Section]:
         if trial
     )
     images = [
-        Image(draw(kind, results), f"{SAYS[kind]}{f': {said}' if kind == 'history' and said else ''}.")
+        Image(draw(kind, results), f"{SAYS[kind]}{f': {said}' if kind == 'history' and said else ''}.", kind)
         for kind in kinds(results)
     ]
     yield Section(title="Plots", images=images)

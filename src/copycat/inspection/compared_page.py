@@ -1,0 +1,84 @@
+"""Several runs on one page: what differs in their configurations, their curves, their metrics."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from copycat.config.errors import UserError
+from copycat.config.hints import counted
+from copycat.inspection.intervals import wilson
+from copycat.inspection.page import Image, Page, Section, Table
+from copycat.runs.figures import figure, text
+from copycat.runs.history import FILE as HISTORY
+from copycat.runs.history import read_history
+from copycat.runs.side_by_side import Compared, Line, cells, read_compared
+
+MOST = 12
+"""Runs side by side."""
+DRAWN = ("val/loss", "train/loss", "val/accuracy")
+
+
+def compared_page(folders: Sequence[Path], *, title: str) -> Page:
+    """Made from the runs' folders alone.
+
+    Raises:
+        UserError: where one is no run, or they are too many.
+    """
+    if len(folders) > MOST:
+        raise UserError(
+            f"report: expected {MOST} runs or fewer side by side; got {len(folders)}. Name some of them, or a sweep."
+        )
+    compared = read_compared(folders)
+    runs = [text(name) for name in compared.folders]
+    lines = compared.lines(equal=False)
+    kinds = {
+        "How they ended": [line for line in lines if line.kind == "run"],
+        "What was asked": [line for line in lines if line.kind == "config"],
+        "Metrics": [line for line in lines if line.kind == "metric"],
+    }
+    notes = {
+        "What was asked": "Keys that differ.",
+        "Metrics": f"* is the best of its row. {_sure(compared)}",
+    }
+    sections = []
+    for name, found in kinds.items():
+        if found:
+            table = Table([[text(line.name), *_row(line, compared)] for line in found], ["", *runs])
+            sections.append(Section(title=name, note=notes.get(name, ""), table=table))
+        if name == "How they ended":
+            sections += _curves(compared)
+    commands = "\n".join(f"copycat report {shlex.quote(str(folder))}" for folder in folders)
+    sections.append(Section(title="Each by itself", code=commands))
+    return Page(text(title), f"{counted(len(folders), 'run')} side by side", sections)
+
+
+def _row(line: Line, compared: Compared) -> list[str]:
+    shown = cells(line)
+    return [shown.get(name, "–").strip() for name in compared.folders]
+
+
+def _sure(compared: Compared) -> str:
+    """How far accuracies that differ may be chance."""
+    said = []
+    for name, row in compared.found.items():
+        images = (compared.manifests.get(name) or {}).get("data", {}).get("images", {}).get("val")
+        share = row.get("final/val/accuracy")
+        if images and share is not None and 0 <= share <= 1:
+            low, high = wilson(share, images)
+            said.append(f"{text(name)} {figure(share)}, {low:.2f} to {high:.2f} of {images}")
+    return f"95 % intervals of val/accuracy, by Wilson's score: {'; '.join(said)}." if said else ""
+
+
+def _curves(compared: Compared) -> list[Section]:
+    from copycat.inspection.curves import compared_curves  # what draws is an extra, and takes half a second
+
+    rows: Mapping[str, Sequence[Mapping[str, float]]] = {
+        text(name): read_history(folder)
+        for name, folder in compared.folders.items()
+        if (folder / HISTORY).exists() and name in compared.manifests
+    }
+    drawn = [metric for metric in DRAWN if any(metric in row for of_run in rows.values() for row in of_run)]
+    if not drawn:
+        return []
+    says = f"{', '.join(drawn)} by epoch, a line for each of {', '.join(rows)}."
+    return [Section(title="Curves", images=[Image(compared_curves(rows, drawn), says, "curves")])]

@@ -1,0 +1,62 @@
+"""What the last layer sees of each validation image, in TensorBoard's projector, with thumbnails."""
+
+import torch
+from torch import Tensor, nn
+
+from copycat.data.loaders import to_float
+from copycat.inspection.histograms import seen
+from copycat.inspection.inspector import Inspector, boards
+from copycat.runs.inspecting import View
+
+SIDE = 32
+"""Pixels of a thumbnail: the projector shows all of them in one image, of 8192 pixels a side at most."""
+
+
+class Embeddings(Inspector):
+    """Of the final weights. A network without hidden layers has none.
+
+    Args:
+        images: of the validation part, the first so many.
+    """
+
+    def __init__(self, *, images: int = 1000) -> None:
+        self.images = images
+
+    def completed(self, view: View) -> None:
+        part, network = view.data.parts["val"], view.classifier.network
+        count = min(self.images, len(part))
+        image = torch.stack([part.images[place] for place in range(count)])
+        hidden = last_hidden(network, to_float(image))
+        if hidden is None:
+            return
+        side = [min(SIDE, length) for length in image.shape[-2:]]
+        thumbnails = nn.functional.interpolate(to_float(image), size=side, mode="area")
+        classes, said = view.data.classes, view.probabilities.argmax(1).tolist()
+        rows = [
+            [classes[label], classes[say], name]
+            for label, say, name in zip(part.labels[:count].tolist(), said[:count], part.names[:count], strict=True)
+        ]
+        for board in boards(view.loggers):
+            board.experiment.add_embedding(
+                hidden,
+                metadata=rows,
+                metadata_header=["is", "said", "name"],
+                label_img=thumbnails,
+                global_step=view.epochs,
+                tag="last_hidden",
+            )
+
+
+def last_hidden(network: nn.Module, image: Tensor) -> Tensor | None:
+    """float32 [N, width], what goes into the last linear layer; None where that is the image itself."""
+    like = next(network.parameters())
+    layers = [(name, m, given) for name, (m, given, _) in seen(network, image.to(like)).items() if _is_linear(m)]
+    if not layers:
+        return None
+    _, module, given = layers[-1]
+    first = next(m for m in network.modules() if list(m.parameters(recurse=False)))
+    return None if module is first else given.flatten(1).float().cpu()
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear)

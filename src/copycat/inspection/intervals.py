@@ -1,0 +1,45 @@
+"""How sure a metric is, of so few images."""
+
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from copycat.models.metrics import scores
+
+RESAMPLES = 2000
+RESAMPLES_OF_MANY = 200
+"""Of more than two classes, whose scores are reckoned one by one."""
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of that many: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209."""
+    z = NormalDist().inv_cdf(0.975)
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def bootstrap(probability: NDArray[np.float64], label: NDArray[np.int64]) -> dict[str, tuple[float, float]]:
+    """The 95 % interval of each score over images drawn anew with replacement, always the same ones.
+
+    Args:
+        probability: [N, classes].
+        label: [N].
+
+    Source: Efron 1979, Bootstrap Methods: Another Look at the Jackknife; its percentiles.
+    """
+    count, classes = probability.shape
+    times = RESAMPLES if classes == 2 else RESAMPLES_OF_MANY
+    chosen = np.random.default_rng(0).integers(count, size=(times, count))
+    said = torch.from_numpy((probability[:, 1] if classes == 2 else probability)[chosen]).float()
+    found = scores(said, torch.from_numpy(label[chosen]), classes=classes)
+    intervals = {}
+    for name, values in found.items():
+        there = [value for value in values if value == value]
+        if there:
+            low, high = np.percentile(there, [2.5, 97.5])
+            intervals[name] = float(low), float(high)
+    return intervals

@@ -1,0 +1,80 @@
+"""How right a network is on validation, in TensorBoard: confusion matrix, precision and recall, calibration."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch.utils.tensorboard.summary import pr_curve
+from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
+
+from copycat.inspection.inspector import Inspector, boards
+from copycat.inspection.sheet import GROUND, INK, Picture, font, summary_of
+from copycat.runs.inspecting import View
+
+CELL, MARGIN = 64, 110
+"""Pixels."""
+MOST = 20
+"""Classes that are told apart in a picture, or have a curve."""
+BINS = 15
+
+
+class Judged(Inspector):
+    """Of the final weights."""
+
+    def completed(self, view: View) -> None:
+        if not (found := boards(view.loggers)):
+            return
+        label, probability = view.data.parts["val"].labels, view.probabilities
+        summaries = []
+        classes = view.data.classes[:MOST]
+        if len(view.data.classes) <= MOST:
+            matrix = confusion(probability.numpy(), label.numpy())
+            summaries.append(summary_of("validation/confusion", draw_confusion(matrix, list(classes))))
+        for place, name in enumerate(classes):
+            curve = pr_curve(f"precision_recall/{name}", (label == place).numpy(), probability[:, place].numpy())  # type: ignore[no-untyped-call]
+            summaries.append(curve)
+        for board in found:
+            for summary in summaries:
+                board.write(summary, view.epochs)
+            board.log_scalars({"final/val/ece": calibration_error(probability, label)}, view.epochs)
+
+
+def confusion(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[classes, classes]: images of each class, by rows, that were taken for each, by columns."""
+    found = np.zeros((probability.shape[1],) * 2, dtype=np.int64)
+    np.add.at(found, (label, probability.argmax(1)), 1)
+    return found
+
+
+def calibration_error(probability: torch.Tensor, label: torch.Tensor) -> float:
+    """Expected calibration error: mean distance of confidence and accuracy over 15 bins, weighted by their counts.
+
+    Args:
+        probability: [N, classes]; of two classes, it is class 1 whose probability is held against its share.
+        label: [N].
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3; as torchmetrics reckons it.
+    """
+    if probability.shape[1] == 2:
+        return float(binary_calibration_error(probability[:, 1].contiguous(), label, n_bins=BINS))
+    return float(multiclass_calibration_error(probability, label, probability.shape[1], n_bins=BINS))
+
+
+def draw_confusion(matrix: NDArray[np.int64], names: list[str]) -> Picture:
+    """Rows are true classes, columns what was said; the darker, the larger its share of the row."""
+    count = len(names)
+    image = Image.new("RGB", (MARGIN + count * CELL + 6, 40 + count * CELL + 6), GROUND)
+    draw = ImageDraw.Draw(image)
+    draw.text((6, 6), "is, down; said, across", fill=INK, font=font())
+    for row in range(count):
+        draw.text((6, 40 + row * CELL + CELL // 2 - 6), names[row][:16], fill=INK, font=font())
+        draw.text((MARGIN + row * CELL + 4, 24), names[row][:9], fill=INK, font=font())
+        whole = max(1, int(matrix[row].sum()))
+        for column in range(count):
+            share = matrix[row, column] / whole
+            left, top = MARGIN + column * CELL, 40 + row * CELL
+            shade = tuple(round(255 + share * (dark - 255)) for dark in (0, 114, 178))
+            draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), fill=shade)
+            ink = GROUND if share > 0.5 else INK
+            draw.text((left + 8, top + CELL // 2 - 6), str(matrix[row, column]), fill=ink, font=font())
+    return np.asarray(image)

@@ -1,0 +1,76 @@
+"""Names for runs in TensorBoard: experiment and what was overridden, where their folders have times and numbers."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from copycat.runs.folder import read_manifest
+from copycat.runs.table import find_runs
+from copycat.runs.trial_file import read_trial
+
+EVENTS = "tensorboard"
+LONGEST = 100
+"""Letters of a name."""
+LEFT_OUT = ("experiment", "output_dir", "sweep.folder", "data.root", "hydra")
+"""Keys that say nothing in a name."""
+
+
+class Named:
+    """Links to the event files of runs, under names that tell them apart.
+
+    TensorBoard calls a run by its path below the folder that it is given, and follows links.
+
+    Args:
+        root: of runs.
+        names: an empty folder, for the links.
+    """
+
+    def __init__(self, root: Path, names: Path) -> None:
+        self.root, self.names = root.absolute(), names
+        self._known: dict[Path, str] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._known)
+
+    def look(self) -> None:
+        """Link what is new."""
+        for run in find_runs(self.root):
+            events = run / EVENTS
+            if run in self._known or not events.is_dir():
+                continue
+            name = self._free(name_of(run))
+            os.symlink(events, self.names / name, target_is_directory=True)
+            self._known[run] = name
+
+    def _free(self, name: str) -> str:
+        taken = set(self._known.values())
+        if name not in taken:
+            return name
+        return next(f"{name} ({place})" for place in range(2, len(taken) + 3) if f"{name} ({place})" not in taken)
+
+
+def name_of(run: Path) -> str:
+    """As `lecture optimizer.lr=0.01`; of a trial as `sweep trial 3 optimizer.lr=0.01`."""
+    try:
+        manifest: Mapping[str, Any] = read_manifest(run)
+        asked = manifest["asked"]
+        words = [str(asked["experiment"])]
+        overrides = [str(word) for word in asked["overrides"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return _safe(run.name)
+    try:
+        trial = read_trial(run)
+        words.append(f"trial {trial.number}")
+    except (OSError, ValueError):
+        pass
+    shown = [word for word in overrides if not word.lstrip("+~").startswith(LEFT_OUT)]
+    return _safe(" ".join([*words, *shown]))
+
+
+def _safe(name: str) -> str:
+    """As the name of a folder, which a path separator would part."""
+    plain = re.sub(r"[^\w .,=+@()\[\]-]", "_", name).strip(" .") or "run"
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 1]}…"

@@ -1,0 +1,34 @@
+"""ROC, precision and recall, and reliability as plots among TensorBoard's images."""
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from copycat.config.extras import need
+from copycat.inspection.inspector import Inspector, boards
+from copycat.inspection.sheet import summary_of
+from copycat.runs.inspecting import View
+
+
+class Plotted(Inspector):
+    """Of the final weights.
+
+    Raises:
+        UserError: where matplotlib is missing.
+    """
+
+    def __init__(self) -> None:
+        need("matplotlib", wanted_by="callbacks.plots")
+
+    def completed(self, view: View) -> None:
+        if not (found := boards(view.loggers)):
+            return
+        from copycat.inspection.judged_plots import reliability, roc_and_precision  # matplotlib takes half a second
+
+        probability, label = view.probabilities.double().numpy(), view.data.parts["val"].labels.numpy()
+        for name, draw in (("roc", roc_and_precision), ("reliability", reliability)):
+            with Image.open(BytesIO(draw(probability, label, view.data.classes))) as image:
+                summary = summary_of(f"validation/{name}", np.asarray(image.convert("RGB")))
+            for board in found:
+                board.write(summary, view.epochs)

@@ -1,0 +1,88 @@
+"""What a network looked at: how strongly each pixel moves what it says."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from copycat.data.loaders import to_float
+from copycat.inspection.fed import pictures
+from copycat.inspection.inspector import Inspector, boards
+from copycat.inspection.mistakes import least_sure, most_wrong
+from copycat.inspection.sheet import Picture, sheet, summary_of
+from copycat.runs.inspecting import View
+
+COPIES = 20
+"""Noisy copies of an image that a map is the mean of."""
+NOISE = 0.1
+"""Standard deviation of that noise, as a share of the range of pixels."""
+
+
+class SaliencyMaps(Inspector):
+    """Of the images that are most wrong, then of those least sure, each beside its map.
+
+    Args:
+        count: images, at most.
+    """
+
+    def __init__(self, *, count: int = 8) -> None:
+        self.count = count
+
+    def completed(self, view: View) -> None:
+        found = boards(view.loggers)
+        if not found:
+            return
+        part, probability = view.data.parts["val"], view.probabilities.numpy()
+        wrong = most_wrong(probability, part.labels.numpy(), count=self.count)
+        places = list(dict.fromkeys([*wrong, *least_sure(probability, count=self.count)]))[: self.count]
+        image = torch.stack([part.images[place] for place in places])
+        maps = saliency(view.classifier.network, to_float(image))
+        classes = view.data.classes
+        shown: list[Picture] = []
+        words: list[str] = []
+        for place, picture, seen in zip(places, pictures(image), maps, strict=True):
+            shown += [picture, heat(seen)]
+            said = int(probability[place].argmax())
+            words += [f"is {classes[int(part.labels[place])]}", f"says {classes[said]}, {probability[place, said]:.2f}"]
+        for board in found:
+            board.write(summary_of("validation/saliency", sheet(shown, words)), view.epochs)
+
+
+def saliency(network: nn.Module, image: Tensor) -> Tensor:
+    """float32 [N, H, W] from 0 to 1: the size of the gradient of what is said, over the channels, each image by itself.
+
+    The mean over noisy copies, since the gradient at one point jumps from pixel to pixel. Its noise is its own: no
+    random number is drawn from torch's.
+
+    Args:
+        image: float [N, C, H, W] in [0, 1].
+
+    Source: Smilkov et al. 2017, SmoothGrad, https://arxiv.org/abs/1706.03825.
+    """
+    like, modes = next(network.parameters()), {module: module.training for module in network.modules()}
+    image = image.to(like)
+    own = torch.Generator().manual_seed(0)
+    total = torch.zeros_like(image)
+    try:
+        network.eval()
+        with torch.inference_mode(False), torch.enable_grad():
+            with torch.no_grad():
+                logits = network(image)
+            chosen = logits.argmax(1, keepdim=True) if logits.shape[1] > 1 else torch.zeros_like(logits).long()
+            for _ in range(COPIES):
+                noise = torch.randn(image.shape, generator=own).to(image) * NOISE
+                given = (image + noise).requires_grad_()
+                said = network(given).gather(1, chosen).sum()
+                (gradient,) = torch.autograd.grad(said, given)
+                total += gradient.abs()
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    found = total.sum(1).float().cpu()
+    largest = found.flatten(1).amax(1).clamp(min=torch.finfo(torch.float32).tiny)
+    return found / largest[:, None, None]
+
+
+def heat(seen: Tensor) -> Picture:
+    """[H, W] from 0 to 1, as an image from black over red and yellow to white."""
+    value = seen.numpy()[..., None] * 3
+    return (np.clip(value - np.arange(3), 0, 1) * 255).round().astype(np.uint8)

@@ -1,0 +1,84 @@
+"""predictions.csv: what the final weights say of each image that they were not trained on."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from copycat.runs.folder import write_whole
+from copycat.runs.plain import read_file
+
+FILE = "predictions.csv"
+MOST = 2**28
+"""Bytes of it, at most."""
+HEAD = ("part", "index", "label")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of one part, in the order of its images."""
+
+    label: NDArray[np.int64]
+    """[N]."""
+    probability: NDArray[np.float64]
+    """[N, classes]."""
+
+
+def by_class(said: Tensor) -> Tensor:
+    """What a network said, [N] of class 1 or [N, classes], as float32 [N, classes] on the CPU."""
+    found = said.detach().cpu().float()
+    return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
+
+
+def write_predictions(folder: Path, found: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+    """Write those of each part.
+
+    Args:
+        found: labels [N], and probabilities: [N] of class 1, or [N, classes].
+    """
+    each = {part: (label, by_class(said)) for part, (label, said) in found.items()}
+    classes = next(iter(each.values()))[1].shape[1]
+    text = StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow([*HEAD, *(f"probability_{place}" for place in range(classes))])
+    for part, (label, probability) in each.items():
+        pairs = zip(label.tolist(), probability.numpy().astype(str).tolist(), strict=True)
+        rows.writerows([part, index, true, *said] for index, (true, said) in enumerate(pairs))
+    write_whole(folder / FILE, text.getvalue().encode())
+
+
+def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
+    """By part; empty where the run wrote none.
+
+    Raises:
+        ValueError: where it is no such file.
+    """
+    try:
+        text = read_file(folder / FILE, most=MOST).decode()
+        head, *rows = csv.reader(StringIO(text, newline=""), strict=True)
+    except FileNotFoundError:
+        return {}
+    except csv.Error as error:
+        raise ValueError(f"{folder / FILE}: {error}") from error
+    if tuple(head[: len(HEAD)]) != HEAD or len(head) != len(HEAD) + classes:
+        raise ValueError(f"{folder / FILE}: expected the columns {', '.join(HEAD)} and {classes} probabilities")
+    parts: dict[str, list[Sequence[str]]] = {}
+    for row in rows:
+        if len(row) != len(head):
+            raise ValueError(f"{folder / FILE}: expected {len(head)} cells in a row; got {len(row)}")
+        parts.setdefault(row[0], []).append(row)
+    return {part: _checked(folder, each, classes=classes) for part, each in parts.items()}
+
+
+def _checked(folder: Path, rows: Sequence[Sequence[str]], *, classes: int) -> Predictions:
+    label = np.array([int(row[2]) for row in rows], dtype=np.int64)
+    probability = np.array([[float(cell) for cell in row[len(HEAD) :]] for row in rows])
+    if not ((label >= 0) & (label < classes)).all() or not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError(f"{folder / FILE}: expected labels of {classes} classes, and probabilities from 0 to 1")
+    return Predictions(label, probability)

@@ -1,0 +1,197 @@
+"""What callbacks write of a run: read back as TensorBoard reads it, and held against the run's own records."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+
+from copycat.cli import main
+from copycat.config.compose import compose
+from copycat.data.loaders import MemoryLoader
+from copycat.runs.build import build_parts
+from copycat.runs.history import read_history
+from copycat.runs.train import Outcome
+from tests.runs.asking import run
+
+EPOCHS = 6
+SHALLOW = ("model=shallow", "model.hidden=[5]", "optimizer=adam", f"trainer.max_epochs={EPOCHS}")
+WORDS = (*SHALLOW, "optimizer.lr=0.01")
+
+
+@pytest.fixture(scope="module")
+def full(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run(*WORDS, "callbacks=full", "augmentation=light", data=tiny, at=tmp_path_factory.mktemp("full"))
+
+
+def events(folder: Path) -> EventAccumulator:
+    kinds = ("scalars", "images", "tensors", "histograms")
+    return EventAccumulator(str(folder / "tensorboard"), size_guidance=dict.fromkeys(kinds, 0)).Reload()
+
+
+def scalars(folder: Path, tag: str) -> dict[int, float]:
+    return {event.step: event.value for event in events(folder).Scalars(tag)}
+
+
+def test_every_kind_of_record_is_there(full: Outcome) -> None:
+    assert not [line for line in (full.folder / "train.log").read_text().splitlines() if "WARNING" in line]
+    tags = events(full.folder).Tags()
+    assert set(tags["images"]) == {
+        *("data/before_augmentation", "data/after_augmentation", "weights/first_layer", "validation/confusion"),
+        *("validation/most_wrong", "validation/least_sure", "validation/saliency"),
+        *("validation/roc", "validation/reliability"),
+    }
+    layers = ("layers.0", "layers.1", "layers.2")
+    parameters = [f"{layer}.{kind}" for layer in ("layers.0", "layers.2") for kind in ("weight", "bias")]
+    assert set(tags["histograms"]) == {
+        *(f"activations/{layer}" for layer in layers),
+        *(f"{kind}/{name}" for kind in ("weights", "gradients") for name in parameters),
+    }
+    texts = {f"run/{name}/text_summary" for name in ("command", "rerun", "fingerprint", "config")}
+    assert texts | {"precision_recall/cat", "precision_recall/dog"} <= set(tags["tensors"])
+    assert tags["graph"]
+    assert (full.folder / "tensorboard" / "projector_config.pbtxt").exists()
+
+
+def test_a_run_has_the_bits_of_one_that_nothing_looks_at(full: Outcome, tiny: Path, tmp_path: Path) -> None:
+    plain = run(*WORDS, "callbacks=none", "logger=none", "augmentation=light", data=tiny, at=tmp_path)
+    for name in ("metrics.csv", "weights.safetensors", "predictions.csv"):
+        assert (full.folder / name).read_bytes() == (plain.folder / name).read_bytes()
+
+
+def hand_written(tiny: Path) -> dict[str, list[float]]:
+    """What a loop by hand measures at each step."""
+    parts = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
+    network, loss = parts.classifier.network, parts.classifier.loss
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    loader = parts.data.loader("train")
+    assert isinstance(loader, MemoryLoader)
+    (batch,) = loader.between(0, 1)
+    found: dict[str, list[float]] = {"gradient_norm": [], "weight_norm": [], "update_to_weight": []}
+    for _ in range(EPOCHS):
+        optimizer.zero_grad()
+        loss(network(batch["image"]), batch["label"]).backward()
+        before = nn.utils.parameters_to_vector(network.parameters()).detach().clone()
+        gradient = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+        optimizer.step()
+        after = nn.utils.parameters_to_vector(network.parameters()).detach()
+        found["gradient_norm"].append(float(gradient.norm()))
+        found["weight_norm"].append(float(after.norm()))
+        found["update_to_weight"].append(float((after - before).norm() / after.norm()))
+    return found
+
+
+@pytest.mark.parametrize("steps", ["1", "null"])
+def test_norms_and_updates_are_those_of_a_loop_by_hand(steps: str, tiny: Path, tmp_path: Path) -> None:
+    folder = run(*WORDS, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path).folder
+    for name, expected in {**hand_written(tiny), "learning_rate": [0.01] * EPOCHS}.items():
+        found = scalars(folder, f"optimizer/{name}")
+        assert list(found) == list(range(EPOCHS))
+        assert list(found.values()) == pytest.approx(expected, rel=1e-4)
+    assert scalars(folder, "time/images_per_second")[1] > 0
+
+
+def test_a_long_run_is_looked_at_in_as_many_epochs_as_are_asked_for(tiny: Path, tmp_path: Path) -> None:
+    words = ("trainer.max_epochs=50", "trainer.check_val_every_n_epoch=7", "callbacks.statistics.points=5")
+    found = scalars(run(*WORDS, *words, data=tiny, at=tmp_path).folder, "optimizer/gradient_norm")
+    assert list(found) == [0, 10, 20, 30, 40, 49]
+
+
+def test_a_trial_of_a_pack_has_what_it_has_alone(tiny: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
+    more = ("optimizer.lr=0.01,0.02", "hydra/launcher=packed", f"sweep.folder={sweep}")
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["train", "-m", *data, *SHALLOW, *more])
+    alone = run(*WORDS, data=tiny, at=tmp_path / "alone").folder
+    mine, packed = events(alone), events(sweep / "0")
+    assert json.loads((sweep / "0" / "run.json").read_text())["ran_on"]["pack"] == [0, 1]
+    for kind in ("scalars", "images", "tensors", "graph"):
+        assert mine.Tags()[kind] == packed.Tags()[kind] or set(mine.Tags()[kind]) == set(packed.Tags()[kind])
+    for tag in mine.Tags()["scalars"]:
+        if not tag.startswith("time/"):
+            of_both = [[(event.step, event.value) for event in board.Scalars(tag)] for board in (mine, packed)]
+            assert [step for step, _ in of_both[0]] == [step for step, _ in of_both[1]]
+            assert [v for _, v in of_both[0]] == pytest.approx([v for _, v in of_both[1]], rel=1e-3, abs=1e-6)
+    assert [event.value for event in packed.Scalars("optimizer/learning_rate")] == pytest.approx([0.01] * EPOCHS)
+    assert (sweep / "1" / "gallery.json").exists()
+
+
+def test_any_of_them_may_be_left_out(tiny: Path, tmp_path: Path) -> None:
+    names = ("statistics", "texts", "fed", "weights", "judged", "mistakes")
+    folder = run(*WORDS, *(f"callbacks.{name}=null" for name in names), data=tiny, at=tmp_path).folder
+    tags = events(folder).Tags()
+    assert tags["images"] == []
+    assert all(tag.startswith(("final/", "best/")) for tag in tags["scalars"])
+    assert not (folder / "gallery.json").exists()
+
+
+def test_precision_and_recall_at_one_half_are_those_of_the_run(full: Outcome) -> None:
+    (event,) = events(full.folder).Tensors("precision_recall/dog")  # class 1
+    table = np.array(event.tensor_proto.float_val, dtype=np.float32).reshape(6, -1)
+    counts, precision, recall = table[:4], table[4], table[5]
+    final, half = full.manifest["came_out"]["final"], table.shape[1] // 2
+    assert precision[half] == pytest.approx(final["val/precision"], abs=1e-6)
+    assert recall[half] == pytest.approx(final["val/recall"], abs=1e-6)
+    assert counts[:, half].sum() == 8
+
+
+def test_the_profiler_records_a_trace_and_a_table(tiny: Path, tmp_path: Path) -> None:
+    words = ("callbacks=[default,profiler]", "callbacks.profiler.first=1", "callbacks.profiler.steps=2")
+    folder = run(*WORDS, *words, data=tiny, at=tmp_path).folder
+    trace = json.loads((folder / "profile" / "trace.json").read_text())
+    names = [event.get("name", "") for event in trace["traceEvents"]]
+    assert sum(name.startswith("Optimizer.step#Adam") for name in names) == 2
+    assert "aten::addmm" in (folder / "profile" / "table.txt").read_text()
+    assert "run/profile/text_summary" in events(folder).Tags()["tensors"]
+
+
+def test_images_are_images(full: Outcome) -> None:
+    board = events(full.folder)
+    for tag in board.Tags()["images"]:
+        (event,) = board.Images(tag)
+        with Image.open(BytesIO(event.encoded_image_string)) as image:
+            assert image.size == (event.width, event.height)
+            assert len(np.unique(np.asarray(image))) > 2
+
+
+def test_what_augmentation_does_is_seen(full: Outcome) -> None:
+    board = events(full.folder)
+    before, after = (board.Images(f"data/{when}_augmentation")[0].encoded_image_string for when in ("before", "after"))
+    assert before != after
+
+
+def test_histograms_count_every_weight(full: Outcome) -> None:
+    weights: dict[str, Tensor] = load_file(full.folder / "weights.safetensors")
+    board = events(full.folder)
+    for name, weight in weights.items():
+        last = board.Histograms(f"weights/{name}")[-1]
+        assert last.step == EPOCHS - 1
+        value = last.histogram_value
+        assert value.num == sum(value.bucket) == weight.numel()
+        if weight.numel() > 1:  # of a single one the bin is made wide enough to be seen
+            assert (value.min, value.max) == pytest.approx((float(weight.min()), float(weight.max())), rel=1e-5)
+
+
+def test_shares_of_regions_make_one(full: Outcome) -> None:
+    found = [scalars(full.folder, f"{region}/layers.1") for region in ("undersaturated", "sensitive", "oversaturated")]
+    assert all(sum(values) == pytest.approx(1) for values in zip(*(f.values() for f in found), strict=True))
+
+
+def test_best_and_final_metrics_are_those_of_the_run(full: Outcome) -> None:
+    for name, value in full.manifest["came_out"]["final"].items():
+        assert list(scalars(full.folder, f"final/{name}").values()) == [pytest.approx(value, rel=1e-6)]
+    best = min(read_history(full.folder), key=lambda row: row["val/loss"])
+    for name in (name for name in best if name != "epoch"):
+        assert list(scalars(full.folder, f"best/{name}").values()) == [pytest.approx(best[name], rel=1e-6)]
+
+
+def test_one_file_holds_all_of_a_folder(full: Outcome) -> None:  # TensorBoard follows one
+    for folder in (full.folder / "tensorboard", *(full.folder / "tensorboard" / part for part in ("train", "val"))):
+        assert len(list(folder.glob("events.*"))) == 1
