@@ -27,7 +27,10 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
 
 def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder: Path) -> None:
     found = read(run_page(folder).html())
-    titles = ["Metrics", "Curves", "What was asked", "What it ran on", "Data", "Run it again", "Configuration"]
+    titles = [
+        *("Metrics", "Curves", "Validation images: what was taken for what", "Weights", "Time", "What was asked"),
+        *("What it ran on", "Data", "Run it again", "Configuration"),
+    ]
     assert found.headings == [str(folder), *titles]
     assert found.fetched == []
     manifest, rows = json.loads((folder / "run.json").read_text()), read_history(folder)
@@ -35,7 +38,8 @@ def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder:
     row = next(row for row in found.rows if row[0] == "loss")
     assert f"{final['train/loss']:.4f}" in row
     assert f"{final['val/loss']:.4f}" in row
-    [(source, says)] = found.images
+    assert len(found.images) == 4
+    source, says = found.images[0]
     assert f"train/loss from {rows[0]['train/loss']:.4f} to {rows[-1]['train/loss']:.4f}" in says
     with Image.open(BytesIO(b64decode(source.partition(",")[2]))) as image:
         assert image.format == "PNG"
@@ -72,9 +76,16 @@ def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> Non
     manifest = json.loads((folder / "run.json").read_text())
     manifest |= {"status": status, "error": "<b>why</b>", "came_out": {}}
     (folder / "run.json").write_text(json.dumps(manifest))
-    (folder / "metrics.csv").unlink()
+    for name in ("metrics.csv", "predictions.csv", "weights.safetensors"):
+        (folder / name).unlink()
     found = read(run_page(folder).html())
-    assert found.headings[1:] == ["What was asked", "What it ran on", "Data", "Go on with it", "Configuration"]
+    assert [title for title in found.headings[1:] if title != "Time"] == [
+        "What was asked",
+        "What it ran on",
+        "Data",
+        "Go on with it",
+        "Configuration",
+    ]
     assert "<b>why</b>" in "".join(found.texts)
     assert "b" not in found.tags
     assert f"copycat resume {folder}" in found.texts
@@ -85,6 +96,74 @@ def test_the_command_writes_it_beside_the_run_and_names_it(folder: Path, capsys:
         main(["report", str(folder)])
     assert capsys.readouterr().out == f"{folder}/report.html\n"
     assert read((folder / "report.html").read_text()).headings[0] == str(folder)
+
+
+def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
+    found = read(run_page(folder).html())
+    start = next(place for place, row in enumerate(found.rows) if row[0].startswith("is, down"))
+    matrix = [[int(cell) for cell in row[1:]] for row in found.rows[start + 1 : start + 3]]
+    final = json.loads((folder / "run.json").read_text())["came_out"]["final"]
+    assert [sum(row) for row in matrix] == [4, 4]
+    assert matrix[0][0] + matrix[1][1] == round(8 * final["val/accuracy"])
+    assert matrix[1][1] == round(4 * final["val/recall"])  # class 1 is below class 0
+
+
+def test_mistakes_are_shown_with_what_was_said_of_them(tiny: Path, tmp_path: Path) -> None:
+    folder = run("trainer.max_epochs=1", data=tiny, at=tmp_path).folder
+    found = read(run_page(folder).html())
+    unsure = [says for _, says in found.images if " says " in says]
+    assert {"Validation images, least sure"} <= set(found.headings)
+    assert all(says.partition(":")[0].endswith(".png") for says in unsure)
+    with Image.open(BytesIO(b64decode(found.images[-2][0].partition(",")[2]))) as image:
+        assert image.size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("predictions.csv", "part,index,label\nval,0,1\n"),
+        ("predictions.csv", "part,index,label,probability_0,probability_1\nval,0,7,0.5,0.5\n"),
+        ("predictions.csv", "part,index,label,probability_0,probability_1\nval,0,1,nan,0.5\n"),
+        ("predictions.csv", 'part,"index'),
+        ("gallery.json", "[]"),
+        ("gallery.json", '{"shown": [], "sizes": [], "strip": "iVBORw0KGgo="}'),
+        ("gallery.json", '{"shown": [], "sizes": [], "strip": "?"}'),
+    ],
+)
+def test_a_damaged_record_is_named(name: str, content: str, folder: Path) -> None:
+    (folder / name).write_text(content)
+    with pytest.raises(UserError, match=name.partition(".")[0]):
+        run_page(folder)
+
+
+def test_plots_alone_are_png_files(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["report", str(folder), "--png", str(tmp_path / "plots")])
+    names = ("curves", "roc-val", "reliability-val", "weights")
+    assert capsys.readouterr().out.split() == [str(tmp_path / "plots" / f"{name}.png") for name in names]
+    assert not (folder / "report.html").exists()
+    for name in names:
+        with Image.open(tmp_path / "plots" / f"{name}.png") as image:
+            assert image.format == "PNG"
+
+
+def test_several_runs_stand_side_by_side(folder: Path, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = run("trainer.max_epochs=2", "optimizer.lr=0.5", *QUIET, data=tiny, at=folder.parents[2]).folder
+    outputs = folder.parents[2]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["report", str(outputs)])
+    assert capsys.readouterr().out == f"{outputs}/report.html\n"
+    found = read((outputs / "report.html").read_text())
+    assert found.headings == [
+        *(str(outputs), "How they ended", "Curves", "What was asked", "Metrics", "Each by itself"),
+    ]
+    row = next(row for row in found.rows if row[0] == "optimizer.lr")
+    assert set(row[1:]) == {"0.001", "0.5"}
+    assert f"copycat report {other}" in "".join(found.texts)
+    finals = [json.loads((at / "run.json").read_text())["came_out"]["final"]["val/loss"] for at in (folder, other)]
+    row = next(row for row in found.rows if row[0] == "final/val/loss")
+    assert [cell.endswith("*") for cell in row[1:]].count(True) == 1
+    assert any(f"{min(finals):.4f} *" == cell for cell in row)
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:

@@ -1,9 +1,14 @@
 """The first images as they are fed: before augmentation, and after."""
 
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import torch
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
+from copycat.data.datamodule import DataModule
 from copycat.data.loaders import Batch, to_float
 from copycat.inspection.inspector import Inspector, boards
 from copycat.inspection.sheet import Picture, sheet, summary_of
@@ -21,24 +26,32 @@ class FedImages(Inspector):
     def begun(self, view: View) -> None:
         if not (found := boards(view.loggers)):
             return
-        data = view.data
-        order = data.loader("train", shuffle=data.shuffle).batch_sampler
-        order.set_epoch(0)
-        index = order.indices()[: order.batch_size][: self.count]
-        part = data.parts["train"]
-        image = torch.stack([part.images[place] for place in index.tolist()])
-        batch: Batch = {"image": to_float(image), "label": part.labels[index], "index": index}
-        names = [data.classes[label] for label in batch["label"].tolist()]
-        sheets = {"data/fed": pictures(batch["image"])}
-        if data.augmentation is not None:
-            sheets = {
-                "data/before_augmentation": sheets["data/fed"],
-                "data/after_augmentation": pictures(data.augmented(batch, 0)["image"]),
-            }
-        for tag, shown in sheets.items():
-            summary = summary_of(tag, sheet(shown, names))
+        known = _known.setdefault(view.data, {})
+        if self.count not in known:
+            known[self.count] = list(_summaries(view.data, self.count))
+        for summary in known[self.count]:
             for board in found:
                 board.write(summary)
+
+
+_known: WeakKeyDictionary[DataModule, dict[int, list[Summary]]] = WeakKeyDictionary()
+"""By count: trials of a pack may be fed the same."""
+
+
+def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
+    order = data.loader("train", shuffle=data.shuffle).batch_sampler
+    order.set_epoch(0)
+    index = order.indices()[: order.batch_size][:count]
+    part = data.parts["train"]
+    image = torch.stack([part.images[place] for place in index.tolist()])
+    batch: Batch = {"image": to_float(image), "label": part.labels[index], "index": index}
+    names = [data.classes[label] for label in batch["label"].tolist()]
+    augments = data.augmentation is not None
+    before = sheet(pictures(batch["image"]), names)
+    yield summary_of("data/before_augmentation" if augments else "data/fed", before, photo=True)
+    if augments:
+        after = sheet(pictures(data.augmented(batch, 0)["image"]), names)
+        yield summary_of("data/after_augmentation", after, photo=True)
 
 
 def pictures(image: Tensor) -> list[Picture]:

@@ -1,7 +1,6 @@
 """Images that a network gets most wrong, and those that it is least sure of."""
 
-from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from copycat.data.part import Part
 from copycat.inspection.fed import pictures
 from copycat.inspection.gallery_file import SIDE, TITLES, Shown, write_gallery
 from copycat.inspection.inspector import Inspector, boards
-from copycat.inspection.sheet import png_of, sheet, summary_of
+from copycat.inspection.sheet import Picture, sheet, summary_of
 from copycat.runs.inspecting import View
 
 
@@ -33,15 +32,18 @@ class Mistakes(Inspector):
             "wrong": most_wrong(probability, part.labels.numpy(), count=self.count),
             "unsure": least_sure(probability, count=self.count),
         }
-        found = list(_shown(part, view.data.classes, probability, chosen))
-        write_gallery(view.folder, found)
+        places = [place for each in chosen.values() for place in each]
+        if not places:
+            return
+        images = pictures(torch.stack([part.images[place] for place in places]))
+        shown = [_shown(part, view.data.classes, probability, kind, place) for kind in chosen for place in chosen[kind]]
+        write_gallery(view.folder, shown, [np.asarray(thumbnail(image)) for image in images])
         for kind, title in TITLES.items():
-            places = chosen[kind]
-            if not places:
+            mine = [(one.words, image) for one, image in zip(shown, images, strict=True) if one.kind == kind]
+            if not mine:
                 continue
-            words = [one.words for one in found if one.kind == kind]
-            images = pictures(torch.stack([part.images[place] for place in places]))
-            picture = summary_of(f"validation/{title.replace(' ', '_')}", sheet(images, words))
+            words, of_kind = zip(*mine, strict=True)
+            picture = summary_of(f"validation/{title.replace(' ', '_')}", sheet(of_kind, words), photo=True)
             for board in boards(view.loggers):
                 board.write(picture, view.epochs)
 
@@ -69,21 +71,19 @@ def least_sure(probability: NDArray[np.floating], *, count: int) -> list[int]:
     return [int(place) for place in np.argsort(two[:, 1] - two[:, 0], kind="stable")[:count]]
 
 
-def _shown(
-    part: Part, classes: Sequence[str], probability: NDArray[np.floating], chosen: dict[str, list[int]]
-) -> Iterator[Shown]:
-    for kind, places in chosen.items():
-        for place in places:
-            said = int(probability[place].argmax())
-            (picture,) = pictures(part.images[place][None])
-            image = Image.fromarray(picture)
-            image.thumbnail((SIDE, SIDE))
-            yield Shown(
-                kind=kind,
-                index=place,
-                name=part.names[place],
-                label=classes[int(part.labels[place])],
-                said=classes[said],
-                probability=float(probability[place, said]),
-                png=b64encode(png_of(np.asarray(image))).decode(),
-            )
+def thumbnail(picture: Picture) -> Image.Image:
+    image = Image.fromarray(picture)
+    image.thumbnail((SIDE, SIDE))
+    return image
+
+
+def _shown(part: Part, classes: Sequence[str], probability: NDArray[np.floating], kind: str, place: int) -> Shown:
+    said = int(probability[place].argmax())
+    return Shown(
+        kind=kind,
+        index=place,
+        name=part.names[place],
+        label=classes[int(part.labels[place])],
+        said=classes[said],
+        probability=float(probability[place, said]),
+    )

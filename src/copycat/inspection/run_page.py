@@ -1,18 +1,18 @@
 """A run on one page: what was asked, what came out and how sure that is, what it ran on, how to copy it."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted, first_line
-from copycat.inspection.gallery_file import TITLES, read_gallery
+from copycat.inspection.gallery_file import TITLES, Shown, read_gallery
 from copycat.inspection.intervals import bootstrap, wilson
 from copycat.inspection.judged import confusion
 from copycat.inspection.page import Image, Page, Section, Table
-from copycat.inspection.sheet import png_of, sheet
-from copycat.inspection.weights import side_of, weight_images
+from copycat.inspection.sheet import SIDE, Picture, png_of, sheet
+from copycat.inspection.weights import weight_images
 from copycat.models.metrics import NAMES
 from copycat.runs.figures import figure, text
 from copycat.runs.folder import CONFIG, read_manifest
@@ -44,6 +44,7 @@ def run_page(folder: Path) -> Page:
         check_form(manifest)
         config = read_file(folder / CONFIG, most=MOST).decode(errors="replace")
         rows = read_history(folder) if (folder / HISTORY).exists() else []
+        gallery = read_gallery(folder)
         predictions = read_predictions(folder, classes=len(manifest["data"]["classes"]))
     except (OSError, ValueError) as error:
         said = (error.strerror or "").lower() if isinstance(error, OSError) else first_line(error)
@@ -52,7 +53,7 @@ def run_page(folder: Path) -> Page:
         *_metrics(manifest, predictions),
         *_curves(manifest, rows),
         *_judged(manifest, predictions),
-        *_gallery(folder),
+        *_gallery(gallery),
         *_weights(folder, manifest),
         *_timing(manifest),
         _asked(manifest),
@@ -151,12 +152,15 @@ def _judged(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions])
         )
 
 
-def _gallery(folder: Path) -> Iterator[Section]:
-    shown = read_gallery(folder)
+def _gallery(shown: Sequence[tuple[Shown, Picture]]) -> Iterator[Section]:
     for kind, title in TITLES.items():
         images = [
-            Image(one.pixels, f"{one.name}: says {one.said} {one.probability:.2f}, is {one.label}", small=True)
-            for one in shown
+            Image(
+                png_of(picture),
+                text(f"{one.name}: says {one.said} {one.probability:.2f}, is {one.label}"),
+                small=True,
+            )
+            for one, picture in shown
             if one.kind == kind
         ]
         if images:
@@ -170,7 +174,10 @@ def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
     images = weight_images(read_weights(path), image_shape=tuple(shape))
     if images:
         says = "First-layer weights, an image for each unit: grey is 0, brighter speaks for it, darker against it."
-        yield Section(title="Weights", images=[Image(png_of(sheet(images, side=side_of(images))), says, "weights")])
+        yield Section(
+            title="Weights",
+            images=[Image(png_of(sheet(images, side=256 if len(images) == 1 else SIDE)), says, "weights")],
+        )
 
 
 def _timing(manifest: Mapping[str, Any]) -> Iterator[Section]:

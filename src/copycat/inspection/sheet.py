@@ -1,7 +1,7 @@
 """Images side by side in one, each with a line of words below it."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -12,7 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 Picture = NDArray[np.uint8]
 """[height, width, 3]."""
-SIDE = 128
+SIDE = 104
 """Pixels of an image in a sheet, at most; a smaller one is shown as many times as large as fits."""
 GAP = 6
 LINE = 14
@@ -28,25 +28,27 @@ def sheet(images: Sequence[Picture], words: Sequence[str] = (), *, side: int = S
         side: pixels of an image, at most.
     """
     shown = [fitted(image, side=side) for image in images]
-    side = max(max(image.size) for image in shown)
+    wide, tall = side if words else max(image.width for image in shown), max(image.height for image in shown)
     lines = max((said.count("\n") + 1 for said in words), default=0)
     columns = min(columns, len(shown))
-    width, height = side + GAP, side + GAP + lines * LINE
+    width, height = wide + GAP, tall + GAP + lines * LINE
     whole = Image.new("RGB", (columns * width + GAP, -(-len(shown) // columns) * height + GAP), GROUND)
-    draw = ImageDraw.Draw(whole)
     for place, image in enumerate(shown):
         left, top = GAP + place % columns * width, GAP + place // columns * height
-        whole.paste(image, (left + (side - image.width) // 2, top + (side - image.height) // 2))
-        if words:
-            said = "\n".join(_cut(line, side) for line in words[place].split("\n"))
-            draw.multiline_text((left, top + side + 1), said, fill=INK, font=font(), spacing=1)
+        whole.paste(image, (left, top + tall - image.height))
+        for number, line in enumerate(words[place].split("\n") if words else ()):
+            whole.paste(_line(line, wide), (left, top + tall + 1 + number * LINE))
     return np.asarray(whole)
 
 
-def _cut(line: str, width: int) -> str:
-    while font().getlength(line) > width:
-        line = f"{line[:-2]}…"
-    return line
+@lru_cache(1024)
+def _line(text: str, width: int) -> Image.Image:
+    """A line of words, which takes longer to draw than an image: runs of a sweep say the same again and again."""
+    while font().getlength(text) > width:
+        text = f"{text[:-2]}…"
+    found = Image.new("RGB", (width, LINE), GROUND)
+    ImageDraw.Draw(found).text((0, 0), text, fill=INK, font=font())
+    return found
 
 
 def fitted(image: Picture, *, side: int) -> Image.Image:
@@ -70,8 +72,19 @@ def png_of(picture: Picture) -> bytes:
     return found.getvalue()
 
 
-def summary_of(tag: str, picture: Picture) -> Summary:
-    """As TensorBoard's images."""
+def jpeg_of(picture: Picture) -> bytes:
+    """Of photographs, in a fifth of PNG's time; its pixels are near what they were."""
+    Image.fromarray(picture).save(found := BytesIO(), "JPEG", quality=92, subsampling=0)
+    return found.getvalue()
+
+
+def summary_of(tag: str, picture: Picture, *, photo: bool = False) -> Summary:
+    """As TensorBoard's images.
+
+    Args:
+        photo: as JPEG.
+    """
     height, width, _ = picture.shape
-    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png_of(picture))
+    content = jpeg_of(picture) if photo else png_of(picture)
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
     return Summary(value=[Summary.Value(tag=tag, image=image)])

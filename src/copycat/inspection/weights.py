@@ -1,6 +1,6 @@
 """The weights of a first layer as images: what speaks for a class, and what against."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from copycat.inspection.inspector import Inspector, boards
-from copycat.inspection.sheet import SIDE, Picture, sheet, summary_of
+from copycat.inspection.sheet import Picture, sheet, summary_of
 from copycat.runs.inspecting import View
 
 MOST = 64
@@ -22,7 +22,7 @@ class WeightImages(Inspector):
         found = boards(view.loggers)
         shown = weight_images(view.classifier.network.state_dict(), image_shape=view.data.image_shape) if found else []
         for board in found if shown else ():
-            board.write(summary_of("weights/first_layer", sheet(shown, side=side_of(shown))), view.epochs)
+            board.write(summary_of("weights/first_layer", sheet(shown)), view.epochs)
 
 
 def weight_images(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]) -> list[Picture]:
@@ -47,11 +47,6 @@ def weight_images(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]
     if units.shape[1] not in (1, 3):
         return []
     return [_image(unit) for unit in units[:MOST]]
-
-
-def side_of(images: Sequence[Picture]) -> int:
-    """A single one may be large."""
-    return 2 * SIDE if len(images) == 1 else SIDE
 
 
 def _image(unit: Tensor) -> Picture:

@@ -1,0 +1,52 @@
+"""Runs under names that a person reads."""
+
+from pathlib import Path
+
+import pytest
+
+from copycat.cli import main
+from copycat.inspection.named import Named
+from tests.runs.asking import run
+
+
+def test_a_name_is_the_experiment_and_what_was_overridden(tiny: Path, tmp_path: Path) -> None:
+    words = ("trainer.max_epochs=1", "model=shallow", "model.hidden=[5]")
+    folders = [run(*words, data=tiny, at=tmp_path / "outputs").folder for _ in range(2)]
+    (tmp_path / "names").mkdir()
+    named = Named(tmp_path / "outputs", tmp_path / "names")
+    named.look()
+    name = "default data=folder data.image_size=8 trainer.max_epochs=1 model=shallow model.hidden=[5]"
+    assert {link.name: link.resolve() for link in (tmp_path / "names").iterdir()} == {
+        name: folders[0] / "tensorboard",
+        f"{name} (2)": folders[1] / "tensorboard",
+    }
+    late = run(*words, "seed=5", data=tiny, at=tmp_path / "outputs").folder
+    named.look()
+    assert (tmp_path / "names" / f"{name} seed=5").resolve() == late / "tensorboard"
+    assert named.count == 3
+
+
+def test_a_trial_is_called_by_its_number(tiny: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    data = ("data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1")
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["train", "-m", *data, "optimizer.lr=0.1,0.2", f"sweep.folder={sweep}"])
+    (tmp_path / "names").mkdir()
+    Named(sweep, tmp_path / "names").look()
+    found = sorted(link.name for link in (tmp_path / "names").iterdir())
+    assert [name.startswith(f"sweep trial {number} ") for number, name in enumerate(found)] == [True, True]
+    assert "optimizer.lr=0.2" in found[1]
+
+
+def test_a_strange_override_makes_a_name_all_the_same(tiny: Path, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    words = (
+        "trainer.max_epochs=1",
+        "+callbacks.x={_target_: pytorch_lightning.callbacks.Timer, duration: '00:01:00:00'}",
+    )
+    run(*words, data=tiny, at=outputs)
+    (tmp_path / "names").mkdir()
+    Named(outputs, tmp_path / "names").look()
+    (link,) = (tmp_path / "names").iterdir()
+    assert (link / "train").is_dir()
+    assert len(link.name) <= 100

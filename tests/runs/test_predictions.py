@@ -1,0 +1,41 @@
+"""predictions.csv says what the weights say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from copycat.config.compose import compose
+from copycat.runs.build import build_parts
+from copycat.runs.predictions import read_predictions
+from copycat.runs.tensor_files import read_weights
+from tests.runs.asking import QUIET, run
+
+
+@pytest.mark.parametrize("loss", ["bce", "cross_entropy", "mse"])
+def test_they_are_what_the_weights_say_to_the_bit(loss: str, tiny: Path, tmp_path: Path) -> None:
+    words = ("trainer.max_epochs=3", f"loss={loss}", "model=shallow")
+    folder = run(*words, *QUIET, data=tiny, at=tmp_path).folder
+    parts = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
+    network, criterion = parts.classifier.network.eval(), parts.classifier.loss
+    network.load_state_dict(read_weights(folder / "weights.safetensors"))
+    part = parts.data.parts["val"]
+    assert isinstance(part.images, torch.Tensor)
+    with torch.no_grad():
+        said = criterion.probability(network(part.images / 255))
+    found = read_predictions(folder, classes=2)["val"]
+    assert np.array_equal(found.label, part.labels.numpy())
+    column = said if said.ndim == 1 else said[:, 1]
+    assert np.array_equal(found.probability[:, 1].astype(np.float32), column.numpy())
+    assert found.probability.sum(1) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_test_part_has_its_own_rows(tiny: Path, tmp_path: Path) -> None:
+    words = ("trainer.max_epochs=1", "test=true", "data.split=holdout")
+    folder = run(*words, *QUIET, data=tiny, at=tmp_path).folder
+    assert read_predictions(folder, classes=2).keys() == {"val", "test"}
+
+
+def test_a_folder_without_them_has_none(tmp_path: Path) -> None:
+    assert read_predictions(tmp_path, classes=2) == {}
