@@ -16,10 +16,9 @@ def test_a_name_is_the_experiment_and_what_was_overridden(tiny: Path, tmp_path: 
     named = Named(tmp_path / "outputs", tmp_path / "names")
     named.look()
     name = "default data=folder data.image_size=8 trainer.max_epochs=1 model=shallow model.hidden=[5]"
-    assert {link.name: link.resolve() for link in (tmp_path / "names").iterdir()} == {
-        name: folders[0] / "tensorboard",
-        f"{name} (2)": folders[1] / "tensorboard",
-    }
+    links = list((tmp_path / "names").iterdir())
+    assert {link.name for link in links} == {name, f"{name} (2)"}
+    assert {link.resolve() for link in links} == {folder / "tensorboard" for folder in folders}
     late = run(*words, "seed=5", data=tiny, at=tmp_path / "outputs").folder
     named.look()
     assert (tmp_path / "names" / f"{name} seed=5").resolve() == late / "tensorboard"
@@ -31,11 +30,16 @@ def test_a_trial_is_called_by_its_number(tiny: Path, tmp_path: Path) -> None:
     data = ("data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1")
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["train", "-m", *data, "optimizer.lr=0.1,0.2", f"sweep.folder={sweep}"])
-    (tmp_path / "names").mkdir()
-    Named(sweep, tmp_path / "names").look()
-    found = sorted(link.name for link in (tmp_path / "names").iterdir())
-    assert [name.startswith(f"sweep trial {number} ") for number, name in enumerate(found)] == [True, True]
-    assert "optimizer.lr=0.2" in found[1]
+    for name in ("one", "all"):
+        (tmp_path / name).mkdir()
+    Named(sweep, tmp_path / "one").look()
+    assert {link.name for link in (tmp_path / "one").iterdir()} == {
+        "trial 0 optimizer.lr=0.1",
+        "trial 1 optimizer.lr=0.2",
+    }
+    Named(tmp_path, tmp_path / "all").look()
+    found = {link.name for link in (tmp_path / "all").iterdir()}
+    assert found == {f"sweep sweep trial {number} optimizer.lr={rate}" for number, rate in enumerate((0.1, 0.2))}
 
 
 def test_a_strange_override_makes_a_name_all_the_same(tiny: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from copycat.runs.figures import text
 from copycat.runs.folder import read_manifest
 from copycat.runs.table import find_runs
 from copycat.runs.trial_file import read_trial
@@ -41,7 +42,7 @@ class Named:
             events = run / EVENTS
             if run in self._known or not events.is_dir():
                 continue
-            name = self._free(name_of(run))
+            name = self._free(name_of(run, root=self.root))
             os.symlink(events, self.names / name, target_is_directory=True)
             self._known[run] = name
 
@@ -52,22 +53,22 @@ class Named:
         return next(f"{name} ({place})" for place in range(2, len(taken) + 3) if f"{name} ({place})" not in taken)
 
 
-def name_of(run: Path) -> str:
-    """As `lecture optimizer.lr=0.01`; of a trial as `sweep trial 3 optimizer.lr=0.01`."""
+def name_of(run: Path, *, root: Path) -> str:
+    """As `lecture optimizer.lr=0.01`; a trial below its own sweep as `trial 3 optimizer.lr=0.01`."""
     try:
-        manifest: Mapping[str, Any] = read_manifest(run)
-        asked = manifest["asked"]
-        words = [str(asked["experiment"])]
-        overrides = [str(word) for word in asked["overrides"]]
+        asked: Mapping[str, Any] = read_manifest(run)["asked"]
+        experiment, overrides = str(asked["experiment"]), [str(word) for word in asked["overrides"]]
     except (OSError, ValueError, KeyError, TypeError):
         return _safe(run.name)
     try:
         trial = read_trial(run)
-        words.append(f"trial {trial.number}")
     except (OSError, ValueError):
-        pass
-    shown = [word for word in overrides if not word.lstrip("+~").startswith(LEFT_OUT)]
-    return _safe(" ".join([*words, *shown]))
+        shown = [word for word in overrides if not word.lstrip("+~").startswith(LEFT_OUT)]
+        return _safe(" ".join([experiment, *shown]))
+    varied = [f"{name}={text(value)}" for name, value in trial.values.items()]
+    words = [f"trial {trial.number}", *varied]
+    # of all sweeps in a folder, each by when it began
+    return _safe(" ".join(words if root == run.parent else [experiment, run.parent.name[:8], *words]))
 
 
 def _safe(name: str) -> str:

@@ -1,0 +1,156 @@
+"""TensorBoard and reports as a reader meets them, in a real browser."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from copycat.runs.folder import read_manifest
+from copycat.runs.history import read_history
+from tests.browser import browsing
+from tests.inspection.boards import hparams
+from tests.integration.sweeping import copycat, trials
+
+PATIENCE = 30_000
+"""Milliseconds."""
+SWEEP = (
+    *("model=shallow", "model.hidden=[5]", "loss=mse", "trainer.max_epochs=8", "trainer.threads=1", "callbacks=full"),
+    *("hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=6"),
+    *("hydra/sweeper/pruner=percentile", "hydra.sweeper.pruner.percentile=75"),
+    *("hydra.sweeper.pruner.n_startup_trials=3", "hydra.sweeper.pruner.n_warmup_steps=2"),
+    "optimizer.lr=choice(0.02,0.03,0.05,0.04,1e-9,1e25)",
+)
+DONE = {"completed": "STATUS_SUCCESS", "pruned": "STATUS_UNKNOWN", "failed": "STATUS_FAILURE"}
+
+
+@pytest.fixture(scope="module")
+def sweep(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six trials, one failed and one pruned."""
+    at = tmp_path_factory.mktemp("sweep")
+    done = copycat(
+        *("train", "-m", "data=folder", f"data.root={tiny}", "data.image_size=8", *SWEEP, "sweep.folder=sweep"), at=at
+    )
+    assert done.returncode == 1, done.stderr  # as one of them failed
+    statuses = sorted(trial["status"] for trial in trials(at / "sweep").values())
+    assert statuses == ["completed"] * 4 + ["failed", "pruned"]
+    return at / "sweep"
+
+
+@pytest.fixture(scope="module")
+def address(sweep: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "copycat", "board", "--no-browser", str(sweep)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as board:
+        try:
+            assert board.stdout is not None
+            yield board.stdout.readline().split()[0]
+        finally:
+            board.send_signal(signal.SIGINT)
+            board.wait(60)
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Page]:
+    with browsing() as seen:
+        seen.page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        yield seen.page
+        assert seen.wrong == []
+
+
+def test_training_and_validation_loss_share_a_chart(page: Page, address: str, sweep: Path) -> None:
+    page.goto(f"{address}#timeseries")
+    page.locator("metrics-tag-filter-component input").fill("^loss$")
+    card = page.locator("metrics-filtered-view card-view")
+    expect(card).to_have_count(1)
+    chart = card.locator("line-chart").first
+    chart.hover()
+    best = min((t for t in trials(sweep).values() if t["objectives"]), key=lambda t: t["objectives"]["val/loss"])
+    rows = page.locator(".tooltip-row")
+    expect(rows.first).to_be_visible()
+    names = rows.locator(".name").all_inner_texts()
+    for part in ("train", "val"):
+        assert f"trial {best['number']} optimizer.lr={best['values']['optimizer.lr']}/{part}" in names
+
+
+def test_hparams_lists_each_trial_once_with_its_true_metrics(page: Page, address: str, sweep: Path) -> None:
+    page.goto(f"{address}#hparams")
+    table = page.locator("tf-hparams-table-view")
+    for number, trial in trials(sweep).items():
+        expect(table.get_by_text(re.compile(rf"trial {number} "))).to_have_count(1)
+        name = f"trial {number} optimizer.lr={trial['values']['optimizer.lr']}"
+        (found,) = [group for group in hparams(address) if group["name"] == name]
+        assert found["status"] == DONE[trial["status"]]
+        assert found["hparams"]["optimizer.lr"] == trial["values"]["optimizer.lr"]
+        assert -1 not in found["metrics"].values()
+        came_out = read_manifest(sweep / str(number))["came_out"]
+        for kind, values in (("final", came_out.get("final", {})), ("best", came_out["best"].get("metrics", {}))):
+            for metric, value in values.items():
+                assert found["metrics"][f"{kind}/{metric}"] == pytest.approx(value, rel=1e-6)
+        last: dict[str, float] = {}
+        for row in read_history(sweep / str(number)):
+            last |= row
+        for metric in last.keys() - {"epoch"}:
+            assert found["metrics"][metric] == pytest.approx(last[metric], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tab", "seen"),
+    [
+        ("images", "data/fed"),
+        ("pr_curves", "precision_recall/dog"),
+        ("histograms", "activations/layers.0"),
+        ("distributions", "activations/layers.0"),
+        ("text", "run/command"),
+        ("graphs", "MLP"),
+    ],
+)
+def test_each_other_tab_loads(tab: str, seen: str, page: Page, address: str) -> None:
+    page.goto(f"{address}#{tab}")
+    expect(page.get_by_text(seen).first).to_be_attached()
+    if tab == "images":
+        images = page.locator("tf-image-loader img")
+        expect(images.first).to_be_visible()
+        assert all(image.evaluate("image => image.naturalWidth") > 0 for image in images.all()[:6])
+
+
+def test_the_projector_holds_each_validation_image(page: Page, address: str) -> None:
+    page.goto(f"{address}#projector")
+    projector = page.frame_locator("iframe").frame_locator("iframe")
+    expect(projector.locator(".numDataPoints")).to_have_text("8")
+    expect(projector.locator(".dim")).to_have_text("5")  # units of the hidden layer
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("what", ["run", "sweep", "several"])
+def test_a_report_opens_offline_whole_and_without_a_serious_fault(
+    what: str, dark: bool, sweep: Path, tmp_path: Path
+) -> None:
+    completed = [number for number, trial in trials(sweep).items() if trial["status"] == "completed"]
+    folders = {
+        "run": [sweep / str(completed[0])],
+        "sweep": [sweep],
+        "several": [sweep / str(number) for number in completed],
+    }[what]
+    done = copycat("report", *folders, "--to", tmp_path / "report.html", at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with browsing(dark=dark, width=1100) as seen:
+        seen.page.context.set_offline(True)
+        seen.page.goto(f"file://{tmp_path}/report.html")
+        images = seen.page.locator("img")
+        assert images.count() >= {"run": 6, "sweep": 4, "several": 1}[what]
+        for image in images.all():
+            assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+            assert image.get_attribute("alt")
+        found = Axe().run(seen.page)
+        serious = [fault for fault in found.response["violations"] if fault["impact"] in ("serious", "critical")]
+        assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in serious] == []
+        assert seen.wrong == []
+        assert [url for url in seen.fetched if not url.startswith(("file:", "data:"))] == []
+        seen.page.keyboard.press("Tab")  # the first stop of a reader by keyboard
+        assert seen.page.evaluate("document.activeElement.getAttribute('href')") == "#s1"
