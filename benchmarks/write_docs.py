@@ -22,6 +22,7 @@ TITLES = {
     "startup": "Start-up",
     "memory": "Memory",
     "packed": "Many trials as one",
+    "inspection": "Looking at a run",
     "launchers": "Launchers",
     "peers": "Peers",
 }

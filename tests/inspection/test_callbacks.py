@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from copycat.cli import main
 from copycat.config.compose import compose
 from copycat.data.loaders import MemoryLoader
+from copycat.inspection.inspector import Inspector, boards
 from copycat.runs.build import build_parts
 from copycat.runs.history import read_history
+from copycat.runs.inspecting import View
+from copycat.runs.predictions import read_predictions
 from copycat.runs.train import Outcome
 from tests.runs.asking import run
 
@@ -121,6 +124,27 @@ def test_a_trial_of_a_pack_has_what_it_has_alone(tiny: Path, tmp_path: Path) -> 
             assert [v for _, v in of_both[0]] == pytest.approx([v for _, v in of_both[1]], rel=1e-3, abs=1e-6)
     assert [event.value for event in packed.Scalars("optimizer/learning_rate")] == pytest.approx([0.01] * EPOCHS)
     assert (sweep / "1" / "gallery.json").exists()
+
+
+class Sure(Inspector):
+    """A look of the user's own."""
+
+    def completed(self, view: View) -> None:
+        for board in boards(view.loggers):
+            board.log_scalars({"final/val/sure": float(view.probabilities.amax(1).mean())}, view.epochs)
+
+
+@pytest.mark.parametrize("launcher", ["basic", "packed"])
+def test_a_look_of_the_user_s_own_is_taken_alone_and_in_a_pack(launcher: str, tiny: Path, tmp_path: Path) -> None:
+    words = ("data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS, "seed=1,2", f"hydra/launcher={launcher}")
+    sweep = tmp_path / "sweep"
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["train", "-m", *words, f"+callbacks.sure._target_={__name__}.Sure", f"sweep.folder={sweep}"])
+    for trial in ("0", "1"):
+        said = read_predictions(sweep / trial, classes=2)["val"].probability
+        assert scalars(sweep / trial, "final/val/sure") == {EPOCHS: pytest.approx(said.max(1).mean(), rel=1e-5)}
+        is_packed = "pack" in json.loads((sweep / trial / "run.json").read_text())["ran_on"]
+        assert is_packed == (launcher == "packed")
 
 
 def test_any_of_them_may_be_left_out(tiny: Path, tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from copycat.runs.history import read_history
+from copycat.runs.resume import resume
 from copycat.runs.train import Outcome
 from tests.inspection.boards import ask, hparams, serving
 from tests.runs.asking import run
+from tests.runs.dying import Dies, Killed
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,39 @@ def test_hparams_holds_hyper_parameters_alone(address: str) -> None:
     assert {"optimizer.lr", "seed", "model"} <= names
     assert {"optimizer.maximize", "scheduler.gamma"} <= names  # which only one of the two runs has
     assert not {name for name in names if "root" in name or "hp_metric" in name or "accelerator" in name}
+
+
+@pytest.mark.parametrize("steps", [2, 6], ids=["in the first epoch", "later"])
+def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tiny: Path, tmp_path: Path) -> None:
+    words = ("data.batch_size=4", "trainer.max_epochs=3", "callbacks.last.every_n_steps=1", "model=shallow")
+    dies = "+callbacks.dies={_target_: tests.runs.dying.Dies}"
+    whole = run(*words, dies, data=tiny, at=tmp_path / "whole").folder
+    Dies.after = ("batch", steps)
+    try:
+        run(*words, dies, data=tiny, at=tmp_path / "killed")
+    except Killed:
+        pass
+    finally:
+        Dies.after = None
+    (manifest,) = (tmp_path / "killed").glob("*/*/*/run.json")
+    assert resume(manifest.parent, say=lambda line: None).status == "completed"
+    tags = []
+    for folder in (whole, manifest.parent):
+        events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0, "tensors": 0, "scalars": 0})
+        events.Reload()
+        tags.append(
+            {
+                **{tag: len(events.Images(tag)) for tag in events.Tags()["images"]},
+                **{tag: len(events.Tensors(tag)) for tag in events.Tags()["tensors"]},
+                **{tag: len(events.Scalars(tag)) for tag in events.Tags()["scalars"]},
+                "graph": int(events.Tags()["graph"]),
+            }
+        )
+    assert tags[0] == tags[1]
+    assert {"data/fed", "run/config/text_summary", "best/val/loss"} <= tags[0].keys()
+    with serving(tmp_path / "killed") as address:
+        (group,) = hparams(address)
+    assert group["status"] == "STATUS_SUCCESS"
 
 
 def test_the_graph_of_the_network_is_there(address: str, good: Outcome) -> None:

@@ -25,6 +25,7 @@ from copycat.inspection.event_file import EventFile
 from copycat.inspection.hparams import session_end, session_start
 from copycat.inspection.records import EVENTS, purge
 from copycat.runs.limits import PrunedRun
+from copycat.runs.seeds import KNOWN
 from copycat.runs.trial_file import read_trial
 
 log = logging.getLogger(__name__)
@@ -149,21 +150,11 @@ class TensorBoardLogger(Logger):
         if not self._graph or self._goes_on or image is None:
             return
         network = getattr(model, "network", model)
-        like = next(network.parameters(), image)
-        training = network.training
         try:
-            # torch prints what it cannot trace, where a command's result belongs
-            with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
-                warnings.simplefilter("ignore")  # the tracer's, about shapes that it takes for constants
-                image = image.to(like)
-                # tracing once more to compare would take as long again
-                traced = torch.jit.trace(network.eval(), image, check_trace=False)  # type: ignore[no-untyped-call]
-                self.traced = graph(traced, image)  # type: ignore[no-untyped-call]
+            self.traced = _traced(network, image)
             self.write_graph(self.traced)
         except Exception as error:  # a network that can't be traced can be trained all the same
             log.warning("no graph in TensorBoard: %s", str(error).splitlines()[0])
-        finally:
-            network.train(training)
 
     def write_graph(self, traced: Any) -> None:
         """Write a graph that was traced, here or by the logger of a network of the same shape."""
@@ -194,6 +185,33 @@ class TensorBoardLogger(Logger):
             file.close()
         self._files.clear()
         self._writer = None
+
+
+_graphs: dict[str, Any] = {}
+"""Of networks that this process has met: the trials of a sweep have the same again and again."""
+MOST_GRAPHS = 16
+
+
+def _traced(network: nn.Module, image: Tensor) -> Any:
+    # what is printed of known layers says all that the graph shows of them
+    known = all(type(module).__module__.startswith(KNOWN) for module in network.modules())
+    key = f"{tuple(image.shape)} {network}" if known else ""
+    if key in _graphs:
+        return _graphs[key]
+    training, like = network.training, next(network.parameters(), image)
+    try:
+        # torch prints what it cannot trace, where a command's result belongs
+        with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")  # the tracer's, about shapes that it takes for constants
+            image = image.to(like)
+            # tracing once more to compare would take as long again
+            traced = torch.jit.trace(network.eval(), image, check_trace=False)  # type: ignore[no-untyped-call]
+            found = graph(traced, image)  # type: ignore[no-untyped-call]
+    finally:
+        network.train(training)
+    if key and len(_graphs) < MOST_GRAPHS:
+        _graphs[key] = found
+    return found
 
 
 class _Writer(SummaryWriter):

@@ -85,7 +85,7 @@ def resume(
             except OSError as error:
                 release(folder)
                 raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error
-            return run.go(checkpoint=point.checkpoint)
+            return run.go(checkpoint=point.checkpoint, epoch=point.position.epoch)
 
 
 def find_point(opened: Opened, *, say: Say) -> Point:

@@ -82,11 +82,12 @@ class Run:
         if steps != 1:
             ahead.enable(self.trainer, parts.classifier)
 
-    def go(self, *, checkpoint: Path | None = None) -> Outcome:
+    def go(self, *, checkpoint: Path | None = None, epoch: int = 0) -> Outcome:
         """Train, evaluate and record.
 
         Args:
             checkpoint: where to go on from; None starts anew.
+            epoch: that it is in; of what lies before, the records are there.
         """
         status, error = "completed", None
         self.stop.last = self.last  # from here on a signal finds something to save
@@ -95,7 +96,7 @@ class Run:
                 logger.log_hyperparams(dict(self.config))
             classifier, data = self.parts.classifier, self.parts.data
             view = View(folder=self.folder, classifier=classifier, data=data, loggers=self.trainer.loggers)
-            if checkpoint is None:
+            if epoch == 0:
                 show_begun(self._callbacks, view)
             self.trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             self.manifest["came_out"]["final"] = final = self._evaluate()

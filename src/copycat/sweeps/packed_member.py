@@ -129,7 +129,7 @@ class Member:
         write_manifest(self.folder, self.manifest)
         for logger in self.loggers:
             logger.log_hyperparams(dict(self.config))
-        if self.asked.checkpoint is None:
+        if self.asked.position.epoch == 0:
             show_begun(self.callbacks, self.view)
 
     @property
