@@ -259,6 +259,24 @@ def predict(arguments: argparse.Namespace) -> int:
     return DONE if print_predictions(arguments.run, arguments.images, form=arguments.form) else FAILED
 
 
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Metrics of a run's final weights, with their 95 % intervals, on its own data or on other"""
+    with _importing():
+        from copycat.deploy.evaluate import print_evaluation
+
+    print_evaluation(arguments.run, arguments.overrides, form=arguments.form)
+    return DONE
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write a run's network as files that are used without Copycat, with a model card and a script"""
+    with _importing():
+        from copycat.deploy.export import print_export
+
+    print_export(arguments.run, arguments.format, to=arguments.to)
+    return DONE
+
+
 def board(arguments: argparse.Namespace) -> int:
     """Open TensorBoard on runs, until Ctrl-C"""
     from copycat.inspection.board import serve
@@ -333,6 +351,16 @@ def parser() -> argparse.ArgumentParser:
     said.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
     said.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="files, or folders of them")
     _add_forms(said)
+    right = _add(commands, "evaluate", evaluate)
+    right.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
+    right.add_argument(
+        "overrides", nargs="*", metavar="OVERRIDE", help="which data, as in data=folder data.root=FOLDER"
+    )
+    _add_forms(right)
+    out = _add(commands, "export", export)
+    out.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
+    out.add_argument("--format", choices=["safetensors", "torch", "onnx"], required=True, help="what is written")
+    out.add_argument("--to", type=Path, metavar="FOLDER", help="where to; else export/FORMAT in the run's folder")
     serve = _add(commands, "board", board)
     serve.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
     serve.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")

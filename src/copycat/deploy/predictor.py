@@ -22,6 +22,22 @@ SIDE = 64
 """Of the images of a run that does not say: it is of an earlier version, on the lecture's cats or on drawn ones."""
 
 
+class Said(nn.Module):
+    """A network from an image as it is read to what is said of it: the preprocessing is in it.
+
+    Shapes: uint8 [B, 3, size, size] RGB -> [B, classes] probabilities, in the network's own precision.
+    """
+
+    def __init__(self, network: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+        self.dtype = next(network.parameters(), torch.empty(0)).dtype
+
+    def forward(self, image: Tensor) -> Tensor:
+        found = self.loss.probability(self.network(to_float(image).to(self.dtype)))
+        return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
     """What turns images into probabilities."""
@@ -37,10 +53,9 @@ class Predictor:
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, size, size] RGB -> [B, classes] probabilities on the CPU, in the network's own precision."""
-        weight = next(self.network.parameters(), torch.empty(0))
         with torch.inference_mode():
-            found = self.loss.probability(self.network(to_float(images).to(weight.dtype)))
-        return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
+            said: Tensor = Said(self.network, self.loss)(images)
+        return said
 
 
 @contextmanager

@@ -1,0 +1,81 @@
+"""The model card that lies beside an exported network: what it is, what it learned from, how right it is, how sure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from copycat.inspection.intervals import bootstrap, wilson
+from copycat.models.metrics import NAMES
+from copycat.runs.figures import figure, text
+from copycat.runs.opened import Opened
+from copycat.runs.predictions import read_predictions
+
+FILES = {
+    "safetensors": "model.safetensors has the weights; networks.py, where it lies here, makes the network of them.",
+    "torch": "model.pt2 is a torch.export program: `torch.export.load`.",
+    "onnx": "model.onnx runs by any ONNX runtime.",
+}
+
+
+def card(opened: Opened, *, form: str, size: int, difference: float | None) -> str:
+    """In Markdown.
+
+    Args:
+        size: side of the square images that it takes.
+        difference: the largest between its probabilities and the run's.
+    """
+    return "\n".join(_lines(opened, form=form, size=size, difference=difference)) + "\n"
+
+
+def _lines(opened: Opened, *, form: str, size: int, difference: float | None) -> Iterator[str]:
+    manifest, config = opened.manifest, opened.config
+    data, ran_on = manifest["data"], manifest["ran_on"]
+    classes = [text(name) for name in data["classes"]]
+    yield f"# {text(manifest['asked']['experiment'])}: an image classifier\n"
+    yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FILES[form]} `python use.py IMAGE` tries it.\n"
+    yield f"It takes RGB images of {size}×{size}, one byte a channel, [B, 3, {size}, {size}], and gives a probability"
+    if form == "safetensors":
+        yield "for each class: pixels are divided by 255, and what it gives becomes probabilities as in use.py.\n"
+    else:
+        yield "for each class. The preprocessing, a division by 255, is inside.\n"
+    if difference is not None:
+        yield f"On the validation images its probabilities are the run's to {difference:.2g}.\n"
+    yield "## Data\n"
+    source = text(data["source"]).rpartition(".")[2]
+    counts = ", ".join(f"{count} {part}" for part, count in data["images"].items())
+    yield f"{source}: {counts} images{', drawn, not photographed' if data['synthetic'] else ''}."
+    for warning in data["warnings"]:
+        yield f"{text(warning)}."
+    yield "\n## How right it is\n"
+    yield from _metrics(opened)
+    yield "\nIntervals of 95 %: accuracy by Wilson's score, others by bootstrap. On other images it may be worse.\n"
+    yield "## Where it comes from\n"
+    code, environment = ran_on["code"], ran_on["environment"]
+    packages: Mapping[str, Any] = environment.get("packages") or {}
+    facts = {
+        "run": opened.folder,
+        "overrides": " ".join(manifest["asked"]["overrides"]),
+        "model": config["model"]["_target_"],
+        "code": f"Copycat {code.get('version')}, {code.get('digest')}",
+        "commit": code.get("commit"),
+        "torch": packages.get("torch"),
+        "data": ran_on["data"].get("all"),
+        "weights": manifest["came_out"].get("weights_digest"),
+    }
+    yield from (f"- {name}: {text(str(value))}" for name, value in facts.items() if value)
+    yield "\n## Licence\n"
+    yield "That of the code is MIT. Weights are made from the images: whether they may be passed on is for the licence"
+    yield "of those to say, which Copycat does not know. That of the lecture's cat photographs is unknown."
+
+
+def _metrics(opened: Opened) -> Iterator[str]:
+    final = opened.manifest["came_out"].get("final", {})
+    images = opened.manifest["data"]["images"]
+    for part, said in read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"])).items():
+        sure = bootstrap(said.probability, said.label)
+        yield f"| {part}, {images[part]} images | value | 95 % |\n| --- | --- | --- |"
+        for name in NAMES:
+            value = final.get(f"{part}/{name}")
+            if value is None:
+                continue
+            low, high = wilson(value, images[part]) if name == "accuracy" else sure.get(name, (0.0, 1.0))
+            yield f"| {name} | {figure(value)} | {low:.2f} to {high:.2f} |"

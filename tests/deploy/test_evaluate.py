@@ -1,0 +1,54 @@
+"""Metrics of a run on other data."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from copycat.cli import main
+from copycat.config.errors import UserError
+from copycat.deploy.evaluate import evaluate
+from tests.runs.asking import QUIET, run
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    words = ("model=logistic", "optimizer=adam", "optimizer.lr=0.01", "trainer.max_epochs=50")
+    return run(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
+
+
+def test_on_its_own_data_it_gives_the_run_s_own_metrics(folder: Path) -> None:
+    final = json.loads((folder / "run.json").read_text())["came_out"]["final"]
+    rows = evaluate(folder, [])
+    assert {f"{row['part']}/{row['metric']}" for row in rows} == {name for name in final if not name.endswith("/loss")}
+    for row in rows:
+        assert row["value"] == final[f"{row['part']}/{row['metric']}"]
+        assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
+
+
+def test_on_a_folder_of_one_s_own_images_are_given_their_classes_by_name(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, shade in (("cat", 240), ("dog", 10)):  # of any size
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(np.full((40, 30, 3), shade, dtype=np.uint8)).save(tmp_path / "own" / name / f"{number}.png")
+    words = ["evaluate", str(folder), "data=folder", f"data.root={tmp_path / 'own'}"]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*words, "--json"])
+    rows = {row["metric"]: row for row in json.loads(capsys.readouterr().out)["metrics"]}
+    assert {(row["part"], row["images"]) for row in rows.values()} == {("all", 6)}
+    assert rows["accuracy"]["value"] == rows["auroc"]["value"] == 1.0  # bright cats and dark dogs, as it learned
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(words)
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_other_classes_are_refused(folder: Path, tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny / "train", tmp_path / "own")
+    (tmp_path / "own" / "dog").rename(tmp_path / "own" / "wolf")
+    with pytest.raises(UserError, match=r"expected the run's classes, cat, dog; got wolf"):
+        evaluate(folder, ["data=folder", f"data.root={tmp_path / 'own'}"])
