@@ -21,8 +21,8 @@ PATIENCE = 60_000
 """Milliseconds."""
 COPYCAT = (sys.executable, "-m", "copycat")
 SWEEP = (
-    *("train", "-m", "model=shallow", "optimizer=adam", "trainer.max_epochs=60", "sweep.folder=sweep"),
-    "optimizer.lr=1e-4,3e-4,1e-3,3e-3,1e-2,3e-2",
+    *("train", "-m", "optimizer=adam", "trainer.max_epochs=150", "sweep.folder=sweep"),
+    "optimizer.lr=1e-5,3e-5,1e-4,3e-4,1e-3,3e-3",
 )
 RUN = ("train", "trainer.max_epochs=500", "output_dir=runs")
 
@@ -53,7 +53,7 @@ def main() -> None:
         for words in (SWEEP, RUN):
             subprocess.run([*COPYCAT, *words], cwd=at, check=True, stdout=subprocess.DEVNULL)
         (run,) = (manifest.parent for manifest in at.glob("runs/*/*/*/run.json"))
-        subprocess.run([*COPYCAT, "report", run, "--to", "report.html"], cwd=at, check=True)
+        subprocess.run([*COPYCAT, "report", run.relative_to(at), "--to", "report.html"], cwd=at, check=True)
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.set_default_timeout(PATIENCE)
@@ -61,7 +61,9 @@ def main() -> None:
             page.goto(f"{address}#timeseries")
             page.locator("metrics-tag-filter-component input").fill("^(loss|accuracy)$")
             page.locator("metrics-filtered-view card-view line-chart").first.wait_for()
-            page.wait_for_timeout(2000)  # curves are drawn in steps
+            page.keyboard.press("Escape")
+            page.get_by_role("button", name="Settings").click()  # closes them
+            page.wait_for_timeout(3000)  # curves are drawn in steps
             keep(page, "timeseries")
             page.goto(f"{address}#hparams")
             page.get_by_text("trial 5 ").first.wait_for()

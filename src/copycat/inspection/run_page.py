@@ -176,7 +176,7 @@ def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
         says = "First-layer weights, an image for each unit: grey is 0, brighter speaks for it, darker against it."
         yield Section(
             title="Weights",
-            images=[Image(png_of(sheet(images, side=256 if len(images) == 1 else SIDE)), says, "weights")],
+            images=[Image(png_of(sheet(images, side=256 if len(images) == 1 else SIDE, columns=8)), says, "weights")],
         )
 
 

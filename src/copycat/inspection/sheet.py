@@ -20,7 +20,7 @@ LINE = 14
 INK, GROUND = (26, 26, 26), (255, 255, 255)
 
 
-def sheet(images: Sequence[Picture], words: Sequence[str] = (), *, side: int = SIDE, columns: int = 8) -> Picture:
+def sheet(images: Sequence[Picture], words: Sequence[str] = (), *, side: int = SIDE, columns: int = 4) -> Picture:
     """One image of them all, row by row.
 
     Args:

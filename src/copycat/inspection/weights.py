@@ -22,7 +22,7 @@ class WeightImages(Inspector):
         found = boards(view.loggers)
         shown = weight_images(view.classifier.network.state_dict(), image_shape=view.data.image_shape) if found else []
         for board in found if shown else ():
-            board.write(summary_of("weights/first_layer", sheet(shown)), view.epochs)
+            board.write(summary_of("weights/first_layer", sheet(shown, columns=8)), view.epochs)
 
 
 def weight_images(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]) -> list[Picture]:
