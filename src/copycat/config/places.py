@@ -17,6 +17,17 @@ MAIN = "copycat"
 """The file in conf/ that every run starts from."""
 
 
+def cache_folder() -> Path:
+    """Where copycat keeps what it can work out again: COPYCAT_CACHE, else the operating system's cache folder for
+    copycat; may not exist yet.
+    """
+    import platformdirs  # its import takes longer than a wrong word
+
+    if named := os.environ.get("COPYCAT_CACHE"):
+        return Path(named)
+    return platformdirs.user_cache_path("copycat")
+
+
 def settings() -> Path:
     """The user's own folder on this machine: COPYCAT_SETTINGS, else `copycat` where such settings lie."""
     if named := os.environ.get("COPYCAT_SETTINGS"):

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from copycat.config.errors import UserError
-from copycat.data.cache import cache_folder
+from copycat.config.places import cache_folder
 from copycat.data.chance import Chance
 from copycat.data.drawing import VERSION, draw
 from copycat.data.kept import kept

@@ -12,7 +12,7 @@ from pathlib import Path
 import PIL
 from torch import Tensor
 
-from copycat.data.cache import cache_folder
+from copycat.config.places import cache_folder
 from copycat.data.decode import decode
 
 

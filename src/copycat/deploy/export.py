@@ -107,6 +107,11 @@ def _call(predictor: Predictor, opened: Opened, folder: Path) -> tuple[str, str]
     outputs = type(predictor.loss).out_features(len(predictor.classes))
     derived = {"in_features": 3 * predictor.size**2, "image_shape": shape, "out_features": outputs}
     call, module = call_of(opened.config["model"], derived)
+    if module.startswith("copycat."):
+        raise UserError(
+            f"--format safetensors: expected a network of copycat.models.networks; got {module}, which takes Copycat."
+            " Type --format onnx, or torch."
+        )
     if module == "networks":  # it imports torch alone
         shutil.copyfile(networks.__file__, folder / "networks.py")
     return call, module

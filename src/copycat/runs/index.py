@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.hints import first_line
-from copycat.data.cache import cache_folder
+from copycat.config.places import cache_folder
 from copycat.runs import trial_file
 from copycat.runs.folder import MANIFEST, write_whole
 from copycat.runs.plain import read_file

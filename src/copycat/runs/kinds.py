@@ -56,7 +56,7 @@ KINDS: Mapping[str, Kind] = {
     "model": Kind(
         words="a network of torch.nn or Copycat",
         bases=(nn.Module,),
-        defined_in=("torch.nn.modules", "copycat.models.networks"),
+        defined_in=("torch.nn.modules", "copycat.models.networks", "copycat.models.transfer"),
         public_in=("torch.nn",),
     ),
     "activation": Kind(

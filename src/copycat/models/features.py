@@ -1,0 +1,108 @@
+"""What a frozen backbone makes of images: worked out once for each, and kept from run to run."""
+
+import os
+import secrets
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MOST = 20_000
+"""Images whose features are kept."""
+BATCHES = 64
+"""That are known without a look at their pixels."""
+
+
+class Frozen:
+    """Args:
+    backbone: with `features`; it is not changed, and is no part of what is trained or saved.
+    size: pixels of a side that images are brought to.
+    mean, deviation: of pixels, which are taken off and divided by.
+    file: where features are kept from run to run; None: nowhere.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, *, size: int, mean: float, deviation: float, file: Path | None = None
+    ) -> None:
+        self.backbone = backbone.eval().requires_grad_(False)
+        self.size, self.mean, self.deviation, self.file = size, mean, deviation, file
+        self._known: dict[bytes, Tensor] = {}
+        self._batches: list[tuple[Tensor, int, Tensor]] = []
+        self._saved = 0
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """[B, 3, H, W] in [0, 1] -> [B, width].
+
+        An image's features have the same bits whatever batch it comes in: each goes through the backbone by itself.
+        """
+        followed = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+        if image.requires_grad or image.device.type == "meta" or followed:
+            return self._direct(image)
+        for batch, version, found in self._batches:
+            if batch is image and image._version == version:
+                return found
+        with torch.inference_mode(False), torch.no_grad():
+            found = self._of_each(image)
+        # a view of the whole set comes again in each epoch; a batch that was put together is gone after its step
+        if image._is_view() and len(self._batches) < BATCHES:
+            self._batches.append((image, image._version, found))
+        return found
+
+    def _direct(self, image: Tensor) -> Tensor:
+        self.backbone.to(image.device)
+        found: Tensor = self.backbone.features(  # type: ignore[operator]
+            (enlarged(image, self.size) - self.mean) / self.deviation
+        )
+        return found
+
+    def _of_each(self, image: Tensor) -> Tensor:
+        if not self._known and self.file is not None:
+            self._known = read(self.file)
+            self._saved = len(self._known)
+        keys = [blake2b(pixels.tobytes(), digest_size=16).digest() for pixels in image.detach().cpu().numpy()]
+        found = []
+        for key, one in zip(keys, image, strict=True):
+            features = self._known.get(key)
+            if features is None:
+                features = self._direct(one[None].clone())[0].cpu()
+                if len(self._known) < MOST:
+                    self._known[key] = features
+            found.append(features)
+        new = len(self._known) - self._saved
+        if self.file is not None and new > self._saved // 10:  # of a large set, not after each batch
+            write(self.file, self._known)
+            self._saved = len(self._known)
+        return torch.stack(found).to(image.device)
+
+
+def enlarged(image: Tensor, size: int) -> Tensor:
+    """[B, C, H, W] in [0, 1] -> [B, C, size, size] in [0, 1]."""
+    large = F.interpolate(image, size=(size, size), mode="bicubic", align_corners=False)
+    return large.clamp(0, 1)  # it overshoots at edges
+
+
+def read(file: Path) -> dict[bytes, Tensor]:
+    """Features by the hash of an image; none where there is no such file, or it is damaged."""
+    try:
+        content = load_file(file)
+        keys, features = content["keys"].numpy(), content["features"]
+    except (OSError, KeyError, ValueError, SafetensorError):
+        return {}
+    return {key.tobytes(): row for key, row in zip(keys, features, strict=True)}
+
+
+def write(file: Path, known: dict[bytes, Tensor]) -> None:
+    """Under another name, then renamed: other runs may read it meanwhile."""
+    keys = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16).copy()
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(3)}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"keys": torch.from_numpy(keys), "features": torch.stack([*known.values()])}, temporary)
+        temporary.replace(file)
+    except (OSError, SafetensorError):  # a full disk: they are worked out again
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,147 @@
+"""A backbone that was trained on other images."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from copycat.config.compose import compose
+from copycat.config.errors import UserError
+from copycat.models.efficientnet import EfficientNetLite0, SamePadding
+from copycat.models.features import Frozen, read, write
+from copycat.models.transfer import Transfer, efficientnet_lite0
+from copycat.runs.build import build_parts
+from tests.runs.asking import QUIET, run
+
+
+class Counts(nn.Module):
+    """A backbone that counts the images that come in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 4)
+        self.images = 0
+
+    def features(self, x: Tensor) -> Tensor:
+        self.images += len(x)
+        found: Tensor = self.layer(x.mean((2, 3)))
+        return found
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def frozen(backbone: nn.Module, file: Path | None = None) -> Frozen:
+    return Frozen(backbone, size=16, mean=0.5, deviation=0.5, file=file)
+
+
+def test_features_are_worked_out_once_for_each_image_in_whatever_batch(images: Tensor) -> None:
+    backbone = Counts()
+    held = frozen(backbone)
+    whole = held(images)
+    order = torch.tensor([3, 1, 5])
+    assert torch.equal(held(images[order]), whole[order])
+    assert torch.equal(held(images[2:4]), whole[2:4])
+    assert backbone.images == 6
+    images[0] += 0.1
+    held(images)
+    assert backbone.images == 7
+
+
+def test_a_batch_that_was_written_to_is_looked_at_anew(images: Tensor) -> None:
+    held = frozen(Counts())
+    view = images[:]
+    first = held(view)
+    assert held(view) is first
+    view[1] = 0.0
+    assert not torch.equal(held(view)[1], first[1])
+
+
+def test_another_process_finds_them(images: Tensor, tmp_path: Path) -> None:
+    first, second = Counts(), Counts()
+    second.load_state_dict(first.state_dict())
+    found = frozen(first, tmp_path / "kept" / "features.safetensors")(images)
+    again = frozen(second, tmp_path / "kept" / "features.safetensors")(images)
+    assert second.images == 0
+    assert torch.equal(found, again)
+
+
+def test_a_damaged_file_of_features_is_made_anew(images: Tensor, tmp_path: Path) -> None:
+    file = tmp_path / "features.safetensors"
+    write(file, {b"0" * 16: torch.ones(4)})
+    assert read(file).keys() == {b"0" * 16}
+    file.write_bytes(file.read_bytes()[:-3])
+    assert read(file) == {}
+    backbone = Counts()
+    frozen(backbone, file)(images)
+    assert backbone.images == 6
+    assert len(read(file)) == 6
+
+
+def test_saliency_can_ask_for_gradients_of_pixels(images: Tensor) -> None:
+    network = Transfer(frozen(Counts()), width=4, out_features=1)
+    given = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(network(given).sum(), given)
+    assert gradient.abs().sum() > 0
+
+
+def test_what_validation_worked_out_can_be_trained_on(images: Tensor) -> None:
+    network = Transfer(frozen(Counts()), width=4, out_features=1)
+    with torch.inference_mode():
+        network(images)
+    network(images).sum().backward()
+    assert network.head.weight.grad is not None
+
+
+def test_only_the_last_layer_is_trained_saved_and_counted() -> None:
+    network = efficientnet_lite0(out_features=1)
+    assert [name for name, _ in network.named_parameters()] == ["head.weight", "head.bias"]
+    assert list(network.state_dict()) == ["head.weight", "head.bias"]
+    assert len(list(efficientnet_lite0(out_features=1, frozen=False).parameters())) > 100
+
+
+@pytest.mark.parametrize(("kernel", "stride", "length"), [(3, 1, 8), (3, 2, 8), (3, 2, 7), (5, 2, 9), (5, 1, 4)])
+def test_padding_keeps_the_length_over_the_stride(kernel: int, stride: int, length: int) -> None:
+    layer = SamePadding(2, 3, kernel, stride=stride)
+    x = torch.rand(1, 2, length, length)
+    found = layer(x)
+    out = -(-length // stride)
+    assert found.shape == (1, 3, out, out)
+    missing = max((out - 1) * stride + kernel - length, 0)
+    around = (missing // 2, missing - missing // 2) * 2
+    assert torch.equal(found, F.conv2d(F.pad(x, around), layer.weight, stride=stride))
+
+
+def test_the_published_weights_fit() -> None:
+    network = efficientnet_lite0(out_features=1)
+    assert isinstance(network, Transfer)
+    features = network.frozen(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    assert features.shape == (2, 1280)
+    assert features.min() >= 0  # means of ReLU6
+    assert features.max() <= 6
+    assert sum(p.numel() for p in EfficientNetLite0().parameters()) == 4_652_008
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    torch.save({"layer": torch.ones(3)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"^model.weights: expected weights of EfficientNet-Lite0; .*other.pth: "):
+        efficientnet_lite0(out_features=1, weights=str(tmp_path / "other.pth"))
+    with pytest.raises(UserError, match=r"^model.weights: expected a file of weights; got .*none.pth"):
+        efficientnet_lite0(out_features=1, weights=str(tmp_path / "none.pth"))
+    with pytest.raises(UserError, match=r"^model.backbone_size: expected"):
+        compose(["model=transfer", "model.backbone_size=8"])
+
+
+def test_a_run_on_cached_features_has_the_bits_of_the_first(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=transfer", "model.backbone_size=32", "optimizer=adam", "trainer.max_epochs=3", *QUIET)
+    first, again = (run(*words, data=tiny, at=tmp_path).folder for _ in range(2))
+    shuffled = run(*words, "data.batch_size=5", "data.shuffle=true", data=tiny, at=tmp_path).folder
+    for name in ("metrics.csv", "weights.safetensors", "predictions.csv"):
+        assert (first / name).read_bytes() == (again / name).read_bytes()
+    assert (shuffled / "weights.safetensors").exists()
+    parts = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
+    assert sum(p.numel() for p in parts.classifier.network.parameters()) == 1281
