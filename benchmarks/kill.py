@@ -63,13 +63,13 @@ def run_folder(at: Path) -> Path | None:
 
 
 def points(folder: Path) -> list[Point]:
-    """Every scalar of a run's event files, as they lie there: none is purged by the reader."""
+    """Every scalar of a run's event files but for times, as they lie there: none is purged by the reader."""
 
     def found() -> Iterator[Point]:
         for file in sorted((folder / "tensorboard").rglob("events.*")):
             for event in EventFileLoader(str(file)).Load():
                 for value in event.summary.value:
-                    if value.metadata.plugin_data.plugin_name == "scalars":
+                    if value.metadata.plugin_data.plugin_name == "scalars" and not value.tag.startswith("time/"):
                         yield file.parent.name, value.tag, event.step, value.tensor.float_val[0]
 
     return sorted(found())

@@ -260,7 +260,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Metrics of a run's final weights, with their 95 % intervals, on its own data or on other"""
+    """Say how right a run is on its own data or on other, and how sure that is"""
     with _importing():
         from copycat.deploy.evaluate import print_evaluation
 
