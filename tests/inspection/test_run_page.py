@@ -13,8 +13,8 @@ from scipy.stats import binomtest
 
 from copycat.cli import main
 from copycat.config.errors import UserError
-from copycat.inspection.intervals import wilson
 from copycat.inspection.run_page import run_page
+from copycat.runs.figures import wilson
 from copycat.runs.history import read_history
 from tests.inspection.pages import read
 from tests.runs.asking import QUIET, run

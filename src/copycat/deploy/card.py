@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from copycat.inspection.intervals import bootstrap, wilson
+from copycat.inspection.intervals import bootstrap
 from copycat.models.metrics import NAMES
-from copycat.runs.figures import figure, text
+from copycat.runs.figures import figure, text, wilson
 from copycat.runs.opened import Opened
 from copycat.runs.predictions import read_predictions
 

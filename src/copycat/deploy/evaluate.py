@@ -11,10 +11,10 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.data.part import Part
 from copycat.deploy.predictor import Predictor, opened_predictor
-from copycat.inspection.intervals import bootstrap, wilson
+from copycat.inspection.intervals import bootstrap
 from copycat.models.metrics import NAMES, scores
 from copycat.runs.build import build_data
-from copycat.runs.figures import figure
+from copycat.runs.figures import figure, wilson
 from copycat.runs.opened import open_run
 from copycat.runs.printing import given, print_table, wide_console, write_csv, write_json
 

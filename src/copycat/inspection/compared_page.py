@@ -6,12 +6,11 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted
-from copycat.inspection.intervals import wilson
 from copycat.inspection.page import Image, Page, Section, Table
-from copycat.runs.figures import figure, text
+from copycat.runs.figures import text
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import read_history
-from copycat.runs.side_by_side import Compared, Line, cells, read_compared
+from copycat.runs.side_by_side import Compared, Line, cells, how_sure, read_compared
 
 MOST = 12
 """Runs side by side."""
@@ -38,7 +37,7 @@ def compared_page(folders: Sequence[Path], *, title: str) -> Page:
     }
     notes = {
         "What was asked": "Keys that differ.",
-        "Metrics": f"* is the best of its row. {_sure(compared)}",
+        "Metrics": ". ".join(["* is the best of its row", *how_sure(compared)]) + ".",
     }
     sections = []
     for name, found in kinds.items():
@@ -55,18 +54,6 @@ def compared_page(folders: Sequence[Path], *, title: str) -> Page:
 def _row(line: Line, compared: Compared) -> list[str]:
     shown = cells(line)
     return [shown.get(name, "–").strip() for name in compared.folders]
-
-
-def _sure(compared: Compared) -> str:
-    """How far accuracies that differ may be chance."""
-    said = []
-    for name, row in compared.found.items():
-        images = (compared.manifests.get(name) or {}).get("data", {}).get("images", {}).get("val")
-        share = row.get("final/val/accuracy")
-        if images and share is not None and 0 <= share <= 1:
-            low, high = wilson(share, images)
-            said.append(f"{text(name)} {figure(share)}, {low:.2f} to {high:.2f} of {images}")
-    return f"95 % intervals of val/accuracy, by Wilson's score: {'; '.join(said)}." if said else ""
 
 
 def _curves(compared: Compared) -> list[Section]:

@@ -1,7 +1,4 @@
-"""How sure a metric is, of so few images."""
-
-from math import sqrt
-from statistics import NormalDist
+"""How sure scores are, of so few images."""
 
 import numpy as np
 import torch
@@ -14,15 +11,7 @@ RESAMPLES_OF_MANY = 200
 """Of more than two classes, whose scores are reckoned one by one."""
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of that many: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209."""
-    z = NormalDist().inv_cdf(0.975)
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def bootstrap(probability: NDArray[np.float64], label: NDArray[np.int64]) -> dict[str, tuple[float, float]]:
+def bootstrap(probability: NDArray[np.floating], label: NDArray[np.int64]) -> dict[str, tuple[float, float]]:
     """The 95 % interval of each score over images drawn anew with replacement, always the same ones.
 
     Args:

@@ -12,7 +12,7 @@ from copycat.inspection.drawing import SHADES, drawn
 from copycat.inspection.judged import BINS, calibration_error
 from copycat.models.metrics import auroc
 
-Doubles = NDArray[np.float64]
+Doubles = NDArray[np.floating]
 Labels = NDArray[np.int64]
 MOST = len(SHADES)
 """Classes that have a curve."""

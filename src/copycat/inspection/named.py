@@ -40,7 +40,7 @@ class Named:
         """Link what is new."""
         for run in find_runs(self.root):
             events = run / EVENTS
-            if run in self._known or not events.is_dir():
+            if run in self._known or events.is_symlink() or not events.is_dir():
                 continue
             name = self._free(name_of(run, root=self.root))
             os.symlink(events, self.names / name, target_is_directory=True)

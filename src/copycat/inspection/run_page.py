@@ -8,13 +8,13 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.hints import counted, first_line
 from copycat.inspection.gallery_file import TITLES, Shown, read_gallery
-from copycat.inspection.intervals import bootstrap, wilson
+from copycat.inspection.intervals import bootstrap
 from copycat.inspection.judged import confusion
 from copycat.inspection.page import Image, Page, Section, Table
 from copycat.inspection.sheet import SIDE, Picture, png_of, sheet
 from copycat.inspection.weights import weight_images
 from copycat.models.metrics import NAMES
-from copycat.runs.figures import figure, text
+from copycat.runs.figures import figure, text, wilson
 from copycat.runs.folder import CONFIG, read_manifest
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import read_history

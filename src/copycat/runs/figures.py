@@ -1,6 +1,8 @@
 """Figures: which way each gets better, and how it is shown."""
 
 import re
+from math import comb, sqrt
+from statistics import NormalDist
 from typing import Any, Literal
 
 from copycat.config import hints
@@ -34,3 +36,25 @@ def figure(value: float | None) -> str:
 def text(value: Any) -> str:
     """A value as it was given, on one line, and safe to print."""
     return _UNSHOWN.sub("�", value if isinstance(value, str) else hints.shown(value))
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of that many: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209."""
+    z = NormalDist().inv_cdf(0.975)
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def mcnemar(first: int, second: int) -> float:
+    """How likely two networks that are as good as each other differ at least so much, on the same images: p, two-sided
+    and exact.
+
+    Args:
+        first, second: images that one alone gets right.
+
+    Source: McNemar 1947, Psychometrika 12, 153; by the binomial distribution, as its own is near it for many alone.
+    """
+    count, fewer = first + second, min(first, second)
+    found: float = 2 * sum(comb(count, k) for k in range(fewer + 1)) / 2**count
+    return min(1.0, found)

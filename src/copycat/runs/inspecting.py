@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from copycat.data.datamodule import DataModule
+from copycat.data.part import Part
 from copycat.models.classifier import Classifier
-from copycat.runs.predictions import by_class
+from copycat.runs.predictions import Predictions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,21 @@ class View:
     def probabilities(self) -> Tensor:
         """float32 [N, classes], on the CPU."""
         return by_class(self.said)
+
+
+def by_class(said: Tensor) -> Tensor:
+    """What a network said, [N] of class 1 or [N, classes], as float32 [N, classes] on the CPU."""
+    found = said.detach().cpu().float()
+    return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
+
+
+def predicted(part: Part, said: Tensor) -> Predictions:
+    """As predictions.csv holds them.
+
+    Args:
+        said: [N] of class 1, or [N, classes].
+    """
+    return Predictions(part.labels.numpy(), by_class(said).numpy())
 
 
 @runtime_checkable

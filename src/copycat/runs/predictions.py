@@ -7,9 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from copycat.runs.folder import write_whole
 from copycat.runs.plain import read_file
@@ -26,29 +24,24 @@ class Predictions:
 
     label: NDArray[np.int64]
     """[N]."""
-    probability: NDArray[np.float64]
+    probability: NDArray[np.floating]
     """[N, classes]."""
 
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """[N]: whether the likeliest class is the true one."""
+        found: NDArray[np.bool_] = self.probability.argmax(1) == self.label
+        return found
 
-def by_class(said: Tensor) -> Tensor:
-    """What a network said, [N] of class 1 or [N, classes], as float32 [N, classes] on the CPU."""
-    found = said.detach().cpu().float()
-    return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
 
-
-def write_predictions(folder: Path, found: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-    """Write those of each part.
-
-    Args:
-        found: labels [N], and probabilities: [N] of class 1, or [N, classes].
-    """
-    each = {part: (label, by_class(said)) for part, (label, said) in found.items()}
-    classes = next(iter(each.values()))[1].shape[1]
+def write_predictions(folder: Path, found: Mapping[str, Predictions]) -> None:
+    """Write those of each part."""
+    classes = next(iter(found.values())).probability.shape[1]
     text = StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow([*HEAD, *(f"probability_{place}" for place in range(classes))])
-    for part, (label, probability) in each.items():
-        pairs = zip(label.tolist(), probability.numpy().astype(str).tolist(), strict=True)
+    for part, predicted in found.items():
+        pairs = zip(predicted.label.tolist(), predicted.probability.astype(str).tolist(), strict=True)
         rows.writerows([part, index, true, *said] for index, (true, said) in enumerate(pairs))
     write_whole(folder / FILE, text.getvalue().encode())
 

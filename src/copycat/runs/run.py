@@ -26,7 +26,7 @@ from copycat.runs.checkpoint_file import WholeCheckpoints
 from copycat.runs.checkpoints import BEFORE, LastCheckpoint
 from copycat.runs.disk import Disk
 from copycat.runs.history import History
-from copycat.runs.inspecting import View, finish, show_begun, show_completed
+from copycat.runs.inspecting import View, finish, predicted, show_begun, show_completed
 from copycat.runs.limits import Limiter, Limits, PrunedRun, TimeLimitError
 from copycat.runs.outcome import Ending, Outcome, close, conclude
 from copycat.runs.predictions import write_predictions
@@ -181,7 +181,7 @@ class Run:
             trainer.test(classifier, dataloaders=data.loader("test"), verbose=False)
             found |= classifier.evaluated
             said["test"] = classifier.predicted
-        write_predictions(self.folder, {part: (data.parts[part].labels, p) for part, p in said.items()})
+        write_predictions(self.folder, {part: predicted(data.parts[part], p) for part, p in said.items()})
         self.predicted = said["val"]
         return found
 

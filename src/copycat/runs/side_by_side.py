@@ -3,7 +3,7 @@
 import csv
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.runs.facts import Facts, facts
-from copycat.runs.figures import figure, natural, sign, text
+from copycat.runs.figures import figure, mcnemar, natural, sign, text, wilson
 from copycat.runs.folder import CONFIG
 from copycat.runs.keys import values
 from copycat.runs.plain import read_file, read_yaml
@@ -108,6 +108,45 @@ def print_compared(compared: Compared, *, equal: bool) -> None:
     print_table(wide_console(), titles, [{"": line.name, **cells(line)} for line in lines])
     if not compared.keys(equal=False):
         print("the configurations are the same")
+    for said in how_sure(compared):
+        print(said)
+
+
+def how_sure(compared: Compared) -> Iterator[str]:
+    """How far accuracies on validation may be chance; of two runs on the same images, whether they differ."""
+    said = []
+    for name, row in compared.found.items():
+        images = (compared.manifests.get(name) or {}).get("data", {}).get("images", {}).get("val")
+        share = row.get("final/val/accuracy")
+        if images and share is not None and 0 <= share <= 1:
+            low, high = wilson(share, images)
+            said.append(f"{text(name)} {figure(share)}, {low:.2f} to {high:.2f} of {images}")
+    if said:
+        yield f"95 % of val/accuracy, by Wilson's score: {'; '.join(said)}"
+    if len(compared.folders) == 2 and (pair := _paired(compared)):
+        (a, b), (one, other) = compared.folders, pair
+        yield (
+            f"of the same images {text(a)} alone gets {one} right and {text(b)} alone {other}:"
+            f" McNemar's p is {mcnemar(one, other):.2g}"
+        )
+
+
+def _paired(compared: Compared) -> tuple[int, int] | None:
+    """How many validation images each of two runs alone gets right, where they were validated on the same."""
+    from copycat.runs.predictions import read_predictions  # NumPy is not needed for less
+
+    found = []
+    for name, folder in compared.folders.items():
+        manifest = compared.manifests.get(name) or {}
+        try:
+            predicted = read_predictions(folder, classes=len(manifest["data"]["classes"]))["val"]
+            found.append((manifest["ran_on"]["data"]["val"], manifest["data"]["classes"], predicted))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+    (data, classes, one), (other_data, other_classes, other) = found
+    if (data, classes) != (other_data, other_classes) or len(one.label) != len(other.label):
+        return None
+    return int((one.right & ~other.right).sum()), int((other.right & ~one.right).sum())
 
 
 def write_compared(compared: Compared, *, equal: bool, form: Literal["csv", "json"]) -> None:

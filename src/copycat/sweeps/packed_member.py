@@ -23,7 +23,7 @@ from copycat.runs.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoin
 from copycat.runs.disk import Disk
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import History
-from copycat.runs.inspecting import View, finish, show_begun, show_completed
+from copycat.runs.inspecting import View, finish, predicted, show_begun, show_completed
 from copycat.runs.limits import Judge
 from copycat.runs.outcome import Ending, Outcome, close, conclude
 from copycat.runs.position import Position, place
@@ -289,7 +289,7 @@ class Member:
 
     def _show(self, position: Position) -> None:
         parts = self.data.parts
-        write_predictions(self.folder, {part: (parts[part].labels, said) for part, said in self.said.items()})
+        write_predictions(self.folder, {part: predicted(parts[part], said) for part, said in self.said.items()})
         show_completed(self.callbacks, replace(self.view, said=self.said["val"], epochs=position.epoch))
 
     def _measure(self, position: Position) -> None:

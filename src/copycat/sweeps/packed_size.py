@@ -19,6 +19,8 @@ SHARE = 0.5
 """Of the memory that is free, which a pack may take."""
 LONG = 1.0
 """Seconds of a step beyond which no larger pack is tried."""
+SHORT = 0.05
+"""Seconds of a step up to which more trials are always taken: what a busy machine adds by chance is as long."""
 STEPS = 3
 ABOUT = 1.15
 FILES, SPARE = 12, 256
@@ -37,11 +39,13 @@ def best_size(asked: Asked, *, most: int) -> int:
         seconds = min(_seconds(asked.parts, size))
         found[size] = seconds / size
         log.info("a step of %d trials takes %.2f ms for each", size, 1000 * found[size])
-        if size == most or seconds > LONG or found[size] > 1.5 * min(found.values()):
+        slower = seconds > SHORT and found[size] > 1.5 * min(found.values())
+        if size == most or seconds > LONG or slower:
             break
         size *= 4
     # the largest of those that are about as fast, so that it does not hang on chance
-    return max(size for size, each in found.items() if each <= ABOUT * min(found.values()))
+    best = min(found.values())
+    return max(size for size, each in found.items() if each <= ABOUT * best or each * size <= SHORT)
 
 
 def tried(parts: Parts) -> str | None:
