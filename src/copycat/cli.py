@@ -163,7 +163,8 @@ def inspect(words: Sequence[str]) -> int:
     for word in words:
         if word.startswith("-"):
             raise UserError(
-                f"{word}: expected KEY=VALUE, as in model.hidden=[20,7,5], or --weights RUN; it has no other flags."
+                f"{word}: expected KEY=VALUE, as in model.hidden=[20,7,5];"
+                " copycat inspect has no flags but --weights RUN."
             )
     from copycat.config.compose import compose
 

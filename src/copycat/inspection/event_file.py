@@ -27,14 +27,14 @@ Bytes = NDArray[np.uint8]
 
 
 class EventFile:
-    """A new event file in a folder.
+    """A new event file in a folder, which is made where the one above it is there.
 
     A record for each epoch holds all of its scalars. All records of a call are laid out together, since one alone
     costs as much as many.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         self._file = (folder / name).open("xb", buffering=0)

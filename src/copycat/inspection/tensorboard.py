@@ -81,6 +81,7 @@ class TensorBoardLogger(Logger):
     def _file(self, stage: str = "") -> EventFile:
         """TensorBoard follows one file in each folder."""
         if stage not in self._files:
+            Path(self.folder).mkdir(exist_ok=True)  # a run folder that is gone is not made again
             self._files[stage] = EventFile(Path(self.folder, stage))
         return self._files[stage]
 
