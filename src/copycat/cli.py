@@ -257,7 +257,8 @@ def predict(arguments: argparse.Namespace) -> int:
     with _importing():
         from copycat.deploy.predict import print_predictions
 
-    return DONE if print_predictions(arguments.run, arguments.images, form=arguments.form) else FAILED
+    good = print_predictions(arguments.run, arguments.images, form=arguments.form, sheet=arguments.sheet)
+    return DONE if good else FAILED
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -350,7 +351,10 @@ def parser() -> argparse.ArgumentParser:
     page.add_argument("--png", type=Path, metavar="FOLDER", help="write the plots alone, as PNG files")
     said = _add(commands, "predict", predict)
     said.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
-    said.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="files, or folders of them")
+    said.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE", help="files, folders of them, - for standard input"
+    )
+    said.add_argument("--sheet", type=Path, metavar="FILE", help="write the images with what is said, as one PNG")
     _add_forms(said)
     right = _add(commands, "evaluate", evaluate)
     right.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")

