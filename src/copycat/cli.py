@@ -287,6 +287,15 @@ def board(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def app(arguments: argparse.Namespace) -> int:
+    """Open a web page to drop images on, until Ctrl-C"""
+    with _importing():
+        from copycat.deploy.app import serve
+
+    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser)
+    return DONE
+
+
 WORDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "inspect": inspect}
 """Commands that hand all their words on."""
 
@@ -366,6 +375,10 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
     out.add_argument("--format", choices=["safetensors", "torch", "onnx"], required=True, help="what is written")
     out.add_argument("--to", type=Path, metavar="FOLDER", help="where to; else export/FORMAT in the run's folder")
+    page_of = _add(commands, "app", app)
+    page_of.add_argument("folder", type=Path, help="a completed run, a sweep, or a folder of runs")
+    page_of.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")
+    page_of.add_argument("--no-browser", action="store_true", help="only print the address")
     serve = _add(commands, "board", board)
     serve.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
     serve.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")

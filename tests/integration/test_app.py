@@ -1,0 +1,159 @@
+"""`copycat app`: a real process, met by a browser and by those who mean harm."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import expect
+
+from copycat.deploy.app import MOST_BYTES
+from copycat.deploy.predict import Prediction, predictions
+from copycat.deploy.predictor import opened_predictor
+from tests.browser import browsing
+from tests.runs.asking import QUIET, run
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs, of which one has learned."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    words = ("model=logistic", "optimizer=adam", "optimizer.lr=0.01", *QUIET)
+    for epochs in (1, 200):
+        run(*words, f"trainer.max_epochs={epochs}", data=tiny, at=outputs)
+    return outputs
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "copycat", "app", str(folder), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as app:
+        try:
+            assert app.stdout is not None
+            yield app.stdout.readline().split()[0]
+        finally:
+            app.send_signal(signal.SIGINT)
+            _, errors = app.communicate(timeout=60)
+    assert app.returncode == 0
+    assert errors == ""
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with serving(folder) as address:
+        assert address.startswith("http://127.0.0.1:")
+        yield address
+
+
+def learned(folder: Path) -> Path:
+    (found,) = (m.parent for m in folder.glob("*/*/*/run.json") if json.loads(m.read_text())["came_out"]["epochs"] > 1)
+    return found
+
+
+def ask(address: str, content: bytes, *, name: str, host: str | None = None) -> tuple[int, dict[str, object]]:
+    headers = {"Host": host} if host else {}
+    query = urllib.parse.urlencode({"run": name})
+    request = urllib.request.Request(f"{address}predict?{query}", content, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        text = error.read().decode()
+        return error.code, json.loads(text) if text.startswith("{") else {"error": text}
+
+
+def names(address: str) -> list[str]:
+    with browsing() as seen:
+        seen.page.goto(address)
+        return seen.page.locator("option").all_inner_texts()
+
+
+def test_a_cat_that_is_dropped_is_called_a_cat(address: str, folder: Path, tiny: Path) -> None:
+    cat = tiny / "train" / "cat" / "0.png"
+    with opened_predictor(learned(folder)) as predictor:
+        (expected,) = predictions(predictor, [cat])
+    assert isinstance(expected, Prediction)
+    with browsing(width=900) as seen:
+        page = seen.page
+        page.goto(address)
+        options = page.locator("option").all_inner_texts()
+        assert len(options) == 2
+        page.locator("select").select_option(options[-1])
+        assert page.get_by_label("Drop images here").get_attribute("multiple") is not None
+        page.get_by_label("Drop images here").set_input_files([cat, tiny / "train" / "dog" / "1.png"])
+        says = page.locator(".says")
+        expect(says).to_have_count(2, timeout=30_000)
+        assert says.all_inner_texts() == ["dog", "cat"]  # the newest first
+        assert f"{expected.probabilities[0]:.4f}" in page.locator("li").last.inner_text()
+        for image in page.locator("li img").all():
+            assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+            assert image.get_attribute("alt")
+        found = Axe().run(page)
+        serious = [fault for fault in found.response["violations"] if fault["impact"] in ("serious", "critical")]
+        assert [fault["id"] for fault in serious] == []
+        assert seen.wrong == []
+
+
+def test_a_drop_by_hand_is_taken(address: str, tiny: Path) -> None:
+    content = list((tiny / "val" / "cat" / "0.png").read_bytes())
+    drop = """content => {
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(content)], "<b>../../cat.png", { type: "image/png" }));
+      document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+    }"""
+    with browsing() as seen:
+        seen.page.goto(address)
+        seen.page.evaluate(drop, content)
+        expect(seen.page.locator(".says")).to_have_count(1, timeout=30_000)
+        assert "<b>../../cat.png" in seen.page.locator("li").inner_text()  # as a text
+        assert seen.wrong == []
+
+
+def test_what_is_no_image_gets_its_line_and_the_others_go_on(address: str, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "page.jpg").write_text("<html><body>no</body></html>")
+    (tmp_path / "empty.png").write_bytes(b"")
+    files = [tmp_path / "page.jpg", tmp_path / "empty.png", tiny / "val" / "dog" / "0.png"]
+    with browsing() as seen:
+        seen.page.goto(address)
+        seen.page.get_by_label("Drop images here").set_input_files(files)
+        expect(seen.page.locator(".says")).to_have_count(1, timeout=30_000)
+        texts = "\n".join(seen.page.locator("li").all_inner_texts())
+    assert "page.jpg: a web page, not an image" in texts
+    assert "empty.png: empty file" in texts
+
+
+def test_bombs_giants_and_strangers_are_refused(address: str) -> None:
+    name = names(address)[0]
+    bomb = BytesIO()
+    Image.new("1", (30_000, 30_000)).save(bomb, "PNG")
+    status, said = ask(address, bomb.getvalue(), name=name)
+    assert (status, "pixels" in str(said["error"])) == (422, True)
+    status, said = ask(address, b"x" * (MOST_BYTES + 1), name=name)
+    assert status == 413
+    assert ask(address, b"x", name="../../etc/passwd")[0] == 404
+    assert ask(address, b"x", name=name, host="evil.example")[0] == 400  # a page elsewhere that points its name here
+    noise = np.random.default_rng(0).integers(0, 256, 10_000, dtype=np.uint8).tobytes()
+    assert ask(address, noise, name=name)[0] == 422
+    for path in ("app.html", "../run.json", "%2e%2e/run.json", "predict"):
+        with pytest.raises(urllib.error.HTTPError, match=r"404|405"):
+            urllib.request.urlopen(f"{address}{path}", timeout=60)
+
+
+def test_a_folder_without_a_run_is_a_clear_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "copycat", "app", str(tmp_path), "--no-browser"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"copycat: {tmp_path}: expected a completed run, or a folder of them; got none. See them: copycat runs.\n"
+    )
