@@ -1,0 +1,74 @@
+"""Two hundred files of all kinds: none stops a command, and each has its line."""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.malformed import COUNT, write
+from tests.integration.sweeping import copycat
+from tests.integration.test_app import serving
+from tests.runs.asking import QUIET, run
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write(tmp_path_factory.mktemp("files") / "cat")
+
+
+def test_each_is_predicted_or_named(folder: Path, files: list[Path], tmp_path: Path) -> None:
+    done = copycat("predict", folder, *files, "--json", at=tmp_path)
+    assert done.returncode == 1
+    rows = [row["file"] for row in json.loads(done.stdout)["predictions"]]
+    lines = done.stderr.splitlines()
+    assert lines[-1] == f"copycat: {len(lines) - 1} files of {COUNT} can't be read."
+    named = [line.removeprefix("copycat: ").partition(": ")[0] for line in lines[:-1]]
+    assert sorted([*rows, *named]) == sorted(map(str, files))
+    assert len(rows) > 40
+    assert len(named) > 40
+    assert "Traceback" not in done.stderr
+
+
+def test_a_set_of_them_is_read_but_for_the_broken_ones(files: list[Path], tiny: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "cat").symlink_to(files[0].parent)
+    (root / "dog").symlink_to(tiny / "train" / "dog")
+    words = ("data=folder", f"data.root={root}", "data.image_size=8", "trainer.max_epochs=1", "logger=none")
+    stopped = copycat("train", *words, at=tmp_path)
+    assert stopped.returncode == 2
+    assert "can't be read, first" in stopped.stderr
+    assert stopped.stderr.count("\n") == 1
+    done = copycat("train", *words, "data.broken=skip", at=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_answers_each(folder: Path, files: list[Path]) -> None:
+    with serving(folder) as address:
+        with urllib.request.urlopen(address, timeout=60) as page:
+            text = page.read().decode()
+        name = text.partition("<option>")[2].partition("</option>")[0]
+        found: dict[int, int] = {}
+        refused: list[str] = []
+        for file in files:
+            query = urllib.parse.urlencode({"run": name})
+            request = urllib.request.Request(f"{address}predict?{query}", file.read_bytes())
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    assert json.load(answer)["class"] in ("cat", "dog")
+                    status = answer.status
+            except urllib.error.HTTPError as error:
+                refused.append(json.load(error)["error"])
+                status = error.code
+            found[status] = found.get(status, 0) + 1
+    assert found.keys() == {200, 422}
+    assert sum(found.values()) == COUNT
+    assert all(refused)
