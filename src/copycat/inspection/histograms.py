@@ -13,6 +13,8 @@ from copycat.inspection.regions import is_activation, shares
 from copycat.inspection.tensorboard import TensorBoardLogger
 
 BINS = 30
+MOST = 2**16
+"""Numbers of a layer that are counted: of more, every second, third, …, which takes no longer."""
 
 
 class Histograms(Measurer):
@@ -64,7 +66,7 @@ class Activations(Measurer):
         image = torch.stack([part.images[place] for place in range(count)]).to(like.device).div(255).to(like.dtype)
         scalars: dict[str, float] = {}
         outputs: dict[str, Tensor] = {}
-        for name, (module, given, gave) in seen(network, image).items():
+        for name, (module, given, gave) in seen(network, image, most=MOST).items():
             outputs[f"activations/{name}"] = gave
             if is_activation(module):
                 scalars |= {f"{region}/{name}": share for region, share in shares(module, given).items()}
@@ -74,17 +76,20 @@ class Activations(Measurer):
                 board.log_scalars(scalars, trainer.current_epoch)
 
 
-def seen(network: nn.Module, image: Tensor) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
+def seen(network: nn.Module, image: Tensor, *, most: int | None = None) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
     """What goes into each layer without layers of its own, and what comes out, in evaluation mode, by its name.
 
     Nothing changes: modes are put back, and no random number is drawn.
+
+    Args:
+        most: numbers of each, evenly spread, without their shape; None: all.
     """
     found: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
 
     def keep(name: str) -> object:
         def hook(module: nn.Module, given: tuple[object, ...], gave: object) -> None:
             if given and isinstance(given[0], Tensor) and isinstance(gave, Tensor):
-                found[name] = module, given[0].detach().clone(), gave.detach().clone()
+                found[name] = module, _some(given[0], most), _some(gave, most)
 
         return hook
 
@@ -101,6 +106,13 @@ def seen(network: nn.Module, image: Tensor) -> dict[str, tuple[nn.Module, Tensor
         for module, training in modes.items():
             module.training = training
     return found
+
+
+def _some(tensor: Tensor, most: int | None) -> Tensor:
+    if most is None:
+        return tensor.detach().clone()
+    step = -(-tensor.numel() // most)
+    return tensor.detach().flatten()[:: step or 1].clone()
 
 
 def _write(board: TensorBoardLogger, tensors: Mapping[str, Tensor], epoch: int) -> None:
