@@ -98,7 +98,7 @@ def test_a_grid_of_two_is_not_tried_a_third_time_by_a_third_worker(tmp_path: Pat
         ("optimizer.lr=range(0.25,1,0.25)", CategoricalDistribution(["0.25", "0.5", "0.75"])),
         ("seed=shuffle(3,1,2)", CategoricalDistribution(["1", "2", "3"])),
         ("seed=1,2,1", CategoricalDistribution(["1", "2"])),
-        ("model=glob(*,exclude=[b*,l*,c*])", CategoricalDistribution(["deep", "shallow"])),
+        ("model=glob(*,exclude=[b*,l*,c*,t*])", CategoricalDistribution(["deep", "shallow"])),
         ("model.hidden=[2,3],[4]", CategoricalDistribution(["[2,3]", "[4]"])),
         ("+optimizer.maximize=true,false", CategoricalDistribution(["True", "False"])),
     ],
