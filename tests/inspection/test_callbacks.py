@@ -126,6 +126,20 @@ def test_a_trial_of_a_pack_has_what_it_has_alone(tiny: Path, tmp_path: Path) -> 
     assert (sweep / "1" / "gallery.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "hidden"),
+    [("bag_of_colors", False), ("linear", False), ("logistic", False), ("cnn", True), ("transfer", True)],
+)
+def test_every_network_can_be_looked_at(model: str, hidden: bool, tiny: Path, tmp_path: Path) -> None:
+    words = (f"model={model}", "callbacks=full", "trainer.max_epochs=1")
+    more = {"cnn": ("model.channels=[4]",), "transfer": ("model.backbone_size=32",)}.get(model, ())
+    outcome = run(*words, *more, data=tiny, at=tmp_path)
+    assert outcome.status == "completed", outcome.manifest["error"]
+    seen = "validation/saliency" in events(outcome.folder).Tags()["images"]
+    assert seen == (model != "bag_of_colors")  # which counts pixels: no gradient comes back to them
+    assert (outcome.folder / "tensorboard" / "projector_config.pbtxt").exists() == hidden
+
+
 class Sure(Inspector):
     """A look of the user's own."""
 

@@ -68,13 +68,13 @@ class Runs:
                 file.write_bytes(content)
                 image = decode(file, size=predictor.size, fit=predictor.fit)
             said = predictor(image[None])[0].tolist()
-            seen = saliency(predictor.network, to_float(image)[None])[0]
+            seen = saliency(predictor.network, to_float(image)[None])
         each = sorted(zip(predictor.classes, said, strict=True), key=lambda pair: -pair[1])
         return {
             "class": each[0][0],
             "probabilities": [{"name": one, "probability": probability} for one, probability in each],
             "image": _shown(image.permute(1, 2, 0).numpy()),
-            "looked": _shown(heat(seen)),
+            "looked": None if seen is None else _shown(heat(seen[0])),
         }
 
     def _predictor(self, name: str) -> Predictor:

@@ -55,7 +55,9 @@ def last_hidden(network: nn.Module, image: Tensor) -> Tensor | None:
         return None
     _, module, given = layers[-1]
     first = next(m for m in network.modules() if list(m.parameters(recurse=False)))
-    return None if module is first else given.flatten(1).float().cpu()
+    hidden = given.flatten(1)
+    is_image = module is first and hidden.shape == image.flatten(1).shape
+    return None if is_image else hidden.float().cpu()
 
 
 def _is_linear(module: nn.Module) -> bool:

@@ -1,5 +1,7 @@
 """What a network looked at: how strongly each pixel moves what it says."""
 
+import logging
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from copycat.inspection.mistakes import least_sure, most_wrong
 from copycat.inspection.sheet import Picture, sheet, summary_of
 from copycat.runs.inspecting import View
 
+log = logging.getLogger(__name__)
 COPIES = 20
 """Noisy copies of an image that a map is the mean of."""
 NOISE = 0.1
@@ -36,6 +39,9 @@ class SaliencyMaps(Inspector):
         places = list(dict.fromkeys([*wrong, *least_sure(probability, count=self.count)]))[: self.count]
         image = torch.stack([part.images[place] for place in places])
         maps = saliency(view.classifier.network, to_float(image))
+        if maps is None:
+            log.info("no saliency maps: no gradient comes back to the pixels")
+            return
         classes = view.data.classes
         shown: list[Picture] = []
         words: list[str] = []
@@ -47,8 +53,9 @@ class SaliencyMaps(Inspector):
             board.write(summary_of("validation/saliency", sheet(shown, words)), view.epochs)
 
 
-def saliency(network: nn.Module, image: Tensor) -> Tensor:
-    """float32 [N, H, W] from 0 to 1: the size of the gradient of what is said, over the channels, each image by itself.
+def saliency(network: nn.Module, image: Tensor) -> Tensor | None:
+    """float32 [N, H, W] from 0 to 1: the size of the gradient of what is said, over the channels, each image by itself;
+    None where none comes back to the pixels, as where they are only counted.
 
     The mean over noisy copies, since the gradient at one point jumps from pixel to pixel. Its noise is its own: no
     random number is drawn from torch's.
@@ -72,7 +79,9 @@ def saliency(network: nn.Module, image: Tensor) -> Tensor:
                 noise = torch.randn(image.shape, generator=own).to(image) * NOISE
                 given = (image + noise).requires_grad_()
                 said = network(given).gather(1, chosen).sum()
-                (gradient,) = torch.autograd.grad(said, given)
+                (gradient,) = torch.autograd.grad(said, given, allow_unused=True)
+                if gradient is None:
+                    return None
                 total += gradient.abs()
     finally:
         for module, training in modes.items():
