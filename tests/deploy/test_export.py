@@ -104,6 +104,19 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
     assert "not held against the validation images" in capsys.readouterr().err
 
 
+def test_a_frozen_backbone_goes_along_but_not_as_safetensors(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=transfer", "model.backbone_size=32", "trainer.max_epochs=1")
+    folder = run(*words, *QUIET, data=tiny, at=tmp_path).folder
+    difference = export(folder, "onnx", to=tmp_path / "onnx").difference
+    assert difference is not None
+    assert difference <= MOST
+    with pytest.raises(
+        UserError, match=r"^--format safetensors: expected a network of .* Type --format onnx, or torch"
+    ):
+        export(folder, "safetensors", to=tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
 class Strange(torch.nn.Module):
     """No exporter follows it."""
 

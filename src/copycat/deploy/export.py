@@ -29,6 +29,8 @@ FILES = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "mode
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 MOST = 1e-5
 """By which a probability of the exported network may differ."""
+NETWORKS = "networks"
+"""What the module of Copycat's networks is called beside an export."""
 BATCH = 256
 """Images that it is checked on at once."""
 
@@ -59,8 +61,11 @@ def export(run: Path, form: Format, *, to: Path) -> Exported:
         )
     opened = open_run(run)
     with opened_predictor(run) as predictor:
+        call, module = _call(predictor, opened) if form == "safetensors" else ("", "")
         try:
             to.mkdir(parents=True, exist_ok=True)
+            if module == NETWORKS:  # it imports torch alone
+                shutil.copyfile(networks.__file__, to / f"{NETWORKS}.py")
             path = to / FILES[form]
             _write(form, predictor, opened, path)
             part, why_not = _validation(opened)
@@ -72,7 +77,6 @@ def export(run: Path, form: Format, *, to: Path) -> Exported:
                     " Try another --format."
                 )
             write_whole(to / "README.md", card(opened, form=form, size=predictor.size, difference=difference).encode())
-            call, module = _call(predictor, opened, to) if form == "safetensors" else ("", "")
             write_whole(to / "use.py", use_script(form, predictor, call, module).encode())
         except OSError as error:
             raise UserError(f"--to: expected a folder to write to; got {to}: {error.strerror}.") from error
@@ -101,20 +105,22 @@ def _write(form: Format, predictor: Predictor, opened: Opened, path: Path) -> No
         ) from error
 
 
-def _call(predictor: Predictor, opened: Opened, folder: Path) -> tuple[str, str]:
-    """The call that makes the network again, and its module, which lies beside it where it is Copycat's."""
+def _call(predictor: Predictor, opened: Opened) -> tuple[str, str]:
+    """The call that makes the network again, and its module, which lies beside it where it is Copycat's.
+
+    Raises:
+        UserError: where it takes more of Copycat than that.
+    """
+    target = str(opened.config["model"]["_target_"])
+    if target.startswith("copycat.") and not target.startswith(f"{networks.__name__}."):
+        raise UserError(
+            f"--format safetensors: expected a network of {networks.__name__}; got {target}, which takes Copycat."
+            " Type --format onnx, or torch."
+        )
     shape = [3, predictor.size, predictor.size]
     outputs = type(predictor.loss).out_features(len(predictor.classes))
     derived = {"in_features": 3 * predictor.size**2, "image_shape": shape, "out_features": outputs}
-    call, module = call_of(opened.config["model"], derived)
-    if module.startswith("copycat."):
-        raise UserError(
-            f"--format safetensors: expected a network of copycat.models.networks; got {module}, which takes Copycat."
-            " Type --format onnx, or torch."
-        )
-    if module == "networks":  # it imports torch alone
-        shutil.copyfile(networks.__file__, folder / "networks.py")
-    return call, module
+    return call_of(opened.config["model"], derived)
 
 
 def _validation(opened: Opened) -> tuple[Part | None, str]:
