@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from copycat.runs import checkpoint_file
 from copycat.runs.ahead import StepsAhead
 from copycat.runs.compare import compare
 from copycat.runs.history import read_history
@@ -193,6 +195,50 @@ def dies_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     yield after
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+@pytest.mark.parametrize("job", ["batches", "schedule by epochs", "validation now and then", "best accuracy"])
+def test_checkpoints_that_wait_for_each_other_are_those_of_single_steps(
+    job: str, share: float, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
+) -> None:
+    single = ask(job, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
+    monkeypatch.setattr("copycat.runs.checkpoints.OF_TIME", share)
+    written: list[str] = []
+    monkeypatch.setattr(
+        "copycat.runs.checkpoint_file._write",
+        lambda path, archive, write=checkpoint_file._write: (written.append(path.name), write(path, archive)),
+    )
+    many = ask(job, data=tiny, at=tmp_path)
+    assert_same(many, single)
+    best = open_run(many.folder).manifest["came_out"]["best"]["epoch"]
+    assert torch.load(many.folder / "checkpoints/best.ckpt", weights_only=True)["epoch"] == best + 1
+    if share == 0:
+        assert written.count("last.ckpt") == 2  # after the first epoch that asks for it, and at the end
+        assert written.count("best.ckpt") <= 2
+
+
+def test_a_run_that_diverges_keeps_the_best_checkpoint_that_waited(
+    monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("copycat.runs.checkpoints.OF_TIME", 0.0)
+    words = (f"+callbacks.blows._target_={__name__}.{Blows.__name__}", "optimizer=sgd", "optimizer.lr=1e-3")
+    outcome = ask("full batch", *words, data=tiny, at=tmp_path)
+    assert outcome.status == "failed"
+    assert torch.load(outcome.folder / "checkpoints/best.ckpt", weights_only=True)["epoch"] == 6
+    assert torch.load(outcome.folder / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
+
+
+class Blows(pl.Callback):
+    """Makes the weights infinite after six epochs."""
+
+    def goes_along(self) -> bool:
+        return True
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch == 6:
+            with torch.no_grad():
+                next(pl_module.parameters()).fill_(torch.inf)
 
 
 @pytest.mark.parametrize("job", ["batches", "shuffled, augmented, dropout", "schedule by steps", "accumulation"])

@@ -286,6 +286,7 @@ class StepsAhead(pl.Callback):
             del self._rows[epoch - self._first_row :]
         if self._rows:
             rows = self.module.close_many(self._rows)
+            self.last.close_held(self._first_row, rows, [steps.losses[-1] for steps in self._rows])
             for epoch, found in self._validated.items():
                 if epoch < self._first_row + len(rows):
                     rows[epoch - self._first_row] |= found

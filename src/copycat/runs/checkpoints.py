@@ -1,7 +1,7 @@
 """When a run is saved, and what it needs to go on to the same bits."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +11,8 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
-from copycat.runs.checkpoint_file import copy, keep
+from copycat.models.metrics import Row
+from copycat.runs.checkpoint_file import WholeCheckpoints, copy, keep
 from copycat.runs.disk import Disk
 from copycat.runs.position import Position, of, place
 
@@ -19,6 +20,8 @@ OURS = "copycat"
 """The key of a checkpoint under which our part lies."""
 BEFORE = "before.ckpt"
 """The checkpoint before the last, until a run is completed."""
+OF_TIME = 0.02
+"""Share of the time that saving may take where epochs ask for it: where they are short, some wait for the next."""
 
 
 class Ahead(Protocol):
@@ -35,7 +38,8 @@ class LastCheckpoint(pl.Callback):
     """The checkpoint that a run goes on from; the one before it is kept as `before.ckpt`.
 
     Whatever is due is written before the next batch, epoch or end, once every callback and scheduler is done with what
-    came before. Its other parts are Lightning's.
+    came before; but what epochs ask for waits while saving has taken more than a small share of the time. Its other
+    parts are Lightning's.
 
     Args:
         every_n_epochs: also written at the run's end, whether one is due then or not; None: neither.
@@ -58,7 +62,9 @@ class LastCheckpoint(pl.Callback):
         self._started = self._saved = time.monotonic()
         self._due = False
         self._saved_step = 0
+        self._spent = 0.0
         self.disk = Disk()
+        self.files = WholeCheckpoints(self.disk)
         self.start: Position | None = None
         """Where a resumed run goes on, until it does."""
         self.ahead: Ahead | None = None
@@ -106,11 +112,15 @@ class LastCheckpoint(pl.Callback):
         if self._due or self.every_n_epochs:
             self.save(trainer, finished=True)
         self._save_also(trainer)
+        self.files.write_held()
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         if self.every_n_steps and trainer.global_step - self._saved_step >= self.every_n_steps:
             return True
-        return self._due or (self.every_seconds is not None and time.monotonic() - self._saved >= self.every_seconds)
+        now = time.monotonic()
+        if self.every_seconds is not None and now - self._saved >= self.every_seconds:
+            return True
+        return self._due and self._spent <= OF_TIME * (now - self._started)
 
     # ----- what
 
@@ -120,37 +130,69 @@ class LastCheckpoint(pl.Callback):
         Raises:
             DivergedError: where a weight is not finite; the checkpoint before stays.
         """
+        began = time.monotonic()
         self._write(trainer, self.path, finished=finished)
         self._saved, self._saved_step, self._due = time.monotonic(), trainer.global_step, False
         if self.also is not None:
             self.disk.later(partial(copy, self.path, self.also))
             self.also = None
+        self._spent += time.monotonic() - began
 
     def _save_also(self, trainer: pl.Trainer) -> None:
-        """What was asked for where no checkpoint was due by itself."""
+        """What was asked for where no checkpoint was due by itself; held until one is, where epochs are short."""
         also, self.also = self.also, None
-        if also is not None:
+        if also is None:
+            return
+        if self.ahead is None:
             self._write(trainer, also, finished=False)
+            return
+        self.files.holds = True
+        try:
+            self._save(trainer, also, finished=False)
+        finally:
+            self.files.holds = False
 
     def _write(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:
         if self.ahead is not None:
             self.ahead.catch_up()
         for logger in trainer.loggers:
             logger.save()  # or a killed run would lack rows that came before its checkpoint
+        if self.also is not None:  # a better one
+            self.files.held = None
+        self.files.write_held()
         if path == self.path:
             self.disk.later(partial(keep, path, path.with_name(BEFORE)))
+        self._save(trainer, path, finished=finished)
+
+    def _save(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:
         self._at = self.ahead.position() if self.ahead else of(trainer), finished
         try:
             trainer.save_checkpoint(path, weights_only=False)
         finally:
             self._at = None
 
+    def close_held(self, first: int, rows: Sequence[Row], losses: Sequence[Tensor]) -> None:
+        """Give what is held the metrics of its epoch, which were not known as it was taken.
+
+        Args:
+            first: the epoch of the first row.
+            losses: of each epoch's last step.
+        """
+        if self.files.held is None:
+            return
+        _, checkpoint = self.files.held
+        place = checkpoint[OURS]["epoch"] - 1 - first
+        if 0 <= place < len(rows):
+            train = {name: value for name, value in rows[place].items() if name.startswith("train/")}
+            checkpoint[OURS]["callback_metrics"] |= train
+            checkpoint["classifier"]["last_loss"] = losses[place].cpu()
+
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        if self.ahead is not None:
+        if self.ahead is not None and not self.files.holds:
             self.ahead.catch_up()
-        if self._at is None:  # another callback's: the best, say
+        if self._at is None:  # another callback's
             return
         position, finished = self._at
         # who takes many steps at once begins a whole epoch, and leaves out what is done of it

@@ -65,7 +65,7 @@ class Run:
         callbacks = built(config, "callbacks", folder)
         found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
         self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
-        self.last.disk = self.disk
+        self.last.disk, self.last.files = self.disk, WholeCheckpoints(self.disk)
         others = [callback for callback in callbacks if callback is not self.last]
         if limits.quiet:
             others = [callback for callback in others if not getattr(callback, "draws", False)]
@@ -76,7 +76,7 @@ class Run:
             logger=[self.history, *watchers, *built(config, "logger", folder)],
             # what is saved before a step is saved before any other callback starts that step
             callbacks=[seeds, self.last, stop, limiter, *others, ahead],
-            plugins=[WholeCheckpoints(self.disk)],
+            plugins=[self.last.files],
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         )
         if steps != 1:
@@ -118,6 +118,7 @@ class Run:
             raise
         finally:
             with suppress(OSError):  # then it ended for a reason of its own
+                self.last.files.write_held()
                 self.disk.settle()
         self.stop.deaf = True  # what is left takes a moment, and is to be whole
         release(self.folder)

@@ -18,7 +18,7 @@ from copycat.inspection.statistics import Statistics
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row, columns
 from copycat.runs.build import Parts
-from copycat.runs.checkpoint_file import WholeCheckpoints, copy, keep
+from copycat.runs.checkpoint_file import WholeCheckpoints, copied, copy, keep
 from copycat.runs.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
 from copycat.runs.disk import Disk
 from copycat.runs.folder import write_manifest
@@ -229,11 +229,11 @@ class Member:
             OURS: self.clock.ours(position, self.metrics, finished=finished),
         }
         self.classifier.on_save_checkpoint(state)
-        copied: dict[str, Any] = _copied(state)
-        return copied
+        found: dict[str, Any] = copied(state)
+        return found
 
     def _with_loops(self, state: dict[str, Any], loops: Mapping[str, Any]) -> dict[str, Any]:
-        own: dict[str, Any] = _copied(loops)
+        own: dict[str, Any] = copied(loops)
         place(own, Position(state["epoch"]))
         progress = own["fit_loop"]["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
         progress["total"] = {"ready": state["global_step"], "completed": state["global_step"]}
@@ -306,14 +306,3 @@ class Member:
 
 def _said(failure: Exception) -> str:
     return f"{type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else ''}"
-
-
-def _copied(value: Any) -> Any:
-    """Containers and tensors anew: a view would bring all trials' numbers into one's checkpoint."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, Mapping):
-        return {key: _copied(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_copied(inner) for inner in value]
-    return value
