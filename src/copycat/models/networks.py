@@ -63,6 +63,8 @@ class CNN(nn.Module):
         image_shape: (channels, height, width) of an image.
         channels: output channels of each convolution; each halves height and width.
         dropout: share of the last features dropped in training.
+        batch_norm: whether each convolution's outputs are normalised over the batch.
+        pool: whether the last features are averaged over the image: where something is no longer matters then.
 
     Shapes: [B, C, H, W] float -> [B, out_features] logits.
     """
@@ -75,6 +77,8 @@ class CNN(nn.Module):
         out_features: int,
         activation: Activation,
         dropout: float,
+        batch_norm: bool = False,
+        pool: bool = False,
     ) -> None:
         super().__init__()
         depth, height, width = image_shape
@@ -83,10 +87,14 @@ class CNN(nn.Module):
             raise ValueError(f"{len(channels)} poolings need images of at least {smallest}×{smallest}")
         layers: list[nn.Module] = []
         for a, b in pairwise([depth, *channels]):
-            layers += [nn.Conv2d(a, b, 3, padding=1), activation(), nn.MaxPool2d(2)]
+            normalised = [nn.BatchNorm2d(b)] if batch_norm else []
+            layers += [nn.Conv2d(a, b, 3, padding=1, bias=not batch_norm), *normalised, activation(), nn.MaxPool2d(2)]
+        if pool:  # not adaptive: that has no deterministic gradient on a GPU
+            layers.append(nn.AvgPool2d((height // smallest, width // smallest)))
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(channels[-1] * (height // smallest) * (width // smallest), out_features)
+        places = 1 if pool else (height // smallest) * (width // smallest)
+        self.linear = nn.Linear(channels[-1] * places, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.linear(self.dropout(self.features(x).flatten(1)))
