@@ -66,6 +66,7 @@ def test_two_classes_have_the_metrics_that_counting_gives(images: list[tuple[int
         {
             "loss": 0.0,
             "accuracy": float((said == true).mean()),
+            "balanced_accuracy": float((said[true].mean() + (~said)[~true].mean()) / 2),
             "precision": precision,
             "recall": recall,
             "f1": f1,
@@ -94,6 +95,7 @@ def test_more_classes_have_the_macro_averages_that_counting_gives(
     expected = dict(zip(("precision", "recall", "f1"), each.mean(0).tolist(), strict=True))
     pairs = [by_pairs(probability[:, k], label == k) for k in range(classes)]
     expected |= {"loss": 0.0, "accuracy": float((said == label).mean()), "auroc": float(np.mean(pairs))}
+    expected["balanced_accuracy"] = float(np.mean([(said[label == k] == k).mean() for k in range(classes)]))
     assert found == pytest.approx(expected, abs=1e-5)
 
 
@@ -175,9 +177,20 @@ def test_columns_name_every_metric_and_begin_with_the_training_loss(several: boo
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_a_part_with_one_class_only_has_no_auroc_rather_than_a_bad_one(label: int) -> None:
-    metrics = StageMetrics("val", classes=2, reduction="mean")
-    metrics.update(loss=torch.tensor(0.5), probability=torch.tensor([0.2, 0.7]), label=torch.tensor([label, label]))
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_part_that_lacks_a_class_has_no_auroc_and_no_balanced_accuracy_rather_than_bad_ones(
+    label: int, classes: int
+) -> None:
+    metrics = StageMetrics("val", classes=classes, reduction="mean")
+    said = torch.tensor([0.2, 0.7]) if classes == 2 else torch.tensor([[0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
+    metrics.update(loss=torch.tensor(0.5), probability=said, label=torch.tensor([label, label]))
     found = _quietly(metrics)
-    assert "val/auroc" not in found
-    assert "val/accuracy" in found
+    assert found.keys() == {"val/loss", "val/accuracy", "val/precision", "val/recall", "val/f1"}
+
+
+def test_who_always_says_the_commoner_class_is_half_right_when_classes_count_alike() -> None:
+    metrics = StageMetrics("val", classes=2, reduction="mean")
+    label = (torch.arange(50) < 33).long()  # as in the lecture's 50: 33 cats
+    metrics.update(loss=torch.tensor(0.5), probability=torch.full((50,), 0.9), label=label)
+    found = _quietly(metrics)
+    assert (found["val/accuracy"], found["val/balanced_accuracy"]) == (pytest.approx(0.66), 0.5)

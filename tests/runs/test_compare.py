@@ -18,6 +18,7 @@ from copycat.runs.difference import Moment, compare_trees
 from copycat.runs.disk import Disk
 from copycat.runs.opened import Opened
 from tests.runs.asking import run
+from tests.runs.written import forget
 
 WORDS = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "data.batch_size=4", "trainer.max_epochs=3")
 
@@ -90,6 +91,17 @@ def test_differences_come_in_training_order(original: Opened, copy: Path) -> Non
     assert places(found)[3].startswith("weights.safetensors: ")
     (last,) = found.apart()
     assert (last.place, last.moment.epoch) == ("train/loss", 2)
+
+
+def test_a_score_that_an_older_run_does_not_know_is_not_missed_but_one_that_the_copy_lost_is(
+    original: Opened, copy: Path
+) -> None:
+    forget(copy, "balanced_accuracy")
+    final = json.loads((copy / "run.json").read_text())["came_out"]["final"]
+    known = {name: value for name, value in final.items() if not name.endswith("/balanced_accuracy")}
+    change_manifest(copy, final=known)
+    assert not compare(opened(copy), original).differences
+    assert "val/balanced_accuracy" in places(compare(original, opened(copy)))
 
 
 @pytest.mark.parametrize("value", ["", "nan", "inf"])

@@ -23,6 +23,7 @@ from copycat.runs.rerun import rerun
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome, train
 from tests.runs.dying import Dies, Killed
+from tests.runs.written import forget
 
 OPTIMIZERS = ["adam", "adamw", "adamax", "asgd", "lbfgs", "nadam", "radam", "rmsprop", "rprop", "sgd", "nesterov"]
 """Each with a state of its own."""
@@ -308,3 +309,14 @@ def test_a_run_is_not_resumed_on_other_data(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected the data that the run began with; 1 image differs"):
         resume(folder, say=lambda line: None)
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+
+
+def test_a_run_that_knew_fewer_scores_goes_on_with_the_columns_that_it_has(tiny: Path, tmp_path: Path) -> None:
+    folder = kill(tiny, tmp_path, after=("batch", 8))
+    assert folder
+    forget(folder, "balanced_accuracy")
+    header = (folder / "metrics.csv").read_text().splitlines()[0]
+    assert resume(folder, say=lambda line: None).status == "completed"
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    assert lines[0] == header
+    assert [line.count(",") for line in lines] == [header.count(",")] * 4  # and three epochs

@@ -52,3 +52,11 @@ def write_trial_of(sweep: Path, number: int, values: Mapping[str, Any], *, statu
     write_trial(sweep / str(number), trial)
     if status != "failed":
         write_run(sweep / str(number), status=status, overrides=overrides, final=named, best=named)
+
+
+def forget(folder: Path, score: str) -> None:
+    """Take a score out of metrics.csv, as though Copycat had not known it."""
+    header, *rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
+    kept = [place for place, name in enumerate(header) if not name.endswith(f"/{score}")]
+    lines = [",".join(row[place] for place in kept) for row in [header, *rows]]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")

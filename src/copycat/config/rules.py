@@ -34,7 +34,7 @@ BUILT = ("model", "data", "augmentation", "optimizer", "scheduler", "loss", "act
 """Groups of one `_target_`."""
 NAMED = ("callbacks", "logger")
 """Groups of any number of them, each under a name of its own."""
-METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
+METRICS = ("loss", "accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
 # a test/ metric is not to be chosen on
 MONITOR = word("train/loss_mean", *(f"{stage}/{metric}" for stage in ("train", "val") for metric in METRICS))
 MODE = word("min", "max")

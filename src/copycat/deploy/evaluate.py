@@ -12,7 +12,7 @@ from copycat.config.errors import UserError
 from copycat.data.part import Part
 from copycat.deploy.predictor import Predictor, opened_predictor
 from copycat.inspection.intervals import bootstrap
-from copycat.models.metrics import NAMES, scores
+from copycat.models.metrics import scores_of
 from copycat.runs.build import build_data
 from copycat.runs.figures import figure, wilson
 from copycat.runs.opened import open_run
@@ -62,14 +62,9 @@ def _parts(run: Path, overrides: Sequence[str], predictor: Predictor) -> Mapping
 
 def _rows(name: str, part: Part, labels: Tensor, predictor: Predictor) -> list[Row]:
     said = torch.cat([predictor(images) for images in _batches(part, predictor)]).float()
-    classes = len(predictor.classes)
-    found = scores((said[:, 1] if classes == 2 else said)[None], labels[None], classes=classes)
     sure = bootstrap(said.double().numpy(), labels.numpy())
     rows = []
-    for metric in NAMES:
-        (value,) = found[metric]
-        if value != value:  # there is none where a class has no image
-            continue
+    for metric, value in scores_of(said, labels).items():
         low, high = wilson(value, len(part)) if metric == "accuracy" else sure.get(metric, (0.0, 1.0))
         rows.append({"part": name, "images": len(part), "metric": metric, "value": value, "low": low, "high": high})
     return rows

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted, first_line
@@ -138,7 +137,7 @@ def _judged(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions])
         right, count = int(matrix.trace()), int(matrix.sum())
         yield Section(
             title=f"{title}: what was taken for what",
-            note=f"{right} of {count} are right: {figure(right / count)}. {_beside(matrix, classes)}",
+            note=f"{right} of {count} are right: {figure(right / count)}. {_beside(said, classes)}",
             table=Table(rows, head) if len(classes) <= MOST_CLASSES else None,
             images=[
                 Image(
@@ -155,16 +154,16 @@ def _judged(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions])
         )
 
 
-def _beside(matrix: NDArray[np.int64], classes: Sequence[str]) -> str:
+def _beside(said: Predictions, classes: Sequence[str]) -> str:
     """What an accuracy is to be held against, where some classes have more images than others."""
-    there = matrix.sum(1) > 0
-    balanced = float((matrix.diagonal()[there] / matrix.sum(1)[there]).mean())
-    largest = int(matrix.sum(1).argmax())
-    always = float(matrix[largest].sum() / matrix.sum())
-    return (
-        f"Balanced accuracy, the mean over classes, is {figure(balanced)};"
-        f" always to say {classes[largest]} would be right of {figure(always)}."
+    counts = np.bincount(said.label)
+    always = (
+        f"always to say {classes[int(counts.argmax())]} would be right of {figure(float(counts.max() / counts.sum()))}."
     )
+    balanced = said.scores().get("balanced_accuracy")
+    if balanced is None:
+        return always.capitalize()
+    return f"Balanced accuracy, the mean over classes, is {figure(balanced)}; {always}"
 
 
 def _gallery(shown: Sequence[tuple[Shown, Picture]]) -> Iterator[Section]:

@@ -16,18 +16,22 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-NAMES = ("accuracy", "precision", "recall", "f1", "auroc")
+NAMES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
+OF_ALL_CLASSES = ("balanced_accuracy", "auroc")
+"""Scores that there are only where each class has an image."""
 Row = dict[str, float]
 AT_ONCE = 512
 """Epochs that are counted together: more would leave the processor's cache."""
 
 
 def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, list[float]]:
-    """Accuracy, precision, recall, F1 and AUROC, each a number an epoch; macro averages for more than two classes.
+    """Accuracy, balanced accuracy, precision, recall, F1 and AUROC, each a number an epoch; macro averages for more
+    than two classes.
 
-    With two classes the positive one is class 1, and a probability above 0.5 says so. A ratio of nothing is 0. Where a
-    class has no image the AUROC is nan: torchmetrics says 0, which reads as a bad score. An epoch's scores have the
-    same bits however many are counted at once.
+    Balanced accuracy is the mean of the classes' recalls: as many for each class, however many images it has. With two
+    classes the positive one is class 1, and a probability above 0.5 says so. A ratio of nothing is 0. Where a class has
+    no image, balanced accuracy and AUROC are nan: torchmetrics says 0, which reads as a bad score. An epoch's scores
+    have the same bits however many are counted at once.
 
     Args:
         probability: [epochs, N] of class 1 where there are two classes, else [epochs, N, classes].
@@ -49,10 +53,13 @@ def _of_two(probability: Tensor, true: Tensor) -> dict[str, list[float]]:
     said = probability > 0.5
     right, hits, positive, predicted = ((said == true).sum(1), (said & true).sum(1), true.sum(1), said.sum(1))
     images = torch.full_like(right, true.shape[1])
-    parts = torch.stack([right, hits, hits, 2 * hits]).float()
-    wholes = torch.stack([images, predicted, positive, predicted + positive]).float()
-    ratios = (parts / wholes).nan_to_num(0)
-    return dict(zip(NAMES, [*ratios.tolist(), auroc(probability.numpy(), true.numpy())], strict=True))
+    parts = torch.stack([right, hits, hits, 2 * hits, right - hits]).float()
+    wholes = torch.stack([images, predicted, positive, predicted + positive, images - positive]).float()
+    accuracy, precision, recall, f1, specificity = parts / wholes
+    balanced = ((recall + specificity) / 2).tolist()
+    ratios = [ratio.nan_to_num(0).tolist() for ratio in (precision, recall, f1)]
+    area = auroc(probability.numpy(), true.numpy())
+    return dict(zip(NAMES, [accuracy.tolist(), balanced, *ratios, area], strict=True))
 
 
 def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> list[float]:
@@ -92,9 +99,23 @@ def _of_many(probability: Tensor, label: Tensor, *, classes: int) -> Row:
     }
     if len(torch.unique(label)) == classes:
         found["auroc"] = multiclass_auroc(probability, label, classes, validate_args=False)
+        found["balanced_accuracy"] = found["recall"]  # its macro average: what no image is of would count as 0 there
     else:
-        found["auroc"] = torch.tensor(torch.nan)
+        found |= dict.fromkeys(OF_ALL_CLASSES, torch.tensor(torch.nan))
     return {name: value.float().item() for name, value in found.items()}
+
+
+def scores_of(probability: Tensor, label: Tensor) -> Row:
+    """The scores of one set of images, those alone that there are.
+
+    Args:
+        probability: [N, classes].
+        label: [N] int64.
+    """
+    classes = probability.shape[1]
+    said = (probability[:, 1] if classes == 2 else probability).float()
+    found = scores(said[None], label[None], classes=classes)
+    return {name: value for name, (value,) in found.items() if value == value}
 
 
 class Seen(Metric):
@@ -173,9 +194,11 @@ class StageMetrics(nn.Module):
         found = scores(probability.reshape(*label.shape, *probability.shape[2:]), label, classes=self.classes)
         names = [f"{self.stage}/{name}" for name in ("loss", *NAMES)]
         rows = [dict(zip(names, row, strict=True)) for row in zip(loss.float().tolist(), *found.values(), strict=True)]
-        for row in rows:
-            if row[names[-1]] != row[names[-1]]:  # nan: there is none
-                del row[names[-1]]
+        for name in OF_ALL_CLASSES:
+            whole = f"{self.stage}/{name}"
+            for row in rows:
+                if row[whole] != row[whole]:  # nan: there is none
+                    del row[whole]
         return rows
 
     def counted(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:

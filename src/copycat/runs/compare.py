@@ -9,10 +9,11 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.models.metrics import NAMES
 from copycat.runs.bits import Pair
 from copycat.runs.checkpoint_file import damage
 from copycat.runs.difference import Difference, Moment, compare_trees
-from copycat.runs.history import read_history
+from copycat.runs.history import columns_of, read_history
 from copycat.runs.opened import Opened
 from copycat.runs.pace import steps_an_epoch
 from copycat.runs.tensor_files import read_checkpoint, read_weights
@@ -45,7 +46,8 @@ class Comparison:
 def compare(before: Opened, after: Opened) -> Comparison:
     """Metrics, checkpoints, weights, final metrics and predictions.
 
-    Where the first run was interrupted or killed, what it has is compared, and what it lacks is not missed.
+    Where the first run was interrupted or killed, what it has is compared, and what it lacks is not missed. Neither is
+    a score that it is too old to know.
     """
     whole = before.manifest["status"] in ("completed", "failed")
     rows = _rows(before), _rows(after)
@@ -59,7 +61,18 @@ def compare(before: Opened, after: Opened) -> Comparison:
         found += [*of_weights, *_closing(before, after, end)]
     else:
         count = 0
+    unknown = _unknown(before)
+    found = [d for d in found if not (d.words[0] == "–" and d.place.rpartition("/")[2] in unknown)]
     return Comparison(len(rows[0].keys() & rows[1].keys()), count, found)
+
+
+def _unknown(run: Opened) -> set[str]:
+    """Scores that the version of Copycat which made a run did not measure."""
+    try:
+        known = columns_of(run.folder)
+    except FileNotFoundError:
+        return set()
+    return set(NAMES) - {name.rpartition("/")[2] for name in known}
 
 
 def _rows(run: Opened) -> Rows:

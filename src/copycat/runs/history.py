@@ -84,11 +84,12 @@ class History(Logger):
         self.disk.later(partial(_sync, self._path))
 
     def purge(self, epoch: int) -> None:
-        """Drop the rows of that epoch and later ones, for a run that goes on from there."""
+        """Drop the rows of that epoch and later ones, for a run that goes on from there, with the columns it has."""
         if epoch == 0:
             self._path.unlink(missing_ok=True)
             return
         header, *lines = _whole_lines(self._path.read_bytes())
+        self.columns = header.split(",")[1:]
         kept = [header, *(line for line in lines if int(line.partition(",")[0]) < epoch)]
         write_whole(self._path, ("\n".join(kept) + "\n").encode())
 
@@ -120,6 +121,12 @@ def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, f
         having: only rows that have this metric.
     """
     return rows_of((folder / FILE).read_bytes(), having=having)
+
+
+def columns_of(folder: Path) -> list[str]:
+    """Names of the metrics that metrics.csv has room for."""
+    with (folder / FILE).open(encoding="utf-8") as file:
+        return file.readline().rstrip("\n").split(",")[1:]
 
 
 def rows_of(content: bytes, *, having: str | None = None) -> list[dict[str, float]]:

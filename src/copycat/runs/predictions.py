@@ -33,6 +33,14 @@ class Predictions:
         found: NDArray[np.bool_] = self.probability.argmax(1) == self.label
         return found
 
+    def scores(self) -> dict[str, float]:
+        """Those that there are, by name."""
+        import torch  # who compares runs does without
+
+        from copycat.models.metrics import scores_of
+
+        return scores_of(torch.from_numpy(self.probability), torch.from_numpy(self.label))
+
 
 def write_predictions(folder: Path, found: Mapping[str, Predictions]) -> None:
     """Write those of each part."""
