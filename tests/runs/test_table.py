@@ -1,13 +1,16 @@
 """The table of runs."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from copycat.runs.choice import Choice
 from copycat.runs.table import find_runs, print_runs
+from copycat.sweeps.show import show_runs
 from tests.runs.asking import QUIET, run
 from tests.runs.written import write_run, write_trial_of
 
@@ -84,3 +87,28 @@ def test_words_of_others_do_not_move_the_cursor(tmp_path: Path, capsys: pytest.C
     assert "seed=" in out
     assert "\x1b" not in out
     assert "\u202e" not in out
+
+
+def test_an_accuracy_stands_beside_its_interval_and_what_always_saying_one_class_would_score(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "old", final={"val/accuracy": 0.8})  # does not say of how many images
+    write_run(tmp_path / "new", final={"val/accuracy": 0.8}, data={"images": {"val": 50}, "majority": {"val": 0.66}})
+    print_runs(tmp_path)
+    lines = {line.split("│")[1].strip(): line for line in capsys.readouterr().out.splitlines() if "completed" in line}
+    assert "0.8000 │ 0.67 to 0.89 │ 0.6600" in lines["new"]  # Wilson's, as statsmodels reckons it: 0.6696 to 0.8876
+    assert "0.67" not in lines["old"]
+    show_runs(tmp_path, Choice(filters=["accuracy_low>0.66"]), form="json", by=None)
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (row["run"], row["majority"]) == ("new", 0.66)
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((0.66963, 0.88758), abs=1e-4)
+
+
+def test_a_run_records_the_share_of_the_commonest_class_of_each_part(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for part in ("train", "val"):
+        shutil.copytree(tiny / part, tmp_path / "data" / part)
+    for image in sorted((tmp_path / "data" / "val" / "cat").iterdir())[:2]:
+        image.unlink()
+    outcome = run("trainer.max_epochs=1", *QUIET, data=tmp_path / "data", at=tmp_path / "out")
+    assert outcome.manifest["data"]["majority"] == {"train": 0.5, "val": pytest.approx(4 / 6)}

@@ -16,6 +16,7 @@ def write_run(
     final: Mapping[str, float] | None = None,
     best: Mapping[str, float] | None = None,
     started: str = "2026-11-24T00:00:00.000+00:00",
+    data: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a manifest with all that one must have."""
     manifest: dict[str, Any] = {
@@ -27,7 +28,7 @@ def write_run(
         "seconds": 1.5,
         "asked": {"experiment": "default", "overrides": list(overrides), "config_digest": ""},
         "ran_on": {"code": {"version": "1"}, "environment": {"threads": 1}, "data": {}},
-        "data": {"source": "", "synthetic": False, "classes": [], "images": {}, "warnings": []},
+        "data": {"source": "", "synthetic": False, "classes": [], "images": {}, "warnings": [], **(data or {})},
         "came_out": {"epochs": 3, "final": dict(final or {})},
     }
     if best:

@@ -162,7 +162,7 @@ def _beside(said: Predictions, classes: Sequence[str]) -> str:
     )
     balanced = said.scores().get("balanced_accuracy")
     if balanced is None:
-        return always.capitalize()
+        return always[0].upper() + always[1:]
     return f"Balanced accuracy, the mean over classes, is {figure(balanced)}; {always}"
 
 

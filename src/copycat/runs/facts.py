@@ -5,11 +5,14 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from copycat.runs.figures import wilson
 from copycat.runs.rows import Row
 
 Facts = Mapping[str, Any]
 """`status` and the like, keys as `optimizer.lr`, metrics of the final weights as `final/val/loss`, those of the
-best epoch as `best/val/loss`, and within a sweep its objectives by their own names."""
+best epoch as `best/val/loss`, and within a sweep its objectives by their own names. What `final/val/accuracy` is to be
+held against: its 95 % interval from `accuracy_low` to `accuracy_high`, and `majority`, what always saying the commonest
+class would score."""
 _WORDS: Mapping[str, Any] = {"null": None, "true": True, "false": False}
 
 
@@ -38,6 +41,7 @@ def facts(row: Row, root: Path, *, objectives: Collection[str] = ()) -> Facts:
         "synthetic": manifest.get("data", {}).get("synthetic"),
         "overrides": " ".join(row.overrides),
     }
+    found |= _beside(row.final.get("val/accuracy"), manifest.get("data", {}))
     found = {**found, **{name: value for name, value in values.items() if found.get(name) is None}}
     found |= {name: trial.objectives[name] for name in objectives if trial and name in trial.objectives}
     if trial and trial.breaks:
@@ -46,6 +50,14 @@ def facts(row: Row, root: Path, *, objectives: Collection[str] = ()) -> Facts:
     if best:
         found["best/epoch"] = best.get("epoch")
     return found | {f"best/{name}": value for name, value in row.best.items()}
+
+
+def _beside(accuracy: float | None, data: Mapping[str, Any]) -> dict[str, Any]:
+    images = data.get("images", {}).get("val")
+    if accuracy is None or not images or not 0 <= accuracy <= 1:
+        return {}
+    low, high = wilson(accuracy, images)
+    return {"accuracy_low": low, "accuracy_high": high, "majority": data.get("majority", {}).get("val")}
 
 
 def typed(word: str) -> tuple[str, Any]:

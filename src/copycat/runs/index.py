@@ -31,7 +31,7 @@ MOST = 2**30
 KEPT: Mapping[str, tuple[str, ...]] = {
     "": ("status", "error", "started", "ended", "seconds"),
     "asked": ("experiment", "overrides"),
-    "data": ("synthetic",),
+    "data": ("synthetic", "images", "majority"),
     "came_out": ("epochs", "parameters", "final", "best"),
 }
 """What is remembered of a manifest."""

@@ -52,6 +52,7 @@ def opening(
             "classes": list(data.classes),
             "image_shape": list(data.image_shape),
             "images": {name: len(part) for name, part in data.parts.items()},
+            "majority": {name: int(part.labels.bincount().max()) / len(part) for name, part in data.parts.items()},
             "warnings": warnings,
         },
         "came_out": {},

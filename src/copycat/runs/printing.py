@@ -28,6 +28,16 @@ def seconds(row: Facts) -> str:
     return "–" if row["seconds"] is None else f"{row['seconds']:.1f}"
 
 
+def interval(row: Facts) -> str:
+    """Of the accuracy on validation, where it is known of how many images."""
+    return f"{row['accuracy_low']:.2f} to {row['accuracy_high']:.2f}" if "accuracy_low" in row else ""
+
+
+def majority(row: Facts) -> str:
+    """What always saying the commonest class of the validation images would score."""
+    return "" if row.get("majority") is None else figure(row["majority"])
+
+
 def measured(name: str) -> Callable[[Facts], str]:
     """The cell of a figure."""
     return lambda row: figure(row.get(name))

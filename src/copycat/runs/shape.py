@@ -67,6 +67,7 @@ FORM: dict[str, tuple[str, Test]] = {
 }
 """Key by key, in words and as a test; each of them must be there."""
 MAYBE: dict[str, tuple[str, Test]] = {
+    "data.majority": ("a share a part", _named(is_real)),
     "data.image_shape": ("a list of counts", _each(_count)),
     "seal": ("text or null", _null_or(_text)),
     "asked.copy_of": ("keys or null", _null_or(_named(_null_or(_text)))),

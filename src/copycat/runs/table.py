@@ -14,9 +14,11 @@ from copycat.runs.facts import Facts, columns, facts
 from copycat.runs.figures import natural, text
 from copycat.runs.folder import MANIFEST
 from copycat.runs.index import read_rows
-from copycat.runs.printing import WIDE, Column, measured, print_table, seconds, status, wide_console
+from copycat.runs.printing import WIDE, Column, interval, majority, measured, print_table, seconds, status, wide_console
 
 SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+BESIDE = 26
+"""Columns of a terminal that what an accuracy is to be held against takes."""
 
 
 def find_runs(root: Path) -> Iterator[Path]:
@@ -55,16 +57,18 @@ def print_runs(root: Path, choice: Choice | None = None) -> None:
         print(none if rows else f"no runs in {root}. Make one: copycat train")
         return
     console = wide_console()
-    wide = console.width >= WIDE
+    wide = console.width >= WIDE + BESIDE
     titles: list[Column] = [
         ("run", lambda row: row["run"]),
         ("status", status),
         ("overrides", lambda row: row["overrides"]),
         *((f"final\n{name}", measured(f"final/{name}")) for name in (SHOWN if wide else SHOWN[-1:])),
+        ("\n95 %", interval),
+        ("\nmajority", majority),
     ]
     if wide:
         titles += [("epochs", measured("epochs")), ("seconds", seconds)]
-    print_table(console, titles, shown)
+    print_table(console, titles, shown, gives=("run", "overrides"))
 
 
 def best_run(root: Path, choice: Choice, *, by: str | None) -> Facts:
