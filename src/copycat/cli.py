@@ -262,11 +262,11 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Say how right a run is on its own data or on other, and how sure that is"""
+    """Say how right a run is, or several as one, on its own data or on other, and how sure that is"""
     with _importing():
         from copycat.deploy.evaluate import print_evaluation
 
-    print_evaluation(arguments.run, arguments.overrides, form=arguments.form)
+    print_evaluation(arguments.words, form=arguments.form)
     return DONE
 
 
@@ -366,9 +366,11 @@ def parser() -> argparse.ArgumentParser:
     said.add_argument("--sheet", type=Path, metavar="FILE", help="write the images with what is said, as one PNG")
     _add_forms(said)
     right = _add(commands, "evaluate", evaluate)
-    right.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
     right.add_argument(
-        "overrides", nargs="*", metavar="OVERRIDE", help="which data, as in data=folder data.root=FOLDER"
+        "words",
+        nargs="+",
+        metavar="RUN|OVERRIDE",
+        help="completed runs, or sweeps of them; and which data, as in data=folder data.root=FOLDER",
     )
     _add_forms(right)
     out = _add(commands, "export", export)

@@ -1,6 +1,8 @@
 """A run's page says what its folder says."""
 
 import json
+import re
+import shutil
 from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
@@ -177,3 +179,12 @@ def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
     (folder / "run.json").write_text('{"schema": 2, "status": 3}')
     with pytest.raises(UserError, match=r"expected the folder of a run; .*: expected "):
         run_page(folder)
+
+
+def test_images_that_were_trained_on_too_are_left_out_of_a_second_figure(tiny: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(tiny, tmp_path / "data")
+    said = "".join(read(run_page(run("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)
+    assert "that train has too" not in said
+    shutil.copy(data / "train" / "cat" / "0.png", data / "val" / "cat" / "again.png")
+    said = "".join(read(run_page(run("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)
+    assert re.search(r"Without 1 image that train has too, \d of 8 are right: [\d.]+\. Balanced accuracy is then", said)

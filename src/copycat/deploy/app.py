@@ -30,11 +30,10 @@ from starlette.routing import Route
 from copycat.config.errors import UserError
 from copycat.data.decode import UnreadableImage, decode
 from copycat.data.loaders import to_float
-from copycat.deploy.predictor import WEIGHTS, Predictor, opened_predictor
+from copycat.deploy.predictor import Predictor, completed_in, opened_predictor
 from copycat.inspection.named import name_of
 from copycat.inspection.saliency import heat, saliency
 from copycat.inspection.sheet import Picture, png_of
-from copycat.runs.table import find_runs
 
 HOST = "127.0.0.1"
 MOST_BYTES = 20 * 2**20
@@ -145,11 +144,8 @@ def runs_of(folder: Path) -> Runs:
     Raises:
         UserError: where there is none.
     """
-    found = [run for run in find_runs(folder) if (run / WEIGHTS).exists()] if folder.is_dir() else []
-    if not found:
-        raise UserError(f"{folder}: expected a completed run, or a folder of them; got none. See them: copycat runs.")
     folders: dict[str, Path] = {}
-    for run in found[-MOST_RUNS:]:
+    for run in completed_in(folder)[-MOST_RUNS:]:
         name = name_of(run, root=folder.absolute())
         folders[name if name not in folders else f"{name} ({len(folders)})"] = run
     return Runs(folders)

@@ -16,6 +16,7 @@ from copycat.models.losses import Loss
 from copycat.runs.build import build_loss, build_network
 from copycat.runs.isolation import isolated
 from copycat.runs.opened import Opened, open_run, read_weights
+from copycat.runs.table import find_runs
 
 WEIGHTS = "weights.safetensors"
 SIDE = 64
@@ -56,6 +57,18 @@ class Predictor:
         with torch.inference_mode():
             said: Tensor = Said(self.network, self.loss)(images)
         return said
+
+
+def completed_in(folder: Path) -> list[Path]:
+    """A run by itself, or those of a sweep or a folder that have final weights.
+
+    Raises:
+        UserError: where there is none.
+    """
+    found = [run for run in find_runs(folder) if (run / WEIGHTS).exists()] if folder.is_dir() else []
+    if not found:
+        raise UserError(f"{folder}: expected a completed run, or a folder of them; got none. See them: copycat runs.")
+    return found
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted, first_line
@@ -21,7 +22,7 @@ from copycat.runs.folder import CONFIG, read_manifest
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import read_history
 from copycat.runs.plain import read_file
-from copycat.runs.predictions import Predictions, read_predictions
+from copycat.runs.predictions import Predictions, read_predictions, trained_on
 from copycat.runs.shape import check_form
 from copycat.runs.tensor_files import read_weights
 
@@ -54,7 +55,7 @@ def run_page(folder: Path) -> Page:
     sections = [
         *_metrics(manifest, predictions),
         *_curves(manifest, rows),
-        *_judged(manifest, predictions),
+        *_judged(manifest, predictions, trained_on(folder, predictions)),
         *_gallery(gallery),
         *_weights(folder, manifest),
         *_timing(manifest),
@@ -124,8 +125,10 @@ def _cell(value: float | None, interval: tuple[float, float] | None, images: int
     return f"{figure(value)} ({interval[0]:.2f} to {interval[1]:.2f} of {images})"
 
 
-def _judged(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]) -> Iterator[Section]:
-    """What the final weights say of the images that nobody trained on."""
+def _judged(
+    manifest: Mapping[str, Any], predictions: Mapping[str, Predictions], trained: Mapping[str, NDArray[np.bool_]]
+) -> Iterator[Section]:
+    """What the final weights say of the images that they were not trained on."""
     from copycat.inspection.judged_plots import reliability, roc_and_precision
 
     classes = [text(name) for name in manifest["data"]["classes"]]
@@ -137,7 +140,7 @@ def _judged(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions])
         right, count = int(matrix.trace()), int(matrix.sum())
         yield Section(
             title=f"{title}: what was taken for what",
-            note=f"{right} of {count} are right: {figure(right / count)}. {_beside(said, classes)}",
+            note=f"{_right(right, count)} {_beside(said, classes)}{_without(said, trained.get(part))}",
             table=Table(rows, head) if len(classes) <= MOST_CLASSES else None,
             images=[
                 Image(
@@ -152,6 +155,21 @@ def _judged(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions])
                 ),
             ],
         )
+
+
+def _right(right: int, count: int) -> str:
+    return f"{right} of {count} are right: {figure(right / count)}."
+
+
+def _without(said: Predictions, trained: NDArray[np.bool_] | None) -> str:
+    """What is left without images that were trained on too."""
+    if trained is None or not trained.any() or trained.all():
+        return ""
+    new = said[~trained]
+    balanced = new.scores().get("balanced_accuracy")
+    few = f" Without {counted(int(trained.sum()), 'image')} that train has too, "
+    words = few + _right(int(new.right.sum()), len(new.label))
+    return words if balanced is None else f"{words} Balanced accuracy is then {figure(balanced)}."
 
 
 def _beside(said: Predictions, classes: Sequence[str]) -> str:

@@ -58,3 +58,11 @@ def mcnemar(first: int, second: int) -> float:
     count, fewer = first + second, min(first, second)
     found: float = 2 * sum(comb(count, k) for k in range(fewer + 1)) / 2**count
     return min(1.0, found)
+
+
+def told_apart(a: str, b: str, first: int, second: int) -> str:
+    """McNemar's test in words; of images that one alone gets right, as many."""
+    return (
+        f"of the same images {a} alone gets {first} right and {b} alone {second}:"
+        f" McNemar's p is {mcnemar(first, second):.2g}"
+    )

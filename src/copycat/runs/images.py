@@ -1,6 +1,7 @@
 """images.csv: a digest of every image of a run, so that a later difference can be named."""
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -44,6 +45,10 @@ def write_images(folder: Path, data: DataModule) -> None:
     rows.writerow(["part", "label", "digest", "name"])
     rows.writerows([image.part, image.label, image.digest, image.name] for image in found)
     write_whole(folder / FILE, text.getvalue().encode(errors="surrogatepass"))
+
+
+def digests_of_train(images: Iterable[Image]) -> set[str]:
+    return {image.digest for image in images if image.part == "train"}
 
 
 def read_images(folder: Path) -> list[Image] | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copycat.runs.folder import write_whole
+from copycat.runs.images import digests_of_train, read_images
 from copycat.runs.plain import read_file
 
 FILE = "predictions.csv"
@@ -26,6 +27,14 @@ class Predictions:
     """[N]."""
     probability: NDArray[np.floating]
     """[N, classes]."""
+
+    def __getitem__(self, chosen: NDArray[np.bool_]) -> "Predictions":
+        """Those of some images.
+
+        Args:
+            chosen: [N].
+        """
+        return Predictions(self.label[chosen], self.probability[chosen])
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -75,6 +84,14 @@ def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
             raise ValueError(f"{folder / FILE}: expected {len(head)} cells in a row; got {len(row)}")
         parts.setdefault(row[0], []).append(row)
     return {part: _checked(folder, each, classes=classes) for part, each in parts.items()}
+
+
+def trained_on(folder: Path, found: Mapping[str, Predictions]) -> dict[str, NDArray[np.bool_]]:
+    """By part, [N]: which images the training part has too, byte for byte; of parts that images.csv tells of."""
+    images = read_images(folder) or []
+    trained = digests_of_train(images)
+    parts = {part: [image.digest in trained for image in images if image.part == part] for part in found}
+    return {part: np.array(mask) for part, mask in parts.items() if len(mask) == len(found[part].label)}
 
 
 def _checked(folder: Path, rows: Sequence[Sequence[str]], *, classes: int) -> Predictions:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.runs.facts import Facts, facts
-from copycat.runs.figures import figure, mcnemar, natural, sign, text, wilson
+from copycat.runs.figures import figure, natural, sign, text, told_apart, wilson
 from copycat.runs.folder import CONFIG
 from copycat.runs.keys import values
 from copycat.runs.plain import read_file, read_yaml
@@ -75,11 +75,11 @@ def read_compared(folders: Sequence[Path]) -> Compared:
     """
     if len(folders) < 2:
         raise UserError(f"compare: expected two runs or more; got {len(folders)}. See them: copycat runs.")
-    titles = _titles(folders)
+    named = titles(folders)
     configs: dict[str, Mapping[str, Any]] = {}
     found: dict[str, Facts] = {}
     manifests: dict[str, Mapping[str, Any]] = {}
-    for title, folder in titles.items():
+    for title, folder in named.items():
         try:
             row = read_row(folder)
             if row.manifest is not None:
@@ -93,7 +93,7 @@ def read_compared(folders: Sequence[Path]) -> Compared:
             said = (error.strerror or "").lower() if isinstance(error, OSError) else first_line(error)
             raise UserError(f"{folder}: expected the folder of a run; {said}. See them: copycat runs.") from error
         found[title] = facts(row, folder)
-    return Compared(titles, configs, found, manifests)
+    return Compared(named, configs, found, manifests)
 
 
 def print_compared(compared: Compared, *, equal: bool) -> None:
@@ -125,10 +125,7 @@ def how_sure(compared: Compared) -> Iterator[str]:
         yield f"95 % of val/accuracy, by Wilson's score: {'; '.join(said)}"
     if len(compared.folders) == 2 and (pair := _paired(compared)):
         (a, b), (one, other) = compared.folders, pair
-        yield (
-            f"of the same images {text(a)} alone gets {one} right and {text(b)} alone {other}:"
-            f" McNemar's p is {mcnemar(one, other):.2g}"
-        )
+        yield told_apart(text(a), text(b), one, other)
 
 
 def _paired(compared: Compared) -> tuple[int, int] | None:
@@ -179,11 +176,15 @@ def cells(line: Line) -> dict[str, str]:
     return {title: figure(value) + (" *" if several and value == best else "  ") for title, value in there.items()}
 
 
-def _titles(folders: Sequence[Path]) -> dict[str, Path]:
-    """Each folder by its path below what all have in common."""
+def titles(folders: Sequence[Path]) -> dict[str, Path]:
+    """Each folder by its path below what all have in common.
+
+    Raises:
+        UserError: where one is there twice.
+    """
     whole = [os.path.abspath(folder) for folder in folders]
     common = os.path.commonpath(whole)
     found = {os.path.relpath(path, common): folder for path, folder in zip(whole, folders, strict=True)}
     if len(found) < len(folders):
-        raise UserError("compare: expected runs that differ; got one of them twice.")
+        raise UserError("expected runs that differ; got one of them twice.")
     return found

@@ -1,0 +1,151 @@
+"""Several runs, evaluated as one."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from copycat.cli import main
+from copycat.deploy.ensemble import ensemble
+from copycat.runs.folder import read_manifest
+from tests.runs.asking import QUIET, run
+
+WORDS = ("model=logistic", "optimizer=adam", "optimizer.lr=0.003", "trainer.max_epochs=6", *QUIET)
+
+
+@pytest.fixture(scope="module")
+def folded(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], Path]:
+    """By seed and fold, runs on the folds of one split."""
+    at = tmp_path_factory.mktemp("folds")
+    asked = [(seed, fold) for seed in (0, 1) for fold in (0, 1)]
+    words = (*WORDS, "data.folds=2")
+    return {(s, f): run(*words, f"seed={s}", f"data.fold={f}", data=tiny, at=at).folder for s, f in asked}
+
+
+@pytest.fixture(scope="module")
+def official(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs of two seeds."""
+    at = tmp_path_factory.mktemp("official")
+    return [run(*WORDS, f"seed={seed}", data=tiny, at=at).folder for seed in (0, 1)]
+
+
+def validated(folder: Path) -> list[tuple[int, float]]:
+    """Label and probability of class 1 of each validation image, as the run's predictions.csv has them."""
+    with (folder / "predictions.csv").open(newline="") as file:
+        return [(int(row["label"]), float(row["probability_1"])) for row in csv.DictReader(file)]
+
+
+def right(predicted: list[tuple[int, float]]) -> float:
+    return sum((p > 0.5) == bool(label) for label, p in predicted) / len(predicted)
+
+
+def printed(*words: object, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["evaluate", *map(str, words), "--json"])
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def accuracies(rows: list[dict[str, Any]]) -> dict[str, float]:
+    return {row.get("member", ""): row["value"] for row in rows if row["metric"] == "accuracy"}
+
+
+def refused(*words: object, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["evaluate", *map(str, words)])
+    return capsys.readouterr().err
+
+
+def test_an_ensemble_says_the_mean_of_what_its_members_say(
+    official: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = printed(*official, capsys=capsys)
+    said = [validated(folder) for folder in official]
+    mean = [(a[0], (a[1] + b[1]) / 2) for a, b in zip(*said, strict=True)]
+    assert accuracies(found["metrics"]) == {"": pytest.approx(right(mean))}
+    assert list(accuracies(found["members"]).values()) == pytest.approx([right(one) for one in said])
+    (against,) = found["against"]
+    assert 0 < against["p"] <= 1
+
+
+def test_the_folds_of_one_split_are_judged_on_images_that_each_did_not_train_on(
+    folded: dict[tuple[int, int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = printed(*[folded[0, fold] for fold in (0, 1)], capsys=capsys)
+    out = [pair for fold in (0, 1) for pair in validated(folded[0, fold])]
+    assert len(out) == 16  # the whole training part of `tiny`
+    assert accuracies(found["metrics"]) == {"": pytest.approx(right(out))}
+    assert {row["images"] for row in found["metrics"]} == {16}
+    assert not found["members"]
+
+
+def test_seeds_on_the_folds_of_one_split_are_an_ensemble_that_is_cross_validated(
+    folded: dict[tuple[int, int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = printed(*folded.values(), capsys=capsys)
+    seeds = [[pair for fold in (0, 1) for pair in validated(folded[seed, fold])] for seed in (0, 1)]
+    mean = [(a[0], (a[1] + b[1]) / 2) for a, b in zip(*seeds, strict=True)]
+    assert accuracies(found["metrics"]) == {"": pytest.approx(right(mean))}
+    assert accuracies(found["members"]) == {f"seed={s}": pytest.approx(right(seeds[s])) for s in (0, 1)}
+
+
+def test_runs_that_trained_on_each_other_s_validation_images_are_refused(
+    folded: dict[tuple[int, int], Path], official: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacking = refused(folded[0, 0], folded[1, 1], capsys=capsys)
+    assert "expected each of the 2 folds" in lacking
+    assert "data.fold=0" in lacking
+    assert "expected each of the" in refused(folded[0, 0], official[0], capsys=capsys)
+    assert "expected runs that differ" in refused(official[0], official[0], capsys=capsys)
+
+
+def test_runs_that_were_validated_on_other_images_are_refused(
+    official: list[Path], tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shutil.copytree(tiny, tmp_path / "data")
+    (data / "val" / "cat" / "0.png").unlink()
+    other = run(*WORDS, data=data, at=tmp_path / "out").folder
+    assert "expected runs that were validated on the same images" in refused(official[0], other, capsys=capsys)
+
+
+def test_members_may_differ_in_image_size_and_are_judged_on_other_images_too(
+    official: list[Path], tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    larger = run(*WORDS, "data.image_size=12", data=tiny, at=tmp_path / "out").folder
+    assert read_manifest(larger)["data"]["image_shape"] == [3, 12, 12]
+    found = printed(official[0], larger, capsys=capsys)
+    assert {row["images"] for row in found["metrics"]} == {8}
+    for name, shade in (("cat", 240), ("dog", 10)):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        Image.fromarray(np.full((40, 30, 3), shade, dtype=np.uint8)).save(tmp_path / "own" / name / "0.png")
+    found = printed(official[0], larger, "data=folder", f"data.root={tmp_path / 'own'}", capsys=capsys)
+    assert {(row["part"], row["images"]) for row in found["metrics"]} == {("all", 2)}
+
+
+def test_without_predictions_csv_the_networks_are_asked(official: list[Path], tmp_path: Path) -> None:
+    copies = [shutil.copytree(folder, tmp_path / str(place)) for place, folder in enumerate(official)]
+    for folder in copies:
+        (folder / "predictions.csv").unlink()
+    asked, read = (ensemble(folders, []).whole.said["val"].probability for folders in (copies, official))
+    assert asked == pytest.approx(read, abs=1e-6)
+
+
+def test_images_that_were_trained_on_too_are_left_out_of_a_second_figure(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shutil.copytree(tiny, tmp_path / "data")
+    shutil.copy(data / "train" / "cat" / "0.png", data / "val" / "cat" / "again.png")
+    runs = [run(*WORDS, f"seed={seed}", data=data, at=tmp_path / "out").folder for seed in (0, 1)]
+    for words in (runs[:1], runs):
+        rows = printed(*words, capsys=capsys)["metrics"]
+        counts = {row["part"]: row["images"] for row in rows if row["metric"] == "accuracy"}
+        assert counts.items() >= {"val": 9, "val, not in train": 8}.items()
+    one, again = ([pair for place, pair in enumerate(validated(folder)) if place != 4] for folder in runs)
+    mean = [(a[0], (a[1] + b[1]) / 2) for a, b in zip(one, again, strict=True)]
+    (without,) = (r["value"] for r in rows if (r["part"], r["metric"]) == ("val, not in train", "accuracy"))
+    assert without == pytest.approx(right(mean))
