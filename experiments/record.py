@@ -1,7 +1,8 @@
-"""Run the named experiments on their data and record what they give: python experiments/record.py [NAME …]
+"""Run the named experiments on their data and record what they give: python experiments/record.py [--folds] [NAME …]
 
-Writes NAME.json beside each NAME.yaml, which a test holds later runs against, and the table in README.md. With no names
-the table alone, from what is recorded. lecture.json holds the lecture's own table, and is compared, never written.
+Writes NAME.json beside each NAME.yaml, which a test holds later runs against, and the table in README.md. With --folds
+it writes NAME.folds.json in its place: what five folds and five seeds give. With no names the table alone, from what is
+recorded. lecture.json holds the lecture's own table, and is compared, never written.
 """
 
 import json
@@ -10,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import folds
 
 from copycat.config.compose import compose
 from copycat.runs.history import read_history
@@ -48,7 +51,7 @@ def results(outcome: Outcome) -> dict[str, Any]:
 
 def table() -> str:
     """The recorded results as a Markdown table."""
-    head = ["experiment", "what it shows", "epochs", *SHOWN, "best val/accuracy (epoch)", "seconds"]
+    head = ["experiment", "what it shows", "epochs", *SHOWN, "best val/accuracy (epoch)", "seconds", *folds.TITLES]
     rows = [head, ["---"] * len(head)]
     for file in sorted(HERE.glob("*.yaml")):
         record = file.with_name(f"{file.stem}.measured.json" if file.stem == GIVEN else f"{file.stem}.json")
@@ -57,7 +60,9 @@ def table() -> str:
         found = json.loads(record.read_text())
         best = f"{found['best']['val/accuracy']} ({found['best']['epoch']})"
         metrics = [found["final"][name] for name in SHOWN]
-        rows.append([file.stem, _says(file), str(found["epochs"]), *metrics, best, str(found["seconds"])])
+        of_folds = file.with_name(f"{file.stem}.folds.json")
+        cells = folds.cells(json.loads(of_folds.read_text()) if of_folds.exists() else None)
+        rows.append([file.stem, _says(file), str(found["epochs"]), *metrics, best, str(found["seconds"]), *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -76,7 +81,13 @@ def write_table() -> None:
 
 
 def main() -> None:
-    for name in sys.argv[1:]:
+    names = [word for word in sys.argv[1:] if word != "--folds"]
+    for name in names if "--folds" in sys.argv else ():
+        with tempfile.TemporaryDirectory() as folder:
+            measured = folds.measured(name, Path(folder))
+        (HERE / f"{name}.folds.json").write_text(json.dumps(measured, indent=2) + "\n")
+        print(f"{name}: {measured['each']}")
+    for name in names if "--folds" not in sys.argv else ():
         with tempfile.TemporaryDirectory() as folder:
             found = results(run(name, Path(folder)))
         file = HERE / (f"{name}.measured.json" if name == GIVEN else f"{name}.json")

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
-from copycat.config.compose import compose
+from copycat.config.compose import compose, compose_sweep
+from copycat.config.errors import UserError
 from copycat.config.places import EXPERIMENTS
 from copycat.runs.history import read_history
 from copycat.runs.train import train
 
-RECORDED = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if file.stem != "lecture")
+SWEEPS = ("ensemble",)
+"""Of several runs: what these give is in the record of the experiment that they repeat."""
+RECORDED = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if file.stem not in ("lecture", *SWEEPS))
 
 
 def _expected(name: str) -> dict[str, Any]:
@@ -82,3 +85,12 @@ def test_the_table_in_the_readme_is_the_one_that_the_records_make() -> None:
     )
     assert made.stdout.strip() in page
     assert all(f"| {name} |" in page for name in [*RECORDED, "lecture"])
+
+
+def test_an_ensemble_is_five_seeds_of_the_experiment_that_it_names() -> None:
+    asked = compose_sweep(["experiment=ensemble"])
+    assert asked.space.grid() == [[f"seed={seed}"] for seed in range(5)]
+    one, other = asked.first.config, compose(["experiment=cnn_augmented", "seed=0"]).config
+    assert one == other
+    with pytest.raises(UserError, match="Type -m"):
+        compose(["experiment=ensemble"])
