@@ -1,5 +1,6 @@
 """Losses beside torch's own and beside their formulas."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Loss, Reduction
 
@@ -139,6 +141,84 @@ def test_cross_entropy_and_squared_error_on_one_hot_labels_are_their_formulas(
 def test_bce_with_logits_is_finite_and_exact_where_a_sigmoid_rounds() -> None:
     loss, gradient = with_gradient(lambda x: BCEWithLogits()(x, torch.tensor([0])), torch.tensor([[1000.0]]))
     assert (loss.item(), gradient.item()) == (1000.0, 1.0)
+
+
+# ----- labels that are shared, and smoothed ones
+
+SOFT: list[tuple[Callable[..., Loss], int, int]] = [
+    *((loss, 1, 2) for loss in (BCE, BCEWithLogits, MSE)),
+    *((loss, classes, classes) for loss in (MSE, CrossEntropy) for classes in (3, 5)),
+    (CrossEntropy, 2, 2),
+]
+"""Each with its logits and classes."""
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("kind", "outputs", "classes"), SOFT)
+def test_a_class_has_its_share_of_the_cost_with_its_own_factor(
+    kind: Callable[..., Loss], outputs: int, classes: int, weighted: bool, reduction: Reduction
+) -> None:
+    logits, label = batch(3, size=6, outputs=outputs, classes=classes)
+    other = label.roll(1)
+    kept = torch.rand(6, generator=torch.Generator().manual_seed(5))
+    shares = kept[:, None] * F.one_hot(label, classes) + (1 - kept)[:, None] * F.one_hot(other, classes)
+    factors = [0.5 + k for k in range(classes)] if weighted else None
+    loss = kind(weight=factors, reduction=reduction)
+    total = kind(weight=factors, reduction="sum")
+    one = F.one_hot(label, classes).float()
+    assert loss(logits, one).item() == pytest.approx(loss(logits, label).item(), rel=1e-6)
+
+    def by_hand(x: Tensor) -> Tensor:
+        """Each image alone, once for each of its labels."""
+        costs = [
+            share * total(x[at : at + 1], named[at : at + 1])
+            for at in range(6)
+            for share, named in ((kept[at], label), (1 - kept[at], other))
+        ]
+        if reduction == "sum":
+            return torch.stack(costs).sum()
+        by_factors = kind is CrossEntropy and factors is not None
+        whole = (shares @ torch.tensor(factors)).sum() if by_factors else logits.numel() if kind is MSE else 6
+        return torch.stack(costs).sum() / whole
+
+    found, expected = (with_gradient(x, logits) for x in (lambda x: loss(x, shares), by_hand))
+    assert torch.allclose(found[1], expected[1], rtol=1e-4, atol=1e-6)
+    if kind is not MSE:  # whose constant is left out
+        assert found[0].item() == pytest.approx(expected[0].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_smoothed_labels_cost_as_torch_s_do_on_one_logit_and_on_two(
+    weight: list[float] | None, reduction: Reduction
+) -> None:
+    logits, label = batch(7, size=20, outputs=1, classes=2)
+    both = torch.cat([torch.zeros(20, 1), logits], dim=1)
+    factors = None if weight is None else torch.tensor(weight)
+    theirs = nn.CrossEntropyLoss(factors, reduction=reduction, label_smoothing=0.2)
+    expected = with_gradient(lambda x: theirs(x, label), both)
+    ours = CrossEntropy(weight=weight, reduction=reduction, label_smoothing=0.2)
+    found = with_gradient(lambda x: ours(x, label), both)
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    # torch's mean of weighted cross-entropy is by factors, and of binary cross-entropy by images
+    times = 1 if factors is None or reduction == "sum" else factors[label].mean()
+    for kind in (BCE, BCEWithLogits):
+        one = kind(weight=weight, reduction=reduction, label_smoothing=0.2)
+        loss, gradient = with_gradient(lambda x, one=one: one(x, label), logits)
+        assert loss.item() == pytest.approx(float(expected[0] * times), rel=1e-4)
+        assert torch.allclose(gradient, expected[1][:, 1:] * times, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "outputs"), [(BCE, 1), (BCEWithLogits, 1), (CrossEntropy, 2)])
+def test_labels_are_smoothed_in_training_alone(kind: Callable[..., Loss], outputs: int) -> None:
+    logits, label = batch(11, size=9, outputs=outputs, classes=2)
+    plain, smoothed = kind(), kind(label_smoothing=0.3)
+    assert not torch.equal(smoothed(logits, label), plain(logits, label))
+    assert torch.equal(smoothed.eval()(logits, label), plain(logits, label))
+    share = F.one_hot(label, 2).float()
+    mixed = kind(label_smoothing=0.3)(logits, share)
+    assert torch.allclose(mixed, plain(logits, share * 0.7 + 0.15))
 
 
 # ----- probabilities and widths

@@ -45,6 +45,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "L-BFGS": ("optimizer=lbfgs", "optimizer.max_iter=2"),
     "convolutions": ("model=cnn", "model.channels=[4]", "~model.hidden", "data.batch_size=5", "+optimizer.fused=true"),
     "several classes": ("loss=cross_entropy", "data.batch_size=5"),
+    "smoothed labels": ("loss.label_smoothing=0.2", "loss.weight=[1.0,2.0]", "data.batch_size=5"),
 }
 
 

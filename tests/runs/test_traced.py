@@ -30,6 +30,8 @@ LOSSES: Mapping[str, tuple[Callable[[], Loss], int]] = {
     "with_logits": (BCEWithLogits, 1),
     "mse": (MSE, 1),
     "cross_entropy": (CrossEntropy, 2),
+    "smoothed": (lambda: BCE(weight=[1.0, 3.0], label_smoothing=0.1), 1),
+    "smoothed cross_entropy": (lambda: CrossEntropy(weight=[1.0, 3.0], label_smoothing=0.1), 2),
 }
 
 

@@ -105,6 +105,20 @@ def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp
             assert torch.allclose(tensor, weights[1][name], rtol=1e-3, atol=1e-4)
 
 
+def test_trials_that_smooth_labels_otherwise_are_packed_apart_and_validate_against_labels_as_they_are(
+    tiny: Path, tmp_path: Path
+) -> None:
+    words = ["loss.label_smoothing=0.0,0.3", "optimizer.lr=0.01,0.1", "trainer.max_epochs=6"]
+    words += ["callbacks=none", "logger=none"]
+    packed = sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
+    alone = sweep(*words, data=tiny, at=tmp_path / "alone")
+    for number in range(4):
+        assert {number} <= set(pack_of(packed / str(number))) <= ({0, 1} if number < 2 else {2, 3})
+        for name in ("train/loss", "val/loss"):
+            rows = [[row[name] for row in read_history(at / str(number))] for at in (packed, alone)]
+            assert rows[0] == pytest.approx(rows[1], rel=1e-5)
+
+
 def test_a_pack_that_is_run_again_gives_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "optimizer=adam", "seed=1,2,3", "trainer.max_epochs=12", PACKED)
     first, again = (sweep(*words, data=tiny, at=tmp_path / name) for name in "ab")

@@ -146,6 +146,7 @@ RULES: dict[str, Rule] = {
     "scheduler.end_factor": FULL_SHARE,
     "loss.reduction": word("mean", "sum"),
     "loss.weight": optional(listed(POSITIVE, "a number > 0 a class, as [1.0,2.0]")),
+    "loss.label_smoothing": SHARE,
     "activation.num_parameters": whole(1),
     "activation.dim": Rule(words="a whole number", allows=is_whole),
     "activation.approximate": word("none", "tanh"),

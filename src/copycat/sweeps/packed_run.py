@@ -209,11 +209,10 @@ class Pack:
     # ----- records
 
     def _validate(self, epoch: int) -> None:
-        self.stack.skeleton.eval()
         probabilities, labels = [], []
         cost, weight = torch.zeros(len(self.members), dtype=torch.float64), 0
         averages = self.first.classifier.loss.reduction == "mean"
-        with torch.no_grad():
+        with self.stack.evaluating():
             for batch, shared in self._batches("val", epoch):
                 losses, logits = self.stack(batch["image"], batch["label"], shared=shared)
                 size = batch["label"].shape[-1] if averages else 1
@@ -221,7 +220,6 @@ class Pack:
                 weight += size
                 probabilities.append(self._probability(logits).cpu())
                 labels.append(batch["label"].expand(len(self.members), -1).cpu())
-        self.stack.skeleton.train()
         loss = cost / (weight if averages else 1)
         metrics: Any = self.first.classifier.metrics["val_"]
         self._validated[epoch] = metrics.rows(loss, torch.cat(probabilities, 1), torch.cat(labels, 1))
