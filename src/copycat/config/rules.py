@@ -54,6 +54,18 @@ CONSTRAINT = Rule(
 
 KEYS = Rule(words="keys, each with words as on the command line", allows=lambda v: isinstance(v, Mapping))
 
+CHANGES: dict[str, Rule] = {
+    "flip": FULL_SHARE,
+    "shift": whole(0, 8192),
+    "rotate": number(lambda v: 0 <= v <= 180, "from 0 to 180"),
+    **dict.fromkeys(("scale", "move", "brightness", "contrast", "saturation", "erase", "erase_size"), FULL_SHARE),
+    "hue": number(lambda v: 0 <= v <= 0.5, "from 0 to 0.5"),
+    "count": whole(1, 20),
+    "magnitude": number(lambda v: 0 <= v <= 30, "from 0 to 30"),
+    "operations": listed(TEXT, "a list of operations, as [rotate,color]", least=1),
+}
+"""Keys of augmentations that change images one by one."""
+
 RULES: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "test": SWITCH,
@@ -185,12 +197,9 @@ RULES: dict[str, Rule] = {
     "data.memory_mb": NOT_NEGATIVE,
     "data.broken": word("stop", "skip"),
     "data.fit": word("crop", "squash", "pad"),
-    "augmentation.flip": FULL_SHARE,
-    "augmentation.shift": whole(0, 8192),
-    "augmentation.rotate": number(lambda v: 0 <= v <= 180, "from 0 to 180"),
-    **{f"augmentation.{key}": FULL_SHARE for key in ("scale", "move", "brightness", "contrast", "saturation", "erase")},
-    "augmentation.hue": number(lambda v: 0 <= v <= 0.5, "from 0 to 0.5"),
-    "augmentation.erase_size": FULL_SHARE,
+    **{f"augmentation.{key}": rule for key, rule in CHANGES.items()},
+    **{f"augmentation.first.{key}": rule for key, rule in CHANGES.items()},
+    "augmentation.alpha": number(lambda v: 0 < v <= 1000, "above 0, at most 1000"),
     "trainer.max_epochs": whole(1),
     "trainer.threads": optional(whole(1, 1024)),
     "trainer.steps_per_execution": optional(whole(1)),
@@ -335,10 +344,15 @@ def _is_number(word: str) -> bool:
 
 
 def _holds(key: str, config: Config) -> bool:
-    group, _, name = key.partition(".")
-    if group not in BUILT or key in FOR_ANY_TARGET or name == "_target_" or not isinstance(config[group], Mapping):
+    *places, name = key.split(".")
+    if not places or places[0] not in BUILT or key in FOR_ANY_TARGET or name == "_target_":
         return True
-    return str(config[group].get("_target_", "")).startswith(KNOWN_PACKAGES)
+    node: Any = config
+    for place in places:  # the target that takes the key may stand inside another
+        node = node.get(place) if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping):
+        return True
+    return str(node.get("_target_", "")).startswith(KNOWN_PACKAGES)
 
 
 def _check_top(config: Config) -> None:
