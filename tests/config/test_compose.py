@@ -47,6 +47,32 @@ def test_an_override_wins_over_its_group_wherever_it_stands() -> None:
     assert compose(["optimizer.lr=0.5", "optimizer=adam"]).config["optimizer"]["lr"] == 0.5
 
 
+def test_what_comes_before_images_are_mixed_is_an_option_of_its_own() -> None:
+    assert compose(["augmentation=mixup"]).config["augmentation"]["first"]["shift"] == 4
+    strong = compose(["augmentation=cutmix", "augmentation/first=strong", "augmentation.first.rotate=20"]).config
+    assert strong["augmentation"]["first"] == {**compose(["augmentation=strong"]).config["augmentation"], "rotate": 20}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["augmentation/first=strong"], r"augmentation/first: no such key; .* Did you mean augmentation=strong\?"),
+        (["augmentation=mixup", "augmentation/first=strng"], r"Did you mean augmentation/first=strong\?"),
+        (
+            ["augmentation=mixup", "augmentation.first.flip=2"],
+            r"augmentation\.first\.flip: expected a number from 0 to 1",
+        ),
+        (
+            ["augmentation=mixup", "augmentation/first=strong", "augmentation.first.rotat=2"],
+            r"Did you mean augmentation\.first\.rotate=2\?",
+        ),
+    ],
+)
+def test_a_mistake_in_it_is_one_clear_line(words: list[str], line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        compose(words)
+
+
 def test_the_whole_tree_is_plain_containers() -> None:
     def plain(value: object) -> bool:
         if isinstance(value, dict):

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from copycat.cli import main
 from copycat.config.compose import compose
 from copycat.data.loaders import MemoryLoader
+from copycat.inspection.fed import _name
 from copycat.inspection.inspector import Inspector, boards
+from copycat.inspection.sheet import LINE
 from copycat.runs.build import build_parts
 from copycat.runs.history import read_history
 from copycat.runs.inspecting import View
@@ -203,6 +205,18 @@ def test_what_augmentation_does_is_seen(full: Outcome) -> None:
     board = events(full.folder)
     before, after = (board.Images(f"data/{when}_augmentation")[0].encoded_image_string for when in ("before", "after"))
     assert before != after
+
+
+def test_of_mixed_images_both_classes_are_named(tiny: Path, tmp_path: Path) -> None:
+    fed = "+callbacks.fed={_target_: copycat.inspection.fed.FedImages, count: 4}"
+    words = ("trainer.max_epochs=1", "callbacks=none", fed, "augmentation=mixup", "augmentation.alpha=9.0")
+    board = events(run(*words, data=tiny, at=tmp_path).folder)
+    before, after = (board.Images(f"data/{when}_augmentation")[0] for when in ("before", "after"))
+    assert (before.width, before.height + LINE) == (after.width, after.height)  # one row, and one more line of words
+    assert [_name(torch.tensor(shares), ["dog", "cat"]) for shares in ([0.38, 0.62], [1.0, 0.0])] == [
+        "cat 0.62\ndog 0.38",
+        "dog 1.00",
+    ]
 
 
 def test_histograms_count_every_weight(full: Outcome) -> None:

@@ -45,7 +45,11 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "L-BFGS": ("optimizer=lbfgs", "optimizer.max_iter=2"),
     "convolutions": ("model=cnn", "model.channels=[4]", "~model.hidden", "data.batch_size=5", "+optimizer.fused=true"),
     "several classes": ("loss=cross_entropy", "data.batch_size=5"),
-    "smoothed labels": ("loss.label_smoothing=0.2", "loss.weight=[1.0,2.0]", "data.batch_size=5"),
+    "mixed, smoothed": (
+        *("augmentation=mixup", "loss.label_smoothing=0.2", "loss.weight=[1.0,2.0]"),
+        *("data.batch_size=5", "data.shuffle=true"),
+    ),
+    "L-BFGS, mixed": ("optimizer=lbfgs", "optimizer.max_iter=2", "augmentation=cutmix", "loss=cross_entropy"),
 }
 
 

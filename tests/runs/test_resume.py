@@ -115,9 +115,9 @@ def assert_same(folder: Path, reference: Path) -> None:
     assert came_out[0] == came_out[1]
 
 
-def test_each_optimizer_goes_on_inside_an_epoch(tiny: Path, tmp_path: Path) -> None:
+def test_each_optimizer_goes_on_inside_an_epoch_of_mixed_images(tiny: Path, tmp_path: Path) -> None:
     for name in OPTIMIZERS:
-        words = [f"optimizer={name}"]
+        words = [f"optimizer={name}", "augmentation=mixup", "data.shuffle=true"]
         reference = ask(tiny, tmp_path, *words).folder
         folder = kill(tiny, tmp_path, *words, after=("batch", 8))
         assert folder

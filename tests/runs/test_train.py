@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
+from copycat.runs.build import build_parts
 from copycat.runs.history import read_history
 from copycat.runs.train import train
 from tests.runs.asking import QUIET, run
@@ -79,6 +80,21 @@ def test_logging_and_checkpoints_change_no_bit(tiny: Path, tmp_path: Path) -> No
     bare = run(*words, *QUIET, data=tiny, at=tmp_path)
     full = run(*words, data=tiny, at=tmp_path)
     assert bare.manifest["came_out"]["weights_digest"] == full.manifest["came_out"]["weights_digest"]
+
+
+def test_mixed_images_are_trained_on_by_shares_and_counted_as_their_larger_class(tiny: Path, tmp_path: Path) -> None:
+    words = ("augmentation=mixup", "augmentation.alpha=1.0", "trainer.max_epochs=1", *QUIET)
+    row = read_history(run(*words, data=tiny, at=tmp_path).folder)[0]
+    where = ("data=folder", f"data.root={tiny}", "data.image_size=8")
+    parts = build_parts(compose([*where, *words]).config)
+    batch = parts.data.augmented(next(iter(parts.data.loader("train"))), 0)
+    shares = batch["label"]
+    assert ((shares > 0) & (shares < 1)).any()
+    probability = parts.classifier(batch["image"])[:, 0].sigmoid()
+    cost = torch.nn.functional.binary_cross_entropy(probability, shares[:, 1])
+    assert row["train/loss"] == pytest.approx(cost.item(), rel=1e-5)
+    right = (probability > 0.5) == (shares[:, 1] > shares[:, 0])
+    assert row["train/accuracy"] == pytest.approx(right.float().mean().item())
 
 
 def test_seed_0_is_a_seed(tiny: Path, tmp_path: Path) -> None:

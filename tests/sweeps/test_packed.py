@@ -16,11 +16,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from copycat.cli import main
+from copycat.config.compose import compose
+from copycat.runs.build import build_parts
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from copycat.runs.resume import resume
 from copycat.runs.schedules import Schedule
 from copycat.runs.trial_file import Trial, read_trial
+from copycat.sweeps.packed_fit import unfit
 from copycat.sweeps.packed_optimizer import ELEMENTWISE, Optimizers, Trained, clipped
 from copycat.sweeps.packed_stack import Stack
 
@@ -135,6 +138,11 @@ def test_what_cannot_be_packed_runs_in_processes_and_the_sweep_says_why(tiny: Pa
     with_sgd = [t.number for t in trials(folder) if "optimizer=sgd" in t.overrides]
     assert {number for number, pack in packs.items() if pack} == set(with_sgd)
     assert "LBFGS evaluates the loss again and again" in (tmp_path / "said.txt").read_text()
+
+
+def test_trials_whose_images_are_mixed_are_not_packed(tiny: Path) -> None:
+    config = compose([*places(tiny, tiny)[:-1], "augmentation=cutmix"]).config
+    assert unfit(config, build_parts(config)) == "an augmentation that mixes images"
 
 
 def test_networks_of_two_shapes_make_two_packs_of_no_more_than_is_asked(tiny: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ Refuse = Callable[[str, str], str | None]
 
 PART = "part"
 """The slot of whatever is named inside another node, such as a layer's activation."""
+SAME = (("augmentation", "first"),)
+"""Nodes inside others that are of the same kind."""
 TRAINER_KEYS = (
     *(
         "_target_",
@@ -137,7 +139,7 @@ def _nodes(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[s
 def _slot(path: tuple[str, ...]) -> str:
     if len(path) == 1 and path[0] in BUILT:
         return path[0]
-    if len(path) == 2 and path[0] in NAMED:
+    if len(path) == 2 and (path[0] in NAMED or path in SAME):
         return path[0]
     inside = len(path) > 1 and path[0] in (*BUILT, *NAMED) and path[0] != "trainer"
     return PART if inside else ""

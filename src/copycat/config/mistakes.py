@@ -23,12 +23,12 @@ OF_SWEEPS = {
 
 def mistake(parsed: Sequence[Override], groups: Sequence[str], error: Exception) -> UserError:
     """Most often a key that is not there: the same choices without the keys compose, and show which there are."""
-    choices = [o for o in parsed if o.key_or_group in groups or o.key_or_group.startswith("hydra/")]
+    choices = [o for o in parsed if o.key_or_group in groups or "/" in o.key_or_group]
     for override in choices:
         if override.key_or_group.startswith("hydra/sweeper/") and "hydra/sweeper=optuna" not in map(_line, choices):
             return UserError(f"{override.key_or_group}: expected a search. Type hydra/sweeper=optuna too.")
     try:
-        config = hydra_compose(MAIN, [_line(o) for o in choices], return_hydra_config=True)
+        config, composed = _composed(choices)
     except YAMLError as broken:
         return UserError(_where(broken))
     except (HydraException, OmegaConfBaseException, ValueError) as broken:
@@ -36,7 +36,7 @@ def mistake(parsed: Sequence[Override], groups: Sequence[str], error: Exception)
     keys = {name: leaf for name, leaf in _keys(config) if _is_typed(name)}
     for override in parsed:
         key = override.key_or_group
-        if key in groups or not _is_typed(key):
+        if override in composed or not _is_typed(key):
             continue
         if override.is_add() and not override.is_force_add() and key in keys:
             word = str(override.input_line).lstrip("+")
@@ -46,6 +46,17 @@ def mistake(parsed: Sequence[Override], groups: Sequence[str], error: Exception)
         if override.is_delete():
             return UserError(f"{key}: expected a key with a value; got {override.input_line!r}. Type {key}=null.")
     return UserError(f"expected words that compose; {first_line(error)}.")
+
+
+def _composed(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[Override]]:
+    """What they compose to, and which of them do: an option inside another may be inside none that was chosen."""
+    try:
+        return hydra_compose(MAIN, [_line(o) for o in choices], return_hydra_config=True), choices
+    except HydraException:
+        outer = [o for o in choices if "/" not in o.key_or_group or o.key_or_group.startswith("hydra/")]
+        if len(outer) == len(choices):
+            raise
+        return hydra_compose(MAIN, [_line(o) for o in outer], return_hydra_config=True), outer
 
 
 def _no_such_key(override: Override, keys: dict[str, bool], groups: Sequence[str]) -> UserError:

@@ -25,6 +25,26 @@ class Augmentation(Protocol):
         """
 
 
+@runtime_checkable
+class Mixing(Protocol):
+    """Mixes the images of a batch with one another, on whatever device they are."""
+
+    draws: int
+    """Random numbers that it takes for each image."""
+    first: Augmentation
+    """What is done to each image before."""
+
+    def mixed(self, image: Tensor, label: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+        """Args:
+            image: float [B, C, H, W]; not to be written to.
+            label: float32 [B, classes], each image's share of each class.
+            chance: float32 [B, draws] in [0, 1).
+
+        Returns:
+            Images and labels of the same shapes.
+        """
+
+
 class Unchanged:
     """No augmentation; a run with it never calls it."""
 
@@ -65,6 +85,13 @@ class Light:
 def _moved(length: int, by: Tensor, *, like: Tensor) -> Tensor:
     """[B, length] int64: the place that each pixel of a side comes from."""
     return (torch.arange(length, device=like.device) - by[:, None]).clamp(0, length - 1)
+
+
+def between(length: int, start: Tensor, share: Tensor) -> Tensor:
+    """[B, length] bool: the pixels of a side that lie there; start and share are of the whole side."""
+    place = torch.arange(length, device=start.device) / length
+    found: Tensor = (place >= start[:, None]) & (place < (start + share)[:, None])
+    return found
 
 
 class Chances:

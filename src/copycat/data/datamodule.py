@@ -4,12 +4,14 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import blake2b
+from typing import cast
 
 import pytorch_lightning as pl
 from torch import Tensor
+from torch.nn import functional as F
 
 from copycat.config.errors import UserError
-from copycat.data.augmentation import Augmentation, Chances, Unchanged
+from copycat.data.augmentation import Augmentation, Chances, Mixing, Unchanged
 from copycat.data.loaders import AsFloat, Batch, DecodingLoader, LastBatches, MemoryLoader, Order
 from copycat.data.part import Part, Source
 from copycat.data.splits import split as cut
@@ -40,13 +42,15 @@ class DataModule(pl.LightningDataModule):
         shuffle: bool = False,
         seed: int = 0,
         workers: int | None = None,
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation | Mixing | None = None,
     ) -> None:
         super().__init__()
         self.source, self.seed = source, seed
         self.batch_size, self.shuffle = batch_size, shuffle
         self.workers = (os.cpu_count() or 1) if workers is None else workers
         self.augmentation = None if isinstance(augmentation, Unchanged) else augmentation
+        self.mixing = augmentation if isinstance(augmentation, Mixing) else None
+        """The augmentation, where it gives images shares of several classes."""
         self._split = {"how": split, "holdout": holdout, "folds": folds, "fold": fold, "seed": split_seed}
         self._loaders: dict[tuple[str, bool], Loader] = {}
         self._floats: dict[str, AsFloat] = {}
@@ -121,7 +125,12 @@ class DataModule(pl.LightningDataModule):
         """A training batch as it is trained on in that epoch."""
         if self.augmentation is None:
             return batch
-        return {**batch, "image": self.augmentation(batch["image"], self._chances(epoch, batch["index"]))}
+        chance = self._chances(epoch, batch["index"])
+        if self.mixing is None:
+            return {**batch, "image": cast(Augmentation, self.augmentation)(batch["image"], chance)}
+        label = F.one_hot(batch["label"], len(self.classes)).float()
+        image, label = self.mixing.mixed(batch["image"], label, chance)
+        return {**batch, "image": image, "label": label}
 
     def train_dataloader(self) -> Loader | LastBatches:
         loader = self.loader("train", shuffle=self.shuffle)

@@ -24,7 +24,7 @@ class Batch(TypedDict):
     image: Tensor
     """float32 [B, C, H, W] in [0, 1]."""
     label: Tensor
-    """int64 [B]."""
+    """int64 [B]; of a batch whose images are mixed, float32 [B, classes], their shares."""
     index: Tensor
     """int64 [B], the place of each image in its part, whatever the order."""
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.extras import need
+from copycat.data.augmentation import between
 
 
 class Strong:
@@ -80,8 +81,8 @@ class Strong:
     def _erased(self, image: Tensor, erase: Tensor, wide: Tensor, left: Tensor, top: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         side = self.erase_size * wide
-        columns = _between(width, left * (1 - side), side)
-        rows = _between(height, top * (1 - side), side)
+        columns = between(width, left * (1 - side), side)
+        rows = between(height, top * (1 - side), side)
         hidden = (erase < self.erase)[:, None, None] & rows[:, :, None] & columns[:, None, :]
         return torch.where(hidden[:, None], torch.full_like(image, 0.5), image)
 
@@ -89,10 +90,3 @@ class Strong:
 def _both_ways(chance: Tensor) -> Tensor:
     """From -1 to 1."""
     return 2 * chance - 1
-
-
-def _between(length: int, start: Tensor, share: Tensor) -> Tensor:
-    """[B, length] bool: the pixels of a side that lie there."""
-    place = torch.arange(length, device=start.device) / length
-    found: Tensor = (place >= start[:, None]) & (place < (start + share)[:, None])
-    return found

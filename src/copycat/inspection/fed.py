@@ -1,6 +1,6 @@
 """The first images as they are fed: before augmentation, and after."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -41,17 +41,29 @@ _known: WeakKeyDictionary[DataModule, dict[int, list[Summary]]] = WeakKeyDiction
 def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
     order = data.loader("train", shuffle=data.shuffle).batch_sampler
     order.set_epoch(0)
-    index = order.indices()[: order.batch_size][:count]
+    index = order.indices()[: order.batch_size]
+    if data.mixing is None:  # else any of the batch may be in the first images
+        index = index[:count]
     part = data.parts["train"]
     image = torch.stack([part.images[place] for place in index.tolist()])
     batch: Batch = {"image": to_float(image), "label": part.labels[index], "index": index}
-    names = [data.classes[label] for label in batch["label"].tolist()]
     augments = data.augmentation is not None
-    before = sheet(pictures(batch["image"]), names)
-    yield summary_of("data/before_augmentation" if augments else "data/fed", before, photo=True)
+    yield _sheet("data/before_augmentation" if augments else "data/fed", batch, data.classes, count)
     if augments:
-        after = sheet(pictures(data.augmented(batch, 0)["image"]), names)
-        yield summary_of("data/after_augmentation", after, photo=True)
+        yield _sheet("data/after_augmentation", data.augmented(batch, 0), data.classes, count)
+
+
+def _sheet(tag: str, batch: Batch, classes: Sequence[str], count: int) -> Summary:
+    names = [_name(label, classes) for label in batch["label"][:count]]
+    return summary_of(tag, sheet(pictures(batch["image"][:count]), names), photo=True)
+
+
+def _name(label: Tensor, classes: Sequence[str]) -> str:
+    """Of its class; of a mixed image, of each that it has a share of, a line each."""
+    if not label.is_floating_point():
+        return classes[int(label)]
+    shares = sorted(zip(label.tolist(), classes, strict=True), reverse=True)[:2]
+    return "\n".join(f"{name} {share:.2f}" for share, name in shares if share >= 0.005)
 
 
 def pictures(image: Tensor) -> list[Picture]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from copycat.models.losses import Loss
+from copycat.models.losses import Loss, hard
 from copycat.models.metrics import Row, StageMetrics, Steps, joined
 
 Stage = Literal["train", "val", "test"]
@@ -42,7 +42,8 @@ class Classifier(pl.LightningModule):
     interval: the scheduler steps each `epoch` or each `step`.
     monitor: metric that a plateau scheduler watches.
 
-    A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}. At the end of an epoch its metrics go to
+    A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}; one of mixed images has labels as losses take
+    them, and is counted by each image's largest share. At the end of an epoch its metrics go to
     `trainer.callback_metrics` and, in one row, to every logger. They do not pass through `self.log`, which costs more
     than an epoch of the lecture.
     """
@@ -101,7 +102,7 @@ class Classifier(pl.LightningModule):
     def take(self, loss: Tensor, probability: Tensor, label: Tensor) -> None:
         """Count a training step among those of the epoch that is not closed yet."""
         self._last_loss = loss
-        self._metrics("train").update(loss=loss, probability=probability, label=label)
+        self._metrics("train").update(loss=loss, probability=probability, label=hard(label))
 
     @property
     def waits(self) -> bool:
@@ -125,7 +126,7 @@ class Classifier(pl.LightningModule):
         steps = len(epochs[0].losses)
         costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).view(-1, steps)
         probability = torch.stack([joined(epoch.probabilities) for epoch in epochs])
-        label = torch.stack([joined(epoch.labels) for epoch in epochs])
+        label = torch.stack([hard(joined(epoch.labels)) for epoch in epochs])
         self._last_loss = epochs[-1].losses[-1]
         return self.count(costs, [len(part) for part in epochs[0].labels], probability, label)
 

@@ -227,7 +227,7 @@ class Steps:
         self.probabilities: list[Tensor] = []
         """[B] of class 1, or [B, classes]."""
         self.labels: list[Tensor] = []
-        """[B] int64."""
+        """[B] int64, or [B, classes] shares of mixed images."""
 
 
 def joined(pieces: list[Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import nn
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of
 from copycat.config.targets import build, check_node, find, signature_keys
-from copycat.data.augmentation import Augmentation
+from copycat.data.augmentation import Augmentation, Mixing
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.models.losses import Loss
@@ -119,13 +119,13 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
     source = build("data", {name: value for name, value in node.items() if name not in loading})
     if not all(hasattr(source, member) for member in ("classes", "synthetic", "load")):
         raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
-    given = None if augmentation is None else _build_augmentation(augmentation)
+    given = None if augmentation is None else build_augmentation(augmentation)
     return DataModule(source, **mine, seed=seed, augmentation=given)
 
 
-def _build_augmentation(node: Config) -> Augmentation:
+def build_augmentation(node: Config) -> Augmentation | Mixing:
     augmentation = build("augmentation", node)
-    if not isinstance(augmentation, Augmentation):
+    if not isinstance(augmentation, (Augmentation, Mixing)):
         raise UserError(f"augmentation._target_: expected one with draws and a call; got {node['_target_']!r}.")
     return augmentation
 

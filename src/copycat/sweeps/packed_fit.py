@@ -71,6 +71,8 @@ def _is_packable(found: object) -> bool:
 
 def _of_parts(parts: Parts) -> str | None:
     data, network = parts.data, parts.classifier.network
+    if data.mixing is not None:
+        return "an augmentation that mixes images"
     for part in ("train", "val"):
         if not isinstance(data.loader(part, shuffle=data.shuffle and part == "train"), MemoryLoader):
             return "images that are decoded as they are needed"
