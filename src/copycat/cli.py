@@ -257,7 +257,9 @@ def predict(arguments: argparse.Namespace) -> int:
     with _importing():
         from copycat.deploy.predict import print_predictions
 
-    good = print_predictions(arguments.run, arguments.images, form=arguments.form, sheet=arguments.sheet)
+    good = print_predictions(
+        arguments.run, arguments.images, form=arguments.form, sheet=arguments.sheet, views=arguments.views
+    )
     return DONE if good else FAILED
 
 
@@ -266,7 +268,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     with _importing():
         from copycat.deploy.evaluate import print_evaluation
 
-    print_evaluation(arguments.words, form=arguments.form)
+    print_evaluation(arguments.words, form=arguments.form, views=arguments.views)
     return DONE
 
 
@@ -364,6 +366,7 @@ def parser() -> argparse.ArgumentParser:
         "images", type=Path, nargs="+", metavar="IMAGE", help="files, folders of them, - for standard input"
     )
     said.add_argument("--sheet", type=Path, metavar="FILE", help="write the images with what is said, as one PNG")
+    _add_views(said)
     _add_forms(said)
     right = _add(commands, "evaluate", evaluate)
     right.add_argument(
@@ -372,6 +375,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="RUN|OVERRIDE",
         help="completed runs, or sweeps of them; and which data, as in data=folder data.root=FOLDER",
     )
+    _add_views(right)
     _add_forms(right)
     out = _add(commands, "export", export)
     out.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
@@ -388,10 +392,10 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _whole(most: int) -> Callable[[str], int]:
+def _whole(most: int, *, least: int = 0) -> Callable[[str], int]:
     def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) > most:
-            raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {most}; got {text!r}")
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}; got {text!r}")
         return int(text)
 
     return whole
@@ -418,6 +422,16 @@ def _add(
     command = commands.add_parser(name, help=_says(run), description=_says(run))
     command.set_defaults(call=run)  # a command may have a word called run
     return command
+
+
+def _add_views(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--views",
+        type=_whole(1000, least=1),
+        default=1,
+        metavar="N",
+        help="take the mean over each image and N-1 copies, changed as the run's augmentation does, or light",
+    )
 
 
 def _add_forms(command: argparse.ArgumentParser, **more: str) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.models.efficientnet import EfficientNetLite0, SamePadding
-from copycat.models.features import Frozen, read, write
+from copycat.models.features import Frozen, keeping_none, read, write
 from copycat.models.transfer import Transfer, efficientnet_lite0
 from copycat.runs.build import build_parts
 from tests.runs.asking import QUIET, run
@@ -59,6 +59,22 @@ def test_a_batch_that_was_written_to_is_looked_at_anew(images: Tensor) -> None:
     assert held(view) is first
     view[1] = 0.0
     assert not torch.equal(held(view)[1], first[1])
+
+
+def test_images_that_will_not_come_again_are_not_kept(images: Tensor, tmp_path: Path) -> None:
+    backbone = Counts()
+    held = frozen(backbone, tmp_path / "features.safetensors")
+    kept = held(images)
+    written = (tmp_path / "features.safetensors").read_bytes()
+    with keeping_none(), torch.inference_mode():
+        copies = images.flip(3).view(6, 3, 8, 8)
+        found = held(copies)
+        assert torch.equal(held(images), kept)
+        held(copies)
+    assert backbone.images == 6 + 6 + 6  # the copies twice
+    assert len(read(tmp_path / "features.safetensors")) == 6
+    assert (tmp_path / "features.safetensors").read_bytes() == written
+    assert torch.equal(found, frozen(backbone)(images.flip(3)))
 
 
 def test_another_process_finds_them(images: Tensor, tmp_path: Path) -> None:

@@ -69,12 +69,13 @@ class Ensemble:
         return Against(part, best, *alone, mcnemar(*alone))
 
 
-def ensemble(folders: Sequence[Path], overrides: Sequence[str]) -> Ensemble:
+def ensemble(folders: Sequence[Path], overrides: Sequence[str], *, views: int = 1) -> Ensemble:
     """Judge runs together; a sweep, or a folder of runs, stands for those in it that completed.
 
     Args:
         overrides: which data, as `data=folder`. None for the images that all were validated on; where the runs are the
             folds of one split, each is judged on its own fold, and the folds make one part.
+        views: of each image, see `opened_predictor`.
 
     Raises:
         UserError: where they were not validated on the same images, folds are missing, or classes differ.
@@ -87,13 +88,15 @@ def ensemble(folders: Sequence[Path], overrides: Sequence[str]) -> Ensemble:
             raise UserError(f"{run.folder}: expected the classes of {runs[0].folder}, {one_of(classes)}; got {got}.")
     if overrides:
         names = titles([run.folder for run in runs])
-        members = {n: judge(run.folder, overrides, classes=classes) for n, run in zip(names, runs, strict=True)}
+        members = {
+            n: judge(run.folder, overrides, classes=classes, views=views) for n, run in zip(names, runs, strict=True)
+        }
     else:
-        members = _validated(runs)
+        members = _validated(runs, views=views)
     return Ensemble(members, _mean(list(members.values())))
 
 
-def _validated(runs: Sequence[Opened]) -> dict[str, Judgement]:
+def _validated(runs: Sequence[Opened], *, views: int) -> dict[str, Judgement]:
     """By name, what runs, or the folds of each configuration, said as they were validated."""
     models: dict[str, Folds] = {}
     for run in runs:
@@ -106,11 +109,11 @@ def _validated(runs: Sequence[Opened]) -> dict[str, Judgement]:
         _check_same_images([model[fold] for model in models.values() if fold in model])
     if len(there) == 1:
         folders = [model[there[0]].folder for model in models.values()]
-        return {name: recorded(run) for name, run in zip(titles(folders), runs, strict=True)}
+        return {name: recorded(run, views=views) for name, run in zip(titles(folders), runs, strict=True)}
     for model in models.values():
         _check_all_folds(model)
     names = _names([next(iter(model.values())).config for model in models.values()])
-    return {name: _pooled(model) for name, model in zip(names, models.values(), strict=True)}
+    return {name: _pooled(model, views=views) for name, model in zip(names, models.values(), strict=True)}
 
 
 def _key(run: Opened) -> str:
@@ -157,9 +160,9 @@ def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [" ".join(f"{key}={one[key]}" for key in varying if key in one) for one in flat]
 
 
-def _pooled(model: Folds) -> Judgement:
+def _pooled(model: Folds, *, views: int) -> Judgement:
     """Each image as that run judges it which did not train on it."""
-    folds = [recorded(model[fold]) for fold in sorted(model, key=str)]
+    folds = [recorded(model[fold], views=views) for fold in sorted(model, key=str)]
     said = Predictions(
         np.concatenate([fold.said["val"].label for fold in folds]),
         np.concatenate([fold.said["val"].probability for fold in folds]),

@@ -17,24 +17,26 @@ Form = Literal["table", "csv", "json"]
 TITLES = ("member", "part", "images", "metric", "value", "95 %")
 
 
-def evaluate(run: Path, overrides: Sequence[str]) -> list[Row]:
+def evaluate(run: Path, overrides: Sequence[str], *, views: int = 1) -> list[Row]:
     """Each metric of each part, with its 95 % interval: of accuracy Wilson's, of others by bootstrap.
 
     Args:
         overrides: which data, as `data=folder`; none for the run's own. All parts that it comes in are evaluated, as
             they are, whatever split it was trained with.
+        views: of each image, see `opened_predictor`.
 
     Raises:
         UserError: where the run cannot predict, the data cannot be read, or its classes are others than the run's.
     """
-    return judge(run, overrides).rows()
+    return judge(run, overrides, views=views).rows()
 
 
-def print_evaluation(words: Sequence[str], *, form: Form) -> None:
+def print_evaluation(words: Sequence[str], *, form: Form, views: int = 1) -> None:
     """Print them to standard output.
 
     Args:
         words: folders of runs and sweeps, and overrides.
+        views: of each image, see `opened_predictor`.
     """
     folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
     overrides = [word for word in words if Path(word) not in folders]
@@ -42,10 +44,10 @@ def print_evaluation(words: Sequence[str], *, form: Form) -> None:
         raise UserError(f"evaluate: expected the folder of a run; got {words[0]!r} alone. See them: copycat runs.")
     (first, *others) = folders
     if not others and (not first.is_dir() or (first / MANIFEST).exists()):
-        rows = evaluate(first, overrides)
+        rows = evaluate(first, overrides, views=views)
         _write(rows, form, {"run": str(first), "metrics": rows})
         return
-    found = ensemble(folders, overrides)
+    found = ensemble(folders, overrides, views=views)
     whole, members = found.whole.rows(), found.rows() if len(found.members) > 1 else []
     against = [asdict(one) for one in found.against()]
     runs = [str(folder) for folder in folders]

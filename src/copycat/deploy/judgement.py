@@ -58,18 +58,19 @@ def rows_of(part: str, said: Predictions) -> Iterator[Row]:
         yield {"part": part, "images": images, "metric": metric, "value": value, "low": low, "high": high}
 
 
-def judge(run: Path, overrides: Sequence[str], *, classes: Sequence[str] | None = None) -> Judgement:
+def judge(run: Path, overrides: Sequence[str], *, classes: Sequence[str] | None = None, views: int = 1) -> Judgement:
     """What a run's network says.
 
     Args:
         overrides: which data, as `data=folder`; none for the run's own. All parts that it comes in are judged, as they
             are, whatever split the run was trained with.
         classes: the order of what is given; None: the run's.
+        views: of each image, see `opened_predictor`.
 
     Raises:
         UserError: where the run cannot predict, the data cannot be read, or its classes are others than the run's.
     """
-    with opened_predictor(run) as predictor:
+    with opened_predictor(run, views=views) as predictor:
         opened = open_run(run)
         order = list(classes or predictor.classes)
         place = torch.tensor([order.index(name) for name in predictor.classes])
@@ -82,8 +83,9 @@ def judge(run: Path, overrides: Sequence[str], *, classes: Sequence[str] | None 
     return Judgement(said, trained)
 
 
-def recorded(opened: Opened) -> Judgement:
-    """What a run said of its own validation and test images as it ended: by predictions.csv, else by its network.
+def recorded(opened: Opened, *, views: int = 1) -> Judgement:
+    """What a run said of its own validation and test images as it ended: by predictions.csv, else, and where several
+    views of each image are asked for, by its network.
 
     Raises:
         UserError: where it has neither.
@@ -92,8 +94,8 @@ def recorded(opened: Opened) -> Judgement:
         said = read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"]))
     except (OSError, ValueError) as error:
         raise UserError(f"{opened.folder}: expected the predictions of a run; {first_line(error)}.") from error
-    if not said:
-        found = judge(opened.folder, [])
+    if not said or views > 1:
+        found = judge(opened.folder, [], views=views)
         return Judgement({part: one for part, one in found.said.items() if part != "train"}, found.trained)
     trained = trained_on(opened.folder, said)
     return Judgement(said, {part: trained.get(part, np.zeros(len(one.label), bool)) for part, one in said.items()})

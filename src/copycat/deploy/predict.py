@@ -67,7 +67,12 @@ def _decoded(predictor: Predictor, files: Sequence[Path], *, what: str) -> Itera
 
 
 def print_predictions(
-    run: Path, places: Sequence[Path], *, form: Literal["table", "csv", "json"], sheet: Path | None = None
+    run: Path,
+    places: Sequence[Path],
+    *,
+    form: Literal["table", "csv", "json"],
+    sheet: Path | None = None,
+    views: int = 1,
 ) -> bool:
     """Predict with a run, and print it to standard output; files that can't be read are named on standard error.
 
@@ -75,6 +80,7 @@ def print_predictions(
         places: image files, and folders whose images are taken, those of sub-folders too; `-` is one image on standard
             input.
         sheet: a PNG to write, of the first images with what is said of them.
+        views: of each image, see `opened_predictor`.
 
     Returns:
         Whether each file could be read.
@@ -82,7 +88,7 @@ def print_predictions(
     Raises:
         UserError: where the run cannot predict, or there is no such file or folder.
     """
-    with opened_predictor(run) as predictor, _listed(places) as files:
+    with opened_predictor(run, views=views) as predictor, _listed(places) as files:
         rows, broken = [], 0
         shown: list[tuple[Picture, str]] = []
         for found in predictions(predictor, files):

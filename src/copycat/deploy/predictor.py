@@ -12,6 +12,8 @@ from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.config.rules import check
 from copycat.data.loaders import to_float
+from copycat.deploy.views import Views, views_of
+from copycat.models.features import keeping_none
 from copycat.models.losses import Loss
 from copycat.runs.build import build_loss, build_network
 from copycat.runs.isolation import isolated
@@ -35,7 +37,11 @@ class Said(nn.Module):
         self.dtype = next(network.parameters(), torch.empty(0)).dtype
 
     def forward(self, image: Tensor) -> Tensor:
-        found = self.loss.probability(self.network(to_float(image).to(self.dtype)))
+        return self.of(to_float(image))
+
+    def of(self, image: Tensor) -> Tensor:
+        """Float32 [B, 3, size, size] in [0, 1] -> [B, classes] probabilities."""
+        found = self.loss.probability(self.network(image.to(self.dtype)))
         return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
 
 
@@ -51,12 +57,19 @@ class Predictor:
     """Side of the square images that the network takes, in pixels."""
     fit: str
     """How an image becomes a square: `crop`, `squash` or `pad`."""
+    views: Views | None = None
+    """Changed copies of each image that have a say too."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, size, size] RGB -> [B, classes] probabilities on the CPU, in the network's own precision."""
+        said = Said(self.network, self.loss)
         with torch.inference_mode():
-            said: Tensor = Said(self.network, self.loss)(images)
-        return said
+            found: Tensor = said(images)
+            if self.views is None:
+                return found
+            with keeping_none():  # a frozen backbone is to remember images, not their copies
+                copies = [said.of(copy) for copy in self.views(to_float(images))]
+            return torch.stack([found, *copies]).mean(0)
 
 
 def completed_in(folder: Path) -> list[Path]:
@@ -72,8 +85,11 @@ def completed_in(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def opened_predictor(folder: Path) -> Iterator[Predictor]:
+def opened_predictor(folder: Path, *, views: int = 1) -> Iterator[Predictor]:
     """The predictor of a completed run, on as many threads as the run had.
+
+    Args:
+        views: of each image, itself and changed copies of it, whose probabilities are averaged.
 
     Raises:
         UserError: where it is no run, has no final weights, or was on images that are not RGB squares.
@@ -84,10 +100,10 @@ def opened_predictor(folder: Path) -> Iterator[Predictor]:
         status = opened.manifest["status"]
         raise UserError(f"{folder}: expected a completed run, with {WEIGHTS}; this one is {status}.")
     with isolated(threads=opened.manifest["ran_on"]["environment"]["threads"]):
-        yield _predictor(opened)
+        yield _predictor(opened, views=views)
 
 
-def _predictor(opened: Opened) -> Predictor:
+def _predictor(opened: Opened, *, views: int) -> Predictor:
     config, data = opened.config, opened.manifest["data"]
     side = config["data"].get("image_size") or SIDE
     shape = tuple(data.get("image_shape", (3, side, side)))
@@ -98,7 +114,14 @@ def _predictor(opened: Opened) -> Predictor:
     _fill(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)
     loss = build_loss(config["loss"], classes=len(classes))
     fit = config["data"].get("fit", "crop")
-    return Predictor(network=network.eval(), loss=loss, classes=classes, size=shape[1], fit=fit)
+    return Predictor(
+        network=network.eval(),
+        loss=loss,
+        classes=classes,
+        size=shape[1],
+        fit=fit,
+        views=views_of(config, count=views),
+    )
 
 
 def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

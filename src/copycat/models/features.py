@@ -2,6 +2,9 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from hashlib import blake2b
 from pathlib import Path
 
@@ -16,6 +19,19 @@ MOST = 20_000
 """Images whose features are kept."""
 BATCHES = 64
 """That are known without a look at their pixels."""
+
+
+_keeps = ContextVar("keeps", default=True)
+
+
+@contextmanager
+def keeping_none() -> Iterator[None]:
+    """Features of images that come meanwhile are worked out, and not kept: these images will not come again."""
+    token = _keeps.set(False)
+    try:
+        yield
+    finally:
+        _keeps.reset(token)
 
 
 class Frozen:
@@ -49,7 +65,7 @@ class Frozen:
         with torch.inference_mode(False), torch.no_grad():
             found = self._of_each(image)
         # a view of the whole set comes again in each epoch; a batch that was put together is gone after its step
-        if image._is_view() and len(self._batches) < BATCHES:
+        if _keeps.get() and image._is_view() and len(self._batches) < BATCHES:
             self._batches.append((image, image._version, found))
         return found
 
@@ -70,7 +86,7 @@ class Frozen:
             features = self._known.get(key)
             if features is None:
                 features = self._direct(one[None].clone())[0].cpu()
-                if len(self._known) < MOST:
+                if len(self._known) < MOST and _keeps.get():
                     self._known[key] = features
             found.append(features)
         new = len(self._known) - self._saved
