@@ -210,10 +210,13 @@ def test_checkpoints_that_wait_for_each_other_are_those_of_single_steps(
     single = ask(job, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
     monkeypatch.setattr("copycat.runs.checkpoints.OF_TIME", share)
     written: list[str] = []
-    monkeypatch.setattr(
-        "copycat.runs.checkpoint_file._write",
-        lambda path, archive, write=checkpoint_file._write: (written.append(path.name), write(path, archive)),
-    )
+    write = checkpoint_file._write
+
+    def writing(path: Path, archive: bytes) -> None:
+        written.append(path.name)
+        write(path, archive)
+
+    monkeypatch.setattr("copycat.runs.checkpoint_file._write", writing)
     many = ask(job, data=tiny, at=tmp_path)
     assert_same(many, single)
     best = open_run(many.folder).manifest["came_out"]["best"]["epoch"]
