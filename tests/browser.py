@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OFFLINE = (
@@ -27,8 +27,8 @@ class Seen:
 
 
 @contextmanager
-def browsing(*, dark: bool = False, width: int = 1600) -> Iterator[Seen]:
-    """An empty page of a browser."""
+def started() -> Iterator[Browser]:
+    """A browser, for many pages: it takes a second or two to start."""
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         if os.environ.get("CI"):
@@ -36,13 +36,20 @@ def browsing(*, dark: bool = False, width: int = 1600) -> Iterator[Seen]:
         pytest.skip("install a browser: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*OFFLINE])
-        page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light")
-        seen = Seen(page)
-        page.on("console", lambda said: seen.wrong.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: seen.wrong.append(str(error)))
-        page.on("response", lambda answer: seen.wrong.append(answer.url) if answer.status >= 400 else None)
-        page.on("request", lambda asked: seen.fetched.append(asked.url))
-        try:
-            yield seen
-        finally:
-            browser.close()
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def browsing(browser: Browser, *, dark: bool = False, width: int = 1600) -> Iterator[Seen]:
+    """An empty page, which shares no cookies, cache or settings with others."""
+    page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light")
+    seen = Seen(page)
+    page.on("console", lambda said: seen.wrong.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: seen.wrong.append(str(error)))
+    page.on("response", lambda answer: seen.wrong.append(answer.url) if answer.status >= 400 else None)
+    page.on("request", lambda asked: seen.fetched.append(asked.url))
+    try:
+        yield seen
+    finally:
+        page.close()  # and the context that was made for it

@@ -1,10 +1,14 @@
-"""Images and processes for tests that run the command as a user does."""
+"""Images and a browser for tests that run the command as a user does."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser
+
+from tests.browser import started
 
 
 @pytest.fixture
@@ -18,3 +22,10 @@ def images(tmp_path: Path) -> Path:
             pixels = chance.integers(darkest, darkest + 128, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser, for all tests of a file."""
+    with started() as found:
+        yield found

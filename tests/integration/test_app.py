@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from copycat.deploy.app import MOST_BYTES
 from copycat.deploy.predict import Prediction, predictions
@@ -73,18 +73,18 @@ def ask(address: str, content: bytes, *, name: str, host: str | None = None) -> 
         return error.code, json.loads(text) if text.startswith("{") else {"error": text}
 
 
-def names(address: str) -> list[str]:
-    with browsing() as seen:
+def names(browser: Browser, address: str) -> list[str]:
+    with browsing(browser) as seen:
         seen.page.goto(address)
         return seen.page.locator("option").all_inner_texts()
 
 
-def test_a_cat_that_is_dropped_is_called_a_cat(address: str, folder: Path, tiny: Path) -> None:
+def test_a_cat_that_is_dropped_is_called_a_cat(browser: Browser, address: str, folder: Path, tiny: Path) -> None:
     cat = tiny / "train" / "cat" / "0.png"
     with opened_predictor(learned(folder)) as predictor:
         (expected,) = predictions(predictor, [cat])
     assert isinstance(expected, Prediction)
-    with browsing(width=900) as seen:
+    with browsing(browser, width=900) as seen:
         page = seen.page
         page.goto(address)
         options = page.locator("option").all_inner_texts()
@@ -106,14 +106,14 @@ def test_a_cat_that_is_dropped_is_called_a_cat(address: str, folder: Path, tiny:
         assert seen.wrong == []
 
 
-def test_a_drop_by_hand_is_taken(address: str, tiny: Path) -> None:
+def test_a_drop_by_hand_is_taken(browser: Browser, address: str, tiny: Path) -> None:
     content = list((tiny / "val" / "cat" / "0.png").read_bytes())
     drop = """content => {
       const data = new DataTransfer();
       data.items.add(new File([new Uint8Array(content)], "<b>../../cat.png", { type: "image/png" }));
       document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
     }"""
-    with browsing() as seen:
+    with browsing(browser) as seen:
         seen.page.goto(address)
         seen.page.evaluate(drop, content)
         expect(seen.page.locator(".says")).to_have_count(1, timeout=30_000)
@@ -121,11 +121,13 @@ def test_a_drop_by_hand_is_taken(address: str, tiny: Path) -> None:
         assert seen.wrong == []
 
 
-def test_what_is_no_image_gets_its_line_and_the_others_go_on(address: str, tiny: Path, tmp_path: Path) -> None:
+def test_what_is_no_image_gets_its_line_and_the_others_go_on(
+    browser: Browser, address: str, tiny: Path, tmp_path: Path
+) -> None:
     (tmp_path / "page.jpg").write_text("<html><body>no</body></html>")
     (tmp_path / "empty.png").write_bytes(b"")
     files = [tmp_path / "page.jpg", tmp_path / "empty.png", tiny / "val" / "dog" / "0.png"]
-    with browsing() as seen:
+    with browsing(browser) as seen:
         seen.page.goto(address)
         seen.page.get_by_label("Drop images here").set_input_files(files)
         expect(seen.page.locator(".says")).to_have_count(1, timeout=30_000)
@@ -134,8 +136,8 @@ def test_what_is_no_image_gets_its_line_and_the_others_go_on(address: str, tiny:
     assert "empty.png: empty file" in texts
 
 
-def test_bombs_giants_and_strangers_are_refused(address: str) -> None:
-    name = names(address)[0]
+def test_bombs_giants_and_strangers_are_refused(browser: Browser, address: str) -> None:
+    name = names(browser, address)[0]
     bomb = BytesIO()
     Image.new("1", (30_000, 30_000)).save(bomb, "PNG")
     status, said = ask(address, bomb.getvalue(), name=name)

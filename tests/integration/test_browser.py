@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
@@ -55,8 +55,8 @@ def address(sweep: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(address: str) -> Iterator[Page]:
-    with browsing() as seen:
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    with browsing(browser) as seen:
         seen.page.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
         yield seen.page
@@ -129,7 +129,7 @@ def test_the_projector_holds_each_validation_image(page: Page, address: str) -> 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("what", ["run", "sweep", "several"])
 def test_a_report_opens_offline_whole_and_without_a_serious_fault(
-    what: str, dark: bool, sweep: Path, tmp_path: Path
+    what: str, dark: bool, sweep: Path, browser: Browser, tmp_path: Path
 ) -> None:
     completed = [number for number, trial in trials(sweep).items() if trial["status"] == "completed"]
     folders = {
@@ -139,7 +139,7 @@ def test_a_report_opens_offline_whole_and_without_a_serious_fault(
     }[what]
     done = copycat("report", *folders, "--to", tmp_path / "report.html", at=tmp_path)
     assert done.returncode == 0, done.stderr
-    with browsing(dark=dark, width=1100) as seen:
+    with browsing(browser, dark=dark, width=1100) as seen:
         seen.page.context.set_offline(True)
         seen.page.goto(f"file://{tmp_path}/report.html")
         images = seen.page.locator("img")
