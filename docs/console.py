@@ -21,6 +21,8 @@ VARYING = (
     (re.compile(r"(?<=│ )\d+\.\d +│$", re.MULTILINE), "… │"),  # seconds, in the table of runs
     (re.compile(r" +$", re.MULTILINE), ""),
 )
+ENVIRONMENT = {"COLUMNS": "110", "NO_COLOR": "1"}
+"""As wide as a page, and never the width of who remakes it."""
 
 
 def commands(page: str) -> Iterator[tuple[str, str]]:
@@ -29,20 +31,22 @@ def commands(page: str) -> Iterator[tuple[str, str]]:
         yield block["words"], block["output"]
 
 
+def as_shown(printed: str) -> str:
+    """With what varies written as `…`."""
+    for varying, instead in VARYING:
+        printed = varying.sub(instead, printed)
+    return printed
+
+
 def output(words: str, *, at: Path) -> str:
-    """What a command prints in that folder, with what varies written as `…`.
+    """What a command prints in that folder, as it is shown.
 
     Raises:
         subprocess.CalledProcessError: where it fails.
     """
-    command = [sys.executable, "-m", "copycat", *shlex.split(words)]
-    # as wide as a page, and never the width of who remakes it
-    environment = {**os.environ, "COLUMNS": "110", "NO_COLOR": "1"}
+    command, environment = [sys.executable, "-m", "copycat", *shlex.split(words)], {**os.environ, **ENVIRONMENT}
     done = subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, timeout=600, check=True)
-    text = done.stdout
-    for varying, instead in VARYING:
-        text = varying.sub(instead, text)
-    return text
+    return as_shown(done.stdout)
 
 
 def main() -> None:

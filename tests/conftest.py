@@ -13,16 +13,13 @@ from PIL import Image
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session")
-def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def copycat_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="session", autouse=True)
+def copycat_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test reads or leaves anything in the user's cache; what one draws, the others find drawn."""
-    monkeypatch.setenv("COPYCAT_CACHE", str(session_cache))
-    return session_cache
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as session:
+        session.setenv("COPYCAT_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session", autouse=True)

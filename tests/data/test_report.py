@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,14 +14,14 @@ from copycat.cli import main
 from copycat.data.datamodule import DataModule
 from copycat.data.part import Part, digest
 from copycat.data.report import print_check
+from tests.commands import copycat
 
 SavePicture = Callable[..., Path]
 
 
 def in_a_process(*words: str) -> list[str]:
     """The lines that the command prints into a pipe."""
-    command = [sys.executable, "-m", "copycat", "data", "check", *words]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    done = copycat("data", "check", *words, at=Path.cwd())
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout.splitlines()
 

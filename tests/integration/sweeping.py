@@ -1,23 +1,14 @@
-"""How tests sweep: real processes, in a folder of their own."""
+"""How tests sweep, and what they read of a sweep."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
-
-PATIENCE = 400
 
 
 def words(data: Path, *more: str) -> list[str]:
     """What all of these sweeps share: 8×8 images, a short run, one thread."""
     where = ["data=folder", f"data.root={data}", "data.image_size=8"]
     return [*where, "trainer.max_epochs=3", "trainer.threads=1", "logger=none", *more]
-
-
-def copycat(*typed: str | Path, at: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "copycat", *map(str, typed)]
-    return subprocess.run(command, cwd=at, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def trials(sweep: Path) -> dict[int, dict[str, Any]]:

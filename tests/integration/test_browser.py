@@ -14,8 +14,9 @@ from playwright.sync_api import Browser, Page, expect
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from tests.browser import browsing
+from tests.commands import copycat
 from tests.inspection.boards import hparams
-from tests.integration.sweeping import copycat, trials
+from tests.integration.sweeping import trials
 
 PATIENCE = 30_000
 """Milliseconds."""

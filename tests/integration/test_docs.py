@@ -2,9 +2,12 @@
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from tests.commands import copycat
 
 ROOT = Path(__file__).parents[2]
 _spec = importlib.util.spec_from_file_location("console", ROOT / "docs" / "console.py")
@@ -17,8 +20,14 @@ NUMBER = re.compile(r"-?\d+\.\d+|\d+%")
 
 
 @pytest.mark.parametrize(("words", "shown"), list(console.commands((ROOT / "docs" / "guide.md").read_text())))
-def test_a_command_of_the_guide_prints_what_the_guide_shows(words: str, shown: str, tmp_path: Path) -> None:
-    printed = console.output(words, at=tmp_path)
+def test_a_command_of_the_guide_prints_what_the_guide_shows(
+    words: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in console.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    done = copycat(*shlex.split(words), at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = console.as_shown(done.stdout)
     # words to the letter; numbers as near as another machine's rounding leaves them
     assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown)
     for found, expected in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):

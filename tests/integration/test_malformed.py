@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import copycat
 from tests.deploy.malformed import COUNT, write
-from tests.integration.sweeping import copycat
 from tests.integration.test_app import serving
 from tests.runs.asking import QUIET, run
 

@@ -1,6 +1,5 @@
 """Reruns as a user types them; what is planted between a run and its copy is found, and named first."""
 
-import os
 import re
 import shutil
 import signal
@@ -17,28 +16,23 @@ from copycat.config.compose import compose
 from copycat.config.places import CONF, EXPERIMENTS
 from copycat.runs.rerun import rerun
 from copycat.runs.train import train
+from tests.commands import Done, copycat, fresh
 
 PACKAGE = Path(__file__).parents[2] / "src"
-Done = subprocess.CompletedProcess[str]
 WORDS = ("data=folder", "data.image_size=8", "trainer.max_epochs=5", "trainer.threads=2")
 IDENTICAL = "identical: 5 epochs, 2 tensors, bit for bit\n"
 
 
-def copycat(*words: object, at: Path, **environment: str) -> Done:
-    command = [sys.executable, "-m", "copycat", *map(str, words)]
-    return subprocess.run(command, cwd=at, env=os.environ | environment, capture_output=True, text=True, timeout=120)
-
-
-def trained(at: Path, images: Path, *words: str, **environment: str) -> Path:
-    done = copycat("train", *WORDS, f"data.root={images}", *words, at=at, **environment)
+def trained(at: Path, images: Path, *words: str) -> Path:
+    done = copycat("train", *WORDS, f"data.root={images}", *words, at=at)
     assert done.returncode == 0, done.stderr
     return max(at.rglob("run.json")).parent
 
 
 @pytest.fixture(scope="module")
-def once(tiny: Path, session_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was trained by the command."""
-    return trained(tmp_path_factory.mktemp("once"), tiny, COPYCAT_CACHE=str(session_cache))
+    return trained(tmp_path_factory.mktemp("once"), tiny)
 
 
 @pytest.fixture
@@ -105,23 +99,23 @@ def test_one_package_s_version_is_found_and_both_versions_named_first(folder: Pa
     fake = tmp_path / "site" / "rich-99.0.dist-info"
     fake.mkdir(parents=True)
     (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: rich\nVersion: 99.0\n")
-    done = copycat("rerun", folder, "--check", at=tmp_path, PYTHONPATH=str(fake.parent))
+    done = fresh("rerun", folder, "--check", at=tmp_path, PYTHONPATH=str(fake.parent))
     assert done.returncode == 1
     assert first_cause(done).startswith("1. packages: ")
     assert re.search(r"rich\b.*\b\d+\.\d+\.\d+\b.*\b99\.0\b", done.stdout)
     # it is said first, and the rerun goes on: that package computes nothing
-    done = copycat("rerun", folder, at=tmp_path, PYTHONPATH=str(fake.parent))
+    done = fresh("rerun", folder, at=tmp_path, PYTHONPATH=str(fake.parent))
     assert (done.returncode, done.stdout) == (0, IDENTICAL)
     assert "differs before the start: packages: " in done.stderr
 
 
 def test_another_thread_count_is_found_and_named_first(folder: Path, tmp_path: Path) -> None:
-    done = copycat("rerun", folder, "--check", at=tmp_path, OMP_NUM_THREADS="1")
+    done = fresh("rerun", folder, "--check", at=tmp_path, OMP_NUM_THREADS="1")
     assert done.returncode == 1
     assert first_cause(done).startswith("1. machine: ")
     assert "OMP_NUM_THREADS" in done.stdout
     # the run's own count is used all the same
-    assert copycat("rerun", folder, at=tmp_path, OMP_NUM_THREADS="1").returncode == 0
+    assert fresh("rerun", folder, at=tmp_path, OMP_NUM_THREADS="1").returncode == 0
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("\n  threads: 2\n", "\n  threads: 1\n"))
     done = copycat("rerun", folder, "--check", at=tmp_path)
@@ -138,7 +132,7 @@ def test_one_line_of_code_is_found_and_shown_first(folder: Path, tmp_path: Path)
     text = module.read_text()
     assert text.count("image.div(255).float()") == 1
     module.write_text(text.replace("image.div(255).float()", "image.div(256).float()"))
-    done = copycat("rerun", folder, at=tmp_path, PYTHONPATH=str(other / "src"))
+    done = fresh("rerun", folder, at=tmp_path, PYTHONPATH=str(other / "src"))
     assert done.returncode == 1
     assert "differs before the start: code: " in done.stderr
     assert first_cause(done).startswith("1. code: ")

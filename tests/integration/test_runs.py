@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.sweeping import copycat, trials, words
+from tests.commands import copycat
+from tests.integration.sweeping import trials, words
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.integration.sweeping import copycat, state, trials, words
+from tests.commands import copycat
+from tests.integration.sweeping import state, trials, words
 
 WAYS = {
     "crash": "RuntimeError: mat1 and mat2 shapes cannot be multiplied",

@@ -14,7 +14,8 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tests.integration.sweeping import copycat, state, trials, words
+from tests.commands import copycat
+from tests.integration.sweeping import state, trials, words
 
 SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-1))", "model=logistic,shallow")
 SEARCH = ("hydra/sweeper=optuna", "hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_warmup_steps=1")

@@ -10,8 +10,9 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 
+from tests.commands import PATIENCE, copycat
 from tests.integration.postgres import Postgres
-from tests.integration.sweeping import PATIENCE, copycat, state, trials, words
+from tests.integration.sweeping import state, trials, words
 
 SPACE = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.commands import copycat
 from tests.inspection.boards import hparams, serving
-from tests.integration.sweeping import copycat, trials, words
+from tests.integration.sweeping import trials, words
 
 GRID = ("hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "optimizer.lr=1e-4,1e-3,1e-2,1e30", "loss=mse")
 SEARCH = (

@@ -1,12 +1,11 @@
 """Hostile folders, given to the commands as a user would give them."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.commands import copycat
 from tests.runs.asking import QUIET, run
 from tests.runs.hostile import FOLDERS, Hostile, strip_seal
 
@@ -20,8 +19,7 @@ def test_a_command_answers_a_hostile_folder_with_one_line(hostile: Hostile, tiny
     hostile.spoil(folder, tmp_path / "canary")
     before = sorted(tmp_path.rglob("*"))
     for command in ("rerun", "resume"):
-        words = [sys.executable, "-m", "copycat", command, str(folder)]
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        done = copycat(command, folder, at=tmp_path)
         assert done.returncode == 2, done.stderr
         assert done.stdout == ""
         assert done.stderr.count("\n") == 1

@@ -16,6 +16,7 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.inspection.network import inspect_network
 from copycat.models.summary import BATCH, describe, kind
+from tests.commands import copycat
 
 
 def page(*words: str) -> str:
@@ -41,9 +42,10 @@ def layers(text: str) -> list[list[str]]:
 # ----- as a user types it
 
 
-def test_inspect_prints_the_lecture_s_parameter_shapes() -> None:
+def test_inspect_prints_the_lecture_s_parameter_shapes(tmp_path: Path) -> None:
     words = ["inspect", "model=shallow", "model.in_features=1", "model.hidden=[13]"]
-    done = subprocess.run([sys.executable, "-m", "copycat", *words], capture_output=True, text=True, check=True)
+    done = copycat(*words, at=tmp_path)
+    assert done.returncode == 0
     assert "[torch.Size([13, 1]), torch.Size([13]), torch.Size([1, 13]), torch.Size([1])]" in done.stdout
     assert done.stdout.startswith("shallow network (one hidden layer): B × 1 -> B × 1\n")
     assert done.stderr == ""

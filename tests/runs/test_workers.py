@@ -20,10 +20,8 @@ def recorded(data: Path, at: Path, *words: str) -> tuple[bytes, bytes]:
 
 
 @pytest.fixture(scope="module")
-def without_workers(tiny: Path, session_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COPYCAT_CACHE", str(session_cache))
-        return recorded(tiny, tmp_path_factory.mktemp("outputs"), "data.workers=0")
+def without_workers(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    return recorded(tiny, tmp_path_factory.mktemp("outputs"), "data.workers=0")
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")  # where there are fewer cores

@@ -26,6 +26,7 @@ from copycat.runs.trial_file import Trial, read_trial
 from copycat.sweeps.packed_fit import unfit
 from copycat.sweeps.packed_optimizer import ELEMENTWISE, Optimizers, Trained, clipped
 from copycat.sweeps.packed_stack import Stack
+from tests.commands import copycat
 
 PACKED = "hydra/launcher=packed"
 
@@ -192,16 +193,11 @@ def test_successive_halving_inside_a_pack_is_one_line(tiny: Path, tmp_path: Path
 def test_a_packed_trial_can_be_resumed_rerun_and_predicted_with(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2", "trainer.max_epochs=8", PACKED)
     folder = sweep(*words, data=tiny, at=tmp_path)
-    copycat = [sys.executable, "-m", "copycat"]
-    said = subprocess.run(
-        [*copycat, "rerun", str(folder / "1"), "--tolerance", "1e-4"], cwd=tmp_path, capture_output=True, text=True
-    )
+    said = copycat("rerun", folder / "1", "--tolerance", "1e-4", at=tmp_path)
     assert said.returncode == 0, said.stdout + said.stderr
     assert "pack" in said.stdout + said.stderr
     image = next((tiny / "val" / "cat").iterdir())
-    shown = subprocess.run(
-        [*copycat, "predict", str(folder / "1"), str(image), "--json"], cwd=tmp_path, capture_output=True, text=True
-    )
+    shown = copycat("predict", folder / "1", image, "--json", at=tmp_path)
     assert json.loads(shown.stdout)
     checkpoint = torch.load(folder / "1" / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["state_dict"]["network.layers.0.weight"].untyped_storage().nbytes() == 3 * 192 * 4
@@ -236,9 +232,7 @@ def test_a_pack_that_was_killed_goes_on_to_the_same_bits(tiny: Path, tmp_path: P
     folder = tmp_path / "killed" / "sweep"
     assert {trial.status for trial in trials(folder)} == {"running"}
     assert torch.load(folder / "1/checkpoints/last.ckpt", weights_only=True)["copycat"]["epoch"] == 7
-    done = subprocess.run(
-        [sys.executable, "-m", "copycat", "resume", str(folder)], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = copycat("resume", folder, at=tmp_path)
     assert done.returncode == 0, done.stderr
     for number in range(3):
         assert read_manifest(folder / str(number))["resumed"][0]["epoch"] == 7
