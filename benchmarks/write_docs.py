@@ -23,6 +23,7 @@ TITLES = {
     "memory": "Memory",
     "packed": "Many trials as one",
     "inspection": "Looking at a run",
+    "predict": "Many images",
     "launchers": "Launchers",
     "peers": "Peers",
 }

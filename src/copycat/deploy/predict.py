@@ -21,10 +21,10 @@ from copycat.inspection.sheet import Picture, png_of
 from copycat.inspection.sheet import sheet as contact_sheet
 from copycat.runs.figures import figure, text
 from copycat.runs.folder import write_whole
-from copycat.runs.printing import given, print_table, wide_console, write_csv, write_json
+from copycat.runs.printing import csv_begun, given, print_table, wide_console, write_json
 
-BATCH = 256
-"""Images in memory at once."""
+BATCH = 64
+"""Images in memory at once. Of 256 a CNN's first layer is so large that more images come to take more memory."""
 ON_SHEET, COLUMNS = 200, 8
 """Images on a contact sheet, at most, and in a row of it."""
 STANDARD_INPUT = Path("-")
@@ -89,11 +89,13 @@ def print_predictions(
         UserError: where the run cannot predict, or there is no such file or folder.
     """
     with opened_predictor(run, views=views) as predictor, _listed(places) as files:
-        rows, broken = [], 0
-        shown: list[tuple[Picture, str]] = []
+        rows: list[dict[str, Any]] = []
+        # a CSV is written as it comes, and so takes no more memory for more images
+        take = csv_begun(_columns(predictor.classes)) if form == "csv" else rows.append
+        broken, shown = 0, list[tuple[Picture, str]]()
         for found in predictions(predictor, files):
             if isinstance(found, Prediction):
-                rows.append(_row(found, predictor.classes))
+                take(_row(found, predictor.classes))
                 if sheet is not None and len(shown) < ON_SHEET:
                     shown.append(_shown(found, predictor))
             else:
@@ -103,8 +105,6 @@ def print_predictions(
         _write_sheet(shown, sheet)
     if form == "json":
         write_json({"run": str(run), "predictions": rows})
-    elif form == "csv":
-        write_csv(rows)
     elif rows:
         table = [{**row, "probability": figure(row["probability"])} for row in rows]
         print_table(wide_console(), [(name, given(name)) for name in ("file", "class", "probability")], table)
@@ -164,7 +164,11 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
         yield from files
 
 
+def _columns(classes: Sequence[str]) -> list[str]:
+    return ["file", "class", "probability", *(f"probability/{name}" for name in classes)]
+
+
 def _row(found: Prediction, classes: Sequence[str]) -> dict[str, Any]:
-    each = {f"probability/{name}": value for name, value in zip(classes, found.probabilities, strict=True)}
     label = found.label
-    return {"file": str(found.file), "class": classes[label], "probability": found.probabilities[label], **each}
+    values = (str(found.file), classes[label], found.probabilities[label], *found.probabilities)
+    return dict(zip(_columns(classes), values, strict=True))

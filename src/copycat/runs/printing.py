@@ -77,9 +77,20 @@ def print_table(
 
 def write_csv(rows: Sequence[Mapping[str, Any]]) -> None:
     """All rows and facts to standard output; numbers read back to the same bits, what is not there is empty."""
-    writer = csv.DictWriter(sys.stdout, columns(rows), lineterminator="\n")
+    write = csv_begun(columns(rows))
+    for row in rows:
+        write(row)
+
+
+def csv_begun(names: Sequence[str]) -> Callable[[Mapping[str, Any]], None]:
+    """Write the names of columns to standard output; what writes a row below them."""
+    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
+
+    def write(row: Mapping[str, Any]) -> None:
+        writer.writerow({name: csv_cell(value) for name, value in row.items()})
+
+    return write
 
 
 def write_json(found: Mapping[str, Any]) -> None:
