@@ -42,10 +42,12 @@ class Against:
 class Ensemble:
     """Args:
     members: by name; one alone where the runs are the folds of one configuration.
+    classes: names, by label.
     """
 
     members: Mapping[str, Judgement]
     whole: Judgement
+    classes: Sequence[str]
 
     def rows(self) -> list[Row]:
         """The accuracies of each member."""
@@ -93,7 +95,7 @@ def ensemble(folders: Sequence[Path], overrides: Sequence[str], *, views: int = 
         }
     else:
         members = _validated(runs, views=views)
-    return Ensemble(members, _mean(list(members.values())))
+    return Ensemble(members, _mean(list(members.values())), classes)
 
 
 def _validated(runs: Sequence[Opened], *, views: int) -> dict[str, Judgement]:

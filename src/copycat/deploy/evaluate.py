@@ -9,9 +9,11 @@ from copycat.config.errors import UserError
 from copycat.config.hints import counted
 from copycat.deploy.ensemble import ensemble
 from copycat.deploy.judgement import Row, judge
-from copycat.runs.figures import figure, told_apart
+from copycat.runs.figures import figure, text, told_apart
 from copycat.runs.folder import MANIFEST
+from copycat.runs.opened import open_run
 from copycat.runs.printing import given, print_table, wide_console, write_csv, write_json
+from copycat.runs.summary import of_which
 
 Form = Literal["table", "csv", "json"]
 TITLES = ("member", "part", "images", "metric", "value", "95 %")
@@ -45,14 +47,15 @@ def print_evaluation(words: Sequence[str], *, form: Form, views: int = 1) -> Non
     (first, *others) = folders
     if not others and (not first.is_dir() or (first / MANIFEST).exists()):
         rows = evaluate(first, overrides, views=views)
-        _write(rows, form, {"run": str(first), "metrics": rows})
+        _write(rows, form, {"run": str(first), "metrics": rows}, classes=open_run(first).manifest["data"]["classes"])
         return
     found = ensemble(folders, overrides, views=views)
     whole, members = found.whole.rows(), found.rows() if len(found.members) > 1 else []
     against = [asdict(one) for one in found.against()]
     runs = [str(folder) for folder in folders]
     rows = [{"member": "ensemble", **row} for row in whole] + members
-    _write(rows if members else whole, form, {"runs": runs, "metrics": whole, "members": members, "against": against})
+    as_json = {"runs": runs, "metrics": whole, "members": members, "against": against}
+    _write(rows if members else whole, form, as_json, classes=found.classes)
     if form == "table" and members:
         print(f"ensemble: the mean of the probabilities of {counted(len(found.members), 'member')}")
         for one in found.against():
@@ -60,7 +63,7 @@ def print_evaluation(words: Sequence[str], *, form: Form, views: int = 1) -> Non
             print(f"{one.part}: {apart}")
 
 
-def _write(rows: Sequence[Row], form: Form, whole: Row) -> None:
+def _write(rows: Sequence[Row], form: Form, whole: Row, *, classes: Sequence[str]) -> None:
     if form == "json":
         write_json(whole)
     elif form == "csv":
@@ -70,3 +73,5 @@ def _write(rows: Sequence[Row], form: Form, whole: Row) -> None:
             {**row, "value": figure(row["value"]), "95 %": f"{row['low']:.2f} to {row['high']:.2f}"} for row in rows
         ]
         print_table(wide_console(), [(title, given(title)) for title in TITLES if title in shown[0]], shown)
+        for line in of_which(classes):
+            print(text(line))

@@ -65,8 +65,7 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     columns = {"final": came_out.get("final", {}), **_best(came_out)}
     if any(columns.values()):
         shown.append(_table(columns))
-    classes = manifest["data"]["classes"]
-    lines = [f"precision, recall and f1 are of: {classes[1]}"] if shown and len(classes) == 2 else []
+    lines = of_which(manifest["data"]["classes"]) if shown else []
     why = {
         "failed": f": {manifest['error']}",
         "pruned": f": {manifest['error']}",
@@ -77,6 +76,11 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
     lines.append(f"in {folder}")
     return [*shown, *(Text(line, overflow="fold") for line in lines)]
+
+
+def of_which(classes: Sequence[str]) -> list[str]:
+    """The line that says which class some metrics are of, where there are two."""
+    return [f"precision, recall and f1 are of: {classes[1]}"] if len(classes) == 2 else []
 
 
 def next_words(folder: Path, *, status: str | None = None) -> str:
