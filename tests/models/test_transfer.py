@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
+from copycat.models.backbone import Backbone, Pixels
 from copycat.models.efficientnet import EfficientNetLite0, SamePadding
 from copycat.models.features import Frozen, keeping_none, read, write
 from copycat.models.transfer import Transfer, efficientnet_lite0
@@ -24,7 +25,7 @@ class Counts(nn.Module):
         self.layer = nn.Linear(3, 4)
         self.images = 0
 
-    def features(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         self.images += len(x)
         found: Tensor = self.layer(x.mean((2, 3)))
         return found
@@ -35,8 +36,9 @@ def images() -> Tensor:
     return torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def frozen(backbone: nn.Module, file: Path | None = None) -> Frozen:
-    return Frozen(backbone, size=16, mean=0.5, deviation=0.5, file=file)
+def frozen(backbone: nn.Module, folder: Path | None = None) -> Frozen:
+    pixels = Pixels(size=16, mean=[0.5], deviation=[0.5])
+    return Frozen(Backbone(network=backbone, pixels=pixels, width=4, name="counts"), folder=folder)
 
 
 def test_features_are_worked_out_once_for_each_image_in_whatever_batch(images: Tensor) -> None:
@@ -80,20 +82,30 @@ def test_images_that_will_not_come_again_are_not_kept(images: Tensor, tmp_path: 
 def test_another_process_finds_them(images: Tensor, tmp_path: Path) -> None:
     first, second = Counts(), Counts()
     second.load_state_dict(first.state_dict())
-    found = frozen(first, tmp_path / "kept" / "features.safetensors")(images)
-    again = frozen(second, tmp_path / "kept" / "features.safetensors")(images)
+    found = frozen(first, tmp_path / "kept")(images)
+    again = frozen(second, tmp_path / "kept")(images)
     assert second.images == 0
     assert torch.equal(found, again)
 
 
+def test_other_weights_have_features_of_their_own(images: Tensor, tmp_path: Path) -> None:
+    first, other = Counts(), Counts()
+    found, others = (frozen(backbone, tmp_path)(images) for backbone in (first, other))
+    assert other.images == 6
+    assert not torch.equal(found, others)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_damaged_file_of_features_is_made_anew(images: Tensor, tmp_path: Path) -> None:
-    file = tmp_path / "features.safetensors"
+    backbone = Counts()
+    held = frozen(backbone, tmp_path)
+    file = held.file
+    assert file is not None
     write(file, {b"0" * 16: torch.ones(4)})
     assert read(file).keys() == {b"0" * 16}
     file.write_bytes(file.read_bytes()[:-3])
     assert read(file) == {}
-    backbone = Counts()
-    frozen(backbone, file)(images)
+    held(images)
     assert backbone.images == 6
     assert len(read(file)) == 6
 

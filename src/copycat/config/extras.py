@@ -35,4 +35,5 @@ def missing(error: ModuleNotFoundError) -> UserError | None:
 
 
 def _said(package: str, wanted_by: str) -> str:
-    return f"{wanted_by}: expected {package}; it is not installed. Type pip install 'copycat[{EXTRAS[package]}]'."
+    asked = f"'copycat[{EXTRAS[package]}]'" if package in EXTRAS else package
+    return f"{wanted_by}: expected {package}; it is not installed. Type pip install {asked}."

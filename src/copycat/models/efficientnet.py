@@ -66,8 +66,6 @@ class Block(nn.Module):
 class EfficientNetLite0(nn.Module):
     """Shapes: [B, 3, H, W] float, of mean 0 and deviation 1, -> [B, 1000] logits of ImageNet."""
 
-    width = WIDTH
-
     def __init__(self) -> None:
         super().__init__()
         self._conv_stem, self._bn0 = SamePadding(3, STEM, 3, stride=2), norm(STEM)
@@ -81,14 +79,10 @@ class EfficientNetLite0(nn.Module):
         self._conv_head, self._bn1 = SamePadding(inputs, WIDTH, 1), norm(WIDTH)
         self._fc = nn.Linear(WIDTH, CLASSES)
 
-    def features(self, x: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, 1280]."""
+    def forward(self, x: Tensor) -> Tensor:
         x = F.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)
         x = F.relu6(self._bn1(self._conv_head(x)))
-        return torch.mean(x, (2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self._fc(self.features(x))
+        logits: Tensor = self._fc(torch.mean(x, (2, 3)))
         return logits

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+
+from copycat.models.backbone import Backbone
 
 MOST = 20_000
 """Images whose features are kept."""
@@ -36,17 +38,13 @@ def keeping_none() -> Iterator[None]:
 
 class Frozen:
     """Args:
-    backbone: with `features`; it is not changed, and is no part of what is trained or saved.
-    size: pixels of a side that images are brought to.
-    mean, deviation: of pixels, which are taken off and divided by.
-    file: where features are kept from run to run; None: nowhere.
+    backbone: it is not changed, and is no part of what is trained or saved.
+    folder: where features are kept from run to run, in a file for each backbone; None: nowhere.
     """
 
-    def __init__(
-        self, backbone: nn.Module, *, size: int, mean: float, deviation: float, file: Path | None = None
-    ) -> None:
-        self.backbone = backbone.eval().requires_grad_(False)
-        self.size, self.mean, self.deviation, self.file = size, mean, deviation, file
+    def __init__(self, backbone: Backbone, *, folder: Path | None = None) -> None:
+        self.backbone, self.folder = backbone, folder
+        backbone.network.eval().requires_grad_(False)
         self._known: dict[bytes, Tensor] = {}
         self._batches: list[tuple[Tensor, int, Tensor]] = []
         self._saved = 0
@@ -69,11 +67,14 @@ class Frozen:
             self._batches.append((image, image._version, found))
         return found
 
+    @cached_property
+    def file(self) -> Path | None:
+        """Named when it is needed first: a network that is only looked at, on no device, has no weights."""
+        return self.folder / f"{self.backbone.key}.safetensors" if self.folder else None
+
     def _direct(self, image: Tensor) -> Tensor:
-        self.backbone.to(image.device)
-        found: Tensor = self.backbone.features(  # type: ignore[operator]
-            (enlarged(image, self.size) - self.mean) / self.deviation
-        )
+        network, pixels = self.backbone.network.to(image.device), self.backbone.pixels.to(image.device)
+        found: Tensor = network(pixels(image))
         return found
 
     def _of_each(self, image: Tensor) -> Tensor:
@@ -94,12 +95,6 @@ class Frozen:
             write(self.file, self._known)
             self._saved = len(self._known)
         return torch.stack(found).to(image.device)
-
-
-def enlarged(image: Tensor, size: int) -> Tensor:
-    """[B, C, H, W] in [0, 1] -> [B, C, size, size] in [0, 1]."""
-    large = F.interpolate(image, size=(size, size), mode="bicubic", align_corners=False)
-    return large.clamp(0, 1)  # it overshoots at edges
 
 
 def read(file: Path) -> dict[bytes, Tensor]:

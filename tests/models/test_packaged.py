@@ -1,0 +1,159 @@
+"""Backbones of timm and torchvision. Neither is installed here, where torchvision breaks beside the CPU build of torch:
+small packages of their names stand in, with the functions of theirs that are called."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from copycat.config.compose import compose
+from copycat.config.errors import UserError
+from copycat.models.transfer import Transfer, Tuned
+from copycat.runs.build import build_parts
+from tests.runs.asking import QUIET, run
+
+NETWORK = """
+import torch
+from torch import nn
+
+
+class Small(nn.Module):
+    def __init__(self, last):
+        super().__init__()
+        first = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()]
+        self.body = nn.Sequential(*first, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.fc = last
+
+    def forward(self, x):
+        return self.fc(self.body(x))
+
+
+def made(last, pretrained):
+    with torch.random.fork_rng():
+        if pretrained:
+            torch.manual_seed(7)
+        return Small(last)
+"""
+TIMM = """
+def create_model(name, *, pretrained, num_classes):
+    if name != "small":
+        raise RuntimeError(f"Unknown model ({name})")
+    network = made(nn.Linear(4, num_classes) if num_classes else nn.Identity(), pretrained)
+    network.pretrained_cfg = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "input_size": (3, 24, 24)}
+    return network
+"""
+TORCHVISION = """
+from types import SimpleNamespace
+
+LAST = {"small": nn.Linear(4, 9), "deep": nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 9)), "none": nn.Tanh()}
+CFG = SimpleNamespace(crop_size=[24], mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+
+
+def get_model_weights(name):
+    return SimpleNamespace(DEFAULT=SimpleNamespace(transforms=lambda: CFG))
+
+
+def get_model(name, *, weights):
+    return made(LAST[name], weights is not None)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site" / "torchvision").mkdir(parents=True)
+    (tmp_path / "site" / "timm.py").write_text(NETWORK + TIMM)
+    (tmp_path / "site" / "torchvision" / "__init__.py").write_text("")
+    (tmp_path / "site" / "torchvision" / "models.py").write_text(NETWORK + TORCHVISION)
+    for name in ("timm", "torchvision", "torchvision.models"):
+        monkeypatch.setitem(sys.modules, name, None)  # so that what stood there is put back
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+
+def network_of(*words: str) -> nn.Module:
+    return build_parts(compose(["data.train=8", "data.val=8", *words]).config).classifier.network
+
+
+@pytest.mark.parametrize("package", ["timm", "torchvision"])
+def test_images_come_as_the_backbone_was_trained_and_its_features_go_on(package: str) -> None:
+    network = network_of(f"model={package}", "model.name=small")
+    assert isinstance(network, Transfer)
+    assert list(network.state_dict()) == ["head.weight", "head.bias"]
+    assert network.head.in_features == 4
+    white = network.frozen.backbone.pixels(torch.ones(1, 3, 64, 64))
+    assert white.shape == (1, 3, 24, 24)
+    torch.testing.assert_close(white[0, :, 0, 0], torch.tensor([2.25, 1.6, 0.7 / 0.6]))
+    other = network_of(f"model={package}", "model.name=small", "model.backbone_size=32")
+    assert isinstance(other, Transfer)
+    assert other.frozen.backbone.pixels.size == 32
+
+
+def test_of_several_last_layers_the_very_last_is_left_out() -> None:
+    network = network_of("model=torchvision", "model.name=deep", "model.frozen=false")
+    assert isinstance(network, Tuned)
+    assert network.head.in_features == 5
+    with pytest.raises(UserError, match=r"^model.name: expected a network that ends in a linear layer; none has none"):
+        network_of("model=torchvision", "model.name=none")
+
+
+@pytest.mark.parametrize("package", ["timm", "torchvision"])
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_weights_come_from_a_file_that_may_have_a_last_layer_of_its_own(
+    package: str, kind: str, tmp_path: Path
+) -> None:
+    def backbone(*words: str) -> nn.Module:
+        found = network_of(f"model={package}", "model.name=small", "model.frozen=false", *words)
+        assert isinstance(found, Tuned)
+        return found.backbone
+
+    def write() -> None:
+        save_file(held, file) if kind == "safetensors" else torch.save(held, file)
+
+    held = {name: torch.full_like(tensor, 0.25) for name, tensor in backbone().state_dict().items()}
+    held |= {"fc.weight": torch.ones(7, 4), "fc.bias": torch.ones(7)}
+    file = tmp_path / f"weights.{kind}"
+    write()
+    found = backbone(f"model.weights={file}").state_dict()
+    assert all(torch.equal(found[name], held[name]) for name in found)
+    del held["body.0.bias"]
+    write()
+    with pytest.raises(UserError, match=f"^model.weights: expected weights of {package} small; .* lacks body.0.bias"):
+        backbone(f"model.weights={file}")
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_run_with_one_is_trained_and_run_again_to_the_same_bits(frozen: bool, tiny: Path, tmp_path: Path) -> None:
+    words = ("model=timm", "model.name=small", f"model.frozen={frozen}", "optimizer=adam", "trainer.max_epochs=3")
+    first, again = (run(*words, *QUIET, data=tiny, at=tmp_path) for _ in range(2))
+    assert first.status == "completed"
+    files = [outcome.folder / "weights.safetensors" for outcome in (first, again)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert any(name.startswith("backbone.") for name in load_file(files[0])) is not frozen
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_batchnorm_s_statistics_stay_unless_they_are_to_move(keep: bool) -> None:
+    network = network_of("model=timm", "model.name=small", "model.frozen=false", f"model.keep_statistics={keep}")
+    images = torch.rand(4, 3, 24, 24)
+    before = {name: tensor.clone() for name, tensor in network.named_buffers()}
+    trains = network(images)
+    assert all(torch.equal(network.get_buffer(name), tensor) for name, tensor in before.items()) is keep
+    assert all(module.training for module in network.modules())
+    network.load_state_dict({**network.state_dict(), **before}, strict=False)
+    assert torch.equal(network.eval()(images), trains) is keep
+
+
+@pytest.mark.parametrize("package", ["timm", "torchvision"])
+def test_what_is_missing_or_unknown_is_said_in_a_line(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=f"^model.name: expected a network of {package}; got 'smal': "):
+        network_of(f"model={package}", "model.name=smal")
+    with pytest.raises(UserError, match=r"^model.name: expected a value; got none"):
+        network_of(f"model={package}")
+    with pytest.raises(UserError, match=r"^model.name: expected a word of letters"):
+        network_of(f"model={package}", "model.name=hf-hub:a/b")
+    monkeypatch.setattr("copycat.config.extras.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=f"^model={package}: expected {package}; it is not installed. Type pip install"):
+        network_of(f"model={package}", "model.name=small")
