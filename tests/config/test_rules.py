@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF
-from copycat.config.rules import BUILT, METRICS, NAMED, RULES, check, rule_of
+from copycat.config.rules import BUILT, METRICS, NAMED, RULES, SINCE_THEN, check, rule_of
 from copycat.models import metrics
 
 GROUPS = (*BUILT, *NAMED)
@@ -114,10 +114,11 @@ def test_the_figures_that_may_be_watched_are_those_that_are_measured() -> None:
     assert set(METRICS) == {"loss", *metrics.NAMES}
 
 
-def test_every_top_key_of_the_default_is_known_and_needed() -> None:
+def test_every_top_key_of_the_default_is_known_and_needed_unless_older_runs_lack_it() -> None:
     config = dict(compose().config)
     assert set(config) == {*GROUPS, *(key for key in RULES if "." not in key)}
-    for key in config:
+    check({name: value for name, value in config.items() if name not in SINCE_THEN})
+    for key in config.keys() - SINCE_THEN:
         with pytest.raises(UserError, match=f"^{key}: expected"):
             check({name: value for name, value in config.items() if name != key})
 

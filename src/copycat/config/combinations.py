@@ -54,6 +54,9 @@ def _of_optimizer(config: Config) -> Iterator[str]:
     name = optimizer["_target_"].rpartition(".")[2]
     if optimizer.get("nesterov") and (not optimizer.get("momentum") or optimizer.get("dampening")):
         yield "optimizer.nesterov: expected momentum > 0 and dampening 0. Type optimizer=nesterov."
+    if config.get("layer_rates") and (name == "LBFGS" or "lr" not in optimizer):
+        wanted = "an optimizer with groups of parameters" if "lr" in optimizer else "optimizer.lr"
+        yield f"layer_rates: expected {wanted}; got {name}. Type optimizer=adam, or layer_rates=null."
     sparse = bool(model.get("sparse"))
     if name == "SparseAdam" and not sparse:
         yield "optimizer=sparse_adam: expected a model with sparse gradients; got dense ones. Type model=bag_of_colors."

@@ -70,6 +70,8 @@ RULES: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "test": SWITCH,
     "output_dir": TEXT,
+    "layer_rates": Rule(words="patterns with a factor each, as {head.*: 10}, or null", allows=lambda v: v is None),
+    "layer_rates.*": NOT_NEGATIVE,  # each of them
     "print_losses": optional(listed(whole(0), "a list of epochs, as [0,10,100]")),
     "sweep.objective": either(OBJECTIVE, listed(OBJECTIVE, "a list of them, as [val/accuracy,parameters]", least=1)),
     "sweep.direction": optional(either(DIRECTION, listed(DIRECTION, "a list of them, one an objective"))),
@@ -241,6 +243,8 @@ RULES: dict[str, Rule] = {
     **{f"logger.*.{key}": TEXT for key in ("folder", "save_dir", "experiment_name", "tracking_uri", "run_name")},
 }
 """By key; a `*` stands for any name. What stands in no rule is held against the signature of its target alone."""
+SINCE_THEN = frozenset(["layer_rates"])
+"""Keys that came later: recorded runs that lack them are none the worse."""
 KNOWN_PACKAGES = ("copycat.", "pytorch_lightning.", "torch.")
 FOR_ANY_TARGET = (
     *("optimizer.lr", "scheduler.interval", "scheduler.monitor", "data.batch_size", "data.shuffle", "data.workers"),
@@ -369,7 +373,7 @@ def _check_top(config: Config) -> None:
         if key not in known:
             raise UserError(f"{key}: no such key; expected {one_of(known)}.{did_you_mean(key, known)}")
     for key in known:
-        if key not in config:
+        if key not in config and key not in SINCE_THEN:
             raise UserError(f"{key}: expected a value; got none. Leave out ~{key}.")
     for key in ("data.folds", "data.fold", "data.split", "trainer.max_epochs"):
         group, _, name = key.partition(".")

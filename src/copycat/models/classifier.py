@@ -1,6 +1,6 @@
 """The LightningModule around a plain network: steps, metrics, optimizer and scheduler."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from typing import Any, Literal, Protocol, cast, runtime_checkable
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from copycat.models.layer_rates import grouped, scale
 from copycat.models.losses import Loss, hard
 from copycat.models.metrics import Row, StageMetrics, Steps, joined
 
@@ -41,6 +42,7 @@ class Classifier(pl.LightningModule):
     scheduler: makes one from the optimizer.
     interval: the scheduler steps each `epoch` or each `step`.
     monitor: metric that a plateau scheduler watches.
+    layer_rates: factors of the learning rate, by patterns of parameters.
 
     A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}; one of mixed images has labels as losses take
     them, and is counted by each image's largest share. At the end of an epoch its metrics go to
@@ -53,16 +55,17 @@ class Classifier(pl.LightningModule):
         network: nn.Module,
         *,
         loss: Loss,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        optimizer: Callable[..., Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler],
         classes: int,
         interval: str = "epoch",
         monitor: str | None = None,
+        layer_rates: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.network, self.loss = network, loss
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.interval, self.monitor = interval, monitor
+        self.interval, self.monitor, self.layer_rates = interval, monitor, layer_rates
         stages: tuple[Stage, ...] = ("train", "val", "test")
         self.metrics = nn.ModuleDict(
             {f"{s}_": StageMetrics(s, classes=classes, reduction=loss.reduction) for s in stages}
@@ -229,7 +232,12 @@ class Classifier(pl.LightningModule):
 
     def optimizer(self) -> Optimizer:
         """A new one."""
-        return self.make_optimizer(self.network.parameters())
+        if not self.layer_rates:
+            return self.make_optimizer(self.network.parameters())
+        groups = grouped(self.network, self.layer_rates)
+        optimizer = self.make_optimizer(list(groups.values()))
+        scale(optimizer, groups)
+        return optimizer
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer()

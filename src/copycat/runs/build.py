@@ -16,6 +16,7 @@ from copycat.data.augmentation import Augmentation, Mixing
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.models.losses import Loss
+from copycat.runs.keys import values
 from copycat.runs.seeds import seed_everything
 
 Config = Mapping[str, Any]
@@ -61,7 +62,13 @@ def build_parts(config: Config, *, data: DataModule | None = None) -> Parts:
     scheduler = build("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
     ours = {name: config["scheduler"][name] for name in OF_CLASSIFIER if name in config["scheduler"]}
     classifier = Classifier(
-        network, loss=loss, optimizer=optimizer, scheduler=scheduler, classes=len(data.classes), **ours
+        network,
+        loss=loss,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        classes=len(data.classes),
+        layer_rates=dict(values(config.get("layer_rates") or {})),
+        **ours,
     )
     try:
         classifier.configure_optimizers()
