@@ -44,6 +44,13 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "best of training": ("callbacks.best.monitor=train/loss",),
     "L-BFGS": ("optimizer=lbfgs", "optimizer.max_iter=2"),
     "convolutions": ("model=cnn", "model.channels=[4]", "~model.hidden", "data.batch_size=5", "+optimizer.fused=true"),
+    "moving average": ("callbacks=[default,ema]", "callbacks.ema.decay=0.7", "data.batch_size=5"),
+    "moving average, accumulation": (
+        *("callbacks=[default,ema]", "callbacks.ema.start_epoch=2", "trainer.accumulate_grad_batches=2"),
+        *("data.batch_size=3", "trainer.check_val_every_n_epoch=2"),
+    ),
+    "mean of the last epochs": ("callbacks=[default,swa]", "callbacks.swa.start=0.4", "data.batch_size=5"),
+    "layers at rates of their own": ("layer_rates={layers.0.bias:0,layers.0.*:0.1}", "scheduler=cosine"),
     "several classes": ("loss=cross_entropy", "data.batch_size=5"),
     "mixed, smoothed": (
         *("augmentation=mixup", "loss.label_smoothing=0.2", "loss.weight=[1.0,2.0]"),
@@ -203,7 +210,7 @@ def dies_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-@pytest.mark.parametrize("job", ["batches", "schedule by epochs", "validation now and then", "best accuracy"])
+@pytest.mark.parametrize("job", ["batches", "schedule by epochs", "validation now and then", "moving average"])
 def test_checkpoints_that_wait_for_each_other_are_those_of_single_steps(
     job: str, share: float, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
 ) -> None:
@@ -249,7 +256,9 @@ class Blows(pl.Callback):
                 next(pl_module.parameters()).fill_(torch.inf)
 
 
-@pytest.mark.parametrize("job", ["batches", "shuffled, augmented, dropout", "schedule by steps", "accumulation"])
+@pytest.mark.parametrize(
+    "job", ["batches", "shuffled, augmented, dropout", "schedule by steps", "accumulation", "moving average"]
+)
 @pytest.mark.parametrize("looks", [3, 8, 17])
 def test_a_run_that_dies_between_two_of_them_goes_on_to_the_same_bits(
     job: str, looks: int, dies_after: Any, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path

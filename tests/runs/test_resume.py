@@ -38,6 +38,13 @@ JOBS = {
     "frequent_validation": ["+trainer.val_check_interval=0.5"],
     "clipping": ["trainer.gradient_clip_val=0.1"],
     "limit": ["trainer.limit_train_batches=3"],
+    "moving_average": [
+        "callbacks=[default,ema]",
+        "callbacks.ema.decay=0.7",
+        "scheduler=plateau",
+        "scheduler.patience=0",
+    ],
+    "mean_of_epochs": ["callbacks=[default,swa]", "callbacks.swa.start=0.4"],
     "best_accuracy": ["callbacks.best.monitor=val/accuracy", "callbacks.best.mode=max"],
     "cnn": CNN,
     "cnn_with_workers": [*CNN, "data.memory_mb=0", "data.workers=2"],

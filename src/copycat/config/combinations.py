@@ -21,6 +21,7 @@ def combinations(config: Config, *, data_too: bool) -> Iterator[str]:
     """
     yield from _of_trainer(config)
     yield from _of_monitors(config)
+    yield from _of_averages(config)
     yield from _of_optimizer(config)
     yield from _of_scheduler(config)
     yield from _of_loss(config)
@@ -47,6 +48,17 @@ def _of_monitors(config: Config) -> Iterator[str]:
         mode = "min" if "loss" in node["monitor"] else "max"
         if node["mode"] != mode:
             yield f"{key}.mode: expected {mode}, as {node['monitor']} is watched; got {node['mode']!r}."
+
+
+def _of_averages(config: Config) -> Iterator[str]:
+    nodes = {name: node for name, node in (config["callbacks"] or {}).items() if node}
+    averages = [name for name, node in nodes.items() if node["_target_"].startswith("copycat.runs.averaging.")]
+    if len(averages) > 1:
+        yield f"callbacks: expected one average of the weights; got {' and '.join(averages)}. Leave one out."
+    for name in averages:
+        start, epochs = nodes[name].get("start_epoch", 0), config["trainer"]["max_epochs"]
+        if start >= epochs:
+            yield f"callbacks.{name}.start_epoch: expected less than trainer.max_epochs={epochs}; got {start}."
 
 
 def _of_optimizer(config: Config) -> Iterator[str]:

@@ -8,6 +8,7 @@ that single steps give.
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,6 +20,7 @@ from copycat.data.datamodule import DataModule
 from copycat.data.loaders import MemoryLoader
 from copycat.models.classifier import Classifier, diverged
 from copycat.models.metrics import Row, Steps
+from copycat.runs.averaging import Averaging
 from copycat.runs.checkpoints import LastCheckpoint
 from copycat.runs.limits import Limiter
 from copycat.runs.position import Position, of
@@ -93,6 +95,7 @@ class StepsAhead(pl.Callback):
         self._replays = to_come >= TRACED_FOR and trainer.accumulate_grad_batches == 1
         self.others = [callback for callback in self.watching.ours if callback not in (self.seeds, self)]
         self.lookers = [callback for callback in self.others if hasattr(callback, "look")]
+        self.averaging = next((callback for callback in self.others if isinstance(callback, Averaging)), None)
         self.measurers: list[Any] = [callback for callback in self.others if hasattr(callback, "measures")]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -167,7 +170,7 @@ class StepsAhead(pl.Callback):
         augments, seeds = data.augmentation is not None, self.seeds.draws
         losses, probabilities, labels = open_.losses, open_.probabilities, open_.labels
         clock, probability = time.monotonic, criterion.probability
-        replay, trained = self.replay, self.trained
+        replay, trained, averaging = self.replay, self.trained, self.averaging
         measurers = [callback for callback in self.measurers if callback.measures(epoch)]
         batch: Any
         for place, batch in enumerate(self.loader.between(first, stop), first):
@@ -204,6 +207,8 @@ class StepsAhead(pl.Callback):
                 if clip:
                     self.trainer.precision_plugin.clip_gradients(optimizer, clip, algorithm)
                 optimizer.step()
+                if averaging is not None:
+                    averaging.after_step(network, epoch, last=place == last)
                 for schedule, frequency in by_step:
                     if (place + 1) % frequency == 0:
                         schedule.step()
@@ -229,7 +234,8 @@ class StepsAhead(pl.Callback):
         if validates and self.watching is not None and self.watching.validates:
             self._check()
             self._stand(epoch)
-            self.module.validate(self.data.loader("val"))
+            with self.averaging.shown(self.network) if self.averaging else nullcontext():
+                self.module.validate(self.data.loader("val"))
             self._validated[epoch] = self.module.validated()
         if self.module.waits:  # some of its steps were handed over already
             self._hand_over()
