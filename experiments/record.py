@@ -50,9 +50,9 @@ def results(outcome: Outcome) -> dict[str, Any]:
 
 
 def table() -> str:
-    """The recorded results as a Markdown table."""
-    head = ["experiment", "what it shows", "epochs", *SHOWN, "best val/accuracy (epoch)", "seconds", *folds.TITLES]
-    rows = [head, ["---"] * len(head)]
+    """The recorded results as Markdown tables: of single runs, and of folds and seeds."""
+    head = ["experiment", "what it shows", "epochs", *SHOWN, "best val/accuracy (epoch)", "seconds"]
+    rows, of_folds = [head], [["experiment", *folds.TITLES]]
     for file in sorted(HERE.glob("*.yaml")):
         record = file.with_name(f"{file.stem}.measured.json" if file.stem == GIVEN else f"{file.stem}.json")
         if not record.exists():
@@ -60,10 +60,15 @@ def table() -> str:
         found = json.loads(record.read_text())
         best = f"{found['best']['val/accuracy']} ({found['best']['epoch']})"
         metrics = [found["final"][name] for name in SHOWN]
-        of_folds = file.with_name(f"{file.stem}.folds.json")
-        cells = folds.cells(json.loads(of_folds.read_text()) if of_folds.exists() else None)
-        rows.append([file.stem, _says(file), str(found["epochs"]), *metrics, best, str(found["seconds"]), *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        rows.append([file.stem, _says(file), str(found["epochs"]), *metrics, best, str(found["seconds"])])
+        if (measured := file.with_name(f"{file.stem}.folds.json")).exists():
+            of_folds.append([file.stem, *folds.cells(json.loads(measured.read_text()))])
+    return f"{_markdown(rows)}\n\n{_markdown(of_folds)}"
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    head, *others = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *others])
 
 
 def _says(file: Path) -> str:

@@ -188,16 +188,10 @@ def test_a_cnn_is_convolutions_activations_and_poolings_then_a_linear_layer(
     assert network(image).equal(F.linear(x.flatten(1), *weights[-2:]))
 
 
-def test_a_cnn_normalises_over_the_batch_and_averages_over_the_image_where_asked() -> None:
+def test_a_cnn_normalises_over_the_batch_where_asked() -> None:
     shape, channels = (3, 9, 12), [4, 5]
     network = CNN(
-        image_shape=shape,
-        channels=channels,
-        out_features=2,
-        activation=nn.ReLU,
-        dropout=0.0,
-        batch_norm=True,
-        pool=True,
+        image_shape=shape, channels=channels, out_features=2, activation=nn.ReLU, dropout=0.0, batch_norm=True
     )
     x = image = torch.rand(6, *shape)
     *layers, weight, bias = network.parameters()
@@ -206,7 +200,7 @@ def test_a_cnn_normalises_over_the_batch_and_averages_over_the_image_where_asked
         mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True)
         x = (x - mean) / (variance + 1e-5).sqrt() * scale[:, None, None] + shift[:, None, None]
         x = F.max_pool2d(F.relu(x), 2)
-    torch.testing.assert_close(network(image), F.linear(x.mean((2, 3)), weight, bias))
+    torch.testing.assert_close(network(image), F.linear(x.flatten(1), weight, bias))
 
 
 def test_a_cnn_drops_features_in_training_only() -> None:

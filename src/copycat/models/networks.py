@@ -64,7 +64,6 @@ class CNN(nn.Module):
         channels: output channels of each convolution; each halves height and width.
         dropout: share of the last features dropped in training.
         batch_norm: whether each convolution's outputs are normalised over the batch.
-        pool: whether the last features are averaged over the image: where something is no longer matters then.
 
     Shapes: [B, C, H, W] float -> [B, out_features] logits.
     """
@@ -78,7 +77,6 @@ class CNN(nn.Module):
         activation: Activation,
         dropout: float,
         batch_norm: bool = False,
-        pool: bool = False,
     ) -> None:
         super().__init__()
         depth, height, width = image_shape
@@ -89,12 +87,9 @@ class CNN(nn.Module):
         for a, b in pairwise([depth, *channels]):
             normalised = [nn.BatchNorm2d(b)] if batch_norm else []
             layers += [nn.Conv2d(a, b, 3, padding=1, bias=not batch_norm), *normalised, activation(), nn.MaxPool2d(2)]
-        if pool:  # not adaptive: that has no deterministic gradient on a GPU
-            layers.append(nn.AvgPool2d((height // smallest, width // smallest)))
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
-        places = 1 if pool else (height // smallest) * (width // smallest)
-        self.linear = nn.Linear(channels[-1] * places, out_features)
+        self.linear = nn.Linear(channels[-1] * (height // smallest) * (width // smallest), out_features)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.linear(self.dropout(self.features(x).flatten(1)))
