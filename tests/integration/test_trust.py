@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.commands import copycat
-from tests.runs.asking import QUIET, run
+from tests.runs.asking import run
 from tests.runs.hostile import FOLDERS, Hostile, strip_seal
 
 
 @pytest.mark.parametrize("hostile", FOLDERS[::24], ids=lambda hostile: hostile.name)
 def test_a_command_answers_a_hostile_folder_with_one_line(hostile: Hostile, tiny: Path, tmp_path: Path) -> None:
-    made = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "runs").folder
+    made = run("trainer.max_epochs=1", data=tiny, at=tmp_path / "runs").folder
     folder = Path(shutil.move(made, tmp_path / "run"))
     shutil.rmtree(tmp_path / "runs")
     strip_seal(folder)

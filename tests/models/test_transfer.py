@@ -65,17 +65,18 @@ def test_a_batch_that_was_written_to_is_looked_at_anew(images: Tensor) -> None:
 
 def test_images_that_will_not_come_again_are_not_kept(images: Tensor, tmp_path: Path) -> None:
     backbone = Counts()
-    held = frozen(backbone, tmp_path / "features.safetensors")
+    held = frozen(backbone, tmp_path)
     kept = held(images)
-    written = (tmp_path / "features.safetensors").read_bytes()
+    (file,) = tmp_path.iterdir()
+    written = file.read_bytes()
     with keeping_none(), torch.inference_mode():
         copies = images.flip(3).view(6, 3, 8, 8)
         found = held(copies)
         assert torch.equal(held(images), kept)
         held(copies)
     assert backbone.images == 6 + 6 + 6  # the copies twice
-    assert len(read(tmp_path / "features.safetensors")) == 6
-    assert (tmp_path / "features.safetensors").read_bytes() == written
+    assert len(read(file)) == 6
+    assert file.read_bytes() == written
     assert torch.equal(found, frozen(backbone)(images.flip(3)))
 
 

@@ -24,10 +24,12 @@ NEEDS = {
     "loss=cross_entropy": [],
     "data=folder": ["data.root=images"],
 }
+STRANGE = ("timm", "torchvision")
 OPTIONS = [
     f"{file.parent.name}={file.stem}"
     for file in sorted(CONF.glob("*/*.yaml"))
-    if file.stem != "mlflow"  # talks to a server: refused, as docs/trust.md says
+    # a server, and packages that make what is in no class of ours: refused, as docs/trust.md says
+    if file.stem not in ("mlflow", *STRANGE)
     and file.parent.name != "sweep"  # what varies over runs, and is in no run's config
 ]
 
@@ -41,6 +43,13 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
 def test_each_option_that_ships_may_be_built_from_a_strangers_folder(option: str) -> None:
     config = compose([option, *NEEDS.get(option, [])]).config
     check_allowed(config, where="config.yaml", refuse=refuse_strangers())
+
+
+@pytest.mark.parametrize("option", STRANGE)
+def test_a_network_of_another_package_may_not(option: str) -> None:
+    config = compose([f"model={option}", "model.name=resnet18"]).config
+    with pytest.raises(UserError, match="model"):
+        check_allowed(config, where="config.yaml", refuse=refuse_strangers())
 
 
 @pytest.mark.parametrize("name", sorted({file.stem for file in EXPERIMENTS.glob("*.yaml")} - {"ensemble"}))  # a sweep

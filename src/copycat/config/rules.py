@@ -177,6 +177,7 @@ RULES: dict[str, Rule] = {
     ),
     "model.image_shape": optional(listed(whole(1), "[channels,height,width]", length=3)),
     "model.dropout": SHARE,
+    "model.batch_norm": SWITCH,
     "model.levels": whole(2, 256),
     "model.sparse": SWITCH,
     "model.frozen": SWITCH,
