@@ -70,3 +70,11 @@ def test_warnings_and_logs_go_to_the_file(tmp_path: Path) -> None:
     assert "mind this" in text
     assert "and that" in text
     assert "ZeroDivisionError" in text
+
+
+def test_a_thread_that_logs_too_late_does_not_open_the_file_anew(tmp_path: Path) -> None:
+    with logged(tmp_path / "train.log"):
+        handler = logging.getLogger().handlers[-1]
+    (tmp_path / "train.log").unlink()
+    handler.handle(logging.makeLogRecord({"msg": "late"}))
+    assert not (tmp_path / "train.log").exists()

@@ -43,7 +43,20 @@ def isolated(*, threads: int | None) -> Iterator[None]:
 
 
 class _Quiet(logging.FileHandler):
-    """A log that can't be written, on a full disk say, is no reason to print a traceback for every line."""
+    """A log that can't be written, on a full disk say, is no reason to print a traceback for every line.
+
+    Once closed it stays so: a thread that was about to log would open the file anew, and leave it open.
+    """
+
+    ended = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self.ended:
+            super().emit(record)
+
+    def close(self) -> None:
+        self.ended = True
+        super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, its name in the library
         pass
