@@ -73,7 +73,7 @@ RULES: dict[str, Rule] = {
     "layer_rates": Rule(words="patterns with a factor each, as {head.*: 10}, or null", allows=lambda v: v is None),
     "layer_rates.*": NOT_NEGATIVE,  # each of them
     "print_losses": optional(listed(whole(0), "a list of epochs, as [0,10,100]")),
-    "sweep.objective": either(OBJECTIVE, listed(OBJECTIVE, "a list of them, as [val/accuracy,parameters]", least=1)),
+    "sweep.objective": either(OBJECTIVE, listed(OBJECTIVE, "a list of them, as [val/auroc,parameters]", least=1)),
     "sweep.direction": optional(either(DIRECTION, listed(DIRECTION, "a list of them, one an objective"))),
     "sweep.max_failures": optional(whole(1)),
     "sweep.max_seconds": optional(POSITIVE),

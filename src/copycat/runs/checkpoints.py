@@ -63,8 +63,7 @@ class LastCheckpoint(pl.Callback):
         self._due = False
         self._saved_step = 0
         self._spent = 0.0
-        self.disk = Disk()
-        self.files = WholeCheckpoints(self.disk)
+        self.files = WholeCheckpoints(Disk())
         self.start: Position | None = None
         """Where a resumed run goes on, until it does."""
         self.ahead: Ahead | None = None
@@ -134,7 +133,7 @@ class LastCheckpoint(pl.Callback):
         self._write(trainer, self.path, finished=finished)
         self._saved, self._saved_step, self._due = time.monotonic(), trainer.global_step, False
         if self.also is not None:
-            self.disk.later(partial(copy, self.path, self.also))
+            self.files.disk.later(partial(copy, self.path, self.also))
             self.also = None
         self._spent += time.monotonic() - began
 
@@ -161,7 +160,7 @@ class LastCheckpoint(pl.Callback):
             self.files.held = None
         self.files.write_held()
         if path == self.path:
-            self.disk.later(partial(keep, path, path.with_name(BEFORE)))
+            self.files.disk.later(partial(keep, path, path.with_name(BEFORE)))
         self._save(trainer, path, finished=finished)
 
     def _save(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:

@@ -65,7 +65,7 @@ class Run:
         callbacks = built(config, "callbacks", folder)
         found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
         self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
-        self.last.disk, self.last.files = self.disk, WholeCheckpoints(self.disk)
+        self.last.files = WholeCheckpoints(self.disk)
         others = [callback for callback in callbacks if callback is not self.last]
         if limits.quiet:
             others = [callback for callback in others if not getattr(callback, "draws", False)]
@@ -119,6 +119,7 @@ class Run:
         finally:
             with suppress(OSError):  # then it ended for a reason of its own
                 self.last.files.write_held()
+            with suppress(OSError):
                 self.disk.settle()
         self.stop.deaf = True  # what is left takes a moment, and is to be whole
         release(self.folder)

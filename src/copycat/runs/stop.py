@@ -86,7 +86,7 @@ class Stop(pl.Callback):
             self.deaf = True
             assert self.last is not None
             self.last.save(trainer)
-            self.last.disk.settle()
+            self.last.files.disk.settle()
             raise InterruptedRun(self.asked)
 
     def on_train_batch_start(

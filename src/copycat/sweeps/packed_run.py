@@ -17,6 +17,7 @@ from copycat.data.loaders import Batch
 from copycat.data.streams import key
 from copycat.models.classifier import DivergedError, diverged
 from copycat.models.metrics import Row, joined
+from copycat.runs.checkpoints import OF_TIME
 from copycat.runs.outcome import Outcome
 from copycat.runs.position import Position
 from copycat.runs.stop import Stop
@@ -33,8 +34,6 @@ ROWS = 1.0
 """Seconds of steps whose rows are written at once, at least."""
 SAVES = 5.0
 """Seconds between two times that all trials are saved, where epochs say that it is due."""
-OF_TIME = 0.02
-"""Share of the time that saving may take, and writing rows: they come less often where they take long."""
 SHRINKS = 0.75
 """Share of trials that are still there, below which the stack is made anew without the others."""
 AT_ONCE = 2**28
