@@ -188,6 +188,7 @@ RULES: dict[str, Rule] = {
         words="a word of letters, digits, '.', '-' and '_', as resnet18",
         allows=lambda v: isinstance(v, str) and re.fullmatch(r"[\w.-]+", v) is not None,
     ),
+    "model.package": word("timm", "torchvision"),
     "model.pretrained": SWITCH,
     "data.root": optional(TEXT),
     "data.batch_size": optional(whole(1)),

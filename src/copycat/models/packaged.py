@@ -1,6 +1,6 @@
 """Backbones of other packages, which are imported when one is asked for: neither is needed otherwise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ MEAN, DEVIATION, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
 """Of ImageNet, where a network does not say what it was trained on."""
 
 
-def timm(
+def packaged(
     *,
+    package: str,
     name: str,
     out_features: int,
     pretrained: bool = True,
@@ -26,64 +27,51 @@ def timm(
     keep_statistics: bool = True,
     backbone_size: int | None = None,
 ) -> nn.Module:
-    """A network of timm with a linear layer in place of its own.
+    """A network of timm or torchvision with a linear layer in place of its own.
 
     Args:
-        name: as `timm.list_models()` has it.
-        pretrained: begin with the weights that timm gets.
+        name: as the package lists its models.
+        pretrained: begin with the weights that the package gets.
         weights: a file of them instead.
         frozen, keep_statistics: as in `copycat.models.transfer.efficientnet_lite0`.
         backbone_size: pixels of a side that images are brought to; None: those of its training.
 
     Raises:
-        UserError: where timm is not installed, knows no such network, or the weights do not fit.
+        UserError: where the package is not installed, knows no such network, or the weights do not fit.
     """
-    need("timm", wanted_by="model=timm")
-    from timm import create_model
-
-    network = _made(lambda: create_model(name, pretrained=pretrained and weights is None, num_classes=0), "timm", name)
-    said: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
-    pixels = Pixels(
-        size=backbone_size or said.get("input_size", (3, SIZE, SIZE))[-1],
-        mean=said.get("mean", MEAN),
-        deviation=said.get("std", DEVIATION),
-    )
-    backbone = _backbone(network, pixels, name=f"timm {name}", weights=weights)
+    need(package, wanted_by=f"model={package}")
+    network, size, mean, deviation = PACKAGES[package](name, pretrained and weights is None)
+    if weights:
+        fill(network, Path(weights).expanduser(), name=f"{package} {name}")
+    pixels = Pixels(size=backbone_size or size, mean=mean, deviation=deviation)
+    width = measured_width(network, name=f"{package} {name}", size=pixels.size)
+    backbone = Backbone(network=network, pixels=pixels, width=width, name=f"{package} {name}")
     return on_backbone(backbone, out_features=out_features, frozen=frozen, keep_statistics=keep_statistics)
 
 
-def torchvision(
-    *,
-    name: str,
-    out_features: int,
-    pretrained: bool = True,
-    weights: str | None = None,
-    frozen: bool = True,
-    keep_statistics: bool = True,
-    backbone_size: int | None = None,
-) -> nn.Module:
-    """A network of torchvision with a linear layer in place of its last.
+Trained = tuple[nn.Module, int, Sequence[float], Sequence[float]]
+"""A network that gives features, and of its training pixels of a side, mean and deviation."""
 
-    Args:
-        name: as `torchvision.models.list_models()` has it.
-        pretrained: begin with torchvision's best weights.
-        weights, frozen, keep_statistics, backbone_size: as in `timm`.
 
-    Raises:
-        UserError: where torchvision is not installed, knows no such network, or the weights do not fit.
-    """
-    need("torchvision", wanted_by="model=torchvision")
+def _of_timm(name: str, pretrained: bool) -> Trained:
+    from timm import create_model
+
+    network = _made(lambda: create_model(name, pretrained=pretrained, num_classes=0), "timm", name)
+    said: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    return network, said.get("input_size", (3, SIZE, SIZE))[-1], said.get("mean", MEAN), said.get("std", DEVIATION)
+
+
+def _of_torchvision(name: str, pretrained: bool) -> Trained:
     from torchvision import models
 
     best = _made(lambda: models.get_model_weights(name).DEFAULT, "torchvision", name)
-    network = _made(
-        lambda: models.get_model(name, weights=best if pretrained and not weights else None), "torchvision", name
-    )
+    network = _made(lambda: models.get_model(name, weights=best if pretrained else None), "torchvision", name)
     _without_last(network, name=name)
     said = best.transforms()
-    pixels = Pixels(size=backbone_size or said.crop_size[0], mean=said.mean, deviation=said.std)
-    backbone = _backbone(network, pixels, name=f"torchvision {name}", weights=weights)
-    return on_backbone(backbone, out_features=out_features, frozen=frozen, keep_statistics=keep_statistics)
+    return network, said.crop_size[0], said.mean, said.std
+
+
+PACKAGES: Mapping[str, Callable[[str, bool], Trained]] = {"timm": _of_timm, "torchvision": _of_torchvision}
 
 
 def _made(make: Callable[[], Any], package: str, name: str) -> Any:
@@ -95,13 +83,6 @@ def _made(make: Callable[[], Any], package: str, name: str) -> Any:
             f"model.name: expected a network of {package}; got {name!r}: {first_line(error)}."
             " Type another, or a file of its weights as model.weights=FILE."
         ) from error
-
-
-def _backbone(network: nn.Module, pixels: Pixels, *, name: str, weights: str | None) -> Backbone:
-    if weights:
-        fill(network, Path(weights).expanduser(), name=name)
-    width = measured_width(network, name=name, size=pixels.size)
-    return Backbone(network=network, pixels=pixels, width=width, name=name)
 
 
 def _without_last(network: nn.Module, *, name: str) -> None:
