@@ -172,8 +172,9 @@ class Packs:
             return
         size = min(len(group), self.max_pack or sys.maxsize)
         if size > 1:
-            with isolated(threads=group[0].request.config["trainer"]["threads"]):
-                size = best_size(group[0], most=size)
+            config = group[0].request.config
+            with isolated(threads=config["trainer"]["threads"]):
+                size = best_size(group[0], most=size, device=_trainer(config).strategy.root_device)
         count = ceil(len(group) / size)
         for place in range(count):
             yield group[place * len(group) // count : (place + 1) * len(group) // count]
@@ -194,10 +195,11 @@ class Packs:
                 context.enter_context(logged(one.folder / "train.log"))
                 members.append(self._member(one, numbers, first, changes))
             trainer = _trainer(config)
+            device = trainer.strategy.root_device
             list(pool.map(Member.open, members))
             _draw_graphs(members)
             for member in members:
-                member.restore()
+                member.restore(device)
             by_number = {member.asked.job.number: member for member in members}
 
             def told(member: Member, outcome: Outcome) -> None:
@@ -207,7 +209,6 @@ class Packs:
 
             stop.last = members[0].clock
             loops = trainer._checkpoint_connector._get_loops_state_dict()
-            device = trainer.strategy.root_device
             pack = Pack(members, device=device, loops=loops, stop=stop, told=told, pool=pool)
             try:
                 pack.run()

@@ -136,8 +136,10 @@ class Member:
     def view(self) -> View:
         return View(folder=self.folder, classifier=self.classifier, data=self.data, loggers=self.loggers)
 
-    def restore(self) -> None:
-        """Take over weights, optimizer and counters of the checkpoint."""
+    def restore(self, device: torch.device) -> None:
+        """Go to where it is trained; there, take over weights, optimizer and counters of the checkpoint."""
+        if device.type != "cpu":
+            self.classifier.to(device)
         checkpoint = self.asked.checkpoint
         if checkpoint is None:
             return

@@ -27,16 +27,19 @@ FILES, SPARE = 12, 256
 """Files that a run folder keeps open, and those that all else may need."""
 
 
-def best_size(asked: Asked, *, most: int) -> int:
+CPU = torch.device("cpu")
+
+
+def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
     """The number of trials whose step takes least for each of them; no more than memory holds, and open files."""
     assert asked.parts is not None
     most = min(most, _folders())
-    found, size = {1: min(_seconds(asked.parts, 1))}, 4
+    found, size = {1: min(_seconds(asked.parts, 1, device=device))}, 4
     while True:
         size = min(size, most)
-        if size > 1 and _bytes(asked.parts) * size > SHARE * _free():
+        if size > 1 and _bytes(asked.parts) * size > SHARE * _free(device):
             break
-        seconds = min(_seconds(asked.parts, size))
+        seconds = min(_seconds(asked.parts, size, device=device))
         found[size] = seconds / size
         log.info("a step of %d trials takes %.2f ms for each", size, 1000 * found[size])
         slower = seconds > SHORT and found[size] > 1.5 * min(found.values())
@@ -58,22 +61,25 @@ def tried(parts: Parts) -> str | None:
     return None
 
 
-def _seconds(parts: Parts, size: int, *, steps: int = STEPS) -> list[float]:
+def _seconds(parts: Parts, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
     """Of steps of so many copies; the first one warms up where there are several."""
     networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
-    stack = Stack(networks, [parts.classifier.loss] * size, device=torch.device("cpu"))
+    stack = Stack(networks, [parts.classifier.loss] * size, device=device)
     optimizers = Optimizers([_trained(parts, network) for network in networks], stack, like=parts.classifier.optimizer)
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
     shared = not parts.data.shuffle and parts.data.augmentation is None
     image, label = batch["image"], batch["label"]
     if not shared:
         image, label = (torch.stack([tensor] * size) for tensor in (image, label))
+    image, label = image.to(device), label.to(device)
     found = []
     for _ in range(steps):
         clock = time.perf_counter()
         *_, gradients = stack.step(image, label, shared=shared)
         optimizers.hand_out(gradients)
         optimizers.step()
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
         found.append(time.perf_counter() - clock)
     return found
 
@@ -117,8 +123,10 @@ def _folders() -> int:
     return max(1, (wanted - SPARE) // FILES)
 
 
-def _free() -> float:
-    """Bytes of memory; where the system does not say, plenty."""
+def _free(device: torch.device) -> float:
+    """Bytes of memory, the device's own where it has one; where the system does not say, plenty."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
     try:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (ValueError, OSError):

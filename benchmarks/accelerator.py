@@ -1,0 +1,185 @@
+"""Whether runs, reruns, resumed runs and packs are exact on an accelerator: python benchmarks/accelerator.py
+
+Trains three jobs on what `--accelerator` names, each several times: alone, rerun, with its steps one by one, stopped by
+Ctrl-C and resumed; then four trials as one pack, again as one, and stopped and resumed. Weights must have the same bits
+each time. A pack must agree with its trials alone, and the lecture's losses with the CPU's, to 1e-5 relative over 100
+epochs; convolutions are not held against the CPU, as GPUs reckon them in TensorFloat-32. Nothing is timed: the jobs
+run side by side where there are cores for that. Ends with status 1 where one is not kept. COPYCAT_DATA names the folder of the cat data.
+"""
+
+import argparse
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import machine
+from rounds import Asked, concluded
+
+CPU, STEPS = "trainer.accelerator=cpu", "trainer.steps_per_execution=1"
+JOBS = {
+    "logistic": ["experiment=lecture", "trainer.max_epochs=2000", "optimizer.lr=1e-3"],
+    "deep": ["data=cats", "model=deep", "optimizer=adamw", "loss.weight=[1.0,2.0]", "trainer.max_epochs=300"],
+    "cnn": [
+        *("data=cats", "model=cnn", "optimizer=sgd", "optimizer.lr=0.01", "data.batch_size=32", "data.shuffle=true"),
+        *("augmentation=light", "scheduler=cosine", "trainer.accumulate_grad_batches=2", "trainer.max_epochs=30"),
+    ],
+}
+AGREES, COMPARED = 1e-5, 100
+"""Relative difference of losses, and the epochs whose losses are compared."""
+SWEEP = "seed=range(4)"
+PATIENCE, INTERRUPTED = 300, 130
+
+
+class FailedError(Exception):
+    """A command ended otherwise than it should; with what it said."""
+
+
+def copycat(*words: str, at: Path, stops: bool = False) -> None:
+    """Run a command to its end, or until rows were written and Ctrl-C came."""
+    is_stopped = False
+    with (at / "output.txt").open("w+") as output:
+        process = subprocess.Popen([sys.executable, "-m", "copycat", *words], cwd=at, stdout=output, stderr=output)
+        until = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+            if stops and any(file.stat().st_size > 2000 for file in at.rglob("metrics.csv")):
+                process.send_signal(signal.SIGINT)
+                stops, is_stopped = False, True
+        if process.returncode is None:
+            process.kill()
+        output.seek(0)
+        said = output.read()
+    if stops or process.returncode not in (0, INTERRUPTED if is_stopped else 0):
+        raise FailedError(f"copycat {' '.join(words)}\nended with {process.returncode}:\n{said}")
+
+
+class Job:
+    """Args:
+    words: what is trained, and on what.
+    at: an empty folder.
+    """
+
+    def __init__(self, name: str, words: Sequence[str], at: Path) -> None:
+        self.name, self.words, self.at = name, [*words, "trainer.check_val_every_n_epoch=10"], at
+
+    def run(self, *more: str, stops: bool = False) -> Path:
+        """The folder of a new run."""
+        at = self._place()
+        copycat("train", *self.words, *more, at=at, stops=stops)
+        (found,) = at.glob("outputs/*/*/*/run.json")
+        return found.parent
+
+    def sweep(self, *more: str, stops: bool = False) -> Path:
+        at = self._place()
+        words = [*self.words, SWEEP, f"sweep.folder={at}/sweep", *more]
+        copycat("train", "-m", *words, at=at, stops=stops)
+        return at / "sweep"
+
+    def _place(self) -> Path:
+        at = self.at / str(len(list(self.at.iterdir())))
+        at.mkdir()
+        return at
+
+    def checks(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        """Names, and what gives the difference; empty where there is none."""
+        alone = self.run()
+        yield "a rerun", partial(self._rerun, alone)
+        yield "steps one by one", lambda: differing(alone, self.run(STEPS))
+        yield "stopped and resumed", lambda: differing(alone, self._resumed(self.run))
+        packed = partial(self.sweep, "hydra/launcher=packed")
+        pack = packed()
+        yield "a pack again", lambda: differing(pack, packed())
+        yield "a pack stopped and resumed", lambda: differing(pack, self._resumed(packed))
+        yield f"a pack and its trials alone, to {AGREES}", lambda: apart(pack, self.sweep())
+        if self.name != "cnn":
+            yield f"losses and the CPU's, to {AGREES}", lambda: apart(alone, self.run(CPU))
+
+    def _rerun(self, folder: Path) -> str:
+        copycat("rerun", str(folder), at=self._place())
+        return ""
+
+    def _resumed(self, make: Callable[..., Path]) -> Path:
+        folder = make(stops=True)
+        copycat("resume", str(folder), at=self._place())
+        return folder
+
+    def found(self) -> list[Asked]:
+        found = []
+        checks = self.checks()
+        while True:
+            try:
+                name, check = next(checks)
+                said = check()
+            except StopIteration:
+                return found
+            except FailedError as failure:
+                print(f"{self.name}: {failure}", file=sys.stderr, flush=True)
+                said = "failed"
+            found.append(Asked(f"{self.name}: {name}", "the same", said or "the same", not said))
+
+
+def runs(folder: Path) -> list[Path]:
+    return sorted(file.parent for file in folder.rglob("run.json"))
+
+
+def record(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return found["came_out"]  # type: ignore[no-any-return]
+
+
+def differing(one: Path, other: Path) -> str:
+    """Digests that differ, of a run or of all trials of a sweep."""
+    names, pairs = ("history_digest", "weights_digest"), zip(runs(one), runs(other), strict=True)
+    different = [name for a, b in pairs for name in names if record(a)[name] != record(b)[name]]
+    return f"{len(different)} digests differ" if different else ""
+
+
+def apart(one: Path, other: Path) -> str:
+    """The largest relative difference of losses, where it is too large."""
+    most = 0.0
+    for a, b in zip(runs(one), runs(other), strict=True):
+        pairs = zip(losses(a), losses(b), strict=True)
+        most = max(most, *(abs(x - y) / abs(y) for x, y in pairs))
+    return f"{most:.1e}" if most > AGREES else ""
+
+
+def losses(folder: Path) -> list[float]:
+    with (folder / "metrics.csv").open() as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file)][:COMPARED]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--accelerator", default="gpu")
+    asked = parser.parse_args()
+    os.environ["COPYCAT_DATA"] = str(Path(os.environ.get("COPYCAT_DATA", "data")).absolute())
+    print(machine.description())
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 4)) as pool:
+        jobs = []
+        for job, words in JOBS.items():
+            (at := Path(name) / job).mkdir()
+            jobs.append(Job(job, [*words, f"trainer.accelerator={asked.accelerator}"], at))
+        limits = [limit for found in pool.map(Job.found, jobs) for limit in found]
+        device = record_of_device(Path(name))
+    print(f"on {device}")
+    return concluded(limits)
+
+
+def record_of_device(folder: Path) -> str:
+    """What the first run says that it found."""
+    ran_on = json.loads((runs(folder)[0] / "run.json").read_text())["ran_on"]
+    return ", ".join(ran_on["environment"]["accelerator"]["found"]) or "the CPU"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
