@@ -1,10 +1,11 @@
 """Whether runs, reruns, resumed runs and packs are exact on an accelerator: python benchmarks/accelerator.py
 
-Trains three jobs on what `--accelerator` names, each several times: alone, rerun, with its steps one by one, stopped by
+Trains jobs on what `--accelerator` names, each several times: alone, rerun, with its steps one by one, stopped by
 Ctrl-C and resumed; then four trials as one pack, again as one, and stopped and resumed. Weights must have the same bits
-each time. A pack must agree with its trials alone, and the lecture's losses with the CPU's, to 1e-5 relative over 100
-epochs; convolutions are not held against the CPU, as GPUs reckon them in TensorFloat-32. Nothing is timed: the jobs
-run side by side where there are cores for that. Ends with status 1 where one is not kept. COPYCAT_DATA names the folder of the cat data.
+each time. A pack must agree with its trials alone, and losses with the CPU's, to 1e-5 relative over 100 epochs;
+convolutions are not held against the CPU, as GPUs reckon them in TensorFloat-32. A run that diverges must say so.
+Nothing is timed: the jobs run side by side where there are cores for that. Ends with status 1 where one is not kept.
+COPYCAT_DATA names the folder of the cat data.
 """
 
 import argparse
@@ -33,7 +34,15 @@ JOBS = {
         *("data=cats", "model=cnn", "optimizer=sgd", "optimizer.lr=0.01", "data.batch_size=32", "data.shuffle=true"),
         *("augmentation=light", "scheduler=cosine", "trainer.accumulate_grad_batches=2", "trainer.max_epochs=30"),
     ],
+    "mixed": [
+        *("data=cats", "model=cnn", "model.batch_norm=true", "optimizer=adam", "data.batch_size=32"),
+        *("data.shuffle=true", "augmentation=mixup", "augmentation/first=randaugment", "loss=cross_entropy"),
+        *("callbacks=[default,ema]", "trainer.max_epochs=30"),
+    ],
+    "features": ["experiment=transfer"],
 }
+PACKED = ("logistic", "deep", "cnn")
+"""Those that a pack can take."""
 AGREES, COMPARED = 1e-5, 100
 """Relative difference of losses, and the epochs whose losses are compared."""
 SWEEP = "seed=range(4)"
@@ -96,6 +105,9 @@ class Job:
         yield "a rerun", partial(self._rerun, alone)
         yield "steps one by one", lambda: differing(alone, self.run(STEPS))
         yield "stopped and resumed", lambda: differing(alone, self._resumed(self.run))
+        if self.name not in PACKED:
+            return
+        yield "a loss that is no number", self._diverges
         packed = partial(self.sweep, "hydra/launcher=packed")
         pack = packed()
         yield "a pack again", lambda: differing(pack, packed())
@@ -107,6 +119,13 @@ class Job:
     def _rerun(self, folder: Path) -> str:
         copycat("rerun", str(folder), at=self._place())
         return ""
+
+    def _diverges(self) -> str:
+        try:
+            self.run("optimizer.lr=1e30")
+        except FailedError as failure:
+            return "" if "the loss of epoch" in str(failure) else "failed otherwise"
+        return "it did not"
 
     def _resumed(self, make: Callable[..., Path]) -> Path:
         folder = make(stops=True)

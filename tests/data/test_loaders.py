@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from copycat.config.errors import UserError
 from copycat.data import loaders
 from copycat.data.datamodule import DataModule
 from copycat.data.folder import Folder
@@ -102,6 +103,31 @@ def test_batches_from_memory_are_views_of_one_conversion_in_every_epoch() -> Non
         for place, batch in enumerate(epoch_of(loader, epoch)):
             assert batch["image"].data_ptr() == whole[5 * place].data_ptr()
             assert batch["label"].data_ptr() == LABELS[5 * place].data_ptr()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_batches_are_given_where_they_are_asked_for_and_copied_there_once(shuffle: bool) -> None:
+    loader, device = make("memory", shuffle=shuffle), torch.device("meta")
+    assert isinstance(loader, MemoryLoader)
+    before = epoch_of(loader, 0)
+    loader.place(device)
+    first, second = epoch_of(loader, 0), epoch_of(loader, 1)
+    for batch, other in zip(first, before, strict=True):
+        assert batch.keys() == other.keys()
+        for name in ("image", "label", "index"):
+            assert batch[name].device == device
+            assert batch[name].shape == other[name].shape
+    assert all((a["image"] is b["image"]) is not shuffle for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_who_writes_to_batches_that_are_kept_is_told_so_before_the_next_epoch(device: str) -> None:
+    loader = make("memory", shuffle=False)
+    assert isinstance(loader, MemoryLoader)
+    loader.place(torch.device(device))
+    epoch_of(loader, 0)[1]["image"].mul_(2)
+    with pytest.raises(UserError, match="leave their input as it is"):
+        epoch_of(loader, 1)
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

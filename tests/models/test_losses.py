@@ -74,6 +74,17 @@ def test_outputs_of_exactly_0_and_1_cost_0_or_100_and_have_a_finite_gradient(
     assert gradient.isfinite().all()
 
 
+def test_an_output_that_is_no_number_costs_what_is_none_and_leaves_the_other_trials_of_a_pack() -> None:
+    fine, label = torch.tensor([[0.3], [-2.0]]), torch.tensor([1, 0])
+    bad = torch.tensor([[0.3], [torch.nan]])
+    loss, gradient = with_gradient(lambda x: BCE()(x, label), bad)
+    assert loss.isnan()
+    assert gradient.isnan().any()
+    costs = torch.func.vmap(lambda x: BCE()(x, label))(torch.stack([fine, bad]))
+    assert costs[0] == BCE()(fine, label)
+    assert costs[1].isnan()
+
+
 def test_the_gradient_at_an_output_of_exactly_0_or_1_is_nn_bceloss_s_own() -> None:
     probability = torch.tensor([[0.0], [1.0], [0.0], [1.0]], requires_grad=True)
     target = torch.tensor([[0.0], [1.0], [1.0], [0.0]])

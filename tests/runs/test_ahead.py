@@ -109,8 +109,12 @@ def test_so_it_is_for_any_batches_windows_and_periods(
     assert_same(ask("full batch", *words, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path), single)
 
 
-def test_a_run_that_diverges_says_so_at_the_same_step_with_the_same_rows(tiny: Path, tmp_path: Path) -> None:
-    words = ("loss=mse", "optimizer=sgd", "optimizer.lr=1e18", "data.batch_size=5", "activation=relu")
+@pytest.mark.parametrize("loss", [("mse", "sgd", "1e18"), ("bce", "adamw", "1e8")])
+def test_a_run_that_diverges_says_so_at_the_same_step_with_the_same_rows(
+    loss: tuple[str, str, str], tiny: Path, tmp_path: Path
+) -> None:
+    name, optimizer, rate = loss
+    words = (f"loss={name}", f"optimizer={optimizer}", f"optimizer.lr={rate}", "data.batch_size=5", "activation=relu")
     single, many = (
         ask("full batch", *words, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path) for steps in (1, 500)
     )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from copycat.cli import main
 from copycat.config.compose import compose
+from copycat.models.losses import BCE
 from copycat.runs.build import build_parts
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
@@ -161,6 +162,32 @@ def test_a_trial_that_diverges_leaves_the_others_as_they_are(tiny: Path, tmp_pat
     assert "the loss of epoch" in str(trials(folder)[2].error)
     for number in range(2):
         assert losses(folder / str(number)) == pytest.approx(losses(healthy / str(number)), rel=1e-5)
+
+
+def test_trials_whose_loss_becomes_no_number_say_so_and_the_others_go_on(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=deep", "model.hidden=[4,3]", "optimizer=adamw", "loss=bce", "trainer.max_epochs=20", PACKED)
+    folder = sweep(*words, "optimizer.lr=1e30,1e-3", data=tiny, at=tmp_path / "a", status=1)
+    assert [trial.status for trial in trials(folder)] == ["failed", "completed"]
+    assert "the loss of epoch" in str(trials(folder)[0].error)
+    healthy = sweep(*words, "optimizer.lr=1e-3", data=tiny, at=tmp_path / "b")
+    assert losses(folder / "1") == pytest.approx(losses(healthy / "0"), rel=1e-5)
+
+
+class Refuses(BCE):
+    """A loss of a user's own that is broken."""
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        raise RuntimeError("I refuse")
+
+
+def test_a_loss_that_fails_fails_each_trial_of_its_pack_and_no_other(tiny: Path, tmp_path: Path) -> None:
+    words = ("trainer.max_epochs=3", "seed=1,2", f"loss._target_=copycat.models.losses.BCE,{__name__}.Refuses", PACKED)
+    folder = sweep(*words, data=tiny, at=tmp_path, status=1)
+    found = {trial.number: (trial.status, str(trial.error)) for trial in trials(folder)}
+    failed = [said for status, said in found.values() if status == "failed"]
+    assert len(failed) == 2
+    assert all("I refuse" in said for said in failed)
+    assert sum(status == "completed" for status, _ in found.values()) == 2
 
 
 def test_early_stopping_ends_each_trial_where_it_ends_alone(tiny: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import cast
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -56,6 +57,7 @@ class DataModule(pl.LightningDataModule):
         self._floats: dict[str, AsFloat] = {}
         self.left_to_trainer: int | None = None
         """Batches at the end of each epoch that the Trainer is given; None for all."""
+        self._device = torch.device("cpu")
 
     @cached_property
     def parts(self) -> Mapping[str, Part]:
@@ -109,7 +111,16 @@ class DataModule(pl.LightningDataModule):
             return DecodingLoader(part.images, part.labels, order, workers=self.workers)
         if name not in self._floats:  # shuffled or not, nothing is converted twice
             self._floats[name] = AsFloat(part.images)
-        return MemoryLoader(self._floats[name], part.labels, order)
+        loader = MemoryLoader(self._floats[name], part.labels, order)
+        loader.place(self._device)
+        return loader
+
+    def place(self, device: torch.device) -> None:
+        """Give batches of sets in memory on that device: who asks for them then need not move them."""
+        self._device = device
+        for loader in self._loaders.values():
+            if isinstance(loader, MemoryLoader):
+                loader.place(device)
 
     @cached_property
     def _chances(self) -> Chances:

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property, partial
 from typing import TypedDict
 
@@ -83,16 +83,6 @@ class AsFloat:
         with torch.inference_mode(False):  # validation may ask first, and training could not use what it got
             return to_float(self.uint8) if self.uint8.numel() * 4 <= AS_FLOAT_AT_MOST else None
 
-    def check_untouched(self) -> None:
-        """Raises:
-        UserError: where a network or an augmentation wrote to a batch: being a view, the batch is the set.
-        """
-        if self.whole is not None and self.whole._version:
-            raise UserError(
-                "model, augmentation: expected a network and an augmentation that leave their input as it is;"
-                " got one that writes to it."
-            )
-
     def __getitem__(self, chosen: slice | Tensor) -> Tensor:
         return self.whole[chosen] if self.whole is not None else to_float(self.uint8[chosen])
 
@@ -136,22 +126,29 @@ class MemoryLoader(Resumable):
     def __init__(self, images: AsFloat, labels: Tensor, order: Order) -> None:
         super().__init__(order)
         self.images, self.labels = images, labels
+        self.device = torch.device("cpu")
+
+    def place(self, device: torch.device) -> None:
+        """Give batches on that device from now on; those that never change are copied there once."""
+        if device != self.device:
+            self.device = device
+            self.__dict__.pop("_unchanging", None)
 
     def _batches(self, first: int) -> Iterator[Batch]:
         return self.between(first, len(self))
 
     def between(self, first: int, stop: int) -> Iterator[Batch]:
         """Batches of the epoch that the order stands at; whoever asks keeps count of what was given."""
-        self.images.check_untouched()
         order = self.batch_sampler
         if not order.shuffle and self.images.whole is not None:
+            check_untouched(batch["image"] for batch in self._unchanging)
             yield from self._unchanging[first:stop]
             return
         size, indices = order.batch_size, order.indices()
         for start in range(first * size, min(stop * size, order.length), size):
             index = indices[start : start + size]
             chosen = index if order.shuffle else slice(start, start + size)
-            yield {"image": self.images[chosen], "label": self.labels[chosen], "index": index}
+            yield self._placed({"image": self.images[chosen], "label": self.labels[chosen], "index": index})
 
     @cached_property
     def _unchanging(self) -> list[Batch]:
@@ -160,7 +157,14 @@ class MemoryLoader(Resumable):
         slices = [slice(start, start + order.batch_size) for start in range(0, order.length, order.batch_size)]
         index = order.indices()
         with torch.inference_mode(False):
-            return [{"image": self.images[s], "label": self.labels[s], "index": index[s]} for s in slices]
+            views = [Batch(image=self.images[s], label=self.labels[s], index=index[s]) for s in slices]
+            return [self._placed(view) for view in views]
+
+    def _placed(self, batch: Batch) -> Batch:
+        if self.device.type == "cpu":
+            return batch
+        image, label, index = (batch[name].to(self.device) for name in ("image", "label", "index"))
+        return {"image": image, "label": label, "index": index}
 
 
 class LastBatches(Resumable):
@@ -239,6 +243,17 @@ class Decoding(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         return {"image": to_float(self.images[index]), "label": self.labels[index], "index": torch.tensor(index)}
+
+
+def check_untouched(images: Iterable[Tensor]) -> None:
+    """Raises:
+    UserError: where a network or an augmentation wrote to one of these, which are kept from epoch to epoch.
+    """
+    if any(image._version for image in images):
+        raise UserError(
+            "model, augmentation: expected a network and an augmentation that leave their input as it is;"
+            " got one that writes to it."
+        )
 
 
 def to_float(image: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ A loss of your own is a subclass of `Loss`, named by `_target_`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 import torch
@@ -123,7 +124,13 @@ class BCE(BCEWithLogits):
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         target, factor = self.targets(label, logits.dtype)
-        return F.binary_cross_entropy(logits.sigmoid(), target, factor, reduction=self.reduction)
+        probability = logits.sigmoid()
+        if probability.device.type == "cpu":
+            with suppress(RuntimeError):  # one is nan, which torch refuses here
+                return F.binary_cross_entropy(probability, target, factor, reduction=self.reduction)
+        # on CUDA nan would end all that the process does there; now it comes by the sum, of each trial of a pack alone
+        number = probability.nan_to_num(0.5)
+        return F.binary_cross_entropy(number, target, factor, reduction=self.reduction) + 0 * probability.sum()
 
 
 class MSE(Loss):

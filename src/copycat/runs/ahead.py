@@ -67,6 +67,7 @@ class StepsAhead(pl.Callback):
         if isinstance(found, str):
             log.info("steps are taken one by one: %s", found)
             return
+        self.data.place(trainer.strategy.root_device)
         loader = self.data.loader("train", shuffle=self.data.shuffle)
         assert isinstance(loader, MemoryLoader)
         self.watching, self.loader = found, loader
@@ -162,7 +163,6 @@ class StepsAhead(pl.Callback):
         self.loader.batch_sampler.set_epoch(epoch)
         network, criterion = self.network, self.module.loss
         optimizer, data = self.optimizer, self.data
-        device = self.trainer.strategy.root_device
         window, last = self.trainer.accumulate_grad_batches, len(self.loader) - 1
         clip, open_ = self.trainer.gradient_clip_val, self._open
         algorithm = self.trainer.gradient_clip_algorithm or GradClipAlgorithmType.NORM
@@ -179,8 +179,6 @@ class StepsAhead(pl.Callback):
                 self._look_around()
                 open_ = self._open
                 losses, probabilities, labels = open_.losses, open_.probabilities, open_.labels
-            if device.type != "cpu":
-                batch = self.trainer.strategy.batch_to_device(batch)
             if augments:
                 batch = data.augmented(batch, epoch)
             if seeds:

@@ -74,6 +74,10 @@ class Averaging(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._epochs = trainer.max_epochs or 0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        tensors = _tensors(_network(pl_module))  # which has been moved since a checkpoint was read
+        self._held = {name: held.to(tensors[name].device) for name, held in self._held.items()}
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -102,9 +106,8 @@ class Averaging(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         network, ours = _network(pl_module), checkpoint[KEY]
-        tensors = _tensors(network)
         self._count = ours["count"]
-        self._held = {name: held.to(tensors[name].device) for name, held in ours["trained"].items()}
+        self._held = dict(ours["trained"])
         self._swap(network)
 
 

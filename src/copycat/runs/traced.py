@@ -59,8 +59,9 @@ class Traced:
             if seen <= self.after:
                 return None
             replay = self._replays[shapes] = _traced(self.step, tensors)
-        with torch.no_grad():
+        with torch.no_grad(), suppress(RuntimeError):  # what an operation refuses, the step itself may know better
             return replay(*tensors)
+        return None
 
 
 def _traced(step: Callable[..., Any], tensors: Sequence[Tensor]) -> Callable[..., Any]:

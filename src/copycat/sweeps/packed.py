@@ -11,7 +11,9 @@ from math import ceil
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
+from pytorch_lightning.trainer.connectors.accelerator_connector import _AcceleratorConnector
 
 from copycat.config.compose import Request, compose_trial, trial_of
 from copycat.config.errors import UserError
@@ -174,7 +176,7 @@ class Packs:
         if size > 1:
             config = group[0].request.config
             with isolated(threads=config["trainer"]["threads"]):
-                size = best_size(group[0], most=size, device=_trainer(config).strategy.root_device)
+                size = best_size(group[0], most=size, device=_device(config))
         count = ceil(len(group) / size)
         for place in range(count):
             yield group[place * len(group) // count : (place + 1) * len(group) // count]
@@ -195,7 +197,7 @@ class Packs:
                 context.enter_context(logged(one.folder / "train.log"))
                 members.append(self._member(one, numbers, first, changes))
             trainer = _trainer(config)
-            device = trainer.strategy.root_device
+            device = _device(config)
             list(pool.map(Member.open, members))
             _draw_graphs(members)
             for member in members:
@@ -238,8 +240,15 @@ def _taken(runner: Runner, most: int | None) -> Iterator[Job]:
         yield job
 
 
+def _device(config: Mapping[str, Any]) -> torch.device:
+    """The one that a Trainer chooses, which says so where it is asked."""
+    chosen = _AcceleratorConnector(accelerator=config["trainer"]["accelerator"], devices=1)
+    found: torch.device = chosen.strategy.root_device
+    return found
+
+
 def _trainer(config: Mapping[str, Any]) -> pl.Trainer:
-    """Chooses the device, and has the state of loops that have not run."""
+    """Has the state of loops that have not run."""
     return pl.Trainer(
         accelerator=config["trainer"]["accelerator"],
         devices=1,

@@ -117,8 +117,20 @@ class Noise(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Dims, x: Tensor, place: Tensor, streams: Streams, share: float) -> tuple[Tensor, int]:
         one = x if in_dims[0] is None else x.select(in_dims[0], 0)
+        if one.device.type == "cuda":
+            return torch.stack(_drawn_by_cuda(one, streams.generators, share)), 0
         drawn = [torch.empty_like(one).bernoulli_(1 - share, generator=g) for g in streams.generators]
         return torch.stack(drawn).div_(1 - share), 0
+
+
+def _drawn_by_cuda(like: Tensor, generators: Sequence[torch.Generator], share: float) -> list[Tensor]:
+    """Its dropout takes the numbers of a stream in an order of its own, and of the device's own stream alone."""
+    device, ones, drawn = torch.cuda.default_generators[like.device.index], like.new_ones(like.shape), []
+    for generator in generators:
+        device.set_state(generator.get_state())
+        drawn.append(torch.native_dropout(ones, share, True)[0])
+        generator.set_state(device.get_state())
+    return drawn
 
 
 class Dropout(nn.Dropout):

@@ -106,6 +106,9 @@ class Optimizers:
             if "fused" in joint and joint["fused"] is None and not joint.get("foreach"):
                 joint["fused"] = True  # one kernel for a whole group, in place of one for each operation
             groups.append(joint)
+            if joint.get("fused"):  # it counts steps where the parameters are
+                for state in (self.joint.state[p] for p in joint["params"] if p in self.joint.state):
+                    state.update((n, v.to(joint["params"][0].device)) for n, v in state.items() if n == "step")
         self.joint.param_groups += groups
         self._leaders.append((leader, groups))
         for place in places:

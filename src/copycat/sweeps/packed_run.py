@@ -62,7 +62,7 @@ class Pack:
     ) -> None:
         kinds = in_kinds([member.trained for member in members])
         self.members = [members[place] for places in kinds for place in places]
-        self.device, self.loops, self.stop = device, loops, stop
+        self.loops, self.stop = loops, stop
         self.told, self.pool = told, pool
         keep_memory()
         self.stack = Stack(
@@ -179,7 +179,7 @@ class Pack:
         one = all(loader is loaders[0] for loader in loaders)
         if one and not augments:
             for batch in loaders[0].between(0, len(loaders[0])):
-                yield self._placed(batch), True
+                yield batch, True
             return
         moves = augments or loaders[0].batch_sampler.shuffle
         if not moves and (kept := self._kept.get(part)) is not None:
@@ -189,7 +189,6 @@ class Pack:
         each = [self._augmented(loader, m, epoch, augments) for loader, m in zip(loaders, self.members, strict=True)]
         for batches in zip(*each, strict=True):
             own: Any = {name: torch.stack([batch[name] for batch in batches]) for name in ("image", "label")}
-            own = self._placed(own)
             yield own, False
             if not moves:
                 stacked.append(own)
@@ -199,11 +198,6 @@ class Pack:
     def _augmented(self, loader: Any, member: Member, epoch: int, augments: bool) -> Iterator[Any]:
         for batch in loader.between(0, len(loader)):
             yield member.data.augmented(batch, epoch) if augments else batch
-
-    def _placed(self, batch: Any) -> Batch:
-        if self.device.type == "cpu":
-            return batch  # type: ignore[no-any-return]
-        return {name: tensor.to(self.device) for name, tensor in batch.items()}  # type: ignore[return-value]
 
     # ----- records
 

@@ -34,12 +34,18 @@ def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
     """The number of trials whose step takes least for each of them; no more than memory holds, and open files."""
     assert asked.parts is not None
     most = min(most, _folders())
-    found, size = {1: min(_seconds(asked.parts, 1, device=device))}, 4
+    found, size = dict[int, float](), 1
     while True:
         size = min(size, most)
         if size > 1 and _bytes(asked.parts) * size > SHARE * _free(device):
             break
-        seconds = min(_seconds(asked.parts, size, device=device))
+        try:
+            seconds = min(_seconds(asked.parts, size, device=device))
+        except Exception as failure:  # of a user's loss, say: the steps that count will tell
+            log.info("a step of %d trials cannot be timed", size, exc_info=failure)
+            if not found:
+                return most
+            break
         found[size] = seconds / size
         log.info("a step of %d trials takes %.2f ms for each", size, 1000 * found[size])
         slower = seconds > SHORT and found[size] > 1.5 * min(found.values())
