@@ -109,7 +109,7 @@ def test_so_it_is_for_any_batches_windows_and_periods(
     assert_same(ask("full batch", *words, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path), single)
 
 
-@pytest.mark.parametrize("loss", [("mse", "sgd", "1e18"), ("bce", "adamw", "1e8")])
+@pytest.mark.parametrize("loss", [("mse", "sgd", "1e18"), ("bce", "adamw", "1e5")])
 def test_a_run_that_diverges_says_so_at_the_same_step_with_the_same_rows(
     loss: tuple[str, str, str], tiny: Path, tmp_path: Path
 ) -> None:

@@ -291,9 +291,9 @@ class StepsAhead(pl.Callback):
         if self._rows:
             rows = self.module.close_many(self._rows)
             self.last.close_held(self._first_row, rows, [steps.losses[-1] for steps in self._rows])
-            for epoch, found in self._validated.items():
-                if epoch < self._first_row + len(rows):
-                    rows[epoch - self._first_row] |= found
+            for place, found in self._validated.items():
+                if place < self._first_row + len(rows):
+                    rows[place - self._first_row] |= found
             self._validated.clear()
             self._rows = []
             self._log(rows)
