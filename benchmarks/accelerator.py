@@ -2,8 +2,8 @@
 
 Trains jobs on what `--accelerator` names, each several times: alone, rerun, with its steps one by one, stopped by
 Ctrl-C and resumed; then four trials as one pack, again as one, and stopped and resumed. Weights must have the same bits
-each time. A pack must agree with its trials alone, and losses with the CPU's, to 1e-5 relative over 100 epochs;
-convolutions are not held against the CPU, as GPUs reckon them in TensorFloat-32. A run that diverges must say so.
+each time. A pack must agree with its trials alone, and losses with the CPU's, to 1e-5 relative over 100 epochs; where
+there are convolutions, to 1e-3, as GPUs reckon them in TensorFloat-32. A run that diverges must say so.
 Nothing is timed: the jobs run side by side where there are cores for that. Ends with status 1 where one is not kept.
 COPYCAT_DATA names the folder of the cat data.
 """
@@ -43,8 +43,8 @@ JOBS = {
 }
 PACKED = ("logistic", "deep", "cnn")
 """Those that a pack can take."""
-AGREES, COMPARED = 1e-5, 100
-"""Relative difference of losses, and the epochs whose losses are compared."""
+COMPARED = 100
+"""Epochs whose losses are compared."""
 SWEEP = "seed=range(4)"
 PATIENCE, INTERRUPTED = 300, 130
 
@@ -80,6 +80,8 @@ class Job:
 
     def __init__(self, name: str, words: Sequence[str], at: Path) -> None:
         self.name, self.words, self.at = name, [*words, "trainer.check_val_every_n_epoch=10"], at
+        self.agrees = 1e-3 if name == "cnn" else 1e-5
+        """Relative difference of losses."""
 
     def run(self, *more: str, stops: bool = False) -> Path:
         """The folder of a new run."""
@@ -107,14 +109,21 @@ class Job:
         yield "stopped and resumed", lambda: differing(alone, self._resumed(self.run))
         if self.name not in PACKED:
             return
-        yield "a loss that is no number", self._diverges
+        if self.name == "deep":
+            yield "a loss that is no number", self._diverges
         packed = partial(self.sweep, "hydra/launcher=packed")
         pack = packed()
         yield "a pack again", lambda: differing(pack, packed())
         yield "a pack stopped and resumed", lambda: differing(pack, self._resumed(packed))
-        yield f"a pack and its trials alone, to {AGREES}", lambda: apart(pack, self.sweep())
-        if self.name != "cnn":
-            yield f"losses and the CPU's, to {AGREES}", lambda: apart(alone, self.run(CPU))
+        yield f"a pack and its trials alone, to {self.agrees}", lambda: self._apart(pack, self.sweep())
+        yield f"losses and the CPU's, to {self.agrees}", lambda: self._apart(alone, self.run(CPU))
+
+    def _apart(self, one: Path, other: Path) -> str:
+        """The largest relative difference of losses, where it is too large."""
+        most = 0.0
+        for a, b in zip(runs(one), runs(other), strict=True):
+            most = max(most, *(abs(x - y) / abs(y) for x, y in zip(losses(a), losses(b), strict=True)))
+        return f"{most:.1e}" if most > self.agrees else ""
 
     def _rerun(self, folder: Path) -> str:
         copycat("rerun", str(folder), at=self._place())
@@ -122,7 +131,7 @@ class Job:
 
     def _diverges(self) -> str:
         try:
-            self.run("optimizer.lr=1e30")
+            self.run("optimizer.lr=1e5")
         except FailedError as failure:
             return "" if "the loss of epoch" in str(failure) else "failed otherwise"
         return "it did not"
@@ -163,15 +172,6 @@ def differing(one: Path, other: Path) -> str:
     return f"{len(different)} digests differ" if different else ""
 
 
-def apart(one: Path, other: Path) -> str:
-    """The largest relative difference of losses, where it is too large."""
-    most = 0.0
-    for a, b in zip(runs(one), runs(other), strict=True):
-        pairs = zip(losses(a), losses(b), strict=True)
-        most = max(most, *(abs(x - y) / abs(y) for x, y in pairs))
-    return f"{most:.1e}" if most > AGREES else ""
-
-
 def losses(folder: Path) -> list[float]:
     with (folder / "metrics.csv").open() as file:
         return [float(row["train/loss"]) for row in csv.DictReader(file)][:COMPARED]
@@ -180,14 +180,15 @@ def losses(folder: Path) -> list[float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accelerator", default="gpu")
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     asked = parser.parse_args()
     os.environ["COPYCAT_DATA"] = str(Path(os.environ.get("COPYCAT_DATA", "data")).absolute())
     print(machine.description())
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 4)) as pool:
         jobs = []
-        for job, words in JOBS.items():
+        for job in asked.jobs:
             (at := Path(name) / job).mkdir()
-            jobs.append(Job(job, [*words, f"trainer.accelerator={asked.accelerator}"], at))
+            jobs.append(Job(job, [*JOBS[job], f"trainer.accelerator={asked.accelerator}"], at))
         limits = [limit for found in pool.map(Job.found, jobs) for limit in found]
         device = record_of_device(Path(name))
     print(f"on {device}")

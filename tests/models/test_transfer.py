@@ -97,10 +97,16 @@ def test_other_weights_have_features_of_their_own(images: Tensor, tmp_path: Path
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_another_device_has_features_of_its_own(images: Tensor, tmp_path: Path) -> None:
+    held = frozen(Counts(), tmp_path)
+    assert held.file(torch.device("cpu")) != held.file(torch.device("mps"))
+    assert frozen(held.backbone.network, tmp_path).file(torch.device("mps")) == held.file(torch.device("mps"))
+
+
 def test_a_damaged_file_of_features_is_made_anew(images: Tensor, tmp_path: Path) -> None:
     backbone = Counts()
     held = frozen(backbone, tmp_path)
-    file = held.file
+    file = held.file(images.device)
     assert file is not None
     write(file, {b"0" * 16: torch.ones(4)})
     assert read(file).keys() == {b"0" * 16}

@@ -49,12 +49,16 @@ class Backbone:
     width: int
     name: str
 
-    @property
-    def key(self) -> str:
-        """Of all that changes a feature's bits, but for the image."""
+    def key(self, device: torch.device) -> str:
+        """Of all that changes a feature's bits there, but for the image."""
         pixels = self.pixels
         facts = [self.name, "bicubic", pixels.size, pixels.mean.flatten().tolist(), pixels.deviation.flatten().tolist()]
-        machine = [torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
+        machine: list[object] = [torch.__version__]
+        if device.type == "cpu":
+            machine += [torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
+        else:
+            name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+            machine += [name, torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()]
         found = blake2b(repr([facts, machine]).encode(), digest_size=16)
         for name, tensor in self.network.state_dict().items():
             content = tensor.cpu().contiguous().view(-1).view(torch.uint8)

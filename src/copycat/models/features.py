@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cached_property
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
@@ -36,6 +36,16 @@ def keeping_none() -> Iterator[None]:
         _keeps.reset(token)
 
 
+@dataclass
+class Known:
+    """Features by the hash of an image, as one kind of device gives them."""
+
+    file: Path | None
+    features: dict[bytes, Tensor]
+    saved: int
+    """Of them, how many the file holds."""
+
+
 class Frozen:
     """Args:
     backbone: it is not changed, and is no part of what is trained or saved.
@@ -45,9 +55,8 @@ class Frozen:
     def __init__(self, backbone: Backbone, *, folder: Path | None = None) -> None:
         self.backbone, self.folder = backbone, folder
         backbone.network.eval().requires_grad_(False)
-        self._known: dict[bytes, Tensor] = {}
+        self._known: dict[torch.device, Known] = {}
         self._batches: list[tuple[Tensor, int, Tensor]] = []
-        self._saved = 0
 
     def __call__(self, image: Tensor) -> Tensor:
         """[B, 3, H, W] in [0, 1] -> [B, width].
@@ -67,10 +76,17 @@ class Frozen:
             self._batches.append((image, image._version, found))
         return found
 
-    @cached_property
-    def file(self) -> Path | None:
-        """Named when it is needed first: a network that is only looked at, on no device, has no weights."""
-        return self.folder / f"{self.backbone.key}.safetensors" if self.folder else None
+    def file(self, device: torch.device) -> Path | None:
+        """Another where another device would give other bits."""
+        return self.folder / f"{self.backbone.key(device)}.safetensors" if self.folder else None
+
+    def _known_of(self, device: torch.device) -> Known:
+        """Looked for when they are needed first: a network that is only looked at, on no device, has no weights."""
+        if device not in self._known:
+            file = self.file(device)
+            features = {} if file is None else read(file)
+            self._known[device] = Known(file, features, len(features))
+        return self._known[device]
 
     def _direct(self, image: Tensor) -> Tensor:
         network, pixels = self.backbone.network.to(image.device), self.backbone.pixels.to(image.device)
@@ -78,22 +94,20 @@ class Frozen:
         return found
 
     def _of_each(self, image: Tensor) -> Tensor:
-        if not self._known and self.file is not None:
-            self._known = read(self.file)
-            self._saved = len(self._known)
+        known = self._known_of(image.device)
         keys = [blake2b(pixels.tobytes(), digest_size=16).digest() for pixels in image.detach().cpu().numpy()]
         found = []
         for key, one in zip(keys, image, strict=True):
-            features = self._known.get(key)
+            features = known.features.get(key)
             if features is None:
                 features = self._direct(one[None].clone())[0].cpu()
-                if len(self._known) < MOST and _keeps.get():
-                    self._known[key] = features
+                if len(known.features) < MOST and _keeps.get():
+                    known.features[key] = features
             found.append(features)
-        new = len(self._known) - self._saved
-        if self.file is not None and new > self._saved // 10:  # of a large set, not after each batch
-            write(self.file, self._known)
-            self._saved = len(self._known)
+        new = len(known.features) - known.saved
+        if known.file is not None and new > known.saved // 10:  # of a large set, not after each batch
+            write(known.file, known.features)
+            known.saved = len(known.features)
         return torch.stack(found).to(image.device)
 
 

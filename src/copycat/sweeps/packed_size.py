@@ -110,7 +110,7 @@ def _bytes(parts: Parts) -> int:
 
     hooks = [module.register_forward_hook(count) for module in network.modules()]
     with torch.random.fork_rng(), torch.no_grad():
-        network(batch["image"])
+        network(batch["image"].cpu())  # it may lie where the pack before trained
     for hook in hooks:
         hook.remove()
     own = batch["image"].nbytes if parts.data.shuffle or parts.data.augmentation is not None else 0
