@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from copycat.config.compose import compose, compose_sweep, compose_trial, trial_of
+from copycat.config.compose import compose, compose_sweep, compose_trial
 from copycat.config.errors import UserError
 
 TRIALS = [
@@ -25,7 +25,7 @@ TRIALS = [
 def trial(words: Sequence[str]) -> dict[str, object]:
     folder, asked = compose_trial([*words, "hydra.sweep.dir='a b'", "hydra.sweep.subdir='3'"])
     assert folder == Path("a b", "3")
-    return trial_of(asked().config)[0]
+    return dict(asked().config)
 
 
 @pytest.mark.parametrize("words", TRIALS, ids=" ".join)
@@ -38,7 +38,7 @@ def test_a_copy_has_the_same_configuration_whatever_was_composed_before(words: l
 
 def test_a_trial_is_filed_under_its_experiment() -> None:
     asked = [compose_trial([*words, "hydra.sweep.dir=a", "hydra.sweep.subdir=b"])[1]() for words in (TRIALS[-2], [])]
-    assert [one.experiment for one in asked] == ["lecture", None]
+    assert [one.experiment for one in asked] == ["lecture", "sweep"]
 
 
 def test_what_a_trial_gets_wrong_is_named_as_in_a_run_alone() -> None:

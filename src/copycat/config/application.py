@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from copycat.config.compose import Request, SweepRequest, as_hydra_reads, check_words, compose, compose_sweep
@@ -42,7 +44,7 @@ def launch(
     elif asked.multirun:
         folder = begin(compose_sweep(lines))
         if folder is not None:
-            _run_hydra([*flags, *lines, f"hydra.sweep.dir={quoted(folder)}"], trial)
+            _multirun([*lines, f"hydra.sweep.dir={quoted(folder)}"], trial)
         return folder
     else:
         task(compose(lines))
@@ -58,6 +60,14 @@ def _nothing(config: DictConfig) -> None:
 def quoted(path: Path) -> str:
     """A path as a value in Hydra's grammar."""
     return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _multirun(overrides: Sequence[str], trial: Trial) -> None:
+    """What hydra.main does of --multirun: it composes the sweep once more before, to see whether it is one."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"), _command_line(["copycat"]):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        hydra.multirun(config_name=MAIN, task_function=trial, overrides=[*overrides, "hydra.mode=MULTIRUN"])
 
 
 def _run_hydra(words: Sequence[str], task: Callable[[DictConfig], object]) -> None:

@@ -13,13 +13,13 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from copycat.config.copies import Composed, Copies
+from copycat.config.copies import Composed, Copies, resolved, words_of
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, first_line, one_of, shown
+from copycat.config.hints import did_you_mean, one_of, shown
 from copycat.config.mistakes import mistake
 from copycat.config.places import CONF, MAIN
 from copycat.config.rules import check, check_hydra, check_settings, check_value
@@ -50,6 +50,19 @@ class Request:
     """The whole resolved configuration in plain containers."""
     experiment: str = "default"
     overrides: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRequest:
+    """What was asked of one trial of a sweep."""
+
+    config: Mapping[str, Any]
+    """Of its run: whole, resolved and checked."""
+    experiment: str
+    settings: Mapping[str, Any]
+    """The node `sweep`."""
+    sweeper: Mapping[str, Any]
+    """Hydra's node of that name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +108,15 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
     with _hydra() as loader:
         parsed = parse(overrides, loader)
         fixed = [override for override in parsed if not override.is_sweep_override()]
-        whole = _composed(fixed, loader, hydra_too=True)
-        sweeper, launcher = resolved(whole.hydra.sweeper), resolved(whole.hydra.launcher)
-        with open_dict(whole):
-            del whole["hydra"]
-        shared, settings = _apart(resolved(whole))
+        for override in fixed:
+            _check_override(override, loader)
+        _copies.cache_clear()  # files may have changed since another sweep of this process
+        _ready.clear()
+        whole = _copies().composed(fixed)
+        sweeper = whole.sweeper
+        shared, settings = _apart(resolved(whole.config))
         check_settings(settings)
-        check_hydra({"sweeper": sweeper, "launcher": launcher})
+        check_hydra({"sweeper": sweeper, "launcher": whole.launcher})
         params = sweeper.get("params") or {}
         space = space_of(_lines(parsed), sweep=settings, params=params, loader=loader)
         if "sampler" in sweeper:
@@ -122,8 +137,7 @@ def _check_trials(space: Space, loader: ConfigLoader) -> Request:
     Raises:
         UserError: for the first mistake in any of them.
     """
-    fixed, groups = parse(space.fixed, loader), groups_of(loader)
-    copies = Copies(lambda parsed: _composed(parsed, loader, hydra_too=True), groups=groups)
+    fixed = parse(space.fixed, loader)
     for override in fixed:
         _check_override(override, loader)
     samples = space.samples()
@@ -134,12 +148,12 @@ def _check_trials(space: Space, loader: ConfigLoader) -> Request:
     first: Request | None = None
     for words in samples:
         parsed = [*fixed, *(values[word] for word in words)]
-        config = _apart(resolved(copies.composed(parsed).config))[0]
-        _check_trial(config, space)
+        trial = _tried_out(parsed, space)
+        _ready[words_of(parsed)] = trial
         if first is None:
-            first = Request(config=config, overrides=_lines(parsed))
+            first = Request(config=trial.config, overrides=_lines(parsed))
             for override in values.values():
-                _check_value(override, config, space)
+                _check_value(override, trial.config, space)
     assert first is not None
     return first
 
@@ -154,9 +168,9 @@ def _check_value(override: Override, config: Mapping[str, Any], space: Space) ->
         check_value(key, value, config)
 
 
-def _check_trial(config: Mapping[str, Any], space: Space) -> None:
+def _tried_out(parsed: Sequence[Override], space: Space) -> TrialRequest:
     try:
-        check(config)
+        return trial_of(_copies().composed(parsed))
     except UserError as error:
         axis = space.axes.get(str(error).partition(":")[0])
         if axis is None or axis.interval is None or ": expected a whole number" not in str(error):
@@ -191,8 +205,8 @@ def experiment_of(parsed: Sequence[Override]) -> str:
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], Composed]]:
-    """A trial's folder and, where it is to be run, its configuration, for a process that runs several.
+def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest]]:
+    """A trial's folder and, where it is to be run, what is asked of it, for a process that runs several.
 
     Args:
         words: of the trial and of Hydra's own, the folder among them.
@@ -200,11 +214,17 @@ def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], Composed]]:
     parsed = [_parsed(word) for word in words]
     place = {override.key_or_group: str(override.value()) for override in parsed}
     rest = [override for override in parsed if override.key_or_group not in OF_FOLDER]
-    return Path(*(place[key] for key in OF_FOLDER)), lambda: _trials().composed(rest)
+    return Path(
+        *(place[key] for key in OF_FOLDER)
+    ), lambda: _ready.pop(words_of(rest), None) or trial_of(_copies().composed(rest))
+
+
+_ready: dict[tuple[str, ...], TrialRequest] = {}
+"""Trials that were tried out, until they are run."""
 
 
 @cache
-def _trials() -> Copies:
+def _copies() -> Copies:
     def compose_afresh(parsed: Sequence[Override]) -> DictConfig:
         with _hydra() as loader:
             return _composed(parsed, loader, hydra_too=True, ours=True)
@@ -219,39 +239,21 @@ def _parsed(word: str) -> Override:
         return parse([word], loader)[0]
 
 
-def trial_of(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration of a run, checked, and the settings of the sweep that it is a trial of.
+def trial_of(composed: Composed) -> TrialRequest:
+    """What is asked of a trial, checked.
 
     Raises:
         UserError: for the first mistake.
     """
-    found, settings = _apart(resolved(config))
-    check(found)
-    return found, settings
+    config, settings = _apart(resolved(composed.config))
+    check(config)
+    experiment = composed.experiment or "sweep"
+    return TrialRequest(config=config, experiment=experiment, settings=settings, sweeper=composed.sweeper)
 
 
 def _apart(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a run is made of, without what is a sweep's alone; and that."""
     return {name: value for name, value in config.items() if name != "sweep"}, config.get("sweep") or {}
-
-
-def resolved(config: DictConfig) -> dict[str, Any]:
-    """Plain containers, interpolations resolved.
-
-    Raises:
-        UserError: where a value is missing or refers to nothing.
-    """
-    try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        key = error.full_key
-        raise UserError(f"{key}: expected a value; got none. Type {key}=VALUE.") from error
-    except OmegaConfBaseException as error:
-        raise UserError(
-            f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
-        ) from error
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 @contextmanager

@@ -9,6 +9,10 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from copycat.config.errors import UserError
+from copycat.config.hints import first_line
 
 MOST = 64
 """Choices that are kept at once: a sweep may try hundreds of experiments, each once."""
@@ -22,16 +26,48 @@ class Composed:
     """Without Hydra's node."""
     experiment: str | None
     sweeper: Mapping[str, Any]
-    """Hydra's node of that name."""
+    launcher: Mapping[str, Any]
+    """Hydra's nodes of these names."""
 
 
 def apart(whole: DictConfig) -> Composed:
-    """Take Hydra's node out of a configuration."""
-    sweeper: Any = OmegaConf.to_container(whole.hydra.sweeper, resolve=True)
+    """Take Hydra's node out of a configuration.
+
+    Raises:
+        UserError: where a value of it is missing or refers to nothing.
+    """
+    sweeper, launcher = resolved(whole.hydra.sweeper), resolved(whole.hydra.launcher)
     experiment = whole.hydra.runtime.choices.get("experiment")
     with open_dict(whole):
         del whole["hydra"]
-    return Composed(config=whole, experiment=str(experiment) if experiment else None, sweeper=sweeper)
+    name = str(experiment) if experiment else None
+    return Composed(config=whole, experiment=name, sweeper=sweeper, launcher=launcher)
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Plain containers, interpolations resolved.
+
+    Raises:
+        UserError: where a value is missing or refers to nothing.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key
+        raise UserError(f"{key}: expected a value; got none. Type {key}=VALUE.") from error
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
+        ) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def words_of(parsed: Sequence[Override]) -> tuple[str, ...]:
+    """As they are read, Hydra's own first: in whatever order these are among the others, they say the same."""
+    hydras_own = [override.key_or_group.startswith(("hydra.", "hydra/")) for override in parsed]
+    order = sorted(range(len(parsed)), key=lambda place: not hydras_own[place])
+    return tuple(str(parsed[place].input_line) for place in order)
 
 
 class Copies:
@@ -49,7 +85,7 @@ class Copies:
         if any(override.is_delete() for override in parsed):  # what comes before it, and what after, is not the same
             return apart(self._compose(parsed))
         choices = [override for override in parsed if not self._is_value(override)]
-        words = tuple(str(override.input_line) for override in choices)
+        words = words_of(choices)
         if words not in self._kept:
             if len(self._kept) == MOST:
                 self._kept.clear()

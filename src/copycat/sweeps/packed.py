@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.trainer.connectors.accelerator_connector import _AcceleratorConnector
 
-from copycat.config.compose import Request, compose_trial, trial_of
+from copycat.config.compose import Request, compose_trial
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.data.datamodule import DataModule
@@ -103,15 +103,15 @@ class Packs:
                 continue
             try:
                 _, compose = compose_trial([*self.words, *job.words])
-                whole = compose()
-                found, asked.settings = trial_of(whole.config)
+                found = compose()
             except UserError as mistake:
                 self._close(asked, failed(asked.trial, mistake), runner)
                 continue
+            asked.settings = found.settings
             asked.request = Request(
-                config=with_threads(found), experiment=whole.experiment or "sweep", overrides=asked.trial.overrides
+                config=with_threads(found.config), experiment=found.experiment, overrides=asked.trial.overrides
             )
-            asked.judge = judge_of(whole.sweeper, folder, next(iter(objectives(asked.settings))))
+            asked.judge = judge_of(found.sweeper, folder, next(iter(objectives(asked.settings))))
             yield asked
 
     def _prepare(self, asked: Asked) -> Exception | str | None:

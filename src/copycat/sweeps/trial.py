@@ -11,8 +11,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, compose_trial, trial_of
-from copycat.config.copies import Composed, apart
+from copycat.config.compose import Request, TrialRequest, compose_trial, trial_of
+from copycat.config.copies import apart
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.runs.folder import read_manifest
@@ -46,11 +46,11 @@ def run_trial(config: DictConfig) -> float | None:
     running = HydraConfig.get()
     folder = Path(running.sweep.dir, str(running.sweep.subdir))
     whole: Any = deepcopy(HydraConfig.instance().cfg)
-    trial = _run(folder, lambda: replace(apart(whole), config=config))
+    trial = _run(folder, lambda: trial_of(replace(apart(whole), config=config)))
     return next(iter(trial.objectives.values()), None)
 
 
-def _run(folder: Path, asked: Callable[[], Composed]) -> Trial:
+def _run(folder: Path, asked: Callable[[], TrialRequest]) -> Trial:
     """Run a trial, unless it ended, and write trial.json."""
     trial = read_trial(folder)
     if trial.status not in ENDED:
@@ -93,13 +93,13 @@ def run_words(words: Sequence[str]) -> str | None:
     return None
 
 
-def _ended(folder: Path, trial: Trial, asked: Callable[[], Composed]) -> Trial:
+def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Trial:
     """The trial as it ends."""
     try:
-        composed = asked()
-        found, settings = trial_of(composed.config)
-        request = Request(config=found, experiment=composed.experiment or "sweep", overrides=trial.overrides)
-        judge = judge_of(composed.sweeper, folder, next(iter(objectives(settings))))
+        found = asked()
+        settings = found.settings
+        request = Request(config=found.config, experiment=found.experiment, overrides=trial.overrides)
+        judge = judge_of(found.sweeper, folder, next(iter(objectives(settings))))
         limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True)
         outcome = _patiently(lambda: _outcome(folder, request, limits))
         if outcome.status == "interrupted":
