@@ -112,6 +112,7 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
             _check_override(override, loader)
         _copies.cache_clear()  # files may have changed since another sweep of this process
         _ready.clear()
+        _known_words.clear()
         whole = _copies().composed(fixed)
         sweeper = whole.sweeper
         shared, settings = _apart(resolved(whole.config))
@@ -143,6 +144,7 @@ def _check_trials(space: Space, loader: ConfigLoader) -> Request:
     samples = space.samples()
     words_of_axes = [word for axis in space.axes.values() for word in axis.ends()]
     values = dict(zip(words_of_axes, parse(words_of_axes, loader), strict=True))
+    _known_words.update(values)
     for override in values.values():  # before any file is read for the sake of one of them
         _check_override(override, loader)
     first: Request | None = None
@@ -211,7 +213,7 @@ def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest
     Args:
         words: of the trial and of Hydra's own, the folder among them.
     """
-    parsed = [_parsed(word) for word in words]
+    parsed = [_known_words.get(word) or _parsed(word) for word in words]
     place = {override.key_or_group: str(override.value()) for override in parsed}
     rest = [override for override in parsed if override.key_or_group not in OF_FOLDER]
     return Path(
@@ -221,6 +223,8 @@ def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest
 
 _ready: dict[tuple[str, ...], TrialRequest] = {}
 """Trials that were tried out, until they are run."""
+_known_words: dict[str, Override] = {}
+"""Values of the axes of the sweep that was tried out last."""
 
 
 @cache

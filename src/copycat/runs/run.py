@@ -19,7 +19,7 @@ from copycat.config.hints import first_line
 from copycat.config.targets import build
 from copycat.data.streams import key
 from copycat.models.classifier import DivergedError, Stage
-from copycat.models.metrics import columns
+from copycat.models.metrics import Row, columns
 from copycat.runs.ahead import StepsAhead
 from copycat.runs.build import OF_RUN, Parts, placed
 from copycat.runs.checkpoint_file import WholeCheckpoints
@@ -71,16 +71,16 @@ class Run:
             others = [callback for callback in others if not getattr(callback, "draws", False)]
         seeds, limiter = StepSeeds(config["seed"], parts.classifier.network), Limiter(limits, self.last)
         steps = config["trainer"].get("steps_per_execution")
-        ahead = StepsAhead(steps=steps, data=parts.data, seeds=seeds, last=self.last, limiter=limiter)
+        self.ahead = StepsAhead(steps=steps, data=parts.data, seeds=seeds, last=self.last, limiter=limiter)
         self.trainer = self._trainer(
             logger=[self.history, *watchers, *built(config, "logger", folder)],
             # what is saved before a step is saved before any other callback starts that step
-            callbacks=[seeds, self.last, stop, limiter, *others, ahead],
+            callbacks=[seeds, self.last, stop, limiter, *others, self.ahead],
             plugins=[self.last.files],
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         )
         if steps != 1:
-            ahead.enable(self.trainer, parts.classifier)
+            self.ahead.enable(self.trainer, parts.classifier)
 
     def go(self, *, checkpoint: Path | None = None, epoch: int = 0) -> Outcome:
         """Train, evaluate and record.
@@ -155,37 +155,42 @@ class Run:
             raise UserError(f"trainer._target_: expected a pytorch_lightning.Trainer; got {node['_target_']!r}.")
         return trainer
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self) -> Row:
         """Metrics of the final weights on each part; test only where it was asked for."""
+        data, found, said = self.parts.data, Row(), dict[str, Tensor]()
+        stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
+        # a Trainer's loops take as long as a small training; what steps at once suit is measured without them
+        is_plain = self.ahead.watching is not None and self.trainer.strategy.root_device.type == "cpu"
+        measure = self._measured if is_plain else self._measured_by_trainer
+        for stage in stages:
+            seed_everything(key("evaluate", self.config["seed"], stage))
+            metrics, said[stage] = measure(stage)
+            found |= metrics
+        del said["train"]
+        self.manifest["came_out"]["predictions_digest"] = digest_of(said["val"])
+        write_predictions(self.folder, {part: predicted(data.parts[part], p) for part, p in said.items()})
+        self.predicted = said["val"]
+        return found
+
+    def _measured(self, stage: Stage) -> tuple[Row, Tensor]:
+        return self.parts.classifier.measure(stage, self.stop.between(self.parts.data.loader(stage)))
+
+    def _measured_by_trainer(self, stage: Stage) -> tuple[Row, Tensor]:
         trainer: Any = self.trainer
+        classifier, loader = self.parts.classifier, self.parts.data.loader(stage)
         loggers, callbacks = trainer.loggers, trainer.callbacks
         # nothing is logged now; and limits are for quick looks at training: a figure of a part is of all of it
         trainer.loggers, trainer.callbacks = [], [self.stop]
         trainer.limit_val_batches = trainer.limit_test_batches = 1.0
         try:
-            return self._evaluate_parts()
+            if stage == "test":
+                trainer.test(classifier, dataloaders=loader, verbose=False)
+            else:
+                classifier.evaluates = stage
+                trainer.validate(classifier, dataloaders=loader, verbose=False)
         finally:
             trainer.loggers, trainer.callbacks = loggers, callbacks
-
-    def _evaluate_parts(self) -> dict[str, float]:
-        trainer, classifier, data = self.trainer, self.parts.classifier, self.parts.data
-        found: dict[str, float] = {}
-        stages: list[Stage] = ["train", "val"]
-        for stage in stages:
-            seed_everything(key("evaluate", self.config["seed"], stage))
-            classifier.evaluates = stage
-            trainer.validate(classifier, dataloaders=data.loader(stage), verbose=False)
-            found |= classifier.evaluated
-        self.manifest["came_out"]["predictions_digest"] = digest_of(classifier.predicted)
-        said = {"val": classifier.predicted}
-        if self.config["test"]:
-            seed_everything(key("evaluate", self.config["seed"], "test"))
-            trainer.test(classifier, dataloaders=data.loader("test"), verbose=False)
-            found |= classifier.evaluated
-            said["test"] = classifier.predicted
-        write_predictions(self.folder, {part: predicted(data.parts[part], p) for part, p in said.items()})
-        self.predicted = said["val"]
-        return found
+        return classifier.evaluated, classifier.predicted
 
     def _finish(self, status: str, error: str | None) -> Outcome:
         monitor, mode = watched(self.trainer.checkpoint_callbacks)

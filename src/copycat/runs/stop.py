@@ -2,13 +2,14 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
 
+from copycat.data.loaders import Batch
 from copycat.runs.checkpoints import LastCheckpoint, between_steps
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
@@ -102,6 +103,14 @@ class Stop(pl.Callback):
         # of the final weights, which are saved; a validation between epochs is worth the moment that it takes
         if self.asked and trainer.state.fn != "fit":
             raise InterruptedRun(self.asked)
+
+    def between(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Batches of an evaluation that no Trainer runs, up to a signal."""
+        self._listen()
+        for batch in batches:
+            yield batch
+            if self.asked:
+                raise InterruptedRun(self.asked)
 
     def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
         if self.asked:
