@@ -1,4 +1,4 @@
-"""Thirty-two trials by each launcher, and where the time goes: python benchmarks/launchers.py
+"""Sixteen trials by each launcher, and where the time goes: python benchmarks/launchers.py
 
 Hydra's basic launcher runs them one after the other in one process, hydra-joblib-launcher (pip install
 'copycat[benchmarks]') in joblib's workers, `processes` in ours, and `packed` as one network; all under Copycat's grid.
@@ -52,7 +52,7 @@ def play(launcher: str, *, trials: int, epochs: int, at: Path) -> tuple[float, f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=32)
+    parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()

@@ -130,8 +130,8 @@ def test_one_line_of_code_is_found_and_shown_first(folder: Path, tmp_path: Path)
         shutil.copytree(place, other / place.name)
     module = other / "src" / "copycat" / "data" / "loaders.py"
     text = module.read_text()
-    assert text.count("image.div(255).float()") == 1
-    module.write_text(text.replace("image.div(255).float()", "image.div(256).float()"))
+    assert text.count("image.float().div_(255)") == 1
+    module.write_text(text.replace("image.float().div_(255)", "image.float().div_(256)"))
     done = fresh("rerun", folder, at=tmp_path, PYTHONPATH=str(other / "src"))
     assert done.returncode == 1
     assert "differs before the start: code: " in done.stderr
