@@ -63,7 +63,7 @@ def quoted(path: Path) -> str:
 
 
 def _multirun(overrides: Sequence[str], trial: Trial) -> None:
-    """What hydra.main does of --multirun: it composes the sweep once more before, to see whether it is one."""
+    """What hydra.main does under --multirun, which first composes the sweep once more, to see whether it is one."""
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"), _command_line(["copycat"]):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None

@@ -216,9 +216,8 @@ def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest
     parsed = [_known_words.get(word) or _parsed(word) for word in words]
     place = {override.key_or_group: str(override.value()) for override in parsed}
     rest = [override for override in parsed if override.key_or_group not in OF_FOLDER]
-    return Path(
-        *(place[key] for key in OF_FOLDER)
-    ), lambda: _ready.pop(words_of(rest), None) or trial_of(_copies().composed(rest))
+    folder = Path(*(place[key] for key in OF_FOLDER))
+    return folder, lambda: _ready.pop(words_of(rest), None) or trial_of(_copies().composed(rest))
 
 
 _ready: dict[tuple[str, ...], TrialRequest] = {}
