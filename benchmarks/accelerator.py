@@ -142,15 +142,14 @@ class Job:
         return folder
 
     def found(self) -> list[Asked]:
-        found = []
-        checks = self.checks()
+        found, name, checks = list[Asked](), "a run", self.checks()
         while True:
             try:
                 name, check = next(checks)
                 said = check()
             except StopIteration:
                 return found
-            except FailedError as failure:
+            except FailedError as failure:  # raised between two checks, it leaves none
                 print(f"{self.name}: {failure}", file=sys.stderr, flush=True)
                 said = "failed"
             found.append(Asked(f"{self.name}: {name}", "the same", said or "the same", not said))

@@ -25,8 +25,6 @@ STEPS = 3
 ABOUT = 1.15
 FILES, SPARE = 12, 256
 """Files that a run folder keeps open, and those that all else may need."""
-
-
 CPU = torch.device("cpu")
 
 
@@ -49,7 +47,7 @@ def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
         found[size] = seconds / size
         log.info("a step of %d trials takes %.2f ms for each", size, 1000 * found[size])
         slower = seconds > SHORT and found[size] > 1.5 * min(found.values())
-        if size == most or seconds > LONG or slower:
+        if size == most or (size > 1 and seconds > LONG) or slower:
             break
         size *= 4
     # the largest of those that are about as fast, so that it does not hang on chance
