@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,13 @@ def change_manifest(folder: Path, **came_out: Any) -> None:
     manifest = json.loads((folder / "run.json").read_text())
     manifest["came_out"] |= came_out
     (folder / "run.json").write_text(json.dumps(manifest))
+
+
+def change_checkpoint(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    checkpoint = torch.load(path, weights_only=True)
+    change(checkpoint)
+    WholeCheckpoints(disk := Disk()).save_checkpoint(checkpoint, path)
+    disk.settle()
 
 
 def test_a_folder_is_the_same_as_its_copy(original: Opened, copy: Path) -> None:
@@ -145,14 +153,29 @@ def test_a_missing_file_is_named(name: str, original: Opened, copy: Path) -> Non
     assert places(compare(original, opened(copy))) == [Path(name).name]
 
 
+def test_where_a_run_failed_its_last_checkpoint_may_be_of_another_epoch(original: Opened, copy: Path) -> None:
+    def compared() -> list[str]:
+        failed = (replace(run, manifest={**run.manifest, "status": "failed"}) for run in (original, opened(copy)))
+        return places(compare(*failed))
+
+    path = copy / "checkpoints" / "last.ckpt"
+    change_checkpoint(path, lambda checkpoint: checkpoint["state_dict"]["network.layers.0.bias"].add_(1))
+    assert compared() == ["last.ckpt: state_dict.network.layers.0.bias[0]"]
+    change_checkpoint(path, lambda checkpoint: checkpoint.update(global_step=4))
+    assert compared() == []
+    path.unlink()
+    assert compared() == []
+
+
 def test_one_bit_of_an_optimizer_s_state_is_found(original: Opened, copy: Path) -> None:
     path = copy / "checkpoints" / "last.ckpt"
-    checkpoint = torch.load(path, weights_only=True)
-    moments = checkpoint["optimizer_states"][0]["state"][0]["exp_avg_sq"]
+    moments = torch.load(path, weights_only=True)["optimizer_states"][0]["state"][0]["exp_avg_sq"]
     before = moments.flatten()[5].item()
-    moments.view(torch.int32).flatten()[5] ^= 1
-    WholeCheckpoints(disk := Disk()).save_checkpoint(checkpoint, path)
-    disk.settle()
+
+    def change(checkpoint: dict[str, Any]) -> None:
+        checkpoint["optimizer_states"][0]["state"][0]["exp_avg_sq"].view(torch.int32).flatten()[5] ^= 1
+
+    change_checkpoint(path, change)
     (found,) = compare(original, opened(copy)).differences
     index = [int(i) for i in np.unravel_index(5, moments.shape)]
     assert found.place == f"last.ckpt: optimizer_states.0.state.0.exp_avg_sq{index}"

@@ -18,7 +18,7 @@ from copycat.runs.opened import Opened
 from copycat.runs.pace import steps_an_epoch
 from copycat.runs.tensor_files import read_checkpoint, read_weights
 
-CHECKPOINTS = ("best.ckpt", "last.ckpt")
+BEST, LAST = "best.ckpt", "last.ckpt"
 WEIGHTS = "weights.safetensors"
 Rows = Mapping[int, Mapping[str, float]]
 
@@ -49,14 +49,16 @@ def compare(before: Opened, after: Opened) -> Comparison:
     Where the first run was interrupted or killed, what it has is compared, and what it lacks is not missed. Neither is
     a score that it is too old to know.
     """
-    whole = before.manifest["status"] in ("completed", "failed")
+    completed = before.manifest["status"] == "completed"
+    whole = completed or before.manifest["status"] == "failed"
     rows = _rows(before), _rows(after)
     step = steps_an_epoch(before)
     end = Moment(max(rows[0], default=None), step)
     found = [*_histories(*rows, whole=whole, step=step), *_ends(before, after, end)]
-    for name in CHECKPOINTS:
-        found += _checkpoints(name, before, after, whole=whole, step=step)
-    if before.manifest["status"] == "completed":
+    found += _checkpoints(BEST, before, after, whole=whole, step=step)
+    # where a run fails, it hangs on the clock whether the last epoch's was saved, or its saving still waited
+    found += _checkpoints(LAST, before, after, whole=completed, step=step)
+    if completed:
         count, of_weights = _weights(before, after, end)
         found += [*of_weights, *_closing(before, after, end)]
     else:

@@ -14,7 +14,7 @@ from copycat.data.datamodule import DataModule
 from copycat.runs.build import build_data
 from copycat.runs.causes import Cause, Evidence, causes
 from copycat.runs.checkpoint_file import damage
-from copycat.runs.compare import CHECKPOINTS, WEIGHTS, Comparison, compare
+from copycat.runs.compare import BEST, LAST, WEIGHTS, Comparison, compare
 from copycat.runs.folder import MANIFEST
 from copycat.runs.history import FILE
 from copycat.runs.isolation import isolated
@@ -138,7 +138,7 @@ def _changed_since(original: Opened) -> list[Cause]:
     for name, digest in ((FILE, came_out.get("history_digest")), (WEIGHTS, came_out.get("weights_digest"))):
         if digest is not None and _changed(original.folder / name, digest):
             found.append(Cause("record", f"{name} was changed since it was recorded", ()))
-    for name in CHECKPOINTS:
+    for name in (BEST, LAST):
         path = original.folder / "checkpoints" / name
         if path.exists() and (wrong := damage(path)):
             found.append(Cause("record", f"checkpoints/{name}: {wrong}", ()))
