@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import linecache
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -128,6 +129,7 @@ def _importing() -> Iterator[None]:
     try:
         yield
     finally:
+        linecache.clearcache()  # torch reads its sources as it is imported, and would keep them
         gc.freeze()
         gc.set_threshold(*usual)
 

@@ -1,5 +1,6 @@
 """The DataModule: sources of one's own, loaders, and the fingerprint that tells data apart."""
 
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,23 @@ def test_nothing_is_converted_or_kept_twice() -> None:
     assert shuffled.images is plain.images
     assert module.loader("train") is plain
     assert module.train_dataloader() is shuffled
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_what_images_take_as_floats_is_let_go_of_until_a_batch_is_asked_for(shuffle: bool) -> None:
+    module = data(shuffle=shuffle)
+    before = values(module.train_dataloader()), values(module.val_dataloader())
+    floats = [weakref.ref(kept(module, name)) for name in ("train", "val")]
+    module.release()
+    assert [found() for found in floats] == [None, None]
+    assert (values(module.train_dataloader()), values(module.val_dataloader())) == before
+
+
+def kept(module: DataModule, name: str) -> Tensor:
+    loader = module.loader(name)
+    assert isinstance(loader, MemoryLoader)
+    assert loader.images.whole is not None
+    return loader.images.whole
 
 
 @pytest.mark.parametrize(("batch_size", "lengths"), [(None, [20]), (8, [8, 8, 4]), (100, [20])])

@@ -122,6 +122,12 @@ class DataModule(pl.LightningDataModule):
             if isinstance(loader, MemoryLoader):
                 loader.place(device)
 
+    def release(self) -> None:
+        """Let go of what sets in memory take as floats: a batch that is asked for later has them converted anew."""
+        for loader in self._loaders.values():
+            if isinstance(loader, MemoryLoader):
+                loader.release()
+
     @cached_property
     def _chances(self) -> Chances:
         assert self.augmentation is not None

@@ -84,6 +84,10 @@ class AsFloat:
             # .data counts as not written to yet
             return to_float(self.uint8).data if self.uint8.numel() * 4 <= AS_FLOAT_AT_MOST else None
 
+    def release(self) -> None:
+        """Let go of it, until it is asked for again."""
+        self.__dict__.pop("whole", None)
+
     def __getitem__(self, chosen: slice | Tensor) -> Tensor:
         return self.whole[chosen] if self.whole is not None else to_float(self.uint8[chosen])
 
@@ -134,6 +138,11 @@ class MemoryLoader(Resumable):
         if device != self.device:
             self.device = device
             self.__dict__.pop("_unchanging", None)
+
+    def release(self) -> None:
+        """Let go of the images as floats, until a batch is asked for."""
+        self.__dict__.pop("_unchanging", None)
+        self.images.release()
 
     def _batches(self, first: int) -> Iterator[Batch]:
         return self.between(first, len(self))

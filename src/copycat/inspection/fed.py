@@ -9,7 +9,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from copycat.data.datamodule import DataModule
-from copycat.data.loaders import Batch, to_float
+from copycat.data.loaders import to_float
 from copycat.inspection.inspector import Inspector, boards
 from copycat.inspection.sheet import Picture, sheet, summary_of
 from copycat.runs.inspecting import View
@@ -45,17 +45,17 @@ def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
     if data.mixing is None:  # else any of the batch may be in the first images
         index = index[:count]
     part = data.parts["train"]
-    image = torch.stack([part.images[place] for place in index.tolist()])
-    batch: Batch = {"image": to_float(image), "label": part.labels[index], "index": index}
+    image, label = torch.stack([part.images[place] for place in index.tolist()]), part.labels[index]
     augments = data.augmentation is not None
-    yield _sheet("data/before_augmentation" if augments else "data/fed", batch, data.classes, count)
+    yield _sheet("data/before_augmentation" if augments else "data/fed", image[:count], label[:count], data.classes)
     if augments:
-        yield _sheet("data/after_augmentation", data.augmented(batch, 0), data.classes, count)
+        fed = data.augmented({"image": to_float(image), "label": label, "index": index}, 0)
+        yield _sheet("data/after_augmentation", fed["image"][:count], fed["label"][:count], data.classes)
 
 
-def _sheet(tag: str, batch: Batch, classes: Sequence[str], count: int) -> Summary:
-    names = [_name(label, classes) for label in batch["label"][:count]]
-    return summary_of(tag, sheet(pictures(batch["image"][:count]), names), photo=True)
+def _sheet(tag: str, image: Tensor, label: Tensor, classes: Sequence[str]) -> Summary:
+    names = [_name(one, classes) for one in label]
+    return summary_of(tag, sheet(pictures(image), names), photo=True)
 
 
 def _name(label: Tensor, classes: Sequence[str]) -> str:

@@ -100,6 +100,7 @@ class Run:
                 show_begun(self._callbacks, view)
             self.trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             self.manifest["came_out"]["final"] = final = self._evaluate()
+            data.release()  # what is drawn of the run as a whole takes room of its own
             for logger in self.trainer.loggers:
                 if hasattr(logger, "log_final"):
                     logger.log_final(final, step=self.trainer.current_epoch)
