@@ -25,6 +25,7 @@ from copycat.runs.build import OF_RUN, Parts, placed
 from copycat.runs.checkpoint_file import WholeCheckpoints
 from copycat.runs.checkpoints import BEFORE, LastCheckpoint
 from copycat.runs.disk import Disk
+from copycat.runs.heap import give_back, keep_memory
 from copycat.runs.history import History
 from copycat.runs.inspecting import View, finish, predicted, show_begun, show_completed
 from copycat.runs.limits import Limiter, Limits, PrunedRun, TimeLimitError
@@ -90,6 +91,7 @@ class Run:
             epoch: that it is in; of what lies before, the records are there.
         """
         status, error = "completed", None
+        keep_memory()
         self.stop.last = self.last  # from here on a signal finds something to save
         try:
             for logger in self.trainer.loggers:
@@ -101,6 +103,7 @@ class Run:
             self.trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             self.manifest["came_out"]["final"] = final = self._evaluate()
             data.release()  # what is drawn of the run as a whole takes room of its own
+            give_back()
             for logger in self.trainer.loggers:
                 if hasattr(logger, "log_final"):
                     logger.log_final(final, step=self.trainer.current_epoch)

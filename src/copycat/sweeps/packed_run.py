@@ -1,11 +1,9 @@
 """The life of a pack: all its trials step together, and each leaves when it is done."""
 
-import ctypes
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,6 +16,7 @@ from copycat.data.streams import key
 from copycat.models.classifier import DivergedError, diverged
 from copycat.models.metrics import Row, joined
 from copycat.runs.checkpoints import OF_TIME
+from copycat.runs.heap import keep_memory
 from copycat.runs.outcome import Outcome
 from copycat.runs.position import Position
 from copycat.runs.stop import Stop
@@ -365,19 +364,3 @@ class Pack:
         self._follow()
         self._kept.clear()
         log.info("the pack goes on with %s", counted(len(here), "trial"))
-
-
-def keep_memory() -> None:
-    """Have the C library keep what a step lets go for the next one.
-
-    It hands large pieces back to the system, which clears each page of them before it gives it out again: with 64 and
-    more trials a tenth of a step.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # another C library than GNU's
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, 2**30)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of malloc.h."""
