@@ -9,8 +9,9 @@ its first trial's record to its last one's end; those of the loop are of its ste
 limit is what a pack reaches beside one plain matrix product, and one plain read of memory, of the same size. `peers` is
 the same against Hydra's basic launcher of a project in the usual Lightning-and-Hydra pattern
 (benchmarks/peers/lightning_hydra; make its environment by python benchmarks/peers.py --setup lightning-hydra), as whole
-processes of 200 epochs a trial: it runs trials one after the other, so its time for more of them is reckoned from that
-of one and of three. With --yardstick, a script of one's own stands in for the loop.
+processes of 200 epochs a trial in a terminal, where both draw their progress; in `peers-piped` both write to a file,
+where Rich's bar draws nothing. The project runs trials one after the other, so its time for more of them is reckoned
+from that of one and of three. With --yardstick, a script of one's own stands in for the loop.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from rounds import Asked, Ratio, concluded, play, ratio
 
 HERE = Path(__file__).parent
 LOOP = HERE / "loop.py"
-EACH = "optimizer.lr"
+PEERS = "peers", "peers-piped"
 PLAIN = """
 import json, sys, time, torch
 trials, width = int(sys.argv[1]), int(sys.argv[2])
@@ -76,12 +77,12 @@ KINDS = {
 }
 
 
-def sweep(kind: Kind, trials: int, *, epochs: int, at: Path) -> tuple[float, float]:
+def sweep(kind: Kind, trials: int, *, epochs: int, at: Path, terminal: bool = False) -> tuple[float, float]:
     """Seconds of a packed sweep: from its first record to its last, and of the whole process."""
     folder = at / f"sweep{trials}-{len(list(at.iterdir()))}"
     words = [*kind.copycat, f"trainer.max_epochs={epochs}", "trainer.check_val_every_n_epoch=100"]
     many = [f"seed=range({trials})", "hydra/launcher=packed", f"sweep.folder={folder}"]
-    process = play([sys.executable, "-m", "copycat", "train", "-m", *words, *many], at=at)
+    process = play([sys.executable, "-m", "copycat", "train", "-m", *words, *many], at=at, terminal=terminal)
     records = [json.loads((folder / str(number) / "trial.json").read_text()) for number in range(trials)]
     assert all(record["status"] == "completed" for record in records)
     first = min(datetime.fromisoformat(record["started"]) for record in records)
@@ -136,7 +137,7 @@ def against_loop(
     return limits
 
 
-def against_peer(*, rounds: int, environment: Path, at: Path) -> list[Asked]:
+def against_peer(*, rounds: int, environment: Path, at: Path, terminal: bool) -> list[Asked]:
     python = environment / "lightning-hydra" / "bin" / "python"
     if not python.exists():
         sys.exit(f"{python} is missing. Type python benchmarks/peers.py --setup lightning-hydra")
@@ -150,14 +151,17 @@ def against_peer(*, rounds: int, environment: Path, at: Path) -> list[Asked]:
         walls = []
         for trials in (1, 3):
             words = ["-m", "trainer.max_epochs=200", f"seed=range({trials})"]
-            walls.append(play([str(python), str(HERE / "peers" / "lightning_hydra" / "train.py"), *words], at=at).wall)
+            command = [str(python), str(HERE / "peers" / "lightning_hydra" / "train.py"), *words]
+            walls.append(play(command, at=at, terminal=terminal).wall)
         theirs.append((walls[0], (walls[1] - walls[0]) / 2))
         for count in counts:
-            mine[count].append(sweep(kind, count, epochs=200, at=at)[1])
+            mine[count].append(sweep(kind, count, epochs=200, at=at, terminal=terminal)[1])
     limits = []
+    where = "in a terminal" if terminal else "into a file"
+    one, more = (statistics.median(column) for column in zip(*theirs, strict=True))
     print(
-        f"200 epochs, the Lightning-and-Hydra project: {statistics.median(a for a, _ in theirs):.1f} s for one trial,"
-        f" {statistics.median(b for _, b in theirs):.1f} s for each more; median of {rounds}"
+        f"200 epochs {where}, the Lightning-and-Hydra project: {one:.1f} s for one trial, {more:.1f} s for each more;"
+        f" median of {rounds}"
     )
     for count, least in zip(counts, (15, 40), strict=True):
         reckoned = [one + (count - 1) * more for one, more in theirs]
@@ -166,7 +170,7 @@ def against_peer(*, rounds: int, environment: Path, at: Path) -> list[Asked]:
         print(f"  {count:3} trials  packed {took[0]:.1f} s, theirs {took[1]:.0f} s")
         measured = f"{faster} times"
         limits.append(
-            Asked(f"{count} against the project", f"at least {least} times", measured, faster.median >= least)
+            Asked(f"{count} against the project, {where}", f"at least {least} times", measured, faster.median >= least)
         )
     return limits
 
@@ -176,7 +180,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=8001)
     parser.add_argument("--trials", type=int, nargs="+", help="how many at once; else each part's own")
-    parser.add_argument("--parts", nargs="+", choices=[*KINDS, "peers"], default=[*KINDS, "peers"])
+    parser.add_argument("--parts", nargs="+", choices=[*KINDS, *PEERS], default=[*KINDS, *PEERS])
     parser.add_argument("--yardstick", type=Path, default=LOOP)
     parser.add_argument("--environments", type=Path, default=HERE.parent / ".venv-peers")
     asked = parser.parse_args()
@@ -187,8 +191,9 @@ def main() -> int:
         at = Path(name)
         sweep(KINDS["logistic"], 2, epochs=100, at=at)  # reads the packages from disk, once
         for part in asked.parts:
-            if part == "peers":
-                limits += against_peer(rounds=asked.rounds, environment=asked.environments.absolute(), at=at)
+            if part in PEERS:
+                environment = asked.environments.absolute()
+                limits += against_peer(rounds=asked.rounds, environment=environment, at=at, terminal=part == "peers")
             else:
                 script = asked.yardstick.absolute()
                 # a step of the shallow network takes as long as six of the logistic one

@@ -1,18 +1,26 @@
 """Whole processes in turn, the ratios of their figures, and what was asked beside what was measured."""
 
+import fcntl
 import os
 import statistics
+import struct
 import subprocess
 import sys
+import termios
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 Figure = TypeVar("Figure")
 MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes, of what the system says a process took at most."""
+
+WINDOW = 40, 120
+"""Rows and columns of a terminal."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +33,44 @@ class Process:
     """Bytes of memory that were resident at most, in it or in a process that it started."""
 
 
-def play(command: Sequence[str], *, at: Path) -> Process:
-    """Run a command in that folder, to its end; one that fails ends the benchmark with what it said."""
-    with (at / "output.txt").open("w+") as output:
+def play(command: Sequence[str], *, at: Path, terminal: bool = False) -> Process:
+    """Run a command in that folder, to its end; one that fails ends the benchmark with what it said.
+
+    Args:
+        terminal: what it says goes to one, as most users start it; else to a file.
+    """
+    with (at / "output.txt").open("wb+") as output, shown(output) if terminal else nullcontext(output) as to:
         began = time.perf_counter()
-        process = subprocess.Popen(command, cwd=at, stdout=output, stderr=output)
+        kind = {"TERM": "xterm-256color"} if terminal else {}
+        process = subprocess.Popen(command, cwd=at, stdout=to, stderr=to, env=os.environ | kind)
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{output.read()}")
+    if process.returncode:
+        said = (at / "output.txt").read_text(errors="replace")
+        sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{said}")
     return Process(wall, used.ru_maxrss * MEMORY_UNIT)
+
+
+@contextmanager
+def shown(output: IO[bytes]) -> Iterator[int]:
+    """A terminal, whose whole output is written there."""
+    terminal, inside = os.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", *WINDOW, 0, 0))
+
+    def read() -> None:
+        with suppress(OSError):  # nobody writes to it any more
+            while said := os.read(terminal, 2**16):
+                output.write(said)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield inside
+    finally:
+        os.close(inside)
+        reader.join()
+        os.close(terminal)
 
 
 def alternate(sides: Mapping[str, Callable[[], Figure]], *, rounds: int) -> dict[str, list[Figure]]:
