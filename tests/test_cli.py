@@ -66,6 +66,41 @@ def test_python_m_copycat_is_the_command(tmp_path: Path) -> None:
     assert answer.stdout == ran("--version", at=tmp_path).stdout
 
 
+AT_ITS_END = """
+import atexit, sys, threading, time
+from copycat.cli import command
+atexit.register(print, "what a package does at the end")
+if sys.argv[1] == "thread":
+    threading.Thread(target=lambda: (time.sleep(0.2), print("what a thread does"))).start()
+sys.argv[1:] = sys.argv[2:]
+command()
+"""
+
+
+@pytest.mark.parametrize("thread", ["thread", "none"])
+def test_what_others_do_at_the_end_of_a_command_is_waited_for(thread: str) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", AT_ITS_END, thread, "--version"], capture_output=True, text=True, check=True
+    )
+    said = ["what a thread does"] if thread == "thread" else []
+    assert answer.stdout.splitlines() == [f"copycat {__version__}", *said, "what a package does at the end"]
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--version"], 0), (["trian"], 2)])
+def test_a_command_ends_with_its_status(words: list[str], status: int) -> None:
+    answer = subprocess.run([sys.executable, "-c", AT_ITS_END, "none", *words], capture_output=True, check=False)
+    assert answer.returncode == status
+
+
+def test_an_answer_that_cannot_be_written_is_not_taken_for_written() -> None:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "copycat", "train", "--cfg", "job"]
+    with open("/dev/full", "w") as full:
+        answer = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=buffered, check=False)
+    assert answer.returncode != 0
+    assert b"No space left" in answer.stderr
+
+
 def test_a_mistake_is_one_line_and_debug_shows_where_it_came_from(tmp_path: Path) -> None:
     plain, debugged = ran("train", "seed=-1", at=tmp_path), ran("train", "seed=-1", "--debug", at=tmp_path)
     assert plain.returncode == debugged.returncode == 2

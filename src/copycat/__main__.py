@@ -1,5 +1,5 @@
 """`python -m copycat` is the command `copycat`."""
 
-from copycat.cli import main
+from copycat.cli import command
 
-main()
+command()
