@@ -43,7 +43,7 @@ def kill_until_done(typed: list[str], *, at: Path, sweep: Path, seed: int, kills
             while len(trials(sweep)) < begun and process.poll() is None:
                 time.sleep(0.01)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(chance.uniform(0, 0.4) if begun else chance.uniform(4, 6))  # starting takes some 4 s
+                process.wait(chance.uniform(0, 0.2) if begun else chance.uniform(0.5, 3))  # starting takes some 3 s
                 return killed
             os.killpg(process.pid, signal.SIGKILL)
             killed += 1
@@ -51,11 +51,11 @@ def kill_until_done(typed: list[str], *, at: Path, sweep: Path, seed: int, kills
 
 def test_a_search_that_is_killed_again_and_again_has_each_trial_once(tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
-    typed = ["train", "-m", *SEARCH, *words(tiny, *SPACE), "hydra.sweeper.n_trials=12", f"sweep.folder={sweep}"]
+    typed = ["train", "-m", *SEARCH, *words(tiny, *SPACE), "hydra.sweeper.n_trials=16", f"sweep.folder={sweep}"]
     assert kill_until_done(typed, at=tmp_path, sweep=sweep, seed=0, kills=4) == 4
     found, study = trials(sweep), study_of(sweep)
-    assert sorted(found) == list(range(12))
-    assert [trial.number for trial in study.trials] == list(range(12))
+    assert sorted(found) == list(range(16))
+    assert [trial.number for trial in study.trials] == list(range(16))
     for trial in study.trials:
         said = found[trial.number]
         assert said["status"] == {"COMPLETE": "completed", "PRUNED": "pruned"}[trial.state.name]
