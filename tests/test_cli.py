@@ -101,6 +101,15 @@ def test_an_answer_that_cannot_be_written_is_not_taken_for_written() -> None:
     assert b"No space left" in answer.stderr
 
 
+@pytest.mark.parametrize(("words", "closed", "status"), [("--version", ">&-", 0), ("trian", "2>&-", 2)])
+def test_a_command_that_nobody_listens_to_ends_with_its_status(
+    words: str, closed: str, status: int, tmp_path: Path
+) -> None:
+    answer = subprocess.run(["sh", "-c", f'"$0" {words} {closed}', SCRIPT], capture_output=True, cwd=tmp_path)
+    assert answer.returncode == status
+    assert b"Traceback" not in answer.stdout + answer.stderr
+
+
 def test_a_mistake_is_one_line_and_debug_shows_where_it_came_from(tmp_path: Path) -> None:
     plain, debugged = ran("train", "seed=-1", at=tmp_path), ran("train", "seed=-1", "--debug", at=tmp_path)
     assert plain.returncode == debugged.returncode == 2

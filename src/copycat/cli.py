@@ -454,7 +454,7 @@ def command() -> NoReturn:
         others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
         if isinstance(end.code, int) and all(thread.daemon for thread in others):
             atexit._run_exitfuncs()
-            with suppress(OSError, ValueError):  # what can't be written any more, Python complains of as it ends
+            with suppress(OSError, ValueError, AttributeError):  # closed or full: Python says so, as it ends by itself
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(end.code)

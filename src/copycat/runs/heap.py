@@ -15,7 +15,8 @@ def keep_memory() -> None:
     """
     with suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, 2**30)
+        for most in (2**25, 2**30):  # mallopt(3): older ones take no more than the first
+            mallopt(M_MMAP_THRESHOLD, most)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
