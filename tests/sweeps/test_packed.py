@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -197,6 +199,34 @@ def test_early_stopping_ends_each_trial_where_it_ends_alone(tiny: Path, tmp_path
     assert len(set(epochs[0])) > 1
     for number in range(4):
         assert losses(packed / str(number)) == pytest.approx(losses(alone / str(number)), rel=1e-4)
+
+
+class SlowDisk(ThreadPoolExecutor):
+    """Writes a while later than it is asked to."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+        def late() -> Any:
+            time.sleep(0.3)
+            return call(*args, **more)
+
+        return super().submit(late)
+
+
+def test_a_trial_that_leaves_early_keeps_its_weights(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copycat.sweeps.packed.ThreadPoolExecutor", SlowDisk)
+    words = (
+        *("model=cnn", "model.channels=[4]", "callbacks=early_stopping", "callbacks.early_stopping.patience=1"),
+        *("optimizer=adam", "optimizer.lr=1e-4,2e-4,3e-4,4e-4,5e-4,0.5", "trainer.max_epochs=60"),
+    )
+    folder = sweep(*words, PACKED, data=tiny, at=tmp_path)
+    epochs = {number: len(losses(folder / str(number))) for number in range(6)}
+    assert epochs.pop(5) < min(epochs.values())  # while most of the pack goes on
+    for number in range(6):
+        measured = torch.load(folder / str(number) / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        written = load_file(folder / str(number) / "weights.safetensors")
+        assert all(torch.equal(weight, measured[f"network.{name}"]) for name, weight in written.items())
 
 
 def test_successive_halving_inside_a_pack_is_one_line(tiny: Path, tmp_path: Path) -> None:

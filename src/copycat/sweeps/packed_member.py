@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -243,6 +244,10 @@ class Member:
         return {**state, "loops": own}
 
     # ----- its end
+
+    def part(self) -> None:
+        """Take its weights along: those that the stack has of it go on to change as the others step."""
+        self.classifier.network = deepcopy(self.classifier.network)
 
     def end(
         self, status: str, error: str | None, position: Position, loops: Mapping[str, Any]

@@ -328,6 +328,9 @@ class Pack:
     def _leave(self, how: Mapping[int, tuple[str, str | None]], epoch: int) -> None:
         """Let trials go, with how they ended and of what."""
         self._gone |= how.keys()
+        if self.here:
+            for place in how:
+                self.members[place].part()
         ends = [(self.members[p], self.members[p].end(*said, Position(epoch), self.loops)) for p, said in how.items()]
         # not before all are measured: threads that write would hold up each operation of that
         self._ending += [(member, self.pool.submit(end)) for member, end in ends]
