@@ -3,7 +3,7 @@
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def write_gallery(folder: Path, shown: Sequence[Shown], pictures: Sequence[Pictu
         strip[: picture.shape[0], left : left + picture.shape[1]] = picture
         left += picture.shape[1]
     content = {
-        "shown": [asdict(one) for one in shown],
+        "shown": [vars(one) for one in shown],
         "sizes": [[*picture.shape[:2]] for picture in pictures],
         "strip": b64encode(jpeg_of(strip)).decode(),
     }

@@ -1,14 +1,17 @@
 """How right a network is on validation, in TensorBoard: confusion matrix, precision and recall, calibration."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import pr_curve
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
 from copycat.inspection.inspector import Inspector, boards
-from copycat.inspection.sheet import GROUND, INK, Picture, font, summary_of
+from copycat.inspection.sheet import GROUND, INK, Picture, font, paste, summary_of
 from copycat.runs.inspecting import View
 
 CELL, MARGIN = 64, 110
@@ -25,18 +28,17 @@ class Judged(Inspector):
         if not (found := boards(view.loggers)):
             return
         label, probability = view.data.parts["val"].labels, view.probabilities
-        summaries = []
+        shown = Summary()
         classes = view.data.classes[:MOST]
         if len(view.data.classes) <= MOST:
             matrix = confusion(probability.numpy(), label.numpy())
-            summaries.append(summary_of("validation/confusion", draw_confusion(matrix, list(classes))))
+            shown.MergeFrom(summary_of("validation/confusion", draw_confusion(matrix, list(classes))))
         for place, name in enumerate(classes):
             curve = pr_curve(f"precision_recall/{name}", (label == place).numpy(), probability[:, place].numpy())  # type: ignore[no-untyped-call]
-            summaries.append(curve)
+            shown.MergeFrom(curve)
+        shown.value.add(tag="final/val/ece", simple_value=calibration_error(probability, label))
         for board in found:
-            for summary in summaries:
-                board.write(summary, view.epochs)
-            board.log_scalars({"final/val/ece": calibration_error(probability, label)}, view.epochs)
+            board.write(shown, view.epochs)
 
 
 def confusion(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -62,19 +64,32 @@ def calibration_error(probability: torch.Tensor, label: torch.Tensor) -> float:
 
 def draw_confusion(matrix: NDArray[np.int64], names: list[str]) -> Picture:
     """Rows are true classes, columns what was said; the darker, the larger its share of the row."""
+    whole = _frame(tuple(names)).copy()
+    for row, counts in enumerate(matrix.tolist()):
+        for column, count in enumerate(counts):
+            cell = _cell(count, max(1, sum(counts)))
+            paste(whole, cell, MARGIN + column * CELL, 40 + row * CELL)
+    return whole
+
+
+@lru_cache(16)
+def _frame(names: tuple[str, ...]) -> Picture:
+    """The matrix without its cells: runs of a sweep have the same."""
     count = len(names)
     image = Image.new("RGB", (MARGIN + count * CELL + 6, 40 + count * CELL + 6), GROUND)
     draw = ImageDraw.Draw(image)
     draw.text((6, 6), "is, down; said, across", fill=INK, font=font())
-    for row in range(count):
-        draw.text((6, 40 + row * CELL + CELL // 2 - 6), names[row][:16], fill=INK, font=font())
-        draw.text((MARGIN + row * CELL + 4, 24), names[row][:9], fill=INK, font=font())
-        whole = max(1, int(matrix[row].sum()))
-        for column in range(count):
-            share = matrix[row, column] / whole
-            left, top = MARGIN + column * CELL, 40 + row * CELL
-            shade = tuple(round(255 + share * (dark - 255)) for dark in (0, 114, 178))
-            draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), fill=shade)
-            ink = GROUND if share > 0.5 else INK
-            draw.text((left + 8, top + CELL // 2 - 6), str(matrix[row, column]), fill=ink, font=font())
+    for place, name in enumerate(names):
+        draw.text((6, 40 + place * CELL + CELL // 2 - 6), name[:16], fill=INK, font=font())
+        draw.text((MARGIN + place * CELL + 4, 24), name[:9], fill=INK, font=font())
+    return np.asarray(image)
+
+
+@lru_cache(1024)
+def _cell(count: int, whole: int) -> Picture:
+    share = count / whole
+    shade = tuple(round(255 + share * (dark - 255)) for dark in (0, 114, 178))
+    image = Image.new("RGB", (CELL - 1, CELL - 1), shade)
+    ink = GROUND if share > 0.5 else INK
+    ImageDraw.Draw(image).text((8, CELL // 2 - 6), str(count), fill=ink, font=font())
     return np.asarray(image)

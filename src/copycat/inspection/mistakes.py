@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from copycat.data.part import Part
 from copycat.inspection.fed import pictures
 from copycat.inspection.gallery_file import SIDE, TITLES, Shown, write_gallery
 from copycat.inspection.inspector import Inspector, boards
-from copycat.inspection.sheet import Picture, sheet, summary_of
+from copycat.inspection.sheet import sheet, summary_of, within
 from copycat.runs.inspecting import View
 
 
@@ -37,7 +36,7 @@ class Mistakes(Inspector):
             return
         images = pictures(torch.stack([part.images[place] for place in places]))
         shown = [_shown(part, view.data.classes, probability, kind, place) for kind in chosen for place in chosen[kind]]
-        write_gallery(view.folder, shown, [np.asarray(thumbnail(image)) for image in images])
+        write_gallery(view.folder, shown, [within(image, side=SIDE) for image in images])
         for kind, title in TITLES.items():
             mine = [(one.words, image) for one, image in zip(shown, images, strict=True) if one.kind == kind]
             if not mine:
@@ -69,12 +68,6 @@ def least_sure(probability: NDArray[np.floating], *, count: int) -> list[int]:
     """
     two = np.sort(probability, axis=1)[:, -2:]
     return [int(place) for place in np.argsort(two[:, 1] - two[:, 0], kind="stable")[:count]]
-
-
-def thumbnail(picture: Picture) -> Image.Image:
-    image = Image.fromarray(picture)
-    image.thumbnail((SIDE, SIDE))
-    return image
 
 
 def _shown(part: Part, classes: Sequence[str], probability: NDArray[np.floating], kind: str, place: int) -> Shown:

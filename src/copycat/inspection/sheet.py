@@ -18,6 +18,7 @@ GAP = 6
 LINE = 14
 """Pixels of a line of words."""
 INK, GROUND = (26, 26, 26), (255, 255, 255)
+"""Greys."""
 
 
 def sheet(images: Sequence[Picture], words: Sequence[str] = (), *, side: int = SIDE, columns: int = 4) -> Picture:
@@ -28,38 +29,50 @@ def sheet(images: Sequence[Picture], words: Sequence[str] = (), *, side: int = S
         side: pixels of an image, at most.
     """
     shown = [fitted(image, side=side) for image in images]
-    wide, tall = side if words else max(image.width for image in shown), max(image.height for image in shown)
+    tall = max(image.shape[0] for image in shown)
+    wide = side if words else max(image.shape[1] for image in shown)
     lines = max((said.count("\n") + 1 for said in words), default=0)
     columns = min(columns, len(shown))
     width, height = wide + GAP, tall + GAP + lines * LINE
-    whole = Image.new("RGB", (columns * width + GAP, -(-len(shown) // columns) * height + GAP), GROUND)
+    rows = -(-len(shown) // columns)
+    whole = np.full((rows * height + GAP, columns * width + GAP, 3), GROUND[0], dtype=np.uint8)
     for place, image in enumerate(shown):
         left, top = GAP + place % columns * width, GAP + place // columns * height
-        whole.paste(image, (left, top + tall - image.height))
+        paste(whole, image, left, top + tall - image.shape[0])
         for number, line in enumerate(words[place].split("\n") if words else ()):
-            whole.paste(_line(line, wide), (left, top + tall + 1 + number * LINE))
-    return np.asarray(whole)
+            paste(whole, _line(line, wide), left, top + tall + 1 + number * LINE)
+    return whole
+
+
+def paste(whole: Picture, image: Picture, left: int, top: int) -> None:
+    """Draw an image into another, which has room for it."""
+    height, width, _ = image.shape
+    whole[top : top + height, left : left + width] = image
 
 
 @lru_cache(1024)
-def _line(text: str, width: int) -> Image.Image:
+def _line(text: str, width: int) -> Picture:
     """A line of words, which takes longer to draw than an image: runs of a sweep say the same again and again."""
     while font().getlength(text) > width:
         text = f"{text[:-2]}…"
     found = Image.new("RGB", (width, LINE), GROUND)
     ImageDraw.Draw(found).text((0, 0), text, fill=INK, font=font())
-    return found
+    return np.asarray(found)
 
 
-def fitted(image: Picture, *, side: int) -> Image.Image:
+def fitted(image: Picture, *, side: int) -> Picture:
     """No larger than a place in a sheet; where it is smaller, each pixel becomes a square of several."""
+    larger = side // max(image.shape[:2])
+    return image.repeat(larger, axis=0).repeat(larger, axis=1) if larger > 1 else within(image, side=side)
+
+
+def within(image: Picture, *, side: int) -> Picture:
+    """Made smaller where it is larger than so many pixels a side."""
+    if max(image.shape[:2]) <= side:
+        return image
     found = Image.fromarray(image)
-    larger = side // max(found.size)
-    if larger > 1:
-        return found.resize((found.width * larger, found.height * larger), Image.Resampling.NEAREST)
-    if max(found.size) > side:
-        found.thumbnail((side, side))
-    return found
+    found.thumbnail((side, side))
+    return np.asarray(found)
 
 
 @cache
