@@ -17,6 +17,11 @@ TRIALS = [
     ["optimizer=adam", "+callbacks.mine={_target_: mine.Callback, every: 3}"],
     ["~optimizer.momentum", "+optimizer.momentum=0.5"],
     ["trainer.check_val_every_n_epoch=3"],  # which the callbacks refer to
+    ["scheduler=cosine", "trainer.max_epochs=7", "optimizer.lr=0.2"],
+    ["activation=tanh", "model=shallow", "model.hidden=[3]", "trainer.threads=null", "seed=3", "seed=4"],
+    ["data=folder", "data.root=pets", "data.image_size=16", "output_dir=elsewhere", "logger=mlflow"],
+    ["+callbacks.mine={_target_: mine.Callback, every: 3}", "callbacks.mine.every=4"],
+    ["optimizer.lr=${trainer.max_epochs}", "trainer.max_epochs=3"],
     ["experiment=lecture", "seed=5"],
     ["callbacks=[default,early_stopping]", "logger=none"],
 ]

@@ -115,7 +115,7 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         _known_words.clear()
         whole = _copies().composed(fixed)
         sweeper = whole.sweeper
-        shared, settings = _apart(resolved(whole.config))
+        shared, settings = _apart(whole.config)
         check_settings(settings)
         check_hydra({"sweeper": sweeper, "launcher": whole.launcher})
         params = sweeper.get("params") or {}
@@ -248,7 +248,7 @@ def trial_of(composed: Composed) -> TrialRequest:
     Raises:
         UserError: for the first mistake.
     """
-    config, settings = _apart(resolved(composed.config))
+    config, settings = _apart(composed.config)
     check(config)
     experiment = composed.experiment or "sweep"
     return TrialRequest(config=config, experiment=experiment, settings=settings, sweeper=composed.sweeper)

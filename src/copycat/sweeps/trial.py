@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from copycat.config.compose import Request, TrialRequest, compose_trial, trial_of
-from copycat.config.copies import apart
+from copycat.config.copies import apart, resolved
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.runs.folder import read_manifest
@@ -46,7 +46,7 @@ def run_trial(config: DictConfig) -> float | None:
     running = HydraConfig.get()
     folder = Path(running.sweep.dir, str(running.sweep.subdir))
     whole: Any = deepcopy(HydraConfig.instance().cfg)
-    trial = _run(folder, lambda: trial_of(replace(apart(whole), config=config)))
+    trial = _run(folder, lambda: trial_of(replace(apart(whole), config=resolved(config))))
     return next(iter(trial.objectives.values()), None)
 
 
