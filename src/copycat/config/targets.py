@@ -5,6 +5,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import deepcopy
 from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, Union, get_args, get_origin
@@ -81,7 +82,10 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
     try:
         # what is given here is no configuration, and what is plain would come out of one as it went in: Hydra, which
         # takes long for each value, is not to look into them
-        plain = {name: value for name, value in node.items() if name not in SPECIAL and _is_plain(value)}
+        plain = {name: deepcopy(value) for name, value in node.items() if name not in SPECIAL and _is_plain(value)}
+        if not any(name in node for name in SPECIAL[2:]):
+            inner = {name: value for name, value in node.items() if isinstance(value, Mapping) and "_target_" in value}
+            plain |= {name: build(f"{key}.{name}", value) for name, value in inner.items()}
         rest = {name: value for name, value in node.items() if name not in plain and name != "_partial_"}
         target = find(key, node["_target_"])
         if len(rest) == 1 and isinstance(target, Hashable):
@@ -112,6 +116,8 @@ def _deferred(name: str, target: Callable[..., Any]) -> Callable[..., Any]:  # n
 
 
 def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
     return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and "$" not in value)
 
 
