@@ -14,7 +14,7 @@ class Disk:
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[Future[object]] = []
-        self._failed = False
+        self._failed = self._waits = False
 
     def later(self, job: Callable[[], object]) -> None:
         """Do this once all that was handed over before is done.
@@ -22,6 +22,9 @@ class Disk:
         Raises:
             OSError: of an earlier job.
         """
+        if self._waits:
+            job()
+            return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
         while len(self._waiting) > BEHIND or (self._waiting and self._waiting[0].done()):
@@ -50,6 +53,15 @@ class Disk:
         self._failed = False
         for job in waiting:
             job.result()
+
+    def wait_from_now_on(self) -> None:
+        """For a thread that has nothing else to do: from now on, jobs are done as they are handed over.
+
+        Raises:
+            OSError: of an earlier job.
+        """
+        self._waits = True
+        self.settle()
 
 
 BEHIND = 8

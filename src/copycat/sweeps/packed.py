@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 OF_A_SEARCH = 16
 """Trials that a search is asked for at once, where nothing else is said: from what they give, it proposes the next."""
 NO_AUGMENTATION = "copycat.data.augmentation.Unchanged"
-WRITERS = 4
+WRITERS = 2
 """Threads that write run folders: a disk takes as long for one file as for several at once."""
 
 

@@ -192,24 +192,26 @@ class Member:
 
     # ----- its checkpoints
 
-    def save(self, position: Position, loops: Mapping[str, Any], *, finished: bool = False) -> None:
+    def save(self, position: Position, loops: Mapping[str, Any]) -> None:
         """Write the best checkpoint, if there is a new one, and the last.
 
         Raises:
             DivergedError: where a weight is not finite; the checkpoint before stays.
         """
+        self._write(None if self.last is None else self._state(position, finished=False), loops)
+
+    def _write(self, last: dict[str, Any] | None, loops: Mapping[str, Any]) -> None:
         files = WholeCheckpoints(self.disk)
         best, self._best = self._best, None
-        saves_last = self.last is not None and not (finished and not self.last.every_n_epochs)
-        is_last = saves_last and best is not None and best[OURS]["epoch"] == position.epoch
+        is_last = last is not None and best is not None and best["epoch"] == last["epoch"]
         if self.best is not None and best is not None and not is_last:
             files.save_checkpoint(self._with_loops(best, loops), self.best.path)
-        if not saves_last:
+        if last is None:
             return
         for logger in self.loggers:
             logger.save()
         self.disk.later(partial(keep, self.clock.path, self.clock.path.with_name(BEFORE)))
-        files.save_checkpoint(self._with_loops(self._state(position, finished=finished), loops), self.clock.path)
+        files.save_checkpoint(self._with_loops(last, loops), self.clock.path)
         if self.best is not None and is_last:
             self.disk.later(partial(copy, self.clock.path, self.best.path))
 
@@ -253,17 +255,29 @@ class Member:
         self, status: str, error: str | None, position: Position, loops: Mapping[str, Any]
     ) -> Callable[[], Outcome]:
         """Measure the final weights where it is completed; what is left then is to write, and may be done elsewhere."""
+        last = None
         try:
             if status == "completed":
                 self._measure(position)
-                self.save(position, loops, finished=True)
+                if self.last is not None and self.last.every_n_epochs:
+                    last = self._state(position, finished=True)
         except Exception as failure:
             status, error = "failed", _said(failure)
-        return partial(self._conclude, status, error, position)
+        return partial(self._conclude, status, error, position, last=last, loops=loops)
 
-    def _conclude(self, status: str, error: str | None, position: Position) -> Outcome:
+    def _conclude(
+        self,
+        status: str,
+        error: str | None,
+        position: Position,
+        *,
+        last: dict[str, Any] | None,
+        loops: Mapping[str, Any],
+    ) -> Outcome:
         if status == "completed":
             try:
+                self.disk.wait_from_now_on()
+                self._write(last, loops)
                 self._show(position)
             except Exception as failure:
                 status, error = "failed", _said(failure)
