@@ -22,9 +22,11 @@ from copycat.models.losses import BCE
 from copycat.runs.build import build_parts
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
+from copycat.runs.isolation import isolated
 from copycat.runs.resume import resume
 from copycat.runs.trial_file import Trial, read_trial
 from copycat.sweeps.packed_fit import unfit
+from copycat.sweeps.packed_run import Pack
 from tests.commands import copycat
 
 PACKED = "hydra/launcher=packed"
@@ -96,6 +98,7 @@ def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp
         mine, other = packed / str(number), alone / str(number)
         assert sorted(pack_of(mine)) == list(range(count))
         assert losses(mine) == pytest.approx(losses(other), rel=1e-5)
+        assert (mine / "config.yaml").read_bytes() == (other / "config.yaml").read_bytes()
         a, b = (read_manifest(folder) for folder in (mine, other))
         assert a["came_out"]["final"] == pytest.approx(b["came_out"]["final"], rel=1e-4, abs=1e-6)
         assert a["came_out"]["steps"] == b["came_out"]["steps"]
@@ -291,6 +294,27 @@ def test_a_pack_that_was_killed_goes_on_to_the_same_bits(tiny: Path, tmp_path: P
         assert read_manifest(folder / str(number))["resumed"][0]["epoch"] == 7
         for name in ("metrics.csv", "weights.safetensors"):
             assert (folder / str(number) / name).read_bytes() == (whole / str(number) / name).read_bytes()
+
+
+def test_a_pack_goes_on_with_the_threads_that_it_began_with(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("model=logistic", "seed=1,2", "trainer.max_epochs=12", "trainer.threads=null", PACKED)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    kill(words, data=tiny, at=tmp_path, epoch=6)
+    threads: list[int] = []
+    run = Pack.run
+
+    def counting(pack: Pack) -> None:
+        threads.append(torch.get_num_threads())
+        run(pack)
+
+    monkeypatch.setattr(Pack, "run", counting)
+    monkeypatch.chdir(tmp_path)
+    with isolated(threads=2), pytest.raises(SystemExit):
+        main(["resume", str(tmp_path / "sweep")])
+    assert threads == [1]
+    assert [trial.status for trial in trials(tmp_path / "sweep")] == ["completed"] * 2
 
 
 def test_one_trial_of_a_killed_pack_can_be_resumed_alone(tiny: Path, tmp_path: Path) -> None:

@@ -98,4 +98,5 @@ def write_asked(folder: Path, config: bytes, data: DataModule, *, changes: bytes
 
 def with_threads(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The configuration with the count of threads, which changes bits, where it left that to torch."""
-    return {**config, "trainer": {**config["trainer"], "threads": torch.get_num_threads()}}
+    trainer = config["trainer"]
+    return {**config, "trainer": {**trainer, "threads": trainer.get("threads") or torch.get_num_threads()}}

@@ -141,6 +141,7 @@ class Packs:
         if point.position.batch:
             return "it stopped inside an epoch"
         asked.manifest = reopened(opened.manifest, point)
+        asked.request = replace(asked.request, config=opened.config)  # threads, say, that another machine left to torch
         if point.checkpoint is not None:
             asked.checkpoint = read_checkpoint(point.checkpoint, opened)
         return None
