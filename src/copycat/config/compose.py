@@ -213,11 +213,26 @@ def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest
     Args:
         words: of the trial and of Hydra's own, the folder among them.
     """
-    parsed = [_known_words.get(word) or _parsed(word) for word in words]
+    parsed = _of_trial(words)
     place = {override.key_or_group: str(override.value()) for override in parsed}
-    rest = [override for override in parsed if override.key_or_group not in OF_FOLDER]
-    folder = Path(*(place[key] for key in OF_FOLDER))
-    return folder, lambda: _ready.pop(words_of(rest), None) or trial_of(_copies().composed(rest))
+    return Path(*(place[key] for key in OF_FOLDER)), lambda: compose_words(words)
+
+
+def compose_words(words: Sequence[str]) -> TrialRequest:
+    """What is asked of a trial, whatever its folder.
+
+    Args:
+        words: of the trial and of Hydra's own.
+
+    Raises:
+        UserError: for the first mistake.
+    """
+    parsed = [override for override in _of_trial(words) if override.key_or_group not in OF_FOLDER]
+    return _ready.pop(words_of(parsed), None) or trial_of(_copies().composed(parsed))
+
+
+def _of_trial(words: Sequence[str]) -> list[Override]:
+    return [_known_words.get(word) or _parsed(word) for word in words]
 
 
 _ready: dict[tuple[str, ...], TrialRequest] = {}

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from copycat.data.datamodule import DataModule
 from copycat.runs.folder import write_whole
@@ -36,15 +37,24 @@ def images_of(data: DataModule) -> list[Image] | None:
     ]
 
 
+_contents: WeakKeyDictionary[DataModule, bytes] = WeakKeyDictionary()
+"""Of the file: trials of a pack may have the same data."""
+
+
 def write_images(folder: Path, data: DataModule) -> None:
-    found = images_of(data)
-    if found is None:
-        return
+    if data not in _contents:
+        if (found := images_of(data)) is None:
+            return
+        _contents[data] = _content(found)
+    write_whole(folder / FILE, _contents[data])
+
+
+def _content(images: Iterable[Image]) -> bytes:
     text = StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(["part", "label", "digest", "name"])
-    rows.writerows([image.part, image.label, image.digest, image.name] for image in found)
-    write_whole(folder / FILE, text.getvalue().encode(errors="surrogatepass"))
+    rows.writerows([image.part, image.label, image.digest, image.name] for image in images)
+    return text.getvalue().encode(errors="surrogatepass")
 
 
 def digests_of_train(images: Iterable[Image]) -> set[str]:

@@ -40,8 +40,8 @@ def holds(config: bytes, manifest: Mapping[str, Any]) -> bool:
 
 def _code(key: bytes, config: bytes, manifest: Mapping[str, Any]) -> str:
     unsealed = {name: value for name, value in manifest.items() if name != "seal"}
-    # there and back: what is sealed here is compared with what is read from a file
-    text = json.dumps(json.loads(json.dumps(unsealed)), sort_keys=True, separators=(",", ":"))
+    # the same for what is written and for what is read of it: keys are words, and floats come back to their bits
+    text = json.dumps(unsealed, sort_keys=True, separators=(",", ":"))
     message = b"copycat run\0" + len(config).to_bytes(8, "big") + config + text.encode()
     return hmac.digest(key, message, "sha256").hex()
 

@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.trainer.connectors.accelerator_connector import _AcceleratorConnector
 
-from copycat.config.compose import Request, compose_trial
+from copycat.config.compose import Request, compose_words
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.data.datamodule import DataModule
@@ -102,8 +102,7 @@ class Packs:
                 self._close(asked, asked.trial, runner)
                 continue
             try:
-                _, compose = compose_trial([*self.words, *job.words])
-                found = compose()
+                found = compose_words([*self.words, *job.overrides])
             except UserError as mistake:
                 self._close(asked, failed(asked.trial, mistake), runner)
                 continue

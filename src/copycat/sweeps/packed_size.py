@@ -33,12 +33,16 @@ def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
     assert asked.parts is not None
     most = min(most, _folders())
     found, size = dict[int, float](), 1
+    room = SHARE * _free(device) / _bytes(asked.parts)
     while True:
         size = min(size, most)
-        if size > 1 and _bytes(asked.parts) * size > SHARE * _free(device):
+        if size > max(1, room):
             break
         try:
             seconds = min(_seconds(asked.parts, size, device=device))
+            hurries = size == 1 and most <= room and most * seconds <= 4 * SHORT
+            if hurries and min(_seconds(asked.parts, most, device=device)) <= SHORT:
+                return most  # whatever sizes between would take
         except Exception as failure:  # of a user's loss, say: the steps that count will tell
             log.info("a step of %d trials cannot be timed", size, exc_info=failure)
             if not found:
