@@ -1,6 +1,8 @@
 """Trials that are trained as one give what each gives alone, to rounding; and a pack gives its own bits again."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -324,6 +326,69 @@ def test_one_trial_of_a_killed_pack_can_be_resumed_alone(tiny: Path, tmp_path: P
     outcome = resume(tmp_path / "killed" / "sweep" / "1", say=lambda line: None)
     assert outcome.status == "completed"
     assert losses(outcome.folder) == pytest.approx(losses(whole / "1"), rel=1e-5)
+
+
+LONG = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "trainer.max_epochs=12", PACKED)
+
+
+def signalled(method: str, monkeypatch: pytest.MonkeyPatch, *, epoch: int = 0, sleeps: float = 0.0) -> None:
+    """Have Ctrl-C come once a method of a pack has run with this epoch, and the pack go on only a while later."""
+    run = getattr(Pack, method)
+
+    def then_ends(pack: Pack, *args: Any, **more: Any) -> Any:
+        found = run(pack, *args, **more)
+        if method == "_leave" or args[0] == epoch:
+            monkeypatch.setattr(Pack, method, run)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(sleeps)
+        return found
+
+    monkeypatch.setattr(Pack, method, then_ends)
+
+
+@pytest.mark.parametrize("method", ["_epoch", "_settle"])
+def test_a_pack_that_is_interrupted_goes_on_to_the_same_bits(
+    method: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        signalled(method, patch, epoch=5)
+        folder = sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
+    assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
+    resumed(folder, at=tmp_path)
+    for number in range(2):
+        assert read_manifest(folder / str(number))["resumed"][0]["epoch"] in (6, 7)
+        for name in ("metrics.csv", "weights.safetensors"):
+            assert (folder / str(number) / name).read_bytes() == (whole / str(number) / name).read_bytes()
+
+
+def resumed(folder: Path, *, at: Path) -> None:
+    done = copycat("resume", folder, at=at)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_pack_whose_epoch_takes_too_long_is_interrupted_where_it_was_saved(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copycat.runs.stop.PATIENCE", 0.2)
+    signalled("_epoch", monkeypatch, epoch=5, sleeps=30.0)
+    folder = sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
+    assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
+    assert {trial.status for trial in trials(folder)} == {"running"}
+    resumed(folder, at=tmp_path)
+    assert {trial.status for trial in trials(folder)} == {"completed"}
+    assert all(len(losses(folder / str(number))) == 12 for number in range(2))
+
+
+def test_a_signal_as_a_pack_ends_keeps_the_next_one_from_beginning(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signalled("_leave", monkeypatch)
+    folder = sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2", data=tiny, at=tmp_path, status=130)
+    assert [trial.status for trial in trials(folder)] == ["completed", "completed", "running", "running"]
+    assert not (folder / "2" / "run.json").exists()
+    resumed(folder, at=tmp_path)
+    assert {trial.status for trial in trials(folder)} == {"completed"}
 
 
 class Halves(nn.Module):

@@ -28,7 +28,7 @@ from copycat.runs.manifest import now, opening
 from copycat.runs.opened import open_run, read_checkpoint
 from copycat.runs.outcome import Outcome
 from copycat.runs.resume import find_point, reopened
-from copycat.runs.stop import Stop
+from copycat.runs.stop import InterruptedRun, Stop
 from copycat.runs.train import as_text, with_threads
 from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.engine import Job, Runner
@@ -214,6 +214,8 @@ class Packs:
             pack = Pack(members, device=device, loops=loops, stop=stop, told=told, pool=pool)
             try:
                 pack.run()
+            except InterruptedRun:  # within an epoch that takes too long to wait for
+                pack.interrupt()
             except Exception as failure:  # of a network, say: it is the pack's, and so each of its trials'
                 log.error("the pack failed", exc_info=failure)
                 pack.give_up(f"{type(failure).__name__}: {first_line(failure)}")

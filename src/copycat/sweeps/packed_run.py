@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -105,23 +105,29 @@ class Pack:
 
         Raises:
             KeyboardInterrupt: where a signal came; all that train are saved.
+            InterruptedRun: where a signal waited too long for that.
         """
         epoch = self._rows_from
         while self.here and epoch < self.epochs:
             self._epoch(epoch)
+            ends = self.stop.asked is not None
             validates = (epoch + 1) % self.period == 0
             if validates:
                 self._validate(epoch)
             epoch += 1
-            if self._must_write(validates=validates, epoch=epoch):
+            if ends or self._must_write(validates=validates, epoch=epoch):
                 self._write()
             self._settle(epoch, validated=validates)
-            if self.stop.asked:
-                self._interrupt(epoch)
+            if ends:
+                self.stop.deaf = True
+                self._save(epoch)
+                self.interrupt()
             self._tell()
             self._shrink()
         self._leave(dict.fromkeys(self.here, ("completed", None)), epoch)
         self._tell(all_of_them=True)
+        if self.stop.asked:
+            raise KeyboardInterrupt  # no other pack is to begin
 
     def _follow(self) -> None:
         """Let members ask for their optimizers' states."""
@@ -221,7 +227,7 @@ class Pack:
         if now > self._look:
             self._look = now + LOOK
             self._late = any(self.members[place].is_late for place in self.here)
-        if epoch == self.epochs or self.stop.asked or self._late or now > self._write_at or self._waiting > AT_ONCE:
+        if epoch == self.epochs or self._late or now > self._write_at or self._waiting > AT_ONCE:
             return True
         if now > self._save_at and self._is_due(epoch):
             return True
@@ -346,10 +352,14 @@ class Pack:
         self._leave(dict.fromkeys(self.here, ("failed", error)), self._rows_from)
         self._tell(all_of_them=True)
 
-    def _interrupt(self, epoch: int) -> None:
+    def interrupt(self) -> NoReturn:
+        """End all that are left where they were saved last.
+
+        Raises:
+            KeyboardInterrupt: once their records are written.
+        """
         self.stop.deaf = True
-        self._save(epoch)
-        self._leave(dict.fromkeys(self.here, ("interrupted", self.stop.asked)), epoch)
+        self._leave(dict.fromkeys(self.here, ("interrupted", self.stop.asked)), self._rows_from)
         self._tell(all_of_them=True)
         raise KeyboardInterrupt
 
