@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from copycat.cli import main
 from copycat.runs.history import read_history
+from copycat.runs.outcome import Outcome
+from copycat.runs.run import Run
 
 PATIENCE = 120
 """Seconds until a run that does not answer is given up."""
@@ -91,6 +94,30 @@ def test_ctrl_c_ends_a_whole_sweep(launcher: str, at_once: int, tiny: Path, tmp_
     assert f"copycat resume {folder.relative_to(tmp_path).parent}\n" in errors
     statuses = [json.loads(file.read_text())["status"] for file in folder.parent.glob("*/run.json")]
     assert statuses == ["interrupted"] * at_once
+
+
+def test_ctrl_c_with_the_last_records_of_a_trial_ends_its_sweep_too(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = Run._finish
+
+    def signalled(run: Run, status: str, error: str | None) -> Outcome:
+        monkeypatch.setattr(Run, "_finish", finish)
+        os.kill(os.getpid(), signal.SIGINT)
+        return finish(run, status, error)
+
+    monkeypatch.setattr(Run, "_finish", signalled)
+    monkeypatch.chdir(tmp_path)
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=2", "sweep.folder=sweep"]
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "-m", "seed=1,2", *words])
+    assert ended.value.code == 130
+    assert [json.loads(file.read_text())["status"] for file in Path("sweep").glob("*/run.json")] == ["completed"]
+    with pytest.raises(SystemExit) as ended:
+        main(["resume", "sweep"])
+    assert ended.value.code == 0
+    assert json.loads(Path("sweep/0/trial.json").read_text())["status"] == "completed"
+    assert json.loads(Path("sweep/1/trial.json").read_text())["status"] == "completed"
 
 
 def test_a_run_on_its_way_is_not_resumed_by_another_process(tiny: Path, tmp_path: Path) -> None:

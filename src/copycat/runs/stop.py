@@ -31,7 +31,8 @@ class Stop(pl.Callback):
         self.last: LastCheckpoint | None = None
         """What saves the run; until it is set, a signal ends the process's work at once."""
         self.deaf = False
-        """Set while a run writes its last records: a signal is not heeded then."""
+        """Set while a run writes its last records: a signal waits until they are written."""
+        self._missed: int | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -51,6 +52,9 @@ class Stop(pl.Callback):
             self._hurry(0)
             for number, handler in before.items():
                 signal.signal(number, handler)
+            # a sweep has a handler, and is not to begin another trial; of a run alone, all is done that could be ended
+            if self._missed and before[self._missed] not in (*signal.Handlers, signal.default_int_handler, None):
+                signal.raise_signal(self._missed)
 
     def _listen(self) -> None:
         for number in SIGNALS if self._listens else ():
@@ -68,6 +72,7 @@ class Stop(pl.Callback):
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.deaf:
+            self._missed = number
             return
         if self.asked or self.last is None:
             raise KeyboardInterrupt
