@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -29,8 +30,8 @@ Bytes = NDArray[np.uint8]
 class EventFile:
     """A new event file in a folder, which is made where the one above it is there.
 
-    A record for each epoch holds all of its scalars. All records of a call are laid out together, since one alone
-    costs as much as many.
+    A record for each epoch holds all of its scalars. All records of a call are laid out together, each event between
+    its length and checksums, since one alone costs as much as many.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +43,10 @@ class EventFile:
 
     def add_event(self, event: Event) -> None:
         """Append one of any kind."""
-        self._write(np.frombuffer(event.SerializeToString(), dtype=np.uint8)[None])
+        content: bytes = event.SerializeToString()
+        self._file.write(
+            b"".join([_head(len(content)), content, struct.pack("<I", _masked(google_crc32c.value(content)))])
+        )
 
     def add(
         self,
@@ -66,17 +70,11 @@ class EventFile:
         events[:, 10:14] |= 0x80  # more bytes follow
         for place, column in zip(places, values.T, strict=True):
             events[:, place : place + 4] = np.ascontiguousarray(column, dtype="<f4")[:, None].view(np.uint8)
-        self._write(events)
-
-    def _write(self, events: Bytes) -> None:
-        """Append events of one length, [records, bytes], each between its length and checksums."""
-        size = events.shape[1]
-        length = struct.pack("<Q", size)
-        records = np.empty((len(events), size + 16), dtype=np.uint8)
-        records[:, :8] = np.frombuffer(length, dtype=np.uint8)
-        records[:, 8:12] = _masked([google_crc32c.value(length)])
+        records = np.empty((len(events), events.shape[1] + 16), dtype=np.uint8)
+        records[:, :12] = np.frombuffer(_head(events.shape[1]), dtype=np.uint8)
         records[:, 12:-4] = events
-        records[:, -4:] = _masked([google_crc32c.value(event.tobytes()) for event in events])
+        checksums = np.array([google_crc32c.value(event.tobytes()) for event in events], dtype=np.uint64)
+        records[:, -4:] = _masked(checksums).astype("<u4")[:, None].view(np.uint8)
         self._file.write(records.tobytes())
 
     def close(self) -> None:
@@ -106,6 +104,12 @@ def _template(tags: tuple[str, ...]) -> tuple[Bytes, list[int]]:
     return np.frombuffer(event, dtype=np.uint8), places
 
 
-def _masked(checksums: Sequence[int]) -> Bytes:
-    crc = np.asarray(checksums, dtype=np.uint32)
-    return (((crc >> 15) | (crc << 17)) + np.uint32(_MASK)).astype("<u4")[:, None].view(np.uint8)
+def _head(size: int) -> bytes:
+    """What stands before an event of so many bytes: that number, and its checksum."""
+    length = struct.pack("<Q", size)
+    return length + struct.pack("<I", _masked(google_crc32c.value(length)))
+
+
+def _masked(checksum: Any) -> Any:
+    """As records have it: of an int, or of an array of uint64."""
+    return (((checksum >> 15) | (checksum << 17)) + _MASK) & 0xFFFFFFFF

@@ -31,10 +31,11 @@ class Texts(Inspector):
             "run/fingerprint": _block(json.dumps(_fingerprint(manifest["ran_on"]), indent=2, ensure_ascii=False)),
             "run/config": _block((view.folder / CONFIG).read_text(encoding="utf-8")),
         }
+        texts = Summary()
         for tag, words in said.items():
-            summary: Summary = text(tag, words)  # type: ignore[no-untyped-call]
-            for board in found:
-                board.write(summary)
+            texts.MergeFrom(text(tag, words))  # type: ignore[no-untyped-call]
+        for board in found:
+            board.write(texts)
 
 
 def _fingerprint(ran_on: Mapping[str, Any]) -> dict[str, Any]:
