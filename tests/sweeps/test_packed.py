@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from copycat.runs.isolation import isolated
 from copycat.runs.resume import resume
-from copycat.runs.trial_file import Trial, read_trial
+from copycat.runs.trial_file import Trial, read_trial, write_trial
 from copycat.sweeps.packed_fit import unfit
 from copycat.sweeps.packed_run import Pack
 from tests.commands import copycat
@@ -317,6 +318,18 @@ def test_a_pack_goes_on_with_the_threads_that_it_began_with(
         main(["resume", str(tmp_path / "sweep")])
     assert threads == [1]
     assert [trial.status for trial in trials(tmp_path / "sweep")] == ["completed"] * 2
+
+
+def test_a_trial_whose_run_is_done_is_not_run_again(tiny: Path, tmp_path: Path) -> None:
+    folder = sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path)
+    before = read_trial(folder / "1")
+    write_trial(folder / "1", replace(before, status="running", objectives={}, ended=None))  # as if killed just then
+    written = (folder / "1" / "run.json").stat().st_mtime_ns
+    done = copycat("resume", folder, at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "process of its own" not in done.stderr
+    assert (folder / "1" / "run.json").stat().st_mtime_ns == written
+    assert read_trial(folder / "1").objectives == before.objectives
 
 
 def test_one_trial_of_a_killed_pack_can_be_resumed_alone(tiny: Path, tmp_path: Path) -> None:

@@ -75,6 +75,8 @@ class Packs:
                 why = self._prepare(asked)
                 if isinstance(why, Exception):
                     self._close(asked, failed(asked.trial, why), runner)
+                elif isinstance(why, Outcome):
+                    self._close(asked, came_of(asked.trial, why, asked.settings), runner)
                 elif why is not None:
                     self._say(asked.job.number, why)
                     rest.append(asked.job)
@@ -113,8 +115,8 @@ class Packs:
             asked.judge = judge_of(found.sweeper, folder, next(iter(objectives(asked.settings))))
             yield asked
 
-    def _prepare(self, asked: Asked) -> Exception | str | None:
-        """Build a trial's parts; why it cannot be packed, or what it fails of."""
+    def _prepare(self, asked: Asked) -> Exception | Outcome | str | None:
+        """Build a trial's parts; why it cannot be packed, what it fails of, or what its run gave that is done."""
         config = asked.request.config
         try:
             with isolated(threads=None):
@@ -127,14 +129,14 @@ class Packs:
         except Exception as failure:
             return failure
 
-    def _found(self, asked: Asked) -> str | None:
-        """What lies in the folder already of a trial that was begun."""
+    def _found(self, asked: Asked) -> Outcome | str | None:
+        """Take over what lies in the folder already of a trial that was begun."""
         try:
             manifest = read_manifest(asked.folder)
         except (OSError, ValueError):
             return None
-        if manifest["status"] in ENDED:
-            return "its run is done"
+        if manifest["status"] in ENDED:  # the sweep died before it could say so
+            return Outcome(asked.folder, str(manifest["status"]), manifest)
         opened = open_run(asked.folder)
         point = find_point(opened, say=log.info)
         if point.position.batch:
