@@ -1,8 +1,8 @@
 """images.csv names every image, whatever its name."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +17,13 @@ from copycat.runs.image_changes import image_changes
 from copycat.runs.images import FILE, Image, images_of, read_images, write_images
 
 NAMES = st.text(st.characters(exclude_characters="\0"), min_size=1)
+
+
+@dataclass(eq=False)
+class Data:
+    """What images.csv is made from of a DataModule."""
+
+    parts: dict[str, Part]
 
 
 def data_of(tiny: Path) -> DataModule:
@@ -40,7 +47,7 @@ def test_any_name_of_a_file_reads_back(names: list[str], tmp_path_factory: pytes
     count = len(names)
     images, labels = torch.zeros(count, 3, 2, 2, dtype=torch.uint8), torch.zeros(count, dtype=torch.int64)
     part = Part(images=images, labels=labels, names=names, digests=["ab"] * count)
-    data: Any = SimpleNamespace(parts={"train": part})
+    data: Any = Data({"train": part})
     write_images(at, data)
     found = read_images(at)
     assert found is not None
