@@ -22,6 +22,8 @@ TRIALS = [
     ["data=folder", "data.root=pets", "data.image_size=16", "output_dir=elsewhere", "logger=mlflow"],
     ["+callbacks.mine={_target_: mine.Callback, every: 3}", "callbacks.mine.every=4"],
     ["optimizer.lr=${trainer.max_epochs}", "trainer.max_epochs=3"],
+    ["data.split_seed=${seed}", "seed=5"],
+    ["scheduler=cosine", "scheduler.eta_min=${optimizer.lr}", "optimizer.lr=0.3"],
     ["experiment=lecture", "seed=5"],
     ["callbacks=[default,early_stopping]", "logger=none"],
 ]
@@ -39,6 +41,13 @@ def test_a_copy_has_the_same_configuration_whatever_was_composed_before(words: l
     assert trial(words) == alone
     assert trial([word for word in words if not word.startswith("seed")] + ["seed=77"])["seed"] == 77
     assert trial(words) == alone
+
+
+def test_what_ends_trials_early_goes_by_the_values_that_were_typed() -> None:
+    words = ["hydra/sweeper=optuna", "hydra/sweeper/pruner=hyperband", "trainer.max_epochs=50"]
+    _, asked = compose_trial([*words, "hydra.sweep.dir=a", "hydra.sweep.subdir=b"])
+    assert asked().sweeper["pruner"]["max_resource"] == 50
+    assert compose_sweep([*words, "seed=int(interval(1,9))"]).sweeper["pruner"]["max_resource"] == 50
 
 
 def test_a_trial_is_filed_under_its_experiment() -> None:

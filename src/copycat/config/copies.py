@@ -3,7 +3,7 @@
 import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -37,18 +37,12 @@ def apart(whole: DictConfig) -> Composed:
     Raises:
         UserError: where a value is missing or refers to nothing.
     """
-    found = _of_hydra(whole)
-    return replace(found, config=resolved(whole))
-
-
-def _of_hydra(whole: DictConfig) -> Composed:
-    """The same without a configuration yet."""
     sweeper, launcher = resolved(whole.hydra.sweeper), resolved(whole.hydra.launcher)
     experiment = whole.hydra.runtime.choices.get("experiment")
     with open_dict(whole):
         del whole["hydra"]
     name = str(experiment) if experiment else None
-    return Composed(config={}, experiment=name, sweeper=sweeper, launcher=launcher)
+    return Composed(config=resolved(whole), experiment=name, sweeper=sweeper, launcher=launcher)
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -81,7 +75,6 @@ def words_of(parsed: Sequence[Override]) -> tuple[str, ...]:
 class _Chosen:
     """What options make of a configuration, before values are set."""
 
-    composed: Composed
     content: bytes
     """The configuration, pickled: a deep copy of OmegaConf's takes ten times as long."""
     tree: Any
@@ -89,8 +82,12 @@ class _Chosen:
     references: str
     """All that it refers to."""
 
-    def leaves_alone(self, key: str, value: object) -> bool:
-        """Whether nothing but the key's own value changes where it is set: a plain one, which nothing refers to."""
+    def leaves_alone(self, key: str, value: object, *, typed: str) -> bool:
+        """Whether nothing but the key's own value changes where it is set: a plain one, which nothing refers to.
+
+        Args:
+            typed: values that were typed and refer to others.
+        """
         found, names = self.tree, key.split(".")
         for name in names:
             if not isinstance(found, dict) or name not in found:
@@ -98,7 +95,8 @@ class _Chosen:
             found = found[name]
         if any(isinstance(one, (dict, list)) or _REFERS in str(one) or one == _MISSING for one in (found, value)):
             return False
-        return not (_NESTED.search(self.references) or any(name in self.references for name in names))
+        references = f"{self.references} {typed}"
+        return not (_NESTED.search(references) or any(name in references for name in names))
 
 
 _MISSING, _REFERS = "???", "${"
@@ -123,27 +121,28 @@ class Copies:
         """
         if any(override.is_delete() for override in parsed):  # what comes before it, and what after, is not the same
             return apart(self._compose(parsed))
-        chosen = self._choose([override for override in parsed if not self._is_value(override)])
-        free = [override for override in parsed if self._is_free(override, parsed, chosen)]
+        values = [override for override in parsed if self._is_value(override)]
+        chosen = self._choose([override for override in parsed if override not in values])
+        typed = " ".join(line for line in (str(override.input_line) for override in values) if _REFERS in line)
+        free = [override for override in values if self._is_free(override, parsed, chosen, typed=typed)]
         words = words_of([override for override in parsed if override not in free])
         if words not in self._resolved:
             config: DictConfig = pickle.loads(chosen.content)
-            values = [override for override in parsed if self._is_value(override) and override not in free]
             try:
-                ConfigLoaderImpl._apply_overrides_to_config(values, config)
+                ConfigLoaderImpl._apply_overrides_to_config([o for o in values if o not in free], config)
             except HydraException:  # of which `compose` knows what to say
                 return apart(self._compose(parsed))
             if len(self._resolved) == MOST:
                 self._resolved.clear()
-            self._resolved[words] = pickle.dumps(resolved(config))
-        plain = pickle.loads(self._resolved[words])
+            self._resolved[words] = pickle.dumps(apart(config))
+        found: Composed = pickle.loads(self._resolved[words])
         for override in free:
             *names, last = override.key_or_group.split(".")
-            node = plain
+            node = found.config
             for name in names:
                 node = node[name]
             node[last] = override.value()
-        return replace(chosen.composed, config=plain)
+        return found
 
     def _choose(self, choices: Sequence[Override]) -> _Chosen:
         words = words_of(choices)
@@ -151,10 +150,12 @@ class Copies:
             if len(self._chosen) == MOST:
                 self._chosen.clear()
             whole = self._compose(choices)
-            found = _of_hydra(whole)
-            tree = OmegaConf.to_container(whole)
-            references = " ".join(value for value in _leaves(tree) if _REFERS in value)
-            self._chosen[words] = _Chosen(found, pickle.dumps(whole), tree, references)
+            content, tree = pickle.dumps(whole), OmegaConf.to_container(whole)
+            assert isinstance(tree, dict)
+            hydra = tree.pop("hydra")
+            leaves = _leaves([tree, hydra["sweeper"], hydra["launcher"]])
+            references = " ".join(value for value in leaves if _REFERS in value)
+            self._chosen[words] = _Chosen(content, tree, references)
         return self._chosen[words]
 
     def _is_value(self, override: Override) -> bool:
@@ -162,15 +163,15 @@ class Copies:
         key = override.key_or_group
         return not (key in self._groups or "/" in key or key.startswith("hydra.") or override.package)
 
-    def _is_free(self, override: Override, among: Sequence[Override], chosen: _Chosen) -> bool:
-        """Whether it can be set last, on what is resolved."""
-        if not self._is_value(override) or override.is_add() or override.is_force_add():
+    def _is_free(self, override: Override, among: Sequence[Override], chosen: _Chosen, *, typed: str) -> bool:
+        """Whether a value can be set last, on what is resolved."""
+        if override.is_add() or override.is_force_add():
             return False
         key = override.key_or_group
         around = (other.key_or_group for other in among if other.key_or_group != key)
         if any(f"{key}.".startswith(f"{other}.") for other in around if other not in self._groups):
             return False
-        return chosen.leaves_alone(key, override.value())
+        return chosen.leaves_alone(key, override.value(), typed=typed)
 
 
 def _leaves(tree: Any) -> Iterator[str]:
