@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,9 +27,11 @@ from copycat.runs.build import build_parts
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from copycat.runs.isolation import isolated
+from copycat.runs.position import Position
 from copycat.runs.resume import resume
 from copycat.runs.trial_file import Trial, read_trial, write_trial
 from copycat.sweeps.packed_fit import unfit
+from copycat.sweeps.packed_member import Member
 from copycat.sweeps.packed_run import Pack
 from tests.commands import copycat
 
@@ -263,23 +266,28 @@ def test_a_packed_trial_can_be_resumed_rerun_and_predicted_with(tiny: Path, tmp_
 
 
 def kill(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> None:
-    at.mkdir(parents=True, exist_ok=True)
-    program = (
-        "import os, sys\n"
-        "from copycat.sweeps.packed_run import Pack\n"
+    """Have a sweep die before an epoch, with all that was to be saved before it."""
+    die(
         "import copycat.sweeps.packed_run as packed\n"
         "packed.SAVES = packed.ROWS = 0.0\npacked.OF_TIME = float('inf')\n"
-        "epoch = Pack._epoch\n"
+        "epoch = packed.Pack._epoch\n"
         "def dying(self, number):\n"
         f"    if number == {epoch}:\n"
         "        for member in self.members: member.disk.settle()\n"
         "        os.kill(os.getpid(), 9)\n"
         "    epoch(self, number)\n"
-        "Pack._epoch = dying\n"
-        "from copycat.cli import main\n"
-        "main(sys.argv[1:])\n"
+        "packed.Pack._epoch = dying\n",
+        words,
+        data=data,
+        at=at,
     )
-    command = [sys.executable, "-c", program, "train", "-m", *places(data, at), *words]
+
+
+def die(program: str, words: Sequence[str], *, data: Path, at: Path) -> None:
+    """Run a sweep in a process that is changed so that it kills itself."""
+    at.mkdir(parents=True, exist_ok=True)
+    whole = f"import os, sys\n{program}from copycat.cli import main\nmain(sys.argv[1:])\n"
+    command = [sys.executable, "-c", whole, "train", "-m", *places(data, at), *words]
     done = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False)
     assert done.returncode == -9, done.stderr
 
@@ -391,6 +399,111 @@ def test_a_pack_whose_epoch_takes_too_long_is_interrupted_where_it_was_saved(
     resumed(folder, at=tmp_path)
     assert {trial.status for trial in trials(folder)} == {"completed"}
     assert all(len(losses(folder / str(number))) == 12 for number in range(2))
+
+
+def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copycat.runs.stop.PATIENCE", 0.2)
+    measure = Member._measure
+
+    def slow(member: Member, position: Position) -> None:
+        monkeypatch.setattr(Member, "_measure", measure)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+    monkeypatch.setattr(Member, "_measure", slow)
+    folder = sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
+    assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
+    resumed(folder, at=tmp_path)
+    assert {trial.status for trial in trials(folder)} == {"completed"}
+
+
+def test_trials_whose_pack_waits_do_not_count_as_started(tiny: Path, tmp_path: Path) -> None:
+    words = (*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2")
+    kill(words, data=tiny, at=tmp_path, epoch=3)
+    assert [trial.attempts for trial in trials(tmp_path / "sweep")] == [1, 1, 0, 0]
+
+
+def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(tiny: Path, tmp_path: Path) -> None:
+    words = (
+        *("model=logistic", "callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer=adam"),
+        *("optimizer.lr=0.3,0.5", "trainer.max_epochs=60", PACKED),
+    )
+    whole = sweep(*words, data=tiny, at=tmp_path / "whole")
+    program = "from copycat.sweeps.packed_member import Member\nMember._show = lambda *_: os.kill(os.getpid(), 9)\n"
+    die(program, words, data=tiny, at=tmp_path / "killed")
+    resumed(tmp_path / "killed" / "sweep", at=tmp_path)
+    first = min(range(2), key=lambda number: len(losses(whole / str(number))))
+    name = f"{first}/metrics.csv"
+    assert (tmp_path / "killed" / "sweep" / name).read_bytes() == (whole / name).read_bytes()
+    assert {trial.status for trial in trials(tmp_path / "killed" / "sweep")} == {"completed"}
+
+
+def test_measuring_a_pack_leaves_the_first_trial_as_it_was(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=cnn", "model.channels=[4]", "model.batch_norm=true", "optimizer=sgd", "trainer.max_epochs=2")
+    packed = sweep(*words, "seed=1,2", PACKED, data=tiny, at=tmp_path / "packed")
+    alone = sweep(*words, "seed=1", data=tiny, at=tmp_path / "alone")
+    mine, other = (load_file(folder / "0" / "weights.safetensors") for folder in (packed, alone))
+    assert any(name.endswith("running_mean") for name in mine)
+    for name, tensor in mine.items():
+        assert torch.allclose(tensor, other[name], rtol=1e-3, atol=1e-5), name
+
+
+def test_a_folder_that_is_gone_fails_its_own_trial_alone(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = Pack._leave
+
+    def bereft(pack: Pack, *args: Any) -> None:
+        shutil.rmtree(pack.members[0].folder, ignore_errors=True)
+        leave(pack, *args)
+
+    monkeypatch.setattr(Pack, "_leave", bereft)
+    folder = sweep(*LONG, "seed=1,2,3", data=tiny, at=tmp_path, status=1)
+    assert sorted(trial.status for trial in trials(folder)) == ["completed", "completed", "failed"]
+
+
+def test_a_pack_that_cannot_be_begun_fails_its_trials_and_not_the_sweep(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore = Member.restore
+
+    def full(member: Member, device: torch.device) -> None:
+        if member.asked.job.number == 1:
+            raise MemoryError("out of memory")
+        restore(member, device)
+
+    monkeypatch.setattr(Member, "restore", full)
+    folder = sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2", data=tiny, at=tmp_path, status=1)
+    assert [trial.status for trial in trials(folder)] == ["failed", "failed", "completed", "completed"]
+    assert "out of memory" in str(read_trial(folder / "0").error)
+    assert read_manifest(folder / "0")["status"] == "failed"
+
+
+def test_a_pack_goes_on_with_no_other_images_than_it_began_with(tiny: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(tiny, tmp_path / "data")
+    kill((*LONG, "seed=1,2"), data=data, at=tmp_path, epoch=6)
+    shutil.copy(data / "train" / "cat" / "1.png", data / "train" / "cat" / "0.png")
+    done = copycat("resume", tmp_path / "sweep", at=tmp_path)
+    assert done.returncode == 1
+    for trial in trials(tmp_path / "sweep"):
+        assert "expected the data that the run began with; 1 image differs: train: train/cat/0.png" in str(trial.error)
+
+
+def test_a_trial_that_fails_has_the_best_checkpoint_that_it_names(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=linear", "optimizer=sgd", "optimizer.lr=1e-3,1e9", "trainer.max_epochs=60")
+    folder = sweep(*words, PACKED, data=tiny, at=tmp_path, status=1)
+    assert [trial.status for trial in trials(folder)] == ["completed", "failed"]
+    best = read_manifest(folder / "1")["came_out"]["best"]
+    found = torch.load(folder / "1" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert found["epoch"] == best["epoch"] + 1
+
+
+def test_a_sweep_stops_after_so_many_failures_between_packs(tiny: Path, tmp_path: Path) -> None:
+    words = (f"loss._target_={__name__}.Refuses", "sweep.max_failures=2", "hydra.launcher.max_pack=2", "seed=range(6)")
+    folder = sweep(*words, "trainer.max_epochs=2", PACKED, data=tiny, at=tmp_path, status=1)
+    assert sum(trial.status == "failed" for trial in trials(folder)) == 2
 
 
 def test_a_signal_as_a_pack_ends_keeps_the_next_one_from_beginning(

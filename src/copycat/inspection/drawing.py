@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
+from threading import RLock
 
 import matplotlib.style
 from matplotlib.figure import Figure
@@ -16,6 +17,10 @@ LINES: Mapping[str, Mapping[str, str]] = {
     "test": {"color": SHADES[-1], "linestyle": ":"},
 }
 STYLE = {"axes.grid": True, "grid.color": "#E6E6E6", "axes.axisbelow": True, "font.size": 9, "text.parse_math": False}
+
+
+_one_at_a_time = RLock()
+"""Styles and filters of warnings are the process's, and threads write the records of a pack."""
 
 
 class Png:
@@ -31,6 +36,6 @@ class Png:
 @contextmanager
 def drawn() -> Iterator[Png]:
     """Where figures are made in the house's style."""
-    with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+    with _one_at_a_time, matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn for it
         yield Png()

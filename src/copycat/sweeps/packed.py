@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from math import ceil
@@ -20,6 +20,7 @@ from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.data.datamodule import DataModule
 from copycat.runs.build import build_data, build_parts
+from copycat.runs.causes import Evidence, causes
 from copycat.runs.code import patch
 from copycat.runs.folder import read_manifest
 from copycat.runs.isolation import isolated, logged
@@ -38,7 +39,7 @@ from copycat.sweeps.packed_member import Asked, Member
 from copycat.sweeps.packed_run import Pack
 from copycat.sweeps.packed_size import best_size
 from copycat.sweeps.processes import Pool
-from copycat.sweeps.trial import came_of, failed, judge_of, started, words_of_sweep
+from copycat.sweeps.trial import came_of, failed, judge_of, patiently, started, words_of_sweep
 
 log = logging.getLogger(__name__)
 OF_A_SEARCH = 16
@@ -84,8 +85,10 @@ class Packs:
                     groups.setdefault(alike(asked), []).append(asked)
             for group in groups.values():
                 for pack in self._packs(group):
+                    if runner.stopped:
+                        return
                     self._train(pack, runner)
-            if rest:
+            if rest and not runner.stopped:
                 with Pool(self.config, workers=None, threads=None) as pool:
                     pool.run(_Some(runner, rest))
 
@@ -99,10 +102,7 @@ class Packs:
             if trial.status in ENDED:
                 runner.done(job)
                 continue
-            asked = Asked(job, started(folder, trial), folder, Request(config={}), settings={})
-            if asked.trial.status in ENDED:
-                self._close(asked, asked.trial, runner)
-                continue
+            asked = Asked(job, trial, folder, Request(config={}), settings={})
             try:
                 found = compose_words([*self.words, *job.overrides])
             except UserError as mistake:
@@ -117,15 +117,17 @@ class Packs:
 
     def _prepare(self, asked: Asked) -> Exception | Outcome | str | None:
         """Build a trial's parts; why it cannot be packed, what it fails of, or what its run gave that is done."""
-        config = asked.request.config
         try:
             with isolated(threads=None):
+                if (found := self._found(asked)) is not None:
+                    return found
+                config = asked.request.config
                 if why := unfit(config):
                     return why
                 asked.parts = build_parts(config, data=self._data_of(config))
-                if why := unfit(config, asked.parts):
-                    return why
-            return self._found(asked)
+                if asked.manifest:
+                    _check_data(asked)
+                return unfit(config, asked.parts)
         except Exception as failure:
             return failure
 
@@ -184,36 +186,20 @@ class Packs:
             yield group[place * len(group) // count : (place + 1) * len(group) // count]
 
     def _train(self, asked: Sequence[Asked], runner: Runner) -> None:
-        config = asked[0].request.config
-        stop = Stop()
-        numbers = [one.job.number for one in asked]
+        config, stop = asked[0].request.config, Stop()
         with ExitStack() as context, ThreadPoolExecutor(WRITERS, thread_name_prefix="writer") as pool:
             context.enter_context(isolated(threads=config["trainer"]["threads"]))
             context.enter_context(stop.listening())
+            entered = [one for one in asked if self._enter(one, context, runner)]
+            if not entered:
+                return
             members: list[Member] = []
-            changes = patch(config)
-            first: dict[int, Any] = {}
-            for one in asked:
-                one.folder.mkdir(parents=True, exist_ok=True)
-                context.enter_context(locked(one.folder))
-                context.enter_context(logged(one.folder / "train.log"))
-                members.append(self._member(one, numbers, first, changes))
-            trainer = _trainer(config)
-            device = _device(config)
-            list(pool.map(Member.open, members))
-            _draw_graphs(members)
-            for member in members:
-                member.restore(device)
-            by_number = {member.asked.job.number: member for member in members}
-
-            def told(member: Member, outcome: Outcome) -> None:
-                del by_number[member.asked.job.number]
-                if outcome.status != "interrupted":
-                    self._close(member.asked, came_of(member.asked.trial, outcome, member.asked.settings), runner)
-
-            stop.last = members[0].clock
-            loops = trainer._checkpoint_connector._get_loops_state_dict()
-            pack = Pack(members, device=device, loops=loops, stop=stop, told=told, pool=pool)
+            try:
+                pack = self._pack(entered, members, stop, pool, runner)
+            except Exception as failure:
+                log.error("the pack was not begun", exc_info=failure)
+                self._give_up(entered, members, failure, runner)
+                return
             try:
                 pack.run()
             except InterruptedRun:  # within an epoch that takes too long to wait for
@@ -221,6 +207,51 @@ class Packs:
             except Exception as failure:  # of a network, say: it is the pack's, and so each of its trials'
                 log.error("the pack failed", exc_info=failure)
                 pack.give_up(f"{type(failure).__name__}: {first_line(failure)}")
+
+    def _enter(self, asked: Asked, context: ExitStack, runner: Runner) -> bool:
+        """Start a trial, whose folder is its pack's from now on; whether there is one."""
+        try:
+            asked.folder.mkdir(parents=True, exist_ok=True)
+            asked.trial = started(asked.folder, asked.trial)
+            if asked.trial.status not in ENDED:
+                patiently(lambda: context.enter_context(locked(asked.folder)))
+                context.enter_context(logged(asked.folder / "train.log"))
+                return True
+        except Exception as failure:
+            asked.trial = failed(asked.trial, failure)
+        self._close(asked, asked.trial, runner)
+        return False
+
+    def _pack(self, asked: Sequence[Asked], members: list[Member], stop: Stop, pool: Executor, runner: Runner) -> Pack:
+        """Args:
+        members: takes those that are made.
+        """
+        config = asked[0].request.config
+        changes, numbers = patch(config), [one.job.number for one in asked]
+        first: dict[int, Any] = {}
+        members.extend(self._member(one, numbers, first, changes) for one in asked)
+        trainer, device = _trainer(config), _device(config)
+        list(pool.map(Member.open, members))
+        _draw_graphs(members)
+        for member in members:
+            member.restore(device)
+
+        def told(member: Member, outcome: Outcome) -> None:
+            if outcome.status != "interrupted":
+                self._close(member.asked, came_of(member.asked.trial, outcome, member.asked.settings), runner)
+
+        loops = trainer._checkpoint_connector._get_loops_state_dict()
+        pack = Pack(members, device=device, loops=loops, stop=stop, told=told, pool=pool)
+        stop.last = members[0].clock
+        return pack
+
+    def _give_up(self, asked: Sequence[Asked], members: Sequence[Member], failure: Exception, runner: Runner) -> None:
+        """End trials that could not be begun as one."""
+        ended = {id(one): failed(one.trial, failure) for one in asked}
+        for member in members:
+            member.end("failed", str(ended[id(member.asked)].error), member.asked.position, {})()
+        for one in asked:
+            self._close(one, ended[id(one)], runner)
 
     def _member(self, asked: Asked, numbers: list[int], first: dict[int, Any], changes: bytes | None) -> Member:
         assert asked.parts is not None
@@ -234,6 +265,19 @@ class Packs:
     def _close(self, asked: Asked, trial: Trial, runner: Runner) -> None:
         write_trial(asked.folder, replace(trial, ended=now()))
         runner.done(asked.job)
+
+
+def _check_data(asked: Asked) -> None:
+    """Raises:
+    UserError: where the data are not those that a run began with.
+    """
+    assert asked.parts is not None
+    folder, manifest, config, data = asked.folder, asked.manifest, asked.request.config, asked.parts.data
+    if manifest["ran_on"]["data"].get("all") == data.fingerprint().get("all"):
+        return
+    for cause in causes(Evidence.recorded(folder, manifest, config), Evidence.current(config, data)):
+        if cause.kind == "data":
+            raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
 
 
 def _taken(runner: Runner, most: int | None) -> Iterator[Job]:
@@ -281,7 +325,7 @@ class _Some:
         self._runner, self._jobs = runner, list(jobs)
 
     def next(self) -> Job | None:
-        return self._jobs.pop(0) if self._jobs else None
+        return self._jobs.pop(0) if self._jobs and not self._runner.stopped else None
 
     def done(self, job: Job, problem: str | None = None) -> None:
         self._runner.done(job, problem)

@@ -119,6 +119,6 @@ def alike(asked: Asked) -> str:
     shapes = {name: list(tensor.shape) for name, tensor in [*network.named_parameters(), *network.named_buffers()]}
     counts = [len(data.parts[part]) for part in ("train", "val")]
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
-    begun = [asked.position.epoch, asked.pack]
+    begun = [asked.position.epoch, asked.finished, asked.pack]
     facts = [{**config, **free}, shapes, trained, counts, begun, torch.get_default_dtype().__repr__()]
     return json.dumps(facts, sort_keys=True, default=str)

@@ -32,6 +32,7 @@ from copycat.runs.predictions import write_predictions
 from copycat.runs.reserve import release, reserve
 from copycat.runs.run import built, digest_of, watched
 from copycat.runs.schedules import Schedule
+from copycat.runs.stop import InterruptedRun
 from copycat.runs.train import as_text, write_asked
 from copycat.runs.trial_file import Trial
 from copycat.sweeps.engine import Job
@@ -63,6 +64,11 @@ class Asked:
         """With whom a run was trained that was begun before."""
         found: list[int] | None = self.manifest.get("ran_on", {}).get("pack")
         return found
+
+    @property
+    def finished(self) -> bool:
+        """Whether such a run had stopped, and had only its last records to write."""
+        return self.checkpoint is not None and bool(self.checkpoint[OURS]["finished"])
 
     @property
     def position(self) -> Position:
@@ -261,6 +267,8 @@ class Member:
                 self._measure(position)
                 if self.last is not None and self.last.every_n_epochs:
                     last = self._state(position, finished=True)
+        except InterruptedRun:
+            raise
         except Exception as failure:
             status, error = "failed", _said(failure)
         return partial(self._conclude, status, error, position, last=last, loops=loops)
@@ -274,13 +282,30 @@ class Member:
         last: dict[str, Any] | None,
         loops: Mapping[str, Any],
     ) -> Outcome:
-        if status == "completed":
-            try:
-                self.disk.wait_from_now_on()
-                self._write(last, loops)
+        """Write the last records; what goes wrong with them is this trial's alone."""
+        try:
+            return self._concluded(status, error, position, last=last, loops=loops)
+        except Exception as failure:
+            log.error("the records of trial %s", self.asked.job.number, exc_info=failure)
+            finish(self.loggers)
+            return close(self.folder, self.manifest, self._ending("failed", error or _said(failure), position))
+
+    def _concluded(
+        self,
+        status: str,
+        error: str | None,
+        position: Position,
+        *,
+        last: dict[str, Any] | None,
+        loops: Mapping[str, Any],
+    ) -> Outcome:
+        try:
+            self.disk.wait_from_now_on()
+            self._write(last, loops)
+            if status == "completed":
                 self._show(position)
-            except Exception as failure:
-                status, error = "failed", _said(failure)
+        except Exception as failure:
+            status, error = "failed", error or _said(failure)
         for logger in self.loggers:
             if status == "completed" and hasattr(logger, "log_final"):
                 logger.log_final(self.manifest["came_out"]["final"], step=position.epoch)
@@ -290,14 +315,7 @@ class Member:
         except OSError as failure:
             status, error = "failed", error or _said(failure)
         release(self.folder)
-        ending = Ending(
-            status=status,
-            error=error,
-            steps=self._steps(position),
-            seconds=self.clock.seconds,
-            monitor=self.monitor,
-            mode=self.mode,
-        )
+        ending = self._ending(status, error, position)
         try:
             outcome = conclude(self.folder, self.manifest, self.classifier.network, self.history, ending)
             if status == "completed":
@@ -308,6 +326,16 @@ class Member:
             outcome = close(self.folder, self.manifest, ending)
         finish(self.loggers, outcome.best, step=position.epoch)
         return outcome
+
+    def _ending(self, status: str, error: str | None, position: Position) -> Ending:
+        return Ending(
+            status=status,
+            error=error,
+            steps=self._steps(position),
+            seconds=self.clock.seconds,
+            monitor=self.monitor,
+            mode=self.mode,
+        )
 
     def _show(self, position: Position) -> None:
         parts = self.data.parts

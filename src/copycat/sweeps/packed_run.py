@@ -108,7 +108,8 @@ class Pack:
             InterruptedRun: where a signal waited too long for that.
         """
         epoch = self._rows_from
-        while self.here and epoch < self.epochs:
+        # killed once it was stopped early, say, and saved, but before it could say so
+        while self.here and epoch < self.epochs and not self.first.asked.finished:
             self._epoch(epoch)
             ends = self.stop.asked is not None
             validates = (epoch + 1) % self.period == 0
@@ -306,7 +307,7 @@ class Pack:
             return found
         for place in self.here:
             member = self.members[place]
-            if member.is_late:
+            if member.is_late and epoch < self.epochs:
                 found[place] = "failed", f"time limit: it took more than {member.asked.settings['max_seconds']:g} s"
             elif member.judge_epoch(epoch - 1, validated=validated):
                 found[place] = "completed", None
@@ -332,14 +333,23 @@ class Pack:
         self._save_at = now + max(SAVES, (now - began) / OF_TIME)
 
     def _leave(self, how: Mapping[int, tuple[str, str | None]], epoch: int) -> None:
-        """Let trials go, with how they ended and of what."""
-        self._gone |= how.keys()
-        if self.here:
-            for place in how:
-                self.members[place].part()
-        ends = [(self.members[p], self.members[p].end(*said, Position(epoch), self.loops)) for p, said in how.items()]
-        # not before all are measured: threads that write would hold up each operation of that
-        self._ending += [(member, self.pool.submit(end)) for member, end in ends]
+        """Let trials go, with how they ended and of what.
+
+        Raises:
+            InterruptedRun: where a signal waited too long; those that are not measured yet are still here.
+        """
+        others = set(self.here) - how.keys()
+        ends = []
+        try:
+            for place, said in how.items():
+                member = self.members[place]
+                if others:
+                    member.part()
+                ends.append((member, member.end(*said, Position(epoch), self.loops)))
+                self._gone.add(place)
+        finally:
+            # not before all are measured: threads that write would hold up each operation of that
+            self._ending += [(member, self.pool.submit(end)) for member, end in ends]
 
     def _tell(self, *, all_of_them: bool = False) -> None:
         """Say which members are gone, once all that they leave is written."""
@@ -348,9 +358,16 @@ class Pack:
             self.told(member, ended.result())
 
     def give_up(self, error: str) -> None:
-        """End all that are left, as failed."""
+        """End all that are left, as failed.
+
+        Raises:
+            KeyboardInterrupt: where a signal came too.
+        """
+        self.stop.deaf = True
         self._leave(dict.fromkeys(self.here, ("failed", error)), self._rows_from)
         self._tell(all_of_them=True)
+        if self.stop.asked:
+            raise KeyboardInterrupt
 
     def interrupt(self) -> NoReturn:
         """End all that are left where they were saved last.

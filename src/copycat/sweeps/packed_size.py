@@ -32,13 +32,13 @@ def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
     """The number of trials whose step takes least for each of them; no more than memory holds, and open files."""
     assert asked.parts is not None
     most = min(most, _folders())
-    found, size = dict[int, float](), 1
-    room = SHARE * _free(device) / _bytes(asked.parts)
+    found, size, room = dict[int, float](), 1, 0.0
     while True:
         size = min(size, most)
         if size > max(1, room):
             break
         try:
+            room = room or SHARE * _free(device) / _bytes(asked.parts)
             seconds = min(_seconds(asked.parts, size, device=device))
             hurries = size == 1 and most <= room and most * seconds <= 4 * SHORT
             if hurries and min(_seconds(asked.parts, most, device=device)) <= SHORT:
@@ -99,7 +99,7 @@ def _trained(parts: Parts, network: nn.Module) -> Trained:
 
 def _bytes(parts: Parts) -> int:
     """Of one trial: weights, gradients and two states for each; and what a batch becomes on its way, twice."""
-    network = parts.classifier.network
+    network = copy.deepcopy(parts.classifier.network)  # a batch changes what BatchNorm keeps
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
     between = 0

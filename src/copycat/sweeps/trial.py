@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -26,6 +26,7 @@ from copycat.runs.trial_file import ENDED, FILE, Trial, read_trial, write_trial
 from copycat.sweeps.objectives import measured, objectives, violations
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 DEATHS = 3
 """Workers that die of a trial, without getting further, after which it counts as failed: it may take all memory."""
 ATTEMPTS = 6
@@ -101,7 +102,7 @@ def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Tri
         request = Request(config=found.config, experiment=found.experiment, overrides=trial.overrides)
         judge = judge_of(found.sweeper, folder, next(iter(objectives(settings))))
         limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True)
-        outcome = _patiently(lambda: _outcome(folder, request, limits))
+        outcome = patiently(lambda: _outcome(folder, request, limits))
         if outcome.status == "interrupted":
             raise KeyboardInterrupt
         return came_of(trial, outcome, settings)
@@ -156,7 +157,7 @@ def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
     return resume(folder, say=log.info, limits=limits)
 
 
-def _patiently(run: Callable[[], Outcome]) -> Outcome:
+def patiently(run: Callable[[], Found]) -> Found:
     """Wait for a process of a sweep that was killed to let go of the folder."""
     until = time.monotonic() + PATIENCE
     while True:
