@@ -88,8 +88,8 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
             plain |= {name: build(f"{key}.{name}", value) for name, value in inner.items()}
         rest = {name: value for name, value in node.items() if name not in plain and name != "_partial_"}
         target = find(key, node["_target_"])
-        if len(rest) == 1 and str(getattr(target, "__module__", "")).startswith("copycat."):
-            made = target  # Hydra's block-list, which takes longer than most of them, has none of ours
+        if len(rest) == 1 and isinstance(target, type) and target.__module__.startswith("copycat."):
+            made: Callable[..., Any] = target  # Hydra's block-list, which takes longer than most, has none of these
         elif len(rest) == 1 and isinstance(target, Hashable):
             made = _deferred(node["_target_"], target)
         else:

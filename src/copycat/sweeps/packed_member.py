@@ -271,37 +271,21 @@ class Member:
             raise
         except Exception as failure:
             status, error = "failed", _said(failure)
-        return partial(self._conclude, status, error, position, last=last, loops=loops)
+        return partial(self._conclude, status, error, position, partial(self._write, last, loops))
 
-    def _conclude(
-        self,
-        status: str,
-        error: str | None,
-        position: Position,
-        *,
-        last: dict[str, Any] | None,
-        loops: Mapping[str, Any],
-    ) -> Outcome:
+    def _conclude(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> Outcome:
         """Write the last records; what goes wrong with them is this trial's alone."""
         try:
-            return self._concluded(status, error, position, last=last, loops=loops)
+            return self._concluded(status, error, position, save)
         except Exception as failure:
             log.error("the records of trial %s", self.asked.job.number, exc_info=failure)
             finish(self.loggers)
             return close(self.folder, self.manifest, self._ending("failed", error or _said(failure), position))
 
-    def _concluded(
-        self,
-        status: str,
-        error: str | None,
-        position: Position,
-        *,
-        last: dict[str, Any] | None,
-        loops: Mapping[str, Any],
-    ) -> Outcome:
+    def _concluded(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> Outcome:
         try:
             self.disk.wait_from_now_on()
-            self._write(last, loops)
+            save()
             if status == "completed":
                 self._show(position)
         except Exception as failure:
