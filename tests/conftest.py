@@ -1,16 +1,60 @@
-"""What every test has: a cache and settings of its own, and the real data where COPYCAT_DATA names it."""
+"""What every test has: folders of its own for cache and settings, the real data where it is, and a check for leaks."""
 
+import gc
 import os
+import shlex
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+# Two workers share two cores: threads of OpenMP that wait for each other there take ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
-from PIL import Image
+
+from tests.support.images import write_image_folder
+from tests.support.imports import hide_from_torchmetrics
+from tests.support.leaks import check_for_leaks
+
+hide_from_torchmetrics("scipy", "matplotlib")
 
 # a shell that runs pytest in the background has it ignore Ctrl-C, and every command that a test starts with it
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    gc.disable()  # imports of the collection leave next to no garbage, and looking for it takes a third of their time
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the command that runs each failed test again, alone."""
+    reports = [report for kind in ("failed", "error") for report in terminalreporter.getreports(kind)]
+    if not reports or hasattr(config, "workerinput"):
+        return
+    seed = getattr(config.option, "randomly_seed", None)
+    terminalreporter.section("to run again, alone")
+    for name in dict.fromkeys(report.nodeid for report in reports):
+        command = [
+            os.path.relpath(sys.executable),
+            "-m",
+            "pytest",
+            name,
+            *([f"--randomly-seed={seed}"] if seed else []),
+        ]
+        terminalreporter.write_line(shlex.join(command))
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks() -> Iterator[None]:
+    """A test fails that leaves a process or a thread behind, and the process is killed."""
+    with check_for_leaks():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,12 +90,5 @@ def cats_folder() -> Path:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 8×8 images, dark dogs and bright cats: 16 to train on, 8 to validate on."""
-    root = tmp_path_factory.mktemp("tiny")
-    random = np.random.default_rng(0)
-    for part, count in (("train", 8), ("val", 4)):
-        for label, name in enumerate(("dog", "cat")):
-            (root / part / name).mkdir(parents=True)
-            for index in range(count):
-                pixels = random.integers(0, 180, (8, 8, 3), dtype=np.uint8) + np.uint8(60 * label)
-                Image.fromarray(pixels).save(root / part / name / f"{index}.png")
-    return root
+    classes, parts = {"dog": 0, "cat": 60}, {"train": 8, "val": 4}
+    return write_image_folder(tmp_path_factory.mktemp("tiny"), classes=classes, parts=parts, levels=180)

@@ -25,7 +25,7 @@ except SystemExit as end:
 SCRIPT = Path(sys.executable).parent / "copycat"
 
 
-def ran(*words: str, at: Path) -> "subprocess.CompletedProcess[str]":
+def run_script(*words: str, at: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([SCRIPT, *words], capture_output=True, text=True, cwd=at)
 
 
@@ -42,7 +42,7 @@ def test_an_unknown_command_imports_nothing_heavy_either() -> None:
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:
-    answer = ran("--help", at=tmp_path)
+    answer = run_script("--help", at=tmp_path)
     assert answer.returncode == 0
     assert answer.stderr == ""
     for command in ("train", "inspect", "data", "runs", "board"):
@@ -50,7 +50,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
 
 
 def test_no_words_at_all_give_the_help(tmp_path: Path) -> None:
-    assert ran(at=tmp_path).stdout == ran("--help", at=tmp_path).stdout
+    assert run_script(at=tmp_path).stdout == run_script("--help", at=tmp_path).stdout
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,7 +63,7 @@ def test_python_m_copycat_is_the_command(tmp_path: Path) -> None:
     answer = subprocess.run(
         [sys.executable, "-m", "copycat", "--version"], capture_output=True, text=True, cwd=tmp_path, check=True
     )
-    assert answer.stdout == ran("--version", at=tmp_path).stdout
+    assert answer.stdout == run_script("--version", at=tmp_path).stdout
 
 
 AT_ITS_END = """
@@ -111,7 +111,10 @@ def test_a_command_that_nobody_listens_to_ends_with_its_status(
 
 
 def test_a_mistake_is_one_line_and_debug_shows_where_it_came_from(tmp_path: Path) -> None:
-    plain, debugged = ran("train", "seed=-1", at=tmp_path), ran("train", "seed=-1", "--debug", at=tmp_path)
+    plain, debugged = (
+        run_script("train", "seed=-1", at=tmp_path),
+        run_script("train", "seed=-1", "--debug", at=tmp_path),
+    )
     assert plain.returncode == debugged.returncode == 2
     assert plain.stderr.count("\n") == 1
     assert "Traceback" in debugged.stderr
@@ -120,7 +123,7 @@ def test_a_mistake_is_one_line_and_debug_shows_where_it_came_from(tmp_path: Path
 
 
 def test_the_help_of_train_names_every_group_and_how_to_type(tmp_path: Path) -> None:
-    answer = ran("train", "--help", at=tmp_path)
+    answer = run_script("train", "--help", at=tmp_path)
     assert answer.returncode == 0
     for group in (
         "activation",
@@ -140,23 +143,23 @@ def test_the_help_of_train_names_every_group_and_how_to_type(tmp_path: Path) -> 
 
 
 def test_every_key_that_the_help_of_train_shows_is_there(tmp_path: Path) -> None:
-    page = ran("train", "--help", at=tmp_path).stdout
+    page = run_script("train", "--help", at=tmp_path).stdout
     shown = page.partition("Keys that are typed most")[2].partition("Flags:")[0]
     words = [word for word in shown.split() if "=" in word]
     assert len(words) > 10
-    answer = ran("train", "model=shallow", "data=folder", "--cfg", "job", *words, at=tmp_path)
+    answer = run_script("train", "model=shallow", "data=folder", "--cfg", "job", *words, at=tmp_path)
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
 def test_the_configuration_is_printed_as_it_was_asked_for(tmp_path: Path) -> None:
-    answer = ran("train", "optimizer=adam", "--cfg", "job", "optimizer.lr=0.25", at=tmp_path)
+    answer = run_script("train", "optimizer=adam", "--cfg", "job", "optimizer.lr=0.25", at=tmp_path)
     assert "lr: 0.25" in answer.stdout
     assert answer.stderr == ""
     assert os.listdir(tmp_path) == []
 
 
 def test_help_of_inspect_is_told_without_composing(tmp_path: Path) -> None:
-    answer = ran("inspect", "--help", at=tmp_path)
+    answer = run_script("inspect", "--help", at=tmp_path)
     assert answer.returncode == 0
     assert answer.stdout.startswith("usage: copycat inspect")
 

@@ -16,7 +16,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-def completions(line: str, *, at: Path) -> set[str]:
+def complete_line(line: str, *, at: Path) -> set[str]:
     """What bash offers after this line."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ran = subprocess.run(
@@ -30,33 +30,33 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="there is n
 
 
 def test_a_command_is_completed(tmp_path: Path) -> None:
-    assert completions("copycat tr", at=tmp_path) == {"train"}
+    assert complete_line("copycat tr", at=tmp_path) == {"train"}
 
 
 def test_a_group_is_completed(tmp_path: Path) -> None:
-    assert "optimizer=" in completions("copycat train opti", at=tmp_path)
+    assert "optimizer=" in complete_line("copycat train opti", at=tmp_path)
 
 
 def test_the_options_of_a_group_are_offered(tmp_path: Path) -> None:
-    offered = completions("copycat train optimizer=", at=tmp_path)
+    offered = complete_line("copycat train optimizer=", at=tmp_path)
     assert {"optimizer=adam", "optimizer=sgd", "optimizer=lbfgs"} <= offered
     assert all(word.startswith("optimizer=") for word in offered)
 
 
 def test_a_key_in_a_group_is_completed(tmp_path: Path) -> None:
-    assert completions("copycat train optimizer.l", at=tmp_path) == {"optimizer.lr="}
+    assert complete_line("copycat train optimizer.l", at=tmp_path) == {"optimizer.lr="}
 
 
 def test_experiments_are_offered_ones_own_too(tmp_path: Path) -> None:
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "mine.yaml").write_text("# @package _global_\nseed: 1\n")
-    assert {"experiment=mine", "experiment=lecture"} <= completions("copycat train experiment=", at=tmp_path)
+    assert {"experiment=mine", "experiment=lecture"} <= complete_line("copycat train experiment=", at=tmp_path)
 
 
 def test_inspect_completes_as_train_does(tmp_path: Path) -> None:
-    assert completions("copycat inspect model=sh", at=tmp_path) == {"model=shallow"}
+    assert complete_line("copycat inspect model=sh", at=tmp_path) == {"model=shallow"}
 
 
 def test_nothing_is_made_or_left_by_asking(tmp_path: Path) -> None:
-    completions("copycat train mo", at=tmp_path)
+    complete_line("copycat train mo", at=tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -29,7 +29,7 @@ TRIALS = [
 ]
 
 
-def trial(words: Sequence[str]) -> dict[str, object]:
+def compose_trial_config(words: Sequence[str]) -> dict[str, object]:
     folder, asked = compose_trial([*words, "hydra.sweep.dir='a b'", "hydra.sweep.subdir='3'"])
     assert folder == Path("a b", "3")
     return dict(asked().config)
@@ -38,9 +38,9 @@ def trial(words: Sequence[str]) -> dict[str, object]:
 @pytest.mark.parametrize("words", TRIALS, ids=" ".join)
 def test_a_copy_has_the_same_configuration_whatever_was_composed_before(words: list[str]) -> None:
     alone = compose(words).config
-    assert trial(words) == alone
-    assert trial([word for word in words if not word.startswith("seed")] + ["seed=77"])["seed"] == 77
-    assert trial(words) == alone
+    assert compose_trial_config(words) == alone
+    assert compose_trial_config([word for word in words if not word.startswith("seed")] + ["seed=77"])["seed"] == 77
+    assert compose_trial_config(words) == alone
 
 
 def test_what_ends_trials_early_goes_by_the_values_that_were_typed() -> None:
@@ -59,7 +59,7 @@ def test_what_a_trial_gets_wrong_is_named_as_in_a_run_alone() -> None:
     with pytest.raises(UserError) as alone:
         compose(["seed=1", "optimizer.mometum=0.5"])
     with pytest.raises(UserError) as copied:
-        trial(["seed=1", "optimizer.mometum=0.5"])
+        compose_trial_config(["seed=1", "optimizer.mometum=0.5"])
     assert str(copied.value) == str(alone.value)
 
 

@@ -22,7 +22,7 @@ PRESETS = {
 }
 
 
-def grid(*words: str) -> list[dict[str, str]]:
+def list_grid_trials(*words: str) -> list[dict[str, str]]:
     """Each trial's values, by key, without quotes."""
     asked = compose_sweep(words)
     trials = [dict(word.split("=", 1) for word in trial) for trial in asked.space.grid()]
@@ -60,7 +60,9 @@ def test_a_grid_is_what_hydra_s_own_sweeper_makes_of_the_words(pairs: Sequence[t
 
 
 def test_paired_axes_go_together_and_the_others_with_each() -> None:
-    found = grid("optimizer=sgd,adam", "optimizer.lr=1e-2,1e-4", "seed=1,2", "sweep.zip=[optimizer,optimizer.lr]")
+    found = list_grid_trials(
+        "optimizer=sgd,adam", "optimizer.lr=1e-2,1e-4", "seed=1,2", "sweep.zip=[optimizer,optimizer.lr]"
+    )
     pairs = [("sgd", 0.01), ("adam", 0.0001)]
     assert {(t["optimizer"], float(t["optimizer.lr"]), t["seed"]) for t in found} == {
         (*pair, seed) for pair, seed in product(pairs, "12")
@@ -69,7 +71,7 @@ def test_paired_axes_go_together_and_the_others_with_each() -> None:
 
 
 def test_an_axis_under_a_condition_is_there_beside_those_values_alone() -> None:
-    found = grid("model=logistic,shallow", "activation=relu,tanh", "+sweep.when.activation='model=shallow'")
+    found = list_grid_trials("model=logistic,shallow", "activation=relu,tanh", "+sweep.when.activation='model=shallow'")
     assert found == [
         {"model": "logistic"},
         {"model": "shallow", "activation": "relu"},
@@ -79,7 +81,7 @@ def test_an_axis_under_a_condition_is_there_beside_those_values_alone() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_spans_what_it_says_and_each_trial_of_it_is_checked(preset: str) -> None:
-    assert len(grid(f"sweep={preset}")) == PRESETS[preset]
+    assert len(list_grid_trials(f"sweep={preset}")) == PRESETS[preset]
 
 
 def test_the_preset_for_a_search_is_one() -> None:
@@ -95,7 +97,10 @@ def test_there_is_no_preset_without_a_test() -> None:
 
 
 def test_what_is_typed_takes_the_place_of_a_preset_s_axis() -> None:
-    assert {trial["optimizer.lr"] for trial in grid("sweep=learning_rate", "optimizer.lr=1,2")} == {"1", "2"}
+    assert {trial["optimizer.lr"] for trial in list_grid_trials("sweep=learning_rate", "optimizer.lr=1,2")} == {
+        "1",
+        "2",
+    }
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from copycat.data.augmentation import Augmentation, Chances, Light, Unchanged
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import Batch
 from copycat.data.part import Part, digest
+from tests.support.trainers import make_trainer
 
 LARGEST = np.nextafter(np.float32(1), np.float32(0))
 """The largest number that can be drawn."""
@@ -23,12 +24,12 @@ SHARES = st.floats(0, float(LARGEST), width=32)
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 7), st.integers(1, 7))
 
 
-def images(shape: tuple[int, ...]) -> Tensor:
+def make_distinct_pixels(shape: tuple[int, ...]) -> Tensor:
     """No two pixels are alike, so where each came from can be told."""
     return torch.randperm(int(np.prod(shape)), generator=torch.Generator().manual_seed(0)).float().reshape(shape)
 
 
-def by_hand(image: Tensor, *, mirrored: bool, down: int, right: int) -> Tensor:
+def shift_by_hand(image: Tensor, *, mirrored: bool, down: int, right: int) -> Tensor:
     """One image [C, H, W], pixel by pixel."""
     _, height, width = image.shape
     made = torch.empty_like(image)
@@ -47,25 +48,25 @@ def by_hand(image: Tensor, *, mirrored: bool, down: int, right: int) -> Tensor:
 def test_each_image_is_mirrored_and_shifted_by_its_own_chance(
     shape: tuple[int, int, int, int], shift: int, flip: float, data: st.DataObject
 ) -> None:
-    image = images(shape)
+    image = make_distinct_pixels(shape)
     chance = torch.from_numpy(data.draw(arrays.arrays(np.float32, (shape[0], 3), elements=SHARES)))
     made = Light(flip=flip, shift=shift)(image, chance)
     for place, (first, second, third) in enumerate(chance.tolist()):
         down, right = (int(np.float32(x) * np.float32(2 * shift + 1)) - shift for x in (second, third))
-        expected = by_hand(image[place], mirrored=first < np.float32(flip), down=down, right=right)
+        expected = shift_by_hand(image[place], mirrored=first < np.float32(flip), down=down, right=right)
         assert torch.equal(made[place], expected)
 
 
 @given(SHAPES)
 def test_mirrored_twice_is_the_image(shape: tuple[int, int, int, int]) -> None:
-    image, mirror, chance = images(shape), Light(flip=1, shift=0), torch.zeros(shape[0], 3)
+    image, mirror, chance = make_distinct_pixels(shape), Light(flip=1, shift=0), torch.zeros(shape[0], 3)
     assert torch.equal(mirror(mirror(image, chance), chance), image)
     assert torch.equal(mirror(image, chance), image.flip(3))
 
 
 @given(SHAPES, SHARES)
 def test_no_flip_and_no_shift_leave_the_image(shape: tuple[int, int, int, int], drawn: float) -> None:
-    image = images(shape)
+    image = make_distinct_pixels(shape)
     assert torch.equal(Light(flip=0, shift=0)(image, torch.full((shape[0], 3), drawn)), image)
 
 
@@ -75,7 +76,7 @@ def test_shifts_reach_both_ends_and_no_further() -> None:
         assert Light(shift=shift)._pixels(chance).tolist() == [-shift, 0, shift]
 
 
-def test_every_shift_is_as_likely_and_the_share_of_mirrored_images_is_the_one_asked_for() -> None:
+def test_shifts_are_uniform_and_the_configured_share_of_images_is_mirrored() -> None:
     chance = Chances(length=90_000, draws=3, seed=0)(0, torch.arange(90_000))
     counts = torch.bincount(Light(shift=4)._pixels(chance[:, 1]) + 4)
     assert len(counts) == 9
@@ -87,7 +88,7 @@ def test_every_shift_is_as_likely_and_the_share_of_mirrored_images_is_the_one_as
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_a_batch_keeps_its_type_and_is_not_written_to(dtype: torch.dtype) -> None:
-    image = images((4, 3, 5, 6)).to(dtype)
+    image = make_distinct_pixels((4, 3, 5, 6)).to(dtype)
     before = image.clone()
     made = Light()(image, torch.rand(4, 3, generator=torch.Generator().manual_seed(1)))
     assert made.dtype == dtype
@@ -130,7 +131,7 @@ def test_the_chances_of_an_epoch_stay_the_same_from_release_to_release() -> None
 PIXELS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (23, 3, 6, 6), dtype=np.uint8))
 
 
-class Own:
+class PixelSource:
     classes: Sequence[str] = ("even", "odd")
     synthetic = False
 
@@ -143,7 +144,7 @@ class Own:
         return Part(images=images, labels=torch.arange(count) % 2, names=names, digests=digests)
 
 
-class Watcher(pl.LightningModule):
+class ImageRecorder(pl.LightningModule):
     """Takes down the images that come, by stage and epoch, each at its place."""
 
     def __init__(self) -> None:
@@ -166,24 +167,12 @@ class Watcher(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def trainer(folder: Path) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator="cpu",
-        max_epochs=3,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=1,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-    )
-
-
-def fitted(folder: Path, augmentation: Augmentation | None, *, batch_size: int = 5, shuffle: bool = True) -> Watcher:
-    module = Watcher()
-    data = DataModule(Own(), batch_size=batch_size, shuffle=shuffle, seed=7, augmentation=augmentation)
-    trainer(folder).fit(module, datamodule=data)
+def fit_recorder(
+    folder: Path, augmentation: Augmentation | None, *, batch_size: int = 5, shuffle: bool = True
+) -> ImageRecorder:
+    module = ImageRecorder()
+    data = DataModule(PixelSource(), batch_size=batch_size, shuffle=shuffle, seed=7, augmentation=augmentation)
+    make_trainer(folder, epochs=3, sanity_steps=1).fit(module, datamodule=data)
     return module
 
 
@@ -191,7 +180,7 @@ FLOATS = PIXELS.float().div(255)
 
 
 def test_batches_that_are_trained_on_are_changed_anew_each_epoch_and_others_never(tmp_path: Path) -> None:
-    module = fitted(tmp_path, Light(shift=2))
+    module = fit_recorder(tmp_path, Light(shift=2))
     for epoch in range(3):
         chance = Chances(length=23, draws=3, seed=7)(epoch, torch.arange(23))
         assert torch.equal(module.seen["train", epoch], Light(shift=2)(FLOATS, chance))
@@ -200,18 +189,18 @@ def test_batches_that_are_trained_on_are_changed_anew_each_epoch_and_others_neve
 
 
 def test_an_image_is_changed_alike_in_every_order_and_size_of_batches(tmp_path: Path) -> None:
-    one = fitted(tmp_path, Light()).seen
+    one = fit_recorder(tmp_path, Light()).seen
     for batch_size, shuffle in ((5, False), (1, True), (23, True)):
-        other = fitted(tmp_path, Light(), batch_size=batch_size, shuffle=shuffle).seen
+        other = fit_recorder(tmp_path, Light(), batch_size=batch_size, shuffle=shuffle).seen
         assert all(torch.equal(one["train", epoch], other["train", epoch]) for epoch in range(3))
 
 
 def test_the_training_part_is_evaluated_as_it_is(tmp_path: Path) -> None:
-    data = DataModule(Own(), batch_size=5, augmentation=Light())
-    module = Watcher()
-    trainer(tmp_path).fit(module, datamodule=data)
+    data = DataModule(PixelSource(), batch_size=5, augmentation=Light())
+    module = ImageRecorder()
+    make_trainer(tmp_path, epochs=3, sanity_steps=1).fit(module, datamodule=data)
     module.seen.clear()
-    trainer(tmp_path).validate(module, dataloaders=data.loader("train"), verbose=False)
+    make_trainer(tmp_path, epochs=3, sanity_steps=1).validate(module, dataloaders=data.loader("train"), verbose=False)
     assert torch.equal(module.seen["val", 0], FLOATS)
 
 
@@ -219,7 +208,7 @@ def test_the_training_part_is_evaluated_as_it_is(tmp_path: Path) -> None:
 def test_without_augmentation_a_batch_is_handed_on_as_it_came(
     augmentation: Augmentation | None, tmp_path: Path
 ) -> None:
-    data = DataModule(Own(), augmentation=augmentation)
+    data = DataModule(PixelSource(), augmentation=augmentation)
     batch = next(iter(data.train_dataloader()))
     assert data.on_after_batch_transfer(batch, 0) is batch
-    assert torch.equal(fitted(tmp_path, augmentation).seen["train", 1], FLOATS)
+    assert torch.equal(fit_recorder(tmp_path, augmentation).seen["train", 1], FLOATS)

@@ -14,13 +14,13 @@ from copycat.data.datamodule import DataModule
 from copycat.data.part import Part, digest
 
 
-def images(*colours: tuple[int, ...] | int) -> torch.Tensor:
+def make_solid_images(*colours: tuple[int, ...] | int) -> torch.Tensor:
     """Images of 4x4 pixels, each of one colour."""
     colours = tuple(colour if isinstance(colour, tuple) else (colour,) * 3 for colour in colours)
     return torch.tensor(colours, dtype=torch.uint8)[:, :, None, None].repeat(1, 1, 4, 4)
 
 
-def part(
+def make_part(
     pixels: torch.Tensor, labels: Sequence[int], names: Sequence[str] = (), unreadable: Sequence[str] = ()
 ) -> Part:
     return Part(
@@ -32,7 +32,7 @@ def part(
     )
 
 
-class Own:
+class PartsSource:
     def __init__(self, classes: Sequence[str], synthetic: bool, parts: dict[str, Part]) -> None:
         self.classes, self.synthetic, self.parts = classes, synthetic, parts
 
@@ -40,17 +40,19 @@ class Own:
         return self.parts
 
 
-def look(*, classes: Sequence[str] = ("dog", "cat"), synthetic: bool = False, **parts: Part) -> Check:
-    return check_data(DataModule(Own(classes, synthetic, parts)))
+def check_parts(*, classes: Sequence[str] = ("dog", "cat"), synthetic: bool = False, **parts: Part) -> Check:
+    return check_data(DataModule(PartsSource(classes, synthetic, parts)))
 
 
-def plain(*shades: int) -> Part:
+def make_plain_part(*shades: int) -> Part:
     """Images of these shades, dog and cat by turns."""
-    return part(images(*shades), [index % 2 for index in range(len(shades))], [f"shade {shade}" for shade in shades])
+    return make_part(
+        make_solid_images(*shades), [index % 2 for index in range(len(shades))], [f"shade {shade}" for shade in shades]
+    )
 
 
 def test_a_set_with_nothing_odd_gives_no_warning() -> None:
-    found = look(train=plain(100, 101, 102, 103), val=plain(99, 104))
+    found = check_parts(train=make_plain_part(100, 101, 102, 103), val=make_plain_part(99, 104))
     assert (found.warnings, found.within, found.across, found.unreadable) == ([], [], [], [])
 
 
@@ -58,7 +60,9 @@ def test_a_set_with_nothing_odd_gives_no_warning() -> None:
 
 
 def test_counts_and_shares_are_those_of_the_labels() -> None:
-    found = look(train=part(images(1, 2, 3, 4), [0, 1, 1, 1]), val=part(images(5), [0])).parts
+    found = check_parts(
+        train=make_part(make_solid_images(1, 2, 3, 4), [0, 1, 1, 1]), val=make_part(make_solid_images(5), [0])
+    ).parts
     assert found["train"].images == 4
     assert dict(found["train"].counts) == {"dog": 1, "cat": 3}
     assert found["train"].share("cat") == 0.75
@@ -67,7 +71,9 @@ def test_counts_and_shares_are_those_of_the_labels() -> None:
 
 def test_the_mean_colour_is_that_of_all_pixels_to_the_last_digit() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (37, 3, 9, 7), dtype=np.uint8)
-    found = look(train=part(torch.from_numpy(pixels), [0, 1] * 18 + [0]), val=plain(1, 2)).parts["train"]
+    found = check_parts(train=make_part(torch.from_numpy(pixels), [0, 1] * 18 + [0]), val=make_plain_part(1, 2)).parts[
+        "train"
+    ]
     for channel in range(3):
         exact = sum(pixels[:, channel].ravel().tolist()) / (37 * 9 * 7)
         assert found.color[channel] == pytest.approx(exact, rel=1e-12)
@@ -75,8 +81,8 @@ def test_the_mean_colour_is_that_of_all_pixels_to_the_last_digit() -> None:
 
 
 def test_images_of_one_channel_have_one_mean() -> None:
-    gray = part(images((7,), (9,)), [0, 1])
-    assert list(look(train=gray, val=part(images((8,)), [0])).parts["train"].color) == [8.0]
+    gray = make_part(make_solid_images((7,), (9,)), [0, 1])
+    assert list(check_parts(train=gray, val=make_part(make_solid_images((8,)), [0])).parts["train"].color) == [8.0]
 
 
 def test_of_many_images_on_demand_some_from_all_over_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,12 +93,12 @@ def test_of_many_images_on_demand_some_from_all_over_are_looked_at(monkeypatch: 
 
         def __getitem__(self, index: int) -> torch.Tensor:
             asked.append(index)
-            return images(index)[0]
+            return make_solid_images(index)[0]
 
     monkeypatch.setattr(check, "SAMPLE", 20)
     words = [str(index) for index in range(100)]
     large = Part(images=OnDemand(), labels=torch.tensor([0, 1] * 50), names=words, digests=words)
-    found = look(train=large, val=plain(48, 50))
+    found = check_parts(train=large, val=make_plain_part(48, 50))
     assert sorted(asked) == list(range(0, 100, 5))
     assert found.parts["train"].brightness == pytest.approx(47.5)
 
@@ -101,7 +107,9 @@ def test_of_many_images_on_demand_some_from_all_over_are_looked_at(monkeypatch: 
 
 
 def test_images_twice_within_a_part_and_across_parts_are_told_apart() -> None:
-    found = look(train=plain(10, 11, 12, 13, 10, 10), val=plain(12, 15), test=plain(16, 17, 18, 17))
+    found = check_parts(
+        train=make_plain_part(10, 11, 12, 13, 10, 10), val=make_plain_part(12, 15), test=make_plain_part(16, 17, 18, 17)
+    )
     assert [[twin.name for twin in twins] for twins in found.within] == [["shade 10"] * 3, ["shade 17"] * 2]
     assert found.across == [[Twin("train", "shade 12", "dog"), Twin("val", "shade 12", "dog")]]
     assert found.warnings[:2] == [
@@ -111,20 +119,20 @@ def test_images_twice_within_a_part_and_across_parts_are_told_apart() -> None:
 
 
 def test_a_difference_of_one_pixel_by_one_is_no_duplicate() -> None:
-    pair = images(10, 10)
+    pair = make_solid_images(10, 10)
     pair[1, 2, 3, 3] += 1
-    assert look(train=part(pair, [0, 1]), val=plain(11, 12)).warnings == []
+    assert check_parts(train=make_part(pair, [0, 1]), val=make_plain_part(11, 12)).warnings == []
 
 
 def test_an_image_under_two_classes_is_reported_by_the_names_that_contradict() -> None:
-    train = part(images(10, 10, 10, 20), [0, 0, 1, 1], ["dog/a", "dog/b", "cat/c", "cat/d"])
-    assert "1 image under two classes: dog/a = cat/c" in look(train=train, val=plain(11, 12)).warnings
+    train = make_part(make_solid_images(10, 10, 10, 20), [0, 0, 1, 1], ["dog/a", "dog/b", "cat/c", "cat/d"])
+    assert "1 image under two classes: dog/a = cat/c" in check_parts(train=train, val=make_plain_part(11, 12)).warnings
 
 
 def test_a_duplicate_across_parts_is_named_by_one_image_of_each() -> None:
-    train = part(images(10, 10, 30), [0, 0, 1], ["a", "b", "c"])
-    val = part(images(10, 31), [0, 1], ["d", "e"])
-    assert look(train=train, val=val).warnings[0] == "1 image twice across parts: a = d"
+    train = make_part(make_solid_images(10, 10, 30), [0, 0, 1], ["a", "b", "c"])
+    val = make_part(make_solid_images(10, 31), [0, 1], ["d", "e"])
+    assert check_parts(train=train, val=val).warnings[0] == "1 image twice across parts: a = d"
 
 
 # ----- shifts
@@ -140,9 +148,9 @@ def test_a_duplicate_across_parts_is_named_by_one_image_of_each() -> None:
     ],
 )
 def test_a_shift_of_class_share_by_more_than_a_tenth_is_reported(cats_of_20: int, warnings: list[str]) -> None:
-    train = part(images(*range(100, 120)), [0, 1] * 10)
-    val = part(images(*range(120, 140)), [int(place < cats_of_20) for place in range(20)])
-    assert [line for line in look(train=train, val=val).warnings if "brightness" not in line] == warnings
+    train = make_part(make_solid_images(*range(100, 120)), [0, 1] * 10)
+    val = make_part(make_solid_images(*range(120, 140)), [int(place < cats_of_20) for place in range(20)])
+    assert [line for line in check_parts(train=train, val=val).warnings if "brightness" not in line] == warnings
 
 
 @pytest.mark.parametrize(
@@ -156,22 +164,26 @@ def test_a_shift_of_class_share_by_more_than_a_tenth_is_reported(cats_of_20: int
     ],
 )
 def test_a_shift_of_brightness_or_colour_is_reported_from_ten_on(colour: tuple[int, ...], warning: str | None) -> None:
-    train, val = part(images(99, 101), [0, 0]), part(images(colour), [0])
-    warnings = look(train=train, val=val, classes=["thing"]).warnings
+    train, val = make_part(make_solid_images(99, 101), [0, 0]), make_part(make_solid_images(colour), [0])
+    warnings = check_parts(train=train, val=val, classes=["thing"]).warnings
     assert warnings == ([warning] if warning else [])
 
 
 def test_of_many_classes_the_largest_shift_alone_is_named() -> None:
     classes = [f"class {index}" for index in range(30)]
-    train = part(images(*range(60)), list(range(30)) * 2)
-    val = part(images(*range(60, 120)), [*range(30), *[7] * 20, *[9] * 10])
-    shifts = [line for line in look(classes=classes, train=train, val=val).warnings if "of train but" in line]
+    train = make_part(make_solid_images(*range(60)), list(range(30)) * 2)
+    val = make_part(make_solid_images(*range(60, 120)), [*range(30), *[7] * 20, *[9] * 10])
+    shifts = [line for line in check_parts(classes=classes, train=train, val=val).warnings if "of train but" in line]
     assert shifts == ["class 7 is 3% of train but 35% of val"]
 
 
 def test_a_class_that_a_part_lacks_is_named() -> None:
     classes = ["ant", "bee", "cow", "dog"]
-    found = look(classes=classes, train=part(images(1, 2, 3), [0, 1, 2]), val=part(images(4, 5), [0, 3]))
+    found = check_parts(
+        classes=classes,
+        train=make_part(make_solid_images(1, 2, 3), [0, 1, 2]),
+        val=make_part(make_solid_images(4, 5), [0, 3]),
+    )
     assert "no image of dog in train" in found.warnings
     assert "no image of bee and 1 more in val" in found.warnings
 
@@ -181,23 +193,23 @@ def test_a_class_that_a_part_lacks_is_named() -> None:
 
 def test_unreadable_files_are_listed_once_though_a_cut_has_them_in_two_parts() -> None:
     broken = ["cat/b.png: cut short", "cat/a.png: empty"]
-    found = look(train=part(images(*range(100, 120)), [0, 1] * 10, unreadable=broken))
+    found = check_parts(train=make_part(make_solid_images(*range(100, 120)), [0, 1] * 10, unreadable=broken))
     assert set(found.parts) == {"train", "val"}
     assert found.unreadable == ["cat/a.png: empty", "cat/b.png: cut short"]
     assert found.warnings == ["2 unreadable, left out: cat/a.png: empty"]
 
 
 def test_drawn_images_are_said_to_be_drawn() -> None:
-    found = look(synthetic=True, train=plain(1, 2), val=plain(3, 4))
+    found = check_parts(synthetic=True, train=make_plain_part(1, 2), val=make_plain_part(3, 4))
     assert found.warnings == ["these images are drawn, not photographed"]
 
 
 def test_warnings_stay_short_however_long_the_names() -> None:
     name = f"train/dog/{'a long name ' * 30}"
     broken = [f"{name}.png: not an image"]
-    train = part(images(1, 1, 2), [0, 1, 1], [f"{name}{n}.png" for n in range(3)], broken)
+    train = make_part(make_solid_images(1, 1, 2), [0, 1, 1], [f"{name}{n}.png" for n in range(3)], broken)
     classes = [f"dog {'of a kind ' * 20}", f"cat {'of a kind ' * 20}"]
-    warnings = look(classes=classes, train=train, val=part(images(1, 90), [0, 0])).warnings
+    warnings = check_parts(classes=classes, train=train, val=make_part(make_solid_images(1, 90), [0, 0])).warnings
     assert len(warnings) == 6
     assert all(len(line) <= 125 and "\n" not in line for line in warnings), warnings
     assert warnings[0].startswith("1 image twice across parts: train/dog/")

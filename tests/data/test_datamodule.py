@@ -20,7 +20,7 @@ from copycat.data.part import Part, digest
 Pixels = Sequence[int]
 
 
-def part(pixels: Pixels, labels: Sequence[int] | None = None) -> Part:
+def make_gray_part(pixels: Pixels, labels: Sequence[int] | None = None) -> Part:
     """Images of 1x2 pixels in three channels, each of one value."""
     images = torch.tensor(list(pixels), dtype=torch.uint8).reshape(-1, 1, 1, 1).repeat(1, 3, 1, 2)
     return Part(
@@ -31,7 +31,7 @@ def part(pixels: Pixels, labels: Sequence[int] | None = None) -> Part:
     )
 
 
-class Own:
+class UserSource:
     """A source as a user would write one: no base class, and classes known only once it is loaded."""
 
     def __init__(self, **parts: Part) -> None:
@@ -46,15 +46,15 @@ class Own:
         return self.parts
 
 
-def data(train: Pixels = range(20), val: Pixels = range(30, 36), **options: Any) -> DataModule:
-    return DataModule(Own(train=part(train), val=part(val)), **options)
+def make_data(train: Pixels = range(20), val: Pixels = range(30, 36), **options: Any) -> DataModule:
+    return DataModule(UserSource(train=make_gray_part(train), val=make_gray_part(val)), **options)
 
 
 # ----- a source of one's own
 
 
 def test_a_source_of_ones_own_is_read_once_and_at_first_use() -> None:
-    source = Own(train=part(range(4)), val=part([7]))
+    source = UserSource(train=make_gray_part(range(4)), val=make_gray_part([7]))
     module = DataModule(source)
     assert source.loaded == 0
     assert module.classes == ("even", "odd")
@@ -64,11 +64,11 @@ def test_a_source_of_ones_own_is_read_once_and_at_first_use() -> None:
 
 
 def test_a_source_without_a_validation_part_has_a_fifth_held_out() -> None:
-    module = DataModule(Own(train=part(range(20))))
+    module = DataModule(UserSource(train=make_gray_part(range(20))))
     assert {name: len(found) for name, found in module.parts.items()} == {"train": 16, "val": 4}
 
 
-IMAGES, LABELS = part([1, 2]).images, part([1, 2]).labels
+IMAGES, LABELS = make_gray_part([1, 2]).images, make_gray_part([1, 2]).labels
 
 
 @pytest.mark.parametrize(
@@ -95,46 +95,46 @@ def test_a_part_of_another_form_is_one_line_that_says_what_was_expected(fields: 
     ("labels", "got"), [([0, 2], "0 to 2"), ([-1, 0], "-1 to 0")], ids=["a class too many", "below 0"]
 )
 def test_labels_that_no_class_has_are_one_line(labels: list[int], got: str) -> None:
-    module = DataModule(Own(train=part([1, 2], labels), val=part([3])))
+    module = DataModule(UserSource(train=make_gray_part([1, 2], labels), val=make_gray_part([3])))
     with pytest.raises(UserError, match=f"data: expected labels from 0 to 1 in train; got {got}"):
         _ = module.parts
 
 
 @pytest.mark.parametrize("name", ["train", "val"])
 def test_a_part_without_images_is_one_line(name: str) -> None:
-    parts = {"train": part([1, 2]), "val": part([3])} | {name: part([])}
+    parts = {"train": make_gray_part([1, 2]), "val": make_gray_part([3])} | {name: make_gray_part([])}
     with pytest.raises(UserError, match=f"data: expected at least one image in {name}; got none"):
-        _ = DataModule(Own(**parts)).parts
+        _ = DataModule(UserSource(**parts)).parts
 
 
 # ----- loaders
 
 
-def values(loader: Resumable) -> list[int]:
+def list_values(loader: Resumable) -> list[int]:
     return [round(float(image[0, 0, 0]) * 255) for batch in loader for image in batch["image"]]
 
 
 def test_only_training_images_are_shuffled_and_only_where_asked() -> None:
-    plain, shuffled = data(), data(shuffle=True, batch_size=4)
-    assert values(plain.train_dataloader()) == list(range(20))
-    assert sorted(values(shuffled.train_dataloader())) == list(range(20))
-    assert values(shuffled.train_dataloader()) != list(range(20))
-    assert values(shuffled.val_dataloader()) == list(range(30, 36))
-    assert values(data(shuffle=True, fold=0).test_dataloader()) == list(range(30, 36))
+    plain, shuffled = make_data(), make_data(shuffle=True, batch_size=4)
+    assert list_values(plain.train_dataloader()) == list(range(20))
+    assert sorted(list_values(shuffled.train_dataloader())) == list(range(20))
+    assert list_values(shuffled.train_dataloader()) != list(range(20))
+    assert list_values(shuffled.val_dataloader()) == list(range(30, 36))
+    assert list_values(make_data(shuffle=True, fold=0).test_dataloader()) == list(range(30, 36))
 
 
 @pytest.mark.parametrize("first", ["in file order", "shuffled"])
 def test_training_images_can_be_had_in_file_order_beside_the_shuffled_loader(first: str) -> None:
-    module = data(shuffle=True)
+    module = make_data(shuffle=True)
     if first == "in file order":
         module.loader("train")
     shuffled, plain = module.train_dataloader(), module.loader("train")
-    assert values(plain) == list(range(20))
-    assert values(shuffled) != list(range(20))
+    assert list_values(plain) == list(range(20))
+    assert list_values(shuffled) != list(range(20))
 
 
 def test_nothing_is_converted_or_kept_twice() -> None:
-    module = data(shuffle=True)
+    module = make_data(shuffle=True)
     shuffled, plain = module.train_dataloader(), module.loader("train")
     assert isinstance(shuffled, MemoryLoader)
     assert isinstance(plain, MemoryLoader)
@@ -145,15 +145,15 @@ def test_nothing_is_converted_or_kept_twice() -> None:
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_what_images_take_as_floats_is_let_go_of_until_a_batch_is_asked_for(shuffle: bool) -> None:
-    module = data(shuffle=shuffle)
-    before = values(module.train_dataloader()), values(module.val_dataloader())
-    floats = [weakref.ref(kept(module, name)) for name in ("train", "val")]
+    module = make_data(shuffle=shuffle)
+    before = list_values(module.train_dataloader()), list_values(module.val_dataloader())
+    floats = [weakref.ref(get_cached_images(module, name)) for name in ("train", "val")]
     module.release()
     assert [found() for found in floats] == [None, None]
-    assert (values(module.train_dataloader()), values(module.val_dataloader())) == before
+    assert (list_values(module.train_dataloader()), list_values(module.val_dataloader())) == before
 
 
-def kept(module: DataModule, name: str) -> Tensor:
+def get_cached_images(module: DataModule, name: str) -> Tensor:
     loader = module.loader(name)
     assert isinstance(loader, MemoryLoader)
     assert loader.images.whole is not None
@@ -162,14 +162,14 @@ def kept(module: DataModule, name: str) -> Tensor:
 
 @pytest.mark.parametrize(("batch_size", "lengths"), [(None, [20]), (8, [8, 8, 4]), (100, [20])])
 def test_no_batch_size_gives_the_whole_set_a_step(batch_size: int | None, lengths: list[int]) -> None:
-    assert [len(batch["label"]) for batch in data(batch_size=batch_size).train_dataloader()] == lengths
+    assert [len(batch["label"]) for batch in make_data(batch_size=batch_size).train_dataloader()] == lengths
 
 
 def test_the_seed_of_the_run_orders_and_does_not_cut() -> None:
-    one, other = (data(fold=1, shuffle=True, seed=seed) for seed in (1, 2))
+    one, other = (make_data(fold=1, shuffle=True, seed=seed) for seed in (1, 2))
     assert one.parts["train"].names == other.parts["train"].names
-    assert values(one.train_dataloader()) != values(other.train_dataloader())
-    assert data(fold=1, split_seed=1).parts["train"].names != one.parts["train"].names
+    assert list_values(one.train_dataloader()) != list_values(other.train_dataloader())
+    assert make_data(fold=1, split_seed=1).parts["train"].names != one.parts["train"].names
 
 
 def test_lightning_fits_validates_and_tests_from_it(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_lightning_fits_validates_and_tests_from_it(tmp_path: Path) -> None:
         default_root_dir=tmp_path,
         **quiet,
     )
-    module, network = data(fold=0, batch_size=4, shuffle=True), Counting()
+    module, network = make_data(fold=0, batch_size=4, shuffle=True), Counting()
     trainer.fit(network, datamodule=module)
     trainer.test(network, datamodule=module, verbose=False)
     assert network.counts == {"train": 2 * 16, "val": 2 * 4, "test": 6}
@@ -212,7 +212,7 @@ def test_lightning_fits_validates_and_tests_from_it(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_of_a_tiny_set_stays_the_same_from_release_to_release() -> None:
-    found = DataModule(Own(train=part([1, 2, 3]), val=part([4]))).fingerprint()
+    found = DataModule(UserSource(train=make_gray_part([1, 2, 3]), val=make_gray_part([4]))).fingerprint()
     assert found == {  # worked out from blake2b alone
         "train": "3773b7ad481d979ab9e98586d3ee7753",
         "val": "c1669fc2a1ad1da02698cdd7f07f425c",
@@ -227,22 +227,22 @@ pixel_lists = st.lists(st.integers(0, 255), min_size=2, max_size=12, unique=True
 def test_equal_data_have_equal_fingerprints_however_they_are_loaded(
     pixels: list[int], batch_size: int, shuffle: bool, seed: int, workers: int
 ) -> None:
-    loaded = data(pixels, batch_size=batch_size, shuffle=shuffle, seed=seed, workers=workers)
-    assert loaded.fingerprint() == data(pixels).fingerprint()
+    loaded = make_data(pixels, batch_size=batch_size, shuffle=shuffle, seed=seed, workers=workers)
+    assert loaded.fingerprint() == make_data(pixels).fingerprint()
 
 
 @given(pixel_lists, st.data())
 def test_one_pixel_more_or_less_bright_is_another_fingerprint_of_its_part_and_of_all(
     pixels: list[int], draw: st.DataObject
 ) -> None:
-    one, other = part(pixels), part(pixels)
+    one, other = make_gray_part(pixels), make_gray_part(pixels)
     assert isinstance(other.images, Tensor)
     place = draw.draw(st.integers(0, other.images.numel() - 1))
     other.images.view(-1)[place] ^= 1 << draw.draw(st.integers(0, 7))
     other = Part(
         images=other.images, labels=one.labels, names=one.names, digests=[digest(image) for image in other.images]
     )
-    found = [DataModule(Own(train=train, val=part([9]))).fingerprint() for train in (one, other)]
+    found = [DataModule(UserSource(train=train, val=make_gray_part([9]))).fingerprint() for train in (one, other)]
     assert found[0]["val"] == found[1]["val"]
     assert found[0]["train"] != found[1]["train"]
     assert found[0]["all"] != found[1]["all"]
@@ -253,7 +253,9 @@ def test_one_other_label_is_another_fingerprint(pixels: list[int], draw: st.Data
     labels = [value % 2 for value in pixels]
     place = draw.draw(st.integers(0, len(labels) - 1))
     others = [1 - label if index == place else label for index, label in enumerate(labels)]
-    one, other = (DataModule(Own(train=part(pixels, each), val=part([9]))) for each in (labels, others))
+    one, other = (
+        DataModule(UserSource(train=make_gray_part(pixels, each), val=make_gray_part([9]))) for each in (labels, others)
+    )
     assert one.fingerprint()["all"] != other.fingerprint()["all"]
 
 
@@ -261,18 +263,18 @@ def test_one_other_label_is_another_fingerprint(pixels: list[int], draw: st.Data
 def test_another_order_is_another_fingerprint_since_full_batches_sum_in_it(pixels: list[int], chance: Any) -> None:
     shuffled = list(pixels)
     chance.shuffle(shuffled)
-    same = data(pixels).fingerprint()["all"] == data(shuffled).fingerprint()["all"]
+    same = make_data(pixels).fingerprint()["all"] == make_data(shuffled).fingerprint()["all"]
     assert same == (shuffled == pixels)
 
 
 def test_every_fold_and_every_other_cut_has_its_own_fingerprint() -> None:
     cuts: list[dict[str, Any]] = [{}, {"split": "holdout"}, {"split": "holdout", "split_seed": 1}]
     cuts += [{"fold": fold, "folds": folds} for folds in (4, 5) for fold in range(folds)]
-    assert len({data(**cut).fingerprint()["all"] for cut in cuts}) == len(cuts)
+    assert len({make_data(**cut).fingerprint()["all"] for cut in cuts}) == len(cuts)
 
 
 def test_parts_that_trade_places_are_another_fingerprint() -> None:
-    one, other = data([1, 2], [3, 4]), data([3, 4], [1, 2])
+    one, other = make_data([1, 2], [3, 4]), make_data([3, 4], [1, 2])
     assert one.fingerprint()["train"] == other.fingerprint()["val"]
     assert one.fingerprint()["all"] != other.fingerprint()["all"]
 

@@ -25,11 +25,11 @@ RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 25
 SavePicture = Callable[..., Path]
 
 
-def colour(image: Tensor, x: int = 0, y: int = 0) -> tuple[int, ...]:
+def get_color(image: Tensor, x: int = 0, y: int = 0) -> tuple[int, ...]:
     return tuple(image[:, y, x].tolist())
 
 
-def saved(tmp_path: Path, image: Image.Image, name: str, **options: Any) -> Path:
+def save_image(tmp_path: Path, image: Image.Image, name: str, **options: Any) -> Path:
     path = tmp_path / name
     image.save(path, **options)
     return path
@@ -49,14 +49,14 @@ def test_a_picture_of_the_right_size_keeps_every_pixel(save_picture: SavePicture
 )
 def test_formats_without_loss_give_the_colour_that_was_saved(tmp_path: Path, name: str) -> None:
     options = {"lossless": True} if name == "a.webp" else {}
-    path = saved(tmp_path, Image.new("RGB", (16, 16), (250, 100, 7)), name, **options)
-    assert colour(decode(path, size=16)) == (250, 100, 7)
+    path = save_image(tmp_path, Image.new("RGB", (16, 16), (250, 100, 7)), name, **options)
+    assert get_color(decode(path, size=16)) == (250, 100, 7)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.avif"])
 def test_formats_with_loss_come_within_a_few_steps_of_the_colour(tmp_path: Path, name: str) -> None:
-    path = saved(tmp_path, Image.new("RGB", (64, 64), (250, 100, 7)), name)
-    assert colour(decode(path, size=16)) == pytest.approx((250, 100, 7), abs=4)
+    path = save_image(tmp_path, Image.new("RGB", (64, 64), (250, 100, 7)), name)
+    assert get_color(decode(path, size=16)) == pytest.approx((250, 100, 7), abs=4)
 
 
 # ----- modes
@@ -81,8 +81,8 @@ def test_formats_with_loss_come_within_a_few_steps_of_the_colour(tmp_path: Path,
 def test_modes_of_a_png_become_rgb_on_white(
     tmp_path: Path, mode: str, value: int | tuple[int, ...], expected: tuple[int, int, int]
 ) -> None:
-    path = saved(tmp_path, Image.new(mode, (9, 9), value), "a.png")
-    assert colour(decode(path, size=9), 4, 4) == expected
+    path = save_image(tmp_path, Image.new(mode, (9, 9), value), "a.png")
+    assert get_color(decode(path, size=9), 4, 4) == expected
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_deep_grey_of_a_tiff_is_scaled_by_its_white(
     kind = {"I;16B": ">u2", "I": "<i4", "F": "<f4"}[mode]
     row = np.array(values, dtype=kind)
     grey = Image.frombytes(mode, (3, 3), np.tile(row, (3, 1)).tobytes())
-    image = decode(saved(tmp_path, grey, "a.tif"), size=3)
+    image = decode(save_image(tmp_path, grey, "a.tif"), size=3)
     assert image[0, 1].tolist() == expected
     assert torch.equal(image[0], image[1])
     assert torch.equal(image[0], image[2])
@@ -114,41 +114,41 @@ def test_a_palette_is_looked_up_and_its_clear_entry_is_white(tmp_path: Path) -> 
     image = Image.new("P", (2, 2))
     image.putpalette([*RED, *GREEN, *BLUE])
     image.putdata([0, 1, 2, 1])
-    assert colour(decode(saved(tmp_path, image, "opaque.png"), size=2), 0, 1) == BLUE
-    clear = decode(saved(tmp_path, image, "clear.png", transparency=2), size=2)
-    assert [colour(clear, 0, 0), colour(clear, 1, 0), colour(clear, 0, 1)] == [RED, GREEN, WHITE]
+    assert get_color(decode(save_image(tmp_path, image, "opaque.png"), size=2), 0, 1) == BLUE
+    clear = decode(save_image(tmp_path, image, "clear.png", transparency=2), size=2)
+    assert [get_color(clear, 0, 0), get_color(clear, 1, 0), get_color(clear, 0, 1)] == [RED, GREEN, WHITE]
 
 
 def test_a_palette_with_an_alpha_for_each_entry_is_laid_on_white(tmp_path: Path) -> None:
     image = Image.new("P", (2, 2), 0)
     image.putpalette([*BLACK, *GREEN])
-    path = saved(tmp_path, image, "a.png", transparency=bytes([51, 255]))
-    assert colour(decode(path, size=2)) == (204, 204, 204)
+    path = save_image(tmp_path, image, "a.png", transparency=bytes([51, 255]))
+    assert get_color(decode(path, size=2)) == (204, 204, 204)
 
 
 @pytest.mark.parametrize(("mode", "key", "value"), [("RGB", RED, RED), ("L", 9, 9), ("1", 0, 0)])
 def test_a_key_colour_is_clear(tmp_path: Path, mode: str, key: object, value: int) -> None:
-    path = saved(tmp_path, Image.new(mode, (4, 4), value), "a.png", transparency=key)
-    assert colour(decode(path, size=4)) == WHITE
+    path = save_image(tmp_path, Image.new(mode, (4, 4), value), "a.png", transparency=key)
+    assert get_color(decode(path, size=4)) == WHITE
 
 
 def test_cmyk_becomes_rgb_without_being_inverted(tmp_path: Path) -> None:
     ink = Image.new("CMYK", (16, 16), (0, 255, 255, 0))  # no cyan, all magenta and yellow: red
-    assert colour(decode(saved(tmp_path, ink, "a.tif"), size=16)) == RED
-    assert colour(decode(saved(tmp_path, ink, "a.jpg"), size=16)) == pytest.approx(RED, abs=4)
+    assert get_color(decode(save_image(tmp_path, ink, "a.tif"), size=16)) == RED
+    assert get_color(decode(save_image(tmp_path, ink, "a.jpg"), size=16)) == pytest.approx(RED, abs=4)
 
 
 def test_lab_becomes_rgb(tmp_path: Path) -> None:
     lab = Image.frombytes("LAB", (4, 4), bytes([255, 0, 0]) * 16)  # lightness 100, no colour
-    red, green, blue = colour(decode(saved(tmp_path, lab, "a.tif"), size=4))
+    red, green, blue = get_color(decode(save_image(tmp_path, lab, "a.tif"), size=4))
     assert min(red, green, blue) > 245
 
 
 def test_the_first_frame_of_an_animation_is_the_picture(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN, BLUE)]
     for name, options in (("a.gif", {}), ("a.png", {}), ("a.webp", {"lossless": True}), ("a.tif", {})):
-        path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:], **options)
-        assert colour(decode(path, size=8)) == RED, name
+        path = save_image(tmp_path, frames[0], name, save_all=True, append_images=frames[1:], **options)
+        assert get_color(decode(path, size=8)) == RED, name
 
 
 # ----- upright
@@ -167,72 +167,72 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path, name: str, orienta
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"quality": 95, "subsampling": 0} if name == "a.jpg" else {}
-    image = decode(saved(tmp_path, Image.fromarray(pixels), name, exif=exif, **options), size=16)
+    image = decode(save_image(tmp_path, Image.fromarray(pixels), name, exif=exif, **options), size=16)
     x, y = CORNERS[orientation]
     swapped = orientation >= 5  # rows become columns
     right = (x, 1 - y) if swapped else (1 - x, y)
-    assert colour(image, 2, 2) == pytest.approx(marks[y][x], abs=12)
-    assert colour(image, 13, 2) == pytest.approx(marks[right[1]][right[0]], abs=12)
+    assert get_color(image, 2, 2) == pytest.approx(marks[y][x], abs=12)
+    assert get_color(image, 13, 2) == pytest.approx(marks[right[1]][right[0]], abs=12)
 
 
 def test_damaged_exif_leaves_the_picture_as_it_lies(tmp_path: Path) -> None:
-    path = saved(tmp_path, Image.new("RGB", (16, 16), RED), "a.jpg", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
-    assert colour(decode(path, size=16)) == pytest.approx(RED, abs=4)
+    path = save_image(tmp_path, Image.new("RGB", (16, 16), RED), "a.jpg", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
+    assert get_color(decode(path, size=16)) == pytest.approx(RED, abs=4)
 
 
 # ----- to a square
 
 
-def stripes(tmp_path: Path, width: int, height: int) -> Path:
+def write_stripes(tmp_path: Path, width: int, height: int) -> Path:
     """Red on the left quarter, green in the middle half, blue on the right quarter (of the longer side)."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
     along = pixels if width >= height else pixels.transpose(1, 0, 2)
     length = max(width, height)
     along[:, : length // 4], along[:, length // 4 : -length // 4], along[:, -length // 4 :] = RED, GREEN, BLUE
-    return saved(tmp_path, Image.fromarray(pixels), "stripes.png")
+    return save_image(tmp_path, Image.fromarray(pixels), "stripes.png")
 
 
 def test_crop_keeps_the_centre_square(tmp_path: Path) -> None:
-    image = decode(stripes(tmp_path, 40, 20), size=10)
-    assert all(colour(image, x, 5) == GREEN for x in range(2, 8))  # at the rim the filter sees beyond
+    image = decode(write_stripes(tmp_path, 40, 20), size=10)
+    assert all(get_color(image, x, 5) == GREEN for x in range(2, 8))  # at the rim the filter sees beyond
 
 
 def test_crop_of_a_tall_picture_keeps_its_centre_too(tmp_path: Path) -> None:
-    image = decode(stripes(tmp_path, 20, 40), size=10)
-    assert all(colour(image, 5, y) == GREEN for y in range(2, 8))
+    image = decode(write_stripes(tmp_path, 20, 40), size=10)
+    assert all(get_color(image, 5, y) == GREEN for y in range(2, 8))
 
 
 def test_squash_keeps_everything_and_distorts(tmp_path: Path) -> None:
-    image = decode(stripes(tmp_path, 80, 40), size=40, fit="squash")
-    assert [colour(image, x, 20) for x in (2, 20, 37)] == [RED, GREEN, BLUE]
+    image = decode(write_stripes(tmp_path, 80, 40), size=40, fit="squash")
+    assert [get_color(image, x, 20) for x in (2, 20, 37)] == [RED, GREEN, BLUE]
 
 
 def test_pad_keeps_everything_and_fills_up_with_white(tmp_path: Path) -> None:
-    image = decode(stripes(tmp_path, 80, 40), size=40, fit="pad")
-    assert [colour(image, x, 20) for x in (2, 20, 37)] == [RED, GREEN, BLUE]
-    assert [colour(image, 20, y) for y in (0, 9, 30, 39)] == [WHITE] * 4
-    assert colour(image, 20, 11) != WHITE
+    image = decode(write_stripes(tmp_path, 80, 40), size=40, fit="pad")
+    assert [get_color(image, x, 20) for x in (2, 20, 37)] == [RED, GREEN, BLUE]
+    assert [get_color(image, 20, y) for y in (0, 9, 30, 39)] == [WHITE] * 4
+    assert get_color(image, 20, 11) != WHITE
 
 
 def test_scaling_down_averages_and_does_not_pick_single_pixels(tmp_path: Path) -> None:
     board = np.indices((256, 256)).sum(axis=0).astype(np.uint8) % 2 * 255
-    image = decode(saved(tmp_path, Image.fromarray(board), "board.png"), size=16)
+    image = decode(save_image(tmp_path, Image.fromarray(board), "board.png"), size=16)
     assert image.float().sub(127.5).abs().max() < 4
 
 
 def test_a_jpeg_of_small_squares_keeps_them_sharp(tmp_path: Path) -> None:
     squares = np.kron(np.indices((75, 75)).sum(axis=0) % 2 * 255, np.ones((8, 8))).astype(np.uint8)
     image = Image.fromarray(squares)
-    jpeg = decode(saved(tmp_path, image, "a.jpg", quality=95), size=200)
-    png = decode(saved(tmp_path, image, "a.png"), size=200)
+    jpeg = decode(save_image(tmp_path, image, "a.jpg", quality=95), size=200)
+    png = decode(save_image(tmp_path, image, "a.png"), size=200)
     assert (jpeg.int() - png.int()).abs().max() <= 12
 
 
 def test_a_large_jpeg_looks_the_same_as_its_png(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 800 * 600).reshape(600, 800).astype(np.uint8)
     image = Image.merge("RGB", [Image.fromarray(plane) for plane in (ramp, ramp[::-1], ramp[:, ::-1])])
-    jpeg = decode(saved(tmp_path, image, "a.jpg", quality=95), size=32)
-    png = decode(saved(tmp_path, image, "a.png"), size=32)
+    jpeg = decode(save_image(tmp_path, image, "a.jpg", quality=95), size=32)
+    png = decode(save_image(tmp_path, image, "a.png"), size=32)
     assert (jpeg.int() - png.int()).abs().max() <= 4
 
 
@@ -247,7 +247,7 @@ def test_a_large_jpeg_looks_the_same_as_its_png(tmp_path: Path) -> None:
 def test_every_mode_and_size_gives_uint8_of_three_channels_and_the_size(
     tmp_path: Path, mode: str, width: int, height: int, size: int, fit: str
 ) -> None:
-    path = saved(tmp_path, Image.new(mode, (width, height)), "a.png" if mode == "P" else "a.tif")
+    path = save_image(tmp_path, Image.new(mode, (width, height)), "a.png" if mode == "P" else "a.tif")
     image = decode(path, size=size, fit=fit)
     assert (image.dtype, tuple(image.shape), image.is_contiguous()) == (torch.uint8, (3, size, size), True)
 
@@ -255,7 +255,7 @@ def test_every_mode_and_size_gives_uint8_of_three_channels_and_the_size(
 # ----- files that are no images
 
 
-def jpeg(size: tuple[int, int] = (64, 64)) -> bytes:
+def make_jpeg(size: tuple[int, int] = (64, 64)) -> bytes:
     buffer = io.BytesIO()
     Image.effect_noise(size, 80).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -273,8 +273,8 @@ def png_without_pixels(width: int, height: int) -> bytes:
         (b"<!DOCTYPE html>\n<HTML><body>404</body></HTML>", "a web page, not an image"),
         (b"some words", "not an image that Pillow knows"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image that Pillow knows"),
-        (jpeg()[:900], "truncated"),
-        (jpeg()[:30], "not an image|damaged|truncated"),
+        (make_jpeg()[:900], "truncated"),
+        (make_jpeg()[:30], "not an image|damaged|truncated"),
         (png_without_pixels(10_000, 9_000), "10000 x 9000 pixels, above the limit of 89478485"),
         (png_without_pixels(60_000, 60_000), "above the limit of 89478485 pixels"),
         (png_without_pixels(10, 10), "damaged|truncated"),
@@ -307,7 +307,7 @@ def test_a_missing_file_and_a_folder_are_refused_with_the_reason(tmp_path: Path)
 def test_damage_anywhere_gives_a_picture_or_the_one_error(
     tmp_path: Path, ending: str, place: int, value: int, kept: float
 ) -> None:
-    path = saved(tmp_path, Image.effect_noise((24, 24), 50), f"a.{ending}")
+    path = save_image(tmp_path, Image.effect_noise((24, 24), 50), f"a.{ending}")
     content = bytearray(path.read_bytes())
     content[place % len(content)] = value
     path.write_bytes(content[: round(kept * len(content))])
@@ -324,7 +324,7 @@ def test_the_error_survives_the_way_back_from_a_worker(tmp_path: Path) -> None:
 
 def test_threads_that_decode_leave_the_warning_filters_as_they_were(tmp_path: Path) -> None:
     palette = Image.new("P", (40, 40))
-    path = saved(tmp_path, palette, "a.png", transparency=b"\x00\x80\xff")
+    path = save_image(tmp_path, palette, "a.png", transparency=b"\x00\x80\xff")
     before, limit = list(warnings.filters), Image.MAX_IMAGE_PIXELS
     with ThreadPoolExecutor(8) as pool:
         images = list(pool.map(lambda _: decode(path, size=8), range(200)))

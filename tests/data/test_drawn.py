@@ -34,7 +34,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Part]:
         return Drawn().load()
 
 
-def pixels(part: Part) -> Tensor:
+def image_tensor(part: Part) -> Tensor:
     assert isinstance(part.images, Tensor)
     return part.images
 
@@ -44,7 +44,7 @@ def no_drawing(*_: object, **__: object) -> None:
 
 
 def test_the_shipped_set_has_the_same_bits_on_every_machine(shipped: dict[str, Part]) -> None:
-    arrays = {f"{name} images": pixels(part).numpy() for name, part in shipped.items()}
+    arrays = {f"{name} images": image_tensor(part).numpy() for name, part in shipped.items()}
     arrays |= {f"{name} labels": part.labels.numpy() for name, part in shipped.items()}
     assert seal(arrays, key="") == SHIPPED
 
@@ -54,11 +54,11 @@ def test_the_parts_have_the_real_sets_size_and_balance(
     shipped: dict[str, Part], name: str, count: int, cats: int
 ) -> None:
     part = shipped[name]
-    assert (pixels(part).shape, pixels(part).dtype) == ((count, 3, 64, 64), torch.uint8)
+    assert (image_tensor(part).shape, image_tensor(part).dtype) == ((count, 3, 64, 64), torch.uint8)
     assert (part.labels.shape, part.labels.dtype) == ((count,), torch.int64)
     assert (len(part), int(part.labels.sum())) == (count, cats)
     assert part.names[17] == f"drawn {name}[17]"
-    assert list(part.digests) == [digest(image) for image in pixels(part)]
+    assert list(part.digests) == [digest(image) for image in image_tensor(part)]
     assert 0 < int(part.labels[:20].sum()) < 20, "the classes are not mixed"
 
 
@@ -76,7 +76,7 @@ def test_no_picture_occurs_twice_within_or_across_parts_and_seeds(shipped: dict[
 def test_a_picture_is_the_same_however_many_are_drawn(shipped: dict[str, Part]) -> None:
     few = Drawn(train=30, val=7).load()
     for name, part in few.items():
-        assert torch.equal(pixels(part), pixels(shipped[name])[: len(part)])
+        assert torch.equal(image_tensor(part), image_tensor(shipped[name])[: len(part)])
         assert torch.equal(part.labels, shipped[name].labels[: len(part)])
 
 
@@ -85,7 +85,7 @@ def test_warmth_moves_colours_and_no_labels(shipped: dict[str, Part]) -> None:
     assert torch.equal(grey.labels, shipped["train"].labels[:12])
     warm, neutral = (
         (images[:, 0].double() - images[:, 2].double()).mean((1, 2))  # red over blue
-        for images in (pixels(shipped["train"])[:12], pixels(grey))
+        for images in (image_tensor(shipped["train"])[:12], image_tensor(grey))
     )
     assert torch.equal((warm > neutral).long(), grey.labels), "cats should be warmer than without, the others colder"
 
@@ -103,7 +103,7 @@ def test_the_second_load_reads_the_cache(cache: Path, monkeypatch: pytest.Monkey
     assert [file.suffix for file in cache.iterdir()] == [".npz"]
     monkeypatch.setattr(drawn, "draw", no_drawing)
     second = Drawn(train=4, val=2).load()
-    assert all(torch.equal(pixels(first[name]), pixels(second[name])) for name in first)
+    assert all(torch.equal(image_tensor(first[name]), image_tensor(second[name])) for name in first)
     for other in (
         Drawn(train=5, val=2),
         Drawn(train=4, val=3),
@@ -119,7 +119,7 @@ def test_a_damaged_cache_is_drawn_again_and_mended(damage: str, monkeypatch: pyt
     source = Drawn(train=4, val=2)
     first = source.load()
     whole = source.cache.read_bytes()
-    place = whole.index(pixels(first["train"])[2].numpy().tobytes())
+    place = whole.index(image_tensor(first["train"])[2].numpy().tobytes())
     flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
     other = Drawn(seed=1, train=4, val=2)
     other.load()

@@ -81,55 +81,55 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.join()
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def test_both_files_arrive_whole_and_nothing_else_is_left(server: Server, tmp_path: Path) -> None:
     paths = fetch_cats(tmp_path / "new" / "data", base_url=server.url)
     assert [path.name for path in paths] == NAMES
-    assert contents(tmp_path / "new" / "data") == server.files
+    assert read_files(tmp_path / "new" / "data") == server.files
 
 
 def test_a_connection_cut_twice_goes_on_at_the_byte_where_it_broke(server: Server, tmp_path: Path) -> None:
     server.cuts = [204_800, 102_400]
     fetch_cats(tmp_path, base_url=server.url)
     assert server.asked[:3] == [(NAMES[0], None), (NAMES[0], "bytes=204800-"), (NAMES[0], "bytes=307200-")]
-    assert contents(tmp_path) == server.files
+    assert read_files(tmp_path) == server.files
 
 
 def test_a_connection_cut_within_a_block_goes_on_shortly_before(server: Server, tmp_path: Path) -> None:
     server.cuts = [200_000]
     fetch_cats(tmp_path, base_url=server.url)
     assert server.asked[1] == (NAMES[0], f"bytes={200_000 // fetch.BLOCK * fetch.BLOCK}-")
-    assert contents(tmp_path) == server.files
+    assert read_files(tmp_path) == server.files
 
 
 def test_a_part_of_an_earlier_call_is_gone_on_with(server: Server, tmp_path: Path) -> None:
     (tmp_path / f"{NAMES[0]}.part").write_bytes(TRAIN[:1234])
     fetch_cats(tmp_path, base_url=server.url)
     assert server.asked[0] == (NAMES[0], "bytes=1234-")
-    assert contents(tmp_path) == server.files
+    assert read_files(tmp_path) == server.files
 
 
 def test_a_part_that_is_already_whole_needs_no_more_bytes(server: Server, tmp_path: Path) -> None:
     (tmp_path / f"{NAMES[0]}.part").write_bytes(TRAIN)
     fetch_cats(tmp_path, base_url=server.url)
     assert [asked for asked in server.asked if asked[0] == NAMES[0]] == [(NAMES[0], f"bytes={len(TRAIN)}-")]
-    assert contents(tmp_path) == server.files
+    assert read_files(tmp_path) == server.files
 
 
 def test_a_part_longer_than_the_file_is_thrown_away(server: Server, tmp_path: Path) -> None:
     (tmp_path / f"{NAMES[0]}.part").write_bytes(TRAIN + b"more")
     fetch_cats(tmp_path, base_url=server.url)
-    assert contents(tmp_path) == server.files
+    assert read_files(tmp_path) == server.files
 
 
 def test_a_server_that_knows_no_ranges_sends_the_file_again_and_it_is_whole(server: Server, tmp_path: Path) -> None:
     server.knows_ranges = False
     server.cuts = [200_000]
     fetch_cats(tmp_path, base_url=server.url)
-    assert contents(tmp_path) == server.files
+    assert read_files(tmp_path) == server.files
 
 
 def test_five_cuts_are_one_clear_line_and_leave_the_part_for_the_next_call(server: Server, tmp_path: Path) -> None:
@@ -137,16 +137,16 @@ def test_five_cuts_are_one_clear_line_and_leave_the_part_for_the_next_call(serve
     with pytest.raises(UserError, match=r"broke 5 times.*copycat data fetch cats.*by hand") as raised:
         fetch_cats(tmp_path, base_url=server.url)
     assert "\n" not in str(raised.value)
-    assert contents(tmp_path) == {f"{NAMES[0]}.part": TRAIN[:5120]}
+    assert read_files(tmp_path) == {f"{NAMES[0]}.part": TRAIN[:5120]}
     fetch_cats(tmp_path, base_url=server.url)
-    assert contents(tmp_path) == server.files
+    assert read_files(tmp_path) == server.files
 
 
 def test_a_file_with_another_checksum_is_not_left_in_place(server: Server, tmp_path: Path) -> None:
     server.files[NAMES[0]] = b"<html>log in first</html>"
     with pytest.raises(UserError, match=r"expected the SHA-256 \w{64}; got another file, and threw it away"):
         fetch_cats(tmp_path, base_url=server.url)
-    assert contents(tmp_path) == {}
+    assert read_files(tmp_path) == {}
 
 
 def test_a_present_file_is_not_asked_for_and_the_user_is_told(
@@ -163,7 +163,7 @@ def test_a_present_file_is_not_asked_for_and_the_user_is_told(
 def test_a_present_file_with_the_wrong_checksum_is_fetched_anew(server: Server, tmp_path: Path) -> None:
     (tmp_path / NAMES[1]).write_bytes(TEST[:-1])
     fetch_cats(tmp_path, base_url=server.url)
-    assert contents(tmp_path) == server.files
+    assert read_files(tmp_path) == server.files
 
 
 def test_a_file_that_is_not_there_is_said_at_once(server: Server, tmp_path: Path) -> None:
@@ -171,13 +171,13 @@ def test_a_file_that_is_not_there_is_said_at_once(server: Server, tmp_path: Path
     with pytest.raises(UserError, match=r"train_catvnoncat\.h5: the server has no such file \(HTTP 404\)"):
         fetch_cats(tmp_path, base_url=server.url)
     assert len(server.asked) == 1
-    assert contents(tmp_path) == {}
+    assert read_files(tmp_path) == {}
 
 
 def test_a_server_that_fails_once_is_asked_again(server: Server, tmp_path: Path) -> None:
     server.failures = [500]
     fetch_cats(tmp_path, base_url=server.url)
-    assert contents(tmp_path) == server.files
+    assert read_files(tmp_path) == server.files
 
 
 def test_a_server_that_keeps_failing_is_said_clearly(server: Server, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_no_connection_says_what_to_type_and_where_to_get_it_by_hand(
 def test_the_mirror_of_the_environment_is_used(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COPYCAT_MIRROR", f"{server.url}/")
     fetch_cats(tmp_path)
-    assert contents(tmp_path) == server.files
+    assert read_files(tmp_path) == server.files
 
 
 def test_a_mirror_that_is_no_address_is_refused(server: Server, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_an_interrupt_leaves_the_part_alone(server: Server, tmp_path: Path, monk
     monkeypatch.setattr("time.sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fetch_cats(tmp_path, base_url=server.url)
-    assert contents(tmp_path) == {f"{NAMES[0]}.part": TRAIN[:4096]}
+    assert read_files(tmp_path) == {f"{NAMES[0]}.part": TRAIN[:4096]}
 
 
 def test_the_public_copy_is_named_by_its_commit() -> None:

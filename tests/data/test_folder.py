@@ -28,11 +28,11 @@ def pets(save_picture: SavePicture, tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-def load(root: Path, **options: object) -> dict[str, Part]:
+def load_folder(root: Path, **options: object) -> dict[str, Part]:
     return dict(Folder(root=str(root), **{"image_size": 8, **options}).load())  # type: ignore[arg-type]
 
 
-def pixels(part: Part) -> torch.Tensor:
+def stack_images(part: Part) -> torch.Tensor:
     return torch.stack([part.images[index] for index in range(len(part))])
 
 
@@ -50,7 +50,7 @@ def test_classes_are_the_sub_folders_by_name_and_images_come_in_order(pets: Path
 
 
 def test_images_are_the_pictures_pixels_and_digests_are_theirs(pets: Path) -> None:
-    part = load(pets)["train"]
+    part = load_folder(pets)["train"]
     assert isinstance(part.images, torch.Tensor)
     assert part.images.is_contiguous()
     first = np.random.default_rng(2).integers(0, 256, (8, 8, 3), dtype=np.uint8)  # cat/a.png was saved third
@@ -61,7 +61,7 @@ def test_images_are_the_pictures_pixels_and_digests_are_theirs(pets: Path) -> No
 
 def test_a_copy_of_a_picture_has_the_same_digest(pets: Path) -> None:
     (pets / "dog" / "twin.png").write_bytes((pets / "cat" / "a.png").read_bytes())
-    part = load(pets)["train"]
+    part = load_folder(pets)["train"]
     digests = dict(zip(part.names, part.digests, strict=True))
     assert digests["dog/twin.png"] == digests["cat/a.png"]
 
@@ -71,7 +71,7 @@ def test_hidden_files_and_other_files_are_passed_over(pets: Path, save_picture: 
     save_picture("pets/.thumbnails/a.png")
     for name in ("cat/notes.txt", "cat/.DS_Store", "dog/Thumbs.db", "dog/labels.h5", "README.md"):
         (pets / name).write_text("words")
-    assert len(load(pets)["train"]) == 5
+    assert len(load_folder(pets)["train"]) == 5
 
 
 def test_more_than_two_classes_are_numbered_in_order(pets: Path, save_picture: SavePicture) -> None:
@@ -85,7 +85,7 @@ def test_more_than_two_classes_are_numbered_in_order(pets: Path, save_picture: S
 def test_size_and_fit_reach_the_decoder(pets: Path, save_picture: SavePicture) -> None:
     wide = save_picture("pets/cat/0.png", size=(40, 20))
     for fit in ("crop", "squash", "pad"):
-        part = load(pets, image_size=12, fit=fit)["train"]
+        part = load_folder(pets, image_size=12, fit=fit)["train"]
         assert torch.equal(part.images[0], decode(wide, size=12, fit=fit))
 
 
@@ -105,7 +105,7 @@ def test_folders_of_parts_are_the_official_parts(
     for seed, name in enumerate(names):
         for label in ("cat", "dog"):
             save_picture(f"set/{name}/{label}/a.png", seed=seed)
-    parts = load(tmp_path / "set")
+    parts = load_folder(tmp_path / "set")
     assert list(parts) == [{"Train": "train", "valid": "val"}.get(name, name) for name in names]
     for name, part in zip(names, parts.values(), strict=True):
         assert list(part.names) == [f"{name}/cat/a.png", f"{name}/dog/a.png"]
@@ -116,14 +116,14 @@ def test_parts_with_other_classes_are_refused(save_picture: SavePicture, tmp_pat
     for name in ("train/cat", "train/dog", "val/cat", "val/wolf"):
         save_picture(f"set/{name}/a.png")
     with pytest.raises(UserError, match=r"same classes in every part.*train has cat, dog, but .*val has cat, wolf"):
-        load(tmp_path / "set")
+        load_folder(tmp_path / "set")
 
 
 def test_parts_without_class_folders_are_not_taken_for_classes(save_picture: SavePicture, tmp_path: Path) -> None:
     save_picture("set/train/cat.1.png")
     save_picture("set/test/1.png")
     with pytest.raises(UserError, match=r"expected a sub-folder a class, two or more, in .*train; got no sub-folder"):
-        load(tmp_path / "set")
+        load_folder(tmp_path / "set")
 
 
 # ----- mistakes
@@ -131,27 +131,27 @@ def test_parts_without_class_folders_are_not_taken_for_classes(save_picture: Sav
 
 def test_a_root_that_is_not_there_or_a_file_is_refused(tmp_path: Path, save_picture: SavePicture) -> None:
     with pytest.raises(UserError, match=r"expected a folder; .*none is not there\. Type data\.root=FOLDER"):
-        load(tmp_path / "none")
+        load_folder(tmp_path / "none")
     with pytest.raises(UserError, match=r"a\.png is a file"):
-        load(save_picture("a.png"))
+        load_folder(save_picture("a.png"))
 
 
 def test_fewer_than_two_classes_are_refused(tmp_path: Path, save_picture: SavePicture) -> None:
     save_picture("set/a.png")
     with pytest.raises(UserError, match=r"two or more, in .*; got no sub-folder"):
-        load(tmp_path / "set")
+        load_folder(tmp_path / "set")
     save_picture("set/cat/a.png")
     with pytest.raises(UserError, match=r"two or more, in .*; got only cat"):
-        load(tmp_path / "set")
+        load_folder(tmp_path / "set")
 
 
 def test_a_class_without_images_is_named_with_what_it_holds(pets: Path) -> None:
     (pets / "ferret").mkdir()
     with pytest.raises(UserError, match=r"expected images in .*ferret; got nothing"):
-        load(pets)
+        load_folder(pets)
     (pets / "ferret" / "a.heic").write_bytes(b"")
     with pytest.raises(UserError, match=r"expected images in .*ferret; got 1 \.heic"):
-        load(pets)
+        load_folder(pets)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_class_without_images_is_named_with_what_it_holds(pets: Path) -> None:
 )
 def test_a_wrong_setting_is_refused_with_the_right_ones(pets: Path, options: dict[str, object], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        load(pets, **options)
+        load_folder(pets, **options)
 
 
 # ----- unreadable files
@@ -182,23 +182,23 @@ def spoilt(pets: Path) -> Path:
 @pytest.mark.parametrize("memory_mb", [2048, 0])
 def test_unreadable_files_stop_with_their_number_and_the_first_name(spoilt: Path, memory_mb: int) -> None:
     with pytest.raises(UserError, match=r"2 of 7 files .* first cat/empty\.jpg: empty file\..*data\.broken=skip"):
-        load(spoilt, memory_mb=memory_mb)
+        load_folder(spoilt, memory_mb=memory_mb)
 
 
 @pytest.mark.parametrize("memory_mb", [2048, 0])
 def test_skipped_files_are_left_out_and_listed(spoilt: Path, memory_mb: int) -> None:
-    part = load(spoilt, broken="skip", memory_mb=memory_mb)["train"]
+    part = load_folder(spoilt, broken="skip", memory_mb=memory_mb)["train"]
     assert list(part.unreadable) == ["cat/empty.jpg: empty file", "dog/0.jpg: a web page, not an image"]
     assert list(part.names) == ["cat/a.png", "cat/b.jpeg", "cat/more/c.bmp", "dog/1.png", "dog/2.PNG"]
     assert part.labels.tolist() == [0, 0, 0, 1, 1]
-    assert [digest(image) for image in pixels(part)] == list(part.digests)
+    assert [digest(image) for image in stack_images(part)] == list(part.digests)
 
 
 def test_a_class_whose_files_are_all_unreadable_is_refused_even_when_skipping(pets: Path) -> None:
     for file in (pets / "dog").iterdir():
         file.write_bytes(b"")
     with pytest.raises(UserError, match=r"no image of dog in train can be read, first dog/1\.png: empty file"):
-        load(pets, broken="skip")
+        load_folder(pets, broken="skip")
 
 
 # ----- links
@@ -208,18 +208,18 @@ def test_links_that_lead_back_neither_hang_nor_bring_other_classes(pets: Path) -
     (pets / "cat" / "self").symlink_to(pets / "cat")
     (pets / "cat" / "up").symlink_to(pets)
     (pets / "dog" / "far").symlink_to(pets.anchor)
-    assert len(load(pets)["train"]) == 5
+    assert len(load_folder(pets)["train"]) == 5
 
 
 def test_a_class_may_be_a_link_to_a_folder_elsewhere(pets: Path, save_picture: SavePicture, tmp_path: Path) -> None:
     save_picture("elsewhere/1.png")
     (pets / "bird").symlink_to(tmp_path / "elsewhere")
-    assert load(pets)["train"].names[0] == "bird/1.png"
+    assert load_folder(pets)["train"].names[0] == "bird/1.png"
 
 
 def test_a_link_to_nothing_counts_as_unreadable(pets: Path) -> None:
     (pets / "cat" / "gone.png").symlink_to(pets / "nowhere.png")
-    part = load(pets, broken="skip")["train"]
+    part = load_folder(pets, broken="skip")["train"]
     assert list(part.unreadable) == ["cat/gone.png: No such file or directory"]
 
 
@@ -227,11 +227,11 @@ def test_a_link_to_nothing_counts_as_unreadable(pets: Path) -> None:
 
 
 def test_a_set_above_memory_is_decoded_on_demand_with_the_same_pixels(pets: Path) -> None:
-    small, large = load(pets)["train"], load(pets, memory_mb=0)["train"]
+    small, large = load_folder(pets)["train"], load_folder(pets, memory_mb=0)["train"]
     assert isinstance(large.images, OnDemand)
     assert isinstance(large.images, Decoder)
     assert tuple(large.images.shape) == (5, 3, 8, 8)
-    assert torch.equal(pixels(large), pixels(small))
+    assert torch.equal(stack_images(large), stack_images(small))
     assert (large.digests, large.names) == (small.digests, small.names)
     assert torch.equal(large.labels, small.labels)
 
@@ -242,19 +242,19 @@ def test_the_border_between_memory_and_demand_is_the_bytes_of_all_parts(
     for name in ("train/cat", "train/dog", "val/cat", "val/dog"):
         save_picture(f"set/{name}/a.png")
     side = 296  # 4 * 3 * 296² is just above a mebibyte, 4 * 3 * 295² just below
-    assert isinstance(load(tmp_path / "set", image_size=side, memory_mb=1)["train"].images, OnDemand)
-    assert isinstance(load(tmp_path / "set", image_size=side - 1, memory_mb=1)["val"].images, torch.Tensor)
+    assert isinstance(load_folder(tmp_path / "set", image_size=side, memory_mb=1)["train"].images, OnDemand)
+    assert isinstance(load_folder(tmp_path / "set", image_size=side - 1, memory_mb=1)["val"].images, torch.Tensor)
 
 
 def test_images_on_demand_survive_another_process_and_another_folder(
     pets: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    images = load(Path("pets"), memory_mb=0)["train"].images
+    images = load_folder(Path("pets"), memory_mb=0)["train"].images
     monkeypatch.chdir("/")
     assert torch.equal(pickle.loads(pickle.dumps(images))[4], images[4])
     loader: DataLoader[torch.Tensor] = DataLoader(images, batch_size=5, num_workers=1)  # type: ignore[arg-type]
-    assert torch.equal(next(iter(loader)), pixels(load(pets)["train"]))
+    assert torch.equal(next(iter(loader)), stack_images(load_folder(pets)["train"]))
 
 
 @pytest.fixture
@@ -271,32 +271,32 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_digests_are_worked_out_once_and_again_only_for_a_changed_file(pets: Path, decoded: list[str]) -> None:
-    first = load(pets, memory_mb=0)["train"].digests
+    first = load_folder(pets, memory_mb=0)["train"].digests
     assert len(decoded) == 5
     decoded.clear()
-    assert load(pets, memory_mb=0)["train"].digests == first
+    assert load_folder(pets, memory_mb=0)["train"].digests == first
     assert decoded == []
     (pets / "dog" / "1.png").write_bytes((pets / "cat" / "a.png").read_bytes())
-    second = load(pets, memory_mb=0)["train"].digests
+    second = load_folder(pets, memory_mb=0)["train"].digests
     assert decoded == ["1.png"]
     assert second[3] == second[0] != first[3]
 
 
 def test_another_size_or_fit_has_digests_of_its_own(pets: Path, decoded: list[str]) -> None:
-    load(pets, memory_mb=0)
-    load(pets, memory_mb=0, fit="pad")
-    load(pets, memory_mb=0, image_size=9)
+    load_folder(pets, memory_mb=0)
+    load_folder(pets, memory_mb=0, fit="pad")
+    load_folder(pets, memory_mb=0, image_size=9)
     assert len(decoded) == 15
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"cat/a.png": 3}', b"\xff\xfe", b"null"])
 def test_a_damaged_cache_is_ignored_and_mended(pets: Path, own_cache: Path, decoded: list[str], damage: bytes) -> None:
-    first = load(pets, memory_mb=0)["train"].digests
+    first = load_folder(pets, memory_mb=0)["train"].digests
     (file,) = (own_cache / "digests").iterdir()
     file.write_bytes(damage)
-    assert load(pets, memory_mb=0)["train"].digests == first
+    assert load_folder(pets, memory_mb=0)["train"].digests == first
     decoded.clear()
-    load(pets, memory_mb=0)
+    load_folder(pets, memory_mb=0)
     assert decoded == []
     assert list((own_cache / "digests").iterdir()) == [file]
 
@@ -306,7 +306,7 @@ def test_a_cache_that_cannot_be_written_only_costs_time(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path / "file" / "cache"))
-    assert len(load(pets, memory_mb=0)["train"]) == 5
+    assert len(load_folder(pets, memory_mb=0)["train"]) == 5
 
 
 def test_an_interrupted_first_pass_keeps_what_it_has(
@@ -320,8 +320,8 @@ def test_an_interrupted_first_pass_keeps_what_it_has(
     with monkeypatch.context() as patch:
         patch.setattr(folder_module, "decode", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            load(pets, memory_mb=0)
-    load(pets, memory_mb=0)
+            load_folder(pets, memory_mb=0)
+    load_folder(pets, memory_mb=0)
     assert decoded == ["2.PNG"]
 
 

@@ -21,6 +21,7 @@ from copycat.data import loaders
 from copycat.data.datamodule import DataModule
 from copycat.data.folder import Folder
 from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order, Resumable
+from tests.support.trainers import make_trainer
 
 LENGTH = 23
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (LENGTH, 3, 4, 5), dtype=np.uint8))
@@ -38,15 +39,15 @@ class OnDemand:
         return IMAGES[index].clone()
 
 
-def order(**options: Any) -> Order:
+def make_order(**options: Any) -> Order:
     return Order(**{"length": LENGTH, "batch_size": 5, "shuffle": True, "seed": 0, **options})
 
 
-def make(kind: str | int, **options: Any) -> Resumable:
+def make_loader(kind: str | int, **options: Any) -> Resumable:
     if kind == "memory":
-        return MemoryLoader(AsFloat(IMAGES), LABELS, order(**options))
+        return MemoryLoader(AsFloat(IMAGES), LABELS, make_order(**options))
     assert isinstance(kind, int)
-    return DecodingLoader(OnDemand(), LABELS, order(**options), workers=kind)
+    return DecodingLoader(OnDemand(), LABELS, make_order(**options), workers=kind)
 
 
 def epoch_of(loader: Resumable, epoch: int) -> list[Batch]:
@@ -56,14 +57,14 @@ def epoch_of(loader: Resumable, epoch: int) -> list[Batch]:
     return list(batches)
 
 
-def by_hand(indices: list[int], batch_size: int) -> list[tuple[Tensor, Tensor]]:
+def make_batches_by_hand(indices: list[int], batch_size: int) -> list[tuple[Tensor, Tensor]]:
     """What the yardstick's loop would be given for this order."""
     floats = IMAGES.float().div(255)
     chunks = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
     return [(torch.stack([floats[i] for i in chunk]), torch.stack([LABELS[i] for i in chunk])) for chunk in chunks]
 
 
-def same(batches: list[Batch], expected: list[tuple[Tensor, Tensor]]) -> bool:
+def equals_expected(batches: list[Batch], expected: list[tuple[Tensor, Tensor]]) -> bool:
     return len(batches) == len(expected) and all(
         batch["image"].dtype == torch.float32
         and batch["label"].dtype == torch.int64
@@ -82,9 +83,9 @@ def same(batches: list[Batch], expected: list[tuple[Tensor, Tensor]]) -> bool:
     + [(kind, batch_size) for kind in (1, 2) for batch_size in (None, 5)],
 )
 def test_batches_in_file_order_have_the_bits_of_the_yardsticks(kind: str | int, batch_size: int | None) -> None:
-    loader = make(kind, shuffle=False, batch_size=batch_size)
-    expected = by_hand(list(range(LENGTH)), batch_size or LENGTH)
-    assert same(epoch_of(loader, 3), expected)
+    loader = make_loader(kind, shuffle=False, batch_size=batch_size)
+    expected = make_batches_by_hand(list(range(LENGTH)), batch_size or LENGTH)
+    assert equals_expected(epoch_of(loader, 3), expected)
     assert len(loader) == len(expected)
 
 
@@ -95,7 +96,7 @@ def test_every_value_of_a_byte_becomes_the_float_that_division_gives() -> None:
 
 
 def test_batches_from_memory_are_views_of_one_conversion_in_every_epoch() -> None:
-    loader = make("memory", shuffle=False)
+    loader = make_loader("memory", shuffle=False)
     assert isinstance(loader, MemoryLoader)
     whole = loader.images.whole
     assert whole is not None
@@ -107,7 +108,7 @@ def test_batches_from_memory_are_views_of_one_conversion_in_every_epoch() -> Non
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_batches_are_given_where_they_are_asked_for_and_copied_there_once(shuffle: bool) -> None:
-    loader, device = make("memory", shuffle=shuffle), torch.device("meta")
+    loader, device = make_loader("memory", shuffle=shuffle), torch.device("meta")
     assert isinstance(loader, MemoryLoader)
     before = epoch_of(loader, 0)
     loader.place(device)
@@ -122,7 +123,7 @@ def test_batches_are_given_where_they_are_asked_for_and_copied_there_once(shuffl
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_who_writes_to_batches_that_are_kept_is_told_so_before_the_next_epoch(device: str) -> None:
-    loader = make("memory", shuffle=False)
+    loader = make_loader("memory", shuffle=False)
     assert isinstance(loader, MemoryLoader)
     loader.place(torch.device(device))
     epoch_of(loader, 0)[1]["image"].mul_(2)
@@ -134,12 +135,12 @@ def test_who_writes_to_batches_that_are_kept_is_told_so_before_the_next_epoch(de
 def test_a_set_too_large_as_float_is_converted_by_the_batch_to_equal_bits(
     shuffle: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = epoch_of(make("memory", shuffle=shuffle), 1)
+    small = epoch_of(make_loader("memory", shuffle=shuffle), 1)
     monkeypatch.setattr(loaders, "AS_FLOAT_AT_MOST", IMAGES.numel() * 4 - 1)
-    loader = make("memory", shuffle=shuffle)
+    loader = make_loader("memory", shuffle=shuffle)
     assert isinstance(loader, MemoryLoader)
     assert loader.images.whole is None
-    assert same(epoch_of(loader, 1), [(batch["image"], batch["label"]) for batch in small])
+    assert equals_expected(epoch_of(loader, 1), [(batch["image"], batch["label"]) for batch in small])
 
 
 # ----- in a new order each epoch
@@ -160,18 +161,20 @@ def test_an_epochs_order_is_a_permutation_cut_into_full_batches_and_a_last_one(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_shuffled_batches_have_the_yardsticks_bits_for_the_order_of_seed_and_epoch(kind: str | int) -> None:
-    loader = make(kind, seed=7)
+    loader = make_loader(kind, seed=7)
     for epoch in (0, 4, 1):  # whatever epochs came before
-        expected = order(seed=7)
+        expected = make_order(seed=7)
         expected.set_epoch(epoch)
-        assert same(epoch_of(loader, epoch), by_hand([index for batch in expected for index in batch], 5))
+        assert equals_expected(
+            epoch_of(loader, epoch), make_batches_by_hand([index for batch in expected for index in batch], 5)
+        )
 
 
 def test_orders_differ_between_epochs_and_between_seeds() -> None:
     orders = set()
     for seed in range(10):
         for epoch in range(10):
-            drawn = order(seed=seed)
+            drawn = make_order(seed=seed)
             drawn.set_epoch(epoch)
             orders.add(tuple(drawn.indices().tolist()))
     assert len(orders) == 100
@@ -179,7 +182,7 @@ def test_orders_differ_between_epochs_and_between_seeds() -> None:
 
 def test_each_image_comes_first_about_as_often() -> None:
     first = torch.zeros(LENGTH)
-    drawn = order(seed=3)
+    drawn = make_order(seed=3)
     for epoch in range(LENGTH * 100):
         drawn.set_epoch(epoch)
         first[drawn.indices()[0]] += 1
@@ -195,7 +198,7 @@ def test_the_order_of_an_epoch_stays_the_same_from_release_to_release() -> None:
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_image_comes_with_its_place_in_the_part(kind: str | int, shuffle: bool) -> None:
-    for batch in epoch_of(make(kind, shuffle=shuffle), 2):
+    for batch in epoch_of(make_loader(kind, shuffle=shuffle), 2):
         assert batch["index"].dtype == torch.int64
         assert torch.equal(batch["image"], IMAGES[batch["index"]].float().div(255))
         assert torch.equal(batch["label"], LABELS[batch["index"]])
@@ -209,15 +212,15 @@ def test_decoded_batches_of_a_folder_have_the_same_bits_for_any_number_of_worker
         data = DataModule(source, batch_size=3, shuffle=True, seed=5, workers=workers)
         assert isinstance(data.train_dataloader(), DecodingLoader)
         found.append([epoch_of(data.train_dataloader(), epoch) for epoch in range(2)])
-    assert not identical(found[0][0], found[0][1])
+    assert not are_equal(found[0][0], found[0][1])
     for others in found[1:]:
-        assert all(identical(one, other) for one, other in zip(found[0], others, strict=True))
+        assert all(are_equal(one, other) for one, other in zip(found[0], others, strict=True))
 
 
 # ----- going on inside an epoch
 
 
-def identical(batches: list[Batch], others: list[Batch]) -> bool:
+def are_equal(batches: list[Batch], others: list[Batch]) -> bool:
     names = ("image", "label", "index")
     return len(batches) == len(others) and all(
         one.keys() == other.keys() == set(names) and all(torch.equal(one[name], other[name]) for name in names)  # type: ignore[literal-required]
@@ -246,40 +249,40 @@ def test_a_loader_that_was_given_a_state_gives_the_rest_of_that_epoch_once(
     kind: str | int, length: int, batch_size: int, shuffle: bool, epoch: int, data: st.DataObject
 ) -> None:
     options = {"length": length, "batch_size": batch_size, "shuffle": shuffle}
-    first = make(kind, **options)
+    first = make_loader(kind, **options)
     count = data.draw(st.integers(0, len(first)))
     _rest = first_of(first, epoch, count)
     state = first.state_dict()
     if count:  # an epoch that gave nothing has not begun
         assert state == {"epoch": epoch, "given": count}
-    other = make(kind, **options)
+    other = make_loader(kind, **options)
     other.load_state_dict(state)
     assert other.state_dict() == state
-    whole = epoch_of(make(kind, **options), epoch)
-    assert identical(epoch_of(other, epoch), whole[count:])
+    whole = epoch_of(make_loader(kind, **options), epoch)
+    assert are_equal(epoch_of(other, epoch), whole[count:])
     assert other.state_dict() == {"epoch": epoch, "given": len(whole)}
-    assert identical(epoch_of(other, epoch), whole)
-    assert identical(epoch_of(other, epoch + 1), epoch_of(make(kind, **options), epoch + 1))
+    assert are_equal(epoch_of(other, epoch), whole)
+    assert are_equal(epoch_of(other, epoch + 1), epoch_of(make_loader(kind, **options), epoch + 1))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_state_of_another_epoch_changes_nothing_then_or_later(kind: str | int) -> None:
-    loader = make(kind)
+    loader = make_loader(kind)
     loader.load_state_dict({"epoch": 3, "given": 2})
     for epoch in (4, 3):
-        assert identical(epoch_of(loader, epoch), epoch_of(make(kind), epoch))
+        assert are_equal(epoch_of(loader, epoch), epoch_of(make_loader(kind), epoch))
 
 
 @pytest.mark.parametrize("kind", [1, 2])
 def test_workers_go_on_where_a_state_says(kind: int) -> None:
-    loader = make(kind)
+    loader = make_loader(kind)
     loader.load_state_dict({"epoch": 1, "given": 3})
-    assert identical(epoch_of(loader, 1), epoch_of(make(0), 1)[3:])
+    assert are_equal(epoch_of(loader, 1), epoch_of(make_loader(0), 1)[3:])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_iterator_that_is_made_and_never_asked_uses_no_state_up(kind: str | int) -> None:
-    loader = make(kind)
+    loader = make_loader(kind)
     loader.load_state_dict({"epoch": 0, "given": 4})
     iter(loader)  # as Lightning does, to see whether it can be iterated
     assert len(epoch_of(loader, 0)) == 1
@@ -287,7 +290,7 @@ def test_an_iterator_that_is_made_and_never_asked_uses_no_state_up(kind: str | i
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_epoch_that_was_told_and_has_not_begun_does_not_count_as_given(kind: str | int) -> None:
-    loader = make(kind)
+    loader = make_loader(kind)
     epoch_of(loader, 0)
     loader.batch_sampler.set_epoch(1)
     assert loader.state_dict() == {"epoch": 0, "given": 5}
@@ -301,7 +304,7 @@ def test_images_of_batches_that_were_given_before_are_not_decoded_again() -> Non
             asked.append(index)
             return super().__getitem__(index)
 
-    loader = DecodingLoader(Counting(), LABELS, order(shuffle=False), workers=0)
+    loader = DecodingLoader(Counting(), LABELS, make_order(shuffle=False), workers=0)
     loader.load_state_dict({"epoch": 0, "given": 3})
     list(loader)
     assert asked == list(range(15, LENGTH))
@@ -309,7 +312,7 @@ def test_images_of_batches_that_were_given_before_are_not_decoded_again() -> Non
 
 def test_no_worker_starts_where_nothing_is_left() -> None:
     before = set(multiprocessing.active_children())
-    loader = make(2)
+    loader = make_loader(2)
     loader.load_state_dict({"epoch": 0, "given": 5})
     batches = iter(loader)
     with pytest.raises(StopIteration):
@@ -323,7 +326,7 @@ def test_no_worker_starts_where_nothing_is_left() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_neither_making_nor_iterating_draws_from_torchs_generator(kind: str | int) -> None:
     before = torch.get_rng_state()
-    loader = make(kind)
+    loader = make_loader(kind)
     for epoch in range(2):
         epoch_of(loader, epoch)
     assert torch.equal(torch.get_rng_state(), before)
@@ -334,14 +337,14 @@ def test_an_order_does_not_depend_on_torchs_generator(kind: str | int) -> None:
     found = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        found.append(epoch_of(make(kind), 0))
-    assert same(found[0], [(batch["image"], batch["label"]) for batch in found[1]])
+        found.append(epoch_of(make_loader(kind), 0))
+    assert equals_expected(found[0], [(batch["image"], batch["label"]) for batch in found[1]])
 
 
 @pytest.mark.parametrize("end", ["all", "some"])
 def test_workers_end_with_their_epoch(end: str) -> None:
     before = set(multiprocessing.active_children())
-    batches = iter(make(2))
+    batches = iter(make_loader(2))
     next(batches)
     assert len(set(multiprocessing.active_children()) - before) == 2
     if end == "all":
@@ -357,7 +360,7 @@ class Unreadable(OnDemand):
 
 
 def test_an_image_that_cannot_be_decoded_is_named() -> None:
-    loader = DecodingLoader(Unreadable(), LABELS, order(shuffle=False), workers=0)
+    loader = DecodingLoader(Unreadable(), LABELS, make_order(shuffle=False), workers=0)
     with pytest.raises(ValueError, match="image 0 is gone"):
         next(iter(loader))
 
@@ -365,7 +368,7 @@ def test_an_image_that_cannot_be_decoded_is_named() -> None:
 # ----- under Lightning
 
 
-class Watcher(pl.LightningModule):
+class BatchRecorder(pl.LightningModule):
     """Takes down what comes, by epoch."""
 
     def __init__(self) -> None:
@@ -384,28 +387,13 @@ class Watcher(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def trainer(folder: Path, epochs: int, *callbacks: pl.Callback) -> pl.Trainer:
-    return pl.Trainer(
-        callbacks=list(callbacks),
-        accelerator="cpu",
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-    )
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_lightning_shows_each_epoch_in_its_own_order_and_warns_of_nothing(kind: str | int, tmp_path: Path) -> None:
-    module = Watcher()
-    trainer(tmp_path, 3).fit(module, make(kind), make(kind, shuffle=False))
+    module = BatchRecorder()
+    make_trainer(tmp_path, epochs=3).fit(module, make_loader(kind), make_loader(kind, shuffle=False))
     floats = IMAGES.float().div(255)
     for epoch in range(3):
-        expected = order()
+        expected = make_order()
         expected.set_epoch(epoch)
         assert torch.equal(torch.cat(module.seen["train", epoch]), floats[expected.indices()])
         assert torch.equal(torch.cat(module.seen["val", epoch]), floats)
@@ -415,14 +403,16 @@ def test_lightning_shows_each_epoch_in_its_own_order_and_warns_of_nothing(kind: 
 def test_a_fit_that_goes_on_from_a_checkpoint_shows_the_orders_of_the_later_epochs(
     kind: str | int, tmp_path: Path
 ) -> None:
-    first = trainer(tmp_path, 2)
-    first.fit(Watcher(), make(kind), make(kind, shuffle=False))
+    first = make_trainer(tmp_path, epochs=2)
+    first.fit(BatchRecorder(), make_loader(kind), make_loader(kind, shuffle=False))
     first.save_checkpoint(tmp_path / "a.ckpt")
-    module = Watcher()
-    trainer(tmp_path, 4).fit(module, make(kind), make(kind, shuffle=False), ckpt_path=tmp_path / "a.ckpt")
+    module = BatchRecorder()
+    make_trainer(tmp_path, epochs=4).fit(
+        module, make_loader(kind), make_loader(kind, shuffle=False), ckpt_path=tmp_path / "a.ckpt"
+    )
     assert sorted(epoch for stage, epoch in module.seen if stage == "train") == [2, 3]
     for epoch in (2, 3):
-        expected = order()
+        expected = make_order()
         expected.set_epoch(epoch)
         assert torch.equal(torch.cat(module.seen["train", epoch]), IMAGES.float().div(255)[expected.indices()])
 
@@ -439,11 +429,13 @@ class SaveAfterStep(pl.Callback):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fit_that_goes_on_inside_an_epoch_shows_what_is_left_of_it(kind: str | int, tmp_path: Path) -> None:
     saved = tmp_path / "a.ckpt"  # after two of the five batches of epoch 1
-    trainer(tmp_path, 2, SaveAfterStep(7, saved)).fit(Watcher(), make(kind), make(kind, shuffle=False))
-    module = Watcher()
-    trainer(tmp_path, 3).fit(module, make(kind), make(kind, shuffle=False), ckpt_path=saved)
+    make_trainer(tmp_path, SaveAfterStep(7, saved), epochs=2).fit(
+        BatchRecorder(), make_loader(kind), make_loader(kind, shuffle=False)
+    )
+    module = BatchRecorder()
+    make_trainer(tmp_path, epochs=3).fit(module, make_loader(kind), make_loader(kind, shuffle=False), ckpt_path=saved)
     for epoch, count in ((1, 2), (2, 0)):
-        expected = order()
+        expected = make_order()
         expected.set_epoch(epoch)
         left = expected.indices()[count * 5 :]
         assert torch.equal(torch.cat(module.seen["train", epoch]), IMAGES.float().div(255)[left])

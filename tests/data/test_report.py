@@ -14,26 +14,26 @@ from copycat.cli import main
 from copycat.data.datamodule import DataModule
 from copycat.data.part import Part, digest
 from copycat.data.report import print_check
-from tests.commands import copycat
+from tests.support.commands import run_copycat
 
 SavePicture = Callable[..., Path]
 
 
 def in_a_process(*words: str) -> list[str]:
     """The lines that the command prints into a pipe."""
-    done = copycat("data", "check", *words, at=Path.cwd())
+    done = run_copycat("data", "check", *words, at=Path.cwd())
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout.splitlines()
 
 
-def here(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+def check_in_process(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     """The same without a process, which takes seconds to start."""
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["data", "check", *words])
     return capsys.readouterr().out.splitlines()
 
 
-def rows(lines: Sequence[str]) -> dict[str, list[str]]:
+def parse_rows(lines: Sequence[str]) -> dict[str, list[str]]:
     """The table's cells, by the first of their row."""
     cells = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in lines if line[:1] in ("│", "┃")]
     return {row[0]: row[1:] for row in cells}
@@ -54,7 +54,7 @@ def test_planted_faults_of_a_folder_stand_on_the_page(save_picture: SavePicture,
         Image.fromarray(np.asarray(Image.open(file)) // 2 + 127).save(file)
     (tmp_path / "pets/train/cat/broken.jpg").write_bytes(b"no image")
     lines = in_a_process("data=folder", f"data.root={tmp_path / 'pets'}", "data.image_size=8", "data.broken=skip")
-    table = rows(lines)
+    table = parse_rows(lines)
     assert table[""] == ["train", "val"]
     assert table["images"] == ["13", "8"]
     assert table["cat"] == ["6 (46%)", "7 (88%)"]
@@ -77,16 +77,16 @@ def test_planted_faults_of_a_folder_stand_on_the_page(save_picture: SavePicture,
 
 
 def test_the_drawn_set_is_said_to_be_drawn(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = here(capsys, "data=drawn")
-    assert rows(lines)["cat"] == ["72 (34%)", "33 (66%)"]
+    lines = check_in_process(capsys, "data=drawn")
+    assert parse_rows(lines)["cat"] == ["72 (34%)", "33 (66%)"]
     assert "warning: these images are drawn, not photographed" in lines
     assert "twice across parts: 0" in lines
 
 
 @pytest.mark.skipif("COPYCAT_DATA" not in os.environ, reason="set COPYCAT_DATA to test with the real cats")
 def test_the_page_of_the_cats_names_the_duplicate(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = here(capsys, "data=cats")
-    assert rows(lines)["images"] == ["209", "50"]
+    lines = check_in_process(capsys, "data=cats")
+    assert parse_rows(lines)["images"] == ["209", "50"]
     assert lines[lines.index("twice across parts: 1") + 1] == "  train[146] (train) = val[17] (val)"
     assert "warning: 1 image twice across parts: train[146] = val[17]" in lines
 
@@ -116,7 +116,9 @@ class Many:
         )
 
 
-def page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: Many, *, width: int) -> list[str]:
+def print_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: Many, *, width: int
+) -> list[str]:
     monkeypatch.setenv("COLUMNS", str(width))
     print_check(DataModule(source))
     return capsys.readouterr().out.splitlines()
@@ -126,7 +128,7 @@ def page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], so
 def test_the_table_of_30_classes_fits_a_narrow_terminal_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
 ) -> None:
-    lines = page(monkeypatch, capsys, Many(classes=30), width=width)
+    lines = print_report(monkeypatch, capsys, Many(classes=30), width=width)
     table = [line for line in lines if line[:1] in ("│", "┃")]
     assert max(map(len, table)) <= width
     text = "".join(line.split("│")[1].strip() for line in table[1:]).replace(" ", "")
@@ -138,12 +140,12 @@ def test_the_table_of_30_classes_fits_a_narrow_terminal_and_loses_nothing(
 def test_a_pipe_gets_every_line_whole_and_a_terminal_the_first_twenty(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    piped = page(monkeypatch, capsys, Many(classes=2, copies=50), width=60)
+    piped = print_report(monkeypatch, capsys, Many(classes=2, copies=50), width=60)
     assert len([line for line in piped if " = " in line and not line.startswith("warning")]) == 50
     folder = "a long folder/" * 5
     assert f"  train/{folder}49.png = train/{folder}249.png" in piped
     monkeypatch.setenv("FORCE_COLOR", "1")  # which rich takes for a terminal
-    shown = page(monkeypatch, capsys, Many(classes=2, copies=50), width=60)
+    shown = print_report(monkeypatch, capsys, Many(classes=2, copies=50), width=60)
     assert len([line for line in shown if " = " in line and not line.startswith("warning")]) == 20
     assert "  and 30 more: add | cat to see them all" in shown
 
@@ -151,6 +153,6 @@ def test_a_pipe_gets_every_line_whole_and_a_terminal_the_first_twenty(
 def test_images_of_one_channel_have_a_row_for_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table = rows(page(monkeypatch, capsys, Many(classes=2, channels=1), width=100))
+    table = parse_rows(print_report(monkeypatch, capsys, Many(classes=2, channels=1), width=100))
     assert table["channel 0"] == table["brightness"] == ["99.5", "201.5"]
     assert "red" not in table

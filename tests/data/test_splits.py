@@ -20,7 +20,7 @@ from copycat.data.splits import split
 DEFAULTS: dict[str, Any] = {"how": None, "holdout": 0.2, "folds": 5, "fold": None, "seed": 0}
 
 
-def part(labels: Sequence[int], pictures: Sequence[int] | None = None, *, of: str = "train") -> Part:
+def make_numbered_part(labels: Sequence[int], pictures: Sequence[int] | None = None, *, of: str = "train") -> Part:
     """Images of one pixel; those with the same number in `pictures` are equal."""
     pictures = pictures if pictures is not None else range(len(labels))
     images = torch.tensor([[n // 65536, n // 256 % 256, n % 256] for n in pictures], dtype=torch.uint8)
@@ -29,15 +29,15 @@ def part(labels: Sequence[int], pictures: Sequence[int] | None = None, *, of: st
     return Part(images=images, labels=torch.tensor(labels), names=names, digests=[digest(image) for image in images])
 
 
-def cut(pool: Part, **how: Any) -> dict[str, Part]:
+def split_pool(pool: Part, **how: Any) -> dict[str, Part]:
     return split({"train": pool}, **{**DEFAULTS, **how})
 
 
-def pixels(part: Part) -> list[tuple[int, ...]]:
+def list_pixels(part: Part) -> list[tuple[int, ...]]:
     return [tuple(part.images[index].flatten().tolist()) for index in range(len(part))]
 
 
-def counts(part: Part) -> Counter[int]:
+def count_labels(part: Part) -> Counter[int]:
     return Counter(part.labels.tolist())
 
 
@@ -51,11 +51,11 @@ labels_and_pictures = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 25)),
 def a_cut(draw: Callable[..., Any]) -> tuple[Part, list[dict[str, Part]]]:
     """A pool, and its parts for each fold, or for one hold-out."""
     drawn = draw(labels_and_pictures)
-    pool = part([label for label, _ in drawn], [picture for _, picture in drawn])
+    pool = make_numbered_part([label for label, _ in drawn], [picture for _, picture in drawn])
     how = {"seed": draw(seeds), "folds": draw(st.integers(2, 6)), "holdout": draw(st.floats(0.01, 0.99))}
     folds = range(how["folds"]) if draw(st.booleans()) else [None]
     try:
-        return pool, [cut(pool, **how, fold=fold) for fold in folds]
+        return pool, [split_pool(pool, **how, fold=fold) for fold in folds]
     except UserError:
         assume(False)
         raise
@@ -79,16 +79,18 @@ def test_parts_are_disjoint_and_complete_and_keep_file_order(case: tuple[Part, l
 @given(a_cut())
 def test_no_picture_is_on_both_sides_of_a_cut_even_under_another_name(case: tuple[Part, list[dict[str, Part]]]) -> None:
     for parts in case[1]:
-        assert not set(pixels(parts["train"])) & set(pixels(parts["val"]))
+        assert not set(list_pixels(parts["train"])) & set(list_pixels(parts["val"]))
 
 
 @given(a_cut())
 def test_labels_names_and_digests_go_with_their_image(case: tuple[Part, list[dict[str, Part]]]) -> None:
     pool, cuts = case
-    whole = dict(zip(pool.names, zip(pixels(pool), pool.labels.tolist(), strict=True), strict=True))
+    whole = dict(zip(pool.names, zip(list_pixels(pool), pool.labels.tolist(), strict=True), strict=True))
     for parts in cuts:
         for side in parts.values():
-            assert [whole[name] for name in side.names] == list(zip(pixels(side), side.labels.tolist(), strict=True))
+            assert [whole[name] for name in side.names] == list(
+                zip(list_pixels(side), side.labels.tolist(), strict=True)
+            )
             assert [digest(side.images[index]) for index in range(len(side))] == side.digests
 
 
@@ -99,13 +101,13 @@ def test_images_that_are_decoded_on_demand_are_cut_alike() -> None:
         def __getitem__(self, index: int) -> torch.Tensor:
             return in_memory.images[index]
 
-    in_memory = part([0, 1] * 10)
+    in_memory = make_numbered_part([0, 1] * 10)
     on_demand: Decoder = OnDemand()
     pool = Part(images=on_demand, labels=in_memory.labels, names=in_memory.names, digests=in_memory.digests)
-    for name, side in cut(pool, fold=3).items():
+    for name, side in split_pool(pool, fold=3).items():
         assert isinstance(side.images, Chosen)
         assert side.images.shape == (len(side), 3, 1, 1)
-        assert pixels(side) == pixels(cut(in_memory, fold=3)[name])
+        assert list_pixels(side) == list_pixels(split_pool(in_memory, fold=3)[name])
 
 
 # ----- folds
@@ -114,23 +116,28 @@ def test_images_that_are_decoded_on_demand_are_cut_alike() -> None:
 @given(labels_and_pictures, st.integers(2, 6), seeds)
 def test_each_image_validates_in_exactly_one_fold(drawn: list[tuple[int, int]], folds: int, seed: int) -> None:
     assume(len({picture for _, picture in drawn}) >= folds)
-    pool = part([label for label, _ in drawn], [picture for _, picture in drawn])
-    validated = [name for fold in range(folds) for name in cut(pool, fold=fold, folds=folds, seed=seed)["val"].names]
+    pool = make_numbered_part([label for label, _ in drawn], [picture for _, picture in drawn])
+    validated = [
+        name for fold in range(folds) for name in split_pool(pool, fold=fold, folds=folds, seed=seed)["val"].names
+    ]
     assert sorted(validated) == sorted(pool.names)
 
 
 @given(many_labels, st.integers(2, 7), seeds)
 def test_folds_differ_by_one_at_most_in_size_and_in_each_class(labels: list[int], folds: int, seed: int) -> None:
     assume(len(labels) >= folds)
-    sides = [cut(part(labels), fold=fold, folds=folds, seed=seed)["val"] for fold in range(folds)]
-    for number in (len, *(lambda side, c=c: counts(side)[c] for c in set(labels))):
+    sides = [split_pool(make_numbered_part(labels), fold=fold, folds=folds, seed=seed)["val"] for fold in range(folds)]
+    for number in (len, *(lambda side, c=c: count_labels(side)[c] for c in set(labels))):
         assert max(map(number, sides)) - min(map(number, sides)) <= 1
 
 
 def test_an_image_alone_in_its_class_lands_in_every_fold_as_the_seed_goes() -> None:
-    pool = part([0] * 20 + [1])
+    pool = make_numbered_part([0] * 20 + [1])
     found = Counter(
-        fold for seed in range(200) for fold in range(4) if counts(cut(pool, fold=fold, folds=4, seed=seed)["val"])[1]
+        fold
+        for seed in range(200)
+        for fold in range(4)
+        if count_labels(split_pool(pool, fold=fold, folds=4, seed=seed)["val"])[1]
     )
     assert all(25 < found[fold] < 80 for fold in range(4)), found  # 50 each are expected, give or take 6
 
@@ -143,13 +150,13 @@ def test_hold_out_takes_of_each_class_its_share_but_one_at_least_and_never_all(
     labels: list[int], share: float, seed: int
 ) -> None:
     assume(max(Counter(labels).values()) > 1)
-    held = cut(part(labels), holdout=share, seed=seed)["val"]
+    held = split_pool(make_numbered_part(labels), holdout=share, seed=seed)["val"]
     for label, size in Counter(labels).items():
         if size == 1:
-            assert counts(held)[label] == 0
+            assert count_labels(held)[label] == 0
         else:
-            assert 1 <= counts(held)[label] < size
-            assert abs(counts(held)[label] - share * size) <= 1 + 1e-9
+            assert 1 <= count_labels(held)[label] < size
+            assert abs(count_labels(held)[label] - share * size) <= 1 + 1e-9
 
 
 @given(st.lists(st.integers(20, 60), min_size=1, max_size=5), st.floats(0.1, 0.9), seeds)
@@ -157,25 +164,25 @@ def test_hold_out_takes_the_share_of_the_whole_to_within_half_an_image(
     sizes: list[int], share: float, seed: int
 ) -> None:
     labels = [label for label, size in enumerate(sizes) for _ in range(size)]
-    held = cut(part(labels), holdout=share, seed=seed)["val"]
+    held = split_pool(make_numbered_part(labels), holdout=share, seed=seed)["val"]
     assert abs(len(held) - share * len(labels)) <= 0.5 + 1e-9
 
 
-def test_a_fifth_of_30_classes_of_7_is_held_out_of_all_together_not_a_seventh_of_each() -> None:
-    held = cut(part([label for label in range(30) for _ in range(7)]), holdout=0.2)["val"]
+def test_a_fifth_of_30_classes_of_7_is_held_out_overall_not_a_seventh_of_each() -> None:
+    held = split_pool(make_numbered_part([label for label in range(30) for _ in range(7)]), holdout=0.2)["val"]
     assert len(held) == 42
-    assert set(counts(held).values()) == {1, 2}
+    assert set(count_labels(held).values()) == {1, 2}
 
 
 def test_many_copies_of_one_image_do_not_drown_the_held_out_part() -> None:
-    pool = part([0] * 100, [0] * 50 + list(range(1, 51)))
+    pool = make_numbered_part([0] * 100, [0] * 50 + list(range(1, 51)))
     for seed in range(20):
-        assert len(cut(pool, holdout=0.2, seed=seed)["val"]) == 20
+        assert len(split_pool(pool, holdout=0.2, seed=seed)["val"]) == 20
 
 
 def test_of_two_different_images_one_is_held_out_whatever_the_share() -> None:
     for share in (0.01, 0.5, 0.99):
-        assert [len(side) for side in cut(part([0, 0]), holdout=share).values()] == [1, 1]
+        assert [len(side) for side in split_pool(make_numbered_part([0, 0]), holdout=share).values()] == [1, 1]
 
 
 # ----- seeds
@@ -184,22 +191,22 @@ def test_of_two_different_images_one_is_held_out_whatever_the_share() -> None:
 @given(many_labels, seeds)
 def test_the_same_seed_cuts_alike_whatever_files_are_called_and_in_which_order(labels: list[int], seed: int) -> None:
     assume(len(labels) >= 5)
-    backwards = part(labels[::-1], range(len(labels))[::-1])
-    for name, side in cut(part(labels), fold=1, seed=seed).items():
-        assert set(pixels(side)) == set(pixels(cut(backwards, fold=1, seed=seed)[name]))
+    backwards = make_numbered_part(labels[::-1], range(len(labels))[::-1])
+    for name, side in split_pool(make_numbered_part(labels), fold=1, seed=seed).items():
+        assert set(list_pixels(side)) == set(list_pixels(split_pool(backwards, fold=1, seed=seed)[name]))
 
 
 def test_the_cut_of_a_seed_stays_the_same_from_release_to_release() -> None:
-    pool = part([0, 1, 2] * 5)
-    folds = [[pool.names.index(name) for name in cut(pool, fold=f, folds=3)["val"].names] for f in range(3)]
+    pool = make_numbered_part([0, 1, 2] * 5)
+    folds = [[pool.names.index(name) for name in split_pool(pool, fold=f, folds=3)["val"].names] for f in range(3)]
     assert folds == [[2, 9, 10, 13, 14], [4, 5, 6, 7, 12], [0, 1, 3, 8, 11]]
-    held = cut(pool, holdout=0.3, seed=7)["val"].names
+    held = split_pool(pool, holdout=0.3, seed=7)["val"].names
     assert held == ["train[3]", "train[7]", "train[8]", "train[9]"]
 
 
 def test_seeds_cut_differently_and_each_image_is_held_out_as_often() -> None:
-    pool = part([0] * 12 + [1] * 8)
-    cuts = [tuple(cut(pool, holdout=0.25, seed=seed)["val"].names) for seed in range(400)]
+    pool = make_numbered_part([0] * 12 + [1] * 8)
+    cuts = [tuple(split_pool(pool, holdout=0.25, seed=seed)["val"].names) for seed in range(400)]
     assert len(set(cuts)) > 300
     often = Counter(name for held in cuts for name in held)
     assert all(70 < often[name] < 130 for name in pool.names), often  # 100 are expected, give or take 9
@@ -207,20 +214,20 @@ def test_seeds_cut_differently_and_each_image_is_held_out_as_often() -> None:
 
 def test_images_of_different_classes_are_dealt_independently() -> None:
     # were both classes put in order by the same permutation, image i of the one would always go with i of the other
-    pool = part([0] * 10 + [1] * 10)
+    pool = make_numbered_part([0] * 10 + [1] * 10)
     together = sum(
-        {"train[0]", "train[10]"} <= set(cut(pool, holdout=0.5, seed=seed)["val"].names) for seed in range(400)
+        {"train[0]", "train[10]"} <= set(split_pool(pool, holdout=0.5, seed=seed)["val"].names) for seed in range(400)
     )
     assert 70 < together < 130, together
 
 
 @pytest.mark.parametrize("how", [{"fold": 2}, {"how": "holdout"}])
 def test_the_cut_does_not_depend_on_torchs_seed_and_draws_nothing(how: dict[str, Any]) -> None:
-    pool, found = part([0, 1] * 20), []
+    pool, found = make_numbered_part([0, 1] * 20), []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        found.append(cut(pool, **how)["val"].names)
+        found.append(split_pool(pool, **how)["val"].names)
         assert torch.equal(torch.get_rng_state(), before)
     assert found[0] == found[1]
 
@@ -228,8 +235,11 @@ def test_the_cut_does_not_depend_on_torchs_seed_and_draws_nothing(how: dict[str,
 # ----- which parts come out
 
 
-def official(*names: str) -> dict[str, Part]:
-    return {name: part([0, 1] * 10, range(100 * place, 100 * place + 20), of=name) for place, name in enumerate(names)}
+def make_official_parts(*names: str) -> dict[str, Part]:
+    return {
+        name: make_numbered_part([0, 1] * 10, range(100 * place, 100 * place + 20), of=name)
+        for place, name in enumerate(names)
+    }
 
 
 @pytest.mark.parametrize(
@@ -248,13 +258,13 @@ def official(*names: str) -> dict[str, Part]:
     ],
 )
 def test_parts_come_from_official_ones(given_parts: str, how: dict[str, Any], expected: str) -> None:
-    parts = split(official(*given_parts.split()), **{**DEFAULTS, **how})
+    parts = split(make_official_parts(*given_parts.split()), **{**DEFAULTS, **how})
     origin = {name: side.names[0].partition("[")[0] for name, side in parts.items()}
     assert " ".join(f"{name}={of}" for name, of in origin.items()) == expected
 
 
 def test_official_parts_stay_as_they_are() -> None:
-    parts = official("train", "val")
+    parts = make_official_parts("train", "val")
     assert all(side is parts[name] for name, side in split(parts, **DEFAULTS).items())
 
 
@@ -264,20 +274,28 @@ def test_official_parts_stay_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("pool", "how", "line"),
     [
-        (part([0, 1, 0]), {"fold": 0}, "data.folds: expected at most 3, the number of different images; got 5."),
-        (part([0] * 9, [7] * 9), {"fold": 4}, "data.folds: expected at most 1, the number of different images; got 5."),
         (
-            part([0, 1, 2]),
+            make_numbered_part([0, 1, 0]),
+            {"fold": 0},
+            "data.folds: expected at most 3, the number of different images; got 5.",
+        ),
+        (
+            make_numbered_part([0] * 9, [7] * 9),
+            {"fold": 4},
+            "data.folds: expected at most 1, the number of different images; got 5.",
+        ),
+        (
+            make_numbered_part([0, 1, 2]),
             {},
             "data.split=holdout: expected two different images of a class at least; got none such.",
         ),
         (
-            part([0] * 9, [7] * 9),
+            make_numbered_part([0] * 9, [7] * 9),
             {"how": "holdout"},
             "data.split=holdout: expected two different images of a class at least; got none such.",
         ),
         (
-            part([0, 1]),
+            make_numbered_part([0, 1]),
             {"how": "official"},
             "data.split=official: expected a source with a validation part. Type data.split=holdout.",
         ),
@@ -285,7 +303,7 @@ def test_official_parts_stay_as_they_are() -> None:
 )
 def test_too_few_images_are_one_clear_line(pool: Part, how: dict[str, Any], line: str) -> None:
     with pytest.raises(UserError) as raised:
-        cut(pool, **how)
+        split_pool(pool, **how)
     assert str(raised.value) == line
 
 
@@ -294,9 +312,12 @@ def test_whether_a_set_is_too_small_does_not_depend_on_the_fold(labels: list[int
     fold = data.draw(st.integers(0, folds - 1))
     if len(labels) < folds:
         with pytest.raises(UserError):
-            cut(part(labels), fold=fold, folds=folds)
+            split_pool(make_numbered_part(labels), fold=fold, folds=folds)
     else:
-        assert len(cut(part(labels), fold=fold, folds=folds)["val"]) in (len(labels) // folds, -(-len(labels) // folds))
+        assert len(split_pool(make_numbered_part(labels), fold=fold, folds=folds)["val"]) in (
+            len(labels) // folds,
+            -(-len(labels) // folds),
+        )
 
 
 # ----- the real data

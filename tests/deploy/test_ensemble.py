@@ -13,7 +13,7 @@ from PIL import Image
 from copycat.cli import main
 from copycat.deploy.ensemble import ensemble
 from copycat.runs.folder import read_manifest
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 WORDS = ("model=logistic", "optimizer=adam", "optimizer.lr=0.003", "trainer.max_epochs=6", *QUIET)
 
@@ -24,38 +24,38 @@ def folded(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[i
     at = tmp_path_factory.mktemp("folds")
     asked = [(seed, fold) for seed in (0, 1) for fold in (0, 1)]
     words = (*WORDS, "data.folds=2")
-    return {(s, f): run(*words, f"seed={s}", f"data.fold={f}", data=tiny, at=at).folder for s, f in asked}
+    return {(s, f): train_tiny(*words, f"seed={s}", f"data.fold={f}", data=tiny, at=at).folder for s, f in asked}
 
 
 @pytest.fixture(scope="module")
 def official(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two runs of two seeds."""
     at = tmp_path_factory.mktemp("official")
-    return [run(*WORDS, f"seed={seed}", data=tiny, at=at).folder for seed in (0, 1)]
+    return [train_tiny(*WORDS, f"seed={seed}", data=tiny, at=at).folder for seed in (0, 1)]
 
 
-def validated(folder: Path) -> list[tuple[int, float]]:
+def read_validation_predictions(folder: Path) -> list[tuple[int, float]]:
     """Label and probability of class 1 of each validation image, as the run's predictions.csv has them."""
     with (folder / "predictions.csv").open(newline="") as file:
         return [(int(row["label"]), float(row["probability_1"])) for row in csv.DictReader(file)]
 
 
-def right(predicted: list[tuple[int, float]]) -> float:
+def compute_accuracy(predicted: list[tuple[int, float]]) -> float:
     return sum((p > 0.5) == bool(label) for label, p in predicted) / len(predicted)
 
 
-def printed(*words: object, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def evaluate_as_json(*words: object, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["evaluate", *map(str, words), "--json"])
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
-def accuracies(rows: list[dict[str, Any]]) -> dict[str, float]:
+def read_accuracies(rows: list[dict[str, Any]]) -> dict[str, float]:
     return {row.get("member", ""): row["value"] for row in rows if row["metric"] == "accuracy"}
 
 
-def refused(*words: object, capsys: pytest.CaptureFixture[str]) -> str:
+def read_refusal(*words: object, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit, match=r"^2$"):
         main(["evaluate", *map(str, words)])
     return capsys.readouterr().err
@@ -64,11 +64,11 @@ def refused(*words: object, capsys: pytest.CaptureFixture[str]) -> str:
 def test_an_ensemble_says_the_mean_of_what_its_members_say(
     official: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = printed(*official, capsys=capsys)
-    said = [validated(folder) for folder in official]
+    found = evaluate_as_json(*official, capsys=capsys)
+    said = [read_validation_predictions(folder) for folder in official]
     mean = [(a[0], (a[1] + b[1]) / 2) for a, b in zip(*said, strict=True)]
-    assert accuracies(found["metrics"]) == {"": pytest.approx(right(mean))}
-    assert list(accuracies(found["members"]).values()) == pytest.approx([right(one) for one in said])
+    assert read_accuracies(found["metrics"]) == {"": pytest.approx(compute_accuracy(mean))}
+    assert list(read_accuracies(found["members"]).values()) == pytest.approx([compute_accuracy(one) for one in said])
     (against,) = found["against"]
     assert 0 < against["p"] <= 1
 
@@ -76,10 +76,10 @@ def test_an_ensemble_says_the_mean_of_what_its_members_say(
 def test_the_folds_of_one_split_are_judged_on_images_that_each_did_not_train_on(
     folded: dict[tuple[int, int], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = printed(*[folded[0, fold] for fold in (0, 1)], capsys=capsys)
-    out = [pair for fold in (0, 1) for pair in validated(folded[0, fold])]
+    found = evaluate_as_json(*[folded[0, fold] for fold in (0, 1)], capsys=capsys)
+    out = [pair for fold in (0, 1) for pair in read_validation_predictions(folded[0, fold])]
     assert len(out) == 16  # the whole training part of `tiny`
-    assert accuracies(found["metrics"]) == {"": pytest.approx(right(out))}
+    assert read_accuracies(found["metrics"]) == {"": pytest.approx(compute_accuracy(out))}
     assert {row["images"] for row in found["metrics"]} == {16}
     assert not found["members"]
 
@@ -87,21 +87,21 @@ def test_the_folds_of_one_split_are_judged_on_images_that_each_did_not_train_on(
 def test_seeds_on_the_folds_of_one_split_are_an_ensemble_that_is_cross_validated(
     folded: dict[tuple[int, int], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = printed(*folded.values(), capsys=capsys)
-    seeds = [[pair for fold in (0, 1) for pair in validated(folded[seed, fold])] for seed in (0, 1)]
+    found = evaluate_as_json(*folded.values(), capsys=capsys)
+    seeds = [[pair for fold in (0, 1) for pair in read_validation_predictions(folded[seed, fold])] for seed in (0, 1)]
     mean = [(a[0], (a[1] + b[1]) / 2) for a, b in zip(*seeds, strict=True)]
-    assert accuracies(found["metrics"]) == {"": pytest.approx(right(mean))}
-    assert accuracies(found["members"]) == {f"seed={s}": pytest.approx(right(seeds[s])) for s in (0, 1)}
+    assert read_accuracies(found["metrics"]) == {"": pytest.approx(compute_accuracy(mean))}
+    assert read_accuracies(found["members"]) == {f"seed={s}": pytest.approx(compute_accuracy(seeds[s])) for s in (0, 1)}
 
 
 def test_runs_that_trained_on_each_other_s_validation_images_are_refused(
     folded: dict[tuple[int, int], Path], official: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lacking = refused(folded[0, 0], folded[1, 1], capsys=capsys)
+    lacking = read_refusal(folded[0, 0], folded[1, 1], capsys=capsys)
     assert "expected each of the 2 folds" in lacking
     assert "data.fold=0" in lacking
-    assert "expected each of the" in refused(folded[0, 0], official[0], capsys=capsys)
-    assert "expected runs that differ" in refused(official[0], official[0], capsys=capsys)
+    assert "expected each of the" in read_refusal(folded[0, 0], official[0], capsys=capsys)
+    assert "expected runs that differ" in read_refusal(official[0], official[0], capsys=capsys)
 
 
 def test_runs_that_were_validated_on_other_images_are_refused(
@@ -109,21 +109,21 @@ def test_runs_that_were_validated_on_other_images_are_refused(
 ) -> None:
     data = shutil.copytree(tiny, tmp_path / "data")
     (data / "val" / "cat" / "0.png").unlink()
-    other = run(*WORDS, data=data, at=tmp_path / "out").folder
-    assert "expected runs that were validated on the same images" in refused(official[0], other, capsys=capsys)
+    other = train_tiny(*WORDS, data=data, at=tmp_path / "out").folder
+    assert "expected runs that were validated on the same images" in read_refusal(official[0], other, capsys=capsys)
 
 
 def test_members_may_differ_in_image_size_and_are_judged_on_other_images_too(
     official: list[Path], tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    larger = run(*WORDS, "data.image_size=12", data=tiny, at=tmp_path / "out").folder
+    larger = train_tiny(*WORDS, "data.image_size=12", data=tiny, at=tmp_path / "out").folder
     assert read_manifest(larger)["data"]["image_shape"] == [3, 12, 12]
-    found = printed(official[0], larger, capsys=capsys)
+    found = evaluate_as_json(official[0], larger, capsys=capsys)
     assert {row["images"] for row in found["metrics"]} == {8}
     for name, shade in (("cat", 240), ("dog", 10)):
         (tmp_path / "own" / name).mkdir(parents=True)
         Image.fromarray(np.full((40, 30, 3), shade, dtype=np.uint8)).save(tmp_path / "own" / name / "0.png")
-    found = printed(official[0], larger, "data=folder", f"data.root={tmp_path / 'own'}", capsys=capsys)
+    found = evaluate_as_json(official[0], larger, "data=folder", f"data.root={tmp_path / 'own'}", capsys=capsys)
     assert {(row["part"], row["images"]) for row in found["metrics"]} == {("all", 2)}
 
 
@@ -140,12 +140,14 @@ def test_images_that_were_trained_on_too_are_left_out_of_a_second_figure(
 ) -> None:
     data = shutil.copytree(tiny, tmp_path / "data")
     shutil.copy(data / "train" / "cat" / "0.png", data / "val" / "cat" / "again.png")
-    runs = [run(*WORDS, f"seed={seed}", data=data, at=tmp_path / "out").folder for seed in (0, 1)]
+    runs = [train_tiny(*WORDS, f"seed={seed}", data=data, at=tmp_path / "out").folder for seed in (0, 1)]
     for words in (runs[:1], runs):
-        rows = printed(*words, capsys=capsys)["metrics"]
+        rows = evaluate_as_json(*words, capsys=capsys)["metrics"]
         counts = {row["part"]: row["images"] for row in rows if row["metric"] == "accuracy"}
         assert counts.items() >= {"val": 9, "val, not in train": 8}.items()
-    one, again = ([pair for place, pair in enumerate(validated(folder)) if place != 4] for folder in runs)
+    one, again = (
+        [pair for place, pair in enumerate(read_validation_predictions(folder)) if place != 4] for folder in runs
+    )
     mean = [(a[0], (a[1] + b[1]) / 2) for a, b in zip(one, again, strict=True)]
     (without,) = (r["value"] for r in rows if (r["part"], r["metric"]) == ("val, not in train", "accuracy"))
-    assert without == pytest.approx(right(mean))
+    assert without == pytest.approx(compute_accuracy(mean))

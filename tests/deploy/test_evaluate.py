@@ -11,13 +11,13 @@ from PIL import Image
 from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.deploy.evaluate import evaluate
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 
 @pytest.fixture(scope="module")
 def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("model=logistic", "optimizer=adam", "optimizer.lr=0.01", "trainer.max_epochs=50")
-    return run(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
+    return train_tiny(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
 
 
 def test_on_its_own_data_it_gives_the_run_s_own_metrics(folder: Path) -> None:

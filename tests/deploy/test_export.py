@@ -14,7 +14,7 @@ from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.deploy.export import FILES, FORMATS, MOST, export
 from copycat.deploy.predictor import opened_predictor
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 NETWORKS = {
     "logistic": ("model=logistic",),
@@ -25,10 +25,12 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=() if name == "cnn" else pytest.mark.slow) for name in NETWORKS]
+)
 def folder(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("trainer.max_epochs=3", *NETWORKS[request.param])
-    return run(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
+    return train_tiny(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -77,7 +79,7 @@ def test_any_number_of_images_goes_in_at_once(form: str, folder: Path, tmp_path:
 
 
 def test_the_card_says_what_it_is_and_how_sure(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = run("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path).folder
+    folder = train_tiny("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path).folder
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["export", str(folder), "--format", "torch"])
     out = capsys.readouterr().out.splitlines()
@@ -97,7 +99,7 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
 ) -> None:
     moved = tmp_path / "images"
     os.symlink(tiny, moved)
-    folder = run("trainer.max_epochs=1", *QUIET, data=moved, at=tmp_path / "runs").folder
+    folder = train_tiny("trainer.max_epochs=1", *QUIET, data=moved, at=tmp_path / "runs").folder
     moved.unlink()
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["export", str(folder), "--format", "torch", "--to", str(tmp_path / "to")])
@@ -106,7 +108,7 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
 
 def test_a_frozen_backbone_goes_along_but_not_as_safetensors(tiny: Path, tmp_path: Path) -> None:
     words = ("model=transfer", "model.backbone_size=32", "trainer.max_epochs=1")
-    folder = run(*words, *QUIET, data=tiny, at=tmp_path).folder
+    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
     difference = export(folder, "onnx", to=tmp_path / "onnx").difference
     assert difference is not None
     assert difference <= MOST
@@ -132,7 +134,7 @@ class Strange(torch.nn.Module):
 def test_a_network_that_torch_cannot_export_is_a_clear_line(tiny: Path, tmp_path: Path) -> None:
     model = (f"model._target_={__name__}.Strange", "~model.style", "~model.hidden", "~model.activation")
     words = ("trainer.max_epochs=1", *model)
-    folder = run(*words, *QUIET, data=tiny, at=tmp_path).folder
+    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
     with pytest.raises(UserError, match=r"^--format torch: expected a network that torch can export; .* Try --format"):
         export(folder, "torch", to=tmp_path / "to")
     assert not (tmp_path / "to" / "model.pt2").exists()

@@ -20,16 +20,16 @@ from copycat.deploy.predict import BATCH, Prediction, predictions
 from copycat.deploy.predictor import opened_predictor
 from copycat.runs.build import build_data
 from copycat.runs.opened import open_run
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 
 @pytest.fixture(scope="module")
 def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("model=logistic", "optimizer=adam", "optimizer.lr=0.01", "trainer.max_epochs=200")
-    return run(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
+    return train_tiny(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
 
 
-def ended(status: int, *words: object) -> None:
+def assert_exit_status(status: int, *words: object) -> None:
     with pytest.raises(SystemExit, match=rf"^{status}$"):
         main([str(word) for word in words])
 
@@ -45,7 +45,7 @@ def ended(status: int, *words: object) -> None:
 def test_what_is_predicted_is_what_the_run_recorded_to_the_bit(
     words: tuple[str, ...], tiny: Path, tmp_path: Path
 ) -> None:
-    of = run("trainer.max_epochs=2", *QUIET, *words, data=tiny, at=tmp_path).folder
+    of = train_tiny("trainer.max_epochs=2", *QUIET, *words, data=tiny, at=tmp_path).folder
     opened = open_run(of)
     images = build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"].images
     assert isinstance(images, torch.Tensor)
@@ -60,15 +60,15 @@ def test_folders_and_files_are_a_table_csv_or_json(
     folder: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cat, dogs = tiny / "train" / "cat" / "0.png", tiny / "train" / "dog"  # which it has learned
-    ended(0, "predict", folder, cat, dogs, "--json")
+    assert_exit_status(0, "predict", folder, cat, dogs, "--json")
     found = json.loads(capsys.readouterr().out)["predictions"]
     assert [row["file"] for row in found] == [str(cat), *(str(dogs / f"{n}.png") for n in range(8))]
     assert [row["class"] for row in found] == ["cat", *8 * ["dog"]]
     assert all(row["probability"] == max(row["probability/cat"], row["probability/dog"]) for row in found)
-    ended(0, "predict", folder, cat, dogs, "--csv")
+    assert_exit_status(0, "predict", folder, cat, dogs, "--csv")
     rows = list(csv.DictReader(StringIO(capsys.readouterr().out)))
     assert [float(row["probability/cat"]) for row in rows] == [row["probability/cat"] for row in found]
-    ended(0, "predict", folder, cat, dogs)
+    assert_exit_status(0, "predict", folder, cat, dogs)
     lines = capsys.readouterr().out.splitlines()
     assert sum(".png" in line for line in lines) == 9
     assert f"{found[0]['probability']:.4f}" in lines[3]
@@ -87,7 +87,7 @@ def test_an_image_of_any_size_and_mode_is_read_and_what_is_none_is_named(
     (tmp_path / "f.jpg").write_text("<html><body>not found</body></html>")
     (tmp_path / "g.png").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("none of the images")
-    ended(1, "predict", folder, tmp_path, "--json")
+    assert_exit_status(1, "predict", folder, tmp_path, "--json")
     printed = capsys.readouterr()
     assert [Path(row["file"]).name for row in json.loads(printed.out)["predictions"]] == [
         "a.jpg",
@@ -143,9 +143,9 @@ def test_in_batches_each_file_gets_its_own(folder: Path, tiny: Path) -> None:
 
 def test_mistakes_are_one_line(folder: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
-    ended(2, "predict", folder, tmp_path / "none.jpg")
-    ended(2, "predict", folder, tmp_path / "empty")
-    ended(2, "predict", tmp_path / "empty", tiny)
+    assert_exit_status(2, "predict", folder, tmp_path / "none.jpg")
+    assert_exit_status(2, "predict", folder, tmp_path / "empty")
+    assert_exit_status(2, "predict", tmp_path / "empty", tiny)
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(": expected ")[2] for line in said] == [
         "an image, or a folder of images; got none.",
@@ -155,8 +155,8 @@ def test_mistakes_are_one_line(folder: Path, tiny: Path, tmp_path: Path, capsys:
 
 
 def test_a_run_without_final_weights_or_with_those_of_another_is_refused(tiny: Path, tmp_path: Path) -> None:
-    of = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "a").folder
-    other = run("trainer.max_epochs=1", "model=shallow", *QUIET, data=tiny, at=tmp_path / "b").folder
+    of = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "a").folder
+    other = train_tiny("trainer.max_epochs=1", "model=shallow", *QUIET, data=tiny, at=tmp_path / "b").folder
     (of / "weights.safetensors").write_bytes((other / "weights.safetensors").read_bytes())
     with pytest.raises(UserError, match="expected the weights of this run's network; ") as caught, opened_predictor(of):
         pass
@@ -167,7 +167,7 @@ def test_a_run_without_final_weights_or_with_those_of_another_is_refused(tiny: P
 
 
 def test_a_run_of_an_earlier_version_says_no_shape(folder: Path, tiny: Path, tmp_path: Path) -> None:
-    of = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
+    of = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
     manifest = json.loads((of / "run.json").read_text())
     assert manifest["data"].pop("image_shape") == [3, 8, 8]
     (of / "run.json").write_text(json.dumps(manifest))

@@ -12,23 +12,23 @@ from copycat.data.augmentation import Light
 from copycat.data.strong import Strong
 from copycat.deploy.evaluate import evaluate
 from copycat.deploy.predictor import opened_predictor
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 
 @pytest.fixture(scope="module")
 def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("model=logistic", "optimizer=adam", "optimizer.lr=0.01", "trainer.max_epochs=20")
     mixed = ("augmentation=mixup", "augmentation/first=strong")
-    return run(*words, *mixed, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
+    return train_tiny(*words, *mixed, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
 
 
-def images(count: int) -> Tensor:
+def make_random_images(count: int) -> Tensor:
     pixels = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     return (pixels * 255).byte()
 
 
-def test_it_is_the_mean_over_the_image_and_its_copies_the_same_in_any_batch_each_time(folder: Path) -> None:
-    some = images(5)
+def test_the_mean_over_an_image_and_its_copies_is_the_same_in_any_batch(folder: Path) -> None:
+    some = make_random_images(5)
     with opened_predictor(folder, views=4) as predictor:
         found = predictor(some)
         assert torch.equal(predictor(some), found)
@@ -45,26 +45,26 @@ def test_it_is_the_mean_over_the_image_and_its_copies_the_same_in_any_batch_each
 
 
 def test_one_view_is_the_image_as_it_is_to_the_bit(folder: Path) -> None:
-    some = images(5)
+    some = make_random_images(5)
     with opened_predictor(folder, views=1) as one, opened_predictor(folder) as plain, torch.no_grad():
         assert torch.equal(one(some), plain(some))
         assert torch.equal(one(some)[:, 1], one.network(some.float().div(255))[:, 0].sigmoid())
 
 
-def test_copies_are_made_as_the_run_changed_its_images_before_it_mixed_them_or_by_light(
+def test_copies_use_the_run_s_augmentation_without_mixing_or_else_the_light_one(
     folder: Path, tiny: Path, tmp_path: Path
 ) -> None:
     with opened_predictor(folder, views=2) as predictor:
         assert predictor.views is not None
         assert isinstance(predictor.views.augmentation, Strong)
-    plain = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
+    plain = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
     with opened_predictor(plain, views=2) as predictor:
         assert predictor.views is not None
         assert isinstance(predictor.views.augmentation, Light)
 
 
 def test_more_views_leave_those_before_as_they_are(folder: Path) -> None:
-    floats = images(2).float().div(255)
+    floats = make_random_images(2).float().div(255)
     with opened_predictor(folder, views=3) as few, opened_predictor(folder, views=6) as many:
         assert few.views is not None
         assert many.views is not None

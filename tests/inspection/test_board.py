@@ -9,13 +9,17 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from tests.runs.asking import run
+import pytest
+
+from tests.support.runs import train_tiny
+
+pytestmark = pytest.mark.server
 
 BOARD = [sys.executable, "-m", "copycat", "board", "--no-browser"]
 
 
 def test_the_address_is_printed_and_ctrl_c_ends_it(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("trainer.max_epochs=2", data=tiny, at=tmp_path)
+    outcome = train_tiny("trainer.max_epochs=2", data=tiny, at=tmp_path)
     with subprocess.Popen([*BOARD, outcome.folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as board:
         try:
             assert board.stdout is not None

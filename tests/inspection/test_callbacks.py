@@ -23,7 +23,8 @@ from copycat.runs.history import read_history
 from copycat.runs.inspecting import View
 from copycat.runs.predictions import read_predictions
 from copycat.runs.train import Outcome
-from tests.runs.asking import run
+from tests.support.runs import train_tiny
+from tests.support.tensorboard import load_events
 
 EPOCHS = 6
 SHALLOW = ("model=shallow", "model.hidden=[5]", "optimizer=adam", f"trainer.max_epochs={EPOCHS}")
@@ -32,21 +33,20 @@ WORDS = (*SHALLOW, "optimizer.lr=0.01")
 
 @pytest.fixture(scope="module")
 def full(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    return run(*WORDS, "callbacks=full", "augmentation=light", data=tiny, at=tmp_path_factory.mktemp("full"))
+    return train_tiny(*WORDS, "callbacks=full", "augmentation=light", data=tiny, at=tmp_path_factory.mktemp("full"))
 
 
-def events(folder: Path) -> EventAccumulator:
-    kinds = ("scalars", "images", "tensors", "histograms")
-    return EventAccumulator(str(folder / "tensorboard"), size_guidance=dict.fromkeys(kinds, 0)).Reload()
+def load_run_events(folder: Path) -> EventAccumulator:
+    return load_events(folder / "tensorboard")
 
 
-def scalars(folder: Path, tag: str) -> dict[int, float]:
-    return {event.step: event.value for event in events(folder).Scalars(tag)}
+def read_scalar(folder: Path, tag: str) -> dict[int, float]:
+    return {event.step: event.value for event in load_run_events(folder).Scalars(tag)}
 
 
 def test_every_kind_of_record_is_there(full: Outcome) -> None:
     assert not [line for line in (full.folder / "train.log").read_text().splitlines() if "WARNING" in line]
-    tags = events(full.folder).Tags()
+    tags = load_run_events(full.folder).Tags()
     assert set(tags["images"]) == {
         *("data/before_augmentation", "data/after_augmentation", "weights/first_layer", "validation/confusion"),
         *("validation/most_wrong", "validation/least_sure", "validation/saliency"),
@@ -65,7 +65,7 @@ def test_every_kind_of_record_is_there(full: Outcome) -> None:
 
 
 def test_a_run_has_the_bits_of_one_that_nothing_looks_at(full: Outcome, tiny: Path, tmp_path: Path) -> None:
-    plain = run(*WORDS, "callbacks=none", "logger=none", "augmentation=light", data=tiny, at=tmp_path)
+    plain = train_tiny(*WORDS, "callbacks=none", "logger=none", "augmentation=light", data=tiny, at=tmp_path)
     for name in ("metrics.csv", "weights.safetensors", "predictions.csv"):
         assert (full.folder / name).read_bytes() == (plain.folder / name).read_bytes()
 
@@ -94,17 +94,17 @@ def hand_written(tiny: Path) -> dict[str, list[float]]:
 
 @pytest.mark.parametrize("steps", ["1", "null"])
 def test_norms_and_updates_are_those_of_a_loop_by_hand(steps: str, tiny: Path, tmp_path: Path) -> None:
-    folder = run(*WORDS, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path).folder
+    folder = train_tiny(*WORDS, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path).folder
     for name, expected in {**hand_written(tiny), "learning_rate": [0.01] * EPOCHS}.items():
-        found = scalars(folder, f"optimizer/{name}")
+        found = read_scalar(folder, f"optimizer/{name}")
         assert list(found) == list(range(EPOCHS))
         assert list(found.values()) == pytest.approx(expected, rel=1e-4)
-    assert scalars(folder, "time/images_per_second")[1] > 0
+    assert read_scalar(folder, "time/images_per_second")[1] > 0
 
 
 def test_a_long_run_is_looked_at_in_as_many_epochs_as_are_asked_for(tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=50", "trainer.check_val_every_n_epoch=7", "callbacks.statistics.points=5")
-    found = scalars(run(*WORDS, *words, data=tiny, at=tmp_path).folder, "optimizer/gradient_norm")
+    found = read_scalar(train_tiny(*WORDS, *words, data=tiny, at=tmp_path).folder, "optimizer/gradient_norm")
     assert list(found) == [0, 10, 20, 30, 40, 49]
 
 
@@ -114,8 +114,8 @@ def test_a_trial_of_a_pack_has_what_it_has_alone(tiny: Path, tmp_path: Path) -> 
     more = ("optimizer.lr=0.01,0.02", "hydra/launcher=packed", f"sweep.folder={sweep}")
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["train", "-m", *data, *SHALLOW, *more])
-    alone = run(*WORDS, data=tiny, at=tmp_path / "alone").folder
-    mine, packed = events(alone), events(sweep / "0")
+    alone = train_tiny(*WORDS, data=tiny, at=tmp_path / "alone").folder
+    mine, packed = load_run_events(alone), load_run_events(sweep / "0")
     assert json.loads((sweep / "0" / "run.json").read_text())["ran_on"]["pack"] == [0, 1]
     for kind in ("scalars", "images", "tensors", "graph"):
         assert mine.Tags()[kind] == packed.Tags()[kind] or set(mine.Tags()[kind]) == set(packed.Tags()[kind])
@@ -135,9 +135,9 @@ def test_a_trial_of_a_pack_has_what_it_has_alone(tiny: Path, tmp_path: Path) -> 
 def test_every_network_can_be_looked_at(model: str, hidden: bool, tiny: Path, tmp_path: Path) -> None:
     words = (f"model={model}", "callbacks=full", "trainer.max_epochs=1")
     more = {"cnn": ("model.channels=[4]",), "transfer": ("model.backbone_size=32",)}.get(model, ())
-    outcome = run(*words, *more, data=tiny, at=tmp_path)
+    outcome = train_tiny(*words, *more, data=tiny, at=tmp_path)
     assert outcome.status == "completed", outcome.manifest["error"]
-    seen = "validation/saliency" in events(outcome.folder).Tags()["images"]
+    seen = "validation/saliency" in load_run_events(outcome.folder).Tags()["images"]
     assert seen == (model != "bag_of_colors")  # which counts pixels: no gradient comes back to them
     assert (outcome.folder / "tensorboard" / "projector_config.pbtxt").exists() == hidden
 
@@ -158,22 +158,22 @@ def test_a_look_of_the_user_s_own_is_taken_alone_and_in_a_pack(launcher: str, ti
         main(["train", "-m", *words, f"+callbacks.sure._target_={__name__}.Sure", f"sweep.folder={sweep}"])
     for trial in ("0", "1"):
         said = read_predictions(sweep / trial, classes=2)["val"].probability
-        assert scalars(sweep / trial, "final/val/sure") == {EPOCHS: pytest.approx(said.max(1).mean(), rel=1e-5)}
+        assert read_scalar(sweep / trial, "final/val/sure") == {EPOCHS: pytest.approx(said.max(1).mean(), rel=1e-5)}
         is_packed = "pack" in json.loads((sweep / trial / "run.json").read_text())["ran_on"]
         assert is_packed == (launcher == "packed")
 
 
 def test_any_of_them_may_be_left_out(tiny: Path, tmp_path: Path) -> None:
     names = ("statistics", "texts", "fed", "weights", "judged", "mistakes")
-    folder = run(*WORDS, *(f"callbacks.{name}=null" for name in names), data=tiny, at=tmp_path).folder
-    tags = events(folder).Tags()
+    folder = train_tiny(*WORDS, *(f"callbacks.{name}=null" for name in names), data=tiny, at=tmp_path).folder
+    tags = load_run_events(folder).Tags()
     assert tags["images"] == []
     assert all(tag.startswith(("final/", "best/")) for tag in tags["scalars"])
     assert not (folder / "gallery.json").exists()
 
 
 def test_precision_and_recall_at_one_half_are_those_of_the_run(full: Outcome) -> None:
-    (event,) = events(full.folder).Tensors("precision_recall/dog")  # class 1
+    (event,) = load_run_events(full.folder).Tensors("precision_recall/dog")  # class 1
     table = np.array(event.tensor_proto.float_val, dtype=np.float32).reshape(6, -1)
     counts, precision, recall = table[:4], table[4], table[5]
     final, half = full.manifest["came_out"]["final"], table.shape[1] // 2
@@ -184,16 +184,16 @@ def test_precision_and_recall_at_one_half_are_those_of_the_run(full: Outcome) ->
 
 def test_the_profiler_records_a_trace_and_a_table(tiny: Path, tmp_path: Path) -> None:
     words = ("callbacks=[default,profiler]", "callbacks.profiler.first=1", "callbacks.profiler.steps=2")
-    folder = run(*WORDS, *words, data=tiny, at=tmp_path).folder
+    folder = train_tiny(*WORDS, *words, data=tiny, at=tmp_path).folder
     trace = json.loads((folder / "profile" / "trace.json").read_text())
     names = [event.get("name", "") for event in trace["traceEvents"]]
     assert sum(name.startswith("Optimizer.step#Adam") for name in names) == 2
     assert "aten::addmm" in (folder / "profile" / "table.txt").read_text()
-    assert "run/profile/text_summary" in events(folder).Tags()["tensors"]
+    assert "run/profile/text_summary" in load_run_events(folder).Tags()["tensors"]
 
 
 def test_images_are_images(full: Outcome) -> None:
-    board = events(full.folder)
+    board = load_run_events(full.folder)
     for tag in board.Tags()["images"]:
         (event,) = board.Images(tag)
         with Image.open(BytesIO(event.encoded_image_string)) as image:
@@ -202,7 +202,7 @@ def test_images_are_images(full: Outcome) -> None:
 
 
 def test_what_augmentation_does_is_seen(full: Outcome) -> None:
-    board = events(full.folder)
+    board = load_run_events(full.folder)
     before, after = (board.Images(f"data/{when}_augmentation")[0].encoded_image_string for when in ("before", "after"))
     assert before != after
 
@@ -210,7 +210,7 @@ def test_what_augmentation_does_is_seen(full: Outcome) -> None:
 def test_of_mixed_images_both_classes_are_named(tiny: Path, tmp_path: Path) -> None:
     fed = "+callbacks.fed={_target_: copycat.inspection.fed.FedImages, count: 4}"
     words = ("trainer.max_epochs=1", "callbacks=none", fed, "augmentation=mixup", "augmentation.alpha=9.0")
-    board = events(run(*words, data=tiny, at=tmp_path).folder)
+    board = load_run_events(train_tiny(*words, data=tiny, at=tmp_path).folder)
     before, after = (board.Images(f"data/{when}_augmentation")[0] for when in ("before", "after"))
     assert (before.width, before.height + LINE) == (after.width, after.height)  # one row, and one more line of words
     assert [_name(torch.tensor(shares), ["dog", "cat"]) for shares in ([0.38, 0.62], [1.0, 0.0])] == [
@@ -221,7 +221,7 @@ def test_of_mixed_images_both_classes_are_named(tiny: Path, tmp_path: Path) -> N
 
 def test_histograms_count_every_weight(full: Outcome) -> None:
     weights: dict[str, Tensor] = load_file(full.folder / "weights.safetensors")
-    board = events(full.folder)
+    board = load_run_events(full.folder)
     for name, weight in weights.items():
         last = board.Histograms(f"weights/{name}")[-1]
         assert last.step == EPOCHS - 1
@@ -232,16 +232,18 @@ def test_histograms_count_every_weight(full: Outcome) -> None:
 
 
 def test_shares_of_regions_make_one(full: Outcome) -> None:
-    found = [scalars(full.folder, f"{region}/layers.1") for region in ("undersaturated", "sensitive", "oversaturated")]
+    found = [
+        read_scalar(full.folder, f"{region}/layers.1") for region in ("undersaturated", "sensitive", "oversaturated")
+    ]
     assert all(sum(values) == pytest.approx(1) for values in zip(*(f.values() for f in found), strict=True))
 
 
 def test_best_and_final_metrics_are_those_of_the_run(full: Outcome) -> None:
     for name, value in full.manifest["came_out"]["final"].items():
-        assert list(scalars(full.folder, f"final/{name}").values()) == [pytest.approx(value, rel=1e-6)]
+        assert list(read_scalar(full.folder, f"final/{name}").values()) == [pytest.approx(value, rel=1e-6)]
     best = min(read_history(full.folder), key=lambda row: row["val/loss"])
     for name in (name for name in best if name != "epoch"):
-        assert list(scalars(full.folder, f"best/{name}").values()) == [pytest.approx(best[name], rel=1e-6)]
+        assert list(read_scalar(full.folder, f"best/{name}").values()) == [pytest.approx(best[name], rel=1e-6)]
 
 
 def test_one_file_holds_all_of_a_folder(full: Outcome) -> None:  # TensorBoard follows one

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.tensorflow_stub.errors import OutOfRangeError
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
 
 from copycat.inspection.event_file import EventFile
+from tests.support.tensorboard import load_events
 
 FLOATS = st.floats(width=32, allow_nan=False)
 
@@ -38,8 +38,7 @@ def test_tensorboard_reads_every_value_to_the_bit(
         reader.GetNext()
     with pytest.raises(OutOfRangeError):
         reader.GetNext()
-    board = EventAccumulator(str(folder), size_guidance={"scalars": 0})
-    board.Reload()
+    board = load_events(folder)
     assert board.Tags()["scalars"] == tags
     for tag in tags:
         assert [(event.step, np.float32(event.value).tobytes()) for event in board.Scalars(tag)] == [

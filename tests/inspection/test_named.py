@@ -6,12 +6,12 @@ import pytest
 
 from copycat.cli import main
 from copycat.inspection.named import Named
-from tests.runs.asking import run
+from tests.support.runs import train_tiny
 
 
 def test_a_name_is_the_experiment_and_what_was_overridden(tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=1", "model=shallow", "model.hidden=[5]")
-    folders = [run(*words, data=tiny, at=tmp_path / "outputs").folder for _ in range(2)]
+    folders = [train_tiny(*words, data=tiny, at=tmp_path / "outputs").folder for _ in range(2)]
     (tmp_path / "names").mkdir()
     named = Named(tmp_path / "outputs", tmp_path / "names")
     named.look()
@@ -19,7 +19,7 @@ def test_a_name_is_the_experiment_and_what_was_overridden(tiny: Path, tmp_path: 
     links = list((tmp_path / "names").iterdir())
     assert {link.name for link in links} == {name, f"{name} (2)"}
     assert {link.resolve() for link in links} == {folder / "tensorboard" for folder in folders}
-    late = run(*words, "seed=5", data=tiny, at=tmp_path / "outputs").folder
+    late = train_tiny(*words, "seed=5", data=tiny, at=tmp_path / "outputs").folder
     named.look()
     assert (tmp_path / "names" / f"{name} seed=5").resolve() == late / "tensorboard"
     assert named.count == 3
@@ -48,7 +48,7 @@ def test_a_strange_override_makes_a_name_all_the_same(tiny: Path, tmp_path: Path
         "trainer.max_epochs=1",
         "+callbacks.x={_target_: pytorch_lightning.callbacks.Timer, duration: '00:01:00:00'}",
     )
-    run(*words, data=tiny, at=outputs)
+    train_tiny(*words, data=tiny, at=outputs)
     (tmp_path / "names").mkdir()
     Named(outputs, tmp_path / "names").look()
     (link,) = (tmp_path / "names").iterdir()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from copycat.config.errors import UserError
 from copycat.inspection.page import Image, Page, Section, Table, write_page
-from tests.inspection.pages import read
+from tests.support.html import parse_html
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1))
@@ -16,7 +16,7 @@ def test_texts_are_shown_as_they_are(text: str) -> None:
     section = Section(
         title=text, note=text, table=Table([[text, text]], [text, text]), images=[Image(b"", text)], code=text
     )
-    found = read(Page(text, text, [section]).html())
+    found = parse_html(Page(text, text, [section]).html())
     assert found.headings == [text, text]
     assert found.rows == [[text, text], [text, text]]
     assert found.images == [("data:image/png;base64,", text)]

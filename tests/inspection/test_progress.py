@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.asking import run
+from tests.support.runs import train_tiny
 
 WORDS = ("logger=none", "trainer.max_epochs=30")
 
 
 def test_in_a_pipe_nothing_is_drawn(tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    run(*WORDS, data=tiny, at=tmp_path)
+    train_tiny(*WORDS, data=tiny, at=tmp_path)
     out, err = capfd.readouterr()
     assert out == ""
     assert err == ""
@@ -21,7 +21,7 @@ def test_in_a_terminal_epochs_and_loss_are_drawn_on_standard_error(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
     monkeypatch.setenv("TERM", "xterm")
-    run(*WORDS, data=tiny, at=tmp_path)
+    train_tiny(*WORDS, data=tiny, at=tmp_path)
     out, err = capfd.readouterr()
     assert out == ""
     assert "/30" in err

@@ -25,7 +25,7 @@ EACH = [
 ]
 
 
-def region(module: nn.Module, value: float) -> str:
+def find_region(module: nn.Module, value: float) -> str:
     found = shares(module, torch.tensor([value]))
     return max(found, key=lambda name: found[name])
 
@@ -34,15 +34,15 @@ def test_a_sigmoid_is_sensitive_where_its_slope_is_a_tenth_of_the_steepest() -> 
     # s(1 - s) = 1/40 gives s = (1 ± √0.9) / 2
     edge = math.log((1 + math.sqrt(0.9)) / (1 - math.sqrt(0.9)))
     sigmoid = nn.Sigmoid()
-    assert region(sigmoid, edge - 0.02) == region(sigmoid, 0.02 - edge) == "sensitive"
-    assert region(sigmoid, edge + 0.02) == "oversaturated"
-    assert region(sigmoid, -edge - 0.02) == "undersaturated"
-    assert region(sigmoid, 1e6) == "oversaturated"
+    assert find_region(sigmoid, edge - 0.02) == find_region(sigmoid, 0.02 - edge) == "sensitive"
+    assert find_region(sigmoid, edge + 0.02) == "oversaturated"
+    assert find_region(sigmoid, -edge - 0.02) == "undersaturated"
+    assert find_region(sigmoid, 1e6) == "oversaturated"
 
 
 def test_a_rectifier_is_dead_below_0_and_never_saturates_above() -> None:
-    assert region(nn.ReLU(), -0.1) == "undersaturated"
-    assert region(nn.ReLU(), 0.1) == region(nn.ReLU(), 1e6) == "sensitive"
+    assert find_region(nn.ReLU(), -0.1) == "undersaturated"
+    assert find_region(nn.ReLU(), 0.1) == find_region(nn.ReLU(), 1e6) == "sensitive"
 
 
 @given(st.sampled_from(EACH), st.lists(st.floats(-50, 50), min_size=1))
@@ -52,10 +52,10 @@ def test_shares_make_one(kind: type[nn.Module], values: list[float]) -> None:
 
 def test_one_that_learns_its_slope_is_looked_at_anew() -> None:
     module = nn.PReLU(init=1.0)
-    assert region(module, -1) == "sensitive"
+    assert find_region(module, -1) == "sensitive"
     with torch.no_grad():
         module.weight.fill_(0.0)
-    assert region(module, -1) == "undersaturated"
+    assert find_region(module, -1) == "undersaturated"
 
 
 def test_what_mixes_numbers_is_none() -> None:

@@ -11,30 +11,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.stats import binomtest
 
 from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.inspection.run_page import run_page
 from copycat.runs.figures import wilson
 from copycat.runs.history import read_history
-from tests.inspection.pages import read
-from tests.runs.asking import QUIET, run
+from tests.support.html import parse_html
+from tests.support.runs import QUIET, train_tiny
 
 
 @pytest.fixture
 def folder(tiny: Path, tmp_path: Path) -> Path:
-    return run("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path / "runs").folder
+    return train_tiny("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path / "runs").folder
 
 
 def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder: Path) -> None:
-    found = read(run_page(folder).html())
+    found = parse_html(run_page(folder).html())
     titles = [
         *("Metrics", "Curves", "Validation images: what was taken for what", "Weights", "Time", "What was asked"),
         *("What it ran on", "Data", "Run it again", "Configuration"),
     ]
     assert found.headings == [str(folder), *titles]
-    assert found.fetched == []
+    assert found.loaded_urls == []
     manifest, rows = json.loads((folder / "run.json").read_text()), read_history(folder)
     final = manifest["came_out"]["final"]
     row = next(row for row in found.rows if row[0] == "loss")
@@ -54,13 +53,15 @@ def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
     manifest = json.loads((folder / "run.json").read_text())
     images, share = manifest["data"]["images"]["val"], manifest["came_out"]["final"]["val/accuracy"]
     low, high = wilson(share, images)
-    row = next(row for row in read(run_page(folder).html()).rows if row[0] == "accuracy")
+    row = next(row for row in parse_html(run_page(folder).html()).rows if row[0] == "accuracy")
     assert f"{share:.4f} ({low:.2f} to {high:.2f} of {images})" in row
 
 
 @given(st.integers(1, 400), st.data())
 def test_wilsons_interval_is_that_of_scipy(count: int, data: st.DataObject) -> None:
     hits = data.draw(st.integers(0, count))
+    from scipy.stats import binomtest  # takes a second
+
     theirs = binomtest(hits, count).proportion_ci(method="wilson")
     assert wilson(hits / count, count) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
@@ -80,7 +81,7 @@ def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> Non
     (folder / "run.json").write_text(json.dumps(manifest))
     for name in ("metrics.csv", "predictions.csv", "weights.safetensors"):
         (folder / name).unlink()
-    found = read(run_page(folder).html())
+    found = parse_html(run_page(folder).html())
     assert [title for title in found.headings[1:] if title != "Time"] == [
         "What was asked",
         "What it ran on",
@@ -97,11 +98,11 @@ def test_the_command_writes_it_beside_the_run_and_names_it(folder: Path, capsys:
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["report", str(folder)])
     assert capsys.readouterr().out == f"{folder}/report.html\n"
-    assert read((folder / "report.html").read_text()).headings[0] == str(folder)
+    assert parse_html((folder / "report.html").read_text()).headings[0] == str(folder)
 
 
 def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
-    found = read(run_page(folder).html())
+    found = parse_html(run_page(folder).html())
     start = next(place for place, row in enumerate(found.rows) if row[0].startswith("is, down"))
     matrix = [[int(cell) for cell in row[1:]] for row in found.rows[start + 1 : start + 3]]
     final = json.loads((folder / "run.json").read_text())["came_out"]["final"]
@@ -114,8 +115,8 @@ def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
 
 
 def test_mistakes_are_shown_with_what_was_said_of_them(tiny: Path, tmp_path: Path) -> None:
-    folder = run("trainer.max_epochs=1", data=tiny, at=tmp_path).folder
-    found = read(run_page(folder).html())
+    folder = train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path).folder
+    found = parse_html(run_page(folder).html())
     unsure = [says for _, says in found.images if " says " in says]
     assert {"Validation images, least sure"} <= set(found.headings)
     assert all(says.partition(":")[0].endswith(".png") for says in unsure)
@@ -153,12 +154,12 @@ def test_plots_alone_are_png_files(folder: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_several_runs_stand_side_by_side(folder: Path, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = run("trainer.max_epochs=2", "optimizer.lr=0.5", *QUIET, data=tiny, at=folder.parents[2]).folder
+    other = train_tiny("trainer.max_epochs=2", "optimizer.lr=0.5", *QUIET, data=tiny, at=folder.parents[2]).folder
     outputs = folder.parents[2]
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["report", str(outputs)])
     assert capsys.readouterr().out == f"{outputs}/report.html\n"
-    found = read((outputs / "report.html").read_text())
+    found = parse_html((outputs / "report.html").read_text())
     assert found.headings == [
         *(str(outputs), "How they ended", "Curves", "What was asked", "Metrics", "Each by itself"),
     ]
@@ -183,8 +184,8 @@ def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
 
 def test_images_that_were_trained_on_too_are_left_out_of_a_second_figure(tiny: Path, tmp_path: Path) -> None:
     data = shutil.copytree(tiny, tmp_path / "data")
-    said = "".join(read(run_page(run("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)
+    said = "".join(parse_html(run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)
     assert "that train has too" not in said
     shutil.copy(data / "train" / "cat" / "0.png", data / "val" / "cat" / "again.png")
-    said = "".join(read(run_page(run("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)
+    said = "".join(parse_html(run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)
     assert re.search(r"Without 1 image that train has too, \d of 8 are right: [\d.]+\. Balanced accuracy is then", said)

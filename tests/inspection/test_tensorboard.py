@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from copycat.runs.history import read_history
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome
-from tests.inspection.boards import ask, hparams, serving
-from tests.runs.asking import run
-from tests.runs.dying import Dies, Killed
+from tests.support.callbacks import KillCallback, SimulatedKill
+from tests.support.run_folders import find_only_run
+from tests.support.runs import train_tiny
+from tests.support.tensorboard import load_events, query_plugin, read_hparams, read_scalars, serve_tensorboard
+
+pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def outputs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def good(tiny: Path, outputs: Path) -> Outcome:
-    return run("trainer.max_epochs=4", "seed=0", "callbacks=none", data=tiny, at=outputs)
+    return train_tiny("trainer.max_epochs=4", "seed=0", "callbacks=none", data=tiny, at=outputs)
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +38,12 @@ def bad(tiny: Path, outputs: Path) -> Outcome:
         "scheduler.gamma=1e6",
         "trainer.max_epochs=50",
     )
-    return run(*words, "callbacks=none", data=tiny, at=outputs)
-
-
-def _scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
-    events.Reload()
-    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    return train_tiny(*words, "callbacks=none", data=tiny, at=outputs)
 
 
 @pytest.mark.parametrize("stage", ["train", "val"])
 def test_every_metric_of_every_epoch_is_there_with_its_bits(stage: str, good: Outcome) -> None:
-    found = _scalars(good.folder / "tensorboard" / stage)
+    found = read_scalars(good.folder / "tensorboard" / stage)
     rows = read_history(good.folder)
     names = [name.removeprefix(f"{stage}/") for name in rows[0] if name.startswith(f"{stage}/")]
     assert set(found) == set(names)
@@ -57,18 +53,18 @@ def test_every_metric_of_every_epoch_is_there_with_its_bits(stage: str, good: Ou
 
 
 def test_training_and_validation_share_a_chart(good: Outcome) -> None:
-    train, val = (_scalars(good.folder / "tensorboard" / stage) for stage in ("train", "val"))
+    train, val = (read_scalars(good.folder / "tensorboard" / stage) for stage in ("train", "val"))
     assert "loss" in train.keys() & val.keys()  # one tag of two runs is one chart
 
 
 @pytest.fixture(scope="module")
 def address(good: Outcome, bad: Outcome, outputs: Path) -> Iterator[str]:
-    with serving(outputs) as address:
+    with serve_tensorboard(outputs) as address:
         yield address
 
 
 def test_hparams_shows_every_run_with_its_true_metrics(address: str, good: Outcome, bad: Outcome) -> None:
-    groups = hparams(address)
+    groups = read_hparams(address)
     assert len(groups) == 2
     by_status = {group["status"]: group for group in groups}
     assert set(by_status) == {"STATUS_SUCCESS", "STATUS_FAILURE"}
@@ -87,7 +83,9 @@ def test_hparams_shows_every_run_with_its_true_metrics(address: str, good: Outco
 
 
 def test_hparams_holds_hyper_parameters_alone(address: str) -> None:
-    names = {info["name"] for info in ask(address, "hparams/experiment", {"experimentName": ""})["hparamInfos"]}
+    names = {
+        info["name"] for info in query_plugin(address, "hparams/experiment", {"experimentName": ""})["hparamInfos"]
+    }
     assert {"optimizer.lr", "seed", "model"} <= names
     assert {"optimizer.maximize", "scheduler.gamma"} <= names  # which only one of the two runs has
     assert not {name for name in names if "root" in name or "hp_metric" in name or "accelerator" in name}
@@ -96,21 +94,20 @@ def test_hparams_holds_hyper_parameters_alone(address: str) -> None:
 @pytest.mark.parametrize("steps", [2, 6], ids=["in the first epoch", "later"])
 def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tiny: Path, tmp_path: Path) -> None:
     words = ("data.batch_size=4", "trainer.max_epochs=3", "callbacks.last.every_n_steps=1", "model=shallow")
-    dies = "+callbacks.dies={_target_: tests.runs.dying.Dies}"
-    whole = run(*words, dies, data=tiny, at=tmp_path / "whole").folder
-    Dies.after = ("batch", steps)
+    dies = "+callbacks.dies={_target_: tests.support.callbacks.KillCallback}"
+    whole = train_tiny(*words, dies, data=tiny, at=tmp_path / "whole").folder
+    KillCallback.after = ("batch", steps)
     try:
-        run(*words, dies, data=tiny, at=tmp_path / "killed")
-    except Killed:
+        train_tiny(*words, dies, data=tiny, at=tmp_path / "killed")
+    except SimulatedKill:
         pass
     finally:
-        Dies.after = None
-    (manifest,) = (tmp_path / "killed").glob("*/*/*/run.json")
-    assert resume(manifest.parent, say=lambda line: None).status == "completed"
+        KillCallback.after = None
+    killed = find_only_run(tmp_path / "killed")
+    assert resume(killed, say=lambda line: None).status == "completed"
     tags = []
-    for folder in (whole, manifest.parent):
-        events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0, "tensors": 0, "scalars": 0})
-        events.Reload()
+    for folder in (whole, killed):
+        events = load_events(folder / "tensorboard")
         tags.append(
             {
                 **{tag: len(events.Images(tag)) for tag in events.Tags()["images"]},
@@ -121,11 +118,11 @@ def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tin
         )
     assert tags[0] == tags[1]
     assert {"data/fed", "run/config/text_summary", "best/val/loss"} <= tags[0].keys()
-    with serving(tmp_path / "killed") as address:
-        (group,) = hparams(address)
+    with serve_tensorboard(tmp_path / "killed") as address:
+        (group,) = read_hparams(address)
     assert group["status"] == "STATUS_SUCCESS"
 
 
 def test_the_graph_of_the_network_is_there(address: str, good: Outcome) -> None:
-    runs = ask(address, "graphs/info")
+    runs = query_plugin(address, "graphs/info")
     assert any(info["run_graph"] for info in runs.values())

@@ -8,7 +8,7 @@ import torch
 
 from copycat.cli import main
 from copycat.inspection.weights import weight_images
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 
 def test_a_unit_of_a_linear_layer_has_the_image_s_own_shape() -> None:
@@ -32,7 +32,9 @@ def test_other_first_layers_have_none() -> None:
 
 
 def test_the_weights_of_a_run_are_a_table(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = run("model=shallow", "model.hidden=[5]", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
+    folder = train_tiny(
+        "model=shallow", "model.hidden=[5]", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path
+    ).folder
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["inspect", "--weights", str(folder)])
     out = capsys.readouterr().out

@@ -1,14 +1,12 @@
 """`copycat app`: a real process, met by a browser and by those who mean harm."""
 
 import json
-import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -21,8 +19,11 @@ from playwright.sync_api import Browser, expect
 from copycat.deploy.app import MOST_BYTES
 from copycat.deploy.predict import Prediction, predictions
 from copycat.deploy.predictor import opened_predictor
-from tests.browser import browsing
-from tests.runs.asking import QUIET, run
+from tests.support.app import post_image, serve_app
+from tests.support.browser import open_page
+from tests.support.runs import QUIET, train_tiny
+
+pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 
 @pytest.fixture(scope="module")
@@ -31,60 +32,34 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs = tmp_path_factory.mktemp("outputs")
     words = ("model=logistic", "optimizer=adam", "optimizer.lr=0.01", *QUIET)
     for epochs in (1, 200):
-        run(f"trainer.max_epochs={epochs}", *words, data=tiny, at=outputs)  # it is in its name
+        train_tiny(f"trainer.max_epochs={epochs}", *words, data=tiny, at=outputs)  # it is in its name
     return outputs
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "copycat", "app", str(folder), "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as app:
-        try:
-            assert app.stdout is not None
-            yield app.stdout.readline().split()[0]
-        finally:
-            app.send_signal(signal.SIGINT)
-            _, errors = app.communicate(timeout=60)
-    assert app.returncode == 0
-    assert errors == ""
 
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    with serving(folder) as address:
+    with serve_app(folder) as address:
         assert address.startswith("http://127.0.0.1:")
         yield address
 
 
-def learned(folder: Path) -> Path:
+def find_trained_run(folder: Path) -> Path:
     (found,) = (m.parent for m in folder.glob("*/*/*/run.json") if json.loads(m.read_text())["came_out"]["epochs"] > 1)
     return found
 
 
-def ask(address: str, content: bytes, *, name: str, host: str | None = None) -> tuple[int, dict[str, object]]:
-    headers = {"Host": host} if host else {}
-    query = urllib.parse.urlencode({"run": name})
-    request = urllib.request.Request(f"{address}predict?{query}", content, headers)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        text = error.read().decode()
-        return error.code, json.loads(text) if text.startswith("{") else {"error": text}
-
-
-def names(browser: Browser, address: str) -> list[str]:
-    with browsing(browser) as seen:
+def list_run_options(browser: Browser, address: str) -> list[str]:
+    with open_page(browser) as seen:
         seen.page.goto(address)
         return seen.page.locator("option").all_inner_texts()
 
 
 def test_a_cat_that_is_dropped_is_called_a_cat(browser: Browser, address: str, folder: Path, tiny: Path) -> None:
     cat = tiny / "train" / "cat" / "0.png"
-    with opened_predictor(learned(folder)) as predictor:
+    with opened_predictor(find_trained_run(folder)) as predictor:
         (expected,) = predictions(predictor, [cat])
     assert isinstance(expected, Prediction)
-    with browsing(browser, width=900) as seen:
+    with open_page(browser, width=900) as seen:
         page = seen.page
         page.goto(address)
         options = page.locator("option").all_inner_texts()
@@ -103,7 +78,7 @@ def test_a_cat_that_is_dropped_is_called_a_cat(browser: Browser, address: str, f
         found = Axe().run(page)
         serious = [fault for fault in found.response["violations"] if fault["impact"] in ("serious", "critical")]
         assert [fault["id"] for fault in serious] == []
-        assert seen.wrong == []
+        assert seen.errors == []
 
 
 def test_a_drop_by_hand_is_taken(browser: Browser, address: str, tiny: Path) -> None:
@@ -113,12 +88,12 @@ def test_a_drop_by_hand_is_taken(browser: Browser, address: str, tiny: Path) -> 
       data.items.add(new File([new Uint8Array(content)], "<b>../../cat.png", { type: "image/png" }));
       document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
     }"""
-    with browsing(browser) as seen:
+    with open_page(browser) as seen:
         seen.page.goto(address)
         seen.page.evaluate(drop, content)
         expect(seen.page.locator(".says")).to_have_count(1, timeout=30_000)
         assert "<b>../../cat.png" in seen.page.locator("li").inner_text()  # as a text
-        assert seen.wrong == []
+        assert seen.errors == []
 
 
 def test_what_is_no_image_gets_its_line_and_the_others_go_on(
@@ -127,7 +102,7 @@ def test_what_is_no_image_gets_its_line_and_the_others_go_on(
     (tmp_path / "page.jpg").write_text("<html><body>no</body></html>")
     (tmp_path / "empty.png").write_bytes(b"")
     files = [tmp_path / "page.jpg", tmp_path / "empty.png", tiny / "val" / "dog" / "0.png"]
-    with browsing(browser) as seen:
+    with open_page(browser) as seen:
         seen.page.goto(address)
         seen.page.get_by_label("Drop images here").set_input_files(files)
         expect(seen.page.locator(".says")).to_have_count(1, timeout=30_000)
@@ -137,17 +112,19 @@ def test_what_is_no_image_gets_its_line_and_the_others_go_on(
 
 
 def test_bombs_giants_and_strangers_are_refused(browser: Browser, address: str) -> None:
-    name = names(browser, address)[0]
+    name = list_run_options(browser, address)[0]
     bomb = BytesIO()
     Image.new("1", (30_000, 30_000)).save(bomb, "PNG")
-    status, said = ask(address, bomb.getvalue(), name=name)
+    status, said = post_image(address, bomb.getvalue(), name=name)
     assert (status, "pixels" in str(said["error"])) == (422, True)
-    status, said = ask(address, b"x" * (MOST_BYTES + 1), name=name)
+    status, said = post_image(address, b"x" * (MOST_BYTES + 1), name=name)
     assert status == 413
-    assert ask(address, b"x", name="../../etc/passwd")[0] == 404
-    assert ask(address, b"x", name=name, host="evil.example")[0] == 400  # a page elsewhere that points its name here
+    assert post_image(address, b"x", name="../../etc/passwd")[0] == 404
+    assert (
+        post_image(address, b"x", name=name, host="evil.example")[0] == 400
+    )  # a page elsewhere that points its name here
     noise = np.random.default_rng(0).integers(0, 256, 10_000, dtype=np.uint8).tobytes()
-    assert ask(address, noise, name=name)[0] == 422
+    assert post_image(address, noise, name=name)[0] == 422
     for path in ("app.html", "../run.json", "%2e%2e/run.json", "predict"):
         with pytest.raises(urllib.error.HTTPError, match=r"404|405"):
             urllib.request.urlopen(f"{address}{path}", timeout=60)

@@ -13,10 +13,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
-from tests.browser import browsing
-from tests.commands import copycat
-from tests.inspection.boards import hparams
-from tests.integration.sweeping import trials
+from tests.support.browser import open_page
+from tests.support.commands import run_copycat
+from tests.support.sweeps import read_trial_files
+from tests.support.tensorboard import read_hparams
+
+pytestmark = pytest.mark.browser
 
 PATIENCE = 30_000
 """Milliseconds."""
@@ -34,11 +36,11 @@ DONE = {"completed": "STATUS_SUCCESS", "pruned": "STATUS_UNKNOWN", "failed": "ST
 def sweep(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six trials, one failed and one pruned."""
     at = tmp_path_factory.mktemp("sweep")
-    done = copycat(
+    done = run_copycat(
         *("train", "-m", "data=folder", f"data.root={tiny}", "data.image_size=8", *SWEEP, "sweep.folder=sweep"), at=at
     )
     assert done.returncode == 1, done.stderr  # as one of them failed
-    statuses = sorted(trial["status"] for trial in trials(at / "sweep").values())
+    statuses = sorted(trial["status"] for trial in read_trial_files(at / "sweep").values())
     assert statuses == ["completed"] * 4 + ["failed", "pruned"]
     return at / "sweep"
 
@@ -57,11 +59,11 @@ def address(sweep: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    with browsing(browser) as seen:
+    with open_page(browser) as seen:
         seen.page.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
         yield seen.page
-        assert seen.wrong == []
+        assert seen.errors == []
 
 
 def test_training_and_validation_loss_share_a_chart(page: Page, address: str, sweep: Path) -> None:
@@ -71,7 +73,9 @@ def test_training_and_validation_loss_share_a_chart(page: Page, address: str, sw
     expect(card).to_have_count(1)
     chart = card.locator("line-chart").first
     chart.hover()
-    best = min((t for t in trials(sweep).values() if t["objectives"]), key=lambda t: t["objectives"]["val/loss"])
+    best = min(
+        (t for t in read_trial_files(sweep).values() if t["objectives"]), key=lambda t: t["objectives"]["val/loss"]
+    )
     rows = page.locator(".tooltip-row")
     expect(rows.first).to_be_visible()
     names = rows.locator(".name").all_inner_texts()
@@ -82,10 +86,10 @@ def test_training_and_validation_loss_share_a_chart(page: Page, address: str, sw
 def test_hparams_lists_each_trial_once_with_its_true_metrics(page: Page, address: str, sweep: Path) -> None:
     page.goto(f"{address}#hparams")
     table = page.locator("tf-hparams-table-view")
-    for number, trial in trials(sweep).items():
+    for number, trial in read_trial_files(sweep).items():
         expect(table.get_by_text(re.compile(rf"trial {number} "))).to_have_count(1)
         name = f"trial {number} optimizer.lr={trial['values']['optimizer.lr']}"
-        (found,) = [group for group in hparams(address) if group["name"] == name]
+        (found,) = [group for group in read_hparams(address) if group["name"] == name]
         assert found["status"] == DONE[trial["status"]]
         assert found["hparams"]["optimizer.lr"] == trial["values"]["optimizer.lr"]
         assert -1 not in found["metrics"].values()
@@ -132,15 +136,15 @@ def test_the_projector_holds_each_validation_image(page: Page, address: str) -> 
 def test_a_report_opens_offline_whole_and_without_a_serious_fault(
     what: str, dark: bool, sweep: Path, browser: Browser, tmp_path: Path
 ) -> None:
-    completed = [number for number, trial in trials(sweep).items() if trial["status"] == "completed"]
+    completed = [number for number, trial in read_trial_files(sweep).items() if trial["status"] == "completed"]
     folders = {
         "run": [sweep / str(completed[0])],
         "sweep": [sweep],
         "several": [sweep / str(number) for number in completed],
     }[what]
-    done = copycat("report", *folders, "--to", tmp_path / "report.html", at=tmp_path)
+    done = run_copycat("report", *folders, "--to", tmp_path / "report.html", at=tmp_path)
     assert done.returncode == 0, done.stderr
-    with browsing(browser, dark=dark, width=1100) as seen:
+    with open_page(browser, dark=dark, width=1100) as seen:
         seen.page.context.set_offline(True)
         seen.page.goto(f"file://{tmp_path}/report.html")
         images = seen.page.locator("img")
@@ -151,7 +155,7 @@ def test_a_report_opens_offline_whole_and_without_a_serious_fault(
         found = Axe().run(seen.page)
         serious = [fault for fault in found.response["violations"] if fault["impact"] in ("serious", "critical")]
         assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in serious] == []
-        assert seen.wrong == []
-        assert [url for url in seen.fetched if not url.startswith(("file:", "data:"))] == []
+        assert seen.errors == []
+        assert [url for url in seen.requested_urls if not url.startswith(("file:", "data:"))] == []
         seen.page.keyboard.press("Tab")  # the first stop of a reader by keyboard
         assert seen.page.evaluate("document.activeElement.getAttribute('href')") == "#s1"

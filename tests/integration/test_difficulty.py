@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from copycat.config.compose import compose
 from copycat.runs.train import train
+
+pytestmark = pytest.mark.slow
 
 QUIET = ("callbacks=none", "logger=none")
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import copycat
+from tests.support.commands import run_copycat
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 _spec = importlib.util.spec_from_file_location("console", ROOT / "docs" / "console.py")
@@ -25,7 +27,7 @@ def test_a_command_of_the_guide_prints_what_the_guide_shows(
 ) -> None:
     for name, value in console.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    done = copycat(*shlex.split(words), at=tmp_path)
+    done = run_copycat(*shlex.split(words), at=tmp_path)
     assert done.returncode == 0, done.stderr
     printed = console.as_shown(done.stdout)
     # words to the letter; numbers as near as another machine's rounding leaves them

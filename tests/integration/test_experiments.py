@@ -14,6 +14,9 @@ from copycat.config.places import EXPERIMENTS
 from copycat.runs.history import read_history
 from copycat.runs.limits import Limits
 from copycat.runs.train import train
+from tests.support.run_folders import find_only_run
+
+pytestmark = pytest.mark.slow
 
 SWEEPS = ("ensemble",)
 """Of several runs: what these give is in the record of the experiment that they repeat."""
@@ -62,8 +65,8 @@ def test_the_lecture_s_thirteen_losses_are_printed_digit_by_digit(cats_folder: P
     assert len(expected["losses"]) == 13
     printed = [line for line in done.stdout.splitlines() if line.startswith("Epoch ")]
     assert printed == [f"Epoch {epoch}, Loss {loss}" for epoch, loss in expected["losses"].items()]
-    (manifest,) = tmp_path.glob("outputs/lecture/*/*/run.json")
-    final = json.loads(manifest.read_text())["came_out"]["final"]
+    folder = find_only_run(tmp_path / "outputs" / "lecture")
+    final = json.loads((folder / "run.json").read_text())["came_out"]["final"]
     assert {name: f"{final[name]:.4f}" for name in expected["final"]} == expected["final"]
 
 

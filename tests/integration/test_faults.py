@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from copycat.runs.history import read_history
+from tests.support.tensorboard import read_scalars
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ALONE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
@@ -20,12 +22,12 @@ ALONE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
 PATIENCE = 120
 
 
-def asked(tiny: Path, *words: str) -> list[str]:
+def tiny_overrides(tiny: Path, *words: str) -> list[str]:
     return ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.threads=1", *words]
 
 
 def test_a_disk_that_fills_up_at_any_write_ends_the_run_with_a_line_and_whole_files(tiny: Path, tmp_path: Path) -> None:
-    script = Path(__file__).with_name("full_disk.py")
+    script = Path(__file__).parents[1] / "support" / "scripts" / "full_disk.py"
     command = [*ALONE, sys.executable, str(script), str(tmp_path), str(tiny)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -56,7 +58,13 @@ def test_a_disk_that_fills_up_at_any_write_ends_the_run_with_a_line_and_whole_fi
 
 def test_a_full_disk_is_one_line_of_the_command_too(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
-    train = [sys.executable, "-m", "copycat", "train", *asked(tiny, "trainer.max_epochs=3", "output_dir=disk/out")]
+    train = [
+        sys.executable,
+        "-m",
+        "copycat",
+        "train",
+        *tiny_overrides(tiny, "trainer.max_epochs=3", "output_dir=disk/out"),
+    ]
     mount = 'mount -t tmpfs -o size=120k tmpfs disk && exec "$@"'
     done = subprocess.run(
         [*ALONE, "sh", "-c", mount, "sh", *train], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
@@ -67,7 +75,7 @@ def test_a_full_disk_is_one_line_of_the_command_too(tiny: Path, tmp_path: Path) 
 
 def test_a_disk_that_can_t_be_written_is_one_line_and_nothing_is_made(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
-    train = [sys.executable, "-m", "copycat", "train", *asked(tiny, "output_dir=disk/out")]
+    train = [sys.executable, "-m", "copycat", "train", *tiny_overrides(tiny, "output_dir=disk/out")]
     mount = 'mount -t tmpfs -o ro tmpfs disk && exec "$@"'
     done = subprocess.run(
         [*ALONE, "sh", "-c", mount, "sh", *train], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
@@ -81,7 +89,7 @@ def test_a_folder_that_goes_away_ends_the_run_and_is_not_made_again(
     words: list[str], tiny: Path, tmp_path: Path
 ) -> None:
     epochs = 3000 if words else 100_000  # with nothing but an open file to write, a run only notices at its end
-    command = [sys.executable, "-m", "copycat", "train", *asked(tiny, f"trainer.max_epochs={epochs}", *words)]
+    command = [sys.executable, "-m", "copycat", "train", *tiny_overrides(tiny, f"trainer.max_epochs={epochs}", *words)]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
         deadline = time.monotonic() + PATIENCE
         while not (found := [f for f in tmp_path.glob("outputs/*/*/*/metrics.csv") if f.stat().st_size > 200]):
@@ -111,7 +119,7 @@ datetime.datetime = Backwards
 def test_a_clock_that_goes_backwards_spoils_no_record(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(BACKWARDS)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-m", "copycat", "train", *asked(tiny, "trainer.max_epochs=30")]
+    command = [sys.executable, "-m", "copycat", "train", *tiny_overrides(tiny, "trainer.max_epochs=30")]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=PATIENCE)
     (folder,) = tmp_path.glob("outputs/*/*/*")
     manifest = json.loads((folder / "run.json").read_text())
@@ -120,5 +128,5 @@ def test_a_clock_that_goes_backwards_spoils_no_record(tiny: Path, tmp_path: Path
     assert manifest["seconds"] > 0
     rows = read_history(folder)
     assert [row["epoch"] for row in rows] == list(range(30))
-    shown = EventAccumulator(str(folder / "tensorboard" / "train")).Reload()
-    assert [event.step for event in shown.Scalars("loss")] == list(range(30))
+    points = read_scalars(folder / "tensorboard" / "train")["loss"]
+    assert [step for step, _ in points] == list(range(30))

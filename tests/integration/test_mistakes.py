@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-EACH_CALL = Path(__file__).with_name("each_call.py")
+EACH_CALL = Path(__file__).parents[1] / "support" / "scripts" / "each_call.py"
 
 # what was typed, and what the line must hold
 NO_HYDRA = {

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.run_folders import find_only_run
+
+pytestmark = pytest.mark.slow
+
 
 # MLflow's table of runs, as it is imported, under SQLAlchemy 2.1
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
@@ -23,9 +27,9 @@ def test_mlflow_has_every_epoch_of_a_run_to_the_bit(tmp_path: Path, images: Path
         timeout=120,
     )
     outputs = tmp_path / "made/by/it"
-    (manifest,) = outputs.glob("default/*/*/run.json")
-    final = json.loads(manifest.read_text())
-    with manifest.with_name("metrics.csv").open() as file:
+    folder = find_only_run(outputs / "default")
+    final = json.loads((folder / "run.json").read_text())
+    with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
 
     from mlflow.tracking import MlflowClient

@@ -1,5 +1,6 @@
 """Reruns as a user types them; what is planted between a run and its copy is found, and named first."""
 
+import os
 import re
 import shutil
 import signal
@@ -16,23 +17,26 @@ from copycat.config.compose import compose
 from copycat.config.places import CONF, EXPERIMENTS
 from copycat.runs.rerun import rerun
 from copycat.runs.train import train
-from tests.commands import Done, copycat, fresh
+from tests.support.commands import CompletedCommand, run_copycat, run_copycat_in_new_interpreter
+from tests.support.run_folders import find_newest_run
+
+pytestmark = pytest.mark.slow
 
 PACKAGE = Path(__file__).parents[2] / "src"
 WORDS = ("data=folder", "data.image_size=8", "trainer.max_epochs=5", "trainer.threads=2")
 IDENTICAL = "identical: 5 epochs, 2 tensors, bit for bit\n"
 
 
-def trained(at: Path, images: Path, *words: str) -> Path:
-    done = copycat("train", *WORDS, f"data.root={images}", *words, at=at)
+def train_by_command(at: Path, images: Path, *words: str) -> Path:
+    done = run_copycat("train", *WORDS, f"data.root={images}", *words, at=at)
     assert done.returncode == 0, done.stderr
-    return max(at.rglob("run.json")).parent
+    return find_newest_run(at)
 
 
 @pytest.fixture(scope="module")
 def once(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was trained by the command."""
-    return trained(tmp_path_factory.mktemp("once"), tiny)
+    return train_by_command(tmp_path_factory.mktemp("once"), tiny)
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def folder(once: Path, tmp_path: Path) -> Path:
     return shutil.copytree(once, tmp_path / "run")
 
 
-def first_cause(done: Done) -> str:
+def first_cause(done: CompletedCommand) -> str:
     return next(line for line in done.stdout.splitlines() if line.startswith("1. "))
 
 
@@ -57,16 +61,16 @@ def test_every_experiment_is_the_same_when_it_is_rerun(name: str, cats_folder: P
 
 
 def test_a_rerun_is_one_line_and_ends_with_0(folder: Path, tmp_path: Path) -> None:
-    done = copycat("rerun", folder, at=tmp_path)
+    done = run_copycat("rerun", folder, at=tmp_path)
     assert (done.returncode, done.stdout) == (0, IDENTICAL)
     (said,) = done.stderr.splitlines()
     copy = said.removeprefix("copycat: the copy lies in ")
-    again = copycat("rerun", copy, at=tmp_path)
+    again = run_copycat("rerun", copy, at=tmp_path)
     assert (again.returncode, again.stdout) == (0, done.stdout)
 
 
 def test_a_check_is_one_line_too(folder: Path, tmp_path: Path) -> None:
-    done = copycat("rerun", "--check", folder, at=tmp_path)
+    done = run_copycat("rerun", "--check", folder, at=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "same fingerprints\n", "")
 
 
@@ -79,18 +83,18 @@ def test_one_pixel_is_found_and_its_image_named_first(folder: Path, tiny: Path, 
     pixels = np.asarray(Image.open(path)).copy()
     pixels[4, 2, 1] ^= 1
     Image.fromarray(pixels).save(path)
-    done = copycat("rerun", folder, "--data", images, at=tmp_path)
+    done = run_copycat("rerun", folder, "--data", images, at=tmp_path)
     assert done.returncode == 1
     assert "differs before the start: data: " in done.stderr
     assert first_cause(done).startswith("1. data: ")
     assert "dog/3.png" in done.stdout
-    assert copycat("rerun", folder, "--check", "--data", images, at=tmp_path).returncode == 1
+    assert run_copycat("rerun", folder, "--check", "--data", images, at=tmp_path).returncode == 1
 
 
 def test_one_config_value_is_found_and_its_key_named_first(folder: Path, tmp_path: Path) -> None:
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("\n  lr: 0.001\n", "\n  lr: 0.0010001\n"))
-    done = copycat("rerun", folder, at=tmp_path)
+    done = run_copycat("rerun", folder, at=tmp_path)
     assert done.returncode == 1
     assert re.match(r"1\. config: .*optimizer\.lr", first_cause(done))
 
@@ -99,26 +103,27 @@ def test_one_package_s_version_is_found_and_both_versions_named_first(folder: Pa
     fake = tmp_path / "site" / "rich-99.0.dist-info"
     fake.mkdir(parents=True)
     (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: rich\nVersion: 99.0\n")
-    done = fresh("rerun", folder, "--check", at=tmp_path, PYTHONPATH=str(fake.parent))
+    done = run_copycat_in_new_interpreter("rerun", folder, "--check", at=tmp_path, PYTHONPATH=str(fake.parent))
     assert done.returncode == 1
     assert first_cause(done).startswith("1. packages: ")
     assert re.search(r"rich\b.*\b\d+\.\d+\.\d+\b.*\b99\.0\b", done.stdout)
     # it is said first, and the rerun goes on: that package computes nothing
-    done = fresh("rerun", folder, at=tmp_path, PYTHONPATH=str(fake.parent))
+    done = run_copycat_in_new_interpreter("rerun", folder, at=tmp_path, PYTHONPATH=str(fake.parent))
     assert (done.returncode, done.stdout) == (0, IDENTICAL)
     assert "differs before the start: packages: " in done.stderr
 
 
 def test_another_thread_count_is_found_and_named_first(folder: Path, tmp_path: Path) -> None:
-    done = fresh("rerun", folder, "--check", at=tmp_path, OMP_NUM_THREADS="1")
+    other = "2" if os.environ["OMP_NUM_THREADS"] == "1" else "1"
+    done = run_copycat_in_new_interpreter("rerun", folder, "--check", at=tmp_path, OMP_NUM_THREADS=other)
     assert done.returncode == 1
     assert first_cause(done).startswith("1. machine: ")
     assert "OMP_NUM_THREADS" in done.stdout
     # the run's own count is used all the same
-    assert fresh("rerun", folder, at=tmp_path, OMP_NUM_THREADS="1").returncode == 0
+    assert run_copycat_in_new_interpreter("rerun", folder, at=tmp_path, OMP_NUM_THREADS=other).returncode == 0
     config = folder / "config.yaml"
-    config.write_text(config.read_text().replace("\n  threads: 2\n", "\n  threads: 1\n"))
-    done = copycat("rerun", folder, "--check", at=tmp_path)
+    config.write_text(re.sub(r"\n  threads: \d+\n", f"\n  threads: {other}\n", config.read_text()))
+    done = run_copycat("rerun", folder, "--check", at=tmp_path)
     assert done.returncode == 1
     assert re.match(r"1\. config: .*trainer\.threads", first_cause(done))
 
@@ -132,7 +137,7 @@ def test_one_line_of_code_is_found_and_shown_first(folder: Path, tmp_path: Path)
     text = module.read_text()
     assert text.count("image.float().div_(255)") == 1
     module.write_text(text.replace("image.float().div_(255)", "image.float().div_(256)"))
-    done = fresh("rerun", folder, at=tmp_path, PYTHONPATH=str(other / "src"))
+    done = run_copycat_in_new_interpreter("rerun", folder, at=tmp_path, PYTHONPATH=str(other / "src"))
     assert done.returncode == 1
     assert "differs before the start: code: " in done.stderr
     assert first_cause(done).startswith("1. code: ")
@@ -142,7 +147,7 @@ def test_one_line_of_code_is_found_and_shown_first(folder: Path, tmp_path: Path)
 def test_a_tolerance_is_said(folder: Path, tmp_path: Path) -> None:
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("\n  lr: 0.001\n", "\n  lr: 0.00100001\n"))
-    done = copycat("rerun", folder, "--tolerance", "1e-3", at=tmp_path)
+    done = run_copycat("rerun", folder, "--tolerance", "1e-3", at=tmp_path)
     assert done.returncode == 0
     assert re.fullmatch(r"within 0.001: 5 epochs, 2 tensors; largest distance \S+, .+\n", done.stdout)
 
@@ -151,16 +156,16 @@ def test_a_tolerance_is_said(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_trial_of_a_sweep_is_rerun_and_the_sweep_says_which_there_are(tiny: Path, tmp_path: Path) -> None:
-    sweep = trained(tmp_path, tiny, "-m", "optimizer.lr=0.1,0.2").parent
-    done = copycat("rerun", sweep, at=tmp_path)
+    sweep = train_by_command(tmp_path, tiny, "-m", "optimizer.lr=0.1,0.2").parent
+    done = run_copycat("rerun", sweep, at=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "expected one run; got a folder of 2: 0, 1." in done.stderr
-    done = copycat("rerun", sweep / "1", at=tmp_path)
+    done = run_copycat("rerun", sweep / "1", at=tmp_path)
     assert (done.returncode, done.stdout) == (0, IDENTICAL)
 
 
 def test_a_copy_that_is_interrupted_ends_with_130_and_says_nothing_of_the_same(tiny: Path, tmp_path: Path) -> None:
-    folder = trained(tmp_path, tiny, "trainer.max_epochs=3000", "trainer.check_val_every_n_epoch=1000")
+    folder = train_by_command(tmp_path, tiny, "trainer.max_epochs=3000", "trainer.check_val_every_n_epoch=1000")
     words = [sys.executable, "-m", "copycat", "rerun", str(folder)]
     process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -208,7 +213,7 @@ def test_a_wrong_call_is_one_line(
 
 def test_a_named_experiment_is_held_against_its_committed_results(cats_folder: Path, tmp_path: Path) -> None:
     """Of full batches: between processors, mini-batches of few images drift apart."""
-    done = copycat("rerun", "experiments/deep", "--tolerance", "0.03", at=tmp_path)
+    done = run_copycat("rerun", "experiments/deep", "--tolerance", "0.03", at=tmp_path)
     assert (done.returncode, done.stdout) == (0, "same: 10 losses, 15 metrics, within 0.03\n")
 
 
@@ -218,16 +223,16 @@ def test_results_of_one_s_own_that_differ_are_shown_in_a_table(images: Path, tmp
         "# @package _global_\ndefaults:\n  - override /data: folder\n"
         f"data:\n  root: {images}\n  image_size: 8\n  split: holdout\ntrainer:\n  max_epochs: 2\n"
     )
-    without = copycat("rerun", "experiments/mine.yaml", at=tmp_path)
+    without = run_copycat("rerun", "experiments/mine.yaml", at=tmp_path)
     assert (without.returncode, without.stdout) == (2, "")
     assert "mine.json: expected the results to compare with; got none" in without.stderr
     results = tmp_path / "experiments" / "mine.json"
     results.write_text('{"losses": {"0": "9.000000", "1": "9.000000"}, "final": {"val/accuracy": "0.0001"}}')
-    done = copycat("rerun", "experiments/mine", at=tmp_path)
+    done = run_copycat("rerun", "experiments/mine", at=tmp_path)
     assert done.returncode == 1
     found = dict(re.findall(r"│ (.+?) +│ +[\d.]+ │ +([\d.]+) │", done.stdout))
     assert list(found) == ["train/loss of epoch 0", "train/loss of epoch 1", "final val/accuracy"]
     losses = f'{{"0": "{found["train/loss of epoch 0"]}", "1": "{found["train/loss of epoch 1"]}"}}'
     results.write_text(f'{{"losses": {losses}, "final": {{"val/accuracy": "{found["final val/accuracy"]}"}}}}')
-    done = copycat("rerun", "experiments/mine.json", at=tmp_path)
+    done = run_copycat("rerun", "experiments/mine.json", at=tmp_path)
     assert (done.returncode, done.stdout) == (0, "same: 2 losses, 1 metric, to all digits\n")

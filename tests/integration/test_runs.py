@@ -12,23 +12,25 @@ from typing import Any
 
 import pytest
 
-from tests.commands import copycat
-from tests.integration.sweeping import trials, words
+from tests.support.commands import run_copycat
+from tests.support.sweeps import read_trial_files, tiny_sweep_overrides
 
 
 @pytest.fixture(scope="module")
 def swept(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a sweep lies in `s s`: two learning rates that train and one that diverges, two seeds each."""
     at = tmp_path_factory.mktemp("swept")
-    asked = words(tiny, "loss=mse", "model=shallow", "optimizer.lr=1e-2,1e-3,1e30", "seed=0,1", "sweep.folder='s s'")
-    done = copycat("train", "-m", *asked, at=at)
+    asked = tiny_sweep_overrides(
+        tiny, "loss=mse", "model=shallow", "optimizer.lr=1e-2,1e-3,1e30", "seed=0,1", "sweep.folder='s s'"
+    )
+    done = run_copycat("train", "-m", *asked, at=at)
     assert done.returncode == 1, done.stderr  # two trials failed
     assert "2 failed" in done.stdout.splitlines()[0]
     return at
 
 
 def _printed(*typed: str, at: Path) -> str:
-    done = copycat(*typed, at=at)
+    done = run_copycat(*typed, at=at)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -36,7 +38,7 @@ def _printed(*typed: str, at: Path) -> str:
 def _means(sweep: Path) -> dict[float, tuple[float, float]]:
     """Mean and deviation of val/loss by learning rate, from the trials' own files."""
     losses: dict[float, list[float]] = {}
-    for trial in trials(sweep).values():
+    for trial in read_trial_files(sweep).values():
         if trial["status"] == "completed":
             losses.setdefault(trial["values"]["optimizer.lr"], []).append(trial["objectives"]["val/loss"])
     return {rate: (statistics.fmean(found), statistics.stdev(found)) for rate, found in losses.items()}
@@ -44,7 +46,7 @@ def _means(sweep: Path) -> dict[float, tuple[float, float]]:
 
 def test_json_has_the_trials_own_figures_and_means_over_seeds(swept: Path) -> None:
     found = json.loads(_printed("runs", "s s", "--json", at=swept))
-    written = trials(swept / "s s")
+    written = read_trial_files(swept / "s s")
     assert sorted(row["trial"] for row in found["runs"]) == list(range(6))
     for row in found["runs"]:
         trial = written[row["trial"]]
@@ -67,7 +69,7 @@ def test_json_has_the_trials_own_figures_and_means_over_seeds(swept: Path) -> No
 
 def test_csv_has_the_same_bits(swept: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(_printed("runs", "s s", "--csv", "--filter", "status=completed", at=swept))))
-    written = trials(swept / "s s")
+    written = read_trial_files(swept / "s s")
     assert len(rows) == 4
     for row in rows:
         assert float(row["val/loss"]) == written[int(row["trial"])]["objectives"]["val/loss"]
@@ -75,7 +77,7 @@ def test_csv_has_the_same_bits(swept: Path) -> None:
 
 def test_the_best_is_rerun_by_the_printed_command(swept: Path) -> None:
     command = shlex.split(_printed("runs", "s s", "--best", at=swept))
-    means, written = _means(swept / "s s"), trials(swept / "s s")
+    means, written = _means(swept / "s s"), read_trial_files(swept / "s s")
     best_rate = min(means, key=lambda rate: means[rate])
     losses = {n: t["objectives"]["val/loss"] for n, t in written.items() if t["values"]["optimizer.lr"] == best_rate}
     assert command == ["copycat", "rerun", f"s s/{min(losses, key=lambda n: losses[n])}"]
@@ -99,7 +101,7 @@ def test_any_folder_of_runs_is_sorted_filtered_and_has_a_best(swept: Path) -> No
 
 
 def test_compare_shows_what_differs_and_marks_the_best(swept: Path) -> None:
-    written = trials(swept / "s s")
+    written = read_trial_files(swept / "s s")
     found = json.loads(_printed("compare", "s s/0", "s s/3", "--json", at=swept))
     keys = {row["name"]: row["values"] for row in found["rows"] if row["kind"] == "config"}
     assert keys == {"optimizer.lr": {"0": 0.01, "3": 0.001}, "seed": {"0": 0, "3": 1}}
@@ -125,7 +127,7 @@ def test_compare_shows_what_differs_and_marks_the_best(swept: Path) -> None:
     ],
 )
 def test_a_wrong_call_is_one_line(typed: list[str], said: str, swept: Path) -> None:
-    done = copycat(*typed, at=swept)
+    done = run_copycat(*typed, at=swept)
     assert done.returncode == 2
     assert done.stdout == ""
     assert said in done.stderr

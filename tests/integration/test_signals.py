@@ -16,6 +16,8 @@ from copycat.runs.history import read_history
 from copycat.runs.outcome import Outcome
 from copycat.runs.run import Run
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 120
 """Seconds until a run that does not answer is given up."""
 
@@ -59,7 +61,7 @@ def test_a_signal_ends_a_run_as_interrupted_with_its_records_whole(
 
 
 def test_a_signal_ends_a_run_that_is_stuck_in_its_validation(tiny: Path, tmp_path: Path) -> None:
-    sleeps = "+callbacks.sleeps={_target_: tests.runs.dying.Sleeps, epoch: 8}"
+    sleeps = "+callbacks.sleeps={_target_: tests.support.callbacks.SleepCallback, epoch: 8}"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", sleeps]
     command = [sys.executable, "-m", "copycat", "train", *words]

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from copycat.runs.history import read_history
-from tests.commands import Done, copycat
+from tests.support.commands import CompletedCommand, run_copycat
 
 
-def _train(*words: str, data: Path, at: Path) -> Done:
-    return copycat("train", "data=folder", f"data.root={data}", "data.image_size=8", *words, at=at)
+def _train(*words: str, data: Path, at: Path) -> CompletedCommand:
+    return run_copycat("train", "data=folder", f"data.root={data}", "data.image_size=8", *words, at=at)
 
 
 def test_a_sweep_makes_a_run_folder_a_trial(tiny: Path, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_sweep_may_land_beside_an_apostrophe(tiny: Path, tmp_path: Path) -> No
 
 
 def test_what_cannot_be_built_is_found_before_a_sweep_leaves_a_folder(tmp_path: Path) -> None:
-    done = copycat("train", "-m", "data=folder", "data.root=nowhere", "seed=0,1", at=tmp_path)
+    done = run_copycat("train", "-m", "data=folder", "data.root=nowhere", "seed=0,1", at=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("copycat: data.root: ")
     assert list(tmp_path.iterdir()) == []
@@ -68,7 +68,7 @@ def test_a_wrong_value_in_a_sweep_is_found_before_the_first_trial(tiny: Path, tm
 
 def test_the_table_of_runs_lists_every_trial(tiny: Path, tmp_path: Path) -> None:
     _train("-m", "seed=3,4", "trainer.max_epochs=1", data=tiny, at=tmp_path)
-    done = copycat("runs", at=tmp_path)
+    done = run_copycat("runs", at=tmp_path)
     lines = [line for line in done.stdout.splitlines() if "completed" in line]
     assert len(lines) == 2
     assert "seed=3" in lines[0]

@@ -14,8 +14,10 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tests.commands import copycat
-from tests.integration.sweeping import state, trials, words
+from tests.support.commands import run_copycat
+from tests.support.sweeps import read_sweep_file, read_trial_files, tiny_sweep_overrides
+
+pytestmark = pytest.mark.slow
 
 SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-1))", "model=logistic,shallow")
 SEARCH = ("hydra/sweeper=optuna", "hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_warmup_steps=1")
@@ -39,8 +41,8 @@ def kill_until_done(typed: list[str], *, at: Path, sweep: Path, seed: int, kills
                 _, errors = process.communicate(timeout=300)
                 assert process.returncode == 0, errors
                 return killed
-            begun = len(trials(sweep)) + chance.randint(0, 2)
-            while len(trials(sweep)) < begun and process.poll() is None:
+            begun = len(read_trial_files(sweep)) + chance.randint(0, 2)
+            while len(read_trial_files(sweep)) < begun and process.poll() is None:
                 time.sleep(0.01)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(chance.uniform(0, 0.2) if begun else chance.uniform(0.5, 3))  # starting takes some 3 s
@@ -51,9 +53,16 @@ def kill_until_done(typed: list[str], *, at: Path, sweep: Path, seed: int, kills
 
 def test_a_search_that_is_killed_again_and_again_has_each_trial_once(tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
-    typed = ["train", "-m", *SEARCH, *words(tiny, *SPACE), "hydra.sweeper.n_trials=16", f"sweep.folder={sweep}"]
+    typed = [
+        "train",
+        "-m",
+        *SEARCH,
+        *tiny_sweep_overrides(tiny, *SPACE),
+        "hydra.sweeper.n_trials=16",
+        f"sweep.folder={sweep}",
+    ]
     assert kill_until_done(typed, at=tmp_path, sweep=sweep, seed=0, kills=4) == 4
-    found, study = trials(sweep), study_of(sweep)
+    found, study = read_trial_files(sweep), study_of(sweep)
     assert sorted(found) == list(range(16))
     assert [trial.number for trial in study.trials] == list(range(16))
     for trial in study.trials:
@@ -62,17 +71,22 @@ def test_a_search_that_is_killed_again_and_again_has_each_trial_once(tiny: Path,
         assert float(trial.params["optimizer.lr"]) == said["values"]["optimizer.lr"]
         if trial.value is not None and said["status"] == "completed":
             assert trial.value == said["objectives"]["val/loss"]
-    assert state(sweep)["status"] == "completed"
+    assert read_sweep_file(sweep)["status"] == "completed"
 
 
 def test_a_search_that_is_killed_proposes_what_one_that_runs_through_does(tiny: Path, tmp_path: Path) -> None:
     """One trial at a time, what a sampler proposes is a function of its seed and of what it was told."""
-    asked = [*SEARCH, *words(tiny, *SPACE), "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler.n_startup_trials=3"]
+    asked = [
+        *SEARCH,
+        *tiny_sweep_overrides(tiny, *SPACE),
+        "hydra.sweeper.n_trials=6",
+        "hydra.sweeper.sampler.n_startup_trials=3",
+    ]
     through, killed = tmp_path / "through", tmp_path / "killed"
-    assert copycat("train", "-m", *asked, f"sweep.folder={through}", at=tmp_path).returncode == 0
+    assert run_copycat("train", "-m", *asked, f"sweep.folder={through}", at=tmp_path).returncode == 0
     kill_until_done(["train", "-m", *asked, f"sweep.folder={killed}"], at=tmp_path, sweep=killed, seed=1, kills=2)
     values = [
-        {number: (t["values"], t["objectives"], t["status"]) for number, t in trials(at).items()}
+        {number: (t["values"], t["objectives"], t["status"]) for number, t in read_trial_files(at).items()}
         for at in (through, killed)
     ]
     assert values[0] == values[1]
@@ -80,18 +94,20 @@ def test_a_search_that_is_killed_proposes_what_one_that_runs_through_does(tiny: 
 
 def test_a_grid_goes_on_by_the_name_of_its_folder(tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
-    typed = [*words(tiny, "seed=range(6)"), f"sweep.folder={sweep}"]
+    typed = [*tiny_sweep_overrides(tiny, "seed=range(6)"), f"sweep.folder={sweep}"]
     command = [sys.executable, "-m", "copycat", "train", "-m", *typed]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
         until = time.monotonic() + 60
-        while sum(trial["status"] == "completed" for trial in trials(sweep).values()) < 2:
+        while sum(trial["status"] == "completed" for trial in read_trial_files(sweep).values()) < 2:
             assert time.monotonic() < until
             time.sleep(0.02)
         started.kill()
-    before = {number: trial["ended"] for number, trial in trials(sweep).items() if trial["status"] == "completed"}
-    done = copycat("resume", sweep, at=tmp_path)
+    before = {
+        number: trial["ended"] for number, trial in read_trial_files(sweep).items() if trial["status"] == "completed"
+    }
+    done = run_copycat("resume", sweep, at=tmp_path)
     assert done.returncode == 0, done.stderr
-    after = trials(sweep)
+    after = read_trial_files(sweep)
     assert sorted(after) == list(range(6))
     assert {trial["status"] for trial in after.values()} == {"completed"}
     assert {number: after[number]["ended"] for number in before} == before
@@ -109,22 +125,22 @@ def test_a_sweep_that_was_changed_is_refused_unless_that_is_asked_for(
     change: str, named: str, tiny: Path, tmp_path: Path
 ) -> None:
     sweep = tmp_path / "sweep"
-    typed = ["train", "-m", *words(tiny, "seed=0,1"), f"sweep.folder={sweep}"]
-    assert copycat(*typed, at=tmp_path).returncode == 0
-    done = copycat(*typed, change, at=tmp_path)
+    typed = ["train", "-m", *tiny_sweep_overrides(tiny, "seed=0,1"), f"sweep.folder={sweep}"]
+    assert run_copycat(*typed, at=tmp_path).returncode == 0
+    done = run_copycat(*typed, change, at=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("copycat: sweep.folder: expected the sweep that began in ")
     assert named in done.stderr
     assert done.stderr.count("\n") == 1
-    assert copycat(*typed, change, "sweep.change=true", at=tmp_path).returncode == 0
+    assert run_copycat(*typed, change, "sweep.change=true", at=tmp_path).returncode == 0
 
 
 def test_a_search_is_given_more_trials(tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
-    typed = ["train", "-m", "hydra/sweeper=optuna", *words(tiny, SPACE[0]), f"sweep.folder={sweep}"]
-    assert copycat(*typed, "hydra.sweeper.n_trials=2", at=tmp_path).returncode == 0
-    assert copycat(*typed, "hydra.sweeper.n_trials=4", at=tmp_path).returncode == 0
-    assert sorted(trials(sweep)) == [0, 1, 2, 3]
+    typed = ["train", "-m", "hydra/sweeper=optuna", *tiny_sweep_overrides(tiny, SPACE[0]), f"sweep.folder={sweep}"]
+    assert run_copycat(*typed, "hydra.sweeper.n_trials=2", at=tmp_path).returncode == 0
+    assert run_copycat(*typed, "hydra.sweeper.n_trials=4", at=tmp_path).returncode == 0
+    assert sorted(read_trial_files(sweep)) == [0, 1, 2, 3]
     assert len(study_of(sweep).trials) == 4
 
 
@@ -140,12 +156,17 @@ with locked(Path(sys.argv[1]), of="sweep"):
 
 def test_a_sweep_that_another_process_runs_is_left_to_it(tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
-    assert copycat("train", "-m", *words(tiny, "seed=0,1"), f"sweep.folder={sweep}", at=tmp_path).returncode == 0
+    assert (
+        run_copycat(
+            "train", "-m", *tiny_sweep_overrides(tiny, "seed=0,1"), f"sweep.folder={sweep}", at=tmp_path
+        ).returncode
+        == 0
+    )
     command = [sys.executable, "-c", HOLDS, str(sweep)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        done = copycat("resume", sweep, at=tmp_path)
+        done = run_copycat("resume", sweep, at=tmp_path)
         other.communicate()
     assert done.returncode == 2
     assert done.stderr == f"copycat: {sweep}: expected a sweep that stopped; it is still running.\n"
@@ -153,9 +174,9 @@ def test_a_sweep_that_another_process_runs_is_left_to_it(tiny: Path, tmp_path: P
 
 def test_a_stranger_s_sweep_is_not_gone_on_with(tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
-    copycat("train", "-m", *words(tiny, "seed=0,1"), f"sweep.folder={sweep}", at=tmp_path)
+    run_copycat("train", "-m", *tiny_sweep_overrides(tiny, "seed=0,1"), f"sweep.folder={sweep}", at=tmp_path)
     text = (sweep / "sweep.json").read_text()
     (sweep / "sweep.json").write_text(text.replace('"seed=0,1"', '"seed=0,1","model._target_=builtins.print"'))
-    done = copycat("resume", sweep, at=tmp_path)
+    done = run_copycat("resume", sweep, at=tmp_path)
     assert done.returncode == 2
     assert "expected a sweep that you made" in done.stderr

@@ -10,9 +10,11 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 
-from tests.commands import PATIENCE, copycat
-from tests.integration.postgres import Postgres
-from tests.integration.sweeping import state, trials, words
+from tests.support.commands import TIMEOUT_SECONDS, run_copycat
+from tests.support.postgres import Postgres
+from tests.support.sweeps import read_sweep_file, read_trial_files, tiny_sweep_overrides
+
+pytestmark = [pytest.mark.slow, pytest.mark.server]
 
 SPACE = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
 
@@ -28,14 +30,14 @@ def postgres() -> Iterator[Postgres]:
         database.remove()
 
 
-def search(tiny: Path, url: str, sweep: Path, *more: str, count: int) -> list[str]:
+def search_command(tiny: Path, url: str, sweep: Path, *more: str, count: int) -> list[str]:
     study = ["hydra/sweeper=optuna", f"hydra.sweeper.storage='{url}'", "hydra.sweeper.study_name=shared"]
-    asked = [*words(tiny, SPACE, *more), f"hydra.sweeper.n_trials={count}", f"sweep.folder={sweep}"]
+    asked = [*tiny_sweep_overrides(tiny, SPACE, *more), f"hydra.sweeper.n_trials={count}", f"sweep.folder={sweep}"]
     return [sys.executable, "-m", "copycat", "train", "-m", *study, *asked]
 
 
-def ended(process: subprocess.Popen[str]) -> None:
-    _, errors = process.communicate(timeout=PATIENCE)
+def wait_for_success(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0, errors
 
 
@@ -45,7 +47,7 @@ def test_two_processes_share_a_study_and_each_trial_is_run_by_one(
     pruned = ("hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_warmup_steps=1")
     started = [
         subprocess.Popen(
-            search(tiny, postgres.url, tmp_path / name, *pruned, count=12),
+            search_command(tiny, postgres.url, tmp_path / name, *pruned, count=12),
             cwd=tmp_path,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -55,12 +57,12 @@ def test_two_processes_share_a_study_and_each_trial_is_run_by_one(
     ]
     try:
         for process in started:
-            ended(process)
+            wait_for_success(process)
     finally:
         for process in started:
             process.kill()
             process.communicate()
-    one, two = (trials(tmp_path / name) for name in ("one", "two"))
+    one, two = (read_trial_files(tmp_path / name) for name in ("one", "two"))
     assert one
     assert two
     assert not one.keys() & two.keys()
@@ -70,33 +72,33 @@ def test_two_processes_share_a_study_and_each_trial_is_run_by_one(
     assert all(trial.state.is_finished() for trial in study.trials[:12])
     storage.remove_session()
     storage.engine.dispose()
-    assert state(tmp_path / "one")["status"] == "completed"
+    assert read_sweep_file(tmp_path / "one")["status"] == "completed"
 
 
 def test_a_database_that_goes_away_for_a_while_costs_a_pause_not_the_sweep(
     tiny: Path, tmp_path: Path, postgres: Postgres
 ) -> None:
-    command = search(tiny, postgres.url, tmp_path / "sweep", "hydra/sweeper/pruner=median", count=8)
+    command = search_command(tiny, postgres.url, tmp_path / "sweep", "hydra/sweeper/pruner=median", count=8)
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as sweep:
         until = time.monotonic() + 120
-        while sum(trial["status"] != "running" for trial in trials(tmp_path / "sweep").values()) < 2:
+        while sum(trial["status"] != "running" for trial in read_trial_files(tmp_path / "sweep").values()) < 2:
             assert time.monotonic() < until
             time.sleep(0.05)
         postgres.stop()
         time.sleep(3)
-        done = len(trials(tmp_path / "sweep"))
+        done = len(read_trial_files(tmp_path / "sweep"))
         assert sweep.poll() is None
         postgres.start()
-        ended(sweep)
+        wait_for_success(sweep)
     assert done < 8  # it was away while the sweep was on its way
-    found = trials(tmp_path / "sweep")
+    found = read_trial_files(tmp_path / "sweep")
     assert sorted(found) == list(range(8))
     assert {trial["status"] for trial in found.values()} <= {"completed", "pruned"}
 
 
 def test_a_database_that_is_not_there_is_one_line(tiny: Path, tmp_path: Path) -> None:
-    command = search(tiny, "sqlite:////nowhere/study.db", tmp_path / "sweep", count=2)
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    command = search_command(tiny, "sqlite:////nowhere/study.db", tmp_path / "sweep", count=2)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("copycat: hydra.sweeper.storage: expected a database that can be opened; ")
     assert done.stderr.count("\n") == 1
@@ -104,21 +106,29 @@ def test_a_database_that_is_not_there_is_one_line(tiny: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("launcher", ["ray", "submitit_local"])
 def test_a_launcher_for_clusters_runs_each_trial_in_its_folder(launcher: str, tiny: Path, tmp_path: Path) -> None:
-    typed = ("train", "-m", f"hydra/launcher={launcher}", *words(tiny, "seed=range(4)"))
-    done = copycat(*typed, "sweep.folder=sweep", at=tmp_path)
+    typed = ("train", "-m", f"hydra/launcher={launcher}", *tiny_sweep_overrides(tiny, "seed=range(4)"))
+    done = run_copycat(*typed, "sweep.folder=sweep", at=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert [trials(tmp_path / "sweep")[number]["status"] for number in range(4)] == ["completed"] * 4
-    copycat("train", *words(tiny, "seed=3"), "output_dir=alone", at=tmp_path)
+    assert [read_trial_files(tmp_path / "sweep")[number]["status"] for number in range(4)] == ["completed"] * 4
+    run_copycat("train", *tiny_sweep_overrides(tiny, "seed=3"), "output_dir=alone", at=tmp_path)
     (alone,) = tmp_path.glob("alone/*/*/*/metrics.csv")
     assert (tmp_path / "sweep" / "3" / "metrics.csv").read_bytes() == alone.read_bytes()
 
 
 def test_a_launcher_that_cannot_start_trials_ends_the_sweep_with_one_line(tiny: Path, tmp_path: Path) -> None:
-    typed = ("train", "-m", "hydra/launcher=submitit_slurm", *words(tiny, "seed=range(2)"), "sweep.folder=sweep")
-    done = copycat(*typed, at=tmp_path)
+    typed = (
+        "train",
+        "-m",
+        "hydra/launcher=submitit_slurm",
+        *tiny_sweep_overrides(tiny, "seed=range(2)"),
+        "sweep.folder=sweep",
+    )
+    done = run_copycat(*typed, at=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("copycat: hydra/launcher: expected trials to be started; ")
     assert "slurm" in done.stderr
-    assert state(tmp_path / "sweep")["status"] == "interrupted"
-    went_on = copycat("train", "-m", *words(tiny, "seed=range(2)"), "sweep.folder=sweep", at=tmp_path)
+    assert read_sweep_file(tmp_path / "sweep")["status"] == "interrupted"
+    went_on = run_copycat(
+        "train", "-m", *tiny_sweep_overrides(tiny, "seed=range(2)"), "sweep.folder=sweep", at=tmp_path
+    )
     assert went_on.returncode == 0, went_on.stderr

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.commands import copycat
-from tests.inspection.boards import hparams, serving
-from tests.integration.sweeping import trials, words
+from tests.support.commands import run_copycat
+from tests.support.sweeps import read_trial_files, tiny_sweep_overrides
+from tests.support.tensorboard import read_hparams, serve_tensorboard
+
+pytestmark = pytest.mark.server
 
 GRID = ("hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "optimizer.lr=1e-4,1e-3,1e-2,1e30", "loss=mse")
 SEARCH = (
@@ -30,8 +32,14 @@ SEARCH = (
 def sweep(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search of four trials, one of which fails."""
     folder = tmp_path_factory.mktemp("seen")
-    typed = [*GRID, *words(tiny), "logger=tensorboard", "logger.tensorboard.graph=false", "sweep.folder=sweep"]
-    done = copycat("train", "-m", *typed, "hydra.sweeper.n_trials=4", at=folder)
+    typed = [
+        *GRID,
+        *tiny_sweep_overrides(tiny),
+        "logger=tensorboard",
+        "logger.tensorboard.graph=false",
+        "sweep.folder=sweep",
+    ]
+    done = run_copycat("train", "-m", *typed, "hydra.sweeper.n_trials=4", at=folder)
     assert done.returncode == 1, done.stderr
     return folder / "sweep"
 
@@ -42,27 +50,27 @@ def in_sqlite(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("seen")
     typed = [
         *SEARCH,
-        *words(tiny),
+        *tiny_sweep_overrides(tiny),
         "logger=tensorboard",
         "sweep.folder=sweep",
         "hydra.sweeper.storage=sqlite:///study.db",
     ]
-    first = copycat("train", "-m", *typed, "hydra.sweeper.n_trials=2", at=folder)
+    first = run_copycat("train", "-m", *typed, "hydra.sweeper.n_trials=2", at=folder)
     assert first.returncode == 0, first.stderr
-    before = trials(folder / "sweep")
-    done = copycat("train", "-m", *typed, "hydra.sweeper.n_trials=4", at=folder)
+    before = read_trial_files(folder / "sweep")
+    done = run_copycat("train", "-m", *typed, "hydra.sweeper.n_trials=4", at=folder)
     assert done.returncode == 0, done.stderr
-    after = trials(folder / "sweep")
+    after = read_trial_files(folder / "sweep")
     assert sorted(after) == [0, 1, 2, 3]
     assert {number: after[number] for number in before} == before
     return folder / "sweep"
 
 
 def test_hparams_holds_every_trial_with_its_final_figures(sweep: Path) -> None:
-    with serving(sweep) as address:
-        shown = {group["name"].partition("/")[0]: group for group in hparams(address)}
+    with serve_tensorboard(sweep) as address:
+        shown = {group["name"].partition("/")[0]: group for group in read_hparams(address)}
     assert sorted(shown) == ["0", "1", "2", "3"]
-    for number, trial in trials(sweep).items():
+    for number, trial in read_trial_files(sweep).items():
         group = shown[str(number)]
         assert group["hparams"]["optimizer.lr"] == trial["values"]["optimizer.lr"]
         assert group["status"] == ("STATUS_FAILURE" if trial["status"] == "failed" else "STATUS_SUCCESS")
@@ -71,13 +79,13 @@ def test_hparams_holds_every_trial_with_its_final_figures(sweep: Path) -> None:
         found = {name: value for name, value in group["metrics"].items() if name.startswith("final/")}
         found.pop("final/val/ece", None)  # a callback's own
         assert found == {f"final/{name}": value for name, value in final.items()}
-    assert sorted(trial["status"] for trial in trials(sweep).values()) == ["completed"] * 3 + ["failed"]
+    assert sorted(trial["status"] for trial in read_trial_files(sweep).values()) == ["completed"] * 3 + ["failed"]
 
 
 def test_hparams_tells_pruned_trials_from_failed_ones_and_shows_what_varies(in_sqlite: Path) -> None:
-    with serving(in_sqlite) as address:
-        shown = {group["name"].partition("/")[0]: group for group in hparams(address)}
-    found = trials(in_sqlite)
+    with serve_tensorboard(in_sqlite) as address:
+        shown = {group["name"].partition("/")[0]: group for group in read_hparams(address)}
+    found = read_trial_files(in_sqlite)
     assert {"completed", "pruned"} == {trial["status"] for trial in found.values()}
     for number, trial in found.items():
         group = shown[str(number)]
@@ -87,7 +95,7 @@ def test_hparams_tells_pruned_trials_from_failed_ones_and_shows_what_varies(in_s
 
 
 @contextmanager
-def dashboard(storage: str, *, at: Path) -> Iterator[str]:
+def serve_dashboard(storage: str, *, at: Path) -> Iterator[str]:
     """optuna-dashboard on a storage; gives the address of its API."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -100,7 +108,7 @@ def dashboard(storage: str, *, at: Path) -> Iterator[str]:
             until = time.monotonic() + 60
             while True:
                 try:
-                    ask(address + "studies")
+                    fetch_json(address + "studies")
                     break
                 except urllib.error.URLError:
                     assert server.poll() is None, (at / "dashboard.log").read_text()
@@ -112,18 +120,18 @@ def dashboard(storage: str, *, at: Path) -> Iterator[str]:
             server.wait()
 
 
-def ask(url: str) -> Any:
+def fetch_json(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 
 def check_dashboard(storage: str, sweep: Path) -> None:
     """Whether it shows the sweep's study, each trial with its number, state, values and parameters."""
-    with dashboard(storage, at=sweep) as address:
-        (study,) = ask(f"{address}studies")["study_summaries"]
+    with serve_dashboard(storage, at=sweep) as address:
+        (study,) = fetch_json(f"{address}studies")["study_summaries"]
         assert study["study_name"] == sweep.name
-        shown = ask(f"{address}studies/{study['study_id']}?after=0")["trials"]
-    said = trials(sweep)
+        shown = fetch_json(f"{address}studies/{study['study_id']}?after=0")["trials"]
+    said = read_trial_files(sweep)
     assert [trial["number"] for trial in shown] == sorted(said)
     for trial in shown:
         own = said[trial["number"]]
@@ -143,28 +151,28 @@ def test_optuna_dashboard_opens_sqlite(in_sqlite: Path) -> None:
 
 
 def test_what_breaks_a_constraint_is_not_the_best(tiny: Path, tmp_path: Path) -> None:
-    typed = [*words(tiny), "optimizer.lr=0.01,0.001", "model=logistic,shallow", "sweep.folder=sweep"]
-    done = copycat("train", "-m", *typed, 'sweep.constraints=["parameters<=200"]', at=tmp_path)
+    typed = [*tiny_sweep_overrides(tiny), "optimizer.lr=0.01,0.001", "model=logistic,shallow", "sweep.folder=sweep"]
+    done = run_copycat("train", "-m", *typed, 'sweep.constraints=["parameters<=200"]', at=tmp_path)
     assert done.returncode == 0, done.stderr
-    found = trials(tmp_path / "sweep")
+    found = read_trial_files(tmp_path / "sweep")
     by_size = {trial["values"]["model"]: trial["breaks"] for trial in found.values()}
     assert by_size == {"logistic": [], "shallow": ["parameters<=200"]}
     kept = {number: trial for number, trial in found.items() if not trial["breaks"]}
     least = min(kept, key=lambda number: kept[number]["objectives"]["val/loss"])
     assert f"by trial {least}" in done.stdout
     assert done.stdout.count("breaks parameters<=200") == 2
-    best = copycat("runs", "sweep", "--best", at=tmp_path).stdout
+    best = run_copycat("runs", "sweep", "--best", at=tmp_path).stdout
     assert best.strip().endswith(f"sweep/{least}")
-    none = copycat("runs", "sweep", "--best", "--filter", "model=shallow", at=tmp_path)
+    none = run_copycat("runs", "sweep", "--best", "--filter", "model=shallow", at=tmp_path)
     assert (none.returncode, none.stdout) == (2, "")
     assert "expected a completed trial that keeps to sweep.constraints; got none" in none.stderr
 
 
 def test_a_trial_predicts_reports_and_is_inspected_like_any_run(sweep: Path, tiny: Path) -> None:
-    found = copycat("predict", "sweep/0", tiny / "val", "--json", at=sweep.parent)
+    found = run_copycat("predict", "sweep/0", tiny / "val", "--json", at=sweep.parent)
     assert found.returncode == 0, found.stderr
     assert len(json.loads(found.stdout)["predictions"]) == 8
     for folder in ("sweep/0", "sweep"):
-        page = copycat("report", folder, at=sweep.parent)
+        page = run_copycat("report", folder, at=sweep.parent)
         assert (page.returncode, page.stdout) == (0, f"{folder}/report.html\n"), page.stderr
         assert f"<h1>{folder}</h1>" in (sweep.parent / folder / "report.html").read_text()

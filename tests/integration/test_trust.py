@@ -5,21 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import copycat
-from tests.runs.asking import run
-from tests.runs.hostile import FOLDERS, Hostile, strip_seal
+from tests.support.commands import run_copycat
+from tests.support.hostile_folders import FOLDERS, HostileFolder, strip_signature
+from tests.support.runs import train_tiny
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("hostile", FOLDERS[::24], ids=lambda hostile: hostile.name)
-def test_a_command_answers_a_hostile_folder_with_one_line(hostile: Hostile, tiny: Path, tmp_path: Path) -> None:
-    made = run("trainer.max_epochs=1", data=tiny, at=tmp_path / "runs").folder
+def test_a_command_answers_a_hostile_folder_with_one_line(hostile: HostileFolder, tiny: Path, tmp_path: Path) -> None:
+    made = train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path / "runs").folder
     folder = Path(shutil.move(made, tmp_path / "run"))
     shutil.rmtree(tmp_path / "runs")
-    strip_seal(folder)
+    strip_signature(folder)
     hostile.spoil(folder, tmp_path / "canary")
     before = sorted(tmp_path.rglob("*"))
     for command in ("rerun", "resume"):
-        done = copycat(command, folder, at=tmp_path)
+        done = run_copycat(command, folder, at=tmp_path)
         assert done.returncode == 2, done.stderr
         assert done.stdout == ""
         assert done.stderr.count("\n") == 1

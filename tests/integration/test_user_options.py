@@ -1,6 +1,5 @@
 """A user's own options, experiments and classes, from a folder that holds nothing else."""
 
-import csv
 import json
 import os
 import subprocess
@@ -8,6 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.run_folders import read_training_losses
+
+pytestmark = pytest.mark.slow
 
 PACKAGE = """
 import torch
@@ -82,7 +85,7 @@ def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def copycat(*words: str, at: Path, path: str | None = "../packages") -> "subprocess.CompletedProcess[str]":
+def run_copycat_script(*words: str, at: Path, path: str | None = "../packages") -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     if path:
         environment["PYTHONPATH"] = str((at / path).resolve())
@@ -90,30 +93,25 @@ def copycat(*words: str, at: Path, path: str | None = "../packages") -> "subproc
     return subprocess.run([script, *words], capture_output=True, text=True, cwd=at, env=environment)
 
 
-def trained(*words: str, at: Path, path: str | None = "../packages") -> list[Path]:
+def train_and_list_runs(*words: str, at: Path, path: str | None = "../packages") -> list[Path]:
     """The run folders that a training made, oldest first."""
-    ran = copycat("train", *words, "trainer.max_epochs=2", at=at, path=path)
+    ran = run_copycat_script("train", *words, "trainer.max_epochs=2", at=at, path=path)
     assert ran.returncode == 0, ran.stderr
     manifests = sorted(at.glob("outputs/**/run.json"), key=os.path.getmtime)
     assert [json.loads(file.read_text())["status"] for file in manifests] == ["completed"] * len(manifests)
     return [file.parent for file in manifests]
 
 
-def losses(run: Path) -> list[float]:
-    with (run / "metrics.csv").open() as file:
-        return [float(row["train/loss"]) for row in csv.DictReader(file)]
-
-
 def test_an_optimizer_of_ones_own_trains(work: Path, tiny: Path) -> None:
-    (run,) = trained("optimizer=mine", "data=folder", f"data.root={tiny}", "data.image_size=8", at=work)
+    (run,) = train_and_list_runs("optimizer=mine", "data=folder", f"data.root={tiny}", "data.image_size=8", at=work)
     config = (run / "config.yaml").read_text()
     assert "_target_: own_package.Halving" in config
     assert "floor: 0.001" in config
-    assert len(losses(run)) == 2
+    assert len(read_training_losses(run)) == 2
 
 
 def test_a_wrong_key_for_ones_own_class_is_held_against_its_signature(work: Path) -> None:
-    ran = copycat("train", "optimizer=mine", "+optimizer.flor=0.1", at=work)
+    ran = run_copycat_script("train", "optimizer=mine", "+optimizer.flor=0.1", at=work)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "own_package.Halving takes floor, lr, params; got 'flor'. Did you mean optimizer.floor?" in ran.stderr
     assert not (work / "outputs").exists()
@@ -121,10 +119,10 @@ def test_a_wrong_key_for_ones_own_class_is_held_against_its_signature(work: Path
 
 def test_an_augmentation_of_ones_own_changes_what_is_trained_on(work: Path, tiny: Path) -> None:
     data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
-    trained("augmentation=brightness", *data, at=work)
-    trained("augmentation=brightness", "augmentation.most=0.0", *data, at=work)
-    runs = trained(*data, at=work)
-    changed, unchanged, none = map(losses, runs)
+    train_and_list_runs("augmentation=brightness", *data, at=work)
+    train_and_list_runs("augmentation=brightness", "augmentation.most=0.0", *data, at=work)
+    runs = train_and_list_runs(*data, at=work)
+    changed, unchanged, none = map(read_training_losses, runs)
     assert changed != none
     assert unchanged == none
 
@@ -140,14 +138,14 @@ def test_an_augmentation_that_cannot_work_is_named(name: str, status: int, line:
     words = ["augmentation=brightness", f"augmentation._target_=own_augmentation.{name}", "trainer.max_epochs=2"]
     if name == "Drawless":
         words.append("~augmentation.most")
-    ran = copycat("train", *words, "data=folder", f"data.root={tiny}", "data.image_size=8", at=work)
+    ran = run_copycat_script("train", *words, "data=folder", f"data.root={tiny}", "data.image_size=8", at=work)
     assert ran.returncode == status, ran.stderr
     assert line in ran.stderr
 
 
 def test_own_experiments_are_swept_by_a_glob_and_packaged_options_remain(work: Path, tiny: Path) -> None:
     data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
-    runs = trained("-m", "experiment=glob(own*)", *data, at=work)
+    runs = train_and_list_runs("-m", "experiment=glob(own*)", *data, at=work)
     manifests = [json.loads((run / "run.json").read_text()) for run in runs]
     assert [manifest["asked"]["experiment"] for manifest in manifests] == ["own", "own_too"]
     first, second = [(run / "config.yaml").read_text() for run in runs]
@@ -158,25 +156,25 @@ def test_own_experiments_are_swept_by_a_glob_and_packaged_options_remain(work: P
 
 
 def test_a_file_of_ones_own_wins_over_the_packaged_one_of_its_name(work: Path) -> None:
-    ran = copycat("train", "--cfg", "job", "--package", "scheduler", at=work)
+    ran = run_copycat_script("train", "--cfg", "job", "--package", "scheduler", at=work)
     assert "_target_: torch.optim.lr_scheduler.StepLR" in ran.stdout
 
 
 def test_own_and_packaged_options_stand_in_one_list(work: Path) -> None:
-    line = copycat("train", "optimizer=nope", at=work).stderr
+    line = run_copycat_script("train", "optimizer=nope", at=work).stderr
     assert "adam, adamax" in line
     assert "mine" in line
 
 
 def test_a_module_in_the_working_folder_needs_no_path(work: Path, tiny: Path) -> None:
     (work.parent / "packages" / "own_package.py").rename(work / "own_package.py")
-    trained("experiment=own", "data=folder", f"data.root={tiny}", "data.image_size=8", at=work, path=None)
+    train_and_list_runs("experiment=own", "data=folder", f"data.root={tiny}", "data.image_size=8", at=work, path=None)
 
 
 def test_a_module_in_the_working_folder_hides_no_installed_one(work: Path) -> None:
     (work / "omegaconf.py").write_text("raise RuntimeError('not this one')\n")
     (work / "torch.py").write_text("raise RuntimeError('not this one')\n")
-    assert copycat("inspect", "model=shallow", "model.in_features=1", at=work).returncode == 0
+    assert run_copycat_script("inspect", "model=shallow", "model.in_features=1", at=work).returncode == 0
 
 
 def test_another_hydra_program_beside_copycat_sees_nothing_of_it(tmp_path: Path) -> None:

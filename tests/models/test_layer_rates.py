@@ -16,17 +16,17 @@ from copycat.config.rules import check
 from copycat.runs.build import Parts, build_parts
 from copycat.runs.train import Outcome
 from copycat.sweeps.packed_fit import unfit
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 NETWORK = ("model=shallow", "model.hidden=[3]")
 OPTIMIZERS = sorted({file.stem for file in (CONF / "optimizer").glob("*.yaml")} - {"lbfgs", "sparse_adam"})
 
 
-def parts(*words: str) -> Parts:
+def compose_parts(*words: str) -> Parts:
     return build_parts(compose([*NETWORK, "data.train=16", "data.val=8", *words]).config)
 
 
-def ended(outcome: Outcome) -> Mapping[str, Tensor]:
+def load_final_weights(outcome: Outcome) -> Mapping[str, Tensor]:
     assert outcome.status == "completed"
     return load_file(outcome.folder / "weights.safetensors")
 
@@ -35,9 +35,9 @@ def test_a_layer_moves_by_its_share_of_the_rate_and_one_of_none_stays(tiny: Path
     words = (*NETWORK, "optimizer=sgd", "optimizer.lr=0.1", "trainer.max_epochs=1", *QUIET)
     start = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     before = {name: p.detach().clone() for name, p in start.classifier.network.named_parameters()}
-    plain = ended(run(*words, data=tiny, at=tmp_path))
+    plain = load_final_weights(train_tiny(*words, data=tiny, at=tmp_path))
     rates = "layer_rates={layers.0.weight:0.25,layers.0.*:0}"
-    found = ended(run(*words, rates, data=tiny, at=tmp_path))
+    found = load_final_weights(train_tiny(*words, rates, data=tiny, at=tmp_path))
     moved = {name: found[name] - before[name] for name in before}
     full = {name: plain[name] - before[name] for name in before}
     torch.testing.assert_close(moved["layers.0.weight"], 0.25 * full["layers.0.weight"], atol=1e-7, rtol=1e-4)
@@ -47,7 +47,7 @@ def test_a_layer_moves_by_its_share_of_the_rate_and_one_of_none_stays(tiny: Path
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_each_optimizer_takes_them_even_where_no_layer_has_the_base_rate(optimizer: str) -> None:
-    built = parts(f"optimizer={optimizer}", "layer_rates={layers.0.*:0.5,*:2}", "scheduler=warmup")
+    built = compose_parts(f"optimizer={optimizer}", "layer_rates={layers.0.*:0.5,*:2}", "scheduler=warmup")
     made: Any = built.classifier.configure_optimizers()
     built.classifier.network(torch.rand(4, 3, 64, 64)).sum().backward()
     groups = made["optimizer"].param_groups
@@ -72,7 +72,7 @@ def test_each_optimizer_takes_them_even_where_no_layer_has_the_base_rate(optimiz
 )
 def test_a_mistake_is_named_before_training(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        parts(*words)
+        compose_parts(*words)
 
 
 def test_a_run_that_was_recorded_before_there_were_any_is_still_read() -> None:

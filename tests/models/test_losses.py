@@ -27,7 +27,7 @@ def with_gradient(loss: Any, logits: Tensor) -> tuple[Tensor, Tensor]:
     return value.detach(), leaf.grad
 
 
-def batch(seed: int, *, size: int, outputs: int, classes: int) -> tuple[Tensor, Tensor]:
+def make_batch(seed: int, *, size: int, outputs: int, classes: int) -> tuple[Tensor, Tensor]:
     draw = torch.Generator().manual_seed(seed)
     return 4 * torch.randn(size, outputs, generator=draw), torch.randint(classes, (size,), generator=draw)
 
@@ -50,7 +50,7 @@ def test_bce_has_the_bits_of_nn_sigmoid_and_nn_bceloss(
     seed: int, size: int, weight: list[float] | None, reduction: Reduction
 ) -> None:
     """A weight of ours stands for a class; nn.BCELoss wants one for each element."""
-    logits, label = batch(seed, size=size, outputs=1, classes=2)
+    logits, label = make_batch(seed, size=size, outputs=1, classes=2)
     elements = None if weight is None else torch.tensor([[weight[k]] for k in label.tolist()])
     theirs = nn.BCELoss(weight=elements, reduction=reduction)
     target = label.float()[:, None]
@@ -74,7 +74,7 @@ def test_outputs_of_exactly_0_and_1_cost_0_or_100_and_have_a_finite_gradient(
     assert gradient.isfinite().all()
 
 
-def test_an_output_that_is_no_number_costs_what_is_none_and_leaves_the_other_trials_of_a_pack() -> None:
+def test_a_nan_output_has_a_nan_loss_and_leaves_other_trials_of_a_pack_alone() -> None:
     fine, label = torch.tensor([[0.3], [-2.0]]), torch.tensor([1, 0])
     bad = torch.tensor([[0.3], [torch.nan]])
     loss, gradient = with_gradient(lambda x: BCE()(x, label), bad)
@@ -110,7 +110,7 @@ def test_the_gradient_at_an_output_of_exactly_0_or_1_is_nn_bceloss_s_own() -> No
 def test_binary_losses_are_their_formulas(
     seed: int, size: int, weight: list[float] | None, reduction: Reduction
 ) -> None:
-    logits, label = batch(seed, size=size, outputs=1, classes=2)
+    logits, label = make_batch(seed, size=size, outputs=1, classes=2)
     logits = logits.clamp(-6, 6)  # beyond, 1 - sigmoid loses digits in float32, as nn.BCELoss does
     x, y = logits[:, 0].double().numpy(), label.numpy()
     factor = np.array(weight or [1.0, 1.0])[y]
@@ -134,7 +134,7 @@ def test_binary_losses_are_their_formulas(
 def test_cross_entropy_and_squared_error_on_one_hot_labels_are_their_formulas(
     seed: int, size: int, classes: int, weighted: bool, reduction: Reduction
 ) -> None:
-    logits, label = batch(seed, size=size, outputs=classes, classes=classes)
+    logits, label = make_batch(seed, size=size, outputs=classes, classes=classes)
     weight = [0.5 + k for k in range(classes)] if weighted else None
     x, y = logits.double().numpy(), label.numpy()
     factor = np.array(weight or [1.0] * classes)[y]
@@ -170,7 +170,7 @@ SOFT: list[tuple[Callable[..., Loss], int, int]] = [
 def test_a_class_has_its_share_of_the_cost_with_its_own_factor(
     kind: Callable[..., Loss], outputs: int, classes: int, weighted: bool, reduction: Reduction
 ) -> None:
-    logits, label = batch(3, size=6, outputs=outputs, classes=classes)
+    logits, label = make_batch(3, size=6, outputs=outputs, classes=classes)
     other = label.roll(1)
     kept = torch.rand(6, generator=torch.Generator().manual_seed(5))
     shares = kept[:, None] * F.one_hot(label, classes) + (1 - kept)[:, None] * F.one_hot(other, classes)
@@ -204,7 +204,7 @@ def test_a_class_has_its_share_of_the_cost_with_its_own_factor(
 def test_smoothed_labels_cost_as_torch_s_do_on_one_logit_and_on_two(
     weight: list[float] | None, reduction: Reduction
 ) -> None:
-    logits, label = batch(7, size=20, outputs=1, classes=2)
+    logits, label = make_batch(7, size=20, outputs=1, classes=2)
     both = torch.cat([torch.zeros(20, 1), logits], dim=1)
     factors = None if weight is None else torch.tensor(weight)
     theirs = nn.CrossEntropyLoss(factors, reduction=reduction, label_smoothing=0.2)
@@ -223,7 +223,7 @@ def test_smoothed_labels_cost_as_torch_s_do_on_one_logit_and_on_two(
 
 @pytest.mark.parametrize(("kind", "outputs"), [(BCE, 1), (BCEWithLogits, 1), (CrossEntropy, 2)])
 def test_labels_are_smoothed_in_training_alone(kind: Callable[..., Loss], outputs: int) -> None:
-    logits, label = batch(11, size=9, outputs=outputs, classes=2)
+    logits, label = make_batch(11, size=9, outputs=outputs, classes=2)
     plain, smoothed = kind(), kind(label_smoothing=0.3)
     assert not torch.equal(smoothed(logits, label), plain(logits, label))
     assert torch.equal(smoothed.eval()(logits, label), plain(logits, label))
@@ -240,8 +240,8 @@ def test_labels_are_smoothed_in_training_alone(kind: Callable[..., Loss], output
 def test_probabilities_are_one_an_image_for_two_classes_and_one_a_class_for_more(
     seed: int, size: int, classes: int
 ) -> None:
-    single, _ = batch(seed, size=size, outputs=1, classes=2)
-    several, _ = batch(seed, size=size, outputs=classes, classes=classes)
+    single, _ = make_batch(seed, size=size, outputs=1, classes=2)
+    several, _ = make_batch(seed, size=size, outputs=classes, classes=classes)
     two = several[:, :2]
     for loss in (BCE(), BCEWithLogits()):
         np.testing.assert_allclose(loss.probability(single), sigmoid(single[:, 0].double().numpy()), rtol=1e-5)

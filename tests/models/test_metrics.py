@@ -178,9 +178,7 @@ def test_columns_name_every_metric_and_begin_with_the_training_loss(several: boo
 
 @pytest.mark.parametrize("label", [0, 1])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_a_part_that_lacks_a_class_has_no_auroc_and_no_balanced_accuracy_rather_than_bad_ones(
-    label: int, classes: int
-) -> None:
+def test_a_part_that_lacks_a_class_has_no_auroc_and_no_balanced_accuracy(label: int, classes: int) -> None:
     metrics = StageMetrics("val", classes=classes, reduction="mean")
     said = torch.tensor([0.2, 0.7]) if classes == 2 else torch.tensor([[0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
     metrics.update(loss=torch.tensor(0.5), probability=said, label=torch.tensor([label, label]))

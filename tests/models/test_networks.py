@@ -38,7 +38,7 @@ class Drawn(nn.Module):
         return torch.where(x > 0, x, self.slope * x)
 
 
-def by_hand(widths: list[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
+def build_network_by_hand(widths: list[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten()]
     for place in range(1, len(widths)):
         layers.append(nn.Linear(widths[place - 1], widths[place]))
@@ -76,7 +76,7 @@ def test_either_style_has_the_bits_of_a_network_written_by_hand(
     widths: list[int], style: str, activation: Callable[[], nn.Module], seed: int
 ) -> None:
     torch.manual_seed(seed)
-    theirs = by_hand(widths, activation)
+    theirs = build_network_by_hand(widths, activation)
     torch.manual_seed(seed)
     ours = mlp(style=style, in_features=widths[0], hidden=widths[1:-1], out_features=widths[-1], activation=activation)
     same_bits(ours, theirs, torch.rand(3, widths[0], generator=torch.Generator().manual_seed(seed)))
@@ -109,7 +109,7 @@ def test_each_of_the_lecture_s_kinds_composes_for_any_number_of_classes(option: 
     config = compose([f"model={option}", f"model.style={style}", f"loss={loss}", "seed=0"]).config
     ours = build_network(config, image_shape=(3, 8, 8), classes=classes)
     torch.manual_seed(0)
-    theirs = by_hand([*KINDS[option], 1 if classes == 2 else classes], nn.Sigmoid)
+    theirs = build_network_by_hand([*KINDS[option], 1 if classes == 2 else classes], nn.Sigmoid)
     same_bits(ours, theirs, torch.rand(2, 3, 8, 8))
 
 
@@ -145,7 +145,7 @@ NEEDED: dict[str, dict[str, int]] = {
 @pytest.mark.parametrize("model", ["shallow", "cnn"])
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_activation_composes_has_torch_s_defaults_and_trains_a_step(name: str, model: str) -> None:
-    config = composed(model)
+    config = compose_model(model)
     node = compose([f"activation={OPTIONS[name]}"]).config["activation"]
     network = build_network(
         {**config, "model": {**config["model"], "activation": node}}, image_shape=(3, 16, 16), classes=2
@@ -165,7 +165,7 @@ def test_every_activation_composes_has_torch_s_defaults_and_trains_a_step(name: 
 
 
 @cache
-def composed(model: str) -> Mapping[str, Any]:
+def compose_model(model: str) -> Mapping[str, Any]:
     return compose([f"model={model}"]).config
 
 

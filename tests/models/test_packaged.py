@@ -13,7 +13,7 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.models.transfer import Transfer, Tuned
 from copycat.runs.build import build_parts
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 NETWORK = """
 import torch
@@ -127,7 +127,7 @@ def test_weights_come_from_a_file_that_may_have_a_last_layer_of_its_own(
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_run_with_one_is_trained_and_run_again_to_the_same_bits(frozen: bool, tiny: Path, tmp_path: Path) -> None:
     words = ("model=timm", "model.name=small", f"model.frozen={frozen}", "optimizer=adam", "trainer.max_epochs=3")
-    first, again = (run(*words, *QUIET, data=tiny, at=tmp_path) for _ in range(2))
+    first, again = (train_tiny(*words, *QUIET, data=tiny, at=tmp_path) for _ in range(2))
     assert first.status == "completed"
     files = [outcome.folder / "weights.safetensors" for outcome in (first, again)]
     assert files[0].read_bytes() == files[1].read_bytes()

@@ -16,24 +16,24 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.inspection.network import inspect_network
 from copycat.models.summary import BATCH, describe, kind
-from tests.commands import copycat
+from tests.support.commands import run_copycat
 
 
-def page(*words: str) -> str:
+def render_summary(*words: str) -> str:
     return inspect_network(compose(words, data_too=False).config)
 
 
-def line(text: str, start: str) -> str:
+def find_line(text: str, start: str) -> str:
     return next(row for row in text.splitlines() if row.startswith(start))
 
 
-def number(text: str, start: str) -> int:
-    found = re.match(rf"{start} ([\d,]+)", line(text, start))
+def read_number(text: str, start: str) -> int:
+    found = re.match(rf"{start} ([\d,]+)", find_line(text, start))
     assert found
     return int(found[1].replace(",", ""))
 
 
-def layers(text: str) -> list[list[str]]:
+def parse_layer_rows(text: str) -> list[list[str]]:
     """Cells of the table's rows."""
     rows = text.split("\n\n")[1].splitlines()
     return [re.split(r" {2,}", row.strip()) for row in rows[1:]]
@@ -44,7 +44,7 @@ def layers(text: str) -> list[list[str]]:
 
 def test_inspect_prints_the_lecture_s_parameter_shapes(tmp_path: Path) -> None:
     words = ["inspect", "model=shallow", "model.in_features=1", "model.hidden=[13]"]
-    done = copycat(*words, at=tmp_path)
+    done = run_copycat(*words, at=tmp_path)
     assert done.returncode == 0
     assert "[torch.Size([13, 1]), torch.Size([13]), torch.Size([1, 13]), torch.Size([1])]" in done.stdout
     assert done.stdout.startswith("shallow network (one hidden layer): B × 1 -> B × 1\n")
@@ -65,9 +65,9 @@ def test_inspect_of_19_million_parameters_takes_no_memory_for_them() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     more, _, text = done.stdout.partition("\n")
     hand = (12288 * 512 + 512) + (512 * 12288 + 12288) + (12288 * 512 + 512) + (512 + 1)
-    assert number(text, "parameters:") == hand
+    assert read_number(text, "parameters:") == hand
     assert int(more) * 1024 < hand * 4 / 3  # ru_maxrss is in KiB on Linux
-    assert line(text, "memory:").startswith(f"memory: {hand * 4 / 2**20:.1f} MiB of parameters")
+    assert find_line(text, "memory:").startswith(f"memory: {hand * 4 / 2**20:.1f} MiB of parameters")
 
 
 # ----- kinds
@@ -84,15 +84,17 @@ def test_inspect_of_19_million_parameters_takes_no_memory_for_them() -> None:
     ],
 )
 def test_the_page_begins_with_which_of_the_four_kinds_it_is(model: str, expected: str, style: str) -> None:
-    text = page(f"model={model}", f"model.style={style}", "model.in_features=30")
+    text = render_summary(f"model={model}", f"model.style={style}", "model.in_features=30")
     assert text.splitlines()[0] == f"{expected}: B × 30 -> B × 1"
 
 
 def test_other_networks_have_kinds_too(folder: Path) -> None:
     data = ["data=folder", f"data.root={folder}", "data.image_size=8"]
-    assert page("model=cnn", "model.image_shape=[3,8,8]").startswith("convolutional network: B × 3 × 8 × 8 -> B × 1\n")
+    assert render_summary("model=cnn", "model.image_shape=[3,8,8]").startswith(
+        "convolutional network: B × 3 × 8 × 8 -> B × 1\n"
+    )
     words = ["model=bag_of_colors", "optimizer=sparse_adam", "loss=cross_entropy"]
-    assert page(*words, *data).startswith("BagOfColors: B × 3 × 8 × 8 -> B × 3\n")
+    assert render_summary(*words, *data).startswith("BagOfColors: B × 3 × 8 × 8 -> B × 3\n")
 
 
 def test_a_network_of_one_s_own_is_not_taken_for_the_lecture_s() -> None:
@@ -115,10 +117,10 @@ def test_a_network_of_one_s_own_is_not_taken_for_the_lecture_s() -> None:
 @pytest.mark.parametrize("style", ["sequential", "subclass"])
 def test_an_mlp_s_page_has_the_shapes_and_sums_done_by_hand(style: str, folder: Path) -> None:
     words = [f"model.style={style}", "loss=cross_entropy", "data=folder", f"data.root={folder}", "data.image_size=8"]
-    text = page("model=deep", *words)
+    text = render_summary("model=deep", *words)
     widths = [3 * 8 * 8, 20, 7, 5, 3]
     steps = list(pairwise(widths))
-    rows = layers(text)
+    rows = parse_layer_rows(text)
     flat = [["flatten Flatten", "B × 3 × 8 × 8", "B × 192", "0"]] if style == "sequential" else []
     assert rows[: len(flat)] == flat
     linear = [row[1:] for row in rows if row[0].endswith(" Linear")]
@@ -126,30 +128,34 @@ def test_an_mlp_s_page_has_the_shapes_and_sums_done_by_hand(style: str, folder: 
     assert [row[1:] for row in rows if row[0].endswith(" Sigmoid")] == [
         [f"B × {w}", f"B × {w}", "0"] for w in (20, 7, 5)
     ]
-    assert number(text, "parameters:") == sum(a * b + b for a, b in steps)
-    assert number(text, "FLOPs:") == sum(2 * a * b for a, b in steps)
+    assert read_number(text, "parameters:") == sum(a * b + b for a, b in steps)
+    assert read_number(text, "FLOPs:") == sum(2 * a * b for a, b in steps)
     numbers = 192 + 2 * (20 + 7 + 5) + 3  # the input, each layer's and each activation's
     size = 4 * sum(a * b + b for a, b in steps) / 1024
-    assert line(text, "memory:").startswith(f"memory: {size:.1f} KiB of parameters; {numbers * 4 / 1024:.1f} KiB an ")
+    assert find_line(text, "memory:").startswith(
+        f"memory: {size:.1f} KiB of parameters; {numbers * 4 / 1024:.1f} KiB an "
+    )
 
 
 def test_a_cnn_s_page_has_the_sums_done_by_hand() -> None:
-    text = page("model=cnn", "model.image_shape=[3,16,16]", "model.channels=[4,6]")
+    text = render_summary("model=cnn", "model.image_shape=[3,16,16]", "model.channels=[4,6]")
     convolved = 2 * 9 * 3 * 4 * 16 * 16 + 2 * 9 * 4 * 6 * 8 * 8
-    assert number(text, "FLOPs:") == convolved + 2 * 6 * 4 * 4
-    assert number(text, "parameters:") == (9 * 3 * 4 + 4) + (9 * 4 * 6 + 6) + (6 * 4 * 4 + 1)
-    assert ["features.3 Conv2d", "B × 4 × 8 × 8", "B × 6 × 8 × 8", f"{9 * 4 * 6 + 6}"] in layers(text)
+    assert read_number(text, "FLOPs:") == convolved + 2 * 6 * 4 * 4
+    assert read_number(text, "parameters:") == (9 * 3 * 4 + 4) + (9 * 4 * 6 + 6) + (6 * 4 * 4 + 1)
+    assert ["features.3 Conv2d", "B × 4 × 8 × 8", "B × 6 × 8 × 8", f"{9 * 4 * 6 + 6}"] in parse_layer_rows(text)
     held = 3 * 256 + 4 * (256 + 256 + 64) + 6 * (64 + 64 + 16) + 1  # a dropout that rests puts out what it was given
-    assert line(text, "memory:").endswith(f"; {held * 4 / 1024:.1f} KiB an image for the input and what layers put out")
+    assert find_line(text, "memory:").endswith(
+        f"; {held * 4 / 1024:.1f} KiB an image for the input and what layers put out"
+    )
 
 
 def test_the_page_says_how_flops_are_counted() -> None:
-    assert "a multiply-add counted as 2; matrix products and convolutions only" in page("model.in_features=5")
-    assert number(page("model.in_features=5"), "FLOPs:") == 2 * 5
+    assert "a multiply-add counted as 2; matrix products and convolutions only" in render_summary("model.in_features=5")
+    assert read_number(render_summary("model.in_features=5"), "FLOPs:") == 2 * 5
     bag = nn.EmbeddingBag(4, 1)
     text = describe(bag, torch.zeros(BATCH, 3, dtype=torch.long), loss="BCE")
-    assert line(text, "FLOPs:").startswith("FLOPs: 0 ")
-    assert line(text, "FLOPs:").endswith(", so no look-ups")
+    assert find_line(text, "FLOPs:").startswith("FLOPs: 0 ")
+    assert find_line(text, "FLOPs:").endswith(", so no look-ups")
 
 
 def test_layers_that_take_or_give_more_than_one_tensor_are_shown_without_shapes() -> None:
@@ -167,7 +173,7 @@ def test_layers_that_take_or_give_more_than_one_tensor_are_shown_without_shapes(
             out: Tensor = self.last(first)
             return out
 
-    rows = layers(describe(Whole(), torch.zeros(BATCH, 3), loss="BCE"))
+    rows = parse_layer_rows(describe(Whole(), torch.zeros(BATCH, 3), loss="BCE"))
     assert rows == [["twice Twice", "–", "–", "0"], ["last Identity", "B × 3", "B × 3", "0"]]
 
 
@@ -187,22 +193,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("model", ["logistic", "lecture_deep", "cnn"])
 def test_widths_that_are_left_open_come_from_the_data(model: str, folder: Path) -> None:
-    assert "B × 3 × 64 × 64 -> B × 1" in page(f"model={model}", "data=drawn")
+    assert "B × 3 × 64 × 64 -> B × 1" in render_summary(f"model={model}", "data=drawn")
     words = ["data=folder", f"data.root={folder}", "data.image_size=32", "loss=cross_entropy"]
-    assert "B × 3 × 32 × 32 -> B × 3" in page(f"model={model}", *words)
+    assert "B × 3 × 32 × 32 -> B × 3" in render_summary(f"model={model}", *words)
 
 
 def test_the_real_cats_have_the_lecture_s_12288_inputs(cats_folder: Path) -> None:
-    text = page("model=logistic", "data=cats", f"data.root={cats_folder}")
-    assert layers(text) == [["layers.0 Linear", "B × 12288", "B × 1", "12,289"]]
+    text = render_summary("model=logistic", "data=cats", f"data.root={cats_folder}")
+    assert parse_layer_rows(text) == [["layers.0 Linear", "B × 12288", "B × 1", "12,289"]]
 
 
 def test_outputs_that_are_asked_for_make_so_many_classes() -> None:
     words = ["model=shallow", "model.in_features=4", "loss=cross_entropy"]
-    assert page(*words, "model.out_features=5").splitlines()[0].endswith("B × 4 -> B × 5")
-    assert page(*words).splitlines()[0].endswith("B × 4 -> B × 2")
+    assert render_summary(*words, "model.out_features=5").splitlines()[0].endswith("B × 4 -> B × 5")
+    assert render_summary(*words).splitlines()[0].endswith("B × 4 -> B × 2")
 
 
 def test_three_classes_and_a_binary_loss_are_refused_before_anything_is_shown(folder: Path) -> None:
     with pytest.raises(UserError, match=r"loss: expected 2 classes; got 3\. Type loss=cross_entropy"):
-        page("data=folder", f"data.root={folder}", "data.image_size=8")
+        render_summary("data=folder", f"data.root={folder}", "data.image_size=8")

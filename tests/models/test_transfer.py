@@ -14,10 +14,10 @@ from copycat.models.efficientnet import EfficientNetLite0, SamePadding
 from copycat.models.features import Frozen, keeping_none, read, write
 from copycat.models.transfer import Transfer, efficientnet_lite0
 from copycat.runs.build import build_parts
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 
-class Counts(nn.Module):
+class CountingBackbone(nn.Module):
     """A backbone that counts the images that come in."""
 
     def __init__(self) -> None:
@@ -36,14 +36,14 @@ def images() -> Tensor:
     return torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def frozen(backbone: nn.Module, folder: Path | None = None) -> Frozen:
+def make_frozen(backbone: nn.Module, folder: Path | None = None) -> Frozen:
     pixels = Pixels(size=16, mean=[0.5], deviation=[0.5])
     return Frozen(Backbone(network=backbone, pixels=pixels, width=4, name="counts"), folder=folder)
 
 
 def test_features_are_worked_out_once_for_each_image_in_whatever_batch(images: Tensor) -> None:
-    backbone = Counts()
-    held = frozen(backbone)
+    backbone = CountingBackbone()
+    held = make_frozen(backbone)
     whole = held(images)
     order = torch.tensor([3, 1, 5])
     assert torch.equal(held(images[order]), whole[order])
@@ -55,7 +55,7 @@ def test_features_are_worked_out_once_for_each_image_in_whatever_batch(images: T
 
 
 def test_a_batch_that_was_written_to_is_looked_at_anew(images: Tensor) -> None:
-    held = frozen(Counts())
+    held = make_frozen(CountingBackbone())
     view = images[:]
     first = held(view)
     assert held(view) is first
@@ -64,8 +64,8 @@ def test_a_batch_that_was_written_to_is_looked_at_anew(images: Tensor) -> None:
 
 
 def test_images_that_will_not_come_again_are_not_kept(images: Tensor, tmp_path: Path) -> None:
-    backbone = Counts()
-    held = frozen(backbone, tmp_path)
+    backbone = CountingBackbone()
+    held = make_frozen(backbone, tmp_path)
     kept = held(images)
     (file,) = tmp_path.iterdir()
     written = file.read_bytes()
@@ -77,35 +77,35 @@ def test_images_that_will_not_come_again_are_not_kept(images: Tensor, tmp_path: 
     assert backbone.images == 6 + 6 + 6  # the copies twice
     assert len(read(file)) == 6
     assert file.read_bytes() == written
-    assert torch.equal(found, frozen(backbone)(images.flip(3)))
+    assert torch.equal(found, make_frozen(backbone)(images.flip(3)))
 
 
 def test_another_process_finds_them(images: Tensor, tmp_path: Path) -> None:
-    first, second = Counts(), Counts()
+    first, second = CountingBackbone(), CountingBackbone()
     second.load_state_dict(first.state_dict())
-    found = frozen(first, tmp_path / "kept")(images)
-    again = frozen(second, tmp_path / "kept")(images)
+    found = make_frozen(first, tmp_path / "kept")(images)
+    again = make_frozen(second, tmp_path / "kept")(images)
     assert second.images == 0
     assert torch.equal(found, again)
 
 
 def test_other_weights_have_features_of_their_own(images: Tensor, tmp_path: Path) -> None:
-    first, other = Counts(), Counts()
-    found, others = (frozen(backbone, tmp_path)(images) for backbone in (first, other))
+    first, other = CountingBackbone(), CountingBackbone()
+    found, others = (make_frozen(backbone, tmp_path)(images) for backbone in (first, other))
     assert other.images == 6
     assert not torch.equal(found, others)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_another_device_has_features_of_its_own(images: Tensor, tmp_path: Path) -> None:
-    held = frozen(Counts(), tmp_path)
+    held = make_frozen(CountingBackbone(), tmp_path)
     assert held.file(torch.device("cpu")) != held.file(torch.device("mps"))
-    assert frozen(held.backbone.network, tmp_path).file(torch.device("mps")) == held.file(torch.device("mps"))
+    assert make_frozen(held.backbone.network, tmp_path).file(torch.device("mps")) == held.file(torch.device("mps"))
 
 
 def test_a_damaged_file_of_features_is_made_anew(images: Tensor, tmp_path: Path) -> None:
-    backbone = Counts()
-    held = frozen(backbone, tmp_path)
+    backbone = CountingBackbone()
+    held = make_frozen(backbone, tmp_path)
     file = held.file(images.device)
     assert file is not None
     write(file, {b"0" * 16: torch.ones(4)})
@@ -118,14 +118,14 @@ def test_a_damaged_file_of_features_is_made_anew(images: Tensor, tmp_path: Path)
 
 
 def test_saliency_can_ask_for_gradients_of_pixels(images: Tensor) -> None:
-    network = Transfer(frozen(Counts()), width=4, out_features=1)
+    network = Transfer(make_frozen(CountingBackbone()), width=4, out_features=1)
     given = images.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(network(given).sum(), given)
     assert gradient.abs().sum() > 0
 
 
 def test_what_validation_worked_out_can_be_trained_on(images: Tensor) -> None:
-    network = Transfer(frozen(Counts()), width=4, out_features=1)
+    network = Transfer(make_frozen(CountingBackbone()), width=4, out_features=1)
     with torch.inference_mode():
         network(images)
     network(images).sum().backward()
@@ -173,8 +173,8 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 
 def test_a_run_on_cached_features_has_the_bits_of_the_first(tiny: Path, tmp_path: Path) -> None:
     words = ("model=transfer", "model.backbone_size=32", "optimizer=adam", "trainer.max_epochs=3", *QUIET)
-    first, again = (run(*words, data=tiny, at=tmp_path).folder for _ in range(2))
-    shuffled = run(*words, "data.batch_size=5", "data.shuffle=true", data=tiny, at=tmp_path).folder
+    first, again = (train_tiny(*words, data=tiny, at=tmp_path).folder for _ in range(2))
+    shuffled = train_tiny(*words, "data.batch_size=5", "data.shuffle=true", data=tiny, at=tmp_path).folder
     for name in ("metrics.csv", "weights.safetensors", "predictions.csv"):
         assert (first / name).read_bytes() == (again / name).read_bytes()
     assert (shuffled / "weights.safetensors").exists()

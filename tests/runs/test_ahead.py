@@ -17,7 +17,9 @@ from copycat.runs.history import read_history
 from copycat.runs.opened import open_run
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome
-from tests.runs.asking import run
+from tests.support.callbacks import SimulatedKill
+from tests.support.run_folders import find_only_run
+from tests.support.runs import train_tiny
 
 SMALL = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "trainer.threads=1")
 JOBS: Mapping[str, tuple[str, ...]] = {
@@ -69,13 +71,13 @@ def _replays_soon() -> Iterator[None]:
         yield
 
 
-def ask(job: str, *words: str, data: Path, at: Path) -> Outcome:
+def train_job(job: str, *words: str, data: Path, at: Path) -> Outcome:
     small = [word for word in SMALL if "~model.hidden" not in JOBS[job] or not word.startswith("model")]
     chosen = [word for word in JOBS[job] if not word.startswith("~")]
-    return run(*small, "trainer.max_epochs=9", *chosen, *words, data=data, at=at)
+    return train_tiny(*small, "trainer.max_epochs=9", *chosen, *words, data=data, at=at)
 
 
-def assert_same(a: Outcome, b: Outcome) -> None:
+def assert_same_runs(a: Outcome, b: Outcome) -> None:
     assert (a.status, a.manifest["error"]) == (b.status, b.manifest["error"])
     assert (a.folder / "metrics.csv").read_bytes() == (b.folder / "metrics.csv").read_bytes()
     assert a.manifest["came_out"] == b.manifest["came_out"]
@@ -85,9 +87,9 @@ def assert_same(a: Outcome, b: Outcome) -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_any_number_of_steps_at_once_gives_the_bits_of_single_steps(job: str, tiny: Path, tmp_path: Path) -> None:
-    single = ask(job, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
+    single = train_job(job, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
     for steps in ("7", "null"):
-        assert_same(ask(job, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path), single)
+        assert_same_runs(train_job(job, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path), single)
 
 
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -105,8 +107,10 @@ def test_so_it_is_for_any_batches_windows_and_periods(
         *(f"data.batch_size={size}", f"trainer.accumulate_grad_batches={window}", f"data.shuffle={shuffle}"),
         *(f"trainer.check_val_every_n_epoch={period}", "trainer.max_epochs=5", "logger=none"),
     )
-    single = ask("full batch", *words, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
-    assert_same(ask("full batch", *words, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path), single)
+    single = train_job("full batch", *words, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
+    assert_same_runs(
+        train_job("full batch", *words, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path), single
+    )
 
 
 @pytest.mark.parametrize("loss", [("mse", "sgd", "1e18"), ("bce", "adamw", "1e5")])
@@ -116,14 +120,15 @@ def test_a_run_that_diverges_says_so_at_the_same_step_with_the_same_rows(
     name, optimizer, rate = loss
     words = (f"loss={name}", f"optimizer={optimizer}", f"optimizer.lr={rate}", "data.batch_size=5", "activation=relu")
     single, many = (
-        ask("full batch", *words, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path) for steps in (1, 500)
+        train_job("full batch", *words, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path)
+        for steps in (1, 500)
     )
     assert single.status == "failed"
     assert "the loss of epoch" in single.manifest["error"]
-    assert_same(many, single)
+    assert_same_runs(many, single)
 
 
-class Counts(pl.Callback):
+class EpochRecorder(pl.Callback):
     """Sees what a class attribute says, and where."""
 
     seen: ClassVar[list[tuple[str, int]]] = []
@@ -150,7 +155,7 @@ class CountsValidations(pl.Callback):
 @pytest.mark.parametrize(
     ("callback", "expected"),
     [
-        (Counts, [("epoch", epoch) for epoch in range(9)]),
+        (EpochRecorder, [("epoch", epoch) for epoch in range(9)]),
         (CountsSteps, list(range(1, 10))),
         (CountsValidations, [2, 5, 8]),
     ],
@@ -160,7 +165,7 @@ def test_a_callback_of_the_user_sees_what_it_has_hooks_for(
 ) -> None:
     callback.seen.clear()
     words = (f"+callbacks.counts._target_={__name__}.{callback.__name__}", "trainer.check_val_every_n_epoch=3")
-    ask("full batch", *words, data=tiny, at=tmp_path)
+    train_job("full batch", *words, data=tiny, at=tmp_path)
     assert callback.seen == expected
 
 
@@ -174,7 +179,7 @@ class Thaws(pl.Callback):
 def test_a_layer_that_a_callback_freezes_or_thaws_is_trained_as_in_single_steps(tiny: Path, tmp_path: Path) -> None:
     words = (f"+callbacks.thaws._target_={__name__}.{Thaws.__name__}",)
     one, many, never = (
-        ask("batches", *more, data=tiny, at=tmp_path / name)
+        train_job("batches", *more, data=tiny, at=tmp_path / name)
         for name, more in {
             "one": (*words, "trainer.steps_per_execution=1"),
             "many": words,
@@ -190,10 +195,6 @@ def assert_same_history(a: Outcome, b: Outcome) -> None:
     assert a.manifest["came_out"]["weights_digest"] == b.manifest["came_out"]["weights_digest"]
 
 
-class Killed(BaseException):
-    """Nobody catches it."""
-
-
 @pytest.fixture
 def dies_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Ends a run as it looks around for the nth time, where every step looks."""
@@ -205,7 +206,7 @@ def dies_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         def dying(self: StepsAhead) -> None:
             look(self)
             if next(count, None) is None:
-                raise Killed
+                raise SimulatedKill
 
         monkeypatch.setattr(StepsAhead, "_look_around", dying)
 
@@ -218,7 +219,7 @@ def dies_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_checkpoints_that_wait_for_each_other_are_those_of_single_steps(
     job: str, share: float, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
 ) -> None:
-    single = ask(job, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
+    single = train_job(job, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
     monkeypatch.setattr("copycat.runs.checkpoints.OF_TIME", share)
     written: list[str] = []
     write = checkpoint_file._write
@@ -228,8 +229,8 @@ def test_checkpoints_that_wait_for_each_other_are_those_of_single_steps(
         write(path, archive)
 
     monkeypatch.setattr("copycat.runs.checkpoint_file._write", writing)
-    many = ask(job, data=tiny, at=tmp_path)
-    assert_same(many, single)
+    many = train_job(job, data=tiny, at=tmp_path)
+    assert_same_runs(many, single)
     best = open_run(many.folder).manifest["came_out"]["best"]["epoch"]
     assert torch.load(many.folder / "checkpoints/best.ckpt", weights_only=True)["epoch"] == best + 1
     if share == 0:
@@ -242,7 +243,7 @@ def test_a_run_that_diverges_keeps_the_best_checkpoint_that_waited(
 ) -> None:
     monkeypatch.setattr("copycat.runs.checkpoints.OF_TIME", 0.0)
     words = (f"+callbacks.blows._target_={__name__}.{Blows.__name__}", "optimizer=sgd", "optimizer.lr=1e-3")
-    outcome = ask("full batch", *words, data=tiny, at=tmp_path)
+    outcome = train_job("full batch", *words, data=tiny, at=tmp_path)
     assert outcome.status == "failed"
     assert torch.load(outcome.folder / "checkpoints/best.ckpt", weights_only=True)["epoch"] == 6
     assert torch.load(outcome.folder / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
@@ -268,13 +269,13 @@ def test_a_run_that_dies_between_two_of_them_goes_on_to_the_same_bits(
     job: str, looks: int, dies_after: Any, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
 ) -> None:
     words = ("callbacks.last.every_n_steps=2",)
-    whole = ask(job, *words, data=tiny, at=tmp_path / "whole")
+    whole = train_job(job, *words, data=tiny, at=tmp_path / "whole")
     dies_after(looks)
-    with pytest.raises(Killed):
-        ask(job, *words, data=tiny, at=tmp_path / "killed")
+    with pytest.raises(SimulatedKill):
+        train_job(job, *words, data=tiny, at=tmp_path / "killed")
     monkeypatch.undo()
-    (folder,) = (manifest.parent for manifest in (tmp_path / "killed").rglob("run.json"))
+    folder = find_only_run(tmp_path / "killed")
     assert len(read_history(folder)) < 9
     said: list[str] = []
-    assert_same(resume(folder, say=said.append), whole)
+    assert_same_runs(resume(folder, say=said.append), whole)
     assert "going on from" in said[-1]

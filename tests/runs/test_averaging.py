@@ -15,12 +15,12 @@ from copycat.runs.history import read_history
 from copycat.runs.rerun import rerun
 from copycat.runs.train import Outcome
 from copycat.sweeps.packed_fit import unfit
-from tests.runs.asking import run
+from tests.support.runs import train_tiny
 
 EPOCHS = 4
 
 
-class Normed(nn.Module):
+class BatchNormNetwork(nn.Module):
     """Two layers with BatchNorm between them."""
 
     def __init__(self, *, in_features: int, out_features: int) -> None:
@@ -35,7 +35,13 @@ class Normed(nn.Module):
 
 
 WORDS = (
-    *(f"model._target_={__name__}.Normed", "~model.style", "~model.hidden", "~model.activation", "data.batch_size=8"),
+    *(
+        f"model._target_={__name__}.BatchNormNetwork",
+        "~model.style",
+        "~model.hidden",
+        "~model.activation",
+        "data.batch_size=8",
+    ),
     *("optimizer=adam", "optimizer.lr=0.01", f"trainer.max_epochs={EPOCHS}", "logger=none"),
 )
 EMA = ("callbacks=[default,ema]", "callbacks.ema.decay=0.8", "callbacks.ema.start_epoch=1")
@@ -57,14 +63,14 @@ def states(tiny: Path) -> list[dict[str, Tensor]]:
     return found
 
 
-def moving(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+def moving_average(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     average = states[2]
     for state in states[3:]:
         average = {name: 0.8 * held + 0.2 * state[name] for name, held in average.items()}
     return average
 
 
-def mean(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+def average_weights(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: (states[5][name] + states[7][name]) / 2 for name in states[7]}
 
 
@@ -73,17 +79,17 @@ def in_file(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("network."): tensor for name, tensor in held.items() if name.startswith("network.")}
 
 
-def ask(*words: str, tiny: Path, at: Path) -> Outcome:
-    outcome = run(*WORDS, *words, data=tiny, at=at)
+def train_completed(*words: str, tiny: Path, at: Path) -> Outcome:
+    outcome = train_tiny(*WORDS, *words, data=tiny, at=at)
     assert outcome.status == "completed"
     return outcome
 
 
-@pytest.mark.parametrize(("words", "by_hand"), [(EMA, moving), (SWA, mean)])
-def test_what_is_validated_evaluated_and_saved_is_the_average_and_training_goes_on_without(
+@pytest.mark.parametrize(("words", "by_hand"), [(EMA, moving_average), (SWA, average_weights)])
+def test_the_average_is_validated_evaluated_and_saved_but_not_trained_on(
     words: tuple[str, ...], by_hand: Any, states: list[dict[str, Tensor]], tiny: Path, tmp_path: Path
 ) -> None:
-    plain, averaged = ask(tiny=tiny, at=tmp_path), ask(*words, tiny=tiny, at=tmp_path)
+    plain, averaged = train_completed(tiny=tiny, at=tmp_path), train_completed(*words, tiny=tiny, at=tmp_path)
     rows, others = read_history(plain.folder), read_history(averaged.folder)
     assert [row["train/loss"] for row in rows] == [row["train/loss"] for row in others]
     assert rows[0] == others[0]  # before it begins
@@ -99,7 +105,9 @@ def test_what_is_validated_evaluated_and_saved_is_the_average_and_training_goes_
 
 
 def test_best_ckpt_holds_the_weights_that_were_validated(tiny: Path, tmp_path: Path) -> None:
-    outcome = ask(*EMA, "callbacks.best.monitor=val/auroc", "callbacks.best.mode=max", tiny=tiny, at=tmp_path)
+    outcome = train_completed(
+        *EMA, "callbacks.best.monitor=val/auroc", "callbacks.best.mode=max", tiny=tiny, at=tmp_path
+    )
     epoch = outcome.manifest["came_out"]["best"]["epoch"]
     parts = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
     parts.classifier.network.load_state_dict(in_file(outcome.folder / "checkpoints" / "best.ckpt"))
@@ -108,7 +116,7 @@ def test_best_ckpt_holds_the_weights_that_were_validated(tiny: Path, tmp_path: P
 
 
 def test_what_is_frozen_is_not_averaged(tiny: Path, tmp_path: Path) -> None:
-    outcome = ask(*EMA, "layer_rates={layers.1.*:0}", tiny=tiny, at=tmp_path)
+    outcome = train_completed(*EMA, "layer_rates={layers.1.*:0}", tiny=tiny, at=tmp_path)
     held = torch.load(outcome.folder / "checkpoints" / "last.ckpt", weights_only=True)["averaging"]["trained"]
     trained = {"layers.2.weight", "layers.2.bias", "layers.4.weight", "layers.4.bias"}
     assert held.keys() == {*trained, "layers.2.running_mean", "layers.2.running_var"}
@@ -116,7 +124,7 @@ def test_what_is_frozen_is_not_averaged(tiny: Path, tmp_path: Path) -> None:
 
 def test_a_run_with_an_average_is_rerun_to_the_same_bits(tiny: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    found = rerun(ask(*EMA, tiny=tiny, at=tmp_path).folder, say=lambda line: None)
+    found = rerun(train_completed(*EMA, tiny=tiny, at=tmp_path).folder, say=lambda line: None)
     assert not found.comparison.differences
 
 

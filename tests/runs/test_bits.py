@@ -23,6 +23,7 @@ from copycat.config.compose import Request, compose
 from copycat.data.part import Part, digest
 from copycat.runs.history import read_history
 from copycat.runs.train import Outcome, train
+from tests.support.images import write_image_folder
 
 Make = Callable[..., Optimizer]
 Set = tuple[Tensor, Tensor]
@@ -68,7 +69,9 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
 # ----- the loop by hand
 
 
-def by_hand(hidden: Sequence[int], *, pixels: int, outputs: int = 1, activation: type[nn.Module] = nn.Sigmoid) -> Any:
+def build_classifier_by_hand(
+    hidden: Sequence[int], *, pixels: int, outputs: int = 1, activation: type[nn.Module] = nn.Sigmoid
+) -> Any:
     layers: list[nn.Module] = [nn.Flatten()]
     for width in hidden:
         layers += [nn.Linear(pixels, width), activation()]
@@ -151,10 +154,10 @@ class Noise:
     synthetic = True
 
     def load(self) -> Mapping[str, Part]:
-        return {name: part_of(*noise(name)) for name in ("train", "val")}
+        return {name: part_of(*make_noise(name)) for name in ("train", "val")}
 
 
-def noise(part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def make_noise(part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     draw = np.random.default_rng(["train", "val"].index(part))
     return draw.integers(0, 40, (40, 3, 8, 8), dtype=np.uint8), draw.integers(0, 2, 40, dtype=np.int64)
 
@@ -171,19 +174,6 @@ def lecture_set(folder: Path, part: str) -> Set:
     return images.permute(0, 3, 1, 2).float().div(255).contiguous(), labels
 
 
-def write_images(root: Path, *, classes: Sequence[str], seed: int) -> Path:
-    """Noise of 8×8 pixels, a little brighter from class to class."""
-    draw = np.random.default_rng(seed)
-    for part, count in (("train", 40 // len(classes)), ("val", 5)):
-        for label, name in enumerate(classes):
-            folder = root / part / name
-            folder.mkdir(parents=True)
-            for index in range(count):
-                pixels = draw.integers(25 * label, 206 + 25 * label, (8, 8, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / f"{index:02}.png")
-    return root
-
-
 def read_images(root: Path, part: str) -> Set:
     files = [(path, label) for label, c in enumerate(sorted((root / part).iterdir())) for path in sorted(c.iterdir())]
     pixels = np.stack([np.asarray(Image.open(path)) for path, _ in files]).transpose(0, 3, 1, 2)
@@ -192,33 +182,39 @@ def read_images(root: Path, part: str) -> Set:
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_images(tmp_path_factory.mktemp("pets"), classes=["cat", "dog"], seed=1)
+    classes = {"cat": 0, "dog": 25}
+    return write_image_folder(
+        tmp_path_factory.mktemp("pets"), classes=classes, parts={"train": 20, "val": 5}, levels=206, seed=1, digits=2
+    )
 
 
 @pytest.fixture(scope="module")
 def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_images(tmp_path_factory.mktemp("birds"), classes=["crow", "duck", "owl"], seed=2)
+    classes = {"crow": 0, "duck": 25, "owl": 50}
+    return write_image_folder(
+        tmp_path_factory.mktemp("birds"), classes=classes, parts={"train": 13, "val": 5}, levels=206, seed=2, digits=2
+    )
 
 
 # ----- the run
 
 
-def run(root: Path, out: Path, *words: str) -> Outcome:
+def train_quick(root: Path, out: Path, *words: str) -> Outcome:
     source = ["data=folder", f"data.root={root}", "data.image_size=8"]
     outcome = train(compose([*source, *QUICK, f"output_dir={out}", *words]))
     assert outcome.status == "completed", outcome.manifest["error"]
     return outcome
 
 
-def recorded(outcome: Outcome) -> list[str]:
-    return bits(row["train/loss"] for row in read_history(outcome.folder))
+def read_loss_bits(outcome: Outcome) -> list[str]:
+    return format_bits(row["train/loss"] for row in read_history(outcome.folder))
 
 
 def bytes_of(tensors: Iterable[Tensor]) -> Iterator[bytes]:
     return (tensor.numpy().tobytes() for tensor in tensors)
 
 
-def bits(losses: Any) -> list[str]:
+def format_bits(losses: Any) -> list[str]:
     """As hexadecimal, so that a failure shows both the bit and about what it is worth."""
     return [np.float32(loss).tobytes()[::-1].hex() + f" {loss:.9g}" for loss in losses]
 
@@ -229,7 +225,7 @@ def test_every_dense_option_is_held_against_the_loop_below() -> None:
 
 
 @cache
-def composed(*words: str) -> Mapping[str, Any]:
+def compose_quick(*words: str) -> Mapping[str, Any]:
     """Composing takes longer than such a run: what differs below is put in afterwards."""
     return compose([*QUICK, *words]).config
 
@@ -240,15 +236,15 @@ def composed(*words: str) -> Mapping[str, Any]:
 def test_every_recorded_loss_has_the_bits_of_the_loop_with_torch_s_own_defaults(
     optimizer: str, model: str, size: int, tmp_path: Path
 ) -> None:
-    config = dict(composed(f"model={model}", "trainer.max_epochs=4"))
-    config |= {"optimizer": composed(f"optimizer={optimizer}")["optimizer"], "seed": SEEDS[model]}
+    config = dict(compose_quick(f"model={model}", "trainer.max_epochs=4"))
+    config |= {"optimizer": compose_quick(f"optimizer={optimizer}")["optimizer"], "seed": SEEDS[model]}
     source = {"_target_": f"{__name__}.Noise", "batch_size": size or None}
     outcome = train(Request(config=config | {"data": source, "output_dir": str(tmp_path)}))
     torch.manual_seed(SEEDS[model])
-    network, (pixels, labels) = by_hand(HIDDEN[model], pixels=192), noise("train")
+    network, (pixels, labels) = build_classifier_by_hand(HIDDEN[model], pixels=192), make_noise("train")
     data = torch.from_numpy(pixels.astype(np.float32) / np.float32(255)), torch.from_numpy(labels)
     loop = Loop(network, data, DENSE[optimizer], epochs=4, size=size)
-    assert recorded(outcome) == bits(loop.losses)
+    assert read_loss_bits(outcome) == format_bits(loop.losses)
     assert len(set(loop.losses)) > 1, "a loop that stands still shows nothing"
     weights = load_file(outcome.folder / "weights.safetensors").values()
     assert sorted(bytes_of(weights)) == sorted(bytes_of(p.detach() for p in network.parameters()))
@@ -259,8 +255,10 @@ def test_every_recorded_loss_has_the_bits_of_the_loop_with_torch_s_own_defaults(
 def test_any_seed_and_any_batch_size_give_the_loop_s_bits(seed: int, size: int, pets: Path, tmp_path: Path) -> None:
     words = [f"seed={seed}", f"data.batch_size={size}", "model=shallow", "optimizer=adam", "trainer.max_epochs=2"]
     torch.manual_seed(seed)
-    loop = Loop(by_hand([13], pixels=192), read_images(pets, "train"), torch.optim.Adam, epochs=2, size=size)
-    assert recorded(run(pets, tmp_path, *words)) == bits(loop.losses)
+    loop = Loop(
+        build_classifier_by_hand([13], pixels=192), read_images(pets, "train"), torch.optim.Adam, epochs=2, size=size
+    )
+    assert read_loss_bits(train_quick(pets, tmp_path, *words)) == format_bits(loop.losses)
 
 
 @pytest.mark.parametrize("style", ["sequential", "subclass"])
@@ -269,9 +267,9 @@ def test_both_styles_give_the_loop_s_bits_also_where_an_activation_has_parameter
 ) -> None:
     words = ["model=deep", f"model.style={style}", "activation=prelu", "optimizer=lbfgs", "trainer.max_epochs=3"]
     torch.manual_seed(5)
-    model = by_hand([20, 7, 5], pixels=192, activation=nn.PReLU)
+    model = build_classifier_by_hand([20, 7, 5], pixels=192, activation=nn.PReLU)
     loop = Loop(model, read_images(pets, "train"), torch.optim.LBFGS, epochs=3)
-    assert recorded(run(pets, tmp_path, *words, "seed=5")) == bits(loop.losses)
+    assert read_loss_bits(train_quick(pets, tmp_path, *words, "seed=5")) == format_bits(loop.losses)
 
 
 def step_seed(seed: int, epoch: int, batch: int) -> int:
@@ -282,7 +280,7 @@ def step_seed(seed: int, epoch: int, batch: int) -> int:
 
 def test_loggers_callbacks_and_validation_draw_no_random_number_of_the_training(pets: Path, tmp_path: Path) -> None:
     words = ["model=cnn", "model.channels=[4,6]", "optimizer=adam", "trainer.max_epochs=4", "data.batch_size=16"]
-    outcome = run(pets, tmp_path, *words, "callbacks=default", "logger=tensorboard", "seed=7")
+    outcome = train_quick(pets, tmp_path, *words, "callbacks=default", "logger=tensorboard", "seed=7")
     assert (outcome.folder / "checkpoints" / "best.ckpt").is_file()
     assert any((outcome.folder / "tensorboard").rglob("events.*"))
     torch.manual_seed(7)
@@ -292,15 +290,15 @@ def test_loggers_callbacks_and_validation_draw_no_random_number_of_the_training(
     batches = -(-len(data[1]) // 16)
     steps = ((epoch, batch) for epoch in range(4) for batch in range(batches))
     model.register_forward_pre_hook(lambda *_: torch.manual_seed(step_seed(7, *next(steps))) and None)
-    assert recorded(outcome) == bits(Loop(model, data, torch.optim.Adam, epochs=4, size=16).losses)
+    assert read_loss_bits(outcome) == format_bits(Loop(model, data, torch.optim.Adam, epochs=4, size=16).losses)
 
 
 def test_three_classes_give_the_bits_of_the_loop_with_cross_entropy(birds: Path, tmp_path: Path) -> None:
     words = ["loss=cross_entropy", "model=shallow", "optimizer=adamw", "trainer.max_epochs=5", "data.batch_size=10"]
     torch.manual_seed(123)
-    model = by_hand([13], pixels=192, outputs=3)
+    model = build_classifier_by_hand([13], pixels=192, outputs=3)
     loop = Loop(model, read_images(birds, "train"), torch.optim.AdamW, epochs=5, size=10)
-    assert recorded(run(birds, tmp_path, *words)) == bits(loop.losses)
+    assert read_loss_bits(train_quick(birds, tmp_path, *words)) == format_bits(loop.losses)
 
 
 @pytest.mark.parametrize(
@@ -318,9 +316,9 @@ def test_clipped_gradients_give_the_loop_s_bits(
     loops = []
     for clipper in (clip, lambda parameters: None):
         torch.manual_seed(123)
-        model = by_hand([13], pixels=192)
+        model = build_classifier_by_hand([13], pixels=192)
         loops.append(Loop(model, read_images(pets, "train"), with_momentum, epochs=5, size=16, clip=clipper).losses)
-    assert recorded(run(pets, tmp_path, *words, *clipping)) == bits(loops[0])
+    assert read_loss_bits(train_quick(pets, tmp_path, *words, *clipping)) == format_bits(loops[0])
     assert loops[0] != loops[1], "the limit must bite"
 
 
@@ -329,9 +327,11 @@ def test_accumulated_gradients_give_the_loop_s_bits(accumulate: int, pets: Path,
     """Of 40 images in batches of 7 there are 6: with 4 the last step of an epoch has 2 of them."""
     words = ["model=shallow", "optimizer=adam", "trainer.max_epochs=4", "data.batch_size=7"]
     torch.manual_seed(123)
-    model, data = by_hand([13], pixels=192), read_images(pets, "train")
+    model, data = build_classifier_by_hand([13], pixels=192), read_images(pets, "train")
     loop = Loop(model, data, torch.optim.Adam, epochs=4, size=7, accumulate=accumulate)
-    assert recorded(run(pets, tmp_path, *words, f"trainer.accumulate_grad_batches={accumulate}")) == bits(loop.losses)
+    assert read_loss_bits(
+        train_quick(pets, tmp_path, *words, f"trainer.accumulate_grad_batches={accumulate}")
+    ) == format_bits(loop.losses)
 
 
 SCHEDULES: dict[str, tuple[list[str], Callable[[Optimizer], Any], list[float]]] = {
@@ -363,27 +363,29 @@ SCHEDULES: dict[str, tuple[list[str], Callable[[Optimizer], Any], list[float]]] 
 def test_scheduled_learning_rates_give_the_loop_s_bits(scheduler: str, pets: Path, tmp_path: Path) -> None:
     words, schedule, factors = SCHEDULES[scheduler]
     torch.manual_seed(123)
-    model, data, val = by_hand([13], pixels=192), read_images(pets, "train"), read_images(pets, "val")
+    model, data, val = build_classifier_by_hand([13], pixels=192), read_images(pets, "train"), read_images(pets, "val")
     loop = Loop(model, data, torch.optim.Adam, epochs=6, size=16, schedule=schedule, val=val)
     assert loop.rates == pytest.approx([1e-3 * factor for factor in factors], rel=1e-5)
     asked = ["model=shallow", "optimizer=adam", f"scheduler={scheduler}", "trainer.max_epochs=6", "data.batch_size=16"]
-    assert recorded(run(pets, tmp_path, *asked, *words)) == bits(loop.losses)
+    assert read_loss_bits(train_quick(pets, tmp_path, *asked, *words)) == format_bits(loop.losses)
 
 
 def test_a_plateau_counts_validations_where_not_every_epoch_has_one(pets: Path, tmp_path: Path) -> None:
     words, schedule, _ = SCHEDULES["plateau"]
     torch.manual_seed(123)
-    model, data, val = by_hand([13], pixels=192), read_images(pets, "train"), read_images(pets, "val")
+    model, data, val = build_classifier_by_hand([13], pixels=192), read_images(pets, "train"), read_images(pets, "val")
     loop = Loop(model, data, torch.optim.Adam, epochs=8, schedule=schedule, val=val, val_every=2)
     assert loop.rates == [1e-3] * 6 + [5e-4] * 2
     asked = ["model=shallow", "optimizer=adam", "scheduler=plateau", "trainer.max_epochs=8"]
-    assert recorded(run(pets, tmp_path, *asked, *words, "trainer.check_val_every_n_epoch=2")) == bits(loop.losses)
+    assert read_loss_bits(
+        train_quick(pets, tmp_path, *asked, *words, "trainer.check_val_every_n_epoch=2")
+    ) == format_bits(loop.losses)
 
 
 def test_a_warm_up_by_the_step_gives_the_loop_s_bits(pets: Path, tmp_path: Path) -> None:
     torch.manual_seed(123)
     loop = Loop(
-        by_hand([13], pixels=192),
+        build_classifier_by_hand([13], pixels=192),
         read_images(pets, "train"),
         torch.optim.Adam,
         epochs=3,
@@ -393,7 +395,7 @@ def test_a_warm_up_by_the_step_gives_the_loop_s_bits(pets: Path, tmp_path: Path)
     )
     assert loop.rates == pytest.approx([1e-4, 6.4e-4, 1e-3])
     words = ["model=shallow", "optimizer=adam", "scheduler=warmup", "scheduler.interval=step", "data.batch_size=16"]
-    assert recorded(run(pets, tmp_path, *words, "trainer.max_epochs=3")) == bits(loop.losses)
+    assert read_loss_bits(train_quick(pets, tmp_path, *words, "trainer.max_epochs=3")) == format_bits(loop.losses)
 
 
 class ColorsByHand(nn.Module):
@@ -418,7 +420,7 @@ def sparse_losses(data: Set, *, epochs: int, size: int) -> list[float]:
 def test_sparse_adam_on_a_bag_of_colours_gives_the_loop_s_bits(pets: Path, tmp_path: Path) -> None:
     words = ["model=bag_of_colors", "optimizer=sparse_adam", "trainer.max_epochs=5", "data.batch_size=16"]
     losses = sparse_losses(read_images(pets, "train"), epochs=5, size=16)
-    assert recorded(run(pets, tmp_path, *words)) == bits(losses)
+    assert read_loss_bits(train_quick(pets, tmp_path, *words)) == format_bits(losses)
 
 
 @pytest.mark.parametrize(
@@ -431,13 +433,13 @@ def test_the_real_cats_give_the_loop_s_bits(
     words = [f"model={model}", f"optimizer={optimizer}", f"seed={seed}", f"data.batch_size={size or 'null'}"]
     asked = ["data=cats", f"data.root={cats_folder}", f"trainer.max_epochs={epochs}", f"output_dir={tmp_path}"]
     torch.manual_seed(seed)
-    network = by_hand(HIDDEN[model], pixels=12288)
+    network = build_classifier_by_hand(HIDDEN[model], pixels=12288)
     loop = Loop(network, lecture_set(cats_folder, "train"), DENSE[optimizer], epochs=epochs, size=size)
-    assert recorded(train(compose([*words, *QUICK, *asked]))) == bits(loop.losses)
+    assert read_loss_bits(train(compose([*words, *QUICK, *asked]))) == format_bits(loop.losses)
 
 
 def test_the_real_cats_in_a_bag_of_colours_give_the_loop_s_bits(cats_folder: Path, tmp_path: Path) -> None:
     words = ["model=bag_of_colors", "optimizer=sparse_adam", "data.batch_size=64", "trainer.max_epochs=3"]
     asked = ["data=cats", f"data.root={cats_folder}", f"output_dir={tmp_path}"]
     losses = sparse_losses(lecture_set(cats_folder, "train"), epochs=3, size=64)
-    assert recorded(train(compose([*words, *QUICK, *asked]))) == bits(losses)
+    assert read_loss_bits(train(compose([*words, *QUICK, *asked]))) == format_bits(losses)

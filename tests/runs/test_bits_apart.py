@@ -16,11 +16,11 @@ NUMPY: dict[int, Any] = {16: np.float16, 32: np.float32, 64: np.float64}
 WIDTHS = pytest.mark.parametrize("width", NUMPY)
 
 
-def numbers(width: int) -> st.SearchStrategy[float]:
+def draw_floats(width: int) -> st.SearchStrategy[float]:
     return st.floats(width=width, allow_nan=False, allow_infinity=False)  # type: ignore[arg-type]
 
 
-def steps(a: float, b: float, width: int) -> int:
+def count_ulps(a: float, b: float, width: int) -> int:
     return ulps(pattern(a, width=width), pattern(b, width=width), width=width)
 
 
@@ -36,25 +36,25 @@ def test_a_pattern_is_what_numpy_stores(width: int, data: st.DataObject) -> None
 @WIDTHS
 @given(data=st.data())
 def test_the_next_number_is_one_step_away(width: int, data: st.DataObject) -> None:
-    value = NUMPY[width](data.draw(numbers(width)))
+    value = NUMPY[width](data.draw(draw_floats(width)))
     with np.errstate(all="ignore"):  # the largest has infinity next to it
         up = np.nextafter(value, NUMPY[width](np.inf))
-    assert steps(float(value), float(up), width) == 1
+    assert count_ulps(float(value), float(up), width) == 1
 
 
 @WIDTHS
 @given(data=st.data())
 def test_the_distance_is_symmetric_and_zero_for_equal_values_alone(width: int, data: st.DataObject) -> None:
-    a, b = data.draw(numbers(width)), data.draw(numbers(width))
-    assert steps(a, b, width) == steps(b, a, width)
-    assert (steps(a, b, width) == 0) == (a == b)
+    a, b = data.draw(draw_floats(width)), data.draw(draw_floats(width))
+    assert count_ulps(a, b, width) == count_ulps(b, a, width)
+    assert (count_ulps(a, b, width) == 0) == (a == b)
 
 
 @WIDTHS
 @given(data=st.data())
 def test_distances_add_up_along_the_line(width: int, data: st.DataObject) -> None:
-    low, middle, high = sorted(data.draw(st.tuples(*[numbers(width)] * 3)))
-    assert steps(low, high, width) == steps(low, middle, width) + steps(middle, high, width)
+    low, middle, high = sorted(data.draw(st.tuples(*[draw_floats(width)] * 3)))
+    assert count_ulps(low, high, width) == count_ulps(low, middle, width) + count_ulps(middle, high, width)
 
 
 @given(value=st.floats(min_value=0, max_value=2.0**100, width=32), count=st.integers(0, 50))
@@ -63,10 +63,10 @@ def test_n_times_the_next_number_is_n_steps_away(value: float, count: int) -> No
     with np.errstate(all="ignore"):
         for _ in range(count):
             up = np.nextafter(up, np.float32(np.inf))
-    assert steps(value, float(up), 32) == count
-    assert steps(-value, float(-up), 32) == count
+    assert count_ulps(value, float(up), 32) == count
+    assert count_ulps(-value, float(-up), 32) == count
     across = struct.unpack("<I", struct.pack("<f", value))[0]
-    assert steps(-value, value, 32) == 2 * across
+    assert count_ulps(-value, value, 32) == 2 * across
 
 
 def test_bfloat16_is_ordered_like_the_others() -> None:

@@ -19,7 +19,7 @@ from copycat.data.datamodule import DataModule
 from copycat.data.folder import Folder
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.folder import read_manifest
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def evidence(tiny: Path) -> Evidence:
     return Evidence.current(compose(words).config, DataModule(Folder(root=str(tiny), image_size=8)))
 
 
-def changed(before: Evidence, change: Callable[[Any], object]) -> Evidence:
+def change_evidence(before: Evidence, change: Callable[[Any], object]) -> Evidence:
     """The same with something changed in `ran_on` or `config`."""
     after = replace(before, ran_on=copy.deepcopy(before.ran_on), config=copy.deepcopy(before.config))
     change(after)
@@ -36,13 +36,13 @@ def changed(before: Evidence, change: Callable[[Any], object]) -> Evidence:
 
 
 def test_the_same_is_no_cause_and_neither_is_where_it_lies(evidence: Evidence) -> None:
-    moved = changed(evidence, lambda e: e.config.update(output_dir="elsewhere"))
+    moved = change_evidence(evidence, lambda e: e.config.update(output_dir="elsewhere"))
     moved.config["data"]["root"] = "/elsewhere"
     assert causes(evidence, moved) == []
 
 
 def test_a_recorded_run_is_the_same_as_the_run_that_would_start_now(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
+    outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1", *QUIET]
     manifest = read_manifest(outcome.folder)
     threads = manifest["ran_on"]["environment"]["threads"]
@@ -77,7 +77,7 @@ CHANGES: dict[str, tuple[Callable[[Any], object], str, str]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_difference_is_named_with_both_values(name: str, evidence: Evidence) -> None:
     change, kind, line = CHANGES[name]
-    (found,) = causes(evidence, changed(evidence, change))
+    (found,) = causes(evidence, change_evidence(evidence, change))
     assert found.kind == kind
     assert line in found.line
 
@@ -107,7 +107,7 @@ def test_of_several_the_likely_one_comes_first(names: set[str]) -> None:
             CHANGES[name][0](e)
 
     order = ["data", "config", "code", "packages", "python", "machine", "accelerator"]
-    found = [order.index(cause.kind) for cause in causes(before, changed(before, change))]
+    found = [order.index(cause.kind) for cause in causes(before, change_evidence(before, change))]
     assert found == sorted(found)
     assert {order[place] for place in found} == {CHANGES[name][1] for name in names}
 

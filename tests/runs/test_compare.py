@@ -18,17 +18,17 @@ from copycat.runs.compare import Comparison, compare
 from copycat.runs.difference import Moment, compare_trees
 from copycat.runs.disk import Disk
 from copycat.runs.opened import Opened
-from tests.runs.asking import run
-from tests.runs.written import forget
+from tests.support.run_folders import remove_metric
+from tests.support.runs import train_tiny
 
 WORDS = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "data.batch_size=4", "trainer.max_epochs=3")
 
 
 @pytest.fixture(scope="module")
 def original(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    outcome = run(*WORDS, "logger=none", data=tiny, at=tmp_path_factory.mktemp("out"))
+    outcome = train_tiny(*WORDS, "logger=none", data=tiny, at=tmp_path_factory.mktemp("out"))
     assert outcome.status == "completed"
-    return opened(outcome.folder)
+    return open_own_run(outcome.folder)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def copy(original: Opened, tmp_path: Path) -> Path:
     return shutil.copytree(original.folder, tmp_path / "copy")
 
 
-def opened(folder: Path) -> Opened:
+def open_own_run(folder: Path) -> Opened:
     import yaml
 
     manifest = json.loads((folder / "run.json").read_text())
@@ -44,7 +44,7 @@ def opened(folder: Path) -> Opened:
     return Opened(folder=folder, manifest=manifest, config=config, own=True)
 
 
-def places(comparison: Comparison) -> list[str]:
+def list_places(comparison: Comparison) -> list[str]:
     return [difference.place for difference in comparison.differences]
 
 
@@ -57,7 +57,7 @@ def change_cell(folder: Path, *, epoch: int, metric: str, value: str) -> str:
     return before
 
 
-def change_manifest(folder: Path, **came_out: Any) -> None:
+def change_results(folder: Path, **came_out: Any) -> None:
     manifest = json.loads((folder / "run.json").read_text())
     manifest["came_out"] |= came_out
     (folder / "run.json").write_text(json.dumps(manifest))
@@ -71,7 +71,7 @@ def change_checkpoint(path: Path, change: Callable[[dict[str, Any]], Any]) -> No
 
 
 def test_a_folder_is_the_same_as_its_copy(original: Opened, copy: Path) -> None:
-    found = compare(original, opened(copy))
+    found = compare(original, open_own_run(copy))
     assert (found.epochs, found.tensors, list(found.differences)) == (3, 4, [])
 
 
@@ -79,7 +79,7 @@ def test_the_last_bit_of_one_metric_is_found_with_its_epoch_and_step(original: O
     before = np.float32(change_cell(copy, epoch=1, metric="val/loss", value="0"))
     after = np.nextafter(before, np.float32(9))
     change_cell(copy, epoch=1, metric="val/loss", value=repr(float(after)))
-    (found,) = compare(original, opened(copy)).differences
+    (found,) = compare(original, open_own_run(copy)).differences
     assert found.pair is not None
     assert (found.place, found.moment.epoch, found.moment.step) == ("val/loss", 1, 8)  # 16 images in fours, two epochs
     assert (found.pair.before, found.pair.after, found.pair.in_words) == (float(before), float(after), "1 ulp")
@@ -93,30 +93,28 @@ def test_differences_come_in_training_order(original: Opened, copy: Path) -> Non
     weights = load_file(copy / "weights.safetensors")
     next(iter(weights.values())).flatten()[0] += 1
     save_file(weights, copy / "weights.safetensors")
-    found = compare(original, opened(copy))
-    assert places(found)[:3] == ["train/loss", "val/accuracy", "train/loss"]
+    found = compare(original, open_own_run(copy))
+    assert list_places(found)[:3] == ["train/loss", "val/accuracy", "train/loss"]
     assert [d.moment.epoch for d in found.differences][:3] == [1, 1, 2]
-    assert places(found)[3].startswith("weights.safetensors: ")
+    assert list_places(found)[3].startswith("weights.safetensors: ")
     (last,) = found.apart()
     assert (last.place, last.moment.epoch) == ("train/loss", 2)
 
 
-def test_a_score_that_an_older_run_does_not_know_is_not_missed_but_one_that_the_copy_lost_is(
-    original: Opened, copy: Path
-) -> None:
-    forget(copy, "balanced_accuracy")
+def test_a_metric_an_older_run_lacks_is_ignored_but_one_a_copy_lacks_is_not(original: Opened, copy: Path) -> None:
+    remove_metric(copy, "balanced_accuracy")
     final = json.loads((copy / "run.json").read_text())["came_out"]["final"]
     known = {name: value for name, value in final.items() if not name.endswith("/balanced_accuracy")}
-    change_manifest(copy, final=known)
-    assert not compare(opened(copy), original).differences
-    assert "val/balanced_accuracy" in places(compare(original, opened(copy)))
+    change_results(copy, final=known)
+    assert not compare(open_own_run(copy), original).differences
+    assert "val/balanced_accuracy" in list_places(compare(original, open_own_run(copy)))
 
 
 @pytest.mark.parametrize("value", ["", "nan", "inf"])
 def test_a_cell_that_is_missing_or_no_number_is_a_difference(value: str, original: Opened, copy: Path) -> None:
     change_cell(copy, epoch=0, metric="val/loss", value=value)
-    found = compare(original, opened(copy))
-    assert places(found) == ["val/loss"]
+    found = compare(original, open_own_run(copy))
+    assert list_places(found) == ["val/loss"]
     assert found.beyond(1e9)
 
 
@@ -124,13 +122,13 @@ def test_nan_in_both_is_the_same(original: Opened, copy: Path, tmp_path: Path) -
     first = shutil.copytree(original.folder, tmp_path / "first")
     for folder in (first, copy):
         change_cell(folder, epoch=0, metric="val/loss", value="nan")
-    assert not compare(opened(first), opened(copy)).differences
+    assert not compare(open_own_run(first), open_own_run(copy)).differences
 
 
 def test_a_missing_row_is_a_difference(original: Opened, copy: Path) -> None:
     lines = (copy / "metrics.csv").read_text().splitlines(keepends=True)
     (copy / "metrics.csv").write_text("".join(lines[:-1]))
-    found = compare(original, opened(copy))
+    found = compare(original, open_own_run(copy))
     assert found.epochs == 2
     assert [(d.place, d.moment.epoch, d.words) for d in found.differences] == [("epoch", 2, ("recorded", "–"))]
 
@@ -141,7 +139,7 @@ def test_but_not_where_the_first_run_was_interrupted(original: Opened, copy: Pat
     for name in ("weights.safetensors", "checkpoints/last.ckpt"):
         (copy / name).unlink()
     for status in ("interrupted", "running"):
-        first = opened(copy)
+        first = open_own_run(copy)
         manifest = {**first.manifest, "status": status, "came_out": {}}
         found = compare(replace(first, manifest=manifest), original)
         assert (found.epochs, list(found.differences)) == (2, [])
@@ -150,13 +148,13 @@ def test_but_not_where_the_first_run_was_interrupted(original: Opened, copy: Pat
 @pytest.mark.parametrize("name", ["weights.safetensors", "checkpoints/best.ckpt", "checkpoints/last.ckpt"])
 def test_a_missing_file_is_named(name: str, original: Opened, copy: Path) -> None:
     (copy / name).unlink()
-    assert places(compare(original, opened(copy))) == [Path(name).name]
+    assert list_places(compare(original, open_own_run(copy))) == [Path(name).name]
 
 
 def test_where_a_run_failed_its_last_checkpoint_may_be_of_another_epoch(original: Opened, copy: Path) -> None:
     def compared() -> list[str]:
-        failed = (replace(run, manifest={**run.manifest, "status": "failed"}) for run in (original, opened(copy)))
-        return places(compare(*failed))
+        failed = (replace(run, manifest={**run.manifest, "status": "failed"}) for run in (original, open_own_run(copy)))
+        return list_places(compare(*failed))
 
     path = copy / "checkpoints" / "last.ckpt"
     change_checkpoint(path, lambda checkpoint: checkpoint["state_dict"]["network.layers.0.bias"].add_(1))
@@ -176,7 +174,7 @@ def test_one_bit_of_an_optimizer_s_state_is_found(original: Opened, copy: Path) 
         checkpoint["optimizer_states"][0]["state"][0]["exp_avg_sq"].view(torch.int32).flatten()[5] ^= 1
 
     change_checkpoint(path, change)
-    (found,) = compare(original, opened(copy)).differences
+    (found,) = compare(original, open_own_run(copy)).differences
     index = [int(i) for i in np.unravel_index(5, moments.shape)]
     assert found.place == f"last.ckpt: optimizer_states.0.state.0.exp_avg_sq{index}"
     assert found.pair is not None
@@ -185,16 +183,18 @@ def test_one_bit_of_an_optimizer_s_state_is_found(original: Opened, copy: Path) 
 
 def test_a_final_metric_and_the_predictions_are_compared(original: Opened, copy: Path) -> None:
     final = original.manifest["came_out"]["final"]
-    change_manifest(copy, final={**final, "val/loss": 0.5}, predictions_digest="0" * 32)
-    found = compare(original, opened(copy))
-    assert places(found) == ["final val/loss", "validation predictions"]
-    assert places(replace(found, differences=found.beyond(10.0))) == []  # predictions have no distance of their own
+    change_results(copy, final={**final, "val/loss": 0.5}, predictions_digest="0" * 32)
+    found = compare(original, open_own_run(copy))
+    assert list_places(found) == ["final val/loss", "validation predictions"]
+    assert (
+        list_places(replace(found, differences=found.beyond(10.0))) == []
+    )  # predictions have no distance of their own
 
 
 # ----- nests
 
 
-def trees(before: Any, after: Any) -> list[str]:
+def list_tree_differences(before: Any, after: Any) -> list[str]:
     return [found.place for found in compare_trees("x", before, after, Moment())]
 
 
@@ -203,7 +203,7 @@ def test_times_paths_and_versions_are_not_compared() -> None:
         best = {f"{folder}/best.ckpt": torch.tensor(0.5)}
         return {"seconds": when, "pytorch-lightning_version": version, "best_k_models": best, "dirpath": folder}
 
-    assert trees(tree(1.0, "/a", "2.6.6"), tree(2.0, "/b/c", "2.6.7")) == []
+    assert list_tree_differences(tree(1.0, "/a", "2.6.6"), tree(2.0, "/b/c", "2.6.7")) == []
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_times_paths_and_versions_are_not_compared() -> None:
     ],
 )
 def test_any_bit_of_a_nest_counts(before: Any, after: Any, place: str | None) -> None:
-    assert trees({"a": before}, {"a": after}) == ([] if place is None else [place])
+    assert list_tree_differences({"a": before}, {"a": after}) == ([] if place is None else [place])
 
 
 def test_the_largest_distance_of_a_tensor_is_relative_above_one_and_absolute_below() -> None:

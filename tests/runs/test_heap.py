@@ -32,7 +32,7 @@ print(again * resource.getpagesize(), held - resident())
 """
 
 
-def played(how: str) -> tuple[int, int]:
+def measure_memory(how: str) -> tuple[int, int]:
     """Bytes that the system cleared for eight pieces of memory after a first one, and that it got back."""
     done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)
     cleared, back = done.stdout.split()
@@ -41,9 +41,9 @@ def played(how: str) -> tuple[int, int]:
 
 @pytest.mark.skipif(not GNU, reason="another C library is left as it is")
 def test_what_was_let_go_is_used_again_and_given_back_when_asked() -> None:
-    cleared, back = played("left")
+    cleared, back = measure_memory("left")
     assert cleared > 4 * LARGE  # or there is nothing to keep, and the rest shows nothing
     assert back < LARGE / 2
-    cleared, back = played("kept")
+    cleared, back = measure_memory("kept")
     assert cleared < LARGE / 2
     assert back > LARGE / 2

@@ -11,8 +11,8 @@ import pytest
 
 from copycat.config.errors import UserError
 from copycat.runs.opened import Opened, open_run, read_checkpoint, read_weights
-from tests.runs.asking import run
-from tests.runs.hostile import CHECKPOINTS, EVIL, FOLDERS, WEIGHTS, Hostile, Spoil, strip_seal
+from tests.support.hostile_folders import CHECKPOINTS, EVIL, FOLDERS, WEIGHTS, HostileFolder, Spoil, strip_signature
+from tests.support.runs import train_tiny
 
 SECONDS = 20
 
@@ -20,7 +20,7 @@ SECONDS = 20
 @pytest.fixture(scope="module")
 def real_run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     at = tmp_path_factory.mktemp("runs")
-    return run("model=shallow", "trainer.max_epochs=2", data=tiny, at=at).folder
+    return train_tiny("model=shallow", "trainer.max_epochs=2", data=tiny, at=at).folder
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def strangers(real_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A copy of a real run, without its seal, and a current folder in which a hostile module lies."""
     folder = tmp_path / "run"
     shutil.copytree(real_run, folder)
-    strip_seal(folder)
+    strip_signature(folder)
     here = tmp_path / "here"
     here.mkdir()
     for place in (here, folder):
@@ -46,19 +46,19 @@ def strangers(real_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     signal.signal(signal.SIGALRM, before)
 
 
-def listing(root: Path) -> dict[str, tuple[int, int]]:
+def list_paths(root: Path) -> dict[str, tuple[int, int]]:
     """Every path below a folder, with size and time of its last change."""
     found = {str(path): path.lstat() for path in root.rglob("*")}
     return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
 
 
-def refused(call: object, root: Path) -> str:
+def assert_refused(call: object, root: Path) -> str:
     """The one line of a refusal, given that nothing was run or written by then."""
-    modules, before = set(sys.modules), listing(root)
+    modules, before = set(sys.modules), list_paths(root)
     with pytest.raises(UserError) as error:
         call()  # type: ignore[operator]
     line = str(error.value)
-    assert listing(root) == before
+    assert list_paths(root) == before
     assert not (root / "canary").exists()
     assert EVIL not in sys.modules
     assert {name for name in set(sys.modules) - modules if not name.startswith(("torch", "encodings."))} == set()
@@ -70,10 +70,10 @@ def refused(call: object, root: Path) -> str:
 
 @pytest.mark.parametrize("hostile", FOLDERS, ids=lambda hostile: hostile.name)
 def test_a_hostile_folder_is_refused_in_one_line_before_anything_runs(
-    hostile: Hostile, strangers: Path, tmp_path: Path
+    hostile: HostileFolder, strangers: Path, tmp_path: Path
 ) -> None:
     hostile.spoil(strangers, tmp_path / "canary")
-    line = refused(lambda: open_run(strangers), tmp_path)
+    line = assert_refused(lambda: open_run(strangers), tmp_path)
     assert str(strangers) in line
     assert hostile.says in line
 
@@ -88,7 +88,7 @@ def test_a_hostile_checkpoint_is_refused_by_its_name(spoil: Spoil, strangers: Pa
     path = strangers / "checkpoints" / "last.ckpt"
     assert read_checkpoint(path, opened)["state_dict"]
     spoil(strangers, tmp_path / "canary")
-    assert str(path) in refused(lambda: read_checkpoint(path, opened), tmp_path)
+    assert str(path) in assert_refused(lambda: read_checkpoint(path, opened), tmp_path)
 
 
 @pytest.mark.parametrize("spoil", WEIGHTS.values(), ids=WEIGHTS)
@@ -97,11 +97,11 @@ def test_hostile_weights_are_refused_by_their_name(spoil: Spoil, strangers: Path
     path = strangers / "weights.safetensors"
     assert read_weights(path, opened)
     spoil(strangers, tmp_path / "canary")
-    assert str(path) in refused(lambda: read_weights(path, opened), tmp_path)
+    assert str(path) in assert_refused(lambda: read_weights(path, opened), tmp_path)
 
 
 def test_no_folder_at_all_is_said_so(tmp_path: Path) -> None:
-    assert "copycat runs" in refused(lambda: open_run(tmp_path / "none"), tmp_path)
+    assert "copycat runs" in assert_refused(lambda: open_run(tmp_path / "none"), tmp_path)
 
 
 def test_the_files_of_a_folder_of_ones_own_are_no_links_either(real_run: Path, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_the_files_of_a_folder_of_ones_own_are_no_links_either(real_run: Path, t
     assert open_run(folder).own
     (folder / "metrics.csv").rename(tmp_path / "outside.csv")
     (folder / "metrics.csv").symlink_to(tmp_path / "outside.csv")
-    assert "metrics.csv" in refused(lambda: open_run(folder), tmp_path)
+    assert "metrics.csv" in assert_refused(lambda: open_run(folder), tmp_path)
 
 
 def test_a_run_folder_may_itself_be_reached_by_a_link(real_run: Path, tmp_path: Path) -> None:

@@ -60,17 +60,17 @@ def test_a_damaged_list_counts_as_none(content: str, tmp_path: Path) -> None:
     assert not read_images(tmp_path)
 
 
-def images(*rows: tuple[str, int, str]) -> list[Image]:
+def make_images(*rows: tuple[str, int, str]) -> list[Image]:
     return [Image("train", label, digest, name) for name, label, digest in rows]
 
 
 def test_what_changed_is_named_image_by_image() -> None:
-    before = images(("a", 0, "1"), ("b", 1, "2"), ("c", 0, "3"))
-    assert image_changes(before, images(("a", 0, "9"), ("b", 1, "2"), ("c", 0, "3"))) == (
+    before = make_images(("a", 0, "1"), ("b", 1, "2"), ("c", 0, "3"))
+    assert image_changes(before, make_images(("a", 0, "9"), ("b", 1, "2"), ("c", 0, "3"))) == (
         "1 image differs: train: a",
         ["with other pixels"],
     )
-    line, details = image_changes(before, images(("a", 0, "1"), ("b", 0, "2"), ("d", 0, "3")))
+    line, details = image_changes(before, make_images(("a", 0, "1"), ("b", 0, "2"), ("d", 0, "3")))
     assert line == "3 images differ: train: b, train: c, train: d"
     assert details == ["train: b, with another label", "train: c, gone", "train: d, new"]
     assert image_changes(before, before[::-1]) == ("the same images in another order", [])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from copycat.runs import index
 from copycat.runs.index import Found, read_rows
 from copycat.runs.rows import Row, read_row
-from tests.runs.written import write_run, write_trial_of
+from tests.support.run_folders import write_run
+from tests.support.sweep_folders import write_trial_folder
 
 Change = tuple[str, int, int]
 CHANGES = st.lists(
@@ -45,7 +46,7 @@ def _apply(root: Path, change: Change, clock: list[int]) -> None:
     if kind == "run":
         write_run(folder, final={"val/loss": value / 10})
     elif kind == "trial":
-        write_trial_of(root / "day", place, {"seed": value}, status="completed", val_loss=value / 10)
+        write_trial_folder(root / "day", place, {"seed": value}, status="completed", val_loss=value / 10)
     elif not folder.exists():
         return
     elif kind == "remove":

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from copycat.runs.isolation import isolated, logged
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 
 def _state() -> list[object]:
@@ -33,14 +33,14 @@ def _state() -> list[object]:
 
 
 def test_a_run_leaves_no_trace_in_the_process(tiny: Path, tmp_path: Path) -> None:
-    run("trainer.max_epochs=1", data=tiny, at=tmp_path)  # what is imported late is imported now
+    train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path)  # what is imported late is imported now
     before = _state()
-    run("trainer.max_epochs=2", "trainer.threads=1", "seed=7", data=tiny, at=tmp_path)
+    train_tiny("trainer.max_epochs=2", "trainer.threads=1", "seed=7", data=tiny, at=tmp_path)
     assert _state() == before
 
 
 def test_the_asked_number_of_threads_belongs_to_the_run(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("trainer.threads=1", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
+    outcome = train_tiny("trainer.threads=1", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
     assert outcome.manifest["ran_on"]["environment"]["threads"] == 1
 
 

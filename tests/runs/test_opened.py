@@ -15,8 +15,9 @@ from copycat.config.places import CONF, EXPERIMENTS
 from copycat.runs.kinds import refuse_strangers
 from copycat.runs.opened import open_run
 from copycat.runs.rerun import rerun
-from tests.runs.asking import QUIET, run
-from tests.runs.hostile import change_config, strip_seal
+from tests.support.hostile_folders import strip_signature
+from tests.support.run_folders import change_config
+from tests.support.runs import QUIET, train_tiny
 
 NEEDS = {
     "optimizer=sparse_adam": ["model=bag_of_colors"],
@@ -36,7 +37,7 @@ OPTIONS = [
 
 @pytest.fixture
 def folder(tiny: Path, tmp_path: Path) -> Path:
-    return run("trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path / "runs").folder
+    return train_tiny("trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path / "runs").folder
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -88,7 +89,7 @@ def test_a_run_whose_settings_can_t_be_written_is_made_all_the_same(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("COPYCAT_SETTINGS", str(tmp_path / "file" / "settings"))
-    outcome = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "runs")
+    outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "runs")
     assert outcome.status == "completed"
     assert not open_run(outcome.folder).own
 
@@ -96,7 +97,7 @@ def test_a_run_whose_settings_can_t_be_written_is_made_all_the_same(
 def test_a_strangers_run_is_copied_into_outputs_wherever_it_wanted_to_write(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strip_seal(folder)
+    strip_signature(folder)
     aimed = tmp_path / "aimed"
     change_config(folder, lambda config: config.update(output_dir=str(aimed)))
     monkeypatch.chdir(tmp_path)
@@ -123,7 +124,7 @@ def test_a_user_s_package_is_built_once_they_name_it(
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    strip_seal(folder)
+    strip_signature(folder)
     change_config(folder, lambda config: config.update(model={"_target_": "labkit_of_a_test.nets.Mean"}))
     with pytest.raises(
         UserError, match=r"model\._target_: .* add labkit_of_a_test\.nets to packages in .*trusted\.yaml"

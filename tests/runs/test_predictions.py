@@ -10,13 +10,13 @@ from copycat.config.compose import compose
 from copycat.runs.build import build_parts
 from copycat.runs.predictions import read_predictions
 from copycat.runs.tensor_files import read_weights
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 
 @pytest.mark.parametrize("loss", ["bce", "cross_entropy", "mse"])
 def test_they_are_what_the_weights_say_to_the_bit(loss: str, tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=3", f"loss={loss}", "model=shallow")
-    folder = run(*words, *QUIET, data=tiny, at=tmp_path).folder
+    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
     parts = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     network, criterion = parts.classifier.network.eval(), parts.classifier.loss
     network.load_state_dict(read_weights(folder / "weights.safetensors"))
@@ -33,7 +33,7 @@ def test_they_are_what_the_weights_say_to_the_bit(loss: str, tiny: Path, tmp_pat
 
 def test_a_test_part_has_its_own_rows(tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=1", "test=true", "data.split=holdout")
-    folder = run(*words, *QUIET, data=tiny, at=tmp_path).folder
+    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
     assert read_predictions(folder, classes=2).keys() == {"val", "test"}
 
 

@@ -14,7 +14,7 @@ from copycat.runs.keys import changed_keys, key_digests
 from copycat.runs.outcome import Outcome
 from copycat.runs.rerun import Rerun, differences_now, rerun
 from copycat.runs.verdict import show_check, show_rerun
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 WORDS = ("optimizer=adam", "data.batch_size=4", "data.shuffle=true", "trainer.max_epochs=4", "logger=none")
 SHALLOW = ("model=shallow", "model.hidden=[3]")
@@ -33,11 +33,11 @@ def said() -> list[str]:
     return []
 
 
-def trained(*words: str, data: Path, at: Path) -> Path:
-    return run(*WORDS, *words, data=data, at=at).folder
+def train_folder(*words: str, data: Path, at: Path) -> Path:
+    return train_tiny(*WORDS, *words, data=data, at=at).folder
 
 
-def verdict(
+def report_rerun(
     found: Rerun, capsys: pytest.CaptureFixture[str], *, tolerance: float | None = None
 ) -> tuple[bool, list[str]]:
     """Whether it is as good as asked, and the lines of standard output."""
@@ -46,7 +46,7 @@ def verdict(
     return same, capsys.readouterr().out.splitlines()
 
 
-def edit(folder: Path, pattern: str, instead: str) -> None:
+def edit_config(folder: Path, pattern: str, instead: str) -> None:
     """Change one place of config.yaml."""
     path = folder / "config.yaml"
     text, count = re.subn(pattern, instead, path.read_text(), count=1, flags=re.MULTILINE)
@@ -54,7 +54,7 @@ def edit(folder: Path, pattern: str, instead: str) -> None:
     path.write_text(text)
 
 
-def rewrite(folder: Path, **changes: Any) -> dict[str, Any]:
+def update_manifest(folder: Path, **changes: Any) -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(manifest | changes))
     return manifest
@@ -67,9 +67,9 @@ def rewrite(folder: Path, **changes: Any) -> dict[str, Any]:
 def test_a_rerun_is_identical_bit_for_bit(
     words: tuple[str, ...], tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = trained(*words, data=tiny, at=tmp_path)
+    folder = train_folder(*words, data=tiny, at=tmp_path)
     found = rerun(folder, say=said.append)
-    same, lines = verdict(found, capsys)
+    same, lines = report_rerun(found, capsys)
     assert same
     (line,) = lines
     assert re.fullmatch(r"identical: 4 epochs, \d+ tensors, bit for bit", line)
@@ -79,7 +79,7 @@ def test_a_rerun_is_identical_bit_for_bit(
 
 
 def test_the_copy_names_its_original_and_a_copy_of_a_copy_works(tiny: Path, tmp_path: Path, said: list[str]) -> None:
-    first = trained(data=tiny, at=tmp_path)
+    first = train_folder(data=tiny, at=tmp_path)
     second = rerun(first, say=said.append).outcome
     assert second.manifest["asked"]["copy_of"]["folder"] == str(first)
     assert second.manifest["asked"]["overrides"] == json.loads((first / "run.json").read_text())["asked"]["overrides"]
@@ -89,14 +89,14 @@ def test_the_copy_names_its_original_and_a_copy_of_a_copy_works(tiny: Path, tmp_
 
 
 def test_a_folder_that_was_moved_is_rerun_from_where_it_lies(tiny: Path, tmp_path: Path, said: list[str]) -> None:
-    folder = trained(data=tiny, at=tmp_path / "out")
+    folder = train_folder(data=tiny, at=tmp_path / "out")
     moved = Path(shutil.move(folder, tmp_path / "elsewhere"))
     assert not rerun(moved, say=said.append).comparison.differences
 
 
 def test_data_that_was_moved_is_named_by_a_flag(tiny: Path, tmp_path: Path, said: list[str]) -> None:
     data = shutil.copytree(tiny, tmp_path / "here")
-    folder = trained(data=data, at=tmp_path / "out")
+    folder = train_folder(data=data, at=tmp_path / "out")
     moved = Path(shutil.move(data, tmp_path / "there"))
     with pytest.raises(UserError, match="here"):
         rerun(folder, say=said.append)
@@ -114,7 +114,7 @@ def test_drawn_images_lie_nowhere(tmp_path: Path, said: list[str]) -> None:
 
 
 def test_today_s_conf_is_not_read(tiny: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = trained(data=tiny, at=tmp_path / "out")
+    folder = train_folder(data=tiny, at=tmp_path / "out")
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "copycat.yaml").write_text("this: is no configuration of ours")
     monkeypatch.chdir(tmp_path)
@@ -127,13 +127,13 @@ def test_today_s_conf_is_not_read(tiny: Path, tmp_path: Path, said: list[str], m
 def test_an_interrupted_run_is_compared_as_far_as_it_got(
     tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = trained(data=tiny, at=tmp_path)
+    folder = train_folder(data=tiny, at=tmp_path)
     lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
     (folder / "metrics.csv").write_text("".join(lines[:3]) + lines[3][:9])  # killed as it wrote its third row
     (folder / "weights.safetensors").unlink()
     for status, kind in (("interrupted", "an interrupted run"), ("running", "a run that was killed")):
-        rewrite(folder, status=status, error=None, came_out={})
-        assert verdict(rerun(folder, say=said.append), capsys) == (
+        update_manifest(folder, status=status, error=None, came_out={})
+        assert report_rerun(rerun(folder, say=said.append), capsys) == (
             True,
             [f"identical: 2 epochs of {kind}, bit for bit"],
         )
@@ -143,9 +143,9 @@ def test_a_run_that_diverged_diverges_again(
     tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("model=linear", "loss=mse", "optimizer=sgd", "optimizer.lr=1e15", "trainer.max_epochs=50")
-    outcome: Outcome = run(*words, "callbacks=none", "logger=none", data=tiny, at=tmp_path)
+    outcome: Outcome = train_tiny(*words, "callbacks=none", "logger=none", data=tiny, at=tmp_path)
     assert outcome.status == "failed"
-    same, (line,) = verdict(rerun(outcome.folder, say=said.append), capsys)
+    same, (line,) = report_rerun(rerun(outcome.folder, say=said.append), capsys)
     assert same
     assert line.startswith(f"identical: {outcome.manifest['came_out']['epochs']} epoch")
     assert f"of a failed run ({outcome.manifest['error']})" in line
@@ -154,9 +154,9 @@ def test_a_run_that_diverged_diverges_again(
 def test_a_run_that_failed_otherwise_than_its_copy_differs(
     tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = trained(data=tiny, at=tmp_path)
-    rewrite(folder, status="failed", error="No space left on device")
-    same, lines = verdict(rerun(folder, say=said.append), capsys)
+    folder = train_folder(data=tiny, at=tmp_path)
+    update_manifest(folder, status="failed", error="No space left on device")
+    same, lines = report_rerun(rerun(folder, say=said.append), capsys)
     assert not same
     assert any("failed: No space left on device" in line and "completed" in line for line in lines)
 
@@ -167,11 +167,11 @@ def test_a_run_that_failed_otherwise_than_its_copy_differs(
 def test_one_config_value_is_found_and_its_key_named_first(
     tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = trained("optimizer.lr=0.001", data=tiny, at=tmp_path)
-    edit(folder, r"^  lr: 0.001$", "  lr: 0.002")
+    folder = train_folder("optimizer.lr=0.001", data=tiny, at=tmp_path)
+    edit_config(folder, r"^  lr: 0.001$", "  lr: 0.002")
     found = rerun(folder, say=said.append)
     assert said[0].startswith("differs before the start: config: config.yaml was changed since it was recorded")
-    same, lines = verdict(found, capsys)
+    same, lines = report_rerun(found, capsys)
     assert not same
     assert lines[0] == "first difference"
     assert any(line.startswith("1. config: config.yaml was changed") and "optimizer.lr" in line for line in lines)
@@ -187,9 +187,9 @@ def test_one_config_value_is_found_and_its_key_named_first(
 def test_the_thread_count_of_the_run_is_used_and_another_is_named_first(
     tiny: Path, tmp_path: Path, said: list[str]
 ) -> None:
-    folder = trained("trainer.threads=2", data=tiny, at=tmp_path)
+    folder = train_folder("trainer.threads=2", data=tiny, at=tmp_path)
     assert rerun(folder, say=said.append).outcome.manifest["ran_on"]["environment"]["threads"] == 2
-    edit(folder, r"^  threads: 2$", "  threads: 1")
+    edit_config(folder, r"^  threads: 2$", "  threads: 1")
     first = differences_now(folder)[0]
     assert first.kind == "config"
     assert "trainer.threads" in first.line
@@ -198,19 +198,19 @@ def test_the_thread_count_of_the_run_is_used_and_another_is_named_first(
 def test_a_changed_record_is_said_before_the_start(
     tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = trained(data=tiny, at=tmp_path)
+    folder = train_folder(data=tiny, at=tmp_path)
     path = folder / "metrics.csv"
     path.write_text(path.read_text().replace("\n1,0.", "\n1,1."))
     found = rerun(folder, say=said.append)
     assert said[0] == "differs before the start: record: metrics.csv was changed since it was recorded"
-    same, lines = verdict(found, capsys)
+    same, lines = report_rerun(found, capsys)
     assert not same
     assert "1. record: metrics.csv was changed since it was recorded" in lines
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "checkpoints/last.ckpt", "checkpoints/best.ckpt"])
 def test_damage_is_named(name: str, tiny: Path, tmp_path: Path, said: list[str]) -> None:
-    folder = trained(data=tiny, at=tmp_path)
+    folder = train_folder(data=tiny, at=tmp_path)
     path = folder / name
     path.write_bytes(path.read_bytes()[:-40])
     found = rerun(folder, say=said.append)
@@ -222,21 +222,21 @@ def test_damage_is_named(name: str, tiny: Path, tmp_path: Path, said: list[str])
 def test_a_tolerance_accepts_a_distance_and_says_so(
     tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = trained("optimizer.lr=0.001", data=tiny, at=tmp_path)
-    edit(folder, r"^  lr: 0.001$", "  lr: 0.001001")
+    folder = train_folder("optimizer.lr=0.001", data=tiny, at=tmp_path)
+    edit_config(folder, r"^  lr: 0.001$", "  lr: 0.001001")
     found = rerun(folder, say=said.append)
-    assert not verdict(found, capsys)[0]
-    assert not verdict(found, capsys, tolerance=1e-12)[0]
-    same, (line,) = verdict(found, capsys, tolerance=0.01)
+    assert not report_rerun(found, capsys)[0]
+    assert not report_rerun(found, capsys, tolerance=1e-12)[0]
+    same, (line,) = report_rerun(found, capsys, tolerance=0.01)
     assert same
     assert re.fullmatch(r"within 0.01: 4 epochs, \d+ tensors; largest distance \S+, .+", line)
 
 
 def test_a_check_trains_nothing(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = trained(data=tiny, at=tmp_path)
+    folder = train_folder(data=tiny, at=tmp_path)
     assert show_check(differences_now(folder))
     assert capsys.readouterr().out == "same fingerprints\n"
-    edit(folder, r"^seed: 123$", "seed: 124")
+    edit_config(folder, r"^seed: 123$", "seed: 124")
     assert not show_check(differences_now(folder))
     assert "1. config: config.yaml was changed" in capsys.readouterr().out
     assert len(list(tmp_path.rglob("run.json"))) == 1
@@ -246,15 +246,15 @@ def test_a_check_trains_nothing(tiny: Path, tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_sweep_s_folder_says_which_trials_there_are(tiny: Path, tmp_path: Path, said: list[str]) -> None:
-    folder = trained(data=tiny, at=tmp_path)
+    folder = train_folder(data=tiny, at=tmp_path)
     for place in (tmp_path, folder.parent):
         with pytest.raises(UserError, match=f"expected one run; got a folder of 1: .*{folder.name}"):
             rerun(place, say=said.append)
 
 
 def test_a_run_of_an_earlier_form_is_refused(tiny: Path, tmp_path: Path, said: list[str]) -> None:
-    folder = trained(data=tiny, at=tmp_path)
-    rewrite(folder, schema=1)
+    folder = train_folder(data=tiny, at=tmp_path)
+    update_manifest(folder, schema=1)
     with pytest.raises(UserError, match="schema 2; got 1"):
         rerun(folder, say=said.append)
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor
 
@@ -22,8 +21,9 @@ from copycat.runs.limits import Limits
 from copycat.runs.rerun import rerun
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome, train
-from tests.runs.dying import Dies, Killed
-from tests.runs.written import forget
+from tests.support.callbacks import KillCallback, SimulatedKill
+from tests.support.run_folders import find_newest_run, remove_metric
+from tests.support.tensorboard import load_events
 
 OPTIMIZERS = ["adam", "adamw", "adamax", "asgd", "lbfgs", "nadam", "radam", "rmsprop", "rprop", "sgd", "nesterov"]
 """Each with a state of its own."""
@@ -56,37 +56,33 @@ PLACES = [("batch", 2), ("batch", 4), ("validation", 4), ("epoch", 4), ("batch",
 @pytest.fixture(autouse=True)
 def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("copycat.runs.checkpoints.OF_TIME", inf)  # each that is due is written: places are known
-    Dies.after = None
+    KillCallback.after = None
     yield
-    Dies.after = None
+    KillCallback.after = None
 
 
-def ask(tiny: Path, at: Path, *words: str) -> Outcome:
+def train_killable(tiny: Path, at: Path, *words: str) -> Outcome:
     """Four batches an epoch, three epochs, a checkpoint every third step; `words` go last."""
     where = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={at}", "trainer.threads=1"]
-    dies = "+callbacks.dies={_target_: tests.runs.dying.Dies}"
+    dies = "+callbacks.dies={_target_: tests.support.callbacks.KillCallback}"
     small = ["data.batch_size=4", "trainer.max_epochs=3", "callbacks.last.every_n_steps=3"]
     network = [] if any(word.startswith("model=") for word in words) else ["model=shallow", "model.hidden=[4]"]
     return train(compose([*where, dies, *small, *network, *words]))
 
 
-def kill(tiny: Path, at: Path, *words: str, after: tuple[str, int]) -> Path | None:
+def kill_run(tiny: Path, at: Path, *words: str, after: tuple[str, int]) -> Path | None:
     """The folder of a run that died; None where it ended before it came to that."""
-    Dies.after = after
+    KillCallback.after = after
     try:
-        ask(tiny, at, *words)
-    except Killed:
-        return newest(at)
+        train_killable(tiny, at, *words)
+    except SimulatedKill:
+        return find_newest_run(at)
     finally:
-        Dies.after = None
+        KillCallback.after = None
     return None
 
 
-def newest(at: Path) -> Path:
-    return max(at.glob("*/*/*/run.json"), key=lambda file: file.stat().st_mtime_ns).parent
-
-
-def points(folder: Path) -> list[tuple[str, str, int, bytes]]:
+def read_scalar_events(folder: Path) -> list[tuple[str, str, int, bytes]]:
     """What stands in the event files, one after the other: TensorBoard's own reader would purge."""
     found = []
     for file in sorted((folder / "tensorboard").rglob("events.*")):
@@ -109,7 +105,7 @@ def equal(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def assert_same(folder: Path, reference: Path) -> None:
+def assert_same_folders(folder: Path, reference: Path) -> None:
     for name in ("metrics.csv", "weights.safetensors"):
         assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
     for name in ("last.ckpt", "best.ckpt"):
@@ -117,7 +113,7 @@ def assert_same(folder: Path, reference: Path) -> None:
         assert checkpoints[0].keys() == checkpoints[1].keys()
         for key in checkpoints[0]:
             assert equal(checkpoints[0][key], checkpoints[1][key]), f"{name}: {key}"
-    assert points(folder) == points(reference)
+    assert read_scalar_events(folder) == read_scalar_events(reference)
     came_out = [read_manifest(at)["came_out"] for at in (folder, reference)]
     assert came_out[0] == came_out[1]
 
@@ -125,60 +121,60 @@ def assert_same(folder: Path, reference: Path) -> None:
 def test_each_optimizer_goes_on_inside_an_epoch_of_mixed_images(tiny: Path, tmp_path: Path) -> None:
     for name in OPTIMIZERS:
         words = [f"optimizer={name}", "augmentation=mixup", "data.shuffle=true"]
-        reference = ask(tiny, tmp_path, *words).folder
-        folder = kill(tiny, tmp_path, *words, after=("batch", 8))
+        reference = train_killable(tiny, tmp_path, *words).folder
+        folder = kill_run(tiny, tmp_path, *words, after=("batch", 8))
         assert folder
         said: list[str] = []
         assert resume(folder, say=said.append).status == "completed"
         assert said == ["going on from epoch 1, batch 3, by last.ckpt"]
-        assert_same(folder, reference)
+        assert_same_folders(folder, reference)
 
 
 @pytest.mark.parametrize("job", JOBS)
 def test_a_run_killed_anywhere_goes_on_to_the_same_bits(job: str, tiny: Path, tmp_path: Path) -> None:
     words = ["optimizer=adam", *JOBS[job]]
-    reference = ask(tiny, tmp_path, *words).folder
+    reference = train_killable(tiny, tmp_path, *words).folder
     killed = 0
     for after in PLACES:
-        if folder := kill(tiny, tmp_path, *words, after=after):
+        if folder := kill_run(tiny, tmp_path, *words, after=after):
             assert resume(folder, say=lambda line: None).status == "completed"
-            assert_same(folder, reference)
+            assert_same_folders(folder, reference)
             killed += 1
     assert killed >= 3
 
 
 def test_a_run_may_be_killed_and_resumed_many_times(tiny: Path, tmp_path: Path) -> None:
-    reference = ask(tiny, tmp_path, *CNN).folder
-    folder = kill(tiny, tmp_path, *CNN, after=("batch", 2))
+    reference = train_killable(tiny, tmp_path, *CNN).folder
+    folder = kill_run(tiny, tmp_path, *CNN, after=("batch", 2))
     assert folder
     for place in [("batch", 3), ("batch", 4), ("validation", 4), ("batch", 5), ("epoch", 8), ("end", 12)]:
-        Dies.after = place
-        with pytest.raises(Killed):
+        KillCallback.after = place
+        with pytest.raises(SimulatedKill):
             resume(folder, say=lambda line: None)
-    Dies.after = None
+    KillCallback.after = None
     resume(folder, say=lambda line: None)
-    assert_same(folder, reference)
+    assert_same_folders(folder, reference)
     assert len(read_manifest(folder)["resumed"]) == 7
 
 
 def test_a_run_goes_on_under_a_clock_that_was_set_back(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reference = ask(tiny, tmp_path).folder
-    folder = kill(tiny, tmp_path, after=("batch", 8))
+    reference = train_killable(tiny, tmp_path).folder
+    folder = kill_run(tiny, tmp_path, after=("batch", 8))
     assert folder
     clock = time.time
     with monkeypatch.context() as patched:
         patched.setattr(time, "time", lambda: clock() - 86_400)
         resume(folder, say=lambda line: None)
-    assert_same(folder, reference)
-    curve = EventAccumulator(str(folder / "tensorboard" / "train")).Reload().Scalars("loss")
+    assert_same_folders(folder, reference)
+    curve = load_events(folder / "tensorboard" / "train").Scalars("loss")
     assert curve[-1].wall_time < curve[0].wall_time  # the clock was set back
     assert [event.step for event in curve] == [0, 1, 2]
 
 
 def test_a_run_that_was_resumed_is_rerun_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
-    folder = kill(tiny, tmp_path, *CNN, after=("batch", 7))
+    folder = kill_run(tiny, tmp_path, *CNN, after=("batch", 7))
     assert folder
     resume(folder, say=lambda line: None)
     found = rerun(folder, say=lambda line: None)
@@ -189,19 +185,19 @@ def test_a_run_that_was_resumed_is_rerun_to_the_same_bits(tiny: Path, tmp_path: 
 
 def test_a_run_that_stopped_early_trains_no_further_when_it_is_resumed(tiny: Path, tmp_path: Path) -> None:
     words = [*JOBS["early_stopping"], "optimizer=adam", "trainer.max_epochs=50"]
-    reference = ask(tiny, tmp_path, *words)
+    reference = train_killable(tiny, tmp_path, *words)
     steps = reference.manifest["came_out"]["steps"]
     assert steps < 200
-    folder = kill(tiny, tmp_path, *words, after=("end", steps))
+    folder = kill_run(tiny, tmp_path, *words, after=("end", steps))
     assert folder
     resume(folder, say=lambda line: None)
-    assert_same(folder, reference.folder)
+    assert_same_folders(folder, reference.folder)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(damage: str, tiny: Path, tmp_path: Path) -> None:
-    reference = ask(tiny, tmp_path).folder
-    folder = kill(tiny, tmp_path, after=("batch", 8))
+    reference = train_killable(tiny, tmp_path).folder
+    folder = kill_run(tiny, tmp_path, after=("batch", 8))
     assert folder
     last = folder / "checkpoints" / "last.ckpt"
     content = bytearray(last.read_bytes())
@@ -212,24 +208,24 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(damage: str, t
     resume(folder, say=said.append)
     assert said[0].startswith(f"{last}: expected a whole checkpoint; ")
     assert said[1].endswith("by before.ckpt")
-    assert_same(folder, reference)
+    assert_same_folders(folder, reference)
 
 
 def test_without_any_whole_checkpoint_a_run_starts_anew(tiny: Path, tmp_path: Path) -> None:
-    reference = ask(tiny, tmp_path).folder
-    folder = kill(tiny, tmp_path, after=("batch", 8))
+    reference = train_killable(tiny, tmp_path).folder
+    folder = kill_run(tiny, tmp_path, after=("batch", 8))
     assert folder
     for name in ("last.ckpt", "before.ckpt"):
         (folder / "checkpoints" / name).write_bytes(b"")
     said: list[str] = []
     resume(folder, say=said.append)
     assert said[-1] == "no checkpoint to go on from: starting anew"
-    assert_same(folder, reference)
+    assert_same_folders(folder, reference)
 
 
 def test_rows_that_were_lost_are_trained_again(tiny: Path, tmp_path: Path) -> None:
-    reference = ask(tiny, tmp_path).folder
-    folder = kill(tiny, tmp_path, after=("batch", 11))
+    reference = train_killable(tiny, tmp_path).folder
+    folder = kill_run(tiny, tmp_path, after=("batch", 11))
     assert folder
     history = folder / "metrics.csv"
     lines = history.read_text().splitlines(keepends=True)
@@ -237,22 +233,22 @@ def test_rows_that_were_lost_are_trained_again(tiny: Path, tmp_path: Path) -> No
     said: list[str] = []
     resume(folder, say=said.append)
     assert any("expected metrics.csv to reach epoch 2" in line for line in said)
-    assert_same(folder, reference)
+    assert_same_folders(folder, reference)
 
 
 def test_a_folder_that_was_moved_is_resumed_where_it_lies(tiny: Path, tmp_path: Path) -> None:
-    reference = ask(tiny, tmp_path / "one").folder
-    folder = kill(tiny, tmp_path / "one", after=("batch", 7))
+    reference = train_killable(tiny, tmp_path / "one").folder
+    folder = kill_run(tiny, tmp_path / "one", after=("batch", 7))
     assert folder
     moved = Path(shutil.move(folder, tmp_path / "elsewhere"))
     before = sorted((tmp_path / "one").rglob("*"))
     resume(moved, say=lambda line: None)
-    assert_same(moved, reference)
+    assert_same_folders(moved, reference)
     assert sorted((tmp_path / "one").rglob("*")) == before
 
 
 def test_what_a_killed_process_was_writing_is_cleared_away(tiny: Path, tmp_path: Path) -> None:
-    folder = kill(tiny, tmp_path, after=("batch", 7))
+    folder = kill_run(tiny, tmp_path, after=("batch", 7))
     assert folder
     left = folder / "checkpoints" / ".last.ckpt.0a1b2c"
     left.write_bytes(b"half")
@@ -261,7 +257,7 @@ def test_what_a_killed_process_was_writing_is_cleared_away(tiny: Path, tmp_path:
 
 
 def test_checkpoints_load_under_weights_only_while_a_run_is_on_its_way(tiny: Path, tmp_path: Path) -> None:
-    folder = kill(tiny, tmp_path, *CNN, after=("batch", 7))
+    folder = kill_run(tiny, tmp_path, *CNN, after=("batch", 7))
     assert folder
     for file in (folder / "checkpoints").iterdir():
         assert torch.load(file, weights_only=True)["state_dict"]
@@ -274,7 +270,7 @@ def test_a_judge_is_shown_each_epoch_s_metrics_once_and_those_before_a_resume_to
         seen.append((epoch, metrics["val/loss"]))
         return None
 
-    folder = kill(tiny, tmp_path, after=("epoch", 4))
+    folder = kill_run(tiny, tmp_path, after=("epoch", 4))
     assert folder
     resume(folder, say=lambda line: None, limits=Limits(judge=judge))
     rows = read_history(folder)
@@ -298,7 +294,7 @@ def test_a_run_that_takes_longer_than_it_may_has_failed(tiny: Path, tmp_path: Pa
 
 
 def test_a_completed_run_is_not_resumed(tiny: Path, tmp_path: Path) -> None:
-    folder = ask(tiny, tmp_path).folder
+    folder = train_killable(tiny, tmp_path).folder
     with pytest.raises(UserError, match=r"it is completed\. Type copycat rerun "):
         resume(folder, say=lambda line: None)
 
@@ -306,7 +302,7 @@ def test_a_completed_run_is_not_resumed(tiny: Path, tmp_path: Path) -> None:
 def test_a_run_is_not_resumed_on_other_data(tiny: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(tiny, data)
-    folder = kill(data, tmp_path, after=("batch", 7))
+    folder = kill_run(data, tmp_path, after=("batch", 7))
     assert folder
     file = data / "train" / "cat" / "0.png"
     with Image.open(file) as image:
@@ -319,9 +315,9 @@ def test_a_run_is_not_resumed_on_other_data(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_knew_fewer_scores_goes_on_with_the_columns_that_it_has(tiny: Path, tmp_path: Path) -> None:
-    folder = kill(tiny, tmp_path, after=("batch", 8))
+    folder = kill_run(tiny, tmp_path, after=("batch", 8))
     assert folder
-    forget(folder, "balanced_accuracy")
+    remove_metric(folder, "balanced_accuracy")
     header = (folder / "metrics.csv").read_text().splitlines()[0]
     assert resume(folder, say=lambda line: None).status == "completed"
     lines = (folder / "metrics.csv").read_text().splitlines()

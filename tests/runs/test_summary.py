@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from copycat.runs.summary import PrintedLosses, next_words, show
-from tests.runs.asking import run
+from tests.support.runs import train_tiny
 
 
 def test_asked_epochs_are_printed_in_the_lecture_s_form_as_they_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,7 +30,7 @@ def test_unasked_the_first_round_ones_and_the_last_are(capsys: pytest.CaptureFix
 def test_the_summary_tells_metrics_place_and_what_to_type(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = run("trainer.max_epochs=2", data=tiny, at=tmp_path)
+    outcome = train_tiny("trainer.max_epochs=2", data=tiny, at=tmp_path)
     show(outcome.folder, outcome.manifest)
     out = capsys.readouterr().out
     assert f"{outcome.manifest['came_out']['final']['val/auroc']:.4f}" in out

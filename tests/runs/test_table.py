@@ -11,14 +11,15 @@ import pytest
 from copycat.runs.choice import Choice
 from copycat.runs.table import find_runs, print_runs
 from copycat.sweeps.show import show_runs
-from tests.runs.asking import QUIET, run
-from tests.runs.written import write_run, write_trial_of
+from tests.support.run_folders import write_run
+from tests.support.runs import QUIET, train_tiny
+from tests.support.sweep_folders import write_trial_folder
 
 
 def test_a_row_shows_what_was_asked_and_what_came_out(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = run("seed=42", "trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path)
+    outcome = train_tiny("seed=42", "trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path)
     print_runs(tmp_path)
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "completed" in line]
     assert outcome.folder.name in row
@@ -29,7 +30,7 @@ def test_a_row_shows_what_was_asked_and_what_came_out(
 def test_a_damaged_manifest_is_named_and_the_others_are_shown(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
+    train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
     broken = tmp_path / "default" / "broken"
     broken.mkdir()
     (broken / "run.json").write_text("{")
@@ -54,7 +55,7 @@ def test_an_empty_folder_says_what_to_type(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_a_run_s_own_folder_is_a_table_of_one(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
+    outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
     assert list(find_runs(outcome.folder)) == [outcome.folder]
 
 
@@ -70,7 +71,7 @@ def test_a_trial_of_wrong_types_is_named_and_the_others_are_shown(
     key: str, value: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(2):
-        write_trial_of(tmp_path, number, {"seed": number}, status="completed", val_loss=0.5)
+        write_trial_folder(tmp_path, number, {"seed": number}, status="completed", val_loss=0.5)
     file = tmp_path / "0" / "trial.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
     print_runs(tmp_path)
@@ -89,7 +90,7 @@ def test_words_of_others_do_not_move_the_cursor(tmp_path: Path, capsys: pytest.C
     assert "\u202e" not in out
 
 
-def test_an_accuracy_stands_beside_its_interval_and_what_always_saying_one_class_would_score(
+def test_an_accuracy_has_its_interval_and_the_majority_baseline_beside_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path / "old", final={"val/accuracy": 0.8})  # does not say of how many images
@@ -110,5 +111,5 @@ def test_a_run_records_the_share_of_the_commonest_class_of_each_part(tiny: Path,
         shutil.copytree(tiny / part, tmp_path / "data" / part)
     for image in sorted((tmp_path / "data" / "val" / "cat").iterdir())[:2]:
         image.unlink()
-    outcome = run("trainer.max_epochs=1", *QUIET, data=tmp_path / "data", at=tmp_path / "out")
+    outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tmp_path / "data", at=tmp_path / "out")
     assert outcome.manifest["data"]["majority"] == {"train": 0.5, "val": pytest.approx(4 / 6)}

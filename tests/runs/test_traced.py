@@ -10,19 +10,19 @@ from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Loss
 from copycat.runs.traced import Traced, is_plain
 
 
-def convolutions(out: int) -> nn.Module:
+def build_convolutions(out: int) -> nn.Module:
     layers = [nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, out)]
     return nn.Sequential(*layers)
 
 
-def layers(out: int) -> nn.Module:
+def build_layers(out: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(192, 5), nn.Tanh(), nn.LayerNorm(5), nn.Linear(5, out))
 
 
 NETWORKS: Mapping[str, Callable[[int], nn.Module]] = {
     "logistic": lambda out: nn.Sequential(nn.Flatten(), nn.Linear(192, out)),
-    "layers": layers,
-    "convolutions": convolutions,
+    "layers": build_layers,
+    "convolutions": build_convolutions,
 }
 LOSSES: Mapping[str, tuple[Callable[[], Loss], int]] = {
     "bce": (BCE, 1),
@@ -70,7 +70,7 @@ def test_the_first_steps_of_a_shape_are_taken() -> None:
     assert [tensor is None for tensor in found] == [True, True, True, False]
 
 
-class Own(nn.Module):
+class UserLayer(nn.Module):
     """A layer of a user's, which may do something else each time."""
 
 
@@ -78,7 +78,7 @@ class OwnLoss(BCE):
     """A user's."""
 
 
-@pytest.mark.parametrize("layer", [nn.Dropout(), nn.BatchNorm1d(1), Own(), nn.RReLU()])
+@pytest.mark.parametrize("layer", [nn.Dropout(), nn.BatchNorm1d(1), UserLayer(), nn.RReLU()])
 def test_a_network_that_draws_or_keeps_or_is_not_known_is_not_plain(layer: nn.Module) -> None:
     assert not is_plain(nn.Sequential(nn.Linear(1, 1), layer), BCE())
 

@@ -14,11 +14,11 @@ from copycat.config.errors import UserError
 from copycat.runs.build import build_parts
 from copycat.runs.history import read_history
 from copycat.runs.train import train
-from tests.runs.asking import QUIET, run
+from tests.support.runs import QUIET, train_tiny
 
 
 def test_a_run_leaves_the_folder_that_the_design_names(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("trainer.max_epochs=3", data=tiny, at=tmp_path)
+    outcome = train_tiny("trainer.max_epochs=3", data=tiny, at=tmp_path)
     names = {path.name for path in outcome.folder.iterdir()} - {"code.patch"}  # there where a developer is at work
     expected = {
         "run.json",
@@ -38,7 +38,7 @@ def test_a_run_leaves_the_folder_that_the_design_names(tiny: Path, tmp_path: Pat
 
 
 def test_the_manifest_tells_what_was_asked_what_it_ran_on_and_what_came_out(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("trainer.max_epochs=3", "seed=0", data=tiny, at=tmp_path)
+    outcome = train_tiny("trainer.max_epochs=3", "seed=0", data=tiny, at=tmp_path)
     manifest = json.loads((outcome.folder / "run.json").read_text())
     assert manifest["status"] == "completed"
     assert "seed=0" in manifest["asked"]["overrides"]
@@ -51,8 +51,8 @@ def test_the_manifest_tells_what_was_asked_what_it_ran_on_and_what_came_out(tiny
 
 
 def test_final_metrics_are_those_of_the_final_weights(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path)
-    longer = run("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path)
+    outcome = train_tiny("trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path)
+    longer = train_tiny("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path)
     # the loss of epoch 2 is taken before its step: on the weights that two epochs end with
     after_two = read_history(longer.folder)[2]["train/loss"]
     assert outcome.manifest["came_out"]["final"]["train/loss"] == after_two
@@ -61,7 +61,7 @@ def test_final_metrics_are_those_of_the_final_weights(tiny: Path, tmp_path: Path
 @pytest.mark.parametrize("every", [1, 2, 7])
 def test_the_weights_file_and_the_last_checkpoint_hold_the_same_weights(every: int, tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=5", f"trainer.check_val_every_n_epoch={every}")
-    outcome = run(*words, data=tiny, at=tmp_path)
+    outcome = train_tiny(*words, data=tiny, at=tmp_path)
     weights = load_file(outcome.folder / "weights.safetensors")
     checkpoint = torch.load(outcome.folder / "checkpoints" / "last.ckpt", weights_only=True)
     kept = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
@@ -70,21 +70,21 @@ def test_the_weights_file_and_the_last_checkpoint_hold_the_same_weights(every: i
 
 def test_two_runs_of_one_request_record_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "trainer.max_epochs=3", "data.batch_size=5", "data.shuffle=true")
-    first, second = (run(*words, *QUIET, data=tiny, at=tmp_path).manifest["came_out"] for _ in range(2))
+    first, second = (train_tiny(*words, *QUIET, data=tiny, at=tmp_path).manifest["came_out"] for _ in range(2))
     assert first["history_digest"] == second["history_digest"]
     assert first["weights_digest"] == second["weights_digest"]
 
 
 def test_logging_and_checkpoints_change_no_bit(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "trainer.max_epochs=3")  # dropout draws at each step
-    bare = run(*words, *QUIET, data=tiny, at=tmp_path)
-    full = run(*words, data=tiny, at=tmp_path)
+    bare = train_tiny(*words, *QUIET, data=tiny, at=tmp_path)
+    full = train_tiny(*words, data=tiny, at=tmp_path)
     assert bare.manifest["came_out"]["weights_digest"] == full.manifest["came_out"]["weights_digest"]
 
 
 def test_mixed_images_are_trained_on_by_shares_and_counted_as_their_larger_class(tiny: Path, tmp_path: Path) -> None:
     words = ("augmentation=mixup", "augmentation.alpha=1.0", "trainer.max_epochs=1", *QUIET)
-    row = read_history(run(*words, data=tiny, at=tmp_path).folder)[0]
+    row = read_history(train_tiny(*words, data=tiny, at=tmp_path).folder)[0]
     where = ("data=folder", f"data.root={tiny}", "data.image_size=8")
     parts = build_parts(compose([*where, *words]).config)
     batch = parts.data.augmented(next(iter(parts.data.loader("train"))), 0)
@@ -99,7 +99,7 @@ def test_mixed_images_are_trained_on_by_shares_and_counted_as_their_larger_class
 
 def test_seed_0_is_a_seed(tiny: Path, tmp_path: Path) -> None:
     digests = [
-        run(f"seed={seed}", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).manifest["came_out"][
+        train_tiny(f"seed={seed}", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).manifest["came_out"][
             "weights_digest"
         ]
         for seed in (0, 0, 1)
@@ -109,7 +109,7 @@ def test_seed_0_is_a_seed(tiny: Path, tmp_path: Path) -> None:
 
 def test_test_metrics_appear_only_when_asked_for(tiny: Path, tmp_path: Path) -> None:
     words = ("data.split=holdout", "data.holdout=0.25", "trainer.max_epochs=1", *QUIET)
-    outcome = run(*words, "test=true", data=tiny, at=tmp_path)
+    outcome = train_tiny(*words, "test=true", data=tiny, at=tmp_path)
     assert outcome.manifest["came_out"]["final"]["test/accuracy"] >= 0
     assert outcome.manifest["data"]["images"] == {"train": 12, "val": 4, "test": 8}
     assert "test/" not in (outcome.folder / "metrics.csv").read_text()
@@ -117,13 +117,15 @@ def test_test_metrics_appear_only_when_asked_for(tiny: Path, tmp_path: Path) -> 
 
 def test_a_test_part_that_is_not_there_is_refused_and_leaves_no_folder(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="test=true"):
-        run("test=true", data=tiny, at=tmp_path / "outputs")
+        train_tiny("test=true", data=tiny, at=tmp_path / "outputs")
     assert not (tmp_path / "outputs").exists()
 
 
 def test_a_callback_that_cannot_be_built_leaves_no_folder(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="patience"):
-        run("callbacks=early_stopping", "callbacks.early_stopping.patience=x", data=tiny, at=tmp_path / "outputs")
+        train_tiny(
+            "callbacks=early_stopping", "callbacks.early_stopping.patience=x", data=tiny, at=tmp_path / "outputs"
+        )
     assert not (tmp_path / "outputs").exists()
 
 
@@ -133,7 +135,7 @@ def test_a_callback_that_cannot_be_built_leaves_no_folder(tiny: Path, tmp_path: 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_checkpoint(
     words: tuple[str, ...], tiny: Path, tmp_path: Path
 ) -> None:
-    outcome = run(*words, "trainer.max_epochs=50", data=tiny, at=tmp_path)
+    outcome = train_tiny(*words, "trainer.max_epochs=50", data=tiny, at=tmp_path)
     assert outcome.status == "failed"
     assert "epoch" in outcome.manifest["error"]
     assert outcome.manifest["came_out"]["epochs"] < 50
@@ -146,7 +148,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_checkpoin
 def test_a_run_that_diverges_late_keeps_a_good_checkpoint(tiny: Path, tmp_path: Path) -> None:
     # the rate grows a thousandfold an epoch, so that the first epochs are fine
     words = ("scheduler=step", "scheduler.step_size=1", "scheduler.gamma=1e6", "loss=mse", "trainer.max_epochs=50")
-    outcome = run(*words, data=tiny, at=tmp_path)
+    outcome = train_tiny(*words, data=tiny, at=tmp_path)
     assert outcome.status == "failed"
     assert (outcome.folder / "checkpoints" / "last.ckpt").exists()
     assert (outcome.folder / "checkpoints" / "best.ckpt").exists()
@@ -154,18 +156,18 @@ def test_a_run_that_diverges_late_keeps_a_good_checkpoint(tiny: Path, tmp_path: 
 
 def test_early_stopping_ends_a_run_as_completed(tiny: Path, tmp_path: Path) -> None:
     words = ("callbacks=early_stopping", "callbacks.early_stopping.patience=2", "optimizer.lr=1e-12")
-    outcome = run(*words, "trainer.max_epochs=200", data=tiny, at=tmp_path)
+    outcome = train_tiny(*words, "trainer.max_epochs=200", data=tiny, at=tmp_path)
     assert outcome.status == "completed"
     assert outcome.manifest["came_out"]["epochs"] < 20
 
 
 def test_metrics_begin_with_the_training_loss(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
+    outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
     assert (outcome.folder / "metrics.csv").read_text().splitlines()[0].startswith("epoch,train/loss,")
 
 
 def test_the_best_epoch_is_the_one_with_the_least_validation_loss(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("optimizer=adam", "optimizer.lr=0.05", "trainer.max_epochs=40", data=tiny, at=tmp_path)
+    outcome = train_tiny("optimizer=adam", "optimizer.lr=0.05", "trainer.max_epochs=40", data=tiny, at=tmp_path)
     rows = read_history(outcome.folder)
     best = min(rows, key=lambda row: row["val/loss"])
     assert outcome.manifest["came_out"]["best"]["epoch"] == best["epoch"]
@@ -177,13 +179,13 @@ def test_the_best_epoch_is_the_one_with_the_least_validation_loss(tiny: Path, tm
 def test_an_output_folder_that_cannot_be_made_is_one_clear_line(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="output_dir: expected a folder to write to"):
-        run("trainer.max_epochs=1", data=tiny, at=tmp_path / "file")
+        train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path / "file")
 
 
 def test_a_target_that_is_no_source_is_one_clear_line(tiny: Path, tmp_path: Path) -> None:
     words = ("data._target_=torch.nn.Identity", "~data.root", "~data.image_size", "~data.fit", "~data.broken")
     with pytest.raises(UserError, match="expected a source with classes, synthetic and load"):
-        run(*words, "~data.memory_mb", data=tiny, at=tmp_path)
+        train_tiny(*words, "~data.memory_mb", data=tiny, at=tmp_path)
 
 
 def test_a_logger_that_fails_ends_the_run_as_failed_with_the_reason(tiny: Path, tmp_path: Path) -> None:
@@ -199,32 +201,32 @@ def test_a_logger_that_fails_ends_the_run_as_failed_with_the_reason(tiny: Path, 
 
 
 def test_a_network_that_writes_to_its_input_is_told_so(tiny: Path, tmp_path: Path) -> None:
-    outcome = run("model._target_=tests.runs.asking.Spoiler", *QUIET, data=tiny, at=tmp_path)
+    outcome = train_tiny("model._target_=tests.support.networks.InplaceNetwork", *QUIET, data=tiny, at=tmp_path)
     assert outcome.status == "failed"
     assert "writes to it" in outcome.manifest["error"]
 
 
 def test_a_callback_may_log_what_it_likes(tiny: Path, tmp_path: Path) -> None:
     monitor = "+callbacks.rate._target_=pytorch_lightning.callbacks.LearningRateMonitor"
-    outcome = run(monitor, "trainer.max_epochs=2", data=tiny, at=tmp_path)
+    outcome = train_tiny(monitor, "trainer.max_epochs=2", data=tiny, at=tmp_path)
     assert outcome.status == "completed"
     assert len(read_history(outcome.folder)) == 2
 
 
 def test_a_best_metric_that_grows_is_watched_for_its_maximum(tiny: Path, tmp_path: Path) -> None:
     words = ("callbacks.best.monitor=train/accuracy", "callbacks.best.mode=max", "optimizer=adam", "optimizer.lr=0.05")
-    outcome = run(*words, "trainer.max_epochs=20", data=tiny, at=tmp_path)
+    outcome = train_tiny(*words, "trainer.max_epochs=20", data=tiny, at=tmp_path)
     assert outcome.objective == max(row["train/accuracy"] for row in read_history(outcome.folder))
 
 
 def test_a_divergence_of_the_last_step_is_of_the_final_weights(tiny: Path, tmp_path: Path) -> None:
     words = ("loss=mse", "optimizer.lr=1e20", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=5", *QUIET)
-    outcome = run(*words, data=tiny, at=tmp_path)
+    outcome = train_tiny(*words, data=tiny, at=tmp_path)
     assert outcome.status == "failed"
     assert "final weights" in outcome.manifest["error"]
 
 
 def test_final_metrics_are_of_the_whole_part_whatever_the_limits(tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=1", "data.batch_size=4", *QUIET)
-    limited = run(*words, "trainer.limit_val_batches=1", data=tiny, at=tmp_path).manifest["came_out"]["final"]
-    assert limited == run(*words, data=tiny, at=tmp_path).manifest["came_out"]["final"]
+    limited = train_tiny(*words, "trainer.limit_val_batches=1", data=tiny, at=tmp_path).manifest["came_out"]["final"]
+    assert limited == train_tiny(*words, data=tiny, at=tmp_path).manifest["came_out"]["final"]

@@ -13,7 +13,10 @@ from copycat.runs.trial_file import Trial, write_trial
 from copycat.sweeps.engine import Job
 from copycat.sweeps.sweeper import Grid
 
-SHUFFLED = compose_sweep(["seed=shuffle(range(4))", "activation=relu,tanh"])
+
+@pytest.fixture(scope="module")
+def shuffled() -> SweepRequest:
+    return compose_sweep(["seed=shuffle(range(4))", "activation=relu,tanh"])
 
 
 def _run(asked: SweepRequest, folder: Path, most: int = 1000, *, end: bool = True) -> list[Job]:
@@ -34,11 +37,11 @@ def _values(jobs: list[Job]) -> list[tuple[tuple[str, Any], ...]]:
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 7), st.booleans())
 def test_a_shuffled_grid_that_stopped_has_each_trial_once(
-    tmp_path_factory: pytest.TempPathFactory, stop: int, ended: bool
+    shuffled: SweepRequest, tmp_path_factory: pytest.TempPathFactory, stop: int, ended: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("sweep")
-    before = _run(SHUFFLED, folder, stop, end=ended)
-    after = _run(SHUFFLED, folder)
+    before = _run(shuffled, folder, stop, end=ended)
+    after = _run(shuffled, folder)
     jobs = (before if ended else []) + after
     assert sorted(job.number for job in jobs) == list(range(8))
     assert len(set(_values(jobs))) == 8

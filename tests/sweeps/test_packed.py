@@ -33,7 +33,8 @@ from copycat.runs.trial_file import Trial, read_trial, write_trial
 from copycat.sweeps.packed_fit import unfit
 from copycat.sweeps.packed_member import Member
 from copycat.sweeps.packed_run import Pack
-from tests.commands import copycat
+from tests.support.commands import run_copycat
+from tests.support.run_folders import read_training_losses
 
 PACKED = "hydra/launcher=packed"
 
@@ -44,29 +45,25 @@ def _replays_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("copycat.sweeps.packed_stack.TRACED_AFTER", 2)
 
 
-def sweep(*words: str, data: Path, at: Path, status: int = 0) -> Path:
+def run_sweep(*words: str, data: Path, at: Path, status: int = 0) -> Path:
     """The folder of a sweep, run in this process; what it said is in said.txt."""
     at.mkdir(parents=True, exist_ok=True)
     said = StringIO()
     with pytest.MonkeyPatch.context() as here, redirect_stdout(said), redirect_stderr(said):
         here.chdir(at)
         with pytest.raises(SystemExit) as ended:
-            main(["train", "-m", *places(data, at), *words])
+            main(["train", "-m", *data_overrides(data, at), *words])
     (at / "said.txt").write_text(said.getvalue())
     assert ended.value.code == status, said.getvalue()
     return at / "sweep"
 
 
-def places(data: Path, at: Path) -> list[str]:
+def data_overrides(data: Path, at: Path) -> list[str]:
     return ["data=folder", f"data.root={data}", "data.image_size=8", "trainer.threads=1", f"sweep.folder={at}/sweep"]
 
 
-def trials(folder: Path) -> list[Trial]:
+def read_trials(folder: Path) -> list[Trial]:
     return [read_trial(folder / str(number)) for number in range(len(list(folder.glob("*/trial.json"))))]
-
-
-def losses(folder: Path) -> list[float]:
-    return [row["train/loss"] for row in read_history(folder)]
 
 
 def pack_of(folder: Path) -> Any:
@@ -96,14 +93,14 @@ JOBS: Mapping[str, Sequence[str]] = {
 @pytest.mark.parametrize("job", JOBS)
 def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp_path: Path) -> None:
     words = [*JOBS[job], "trainer.max_epochs=100", "trainer.check_val_every_n_epoch=10"]
-    packed = sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
-    alone = sweep(*words, data=tiny, at=tmp_path / "alone")
-    count = len(trials(packed))
-    assert count == len(trials(alone)) > 1
+    packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
+    alone = run_sweep(*words, data=tiny, at=tmp_path / "alone")
+    count = len(read_trials(packed))
+    assert count == len(read_trials(alone)) > 1
     for number in range(count):
         mine, other = packed / str(number), alone / str(number)
         assert sorted(pack_of(mine)) == list(range(count))
-        assert losses(mine) == pytest.approx(losses(other), rel=1e-5)
+        assert read_training_losses(mine) == pytest.approx(read_training_losses(other), rel=1e-5)
         assert (mine / "config.yaml").read_bytes() == (other / "config.yaml").read_bytes()
         a, b = (read_manifest(folder) for folder in (mine, other))
         assert a["came_out"]["final"] == pytest.approx(b["came_out"]["final"], rel=1e-4, abs=1e-6)
@@ -117,13 +114,11 @@ def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp
             assert torch.allclose(tensor, weights[1][name], rtol=1e-3, atol=1e-4)
 
 
-def test_trials_that_smooth_labels_otherwise_are_packed_apart_and_validate_against_labels_as_they_are(
-    tiny: Path, tmp_path: Path
-) -> None:
+def test_trials_of_other_label_smoothing_pack_apart_and_validate_on_true_labels(tiny: Path, tmp_path: Path) -> None:
     words = ["loss.label_smoothing=0.0,0.3", "optimizer.lr=0.01,0.1", "trainer.max_epochs=6"]
     words += ["callbacks=none", "logger=none"]
-    packed = sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
-    alone = sweep(*words, data=tiny, at=tmp_path / "alone")
+    packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
+    alone = run_sweep(*words, data=tiny, at=tmp_path / "alone")
     for number in range(4):
         assert {number} <= set(pack_of(packed / str(number))) <= ({0, 1} if number < 2 else {2, 3})
         for name in ("train/loss", "val/loss"):
@@ -133,7 +128,7 @@ def test_trials_that_smooth_labels_otherwise_are_packed_apart_and_validate_again
 
 def test_a_pack_that_is_run_again_gives_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "optimizer=adam", "seed=1,2,3", "trainer.max_epochs=12", PACKED)
-    first, again = (sweep(*words, data=tiny, at=tmp_path / name) for name in "ab")
+    first, again = (run_sweep(*words, data=tiny, at=tmp_path / name) for name in "ab")
     for number in range(3):
         for name in ("metrics.csv", "weights.safetensors"):
             assert (first / str(number) / name).read_bytes() == (again / str(number) / name).read_bytes()
@@ -141,43 +136,45 @@ def test_a_pack_that_is_run_again_gives_the_same_bits(tiny: Path, tmp_path: Path
 
 def test_what_cannot_be_packed_runs_in_processes_and_the_sweep_says_why(tiny: Path, tmp_path: Path) -> None:
     words = ("optimizer=sgd,lbfgs", "model=logistic", "seed=1,2", "trainer.max_epochs=3", PACKED)
-    folder = sweep(*words, data=tiny, at=tmp_path)
-    assert [trial.status for trial in trials(folder)] == ["completed"] * 4
-    packs = {trial.number: pack_of(folder / str(trial.number)) for trial in trials(folder)}
-    with_sgd = [t.number for t in trials(folder) if "optimizer=sgd" in t.overrides]
+    folder = run_sweep(*words, data=tiny, at=tmp_path)
+    assert [trial.status for trial in read_trials(folder)] == ["completed"] * 4
+    packs = {trial.number: pack_of(folder / str(trial.number)) for trial in read_trials(folder)}
+    with_sgd = [t.number for t in read_trials(folder) if "optimizer=sgd" in t.overrides]
     assert {number for number, pack in packs.items() if pack} == set(with_sgd)
     assert "LBFGS evaluates the loss again and again" in (tmp_path / "said.txt").read_text()
 
 
 def test_trials_whose_images_are_mixed_are_not_packed(tiny: Path) -> None:
-    config = compose([*places(tiny, tiny)[:-1], "augmentation=cutmix"]).config
+    config = compose([*data_overrides(tiny, tiny)[:-1], "augmentation=cutmix"]).config
     assert unfit(config, build_parts(config)) == "an augmentation that mixes images"
 
 
 def test_networks_of_two_shapes_make_two_packs_of_no_more_than_is_asked(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[2],[3]", "seed=range(3)", "trainer.max_epochs=3", PACKED)
-    folder = sweep(*words, "hydra.launcher.max_pack=2", data=tiny, at=tmp_path)
+    folder = run_sweep(*words, "hydra.launcher.max_pack=2", data=tiny, at=tmp_path)
     found = {tuple(pack_of(folder / str(number))) for number in range(6)}
     assert sorted(len(pack) for pack in found) == [1, 1, 2, 2]
 
 
 def test_a_trial_that_diverges_leaves_the_others_as_they_are(tiny: Path, tmp_path: Path) -> None:
     words = ("model=linear", "optimizer=sgd", "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=5", PACKED)
-    folder = sweep(*words, "optimizer.lr=1e-4,1e-3,1e9,2e9", data=tiny, at=tmp_path / "a", status=1)
-    healthy = sweep(*words, "optimizer.lr=1e-4,1e-3", data=tiny, at=tmp_path / "b")
-    assert [trial.status for trial in trials(folder)] == ["completed", "completed", "failed", "failed"]
-    assert "the loss of epoch" in str(trials(folder)[2].error)
+    folder = run_sweep(*words, "optimizer.lr=1e-4,1e-3,1e9,2e9", data=tiny, at=tmp_path / "a", status=1)
+    healthy = run_sweep(*words, "optimizer.lr=1e-4,1e-3", data=tiny, at=tmp_path / "b")
+    assert [trial.status for trial in read_trials(folder)] == ["completed", "completed", "failed", "failed"]
+    assert "the loss of epoch" in str(read_trials(folder)[2].error)
     for number in range(2):
-        assert losses(folder / str(number)) == pytest.approx(losses(healthy / str(number)), rel=1e-5)
+        assert read_training_losses(folder / str(number)) == pytest.approx(
+            read_training_losses(healthy / str(number)), rel=1e-5
+        )
 
 
 def test_trials_whose_loss_becomes_no_number_say_so_and_the_others_go_on(tiny: Path, tmp_path: Path) -> None:
     words = ("model=deep", "model.hidden=[4,3]", "optimizer=adamw", "loss=bce", "trainer.max_epochs=20", PACKED)
-    folder = sweep(*words, "optimizer.lr=1e30,1e-3", data=tiny, at=tmp_path / "a", status=1)
-    assert [trial.status for trial in trials(folder)] == ["failed", "completed"]
-    assert "the loss of epoch" in str(trials(folder)[0].error)
-    healthy = sweep(*words, "optimizer.lr=1e-3", data=tiny, at=tmp_path / "b")
-    assert losses(folder / "1") == pytest.approx(losses(healthy / "0"), rel=1e-5)
+    folder = run_sweep(*words, "optimizer.lr=1e30,1e-3", data=tiny, at=tmp_path / "a", status=1)
+    assert [trial.status for trial in read_trials(folder)] == ["failed", "completed"]
+    assert "the loss of epoch" in str(read_trials(folder)[0].error)
+    healthy = run_sweep(*words, "optimizer.lr=1e-3", data=tiny, at=tmp_path / "b")
+    assert read_training_losses(folder / "1") == pytest.approx(read_training_losses(healthy / "0"), rel=1e-5)
 
 
 class Refuses(BCE):
@@ -189,8 +186,8 @@ class Refuses(BCE):
 
 def test_a_loss_that_fails_fails_each_trial_of_its_pack_and_no_other(tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=3", "seed=1,2", f"loss._target_=copycat.models.losses.BCE,{__name__}.Refuses", PACKED)
-    folder = sweep(*words, data=tiny, at=tmp_path, status=1)
-    found = {trial.number: (trial.status, str(trial.error)) for trial in trials(folder)}
+    folder = run_sweep(*words, data=tiny, at=tmp_path, status=1)
+    found = {trial.number: (trial.status, str(trial.error)) for trial in read_trials(folder)}
     failed = [said for status, said in found.values() if status == "failed"]
     assert len(failed) == 2
     assert all("I refuse" in said for said in failed)
@@ -202,12 +199,17 @@ def test_early_stopping_ends_each_trial_where_it_ends_alone(tiny: Path, tmp_path
         *("model=shallow", "model.hidden=[3]", "callbacks=early_stopping", "callbacks.early_stopping.patience=1"),
         *("optimizer=adam", "optimizer.lr=1e-3,0.1,0.3,0.5", "trainer.max_epochs=40"),
     )
-    packed, alone = sweep(*words, PACKED, data=tiny, at=tmp_path / "a"), sweep(*words, data=tiny, at=tmp_path / "b")
-    epochs = [[len(losses(at / str(number))) for number in range(4)] for at in (packed, alone)]
+    packed, alone = (
+        run_sweep(*words, PACKED, data=tiny, at=tmp_path / "a"),
+        run_sweep(*words, data=tiny, at=tmp_path / "b"),
+    )
+    epochs = [[len(read_training_losses(at / str(number))) for number in range(4)] for at in (packed, alone)]
     assert epochs[0] == epochs[1]
     assert len(set(epochs[0])) > 1
     for number in range(4):
-        assert losses(packed / str(number)) == pytest.approx(losses(alone / str(number)), rel=1e-4)
+        assert read_training_losses(packed / str(number)) == pytest.approx(
+            read_training_losses(alone / str(number)), rel=1e-4
+        )
 
 
 class SlowDisk(ThreadPoolExecutor):
@@ -229,8 +231,8 @@ def test_a_trial_that_leaves_early_keeps_its_weights(
         *("model=cnn", "model.channels=[4]", "callbacks=early_stopping", "callbacks.early_stopping.patience=1"),
         *("optimizer=adam", "optimizer.lr=1e-4,2e-4,3e-4,4e-4,5e-4,0.5", "trainer.max_epochs=60"),
     )
-    folder = sweep(*words, PACKED, data=tiny, at=tmp_path)
-    epochs = {number: len(losses(folder / str(number))) for number in range(6)}
+    folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path)
+    epochs = {number: len(read_training_losses(folder / str(number))) for number in range(6)}
     assert epochs.pop(5) < min(epochs.values())  # while most of the pack goes on
     for number in range(6):
         measured = torch.load(folder / str(number) / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
@@ -240,13 +242,15 @@ def test_a_trial_that_leaves_early_keeps_its_weights(
 
 def test_successive_halving_inside_a_pack_is_one_line(tiny: Path, tmp_path: Path) -> None:
     words = ("hydra/sweeper=optuna", "hydra/sweeper/pruner=halving", "hydra.sweeper.n_trials=12", PACKED)
-    folder = sweep(*words, "optimizer.lr=tag(log,interval(1e-4,1))", "trainer.max_epochs=20", data=tiny, at=tmp_path)
-    found = trials(folder)
+    folder = run_sweep(
+        *words, "optimizer.lr=tag(log,interval(1e-4,1))", "trainer.max_epochs=20", data=tiny, at=tmp_path
+    )
+    found = read_trials(folder)
     assert len(found) == 12
     assert {trial.status for trial in found} == {"completed", "pruned"}
     lengths = {trial.status: [] for trial in found}  # type: ignore[var-annotated]
     for trial in found:
-        lengths[trial.status].append(len(losses(folder / str(trial.number))))
+        lengths[trial.status].append(len(read_training_losses(folder / str(trial.number))))
         assert len(pack_of(folder / str(trial.number))) == 12
     assert set(lengths["completed"]) == {20}
     assert max(lengths["pruned"]) < 20
@@ -254,20 +258,20 @@ def test_successive_halving_inside_a_pack_is_one_line(tiny: Path, tmp_path: Path
 
 def test_a_packed_trial_can_be_resumed_rerun_and_predicted_with(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2", "trainer.max_epochs=8", PACKED)
-    folder = sweep(*words, data=tiny, at=tmp_path)
-    said = copycat("rerun", folder / "1", "--tolerance", "1e-4", at=tmp_path)
+    folder = run_sweep(*words, data=tiny, at=tmp_path)
+    said = run_copycat("rerun", folder / "1", "--tolerance", "1e-4", at=tmp_path)
     assert said.returncode == 0, said.stdout + said.stderr
     assert "pack" in said.stdout + said.stderr
     image = next((tiny / "val" / "cat").iterdir())
-    shown = copycat("predict", folder / "1", image, "--json", at=tmp_path)
+    shown = run_copycat("predict", folder / "1", image, "--json", at=tmp_path)
     assert json.loads(shown.stdout)
     checkpoint = torch.load(folder / "1" / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["state_dict"]["network.layers.0.weight"].untyped_storage().nbytes() == 3 * 192 * 4
 
 
-def kill(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> None:
+def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> None:
     """Have a sweep die before an epoch, with all that was to be saved before it."""
-    die(
+    run_self_killing_sweep(
         "import copycat.sweeps.packed_run as packed\n"
         "packed.SAVES = packed.ROWS = 0.0\npacked.OF_TIME = float('inf')\n"
         "epoch = packed.Pack._epoch\n"
@@ -283,23 +287,23 @@ def kill(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> None:
     )
 
 
-def die(program: str, words: Sequence[str], *, data: Path, at: Path) -> None:
+def run_self_killing_sweep(program: str, words: Sequence[str], *, data: Path, at: Path) -> None:
     """Run a sweep in a process that is changed so that it kills itself."""
     at.mkdir(parents=True, exist_ok=True)
     whole = f"import os, sys\n{program}from copycat.cli import main\nmain(sys.argv[1:])\n"
-    command = [sys.executable, "-c", whole, "train", "-m", *places(data, at), *words]
+    command = [sys.executable, "-c", whole, "train", "-m", *data_overrides(data, at), *words]
     done = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False)
     assert done.returncode == -9, done.stderr
 
 
 def test_a_pack_that_was_killed_goes_on_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "optimizer=adam", "seed=1,2,3", "trainer.max_epochs=12", PACKED)
-    whole = sweep(*words, data=tiny, at=tmp_path / "whole")
-    kill(words, data=tiny, at=tmp_path / "killed", epoch=7)
+    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
+    kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=7)
     folder = tmp_path / "killed" / "sweep"
-    assert {trial.status for trial in trials(folder)} == {"running"}
+    assert {trial.status for trial in read_trials(folder)} == {"running"}
     assert torch.load(folder / "1/checkpoints/last.ckpt", weights_only=True)["copycat"]["epoch"] == 7
-    done = copycat("resume", folder, at=tmp_path)
+    done = run_copycat("resume", folder, at=tmp_path)
     assert done.returncode == 0, done.stderr
     for number in range(3):
         assert read_manifest(folder / str(number))["resumed"][0]["epoch"] == 7
@@ -312,7 +316,7 @@ def test_a_pack_goes_on_with_the_threads_that_it_began_with(
 ) -> None:
     words = ("model=logistic", "seed=1,2", "trainer.max_epochs=12", "trainer.threads=null", PACKED)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    kill(words, data=tiny, at=tmp_path, epoch=6)
+    kill_sweep(words, data=tiny, at=tmp_path, epoch=6)
     threads: list[int] = []
     run = Pack.run
 
@@ -325,15 +329,15 @@ def test_a_pack_goes_on_with_the_threads_that_it_began_with(
     with isolated(threads=2), pytest.raises(SystemExit):
         main(["resume", str(tmp_path / "sweep")])
     assert threads == [1]
-    assert [trial.status for trial in trials(tmp_path / "sweep")] == ["completed"] * 2
+    assert [trial.status for trial in read_trials(tmp_path / "sweep")] == ["completed"] * 2
 
 
 def test_a_trial_whose_run_is_done_is_not_run_again(tiny: Path, tmp_path: Path) -> None:
-    folder = sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path)
+    folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path)
     before = read_trial(folder / "1")
     write_trial(folder / "1", replace(before, status="running", objectives={}, ended=None))  # as if killed just then
     written = (folder / "1" / "run.json").stat().st_mtime_ns
-    done = copycat("resume", folder, at=tmp_path)
+    done = run_copycat("resume", folder, at=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "process of its own" not in done.stderr
     assert (folder / "1" / "run.json").stat().st_mtime_ns == written
@@ -342,17 +346,17 @@ def test_a_trial_whose_run_is_done_is_not_run_again(tiny: Path, tmp_path: Path) 
 
 def test_one_trial_of_a_killed_pack_can_be_resumed_alone(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2", "trainer.max_epochs=12", PACKED)
-    whole = sweep(*words, data=tiny, at=tmp_path / "whole")
-    kill(words, data=tiny, at=tmp_path / "killed", epoch=6)
+    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
+    kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=6)
     outcome = resume(tmp_path / "killed" / "sweep" / "1", say=lambda line: None)
     assert outcome.status == "completed"
-    assert losses(outcome.folder) == pytest.approx(losses(whole / "1"), rel=1e-5)
+    assert read_training_losses(outcome.folder) == pytest.approx(read_training_losses(whole / "1"), rel=1e-5)
 
 
 LONG = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "trainer.max_epochs=12", PACKED)
 
 
-def signalled(method: str, monkeypatch: pytest.MonkeyPatch, *, epoch: int = 0, sleeps: float = 0.0) -> None:
+def interrupt_pack(method: str, monkeypatch: pytest.MonkeyPatch, *, epoch: int = 0, sleeps: float = 0.0) -> None:
     """Have Ctrl-C come once a method of a pack has run with this epoch, and the pack go on only a while later."""
     run = getattr(Pack, method)
 
@@ -371,20 +375,20 @@ def signalled(method: str, monkeypatch: pytest.MonkeyPatch, *, epoch: int = 0, s
 def test_a_pack_that_is_interrupted_goes_on_to_the_same_bits(
     method: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path / "whole")
+    whole = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path / "whole")
     with monkeypatch.context() as patch:
-        signalled(method, patch, epoch=5)
-        folder = sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
+        interrupt_pack(method, patch, epoch=5)
+        folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
     assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
-    resumed(folder, at=tmp_path)
+    resume_sweep(folder, at=tmp_path)
     for number in range(2):
         assert read_manifest(folder / str(number))["resumed"][0]["epoch"] in (6, 7)
         for name in ("metrics.csv", "weights.safetensors"):
             assert (folder / str(number) / name).read_bytes() == (whole / str(number) / name).read_bytes()
 
 
-def resumed(folder: Path, *, at: Path) -> None:
-    done = copycat("resume", folder, at=at)
+def resume_sweep(folder: Path, *, at: Path) -> None:
+    done = run_copycat("resume", folder, at=at)
     assert done.returncode == 0, done.stderr
 
 
@@ -392,13 +396,13 @@ def test_a_pack_whose_epoch_takes_too_long_is_interrupted_where_it_was_saved(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("copycat.runs.stop.PATIENCE", 0.2)
-    signalled("_epoch", monkeypatch, epoch=5, sleeps=30.0)
-    folder = sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
+    interrupt_pack("_epoch", monkeypatch, epoch=5, sleeps=30.0)
+    folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
     assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
-    assert {trial.status for trial in trials(folder)} == {"running"}
-    resumed(folder, at=tmp_path)
-    assert {trial.status for trial in trials(folder)} == {"completed"}
-    assert all(len(losses(folder / str(number))) == 12 for number in range(2))
+    assert {trial.status for trial in read_trials(folder)} == {"running"}
+    resume_sweep(folder, at=tmp_path)
+    assert {trial.status for trial in read_trials(folder)} == {"completed"}
+    assert all(len(read_training_losses(folder / str(number))) == 12 for number in range(2))
 
 
 def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
@@ -413,16 +417,16 @@ def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
         time.sleep(30)
 
     monkeypatch.setattr(Member, "_measure", slow)
-    folder = sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
+    folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
     assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
-    resumed(folder, at=tmp_path)
-    assert {trial.status for trial in trials(folder)} == {"completed"}
+    resume_sweep(folder, at=tmp_path)
+    assert {trial.status for trial in read_trials(folder)} == {"completed"}
 
 
 def test_trials_whose_pack_waits_do_not_count_as_started(tiny: Path, tmp_path: Path) -> None:
     words = (*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2")
-    kill(words, data=tiny, at=tmp_path, epoch=3)
-    assert [trial.attempts for trial in trials(tmp_path / "sweep")] == [1, 1, 0, 0]
+    kill_sweep(words, data=tiny, at=tmp_path, epoch=3)
+    assert [trial.attempts for trial in read_trials(tmp_path / "sweep")] == [1, 1, 0, 0]
 
 
 def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(tiny: Path, tmp_path: Path) -> None:
@@ -430,20 +434,20 @@ def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(
         *("model=logistic", "callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer=adam"),
         *("optimizer.lr=0.3,0.5", "trainer.max_epochs=60", PACKED),
     )
-    whole = sweep(*words, data=tiny, at=tmp_path / "whole")
+    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
     program = "from copycat.sweeps.packed_member import Member\nMember._show = lambda *_: os.kill(os.getpid(), 9)\n"
-    die(program, words, data=tiny, at=tmp_path / "killed")
-    resumed(tmp_path / "killed" / "sweep", at=tmp_path)
-    first = min(range(2), key=lambda number: len(losses(whole / str(number))))
+    run_self_killing_sweep(program, words, data=tiny, at=tmp_path / "killed")
+    resume_sweep(tmp_path / "killed" / "sweep", at=tmp_path)
+    first = min(range(2), key=lambda number: len(read_training_losses(whole / str(number))))
     name = f"{first}/metrics.csv"
     assert (tmp_path / "killed" / "sweep" / name).read_bytes() == (whole / name).read_bytes()
-    assert {trial.status for trial in trials(tmp_path / "killed" / "sweep")} == {"completed"}
+    assert {trial.status for trial in read_trials(tmp_path / "killed" / "sweep")} == {"completed"}
 
 
 def test_measuring_a_pack_leaves_the_first_trial_as_it_was(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "model.batch_norm=true", "optimizer=sgd", "trainer.max_epochs=2")
-    packed = sweep(*words, "seed=1,2", PACKED, data=tiny, at=tmp_path / "packed")
-    alone = sweep(*words, "seed=1", data=tiny, at=tmp_path / "alone")
+    packed = run_sweep(*words, "seed=1,2", PACKED, data=tiny, at=tmp_path / "packed")
+    alone = run_sweep(*words, "seed=1", data=tiny, at=tmp_path / "alone")
     mine, other = (load_file(folder / "0" / "weights.safetensors") for folder in (packed, alone))
     assert any(name.endswith("running_mean") for name in mine)
     for name, tensor in mine.items():
@@ -460,8 +464,8 @@ def test_a_folder_that_is_gone_fails_its_own_trial_alone(
         leave(pack, *args)
 
     monkeypatch.setattr(Pack, "_leave", bereft)
-    folder = sweep(*LONG, "seed=1,2,3", data=tiny, at=tmp_path, status=1)
-    assert sorted(trial.status for trial in trials(folder)) == ["completed", "completed", "failed"]
+    folder = run_sweep(*LONG, "seed=1,2,3", data=tiny, at=tmp_path, status=1)
+    assert sorted(trial.status for trial in read_trials(folder)) == ["completed", "completed", "failed"]
 
 
 def test_a_pack_that_cannot_be_begun_fails_its_trials_and_not_the_sweep(
@@ -475,26 +479,26 @@ def test_a_pack_that_cannot_be_begun_fails_its_trials_and_not_the_sweep(
         restore(member, device)
 
     monkeypatch.setattr(Member, "restore", full)
-    folder = sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2", data=tiny, at=tmp_path, status=1)
-    assert [trial.status for trial in trials(folder)] == ["failed", "failed", "completed", "completed"]
+    folder = run_sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2", data=tiny, at=tmp_path, status=1)
+    assert [trial.status for trial in read_trials(folder)] == ["failed", "failed", "completed", "completed"]
     assert "out of memory" in str(read_trial(folder / "0").error)
     assert read_manifest(folder / "0")["status"] == "failed"
 
 
 def test_a_pack_goes_on_with_no_other_images_than_it_began_with(tiny: Path, tmp_path: Path) -> None:
     data = shutil.copytree(tiny, tmp_path / "data")
-    kill((*LONG, "seed=1,2"), data=data, at=tmp_path, epoch=6)
+    kill_sweep((*LONG, "seed=1,2"), data=data, at=tmp_path, epoch=6)
     shutil.copy(data / "train" / "cat" / "1.png", data / "train" / "cat" / "0.png")
-    done = copycat("resume", tmp_path / "sweep", at=tmp_path)
+    done = run_copycat("resume", tmp_path / "sweep", at=tmp_path)
     assert done.returncode == 1
-    for trial in trials(tmp_path / "sweep"):
+    for trial in read_trials(tmp_path / "sweep"):
         assert "expected the data that the run began with; 1 image differs: train: train/cat/0.png" in str(trial.error)
 
 
 def test_a_trial_that_fails_has_the_best_checkpoint_that_it_names(tiny: Path, tmp_path: Path) -> None:
     words = ("model=linear", "optimizer=sgd", "optimizer.lr=1e-3,1e9", "trainer.max_epochs=60")
-    folder = sweep(*words, PACKED, data=tiny, at=tmp_path, status=1)
-    assert [trial.status for trial in trials(folder)] == ["completed", "failed"]
+    folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path, status=1)
+    assert [trial.status for trial in read_trials(folder)] == ["completed", "failed"]
     best = read_manifest(folder / "1")["came_out"]["best"]
     found = torch.load(folder / "1" / "checkpoints" / "best.ckpt", weights_only=True)
     assert found["epoch"] == best["epoch"] + 1
@@ -502,19 +506,19 @@ def test_a_trial_that_fails_has_the_best_checkpoint_that_it_names(tiny: Path, tm
 
 def test_a_sweep_stops_after_so_many_failures_between_packs(tiny: Path, tmp_path: Path) -> None:
     words = (f"loss._target_={__name__}.Refuses", "sweep.max_failures=2", "hydra.launcher.max_pack=2", "seed=range(6)")
-    folder = sweep(*words, "trainer.max_epochs=2", PACKED, data=tiny, at=tmp_path, status=1)
-    assert sum(trial.status == "failed" for trial in trials(folder)) == 2
+    folder = run_sweep(*words, "trainer.max_epochs=2", PACKED, data=tiny, at=tmp_path, status=1)
+    assert sum(trial.status == "failed" for trial in read_trials(folder)) == 2
 
 
 def test_a_signal_as_a_pack_ends_keeps_the_next_one_from_beginning(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signalled("_leave", monkeypatch)
-    folder = sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2", data=tiny, at=tmp_path, status=130)
-    assert [trial.status for trial in trials(folder)] == ["completed", "completed", "running", "running"]
+    interrupt_pack("_leave", monkeypatch)
+    folder = run_sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2", data=tiny, at=tmp_path, status=130)
+    assert [trial.status for trial in read_trials(folder)] == ["completed", "completed", "running", "running"]
     assert not (folder / "2" / "run.json").exists()
-    resumed(folder, at=tmp_path)
-    assert {trial.status for trial in trials(folder)} == {"completed"}
+    resume_sweep(folder, at=tmp_path)
+    assert {trial.status for trial in read_trials(folder)} == {"completed"}
 
 
 class Halves(nn.Module):
@@ -541,15 +545,20 @@ class Chooses(Halves):
 
 def test_a_network_of_the_user_s_own_is_packed_where_torch_can_batch_it(tiny: Path, tmp_path: Path) -> None:
     words = ("seed=1,2", "trainer.max_epochs=5", f"model._target_={__name__}.Halves")
-    packed, alone = sweep(*words, PACKED, data=tiny, at=tmp_path / "a"), sweep(*words, data=tiny, at=tmp_path / "b")
+    packed, alone = (
+        run_sweep(*words, PACKED, data=tiny, at=tmp_path / "a"),
+        run_sweep(*words, data=tiny, at=tmp_path / "b"),
+    )
     for number in range(2):
         assert pack_of(packed / str(number)) == [0, 1]
-        assert losses(packed / str(number)) == pytest.approx(losses(alone / str(number)), rel=1e-5)
+        assert read_training_losses(packed / str(number)) == pytest.approx(
+            read_training_losses(alone / str(number)), rel=1e-5
+        )
 
 
 def test_a_network_that_torch_cannot_batch_is_said_so(tiny: Path, tmp_path: Path) -> None:
     words = ("seed=1,2", "trainer.max_epochs=2", f"model._target_={__name__}.Chooses")
-    folder = sweep(*words, PACKED, data=tiny, at=tmp_path)
-    assert [trial.status for trial in trials(folder)] == ["completed"] * 2
+    folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path)
+    assert [trial.status for trial in read_trials(folder)] == ["completed"] * 2
     assert pack_of(folder / "0") is None
     assert "torch.func cannot batch Chooses" in (tmp_path / "said.txt").read_text()

@@ -22,7 +22,7 @@ def _replays_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("copycat.sweeps.packed_stack.TRACED_AFTER", 2)
 
 
-class Normed(nn.Module):
+class ConvolutionalNetwork(nn.Module):
     """Batch norm, dropout and a head."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Normed(nn.Module):
         return logits
 
 
-def of(network: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 1.0) -> Trained:
+def make_trained(network: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 1.0) -> Trained:
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)
     return Trained(network, optimizer, Schedule(scheduler), asked=factor)
 
@@ -58,7 +58,7 @@ def test_each_trial_has_the_optimizer_and_scheduler_that_it_would_have_alone(kin
     def make() -> list[Trained]:
         networks = [two_layers(seed) for seed in range(len(rates))]
         return [
-            of(network, kind(network.parameters(), lr=rate), factor=0.9)
+            make_trained(network, kind(network.parameters(), lr=rate), factor=0.9)
             for network, rate in zip(networks, rates, strict=True)
         ]
 
@@ -108,9 +108,9 @@ def test_batch_norm_and_dropout_are_each_trial_s_own() -> None:
     image, label = torch.rand(16, 3, 8, 8), torch.arange(16) % 2
     seeds = [5, 6, 7]
 
-    def make(seed: int) -> Normed:
+    def make(seed: int) -> ConvolutionalNetwork:
         torch.manual_seed(seed)
-        return Normed()
+        return ConvolutionalNetwork()
 
     def optimizer(network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(network.parameters(), lr=0.1)
@@ -124,7 +124,7 @@ def test_batch_norm_and_dropout_are_each_trial_s_own() -> None:
             BCE()(network(image), label).backward()
             steps.step()
     stack = Stack(packed, [BCE() for _ in packed], device=torch.device("cpu"))
-    trained = [of(network, optimizer(network)) for network in packed]
+    trained = [make_trained(network, optimizer(network)) for network in packed]
     together = Optimizers(trained, stack, like=lambda: optimizer(packed[0]))
     for step in range(5):
         stack.streams.seed([100 * seed + step for seed in seeds])
@@ -163,7 +163,7 @@ def test_where_a_trial_is_unstable_its_rows_in_another_order_drift_as_far(cats_f
 
     packed = [network() for _ in range(4)]
     stack = Stack(packed, [BCE() for _ in packed], device=torch.device("cpu"))
-    trained = [of(model, torch.optim.SGD(model.parameters(), lr=1e-2)) for model in packed]
+    trained = [make_trained(model, torch.optim.SGD(model.parameters(), lr=1e-2)) for model in packed]
     together = Optimizers(trained, stack, like=lambda: torch.optim.SGD(packed[0].parameters(), lr=1e-2))
     of_pack = []
     for _ in range(100):

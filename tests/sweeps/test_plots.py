@@ -29,21 +29,21 @@ from copycat.sweeps.plots.pareto import front, pareto
 from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.plots.slices import slices
 from copycat.sweeps.plots.style import BLUE, GREY, STYLE
-from tests.sweeps.sweeps import make_sweep, trial
+from tests.support.sweep_folders import make_trial, write_sweep_folder
 
 SPACE = {"optimizer.lr": "tag(log,interval(1e-2,1e-1))", "model": "shallow,logistic", "activation": "relu,elu"}
 TRIALS = [
-    trial(0, {"optimizer.lr": 0.05, "model": "logistic"}, 0.7),
-    trial(1, {"optimizer.lr": 0.02, "model": "shallow", "activation": "relu"}, 0.5),
-    trial(2, {"optimizer.lr": 0.09, "model": "shallow", "activation": "elu"}, status="failed", error="diverged"),
-    trial(3, {"optimizer.lr": 0.03, "model": "shallow", "activation": "elu"}, 0.9, status="pruned"),
-    trial(4, {"optimizer.lr": 0.01, "model": "logistic"}, 0.6),
+    make_trial(0, {"optimizer.lr": 0.05, "model": "logistic"}, 0.7),
+    make_trial(1, {"optimizer.lr": 0.02, "model": "shallow", "activation": "relu"}, 0.5),
+    make_trial(2, {"optimizer.lr": 0.09, "model": "shallow", "activation": "elu"}, status="failed", error="diverged"),
+    make_trial(3, {"optimizer.lr": 0.03, "model": "shallow", "activation": "elu"}, 0.9, status="pruned"),
+    make_trial(4, {"optimizer.lr": 0.01, "model": "logistic"}, 0.6),
 ]
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    return make_sweep(tmp_path / "sweep", TRIALS, space=SPACE)
+    return write_sweep_folder(tmp_path / "sweep", TRIALS, space=SPACE)
 
 
 @pytest.fixture
@@ -57,18 +57,18 @@ def style() -> Iterator[None]:
         yield
 
 
-def points(axes: Axes, label: str) -> list[tuple[float, float]]:
+def find_markers(axes: Axes, label: str) -> list[tuple[float, float]]:
     """Where the marks of that label are."""
     (found,) = (marks for marks in axes.collections if marks.get_label() == label)
     return [(float(x), float(y)) for x, y in np.asarray(found.get_offsets())]
 
 
-def panel(figure: Figure, key: str) -> Axes:
+def find_axes(figure: Figure, key: str) -> Axes:
     (found,) = (axes for axes in figure.axes if axes.get_xlabel().startswith(key))
     return found
 
 
-def said(figure: Figure) -> str:
+def join_texts(figure: Figure) -> str:
     return " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
 
 
@@ -107,58 +107,58 @@ def test_plots_start_without_torch() -> None:
 def test_history_has_each_trial_and_the_best_so_far(results: Results) -> None:
     (axes,) = history(results).axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("trial", "val/loss (less is better)")
-    assert points(axes, "completed") == [(0, 0.7), (1, 0.5), (4, 0.6)]
-    assert points(axes, "pruned") == [(3, 0.9)]
-    assert [x for x, _ in points(axes, "failed (no value)")] == [2]
-    assert points(axes, "best") == [(1, 0.5)]
+    assert find_markers(axes, "completed") == [(0, 0.7), (1, 0.5), (4, 0.6)]
+    assert find_markers(axes, "pruned") == [(3, 0.9)]
+    assert [x for x, _ in find_markers(axes, "failed (no value)")] == [2]
+    assert find_markers(axes, "best") == [(1, 0.5)]
     (so_far,) = axes.lines
     assert list(map(tuple, np.asarray(so_far.get_xydata()))) == [(0, 0.7), (1, 0.5), (4, 0.5), (4, 0.5)]
 
 
 def test_what_is_to_be_large_has_its_best_above(tmp_path: Path) -> None:
-    make_sweep(tmp_path, TRIALS, space=SPACE, objectives={"val/loss": "maximize"})
+    write_sweep_folder(tmp_path, TRIALS, space=SPACE, objectives={"val/loss": "maximize"})
     (axes,) = history(read_results(tmp_path)).axes
     assert axes.get_ylabel() == "val/loss (more is better)"
-    assert points(axes, "best") == [(0, 0.7)]
+    assert find_markers(axes, "best") == [(0, 0.7)]
 
 
 def test_trials_that_are_far_worse_do_not_flatten_the_others(tmp_path: Path) -> None:
-    trials = [trial(n, {"seed": n}, 0.5 + n / 100) for n in range(20)] + [trial(20, {"seed": 20}, 1e6)]
-    (axes,) = history(read_results(make_sweep(tmp_path, trials, space={"seed": "range(21)"}))).axes
+    trials = [make_trial(n, {"seed": n}, 0.5 + n / 100) for n in range(20)] + [make_trial(20, {"seed": 20}, 1e6)]
+    (axes,) = history(read_results(write_sweep_folder(tmp_path, trials, space={"seed": "range(21)"}))).axes
     assert axes.get_ylim()[1] < 1
-    assert [x for x, _ in points(axes, "far worse, off the axis")] == [20]
+    assert [x for x, _ in find_markers(axes, "far worse, off the axis")] == [20]
 
 
 def test_losses_that_spread_over_decades_have_a_logarithmic_axis(tmp_path: Path) -> None:
-    trials = [trial(n, {"seed": n}, 10.0 ** (n % 5)) for n in range(20)]
-    (axes,) = history(read_results(make_sweep(tmp_path, trials, space={"seed": "range(20)"}))).axes
+    trials = [make_trial(n, {"seed": n}, 10.0 ** (n % 5)) for n in range(20)]
+    (axes,) = history(read_results(write_sweep_folder(tmp_path, trials, space={"seed": "range(20)"}))).axes
     assert axes.get_yscale() == "log"
     assert axes.get_ylim()[1] > 1e4
 
 
 def test_slice_has_a_panel_for_each_key(results: Results) -> None:
     figure = slices(results)
-    lr, model, activation = (panel(figure, key) for key in SPACE)
+    lr, model, activation = (find_axes(figure, key) for key in SPACE)
     assert lr.get_xscale() == "log"  # it is tagged so
-    assert points(lr, "completed") == [(0.05, 0.7), (0.02, 0.5), (0.01, 0.6)]
-    assert [x for x, _ in points(lr, "failed (no value)")] == [0.09]
-    assert points(lr, "best") == [(0.02, 0.5)]
+    assert find_markers(lr, "completed") == [(0.05, 0.7), (0.02, 0.5), (0.01, 0.6)]
+    assert [x for x, _ in find_markers(lr, "failed (no value)")] == [0.09]
+    assert find_markers(lr, "best") == [(0.02, 0.5)]
     assert [label.get_text() for label in model.get_xticklabels()] == ["shallow", "logistic"]  # as typed
-    assert [(round(x), y) for x, y in points(model, "completed")] == [(1, 0.7), (0, 0.5), (1, 0.6)]
-    assert [(round(x), y) for x, y in points(activation, "completed")] == [(0, 0.5)]
+    assert [(round(x), y) for x, y in find_markers(model, "completed")] == [(1, 0.7), (0, 0.5), (1, 0.6)]
+    assert [(round(x), y) for x, y in find_markers(activation, "completed")] == [(0, 0.5)]
     assert "not set in 2 of 5 trials" in activation.get_xlabel()
 
 
-def test_axes_are_logarithmic_where_values_span_decades_and_categories_where_0_is_among_them(tmp_path: Path) -> None:
+def test_axes_over_decades_are_logarithmic_and_categorical_with_a_0_among_them(tmp_path: Path) -> None:
     rows = [(1e-5, 0, 7, 0), (1e-3, 1e-5, 7000, 10), (1e-1, 1e-1, 70, 20), (1e-2, 1e-5, 7, 30)]
     keys = ("optimizer.lr", "optimizer.weight_decay", "seed", "data.train")
-    trials = [trial(n, dict(zip(keys, row, strict=True)), 0.5) for n, row in enumerate(rows)]
-    figure = slices(read_results(make_sweep(tmp_path, trials, space=dict.fromkeys(keys, ""))))
-    assert panel(figure, "optimizer.lr").get_xscale() == "log"
-    decay = panel(figure, "optimizer.weight_decay")
+    trials = [make_trial(n, dict(zip(keys, row, strict=True)), 0.5) for n, row in enumerate(rows)]
+    figure = slices(read_results(write_sweep_folder(tmp_path, trials, space=dict.fromkeys(keys, ""))))
+    assert find_axes(figure, "optimizer.lr").get_xscale() == "log"
+    decay = find_axes(figure, "optimizer.weight_decay")
     assert [label.get_text() for label in decay.get_xticklabels()] == ["0", "1e-05", "0.1"]
-    assert panel(figure, "seed").get_xscale() == "linear"  # a seed is a number by name alone
-    assert panel(figure, "data.train").get_xscale() == "linear"
+    assert find_axes(figure, "seed").get_xscale() == "linear"  # a seed is a number by name alone
+    assert find_axes(figure, "data.train").get_xscale() == "linear"
 
 
 def test_parallel_lines_go_through_each_trial_s_values(results: Results) -> None:
@@ -174,24 +174,24 @@ def test_parallel_lines_go_through_each_trial_s_values(results: Results) -> None
 
     assert [value(axis) for axis in range(4)] == pytest.approx([0.02, 0, 0, 0.5])  # shallow and relu are typed first
     assert len(host.collections[0].get_paths()) == 3  # the completed ones
-    assert "not set" in said(host.figure)  # type: ignore[arg-type]
+    assert "not set" in join_texts(host.figure)  # type: ignore[arg-type]
 
 
 def test_seeds_and_folds_are_no_hyper_parameters(tmp_path: Path) -> None:
     trials = [
-        trial(n, {"seed": n, "data.fold": n % 5, "optimizer.lr": 0.1, "optimizer.momentum": n % 3 / 3}, n / 20)
+        make_trial(n, {"seed": n, "data.fold": n % 5, "optimizer.lr": 0.1, "optimizer.momentum": n % 3 / 3}, n / 20)
         for n in range(20)
     ]
     space = dict.fromkeys(trials[0].values, "")
-    found = read_results(make_sweep(tmp_path, trials, space=space))
+    found = read_results(write_sweep_folder(tmp_path, trials, space=space))
     assert [label.get_text() for label in parallel(found).axes[0].get_xticklabels()] == [
         *("optimizer.lr", "optimizer.momentum", "val/loss")
     ]
     assert len([axes for axes in slices(found).axes if axes.get_xlabel()]) == 4
-    assert "fewer than two" in said(importance(found))
+    assert "fewer than two" in join_texts(importance(found))
 
 
-def searched(objective: Callable[[float], float], at: Path) -> Results:
+def make_search_results(objective: Callable[[float], float], at: Path) -> Results:
     """Forty trials whose objective is a function of the learning rate."""
     chance = np.random.default_rng(0)
     trials = []
@@ -200,11 +200,11 @@ def searched(objective: Callable[[float], float], at: Path) -> Results:
         values = {"optimizer.lr": lr, "model": model, "optimizer.nesterov": bool(chance.integers(2))}
         if model == "shallow":
             values["activation"] = str(chance.choice(["relu", "elu"]))
-        trials.append(trial(number, values, objective(float(np.log10(lr)))))
-    return read_results(make_sweep(at, trials, space={**SPACE, "optimizer.nesterov": ""}))
+        trials.append(make_trial(number, values, objective(float(np.log10(lr)))))
+    return read_results(write_sweep_folder(at, trials, space={**SPACE, "optimizer.nesterov": ""}))
 
 
-def bars(results: Results) -> dict[str, tuple[float, str]]:
+def read_importance_bars(results: Results) -> dict[str, tuple[float, str]]:
     """Width and colour, by the key."""
     (axes,) = importance(results).axes
     assert "best 5 of 40 by val/loss" in axes.get_xlabel()
@@ -215,7 +215,7 @@ def bars(results: Results) -> dict[str, tuple[float, str]]:
 
 
 def test_importance_finds_the_key_that_matters(tmp_path: Path) -> None:
-    found = bars(searched(lambda power: abs(power + 2), tmp_path))
+    found = read_importance_bars(make_search_results(lambda power: abs(power + 2), tmp_path))
     assert set(found) == {"optimizer.lr", "model", "activation", "optimizer.nesterov"}
     assert found["optimizer.lr"][0] > 0.7
     assert sum(width for width, _ in found.values()) == pytest.approx(1)
@@ -224,18 +224,18 @@ def test_importance_finds_the_key_that_matters(tmp_path: Path) -> None:
 
 def test_importance_that_is_but_chance_is_grey(tmp_path: Path) -> None:
     chance = np.random.default_rng(1)
-    found = bars(searched(lambda power: float(chance.random()), tmp_path))
+    found = read_importance_bars(make_search_results(lambda power: float(chance.random()), tmp_path))
     assert {colour for _, colour in found.values()} == {GREY.lower()}
 
 
 def test_importance_of_few_trials_is_not_made_up(results: Results) -> None:
-    assert "Too few completed trials to tell: 3" in said(importance(results))
+    assert "Too few completed trials to tell: 3" in join_texts(importance(results))
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None)
 def test_the_pareto_front_holds_who_nobody_beats(values: list[tuple[int, int]]) -> None:
-    trials = [trial(number, {}, *found) for number, found in enumerate(values)]
+    trials = [make_trial(number, {}, *found) for number, found in enumerate(values)]
     results = Results("sweep", {"val/loss": "minimize", "parameters": "maximize"}, trials, {})
     beaten = {
         number
@@ -248,27 +248,29 @@ def test_the_pareto_front_holds_who_nobody_beats(values: list[tuple[int, int]]) 
 @pytest.mark.parametrize("breaking", [[0], [0, 1, 2]])
 def test_a_trial_that_breaks_a_constraint_is_drawn_and_is_not_the_best(breaking: list[int], tmp_path: Path) -> None:
     trials = [
-        trial(n, {"optimizer.lr": 0.1 * n + 0.1}, n, n, breaks=["parameters<=0"] if n in breaking else [])
+        make_trial(n, {"optimizer.lr": 0.1 * n + 0.1}, n, n, breaks=["parameters<=0"] if n in breaking else [])
         for n in range(3)
     ]
     wanted: dict[str, Direction] = {"val/loss": "minimize", "parameters": "minimize"}
-    found = make_sweep(tmp_path, trials, space=SPACE, objectives=wanted)
+    found = write_sweep_folder(tmp_path, trials, space=SPACE, objectives=wanted)
     results = read_results(found)
     best = results.best("val/loss")
     assert (best and best.number) == (None if len(breaking) == 3 else 1)
     assert [on.number for on in front(results)] == ([] if len(breaking) == 3 else [1])
-    assert points(history(results).axes[0], "completed") == [(0, 0), (1, 1), (2, 2)]
+    assert find_markers(history(results).axes[0], "completed") == [(0, 0), (1, 1), (2, 2)]
     assert len([*write_plots(found, tmp_path / "plots")]) == len(PLOTS)
 
 
 def test_several_objectives_have_a_pareto_plot(tmp_path: Path) -> None:
-    trials = [trial(n, {"optimizer.lr": 0.1 * n}, *both) for n, both in enumerate([(1, 300), (2, 100), (3, 200)])]
-    found = make_sweep(tmp_path, trials, space=SPACE, objectives={"val/loss": "minimize", "parameters": "minimize"})
+    trials = [make_trial(n, {"optimizer.lr": 0.1 * n}, *both) for n, both in enumerate([(1, 300), (2, 100), (3, 200)])]
+    found = write_sweep_folder(
+        tmp_path, trials, space=SPACE, objectives={"val/loss": "minimize", "parameters": "minimize"}
+    )
     assert [path.stem for path in write_plots(found, tmp_path / "plots")][-1] == "pareto"
     (axes,) = pareto(read_results(found)).axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("val/loss (less is better)", "parameters (less is better)")
-    assert points(axes, "completed") == [(1, 300), (2, 100), (3, 200)]
-    assert points(axes, "Pareto front: trials 0, 1") == [(1, 300), (2, 100)]
+    assert find_markers(axes, "completed") == [(1, 300), (2, 100), (3, 200)]
+    assert find_markers(axes, "Pareto front: trials 0, 1") == [(1, 300), (2, 100)]
 
 
 ODD = st.one_of(
@@ -307,7 +309,7 @@ def test_a_logarithmic_axis_has_a_few_ticks_inside_of_it(low: float, ratio: floa
 @settings(max_examples=10, deadline=None)
 def test_odd_trials_are_drawn_without_a_warning(rows: list[tuple[dict[str, Any], list[float], str]]) -> None:
     trials = [
-        trial(number, values, *([] if status == "failed" else objectives), status=status)
+        make_trial(number, values, *([] if status == "failed" else objectives), status=status)
         for number, (values, objectives, status) in enumerate(rows)
     ]
     results = Results("odd", {"val/loss": "minimize", "parameters": "maximize"}, trials, {"a": "tag(log,1,2)"})
@@ -335,12 +337,12 @@ def check_labels(figure: Figure, axes: Axes) -> None:
 def test_500_trials_are_drawn(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     trials = [
-        trial(
+        make_trial(
             n,
             {"optimizer.lr": 10 ** chance.uniform(-5, 0), "activation": f"kind{chance.integers(37)}"},
             chance.random(),
         )
         for n in range(500)
     ]
-    paths = [*write_plots(make_sweep(tmp_path / "s", trials, space=SPACE), tmp_path / "plots")]
+    paths = [*write_plots(write_sweep_folder(tmp_path / "s", trials, space=SPACE), tmp_path / "plots")]
     assert all(path.stat().st_size > 10_000 for path in paths)

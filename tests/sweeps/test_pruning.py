@@ -6,7 +6,7 @@ import pytest
 
 from copycat.config.errors import UserError
 from copycat.sweeps.study import judge
-from tests.sweeps.asking import end, search
+from tests.support.search import finish_trial, start_search
 
 RATE = "optimizer.lr=tag(log,interval(1e-4,1))"
 EPOCHS = 9
@@ -18,9 +18,9 @@ PRUNERS = {
 }
 
 
-def verdicts(at: Path, levels: list[float], *words: str) -> list[tuple[int, str | None]]:
+def run_pruned_trials(at: Path, levels: list[float], *words: str) -> list[tuple[int, str | None]]:
     """For trials whose loss falls from so high: the epochs that each had, and why it was ended."""
-    of, found = search(*words, RATE, f"hydra.sweeper.n_trials={len(levels)}", at=at), []
+    of, found = start_search(*words, RATE, f"hydra.sweeper.n_trials={len(levels)}", at=at), []
     for level in levels:
         job = of.next()
         assert job is not None
@@ -29,14 +29,14 @@ def verdicts(at: Path, levels: list[float], *words: str) -> list[tuple[int, str 
             if verdict := says(epoch, {"val/loss": level - 0.01 * epoch}):
                 break
         found.append((epoch + 1, verdict))
-        end(of, job, lambda _, level=level: [level])  # type: ignore[misc]
+        finish_trial(of, job, lambda _, level=level: [level])  # type: ignore[misc]
     return found
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_a_pruner_ends_what_falls_behind_and_says_why(pruner: str, tmp_path: Path) -> None:
     words = (f"hydra/sweeper/pruner={pruner}", *PRUNERS[pruner])
-    found = verdicts(tmp_path / "sweep", [*(1.0 + 0.1 * n for n in range(8)), *[50.0] * 6, 0.1], *words)
+    found = run_pruned_trials(tmp_path / "sweep", [*(1.0 + 0.1 * n for n in range(8)), *[50.0] * 6, 0.1], *words)
     bad = [(epochs, why) for epochs, why in found[8:14] if why]
     assert bad
     for epochs, why in bad:
@@ -48,11 +48,11 @@ def test_a_pruner_ends_what_falls_behind_and_says_why(pruner: str, tmp_path: Pat
 
 
 def test_without_a_pruner_all_run_to_their_end(tmp_path: Path) -> None:
-    assert verdicts(tmp_path / "sweep", [1.0, 2.0, 50.0]) == [(EPOCHS, None)] * 3
+    assert run_pruned_trials(tmp_path / "sweep", [1.0, 2.0, 50.0]) == [(EPOCHS, None)] * 3
 
 
 def test_an_objective_that_no_epoch_has_cannot_be_pruned_by(tmp_path: Path) -> None:
-    of = search("hydra/sweeper/pruner=median", RATE, at=tmp_path / "sweep")
+    of = start_search("hydra/sweeper/pruner=median", RATE, at=tmp_path / "sweep")
     job = of.next()
     assert job is not None
     with pytest.raises(UserError, match="expected an objective that each epoch has; seconds is none"):

@@ -5,20 +5,20 @@ from pathlib import Path
 from copycat.runs.figures import figure
 from copycat.sweeps.plots.files import PLOTS
 from copycat.sweeps.report import sweep_page
-from tests.inspection.pages import read
-from tests.sweeps.sweeps import make_sweep, trial
+from tests.support.html import parse_html
+from tests.support.sweep_folders import make_trial, write_sweep_folder
 
 SPACE = {"optimizer.lr": "tag(log,interval(1e-2,1e-1))", "seed": "1,2"}
 TRIALS = [
-    trial(number, {"optimizer.lr": rate, "seed": seed}, value)
+    make_trial(number, {"optimizer.lr": rate, "seed": seed}, value)
     for number, (rate, seed, value) in enumerate([(0.05, 1, 0.7), (0.05, 2, 0.3), (0.02, 1, 0.4), (0.02, 2, 0.5)])
 ]
 
 
 def test_the_page_of_a_sweep_ranks_draws_and_says_how_to_copy_the_best(tmp_path: Path) -> None:
-    sweep = make_sweep(tmp_path / "sweep", TRIALS, space=SPACE)
-    found = read(sweep_page(sweep).html())
-    assert found.fetched == []
+    sweep = write_sweep_folder(tmp_path / "sweep", TRIALS, space=SPACE)
+    found = parse_html(sweep_page(sweep).html())
+    assert found.loaded_urls == []
     titles = ["Configurations", "Trials", "Plots", "What was asked", "Run the best trial again"]
     assert found.headings == [str(sweep), *titles]
     start = next(index for index, row in enumerate(found.rows) if row[0] == "trial")
@@ -33,17 +33,17 @@ def test_the_page_of_a_sweep_ranks_draws_and_says_how_to_copy_the_best(tmp_path:
 
 def test_several_objectives_add_their_front_and_names_are_not_read_as_html(tmp_path: Path) -> None:
     trials = [
-        trial(n, {"model": "<script>alert(1)</script>"}, *both) for n, both in enumerate([(1, 3), (2, 1), (3, 2)])
+        make_trial(n, {"model": "<script>alert(1)</script>"}, *both) for n, both in enumerate([(1, 3), (2, 1), (3, 2)])
     ]
     wanted = {"val/loss": "minimize", "parameters": "minimize"}
-    sweep = make_sweep(tmp_path / "sweep", trials, space={"model": "a,b"}, objectives=wanted)  # type: ignore[arg-type]
-    found = read(sweep_page(sweep).html())
+    sweep = write_sweep_folder(tmp_path / "sweep", trials, space={"model": "a,b"}, objectives=wanted)  # type: ignore[arg-type]
+    found = parse_html(sweep_page(sweep).html())
     assert len(found.images) == len(PLOTS)
     assert "script" not in found.tags
     assert "<script>alert(1)</script>" in "".join(found.texts)
 
 
 def test_a_sweep_without_a_trial_has_a_page(tmp_path: Path) -> None:
-    found = read(sweep_page(make_sweep(tmp_path, [], space=SPACE)).html())
+    found = parse_html(sweep_page(write_sweep_folder(tmp_path, [], space=SPACE)).html())
     assert "Plots" in found.headings
     assert "Trials" not in found.headings

@@ -8,7 +8,7 @@ from copycat.config.errors import UserError
 from copycat.runs.manifest import now
 from copycat.runs.trial_file import Trial, write_trial
 from copycat.sweeps.sweeper import Grid
-from tests.sweeps.asking import asked_for, go, loss, search
+from tests.support.search import compose_search, learning_rate_loss, run_trials, start_search
 
 WORDS = (
     *("optimizer.lr=tag(log,interval(1e-4,1))", "model=logistic,shallow", "hydra.sweeper.n_trials=7"),
@@ -17,42 +17,42 @@ WORDS = (
 
 
 def test_a_folder_that_was_renamed_is_gone_on_with(tmp_path: Path) -> None:
-    through = go(search(*WORDS, at=tmp_path / "through"))
-    begun = go(search(*WORDS, at=tmp_path / "begun"), 4)
+    through = run_trials(start_search(*WORDS, at=tmp_path / "through"))
+    begun = run_trials(start_search(*WORDS, at=tmp_path / "begun"), 4)
     (tmp_path / "begun").rename(tmp_path / "renamed")
-    again = search(*WORDS, at=tmp_path / "renamed")
-    assert [*begun, *go(again)] == through
-    assert [trial.value for trial in again.study.trials] == [loss(values)[0] for values in through]
+    again = start_search(*WORDS, at=tmp_path / "renamed")
+    assert [*begun, *run_trials(again)] == through
+    assert [trial.value for trial in again.study.trials] == [learning_rate_loss(values)[0] for values in through]
 
 
 def test_a_damaged_journal_is_named_and_made_anew_from_the_folders(tmp_path: Path) -> None:
-    through = go(search(*WORDS, at=tmp_path / "through"))
-    begun = go(search(*WORDS, at=tmp_path / "begun"), 4)
+    through = run_trials(start_search(*WORDS, at=tmp_path / "through"))
+    begun = run_trials(start_search(*WORDS, at=tmp_path / "begun"), 4)
     (tmp_path / "begun").rename(tmp_path / "damaged")
     journal = tmp_path / "damaged" / "study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([*lines[:4], b"{" + lines[4][9:], *lines[5:]]))
     with pytest.raises(UserError, match=r"study\.journal: expected a study; line 5 is damaged\. Move it away"):
-        search(*WORDS, at=tmp_path / "damaged")
+        start_search(*WORDS, at=tmp_path / "damaged")
     journal.unlink()
-    again = search(*WORDS, at=tmp_path / "damaged")
-    assert [trial.value for trial in again.study.trials] == [loss(values)[0] for values in begun]
-    assert [*begun, *go(again)] == through
+    again = start_search(*WORDS, at=tmp_path / "damaged")
+    assert [trial.value for trial in again.study.trials] == [learning_rate_loss(values)[0] for values in begun]
+    assert [*begun, *run_trials(again)] == through
 
 
 def test_a_journal_whose_last_line_was_cut_short_is_read_without_it(tmp_path: Path) -> None:
-    begun = go(search(*WORDS, at=tmp_path / "begun"), 4)
+    begun = run_trials(start_search(*WORDS, at=tmp_path / "begun"), 4)
     (tmp_path / "begun").rename(tmp_path / "cut")
     with (tmp_path / "cut" / "study.journal").open("ab") as journal:
         journal.write(b'{"op_code": 5, "wor')
-    again = search(*WORDS, at=tmp_path / "cut")
-    assert [trial.value for trial in again.study.trials] == [loss(values)[0] for values in begun]
-    assert len(go(again)) == 3
+    again = start_search(*WORDS, at=tmp_path / "cut")
+    assert [trial.value for trial in again.study.trials] == [learning_rate_loss(values)[0] for values in begun]
+    assert len(run_trials(again)) == 3
 
 
 def test_a_grid_that_is_typed_in_another_order_runs_each_value_once(tmp_path: Path) -> None:
     def grid(words: str) -> Grid:
-        return Grid(asked_for("hydra/sweeper=grid", words).space, tmp_path)
+        return Grid(compose_search("hydra/sweeper=grid", words).space, tmp_path)
 
     first = grid("seed=0,1,2,3")
     for _ in range(2):

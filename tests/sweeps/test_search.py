@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from copycat.config.errors import UserError
-from tests.sweeps.asking import end, go, loss, search
+from tests.support.search import finish_trial, learning_rate_loss, run_trials, start_search
 
 RATE = "optimizer.lr=tag(log,interval(1e-4,1))"
 SAMPLERS = {
@@ -26,12 +26,12 @@ SAMPLERS = {
 def test_a_search_that_stopped_proposes_what_one_that_ran_through_does(sampler: str, tmp_path: Path) -> None:
     axes = (RATE, "optimizer.momentum=interval(0,0.9)", "model=logistic,shallow")
     words = (f"hydra/sweeper/sampler={sampler}", *SAMPLERS[sampler], *axes, "hydra.sweeper.n_trials=7")
-    through = go(search(*words, at=tmp_path / "through"))
-    stopped = go(search(*words, at=tmp_path / "stopped"), 3)
-    again = search(*words, at=tmp_path / "stopped")
+    through = run_trials(start_search(*words, at=tmp_path / "through"))
+    stopped = run_trials(start_search(*words, at=tmp_path / "stopped"), 3)
+    again = start_search(*words, at=tmp_path / "stopped")
     job = again.next()  # asked, and then the process is killed
     assert job is not None
-    assert through == [*stopped, *go(search(*words, at=tmp_path / "stopped"))]
+    assert through == [*stopped, *run_trials(start_search(*words, at=tmp_path / "stopped"))]
     assert len(through) == 7
     assert len({values["optimizer.lr"] for values in through}) == 7
     assert len({values["model"] for values in through}) == 2  # words vary as well
@@ -41,7 +41,7 @@ def test_a_search_that_stopped_proposes_what_one_that_ran_through_does(sampler: 
 def test_another_seed_proposes_other_values(tmp_path: Path) -> None:
     words = (RATE, "hydra.sweeper.n_trials=3")
     found = [
-        [values["optimizer.lr"] for values in go(search(*words, more, at=tmp_path / str(number)))]
+        [values["optimizer.lr"] for values in run_trials(start_search(*words, more, at=tmp_path / str(number)))]
         for number, more in enumerate(("hydra.sweeper.seed=0", "hydra.sweeper.seed=1", "hydra.sweeper.sampler.seed=5"))
     ]
     assert len({value for values in found for value in values}) == 9
@@ -49,12 +49,12 @@ def test_another_seed_proposes_other_values(tmp_path: Path) -> None:
 
 def test_a_trial_whose_drawing_was_cut_short_is_drawn_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     words = ("hydra/sweeper/sampler=random", RATE, "optimizer.momentum=interval(0,0.9)", "hydra.sweeper.n_trials=1")
-    whole = search(*words, at=tmp_path / "whole").next()
-    cut = search(*words, at=tmp_path / "cut")
+    whole = start_search(*words, at=tmp_path / "whole").next()
+    cut = start_search(*words, at=tmp_path / "cut")
     trial = cut.study.ask()
     cut.study.sampler = cut._sampler(0, "optimizer.lr")
     trial._suggest("optimizer.lr", FloatDistribution(1e-4, 1, log=True))
-    again = search(*words, at=tmp_path / "cut").next()
+    again = start_search(*words, at=tmp_path / "cut").next()
     assert whole is not None
     assert again is not None
     assert again.values == whole.values
@@ -62,7 +62,7 @@ def test_a_trial_whose_drawing_was_cut_short_is_drawn_on_as_if_it_had_not_been(t
 
 def test_a_search_comes_to_better_rates_than_those_it_began_with(tmp_path: Path) -> None:
     words = (RATE, "hydra.sweeper.n_trials=24", "hydra.sweeper.sampler.n_startup_trials=8")
-    losses = [loss(values)[0] for values in go(search(*words, at=tmp_path))]
+    losses = [learning_rate_loss(values)[0] for values in run_trials(start_search(*words, at=tmp_path))]
     assert median(losses[-8:]) < median(losses[:8])
 
 
@@ -70,17 +70,17 @@ def test_a_grid_tries_each_once_and_stops(tmp_path: Path) -> None:
     axes = ("model=logistic,shallow", "seed=range(0,6,2)", "optimizer.lr=1e-3,1e-2")
     more = ("+sweep.when.seed='model=shallow'", "hydra.sweeper.n_trials=50")
     words = ("hydra/sweeper/sampler=grid", *axes, *more)
-    first = search(*words, at=tmp_path)
+    first = start_search(*words, at=tmp_path)
     assert first.sweeper["n_trials"] == 50
-    found = go(first, 4, lambda values: None if values["model"] == "logistic" else [1.0])
-    found += go(search(*words, at=tmp_path), result=lambda values: [1.0])
+    found = run_trials(first, 4, lambda values: None if values["model"] == "logistic" else [1.0])
+    found += run_trials(start_search(*words, at=tmp_path), result=lambda values: [1.0])
     assert len(found) == 2 + 3 * 2  # logistic has no seed
     assert len({tuple(sorted(values.items())) for values in found}) == len(found)
-    assert go(search(*words, at=tmp_path)) == []
+    assert run_trials(start_search(*words, at=tmp_path)) == []
 
 
 def test_a_grid_of_two_is_not_tried_a_third_time_by_a_third_worker(tmp_path: Path) -> None:
-    of = search("hydra/sweeper/sampler=grid", "seed=1,2", at=tmp_path)
+    of = start_search("hydra/sweeper/sampler=grid", "seed=1,2", at=tmp_path)
     jobs = [of.next(), of.next(), of.next()]
     assert sorted(job.values["seed"] for job in jobs if job) == [1, 2]
 
@@ -104,7 +104,7 @@ def test_a_grid_of_two_is_not_tried_a_third_time_by_a_third_worker(tmp_path: Pat
     ],
 )
 def test_an_axis_is_drawn_from_what_it_says(word: str, expected: object, tmp_path: Path) -> None:
-    of = search(word, "hydra.sweeper.n_trials=2", at=tmp_path)
+    of = start_search(word, "hydra.sweeper.n_trials=2", at=tmp_path)
     (parameter,) = of._parameters.values()
     assert parameter.distribution == expected
     job = of.next()
@@ -116,14 +116,14 @@ def test_an_axis_is_drawn_from_what_it_says(word: str, expected: object, tmp_pat
 def test_an_axis_under_a_condition_is_drawn_beside_it_alone_and_varies(sampler: str, tmp_path: Path) -> None:
     axes = ("model=logistic,shallow", "activation=relu,tanh,sigmoid", "optimizer.lr=interval(1e-3,1)")
     words = (f"hydra/sweeper/sampler={sampler}", *axes, "+sweep.when.activation='model=shallow'")
-    found = go(search(*words, "hydra.sweeper.n_trials=12", at=tmp_path))
+    found = run_trials(start_search(*words, "hydra.sweeper.n_trials=12", at=tmp_path))
     assert all(("activation" in values) == (values["model"] == "shallow") for values in found)
     assert len(Counter(values["activation"] for values in found if "activation" in values)) > 1
 
 
 def test_axes_that_go_together_are_drawn_together(tmp_path: Path) -> None:
     axes = ("model=logistic,shallow,deep", "optimizer.lr=0.1,0.2,0.3", "seed=range(3)")
-    found = go(search(*axes, "sweep.zip=[model,optimizer.lr]", "hydra.sweeper.n_trials=9", at=tmp_path))
+    found = run_trials(start_search(*axes, "sweep.zip=[model,optimizer.lr]", "hydra.sweeper.n_trials=9", at=tmp_path))
     pairs = {(values["model"], values["optimizer.lr"]) for values in found}
     assert pairs <= {("logistic", 0.1), ("shallow", 0.2), ("deep", 0.3)}
     assert len(pairs) > 1
@@ -132,8 +132,8 @@ def test_axes_that_go_together_are_drawn_together(tmp_path: Path) -> None:
 
 def test_a_search_of_several_objectives_is_told_all_of_them(tmp_path: Path) -> None:
     words = ("sweep.objective=[val/loss,val/accuracy,parameters]", RATE, "hydra.sweeper.n_trials=4")
-    of = search(*words, at=tmp_path)
-    go(of, result=lambda values: [values["optimizer.lr"], 0.5, 7.0])
+    of = start_search(*words, at=tmp_path)
+    run_trials(of, result=lambda values: [values["optimizer.lr"], 0.5, 7.0])
     assert [direction.name for direction in of.study.directions] == ["MINIMIZE", "MAXIMIZE", "MINIMIZE"]
     assert [trial.values for trial in of.study.trials] == [
         [float(trial.params["optimizer.lr"]), 0.5, 7.0] for trial in of.study.trials
@@ -142,8 +142,8 @@ def test_a_search_of_several_objectives_is_told_all_of_them(tmp_path: Path) -> N
 
 
 def test_a_failed_trial_is_told_as_failed_and_counts(tmp_path: Path) -> None:
-    of = search(RATE, "hydra.sweeper.n_trials=3", at=tmp_path)
-    go(of, result=lambda values: None)
+    of = start_search(RATE, "hydra.sweeper.n_trials=3", at=tmp_path)
+    run_trials(of, result=lambda values: None)
     assert [trial.state.name for trial in of.study.trials] == ["FAIL"] * 3
     assert of.study.trials[0].user_attrs["error"] == "it was made to"
 
@@ -154,20 +154,20 @@ def _fails_at_1(values: Mapping[str, Any]) -> list[float] | None:
 
 def test_a_space_that_was_changed_on_purpose_is_searched_on(tmp_path: Path) -> None:
     before = ("model=logistic,shallow", "seed=range(3)", "hydra.sweeper.n_trials=3")
-    go(search(*before, at=tmp_path), result=_fails_at_1)
+    run_trials(start_search(*before, at=tmp_path), result=_fails_at_1)
     after = ("model=shallow,deep,cnn", "seed=range(4)", "hydra.sweeper.n_trials=12")
     with pytest.raises(UserError, match="changed since: model, seed"):
-        search(*after, at=tmp_path)
-    found = go(search(*after, "sweep.change=true", at=tmp_path), result=_fails_at_1)
+        start_search(*after, at=tmp_path)
+    found = run_trials(start_search(*after, "sweep.change=true", at=tmp_path), result=_fails_at_1)
     assert len(found) == 9
     assert {values["model"] for values in found} == {"shallow", "deep", "cnn"}
     assert max(values["seed"] for values in found) > 2
 
 
 def test_of_trials_on_their_way_each_ends_as_itself(tmp_path: Path) -> None:
-    of = search(RATE, "hydra.sweeper.n_trials=4", at=tmp_path)
+    of = start_search(RATE, "hydra.sweeper.n_trials=4", at=tmp_path)
     jobs = [job for job in (of.next(), of.next(), of.next(), of.next()) if job]
     for job in reversed(jobs):
-        end(of, job)
+        finish_trial(of, job)
     told = {trial.number: trial.value for trial in of.study.trials}
-    assert told == {job.number: loss(job.values)[0] for job in jobs}
+    assert told == {job.number: learning_rate_loss(job.values)[0] for job in jobs}

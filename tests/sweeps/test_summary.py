@@ -14,7 +14,7 @@ from copycat.runs.figures import Direction
 from copycat.sweeps.summary import configurations, front, ranked
 from copycat.sweeps.sweep_file import SweepFile, write_sweep
 from copycat.sweeps.table import print_sweep
-from tests.runs.written import write_trial_of
+from tests.support.sweep_folders import write_trial_folder
 
 LOSS: dict[str, Direction] = {"val/loss": "minimize"}
 
@@ -38,23 +38,29 @@ def sweep_of(*varies: str, sweeper: str = "grid", trials: int = 6) -> SweepFile:
     )
 
 
-def row(number: int, status: str = "completed", loss: float | None = None, **values: Any) -> dict[str, Any]:
+def make_row(number: int, status: str = "completed", loss: float | None = None, **values: Any) -> dict[str, Any]:
     found = {"trial": number, "status": status, **{key.replace("_", "."): value for key, value in values.items()}}
     return found if loss is None else {**found, "val/loss": loss}
 
 
 def test_completed_trials_come_first_then_pruned_failed_and_those_under_way() -> None:
-    rows = [row(0, "running"), row(1, "failed"), row(2, "pruned", 0.1), row(3, loss=0.3), row(4, loss=0.2)]
+    rows = [
+        make_row(0, "running"),
+        make_row(1, "failed"),
+        make_row(2, "pruned", 0.1),
+        make_row(3, loss=0.3),
+        make_row(4, loss=0.2),
+    ]
     assert [found["trial"] for found in ranked(rows, LOSS)] == [4, 3, 2, 1, 0]
     assert [found["trial"] for found in ranked(rows, {"val/loss": "maximize"})] == [3, 4, 2, 1, 0]
 
 
 def test_a_trial_that_breaks_a_constraint_is_below_the_others_and_sums_up_to_nothing() -> None:
     rows = [
-        row(0, loss=0.1, model="deep", seed=1, breaks="parameters<=10"),
-        row(1, loss=0.3, model="deep", seed=2),
-        row(2, loss=0.2, model="logistic", seed=1),
-        row(3, "pruned", 0.05, model="logistic", seed=2),
+        make_row(0, loss=0.1, model="deep", seed=1, breaks="parameters<=10"),
+        make_row(1, loss=0.3, model="deep", seed=2),
+        make_row(2, loss=0.2, model="logistic", seed=1),
+        make_row(3, "pruned", 0.05, model="logistic", seed=2),
     ]
     assert [found["trial"] for found in ranked(rows, LOSS)] == [2, 1, 0, 3]
     assert front(rows, LOSS) == {2}
@@ -64,11 +70,11 @@ def test_a_trial_that_breaks_a_constraint_is_below_the_others_and_sums_up_to_not
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=5, max_size=5), min_size=1, max_size=4))
-def test_configurations_are_ranked_by_the_mean_over_seeds_and_have_the_sample_s_deviation(
+def test_configurations_rank_by_mean_over_seeds_and_have_a_sample_deviation(
     losses: list[list[float]],
 ) -> None:
     rows = [
-        row(5 * which + seed, loss=loss, model=f"m{which}", seed=seed)
+        make_row(5 * which + seed, loss=loss, model=f"m{which}", seed=seed)
         for which, found in enumerate(losses)
         for seed, loss in enumerate(found)
     ]
@@ -83,9 +89,9 @@ def test_configurations_are_ranked_by_the_mean_over_seeds_and_have_the_sample_s_
 
 
 def test_a_configuration_that_lacks_runs_says_so() -> None:
-    rows = [row(n, loss=n / 10, model="a", data_fold=n) for n in range(5)]
-    rows += [row(5 + n, loss=0.9, model="b", data_fold=n) for n in range(3)]
-    rows += [row(8, "failed", model="b", data_fold=3), row(9, "pruned", 0.0, model="b", data_fold=4)]
+    rows = [make_row(n, loss=n / 10, model="a", data_fold=n) for n in range(5)]
+    rows += [make_row(5 + n, loss=0.9, model="b", data_fold=n) for n in range(3)]
+    rows += [make_row(8, "failed", model="b", data_fold=3), make_row(9, "pruned", 0.0, model="b", data_fold=4)]
     first, second = configurations(rows, sweep_of("model", "data.fold", trials=10))
     assert first.counts == "5"
     assert second.counts in ("3 of 5, 1 failed, 1 pruned", "3 of 5, 1 pruned, 1 failed")
@@ -94,7 +100,7 @@ def test_a_configuration_that_lacks_runs_says_so() -> None:
 
 def test_one_run_has_no_deviation_and_none_no_mean() -> None:
     one, none = configurations(
-        [row(0, loss=0.5, model="a", seed=0), row(1, "failed", model="b", seed=0)], sweep_of("model", "seed")
+        [make_row(0, loss=0.5, model="a", seed=0), make_row(1, "failed", model="b", seed=0)], sweep_of("model", "seed")
     )
     assert one.deviation("val/loss") is None
     assert math.isnan(none.mean("val/loss"))
@@ -102,9 +108,9 @@ def test_one_run_has_no_deviation_and_none_no_mean() -> None:
 
 def test_a_search_that_draws_a_seed_twice_counts_it_once() -> None:
     rows = [
-        row(0, loss=0.5, model="a", seed=1),
-        row(1, loss=0.5, model="a", seed=1),
-        row(2, loss=0.7, model="a", seed=2),
+        make_row(0, loss=0.5, model="a", seed=1),
+        make_row(1, loss=0.5, model="a", seed=1),
+        make_row(2, loss=0.7, model="a", seed=2),
     ]
     (one,) = configurations(rows, sweep_of("model", "seed", sweeper="optuna"))
     assert one.counts == "2"
@@ -133,7 +139,7 @@ def sweep(tmp_path: Path) -> Path:
     for number in range(30):
         values = {"optimizer.lr": 0.001 * (1 + number // 5), "seed": number % 5}
         status = "failed" if number == 7 else "completed"
-        write_trial_of(
+        write_trial_folder(
             tmp_path, number, values, status=status, **({} if number == 7 else {"val_loss": 1 - number / 100})
         )
     return tmp_path
@@ -163,6 +169,6 @@ def test_a_failed_trial_shows_why_and_its_configuration_lacks_it(
 def test_only_seeds_give_one_line_of_mean_and_deviation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sweep(tmp_path, sweep_of("seed", trials=3))
     for number, loss in enumerate((0.1, 0.2, 0.6)):
-        write_trial_of(tmp_path, number, {"seed": number}, status="completed", val_loss=loss)
+        write_trial_folder(tmp_path, number, {"seed": number}, status="completed", val_loss=loss)
     print_sweep(tmp_path, Choice())
     assert "val/loss 0.3000 ± 0.2646 over seed; runs: 3" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Run folders as a stranger might send them: each a real run, spoiled in one way."""
+"""Untrusted run folders: real runs, each made hostile in one way."""
 
 import json
 import os
@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+
+from tests.support.run_folders import change_config, change_manifest
 
 Spoil = Callable[[Path, Path], None]
-"""Takes a run folder, and a path outside that exists only once something has been run."""
+"""Takes a run folder, and a path outside of it that exists only once hostile code has run."""
 Node = dict[str, Any]
 
 CANARY = "CANARY"
@@ -24,28 +25,18 @@ EVIL = "evil_copycat_module"
 
 
 @dataclass(frozen=True)
-class Hostile:
+class HostileFolder:
+    """Name one way to make a run folder hostile."""
+
     name: str
     spoil: Spoil
     says: str
-    """What the refusal must speak of: a key, or a file."""
+    """Key or file that the error message must name."""
 
 
-def strip_seal(folder: Path) -> None:
-    """Make a run a stranger's."""
+def strip_signature(folder: Path) -> None:
+    """Remove a run's signature, which makes it untrusted."""
     change_manifest(folder, lambda manifest: manifest.pop("seal"))
-
-
-def change_manifest(folder: Path, change: Callable[[Node], object]) -> None:
-    manifest = json.loads((folder / "run.json").read_text())
-    change(manifest)
-    (folder / "run.json").write_text(json.dumps(manifest))
-
-
-def change_config(folder: Path, change: Callable[[Node], object]) -> None:
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    change(config)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def _with_canary(value: Any, canary: Path) -> Any:
@@ -204,7 +195,7 @@ TARGETS: Mapping[str, Node] = {
     "copycat.cli.main": {"argv": ["data", "draw", CANARY]},
     f"{EVIL}.Net": {},
     f"{EVIL}.inner.Net": {},
-    "tests.runs.asking.Spoiler": {"style": None},
+    "tests.support.networks.InplaceNetwork": {"style": None},
     "sitecustomize.anything": {},
 }
 """By dotted name, with arguments under which it would do its worst."""
@@ -411,7 +402,7 @@ def _folders() -> dict[str, tuple[Spoil, str]]:
     }
 
 
-FOLDERS = [Hostile(name, spoil, says) for name, (spoil, says) in _folders().items()]
+FOLDERS = [HostileFolder(name, spoil, says) for name, (spoil, says) in _folders().items()]
 
 
 class _Touch:
@@ -424,7 +415,7 @@ class _Touch:
         return os.mkdir, (str(self.canary),)
 
 
-def _saved(**parts: Callable[[Path], Any]) -> Spoil:
+def _replace_checkpoint_parts(**parts: Callable[[Path], Any]) -> Spoil:
     """The real checkpoint with some parts replaced."""
 
     def spoil(folder: Path, canary: Path) -> None:
@@ -467,51 +458,65 @@ def _tree(depth: int) -> list[Any]:
 
 DELETES = {"best_model_path": CANARY, "best_k_models": {CANARY: torch.tensor(1.0)}, "dirpath": ""}
 CHECKPOINTS: Mapping[str, Spoil] = {
-    "a pickle in the archive": _saved(extra=_Touch),
-    "a pickle among the weights": _saved(state_dict=lambda canary: {"x": _Touch(canary)}),
+    "a pickle in the archive": _replace_checkpoint_parts(extra=_Touch),
+    "a pickle among the weights": _replace_checkpoint_parts(state_dict=lambda canary: {"x": _Touch(canary)}),
     "a plain pickle": _bytes(lambda content, canary: pickle.dumps(_Touch(canary))),
     "cut short": _bytes(lambda content, canary: content[: len(content) // 2]),
     "empty": _bytes(lambda content, canary: b""),
     "text": _bytes(lambda content, canary: b"hello" * 99),
     "packed records": _packed(0),
     "a zip bomb": _packed(2**26),
-    "a tensor larger than the file": _saved(state_dict=lambda canary: {"x": torch.zeros(1).expand(2**40)}),
-    "a tree of a billion lists": _saved(extra=lambda canary: _tree(30)),
-    "no weights": _saved(state_dict=lambda canary: None),
-    "weights that are words": _saved(state_dict=lambda canary: {"x": "y"}),
-    "a place that is none": _saved(copycat=lambda canary: {"epoch": "x", "batch": -1}),
-    "callbacks that delete": _saved(callbacks=lambda canary: {"ModelCheckpoint": _with_canary(DELETES, canary)}),
-    "callbacks that keep": _saved(callbacks=lambda canary: {"M": {"best_k_models": {str(canary): 1}}}),
-    "callbacks that delete here": _saved(callbacks=lambda canary: {"M": {"last_model_path": "README.md"}}),
-    "callbacks that delete above": _saved(callbacks=lambda canary: {"M": [("x", "a/../../b")]}),
-    "callbacks that delete at home": _saved(callbacks=lambda canary: {"M": "~/x"}),
+    "a tensor larger than the file": _replace_checkpoint_parts(
+        state_dict=lambda canary: {"x": torch.zeros(1).expand(2**40)}
+    ),
+    "a tree of a billion lists": _replace_checkpoint_parts(extra=lambda canary: _tree(30)),
+    "no weights": _replace_checkpoint_parts(state_dict=lambda canary: None),
+    "weights that are words": _replace_checkpoint_parts(state_dict=lambda canary: {"x": "y"}),
+    "a place that is none": _replace_checkpoint_parts(copycat=lambda canary: {"epoch": "x", "batch": -1}),
+    "callbacks that delete": _replace_checkpoint_parts(
+        callbacks=lambda canary: {"ModelCheckpoint": _with_canary(DELETES, canary)}
+    ),
+    "callbacks that keep": _replace_checkpoint_parts(
+        callbacks=lambda canary: {"M": {"best_k_models": {str(canary): 1}}}
+    ),
+    "callbacks that delete here": _replace_checkpoint_parts(
+        callbacks=lambda canary: {"M": {"last_model_path": "README.md"}}
+    ),
+    "callbacks that delete above": _replace_checkpoint_parts(callbacks=lambda canary: {"M": [("x", "a/../../b")]}),
+    "callbacks that delete at home": _replace_checkpoint_parts(callbacks=lambda canary: {"M": "~/x"}),
     "a pipe": _pipe("checkpoints/last.ckpt"),
     "a link": _link("checkpoints/last.ckpt"),
 }
 """By what is done to checkpoints/last.ckpt."""
 
 
-def _header(header: bytes, size: int | None = None, body: bytes = b"") -> bytes:
+def _make_safetensors(header: bytes, size: int | None = None, body: bytes = b"") -> bytes:
     return struct.pack("<Q", len(header) if size is None else size) + header + body
 
 
 WEIGHTS: Mapping[str, Spoil] = {
     name: _write("weights.safetensors", content)
     for name, content in {
-        "a header of 2^63 bytes": _header(b"{}", 2**63),
-        "a header longer than the file": _header(b"{}", 1000),
-        "a header that is no JSON": _header(b"{{{{"),
-        "a tensor past the end": _header(b'{"x":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}', body=bytes(4)),
-        "a tensor larger than its bytes": _header(
+        "a header of 2^63 bytes": _make_safetensors(b"{}", 2**63),
+        "a header longer than the file": _make_safetensors(b"{}", 1000),
+        "a header that is no JSON": _make_safetensors(b"{{{{"),
+        "a tensor past the end": _make_safetensors(
+            b'{"x":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}', body=bytes(4)
+        ),
+        "a tensor larger than its bytes": _make_safetensors(
             b'{"x":{"dtype":"F32","shape":[1000000],"data_offsets":[0,4]}}', body=bytes(4)
         ),
-        "a tensor of negative size": _header(b'{"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', body=bytes(4)),
-        "tensors that overlap": _header(
+        "a tensor of negative size": _make_safetensors(
+            b'{"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', body=bytes(4)
+        ),
+        "tensors that overlap": _make_safetensors(
             b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
             body=bytes(4),
         ),
-        "a type that is none": _header(b'{"x":{"dtype":"EVIL","shape":[1],"data_offsets":[0,4]}}', body=bytes(4)),
-        "a header without a floor": _header(b"[" * 100_000),
+        "a type that is none": _make_safetensors(
+            b'{"x":{"dtype":"EVIL","shape":[1],"data_offsets":[0,4]}}', body=bytes(4)
+        ),
+        "a header without a floor": _make_safetensors(b"[" * 100_000),
         "a pickle": pickle.dumps({"x": 1}),
         "nothing": b"",
     }.items()

@@ -1,4 +1,4 @@
-"""Callbacks that end a run as a kill would, or hold it up."""
+"""Callbacks that interrupt or delay a run."""
 
 import time
 from typing import Any, ClassVar
@@ -6,34 +6,37 @@ from typing import Any, ClassVar
 import pytorch_lightning as pl
 
 
-class Killed(BaseException):
-    """Nobody catches it."""
+class SimulatedKill(BaseException):
+    """End a run as a kill would: no handler catches it."""
 
 
-class Dies(pl.Callback):
-    """Dies in a hook, once so many optimizer steps are made; `after` is set by a test, and not part of the run."""
+class KillCallback(pl.Callback):
+    """Raise SimulatedKill in a hook after a number of optimizer steps.
+
+    A test sets `after`, (hook, steps), on the class, so that it is not part of the run's configuration.
+    """
 
     after: ClassVar[tuple[str, int] | None] = None
 
-    def _perhaps(self, hook: str, trainer: pl.Trainer) -> None:
+    def _kill_if_due(self, hook: str, trainer: pl.Trainer) -> None:
         if self.after == (hook, trainer.global_step):
-            raise Killed
+            raise SimulatedKill
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        self._perhaps("batch", trainer)
+        self._kill_if_due("batch", trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        self._perhaps("validation", trainer)
+        self._kill_if_due("validation", trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        self._perhaps("epoch", trainer)
+        self._kill_if_due("epoch", trainer)
 
     def on_train_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        self._perhaps("end", trainer)
+        self._kill_if_due("end", trainer)
 
 
-class Sleeps(pl.Callback):
-    """Makes the validation of one epoch take minutes."""
+class SleepCallback(pl.Callback):
+    """Delay the validation of one epoch by five minutes."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch

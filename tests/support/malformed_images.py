@@ -1,4 +1,4 @@
-"""Two hundred files that somebody may drop: whole and broken, of many formats, and no images at all."""
+"""Write two hundred files: valid and damaged images of many formats, and files that are no images."""
 
 import struct
 import zlib
@@ -10,25 +10,25 @@ import numpy as np
 from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "ICO", "JPEG2000")
-COUNT = 200
+FILE_COUNT = 200
 
 
-def write(folder: Path) -> list[Path]:
-    """Write them; their paths."""
+def write_malformed_images(folder: Path) -> list[Path]:
+    """Write the files to a new folder; return their paths."""
     folder.mkdir(parents=True)
-    found = []
-    for number, (name, content) in zip(range(COUNT), _files(), strict=False):
+    paths = []
+    for number, (name, content) in zip(range(FILE_COUNT), _make_files(), strict=False):
         path = folder / f"{number:03}-{name}"
         path.write_bytes(content)
-        found.append(path)
-    assert len(found) == COUNT
-    return found
+        paths.append(path)
+    assert len(paths) == FILE_COUNT
+    return paths
 
 
-def _files() -> Iterator[tuple[str, bytes]]:
+def _make_files() -> Iterator[tuple[str, bytes]]:
     chance = np.random.default_rng(0)
     photo = Image.fromarray(chance.integers(0, 256, (40, 60, 3), dtype=np.uint8))
-    whole = {name: _saved(photo, name) for name in FORMATS}
+    whole = {name: _encode_image(photo, name) for name in FORMATS}
     yield "empty.png", b""
     yield "page.jpg", b"<!doctype html><html><body>404</body></html>"
     yield "drawing.jpg", b'<svg xmlns="http://www.w3.org/2000/svg"><circle r="5"/></svg>'
@@ -36,16 +36,16 @@ def _files() -> Iterator[tuple[str, bytes]]:
     yield "script.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
     yield "text.png", "Katze".encode("utf-16")
     yield "archive.png", b"PK\x03\x04" + bytes(60)
-    yield "bomb.png", _header(30_000, 30_000)
-    yield "wide.png", _header(2**31 - 1, 1)
-    yield "nothing.png", _header(0, 0)
-    yield "dot.png", _saved(photo.resize((1, 1)), "PNG")
-    yield "line.png", _saved(photo.resize((900, 1)), "PNG")
+    yield "bomb.png", _make_png_header(30_000, 30_000)
+    yield "wide.png", _make_png_header(2**31 - 1, 1)
+    yield "nothing.png", _make_png_header(0, 0)
+    yield "dot.png", _encode_image(photo.resize((1, 1)), "PNG")
+    yield "line.png", _encode_image(photo.resize((900, 1)), "PNG")
     for mode in ("1", "L", "P", "LA", "RGBA", "CMYK", "YCbCr", "I", "F", "HSV", "LAB"):
         form = "TIFF" if mode in ("F", "HSV", "LAB", "YCbCr", "CMYK", "I", "LA") else "PNG"
         saved = photo.convert("RGB" if mode == "LAB" else mode if mode != "LA" else "LA")
-        yield f"{mode}.{form.lower()}", _saved(saved if mode not in ("HSV", "LAB") else photo, form)
-    yield "deep.png", _saved(Image.fromarray(chance.integers(0, 2**16, (9, 9), dtype=np.uint16)), "PNG")
+        yield f"{mode}.{form.lower()}", _encode_image(saved if mode not in ("HSV", "LAB") else photo, form)
+    yield "deep.png", _encode_image(Image.fromarray(chance.integers(0, 2**16, (9, 9), dtype=np.uint16)), "PNG")
     frames = BytesIO()
     photo.save(frames, "GIF", save_all=True, append_images=[photo.rotate(90)] * 3)
     yield "moves.gif", frames.getvalue()
@@ -67,13 +67,13 @@ def _files() -> Iterator[tuple[str, bytes]]:
             yield f"{name}-damaged.png", bytes(damaged)
 
 
-def _saved(image: Image.Image, form: str) -> bytes:
+def _encode_image(image: Image.Image, form: str) -> bytes:
     image.save(found := BytesIO(), form)
     return found.getvalue()
 
 
-def _header(width: int, height: int) -> bytes:
-    """A PNG that says to be so large, and holds nothing."""
+def _make_png_header(width: int, height: int) -> bytes:
+    """Return a PNG whose header claims a size, without pixels."""
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = ((b"IHDR", head), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
     chunks = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts]

@@ -1,7 +1,7 @@
-"""Run by test_faults.py in a mount namespace of its own: full_disk.py FOLDER IMAGES
+"""Train on a disk that runs full; test_faults.py starts it in its own mount namespace: full_disk.py FOLDER IMAGES.
 
-Makes the same run again and again on a disk that has one page more each time, so that each write that takes room fails
-once, and prints a line of JSON for each.
+Repeats the same run on a disk that is one page larger each time, so that each write that allocates space fails once,
+and prints one line of JSON per run.
 """
 
 import json
@@ -23,20 +23,21 @@ from copycat.runs.history import read_history
 from copycat.runs.resume import resume
 from copycat.runs.train import train
 
-PAGE = 4
-"""KB: what a tmpfs gives room by."""
+PAGE_KB = 4
+"""Allocation unit of a tmpfs."""
 
 
-def words(images: str, at: Path) -> list[str]:
+def shallow_overrides(images: str, at: Path) -> list[str]:
+    """Return the overrides of a tiny run on these images."""
     where = ["data=folder", f"data.root={images}", "data.image_size=8", f"output_dir={at}"]
     return [*where, "model=shallow", "model.hidden=[20]", "trainer.max_epochs=4", "trainer.threads=1"]
 
 
-def seen(folder: Path) -> dict[str, Any]:
-    """What a reader of the folder finds."""
+def describe_folder(folder: Path) -> dict[str, Any]:
+    """Read everything of a run folder, as its readers would."""
     points = sum(
         1 for file in folder.rglob("events.out.*") for _ in EventFileLoader(str(file)).Load()
-    )  # raises where a record is damaged otherwise than by being cut short
+    )  # raises for a damaged record, except a truncated last one
     checkpoints = sorted((folder / "checkpoints").glob("*.ckpt"))
     for path in checkpoints:
         torch.load(path, weights_only=True)
@@ -50,36 +51,37 @@ def seen(folder: Path) -> dict[str, Any]:
     }
 
 
-def with_more_and_more_room(images: str, disk: Path) -> Iterator[dict[str, Any]]:
-    room = PAGE
+def train_on_growing_disk(images: str, disk: Path) -> Iterator[dict[str, Any]]:
+    """Train on ever larger disks until a run completes; describe each run."""
+    room = PAGE_KB
     while True:
         for left in disk.iterdir():
             shutil.rmtree(left)
         subprocess.run(["mount", "-o", f"remount,size={room}k", str(disk)], check=True)
         try:
-            outcome = train(compose(words(images, disk / "out")))
+            outcome = train(compose(shallow_overrides(images, disk / "out")))
         except UserError as error:
             yield {"room": room, "refused": str(error), "left": [str(path) for path in disk.iterdir()]}
         else:
-            found = seen(outcome.folder)
+            found = describe_folder(outcome.folder)
             yield {"room": room, "status": outcome.status, "error": outcome.manifest["error"], **found}
             if outcome.status == "completed":
                 return
-            if room % (8 * PAGE) == 0:  # with room made, it goes on
+            if room % (8 * PAGE_KB) == 0:  # resume on a larger disk
                 subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
                 resumed = resume(outcome.folder, say=lambda line: None)
-                yield {"room": room, "resumed": resumed.status, **seen(outcome.folder)}
-        room += PAGE
+                yield {"room": room, "resumed": resumed.status, **describe_folder(outcome.folder)}
+        room += PAGE_KB
 
 
 def main() -> None:
     at, images = Path(sys.argv[1]), sys.argv[2]
-    reference = train(compose(words(images, at / "reference")))
-    print(json.dumps({"reference": seen(reference.folder)}), flush=True)
+    reference = train(compose(shallow_overrides(images, at / "reference")))
+    print(json.dumps({"reference": describe_folder(reference.folder)}), flush=True)
     disk = at / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=True)
-    for found in with_more_and_more_room(images, disk):
+    for found in train_on_growing_disk(images, disk):
         print(json.dumps(found), flush=True)
 
 

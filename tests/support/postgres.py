@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own: Debian's, on loopback, in a temporary folder."""
+"""Run a PostgreSQL server for one test: Debian's, on loopback, in a temporary folder."""
 
 import os
 import pwd
@@ -12,7 +12,7 @@ import pytest
 
 
 def _programs() -> Path:
-    """The folder of initdb and pg_ctl."""
+    """Return the folder of initdb and pg_ctl; skip the test where PostgreSQL is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     if not found:
         if os.environ.get("CI"):
@@ -22,7 +22,7 @@ def _programs() -> Path:
 
 
 class Postgres:
-    """Started by `start`, in a folder that `remove` takes away."""
+    """Manage one server: `start` and `stop` it, then `remove` its folder."""
 
     def __init__(self) -> None:
         self._programs = _programs()
@@ -43,14 +43,16 @@ class Postgres:
             subprocess.run(command, user=user, cwd=self._folder, check=True, stdout=file, stderr=file, timeout=120)
 
     def start(self) -> None:
+        """Start the server and wait until it accepts connections."""
         options = f"-h 127.0.0.1 -p {self.port} -k {self._folder} -F"
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-o", options, "-l", f"{self._folder}/log", "start")
 
     def stop(self) -> None:
-        """End it at once, as a crash would; a second time it does nothing."""
+        """Stop the server at once, as a crash would; do nothing where it is not running."""
         if not (self._folder / "data" / "postmaster.pid").exists():
             return
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
 
     def remove(self) -> None:
+        """Delete the server's folder."""
         shutil.rmtree(self._folder, ignore_errors=True)

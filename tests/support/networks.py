@@ -1,4 +1,4 @@
-"""Networks that fail in ways of their own; each is named in the options of a test."""
+"""Networks that fail, inspect the process, or write to their input; tests name them in `_target_`."""
 
 import logging
 import os
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 
-class Fails(nn.Module):
-    """A linear layer until it is asked for the first logits in training.
+class FailingNetwork(nn.Module):
+    """Fail at construction or in the first training step; a linear layer otherwise.
 
     Args:
-        how: `not`, or a way.
+        how: `built`, `crash`, `diverge`, `memory`, `slow` or `killed`; any other value does not fail.
     """
 
     def __init__(self, *, in_features: int, out_features: int, how: str) -> None:
@@ -44,8 +44,12 @@ class Fails(nn.Module):
         return logits
 
 
-class Looks(nn.Module):
-    """Looks at what belongs to the whole process, and keeps it with its weights; or makes a mess of it, and fails."""
+class ProcessStateNetwork(nn.Module):
+    """Record process-wide state in a buffer that is saved with the weights; or change that state, and fail.
+
+    Args:
+        how: `mess` to change the state and fail.
+    """
 
     seen: Tensor
 
@@ -57,26 +61,26 @@ class Looks(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.how == "mess":
-            _mess()
+            _change_process_state()
         if self.training:
-            self.seen.copy_(_look())
+            self.seen.copy_(_read_process_state())
         logits: Tensor = self.linear(x.flatten(1))
         return logits
 
 
-def _look() -> Tensor:
+def _read_process_state() -> Tensor:
     root = logging.getLogger()
     found = [
         *(torch.get_num_threads(), torch.get_default_dtype().itemsize, torch.are_deterministic_algorithms_enabled()),
         *(torch.rand(()).item(), random.random(), np.random.rand()),
         *(len(warnings.filters), len(root.handlers), root.level, "MESS" in os.environ),
-        *(threading.active_count(), _open_files()),
+        *(threading.active_count(), _count_open_files()),
     ]
     return torch.tensor(found, dtype=torch.float64)
 
 
-def _open_files() -> int:
-    """But for those that the disk's thread has open for a moment, to write or to flush them."""
+def _count_open_files() -> int:
+    """Count open files, without those that the background writer opens for a moment."""
     found = []
     for _ in range(20):
         found.append(len(os.listdir("/proc/self/fd")))
@@ -84,7 +88,7 @@ def _open_files() -> int:
     return min(found)
 
 
-def _mess() -> None:
+def _change_process_state() -> None:
     torch.set_num_threads(2 if torch.get_num_threads() == 1 else 1)
     torch.set_default_dtype(torch.float64)
     torch.use_deterministic_algorithms(True)
@@ -96,3 +100,17 @@ def _mess() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     os.environ["MESS"] = "1"
     raise RuntimeError("a mess")
+
+
+class InplaceNetwork(nn.Module):
+    """Write to the input, as an in-place activation in the first layer would."""
+
+    def __init__(
+        self, *, in_features: int, out_features: int, hidden: object, style: object, activation: object
+    ) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x.sub_(0.5).flatten(1))
+        return logits

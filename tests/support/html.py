@@ -1,23 +1,25 @@
-"""Pages as a reader meets them: texts, tables, images, and whatever would be fetched."""
+"""Parse HTML pages into texts, tables, images and the URLs that a browser would load."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-FETCHING = ("src", "href", "srcset", "data", "action", "poster")
-"""Attributes that name something else to load."""
+URL_ATTRIBUTES = ("src", "href", "srcset", "data", "action", "poster")
+"""Attributes that hold a URL to load."""
 
 
 @dataclass
-class Read(HTMLParser):
+class ParsedPage(HTMLParser):
+    """Collect the contents of a page."""
+
     texts: list[str] = field(default_factory=list)
     headings: list[str] = field(default_factory=list)
     images: list[tuple[str, str]] = field(default_factory=list)
     """Source and text alternative."""
-    fetched: list[str] = field(default_factory=list)
-    """What would be loaded from elsewhere."""
+    loaded_urls: list[str] = field(default_factory=list)
+    """URLs that a browser would load; fragments and embedded PNG images are left out."""
     tags: set[str] = field(default_factory=set)
     rows: list[list[str]] = field(default_factory=list)
-    """Of tables."""
+    """Cells of each table row."""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -33,8 +35,8 @@ class Read(HTMLParser):
             self.rows.append([])
         if tag in ("th", "td"):
             self.rows[-1].append("")
-        named = [value for name, value in found.items() if name in FETCHING]
-        self.fetched += [value for value in named if not value.startswith(("#", "data:image/png;base64,"))]
+        named = [value for name, value in found.items() if name in URL_ATTRIBUTES]
+        self.loaded_urls += [value for value in named if not value.startswith(("#", "data:image/png;base64,"))]
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
@@ -47,8 +49,9 @@ class Read(HTMLParser):
         self._within = ""
 
 
-def read(html: str) -> Read:
-    found = Read()
-    found.feed(html)
-    found.close()
-    return found
+def parse_html(html: str) -> ParsedPage:
+    """Parse a page."""
+    page = ParsedPage()
+    page.feed(html)
+    page.close()
+    return page

@@ -1,0 +1,75 @@
+"""Find the processes and threads that a test leaves behind."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.commands import get_server_process
+
+SHARED_THREADS = ("tqdm_monitor",)
+"""Parts of the names of threads that a library starts once for the whole process."""
+SHARED_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver", "loky")
+"""Parts of the command lines of processes that a library starts once for the whole process."""
+
+
+@contextmanager
+def check_for_leaks(*, patience_seconds: float = 5.0) -> Iterator[None]:
+    """Fail the test whose body ends with more threads or child processes than it began with.
+
+    Children that are left after `patience_seconds` are killed, so that no later test meets them.
+    """
+    processes, threads = list_processes(), set(threading.enumerate())
+    yield
+    until = time.monotonic() + patience_seconds
+    while (left := _list_new(processes, threads)) and time.monotonic() < until:
+        time.sleep(0.02)
+    for process in list_processes() - processes:
+        if str(process.pid) in left:
+            process.kill()
+    if left:
+        pytest.fail(f"expected no process or thread to be left; got {', '.join(left.values())}")
+
+
+def _list_new(processes: set[psutil.Process], threads: set[threading.Thread]) -> dict[str, str]:
+    """What was started since: the command line of each process id, and the names of threads."""
+    commands = {str(process.pid): _get_command(process) for process in list_processes() - processes}
+    names = {thread.name: f"thread {thread.name}" for thread in set(threading.enumerate()) - threads}
+    return {
+        key: command for key, command in commands.items() if command and not _contains(command, SHARED_PROCESSES)
+    } | {key: name for key, name in names.items() if not _contains(name, SHARED_THREADS)}
+
+
+def list_processes() -> set[psutil.Process]:
+    """List the children of this process, with theirs, but for the server that commands are forked from."""
+    if not any(_read_children(os.getpid())):  # psutil reads every process of the machine, which takes 5 ms
+        return set()
+    return {child for child in psutil.Process().children(recursive=True) if child.pid != get_server_process()}
+
+
+def _read_children(process: int) -> Iterator[str]:
+    """The process ids of a process's children, where Linux lists them; elsewhere something that is not empty."""
+    server = get_server_process()
+    for file in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended meanwhile
+            for child in file.read_text().split():
+                yield from _read_children(server) if int(child) == server else [child]
+    if not Path("/proc/self/task").exists():
+        yield "unknown"
+
+
+def _contains(text: str, parts: tuple[str, ...]) -> bool:
+    return any(part in text for part in parts)
+
+
+def _get_command(process: psutil.Process) -> str:
+    """The command line; empty where the process has ended meanwhile, and nobody has waited for it yet."""
+    try:
+        return "" if process.status() == psutil.STATUS_ZOMBIE else " ".join(process.cmdline()) or process.name()
+    except psutil.Error:
+        return ""

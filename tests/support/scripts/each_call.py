@@ -1,0 +1,31 @@
+"""Call `copycat` many times in one process, to save start-up time: arguments in and results out, as JSON."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+
+from copycat.cli import main
+
+LARGE_PACKAGES = {"torch", "pytorch_lightning", "hydra"}
+
+
+def call(arguments: list[str]) -> dict[str, object]:
+    """Run one command; return its status, output, imported large packages and the files of the current folder."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            status = end.code
+    return {
+        "status": status,
+        "out": out.getvalue(),
+        "err": err.getvalue(),
+        "imported": sorted(LARGE_PACKAGES & sys.modules.keys()),
+        "left": sorted(os.listdir()),
+    }
+
+
+json.dump([call(arguments) for arguments in json.load(sys.stdin)], sys.stdout)
