@@ -180,6 +180,7 @@ def ran_lean(*words: str, at: Path, environment: dict[str, str]) -> "subprocess.
     return subprocess.run([*python, *words], capture_output=True, text=True, cwd=at, env=environment)
 
 
+@pytest.mark.slow
 def test_what_an_extra_brings_is_asked_for_by_those_who_need_it_alone(lean: dict[str, str], tmp_path: Path) -> None:
     found = ran_lean("train", "trainer.max_epochs=2", at=tmp_path, environment=lean)
     assert found.returncode == 0, found.stderr
@@ -189,6 +190,7 @@ def test_what_an_extra_brings_is_asked_for_by_those_who_need_it_alone(lean: dict
     assert found.stderr == expected
 
 
+@pytest.mark.slow
 def test_a_sampler_that_an_extra_brings_is_asked_for_before_its_sweep(lean: dict[str, str], tmp_path: Path) -> None:
     words = ("hydra/sweeper=optuna", "hydra/sweeper/sampler=gp", "optimizer.lr=interval(0.1,1)")
     found = ran_lean("train", "-m", *words, at=tmp_path, environment=lean)

@@ -160,6 +160,7 @@ def _mutations(word: str) -> st.SearchStrategy[str]:
     return st.one_of(st.just(word), insert, delete, replace, value)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(GOOD).flatmap(_mutations), min_size=1, max_size=3))
 @example(["=", "~"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from copycat.config.compose import compose_sweep
 from copycat.config.errors import UserError
 from copycat.config.places import CONF
+from tests.support.parameters import mark_slow
 
 PRESETS = {
     "learning_rate": 5,
@@ -46,6 +47,7 @@ VALUES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)  # each composes all of its trials
 @given(st.lists(VALUES, min_size=1, max_size=3, unique_by=lambda pair: pair[0]))
 def test_a_grid_is_what_hydra_s_own_sweeper_makes_of_the_words(pairs: Sequence[tuple[str, str]]) -> None:
@@ -79,11 +81,12 @@ def test_an_axis_under_a_condition_is_there_beside_those_values_alone() -> None:
     ]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", mark_slow(PRESETS, fast=["learning_rate"]))
 def test_a_preset_spans_what_it_says_and_each_trial_of_it_is_checked(preset: str) -> None:
     assert len(list_grid_trials(f"sweep={preset}")) == PRESETS[preset]
 
 
+@pytest.mark.slow
 def test_the_preset_for_a_search_is_one() -> None:
     asked = compose_sweep(["sweep=lecture_hyperparameters", "hydra/sweeper=optuna"])
     assert list(asked.space.axes) == ["optimizer", "optimizer.lr", "model", "activation"]

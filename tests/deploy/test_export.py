@@ -106,6 +106,7 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
     assert "not held against the validation images" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_goes_along_but_not_as_safetensors(tiny: Path, tmp_path: Path) -> None:
     words = ("model=transfer", "model.backbone_size=32", "trainer.max_epochs=1")
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder

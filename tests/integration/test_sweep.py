@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from copycat.runs.history import read_history
 from tests.support.commands import CompletedCommand, run_copycat
 
@@ -22,6 +24,7 @@ def test_a_sweep_makes_a_run_folder_a_trial(tiny: Path, tmp_path: Path) -> None:
         assert len(read_history(trial)) == 2
 
 
+@pytest.mark.slow
 def test_a_sweep_lands_where_it_is_told_to(tiny: Path, tmp_path: Path) -> None:
     _train("-m", "seed=0,1", "trainer.max_epochs=1", "output_dir=elsewhere", data=tiny, at=tmp_path)
     assert len(list(tmp_path.glob("elsewhere/sweep/*/*/[01]/run.json"))) == 2

@@ -51,6 +51,7 @@ def test_inspect_prints_the_lecture_s_parameter_shapes(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_inspect_of_19_million_parameters_takes_no_memory_for_them() -> None:
     code = """if True:
         from resource import RUSAGE_SELF, getrusage

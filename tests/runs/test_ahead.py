@@ -18,6 +18,7 @@ from copycat.runs.opened import open_run
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome
 from tests.support.callbacks import SimulatedKill
+from tests.support.parameters import mark_slow
 from tests.support.run_folders import find_only_run
 from tests.support.runs import train_tiny
 
@@ -61,6 +62,12 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "L-BFGS, mixed": ("optimizer=lbfgs", "optimizer.max_iter=2", "augmentation=cutmix", "loss=cross_entropy"),
 }
 
+FAST = (
+    *("batches", "shuffled, augmented, dropout", "schedule by steps", "plateau", "accumulation", "early stopping"),
+    *("L-BFGS", "moving average", "mixed, smoothed"),
+)
+"""Jobs whose steps differ in kind; the others combine them."""
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _replays_soon() -> Iterator[None]:
@@ -85,7 +92,7 @@ def assert_same_runs(a: Outcome, b: Outcome) -> None:
     assert not found.differences
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", mark_slow(JOBS, fast=FAST))
 def test_any_number_of_steps_at_once_gives_the_bits_of_single_steps(job: str, tiny: Path, tmp_path: Path) -> None:
     single = train_job(job, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
     for steps in ("7", "null"):
@@ -215,7 +222,10 @@ def dies_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-@pytest.mark.parametrize("job", ["batches", "schedule by epochs", "validation now and then", "moving average"])
+@pytest.mark.parametrize(
+    "job",
+    mark_slow(["batches", "schedule by epochs", "validation now and then", "moving average"], fast=["moving average"]),
+)
 def test_checkpoints_that_wait_for_each_other_are_those_of_single_steps(
     job: str, share: float, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
 ) -> None:
@@ -264,7 +274,7 @@ class Blows(pl.Callback):
 @pytest.mark.parametrize(
     "job", ["batches", "shuffled, augmented, dropout", "schedule by steps", "accumulation", "moving average"]
 )
-@pytest.mark.parametrize("looks", [3, 8, 17])
+@pytest.mark.parametrize("looks", mark_slow([3, 8, 17], fast=[8]))
 def test_a_run_that_dies_between_two_of_them_goes_on_to_the_same_bits(
     job: str, looks: int, dies_after: Any, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
 ) -> None:

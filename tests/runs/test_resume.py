@@ -22,6 +22,7 @@ from copycat.runs.rerun import rerun
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome, train
 from tests.support.callbacks import KillCallback, SimulatedKill
+from tests.support.parameters import mark_slow
 from tests.support.run_folders import find_newest_run, remove_metric
 from tests.support.tensorboard import load_events
 
@@ -130,7 +131,7 @@ def test_each_optimizer_goes_on_inside_an_epoch_of_mixed_images(tiny: Path, tmp_
         assert_same_folders(folder, reference)
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["cosine", "accumulation", "moving_average"]))
 def test_a_run_killed_anywhere_goes_on_to_the_same_bits(job: str, tiny: Path, tmp_path: Path) -> None:
     words = ["optimizer=adam", *JOBS[job]]
     reference = train_killable(tiny, tmp_path, *words).folder

@@ -34,6 +34,7 @@ from copycat.sweeps.packed_fit import unfit
 from copycat.sweeps.packed_member import Member
 from copycat.sweeps.packed_run import Pack
 from tests.support.commands import run_copycat
+from tests.support.parameters import mark_slow
 from tests.support.run_folders import read_training_losses
 
 PACKED = "hydra/launcher=packed"
@@ -90,7 +91,7 @@ JOBS: Mapping[str, Sequence[str]] = {
 }
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["logistic", "cnn", "plateau"]))
 def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp_path: Path) -> None:
     words = [*JOBS[job], "trainer.max_epochs=100", "trainer.check_val_every_n_epoch=10"]
     packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
@@ -114,6 +115,7 @@ def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp
             assert torch.allclose(tensor, weights[1][name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_trials_of_other_label_smoothing_pack_apart_and_validate_on_true_labels(tiny: Path, tmp_path: Path) -> None:
     words = ["loss.label_smoothing=0.0,0.3", "optimizer.lr=0.01,0.1", "trainer.max_epochs=6"]
     words += ["callbacks=none", "logger=none"]
@@ -134,6 +136,7 @@ def test_a_pack_that_is_run_again_gives_the_same_bits(tiny: Path, tmp_path: Path
             assert (first / str(number) / name).read_bytes() == (again / str(number) / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_packed_runs_in_processes_and_the_sweep_says_why(tiny: Path, tmp_path: Path) -> None:
     words = ("optimizer=sgd,lbfgs", "model=logistic", "seed=1,2", "trainer.max_epochs=3", PACKED)
     folder = run_sweep(*words, data=tiny, at=tmp_path)
@@ -194,6 +197,7 @@ def test_a_loss_that_fails_fails_each_trial_of_its_pack_and_no_other(tiny: Path,
     assert sum(status == "completed" for status, _ in found.values()) == 2
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_each_trial_where_it_ends_alone(tiny: Path, tmp_path: Path) -> None:
     words = (
         *("model=shallow", "model.hidden=[3]", "callbacks=early_stopping", "callbacks.early_stopping.patience=1"),
@@ -296,6 +300,7 @@ def run_self_killing_sweep(program: str, words: Sequence[str], *, data: Path, at
     assert done.returncode == -9, done.stderr
 
 
+@pytest.mark.slow
 def test_a_pack_that_was_killed_goes_on_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "optimizer=adam", "seed=1,2,3", "trainer.max_epochs=12", PACKED)
     whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
@@ -311,6 +316,7 @@ def test_a_pack_that_was_killed_goes_on_to_the_same_bits(tiny: Path, tmp_path: P
             assert (folder / str(number) / name).read_bytes() == (whole / str(number) / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_pack_goes_on_with_the_threads_that_it_began_with(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,6 +338,7 @@ def test_a_pack_goes_on_with_the_threads_that_it_began_with(
     assert [trial.status for trial in read_trials(tmp_path / "sweep")] == ["completed"] * 2
 
 
+@pytest.mark.slow
 def test_a_trial_whose_run_is_done_is_not_run_again(tiny: Path, tmp_path: Path) -> None:
     folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path)
     before = read_trial(folder / "1")
@@ -344,6 +351,7 @@ def test_a_trial_whose_run_is_done_is_not_run_again(tiny: Path, tmp_path: Path) 
     assert read_trial(folder / "1").objectives == before.objectives
 
 
+@pytest.mark.slow
 def test_one_trial_of_a_killed_pack_can_be_resumed_alone(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2", "trainer.max_epochs=12", PACKED)
     whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
@@ -371,6 +379,7 @@ def interrupt_pack(method: str, monkeypatch: pytest.MonkeyPatch, *, epoch: int =
     monkeypatch.setattr(Pack, method, then_ends)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["_epoch", "_settle"])
 def test_a_pack_that_is_interrupted_goes_on_to_the_same_bits(
     method: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -392,6 +401,7 @@ def resume_sweep(folder: Path, *, at: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_pack_whose_epoch_takes_too_long_is_interrupted_where_it_was_saved(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,6 +415,7 @@ def test_a_pack_whose_epoch_takes_too_long_is_interrupted_where_it_was_saved(
     assert all(len(read_training_losses(folder / str(number))) == 12 for number in range(2))
 
 
+@pytest.mark.slow
 def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,12 +434,14 @@ def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
     assert {trial.status for trial in read_trials(folder)} == {"completed"}
 
 
+@pytest.mark.slow
 def test_trials_whose_pack_waits_do_not_count_as_started(tiny: Path, tmp_path: Path) -> None:
     words = (*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2")
     kill_sweep(words, data=tiny, at=tmp_path, epoch=3)
     assert [trial.attempts for trial in read_trials(tmp_path / "sweep")] == [1, 1, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(tiny: Path, tmp_path: Path) -> None:
     words = (
         *("model=logistic", "callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer=adam"),
@@ -485,6 +498,7 @@ def test_a_pack_that_cannot_be_begun_fails_its_trials_and_not_the_sweep(
     assert read_manifest(folder / "0")["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_pack_goes_on_with_no_other_images_than_it_began_with(tiny: Path, tmp_path: Path) -> None:
     data = shutil.copytree(tiny, tmp_path / "data")
     kill_sweep((*LONG, "seed=1,2"), data=data, at=tmp_path, epoch=6)
@@ -556,6 +570,7 @@ def test_a_network_of_the_user_s_own_is_packed_where_torch_can_batch_it(tiny: Pa
         )
 
 
+@pytest.mark.slow
 def test_a_network_that_torch_cannot_batch_is_said_so(tiny: Path, tmp_path: Path) -> None:
     words = ("seed=1,2", "trainer.max_epochs=2", f"model._target_={__name__}.Chooses")
     folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path)
