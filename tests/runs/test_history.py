@@ -24,6 +24,15 @@ def test_every_float32_reads_back_to_the_same_bits(
     assert [struct.pack("f", value) for value in read] == [struct.pack("f", value) for value in values]
 
 
+def test_purging_an_epoch_leaves_the_rows_before_it(tmp_path: Path) -> None:
+    history = History(tmp_path, ["train/loss"], Disk())
+    for epoch in range(4):
+        history.log_metrics({"train/loss": 1 / (epoch + 1)}, epoch)
+    history.finalize("success")
+    History(tmp_path, ["train/loss"], Disk()).purge(2)
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,train/loss\n0,1.0\n1,0.5\n"
+
+
 def test_an_epoch_without_validation_leaves_its_cells_empty(tmp_path: Path) -> None:
     history = History(tmp_path, ["train/loss", "val/loss"], Disk())
     history.log_metrics({"train/loss": 0.5}, 0)
