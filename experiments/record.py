@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def results(outcome: Outcome) -> dict[str, Any]:
     environment = manifest["ran_on"]["environment"]
     cpu = f"{environment['cpu']}, {environment['threads']} threads, torch {environment['packages']['torch']}"
     return {
-        "losses": {str(int(row["epoch"])): f"{row['train/loss']:.6f}" for row in chosen},
+        "losses": _text(chosen, "train/loss"),
+        **({"loss_means": _text(chosen, "train/loss_mean")} if "train/loss_mean" in rows[0] else {}),
         "final": {name: f"{value:.4f}" for name, value in manifest["came_out"]["final"].items()},
         "best": {
             "epoch": manifest["came_out"]["best"]["epoch"],
@@ -47,6 +49,10 @@ def results(outcome: Outcome) -> dict[str, Any]:
         "seconds": round(manifest["seconds"]),
         "machine": cpu,
     }
+
+
+def _text(rows: Sequence[Mapping[str, float]], metric: str) -> dict[str, str]:
+    return {str(int(row["epoch"])): f"{row[metric]:.6f}" for row in rows}
 
 
 def table() -> str:

@@ -44,6 +44,17 @@ def _rounding(epoch: int, *, shuffled: bool) -> float:
     return 5e-3 if epoch <= 10 else 5e-2
 
 
+def _rounding_of_means(epoch: int) -> float:
+    """The same for the mean loss of the epoch's steps, where images are augmented and batches normalised.
+
+    The last step's loss differs by 4e-3 in epoch 0 between EPYCs with and without AVX-512, for the same images: which
+    pixel a maximum takes, and what a ReLU cuts, hangs on the last bit. Between MKL_CBWR=COMPATIBLE,
+    DNNL_MAX_CPU_ISA=SSE41, ATEN_CPU_CAPABILITY=default and none of them, on an EPYC without AVX-512, the means of
+    `cnn_augmented` differ by 1e-5 in epoch 0, by 2e-3 up to epoch 2 and by 3e-2 up to epoch 10.
+    """
+    return 1e-3 if epoch == 0 else 1e-2 if epoch <= 2 else 1e-1
+
+
 def _last_epoch(expected: dict[str, Any]) -> int:
     """Up to which its losses are held against the record; `copycat rerun experiments/NAME` does it to the end."""
     an_epoch = expected["seconds"] / expected["epochs"]
@@ -78,13 +89,15 @@ def test_an_experiment_gives_again_what_was_recorded(name: str, cats_folder: Pat
     ends = Limits(judge=lambda epoch, metrics: None if whole or epoch < last else "it is like the record so far")
     outcome = train(compose([f"experiment={name}", f"output_dir={tmp_path}"]), limits=ends)
     assert outcome.status == ("completed" if whole else "pruned")
-    found = {int(row["epoch"]): row["train/loss"] for row in read_history(outcome.folder)}
+    means = "loss_means" in expected
+    metric = "train/loss_mean" if means else "train/loss"
+    found = {int(row["epoch"]): row[metric] for row in read_history(outcome.folder)}
     assert max(found) >= last
     came_out = outcome.manifest["came_out"]
     shuffled = came_out["steps"] > came_out["epochs"]
-    for epoch, loss in expected["losses"].items():
+    for epoch, loss in expected["loss_means" if means else "losses"].items():
         if int(epoch) <= last:
-            near = _rounding(int(epoch), shuffled=shuffled)
+            near = _rounding_of_means(int(epoch)) if means else _rounding(int(epoch), shuffled=shuffled)
             assert found[int(epoch)] == pytest.approx(float(loss), rel=near, abs=near), f"epoch {epoch}"
     if not whole:
         return
