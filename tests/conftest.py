@@ -10,14 +10,19 @@ from pathlib import Path
 
 # Two workers share two cores: threads of OpenMP that wait for each other there take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Processes that tests start import sitecustomize from there, as this one does below.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).parent / "support" / "startup"), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 import pytest
 
 from tests.support.images import write_image_folder
-from tests.support.imports import hide_from_torchmetrics
+from tests.support.imports import import_lightning_without_dynamo
 from tests.support.leaks import check_for_leaks
+from tests.support.startup import sitecustomize  # noqa: F401
 
-hide_from_torchmetrics("scipy", "matplotlib")
+import_lightning_without_dynamo()
 
 # a shell that runs pytest in the background has it ignore Ctrl-C, and every command that a test starts with it
 signal.signal(signal.SIGINT, signal.default_int_handler)

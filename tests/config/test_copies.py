@@ -7,6 +7,7 @@ import pytest
 
 from copycat.config.compose import compose, compose_sweep, compose_trial
 from copycat.config.errors import UserError
+from tests.support.parameters import mark_slow
 
 TRIALS = [
     ["seed=1"],
@@ -35,7 +36,7 @@ def compose_trial_config(words: Sequence[str]) -> dict[str, object]:
     return dict(asked().config)
 
 
-@pytest.mark.parametrize("words", TRIALS, ids=" ".join)
+@pytest.mark.parametrize("words", mark_slow(TRIALS, fast=TRIALS[-6:]), ids=" ".join)
 def test_a_copy_has_the_same_configuration_whatever_was_composed_before(words: list[str]) -> None:
     alone = compose(words).config
     assert compose_trial_config(words) == alone

@@ -21,12 +21,13 @@ from copycat.data import loaders
 from copycat.data.datamodule import DataModule
 from copycat.data.folder import Folder
 from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order, Resumable
+from tests.support.parameters import mark_slow
 from tests.support.trainers import make_trainer
 
 LENGTH = 23
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (LENGTH, 3, 4, 5), dtype=np.uint8))
 LABELS = torch.arange(LENGTH) % 3
-KINDS = ["memory", 0, 1, 2]
+KINDS = mark_slow(["memory", 0, 1, 2], fast=["memory", 0, 2])
 """A loader from memory, or the number of workers that decode."""
 
 

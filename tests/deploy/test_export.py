@@ -14,6 +14,7 @@ from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.deploy.export import FILES, FORMATS, MOST, export
 from copycat.deploy.predictor import opened_predictor
+from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
 
 NETWORKS = {
@@ -33,7 +34,7 @@ def folder(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.
     return train_tiny(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors", "onnx"]))
 def test_its_script_says_what_the_run_says_where_copycat_is_not(form: str, folder: Path, tmp_path: Path) -> None:
     done = export(folder, form, to=tmp_path / "model")  # type: ignore[arg-type]
     assert done.difference is not None
@@ -59,7 +60,7 @@ def test_its_script_says_what_the_run_says_where_copycat_is_not(form: str, folde
     assert [float(value) for value in said.values()] == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("form", ["torch", "onnx"])
+@pytest.mark.parametrize("form", mark_slow(["torch", "onnx"], fast=["torch"]))
 def test_any_number_of_images_goes_in_at_once(form: str, folder: Path, tmp_path: Path) -> None:
     export(folder, form, to=tmp_path)  # type: ignore[arg-type]
     images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 import tempfile
 from hashlib import blake2b
 from io import StringIO
@@ -20,6 +18,7 @@ from copycat.deploy.predict import BATCH, Prediction, predictions
 from copycat.deploy.predictor import opened_predictor
 from copycat.runs.build import build_data
 from copycat.runs.opened import open_run
+from tests.support.commands import run_copycat
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -103,10 +102,8 @@ def test_an_image_of_any_size_and_mode_is_read_and_what_is_none_is_named(
 
 def test_an_image_on_standard_input_and_a_contact_sheet(folder: Path, tiny: Path, tmp_path: Path) -> None:
     image = (tiny / "val" / "cat" / "0.png").read_bytes()
-    command = [sys.executable, "-m", "copycat", "predict", folder, "-", tiny / "val" / "dog", "--json"]
-    done = subprocess.run(
-        [*map(str, command), "--sheet", str(tmp_path / "sheet.png")], input=image, capture_output=True, check=False
-    )
+    words = ["predict", folder, "-", tiny / "val" / "dog", "--json", "--sheet", "sheet.png"]
+    done = run_copycat(*words, at=tmp_path, stdin=image)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["predictions"]
     assert [Path(row["file"]).name for row in rows] == ["standard input", "0.png", "1.png", "2.png", "3.png"]
@@ -120,12 +117,10 @@ def test_an_image_on_standard_input_and_a_contact_sheet(folder: Path, tiny: Path
     assert not list(Path(tempfile.gettempdir()).glob("copycat-*/standard input"))
 
 
-def test_what_is_no_image_on_standard_input_is_named(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "copycat", "predict", str(folder), "-"], input=b"", capture_output=True, check=False
-    )
+def test_what_is_no_image_on_standard_input_is_named(folder: Path, tmp_path: Path) -> None:
+    done = run_copycat("predict", folder, "-", at=tmp_path)
     assert done.returncode == 1
-    assert b"standard input: empty file" in done.stderr
+    assert "standard input: empty file" in done.stderr
 
 
 def test_in_batches_each_file_gets_its_own(folder: Path, tiny: Path) -> None:

@@ -130,7 +130,13 @@ def test_a_trial_of_a_pack_has_what_it_has_alone(tiny: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("model", "hidden"),
-    [("bag_of_colors", False), ("linear", False), ("logistic", False), ("cnn", True), ("transfer", True)],
+    [
+        ("bag_of_colors", False),
+        ("linear", False),
+        ("logistic", False),
+        ("cnn", True),
+        pytest.param("transfer", True, marks=pytest.mark.slow),
+    ],
 )
 def test_every_network_can_be_looked_at(model: str, hidden: bool, tiny: Path, tmp_path: Path) -> None:
     words = (f"model={model}", "callbacks=full", "trainer.max_epochs=1")

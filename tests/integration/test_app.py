@@ -1,8 +1,6 @@
 """`copycat app`: a real process, met by a browser and by those who mean harm."""
 
 import json
-import subprocess
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,6 +19,7 @@ from copycat.deploy.predict import Prediction, predictions
 from copycat.deploy.predictor import opened_predictor
 from tests.support.app import post_image, serve_app
 from tests.support.browser import open_page
+from tests.support.commands import run_copycat
 from tests.support.runs import QUIET, train_tiny
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
@@ -131,8 +130,7 @@ def test_bombs_giants_and_strangers_are_refused(browser: Browser, address: str) 
 
 
 def test_a_folder_without_a_run_is_a_clear_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "copycat", "app", str(tmp_path), "--no-browser"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run_copycat("app", tmp_path, "--no-browser", at=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
         f"copycat: {tmp_path}: expected a completed run, or a folder of them; got none. See them: copycat runs.\n"

@@ -2,13 +2,11 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.commands import run_copycat
 from tests.support.run_folders import find_only_run
 
 pytestmark = pytest.mark.slow
@@ -18,14 +16,9 @@ pytestmark = pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 def test_mlflow_has_every_epoch_of_a_run_to_the_bit(tmp_path: Path, images: Path) -> None:
     words = ["logger=mlflow", "data=folder", f"data.root={images}", "data.image_size=8", "trainer.max_epochs=2"]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    subprocess.run(
-        [sys.executable, "-m", "copycat", "train", *words, "output_dir=made/by/it"],
-        cwd=tmp_path,
-        env=environment,
-        check=True,
-        timeout=120,
-    )
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = run_copycat("train", *words, "output_dir=made/by/it", at=tmp_path, environment=quiet)
+    assert done.returncode == 0, done.stderr
     outputs = tmp_path / "made/by/it"
     folder = find_only_run(outputs / "default")
     final = json.loads((folder / "run.json").read_text())

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from copycat.cli import main
 from copycat.runs.history import read_history
 from copycat.runs.outcome import Outcome
 from copycat.runs.run import Run
+from tests.support.commands import RunningCommand, run_copycat, start_copycat
 
 pytestmark = pytest.mark.slow
 
@@ -22,10 +21,9 @@ PATIENCE = 120
 """Seconds until a run that does not answer is given up."""
 
 
-def _start(tiny: Path, at: Path, *more: str) -> subprocess.Popen[str]:
+def _start(tiny: Path, at: Path, *more: str) -> RunningCommand:
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1000000", *more]
-    command = [sys.executable, "-m", "copycat", "train", *words]
-    return subprocess.Popen(command, cwd=at, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return start_copycat("train", *words, at=at)
 
 
 def _wait_for_epochs(at: Path, count: int) -> Path:
@@ -62,10 +60,9 @@ def test_a_signal_ends_a_run_as_interrupted_with_its_records_whole(
 
 def test_a_signal_ends_a_run_that_is_stuck_in_its_validation(tiny: Path, tmp_path: Path) -> None:
     sleeps = "+callbacks.sleeps={_target_: tests.support.callbacks.SleepCallback, epoch: 8}"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", sleeps]
-    command = [sys.executable, "-m", "copycat", "train", *words]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as run:
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with start_copycat("train", *words, at=tmp_path, environment=environment) as run:
         folder = _wait_for_epochs(tmp_path, 8)
         began = time.monotonic()
         run.send_signal(signal.SIGTERM)
@@ -81,8 +78,7 @@ def test_a_signal_ends_a_run_that_is_stuck_in_its_validation(tiny: Path, tmp_pat
 def test_ctrl_c_ends_a_whole_sweep(launcher: str, at_once: int, tiny: Path, tmp_path: Path) -> None:
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1000000", "seed=range(50)"]
     words += [f"hydra/launcher={launcher}"] + ["hydra.launcher.workers=2"] * (launcher == "processes")
-    command = [sys.executable, "-m", "copycat", "train", "-m", *words]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sweep:
+    with start_copycat("train", "-m", *words, at=tmp_path) as sweep:
         deadline = time.monotonic() + PATIENCE
         while len(list(tmp_path.glob("outputs/*/*/*/*/metrics.csv"))) < at_once:
             if time.monotonic() > deadline:
@@ -125,8 +121,7 @@ def test_ctrl_c_with_the_last_records_of_a_trial_ends_its_sweep_too(
 def test_a_run_on_its_way_is_not_resumed_by_another_process(tiny: Path, tmp_path: Path) -> None:
     with _start(tiny, tmp_path) as run:
         folder = _wait_for_epochs(tmp_path, 2)
-        command = [sys.executable, "-m", "copycat", "resume", str(folder)]
-        other = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+        other = run_copycat("resume", folder, at=tmp_path)
         run.send_signal(signal.SIGTERM)
         run.communicate(timeout=PATIENCE)
     assert other.returncode == 2

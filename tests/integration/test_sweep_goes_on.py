@@ -14,7 +14,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tests.support.commands import run_copycat
+from tests.support.commands import run_copycat, start_copycat
 from tests.support.sweeps import read_sweep_file, read_trial_files, tiny_sweep_overrides
 
 pytestmark = pytest.mark.slow
@@ -32,11 +32,8 @@ def study_of(sweep: Path) -> optuna.Study:
 def kill_until_done(typed: list[str], *, at: Path, sweep: Path, seed: int, kills: int) -> int:
     """Start it again and again, killing its process group at random instants; the kills that came before its end."""
     chance, killed = random.Random(seed), 0
-    command = [sys.executable, "-m", "copycat", *typed]
     while True:
-        with subprocess.Popen(
-            command, cwd=at, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-        ) as process:
+        with start_copycat(*typed, at=at, new_session=True) as process:
             if killed == kills:
                 _, errors = process.communicate(timeout=300)
                 assert process.returncode == 0, errors
@@ -45,7 +42,7 @@ def kill_until_done(typed: list[str], *, at: Path, sweep: Path, seed: int, kills
             while len(read_trial_files(sweep)) < begun and process.poll() is None:
                 time.sleep(0.01)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(chance.uniform(0, 0.2) if begun else chance.uniform(0.5, 3))  # starting takes some 3 s
+                process.wait(chance.uniform(0, 0.2) if begun else chance.uniform(0.2, 1))  # starting takes a second
                 return killed
             os.killpg(process.pid, signal.SIGKILL)
             killed += 1
@@ -95,8 +92,7 @@ def test_a_search_that_is_killed_proposes_what_one_that_runs_through_does(tiny: 
 def test_a_grid_goes_on_by_the_name_of_its_folder(tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     typed = [*tiny_sweep_overrides(tiny, "seed=range(6)"), f"sweep.folder={sweep}"]
-    command = [sys.executable, "-m", "copycat", "train", "-m", *typed]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+    with start_copycat("train", "-m", *typed, at=tmp_path) as started:
         until = time.monotonic() + 60
         while sum(trial["status"] == "completed" for trial in read_trial_files(sweep).values()) < 2:
             assert time.monotonic() < until

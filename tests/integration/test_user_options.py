@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.commands import CompletedCommand, run_copycat
 from tests.support.run_folders import read_training_losses
 
 pytestmark = pytest.mark.slow
@@ -85,17 +87,20 @@ def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def run_copycat_script(*words: str, at: Path, path: str | None = "../packages") -> "subprocess.CompletedProcess[str]":
+def run_with_packages(*words: str, at: Path) -> CompletedCommand:
+    return run_copycat(*words, at=at, environment={"PYTHONPATH": str(at.parent / "packages")})
+
+
+def run_copycat_script(*words: str, at: Path) -> CompletedCommand:
+    """Run the installed script, which has no folder of the user's on its path, unlike `python -m copycat`."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if path:
-        environment["PYTHONPATH"] = str((at / path).resolve())
     script = Path(sys.executable).parent / "copycat"
     return subprocess.run([script, *words], capture_output=True, text=True, cwd=at, env=environment)
 
 
-def train_and_list_runs(*words: str, at: Path, path: str | None = "../packages") -> list[Path]:
+def train_and_list_runs(*words: str, at: Path, run: Callable[..., CompletedCommand] = run_with_packages) -> list[Path]:
     """The run folders that a training made, oldest first."""
-    ran = run_copycat_script("train", *words, "trainer.max_epochs=2", at=at, path=path)
+    ran = run("train", *words, "trainer.max_epochs=2", at=at)
     assert ran.returncode == 0, ran.stderr
     manifests = sorted(at.glob("outputs/**/run.json"), key=os.path.getmtime)
     assert [json.loads(file.read_text())["status"] for file in manifests] == ["completed"] * len(manifests)
@@ -111,7 +116,7 @@ def test_an_optimizer_of_ones_own_trains(work: Path, tiny: Path) -> None:
 
 
 def test_a_wrong_key_for_ones_own_class_is_held_against_its_signature(work: Path) -> None:
-    ran = run_copycat_script("train", "optimizer=mine", "+optimizer.flor=0.1", at=work)
+    ran = run_with_packages("train", "optimizer=mine", "+optimizer.flor=0.1", at=work)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "own_package.Halving takes floor, lr, params; got 'flor'. Did you mean optimizer.floor?" in ran.stderr
     assert not (work / "outputs").exists()
@@ -138,7 +143,7 @@ def test_an_augmentation_that_cannot_work_is_named(name: str, status: int, line:
     words = ["augmentation=brightness", f"augmentation._target_=own_augmentation.{name}", "trainer.max_epochs=2"]
     if name == "Drawless":
         words.append("~augmentation.most")
-    ran = run_copycat_script("train", *words, "data=folder", f"data.root={tiny}", "data.image_size=8", at=work)
+    ran = run_with_packages("train", *words, "data=folder", f"data.root={tiny}", "data.image_size=8", at=work)
     assert ran.returncode == status, ran.stderr
     assert line in ran.stderr
 
@@ -156,19 +161,20 @@ def test_own_experiments_are_swept_by_a_glob_and_packaged_options_remain(work: P
 
 
 def test_a_file_of_ones_own_wins_over_the_packaged_one_of_its_name(work: Path) -> None:
-    ran = run_copycat_script("train", "--cfg", "job", "--package", "scheduler", at=work)
+    ran = run_with_packages("train", "--cfg", "job", "--package", "scheduler", at=work)
     assert "_target_: torch.optim.lr_scheduler.StepLR" in ran.stdout
 
 
 def test_own_and_packaged_options_stand_in_one_list(work: Path) -> None:
-    line = run_copycat_script("train", "optimizer=nope", at=work).stderr
+    line = run_with_packages("train", "optimizer=nope", at=work).stderr
     assert "adam, adamax" in line
     assert "mine" in line
 
 
 def test_a_module_in_the_working_folder_needs_no_path(work: Path, tiny: Path) -> None:
     (work.parent / "packages" / "own_package.py").rename(work / "own_package.py")
-    train_and_list_runs("experiment=own", "data=folder", f"data.root={tiny}", "data.image_size=8", at=work, path=None)
+    words = ("experiment=own", "data=folder", f"data.root={tiny}", "data.image_size=8")
+    train_and_list_runs(*words, at=work, run=run_copycat_script)
 
 
 def test_a_module_in_the_working_folder_hides_no_installed_one(work: Path) -> None:

@@ -18,6 +18,7 @@ from copycat.config.compose import compose
 from copycat.models.losses import BCE, CrossEntropy
 from copycat.models.networks import CNN, BagOfColors, mlp
 from copycat.runs.build import build_network
+from tests.support.parameters import mark_slow
 
 KINDS = {
     "linear": [192],
@@ -102,7 +103,7 @@ def test_an_activation_that_is_handed_out_twice_is_applied_twice() -> None:
 
 
 @pytest.mark.parametrize("style", ["sequential", "subclass"])
-@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("classes", mark_slow([2, 3, 10], fast=[3]))
 @pytest.mark.parametrize("option", KINDS)
 def test_each_of_the_lecture_s_kinds_composes_for_any_number_of_classes(option: str, classes: int, style: str) -> None:
     loss = "mse" if option == "linear" else "bce" if classes == 2 else "cross_entropy"
@@ -142,8 +143,8 @@ NEEDED: dict[str, dict[str, int]] = {
 """What torch has no default for."""
 
 
-@pytest.mark.parametrize("model", ["shallow", "cnn"])
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("model", mark_slow(["shallow", "cnn"], fast=["shallow"]))
+@pytest.mark.parametrize("name", mark_slow(OPTIONS, fast=["ReLU", "PReLU", "Softmax", "RReLU", "GELU"]))
 def test_every_activation_composes_has_torch_s_defaults_and_trains_a_step(name: str, model: str) -> None:
     config = compose_model(model)
     node = compose([f"activation={OPTIONS[name]}"]).config["activation"]

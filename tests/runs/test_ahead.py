@@ -63,8 +63,11 @@ JOBS: Mapping[str, tuple[str, ...]] = {
 }
 
 FAST = (
-    *("batches", "shuffled, augmented, dropout", "schedule by steps", "plateau", "accumulation", "early stopping"),
-    *("L-BFGS", "moving average", "mixed, smoothed"),
+    "shuffled, augmented, dropout",
+    "schedule by steps",
+    "accumulation",
+    "L-BFGS",
+    "moving average",
 )
 """Jobs whose steps differ in kind; the others combine them."""
 
@@ -99,6 +102,7 @@ def test_any_number_of_steps_at_once_gives_the_bits_of_single_steps(job: str, ti
         assert_same_runs(train_job(job, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path), single)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.integers(2, 40),
@@ -272,7 +276,11 @@ class Blows(pl.Callback):
 
 
 @pytest.mark.parametrize(
-    "job", ["batches", "shuffled, augmented, dropout", "schedule by steps", "accumulation", "moving average"]
+    "job",
+    mark_slow(
+        ["batches", "shuffled, augmented, dropout", "schedule by steps", "accumulation", "moving average"],
+        fast=["shuffled, augmented, dropout", "moving average"],
+    ),
 )
 @pytest.mark.parametrize("looks", mark_slow([3, 8, 17], fast=[8]))
 def test_a_run_that_dies_between_two_of_them_goes_on_to_the_same_bits(

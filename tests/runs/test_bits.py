@@ -24,6 +24,7 @@ from copycat.data.part import Part, digest
 from copycat.runs.history import read_history
 from copycat.runs.train import Outcome, train
 from tests.support.images import write_image_folder
+from tests.support.parameters import mark_slow
 
 Make = Callable[..., Optimizer]
 Set = tuple[Tensor, Tensor]
@@ -232,7 +233,7 @@ def compose_quick(*words: str) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("size", [0, 24], ids=["full", "mini-batches"])
 @pytest.mark.parametrize("model", HIDDEN)
-@pytest.mark.parametrize("optimizer", DENSE)
+@pytest.mark.parametrize("optimizer", mark_slow(DENSE, fast=["sgd", "adamw", "lbfgs"]))
 def test_every_recorded_loss_has_the_bits_of_the_loop_with_torch_s_own_defaults(
     optimizer: str, model: str, size: int, tmp_path: Path
 ) -> None:

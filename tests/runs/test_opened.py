@@ -16,6 +16,7 @@ from copycat.runs.kinds import refuse_strangers
 from copycat.runs.opened import open_run
 from copycat.runs.rerun import rerun
 from tests.support.hostile_folders import strip_signature
+from tests.support.parameters import mark_slow
 from tests.support.run_folders import change_config
 from tests.support.runs import QUIET, train_tiny
 
@@ -40,7 +41,9 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
     return train_tiny("trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path / "runs").folder
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    "option", mark_slow(OPTIONS, fast={option.split("=")[0]: option for option in OPTIONS}.values())
+)
 def test_each_option_that_ships_may_be_built_from_a_strangers_folder(option: str) -> None:
     config = compose([option, *NEEDS.get(option, [])]).config
     check_allowed(config, where="config.yaml", refuse=refuse_strangers())
@@ -53,7 +56,11 @@ def test_a_network_of_another_package_may_not(option: str) -> None:
         check_allowed(config, where="config.yaml", refuse=refuse_strangers())
 
 
-@pytest.mark.parametrize("name", sorted({file.stem for file in EXPERIMENTS.glob("*.yaml")} - {"ensemble"}))  # a sweep
+EXPERIMENT_NAMES = sorted({file.stem for file in EXPERIMENTS.glob("*.yaml")} - {"ensemble"})
+"""Those that are no sweep."""
+
+
+@pytest.mark.parametrize("name", mark_slow(EXPERIMENT_NAMES, fast=["cnn_augmented", "transfer_finetuned"]))
 def test_each_experiment_may_be_built_from_a_strangers_folder(name: str) -> None:
     check_allowed(compose([f"experiment={name}"]).config, where="config.yaml", refuse=refuse_strangers())
 

@@ -14,6 +14,7 @@ from copycat.runs.keys import changed_keys, key_digests
 from copycat.runs.outcome import Outcome
 from copycat.runs.rerun import Rerun, differences_now, rerun
 from copycat.runs.verdict import show_check, show_rerun
+from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
 
 WORDS = ("optimizer=adam", "data.batch_size=4", "data.shuffle=true", "trainer.max_epochs=4", "logger=none")
@@ -63,7 +64,11 @@ def update_manifest(folder: Path, **changes: Any) -> dict[str, Any]:
 # ----- the same
 
 
-@pytest.mark.parametrize("words", [SHALLOW, CHANCE, (*CHANCE, "data.workers=2", "data.memory_mb=0"), QUIET], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    mark_slow([SHALLOW, CHANCE, (*CHANCE, "data.workers=2", "data.memory_mb=0"), QUIET], fast=[SHALLOW, CHANCE]),
+    ids=str,
+)
 def test_a_rerun_is_identical_bit_for_bit(
     words: tuple[str, ...], tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

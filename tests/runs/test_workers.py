@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
 
 WORDS = (
@@ -25,7 +26,7 @@ def without_workers(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")  # where there are fewer cores
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", mark_slow([1, 2, 4], fast=[2]))
 def test_a_run_has_the_same_bits_for_any_number_of_workers(
     workers: int, without_workers: tuple[bytes, bytes], tiny: Path, tmp_path: Path
 ) -> None:

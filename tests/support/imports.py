@@ -1,15 +1,37 @@
 """Make imports that tests do not need stay away."""
 
-import pytest
-from lightning_utilities.core import imports
+import sys
+from types import ModuleType
+from typing import Any
+
+DYNAMO = "torch._dynamo"
 
 
-def hide_from_torchmetrics(*packages: str) -> None:
-    """Make packages look absent to torchmetrics, which imports SciPy and matplotlib wherever they are installed.
+def import_lightning_without_dynamo() -> None:
+    """Import Lightning, and leave TorchDynamo, which is half of its import, to the first optimizer, which needs it.
 
-    It is what a run without the extras has, and saves two seconds of each worker. Whoever imports them finds them.
+    Lightning takes two names from it: the class of compiled networks, of which there is none before Dynamo is there,
+    and `disable`, which torch has in a form that imports Dynamo when the function is called.
     """
-    is_available, is_met = imports.package_available, imports.RequirementCache.__bool__
-    patch = pytest.MonkeyPatch()  # never undone
-    patch.setattr(imports, "package_available", lambda name: name not in packages and is_available(name))
-    patch.setattr(imports.RequirementCache, "__bool__", lambda self: self.requirement not in packages and is_met(self))
+    import torch
+
+    if DYNAMO in sys.modules:
+        return
+    stand_in: Any = ModuleType(DYNAMO)
+    stand_in.OptimizedModule = _CompiledNetwork
+    stand_in.disable = lambda function, recursive, reason: torch._compile._disable_dynamo(function, recursive)
+    sys.modules[DYNAMO] = stand_in
+    try:
+        import pytorch_lightning  # noqa: F401
+    finally:
+        del sys.modules[DYNAMO]
+
+
+class _CompiledNetworkType(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        dynamo = sys.modules.get(DYNAMO)
+        return dynamo is not None and isinstance(instance, dynamo.OptimizedModule)
+
+
+class _CompiledNetwork(metaclass=_CompiledNetworkType):
+    """Stand for the class of compiled networks."""

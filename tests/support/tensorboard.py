@@ -9,7 +9,6 @@ from threading import Thread
 from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.program import TensorBoard
 
 STATUSES = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
 
@@ -29,6 +28,8 @@ def read_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 @contextmanager
 def serve_tensorboard(folder: Path) -> Iterator[str]:
     """Serve TensorBoard for a folder; yield its address."""
+    from tensorboard.program import TensorBoard  # the whole server: half a second of each collection
+
     program = TensorBoard()
     where = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", "0", "--load_fast=false"]
     program.configure(argv=["tensorboard", *where])

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -91,7 +89,7 @@ JOBS: Mapping[str, Sequence[str]] = {
 }
 
 
-@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["logistic", "cnn", "plateau"]))
+@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["logistic", "cnn"]))
 def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp_path: Path) -> None:
     words = [*JOBS[job], "trainer.max_epochs=100", "trainer.check_val_every_n_epoch=10"]
     packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
@@ -152,6 +150,7 @@ def test_trials_whose_images_are_mixed_are_not_packed(tiny: Path) -> None:
     assert unfit(config, build_parts(config)) == "an augmentation that mixes images"
 
 
+@pytest.mark.slow
 def test_networks_of_two_shapes_make_two_packs_of_no_more_than_is_asked(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[2],[3]", "seed=range(3)", "trainer.max_epochs=3", PACKED)
     folder = run_sweep(*words, "hydra.launcher.max_pack=2", data=tiny, at=tmp_path)
@@ -260,6 +259,7 @@ def test_successive_halving_inside_a_pack_is_one_line(tiny: Path, tmp_path: Path
     assert max(lengths["pruned"]) < 20
 
 
+@pytest.mark.slow
 def test_a_packed_trial_can_be_resumed_rerun_and_predicted_with(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2", "trainer.max_epochs=8", PACKED)
     folder = run_sweep(*words, data=tiny, at=tmp_path)
@@ -294,9 +294,7 @@ def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> Non
 def run_self_killing_sweep(program: str, words: Sequence[str], *, data: Path, at: Path) -> None:
     """Run a sweep in a process that is changed so that it kills itself."""
     at.mkdir(parents=True, exist_ok=True)
-    whole = f"import os, sys\n{program}from copycat.cli import main\nmain(sys.argv[1:])\n"
-    command = [sys.executable, "-c", whole, "train", "-m", *data_overrides(data, at), *words]
-    done = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False)
+    done = run_copycat(*("train", "-m", *data_overrides(data, at), *words), at=at, program=f"import os\n{program}")
     assert done.returncode == -9, done.stderr
 
 
@@ -524,6 +522,7 @@ def test_a_sweep_stops_after_so_many_failures_between_packs(tiny: Path, tmp_path
     assert sum(trial.status == "failed" for trial in read_trials(folder)) == 2
 
 
+@pytest.mark.slow
 def test_a_signal_as_a_pack_ends_keeps_the_next_one_from_beginning(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from copycat.models.losses import BCE
 from copycat.runs.schedules import Schedule
 from copycat.sweeps.packed_optimizer import ELEMENTWISE, Optimizers, Trained, clipped
 from copycat.sweeps.packed_stack import Stack
+from tests.support.parameters import mark_slow
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,10 @@ def two_layers(seed: int) -> nn.Sequential:
     return network
 
 
-@pytest.mark.parametrize("kind", [*ELEMENTWISE, torch.optim.Adafactor])
+@pytest.mark.parametrize(
+    "kind",
+    mark_slow([*ELEMENTWISE, torch.optim.Adafactor], fast=[torch.optim.SGD, torch.optim.Adam, torch.optim.Adafactor]),
+)
 @pytest.mark.parametrize("rates", [(0.01, 0.01, 0.01), (0.01, 0.02, 0.01)])
 def test_each_trial_has_the_optimizer_and_scheduler_that_it_would_have_alone(kind: Any, rates: Sequence[float]) -> None:
     image, label = torch.rand(16, 3, 4, 4), torch.arange(16) % 2

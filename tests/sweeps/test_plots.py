@@ -334,6 +334,7 @@ def check_labels(figure: Figure, axes: Axes) -> None:
     assert all(a[1] <= b[0] for a, b in pairwise(shown)), (axes.get_xlabel(), shown)
 
 
+@pytest.mark.slow
 def test_500_trials_are_drawn(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     trials = [

@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from copycat.config.errors import UserError
+from tests.support.parameters import mark_slow
 from tests.support.search import finish_trial, learning_rate_loss, run_trials, start_search
 
 RATE = "optimizer.lr=tag(log,interval(1e-4,1))"
@@ -22,7 +23,7 @@ SAMPLERS = {
 }
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", mark_slow(SAMPLERS, fast=["tpe", "random"]))
 def test_a_search_that_stopped_proposes_what_one_that_ran_through_does(sampler: str, tmp_path: Path) -> None:
     axes = (RATE, "optimizer.momentum=interval(0,0.9)", "model=logistic,shallow")
     words = (f"hydra/sweeper/sampler={sampler}", *SAMPLERS[sampler], *axes, "hydra.sweeper.n_trials=7")
@@ -112,7 +113,7 @@ def test_an_axis_is_drawn_from_what_it_says(word: str, expected: object, tmp_pat
     assert job.overrides[-1].startswith(f"{word.partition('=')[0]}=")
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "qmc"])
+@pytest.mark.parametrize("sampler", mark_slow(["tpe", "cmaes", "qmc"], fast=["tpe"]))
 def test_an_axis_under_a_condition_is_drawn_beside_it_alone_and_varies(sampler: str, tmp_path: Path) -> None:
     axes = ("model=logistic,shallow", "activation=relu,tanh,sigmoid", "optimizer.lr=interval(1e-3,1)")
     words = (f"hydra/sweeper/sampler={sampler}", *axes, "+sweep.when.activation='model=shallow'")

@@ -100,6 +100,7 @@ def test_a_database_file_holds_a_study_and_a_study_of_other_objectives_is_refuse
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_another_storage_is_refused_unless_asked_for_and_then_given_what_was_found(tmp_path: Path) -> None:
     at, url = tmp_path / "sweep", f"hydra.sweeper.storage='sqlite:///{tmp_path}/study.db'"
     before = start_search(*WORDS, at=at)

@@ -1,4 +1,4 @@
-"""Call `copycat` many times in one process, to save start-up time: arguments in and results out, as JSON."""
+"""Call `copycat` many times in one process, to save start-up time: a line of arguments in, a line of results out."""
 
 import contextlib
 import io
@@ -28,4 +28,5 @@ def call(arguments: list[str]) -> dict[str, object]:
     }
 
 
-json.dump([call(arguments) for arguments in json.load(sys.stdin)], sys.stdout)
+for line in sys.stdin:
+    print(json.dumps(call(json.loads(line))), flush=True)

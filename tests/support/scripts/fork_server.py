@@ -1,17 +1,21 @@
 """Import the large packages once and fork for each command; tests/support/commands.py sends requests by a socket.
 
-A fork continues as `python -m copycat` with the requested folder, environment, arguments and standard streams. It
-imports all of Copycat and exits like any interpreter: only the import time of the large packages is saved.
+Commands run side by side. A fork continues as `python -m copycat` with the requested folder, environment, arguments and
+standard streams. It imports all of Copycat and exits like any interpreter: only the time to import large packages is
+saved.
 """
 
 import gc
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 PACKAGES = (
     *("torch", "torch.utils.tensorboard", "pytorch_lightning", "torchmetrics", "safetensors.torch", "h5py"),
@@ -20,32 +24,61 @@ PACKAGES = (
 
 
 def serve(requests: socket.socket) -> list[str] | None:
-    """Fork for each request and send back its process id and exit status.
+    """Fork for each request, send back its process id, and write its exit status to the last of the request's files.
 
     Returns: in a fork, the command's arguments; in the server, None once the socket is closed.
     """
+    woken, wake = socket.socketpair()
+    for end in (woken, wake):
+        end.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno())
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    reports: dict[int, int] = {}
     while True:
-        text, files, _, _ = socket.recv_fds(requests, 2**20, 3)
+        if woken in select.select([requests, woken], [], [])[0]:
+            woken.recv(4096)
+            for process in list(reports):
+                ended, status = os.waitpid(process, os.WNOHANG)
+                if ended:
+                    with suppress(BrokenPipeError):  # of a test that failed
+                        os.write(reports[process], json.dumps(os.waitstatus_to_exitcode(status)).encode())
+                    os.close(reports.pop(process))
+            continue
+        text, files, _, _ = socket.recv_fds(requests, 2**20, 4)
         if not text:
             return None
         request = json.loads(text)
+        *streams, report = files
         if (process := os.fork()) == 0:
-            requests.close()
-            for place, file in enumerate(files):
-                os.dup2(file, place)
-                os.close(file)
-            os.chdir(request["folder"])
-            os.environ.clear()
-            os.environ.update(request["environment"])
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            sys.path[0] = request["folder"]
-            arguments: list[str] = request["words"]
-            return arguments
-        for file in files:
+            for end in (requests, woken, wake):
+                end.close()
+            for place, file in enumerate(streams):
+                os.dup2(file, place)
+            for file in [*files, *reports.values()]:
+                os.close(file)
+            return become(request)
+        reports[process] = report
+        for file in streams:
             os.close(file)
         requests.send(json.dumps(process).encode())
-        _, status = os.waitpid(process, 0)
-        requests.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+
+
+def become(request: dict[str, Any]) -> list[str]:
+    """Take the folder, environment and module path of `python -m copycat` there; run the program; return the words."""
+    if request["new_session"]:
+        os.setsid()
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.path[0] = request["folder"]
+    extra = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[1:1] = [path for path in extra if path and path not in sys.path]
+    exec(request["program"], {})
+    arguments: list[str] = request["words"]
+    return arguments
 
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the tests and the running command
