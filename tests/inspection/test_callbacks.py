@@ -13,7 +13,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from copycat.cli import main
-from copycat.config.compose import compose
 from copycat.data.loaders import MemoryLoader
 from copycat.inspection.fed import _name
 from copycat.inspection.inspector import Inspector, boards
@@ -23,7 +22,7 @@ from copycat.runs.history import read_history
 from copycat.runs.inspecting import View
 from copycat.runs.predictions import read_predictions
 from copycat.runs.train import Outcome
-from tests.support.runs import train_tiny
+from tests.support.runs import compose_quickly, train_tiny
 from tests.support.tensorboard import load_events
 
 EPOCHS = 6
@@ -72,7 +71,7 @@ def test_a_run_has_the_bits_of_one_that_nothing_looks_at(full: Outcome, tiny: Pa
 
 def hand_written(tiny: Path) -> dict[str, list[float]]:
     """What a loop by hand measures at each step."""
-    parts = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
+    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
     network, loss = parts.classifier.network, parts.classifier.loss
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     loader = parts.data.loader("train")

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.parameters import mark_slow
+
 EACH_CALL = Path(__file__).parents[1] / "support" / "scripts" / "each_call.py"
 
 # what was typed, and what the line must hold
@@ -206,7 +208,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         yield make
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", mark_slow(CALLS, fast=[*NO_HYDRA, *[*NO_TORCH, *TORCH_TOO][::3]]))
 def test_a_wrong_call_is_one_line_that_says_what_to_type(call: str, answers: Callable[[str], Answer]) -> None:
     answer = answers(call)
     assert answer["err"].startswith("copycat: ")

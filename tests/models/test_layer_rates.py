@@ -16,14 +16,14 @@ from copycat.config.rules import check
 from copycat.runs.build import Parts, build_parts
 from copycat.runs.train import Outcome
 from copycat.sweeps.packed_fit import unfit
-from tests.support.runs import QUIET, train_tiny
+from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 NETWORK = ("model=shallow", "model.hidden=[3]")
 OPTIMIZERS = sorted({file.stem for file in (CONF / "optimizer").glob("*.yaml")} - {"lbfgs", "sparse_adam"})
 
 
 def compose_parts(*words: str) -> Parts:
-    return build_parts(compose([*NETWORK, "data.train=16", "data.val=8", *words]).config)
+    return build_parts(compose_quickly([*NETWORK, "data.train=16", "data.val=8", *words]).config)
 
 
 def load_final_weights(outcome: Outcome) -> Mapping[str, Tensor]:
@@ -33,7 +33,7 @@ def load_final_weights(outcome: Outcome) -> Mapping[str, Tensor]:
 
 def test_a_layer_moves_by_its_share_of_the_rate_and_one_of_none_stays(tiny: Path, tmp_path: Path) -> None:
     words = (*NETWORK, "optimizer=sgd", "optimizer.lr=0.1", "trainer.max_epochs=1", *QUIET)
-    start = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
+    start = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     before = {name: p.detach().clone() for name, p in start.classifier.network.named_parameters()}
     plain = load_final_weights(train_tiny(*words, data=tiny, at=tmp_path))
     rates = "layer_rates={layers.0.weight:0.25,layers.0.*:0}"
@@ -76,7 +76,7 @@ def test_a_mistake_is_named_before_training(words: list[str], message: str) -> N
 
 
 def test_a_run_that_was_recorded_before_there_were_any_is_still_read() -> None:
-    config = dict(compose([*NETWORK, "data.train=16", "data.val=8"]).config)
+    config = dict(compose_quickly([*NETWORK, "data.train=16", "data.val=8"]).config)
     del config["layer_rates"]
     check(config)
     assert len(build_parts(config).classifier.optimizer().param_groups) == 1

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from copycat.config.compose import Request, compose
+from copycat.config.compose import Request
 from copycat.data.part import Part, digest
 from copycat.models.metrics import NAMES, StageMetrics, columns
 from copycat.runs.history import read_history
 from copycat.runs.train import train
+from tests.support.runs import compose_quickly
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -155,7 +156,7 @@ class OneSided:
 def test_a_validation_part_without_positives_neither_stops_a_run_nor_warns(tmp_path: Path) -> None:
     """Warnings are errors here, and what a run warns of goes to its train.log."""
     words = ["callbacks=none", "logger=none", "trainer.accelerator=cpu", "trainer.max_epochs=2"]
-    config = compose([*words, f"output_dir={tmp_path}"]).config
+    config = compose_quickly([*words, f"output_dir={tmp_path}"]).config
     outcome = train(Request(config={**config, "data": {"_target_": f"{__name__}.OneSided"}}))
     assert outcome.status == "completed"
     assert "samples in targets" not in (outcome.folder / "train.log").read_text()

@@ -9,11 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.models.transfer import Transfer, Tuned
 from copycat.runs.build import build_parts
-from tests.support.runs import QUIET, train_tiny
+from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 NETWORK = """
 import torch
@@ -74,7 +73,7 @@ def _packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def network_of(*words: str) -> nn.Module:
-    return build_parts(compose(["data.train=8", "data.val=8", *words]).config).classifier.network
+    return build_parts(compose_quickly(["data.train=8", "data.val=8", *words]).config).classifier.network
 
 
 @pytest.mark.parametrize("package", ["timm", "torchvision"])

@@ -15,7 +15,7 @@ from copycat.runs.history import read_history
 from copycat.runs.rerun import rerun
 from copycat.runs.train import Outcome
 from copycat.sweeps.packed_fit import unfit
-from tests.support.runs import train_tiny
+from tests.support.runs import compose_quickly, train_tiny
 
 EPOCHS = 4
 
@@ -51,7 +51,7 @@ SWA = ("callbacks=[default,swa]", "callbacks.swa.start=0.5")
 @pytest.fixture(scope="module")
 def states(tiny: Path) -> list[dict[str, Tensor]]:
     """The network after each step of a loop by hand, two an epoch."""
-    parts = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
+    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
     network, optimizer = parts.classifier.network.train(), parts.classifier.optimizer()
     found = []
     for _ in range(EPOCHS):
@@ -109,7 +109,7 @@ def test_best_ckpt_holds_the_weights_that_were_validated(tiny: Path, tmp_path: P
         *EMA, "callbacks.best.monitor=val/auroc", "callbacks.best.mode=max", tiny=tiny, at=tmp_path
     )
     epoch = outcome.manifest["came_out"]["best"]["epoch"]
-    parts = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
+    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
     parts.classifier.network.load_state_dict(in_file(outcome.folder / "checkpoints" / "best.ckpt"))
     found, _ = parts.classifier.measure("val", parts.data.loader("val"))
     assert found["val/loss"] == pytest.approx(read_history(outcome.folder)[epoch]["val/loss"], rel=1e-5)

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from copycat.config.compose import Request, compose
+from copycat.config.compose import Request
 from copycat.data.part import Part, digest
 from copycat.runs.history import read_history
 from copycat.runs.train import Outcome, train
 from tests.support.images import write_image_folder
 from tests.support.parameters import mark_slow
+from tests.support.runs import compose_quickly
 
 Make = Callable[..., Optimizer]
 Set = tuple[Tensor, Tensor]
@@ -202,7 +203,7 @@ def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train_quick(root: Path, out: Path, *words: str) -> Outcome:
     source = ["data=folder", f"data.root={root}", "data.image_size=8"]
-    outcome = train(compose([*source, *QUICK, f"output_dir={out}", *words]))
+    outcome = train(compose_quickly([*source, *QUICK, f"output_dir={out}", *words]))
     assert outcome.status == "completed", outcome.manifest["error"]
     return outcome
 
@@ -228,7 +229,7 @@ def test_every_dense_option_is_held_against_the_loop_below() -> None:
 @cache
 def compose_quick(*words: str) -> Mapping[str, Any]:
     """Composing takes longer than such a run: what differs below is put in afterwards."""
-    return compose([*QUICK, *words]).config
+    return compose_quickly([*QUICK, *words]).config
 
 
 @pytest.mark.parametrize("size", [0, 24], ids=["full", "mini-batches"])
@@ -436,11 +437,11 @@ def test_the_real_cats_give_the_loop_s_bits(
     torch.manual_seed(seed)
     network = build_classifier_by_hand(HIDDEN[model], pixels=12288)
     loop = Loop(network, lecture_set(cats_folder, "train"), DENSE[optimizer], epochs=epochs, size=size)
-    assert read_loss_bits(train(compose([*words, *QUICK, *asked]))) == format_bits(loop.losses)
+    assert read_loss_bits(train(compose_quickly([*words, *QUICK, *asked]))) == format_bits(loop.losses)
 
 
 def test_the_real_cats_in_a_bag_of_colours_give_the_loop_s_bits(cats_folder: Path, tmp_path: Path) -> None:
     words = ["model=bag_of_colors", "optimizer=sparse_adam", "data.batch_size=64", "trainer.max_epochs=3"]
     asked = ["data=cats", f"data.root={cats_folder}", f"output_dir={tmp_path}"]
     losses = sparse_losses(lecture_set(cats_folder, "train"), epochs=3, size=64)
-    assert read_loss_bits(train(compose([*words, *QUICK, *asked]))) == format_bits(losses)
+    assert read_loss_bits(train(compose_quickly([*words, *QUICK, *asked]))) == format_bits(losses)

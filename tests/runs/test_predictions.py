@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from copycat.config.compose import compose
 from copycat.runs.build import build_parts
 from copycat.runs.predictions import read_predictions
 from copycat.runs.tensor_files import read_weights
-from tests.support.runs import QUIET, train_tiny
+from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 
 @pytest.mark.parametrize("loss", ["bce", "cross_entropy", "mse"])
 def test_they_are_what_the_weights_say_to_the_bit(loss: str, tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=3", f"loss={loss}", "model=shallow")
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
-    parts = build_parts(compose(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
+    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     network, criterion = parts.classifier.network.eval(), parts.classifier.loss
     network.load_state_dict(read_weights(folder / "weights.safetensors"))
     part = parts.data.parts["val"]

@@ -13,7 +13,6 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor
 
-from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
@@ -24,6 +23,7 @@ from copycat.runs.train import Outcome, train
 from tests.support.callbacks import KillCallback, SimulatedKill
 from tests.support.parameters import mark_slow
 from tests.support.run_folders import find_newest_run, remove_metric
+from tests.support.runs import compose_quickly
 from tests.support.tensorboard import load_events
 
 OPTIMIZERS = ["adam", "adamw", "adamax", "asgd", "lbfgs", "nadam", "radam", "rmsprop", "rprop", "sgd", "nesterov"]
@@ -68,7 +68,7 @@ def train_killable(tiny: Path, at: Path, *words: str) -> Outcome:
     dies = "+callbacks.dies={_target_: tests.support.callbacks.KillCallback}"
     small = ["data.batch_size=4", "trainer.max_epochs=3", "callbacks.last.every_n_steps=3"]
     network = [] if any(word.startswith("model=") for word in words) else ["model=shallow", "model.hidden=[4]"]
-    return train(compose([*where, dies, *small, *network, *words]))
+    return train(compose_quickly([*where, dies, *small, *network, *words]))
 
 
 def kill_run(tiny: Path, at: Path, *words: str, after: tuple[str, int]) -> Path | None:
@@ -281,7 +281,7 @@ def test_a_judge_is_shown_each_epoch_s_metrics_once_and_those_before_a_resume_to
 def test_a_pruned_run_ends_between_two_epochs_with_its_records_whole(tiny: Path, tmp_path: Path) -> None:
     limits = Limits(judge=lambda epoch, metrics: "worse than others" if epoch == 1 else None)
     where = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}"]
-    outcome = train(compose([*where, "trainer.max_epochs=9"]), limits=limits)
+    outcome = train(compose_quickly([*where, "trainer.max_epochs=9"]), limits=limits)
     assert (outcome.status, outcome.manifest["error"]) == ("pruned", "worse than others")
     assert len(read_history(outcome.folder)) == 2
     assert resume(outcome.folder, say=lambda line: None).status == "completed"
@@ -290,7 +290,7 @@ def test_a_pruned_run_ends_between_two_epochs_with_its_records_whole(tiny: Path,
 
 def test_a_run_that_takes_longer_than_it_may_has_failed(tiny: Path, tmp_path: Path) -> None:
     where = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}"]
-    outcome = train(compose([*where, "trainer.max_epochs=100000"]), limits=Limits(seconds=0.5))
+    outcome = train(compose_quickly([*where, "trainer.max_epochs=100000"]), limits=Limits(seconds=0.5))
     assert (outcome.status, outcome.manifest["error"]) == ("failed", "time limit: it took more than 0.5 s")
 
 

@@ -9,12 +9,11 @@ import torch
 from pytorch_lightning.loggers.logger import DummyLogger
 from safetensors.torch import load_file
 
-from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.runs.build import build_parts
 from copycat.runs.history import read_history
 from copycat.runs.train import train
-from tests.support.runs import QUIET, train_tiny
+from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 
 def test_a_run_leaves_the_folder_that_the_design_names(tiny: Path, tmp_path: Path) -> None:
@@ -86,7 +85,7 @@ def test_mixed_images_are_trained_on_by_shares_and_counted_as_their_larger_class
     words = ("augmentation=mixup", "augmentation.alpha=1.0", "trainer.max_epochs=1", *QUIET)
     row = read_history(train_tiny(*words, data=tiny, at=tmp_path).folder)[0]
     where = ("data=folder", f"data.root={tiny}", "data.image_size=8")
-    parts = build_parts(compose([*where, *words]).config)
+    parts = build_parts(compose_quickly([*where, *words]).config)
     batch = parts.data.augmented(next(iter(parts.data.loader("train"))), 0)
     shares = batch["label"]
     assert ((shares > 0) & (shares < 1)).any()
@@ -194,7 +193,7 @@ def test_a_logger_that_fails_ends_the_run_as_failed_with_the_reason(tiny: Path, 
             raise OSError("the server is away")
 
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}", *QUIET]
-    outcome = train(compose(words), watchers=[Away()])
+    outcome = train(compose_quickly(words), watchers=[Away()])
     assert outcome.status == "failed"
     assert json.loads((outcome.folder / "run.json").read_text())["error"] == "OSError: the server is away"
     assert "Traceback" in (outcome.folder / "train.log").read_text()

@@ -91,7 +91,7 @@ JOBS: Mapping[str, Sequence[str]] = {
 
 @pytest.mark.parametrize("job", mark_slow(JOBS, fast=["logistic", "cnn"]))
 def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp_path: Path) -> None:
-    words = [*JOBS[job], "trainer.max_epochs=100", "trainer.check_val_every_n_epoch=10"]
+    words = [*JOBS[job], "trainer.max_epochs=40", "trainer.check_val_every_n_epoch=5"]
     packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
     alone = run_sweep(*words, data=tiny, at=tmp_path / "alone")
     count = len(read_trials(packed))

@@ -30,7 +30,7 @@ PAGE_KB = 4
 def shallow_overrides(images: str, at: Path) -> list[str]:
     """Return the overrides of a tiny run on these images."""
     where = ["data=folder", f"data.root={images}", "data.image_size=8", f"output_dir={at}"]
-    return [*where, "model=shallow", "model.hidden=[20]", "trainer.max_epochs=4", "trainer.threads=1"]
+    return [*where, "model=shallow", "model.hidden=[2]", "trainer.max_epochs=4", "trainer.threads=1"]
 
 
 def describe_folder(folder: Path) -> dict[str, Any]:
@@ -53,13 +53,13 @@ def describe_folder(folder: Path) -> dict[str, Any]:
 
 def train_on_growing_disk(images: str, disk: Path) -> Iterator[dict[str, Any]]:
     """Train on ever larger disks until a run completes; describe each run."""
-    room = PAGE_KB
+    room, request = PAGE_KB, compose(shallow_overrides(images, disk / "out"))
     while True:
         for left in disk.iterdir():
             shutil.rmtree(left)
         subprocess.run(["mount", "-o", f"remount,size={room}k", str(disk)], check=True)
         try:
-            outcome = train(compose(shallow_overrides(images, disk / "out")))
+            outcome = train(request)
         except UserError as error:
             yield {"room": room, "refused": str(error), "left": [str(path) for path in disk.iterdir()]}
         else:
