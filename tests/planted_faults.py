@@ -62,7 +62,7 @@ FAULTS = (
     Fault("pruner_direction", "sweeps/study.py", "if not trial.should_prune():", "if trial.should_prune():",
           "sweeps/test_pruning.py"),
     Fault("constraint_sign", "sweeps/objectives.py", 'value - limit if way == "<" else limit - value',
-          'limit - value if way == "<" else value - limit', "sweeps/test_search.py"),
+          'limit - value if way == "<" else value - limit', "sweeps/test_objectives.py"),
     Fault("pareto_front", "sweeps/summary.py", "all(a <= b for a, b", "any(a <= b for a, b", "sweeps/test_summary.py"),
     Fault("ended_trial", "sweeps/sweeper.py", "elif trial.status not in ENDED:", "elif trial.status in ENDED:",
           "sweeps/test_grid.py"),

@@ -2,8 +2,11 @@
 
 import subprocess
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from torch.utils.data import DataLoader
 
 from tests.support.leaks import check_for_leaks
 
@@ -26,3 +29,26 @@ def test_what_ends_in_time_is_not_left_behind() -> None:
         threading.Timer(0.1, lambda: None).start()
         process = subprocess.Popen(["sleep", "0.1"])
     assert process.wait(0) == 0
+
+
+def start_worker() -> Iterator[Any]:
+    batches: Iterator[Any] = iter(DataLoader(range(9), num_workers=1))  # type: ignore[arg-type]
+    next(batches)
+    return batches
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_loader_that_a_failed_run_left_end_with_it() -> None:
+    def fail() -> None:
+        kept: list[Any] = [start_worker()]
+        kept.append(kept)  # as frames of a traceback hold each other
+
+    with check_for_leaks():
+        fail()
+
+
+def test_a_worker_of_a_loader_that_is_left_behind_fails_its_test_alone() -> None:
+    with pytest.raises(pytest.fail.Exception, match="pytest"), check_for_leaks(patience_seconds=0):
+        batches = start_worker()
+    assert subprocess.run(["true"], check=False).returncode == 0
+    del batches

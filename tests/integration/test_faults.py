@@ -88,7 +88,7 @@ def test_a_disk_that_can_t_be_written_is_one_line_and_nothing_is_made(tiny: Path
 def test_a_folder_that_goes_away_ends_the_run_and_is_not_made_again(
     words: list[str], tiny: Path, tmp_path: Path
 ) -> None:
-    epochs = 3000 if words else 100_000  # with nothing but an open file to write, a run only notices at its end
+    epochs = 1000 if words else 100_000  # with nothing but an open file to write, a run only notices at its end
     command = [sys.executable, "-m", "copycat", "train", *tiny_overrides(tiny, f"trainer.max_epochs={epochs}", *words)]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
         deadline = time.monotonic() + PATIENCE

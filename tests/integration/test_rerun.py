@@ -56,7 +56,7 @@ def first_cause(done: CompletedCommand) -> str:
 def test_every_experiment_is_the_same_when_it_is_rerun(name: str, cats_folder: Path, tmp_path: Path) -> None:
     short = ["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"]
     if name.startswith("transfer"):
-        short += ["model.backbone_size=64"]  # an epoch of the whole takes as long as a hundred of the others
+        short += ["model.backbone_size=32"]  # an epoch of the whole takes as long as a hundred of the others
     outcome = train(compose([f"experiment={name}", *short, f"output_dir={tmp_path}"]))
     found = rerun(outcome.folder, say=lambda line: None)
     assert outcome.status == found.outcome.status == "completed"

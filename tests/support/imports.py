@@ -1,28 +1,60 @@
 """Make imports that tests do not need stay away."""
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-DYNAMO = "torch._dynamo"
+DYNAMO, LIGHTNING = "torch._dynamo", "pytorch_lightning"
 
 
 def import_lightning_without_dynamo() -> None:
-    """Import Lightning, and leave TorchDynamo, which is half of its import, to the first optimizer, which needs it.
+    """Have Lightning, once it is imported, leave TorchDynamo, which takes half of its import, to the first optimizer.
 
     Lightning takes two names from it: the class of compiled networks, of which there is none before Dynamo is there,
     and `disable`, which torch has in a form that imports Dynamo when the function is called.
     """
+    sys.meta_path.insert(0, _LightningFinder())
+
+
+class _LightningFinder(MetaPathFinder):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != LIGHTNING:
+            return None
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec and spec.loader and DYNAMO not in sys.modules:
+            spec.loader = _LightningLoader(spec.loader)
+        return spec
+
+
+class _LightningLoader(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        with _stand_in_for_dynamo():
+            self._loader.exec_module(module)
+
+
+@contextmanager
+def _stand_in_for_dynamo() -> Iterator[None]:
     import torch
 
-    if DYNAMO in sys.modules:
-        return
     stand_in: Any = ModuleType(DYNAMO)
     stand_in.OptimizedModule = _CompiledNetwork
     stand_in.disable = lambda function, recursive, reason: torch._compile._disable_dynamo(function, recursive)
     sys.modules[DYNAMO] = stand_in
     try:
-        import pytorch_lightning  # noqa: F401
+        yield
     finally:
         del sys.modules[DYNAMO]
 

@@ -1,5 +1,7 @@
 """Find the processes and threads that a test leaves behind."""
 
+import gc
+import multiprocessing
 import os
 import threading
 import time
@@ -28,10 +30,15 @@ def check_for_leaks(*, patience_seconds: float = 5.0) -> Iterator[None]:
     yield
     until = time.monotonic() + patience_seconds
     while (left := _list_new(processes, threads)) and time.monotonic() < until:
+        gc.collect()  # a loader whose run was given up in the middle ends its workers when it is collected
         time.sleep(0.02)
     for process in list_processes() - processes:
         if str(process.pid) in left:
-            process.kill()
+            with suppress(RuntimeError):  # PyTorch raises it here, where the process was a worker of a loader
+                process.kill()
+                with suppress(ChildProcessError):  # a grandchild
+                    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+                multiprocessing.active_children()  # forgets those that have ended, or PyTorch would raise it again
     if left:
         pytest.fail(f"expected no process or thread to be left; got {', '.join(left.values())}")
 
