@@ -1,8 +1,6 @@
 """What is exported says what the run says, without Copycat."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.deploy.export import FILES, FORMATS, MOST, export
 from copycat.deploy.predictor import opened_predictor
+from tests.support.commands import run_copycat
 from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
 
@@ -44,16 +43,11 @@ def test_its_script_says_what_the_run_says_where_copycat_is_not(form: str, folde
     with opened_predictor(folder) as predictor:
         expected = predictor(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0].tolist()
     assert len((tmp_path / "model" / "use.py").read_text().splitlines()) <= 14
-    script = "import sys; sys.modules['copycat'] = None; import runpy; runpy.run_path('use.py', run_name='__main__')"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "model")}
-    used = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "image.png")],
-        cwd=tmp_path / "model",
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+    script = (
+        "import runpy, sys; sys.modules['copycat'] = None; sys.path[0] = '.'; sys.argv[1:] = ['../image.png']\n"
+        "runpy.run_path('use.py', run_name='__main__'); sys.exit()"
     )
+    used = run_copycat(at=tmp_path / "model", program=script)
     assert used.returncode == 0, used.stderr
     said = dict(line.split() for line in used.stdout.splitlines())
     assert list(said) == ["cat", "dog"]

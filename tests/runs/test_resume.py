@@ -20,7 +20,7 @@ from copycat.runs.limits import Limits
 from copycat.runs.rerun import rerun
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome, train
-from tests.support.callbacks import KillCallback, SimulatedKill
+from tests.support.callbacks import KillCallback, SimulatedKill, end_loader_workers
 from tests.support.parameters import mark_slow
 from tests.support.run_folders import find_newest_run, remove_metric
 from tests.support.runs import compose_quickly
@@ -77,6 +77,7 @@ def kill_run(tiny: Path, at: Path, *words: str, after: tuple[str, int]) -> Path 
     try:
         train_killable(tiny, at, *words)
     except SimulatedKill:
+        end_loader_workers()
         return find_newest_run(at)
     finally:
         KillCallback.after = None
