@@ -10,7 +10,7 @@ from pathlib import Path
 
 # Two workers share two cores: threads of OpenMP that wait for each other there take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Processes that tests start import sitecustomize from there, as this one does below.
+# Each process that a test starts imports sitecustomize.py from there; this one does below.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(__file__).parent / "support" / "startup"), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
