@@ -18,11 +18,11 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 import pytest
 
 from tests.support.images import write_image_folder
-from tests.support.imports import import_lightning_without_dynamo
+from tests.support.imports import leave_dynamo_out_of_lightning
 from tests.support.leaks import check_for_leaks
 from tests.support.startup import sitecustomize  # noqa: F401
 
-import_lightning_without_dynamo()
+leave_dynamo_out_of_lightning()
 
 # a shell that runs pytest in the background has it ignore Ctrl-C, and every command that a test starts with it
 signal.signal(signal.SIGINT, signal.default_int_handler)

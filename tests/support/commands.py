@@ -96,15 +96,15 @@ def start_copycat(
         "program": program,
         "new_session": new_session,
     }
-    status, reports = os.pipe()
+    (status, reports), (given, gives) = os.pipe(), os.pipe()
     out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
-    with tempfile.TemporaryFile() as given:
-        given.write(stdin)
-        given.seek(0)
-        server = _start_server()[0]
-        socket.send_fds(server, [json.dumps(request).encode()], [given.fileno(), out.fileno(), err.fileno(), reports])
-        os.close(reports)
-        process = json.loads(server.recv(64))
+    server = _start_server()[0]
+    socket.send_fds(server, [json.dumps(request).encode()], [given, out.fileno(), err.fileno(), reports])
+    for end in (given, reports):
+        os.close(end)
+    process = json.loads(server.recv(64))
+    with suppress(BrokenPipeError), open(gives, "wb") as file:  # a command need not read it
+        file.write(stdin)
     return RunningCommand(words, process, status, out, err)
 
 

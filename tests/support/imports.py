@@ -11,8 +11,8 @@ from typing import Any
 DYNAMO, LIGHTNING = "torch._dynamo", "pytorch_lightning"
 
 
-def import_lightning_without_dynamo() -> None:
-    """Have Lightning, once it is imported, leave TorchDynamo, which takes half of its import, to the first optimizer.
+def leave_dynamo_out_of_lightning() -> None:
+    """Have Lightning, when it is imported, leave TorchDynamo, half of its import, to the first optimizer.
 
     Lightning takes two names from it: the class of compiled networks, of which there is none before Dynamo is there,
     and `disable`, which torch has in a form that imports Dynamo when the function is called.

@@ -28,7 +28,7 @@ def read_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 @contextmanager
 def serve_tensorboard(folder: Path) -> Iterator[str]:
     """Serve TensorBoard for a folder; yield its address."""
-    from tensorboard.program import TensorBoard  # the whole server: half a second of each collection
+    from tensorboard.program import TensorBoard  # the whole server, which each collection would import
 
     program = TensorBoard()
     where = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", "0", "--load_fast=false"]
