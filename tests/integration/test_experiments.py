@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 SWEEPS = ("ensemble",)
 """Of several runs: what these give is in the record of the experiment that they repeat."""
 RECORDED = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if file.stem not in ("lecture", *SWEEPS))
-SLOW, PATIENCE = 0.1, 4
+SLOW, PATIENCE = 0.03, 3
 """Seconds, as recorded: experiments whose epochs take longer end here once they took so long."""
 
 

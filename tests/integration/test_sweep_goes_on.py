@@ -55,13 +55,13 @@ def test_a_search_that_is_killed_again_and_again_has_each_trial_once(tiny: Path,
         "-m",
         *SEARCH,
         *tiny_sweep_overrides(tiny, *SPACE),
-        "hydra.sweeper.n_trials=16",
+        "hydra.sweeper.n_trials=10",
         f"sweep.folder={sweep}",
     ]
-    assert kill_until_done(typed, at=tmp_path, sweep=sweep, seed=0, kills=4) == 4
+    assert kill_until_done(typed, at=tmp_path, sweep=sweep, seed=0, kills=3) == 3
     found, study = read_trial_files(sweep), study_of(sweep)
-    assert sorted(found) == list(range(16))
-    assert [trial.number for trial in study.trials] == list(range(16))
+    assert sorted(found) == list(range(10))
+    assert [trial.number for trial in study.trials] == list(range(10))
     for trial in study.trials:
         said = found[trial.number]
         assert said["status"] == {"COMPLETE": "completed", "PRUNED": "pruned"}[trial.state.name]

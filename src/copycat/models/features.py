@@ -89,7 +89,9 @@ class Frozen:
         return self._known[device]
 
     def _direct(self, image: Tensor) -> Tensor:
-        network, pixels = self.backbone.network.to(image.device), self.backbone.pixels.to(image.device)
+        network, pixels = self.backbone.network, self.backbone.pixels
+        if pixels.mean.device != image.device:  # an export takes a minute longer where it follows each tensor's move
+            network, pixels = network.to(image.device), pixels.to(image.device)
         found: Tensor = network(pixels(image))
         return found
 
