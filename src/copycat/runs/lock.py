@@ -15,12 +15,16 @@ except ImportError:  # Windows: a run is not locked there
 FILE = ".lock"
 
 
+class LockedError(UserError):
+    """Another process holds the lock."""
+
+
 @contextmanager
 def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
     """Hold the lock of a run folder, or of a sweep's.
 
     Raises:
-        UserError: where another process holds it.
+        LockedError: where another process holds it.
     """
     if fcntl is None:
         yield
@@ -32,7 +36,7 @@ def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
             # a record lock, not flock: workers do not inherit it, and may outlive a killed run for some seconds
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"{folder}: expected a {of} that stopped; it is still running.") from error
+            raise LockedError(f"{folder}: expected a {of} that stopped; it is still running.") from error
         try:
             yield
         finally:
