@@ -301,7 +301,8 @@ def app(arguments: argparse.Namespace) -> int:
     with _importing():
         from copycat.deploy.app import serve
 
-    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser)
+    max_pixels = arguments.max_megapixels * 10**6
+    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
     return DONE
 
 
@@ -392,6 +393,13 @@ def parser() -> argparse.ArgumentParser:
     page_of.add_argument("folder", type=Path, help="a completed run, a sweep, or a folder of runs")
     page_of.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")
     page_of.add_argument("--no-browser", action="store_true", help="only print the address")
+    page_of.add_argument(
+        "--max-megapixels",
+        type=_whole(10_000, least=1),
+        default=50,
+        metavar="N",
+        help="larger images are refused; else 50",
+    )
     serve = _add(commands, "board", board)
     serve.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
     serve.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")
