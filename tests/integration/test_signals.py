@@ -123,8 +123,13 @@ def test_a_signal_ends_a_run_that_is_stuck_in_its_validation(tiny: Path, tmp_pat
     assert 1 <= torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["copycat"]["epoch"] <= 8
 
 
-@pytest.mark.parametrize(("launcher", "at_once"), [("basic", 1), ("processes", 2)])
-def test_ctrl_c_ends_a_whole_sweep(launcher: str, at_once: int, tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("launcher", "at_once", "number"),
+    [("basic", 1, signal.SIGINT), ("basic", 1, signal.SIGHUP), ("processes", 2, signal.SIGINT)],
+)
+def test_ctrl_c_or_a_hangup_ends_a_whole_sweep(
+    launcher: str, at_once: int, number: signal.Signals, tiny: Path, tmp_path: Path
+) -> None:
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1000000", "seed=range(50)"]
     words += [f"hydra/launcher={launcher}"] + ["hydra.launcher.workers=2"] * (launcher == "processes")
     with start_copycat("train", "-m", *words, at=tmp_path) as sweep:
@@ -134,7 +139,7 @@ def test_ctrl_c_ends_a_whole_sweep(launcher: str, at_once: int, tiny: Path, tmp_
                 sweep.kill()
                 pytest.fail("the sweep did not start")
             time.sleep(0.1)
-        sweep.send_signal(signal.SIGINT)
+        sweep.send_signal(number)
         _, errors = sweep.communicate(timeout=PATIENCE)
     assert sweep.returncode == 130
     (folder,) = tmp_path.glob("outputs/*/*/*/sweep.json")
