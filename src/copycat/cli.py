@@ -17,6 +17,7 @@ from copycat.config.errors import UserError
 from copycat.config.extras import missing
 from copycat.config.flags import Parser
 from copycat.config.hints import did_you_mean
+from copycat.runs.standard_streams import OutputError, streams_of_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,6 +29,8 @@ SCREENFUL = 20
 """Rows of a table that is shown unasked."""
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses: 130 is what a shell calls a program that Ctrl-C ended."""
+TRAINING = ("train", "resume", "rerun")
+"""Commands that work on where nobody takes what they print."""
 
 
 def train(words: Sequence[str]) -> int:
@@ -298,7 +301,8 @@ def app(arguments: argparse.Namespace) -> int:
     with _importing():
         from copycat.deploy.app import serve
 
-    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser)
+    max_pixels = arguments.max_megapixels * 10**6
+    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
     return DONE
 
 
@@ -389,6 +393,13 @@ def parser() -> argparse.ArgumentParser:
     page_of.add_argument("folder", type=Path, help="a completed run, a sweep, or a folder of runs")
     page_of.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")
     page_of.add_argument("--no-browser", action="store_true", help="only print the address")
+    page_of.add_argument(
+        "--max-megapixels",
+        type=_whole(10_000, least=1),
+        default=50,
+        metavar="N",
+        help="larger images are refused; else 50",
+    )
     serve = _add(commands, "board", board)
     serve.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
     serve.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")
@@ -466,14 +477,25 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    trains = bool(words) and words[0] in TRAINING
+    with streams_of_command(prints_result=not trains) as output:
+        try:
+            _end_with_status(words, debug=debug)
+        except SystemExit as end:
+            if end.code == DONE and (lost := output.find_loss()):
+                print(f"copycat: failed: standard output: {lost.strerror}.", file=sys.stderr)
+                sys.exit(FAILED)
+            raise
+
+
+def _end_with_status(words: list[str], *, debug: bool) -> NoReturn:
     try:
         sys.exit(_run(words))
     except UserError as error:
         _end(f"copycat: {error}", WRONG, error, debug=debug)
     except KeyboardInterrupt as stop:
         _end("copycat: interrupted.", INTERRUPTED, stop, debug=debug)
-    except BrokenPipeError:  # the reader, as in `copycat runs | head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputError:  # the reader, as in `copycat runs | head`, has seen enough; `main` names any other loss
         sys.exit(DONE)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (said := missing(error)):

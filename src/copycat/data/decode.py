@@ -46,7 +46,7 @@ def image_extensions() -> frozenset[str]:
     return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)
 
 
-def decode(path: Path, *, size: int, fit: str = "crop") -> Tensor:
+def decode(path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None) -> Tensor:
     """Image at `path` as uint8 [3, size, size], RGB.
 
     Turned upright by its EXIF orientation; the first frame of an animation. Transparency lies on white. Palette, grey,
@@ -58,10 +58,10 @@ def decode(path: Path, *, size: int, fit: str = "crop") -> Tensor:
     Args:
         fit: `crop` scales the shorter side to `size` and keeps the centre; `squash` scales both sides and so distorts;
             `pad` scales the longer side and fills up with white.
+        max_pixels: of the image as it lies in the file; None: Pillow's `MAX_IMAGE_PIXELS`, 89 million.
 
     Raises:
-        UnreadableImage: where the file is missing, empty, truncated, no image, or has more than Pillow's
-            `MAX_IMAGE_PIXELS` (89 million by default).
+        UnreadableImage: where the file is missing, empty, truncated, no image, or has more than `max_pixels`.
     """
     assert fit in FITS, fit
     try:
@@ -69,7 +69,7 @@ def decode(path: Path, *, size: int, fit: str = "crop") -> Tensor:
             if not (head := file.read(512)):
                 raise UnreadableImage(path, "empty file")
             with Image.open(file, formats=_formats()) as image:
-                limit = Image.MAX_IMAGE_PIXELS
+                limit = Image.MAX_IMAGE_PIXELS if max_pixels is None else max_pixels
                 if limit is not None and image.width * image.height > limit:
                     raise UnreadableImage(path, f"{image.width} x {image.height} pixels, above the limit of {limit}")
                 # A JPEG decodes straight to a half, quarter or eighth: much faster, and twice the size is enough.
@@ -126,11 +126,15 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    grey = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=float(np.finfo(np.float32).max)).clip(min=0.0)
+    grey = np.asarray(image).astype(np.float64)
+    # in place: of a large image, each copy takes hundreds of megabytes
+    np.nan_to_num(grey, copy=False, posinf=float(np.finfo(np.float32).max))
+    np.maximum(grey, 0.0, out=grey)
     highest = float(grey.max())
     whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
     white = next((white for white in whites if highest <= white), highest)
-    return Image.fromarray((grey * (255.0 / white)).round().astype(np.uint8))
+    grey *= 255.0 / white
+    return Image.fromarray(np.round(grey, out=grey).astype(np.uint8))
 
 
 def _square(image: Image.Image, *, size: int, fit: str) -> Image.Image:

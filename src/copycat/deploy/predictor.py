@@ -17,6 +17,7 @@ from copycat.models.features import keeping_none
 from copycat.models.losses import Loss
 from copycat.runs.build import build_loss, build_network
 from copycat.runs.isolation import isolated
+from copycat.runs.lock import current_status
 from copycat.runs.opened import Opened, open_run, read_weights
 from copycat.runs.table import find_runs
 
@@ -97,7 +98,7 @@ def opened_predictor(folder: Path, *, views: int = 1) -> Iterator[Predictor]:
     opened = open_run(folder)
     check(opened.config)
     if not (opened.folder / WEIGHTS).exists():
-        status = opened.manifest["status"]
+        status = current_status(opened.manifest["status"], folder)
         raise UserError(f"{folder}: expected a completed run, with {WEIGHTS}; this one is {status}.")
     with isolated(threads=opened.manifest["ran_on"]["environment"]["threads"]):
         yield _predictor(opened, views=views)

@@ -10,6 +10,7 @@ from copycat.inspection.page import Image, Page, Section, Table
 from copycat.runs.figures import text
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import read_history
+from copycat.runs.lock import KILLED
 from copycat.runs.side_by_side import Compared, Line, cells, how_sure, read_compared
 
 MOST = 12
@@ -46,6 +47,10 @@ def compared_page(folders: Sequence[Path], *, title: str) -> Page:
             sections.append(Section(title=name, note=notes.get(name, ""), table=table))
         if name == "How they ended":
             sections += _curves(compared)
+    killed = [folder for name, folder in compared.folders.items() if compared.found[name]["status"] == KILLED]
+    if killed:
+        code = "\n".join(f"copycat resume {shlex.quote(str(folder))}" for folder in killed)
+        sections.append(Section(title="Go on with those that were killed", code=code))
     commands = "\n".join(f"copycat report {shlex.quote(str(folder))}" for folder in folders)
     sections.append(Section(title="Each by itself", code=commands))
     return Page(text(title), f"{counted(len(folders), 'run')} side by side", sections)

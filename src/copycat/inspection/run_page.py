@@ -21,6 +21,7 @@ from copycat.runs.figures import figure, text, wilson
 from copycat.runs.folder import CONFIG, read_manifest
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import read_history
+from copycat.runs.lock import RUNNING, current_status
 from copycat.runs.plain import read_file
 from copycat.runs.predictions import Predictions, read_predictions, trained_on
 from copycat.runs.shape import check_form
@@ -52,6 +53,7 @@ def run_page(folder: Path) -> Page:
     except (OSError, ValueError) as error:
         said = (error.strerror or "").lower() if isinstance(error, OSError) else first_line(error)
         raise UserError(f"{folder}: expected the folder of a run; {said}. See them: copycat runs.") from error
+    manifest["status"] = current_status(manifest["status"], folder)
     sections = [
         *_metrics(manifest, predictions),
         *_curves(manifest, rows),
@@ -65,16 +67,18 @@ def run_page(folder: Path) -> Page:
     ]
     if manifest["status"] == "completed":
         sections.append(Section(title="Run it again", code=f"copycat rerun {shlex.quote(str(folder))}"))
-    elif manifest["status"] != "pruned":
+    elif manifest["status"] not in ("pruned", RUNNING):
         sections.append(Section(title="Go on with it", code=f"copycat resume {shlex.quote(str(folder))}"))
     sections.append(Section(title="Configuration", code=config))
-    return Page(text(str(folder)), text(_summary(manifest)), sections)
+    return Page(text(str(folder)), text(_summary(manifest, epochs=len(rows))), sections)
 
 
-def _summary(manifest: Mapping[str, Any]) -> str:
-    came_out = manifest["came_out"]
-    epochs = counted(came_out.get("epochs", 0), "epoch")
-    words = [f"{manifest['status']} after {epochs}", f"started {manifest['started']}"]
+def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
+    """Args:
+    epochs: that metrics.csv has: of a run that was not brought to its end the manifest has none.
+    """
+    epochs = manifest["came_out"].get("epochs", epochs)
+    words = [f"{manifest['status']} after {counted(epochs, 'epoch')}", f"started {manifest['started']}"]
     if manifest["seconds"] is not None:
         words.append(f"{manifest['seconds']:.1f} s")
     if manifest["error"]:

@@ -11,6 +11,7 @@ from copycat.config.hints import did_you_mean, one_of
 from copycat.config.rule import is_real
 from copycat.runs.facts import Facts, columns, plain
 from copycat.runs.figures import text
+from copycat.runs.lock import KILLED
 from copycat.runs.shape import STATUS
 
 _CONDITION = re.compile(r"\s*([^\s=<>!]+)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*")
@@ -20,6 +21,7 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+STATUSES = (*STATUS, KILLED)
 NAMES = ("run", "status", "error", "started", "seconds", "epochs", "parameters", "experiment")
 """That any table knows, though no row may have them."""
 
@@ -91,8 +93,10 @@ def _test(condition: str, names: Collection[str]) -> Callable[[Facts], bool]:
     if not match:
         raise UserError(f"--filter: expected a condition, as 'val/accuracy>=0.7'; got {condition!r}.")
     name, sign, wanted = named(match[1], names, after="--filter"), match[2], plain(match[3])
-    if name == "status" and wanted not in STATUS:
-        raise UserError(f"--filter: expected one of {one_of(STATUS)}; got {wanted!r}.{did_you_mean(match[3], STATUS)}")
+    if name == "status" and wanted not in STATUSES:
+        raise UserError(
+            f"--filter: expected one of {one_of(STATUSES)}; got {wanted!r}.{did_you_mean(match[3], STATUSES)}"
+        )
     if sign not in _ORDERS:
         return lambda row: _same(row.get(name), wanted) == (sign != "!=")
     if not is_real(wanted) and name not in ("started", "ended"):

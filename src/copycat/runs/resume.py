@@ -24,6 +24,7 @@ from copycat.runs.outcome import Outcome
 from copycat.runs.position import Position
 from copycat.runs.reserve import release, reserve
 from copycat.runs.run import Run
+from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import Stop
 
 Say = Callable[[str], None]
@@ -62,7 +63,8 @@ def resume(
     if opened.manifest["status"] == "completed":
         raise UserError(f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {folder}.")
     config, folder, stop = opened.config, opened.folder, Stop()
-    with locked(folder), isolated(threads=config["trainer"].get("threads")), stop.listening():
+    threads = config["trainer"].get("threads")
+    with locked(folder), isolated(threads=threads), tolerating_lost_output(), stop.listening():
         parts = build_parts(config)
         for cause in causes(Evidence.recorded(folder, opened.manifest, config), Evidence.current(config, parts.data)):
             if cause.kind == "data":

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from copycat.config.errors import UserError
@@ -14,11 +14,14 @@ from copycat.runs.facts import Facts, columns, facts
 from copycat.runs.figures import natural, text
 from copycat.runs.folder import MANIFEST, PARTIAL
 from copycat.runs.index import read_rows
+from copycat.runs.lock import KILLED
 from copycat.runs.printing import WIDE, Column, interval, majority, measured, print_table, seconds, status, wide_console
 
 SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 BESIDE = 26
 """Columns of a terminal that what an accuracy is to be held against takes."""
+MOST_RESUMES = 5
+"""Commands that are shown to resume runs."""
 
 
 def find_runs(root: Path) -> Iterator[Path]:
@@ -69,6 +72,7 @@ def print_runs(root: Path, choice: Choice | None = None) -> None:
     if wide:
         titles += [("epochs", measured("epochs")), ("seconds", seconds)]
     print_table(console, titles, shown, gives=("run", "overrides"))
+    print_resumes(shown, root)
 
 
 def best_run(root: Path, choice: Choice, *, by: str | None) -> Facts:
@@ -88,6 +92,17 @@ def best_run(root: Path, choice: Choice, *, by: str | None) -> Facts:
     if not completed:
         raise UserError(f"--best: expected a completed run with {by}; got none in {root}.")
     return ordered(completed, name, descending=natural(name) == "maximize")[0]
+
+
+def print_resumes(rows: Iterable[Facts], root: Path) -> None:
+    """Print the commands that resume those of the runs that were killed; trials go on with their sweep."""
+    killed = [row for row in rows if row["status"] == KILLED]
+    folders = [*dict.fromkeys(Path(row["folder"]).parent if "trial" in row else Path(row["folder"]) for row in killed)]
+    for folder in folders[:MOST_RESUMES]:
+        print(text(f"killed; to go on with it: copycat resume {shlex.quote(str(folder))}"))
+    if len(folders) > MOST_RESUMES:
+        more = shlex.join(["copycat", "runs", str(root), "--filter", f"status={KILLED}", "--csv"])
+        print(text(f"and {len(folders) - MOST_RESUMES} more: {more}"))
 
 
 def rerun_command(row: Facts) -> str:

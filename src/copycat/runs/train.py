@@ -24,6 +24,7 @@ from copycat.runs.manifest import opening
 from copycat.runs.outcome import Outcome
 from copycat.runs.reserve import reserve
 from copycat.runs.run import Run
+from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import Stop
 
 __all__ = ["Outcome", "train", "try_out"]
@@ -52,7 +53,8 @@ def train(
         UserError: where what was asked cannot work; then no new folder, and no new file, is left.
     """
     root, stop = Path(request.config["output_dir"]), Stop()
-    with isolated(threads=request.config["trainer"].get("threads")), stop.listening():
+    threads = request.config["trainer"].get("threads")
+    with isolated(threads=threads), tolerating_lost_output(), stop.listening():
         parts = build_parts(request.config, data=data)
         request = replace(request, config=with_threads(request.config))
         text, changes = as_text(request.config), patch(request.config)

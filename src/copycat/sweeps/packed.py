@@ -28,6 +28,7 @@ from copycat.runs.manifest import now, opening
 from copycat.runs.opened import open_run, read_checkpoint
 from copycat.runs.outcome import Outcome
 from copycat.runs.resume import find_point, reopened
+from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import InterruptedRun, Stop
 from copycat.runs.train import as_text, with_threads
 from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
@@ -187,6 +188,7 @@ class Packs:
         config, stop = asked[0].request.config, Stop()
         with ExitStack() as context, ThreadPoolExecutor(WRITERS, thread_name_prefix="writer") as pool:
             context.enter_context(isolated(threads=config["trainer"]["threads"]))
+            context.enter_context(tolerating_lost_output())
             context.enter_context(stop.listening())
             entered = [one for one in asked if self._enter(one, context, runner)]
             if not entered:

@@ -11,6 +11,7 @@ from copycat.runs.choice import Choice
 from copycat.runs.facts import Facts
 from copycat.runs.figures import figure, text
 from copycat.runs.folder import MANIFEST
+from copycat.runs.lock import RUNNING
 from copycat.runs.printing import Column
 from copycat.runs.table import find_runs, rerun_command
 from copycat.sweeps.plots.files import draw, kinds
@@ -103,5 +104,5 @@ def _next(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Sec
     done = summed[0].trials if summed else [row for row in rows if is_done(row, sweep.objectives)]
     if done:
         yield Section(title="Run the best trial again", code=rerun_command(done[0]))
-    if sweep.status not in ("completed", "failed"):
+    if sweep.status not in ("completed", "failed", RUNNING):
         yield Section(title="Go on with it", code=f"copycat resume {shlex.quote(str(folder))}")

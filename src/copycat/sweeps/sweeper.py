@@ -17,7 +17,7 @@ from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.config.space import Space, space_of
 from copycat.runs.lock import locked
-from copycat.runs.stop import SIGNALS
+from copycat.runs.stop import ending_signals
 from copycat.runs.trial_file import ENDED, Trial, read_trial
 from copycat.sweeps.display import Display
 from copycat.sweeps.engine import Job, Runner, Source, begun
@@ -82,7 +82,7 @@ def _signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
+    before = {number: signal.signal(number, _interrupt) for number in ending_signals()}
     try:
         yield
     finally:
@@ -90,7 +90,9 @@ def _signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _interrupt(*_: object) -> None:
+def _interrupt(number: int, *_: object) -> None:
+    if signal.Signals(number).name == "SIGHUP":  # of a terminal that closes; the shell in it sends another
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -1,6 +1,7 @@
 """The table of a sweep: its trials from the best on, and its configurations over folds and seeds."""
 
 import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from copycat.config.hints import counted
 from copycat.runs.choice import Choice, chosen
 from copycat.runs.facts import Facts
 from copycat.runs.figures import figure, text
+from copycat.runs.lock import KILLED
 from copycat.runs.printing import WIDE, Column, given, measured, print_table, seconds, status, wide_console
 from copycat.runs.table import read_facts
 from copycat.sweeps.summary import Configuration, axes, configurations, front, is_done, ranked
@@ -61,6 +63,8 @@ def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None 
         print(f"none of {counted(len(rows), 'trial')}")
     if any(row.get("pareto") for row in shown):
         print(f"*: on the Pareto front of {' and '.join(map(text, sweep.objectives))}")
+    if sweep.status in (KILLED, "interrupted"):
+        print(text(f"to go on with it: copycat resume {shlex.quote(str(folder))}"))
 
 
 def head(sweep: SweepFile, rows: Sequence[Facts]) -> str:
