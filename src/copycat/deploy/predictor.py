@@ -57,6 +57,8 @@ class Predictor:
     """Side of the square images that the network takes, in pixels."""
     fit: str
     """How an image becomes a square: `crop`, `squash` or `pad`."""
+    max_pixels: int | None = None
+    """Of a file that is classified; None: as `decode` has it."""
     views: Views | None = None
     """Changed copies of each image that have a say too."""
 
@@ -114,12 +116,14 @@ def _predictor(opened: Opened, *, views: int) -> Predictor:
     _fill(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)
     loss = build_loss(config["loss"], classes=len(classes))
     fit = config["data"].get("fit", "crop")
+    megapixels = config["data"].get("max_megapixels")
     return Predictor(
         network=network.eval(),
         loss=loss,
         classes=classes,
         size=shape[1],
         fit=fit,
+        max_pixels=None if megapixels is None else round(megapixels * 1e6),
         views=views_of(config, count=views),
     )
 
