@@ -53,7 +53,7 @@ def train(
     root, stop = Path(request.config["output_dir"]), Stop()
     with isolated(threads=request.config["trainer"].get("threads")), stop.listening():
         parts = build_parts(request.config, data=data)
-        request = replace(request, config=with_threads(request.config))
+        request = replace(request, config=with_threads(parts.config))
         made = make_folder(root, request.experiment) if folder is None else folder
         try:
             made.mkdir(parents=True, exist_ok=True)

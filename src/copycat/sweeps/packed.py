@@ -22,6 +22,7 @@ from copycat.data.datamodule import DataModule
 from copycat.runs.build import build_data, build_parts
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.code import patch
+from copycat.runs.derived import prepared
 from copycat.runs.folder import read_manifest
 from copycat.runs.isolation import isolated, logged
 from copycat.runs.lock import locked
@@ -121,10 +122,11 @@ class Packs:
             with isolated(threads=None):
                 if (found := self._found(asked)) is not None:
                     return found
-                config = asked.request.config
+                config = prepared(asked.request.config)
                 if why := unfit(config):
                     return why
                 asked.parts = build_parts(config, data=self._data_of(config))
+                asked.request = replace(asked.request, config=asked.parts.config)
                 if asked.manifest:
                     _check_data(asked)
                 return unfit(config, asked.parts)
@@ -152,7 +154,8 @@ class Packs:
     def _data_of(self, config: Mapping[str, Any]) -> DataModule:
         """One for all trials whose batches are the same; the images are read once for each split."""
         node, augmentation = config["data"], config["augmentation"]
-        varies = node["shuffle"] or augmentation["_target_"] != NO_AUGMENTATION
+        shuffles = node["batch_size"] is not None if node["shuffle"] is None else node["shuffle"]
+        varies = shuffles or augmentation["_target_"] != NO_AUGMENTATION
         own = json.dumps([node, augmentation, config["seed"] if varies else None], sort_keys=True)
         if own not in self._data:
             made = build_data(node, seed=config["seed"], augmentation=augmentation)
