@@ -15,6 +15,7 @@ from copycat.data.loaders import to_float
 from copycat.deploy.views import Views, views_of
 from copycat.models.features import keeping_none
 from copycat.models.losses import Loss
+from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_loss, build_network
 from copycat.runs.isolation import isolated
 from copycat.runs.opened import Opened, open_run, read_weights
@@ -113,6 +114,7 @@ def _predictor(opened: Opened, *, views: int) -> Predictor:
         raise UserError(f"{opened.folder}: expected a run on RGB squares; its images are {'×'.join(map(str, shape))}.")
     classes = tuple(data["classes"])
     network = build_network(config, image_shape=shape, classes=len(classes))
+    check_backbone(network, opened.manifest, folder=opened.folder)
     _fill(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)
     loss = build_loss(config["loss"], classes=len(classes))
     fit = config["data"].get("fit", "crop")

@@ -61,7 +61,8 @@ def train(
                 reserve(made)
                 text = as_text(request.config)
                 write_asked(made, text, parts.data, changes=patch(request.config))
-                manifest = opening(request, parts.data, config=text, copy_of=copy_of)
+                network = parts.classifier.network
+                manifest = opening(request, parts.data, config=text, network=network, copy_of=copy_of)
                 run = Run(request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits)
                 write_manifest(made, manifest)
                 return run.go()

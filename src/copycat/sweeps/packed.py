@@ -19,6 +19,7 @@ from copycat.config.compose import Request, compose_words
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.data.datamodule import DataModule
+from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_data, build_parts
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.code import patch
@@ -260,7 +261,8 @@ class Packs:
         assert asked.parts is not None
         manifest, data = asked.manifest, asked.parts.data
         if not manifest:
-            manifest = opening(asked.request, data, config=as_text(asked.request.config), like=first.get(id(data)))
+            text, network = as_text(asked.request.config), asked.parts.classifier.network
+            manifest = opening(asked.request, data, config=text, network=network, like=first.get(id(data)))
             first.setdefault(id(data), manifest)
         manifest["ran_on"] = {**manifest["ran_on"], "pack": numbers}
         return Member(asked, manifest, changes=changes)
@@ -272,10 +274,11 @@ class Packs:
 
 def _check_data(asked: Asked) -> None:
     """Raises:
-    UserError: where the data are not those that a run began with.
+    UserError: where the data, or the backbone, are not those that a run began with.
     """
     assert asked.parts is not None
     folder, manifest, config, data = asked.folder, asked.manifest, asked.request.config, asked.parts.data
+    check_backbone(asked.parts.classifier.network, manifest, folder=folder)
     if manifest["ran_on"]["data"].get("all") == data.fingerprint().get("all"):
         return
     for cause in causes(Evidence.recorded(folder, manifest, config), Evidence.current(config, data)):
