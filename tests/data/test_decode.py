@@ -375,3 +375,18 @@ def test_images_are_known_by_their_content_whatever_they_are_called(tmp_path: Pa
     (tmp_path / "b").write_bytes(png_without_pixels(60_000, 60_000))
     (tmp_path / "c").write_text("P1 words, which are no bitmap")
     assert [is_image(tmp_path / name) for name in ("a", "b", "c", "none")] == [True, True, False, False]
+
+
+def test_heic_is_read_upright_where_the_extra_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif", reason="install the extra heic")
+    assert ".heic" in image_extensions()
+    halves = Image.new("RGB", (64, 64), BLUE)
+    halves.paste(RED, (0, 0, 64, 32))  # red above blue
+    exif = Image.Exif()
+    exif[0x0112] = 3  # to be turned by half
+    path = save_image(tmp_path, halves, "a.heic", exif=exif.tobytes(), quality=95)
+    image = decode(path, size=64)
+    assert get_color(image, 32, 48) == pytest.approx(RED, abs=12)
+    assert get_color(image, 32, 16) == pytest.approx(BLUE, abs=12)
+    path.rename(tmp_path / "a")
+    assert is_image(tmp_path / "a")
