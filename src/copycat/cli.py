@@ -200,8 +200,9 @@ def data_check(arguments: argparse.Namespace) -> int:
     config = compose(arguments.overrides, data_too=False).config
     from copycat.data.report import print_check
     from copycat.runs.build import build_data
+    from copycat.runs.derived import prepared
 
-    print_check(build_data(config["data"], seed=config["seed"]))
+    print_check(build_data(prepared(config)["data"], seed=config["seed"]))
     return DONE
 
 

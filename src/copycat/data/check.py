@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from copycat.data.datamodule import DataModule
+from copycat.data.folder import Folder
+from copycat.data.listing import LeftOut
 from copycat.data.part import Part
 from copycat.data.side_by_side import side_by_side
 
@@ -58,6 +60,8 @@ class Check:
     across: list[list[Twin]]
     """Images that are in several parts: what was trained on is validated on."""
     unreadable: list[str]
+    left_out: Sequence[LeftOut]
+    """Files that are not among the images."""
     warnings: list[str]
     """One short line each."""
 
@@ -68,6 +72,8 @@ def check_data(data: DataModule) -> Check:
     within, across = _duplicates(data)
     unreadable = sorted({line for part in data.parts.values() for line in part.unreadable})
     warnings = ["these images are drawn, not photographed"] if data.source.synthetic else []
+    listed = data.source if isinstance(data.source, Folder) else None
+    warnings += [_short(line, 3 * LONGEST) for line in listed.warnings] if listed else []
     for groups, where in ((across, "across parts"), (within, "within a part")):
         if groups:
             warnings.append(f"{_count(groups)} twice {where}: {_first(groups)}")
@@ -80,7 +86,9 @@ def check_data(data: DataModule) -> Check:
         )
     if unreadable:
         warnings.append(f"{len(unreadable)} unreadable, left out: {_short(unreadable[0], 2 * LONGEST)}")
-    return Check(parts, within, across, unreadable, warnings)
+    left_out = listed.left_out if listed else ()
+    warnings += _reasons(left_out)
+    return Check(parts, within, across, unreadable, left_out, warnings)
 
 
 def warnings_of(data: DataModule) -> list[str]:
@@ -134,6 +142,17 @@ def _shifts(parts: Mapping[str, PartCheck], classes: Sequence[str]) -> list[str]
         elif any(abs(a - b) >= COLOR_SHIFT for a, b in zip(part.color, train.color, strict=True)):
             found.append(f"colours differ between train and {name}")
     return found
+
+
+def _reasons(left_out: Sequence[LeftOut]) -> list[str]:
+    """How many files are left out for each reason, and the first."""
+    by_reason: dict[str, list[LeftOut]] = defaultdict(list)
+    for one in left_out:
+        by_reason[one.reason].append(one)
+    return [
+        f"{sum(one.files for one in found)} left out, {reason}: {_short(found[0].name)}"
+        for reason, found in by_reason.items()
+    ]
 
 
 def _count(groups: Sequence[object]) -> str:

@@ -51,6 +51,9 @@ def _lists(found: Check, *, most: int | None) -> Iterator[str]:
     for title, lines in lists.items():
         yield f"{title}: {len(lines)}"
         yield from _first(lines, most)
+    if found.left_out:
+        yield f"left out: {sum(one.files for one in found.left_out)}"
+        yield from _first([str(one) for one in found.left_out], most)
 
 
 def _equation(twins: Sequence[Twin]) -> str:

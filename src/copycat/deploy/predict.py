@@ -59,7 +59,7 @@ def predictions(predictor: Predictor, files: Sequence[Path]) -> Iterator[Predict
 def _decoded(predictor: Predictor, files: Sequence[Path], *, what: str) -> Iterator[Tensor | UnreadableImage]:
     def read(index: int) -> Tensor | UnreadableImage:
         try:
-            return decode(files[index], size=predictor.size, fit=predictor.fit)
+            return decode(files[index], size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
         except UnreadableImage as error:
             return error
 
@@ -114,7 +114,7 @@ def print_predictions(
 
 
 def _shown(found: Prediction, predictor: Predictor) -> tuple[Picture, str]:
-    image = decode(found.file, size=predictor.size, fit=predictor.fit)
+    image = decode(found.file, size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
     label = found.label
     said = f"{predictor.classes[label]} {found.probabilities[label]:.2f}"
     return image.permute(1, 2, 0).numpy(), f"{said}\n{text(found.file.name)}"

@@ -11,7 +11,8 @@ from copycat.config.errors import UserError
 from copycat.config.hints import one_of
 from copycat.config.rules import check
 from copycat.data.datamodule import DataModule
-from copycat.runs.build import build_data
+from copycat.runs.backbone import backbone_change
+from copycat.runs.build import build_data, build_network
 from copycat.runs.causes import Cause, Evidence, causes
 from copycat.runs.checkpoint_file import damage
 from copycat.runs.compare import BEST, LAST, WEIGHTS, Comparison, compare
@@ -120,10 +121,15 @@ def _data(config: Mapping[str, Any]) -> DataModule:
 def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Sequence[Cause]:
     # where the images lie is no difference: what they are is compared
     as_recorded = {**config, "data": original.config["data"], "output_dir": original.config["output_dir"]}
+    changed = _changed_since(original)
     with isolated(threads=config["trainer"]["threads"]):
         now = Evidence.current(as_recorded, data)
+        if "backbone" in original.manifest["ran_on"]:
+            network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
+            if change := backbone_change(network, original.manifest):
+                changed.append(Cause("weights", f"the backbone: {change}"))
     recorded = Evidence.recorded(original.folder, original.manifest, original.config)
-    return [*_changed_since(original), *causes(recorded, now)]
+    return [*changed, *causes(recorded, now)]
 
 
 def _changed_since(original: Opened) -> list[Cause]:

@@ -9,6 +9,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from copycat.config.errors import UserError
+from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_parts
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.checkpoint_file import damage
@@ -57,7 +58,8 @@ def resume(
         limits: what ends the run before it is done.
 
     Raises:
-        UserError: where the run is completed, still running, of other data, or a stranger's that is refused.
+        UserError: where the run is completed, still running, of other data or another backbone, or a stranger's that is
+            refused.
     """
     opened = open_run(folder)
     if opened.manifest["status"] == "completed":
@@ -66,6 +68,7 @@ def resume(
     threads = config["trainer"].get("threads")
     with locked(folder), isolated(threads=threads), tolerating_lost_output(), stop.listening():
         parts = build_parts(config)
+        check_backbone(parts.classifier.network, opened.manifest, folder=folder)
         for cause in causes(Evidence.recorded(folder, opened.manifest, config), Evidence.current(config, parts.data)):
             if cause.kind == "data":
                 raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")

@@ -13,6 +13,7 @@ _ONE_LINE = re.compile(f"[\t\n]|{_CONTROL.pattern}")
 _EXPERIMENT = re.compile(r"(?=.{1,100}\Z)[\w+-][\w.+ -]*(/[\w+-][\w.+ -]*)*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?")
 _VERSION = re.compile(r"[\w.+!-]{1,64}")
+_HASH = re.compile(r"[0-9a-f]{32}")
 
 Test = Callable[[Any], bool]
 
@@ -77,6 +78,7 @@ MAYBE: dict[str, tuple[str, Test]] = {
     "came_out.steps": ("a count", _count),
     "came_out.final": ("a number a metric", _named(is_real)),
     "came_out.best": ("keys", lambda v: isinstance(v, dict)),
+    "ran_on.backbone": ("a hash", lambda v: isinstance(v, str) and _HASH.fullmatch(v) is not None),
     "came_out.best.monitor": ("text", _text),
     "came_out.best.mode": ("min or max", lambda v: v in ("min", "max")),
     "came_out.best.epoch": ("a count", _count),

@@ -56,9 +56,10 @@ def train(
     threads = request.config["trainer"].get("threads")
     with isolated(threads=threads), tolerating_lost_output(), stop.listening():
         parts = build_parts(request.config, data=data)
-        request = replace(request, config=with_threads(request.config))
+        request = replace(request, config=with_threads(parts.config))
         text, changes = as_text(request.config), patch(request.config)
-        manifest = opening(request, parts.data, config=text, copy_of=copy_of)
+        network = parts.classifier.network
+        manifest = opening(request, parts.data, config=text, network=network, copy_of=copy_of)
 
         def write_record(at: Path, _: Path) -> None:
             reserve(at)

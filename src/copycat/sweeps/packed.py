@@ -19,9 +19,11 @@ from copycat.config.compose import Request, compose_words
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.data.datamodule import DataModule
+from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_data, build_parts
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.code import patch
+from copycat.runs.derived import prepared
 from copycat.runs.isolation import isolated, logged
 from copycat.runs.lock import locked
 from copycat.runs.manifest import now, opening
@@ -121,10 +123,11 @@ class Packs:
             with isolated(threads=None):
                 if (found := self._found(asked)) is not None:
                     return found
-                config = asked.request.config
+                config = prepared(asked.request.config)
                 if why := unfit(config):
                     return why
                 asked.parts = build_parts(config, data=self._data_of(config))
+                asked.request = replace(asked.request, config=asked.parts.config)
                 if asked.manifest:
                     _check_data(asked)
                 return unfit(config, asked.parts)
@@ -151,7 +154,8 @@ class Packs:
     def _data_of(self, config: Mapping[str, Any]) -> DataModule:
         """One for all trials whose batches are the same; the images are read once for each split."""
         node, augmentation = config["data"], config["augmentation"]
-        varies = node["shuffle"] or augmentation["_target_"] != NO_AUGMENTATION
+        shuffles = node["batch_size"] is not None if node["shuffle"] is None else node["shuffle"]
+        varies = shuffles or augmentation["_target_"] != NO_AUGMENTATION
         own = json.dumps([node, augmentation, config["seed"] if varies else None], sort_keys=True)
         if own not in self._data:
             made = build_data(node, seed=config["seed"], augmentation=augmentation)
@@ -257,7 +261,8 @@ class Packs:
         assert asked.parts is not None
         manifest, data = asked.manifest, asked.parts.data
         if not manifest:
-            manifest = opening(asked.request, data, config=as_text(asked.request.config), like=first.get(id(data)))
+            text, network = as_text(asked.request.config), asked.parts.classifier.network
+            manifest = opening(asked.request, data, config=text, network=network, like=first.get(id(data)))
             first.setdefault(id(data), manifest)
         manifest["ran_on"] = {**manifest["ran_on"], "pack": numbers}
         return Member(asked, manifest, changes=changes)
@@ -269,10 +274,11 @@ class Packs:
 
 def _check_data(asked: Asked) -> None:
     """Raises:
-    UserError: where the data are not those that a run began with.
+    UserError: where the data, or the backbone, are not those that a run began with.
     """
     assert asked.parts is not None
     folder, manifest, config, data = asked.folder, asked.manifest, asked.request.config, asked.parts.data
+    check_backbone(asked.parts.classifier.network, manifest, folder=folder)
     if manifest["ran_on"]["data"].get("all") == data.fingerprint().get("all"):
         return
     for cause in causes(Evidence.recorded(folder, manifest, config), Evidence.current(config, data)):
