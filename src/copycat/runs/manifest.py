@@ -56,6 +56,7 @@ def opening(
             "warnings": warnings,
         },
         "came_out": {},
+        "files": {},
         "resumed": [],
     }
 

@@ -17,7 +17,7 @@ from copycat.runs.causes import PATCH
 from copycat.runs.code import patch
 from copycat.runs.folder import make_folder, unmake, write_manifest, write_whole
 from copycat.runs.images import write_images
-from copycat.runs.isolation import isolated, logged
+from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
 from copycat.runs.manifest import opening
@@ -57,7 +57,7 @@ def train(
         made = make_folder(root, request.experiment) if folder is None else folder
         try:
             made.mkdir(parents=True, exist_ok=True)
-            with locked(made), logged(made / "train.log"):
+            with locked(made), logged(made / LOG):
                 reserve(made)
                 text = as_text(request.config)
                 write_asked(made, text, parts.data, changes=patch(request.config))
