@@ -16,7 +16,8 @@ from copycat import __version__
 from copycat.config.errors import UserError
 from copycat.config.extras import missing
 from copycat.config.flags import Parser
-from copycat.config.hints import did_you_mean
+from copycat.config.hints import did_you_mean, first_line
+from copycat.config.printable import print_line, printable_lines
 from copycat.runs.standard_streams import OutputError, streams_of_command
 
 if TYPE_CHECKING:
@@ -140,14 +141,14 @@ def _importing() -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    print(f"copycat: {line}", file=sys.stderr, flush=True)
+    print_line(f"copycat: {line}", error=True)
 
 
 def _say_why(outcome: "Outcome") -> None:
     if outcome.status == "failed":
         log = outcome.folder / "train.log"
         more = f" More in {log}." if log.exists() else ""
-        print(f"copycat: failed: {outcome.manifest['error']}.{more}", file=sys.stderr)
+        print_line(f"copycat: failed: {outcome.manifest['error']}.{more}", error=True)
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
 
@@ -189,7 +190,7 @@ def data_fetch(arguments: argparse.Namespace) -> int:
 
     folder = arguments.folder or Path(os.environ.get("COPYCAT_DATA", "data"))
     for file in fetch_cats(folder):
-        print(file)
+        print_line(file)
     return DONE
 
 
@@ -210,7 +211,7 @@ def data_draw(arguments: argparse.Namespace) -> int:
     """Write the drawn images as PNG files, a sub-folder a class, to look at them"""
     from copycat.data.gallery import write_gallery
 
-    print(write_gallery(arguments.folder, seed=arguments.seed))
+    print_line(write_gallery(arguments.folder, seed=arguments.seed))
     return DONE
 
 
@@ -237,7 +238,7 @@ def plots(arguments: argparse.Namespace) -> int:
     from copycat.sweeps.plots.files import write_plots
 
     for path in write_plots(arguments.sweep, arguments.to or arguments.sweep / "plots"):
-        print(path, flush=True)
+        print_line(path)
     return DONE
 
 
@@ -249,14 +250,14 @@ def report(arguments: argparse.Namespace) -> int:
     page = report_of(arguments.folders)
     if arguments.png and not arguments.to:
         for path in write_images(page, arguments.png):
-            print(path)
+            print_line(path)
         return DONE
     first = arguments.folders[0]
     to = arguments.to or (first if first.is_dir() and len(arguments.folders) == 1 else Path()) / "report.html"
     write_page(page, to)
-    print(to)
+    print_line(to)
     for path in write_images(page, arguments.png) if arguments.png else ():
-        print(path)
+        print_line(path)
     return DONE
 
 
@@ -501,7 +502,12 @@ def _end_with_status(words: list[str], *, debug: bool) -> NoReturn:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (said := missing(error)):
             _end(f"copycat: {said}", WRONG, error, debug=debug)
-        _end(f"copycat: failed: {type(error).__name__}: {error}. See where: add --debug.", FAILED, error, debug=debug)
+        _end(
+            f"copycat: failed: {type(error).__name__}: {first_line(error)}. See where: add --debug.",
+            FAILED,
+            error,
+            debug=debug,
+        )
 
 
 def _run(words: list[str]) -> int:
@@ -530,6 +536,6 @@ def _end(line: str, status: int, error: BaseException, *, debug: bool) -> NoRetu
     if debug:
         import traceback
 
-        traceback.print_exception(error)
-    print(line, file=sys.stderr)
+        print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    print_line(line, error=True)
     sys.exit(status)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from copycat.config.printable import printable
 from copycat.data.datamodule import DataModule
 from copycat.data.folder import Folder
 from copycat.data.listing import LeftOut
@@ -82,7 +83,7 @@ def check_data(data: DataModule) -> Check:
     warnings += _shifts(parts, data.classes)
     if aside := data.parts["train"].set_aside:
         warnings.append(
-            f"{len(aside)} left out of train, as test has {'it' if len(aside) == 1 else 'them'}: {aside[0]}"
+            f"{len(aside)} left out of train, as test has {'it' if len(aside) == 1 else 'them'}: {printable(aside[0])}"
         )
     if unreadable:
         warnings.append(f"{len(unreadable)} unreadable, left out: {_short(unreadable[0], 2 * LONGEST)}")
@@ -167,6 +168,6 @@ def _first(groups: Sequence[Sequence[Twin]]) -> str:
 
 
 def _short(words: str, longest: int = LONGEST) -> str:
-    """Without the middle, where it is too long: a class shows at the start of a name, a file at its end."""
-    half = longest // 2
+    """Printable, and without the middle where it is too long: a class shows at its start, a file at its end."""
+    words, half = printable(words), longest // 2
     return words if len(words) <= longest else f"{words[: half - 1]}…{words[-half:]}"

@@ -8,9 +8,9 @@ from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, one_of
+from copycat.config.printable import printable
 from copycat.config.rule import is_real
 from copycat.runs.facts import Facts, columns, plain
-from copycat.runs.figures import text
 from copycat.runs.lock import KILLED
 from copycat.runs.shape import STATUS
 
@@ -66,7 +66,7 @@ def ordered(rows: Iterable[Facts], name: str, *, descending: bool = False) -> li
 
 
 def _place(value: Any) -> tuple[bool, Any]:
-    return (False, value) if isinstance(value, (int, float)) else (True, text(value))
+    return (False, value) if isinstance(value, (int, float)) else (True, printable(value))
 
 
 def named(word: str, names: Collection[str], *, after: str) -> str:
@@ -109,5 +109,5 @@ def _test(condition: str, names: Collection[str]) -> Callable[[Facts], bool]:
 
 def _same(value: Any, wanted: Any) -> bool:
     if isinstance(value, bool) or isinstance(wanted, bool) or not (is_real(value) and is_real(wanted)):
-        return text(value).replace(" ", "") == text(wanted).replace(" ", "")
+        return printable(value).replace(" ", "") == printable(wanted).replace(" ", "")
     return bool(value == wanted)

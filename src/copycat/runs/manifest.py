@@ -62,6 +62,7 @@ def opening(
             "warnings": warnings,
         },
         "came_out": {},
+        "files": {},
         "resumed": [],
     }
 

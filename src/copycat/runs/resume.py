@@ -16,7 +16,7 @@ from copycat.runs.checkpoint_file import damage
 from copycat.runs.checkpoints import BEFORE, OURS
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import read_history
-from copycat.runs.isolation import isolated, logged
+from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
 from copycat.runs.manifest import now
@@ -73,7 +73,7 @@ def resume(
             if cause.kind == "data":
                 raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
             say(f"changed since the run began: {cause.kind}: {cause.line}")
-        with logged(folder / "train.log"):
+        with logged(folder / LOG):
             point = find_point(opened, say=say)
             manifest = reopened(opened.manifest, point)
             run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config), limits=limits)
@@ -139,6 +139,7 @@ def reopened(manifest: Any, point: Point) -> dict[str, Any]:
         "ended": None,
         "seconds": None,
         "came_out": {},
+        "files": {},
         "resumed": [*manifest.get("resumed", []), entry],
     }
 

@@ -67,8 +67,9 @@ def read_row(folder: Path) -> Row:
 
 
 def read_trials(sweep: Path) -> Iterator[Row]:
-    """The trials of a sweep's folder, by number; those that cannot be read are left out."""
-    numbered = sorted((int(folder.name), folder) for folder in sweep.iterdir() if folder.name.isdecimal())
+    """The trials of a sweep's folder, by number; those that cannot be read, and links, are left out."""
+    folders = (folder for folder in sweep.iterdir() if folder.name.isdecimal() and not folder.is_symlink())
+    numbered = sorted((int(folder.name), folder) for folder in folders)
     for _, folder in numbered:
         try:
             yield read_row(folder)

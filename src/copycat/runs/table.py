@@ -2,16 +2,16 @@
 
 import os
 import shlex
-import sys
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted
+from copycat.config.printable import print_line
 from copycat.config.rule import is_real
 from copycat.runs.choice import Choice, chosen, named, ordered
 from copycat.runs.facts import Facts, columns, facts
-from copycat.runs.figures import natural, text
+from copycat.runs.figures import natural
 from copycat.runs.folder import MANIFEST, PARTIAL
 from copycat.runs.index import read_rows
 from copycat.runs.lock import KILLED
@@ -43,7 +43,7 @@ def read_facts(root: Path, *, objectives: Collection[str] = ()) -> list[Facts]:
         raise UserError(f"{root}: expected a folder of runs; got none. Make a run: copycat train.")
     found = read_rows(root)
     for line in found.broken:
-        print(f"copycat: {text(line)}", file=sys.stderr)
+        print_line(f"copycat: {line}", error=True)
     return ordered((facts(row, root, objectives=objectives) for row in found.rows), "started")
 
 
@@ -57,7 +57,7 @@ def print_runs(root: Path, choice: Choice | None = None) -> None:
     shown = chosen(rows, choice or Choice())
     if not shown:
         none = f"none of {counted(len(rows), 'run')} in {root}"
-        print(none if rows else f"no runs in {root}. Make one: copycat train")
+        print_line(none if rows else f"no runs in {root}. Make one: copycat train")
         return
     console = wide_console()
     wide = console.width >= WIDE + BESIDE
@@ -99,10 +99,10 @@ def print_resumes(rows: Iterable[Facts], root: Path) -> None:
     killed = [row for row in rows if row["status"] == KILLED]
     folders = [*dict.fromkeys(Path(row["folder"]).parent if "trial" in row else Path(row["folder"]) for row in killed)]
     for folder in folders[:MOST_RESUMES]:
-        print(text(f"killed; to go on with it: copycat resume {shlex.quote(str(folder))}"))
+        print_line(f"killed; to go on with it: copycat resume {shlex.quote(str(folder))}")
     if len(folders) > MOST_RESUMES:
         more = shlex.join(["copycat", "runs", str(root), "--filter", f"status={KILLED}", "--csv"])
-        print(text(f"and {len(folders) - MOST_RESUMES} more: {more}"))
+        print_line(f"and {len(folders) - MOST_RESUMES} more: {more}")
 
 
 def rerun_command(row: Facts) -> str:

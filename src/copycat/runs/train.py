@@ -17,7 +17,7 @@ from copycat.runs.causes import PATCH
 from copycat.runs.code import patch
 from copycat.runs.folder import make_folder, undone_on_error, write_manifest, write_whole
 from copycat.runs.images import write_images
-from copycat.runs.isolation import isolated, logged
+from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
 from copycat.runs.manifest import opening
@@ -72,7 +72,7 @@ def train(
             with (
                 locked(made),
                 undone_on_error(made, root, is_new=folder is None),
-                logged(made / "train.log"),
+                logged(made / LOG),
             ):
                 if folder is not None:
                     write_record(made, made)

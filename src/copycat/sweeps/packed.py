@@ -18,13 +18,14 @@ from pytorch_lightning.trainer.connectors.accelerator_connector import _Accelera
 from copycat.config.compose import Request, compose_words
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.config.printable import print_line
 from copycat.data.datamodule import DataModule
 from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_data, build_parts
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.code import patch
 from copycat.runs.derived import prepared
-from copycat.runs.isolation import isolated, logged
+from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.lock import locked
 from copycat.runs.manifest import now, opening
 from copycat.runs.opened import open_run, read_checkpoint
@@ -171,7 +172,7 @@ class Packs:
         log.info("trial %s is not packed: %s", number, why)
         if why not in self._said:
             self._said.add(why)
-            print(f"copycat: trial {number} runs in a process of its own, not in a pack: {why}", file=sys.stderr)
+            print_line(f"copycat: trial {number} runs in a process of its own, not in a pack: {why}", error=True)
 
     # ----- packs
 
@@ -219,7 +220,7 @@ class Packs:
             asked.trial = started(asked.folder, asked.trial)
             if asked.trial.status not in ENDED:
                 patiently(lambda: context.enter_context(locked(asked.folder)))
-                context.enter_context(logged(asked.folder / "train.log"))
+                context.enter_context(logged(asked.folder / LOG))
                 return True
         except Exception as failure:
             asked.trial = failed(asked.trial, failure)

@@ -1,7 +1,6 @@
 """The sweepers: each value with each, or a search; both go on where they stopped, by their trials' folders."""
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.config.printable import print_line
 from copycat.config.space import Space, space_of
 from copycat.runs.lock import locked
 from copycat.runs.stop import ending_signals
@@ -46,7 +46,7 @@ def sweep(words: Sequence[str], *, config: DictConfig, context: HydraContext, la
             runner = _run(_source(space, folder, sweeper, settings), folder, settings, launcher, sweeper)
         except KeyboardInterrupt:
             end(folder, status="interrupted", error="by a signal")
-            print(f"copycat: to go on with it: copycat resume {folder}", file=sys.stderr)
+            print_line(f"copycat: to go on with it: copycat resume {folder}", error=True)
             raise
         except UserError as error:
             end(folder, status="interrupted", error=first_line(error))

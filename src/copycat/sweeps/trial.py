@@ -1,7 +1,6 @@
 """One trial of a sweep, in whichever process: begun, gone on with, or found done; its folder says what came of it."""
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -17,6 +16,7 @@ from copycat.config.compose import Request, TrialRequest, compose_trial, trial_o
 from copycat.config.copies import apart, resolved
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.config.printable import print_line
 from copycat.runs.folder import MANIFEST, read_manifest, write_whole
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import epochs_of
@@ -178,10 +178,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         with locked(folder):
             aside = set_aside(folder)
         said = error.strerror if isinstance(error, OSError) else first_line(error)
-        print(
+        print_line(
             f"copycat: {folder / MANIFEST}: expected a run's manifest; {said}. The trial starts anew; what it had is"
             f" kept in {aside}.",
-            file=sys.stderr,
+            error=True,
         )
         return None
 
