@@ -171,8 +171,10 @@ def inspect(words: Sequence[str]) -> int:
                 " copycat inspect has no flags but --weights RUN."
             )
     from copycat.config.compose import compose
+    from copycat.config.own_modules import allow_own_modules
 
     config = compose(words, data_too=False).config
+    allow_own_modules(config)
     with _importing():
         from copycat.inspection.network import inspect_network  # imports torch: not for a mistake in the words
 
@@ -193,8 +195,10 @@ def data_fetch(arguments: argparse.Namespace) -> int:
 def data_check(arguments: argparse.Namespace) -> int:
     """Look a data set over: counts, duplicates, shifts between parts, unreadable files"""
     from copycat.config.compose import compose
+    from copycat.config.own_modules import allow_own_modules
 
     config = compose(arguments.overrides, data_too=False).config
+    allow_own_modules(config)
     from copycat.data.report import print_check
     from copycat.runs.build import build_data
 
@@ -448,6 +452,7 @@ def _add_forms(command: argparse.ArgumentParser, **more: str) -> None:
 
 def command() -> NoReturn:
     """What a shell calls: `main`, but Python is not taken apart at the end, which takes 0.2 s once torch is there."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # no process that this one starts imports from the working directory
     try:
         main()
     except SystemExit as end:

@@ -21,6 +21,7 @@ from copycat.config.copies import Composed, Copies, resolved, words_of
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, one_of, shown
 from copycat.config.mistakes import mistake
+from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
 from copycat.config.rules import check, check_hydra, check_settings, check_value
 from copycat.config.searches import check_search
@@ -265,6 +266,7 @@ def trial_of(composed: Composed) -> TrialRequest:
     """
     config, settings = _apart(composed.config)
     check(config)
+    allow_own_modules(config)
     experiment = composed.experiment or "sweep"
     return TrialRequest(config=config, experiment=experiment, settings=settings, sweeper=composed.sweeper)
 

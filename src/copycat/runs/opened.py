@@ -12,6 +12,7 @@ from torch import Tensor
 from copycat.config.allowed import check_allowed, check_whole
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.config.own_modules import allow_own_modules
 from copycat.runs import tensor_files
 from copycat.runs.folder import CONFIG, MANIFEST, read_manifest
 from copycat.runs.kinds import refuse_strangers
@@ -69,6 +70,8 @@ def open_run(folder: Path) -> Opened:
             ) from error
         check_allowed(config, where=str(where), refuse=refuse_strangers())
     check_whole(config, where=str(where))
+    if own:
+        allow_own_modules(config)
     return Opened(folder, manifest, config, own)
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.hints import counted, did_you_mean, first_line, one_of
+from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import EXPERIMENTS
 from copycat.runs.history import read_history
 from copycat.runs.rerun import Say
@@ -75,6 +76,7 @@ def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[R
     """
     expected = _recorded(name)
     request = compose([f"experiment={name}", *([] if data is None else [f"data.root={data}"])])
+    allow_own_modules(request.config)
     outcome = train(request)
     say(f"the run lies in {outcome.folder}")
     if outcome.status == "interrupted":
