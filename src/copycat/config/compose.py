@@ -114,7 +114,7 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         _copies.cache_clear()  # files may have changed since another sweep of this process
         _ready.clear()
         _known_words.clear()
-        whole = _copies().composed(fixed)
+        whole = _copies().composed(fixed, axes=[o.key_or_group for o in parsed if o.is_sweep_override()])
         sweeper = whole.sweeper
         shared, settings = _apart(whole.config)
         check_settings(settings)
