@@ -4,6 +4,8 @@ torchmetrics imports both of these where they are installed, whether a run needs
 """
 
 from importlib.util import find_spec
+DISTRIBUTION = "copycat-ml"
+"""What Copycat is called where packages are installed from: `copycat` is a stranger's package there."""
 
 from copycat.config.errors import UserError
 
@@ -25,6 +27,11 @@ def need(package: str, *, wanted_by: str) -> None:
         UserError: where it is not.
     """
     if find_spec(package) is None:
+def installing(extra: str) -> str:
+    """What to type for an extra of ours."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
         raise UserError(_said(package, wanted_by))
 
 
@@ -35,5 +42,5 @@ def missing(error: ModuleNotFoundError) -> UserError | None:
 
 
 def _said(package: str, wanted_by: str) -> str:
-    asked = f"'copycat[{EXTRAS[package]}]'" if package in EXTRAS else package
-    return f"{wanted_by}: expected {package}; it is not installed. Type pip install {asked}."
+    asked = installing(EXTRAS[package]) if package in EXTRAS else f"pip install {package}"
+    return f"{wanted_by}: expected {package}; it is not installed. Type {asked}."

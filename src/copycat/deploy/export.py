@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
+from copycat.config.extras import installing
 from copycat.config.hints import first_line
 from copycat.data.part import Part
 from copycat.deploy.card import card
@@ -57,7 +58,7 @@ def export(run: Path, form: Format, *, to: Path) -> Exported:
     if form == "onnx" and (missing := [name for name in NEEDED if find_spec(name) is None]):
         raise UserError(
             f"--format onnx: expected {', '.join(NEEDED)}; {', '.join(missing)} is not installed."
-            " Type pip install 'copycat[onnx]'."
+            f" Type {installing('onnx')}."
         )
     opened = open_run(run)
     with opened_predictor(run) as predictor:
