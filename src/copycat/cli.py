@@ -7,10 +7,10 @@ import linecache
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from copycat import __version__
 from copycat.config.errors import UserError
@@ -39,6 +39,7 @@ def train(words: Sequence[str]) -> int:
     statuses: list[str] = []
 
     def task(request: Request) -> None:
+        _check_root(request.config)
         with _importing():
             from copycat.runs.summary import PrintedLosses, next_words, show
             from copycat.runs.train import train
@@ -55,6 +56,7 @@ def train(words: Sequence[str]) -> int:
         return run_trial(config)
 
     def begin(asked: SweepRequest) -> Path:
+        _check_root(asked.first.config)
         with _importing():
             from copycat.runs.train import try_out
             from copycat.sweeps.sweep import begin
@@ -82,6 +84,9 @@ def resume(arguments: argparse.Namespace) -> int:
         from copycat.config.application import quoted
 
         return train(["-m", *read_own_sweep(arguments.run).words, f"sweep.folder={quoted(arguments.run)}"])
+    from copycat.runs.opened import open_run
+
+    _check_root(open_run(arguments.run).config)  # here and below: a wrong folder is named before torch is imported
     with _importing():
         from copycat.runs.resume import resume
         from copycat.runs.summary import PrintedLosses, next_words, show
@@ -99,18 +104,26 @@ def resume(arguments: argparse.Namespace) -> int:
 
 def rerun(arguments: argparse.Namespace) -> int:
     """Run it again from its folder, compare bit for bit, and name the first difference and its likely cause"""
-    with _importing():
-        from copycat.runs.recorded import experiment_named, rerun_experiment, show_results
+    from copycat.config.experiments import experiment_named
+    from copycat.runs.opened import open_recorded
 
     say, tolerance = _say, arguments.tolerance
     name = experiment_named(arguments.folder)
     if name and arguments.check:
         raise UserError(f"--check: expected the folder of a run, which has fingerprints; got {arguments.folder}.")
     if name:
+        with _importing():
+            from copycat.runs.recorded import rerun_experiment, show_results
+
         same = show_results(rerun_experiment(name, say=say, data=arguments.data), tolerance=tolerance)
         return DONE if same else FAILED
-    from copycat.runs.rerun import differences_now, rerun
-    from copycat.runs.verdict import show_check, show_rerun
+    data = dict(open_recorded(arguments.folder).config["data"])
+    if arguments.data is not None and "root" in data:
+        data["root"] = str(arguments.data)
+    _check_root({"data": data})
+    with _importing():
+        from copycat.runs.rerun import differences_now, rerun
+        from copycat.runs.verdict import show_check, show_rerun
 
     if arguments.check:
         same = show_check(differences_now(arguments.folder, data=arguments.data))
@@ -134,6 +147,15 @@ def _importing() -> Iterator[None]:
         linecache.clearcache()  # torch reads its sources as it is imported, and would keep them
         gc.freeze()
         gc.set_threshold(*usual)
+
+
+def _check_root(config: Mapping[str, Any]) -> None:
+    """Name a folder of images that is not there."""
+    from copycat.data.root import check_root
+
+    node = config["data"]
+    if node["_target_"] == "copycat.data.folder.Folder" and node.get("root"):
+        check_root(Path(node["root"]).expanduser())
 
 
 def _say(line: str) -> None:
@@ -199,6 +221,7 @@ def data_check(arguments: argparse.Namespace) -> int:
 
     config = compose(arguments.overrides, data_too=False).config
     allow_own_modules(config)
+    _check_root(config)
     from copycat.data.report import print_check
     from copycat.runs.build import build_data
 
@@ -234,6 +257,9 @@ def compare(arguments: argparse.Namespace) -> int:
 
 def plots(arguments: argparse.Namespace) -> int:
     """Draw a sweep as PNG files: history, parallel coordinates, importance, slice, Pareto front"""
+    from copycat.sweeps.sweep_file import check_sweep
+
+    check_sweep(arguments.sweep)
     from copycat.sweeps.plots.files import write_plots
 
     for path in write_plots(arguments.sweep, arguments.to or arguments.sweep / "plots"):
@@ -243,6 +269,9 @@ def plots(arguments: argparse.Namespace) -> int:
 
 def report(arguments: argparse.Namespace) -> int:
     """Write a run, a sweep, or several runs side by side as one HTML page that needs no network"""
+    from copycat.sweeps.given import check_reported
+
+    check_reported(arguments.folders)
     from copycat.inspection.page import write_images, write_page
     from copycat.sweeps.report import report_of
 
@@ -262,6 +291,10 @@ def report(arguments: argparse.Namespace) -> int:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Say what is on images, by a run's final weights"""
+    from copycat.deploy.given import check_images, open_completed
+
+    open_completed(arguments.run)
+    check_images(arguments.images)
     with _importing():
         from copycat.deploy.predict import print_predictions
 
@@ -273,6 +306,9 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Say how right a run is, or several as one, on its own data or on other, and how sure that is"""
+    from copycat.deploy.given import runs_and_overrides
+
+    runs_and_overrides(arguments.words)
     with _importing():
         from copycat.deploy.evaluate import print_evaluation
 
@@ -282,6 +318,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write a run's network as files that are used without Copycat, with a model card and a script"""
+    from copycat.deploy.given import open_completed
+
+    open_completed(arguments.run)
     with _importing():
         from copycat.deploy.export import print_export
 
@@ -291,6 +330,9 @@ def export(arguments: argparse.Namespace) -> int:
 
 def board(arguments: argparse.Namespace) -> int:
     """Open TensorBoard on runs, until Ctrl-C"""
+    from copycat.runs.table import check_folder
+
+    check_folder(arguments.folder)
     from copycat.inspection.board import serve
 
     serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser)
@@ -299,6 +341,9 @@ def board(arguments: argparse.Namespace) -> int:
 
 def app(arguments: argparse.Namespace) -> int:
     """Open a web page to drop images on, until Ctrl-C"""
+    from copycat.deploy.given import completed_in
+
+    completed_in(arguments.folder)
     with _importing():
         from copycat.deploy.app import serve
 

@@ -31,6 +31,25 @@ NO_HYDRA = {
     "board --prot 5": "--prot: no such flag; expected --help, --no-browser, --port, -h. Did you mean --port?",
     "board --port 70000": "--port: expected a whole number from 0 to 65535; got '70000'",
     "runs a b": "b: expected no more words",
+    # folders that are none, or are no run's
+    "runs nowhere": "nowhere: expected a folder of runs",
+    "board nowhere": "nowhere: expected a folder of runs",
+    "resume nowhere": "nowhere: expected the folder of a run; got none",
+    "resume .": "run.json: expected a run's manifest; no such file or directory",
+    "rerun nowhere": "nowhere: expected the folder of a run; got none",
+    "rerun experiments/lectrue": "Did you mean copycat rerun experiments/lecture?",
+    "compare nowhere .": "nowhere: expected the folder of a run; no such file or directory",
+    "plots nowhere": "nowhere: expected the folder of a sweep; it has no sweep.json",
+    "report nowhere": "nowhere: expected the folder of a run; no such file or directory",
+    "report . .": r"\.: expected the folder of a run; no such file or directory",
+    "predict nowhere image.png": "nowhere: expected the folder of a run; got none",
+    "predict . image.png": "run.json: expected a run's manifest",
+    "evaluate nowhere": "nowhere: expected the folder of a run; got none",
+    "evaluate . nowhere": r"\.: expected a completed run, or a folder of them; got none",
+    "evaluate data=cats": "evaluate: expected the folder of a run; got 'data=cats' alone",
+    "export nowhere --format onnx": "nowhere: expected the folder of a run; got none",
+    "app nowhere": "nowhere: expected a completed run, or a folder of them; got none",
+    "inspect --weights nowhere": "nowhere: expected a completed run, with weights.safetensors",
 }
 NO_TORCH = {
     # groups and options
@@ -160,8 +179,6 @@ NO_TORCH = {
     "inspect -m": "copycat inspect has no flags",
 }
 TORCH_TOO = {
-    "runs nowhere": "nowhere: expected a folder of runs",
-    "board nowhere": "nowhere: expected a folder of runs",
     "train data=cats data.root=nowhere": "Get it by `copycat data fetch cats`",
     "train data=folder data.root=nowhere": "data.root: expected a folder",
     "train +optimizer.mometum=0.5": "takes dampening, .* got 'mometum'. Did you mean optimizer.momentum?",

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.data.decode import image_extensions
+from copycat.data.root import HOW, check_root
 
 PARTS: Mapping[str, Sequence[str]] = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 """What the folder of an official part may be called, whatever its case."""
-
-HOW = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +32,7 @@ def list_images(root: Path) -> Listing:
         UserError: where there is no such folder, fewer than two classes, a class without images, or parts that differ
             in their classes.
     """
-    if not root.is_dir():
-        raise UserError(f"data.root: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {HOW}.")
+    check_root(root)
     try:
         below = _sub_folders(root)
         homes = {part: root / name for part, names in PARTS.items() if (name := _first(names, among=below))}

@@ -30,7 +30,8 @@ from starlette.routing import Route
 from copycat.config.errors import UserError
 from copycat.data.decode import UnreadableImage, decode
 from copycat.data.loaders import to_float
-from copycat.deploy.predictor import Predictor, completed_in, opened_predictor
+from copycat.deploy.given import completed_in
+from copycat.deploy.predictor import Predictor, opened_predictor
 from copycat.inspection.named import name_of
 from copycat.inspection.saliency import heat, saliency
 from copycat.inspection.sheet import Picture, png_of

@@ -17,7 +17,8 @@ from copycat.config.extras import installing
 from copycat.config.hints import first_line
 from copycat.data.part import Part
 from copycat.deploy.card import card
-from copycat.deploy.predictor import WEIGHTS, Predictor, Said, opened_predictor
+from copycat.deploy.given import WEIGHTS
+from copycat.deploy.predictor import Predictor, Said, opened_predictor
 from copycat.deploy.use_scripts import call_of, use_script
 from copycat.models import networks
 from copycat.runs.build import build_data

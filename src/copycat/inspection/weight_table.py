@@ -1,15 +1,15 @@
 """`copycat inspect --weights`: what a run's final weights have become, tensor by tensor."""
 
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted
 from copycat.runs.figures import figure, text
 from copycat.runs.printing import Column, given, print_table, wide_console
-from copycat.runs.tensor_files import read_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS = "weights.safetensors"
 TINY = 1e-3
@@ -26,6 +26,8 @@ def print_weights(run: Path) -> None:
     path = run / WEIGHTS
     if not path.exists():
         raise UserError(f"{run}: expected a completed run, with {WEIGHTS}; it has none. See them: copycat runs.")
+    from copycat.runs.tensor_files import read_weights  # it imports torch
+
     weights = read_weights(path)
     columns: list[Column] = [("tensor", given("tensor")), *((title, given(title)) for title in TITLES)]
     print_table(wide_console(), columns, [{"tensor": text(name), **_row(found)} for name, found in weights.items()])
@@ -33,7 +35,9 @@ def print_weights(run: Path) -> None:
     print(f"tiny: share below {TINY:g} of the tensor's largest")
 
 
-def _row(found: Tensor) -> dict[str, str]:
+def _row(found: "Tensor") -> dict[str, str]:
+    import torch
+
     shape = "×".join(map(str, found.shape)) or "1"
     values = found.double()
     if not values.numel():
