@@ -28,6 +28,11 @@ from copycat.config.searches import check_search
 from copycat.config.space import Space, space_of
 from copycat.config.words import groups_of, options_of, parse
 
+INSTEAD = {
+    "model": " For a network of torchvision or timm, type model=torchvision model.name={0}, or model=timm.",
+    "data": " For a folder of images, type data=folder data.root={0}.",
+}
+"""What to type for an option that is like none of a group's."""
 MERGED = ("callbacks", "logger", "experiment")
 """Groups that take several options at once: of the others, two would mix into something that is neither."""
 COPYCATS_OWN = {
@@ -302,7 +307,7 @@ def _composed(
     try:
         return hydra_compose(MAIN, _lines(parsed), return_hydra_config=hydra_too)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise mistake(parsed, groups_of(loader), error) from error
+        raise mistake(parsed, loader, error) from error
 
 
 def _check_override(override: Override, loader: ConfigLoader) -> None:
@@ -323,4 +328,6 @@ def _check_override(override: Override, loader: ConfigLoader) -> None:
         if not options:
             raise UserError(f"{group}: no such group; got {override.input_line!r}.")
         hint = did_you_mean(str(name), options, before=f"{group}=")
+        if not hint and isinstance(name, str):
+            hint = INSTEAD.get(group, "").format(name)
         raise UserError(f"{group}: expected one of {one_of(options)}; got {shown(name)}.{hint}")
