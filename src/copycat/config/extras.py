@@ -1,14 +1,11 @@
-"""Packages that only some words need: the others start faster, and take less memory, without them.
-
-torchmetrics imports both of these where they are installed, whether a run needs them or not.
-"""
+"""Packages that only some words need: the others do without them."""
 
 from importlib.util import find_spec
-DISTRIBUTION = "copycat-ml"
-"""What Copycat is called where packages are installed from: `copycat` is a stranger's package there."""
 
 from copycat.config.errors import UserError
 
+DISTRIBUTION = "copycat-ml"
+"""What Copycat is called where packages are installed from: `copycat` is a stranger's package there."""
 EXTRAS = {
     "matplotlib": "plots",
     "scipy": "samplers",
@@ -27,12 +24,12 @@ def need(package: str, *, wanted_by: str) -> None:
         UserError: where it is not.
     """
     if find_spec(package) is None:
+        raise UserError(_said(package, wanted_by))
+
+
 def installing(extra: str) -> str:
     """What to type for an extra of ours."""
     return f"pip install '{DISTRIBUTION}[{extra}]'"
-
-
-        raise UserError(_said(package, wanted_by))
 
 
 def missing(error: ModuleNotFoundError) -> UserError | None:
