@@ -1,9 +1,9 @@
 """Sixteen trials by each launcher, and where the time goes: python benchmarks/launchers.py
 
 Hydra's basic launcher runs them one after the other in one process, hydra-joblib-launcher (pip install
-'copycat[benchmarks]') in joblib's workers, `processes` in ours, and `packed` as one network; all under Copycat's grid.
-In turn, as whole processes, on the images that are drawn; prints for each the wall time (median of the rounds), its
-ratio to the basic one, the share of it before the first epoch of the first run, and the share in which a core on
+'copycat-ml[benchmarks]') in joblib's workers, `processes` in ours, and `packed` as one network; all under Copycat's
+grid. In turn, as whole processes, on the images that are drawn; prints for each the wall time (median of the rounds),
+its ratio to the basic one, the share of it before the first epoch of the first run, and the share in which a core on
 average trained: of a pack, whose trials train together, that is no share of its own.
 """
 

@@ -18,8 +18,8 @@ TORCH = "import torch; print(torch.__version__, torch.get_num_threads())"
 
 
 def description() -> str:
-    """Day, processor, cores, memory and system; Python, torch and its threads in a new process, and which packages are
-    there that torchmetrics imports where they are. Two lines.
+    """Day, processor, cores, memory and system; Python, torch and its threads in a new process, and whether matplotlib
+    and SciPy are there. Two lines.
     """
     torch, threads = subprocess.check_output([sys.executable, "-c", TORCH], text=True).split()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

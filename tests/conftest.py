@@ -10,17 +10,13 @@ from pathlib import Path
 
 # Two workers share two cores: threads of OpenMP that wait for each other there take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Each process that a test starts imports sitecustomize.py from there; this one does below.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(Path(__file__).parent / "support" / "startup"), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
 
 import pytest
 
+import copycat  # noqa: F401  before torchmetrics, whose import it shortens
 from tests.support.images import write_image_folder
 from tests.support.imports import leave_dynamo_out_of_lightning
 from tests.support.leaks import check_for_leaks
-from tests.support.startup import sitecustomize  # noqa: F401
 
 leave_dynamo_out_of_lightning()
 

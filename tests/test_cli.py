@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 import copycat
 from copycat import __version__
 from copycat.cli import main
+from copycat.config.extras import DISTRIBUTION
 
 HEAVY = ("torch", "pytorch_lightning", "lightning", "hydra", "omegaconf", "torchmetrics", "numpy")
 IMPORTED = f"""
@@ -180,13 +183,25 @@ def ran_lean(*words: str, at: Path, environment: dict[str, str]) -> "subprocess.
     return subprocess.run([*python, *words], capture_output=True, text=True, cwd=at, env=environment)
 
 
+def test_no_text_names_the_stranger_s_package_that_is_called_copycat() -> None:
+    root = Path(__file__).parents[1]
+    files = [root / name for name in ("README.md", "CONTRIBUTING.md", "pyproject.toml", "Makefile", "constraints.txt")]
+    for folder in ("src", "conf", "docs", "experiments", "benchmarks"):
+        files += [file for file in (root / folder).rglob("*") if file.suffix in (".py", ".yaml", ".md", ".html")]
+    named = re.compile(r"copycat\[|pip3? install [^|`\n]*\bcopycat(?![-\w])|^copycat==", re.MULTILINE)
+    assert [str(file) for file in files if named.search(file.read_text())] == []
+    assert tomllib.loads((root / "pyproject.toml").read_text())["project"]["name"] == DISTRIBUTION
+
+
 @pytest.mark.slow
 def test_what_an_extra_brings_is_asked_for_by_those_who_need_it_alone(lean: dict[str, str], tmp_path: Path) -> None:
     found = ran_lean("train", "trainer.max_epochs=2", at=tmp_path, environment=lean)
     assert found.returncode == 0, found.stderr
     found = ran_lean("report", str(next(tmp_path.glob("outputs/*/*/*"))), at=tmp_path, environment=lean)
     assert (found.returncode, found.stdout) == (2, "")
-    expected = "copycat: this command: expected matplotlib; it is not installed. Type pip install 'copycat[plots]'.\n"
+    expected = (
+        "copycat: this command: expected matplotlib; it is not installed. Type pip install 'copycat-ml[plots]'.\n"
+    )
     assert found.stderr == expected
 
 
@@ -195,7 +210,6 @@ def test_a_sampler_that_an_extra_brings_is_asked_for_before_its_sweep(lean: dict
     words = ("hydra/sweeper=optuna", "hydra/sweeper/sampler=gp", "optimizer.lr=interval(0.1,1)")
     found = ran_lean("train", "-m", *words, at=tmp_path, environment=lean)
     assert found.returncode == 2
-    assert found.stderr == (
-        "copycat: hydra/sweeper/sampler: expected scipy; it is not installed. Type pip install 'copycat[samplers]'.\n"
-    )
+    what = "copycat: hydra/sweeper/sampler: expected scipy; it is not installed."
+    assert found.stderr == f"{what} Type pip install 'copycat-ml[samplers]'.\n"
     assert not (tmp_path / "outputs").exists()

@@ -7,10 +7,10 @@ import linecache
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from copycat import __version__
 from copycat.config.errors import UserError
@@ -43,6 +43,7 @@ def train(words: Sequence[str]) -> int:
     statuses: list[str] = []
 
     def task(request: Request) -> None:
+        _check_root(request.config)
         with _importing():
             from copycat.runs.summary import PrintedLosses, next_words, show
             from copycat.runs.train import train
@@ -59,6 +60,7 @@ def train(words: Sequence[str]) -> int:
         return run_trial(config)
 
     def begin(asked: SweepRequest) -> Path:
+        _check_root(asked.first.config)
         with _importing():
             from copycat.runs.train import try_out
             from copycat.sweeps.sweep import begin
@@ -86,6 +88,9 @@ def resume(arguments: argparse.Namespace) -> int:
         from copycat.config.application import quoted
 
         return train(["-m", *read_own_sweep(arguments.run).words, f"sweep.folder={quoted(arguments.run)}"])
+    from copycat.runs.opened import open_run
+
+    _check_root(open_run(arguments.run).config)  # here and below: a wrong folder is named before torch is imported
     with _importing():
         from copycat.runs.resume import resume
         from copycat.runs.summary import PrintedLosses, next_words, show
@@ -103,18 +108,26 @@ def resume(arguments: argparse.Namespace) -> int:
 
 def rerun(arguments: argparse.Namespace) -> int:
     """Run it again from its folder, compare bit for bit, and name the first difference and its likely cause"""
-    with _importing():
-        from copycat.runs.recorded import experiment_named, rerun_experiment, show_results
+    from copycat.config.experiments import experiment_named
+    from copycat.runs.opened import open_recorded
 
     say, tolerance = _say, arguments.tolerance
     name = experiment_named(arguments.folder)
     if name and arguments.check:
         raise UserError(f"--check: expected the folder of a run, which has fingerprints; got {arguments.folder}.")
     if name:
+        with _importing():
+            from copycat.runs.recorded import rerun_experiment, show_results
+
         same = show_results(rerun_experiment(name, say=say, data=arguments.data), tolerance=tolerance)
         return DONE if same else FAILED
-    from copycat.runs.rerun import differences_now, rerun
-    from copycat.runs.verdict import show_check, show_rerun
+    data = dict(open_recorded(arguments.folder).config["data"])
+    if arguments.data is not None and "root" in data:
+        data["root"] = str(arguments.data)
+    _check_root({"data": data})
+    with _importing():
+        from copycat.runs.rerun import differences_now, rerun
+        from copycat.runs.verdict import show_check, show_rerun
 
     if arguments.check:
         same = show_check(differences_now(arguments.folder, data=arguments.data))
@@ -138,6 +151,15 @@ def _importing() -> Iterator[None]:
         linecache.clearcache()  # torch reads its sources as it is imported, and would keep them
         gc.freeze()
         gc.set_threshold(*usual)
+
+
+def _check_root(config: Mapping[str, Any]) -> None:
+    """Name a folder of images that is not there."""
+    from copycat.data.root import check_root
+
+    node = config["data"]
+    if node["_target_"] == "copycat.data.folder.Folder" and node.get("root"):
+        check_root(Path(node["root"]).expanduser())
 
 
 def _say(line: str) -> None:
@@ -175,8 +197,10 @@ def inspect(words: Sequence[str]) -> int:
                 " copycat inspect has no flags but --weights RUN."
             )
     from copycat.config.compose import compose
+    from copycat.config.own_modules import allow_own_modules
 
     config = compose(words, data_too=False).config
+    allow_own_modules(config)
     with _importing():
         from copycat.inspection.network import inspect_network  # imports torch: not for a mistake in the words
 
@@ -197,8 +221,11 @@ def data_fetch(arguments: argparse.Namespace) -> int:
 def data_check(arguments: argparse.Namespace) -> int:
     """Look a data set over: counts, duplicates, shifts between parts, unreadable files"""
     from copycat.config.compose import compose
+    from copycat.config.own_modules import allow_own_modules
 
     config = compose(arguments.overrides, data_too=False).config
+    allow_own_modules(config)
+    _check_root(config)
     from copycat.data.report import print_check
     from copycat.runs.build import build_data
     from copycat.runs.derived import prepared
@@ -235,6 +262,9 @@ def compare(arguments: argparse.Namespace) -> int:
 
 def plots(arguments: argparse.Namespace) -> int:
     """Draw a sweep as PNG files: history, parallel coordinates, importance, slice, Pareto front"""
+    from copycat.sweeps.sweep_file import check_sweep
+
+    check_sweep(arguments.sweep)
     from copycat.sweeps.plots.files import write_plots
 
     for path in write_plots(arguments.sweep, arguments.to or arguments.sweep / "plots"):
@@ -244,6 +274,9 @@ def plots(arguments: argparse.Namespace) -> int:
 
 def report(arguments: argparse.Namespace) -> int:
     """Write a run, a sweep, or several runs side by side as one HTML page that needs no network"""
+    from copycat.sweeps.given import check_reported
+
+    check_reported(arguments.folders)
     from copycat.inspection.page import write_images, write_page
     from copycat.sweeps.report import report_of
 
@@ -263,6 +296,10 @@ def report(arguments: argparse.Namespace) -> int:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Say what is on images, by a run's final weights"""
+    from copycat.deploy.given import check_images, open_completed
+
+    open_completed(arguments.run)
+    check_images(arguments.images)
     with _importing():
         from copycat.deploy.predict import print_predictions
 
@@ -274,6 +311,9 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Say how right a run is, or several as one, on its own data or on other, and how sure that is"""
+    from copycat.deploy.given import runs_and_overrides
+
+    runs_and_overrides(arguments.words)
     with _importing():
         from copycat.deploy.evaluate import print_evaluation
 
@@ -283,6 +323,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write a run's network as files that are used without Copycat, with a model card and a script"""
+    from copycat.deploy.given import open_completed
+
+    open_completed(arguments.run)
     with _importing():
         from copycat.deploy.export import print_export
 
@@ -292,6 +335,9 @@ def export(arguments: argparse.Namespace) -> int:
 
 def board(arguments: argparse.Namespace) -> int:
     """Open TensorBoard on runs, until Ctrl-C"""
+    from copycat.runs.table import check_folder
+
+    check_folder(arguments.folder)
     from copycat.inspection.board import serve
 
     serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser)
@@ -300,6 +346,9 @@ def board(arguments: argparse.Namespace) -> int:
 
 def app(arguments: argparse.Namespace) -> int:
     """Open a web page to drop images on, until Ctrl-C"""
+    from copycat.deploy.given import completed_in
+
+    completed_in(arguments.folder)
     with _importing():
         from copycat.deploy.app import serve
 
@@ -461,6 +510,7 @@ def _add_forms(command: argparse.ArgumentParser, **more: str) -> None:
 
 def command() -> NoReturn:
     """What a shell calls: `main`, but Python is not taken apart at the end, which takes 0.2 s once torch is there."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # no process that this one starts imports from the working directory
     try:
         main()
     except SystemExit as end:

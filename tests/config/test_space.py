@@ -107,6 +107,22 @@ def test_what_is_typed_takes_the_place_of_a_preset_s_axis() -> None:
 
 
 @pytest.mark.parametrize(
+    "axis", ["data.root=cats,dogs", "+sweep.params.data.root='cats,dogs'", "+sweep.params={data.root: 'cats,dogs'}"]
+)
+def test_a_key_without_a_default_may_vary(axis: str) -> None:
+    asked = compose_sweep(["data=folder", axis])
+    assert asked.space.grid() == [["data.root=cats"], ["data.root=dogs"]]
+    assert asked.first.config["data"]["root"] == "cats"
+    assert asked.shared["data"]["root"] is None
+
+
+def test_a_key_without_a_default_that_some_trial_lacks_is_named() -> None:
+    words = ["data=folder", "model=cnn,deep", "data.root=cats,dogs", "+sweep.when.data.root='model=cnn'"]
+    with pytest.raises(UserError, match=r"data\.root: expected a value; got none"):
+        compose_sweep(words)
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["seed=1,2", "sweep.zip=[seed,sead]"], "sweep.zip: expected keys that vary, as seed; got 'sead'"),

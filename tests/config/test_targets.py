@@ -89,16 +89,3 @@ def test_a_key_given_in_code_need_not_stand_in_the_node() -> None:
 def test_the_keys_of_a_signature_are_those_that_go_by_name() -> None:
     assert signature_keys(find("x", "own_of_targets.Rate")) == ["rate", "steps", "name"]
     assert signature_keys(find("x", "own_of_targets.anything")) == []
-
-
-def test_a_module_in_the_current_folder_is_found_but_hides_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = tmp_path / "here"
-    here.mkdir()
-    (here / "only_in_this_folder.py").write_text("def made() -> int:\n    return 7\n")
-    (here / "own_of_targets.py").write_text("")
-    monkeypatch.chdir(here)
-    monkeypatch.setattr("sys.path", list(__import__("sys").path))
-    assert build("x", {"_target_": "only_in_this_folder.made"}) == 7
-    assert find("x", "own_of_targets.Rate").__name__ == "Rate"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import copycat
 from tests.support.commands import CompletedCommand, run_copycat
 from tests.support.run_folders import read_training_losses
 
@@ -93,7 +94,7 @@ def run_with_packages(*words: str, at: Path) -> CompletedCommand:
 
 def run_copycat_script(*words: str, at: Path) -> CompletedCommand:
     """Run the installed script, which has no folder of the user's on its path, unlike `python -m copycat`."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = os.environ | {"PYTHONPATH": str(Path(copycat.__file__).parents[1])}
     script = Path(sys.executable).parent / "copycat"
     return subprocess.run([script, *words], capture_output=True, text=True, cwd=at, env=environment)
 
@@ -181,6 +182,29 @@ def test_a_module_in_the_working_folder_hides_no_installed_one(work: Path) -> No
     (work / "omegaconf.py").write_text("raise RuntimeError('not this one')\n")
     (work / "torch.py").write_text("raise RuntimeError('not this one')\n")
     assert run_copycat_script("inspect", "model=shallow", "model.in_features=1", at=work).returncode == 0
+
+
+LOOKED_FOR = ("torchvision", "triton", "olefile", "defusedxml", "pandas", "scipy", "safetensors", "tensorboard", "yaml")
+"""Packages that others import where they find them, installed or not."""
+
+
+def test_a_file_in_the_working_folder_is_taken_for_no_package(work: Path, tiny: Path) -> None:
+    def plant(folder: Path) -> None:
+        for name in LOOKED_FOR:
+            (folder / f"{name}.py").write_text("open(__file__ + '.imported', 'w').close()\n")
+
+    (work.parent / "packages" / "own_package.py").rename(work / "own_package.py")
+    plant(work)
+    data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
+    words = ("-m", "experiment=own,own_too", *data, "hydra/launcher=processes", "hydra.launcher.workers=2")
+    own, other = train_and_list_runs(*words, at=work, run=run_copycat_script)
+    plant(other)
+    for command in (("rerun", "."), ("predict", ".", str(tiny))):
+        ran = run_copycat_script(*command, at=other)
+        assert ran.returncode == 0, ran.stderr
+    ran = run_copycat_script("rerun", str(own), at=work)
+    assert ran.returncode == 0, ran.stderr
+    assert list(work.rglob("*.imported")) == []
 
 
 def test_another_hydra_program_beside_copycat_sees_nothing_of_it(tmp_path: Path) -> None:

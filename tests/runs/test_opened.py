@@ -145,6 +145,21 @@ def test_a_user_s_package_is_built_once_they_name_it(
     assert rerun(folder, say=lambda line: None).outcome.status == "completed"
 
 
+def test_a_package_that_the_user_trusts_is_not_taken_from_the_working_directory(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "labkit_beside_a_test.py").write_text("from torch.nn import Identity as Mean\n")
+    strip_signature(folder)
+    change_config(folder, lambda config: config.update(model={"_target_": "labkit_beside_a_test.Mean"}))
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    (settings / "trusted.yaml").write_text(yaml.safe_dump({"packages": ["labkit_beside_a_test"]}))
+    monkeypatch.setenv("COPYCAT_SETTINGS", str(settings))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="No module named 'labkit_beside_a_test'"):
+        open_run(folder)
+
+
 @pytest.mark.parametrize(
     "content", ["packages: mine", "packages: [os]", "packages: [torch]", "[1", "mine", "packages: [1]"]
 )

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from copycat.config.compose import Request, SweepRequest, as_hydra_reads, check_words, compose, compose_sweep
 from copycat.config.flags import parse_flags
+from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
 
 Task = Callable[[Request], None]
@@ -47,7 +48,9 @@ def launch(
             _multirun([*lines, f"hydra.sweep.dir={quoted(folder)}"], trial)
         return folder
     else:
-        task(compose(lines))
+        request = compose(lines)
+        allow_own_modules(request.config)
+        task(request)
         return None
     _run_hydra([*flags, *lines], _nothing)
     return None

@@ -31,7 +31,9 @@ def combinations(config: Config, *, data_too: bool) -> Iterator[str]:
     yield from _of_loss(config)
     yield from _of_split(config["data"])
     if data_too and "image_size" in config["data"]:
-        yield from _of_size(config["model"], config["data"]["image_size"] or IMAGE_SIZE)
+        size = config["data"]["image_size"] or IMAGE_SIZE
+        yield from _of_size(config["model"], size)
+        yield from of_shift(config["augmentation"], size)
 
 
 def _of_trainer(config: Config) -> Iterator[str]:
@@ -133,3 +135,16 @@ def _of_size(model: Config, size: int) -> Iterator[str]:
     poolings = len(model.get("channels", []))
     if size < 2**poolings:
         yield f"model.channels: expected images of at least {2**poolings} pixels for {poolings} poolings; got {size}."
+
+
+def of_shift(augmentation: Config, size: int) -> Iterator[str]:
+    """A shift that leaves nothing of an image.
+
+    Args:
+        size: side of the images, in pixels.
+    """
+    for key, node in (("augmentation", augmentation), ("augmentation.first", augmentation.get("first"))):
+        if not isinstance(node, Mapping) or not str(node.get("_target_")).startswith("copycat."):
+            continue
+        if (shift := node.get("shift", 0)) >= size:
+            yield f"{key}.shift: expected less than the images' {size} pixels; got {shift}."

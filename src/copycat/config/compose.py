@@ -21,12 +21,18 @@ from copycat.config.copies import Composed, Copies, resolved, words_of
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, one_of, shown
 from copycat.config.mistakes import mistake
+from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
 from copycat.config.rules import check, check_hydra, check_settings, check_value
 from copycat.config.searches import check_search
 from copycat.config.space import Space, space_of
 from copycat.config.words import groups_of, options_of, parse
 
+INSTEAD = {
+    "model": " For a network of torchvision or timm, type model=torchvision model.name={0}, or model=timm.",
+    "data": " For a folder of images, type data=folder data.root={0}.",
+}
+"""What to type for an option that is like none of a group's."""
 MERGED = ("callbacks", "logger", "experiment")
 """Groups that take several options at once: of the others, two would mix into something that is neither."""
 COPYCATS_OWN = {
@@ -113,7 +119,7 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         _copies.cache_clear()  # files may have changed since another sweep of this process
         _ready.clear()
         _known_words.clear()
-        whole = _copies().composed(fixed)
+        whole = _copies().composed(fixed, axes=[o.key_or_group for o in parsed if o.is_sweep_override()])
         sweeper = whole.sweeper
         shared, settings = _apart(whole.config)
         check_settings(settings)
@@ -265,6 +271,7 @@ def trial_of(composed: Composed) -> TrialRequest:
     """
     config, settings = _apart(composed.config)
     check(config)
+    allow_own_modules(config)
     experiment = composed.experiment or "sweep"
     return TrialRequest(config=config, experiment=experiment, settings=settings, sweeper=composed.sweeper)
 
@@ -300,7 +307,7 @@ def _composed(
     try:
         return hydra_compose(MAIN, _lines(parsed), return_hydra_config=hydra_too)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise mistake(parsed, groups_of(loader), error) from error
+        raise mistake(parsed, loader, error) from error
 
 
 def _check_override(override: Override, loader: ConfigLoader) -> None:
@@ -321,4 +328,6 @@ def _check_override(override: Override, loader: ConfigLoader) -> None:
         if not options:
             raise UserError(f"{group}: no such group; got {override.input_line!r}.")
         hint = did_you_mean(str(name), options, before=f"{group}=")
+        if not hint and isinstance(name, str):
+            hint = INSTEAD.get(group, "").format(name)
         raise UserError(f"{group}: expected one of {one_of(options)}; got {shown(name)}.{hint}")

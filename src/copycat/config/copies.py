@@ -2,7 +2,7 @@
 
 import pickle
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.config.space import flat
 
 MOST = 64
 """Choices that are kept at once: a sweep may try hundreds of experiments, each once."""
@@ -31,18 +32,33 @@ class Composed:
     """Hydra's nodes of these names."""
 
 
-def apart(whole: DictConfig) -> Composed:
+def apart(whole: DictConfig, *, axes: Iterable[str] | None = None) -> Composed:
     """Take Hydra's node out of a configuration.
+
+    Args:
+        axes: keys that vary in the sweep whose trials share it: one without a default is null; None: of a trial.
 
     Raises:
         UserError: where a value is missing or refers to nothing.
     """
+    if axes is not None:
+        presets = [node.get("params") for node in (whole.sweep, whole.hydra.sweeper)]
+        keys = [key.lstrip("+~") for preset in presets if isinstance(preset, DictConfig) for key in flat(preset)]
+        _set_missing_to_null(whole, [*axes, *keys])
     sweeper, launcher = resolved(whole.hydra.sweeper), resolved(whole.hydra.launcher)
     experiment = whole.hydra.runtime.choices.get("experiment")
     with open_dict(whole):
         del whole["hydra"]
     name = str(experiment) if experiment else None
     return Composed(config=resolved(whole), experiment=name, sweeper=sweeper, launcher=launcher)
+
+
+def _set_missing_to_null(config: DictConfig, keys: Iterable[str]) -> None:
+    for parent, _, name in (key.rpartition(".") for key in keys):
+        node = OmegaConf.select(config, parent) if parent else config
+        if isinstance(node, DictConfig) and OmegaConf.is_missing(node, name):
+            with open_dict(node):
+                node[name] = None
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -113,29 +129,33 @@ class Copies:
     def __init__(self, compose: Callable[[Sequence[Override]], DictConfig], *, groups: Sequence[str]) -> None:
         self._compose, self._groups = compose, groups
         self._chosen: dict[tuple[str, ...], _Chosen] = {}
-        self._resolved: dict[tuple[str, ...], bytes] = {}
+        self._resolved: dict[tuple[bool, tuple[str, ...]], bytes] = {}
 
-    def composed(self, parsed: Sequence[Override]) -> Composed:
+    def composed(self, parsed: Sequence[Override], *, axes: Iterable[str] | None = None) -> Composed:
         """What `compose` makes of the overrides, in a hundredth of the time where all but values that nothing refers to
         were resolved before.
+
+        Args:
+            axes: as `apart` takes them.
         """
         if any(override.is_delete() for override in parsed):  # what comes before it, and what after, is not the same
-            return apart(self._compose(parsed))
+            return apart(self._compose(parsed), axes=axes)
         values = [override for override in parsed if self._is_value(override)]
         chosen = self._choose([override for override in parsed if override not in values])
         typed = " ".join(line for line in (str(override.input_line) for override in values) if _REFERS in line)
         free = [override for override in values if self._is_free(override, parsed, chosen, typed=typed)]
         words = words_of([override for override in parsed if override not in free])
-        if words not in self._resolved:
+        known = (axes is not None, words)
+        if known not in self._resolved:
             config: DictConfig = pickle.loads(chosen.content)
             try:
                 ConfigLoaderImpl._apply_overrides_to_config([o for o in values if o not in free], config)
             except HydraException:  # of which `compose` knows what to say
-                return apart(self._compose(parsed))
+                return apart(self._compose(parsed), axes=axes)
             if len(self._resolved) == MOST:
                 self._resolved.clear()
-            self._resolved[words] = pickle.dumps(apart(config))
-        found: Composed = pickle.loads(self._resolved[words])
+            self._resolved[known] = pickle.dumps(apart(config, axes=axes))
+        found: Composed = pickle.loads(self._resolved[known])
         for override in free:
             *names, last = override.key_or_group.split(".")
             node = found.config

@@ -1,12 +1,11 @@
-"""Packages that only some words need: the others start faster, and take less memory, without them.
-
-torchmetrics imports both of these where they are installed, whether a run needs them or not.
-"""
+"""Packages that only some words need: the others do without them."""
 
 from importlib.util import find_spec
 
 from copycat.config.errors import UserError
 
+DISTRIBUTION = "copycat-ml"
+"""What Copycat is called where packages are installed from: `copycat` is a stranger's package there."""
 EXTRAS = {
     "matplotlib": "plots",
     "scipy": "samplers",
@@ -28,6 +27,11 @@ def need(package: str, *, wanted_by: str) -> None:
         raise UserError(_said(package, wanted_by))
 
 
+def installing(extra: str) -> str:
+    """What to type for an extra of ours."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
 def missing(error: ModuleNotFoundError) -> UserError | None:
     """What to say of an import that failed; None where it is not of such a package."""
     package = (error.name or "").partition(".")[0]
@@ -35,5 +39,5 @@ def missing(error: ModuleNotFoundError) -> UserError | None:
 
 
 def _said(package: str, wanted_by: str) -> str:
-    asked = f"'copycat[{EXTRAS[package]}]'" if package in EXTRAS else package
-    return f"{wanted_by}: expected {package}; it is not installed. Type pip install {asked}."
+    asked = installing(EXTRAS[package]) if package in EXTRAS else f"pip install {package}"
+    return f"{wanted_by}: expected {package}; it is not installed. Type {asked}."

@@ -7,6 +7,15 @@ from typing import Any, NoReturn
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, one_of
 
+OF_HYDRA = {
+    **dict.fromkeys(("--config-name", "-cn"), "Type experiment=NAME"),
+    **dict.fromkeys(
+        ("--config-path", "-cp", "--config-dir", "-cd"), "Put options into ./conf, experiments into ./experiments"
+    ),
+    "--experimental-rerun": "Type copycat rerun RUN",
+}
+"""Flags of other Hydra programs, with what to type instead."""
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
@@ -53,6 +62,9 @@ def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], li
     kinds = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=kinds)
     takes_a_word = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
+    for flag in (word.partition("=")[0] for word in words):
+        if flag in OF_HYDRA:
+            raise UserError(f"{flag}: no such flag. {OF_HYDRA[flag]}.")
     flags: list[str] = []
     overrides: list[str] = []
     for before, word in zip(["", *words], words, strict=False):

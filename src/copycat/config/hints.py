@@ -76,6 +76,13 @@ def shown(value: Any) -> str:
     return repr(value)
 
 
+def quoted_override(key: str, value: str) -> str:
+    """Return `"KEY='VALUE'"` for any text: quotes for Hydra around the value, and quotes for a shell around it all."""
+    mark = '"' if "'" in value and '"' not in value else "'"
+    word = f"{key}={mark}{value.replace(mark, chr(92) + mark)}{mark}"
+    return '"' + re.sub(r'(["$`\\])', r"\\\1", word) + '"'
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, its first line without the full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from shlex import quote
 
 from hydra import compose as hydra_compose
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -13,6 +15,7 @@ from yaml import MarkedYAMLError, YAMLError
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of
 from copycat.config.places import MAIN
+from copycat.config.words import groups_of, options_of
 
 OF_SWEEPS = {
     "hydra.sweeper.": " For a search, type hydra/sweeper=optuna.",
@@ -21,8 +24,9 @@ OF_SWEEPS = {
 """Keys of Hydra's that are typed, and what has more of them."""
 
 
-def mistake(parsed: Sequence[Override], groups: Sequence[str], error: Exception) -> UserError:
+def mistake(parsed: Sequence[Override], loader: ConfigLoader, error: Exception) -> UserError:
     """Most often a key that is not there: the same choices without the keys compose, and show which there are."""
+    groups = groups_of(loader)
     choices = [o for o in parsed if o.key_or_group in groups or "/" in o.key_or_group]
     for override in choices:
         if override.key_or_group.startswith("hydra/sweeper/") and "hydra/sweeper=optuna" not in map(_line, choices):
@@ -42,7 +46,7 @@ def mistake(parsed: Sequence[Override], groups: Sequence[str], error: Exception)
             word = str(override.input_line).lstrip("+")
             return UserError(f"{key}: expected a key that is not there yet; got {override.input_line!r}. Type {word}.")
         if key not in keys and not override.is_add():
-            return _no_such_key(override, keys, groups)
+            return _no_such_key(override, keys, loader)
         if override.is_delete():
             return UserError(f"{key}: expected a key with a value; got {override.input_line!r}. Type {key}=null.")
     return UserError(f"expected words that compose; {first_line(error)}.")
@@ -59,7 +63,7 @@ def _composed(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[Overrid
         return hydra_compose(MAIN, [_line(o) for o in outer], return_hydra_config=True), outer
 
 
-def _no_such_key(override: Override, keys: dict[str, bool], groups: Sequence[str]) -> UserError:
+def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoader) -> UserError:
     key, line = override.key_or_group, str(override.input_line)
     leaves = [name for name, leaf in keys.items() if leaf and not name.endswith("_")]
     ours = [name for name in leaves if not name.startswith("hydra.")]
@@ -68,13 +72,36 @@ def _no_such_key(override: Override, keys: dict[str, bool], groups: Sequence[str
     if keys.get(parent) is False and not any(name.startswith(f"{parent}.") for name in keys):
         return UserError(f"{key}: no such key in {parent} yet; got {line!r}. To add it, type {quote('+' + line)}.")
     known = f"expected {one_of(name.rpartition('.')[2] for name in inside)} in {parent}; " if inside else ""
-    # a group takes an option, so it is no hint for a dotted key
     after = line[line.find("=") :]
     if key.startswith(tuple(OF_SWEEPS)):
         hint = did_you_mean(key, inside, after=after) or next(OF_SWEEPS[name] for name in OF_SWEEPS if name in key)
+    elif "." in key:  # a group takes an option, so it is no hint for a dotted key
+        hint = _other_options(key, line, loader) or did_you_mean(key, inside or ours, after=after)
     else:
-        hint = did_you_mean(key, inside or (ours if "." in key else [*ours, *groups]), after=after)
+        groups = groups_of(loader)
+        with_option = [group for group in groups if after[1:] in options_of(group, loader)]
+        hint = did_you_mean(key, with_option, after=after) or did_you_mean(key, [*ours, *groups], after=after)
     return UserError(f"{key}: no such key; {known}got {line!r}.{hint if '=' in line else ''}")
+
+
+def _other_options(key: str, line: str, loader: ConfigLoader) -> str:
+    """Which options of its group have a key that the chosen one lacks."""
+    group, _, inside = key.partition(".")
+    if group not in groups_of(loader):
+        return ""
+    assert isinstance(loader, ConfigLoaderImpl)
+    files = {option: loader.repository.load_config(f"{group}/{option}") for option in options_of(group, loader)}
+    configs = {option: file.config for option, file in files.items() if file}
+    found = {
+        option: config
+        for option, config in configs.items()
+        if isinstance(config, DictConfig) and inside in dict(_keys(config))
+    }
+    if not found:
+        return ""
+    first, config = next(iter(found.items()))
+    missing = [f"{group}.{name}=VALUE" for name in map(str, config) if OmegaConf.is_missing(config, name)]
+    return f" It is a key of {group}={one_of(found, most=4)}. Type {' '.join([f'{group}={first}', *missing, line])}."
 
 
 def _is_typed(key: str) -> bool:

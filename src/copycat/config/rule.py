@@ -32,8 +32,9 @@ def number(test: Callable[[float], bool], words: str) -> Rule:
 
 
 def whole(least: int, most: float = math.inf) -> Rule:
-    words = f"≥ {least}" if most == math.inf else f"from {least} to {most}"
-    return Rule(words=f"a whole number {words}", allows=lambda v: is_whole(v) and least <= v <= most)
+    span = f"≥ {least}" if most == math.inf else f"from {least} to {most}"
+    words = str(least) if least == most else f"a whole number {span}"
+    return Rule(words=words, allows=lambda v: is_whole(v) and least <= v <= most)
 
 
 def word(*words: str) -> Rule:

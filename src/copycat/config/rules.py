@@ -7,7 +7,7 @@ from typing import Any
 
 from copycat.config.combinations import combinations
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, one_of, shown
+from copycat.config.hints import did_you_mean, one_of, quoted_override, shown
 from copycat.config.rule import (
     ANY_NUMBER,
     FULL_SHARE,
@@ -217,6 +217,7 @@ RULES: dict[str, Rule] = {
     "trainer.accelerator": word("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     # the order of the data, and who makes the run folder, know of one process yet
     "trainer.devices": either(whole(1, 1), listed(whole(0), "a list of one device's number, as [0]", length=1)),
+    "trainer.num_nodes": whole(1, 1),
     "trainer.precision": word("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true"),
     "trainer.deterministic": either(SWITCH, word("warn")),
     "trainer.check_val_every_n_epoch": whole(1),
@@ -252,7 +253,10 @@ RULES: dict[str, Rule] = {
 SINCE_THEN = frozenset(["layer_rates"])
 """Keys that came later: recorded runs that lack them are none the worse."""
 KNOWN_PACKAGES = ("copycat.", "pytorch_lightning.", "torch.")
+PATHS = ("root", "output_dir", "folder", "dirpath", "save_dir", "weights")
+"""Last parts of keys that take a path."""
 FOR_ANY_TARGET = (
+    *("trainer.devices", "trainer.num_nodes"),
     *("optimizer.lr", "scheduler.interval", "scheduler.monitor", "data.batch_size", "data.shuffle", "data.workers"),
     *("data.split", "data.split_seed", "data.holdout", "data.folds", "data.fold"),
 )
@@ -304,8 +308,16 @@ def check_value(key: str, value: Any, config: Config) -> None:
     """
     rule = rule_of(key)
     if rule and _holds(key, config) and not rule.allows(value):
-        hint = did_you_mean(value, rule.options, before=f"{key}=") if isinstance(value, str) else ""
+        hint = did_you_mean(value, rule.options, before=f"{key}=") if isinstance(value, str) else _as_text(key, value)
         raise UserError(f"{key}: expected {rule.words}; got {shown(value)}.{hint}")
+
+
+def _as_text(key: str, value: Any) -> str:
+    """What to type for a word that was read as a number or a switch; nothing where the key takes no such word."""
+    rule, text = rule_of(key), shown(value)
+    if rule is None or not isinstance(value, (bool, int, float)) or not rule.allows(text):
+        return ""
+    return f" Type {key}=./{text}." if key.rpartition(".")[2] in PATHS else f" Type {quoted_override(key, text)}."
 
 
 def check_hydra(hydra: Config) -> None:

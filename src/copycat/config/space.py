@@ -161,7 +161,7 @@ def space_of(
     Raises:
         UserError: where a word is none of the grammar, or they do not go together.
     """
-    preset = {**_flat(params), **_flat(sweep.get("params") or {})}
+    preset = {**flat(params), **flat(sweep.get("params") or {})}
     typed = {override.key_or_group: override for override in parse(words, loader)}
     given = parse(
         [
@@ -180,18 +180,18 @@ def space_of(
     for axis in axes.values():
         _check_interval(axis)
     together = _together(sweep.get("zip") or [], axes)
-    when = _flat(sweep.get("when") or {})
+    when = flat(sweep.get("when") or {})
     conditions = {key: _condition(key, str(text), axes, loader) for key, text in when.items()}
     space = Space(loader, fixed, axes, together, conditions)
     space.ordered()
     return space
 
 
-def _flat(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+def flat(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """Values by dotted key, whether a file nests them or not."""
     found: dict[str, Any] = {}
     for key, value in node.items():
-        found |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+        found |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
     return found
 
 

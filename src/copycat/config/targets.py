@@ -1,8 +1,6 @@
 """Builds what a `_target_` names, once its keys are held against its signature."""
 
 import inspect
-import os
-import sys
 import types
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import deepcopy
@@ -15,6 +13,7 @@ from hydra.utils import instantiate
 
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of, shown
+from copycat.config.own_modules import own_module_importable
 
 Node = Mapping[str, Any]
 _PLAINLY = {"_convert_": "all"}
@@ -46,12 +45,9 @@ def find(key: str, target: str) -> Callable[..., Any]:
     Raises:
         UserError: where there is none.
     """
-    # a console script has its own folder where `python` has the current one: a user's ./mypackage.py is found so too,
-    # and last, so that a file there never hides an installed package
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     try:
-        found: Callable[..., Any] = _locate(target)
+        with own_module_importable(target):
+            found: Callable[..., Any] = _locate(target)
         if not callable(found):
             raise TypeError(f"{type(found).__name__} can't be called")
     except (ImportError, ValueError, AttributeError, TypeError) as error:

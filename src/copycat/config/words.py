@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean
+from copycat.config.hints import did_you_mean, quoted_override
 
 _VALUE_OF_NO_GRAMMAR = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
@@ -56,8 +56,10 @@ def _parse(word: str, loader: ConfigLoader) -> Override:
 
 
 def _hint(word: str, loader: ConfigLoader) -> str:
+    if found := re.fullmatch(r"([+]{0,2}[\w./]+)=(.*)", word):
+        return _quoting(*found.groups())
     if "=" in word:
-        return " Quote what has brackets, commas or quotes: \"KEY='VALUE'\"." if re.match(r"[\w.]+=", word) else ""
+        return ""
     groups = groups_of(loader)
     if word in groups:
         return f" Type {word}=OPTION."
@@ -65,6 +67,17 @@ def _hint(word: str, loader: ConfigLoader) -> str:
     if word in options:
         return f" Did you mean {options[word]}={word}?"
     return did_you_mean(word, groups, after="=OPTION")
+
+
+def _quoting(key: str, value: str) -> str:
+    """How to type a value that is none of the grammar."""
+    choice = re.fullmatch(r"choice\((.*)\)", value)
+    if choice and "null" in (words := [word.strip() for word in choice[1].split(",")]):  # Hydra's choice takes none
+        return f" Type {key}={','.join(words)}."
+    text = re.sub(r"""^(["'])(.*)\1$""", r"\2", value)
+    if re.search("[\"']", text) and not re.match(r"[\[{]|\w+\(", text):
+        return f" Type {quoted_override(key, text)}."
+    return " Quote what has brackets, commas or quotes: \"KEY='VALUE'\"."
 
 
 def each_value(override: Override) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.data.decode import NEEDS, image_extensions, is_image
+from copycat.data.root import HOW, check_root
 
 PARTS: Mapping[str, Sequence[str]] = {
     "train": ("train", "training"),
@@ -23,7 +24,6 @@ SYSTEM = frozenset(
 """Folders in which operating systems keep thumbnails and deleted files, in lower case."""
 DRAWN = "DRAWN.txt"
 """A file of this name in the folder says that its images are drawn: results on them are marked as such."""
-HOW = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ def list_images(root: Path) -> Listing:
     Raises:
         UserError: where there is no such folder, fewer than two classes, or a part with a class that train lacks.
     """
-    if not root.is_dir():
-        raise UserError(f"data.root: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {HOW}.")
+    check_root(root)
     try:
         return _listing(root)
     except OSError as error:

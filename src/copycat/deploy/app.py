@@ -24,7 +24,7 @@ from starlette.routing import Route
 from copycat.config.errors import UserError
 from copycat.data.decode import UnreadableImage
 from copycat.deploy.app_runs import Runs
-from copycat.deploy.predictor import completed_in
+from copycat.deploy.given import completed_in
 from copycat.deploy.uploads import MOST_BYTES, RefusedUpload, Uploads
 from copycat.inspection.named import name_of
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from copycat.config.errors import UserError
 from copycat.config.hints import one_of, shown
+from copycat.deploy.given import completed_in
 from copycat.deploy.judgement import ACCURACIES, Judgement, Row, judge, recorded, rows_of
-from copycat.deploy.predictor import completed_in
 from copycat.runs.figures import mcnemar
 from copycat.runs.images import read_images
 from copycat.runs.keys import values

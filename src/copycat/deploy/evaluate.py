@@ -5,13 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from copycat.config.errors import UserError
 from copycat.config.hints import counted
 from copycat.config.printable import print_line
 from copycat.deploy.ensemble import ensemble
+from copycat.deploy.given import is_one_run, runs_and_overrides
 from copycat.deploy.judgement import Row, judge
 from copycat.runs.figures import figure, told_apart
-from copycat.runs.folder import MANIFEST
 from copycat.runs.opened import open_run
 from copycat.runs.printing import given, print_table, wide_console, write_csv, write_json
 from copycat.runs.summary import of_which
@@ -41,12 +40,9 @@ def print_evaluation(words: Sequence[str], *, form: Form, views: int = 1) -> Non
         words: folders of runs and sweeps, and overrides.
         views: of each image, see `opened_predictor`.
     """
-    folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
-    overrides = [word for word in words if Path(word) not in folders]
-    if not folders:
-        raise UserError(f"evaluate: expected the folder of a run; got {words[0]!r} alone. See them: copycat runs.")
-    (first, *others) = folders
-    if not others and (not first.is_dir() or (first / MANIFEST).exists()):
+    folders, overrides = runs_and_overrides(words)
+    first = folders[0]
+    if is_one_run(folders):
         rows = evaluate(first, overrides, views=views)
         _write(rows, form, {"run": str(first), "metrics": rows}, classes=open_run(first).manifest["data"]["classes"])
         return

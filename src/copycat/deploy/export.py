@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
+from copycat.config.extras import installing
 from copycat.config.hints import first_line
 from copycat.data.part import Part
 from copycat.deploy.card import card
-from copycat.deploy.predictor import WEIGHTS, Predictor, Said, opened_predictor
+from copycat.deploy.given import WEIGHTS
+from copycat.deploy.predictor import Predictor, Said, opened_predictor
 from copycat.deploy.use_scripts import call_of, use_script
 from copycat.models import networks
 from copycat.runs.build import build_data
@@ -57,7 +59,7 @@ def export(run: Path, form: Format, *, to: Path) -> Exported:
     if form == "onnx" and (missing := [name for name in NEEDED if find_spec(name) is None]):
         raise UserError(
             f"--format onnx: expected {', '.join(NEEDED)}; {', '.join(missing)} is not installed."
-            " Type pip install 'copycat[onnx]'."
+            f" Type {installing('onnx')}."
         )
     opened = open_run(run)
     with opened_predictor(run) as predictor:

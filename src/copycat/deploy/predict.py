@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from copycat.config.printable import print_line, printable
 from copycat.data.decode import UnreadableImage, decode
 from copycat.data.listing import images_below
 from copycat.data.side_by_side import side_by_side
+from copycat.deploy.given import STANDARD_INPUT, check_images
 from copycat.deploy.predictor import Predictor, opened_predictor
 from copycat.inspection.sheet import Picture, png_of
 from copycat.inspection.sheet import sheet as contact_sheet
@@ -28,7 +29,6 @@ BATCH = 64
 """Images in memory at once. Of 256 a CNN's first layer is so large that more images come to take more memory."""
 ON_SHEET, COLUMNS = 200, 8
 """Images on a contact sheet, at most, and in a row of it."""
-STANDARD_INPUT = Path("-")
 MOST_BYTES = 2**28
 """Of an image on standard input."""
 
@@ -147,11 +147,10 @@ def _listed(places: Sequence[Path]) -> Iterator[list[Path]]:
         yield [found for place in places for found in ([file] if place == STANDARD_INPUT else _files([place]))]
 
 
-def _files(places: Iterable[Path]) -> Iterator[Path]:
+def _files(places: Sequence[Path]) -> Iterator[Path]:
+    check_images(places)
     for place in places:
         if not place.is_dir():
-            if not place.exists():
-                raise UserError(f"{place}: expected an image, or a folder of images; got none.")
             yield place
             continue
         try:

@@ -10,19 +10,16 @@ from torch import Tensor, nn
 
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
-from copycat.config.rules import check
 from copycat.data.loaders import to_float
+from copycat.deploy.given import WEIGHTS, open_completed
 from copycat.deploy.views import Views, views_of
 from copycat.models.features import keeping_none
 from copycat.models.losses import Loss
 from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_loss, build_network
 from copycat.runs.isolation import isolated
-from copycat.runs.lock import current_status
-from copycat.runs.opened import Opened, open_run, read_weights
-from copycat.runs.table import find_runs
+from copycat.runs.opened import Opened, read_weights
 
-WEIGHTS = "weights.safetensors"
 SIDE = 64
 """Of the images of a run that does not say: it is of an earlier version, on the lecture's cats or on drawn ones."""
 
@@ -76,18 +73,6 @@ class Predictor:
             return torch.stack([found, *copies]).mean(0)
 
 
-def completed_in(folder: Path) -> list[Path]:
-    """A run by itself, or those of a sweep or a folder that have final weights.
-
-    Raises:
-        UserError: where there is none.
-    """
-    found = [run for run in find_runs(folder) if (run / WEIGHTS).exists()] if folder.is_dir() else []
-    if not found:
-        raise UserError(f"{folder}: expected a completed run, or a folder of them; got none. See them: copycat runs.")
-    return found
-
-
 @contextmanager
 def opened_predictor(folder: Path, *, views: int = 1) -> Iterator[Predictor]:
     """The predictor of a completed run, on as many threads as the run had.
@@ -98,11 +83,7 @@ def opened_predictor(folder: Path, *, views: int = 1) -> Iterator[Predictor]:
     Raises:
         UserError: where it is no run, has no final weights, or was on images that are not RGB squares.
     """
-    opened = open_run(folder)
-    check(opened.config)
-    if not (opened.folder / WEIGHTS).exists():
-        status = current_status(opened.manifest["status"], folder)
-        raise UserError(f"{folder}: expected a completed run, with {WEIGHTS}; this one is {status}.")
+    opened = open_completed(folder)
     with isolated(threads=opened.manifest["ran_on"]["environment"]["threads"]):
         yield _predictor(opened, views=views)
 

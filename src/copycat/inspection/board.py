@@ -12,6 +12,7 @@ from tensorboard.program import TensorBoard, TensorBoardPortInUseError, TensorBo
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.inspection.named import Named
+from copycat.runs.table import check_folder
 
 EVERY = 5.0
 """Seconds between two looks for runs that are new."""
@@ -26,8 +27,7 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
     Raises:
         UserError: where the folder does not exist, or the port is taken.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: expected a folder of runs; got none. Make a run: copycat train.")
+    check_folder(folder)
     with tempfile.TemporaryDirectory(prefix="copycat-board-") as names:
         named = Named(folder, Path(names))
         named.look()

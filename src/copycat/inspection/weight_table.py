@@ -1,9 +1,7 @@
 """`copycat inspect --weights`: what a run's final weights have become, tensor by tensor."""
 
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted
@@ -11,7 +9,9 @@ from copycat.config.printable import print_line
 from copycat.runs.figures import figure
 from copycat.runs.printing import Column, given, print_table, wide_console
 from copycat.runs.reader import check_files
-from copycat.runs.tensor_files import read_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS = "weights.safetensors"
 TINY = 1e-3
@@ -29,6 +29,8 @@ def print_weights(run: Path) -> None:
     if not path.exists():
         raise UserError(f"{run}: expected a completed run, with {WEIGHTS}; it has none. See them: copycat runs.")
     check_files(run)
+    from copycat.runs.tensor_files import read_weights  # it imports torch
+
     weights = read_weights(path)
     columns: list[Column] = [("tensor", given("tensor")), *((title, given(title)) for title in TITLES)]
     print_table(wide_console(), columns, [{"tensor": name, **_row(found)} for name, found in weights.items()])
@@ -38,7 +40,9 @@ def print_weights(run: Path) -> None:
     print_line(f"tiny: share below {TINY:g} of the tensor's largest")
 
 
-def _row(found: Tensor) -> dict[str, str]:
+def _row(found: "Tensor") -> dict[str, str]:
+    import torch
+
     shape = "×".join(map(str, found.shape)) or "1"
     values = found.double()
     if not values.numel():

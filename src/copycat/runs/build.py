@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from copycat.config.combinations import of_shift
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of
 from copycat.config.targets import build, check_node, find, signature_keys
@@ -62,6 +63,8 @@ def build_parts(config: Config, *, data: DataModule | None = None) -> Parts:
         )
     config = settled(config, data)
     _check_input(config["model"], data)
+    for problem in of_shift(config["augmentation"], min(data.image_shape[1:])):
+        raise UserError(problem)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     optimizer = build("optimizer", config["optimizer"])

@@ -20,6 +20,8 @@ LOCATIONS = ("output_dir", "data.root")
 """Keys that say where something lies; what lies there is compared."""
 FIRST = ("torch", "numpy", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "pillow", "h5py")
 """Packages that make the numbers."""
+OURS = ("copycat", "copycat-ml")
+"""What Copycat's own distribution was called, and is: its code is compared."""
 MACHINE = {
     "threads": "CPU threads",
     "interop_threads": "threads between operations",
@@ -155,7 +157,7 @@ def _environment(before: Evidence, after: Evidence) -> Iterator[Cause]:
 
 def _packages(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
     for name in sorted({*old, *new}, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name)):
-        if old.get(name) != new.get(name):
+        if name not in OURS and old.get(name) != new.get(name):
             yield f"{name} {old.get(name, 'not installed')} → {new.get(name, 'not installed')}"
 
 

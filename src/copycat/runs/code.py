@@ -1,7 +1,7 @@
 """What code a run is made of: Copycat's own, and the packages that its configuration names targets in."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import copycat
+from copycat.config.own_modules import targets_of
 from copycat.runs import git
 
 MOST_FILES = 1000
@@ -89,7 +90,7 @@ def _status(root: Root) -> git.Status | None:
 def _users_roots(config: Mapping[str, Any]) -> list[Root]:
     """Packages of targets that are neither installed nor Python's own. They are imported by now, or of no account."""
     found = {}
-    for target in _targets(config):
+    for target in targets_of(config):
         name = target.partition(".")[0]
         module = sys.modules.get(name)
         if name == "copycat" or name in sys.stdlib_module_names or module is None:
@@ -102,16 +103,6 @@ def _users_roots(config: Mapping[str, Any]) -> list[Root]:
             if not {"site-packages", "dist-packages"} & set(place.parts):
                 found[name] = Root(name, place)
     return list(found.values())
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        node = list(node.values())
-    if isinstance(node, list):
-        for value in node:
-            yield from _targets(value)
 
 
 def _hash(content: bytes, size: int) -> str:

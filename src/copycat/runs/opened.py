@@ -3,20 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from copycat.config.allowed import check_allowed, check_whole
 from copycat.config.errors import UserError
-from copycat.config.hints import first_line
-from copycat.runs import tensor_files
+from copycat.config.hints import first_line, one_of
+from copycat.config.own_modules import allow_own_modules
 from copycat.runs.folder import CONFIG, MANIFEST
-from copycat.runs.kinds import refuse_strangers
 from copycat.runs.plain import read_yaml
 from copycat.runs.reader import check_files, read_checked_manifest, read_config, reason
 from copycat.runs.seal import holds
 from copycat.runs.shape import check_texts
+from copycat.runs.table import find_runs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+REPEATABLE = 2
+"""The first schema that recorded all that a rerun needs."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,31 @@ def open_run(folder: Path) -> Opened:
             raise UserError(
                 f"{folder / MANIFEST}: {first_line(error)}, and this folder is not sealed by you. Write another."
             ) from error
+        from copycat.runs.kinds import refuse_strangers  # it imports Lightning: one's own run needs none of it
+
         check_allowed(config, where=str(where), refuse=refuse_strangers())
     check_whole(config, where=str(where))
+    if own:
+        allow_own_modules(config)
     return Opened(folder, manifest, config, own)
+
+
+def open_recorded(folder: Path) -> Opened:
+    """Read a run folder that holds all that a rerun needs.
+
+    Raises:
+        UserError: as `open_run` does, and where it is a folder of several runs, or of a version before reruns.
+    """
+    if not (folder / MANIFEST).exists() and (trials := [str(trial.relative_to(folder)) for trial in find_runs(folder)]):
+        raise UserError(f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}.")
+    original = open_run(folder)
+    schema = original.manifest["schema"]
+    if schema < REPEATABLE:
+        version = original.manifest["ran_on"]["code"]["version"]
+        raise UserError(
+            f"{folder}: expected run.json of schema {REPEATABLE}; got {schema}, by Copycat {version}. Rerun it there."
+        )
+    return original
 
 
 def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:
@@ -71,6 +97,8 @@ def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:
     Raises:
         UserError: where it is none, is damaged, or is a stranger's and names files to callbacks.
     """
+    from copycat.runs import tensor_files
+
     assert path.is_relative_to(opened.folder)
     checkpoint = tensor_files.read_checkpoint(path)
     states = checkpoint.get("callbacks", {})
@@ -81,11 +109,13 @@ def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:
     return checkpoint
 
 
-def read_weights(path: Path, opened: Opened) -> Mapping[str, Tensor]:
+def read_weights(path: Path, opened: Opened) -> "Mapping[str, Tensor]":
     """The tensors of a safetensors file.
 
     Raises:
         UserError: where it is none, or damaged.
     """
+    from copycat.runs import tensor_files
+
     assert path.is_relative_to(opened.folder)
     return tensor_files.read_weights(path)

@@ -10,15 +10,13 @@ from rich.table import Table
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
-from copycat.config.hints import counted, did_you_mean, first_line, one_of
-from copycat.config.places import EXPERIMENTS
+from copycat.config.experiments import OF_FILE, experiment_folders
+from copycat.config.hints import counted, first_line
+from copycat.config.own_modules import allow_own_modules
 from copycat.config.printable import make_console, print_line, printable
 from copycat.runs.history import read_history
 from copycat.runs.rerun import Say
 from copycat.runs.train import train
-
-OF_FILE = (".json", ".measured.json")
-"""What follows a name; the lecture has its own printed table in the first, what was measured here in the second."""
 
 
 @dataclass(frozen=True)
@@ -46,26 +44,6 @@ class Result:
         return abs(self.found - recorded) <= tolerance * max(1.0, abs(recorded)) or self.shown == self.recorded
 
 
-def experiment_named(word: Path) -> str | None:
-    """The name in `experiments/NAME`, with or without .yaml or .json; None where the word is no such path.
-
-    Raises:
-        UserError: where there is no experiment of that name.
-    """
-    if word.parent.name != EXPERIMENTS.name or (word / "run.json").exists():
-        return None
-    name = word.name
-    for ending in (".yaml", *reversed(OF_FILE)):
-        name = name.removesuffix(ending)
-    known = {file.stem for folder in _folders() for file in folder.glob("*.yaml")}
-    if name in known:
-        return name
-    if word.is_dir():  # a folder of runs that happens to be called so
-        return None
-    hint = did_you_mean(name, known, before=f"copycat rerun {EXPERIMENTS.name}/")
-    raise UserError(f"{word}: expected one of {one_of(known)}; got {name!r}.{hint}")
-
-
 def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[Result]:
     """Train it and look up each recorded number.
 
@@ -75,6 +53,7 @@ def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[R
     """
     expected = _recorded(name)
     request = compose([f"experiment={name}", *([] if data is None else [f"data.root={data}"])])
+    allow_own_modules(request.config)
     outcome = train(request)
     say(f"the run lies in {outcome.folder}")
     if outcome.status == "interrupted":
@@ -107,13 +86,8 @@ def show_results(results: Sequence[Result], *, tolerance: float | None) -> bool:
     return False
 
 
-def _folders() -> list[Path]:
-    """Where experiments lie, the user's own first."""
-    return [Path(EXPERIMENTS.name), EXPERIMENTS]
-
-
 def _recorded(name: str) -> list[Mapping[str, Any]]:
-    folder = next(folder for folder in _folders() if (folder / f"{name}.yaml").is_file())
+    folder = next(folder for folder in experiment_folders() if (folder / f"{name}.yaml").is_file())
     files = [file for ending in OF_FILE if (file := folder / f"{name}{ending}").is_file()]
     if not files:
         raise UserError(f"{folder / name}.json: expected the results to compare with; got none.")

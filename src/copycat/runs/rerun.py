@@ -8,7 +8,6 @@ from typing import Any
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.config.hints import one_of
-from copycat.config.rules import check
 from copycat.data.datamodule import DataModule
 from copycat.runs.backbone import backbone_change
 from copycat.runs.build import build_data, build_network
@@ -16,18 +15,15 @@ from copycat.runs.causes import Cause, Evidence, causes
 from copycat.runs.checkpoint_file import damage
 from copycat.runs.compare import BEST, LAST, WEIGHTS, Comparison, compare
 from copycat.runs.digests import changed_files
-from copycat.runs.folder import CONFIG, MANIFEST
+from copycat.runs.folder import CONFIG
 from copycat.runs.history import FILE
 from copycat.runs.isolation import isolated
 from copycat.runs.keys import changed_keys
-from copycat.runs.opened import Opened, open_run
-from copycat.runs.table import find_runs
+from copycat.runs.opened import Opened, open_recorded
 from copycat.runs.train import Outcome, train
 
 Say = Callable[[str], None]
 OUTPUTS = "outputs"
-SCHEMA = 2
-"""The first that recorded all that a rerun needs."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ def rerun(folder: Path, *, say: Say, data: Path | None = None) -> Rerun:
         UserError: where there is no such run, it is a stranger's that is refused, or it cannot be built any more.
         KeyboardInterrupt: where a signal ended the copy.
     """
-    original = _opened(folder)
+    original = open_recorded(folder)
     config = _moved(original, data)
     images = _data(config)
     found = _causes(original, config, images)
@@ -80,23 +76,9 @@ def differences_now(folder: Path, *, data: Path | None = None) -> Sequence[Cause
     Raises:
         UserError: as `rerun` does.
     """
-    original = _opened(folder)
+    original = open_recorded(folder)
     config = _moved(original, data)
     return _causes(original, config, _data(config))
-
-
-def _opened(folder: Path) -> Opened:
-    if not (folder / MANIFEST).exists() and (trials := [str(trial.relative_to(folder)) for trial in find_runs(folder)]):
-        raise UserError(f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}.")
-    original = open_run(folder)
-    schema = original.manifest["schema"]
-    if schema < SCHEMA:
-        version = original.manifest["ran_on"]["code"]["version"]
-        raise UserError(
-            f"{folder}: expected run.json of schema {SCHEMA}; got {schema}, by Copycat {version}. Rerun it there."
-        )
-    check(original.config)
-    return original
 
 
 def _moved(original: Opened, data: Path | None) -> dict[str, Any]:

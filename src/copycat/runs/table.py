@@ -33,14 +33,23 @@ def find_runs(root: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
+def check_folder(root: Path) -> None:
+    """Check that a folder of runs is there.
+
+    Raises:
+        UserError: where it is not.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: expected a folder of runs; got none. Make a run: copycat train.")
+
+
 def read_facts(root: Path, *, objectives: Collection[str] = ()) -> list[Facts]:
     """The runs at or below a folder, the newest last; those that cannot be read are named on standard error.
 
     Raises:
         UserError: where there is no such folder.
     """
-    if not root.is_dir():
-        raise UserError(f"{root}: expected a folder of runs; got none. Make a run: copycat train.")
+    check_folder(root)
     found = read_rows(root)
     for line in found.broken:
         print_line(f"copycat: {line}", error=True)

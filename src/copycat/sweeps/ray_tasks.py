@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import chdir
 from typing import Any
 
 import ray
@@ -35,7 +36,8 @@ class Cluster:
             UserError: where there is no such cluster.
         """
         try:
-            ray.init(**self.init)
+            with chdir(sys.prefix):  # Ray puts the working directory first on the path of its workers
+                ray.init(**self.init)
         except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
             raise UserError(f"hydra.launcher.init: expected a Ray cluster; {first_line(error)}.") from error
         flying: dict[Any, Job] = {}

@@ -68,6 +68,16 @@ def write_sweep(folder: Path, sweep: SweepFile) -> None:
     write_whole(folder / FILE, (text + "\n").encode())
 
 
+def check_sweep(folder: Path) -> None:
+    """Check that a folder is a sweep's.
+
+    Raises:
+        UserError: where it is not.
+    """
+    if not (folder / FILE).exists():
+        raise UserError(f"{folder}: expected the folder of a sweep; it has no {FILE}. Make a sweep: copycat train -m …")
+
+
 def read_sweep(folder: Path) -> SweepFile:
     """What sweep.json holds, but `killed` for a sweep that says that it runs and does not.
 

@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import Any
 
 PACKAGES = (
+    "copycat",  # first: it shortens the import of torchmetrics; each fork imports it anew
     *("torch", "torch.utils.tensorboard", "pytorch_lightning", "torchmetrics", "safetensors.torch", "h5py"),
     *("hydra.main", "optuna", "rich.progress", "rich.table", "PIL.Image", "matplotlib.figure", "jinja2"),
 )
@@ -84,6 +85,8 @@ def become(request: dict[str, Any]) -> list[str]:
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the tests and the running command
 for package in PACKAGES:
     import_module(package)
+for name in [name for name in sys.modules if name.partition(".")[0] == "copycat"]:
+    del sys.modules[name]
 gc.freeze()  # otherwise each fork collects, and so copies, all of it at its exit
 arguments = serve(socket.socket(fileno=int(sys.argv[1])))
 if arguments is not None:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from copycat.config.errors import UserError
 from copycat.runs.figures import Direction, sign
 from copycat.runs.rows import read_trials
 from copycat.runs.trial_file import Trial
 from copycat.sweeps.plots.columns import REPEATS, Column, column, is_number, spans_decades
-from copycat.sweeps.sweep_file import FILE, read_sweep
+from copycat.sweeps.sweep_file import check_sweep, read_sweep
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,7 @@ def read_results(sweep: Path) -> Results:
     Raises:
         UserError: where it is no sweep's.
     """
-    if not (sweep / FILE).exists():
-        raise UserError(f"{sweep}: expected the folder of a sweep; it has no {FILE}. Make a sweep: copycat train -m …")
+    check_sweep(sweep)
     found = read_sweep(sweep)
     trials = [row.trial for row in read_trials(sweep) if row.trial is not None]
     space = {name: found.space.get(name, "") for name in found.varies}

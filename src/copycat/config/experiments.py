@@ -1,0 +1,35 @@
+"""Named experiments, as `copycat rerun experiments/NAME` takes them."""
+
+from pathlib import Path
+
+from copycat.config.errors import UserError
+from copycat.config.hints import did_you_mean, one_of
+from copycat.config.places import EXPERIMENTS
+
+OF_FILE = (".json", ".measured.json")
+"""What follows a name; the lecture has its own printed table in the first, what was measured here in the second."""
+
+
+def experiment_named(word: Path) -> str | None:
+    """The name in `experiments/NAME`, with or without .yaml or .json; None where the word is no such path.
+
+    Raises:
+        UserError: where there is no experiment of that name.
+    """
+    if word.parent.name != EXPERIMENTS.name or (word / "run.json").exists():
+        return None
+    name = word.name
+    for ending in (".yaml", *reversed(OF_FILE)):
+        name = name.removesuffix(ending)
+    known = {file.stem for folder in experiment_folders() for file in folder.glob("*.yaml")}
+    if name in known:
+        return name
+    if word.is_dir():  # a folder of runs that happens to be called so
+        return None
+    hint = did_you_mean(name, known, before=f"copycat rerun {EXPERIMENTS.name}/")
+    raise UserError(f"{word}: expected one of {one_of(known)}; got {name!r}.{hint}")
+
+
+def experiment_folders() -> list[Path]:
+    """Where experiments lie, the user's own first."""
+    return [Path(EXPERIMENTS.name), EXPERIMENTS]

@@ -1,0 +1,53 @@
+"""Import the user's own modules from the working directory: for targets that name them, and for nothing else."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+_ALLOWED: set[str] = set()
+"""Top-level modules that are installed nowhere, and that targets of the user's own configurations name."""
+
+
+def allow_own_modules(config: Mapping[str, Any]) -> None:
+    """Allow the modules that a configuration's targets name to be imported from the working directory.
+
+    Call it for the user's own configurations alone: typed as `copycat train` takes them, or of a run folder that is
+    sealed by the user.
+    """
+    for target in targets_of(config):
+        name = target.partition(".")[0]
+        if name not in sys.modules and find_spec(name) is None:
+            _ALLOWED.add(name)
+
+
+@contextmanager
+def own_module_importable(target: str) -> Iterator[None]:
+    """Have a target's module importable from the working directory, where that is allowed and nothing else has it.
+
+    A console script has its own folder on the path where `python` has the working directory. Were that one on it for
+    good, a file there called like an optional dependency of some package would be run by whatever looks for that.
+    """
+    name = target.partition(".")[0]
+    if name not in _ALLOWED or name in sys.modules:
+        yield
+        return
+    path = list(sys.path)
+    sys.path.append(os.getcwd())  # last: a file there hides no installed package
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+
+
+def targets_of(node: Any) -> Iterator[str]:
+    """Yield every `_target_` of a configuration, however deep."""
+    if isinstance(node, Mapping):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from targets_of(value)

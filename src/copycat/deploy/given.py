@@ -1,0 +1,71 @@
+"""What commands on completed runs are given: checked before anything heavy is imported."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycat.config.errors import UserError
+from copycat.runs.folder import MANIFEST
+from copycat.runs.lock import current_status
+from copycat.runs.opened import Opened, open_run
+from copycat.runs.table import find_runs
+
+WEIGHTS = "weights.safetensors"
+STANDARD_INPUT = Path("-")
+
+
+def completed_in(folder: Path) -> list[Path]:
+    """A run by itself, or those of a sweep or a folder that have final weights.
+
+    Raises:
+        UserError: where there is none.
+    """
+    found = [run for run in find_runs(folder) if (run / WEIGHTS).exists()] if folder.is_dir() else []
+    if not found:
+        raise UserError(f"{folder}: expected a completed run, or a folder of them; got none. See them: copycat runs.")
+    return found
+
+
+def open_completed(folder: Path) -> Opened:
+    """Open a run that has final weights.
+
+    Raises:
+        UserError: where it is no run, is a stranger's that is refused, or has none.
+    """
+    opened = open_run(folder)
+    if not (opened.folder / WEIGHTS).exists():
+        status = current_status(opened.manifest["status"], folder)
+        raise UserError(f"{folder}: expected a completed run, with {WEIGHTS}; this one is {status}.")
+    return opened
+
+
+def runs_and_overrides(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """What `copycat evaluate` takes, apart.
+
+    Raises:
+        UserError: where no word is a folder, or one has no completed run.
+    """
+    folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
+    if not folders:
+        raise UserError(f"evaluate: expected the folder of a run; got {words[0]!r} alone. See them: copycat runs.")
+    if is_one_run(folders):
+        open_completed(folders[0])
+    else:
+        for folder in folders:
+            completed_in(folder)
+    return folders, [word for word in words if Path(word) not in folders]
+
+
+def is_one_run(folders: Sequence[Path]) -> bool:
+    """Whether they are one run, rather than several or a folder of them."""
+    return len(folders) == 1 and (not folders[0].is_dir() or (folders[0] / MANIFEST).exists())
+
+
+def check_images(places: Sequence[Path]) -> None:
+    """Check that files and folders of images are there.
+
+    Raises:
+        UserError: for the first that is not.
+    """
+    for place in places:
+        if place != STANDARD_INPUT and not place.exists():
+            raise UserError(f"{place}: expected an image, or a folder of images; got none.")

@@ -1,0 +1,62 @@
+"""The user's own modules come from the working directory, and nobody else's do."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from copycat.config import own_modules
+from copycat.config.errors import UserError
+from copycat.config.own_modules import allow_own_modules
+from copycat.config.targets import build, find
+
+FILES = {
+    "only_in_this_folder.py": "import beside_it\n\n\ndef made():\n    return beside_it.SEVEN\n",
+    "beside_it.py": "SEVEN = 7\n",
+    "installed_elsewhere.py": "",
+    "optional_for_others.py": "raise RuntimeError('imported')\n",
+}
+NODE = {"_target_": "only_in_this_folder.made"}
+
+
+@pytest.fixture(autouse=True)
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+        monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(own_modules, "_ALLOWED", set())
+    return tmp_path
+
+
+def test_a_module_that_a_target_names_is_imported_with_what_it_imports() -> None:
+    before = list(sys.path)
+    allow_own_modules({"model": {"activation": NODE}})
+    assert build("x", NODE) == 7
+    assert sys.path == before
+    assert find_spec("optional_for_others") is None
+
+
+def test_a_module_that_no_configuration_of_ones_own_names_is_not_found() -> None:
+    allow_own_modules({"model": {"_target_": "torch.nn.ReLU"}})
+    with pytest.raises(UserError, match="No module named 'only_in_this_folder'"):
+        find("x", "only_in_this_folder.made")
+
+
+def test_a_module_that_cannot_be_imported_leaves_the_path_as_it_was() -> None:
+    before = list(sys.path)
+    allow_own_modules({"model": {"_target_": "optional_for_others.made"}})
+    with pytest.raises(RuntimeError, match="imported"):
+        find("x", "optional_for_others.made")
+    assert sys.path == before
+
+
+def test_a_module_in_the_working_directory_hides_none(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("installed")
+    (elsewhere / "installed_elsewhere.py").write_text("def made():\n    return 3\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    allow_own_modules({"model": {"_target_": "installed_elsewhere.made"}})
+    assert find("x", "installed_elsewhere.made")() == 3
