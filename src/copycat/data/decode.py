@@ -1,13 +1,19 @@
-"""An image file of any size, mode and format to uint8 RGB of one size."""
+"""An image file of any size, mode and format to uint8 RGB of one size.
+
+This file is copied beside exported networks, whose scripts decode with it: it imports NumPy and Pillow alone.
+"""
 
 import threading
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FITS = ("crop", "squash", "pad")
 
@@ -46,7 +52,14 @@ def image_extensions() -> frozenset[str]:
     return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)
 
 
-def decode(path: Path, *, size: int, fit: str = "crop") -> Tensor:
+def decode(path: Path, *, size: int, fit: str = "crop") -> "Tensor":
+    """Decode an image as `decode_pixels` does, to a tensor."""
+    import torch
+
+    return torch.from_numpy(decode_pixels(path, size=size, fit=fit))
+
+
+def decode_pixels(path: Path, *, size: int, fit: str = "crop") -> NDArray[np.uint8]:
     """Image at `path` as uint8 [3, size, size], RGB.
 
     Turned upright by its EXIF orientation; the first frame of an animation. Transparency lies on white. Palette, grey,
@@ -87,7 +100,7 @@ def decode(path: Path, *, size: int, fit: str = "crop") -> Tensor:
         raise UnreadableImage(path, f"above the limit of {Image.MAX_IMAGE_PIXELS} pixels") from None
     except Exception as error:  # a damaged file makes Pillow's readers raise anything: struct.error, EOFError, KeyError
         raise UnreadableImage(path, _reason(error)) from error
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+    return np.ascontiguousarray(np.array(square).transpose(2, 0, 1))
 
 
 def _reason(error: Exception) -> str:
