@@ -17,6 +17,7 @@ from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.models.losses import Loss
 from copycat.runs.keys import values
+from copycat.runs.monitors import check_monitors
 from copycat.runs.seeds import seed_everything
 
 Config = Mapping[str, Any]
@@ -39,11 +40,12 @@ class Parts:
     data: DataModule
 
 
-def build_parts(config: Config, *, data: DataModule | None = None) -> Parts:
+def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapping[str, Sequence[str]] = {}) -> Parts:
     """Data, network, loss, optimizer and scheduler.
 
     Args:
         data: what the configuration asks for, where it is built already.
+        metrics: that the run must have, beside those that its configuration names.
 
     Raises:
         UserError: where one of them cannot be made, or they do not fit together.
@@ -56,6 +58,7 @@ def build_parts(config: Config, *, data: DataModule | None = None) -> Parts:
             " or where there is a validation part, type data.split=holdout."
         )
     _check_input(config["model"], data)
+    check_monitors(config, data, also=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     optimizer = build("optimizer", config["optimizer"])

@@ -52,7 +52,7 @@ def train(
     """
     root, stop = Path(request.config["output_dir"]), Stop()
     with isolated(threads=request.config["trainer"].get("threads")), stop.listening():
-        parts = build_parts(request.config, data=data)
+        parts = build_parts(request.config, data=data, metrics=limits.metrics)
         request = replace(request, config=with_threads(request.config))
         made = make_folder(root, request.experiment) if folder is None else folder
         try:
@@ -73,14 +73,17 @@ def train(
             raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 
-def try_out(request: Request) -> None:
+def try_out(request: Request, *, metrics: Mapping[str, Sequence[str]] = {}) -> None:
     """Build what would be trained, and leave no trace.
+
+    Args:
+        metrics: that the run must have, by the keys that name them.
 
     Raises:
         UserError: where what was asked cannot work.
     """
     with isolated(threads=None):
-        build_parts(request.config)
+        build_parts(request.config, metrics=metrics)
 
 
 def as_text(config: Mapping[str, Any]) -> bytes:
