@@ -88,10 +88,10 @@ def _below(value: NDArray[np.float32], positive: NDArray[np.bool_], times: NDArr
         each = (value < marks[:, None]).astype(np.float32) + (value <= marks[:, None])
         each[:, positive] = 0
         found = each @ times
-        return found
-    order = np.argsort(value, kind="stable")
-    weight = np.where(positive[order, None], 0, times[order])
-    below = np.concatenate([np.zeros_like(weight[:1]), np.cumsum(weight, axis=0)])
-    least, most = (np.searchsorted(value[order], marks, side) for side in ("left", "right"))
-    found = below[least] + below[most]
+    else:
+        order = np.argsort(value, kind="stable")
+        weight = np.where(positive[order, None], 0, times[order])
+        below = np.concatenate([np.zeros_like(weight[:1]), np.cumsum(weight, axis=0)])
+        least, most = (np.searchsorted(value[order], marks, side) for side in ("left", "right"))
+        found = below[least] + below[most]
     return found
