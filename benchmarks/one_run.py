@@ -60,13 +60,13 @@ JOBS = {
         {RECORDS: 1.00},
     ),
     "batches": Job(
-        ["data=cats", "model=logistic", "data.batch_size=32", "optimizer=sgd"],
+        ["data=cats", "model=logistic", "data.batch_size=32", "data.shuffle=false", "optimizer=sgd"],
         ["--batch-size", "32"],
         2001,
         {RECORDS: 1.00},
     ),
     "cnn": Job(
-        ["data=cats", "model=cnn", "augmentation=light", "data.batch_size=32", "optimizer=adam"],
+        ["data=cats", "model=cnn", "augmentation=light", "data.batch_size=32", "data.shuffle=false", "optimizer=adam"],
         ["--model", "cnn", "--augment", "--batch-size", "32", *ADAM],
         101,
         {RECORDS: 1.03},

@@ -86,7 +86,13 @@ FILES = {
     "conf/model/one_weight.yaml": "_target_: tiny.networks.OneWeight\n",
     "conf/data/pixels.yaml": "_target_: tiny.data.Pixels\n",
 }
-WORDS = ("model=one_weight", "data=pixels", "optimizer=sgd", "trainer.check_val_every_n_epoch=100")
+WORDS = (
+    "model=one_weight",
+    "data=pixels",
+    "data.shuffle=false",
+    "optimizer=sgd",
+    "trainer.check_val_every_n_epoch=100",
+)
 SIZES = {1: 16, 8: 2}
 """Images of a batch, by steps of an epoch."""
 

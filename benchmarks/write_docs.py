@@ -25,6 +25,7 @@ TITLES = {
     "inspection": "Looking at a run",
     "predict": "Many images",
     "classes": "Many classes",
+    "app": "The page under load",
     "launchers": "Launchers",
     "peers": "Peers",
 }

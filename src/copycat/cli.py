@@ -16,7 +16,9 @@ from copycat import __version__
 from copycat.config.errors import UserError
 from copycat.config.extras import missing
 from copycat.config.flags import Parser
-from copycat.config.hints import did_you_mean
+from copycat.config.hints import did_you_mean, first_line
+from copycat.config.printable import print_line, printable_lines
+from copycat.runs.standard_streams import OutputError, streams_of_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,6 +30,8 @@ SCREENFUL = 20
 """Rows of a table that is shown unasked."""
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses: 130 is what a shell calls a program that Ctrl-C ended."""
+TRAINING = ("train", "resume", "rerun")
+"""Commands that work on where nobody takes what they print."""
 
 
 def train(words: Sequence[str]) -> int:
@@ -141,14 +145,14 @@ def _importing() -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    print(f"copycat: {line}", file=sys.stderr, flush=True)
+    print_line(f"copycat: {line}", error=True)
 
 
 def _say_why(outcome: "Outcome") -> None:
     if outcome.status == "failed":
         log = outcome.folder / "train.log"
         more = f" More in {log}." if log.exists() else ""
-        print(f"copycat: failed: {outcome.manifest['error']}.{more}", file=sys.stderr)
+        print_line(f"copycat: failed: {outcome.manifest['error']}.{more}", error=True)
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
 
@@ -190,7 +194,7 @@ def data_fetch(arguments: argparse.Namespace) -> int:
 
     folder = arguments.folder or Path(os.environ.get("COPYCAT_DATA", "data"))
     for file in fetch_cats(folder):
-        print(file)
+        print_line(file)
     return DONE
 
 
@@ -201,8 +205,9 @@ def data_check(arguments: argparse.Namespace) -> int:
     config = compose(arguments.overrides, data_too=False).config
     from copycat.data.report import print_check
     from copycat.runs.build import build_data
+    from copycat.runs.derived import prepared
 
-    print_check(build_data(config["data"], seed=config["seed"]))
+    print_check(build_data(prepared(config)["data"], seed=config["seed"]))
     return DONE
 
 
@@ -210,7 +215,7 @@ def data_draw(arguments: argparse.Namespace) -> int:
     """Write the drawn images as PNG files, a sub-folder a class, to look at them"""
     from copycat.data.gallery import write_gallery
 
-    print(write_gallery(arguments.folder, seed=arguments.seed))
+    print_line(write_gallery(arguments.folder, seed=arguments.seed))
     return DONE
 
 
@@ -237,7 +242,7 @@ def plots(arguments: argparse.Namespace) -> int:
     from copycat.sweeps.plots.files import write_plots
 
     for path in write_plots(arguments.sweep, arguments.to or arguments.sweep / "plots"):
-        print(path, flush=True)
+        print_line(path)
     return DONE
 
 
@@ -249,14 +254,14 @@ def report(arguments: argparse.Namespace) -> int:
     page = report_of(arguments.folders)
     if arguments.png and not arguments.to:
         for path in write_images(page, arguments.png):
-            print(path)
+            print_line(path)
         return DONE
     first = arguments.folders[0]
     to = arguments.to or (first if first.is_dir() and len(arguments.folders) == 1 else Path()) / "report.html"
     write_page(page, to)
-    print(to)
+    print_line(to)
     for path in write_images(page, arguments.png) if arguments.png else ():
-        print(path)
+        print_line(path)
     return DONE
 
 
@@ -302,7 +307,8 @@ def app(arguments: argparse.Namespace) -> int:
     with _importing():
         from copycat.deploy.app import serve
 
-    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser)
+    max_pixels = arguments.max_megapixels * 10**6
+    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
     return DONE
 
 
@@ -400,6 +406,13 @@ def parser() -> argparse.ArgumentParser:
     page_of.add_argument("folder", type=Path, help="a completed run, a sweep, or a folder of runs")
     page_of.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")
     page_of.add_argument("--no-browser", action="store_true", help="only print the address")
+    page_of.add_argument(
+        "--max-megapixels",
+        type=_whole(10_000, least=1),
+        default=50,
+        metavar="N",
+        help="larger images are refused; else 50",
+    )
     serve = _add(commands, "board", board)
     serve.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
     serve.add_argument("--port", type=_whole(65535), default=0, help="0: any that is free")
@@ -484,19 +497,35 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    trains = bool(words) and words[0] in TRAINING
+    with streams_of_command(prints_result=not trains) as output:
+        try:
+            _end_with_status(words, debug=debug)
+        except SystemExit as end:
+            if end.code == DONE and (lost := output.find_loss()):
+                print(f"copycat: failed: standard output: {lost.strerror}.", file=sys.stderr)
+                sys.exit(FAILED)
+            raise
+
+
+def _end_with_status(words: list[str], *, debug: bool) -> NoReturn:
     try:
         sys.exit(_run(words))
     except UserError as error:
         _end(f"copycat: {error}", WRONG, error, debug=debug)
     except KeyboardInterrupt as stop:
         _end("copycat: interrupted.", INTERRUPTED, stop, debug=debug)
-    except BrokenPipeError:  # the reader, as in `copycat runs | head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputError:  # the reader, as in `copycat runs | head`, has seen enough; `main` names any other loss
         sys.exit(DONE)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (said := missing(error)):
             _end(f"copycat: {said}", WRONG, error, debug=debug)
-        _end(f"copycat: failed: {type(error).__name__}: {error}. See where: add --debug.", FAILED, error, debug=debug)
+        _end(
+            f"copycat: failed: {type(error).__name__}: {first_line(error)}. See where: add --debug.",
+            FAILED,
+            error,
+            debug=debug,
+        )
 
 
 def _run(words: list[str]) -> int:
@@ -525,6 +554,6 @@ def _end(line: str, status: int, error: BaseException, *, debug: bool) -> NoRetu
     if debug:
         import traceback
 
-        traceback.print_exception(error)
-    print(line, file=sys.stderr)
+        print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    print_line(line, error=True)
     sys.exit(status)

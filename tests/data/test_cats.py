@@ -123,3 +123,28 @@ def test_a_damaged_file_is_one_line_that_names_it(standin: Path, damage: str) ->
     with pytest.raises(UserError, match=r"test_catvnoncat\.h5: expected .*; got .*copycat data fetch cats") as raised:
         Cats(root=str(standin)).load()
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("feature", ["external link", "soft link", "external storage", "virtual data set"])
+def test_values_that_lie_in_another_file_are_refused(standin: Path, tmp_path: Path, feature: str) -> None:
+    shape, size = (209, 64, 64, 3), 209 * 64 * 64 * 3
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as h5:
+        h5["secret"] = np.zeros(shape, np.uint8)
+    (tmp_path / "secret.bin").write_bytes(bytes(size))
+    with h5py.File(standin / "train_catvnoncat.h5", "a") as h5:
+        del h5["train_set_x"]
+        if feature == "external link":
+            h5["train_set_x"] = h5py.ExternalLink(str(other), "/secret")
+        elif feature == "soft link":  # whose path may lead through an external one
+            h5["elsewhere"] = h5py.ExternalLink(str(other), "/")
+            h5["train_set_x"] = h5py.SoftLink("/elsewhere/secret")
+        elif feature == "external storage":
+            storage = [(str(tmp_path / "secret.bin"), 0, size)]
+            h5.create_dataset("train_set_x", shape, np.uint8, external=storage)
+        else:
+            layout = h5py.VirtualLayout(shape=shape, dtype=np.uint8)
+            layout[:] = h5py.VirtualSource(str(other), "secret", shape=shape)
+            h5.create_virtual_dataset("train_set_x", layout)
+    with pytest.raises(UserError, match=rf"expected train_set_x .* in the file itself; got (an? )?{feature}"):
+        Cats(root=str(standin)).load()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from copycat.data.decode import UnreadableImage, decode, image_extensions
+from copycat.data.decode import UnreadableImage, decode, image_extensions, is_image
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 SavePicture = Callable[..., Path]
@@ -355,3 +355,38 @@ def test_usual_endings_are_known_and_those_that_are_not_decoded_are_not() -> Non
     endings = image_extensions()
     assert {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif"} <= endings
     assert not {".txt", ".h5", ".pdf", ".mpg", ".eps", ""} & endings
+
+
+def test_a_limit_of_its_own_lets_larger_images_in_and_keeps_smaller_ones_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    path = save_image(tmp_path, Image.new("RGB", (20, 20), RED), "a.png")
+    with pytest.raises(UnreadableImage, match="above the limit of 100 pixels"):
+        decode(path, size=2)
+    assert get_color(decode(path, size=2, max_pixels=400)) == RED
+    with pytest.raises(UnreadableImage, match="20 x 20 pixels, above the limit of 399"):
+        decode(path, size=2, max_pixels=399)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_images_are_known_by_their_content_whatever_they_are_called(tmp_path: Path) -> None:
+    save_image(tmp_path, Image.new("RGB", (4, 4)), "a.jpg").rename(tmp_path / "a")
+    (tmp_path / "b").write_bytes(png_without_pixels(60_000, 60_000))
+    (tmp_path / "c").write_text("P1 words, which are no bitmap")
+    assert [is_image(tmp_path / name) for name in ("a", "b", "c", "none")] == [True, True, False, False]
+
+
+def test_heic_is_read_upright_where_the_extra_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif", reason="install the extra heic")
+    assert ".heic" in image_extensions()
+    halves = Image.new("RGB", (64, 64), BLUE)
+    halves.paste(RED, (0, 0, 64, 32))  # red above blue
+    exif = Image.Exif()
+    exif[0x0112] = 3  # to be turned by half
+    path = save_image(tmp_path, halves, "a.heic", exif=exif.tobytes(), quality=95)
+    image = decode(path, size=64)
+    assert get_color(image, 32, 48) == pytest.approx(RED, abs=12)
+    assert get_color(image, 32, 16) == pytest.approx(BLUE, abs=12)
+    path.rename(tmp_path / "a")
+    assert is_image(tmp_path / "a")

@@ -1,19 +1,27 @@
 """Folders of one's own images, whole and spoilt."""
 
+import json
+import os
 import pickle
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from copycat.config.errors import UserError
 from copycat.data import folder as folder_module
 from copycat.data import side_by_side
+from copycat.data.check import check_data
+from copycat.data.datamodule import DataModule
 from copycat.data.decode import decode
 from copycat.data.folder import Folder
+from copycat.data.listing import images_below
 from copycat.data.on_demand import OnDemand
 from copycat.data.part import Decoder, Part, Source, digest
 
@@ -98,18 +106,126 @@ def test_a_folder_is_a_source_of_photographs(pets: Path) -> None:
 # ----- parts
 
 
-@pytest.mark.parametrize("names", [("train", "val"), ("train", "val", "test"), ("train", "test"), ("Train", "valid")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"train": "train", "val": "val"},
+        {"train": "train", "val": "val", "test": "test"},
+        {"train": "train", "test": "test"},
+        {"train": "Train", "val": "valid"},
+        {"train": "Training", "test": "Testing"},
+        {"train": "TRAIN_SET", "val": "dev-set", "test": "test images"},
+        {"train": "training"},
+    ],
+)
 def test_folders_of_parts_are_the_official_parts(
-    save_picture: SavePicture, tmp_path: Path, names: tuple[str, ...]
+    save_picture: SavePicture, tmp_path: Path, names: dict[str, str]
 ) -> None:
-    for seed, name in enumerate(names):
+    for seed, name in enumerate(names.values()):
         for label in ("cat", "dog"):
             save_picture(f"set/{name}/{label}/a.png", seed=seed)
     parts = load_folder(tmp_path / "set")
-    assert list(parts) == [{"Train": "train", "valid": "val"}.get(name, name) for name in names]
-    for name, part in zip(names, parts.values(), strict=True):
-        assert list(part.names) == [f"{name}/cat/a.png", f"{name}/dog/a.png"]
-        assert part.labels.tolist() == [0, 1]
+    assert list(parts) == list(names)
+    for part, name in names.items():
+        assert list(parts[part].names) == [f"{name}/cat/a.png", f"{name}/dog/a.png"]
+        assert parts[part].labels.tolist() == [0, 1]
+
+
+def test_two_folders_of_one_part_are_refused(save_picture: SavePicture, tmp_path: Path) -> None:
+    for name in ("train/cat", "train/dog", "Training/cat", "test/cat"):
+        save_picture(f"set/{name}/a.png")
+    with pytest.raises(UserError, match=r"expected one folder of train in .*set; got Training, train\. Rename one"):
+        load_folder(tmp_path / "set")
+
+
+def test_a_class_that_another_part_lacks_keeps_its_label(save_picture: SavePicture, tmp_path: Path) -> None:
+    for name in ("train/ant", "train/bee", "train/cow", "val/ant", "val/cow"):
+        save_picture(f"set/{name}/a.png")
+    parts = load_folder(tmp_path / "set")
+    assert parts["val"].labels.tolist() == [0, 2]
+
+
+def test_classes_with_the_same_sub_folders_are_a_warning(save_picture: SavePicture, tmp_path: Path) -> None:
+    for name in ("2024/cat", "2024/dog", "2025/cat", "2025/dog"):
+        save_picture(f"set/{name}/a.png")
+    source = Folder(root=str(tmp_path / "set"), image_size=8)
+    source.load()
+    assert list(source.classes) == ["2024", "2025"]
+    assert list(source.warnings) == [
+        "all classes, 2024, 2025, have the same sub-folders, cat, dog: are those the classes?"
+    ]
+
+
+# ----- what is left out
+
+
+def test_every_file_that_is_left_out_is_counted_and_named(pets: Path, save_picture: SavePicture) -> None:
+    for name in ("cat/@eaDir/a.png", "cat/@eaDir/more/b.png", "__MACOSX/cat/a.png", "dog/.thumbnails/a.png", "a.png"):
+        save_picture(f"pets/{name}")
+    for name in ("cat/a.jxl", "dog/notes.txt", "dog/Makefile", "cat/.DS_Store"):
+        (pets / name).write_text("words")
+    source = Folder(root=str(pets), image_size=8)
+    assert len(source.load()["train"]) == 5
+    assert {str(one) for one in source.left_out} == {
+        "a.png: in no class's folder",
+        "__MACOSX: of an operating system",
+        "cat/@eaDir: of an operating system, 2 files",
+        "dog/.thumbnails: hidden",
+        "cat/.DS_Store: hidden",
+        "cat/a.jxl: JPEG XL is not read, save it as PNG",
+        "dog/notes.txt: no image",
+        "dog/Makefile: no image",
+    }
+    warnings = check_data(DataModule(source)).warnings
+    assert "3 left out, of an operating system: __MACOSX" in warnings
+    assert "1 left out, JPEG XL is not read, save it as PNG: cat/a.jxl" in warnings
+
+
+def test_folders_beside_those_of_parts_are_left_out_and_named(save_picture: SavePicture, tmp_path: Path) -> None:
+    for name in ("train/cat", "train/dog", "test/cat", "test/dog", "more/cat"):
+        save_picture(f"set/{name}/a.png")
+    save_picture("set/train/b.png")
+    source = Folder(root=str(tmp_path / "set"), image_size=8)
+    source.load()
+    assert [str(one) for one in source.left_out] == [
+        "more: beside the folders of train and other parts",
+        "train/b.png: in no class's folder",
+    ]
+
+
+def test_a_file_without_an_ending_is_known_by_its_content(pets: Path, save_picture: SavePicture) -> None:
+    save_picture("pets/cat/0.png").rename(pets / "cat" / "0")
+    assert load_folder(pets)["train"].names[0] == "cat/0"
+    assert pets / "cat" / "0" in images_below(pets)
+
+
+def test_heic_is_named_with_what_reads_it_or_is_read(pets: Path) -> None:
+    (pets / "cat" / "a.heic").write_bytes(b"")
+    source = Folder(root=str(pets), image_size=8, broken="skip")
+    part = source.load()["train"]
+    named = [*part.unreadable, *map(str, source.left_out)]
+    expected = "HEIC needs pip install 'copycat-ml[heic]'" if find_spec("pillow_heif") is None else "empty file"
+    assert named == [f"cat/a.heic: {expected}"]
+
+
+@pytest.mark.parametrize("memory_mb", [2048, 0])
+def test_names_that_are_not_utf8_become_text_and_their_files_are_read(
+    pets: Path, save_picture: SavePicture, memory_mb: int
+) -> None:
+    ant = Path(os.fsdecode(os.fsencode(pets) + b"/\xe4nt"))
+    ant.mkdir()
+    save_picture("pets/0.png", seed=7).rename(ant / os.fsdecode(b"\xfc.png"))
+    source = Folder(root=str(pets), image_size=8, memory_mb=memory_mb)
+    part = source.load()["train"]
+    assert source.classes[2] == r"\xe4nt"
+    assert part.names[-1] == r"\xe4nt/\xfc.png"
+    assert digest(part.images[5]) == part.digests[5]
+    json.dumps([list(source.classes), list(part.names)], ensure_ascii=False).encode()
+
+
+def test_a_root_that_is_not_utf8_is_refused_with_a_way_out() -> None:
+    with pytest.raises(UserError, match=r"data\.root: expected a path in UTF-8; got /a/\\xe4\. Type a link to it"):
+        Folder(root=os.fsdecode(b"/a/\xe4"))
 
 
 def test_parts_with_other_classes_are_refused(save_picture: SavePicture, tmp_path: Path) -> None:
@@ -145,13 +261,22 @@ def test_fewer_than_two_classes_are_refused(tmp_path: Path, save_picture: SavePi
         load_folder(tmp_path / "set")
 
 
-def test_a_class_without_images_is_named_with_what_it_holds(pets: Path) -> None:
+def test_a_sub_folder_without_images_is_no_class_and_a_warning_names_it(pets: Path) -> None:
     (pets / "ferret").mkdir()
-    with pytest.raises(UserError, match=r"expected images in .*ferret; got nothing"):
-        load_folder(pets)
-    (pets / "ferret" / "a.heic").write_bytes(b"")
-    with pytest.raises(UserError, match=r"expected images in .*ferret; got 1 \.heic"):
-        load_folder(pets)
+    (pets / "ferret" / "words.txt").write_text("later")
+    source = Folder(root=str(pets), image_size=8)
+    assert source.load()["train"].labels.tolist() == [0, 0, 0, 1, 1]
+    assert list(source.classes) == ["cat", "dog"]
+    assert list(source.warnings) == ["no image in ferret: it is no class"]
+
+
+def test_one_class_with_images_is_refused_with_what_the_others_hold(tmp_path: Path, save_picture: SavePicture) -> None:
+    save_picture("set/cat/a.png")
+    (tmp_path / "set" / "dog").mkdir()
+    (tmp_path / "set" / "ferret").mkdir()
+    (tmp_path / "set" / "ferret" / "a.xyz").write_bytes(b"")
+    with pytest.raises(UserError, match=r"in two or more sub-folders of .*set; dog has nothing, ferret has 1 \.xyz"):
+        load_folder(tmp_path / "set")
 
 
 @pytest.mark.parametrize(
@@ -262,9 +387,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that the folder decodes from now on."""
     names: list[str] = []
 
-    def recording(path: Path, *, size: int, fit: str) -> torch.Tensor:
+    def recording(path: Path, **options: Any) -> torch.Tensor:
         names.append(path.name)
-        return decode(path, size=size, fit=fit)
+        return decode(path, **options)
 
     monkeypatch.setattr(folder_module, "decode", recording)
     return names
@@ -312,10 +437,10 @@ def test_a_cache_that_cannot_be_written_only_costs_time(
 def test_an_interrupted_first_pass_keeps_what_it_has(
     pets: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(path: Path, *, size: int, fit: str) -> torch.Tensor:
+    def interrupted(path: Path, **options: Any) -> torch.Tensor:
         if path.name == "2.PNG":
             raise KeyboardInterrupt
-        return decode(path, size=size, fit=fit)
+        return decode(path, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(folder_module, "decode", interrupted)
@@ -347,3 +472,20 @@ def test_long_work_shows_a_bar_on_a_terminal(
     told = capsys.readouterr()
     assert "Reading train" in told.err
     assert told.out == ""
+
+
+# ----- images of many pixels
+
+
+@pytest.mark.parametrize("memory_mb", [2048, 0])
+def test_a_key_sets_how_large_images_may_be(
+    pets: Path, save_picture: SavePicture, memory_mb: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    save_picture("pets/cat/0.png", size=(30, 30))
+    with pytest.raises(UserError, match=r"above the limit of 100 pixels.*data\.max_megapixels=NUMBER"):
+        load_folder(pets, memory_mb=memory_mb)
+    part = load_folder(pets, memory_mb=memory_mb, max_megapixels=900e-6)["train"]
+    assert digest(part.images[0]) == part.digests[0]
+    with pytest.raises(UserError, match=r"30 x 30 pixels, above the limit of 899\."):
+        load_folder(pets, memory_mb=memory_mb, max_megapixels=899e-6)

@@ -54,3 +54,18 @@ def test_a_strange_override_makes_a_name_all_the_same(tiny: Path, tmp_path: Path
     (link,) = (tmp_path / "names").iterdir()
     assert (link / "train").is_dir()
     assert len(link.name) <= 100
+
+
+def test_event_files_that_lead_out_of_their_run_are_left_out_and_named_once(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path / "outputs").folder
+    (folder / "tensorboard" / "events.out.tfevents.1").symlink_to(tmp_path / "outside")
+    (tmp_path / "names").mkdir()
+    named = Named(tmp_path / "outputs", tmp_path / "names")
+    for _ in range(2):
+        named.look()
+    assert named.count == 0
+    assert list((tmp_path / "names").iterdir()) == []
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"copycat: left out: '{folder}/tensorboard/events.out.tfevents.1': expected a plain file")

@@ -131,6 +131,7 @@ def test_mistakes_are_shown_with_what_was_said_of_them(tiny: Path, tmp_path: Pat
         ("predictions.csv", "part,index,label,probability_0,probability_1\nval,0,7,0.5,0.5\n"),
         ("predictions.csv", "part,index,label,probability_0,probability_1\nval,0,1,nan,0.5\n"),
         ("predictions.csv", 'part,"index'),
+        ("predictions.csv", "part,index,label,probability_0,probability_1\n../../x,0,1,0.5,0.5\n"),
         ("gallery.json", "[]"),
         ("gallery.json", '{"shown": [], "sizes": [], "strip": "iVBORw0KGgo="}'),
         ("gallery.json", '{"shown": [], "sizes": [], "strip": "?"}'),

@@ -1,6 +1,7 @@
 """`copycat app`: a real process, met by a browser and by those who mean harm."""
 
 import json
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,9 +15,10 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from copycat.deploy.app import MOST_BYTES
+from copycat.deploy.app import HOST
 from copycat.deploy.predict import Prediction, predictions
 from copycat.deploy.predictor import opened_predictor
+from copycat.deploy.uploads import MOST_BYTES
 from tests.support.app import post_image, serve_app
 from tests.support.browser import open_page
 from tests.support.commands import run_copycat
@@ -127,6 +129,18 @@ def test_bombs_giants_and_strangers_are_refused(browser: Browser, address: str) 
     for path in ("app.html", "../run.json", "%2e%2e/run.json", "predict"):
         with pytest.raises(urllib.error.HTTPError, match=r"404|405"):
             urllib.request.urlopen(f"{address}{path}", timeout=60)
+
+
+def test_a_client_that_goes_away_while_it_sends_prints_nothing(folder: Path) -> None:
+    with serve_app(folder) as address:  # requires that nothing went to standard error
+        with urllib.request.urlopen(address, timeout=60) as page:
+            name = page.read().decode().partition("<option>")[2].partition("</option>")[0]
+        place = urllib.parse.urlsplit(address)
+        query = urllib.parse.urlencode({"run": name})
+        head = f"POST /predict?{query} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: 1000\r\n\r\n"
+        with socket.create_connection((HOST, place.port or 80), timeout=60) as client:
+            client.sendall(head.encode() + b"half of it")
+        assert post_image(address, b"x", name=name)[0] == 422  # after that
 
 
 def test_a_folder_without_a_run_is_a_clear_line(tmp_path: Path) -> None:

@@ -2,8 +2,12 @@
 
 import json
 import os
+import select
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,7 +40,7 @@ def _wait_for_epochs(at: Path, count: int) -> Path:
     pytest.fail("the run did not start")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1])
 def test_a_signal_ends_a_run_as_interrupted_with_its_records_whole(
     number: signal.Signals, tiny: Path, tmp_path: Path
 ) -> None:
@@ -58,6 +62,51 @@ def test_a_signal_ends_a_run_as_interrupted_with_its_records_whole(
     assert checkpoint["copycat"]["epoch"] == len(rows)  # nothing that was trained is lost
 
 
+TERMINAL = """
+import fcntl, os, termios
+terminal = os.open({name!r}, os.O_RDWR)
+fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+for number in range(3):
+    os.dup2(terminal, number)
+"""
+
+
+@contextmanager
+def _open_terminal() -> Iterator[str]:
+    """Open a terminal that shows nothing; yield its name, and close it at the end."""
+    ours, theirs = os.openpty()
+    closes = threading.Event()
+
+    def read() -> None:
+        while not closes.is_set():
+            if select.select([ours], [], [], 0.05)[0]:
+                os.read(ours, 2**16)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield os.ttyname(theirs)
+    finally:
+        closes.set()
+        reader.join()
+        os.close(theirs)
+        os.close(ours)
+
+
+def test_a_terminal_that_closes_ends_its_run_saved(tiny: Path, tmp_path: Path) -> None:
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1000000"]
+    with ExitStack() as stack:
+        with _open_terminal() as name:
+            program = TERMINAL.format(name=name)
+            run = stack.enter_context(start_copycat("train", *words, at=tmp_path, program=program, new_session=True))
+            folder = _wait_for_epochs(tmp_path, 8)
+        assert run.wait(PATIENCE) == 130
+    manifest = json.loads((folder / "run.json").read_text())
+    assert (manifest["status"], manifest["error"]) == ("interrupted", "SIGHUP")
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["copycat"]["epoch"] == len(read_history(folder))
+
+
 def test_a_signal_ends_a_run_that_is_stuck_in_its_validation(tiny: Path, tmp_path: Path) -> None:
     sleeps = "+callbacks.sleeps={_target_: tests.support.callbacks.SleepCallback, epoch: 8}"
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", sleeps]
@@ -74,8 +123,13 @@ def test_a_signal_ends_a_run_that_is_stuck_in_its_validation(tiny: Path, tmp_pat
     assert 1 <= torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["copycat"]["epoch"] <= 8
 
 
-@pytest.mark.parametrize(("launcher", "at_once"), [("basic", 1), ("processes", 2)])
-def test_ctrl_c_ends_a_whole_sweep(launcher: str, at_once: int, tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("launcher", "at_once", "number"),
+    [("basic", 1, signal.SIGINT), ("basic", 1, signal.SIGHUP), ("processes", 2, signal.SIGINT)],
+)
+def test_ctrl_c_or_a_hangup_ends_a_whole_sweep(
+    launcher: str, at_once: int, number: signal.Signals, tiny: Path, tmp_path: Path
+) -> None:
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1000000", "seed=range(50)"]
     words += [f"hydra/launcher={launcher}"] + ["hydra.launcher.workers=2"] * (launcher == "processes")
     with start_copycat("train", "-m", *words, at=tmp_path) as sweep:
@@ -85,7 +139,7 @@ def test_ctrl_c_ends_a_whole_sweep(launcher: str, at_once: int, tiny: Path, tmp_
                 sweep.kill()
                 pytest.fail("the sweep did not start")
             time.sleep(0.1)
-        sweep.send_signal(signal.SIGINT)
+        sweep.send_signal(number)
         _, errors = sweep.communicate(timeout=PATIENCE)
     assert sweep.returncode == 130
     (folder,) = tmp_path.glob("outputs/*/*/*/sweep.json")

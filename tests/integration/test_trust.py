@@ -27,3 +27,15 @@ def test_a_command_answers_a_hostile_folder_with_one_line(hostile: HostileFolder
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("copycat: ")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["a pipe: metrics.csv", "a link: metrics.csv"])
+def test_a_command_that_only_looks_does_so_too(name: str, tiny: Path, tmp_path: Path) -> None:
+    folder, other = (train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path / at).folder for at in "ab")
+    next(hostile for hostile in FOLDERS if hostile.name == name).spoil(folder, tmp_path / "canary")
+    for words in (["report", folder], ["compare", other, folder], ["inspect", "--weights", folder]):
+        done = run_copycat(*words, at=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == 1
+        assert "metrics.csv" in done.stderr

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -112,9 +113,19 @@ def test_a_damaged_file_of_features_is_made_anew(images: Tensor, tmp_path: Path)
     assert read(file).keys() == {b"0" * 16}
     file.write_bytes(file.read_bytes()[:-3])
     assert read(file) == {}
+    save_file({"keys": torch.zeros(2, 16, dtype=torch.uint8), "features": torch.ones(3, 4)}, file)
+    assert read(file) == {}
     held(images)
     assert backbone.images == 6
     assert len(read(file)) == 6
+
+
+def test_features_that_cannot_be_kept_cost_time_alone(images: Tensor, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    backbone = CountingBackbone()
+    found = make_frozen(backbone, tmp_path / "file" / "features")(images)
+    assert torch.equal(found, make_frozen(backbone)(images))
+    assert (tmp_path / "file").read_text() == "no folder"
 
 
 def test_saliency_can_ask_for_gradients_of_pixels(images: Tensor) -> None:

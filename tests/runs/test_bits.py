@@ -56,7 +56,7 @@ DENSE: dict[str, Make] = {
 }
 HIDDEN = {"logistic": [], "shallow": [13], "deep": [20, 7, 5]}
 SEEDS = {"logistic": 123, "shallow": 0, "deep": 2**32 - 1}
-QUICK = ["callbacks=none", "logger=none", "trainer.accelerator=cpu"]
+QUICK = ["callbacks=none", "logger=none", "trainer.accelerator=cpu", "data.shuffle=false"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,16 +1,24 @@
 """A stranger's run folder runs nothing, writes nothing, hangs nothing, and is refused in one clear line."""
 
+import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 
 import pytest
 
 from copycat.config.errors import UserError
+from copycat.inspection.run_page import run_page
+from copycat.inspection.weight_table import print_weights
+from copycat.runs.history import columns_of, epochs_of, read_history
 from copycat.runs.opened import Opened, open_run, read_checkpoint, read_weights
+from copycat.runs.reader import check_files
+from copycat.runs.side_by_side import read_compared
+from copycat.sweeps.report import report_of
 from tests.support.hostile_folders import CHECKPOINTS, EVIL, FOLDERS, WEIGHTS, HostileFolder, Spoil, strip_signature
 from tests.support.runs import train_tiny
 
@@ -118,3 +126,71 @@ def test_a_run_folder_may_itself_be_reached_by_a_link(real_run: Path, tmp_path: 
     opened: Opened = open_run(tmp_path / "link")
     assert opened.own
     assert opened.folder == real_run.resolve()
+
+
+# ----- commands that only look
+
+FILES = [hostile for hostile in FOLDERS if hostile.name.startswith(("a link", "a hard link", "a pipe"))]
+"""Folders from which something would be read, or waited for, that is not in them."""
+
+
+@pytest.mark.parametrize("hostile", FILES, ids=lambda hostile: hostile.name)
+def test_what_is_no_plain_file_is_refused_by_commands_that_only_look(
+    hostile: HostileFolder, strangers: Path, real_run: Path, tmp_path: Path
+) -> None:
+    hostile.spoil(strangers, tmp_path / "canary")
+    for look in (
+        lambda: run_page(strangers),
+        lambda: report_of([strangers, real_run]),
+        lambda: read_compared([real_run, strangers]),
+        lambda: print_weights(strangers),
+    ):
+        line = assert_refused(look, tmp_path)
+        assert str(strangers) in line
+        assert hostile.says in line
+
+
+def test_what_a_link_leads_to_is_not_shown(strangers: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("epoch,val/loss\n0,secret\n")
+    (strangers / "metrics.csv").unlink()
+    (strangers / "metrics.csv").symlink_to(tmp_path / "outside")
+    for look in (lambda: run_page(strangers), lambda: open_run(strangers)):
+        assert "secret" not in assert_refused(look, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "predictions.csv", "gallery.json", "config.yaml", "run.json"])
+def test_a_huge_file_is_not_read(name: str, strangers: Path, real_run: Path, tmp_path: Path) -> None:
+    with (strangers / name).open("ab") as file:
+        file.truncate(2**28 + 1)  # takes no room on the disk
+    looks = [lambda: run_page(strangers)]
+    looks += [lambda: report_of([strangers, real_run])] if name not in ("predictions.csv", "gallery.json") else []
+    for look in looks:
+        assert f"has {2**28 + 1} bytes, more than" in assert_refused(look, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+@pytest.mark.parametrize("read", [read_history, columns_of, epochs_of])
+def test_a_history_is_read_from_a_plain_file_alone(
+    read: Callable[[Path], object], kind: str, strangers: Path, tmp_path: Path
+) -> None:
+    path = strangers / "metrics.csv"
+    path.rename(tmp_path / "outside.csv")
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to(tmp_path / "outside.csv")
+    with pytest.raises(ValueError, match=r"it is (no plain file|a link)$"):
+        read(strangers)
+
+
+def test_a_file_that_goes_as_a_folder_is_looked_over_is_no_mistake(
+    strangers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is under way renames what it writes."""
+    scandir = os.scandir
+
+    def scan(path: str) -> "nullcontext[list[os.DirEntry[str]]]":
+        (strangers / ".run.json.ab12cd").write_text("")
+        listed = list(scandir(path))
+        (strangers / ".run.json.ab12cd").unlink(missing_ok=True)
+        return nullcontext(listed)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    check_files(strangers)

@@ -83,3 +83,13 @@ def test_one_changed_file_of_a_folder_is_found(tiny: Path, tmp_path: Path) -> No
     assert before
     assert after
     assert image_changes(before, after)[0] == "1 image differs: train: train/cat/0.png"
+
+
+def test_a_name_is_no_formula_where_a_spreadsheet_opens_the_list(tmp_path: Path) -> None:
+    names = ["=1+1", "+x", "-x", "@x", "'=x", "x"]
+    images, labels = torch.zeros(6, 3, 2, 2, dtype=torch.uint8), torch.zeros(6, dtype=torch.int64)
+    data: Any = Data({"train": Part(images=images, labels=labels, names=names, digests=["ab"] * 6)})
+    write_images(tmp_path, data)
+    cells = [line.rpartition(",")[2] for line in (tmp_path / FILE).read_text().splitlines()[1:]]
+    assert cells == ["'=1+1", "'+x", "'-x", "'@x", "''=x", "x"]
+    assert [image.name for image in read_images(tmp_path) or []] == names

@@ -7,9 +7,12 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
 
 
 @contextmanager
@@ -38,3 +41,50 @@ def post_image(address: str, content: bytes, *, name: str, host: str | None = No
     except urllib.error.HTTPError as error:
         text = error.read().decode()
         return error.code, json.loads(text) if text.startswith("{") else {"error": text}
+
+
+Message = MutableMapping[str, Any]
+
+
+async def ask(
+    application: Starlette,
+    *parts: bytes,
+    name: str,
+    headers: Mapping[str, str] | None = None,
+    wait: Awaitable[object] | None = None,
+    disconnects: bool = False,
+) -> tuple[int, dict[str, Any]]:
+    """Post an image straight to the application, without a server; return the status and the decoded answer.
+
+    Args:
+        parts: the image, as it arrives.
+        wait: is awaited before the last part arrives.
+        disconnects: whether the client goes away before the last part.
+    """
+    sent, answers = list(parts), list[Message]()
+
+    async def receive() -> Message:
+        if len(sent) == 1 and wait is not None:
+            await wait
+        if not sent or (len(sent) == 1 and disconnects):
+            return {"type": "http.disconnect"}
+        body = sent.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(sent)}
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    fields = {"host": "127.0.0.1:8000", **(headers or {})}
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/predict",
+        "query_string": urllib.parse.urlencode({"run": name}).encode(),
+        "headers": [(key.encode(), value.encode()) for key, value in fields.items()],
+    }
+    await application(scope, receive, send)
+    start, *bodies = answers
+    content = b"".join(message["body"] for message in bodies)
+    return start["status"], json.loads(content) if content else {}

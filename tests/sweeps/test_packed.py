@@ -22,6 +22,7 @@ from copycat.cli import main
 from copycat.config.compose import compose
 from copycat.models.losses import BCE
 from copycat.runs.build import build_parts
+from copycat.runs.digests import changed_files
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from copycat.runs.isolation import isolated
@@ -132,6 +133,9 @@ def test_a_pack_that_is_run_again_gives_the_same_bits(tiny: Path, tmp_path: Path
     for number in range(3):
         for name in ("metrics.csv", "weights.safetensors"):
             assert (first / str(number) / name).read_bytes() == (again / str(number) / name).read_bytes()
+        digests = read_manifest(first / str(number))["files"]
+        assert "train.log" in digests
+        assert list(changed_files(first / str(number), digests)) == []
 
 
 @pytest.mark.slow

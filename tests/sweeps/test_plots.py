@@ -19,6 +19,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from copycat.cli import main
+from copycat.config.errors import UserError
 from copycat.runs.figures import Direction
 from copycat.sweeps.plots.axes import log_ticks
 from copycat.sweeps.plots.files import PLOTS, write_plots
@@ -347,3 +348,20 @@ def test_500_trials_are_drawn(tmp_path: Path) -> None:
     ]
     paths = [*write_plots(write_sweep_folder(tmp_path / "s", trials, space=SPACE), tmp_path / "plots")]
     assert all(path.stat().st_size > 10_000 for path in paths)
+
+
+def test_links_in_a_sweep_lead_nowhere(sweep: Path, tmp_path: Path) -> None:
+    (sweep / "4").rename(tmp_path / "outside")
+    (sweep / "4").symlink_to(tmp_path / "outside")
+    assert [trial.number for trial in read_results(sweep).trials] == [0, 1, 2, 3]
+    (tmp_path / "elsewhere").mkdir()
+    (sweep / "plots").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="plots: expected a folder; got a link"):
+        list(write_plots(sweep, sweep / "plots"))
+    (sweep / "plots").unlink()
+    (sweep / "plots").mkdir()
+    (tmp_path / "mine.png").write_text("mine")
+    (sweep / "plots" / "history.png").symlink_to(tmp_path / "mine.png")
+    list(write_plots(sweep, sweep / "plots"))
+    assert (tmp_path / "mine.png").read_text() == "mine"
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -5,6 +5,10 @@ from typing import Any
 
 Config = Mapping[str, Any]
 
+BCE_OR_OPEN = ("copycat.models.losses.BCE", "copycat.models.losses.ByClasses")
+IMAGE_SIZE = 64
+"""Side in pixels of images that have no other."""
+
 SET_BY_A_RUN = (
     *("logger", "callbacks", "plugins", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
     *("num_sanity_val_steps", "log_every_n_steps", "use_distributed_sampler", "default_root_dir"),
@@ -26,8 +30,8 @@ def combinations(config: Config, *, data_too: bool) -> Iterator[str]:
     yield from _of_scheduler(config)
     yield from _of_loss(config)
     yield from _of_split(config["data"])
-    if data_too and config["data"].get("image_size"):
-        yield from _of_size(config["model"], config["data"]["image_size"])
+    if data_too and "image_size" in config["data"]:
+        yield from _of_size(config["model"], config["data"]["image_size"] or IMAGE_SIZE)
 
 
 def _of_trainer(config: Config) -> Iterator[str]:
@@ -36,8 +40,11 @@ def _of_trainer(config: Config) -> Iterator[str]:
         if key in trainer:
             yield f"trainer.{key}: expected nothing, as Copycat sets it; got {trainer[key]!r}. Leave it out."
     mixed = str(trainer.get("precision", "")).endswith("-mixed")
-    if mixed and loss == "copycat.models.losses.BCE" and trainer.get("accelerator") != "cpu":
-        yield "loss=bce: expected full precision, as torch refuses it under autocast. Type loss=bce_with_logits."
+    if mixed and loss in BCE_OR_OPEN and trainer.get("accelerator") != "cpu":
+        yield (
+            "loss=bce: expected full precision, as torch refuses it under autocast. Type loss=bce_with_logits, or"
+            " for more than two classes loss=cross_entropy."
+        )
 
 
 def _of_monitors(config: Config) -> Iterator[str]:

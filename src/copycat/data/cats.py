@@ -67,6 +67,8 @@ class Cats:
         expected = f"expected {key} as {dtype} {list(shape)}"
         try:
             with h5py.File(Path(self.root).expanduser() / file, "r") as h5:
+                if elsewhere := _outside(h5, key):
+                    raise self._wrong(file, f"{expected} in the file itself", elsewhere)
                 if not isinstance(array := h5.get(key), h5py.Dataset):
                     raise self._wrong(file, expected, f"the keys {', '.join(sorted(h5)) or 'of an empty file'}")
                 if (array.shape, str(array.dtype)) != (shape, dtype):
@@ -79,3 +81,18 @@ class Cats:
         return UserError(
             f"data=cats: {Path(self.root) / file}: {expected}; got {got}. Get it anew by `copycat data fetch cats`."
         )
+
+
+def _outside(h5: h5py.File, key: str) -> str | None:
+    """Name the HDF5 feature by which a data set can have its values read from another file; None where it has none.
+
+    The link is looked at before it is followed, since following it opens the other file.
+    """
+    link = h5.get(key, getlink=True)
+    if link is not None and not isinstance(link, h5py.HardLink):
+        return "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
+    if not isinstance(array := h5.get(key), h5py.Dataset):
+        return None
+    if array.external is not None:
+        return "external storage"
+    return "a virtual data set" if array.is_virtual else None

@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from copycat.config.printable import printable
 from copycat.data.datamodule import DataModule
+from copycat.data.folder import Folder
+from copycat.data.listing import LeftOut
 from copycat.data.part import Part
 from copycat.data.side_by_side import side_by_side
 
@@ -58,6 +61,8 @@ class Check:
     across: list[list[Twin]]
     """Images that are in several parts: what was trained on is validated on."""
     unreadable: list[str]
+    left_out: Sequence[LeftOut]
+    """Files that are not among the images."""
     warnings: list[str]
     """One short line each."""
 
@@ -68,6 +73,8 @@ def check_data(data: DataModule) -> Check:
     within, across = _duplicates(data)
     unreadable = sorted({line for part in data.parts.values() for line in part.unreadable})
     warnings = ["these images are drawn, not photographed"] if data.source.synthetic else []
+    listed = data.source if isinstance(data.source, Folder) else None
+    warnings += [_short(line, 3 * LONGEST) for line in listed.warnings] if listed else []
     for groups, where in ((across, "across parts"), (within, "within a part")):
         if groups:
             warnings.append(f"{_count(groups)} twice {where}: {_first(groups)}")
@@ -76,11 +83,13 @@ def check_data(data: DataModule) -> Check:
     warnings += _shifts(parts, data.classes)
     if aside := data.parts["train"].set_aside:
         warnings.append(
-            f"{len(aside)} left out of train, as test has {'it' if len(aside) == 1 else 'them'}: {aside[0]}"
+            f"{len(aside)} left out of train, as test has {'it' if len(aside) == 1 else 'them'}: {printable(aside[0])}"
         )
     if unreadable:
         warnings.append(f"{len(unreadable)} unreadable, left out: {_short(unreadable[0], 2 * LONGEST)}")
-    return Check(parts, within, across, unreadable, warnings)
+    left_out = listed.left_out if listed else ()
+    warnings += _reasons(left_out)
+    return Check(parts, within, across, unreadable, left_out, warnings)
 
 
 def warnings_of(data: DataModule) -> list[str]:
@@ -136,6 +145,17 @@ def _shifts(parts: Mapping[str, PartCheck], classes: Sequence[str]) -> list[str]
     return found
 
 
+def _reasons(left_out: Sequence[LeftOut]) -> list[str]:
+    """How many files are left out for each reason, and the first."""
+    by_reason: dict[str, list[LeftOut]] = defaultdict(list)
+    for one in left_out:
+        by_reason[one.reason].append(one)
+    return [
+        f"{sum(one.files for one in found)} left out, {reason}: {_short(found[0].name)}"
+        for reason, found in by_reason.items()
+    ]
+
+
 def _count(groups: Sequence[object]) -> str:
     return f"{len(groups)} {'image' if len(groups) == 1 else 'images'}"
 
@@ -148,6 +168,6 @@ def _first(groups: Sequence[Sequence[Twin]]) -> str:
 
 
 def _short(words: str, longest: int = LONGEST) -> str:
-    """Without the middle, where it is too long: a class shows at the start of a name, a file at its end."""
-    half = longest // 2
+    """Printable, and without the middle where it is too long: a class shows at its start, a file at its end."""
+    words, half = printable(words), longest // 2
     return words if len(words) <= longest else f"{words[: half - 1]}…{words[-half:]}"

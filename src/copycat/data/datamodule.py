@@ -24,7 +24,7 @@ class DataModule(pl.LightningDataModule):
     """Args:
     split, holdout, folds, fold, split_seed: see `copycat.data.splits.split`.
     batch_size: None for the whole part a step. Validation and test take the same.
-    shuffle: a new order of the training part each epoch.
+    shuffle: a new order of the training part each epoch; None: where an epoch has several batches.
     seed: of that order, and of the augmentation.
     workers: processes that decode a set too large for memory; None: one a core.
     augmentation: of the batches that are trained on, and of no others.
@@ -40,14 +40,14 @@ class DataModule(pl.LightningDataModule):
         fold: int | None = None,
         split_seed: int = 0,
         batch_size: int | None = None,
-        shuffle: bool = False,
+        shuffle: bool | None = False,
         seed: int = 0,
         workers: int | None = None,
         augmentation: Augmentation | Mixing | None = None,
     ) -> None:
         super().__init__()
         self.source, self.seed = source, seed
-        self.batch_size, self.shuffle = batch_size, shuffle
+        self.batch_size, self._shuffle = batch_size, shuffle
         self.workers = (os.cpu_count() or 1) if workers is None else workers
         self.augmentation = None if isinstance(augmentation, Unchanged) else augmentation
         self.mixing = augmentation if isinstance(augmentation, Mixing) else None
@@ -86,6 +86,13 @@ class DataModule(pl.LightningDataModule):
         """Names of the classes, by label."""
         _ = self.parts  # which loads the source
         return tuple(self.source.classes)
+
+    @cached_property
+    def shuffle(self) -> bool:
+        """Whether each epoch has a new order. One batch keeps the order of the files: another would change its sums."""
+        if self._shuffle is not None:
+            return self._shuffle
+        return self.batch_size is not None and self.batch_size < len(self.parts["train"])
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -2,9 +2,14 @@
 
 import threading
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image, ImageCms, UnidentifiedImageError
 from torch import Tensor
@@ -14,6 +19,17 @@ FITS = ("crop", "squash", "pad")
 # Pillow names these formats, but decodes none of them itself: EPS starts Ghostscript, which runs the file as a program;
 # the others are placeholders for decoders that somebody else has to bring.
 FOREIGN_FORMATS = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+
+PLAIN_FORMATS = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"})
+"""Formats whose files begin with bytes that no text and no other file begins with."""
+NEEDS: Mapping[str, str] = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC needs pip install 'copycat-ml[heic]'"),
+    ".avif": "AVIF needs Pillow 11.3",
+    ".jxl": "JPEG XL is not read, save it as PNG",
+}
+"""What it takes to read images of these endings, where they are not read."""
+ABOVE_LIMIT = "above the limit of"
+"""Words of the reason why an image of too many pixels is not read."""
 
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = {
@@ -46,7 +62,24 @@ def image_extensions() -> frozenset[str]:
     return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)
 
 
-def decode(path: Path, *, size: int, fit: str = "crop") -> Tensor:
+def is_image(path: Path) -> bool:
+    """Whether a file has the content of an image, whatever it is called; its pixels are not decoded."""
+    try:
+        with _pillow_muted, Image.open(path, formats=[name for name in _formats() if name in PLAIN_FORMATS]):
+            return True
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # as below
+        return False
+
+
+def decoder_versions() -> Sequence[str]:
+    """The versions of the packages that decode images."""
+    heif = _heif()
+    return (PIL.__version__,) if heif is None else (PIL.__version__, heif)
+
+
+def decode(path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None) -> Tensor:
     """Image at `path` as uint8 [3, size, size], RGB.
 
     Turned upright by its EXIF orientation; the first frame of an animation. Transparency lies on white. Palette, grey,
@@ -58,20 +91,20 @@ def decode(path: Path, *, size: int, fit: str = "crop") -> Tensor:
     Args:
         fit: `crop` scales the shorter side to `size` and keeps the centre; `squash` scales both sides and so distorts;
             `pad` scales the longer side and fills up with white.
+        max_pixels: of the image as it lies in the file; None: Pillow's `MAX_IMAGE_PIXELS`, 89 million.
 
     Raises:
-        UnreadableImage: where the file is missing, empty, truncated, no image, or has more than Pillow's
-            `MAX_IMAGE_PIXELS` (89 million by default).
+        UnreadableImage: where the file is missing, empty, truncated, no image, or has more than `max_pixels`.
     """
     assert fit in FITS, fit
     try:
-        with _pillow_muted, path.open("rb") as file:
+        with _pillow_muted.allowing(max_pixels), path.open("rb") as file:
+            limit = _pillow_muted.limit if max_pixels is None else max_pixels
             if not (head := file.read(512)):
                 raise UnreadableImage(path, "empty file")
             with Image.open(file, formats=_formats()) as image:
-                limit = Image.MAX_IMAGE_PIXELS
                 if limit is not None and image.width * image.height > limit:
-                    raise UnreadableImage(path, f"{image.width} x {image.height} pixels, above the limit of {limit}")
+                    raise UnreadableImage(path, f"{image.width} x {image.height} pixels, {ABOVE_LIMIT} {limit}")
                 # A JPEG decodes straight to a half, quarter or eighth: much faster, and twice the size is enough.
                 image.draft(None, (2 * size, 2 * size))
                 image.load()
@@ -81,10 +114,11 @@ def decode(path: Path, *, size: int, fit: str = "crop") -> Tensor:
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        reason = "a web page, not an image" if b"<html" in head.lower() else "not an image that Pillow knows"
+        reason = NEEDS.get(path.suffix.lower(), "not an image that Pillow knows")
+        reason = "a web page, not an image" if b"<html" in head.lower() else reason
         raise UnreadableImage(path, reason) from None
     except Image.DecompressionBombError:
-        raise UnreadableImage(path, f"above the limit of {Image.MAX_IMAGE_PIXELS} pixels") from None
+        raise UnreadableImage(path, f"{ABOVE_LIMIT} {limit} pixels") from None
     except Exception as error:  # a damaged file makes Pillow's readers raise anything: struct.error, EOFError, KeyError
         raise UnreadableImage(path, _reason(error)) from error
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
@@ -97,9 +131,20 @@ def _reason(error: Exception) -> str:
     return f"damaged: {text}" if text else f"damaged ({type(error).__name__})"
 
 
+@cache
+def _heif() -> str | None:
+    """Have Pillow read HEIC where the extra is installed; the version of the package that does."""
+    with suppress(ImportError):
+        plugin = import_module("pillow_heif")
+        plugin.register_heif_opener()
+        return str(plugin.__version__)
+    return None
+
+
 def _formats() -> list[str]:
     Image.preinit()  # the common formats first: Pillow tries them in this order
     Image.init()
+    _heif()
     return [name for name in Image.ID if name not in FOREIGN_FORMATS]
 
 
@@ -126,11 +171,15 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    grey = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=float(np.finfo(np.float32).max)).clip(min=0.0)
+    grey = np.asarray(image).astype(np.float64)
+    # in place: of a large image, each copy takes hundreds of megabytes
+    np.nan_to_num(grey, copy=False, posinf=float(np.finfo(np.float32).max))
+    np.maximum(grey, 0.0, out=grey)
     highest = float(grey.max())
     whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
     white = next((white for white in whites if highest <= white), highest)
-    return Image.fromarray((grey * (255.0 / white)).round().astype(np.uint8))
+    grey *= 255.0 / white
+    return Image.fromarray(np.round(grey, out=grey).astype(np.uint8))
 
 
 def _square(image: Image.Image, *, size: int, fit: str) -> Image.Image:
@@ -150,19 +199,23 @@ def _square(image: Image.Image, *, size: int, fit: str) -> Image.Image:
 
 
 class _Muted:
-    """Mutes Pillow's warnings while any thread decodes.
+    """Mutes Pillow's warnings, and raises its limit of pixels, while any thread decodes.
 
     `warnings.catch_warnings` belongs to the process: threads that enter and leave it crosswise would leave a wrong
-    filter behind. So the first thread in mutes, and the last one out restores.
+    filter behind. So the first thread in mutes, and the last one out restores. The limit is the process's
+    too: each thread holds images against its own.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.inside = 0
+        self.limit = Image.MAX_IMAGE_PIXELS
+        """Pillow's, where no thread raised it."""
 
     def __enter__(self) -> None:
         with self.lock:
             if self.inside == 0:
+                self.limit = Image.MAX_IMAGE_PIXELS
                 self.before = warnings.catch_warnings()
                 self.before.__enter__()
                 warnings.filterwarnings("ignore", module=r"PIL\b")
@@ -173,6 +226,16 @@ class _Muted:
             self.inside -= 1
             if self.inside == 0:
                 self.before.__exit__(None, None, None)
+                Image.MAX_IMAGE_PIXELS = self.limit
+
+    @contextmanager
+    def allowing(self, pixels: int | None) -> Iterator[None]:
+        """Have Pillow open images of that many pixels; None leaves its limit as it is."""
+        with self:
+            with self.lock:
+                if pixels is not None and Image.MAX_IMAGE_PIXELS is not None:
+                    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, pixels)
+            yield
 
 
 _pillow_muted = _Muted()

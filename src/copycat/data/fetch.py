@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from copycat.config.errors import UserError
+from copycat.config.printable import make_console, printable
 
 OWNER_AND_REPOSITORY = "Hiren2002/Logistic-Regression"
 COMMIT = "5aa70859e5a6890e07d9a4c3294e8adb4b6a033f"
@@ -45,11 +46,11 @@ def fetch_cats(folder: Path, *, base_url: str | None = None) -> list[Path]:
 
 
 def _fetch(url: str, target: Path, *, sha256: str) -> Path:
-    console = Console(stderr=True)
+    console = make_console(error=True)
     by_hand = f"or put {BASE_URL}/{target.name} by hand into {target.parent}"
     try:
         if target.is_file() and pooch.file_hash(str(target)) == sha256:
-            console.print(f"{target}: already there", soft_wrap=True, highlight=False, markup=False)
+            console.print(f"{printable(str(target))}: already there", soft_wrap=True)
             return target
         download = ResumingDownload(part=target.with_name(f"{target.name}.part"), console=console)
         pooch.retrieve(url, f"sha256:{sha256}", fname=target.name, path=target.parent, downloader=download)

@@ -6,17 +6,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from copycat.config.combinations import IMAGE_SIZE
 from copycat.config.errors import UserError
-from copycat.data.decode import FITS, UnreadableImage, decode
-from copycat.data.listing import list_images
+from copycat.data.decode import ABOVE_LIMIT, FITS, UnreadableImage, decode
+from copycat.data.listing import DRAWN, LeftOut, as_text, list_images
 from copycat.data.on_demand import KnownDigests, OnDemand
 from copycat.data.part import Decoder, Part, digest
 from copycat.data.side_by_side import side_by_side
 
 BROKEN = ("stop", "skip")
-
-DRAWN = "DRAWN.txt"
-"""A file of this name in the folder says that its images are drawn: results on them are marked as such."""
 
 
 class Folder:
@@ -26,27 +24,41 @@ class Folder:
 
     Args:
         root: the folder.
-        image_size: side of the square that every image becomes, in pixels.
+        image_size: side of the square that every image becomes, in pixels; None: 64.
         fit: how an image becomes a square: `crop`, `squash` or `pad`, as `decode` says.
         broken: what to do about unreadable files: `stop`, or `skip` and list them in `Part.unreadable`.
         memory_mb: a set whose decoded images take more is read once for its digests, then decoded as needed.
+        max_megapixels: larger images count as unreadable; None: 89.
     """
 
     def __init__(
-        self, *, root: str, image_size: int = 64, fit: str = "crop", broken: str = "stop", memory_mb: int = 2048
+        self,
+        *,
+        root: str,
+        image_size: int | None = None,
+        fit: str = "crop",
+        broken: str = "stop",
+        memory_mb: int = 2048,
+        max_megapixels: float | None = None,
     ) -> None:
+        image_size = IMAGE_SIZE if image_size is None else image_size
         for key, got, words in (("fit", fit, FITS), ("broken", broken, BROKEN)):
             if got not in words:
                 raise UserError(f"data.{key}: expected one of {', '.join(words)}; got {got!r}.")
         for key, number, least in (("image_size", image_size, 1), ("memory_mb", memory_mb, 0)):
             if not isinstance(number, int) or number < least:
                 raise UserError(f"data.{key}: expected a whole number >= {least}; got {number!r}.")
+        if not root.isascii() and as_text(root) != root:  # config.yaml and run.json are UTF-8
+            raise UserError(f"data.root: expected a path in UTF-8; got {as_text(root)}. Type a link to it: ln -s.")
         self.root = Path(root).expanduser()
         self.size = image_size
         self.fit = fit
         self.broken = broken
         self.memory = memory_mb * 2**20
+        self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
         self.classes: Sequence[str] = ()
+        self.left_out: Sequence[LeftOut] = ()
+        self.warnings: Sequence[str] = ()
         self.synthetic = (self.root / DRAWN).is_file()
 
     def load(self) -> Mapping[str, Part]:
@@ -56,10 +68,14 @@ class Folder:
             UserError: where the folder is not as described above, or has unreadable files and `broken` is `stop`.
         """
         listing = list_images(self.root)
-        self.classes = listing.classes
+        self.classes, self.left_out, self.warnings = listing.classes, listing.left_out, listing.warnings
         count = sum(len(files) for files in listing.parts.values())
         in_memory = count * 3 * self.size**2 <= self.memory
-        known = None if in_memory else KnownDigests(root=self.root, size=self.size, fit=self.fit)
+        known = (
+            None
+            if in_memory
+            else KnownDigests(root=self.root, size=self.size, fit=self.fit, max_pixels=self.max_pixels)
+        )
         try:
             parts = {name: self._part(name, files, known) for name, files in listing.parts.items()}
         finally:
@@ -67,12 +83,15 @@ class Folder:
                 known.save()
         unreadable = [line for part in parts.values() for line in part.unreadable]
         if unreadable and self.broken == "stop":
+            allow = (
+                " Larger images: data.max_megapixels=NUMBER." if any(ABOVE_LIMIT in line for line in unreadable) else ""
+            )
             raise UserError(
                 f"data.root: {len(unreadable)} of {count} files in {self.root} can't be read, first {unreadable[0]}. "
-                "Mend or remove them, or leave them out by data.broken=skip."
+                f"Mend or remove them, or leave them out by data.broken=skip.{allow}"
             )
         for name, part in parts.items():
-            if lost := set(range(len(self.classes))) - set(part.labels.tolist()):
+            if lost := {label for _, label in listing.parts[name]} - set(part.labels.tolist()):
                 raise UserError(
                     f"data.root: no image of {', '.join(self.classes[label] for label in sorted(lost))} in {name} can "
                     f"be read, first {part.unreadable[0]}."
@@ -90,7 +109,7 @@ class Folder:
             if known is not None and (found := known.find(file, stamp)):
                 return found
             try:
-                image = decode(self.root / file, size=self.size, fit=self.fit)
+                image = decode(self.root / file, size=self.size, fit=self.fit, max_pixels=self.max_pixels)
             except UnreadableImage as error:
                 return error
             pixels = digest(image)
@@ -108,14 +127,16 @@ class Folder:
         if store is not None:
             images = store if len(good) == len(files) else store[good]
         else:
-            images = OnDemand(root=self.root.absolute(), files=kept, size=self.size, fit=self.fit)
+            images = OnDemand(
+                root=self.root.absolute(), files=kept, size=self.size, fit=self.fit, max_pixels=self.max_pixels
+            )
         return Part(
             images=images,
             labels=torch.tensor([listed[index][1] for index in good], dtype=torch.int64),
-            names=kept,
+            names=[as_text(file) for file in kept],
             digests=digests,
             unreadable=[
-                f"{file}: {outcome.reason}"
+                f"{as_text(file)}: {outcome.reason}"
                 for file, outcome in zip(files, outcomes, strict=True)
                 if isinstance(outcome, UnreadableImage)
             ],

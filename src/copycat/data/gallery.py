@@ -8,7 +8,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.drawn import Drawn
-from copycat.data.folder import DRAWN
+from copycat.data.listing import DRAWN
 
 
 def write_gallery(folder: Path, *, seed: int) -> str:

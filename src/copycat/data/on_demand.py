@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-import PIL
 from torch import Tensor
 
 from copycat.config.places import cache_folder
-from copycat.data.decode import decode
+from copycat.data.decode import decode, decoder_versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +23,7 @@ class OnDemand:
     files: Sequence[str]
     size: int
     fit: str
+    max_pixels: int | None = None
 
     @property
     def shape(self) -> Sequence[int]:
@@ -34,12 +34,12 @@ class OnDemand:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Tensor:
-        return decode(self.root / self.files[index], size=self.size, fit=self.fit)
+        return decode(self.root / self.files[index], size=self.size, fit=self.fit, max_pixels=self.max_pixels)
 
 
 @dataclass
 class KnownDigests:
-    """Digests of decoded files, kept between runs; one cache file for each root, size and fit.
+    """Digests of decoded files, kept between runs; one cache file for each root, size, fit and limit.
 
     A digest holds as long as its file keeps its size and its time of change, and Pillow its version. A cache that is
     damaged or can't be written only costs time: it is ignored.
@@ -48,6 +48,7 @@ class KnownDigests:
     root: Path
     size: int
     fit: str
+    max_pixels: int | None = None
     entries: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -59,7 +60,8 @@ class KnownDigests:
 
     @property
     def path(self) -> Path:
-        what = repr((str(self.root.resolve()), self.size, self.fit, PIL.__version__))
+        limit = () if self.max_pixels is None else (self.max_pixels,)
+        what = repr((str(self.root.resolve()), self.size, self.fit, *limit, *decoder_versions()))
         name = blake2b(what.encode(errors="surrogateescape"), digest_size=16).hexdigest()
         return cache_folder() / "digests" / f"{name}.json"
 

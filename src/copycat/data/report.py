@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
+from copycat.config.printable import make_console, printable
 from copycat.data.check import Check, Twin, check_data
 from copycat.data.datamodule import DataModule
 
@@ -15,13 +15,13 @@ SHOWN = 20
 def print_check(data: DataModule) -> None:
     """Counts, class shares and colours of each part, duplicates, unreadable files, and a warning a line."""
     found = check_data(data)
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = make_console(soft_wrap=True)
     most = SHOWN if console.is_terminal else None
     console.print(_table(found), soft_wrap=False)
     for line in _lists(found, most=most):
-        console.print(line)
+        console.print(printable(line))
     for warning in found.warnings:
-        console.print(f"warning: {warning}")
+        console.print(f"warning: {printable(warning)}")
     console.print(f"fingerprint: {data.fingerprint()['all']}")
 
 
@@ -29,10 +29,10 @@ def _table(found: Check) -> Table:
     """A column a part, so that many classes make a long table and not a wide one."""
     table, parts = Table(), found.parts.values()
     for title in ("", *found.parts):
-        table.add_column(title, justify="right" if title else "left", overflow="fold")
+        table.add_column(printable(title), justify="right" if title else "left", overflow="fold")
     table.add_row("images", *(str(part.images) for part in parts))
     for label in found.parts["train"].counts:
-        table.add_row(label, *(f"{part.counts[label]} ({part.share(label):.0%})" for part in parts))
+        table.add_row(printable(label), *(f"{part.counts[label]} ({part.share(label):.0%})" for part in parts))
     table.add_section()
     table.add_row("brightness", *(f"{part.brightness:.1f}" for part in parts))
     channels = len(found.parts["train"].color)
@@ -51,6 +51,9 @@ def _lists(found: Check, *, most: int | None) -> Iterator[str]:
     for title, lines in lists.items():
         yield f"{title}: {len(lines)}"
         yield from _first(lines, most)
+    if found.left_out:
+        yield f"left out: {sum(one.files for one in found.left_out)}"
+        yield from _first([str(one) for one in found.left_out], most)
 
 
 def _equation(twins: Sequence[Twin]) -> str:

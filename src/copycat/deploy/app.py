@@ -6,16 +6,10 @@ install. Nobody but this machine can reach it, and nothing that is dropped is ke
 
 import secrets
 import socket
-import tempfile
-import threading
 import webbrowser
-from base64 import b64encode
-from collections.abc import Mapping
-from contextlib import ExitStack
+from asyncio import Semaphore
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import uvicorn
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
@@ -23,85 +17,28 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from copycat.config.errors import UserError
-from copycat.data.decode import UnreadableImage, decode
-from copycat.data.loaders import to_float
-from copycat.deploy.predictor import Predictor, completed_in, opened_predictor
+from copycat.data.decode import UnreadableImage
+from copycat.deploy.app_runs import Runs
+from copycat.deploy.predictor import completed_in
+from copycat.deploy.uploads import MOST_BYTES, RefusedUpload, Uploads
 from copycat.inspection.named import name_of
-from copycat.inspection.saliency import heat, saliency
-from copycat.inspection.sheet import Picture, png_of
 
 HOST = "127.0.0.1"
-MOST_BYTES = 20 * 2**20
-"""Of an image."""
 MOST_RUNS = 200
-MOST_OPEN = 4
-"""Runs whose networks are in memory at once."""
-SHOWN = 192
-"""Pixels of a side."""
-
-
-class Runs:
-    """Runs by what the page calls them, their networks opened as they are asked for."""
-
-    def __init__(self, folders: Mapping[str, Path]) -> None:
-        self.folders = folders
-        self._open: dict[str, tuple[ExitStack, Predictor]] = {}
-        self._lock = threading.Lock()
-
-    def judge(self, name: str, content: bytes) -> dict[str, Any]:
-        """What a run says of an image.
-
-        Raises:
-            UnreadableImage: where it is none.
-            UserError: where the run cannot predict.
-        """
-        with self._lock:  # the threads of torch belong to one run at a time
-            predictor = self._predictor(name)
-            with tempfile.TemporaryDirectory(prefix="copycat-app-") as folder:
-                file = Path(folder) / "image"  # never under a name that somebody gave
-                file.write_bytes(content)
-                image = decode(file, size=predictor.size, fit=predictor.fit)
-            said = predictor(image[None])[0].tolist()
-            seen = saliency(predictor.network, to_float(image)[None])
-        each = sorted(zip(predictor.classes, said, strict=True), key=lambda pair: -pair[1])
-        return {
-            "class": each[0][0],
-            "probabilities": [{"name": one, "probability": probability} for one, probability in each],
-            "image": _shown(image.permute(1, 2, 0).numpy()),
-            "looked": None if seen is None else _shown(heat(seen[0])),
-        }
-
-    def _predictor(self, name: str) -> Predictor:
-        if name not in self._open:
-            while len(self._open) >= MOST_OPEN:
-                self._open.pop(next(iter(self._open)))[0].close()
-            stack = ExitStack()
-            self._open[name] = stack, stack.enter_context(opened_predictor(self.folders[name]))
-        return self._open[name][1]
-
-    def close(self) -> None:
-        while self._open:
-            self._open.popitem()[1][0].close()
-
-
-def _shown(picture: Picture) -> str:
-    larger = max(1, SHOWN // max(picture.shape[:2]))
-    image = Image.fromarray(picture)
-    image = image.resize((image.width * larger, image.height * larger), Image.Resampling.NEAREST)
-    image.thumbnail((SHOWN, SHOWN))
-    content = b64encode(png_of(np.asarray(image)))
-    return f"data:image/png;base64,{content.decode()}"
+DECODERS = 2
+"""Images that are decoded at once: beside one that takes long, others go on."""
 
 
 def application(runs: Runs, *, title: str) -> Starlette:
     """The page, and what answers it."""
     environment = Environment(loader=PackageLoader("copycat.deploy", ""), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("app.html")
+    uploads, decoders, network = Uploads(), Semaphore(DECODERS), Semaphore(1)
 
     async def index(_: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
@@ -109,37 +46,62 @@ def application(runs: Runs, *, title: str) -> Starlette:
             f"default-src 'none'; img-src data: blob:; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}';"
             " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-        text = page.render(runs=list(runs.folders), title=title, nonce=nonce, most=MOST_BYTES)
+        limits = {"most": MOST_BYTES, "megapixels": runs.max_pixels / 1e6}
+        text = page.render(runs=list(runs.folders), title=title, nonce=nonce, **limits)
         return HTMLResponse(text, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
 
     async def predict(request: Request) -> Response:
+        _check_origin(request)
         name = request.query_params.get("run", "")
         if name not in runs.folders:
-            return _refused(404, "no such run: load the page again")
-        content = bytearray()
-        async for part in request.stream():
-            content += part
-            if len(content) > MOST_BYTES:
-                return _refused(413, f"more than {MOST_BYTES >> 20} MB: send a smaller image")
-        try:
-            return JSONResponse(await run_in_threadpool(runs.judge, name, bytes(content)))
-        except UnreadableImage as error:
-            return _refused(422, error.reason)
-        except UserError as error:
-            return _refused(409, str(error))
+            raise RefusedUpload(404, "no such run: load the page again")
+        async with uploads.receive(request) as content:
+            async with decoders:
+                image = await run_in_threadpool(runs.read, name, content)
+            async with network:
+                return JSONResponse(await run_in_threadpool(runs.predict, name, image))
 
     return Starlette(
         routes=[Route("/", index), Route("/predict", predict, methods=["POST"])],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
+        exception_handlers={
+            RefusedUpload: _refuse,
+            UnreadableImage: _refuse,
+            UserError: _refuse,
+            ClientDisconnect: _end_silently,
+        },
     )
 
 
-def _refused(status: int, why: str) -> Response:
-    return JSONResponse({"error": why}, status_code=status)
+def _check_origin(request: Request) -> None:
+    """Raises:
+    RefusedUpload: where a page of another address sent it; a client that is no browser names none.
+    """
+    own = f"http://{request.headers.get('host')}"
+    if request.headers.get("origin", own) != own:
+        raise RefusedUpload(403, "sent by another page: load this one again")
 
 
-def runs_of(folder: Path) -> Runs:
+async def _refuse(_: Request, error: Exception) -> Response:
+    match error:
+        case RefusedUpload():
+            status, reason = error.status, error.reason
+        case UnreadableImage():
+            status, reason = 422, error.reason
+        case _:
+            status, reason = 409, str(error)
+    return JSONResponse({"error": reason}, status_code=status)
+
+
+async def _end_silently(*_: object) -> Response:
+    return Response()  # nobody is there to read it
+
+
+def runs_of(folder: Path, *, max_pixels: int) -> Runs:
     """A run by itself, or those of a sweep or a folder that have final weights.
+
+    Args:
+        max_pixels: of an image.
 
     Raises:
         UserError: where there is none.
@@ -148,19 +110,22 @@ def runs_of(folder: Path) -> Runs:
     for run in completed_in(folder)[-MOST_RUNS:]:
         name = name_of(run, root=folder.absolute())
         folders[name if name not in folders else f"{name} ({len(folders)})"] = run
-    return Runs(folders)
+    return Runs(folders, max_pixels=max_pixels)
 
 
-def serve(folder: Path, *, port: int, browser: bool) -> None:
+def serve(folder: Path, *, port: int, browser: bool, max_pixels: int) -> None:
     """Serve until Ctrl-C; the address goes to standard output.
 
     Args:
         port: 0 for any that is free.
+        max_pixels: of an image: a larger one is refused.
 
     Raises:
         UserError: where there is no run, or the port is taken.
     """
-    runs = runs_of(folder)
+    runs = runs_of(folder, max_pixels=max_pixels)
+    # of images inside others, as in an ICO, whose own header may claim less; Pillow allows them twice that
+    Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:

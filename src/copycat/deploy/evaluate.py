@@ -7,9 +7,10 @@ from typing import Literal
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted
+from copycat.config.printable import print_line
 from copycat.deploy.ensemble import ensemble
 from copycat.deploy.judgement import Row, judge
-from copycat.runs.figures import figure, text, told_apart
+from copycat.runs.figures import figure, told_apart
 from copycat.runs.folder import MANIFEST
 from copycat.runs.opened import open_run
 from copycat.runs.printing import given, print_table, wide_console, write_csv, write_json
@@ -57,10 +58,10 @@ def print_evaluation(words: Sequence[str], *, form: Form, views: int = 1) -> Non
     as_json = {"runs": runs, "metrics": whole, "members": members, "against": against}
     _write(rows if members else whole, form, as_json, classes=found.classes)
     if form == "table" and members:
-        print(f"ensemble: the mean of the probabilities of {counted(len(found.members), 'member')}")
+        print_line(f"ensemble: the mean of the probabilities of {counted(len(found.members), 'member')}")
         for one in found.against():
             apart = told_apart("the ensemble", one.member, one.ensemble_alone, one.member_alone)
-            print(f"{one.part}: {apart}")
+            print_line(f"{one.part}: {apart}")
 
 
 def _write(rows: Sequence[Row], form: Form, whole: Row, *, classes: Sequence[str]) -> None:
@@ -74,4 +75,4 @@ def _write(rows: Sequence[Row], form: Form, whole: Row, *, classes: Sequence[str
         ]
         print_table(wide_console(), [(title, given(title)) for title in TITLES if title in shown[0]], shown)
         for line in of_which(classes):
-            print(text(line))
+            print_line(line)

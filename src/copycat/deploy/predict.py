@@ -13,13 +13,14 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted
+from copycat.config.printable import print_line, printable
 from copycat.data.decode import UnreadableImage, decode
 from copycat.data.listing import images_below
 from copycat.data.side_by_side import side_by_side
 from copycat.deploy.predictor import Predictor, opened_predictor
 from copycat.inspection.sheet import Picture, png_of
 from copycat.inspection.sheet import sheet as contact_sheet
-from copycat.runs.figures import figure, text
+from copycat.runs.figures import figure
 from copycat.runs.folder import write_whole
 from copycat.runs.printing import csv_begun, given, print_table, wide_console, write_json
 
@@ -59,7 +60,7 @@ def predictions(predictor: Predictor, files: Sequence[Path]) -> Iterator[Predict
 def _decoded(predictor: Predictor, files: Sequence[Path], *, what: str) -> Iterator[Tensor | UnreadableImage]:
     def read(index: int) -> Tensor | UnreadableImage:
         try:
-            return decode(files[index], size=predictor.size, fit=predictor.fit)
+            return decode(files[index], size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
         except UnreadableImage as error:
             return error
 
@@ -100,7 +101,7 @@ def print_predictions(
                     shown.append(_shown(found, predictor))
             else:
                 broken += 1
-                print(f"copycat: {text(str(found))}", file=sys.stderr)
+                print_line(f"copycat: {found}", error=True)
     if sheet is not None:
         _write_sheet(shown, sheet)
     if form == "json":
@@ -109,15 +110,15 @@ def print_predictions(
         table = [{**row, "probability": figure(row["probability"])} for row in rows]
         print_table(wide_console(), [(name, given(name)) for name in ("file", "class", "probability")], table)
     if broken:
-        print(f"copycat: {counted(broken, 'file')} of {len(files)} can't be read.", file=sys.stderr)
+        print_line(f"copycat: {counted(broken, 'file')} of {len(files)} can't be read.", error=True)
     return not broken
 
 
 def _shown(found: Prediction, predictor: Predictor) -> tuple[Picture, str]:
-    image = decode(found.file, size=predictor.size, fit=predictor.fit)
+    image = decode(found.file, size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
     label = found.label
-    said = f"{predictor.classes[label]} {found.probabilities[label]:.2f}"
-    return image.permute(1, 2, 0).numpy(), f"{said}\n{text(found.file.name)}"
+    said = f"{printable(predictor.classes[label])} {found.probabilities[label]:.2f}"
+    return image.permute(1, 2, 0).numpy(), f"{said}\n{printable(found.file.name)}"
 
 
 def _write_sheet(shown: Sequence[tuple[Picture, str]], to: Path) -> None:

@@ -15,8 +15,10 @@ from copycat.data.loaders import to_float
 from copycat.deploy.views import Views, views_of
 from copycat.models.features import keeping_none
 from copycat.models.losses import Loss
+from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_loss, build_network
 from copycat.runs.isolation import isolated
+from copycat.runs.lock import current_status
 from copycat.runs.opened import Opened, open_run, read_weights
 from copycat.runs.table import find_runs
 
@@ -57,6 +59,8 @@ class Predictor:
     """Side of the square images that the network takes, in pixels."""
     fit: str
     """How an image becomes a square: `crop`, `squash` or `pad`."""
+    max_pixels: int | None = None
+    """Of a file that is classified; None: as `decode` has it."""
     views: Views | None = None
     """Changed copies of each image that have a say too."""
 
@@ -97,7 +101,7 @@ def opened_predictor(folder: Path, *, views: int = 1) -> Iterator[Predictor]:
     opened = open_run(folder)
     check(opened.config)
     if not (opened.folder / WEIGHTS).exists():
-        status = opened.manifest["status"]
+        status = current_status(opened.manifest["status"], folder)
         raise UserError(f"{folder}: expected a completed run, with {WEIGHTS}; this one is {status}.")
     with isolated(threads=opened.manifest["ran_on"]["environment"]["threads"]):
         yield _predictor(opened, views=views)
@@ -111,15 +115,18 @@ def _predictor(opened: Opened, *, views: int) -> Predictor:
         raise UserError(f"{opened.folder}: expected a run on RGB squares; its images are {'×'.join(map(str, shape))}.")
     classes = tuple(data["classes"])
     network = build_network(config, image_shape=shape, classes=len(classes))
+    check_backbone(network, opened.manifest, folder=opened.folder)
     _fill(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)
     loss = build_loss(config["loss"], classes=len(classes))
     fit = config["data"].get("fit", "crop")
+    megapixels = config["data"].get("max_megapixels")
     return Predictor(
         network=network.eval(),
         loss=loss,
         classes=classes,
         size=shape[1],
         fit=fit,
+        max_pixels=None if megapixels is None else round(megapixels * 1e6),
         views=views_of(config, count=views),
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tensorboard.program import TensorBoard, TensorBoardPortInUseError, TensorBoardServerException
 
 from copycat.config.errors import UserError
+from copycat.config.printable import print_line
 from copycat.inspection.named import Named
 
 EVERY = 5.0
@@ -31,9 +32,9 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
         named = Named(folder, Path(names))
         named.look()
         address = launch(Path(names), title=str(folder), port=port)
-        print(f"{address} shows {folder}; Ctrl-C ends it", flush=True)
+        print_line(f"{address} shows {folder}; Ctrl-C ends it")
         if not named.count:
-            print("no run in it has TensorBoard's files yet: those that begin show as they do", flush=True)
+            print_line("no run in it has TensorBoard's files yet: those that begin show as they do")
         if browser:
             webbrowser.open(address)
         ended = threading.Event()
@@ -41,7 +42,7 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
             while not ended.wait(EVERY):
                 named.look()
         except KeyboardInterrupt:
-            print()
+            print_line("")
 
 
 def launch(folder: Path, *, title: str, port: int) -> str:

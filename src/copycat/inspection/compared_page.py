@@ -6,10 +6,12 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted
+from copycat.config.printable import printable
 from copycat.inspection.page import Image, Page, Section, Table
-from copycat.runs.figures import text
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import read_history
+from copycat.runs.lock import KILLED
+from copycat.runs.reader import not_a_run
 from copycat.runs.side_by_side import Compared, Line, cells, how_sure, read_compared
 
 MOST = 12
@@ -28,7 +30,6 @@ def compared_page(folders: Sequence[Path], *, title: str) -> Page:
             f"report: expected {MOST} runs or fewer side by side; got {len(folders)}. Name some of them, or a sweep."
         )
     compared = read_compared(folders)
-    runs = [text(name) for name in compared.folders]
     lines = compared.lines(equal=False)
     kinds = {
         "How they ended": [line for line in lines if line.kind == "run"],
@@ -42,13 +43,17 @@ def compared_page(folders: Sequence[Path], *, title: str) -> Page:
     sections = []
     for name, found in kinds.items():
         if found:
-            table = Table([[text(line.name), *_row(line, compared)] for line in found], ["", *runs])
+            table = Table([[line.name, *_row(line, compared)] for line in found], ["", *compared.folders])
             sections.append(Section(title=name, note=notes.get(name, ""), table=table))
         if name == "How they ended":
             sections += _curves(compared)
+    killed = [folder for name, folder in compared.folders.items() if compared.found[name]["status"] == KILLED]
+    if killed:
+        code = "\n".join(f"copycat resume {shlex.quote(str(folder))}" for folder in killed)
+        sections.append(Section(title="Go on with those that were killed", code=code))
     commands = "\n".join(f"copycat report {shlex.quote(str(folder))}" for folder in folders)
     sections.append(Section(title="Each by itself", code=commands))
-    return Page(text(title), f"{counted(len(folders), 'run')} side by side", sections)
+    return Page(title, f"{counted(len(folders), 'run')} side by side", sections)
 
 
 def _row(line: Line, compared: Compared) -> list[str]:
@@ -57,15 +62,22 @@ def _row(line: Line, compared: Compared) -> list[str]:
 
 
 def _curves(compared: Compared) -> list[Section]:
-    from copycat.inspection.curves import compared_curves  # what draws is an extra, and takes half a second
-
-    rows: Mapping[str, Sequence[Mapping[str, float]]] = {
-        text(name): read_history(folder)
+    rows = {
+        printable(name): _history(folder)
         for name, folder in compared.folders.items()
         if (folder / HISTORY).exists() and name in compared.manifests
     }
     drawn = [metric for metric in DRAWN if any(metric in row for of_run in rows.values() for row in of_run)]
     if not drawn:
         return []
+    from copycat.inspection.curves import compared_curves  # what draws is an extra, and takes half a second
+
     says = f"{', '.join(drawn)} by epoch, a line for each of {', '.join(rows)}."
     return [Section(title="Curves", images=[Image(compared_curves(rows, drawn), says, "curves")])]
+
+
+def _history(folder: Path) -> Sequence[Mapping[str, float]]:
+    try:
+        return read_history(folder)
+    except (OSError, ValueError) as error:
+        raise not_a_run(folder, error) from error

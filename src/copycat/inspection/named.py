@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from copycat.runs.figures import text
+from copycat.config.errors import UserError
+from copycat.config.printable import print_line, printable
 from copycat.runs.folder import read_manifest
+from copycat.runs.reader import check_files
 from copycat.runs.table import find_runs
 from copycat.runs.trial_file import read_trial
 
@@ -31,16 +33,23 @@ class Named:
     def __init__(self, root: Path, names: Path) -> None:
         self.root, self.names = root.absolute(), names
         self._known: dict[Path, str] = {}
+        self._refused: set[Path] = set()
 
     @property
     def count(self) -> int:
         return len(self._known)
 
     def look(self) -> None:
-        """Link what is new."""
+        """Link what is new; event files that lead out of their folder are named on standard error, and left out."""
         for run in find_runs(self.root):
             events = run / EVENTS
-            if run in self._known or events.is_symlink() or not events.is_dir():
+            if run in self._known or run in self._refused or events.is_symlink() or not events.is_dir():
+                continue
+            try:
+                check_files(events)
+            except UserError as error:
+                print_line(f"copycat: left out: {error}", error=True)
+                self._refused.add(run)
                 continue
             name = self._free(name_of(run, root=self.root))
             os.symlink(events, self.names / name, target_is_directory=True)
@@ -65,7 +74,7 @@ def name_of(run: Path, *, root: Path) -> str:
     except (OSError, ValueError):
         shown = [word for word in overrides if not word.lstrip("+~").startswith(LEFT_OUT)]
         return _safe(" ".join([experiment, *shown]))
-    varied = [f"{name}={text(value)}" for name, value in trial.values.items()]
+    varied = [f"{name}={printable(value)}" for name, value in trial.values.items()]
     words = [f"trial {trial.number}", *varied]
     # of all sweeps in a folder, each by when it began
     return _safe(" ".join(words if root == run.parent else [experiment, run.parent.name[:8], *words]))

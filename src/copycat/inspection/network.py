@@ -7,6 +7,7 @@ import torch
 
 from copycat.models.summary import BATCH, describe
 from copycat.runs.build import build_data, build_network
+from copycat.runs.derived import chosen_loss, prepared
 
 Config = Mapping[str, Any]
 
@@ -25,9 +26,9 @@ def inspect_network(config: Config) -> str:
     elif model.get("image_shape"):
         shape = tuple(model["image_shape"])
     else:
-        data = build_data(config["data"], seed=config["seed"])
+        data = build_data(prepared(config)["data"], seed=config["seed"])
         shape, classes = data.image_shape, len(data.classes)
     with torch.device("meta"):
         network = build_network(config, image_shape=shape, classes=classes)
-    loss = config["loss"]["_target_"].rpartition(".")[2]
+    loss = chosen_loss(config["loss"], classes=classes)["_target_"].rpartition(".")[2]
     return describe(network, torch.empty(BATCH, *shape, device="meta"), loss=loss)

@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from copycat.config.errors import UserError
+from copycat.config.printable import printable_lines
 from copycat.runs.folder import write_whole
 
 
@@ -48,7 +49,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """All texts are shown as they are: nothing in them is read as HTML."""
+    """All texts are shown as they are but for control characters: nothing in them is read as HTML."""
 
     title: str
     summary: str
@@ -56,8 +57,13 @@ class Page:
 
     def html(self) -> str:
         loader = PackageLoader("copycat.inspection", "")
-        environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+        environment = Environment(loader=loader, autoescape=True, finalize=_finalize, undefined=StrictUndefined)
         return environment.get_template("page.html").render(page=self)
+
+
+def _finalize(value: object) -> object:
+    """Make each text of a page printable as the template takes it."""
+    return printable_lines(value) if isinstance(value, str) else value
 
 
 def write_images(page: Page, to: Path) -> Iterator[Path]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from copycat.config.errors import UserError
-from copycat.config.hints import counted, first_line
+from copycat.config.hints import counted
+from copycat.config.printable import printable
 from copycat.inspection.gallery_file import TITLES, Shown, read_gallery
 from copycat.inspection.intervals import bootstrap
 from copycat.inspection.judged import confusion
@@ -17,23 +17,22 @@ from copycat.inspection.page import Image, Page, Section, Table
 from copycat.inspection.sheet import SIDE, Picture, png_of, sheet
 from copycat.inspection.weights import weight_images
 from copycat.models.metrics import NAMES
-from copycat.runs.figures import figure, text, wilson
-from copycat.runs.folder import CONFIG, read_manifest
+from copycat.runs.figures import figure, wilson
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import read_history
-from copycat.runs.plain import read_file
+from copycat.runs.lock import RUNNING, current_status
 from copycat.runs.predictions import Predictions, read_predictions, trained_on
-from copycat.runs.shape import check_form
+from copycat.runs.reader import check_files, not_a_run, read_checked_manifest, read_config
 from copycat.runs.tensor_files import read_weights
 
-MOST = 2**20
-"""Bytes of a config.yaml, at most."""
 DRAWN = ("loss", "accuracy")
 """Metrics that have curves."""
 PARTS = ("train", "val", "test")
 WEIGHTS = "weights.safetensors"
 MOST_CLASSES = 20
 """In a confusion matrix."""
+MOST_BYTES = 2**31
+"""Of weights, whose first layer is drawn."""
 
 
 def run_page(folder: Path) -> Page:
@@ -43,15 +42,16 @@ def run_page(folder: Path) -> Page:
         UserError: where it is no run's.
     """
     try:
-        manifest = read_manifest(folder)
-        check_form(manifest)
-        config = read_file(folder / CONFIG, most=MOST).decode(errors="replace")
+        if folder.is_dir():
+            check_files(folder)
+        manifest = read_checked_manifest(folder)
+        config = read_config(folder).decode(errors="replace")
         rows = read_history(folder) if (folder / HISTORY).exists() else []
         gallery = read_gallery(folder)
         predictions = read_predictions(folder, classes=len(manifest["data"]["classes"]))
     except (OSError, ValueError) as error:
-        said = (error.strerror or "").lower() if isinstance(error, OSError) else first_line(error)
-        raise UserError(f"{folder}: expected the folder of a run; {said}. See them: copycat runs.") from error
+        raise not_a_run(folder, error) from error
+    manifest["status"] = current_status(manifest["status"], folder)
     sections = [
         *_metrics(manifest, predictions),
         *_curves(manifest, rows),
@@ -65,16 +65,18 @@ def run_page(folder: Path) -> Page:
     ]
     if manifest["status"] == "completed":
         sections.append(Section(title="Run it again", code=f"copycat rerun {shlex.quote(str(folder))}"))
-    elif manifest["status"] != "pruned":
+    elif manifest["status"] not in ("pruned", RUNNING):
         sections.append(Section(title="Go on with it", code=f"copycat resume {shlex.quote(str(folder))}"))
     sections.append(Section(title="Configuration", code=config))
-    return Page(text(str(folder)), text(_summary(manifest)), sections)
+    return Page(str(folder), _summary(manifest, epochs=len(rows)), sections)
 
 
-def _summary(manifest: Mapping[str, Any]) -> str:
-    came_out = manifest["came_out"]
-    epochs = counted(came_out.get("epochs", 0), "epoch")
-    words = [f"{manifest['status']} after {epochs}", f"started {manifest['started']}"]
+def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
+    """Args:
+    epochs: that metrics.csv has: of a run that was not brought to its end the manifest has none.
+    """
+    epochs = manifest["came_out"].get("epochs", epochs)
+    words = [f"{manifest['status']} after {counted(epochs, 'epoch')}", f"started {manifest['started']}"]
     if manifest["seconds"] is not None:
         words.append(f"{manifest['seconds']:.1f} s")
     if manifest["error"]:
@@ -114,8 +116,8 @@ def _metrics(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]
     few = ", ".join(f"{images[part]} {part}" for part in PARTS if part != "train" and images.get(part))
     note = f"95 % intervals, accuracy by Wilson's score, others by bootstrap: {few} images tell no more than that."
     if len(classes) == 2:
-        note += f" Precision, recall and f1 are of: {text(classes[1])}."
-    head = ["metric", *(f"{part}, {text(title)}" for title, part in places)]
+        note += f" Precision, recall and f1 are of: {classes[1]}."
+    head = ["metric", *(f"{part}, {title}" for title, part in places)]
     yield Section(title="Metrics", note=note, table=Table(rows, head))
 
 
@@ -131,9 +133,9 @@ def _judged(
     """What the final weights say of the images that they were not trained on."""
     from copycat.inspection.judged_plots import reliability, roc_and_precision
 
-    classes = [text(name) for name in manifest["data"]["classes"]]
+    classes = [printable(name) for name in manifest["data"]["classes"]]
     for part, said in predictions.items():
-        title = {"val": "Validation images", "test": "Test images"}.get(part, text(part))
+        title = {"val": "Validation images", "test": "Test images"}.get(part, part)
         right, count = int(said.right.sum()), len(said.label)
         yield Section(
             title=f"{title}: what was taken for what",
@@ -192,7 +194,7 @@ def _gallery(shown: Sequence[tuple[Shown, Picture]]) -> Iterator[Section]:
         images = [
             Image(
                 png_of(picture),
-                text(f"{one.name}: says {one.said} {one.probability:.2f}, is {one.label}"),
+                f"{one.name}: says {one.said} {one.probability:.2f}, is {one.label}",
                 small=True,
             )
             for one, picture in shown
@@ -204,7 +206,7 @@ def _gallery(shown: Sequence[tuple[Shown, Picture]]) -> Iterator[Section]:
 
 def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
     path, shape = folder / WEIGHTS, manifest["data"].get("image_shape")
-    if not path.exists() or not shape:
+    if not path.exists() or not shape or path.stat().st_size > MOST_BYTES:
         return
     images = weight_images(read_weights(path), image_shape=tuple(shape))
     if images:
@@ -256,7 +258,7 @@ def _course(rows: list[dict[str, float]], name: str) -> str:
 
 def _asked(manifest: Mapping[str, Any]) -> Section:
     asked = manifest["asked"]
-    rows = [["experiment", text(asked["experiment"])], ["overrides", text(" ".join(asked["overrides"])) or "none"]]
+    rows = [["experiment", asked["experiment"]], ["overrides", " ".join(asked["overrides"]) or "none"]]
     return Section(title="What was asked", table=Table(rows))
 
 
@@ -278,12 +280,12 @@ def _ran_on(manifest: Mapping[str, Any]) -> Section:
         "data": (manifest["ran_on"].get("data") or {}).get("all"),
         "weights": manifest["came_out"].get("weights_digest"),
     }
-    rows = [[name, text(value)] for name, value in facts.items() if value not in (None, "")]
+    rows = [[name, printable(value)] for name, value in facts.items() if value not in (None, "")]
     return Section(title="What it ran on", note="The whole fingerprint is in run.json.", table=Table(rows))
 
 
 def _data(manifest: Mapping[str, Any]) -> Iterator[Section]:
     data = manifest["data"]
-    rows = [["classes", text(", ".join(data["classes"]))]]
+    rows = [["classes", ", ".join(data["classes"])]]
     rows += [[f"{part} images", str(count)] for part, count in data["images"].items()]
-    yield Section(title="Data", note=text("; ".join(data["warnings"])), table=Table(rows))
+    yield Section(title="Data", note="; ".join(data["warnings"]), table=Table(rows))

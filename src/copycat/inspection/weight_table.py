@@ -7,8 +7,10 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted
-from copycat.runs.figures import figure, text
+from copycat.config.printable import print_line
+from copycat.runs.figures import figure
 from copycat.runs.printing import Column, given, print_table, wide_console
+from copycat.runs.reader import check_files
 from copycat.runs.tensor_files import read_weights
 
 WEIGHTS = "weights.safetensors"
@@ -26,11 +28,14 @@ def print_weights(run: Path) -> None:
     path = run / WEIGHTS
     if not path.exists():
         raise UserError(f"{run}: expected a completed run, with {WEIGHTS}; it has none. See them: copycat runs.")
+    check_files(run)
     weights = read_weights(path)
     columns: list[Column] = [("tensor", given("tensor")), *((title, given(title)) for title in TITLES)]
-    print_table(wide_console(), columns, [{"tensor": text(name), **_row(found)} for name, found in weights.items()])
-    print(f"{counted(sum(found.numel() for found in weights.values()), 'number')} in {counted(len(weights), 'tensor')}")
-    print(f"tiny: share below {TINY:g} of the tensor's largest")
+    print_table(wide_console(), columns, [{"tensor": name, **_row(found)} for name, found in weights.items()])
+    print_line(
+        f"{counted(sum(found.numel() for found in weights.values()), 'number')} in {counted(len(weights), 'tensor')}"
+    )
+    print_line(f"tiny: share below {TINY:g} of the tensor's largest")
 
 
 def _row(found: Tensor) -> dict[str, str]:

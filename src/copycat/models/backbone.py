@@ -1,10 +1,11 @@
 """A network that was trained on other images: what it gives, what it takes, and where its weights come from."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -13,6 +14,22 @@ from torch.nn import functional as F
 
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+
+Make = TypeVar("Make", bound=Callable[..., nn.Module])
+
+
+def wants_images(size: Callable[[Mapping[str, Any]], int]) -> Callable[[Make], Make]:
+    """Mark a function that makes networks, so that data of open size are prepared at the size that its network takes.
+
+    Args:
+        size: side in pixels, from the keys of the model's node.
+    """
+
+    def mark(make: Make) -> Make:
+        make.wanted_image_size = size  # type: ignore[attr-defined]
+        return make
+
+    return mark
 
 
 class Pixels(nn.Module):
@@ -59,11 +76,16 @@ class Backbone:
         else:
             name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
             machine += [name, torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()]
-        found = blake2b(repr([facts, machine]).encode(), digest_size=16)
-        for name, tensor in self.network.state_dict().items():
-            content = tensor.cpu().contiguous().view(-1).view(torch.uint8)
-            found.update(name.encode() + content.numpy().tobytes())
-        return found.hexdigest()
+        return weights_digest(self.network, repr([facts, machine]).encode())
+
+
+def weights_digest(network: nn.Module, first: bytes = b"") -> str:
+    """A hash of all tensors of a network and their names, after some bytes."""
+    found = blake2b(first, digest_size=16)
+    for name, tensor in network.state_dict().items():
+        content = tensor.cpu().contiguous().view(-1).view(torch.uint8)
+        found.update(name.encode() + content.numpy().tobytes())
+    return found.hexdigest()
 
 
 def fill(network: nn.Module, path: Path, *, name: str) -> None:

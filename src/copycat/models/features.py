@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -118,9 +118,9 @@ def read(file: Path) -> dict[bytes, Tensor]:
     try:
         content = load_file(file)
         keys, features = content["keys"].numpy(), content["features"]
+        return {key.tobytes(): row for key, row in zip(keys, features, strict=True)}
     except (OSError, KeyError, ValueError, SafetensorError):
         return {}
-    return {key.tobytes(): row for key, row in zip(keys, features, strict=True)}
 
 
 def write(file: Path, known: dict[bytes, Tensor]) -> None:
@@ -131,5 +131,6 @@ def write(file: Path, known: dict[bytes, Tensor]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         save_file({"keys": torch.from_numpy(keys), "features": torch.stack([*known.values()])}, temporary)
         temporary.replace(file)
-    except (OSError, SafetensorError):  # a full disk: they are worked out again
-        temporary.unlink(missing_ok=True)
+    except (OSError, SafetensorError):  # a full disk, a folder that is none: they are worked out again
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -185,3 +185,11 @@ class CrossEntropy(Smoothed):
     def probability(self, logits: Tensor) -> Tensor:
         p = logits.softmax(1)
         return p[:, 1] if p.shape[1] == 2 else p
+
+
+class ByClasses(Smoothed):
+    """Stand in a configuration for the loss that suits the number of classes, until that is known."""
+
+    @staticmethod
+    def for_classes(classes: int) -> type[Loss]:
+        return BCE if classes == 2 else CrossEntropy

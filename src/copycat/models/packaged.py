@@ -4,18 +4,29 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from copycat.config.errors import UserError
 from copycat.config.extras import need
 from copycat.config.hints import first_line
-from copycat.models.backbone import Backbone, Pixels, fill, measured_width
+from copycat.models.backbone import Backbone, Pixels, fill, measured_width, wants_images
 from copycat.models.transfer import on_backbone
 
 MEAN, DEVIATION, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
 """Of ImageNet, where a network does not say what it was trained on."""
 
 
+def _size_of_training(node: Mapping[str, Any]) -> int:
+    """Pixels of a side that images are brought to, known without weights."""
+    if node.get("backbone_size"):
+        return int(node["backbone_size"])
+    need(node["package"], wanted_by=f"model={node['package']}")
+    with torch.device("meta"):
+        return PACKAGES[node["package"]](node["name"], False)[1]
+
+
+@wants_images(_size_of_training)
 def packaged(
     *,
     package: str,

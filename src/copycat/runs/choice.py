@@ -8,9 +8,10 @@ from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, one_of
+from copycat.config.printable import printable
 from copycat.config.rule import is_real
 from copycat.runs.facts import Facts, columns, plain
-from copycat.runs.figures import text
+from copycat.runs.lock import KILLED
 from copycat.runs.shape import STATUS
 
 _CONDITION = re.compile(r"\s*([^\s=<>!]+)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*")
@@ -20,6 +21,7 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+STATUSES = (*STATUS, KILLED)
 NAMES = ("run", "status", "error", "started", "seconds", "epochs", "parameters", "experiment")
 """That any table knows, though no row may have them."""
 
@@ -64,7 +66,7 @@ def ordered(rows: Iterable[Facts], name: str, *, descending: bool = False) -> li
 
 
 def _place(value: Any) -> tuple[bool, Any]:
-    return (False, value) if isinstance(value, (int, float)) else (True, text(value))
+    return (False, value) if isinstance(value, (int, float)) else (True, printable(value))
 
 
 def named(word: str, names: Collection[str], *, after: str) -> str:
@@ -91,8 +93,10 @@ def _test(condition: str, names: Collection[str]) -> Callable[[Facts], bool]:
     if not match:
         raise UserError(f"--filter: expected a condition, as 'val/accuracy>=0.7'; got {condition!r}.")
     name, sign, wanted = named(match[1], names, after="--filter"), match[2], plain(match[3])
-    if name == "status" and wanted not in STATUS:
-        raise UserError(f"--filter: expected one of {one_of(STATUS)}; got {wanted!r}.{did_you_mean(match[3], STATUS)}")
+    if name == "status" and wanted not in STATUSES:
+        raise UserError(
+            f"--filter: expected one of {one_of(STATUSES)}; got {wanted!r}.{did_you_mean(match[3], STATUSES)}"
+        )
     if sign not in _ORDERS:
         return lambda row: _same(row.get(name), wanted) == (sign != "!=")
     if not is_real(wanted) and name not in ("started", "ended"):
@@ -105,5 +109,5 @@ def _test(condition: str, names: Collection[str]) -> Callable[[Facts], bool]:
 
 def _same(value: Any, wanted: Any) -> bool:
     if isinstance(value, bool) or isinstance(wanted, bool) or not (is_real(value) and is_real(wanted)):
-        return text(value).replace(" ", "") == text(wanted).replace(" ", "")
+        return printable(value).replace(" ", "") == printable(wanted).replace(" ", "")
     return bool(value == wanted)

@@ -64,10 +64,9 @@ def _diff(files: Sequence[str], before: Mapping[str, Any], *, patch: bytes | Non
         path = source / file
         now = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         was = _as_it_was(known.top, commit, f"{inside}/{file}", patch=patch)
-        for line in difflib.unified_diff(
+        yield from difflib.unified_diff(
             was.splitlines(), now.splitlines(), f"then/{file}", f"now/{file}", n=1, lineterm=""
-        ):
-            yield re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "?", line)
+        )
 
 
 def _as_it_was(top: Path, commit: str, file: str, *, patch: bytes | None) -> str:

@@ -13,6 +13,7 @@ from copycat.models.metrics import NAMES
 from copycat.runs.bits import Pair
 from copycat.runs.checkpoint_file import damage
 from copycat.runs.difference import Difference, Moment, compare_trees
+from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import columns_of, read_history
 from copycat.runs.opened import Opened
 from copycat.runs.pace import steps_an_epoch
@@ -83,9 +84,8 @@ def _rows(run: Opened) -> Rows:
     except FileNotFoundError:  # it ended before its first epoch did
         return {}
     except (ValueError, KeyError) as error:
-        raise UserError(
-            f"{run.folder / 'metrics.csv'}: expected a row of numbers an epoch; {first_line(error)}."
-        ) from error
+        said = first_line(error).removeprefix(f"{HISTORY}: ")
+        raise UserError(f"{run.folder / HISTORY}: expected a row of numbers an epoch; {said}.") from error
 
 
 def _histories(before: Rows, after: Rows, *, whole: bool, step: int | None) -> Iterator[Difference]:

@@ -1,15 +1,14 @@
 """Figures: which way each gets better, and how it is shown."""
 
-import re
 from math import comb, sqrt
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Literal
 
-from copycat.config import hints
+from copycat.config.printable import printable
 
 Direction = Literal["minimize", "maximize"]
-_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that move a terminal's cursor, change its colours or turn text around."""
+text = printable
+"""The former name of `printable`."""
 
 
 def natural(name: str) -> Direction:
@@ -31,11 +30,6 @@ def figure(value: float | None) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.4f}"
     return f"{value:.4g}" if abs(value) < 1 else f"{value:.6g}"
-
-
-def text(value: Any) -> str:
-    """A value as it was given, on one line, and safe to print."""
-    return _UNSHOWN.sub("�", value if isinstance(value, str) else hints.shown(value))
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:

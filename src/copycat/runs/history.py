@@ -1,5 +1,6 @@
 """metrics.csv: one row an epoch, each number in a form that reads back to the same bits."""
 
+import math
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,12 @@ from pytorch_lightning.loggers import Logger
 
 from copycat.runs.disk import Disk
 from copycat.runs.folder import write_whole
+from copycat.runs.plain import read_file
 
 FILE = "metrics.csv"
+MOST = 2**28
+"""Bytes of it, at most, where it is read for a command."""
+MOST_ROWS = 2**22
 LONGEST = 2**16
 """Bytes of a row, at most."""
 KNOWN = 20_000
@@ -119,14 +124,27 @@ def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, f
 
     Args:
         having: only rows that have this metric.
+
+    Raises:
+        ValueError: where it is no such file, or too large.
+        OSError: where it cannot be read.
     """
-    return rows_of((folder / FILE).read_bytes(), having=having)
+    try:
+        content = read_file(folder / FILE, most=MOST)
+        if (count := content.count(b"\n")) > MOST_ROWS:
+            raise ValueError(f"it has {count} lines, more than {MOST_ROWS}")
+        rows = rows_of(content, having=having)
+        if not all(row.get("epoch", math.nan).is_integer() for row in rows):
+            raise ValueError("a row has no epoch")
+    except ValueError as error:
+        raise ValueError(f"{FILE}: {error!s:.200}") from error
+    return rows
 
 
 def columns_of(folder: Path) -> list[str]:
     """Names of the metrics that metrics.csv has room for."""
-    with (folder / FILE).open(encoding="utf-8") as file:
-        return file.readline().rstrip("\n").split(",")[1:]
+    header = read_file(folder / FILE, most=MOST).partition(b"\n")[0]
+    return header.decode(errors="replace").split(",")[1:]
 
 
 def rows_of(content: bytes, *, having: str | None = None) -> list[dict[str, float]]:
@@ -147,7 +165,7 @@ def rows_of(content: bytes, *, having: str | None = None) -> list[dict[str, floa
 
 def epochs_of(folder: Path) -> int:
     """Rows of metrics.csv."""
-    return max(0, (folder / FILE).read_bytes().count(b"\n") - 1)
+    return max(0, read_file(folder / FILE, most=MOST).count(b"\n") - 1)
 
 
 def _sync(path: Path) -> None:

@@ -9,8 +9,11 @@ from weakref import WeakKeyDictionary
 
 from copycat.data.datamodule import DataModule
 from copycat.runs.folder import write_whole
+from copycat.runs.plain import read_file
 
 FILE = "images.csv"
+MOST_BYTES = 2**28
+"""Of the file, where it is read."""
 MOST = 100_000
 """Images; of larger sets the hashes of the parts are all that is recorded."""
 
@@ -53,8 +56,13 @@ def _content(images: Iterable[Image]) -> bytes:
     text = StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(["part", "label", "digest", "name"])
-    rows.writerows([image.part, image.label, image.digest, image.name] for image in images)
+    rows.writerows([image.part, image.label, image.digest, _cell(image.name)] for image in images)
     return text.getvalue().encode(errors="surrogatepass")
+
+
+def _cell(name: str) -> str:
+    """Mark a name that a spreadsheet would take for a formula, or that begins with the mark, so that it reads back."""
+    return f"'{name}" if name.startswith(("'", *"=+-@")) else name
 
 
 def digests_of_train(images: Iterable[Image]) -> set[str]:
@@ -64,10 +72,10 @@ def digests_of_train(images: Iterable[Image]) -> set[str]:
 def read_images(folder: Path) -> list[Image] | None:
     """What images.csv holds; None where there is none, or it is damaged."""
     try:
-        with (folder / FILE).open(encoding="utf-8", errors="surrogatepass", newline="") as file:
-            return [
-                Image(row["part"], int(row["label"]), row["digest"], row["name"])
-                for row in csv.DictReader(file, strict=True)
-            ]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        text = read_file(folder / FILE, most=MOST_BYTES).decode(errors="surrogatepass")
+        return [
+            Image(row["part"], int(row["label"]), row["digest"], row["name"].removeprefix("'"))
+            for row in csv.DictReader(StringIO(text, newline=""), strict=True)
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
         return None

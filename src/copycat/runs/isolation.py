@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+LOG = "train.log"
 LIGHTNING = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric")
 
 
@@ -66,6 +67,13 @@ def _log(failure: threading.ExceptHookArgs) -> None:
     """A thread's failure is the log's: TensorBoard's writers raise it once more where they are called from."""
     if failure.exc_value is not None:
         logging.getLogger(__name__).error("in a thread", exc_info=failure.exc_value)
+
+
+def end_log(file: Path) -> None:
+    """Write nothing more to the log of a run that ended, though other runs of its pack go on."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Quiet) and handler.baseFilename == os.path.abspath(file):
+            handler.close()
 
 
 @contextmanager

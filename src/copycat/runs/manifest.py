@@ -5,9 +5,12 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+from torch import nn
+
 from copycat.config.compose import Request
 from copycat.data.check import warnings_of
 from copycat.data.datamodule import DataModule
+from copycat.runs.backbone import backbone_record
 from copycat.runs.fingerprint import fingerprint
 from copycat.runs.keys import key_digests
 
@@ -17,6 +20,7 @@ def opening(
     data: DataModule,
     *,
     config: bytes,
+    network: nn.Module,
     copy_of: Mapping[str, Any] | None = None,
     like: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -24,14 +28,16 @@ def opening(
 
     Args:
         config: what config.yaml holds.
+        network: as it begins.
         copy_of: the run that this one repeats.
         like: the manifest of one that started here and now on the same data.
     """
+    backbone = backbone_record(network)
     if like is None:
-        ran_on = {**fingerprint(request.config), "data": data.fingerprint()}
+        ran_on = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
         warnings = warnings_of(data)
     else:
-        ran_on, warnings = like["ran_on"], like["data"]["warnings"]
+        ran_on, warnings = {**like["ran_on"], **backbone}, like["data"]["warnings"]
     return {
         "status": "running",
         "error": None,
@@ -56,6 +62,7 @@ def opening(
             "warnings": warnings,
         },
         "came_out": {},
+        "files": {},
         "resumed": [],
     }
 

@@ -8,10 +8,13 @@ from typing import Any
 
 from torch import nn
 
+from copycat.config.errors import UserError
 from copycat.runs.checkpoint_file import save_weights
+from copycat.runs.digests import digest_files
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import History, history_digest, rows_of
+from copycat.runs.isolation import LOG, end_log
 from copycat.runs.manifest import best_epoch, now
 
 
@@ -34,8 +37,7 @@ class Outcome:
     @property
     def best(self) -> Mapping[str, float]:
         """Metrics of the best epoch."""
-        metrics: Mapping[str, float] = self.manifest["came_out"].get("best", {}).get("metrics", {})
-        return metrics
+        return best_metrics(self.manifest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,8 @@ class Ending:
     mode: str
 
 
-def conclude(folder: Path, manifest: dict[str, Any], network: nn.Module, history: History, ending: Ending) -> Outcome:
-    """Write the last records of a run.
+def conclude(folder: Path, manifest: dict[str, Any], network: nn.Module, history: History, ending: Ending) -> None:
+    """Write the last records of a run but for its manifest.
 
     Raises:
         OSError: where the history, or the weights, cannot be read or written.
@@ -66,13 +68,21 @@ def conclude(folder: Path, manifest: dict[str, Any], network: nn.Module, history
     came_out["best"] = best_epoch(rows_of(written, having=ending.monitor), monitor=ending.monitor, mode=ending.mode)
     if ending.status == "completed":
         came_out["weights_digest"] = save_weights(network.state_dict(), folder / "weights.safetensors")
-    return close(folder, manifest, ending)
+
+
+def best_metrics(manifest: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return the metrics of the best epoch; empty where there is none."""
+    found: Mapping[str, float] = manifest["came_out"].get("best", {}).get("metrics", {})
+    return found
 
 
 def close(folder: Path, manifest: dict[str, Any], ending: Ending) -> Outcome:
-    """Write the manifest as a run leaves it."""
+    """Write the manifest as a run leaves it, with the digests of its files: nothing is written to them from here on."""
+    end_log(folder / LOG)
     seconds = round(ending.seconds, 3)
     manifest |= {"status": ending.status, "error": ending.error, "ended": now(), "seconds": seconds}
+    with suppress(OSError, UserError):
+        manifest["files"] = digest_files(folder)
     with suppress(OSError):  # where nothing can be written any more, the outcome still says so
         write_manifest(folder, manifest)
     return Outcome(folder, ending.status, manifest)

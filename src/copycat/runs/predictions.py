@@ -17,6 +17,7 @@ FILE = "predictions.csv"
 MOST = 2**28
 """Bytes of it, at most."""
 HEAD = ("part", "index", "label")
+PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
     for row in rows:
         if len(row) != len(head):
             raise ValueError(f"{folder / FILE}: expected {len(head)} cells in a row; got {len(row)}")
+        if row[0] not in PARTS:  # plots are written under its name
+            raise ValueError(f"{folder / FILE}: expected one of {', '.join(PARTS)}; got {row[0]!a:.80}")
         parts.setdefault(row[0], []).append(row)
     return {part: _checked(folder, each, classes=classes) for part, each in parts.items()}
 

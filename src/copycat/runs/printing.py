@@ -11,8 +11,9 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from copycat.config.printable import csv_text, make_console, printable, printable_lines
 from copycat.runs.facts import Facts, columns
-from copycat.runs.figures import figure, text
+from copycat.runs.figures import figure
 
 WIDE = 140
 """Columns of a terminal from which all of a table's are shown."""
@@ -48,14 +49,14 @@ def given(name: str) -> Callable[[Facts], str]:
 
     def cell(row: Facts) -> str:
         value = row.get(name, "–")
-        return f"{value:.6g}" if isinstance(value, float) and len(repr(value)) > 12 else text(value)
+        return f"{value:.6g}" if isinstance(value, float) and len(repr(value)) > 12 else printable(value)
 
     return cell
 
 
 def wide_console() -> Console:
     """Standard output; a pipe has no width: each run stays on its line there."""
-    return Console(width=None if os.isatty(1) else 400, highlight=False, markup=False)
+    return make_console(width=None if os.isatty(1) else 400)
 
 
 def print_table(
@@ -69,9 +70,9 @@ def print_table(
     table = Table()
     for title, _ in titles:
         justify: JustifyMethod = "right" if "/" in title else "left"
-        table.add_column(title, overflow="ellipsis", no_wrap=title not in gives, justify=justify)
+        table.add_column(printable_lines(title), overflow="ellipsis", no_wrap=title not in gives, justify=justify)
     for row in rows:
-        table.add_row(*(Text(text(cell(row)), no_wrap=True, overflow="ellipsis") for _, cell in titles))
+        table.add_row(*(Text(printable(cell(row)), no_wrap=True, overflow="ellipsis") for _, cell in titles))
     console.print(table)
 
 
@@ -84,11 +85,11 @@ def write_csv(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def csv_begun(names: Sequence[str]) -> Callable[[Mapping[str, Any]], None]:
     """Write the names of columns to standard output; what writes a row below them."""
-    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(map(csv_text, names))
 
     def write(row: Mapping[str, Any]) -> None:
-        writer.writerow({name: csv_cell(value) for name, value in row.items()})
+        writer.writerow([csv_cell(row.get(name)) for name in names])
 
     return write
 
@@ -100,7 +101,7 @@ def write_json(found: Mapping[str, Any]) -> None:
 
 
 def csv_cell(value: Any) -> str:
-    """Numbers read back to the same bits; what is not there is empty."""
+    """Numbers read back to the same bits; what is not there is empty; text is no formula."""
     if value is None:
         return ""
-    return text(value) if isinstance(value, str) else json.dumps(value)
+    return csv_text(value) if isinstance(value, str) else json.dumps(value)

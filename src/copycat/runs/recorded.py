@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.hints import counted, did_you_mean, first_line, one_of
 from copycat.config.places import EXPERIMENTS
+from copycat.config.printable import make_console, print_line, printable
 from copycat.runs.history import read_history
 from copycat.runs.rerun import Say
 from copycat.runs.train import train
@@ -95,15 +95,15 @@ def show_results(results: Sequence[Result], *, tolerance: float | None) -> bool:
     losses = sum(result.is_loss for result in results)
     if not differing:
         how = "to all digits" if tolerance is None else f"within {tolerance:g}"
-        print(f"same: {counted(losses, 'loss', 'losses')}, {counted(len(results) - losses, 'metric')}, {how}")
+        print_line(f"same: {counted(losses, 'loss', 'losses')}, {counted(len(results) - losses, 'metric')}, {how}")
         return True
     table = Table(title=f"{len(differing)} of {len(results)} results differ", title_justify="left")
     table.add_column("result")
     table.add_column("recorded", justify="right")
     table.add_column("now", justify="right")
     for result in differing:
-        table.add_row(result.place, result.recorded, result.shown)
-    Console(highlight=False, markup=False).print(table)
+        table.add_row(*map(printable, (result.place, result.recorded, result.shown)))
+    make_console().print(table)
     return False
 
 

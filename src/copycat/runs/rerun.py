@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,13 @@ from copycat.config.errors import UserError
 from copycat.config.hints import one_of
 from copycat.config.rules import check
 from copycat.data.datamodule import DataModule
-from copycat.runs.build import build_data
+from copycat.runs.backbone import backbone_change
+from copycat.runs.build import build_data, build_network
 from copycat.runs.causes import Cause, Evidence, causes
 from copycat.runs.checkpoint_file import damage
 from copycat.runs.compare import BEST, LAST, WEIGHTS, Comparison, compare
-from copycat.runs.folder import MANIFEST
+from copycat.runs.digests import changed_files
+from copycat.runs.folder import CONFIG, MANIFEST
 from copycat.runs.history import FILE
 from copycat.runs.isolation import isolated
 from copycat.runs.keys import changed_keys
@@ -120,30 +121,33 @@ def _data(config: Mapping[str, Any]) -> DataModule:
 def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Sequence[Cause]:
     # where the images lie is no difference: what they are is compared
     as_recorded = {**config, "data": original.config["data"], "output_dir": original.config["output_dir"]}
+    changed = _changed_since(original)
     with isolated(threads=config["trainer"]["threads"]):
         now = Evidence.current(as_recorded, data)
+        if "backbone" in original.manifest["ran_on"]:
+            network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
+            if change := backbone_change(network, original.manifest):
+                changed.append(Cause("weights", f"the backbone: {change}"))
     recorded = Evidence.recorded(original.folder, original.manifest, original.config)
-    return [*_changed_since(original), *causes(recorded, now)]
+    return [*changed, *causes(recorded, now)]
 
 
 def _changed_since(original: Opened) -> list[Cause]:
     """Records that are no longer what was recorded."""
     came_out, asked = original.manifest["came_out"], original.manifest["asked"]
-    found = []
-    if _changed(original.folder / "config.yaml", asked["config_digest"]):
-        recorded = asked.get("config_keys")
-        keys = changed_keys(original.config, recorded) if isinstance(recorded, dict) else []
-        said = f": {one_of(key for key in keys if key.isprintable())}" if keys else ""
-        found.append(Cause("config", f"config.yaml was changed since it was recorded{said}", ()))
-    for name, digest in ((FILE, came_out.get("history_digest")), (WEIGHTS, came_out.get("weights_digest"))):
-        if digest is not None and _changed(original.folder / name, digest):
-            found.append(Cause("record", f"{name} was changed since it was recorded", ()))
-    for name in (BEST, LAST):
-        path = original.folder / "checkpoints" / name
+    digests = {
+        CONFIG: asked["config_digest"],
+        FILE: came_out.get("history_digest"),
+        WEIGHTS: came_out.get("weights_digest"),
+        **original.manifest.get("files", {}),
+    }
+    recorded = {name: digest for name, digest in digests.items() if digest is not None}
+    lines = {name: f"{name} {what}" for name, what in changed_files(original.folder, recorded)}
+    for name in (f"checkpoints/{BEST}", f"checkpoints/{LAST}"):
+        path = original.folder / name
         if path.exists() and (wrong := damage(path)):
-            found.append(Cause("record", f"checkpoints/{name}: {wrong}", ()))
-    return found
-
-
-def _changed(path: Path, digest: str) -> bool:
-    return not path.is_file() or blake2b(path.read_bytes(), digest_size=16).hexdigest() != digest
+            lines[name] = f"{name}: {wrong}"
+    if CONFIG in lines and isinstance(asked.get("config_keys"), dict):
+        keys = [key for key in changed_keys(original.config, asked["config_keys"]) if key.isprintable()]
+        lines[CONFIG] += f": {one_of(keys)}" if keys else ""
+    return [Cause("config" if name == CONFIG else "record", line) for name, line in lines.items()]

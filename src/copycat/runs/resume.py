@@ -9,6 +9,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from copycat.config.errors import UserError
+from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_parts
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.checkpoint_file import damage
@@ -16,7 +17,7 @@ from copycat.runs.checkpoints import BEFORE, OURS
 from copycat.runs.extension import extended, write_extended
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import read_history
-from copycat.runs.isolation import isolated, logged
+from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
 from copycat.runs.manifest import now
@@ -25,6 +26,7 @@ from copycat.runs.outcome import Outcome
 from copycat.runs.position import Position
 from copycat.runs.reserve import release, reserve
 from copycat.runs.run import Run
+from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import Stop
 
 Say = Callable[[str], None]
@@ -59,7 +61,8 @@ def resume(
         max_epochs: more than it was asked for; None: as many.
 
     Raises:
-        UserError: where the run has all epochs, is still running, of other data, or a stranger's that is refused.
+        UserError: where the run has all epochs, is still running, is of other data or another backbone, or is a
+            stranger's that is refused.
     """
     opened = open_run(folder)
     completed = opened.manifest["status"] == "completed"
@@ -71,16 +74,18 @@ def resume(
             f" or copycat resume {folder} trainer.max_epochs=MORE."
         )
     config, folder, stop = opened.config, opened.folder, Stop()
-    with locked(folder), isolated(threads=config["trainer"].get("threads")), stop.listening():
+    threads = config["trainer"].get("threads")
+    with locked(folder), isolated(threads=threads), tolerating_lost_output(), stop.listening():
         parts = build_parts(config, metrics=limits.metrics)
+        check_backbone(parts.classifier.network, opened.manifest, folder=folder)
         for cause in causes(Evidence.recorded(folder, opened.manifest, config), Evidence.current(config, parts.data)):
             if cause.kind == "data":
                 raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
             say(f"changed since the run began: {cause.kind}: {cause.line}")
-        with logged(folder / "train.log"):
-            point = find_point(opened, say=say)
-            if completed and point.position.epoch != opened.manifest["came_out"]["epochs"]:
-                raise UserError(f"{folder}: expected the checkpoint of its last epoch; it has none.")
+        point = find_point(opened, say=say)
+        if completed and point.position.epoch != opened.manifest["came_out"]["epochs"]:
+            raise UserError(f"{folder}: expected the checkpoint of its last epoch; it has none.")
+        with logged(folder / LOG):
             manifest = reopened(opened.manifest, point, max_epochs=max_epochs)
             run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config), limits=limits)
             run.last.extended_at = {entry["epoch"] for entry in manifest["resumed"] if entry.get("max_epochs")}
@@ -153,6 +158,7 @@ def reopened(manifest: Any, point: Point, *, max_epochs: int | None = None) -> d
         "ended": None,
         "seconds": None,
         "came_out": {},
+        "files": {},
         "resumed": [*manifest.get("resumed", []), entry],
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from copycat.runs import trial_file
 from copycat.runs.folder import read_manifest
+from copycat.runs.lock import RUNNING, current_status
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,12 @@ class Row:
 
     @property
     def status(self) -> str:
-        if self.trial is not None and self.trial.status != "running":
+        """As the folder says, but `killed` for what says that it runs and does not."""
+        if self.trial is not None and self.trial.status != RUNNING:
             return self.trial.status
-        return str(self.manifest["status"]) if self.manifest else "running"
+        said = str(self.manifest["status"]) if self.manifest else RUNNING
+        # a trial may be between two processes while its sweep runs
+        return current_status(said, self.folder, *([self.folder.parent] if self.trial else []))
 
     @property
     def overrides(self) -> Sequence[str]:
@@ -63,8 +67,9 @@ def read_row(folder: Path) -> Row:
 
 
 def read_trials(sweep: Path) -> Iterator[Row]:
-    """The trials of a sweep's folder, by number; those that cannot be read are left out."""
-    numbered = sorted((int(folder.name), folder) for folder in sweep.iterdir() if folder.name.isdecimal())
+    """The trials of a sweep's folder, by number; those that cannot be read, and links, are left out."""
+    folders = (folder for folder in sweep.iterdir() if folder.name.isdecimal() and not folder.is_symlink())
+    numbered = sorted((int(folder.name), folder) for folder in folders)
     for _, folder in numbered:
         try:
             yield read_row(folder)

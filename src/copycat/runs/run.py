@@ -29,7 +29,7 @@ from copycat.runs.heap import give_back, keep_memory
 from copycat.runs.history import History
 from copycat.runs.inspecting import View, finish, predicted, show_begun, show_completed
 from copycat.runs.limits import Limiter, Limits, PrunedRun, TimeLimitError
-from copycat.runs.outcome import Ending, Outcome, close, conclude
+from copycat.runs.outcome import Ending, Outcome, best_metrics, close, conclude
 from copycat.runs.predictions import write_predictions
 from copycat.runs.reserve import release
 from copycat.runs.seeds import StepSeeds, seed_everything
@@ -207,13 +207,15 @@ class Run:
             mode=mode,
         )
         try:
-            outcome = conclude(self.folder, self.manifest, self.parts.classifier.network, self.history, ending)
+            conclude(self.folder, self.manifest, self.parts.classifier.network, self.history, ending)
             if status == "completed":
                 self.last.path.with_name(BEFORE).unlink(missing_ok=True)
         except OSError as failure:
             ending = replace(ending, status="failed", error=error or self._said(failure))
+        try:
+            finish(self.trainer.loggers, best_metrics(self.manifest), step=self.trainer.current_epoch)
+        finally:
             outcome = close(self.folder, self.manifest, ending)
-        finish(self.trainer.loggers, outcome.best, step=self.trainer.current_epoch)
         return outcome
 
 

@@ -4,15 +4,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from copycat.config.printable import printable, printable_lines
 from copycat.config.rule import is_real, is_whole
 
 STATUS = ("running", "completed", "pruned", "failed", "interrupted")
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that move a terminal's cursor, change its colours or turn text around; not the ends of lines and tabs."""
-_ONE_LINE = re.compile(f"[\t\n]|{_CONTROL.pattern}")
 _EXPERIMENT = re.compile(r"(?=.{1,100}\Z)[\w+-][\w.+ -]*(/[\w+-][\w.+ -]*)*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?")
 _VERSION = re.compile(r"[\w.+!-]{1,64}")
+_HASH = re.compile(r"[0-9a-f]{32}")
 
 Test = Callable[[Any], bool]
 
@@ -69,6 +68,7 @@ FORM: dict[str, tuple[str, Test]] = {
 MAYBE: dict[str, tuple[str, Test]] = {
     "data.majority": ("a share a part", _named(is_real)),
     "data.image_shape": ("a list of counts", _each(_count)),
+    "files": ("a hash a file", _named(_text)),
     "seal": ("text or null", _null_or(_text)),
     "asked.copy_of": ("keys or null", _null_or(_named(_null_or(_text)))),
     "resumed": ("a list", _each(_named(lambda v: v is None or _text(v) or _count(v)))),
@@ -77,6 +77,7 @@ MAYBE: dict[str, tuple[str, Test]] = {
     "came_out.steps": ("a count", _count),
     "came_out.final": ("a number a metric", _named(is_real)),
     "came_out.best": ("keys", lambda v: isinstance(v, dict)),
+    "ran_on.backbone": ("a hash", lambda v: isinstance(v, str) and _HASH.fullmatch(v) is not None),
     "came_out.best.monitor": ("text", _text),
     "came_out.best.mode": ("min or max", lambda v: v in ("min", "max")),
     "came_out.best.epoch": ("a count", _count),
@@ -116,8 +117,8 @@ def check_texts(manifest: Mapping[str, Any]) -> None:
             f"asked.experiment: expected a name of letters, digits, '-', '+', '_', '.', '/'; got {experiment!r:.80}"
         )
     for key, text in _texts(manifest):
-        refused = _ONE_LINE if key.partition(".")[0] in LINES else _CONTROL
-        if refused.search(text):
+        safe = printable(text) if key.partition(".")[0] in LINES else printable_lines(text)
+        if safe != text:
             raise ValueError(f"{key!a:.80}: expected text that can be printed; got {text!a:.80}")
 
 

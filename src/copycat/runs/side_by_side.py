@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from copycat.config.errors import UserError
-from copycat.config.hints import first_line
+from copycat.config.printable import csv_text, print_line, printable
 from copycat.runs.facts import Facts, facts
-from copycat.runs.figures import figure, natural, sign, text, told_apart, wilson
+from copycat.runs.figures import figure, natural, sign, told_apart, wilson
 from copycat.runs.folder import CONFIG
 from copycat.runs.keys import values
-from copycat.runs.plain import read_file, read_yaml
+from copycat.runs.plain import read_yaml
 from copycat.runs.printing import Column, csv_cell, given, print_table, wide_console, write_json
+from copycat.runs.reader import check_files, not_a_run, read_config
 from copycat.runs.rows import read_row
 from copycat.runs.shape import check_form
 
-MOST = 2**20
-"""Bytes of a config.yaml, at most."""
 SAID = ("status", "error", "epochs", "parameters", "seconds")
 
 
@@ -81,17 +80,18 @@ def read_compared(folders: Sequence[Path]) -> Compared:
     manifests: dict[str, Mapping[str, Any]] = {}
     for title, folder in named.items():
         try:
+            if folder.is_dir():
+                check_files(folder)
             row = read_row(folder)
             if row.manifest is not None:
                 check_form(row.manifest)
-                config = read_yaml(read_file(folder / CONFIG, most=MOST))
+                config = read_yaml(read_config(folder))
                 if not isinstance(config, Mapping):
                     raise ValueError(f"{CONFIG} has no keys")
                 configs[title] = dict(values(config))
                 manifests[title] = row.manifest
         except (OSError, ValueError) as error:
-            said = (error.strerror or "").lower() if isinstance(error, OSError) else first_line(error)
-            raise UserError(f"{folder}: expected the folder of a run; {said}. See them: copycat runs.") from error
+            raise not_a_run(folder, error) from error
         found[title] = facts(row, folder)
     return Compared(named, configs, found, manifests)
 
@@ -104,12 +104,12 @@ def print_compared(compared: Compared, *, equal: bool) -> None:
     """
     lines = [line for line in compared.lines(equal=equal) if line.kind != "run" or _is_said(line)]
     titles: list[Column] = [("", given(""))]
-    titles += [(text(title), given(title)) for title in compared.folders]
+    titles += [(printable(title), given(title)) for title in compared.folders]
     print_table(wide_console(), titles, [{"": line.name, **cells(line)} for line in lines])
     if not compared.keys(equal=False):
-        print("the configurations are the same")
+        print_line("the configurations are the same")
     for said in how_sure(compared):
-        print(said)
+        print_line(said)
 
 
 def how_sure(compared: Compared) -> Iterator[str]:
@@ -120,12 +120,12 @@ def how_sure(compared: Compared) -> Iterator[str]:
         share = row.get("final/val/accuracy")
         if images and share is not None and 0 <= share <= 1:
             low, high = wilson(share, images)
-            said.append(f"{text(name)} {figure(share)}, {low:.2f} to {high:.2f} of {images}")
+            said.append(f"{printable(name)} {figure(share)}, {low:.2f} to {high:.2f} of {images}")
     if said:
         yield f"95 % of val/accuracy, by Wilson's score: {'; '.join(said)}"
     if len(compared.folders) == 2 and (pair := _paired(compared)):
         (a, b), (one, other) = compared.folders, pair
-        yield told_apart(text(a), text(b), one, other)
+        yield told_apart(printable(a), printable(b), one, other)
 
 
 def _paired(compared: Compared) -> tuple[int, int] | None:
@@ -154,9 +154,11 @@ def write_compared(compared: Compared, *, equal: bool, form: Literal["csv", "jso
         write_json({"runs": folders, "rows": [asdict(line) for line in lines]})
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["kind", "name", *map(text, compared.folders)])
+    writer.writerow(["kind", "name", *map(csv_text, compared.folders)])
     for line in lines:
-        writer.writerow([line.kind, text(line.name), *(csv_cell(line.values.get(title)) for title in compared.folders)])
+        writer.writerow(
+            [line.kind, csv_text(line.name), *(csv_cell(line.values.get(title)) for title in compared.folders)]
+        )
 
 
 def _is_said(line: Line) -> bool:
@@ -166,7 +168,7 @@ def _is_said(line: Line) -> bool:
 def cells(line: Line) -> dict[str, str]:
     """Words to show, the best figure marked where not all are the same."""
     if line.kind == "config":
-        return {title: text(value) for title, value in line.values.items()}
+        return {title: printable(value) for title, value in line.values.items()}
     there = {title: value for title, value in line.values.items() if value is not None}
     metric = line.name.partition("/")[2]
     if line.kind == "run" or metric == "epoch":

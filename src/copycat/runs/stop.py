@@ -12,10 +12,17 @@ import pytorch_lightning as pl
 from copycat.data.loaders import Batch
 from copycat.runs.checkpoints import LastCheckpoint, between_steps
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
-"""Ctrl-C; SLURM's preemption, and what `sbatch --signal` sends before a time limit."""
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+"""Ctrl-C; `kill`, and SLURM's preemption; a terminal that closes, or a connection to it that is lost; Ctrl-\\; what
+`sbatch --signal` sends before a time limit."""
 PATIENCE = 3.5
 """Seconds that a step, or a validation, may still take until it is given up; the checkpoint before stays then."""
+
+
+def ending_signals() -> list[signal.Signals]:
+    """The signals that end a run; SIGHUP is not among them where it is ignored, as under nohup."""
+    found = [signal.Signals[name] for name in _NAMES if hasattr(signal, name)]
+    return [one for one in found if one.name != "SIGHUP" or signal.getsignal(one) != signal.SIG_IGN]
 
 
 class InterruptedRun(Exception):  # noqa: N818, an order, not an error
@@ -27,7 +34,8 @@ class Stop(pl.Callback):
 
     def __init__(self) -> None:
         self.asked: str | None = None
-        self._listens = False
+        self._signals: list[signal.Signals] = []
+        """Those that are listened to."""
         self.last: LastCheckpoint | None = None
         """What saves the run; until it is set, a signal ends the process's work at once."""
         self.deaf = False
@@ -40,15 +48,16 @@ class Stop(pl.Callback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        heeded = ending_signals()
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in heeded}
         if hasattr(signal, "SIGALRM"):
             before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._give_up)
-        self._listens = True
+        self._signals = heeded
         self._listen()
         try:
             yield
         finally:
-            self._listens = False
+            self._signals = []
             self._hurry(0)
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -57,7 +66,7 @@ class Stop(pl.Callback):
                 signal.raise_signal(self._missed)
 
     def _listen(self) -> None:
-        for number in SIGNALS if self._listens else ():
+        for number in self._signals:
             signal.signal(number, self._ask)
 
     def goes_along(self) -> bool:
@@ -74,9 +83,12 @@ class Stop(pl.Callback):
         if self.deaf:
             self._missed = number
             return
+        name = signal.Signals(number).name
+        if name == self.asked == "SIGHUP":  # of a terminal that closes, and once more of the shell in it
+            return
         if self.asked or self.last is None:
             raise KeyboardInterrupt
-        self.asked = signal.Signals(number).name
+        self.asked = name
         self._hurry(PATIENCE)
 
     def _give_up(self, number: int, frame: FrameType | None) -> None:

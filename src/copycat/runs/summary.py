@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from copycat.config.printable import make_console, printable
 from copycat.models.metrics import NAMES
 
 
@@ -75,7 +76,7 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
     lines.append(f"in {folder}")
-    return [*shown, *(Text(line, overflow="fold") for line in lines)]
+    return [*shown, *(Text(printable(line), overflow="fold") for line in lines)]
 
 
 def of_which(classes: Sequence[str]) -> list[str]:
@@ -92,7 +93,7 @@ def next_words(folder: Path, *, status: str | None = None) -> str:
         lines.insert(0, f"copycat resume {folder}")
     if any(folder.rglob("*.tfevents.*")):
         lines.insert(0, f"copycat board {folder}")
-    return "next: " + "\n      ".join(lines)
+    return "next: " + "\n      ".join(map(printable, lines))
 
 
 def _best(came_out: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
@@ -101,7 +102,7 @@ def _best(came_out: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
         return {}
     # of several batches the mean, to stand beside losses of whole parts
     metrics = {**best["metrics"], "train/loss": best["metrics"].get("train/loss_mean", best["metrics"]["train/loss"])}
-    return {f"epoch {best['epoch']}, best {best['monitor']}": metrics}
+    return {f"epoch {best['epoch']}, best {printable(best['monitor'])}": metrics}
 
 
 def _table(columns: Mapping[str, Mapping[str, float]]) -> Table:
@@ -119,5 +120,4 @@ def _table(columns: Mapping[str, Mapping[str, float]]) -> Table:
 
 def show(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Print a run's summary to standard output."""
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(*summary(folder, manifest), sep="\n")
+    make_console(soft_wrap=True).print(*summary(folder, manifest), sep="\n")

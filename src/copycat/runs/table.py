@@ -2,29 +2,32 @@
 
 import os
 import shlex
-import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted
+from copycat.config.printable import print_line
 from copycat.config.rule import is_real
 from copycat.runs.choice import Choice, chosen, named, ordered
 from copycat.runs.facts import Facts, columns, facts
-from copycat.runs.figures import natural, text
-from copycat.runs.folder import MANIFEST
+from copycat.runs.figures import natural
+from copycat.runs.folder import MANIFEST, PARTIAL
 from copycat.runs.index import read_rows
+from copycat.runs.lock import KILLED
 from copycat.runs.printing import WIDE, Column, interval, majority, measured, print_table, seconds, status, wide_console
 
 SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 BESIDE = 26
 """Columns of a terminal that what an accuracy is to be held against takes."""
+MOST_RESUMES = 5
+"""Commands that are shown to resume runs."""
 
 
 def find_runs(root: Path) -> Iterator[Path]:
     """Run folders at or below root, in the order of their names."""
     for folder, inside, files in os.walk(root):
-        inside.sort()
+        inside[:] = sorted(name for name in inside if not name.endswith(PARTIAL))
         if MANIFEST in files:
             inside.clear()
             yield Path(folder)
@@ -40,7 +43,7 @@ def read_facts(root: Path, *, objectives: Collection[str] = ()) -> list[Facts]:
         raise UserError(f"{root}: expected a folder of runs; got none. Make a run: copycat train.")
     found = read_rows(root)
     for line in found.broken:
-        print(f"copycat: {text(line)}", file=sys.stderr)
+        print_line(f"copycat: {line}", error=True)
     return ordered((facts(row, root, objectives=objectives) for row in found.rows), "started")
 
 
@@ -54,7 +57,7 @@ def print_runs(root: Path, choice: Choice | None = None) -> None:
     shown = chosen(rows, choice or Choice())
     if not shown:
         none = f"none of {counted(len(rows), 'run')} in {root}"
-        print(none if rows else f"no runs in {root}. Make one: copycat train")
+        print_line(none if rows else f"no runs in {root}. Make one: copycat train")
         return
     console = wide_console()
     wide = console.width >= WIDE + BESIDE
@@ -69,6 +72,7 @@ def print_runs(root: Path, choice: Choice | None = None) -> None:
     if wide:
         titles += [("epochs", measured("epochs")), ("seconds", seconds)]
     print_table(console, titles, shown, gives=("run", "overrides"))
+    print_resumes(shown, root)
 
 
 def best_run(root: Path, choice: Choice, *, by: str | None) -> Facts:
@@ -88,6 +92,17 @@ def best_run(root: Path, choice: Choice, *, by: str | None) -> Facts:
     if not completed:
         raise UserError(f"--best: expected a completed run with {by}; got none in {root}.")
     return ordered(completed, name, descending=natural(name) == "maximize")[0]
+
+
+def print_resumes(rows: Iterable[Facts], root: Path) -> None:
+    """Print the commands that resume those of the runs that were killed; trials go on with their sweep."""
+    killed = [row for row in rows if row["status"] == KILLED]
+    folders = [*dict.fromkeys(Path(row["folder"]).parent if "trial" in row else Path(row["folder"]) for row in killed)]
+    for folder in folders[:MOST_RESUMES]:
+        print_line(f"killed; to go on with it: copycat resume {shlex.quote(str(folder))}")
+    if len(folders) > MOST_RESUMES:
+        more = shlex.join(["copycat", "runs", str(root), "--filter", f"status={KILLED}", "--csv"])
+        print_line(f"and {len(folders) - MOST_RESUMES} more: {more}")
 
 
 def rerun_command(row: Facts) -> str:

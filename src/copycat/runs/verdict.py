@@ -4,11 +4,12 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from copycat.config.hints import counted
+from copycat.config.printable import make_console, print_line, printable
 from copycat.runs.causes import Cause
 from copycat.runs.compare import Comparison
 from copycat.runs.difference import Difference
@@ -29,11 +30,11 @@ def show_rerun(found: Rerun, *, tolerance: float | None) -> bool:
     """
     comparison, what = found.comparison, _what(found)
     if not comparison.differences:
-        print(f"identical: {what}, bit for bit")
+        print_line(f"identical: {what}, bit for bit")
         return True
     differences = comparison.differences if tolerance is None else comparison.beyond(tolerance)
     if tolerance is not None and not differences:
-        print(f"within {tolerance:g}: {what}; {_largest(comparison.differences)}")
+        print_line(f"within {tolerance:g}: {what}; {_largest(comparison.differences)}")
         return True
     shown = [*_first(differences[0]), *_apart(comparison), *_causes(found.causes)]
     _print(shown)
@@ -43,7 +44,7 @@ def show_rerun(found: Rerun, *, tolerance: float | None) -> bool:
 def show_check(causes: Sequence[Cause]) -> bool:
     """Print what differs in the fingerprints; whether nothing does."""
     if not causes:
-        print("same fingerprints")
+        print_line("same fingerprints")
         return True
     _print(_causes(causes))
     return False
@@ -80,16 +81,16 @@ def _first(first: Difference) -> Iterator[RenderableType]:
         table.add_column(name, justify="right", overflow="fold")
     table.add_column("distance", overflow="fold")
     when = ("–" if n is None else str(n) for n in (first.moment.epoch, first.moment.step))
-    values = first.pair.shown() if first.pair else tuple(word or "there" for word in first.words)
+    values = first.pair.shown() if first.pair else tuple(printable(word or "there") for word in first.words)
     distance = first.pair.in_words if first.pair else "–"
-    table.add_row(*when, first.place, *values, distance)
+    table.add_row(*when, printable(first.place), *values, distance)
     yield table
 
 
 def _apart(comparison: Comparison) -> Iterator[RenderableType]:
     cells = sum(d.metric for d in comparison.differences)
     tensors = [d for d in comparison.differences if d.place.startswith("weights.safetensors: ")]
-    yield Text(
+    yield _line(
         f"in all: {cells} of the metrics of {comparison.epochs} epochs, {len(tensors)} of {comparison.tensors} tensors"
     )
     if not (last := comparison.apart()):
@@ -102,21 +103,25 @@ def _apart(comparison: Comparison) -> Iterator[RenderableType]:
     if stepped:
         name, steps = max(stepped, key=lambda found: found[1])
         line += f"; {name} by {counted(steps, 'ulp')}"
-    yield Text(line)
+    yield _line(line)
 
 
 def _causes(causes: Sequence[Cause]) -> Iterator[RenderableType]:
     if not causes:
-        yield Text(SUSPECTS)
+        yield _line(SUSPECTS)
         return
-    yield Text("what differs, the likely cause first:")
+    yield _line("what differs, the likely cause first:")
     for number, cause in enumerate(causes, start=1):
-        yield Text(f"{number}. {cause.kind}: {cause.line}", overflow="fold")
+        yield _line(f"{number}. {cause.kind}: {cause.line}")
         for detail in cause.details:
-            yield Text(f"     {detail}", overflow="fold")
+            yield _line(f"     {detail.expandtabs()}")
+
+
+def _line(words: str) -> Text:
+    return Text(printable(words), overflow="fold")
 
 
 def _print(shown: Iterator[RenderableType] | Sequence[RenderableType]) -> None:
     # a pipe has no width: a table is not folded there
-    console = Console(width=None if os.isatty(1) else 160, highlight=False, markup=False, soft_wrap=True)
+    console = make_console(width=None if os.isatty(1) else 160, soft_wrap=True)
     console.print(*shown, sep="\n")

@@ -1,6 +1,5 @@
 """What a sweep shows while it runs: one line that is drawn over, or where there is no terminal, one now and then."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from copycat.config.printable import print_line
 from copycat.runs.figures import Direction
 from copycat.runs.trial_file import Trial
 from copycat.sweeps.engine import Job
@@ -92,7 +92,7 @@ class Display:
             self._bar.update(self._bar.task_ids[0], completed=done, said=self.said)
         elif time.monotonic() - self._said >= EVERY:
             self._said = time.monotonic()
-            print(f"trials {done}/{self.total}: {self.said}", file=sys.stderr, flush=True)
+            print_line(f"trials {done}/{self.total}: {self.said}", error=True)
 
 
 WORDS = {"completed": "done", "pruned": "pruned", "failed": "failed"}

@@ -18,17 +18,20 @@ from pytorch_lightning.trainer.connectors.accelerator_connector import _Accelera
 from copycat.config.compose import Request, compose_words
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.config.printable import print_line
 from copycat.data.datamodule import DataModule
+from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_data, build_parts
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.code import patch
-from copycat.runs.folder import read_manifest
-from copycat.runs.isolation import isolated, logged
+from copycat.runs.derived import prepared
+from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.lock import locked
 from copycat.runs.manifest import now, opening
 from copycat.runs.opened import open_run, read_checkpoint
 from copycat.runs.outcome import Outcome
 from copycat.runs.resume import find_point, reopened
+from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import InterruptedRun, Stop
 from copycat.runs.train import as_text, with_threads
 from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
@@ -39,7 +42,7 @@ from copycat.sweeps.packed_member import Asked, Member
 from copycat.sweeps.packed_run import Pack
 from copycat.sweeps.packed_size import best_size
 from copycat.sweeps.processes import Pool
-from copycat.sweeps.trial import came_of, failed, judge_of, patiently, started, words_of_sweep
+from copycat.sweeps.trial import came_of, failed, judge_of, patiently, read_record, started, words_of_sweep
 
 log = logging.getLogger(__name__)
 OF_A_SEARCH = 16
@@ -121,11 +124,12 @@ class Packs:
             with isolated(threads=None):
                 if (found := self._found(asked)) is not None:
                     return found
-                config = asked.request.config
+                config = prepared(asked.request.config)
                 if why := unfit(config):
                     return why
                 metrics = named_metrics(asked.settings)
                 asked.parts = build_parts(config, data=self._data_of(config), metrics=metrics)
+                asked.request = replace(asked.request, config=asked.parts.config)
                 if asked.manifest:
                     _check_data(asked)
                 return unfit(config, asked.parts)
@@ -134,9 +138,8 @@ class Packs:
 
     def _found(self, asked: Asked) -> Outcome | str | None:
         """Take over what lies in the folder already of a trial that was begun."""
-        try:
-            manifest = read_manifest(asked.folder)
-        except (OSError, ValueError):
+        manifest = read_record(asked.folder)
+        if manifest is None:
             return None
         if manifest["status"] in ENDED:  # the sweep died before it could say so
             return Outcome(asked.folder, str(manifest["status"]), manifest)
@@ -153,7 +156,8 @@ class Packs:
     def _data_of(self, config: Mapping[str, Any]) -> DataModule:
         """One for all trials whose batches are the same; the images are read once for each split."""
         node, augmentation = config["data"], config["augmentation"]
-        varies = node["shuffle"] or augmentation["_target_"] != NO_AUGMENTATION
+        shuffles = node["batch_size"] is not None if node["shuffle"] is None else node["shuffle"]
+        varies = shuffles or augmentation["_target_"] != NO_AUGMENTATION
         own = json.dumps([node, augmentation, config["seed"] if varies else None], sort_keys=True)
         if own not in self._data:
             made = build_data(node, seed=config["seed"], augmentation=augmentation)
@@ -169,7 +173,7 @@ class Packs:
         log.info("trial %s is not packed: %s", number, why)
         if why not in self._said:
             self._said.add(why)
-            print(f"copycat: trial {number} runs in a process of its own, not in a pack: {why}", file=sys.stderr)
+            print_line(f"copycat: trial {number} runs in a process of its own, not in a pack: {why}", error=True)
 
     # ----- packs
 
@@ -190,6 +194,7 @@ class Packs:
         config, stop = asked[0].request.config, Stop()
         with ExitStack() as context, ThreadPoolExecutor(WRITERS, thread_name_prefix="writer") as pool:
             context.enter_context(isolated(threads=config["trainer"]["threads"]))
+            context.enter_context(tolerating_lost_output())
             context.enter_context(stop.listening())
             entered = [one for one in asked if self._enter(one, context, runner)]
             if not entered:
@@ -216,7 +221,7 @@ class Packs:
             asked.trial = started(asked.folder, asked.trial)
             if asked.trial.status not in ENDED:
                 patiently(lambda: context.enter_context(locked(asked.folder)))
-                context.enter_context(logged(asked.folder / "train.log"))
+                context.enter_context(logged(asked.folder / LOG))
                 return True
         except Exception as failure:
             asked.trial = failed(asked.trial, failure)
@@ -258,7 +263,8 @@ class Packs:
         assert asked.parts is not None
         manifest, data = asked.manifest, asked.parts.data
         if not manifest:
-            manifest = opening(asked.request, data, config=as_text(asked.request.config), like=first.get(id(data)))
+            text, network = as_text(asked.request.config), asked.parts.classifier.network
+            manifest = opening(asked.request, data, config=text, network=network, like=first.get(id(data)))
             first.setdefault(id(data), manifest)
         manifest["ran_on"] = {**manifest["ran_on"], "pack": numbers}
         return Member(asked, manifest, changes=changes)
@@ -270,10 +276,11 @@ class Packs:
 
 def _check_data(asked: Asked) -> None:
     """Raises:
-    UserError: where the data are not those that a run began with.
+    UserError: where the data, or the backbone, are not those that a run began with.
     """
     assert asked.parts is not None
     folder, manifest, config, data = asked.folder, asked.manifest, asked.request.config, asked.parts.data
+    check_backbone(asked.parts.classifier.network, manifest, folder=folder)
     if manifest["ran_on"]["data"].get("all") == data.fingerprint().get("all"):
         return
     for cause in causes(Evidence.recorded(folder, manifest, config), Evidence.current(config, data)):

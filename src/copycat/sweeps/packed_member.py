@@ -26,7 +26,7 @@ from copycat.runs.folder import write_manifest
 from copycat.runs.history import History
 from copycat.runs.inspecting import View, finish, predicted, show_begun, show_completed
 from copycat.runs.limits import Judge
-from copycat.runs.outcome import Ending, Outcome, close, conclude
+from copycat.runs.outcome import Ending, Outcome, best_metrics, close, conclude
 from copycat.runs.position import Position, place
 from copycat.runs.predictions import write_predictions
 from copycat.runs.reserve import release, reserve
@@ -301,15 +301,14 @@ class Member:
         release(self.folder)
         ending = self._ending(status, error, position)
         try:
-            outcome = conclude(self.folder, self.manifest, self.classifier.network, self.history, ending)
+            conclude(self.folder, self.manifest, self.classifier.network, self.history, ending)
             if status == "completed":
                 self.clock.path.with_name(BEFORE).unlink(missing_ok=True)
         except OSError as failure:
             log.error("the records of trial %s", self.asked.job.number, exc_info=failure)
             ending = replace(ending, status="failed", error=ending.error or _said(failure))
-            outcome = close(self.folder, self.manifest, ending)
-        finish(self.loggers, outcome.best, step=position.epoch)
-        return outcome
+        finish(self.loggers, best_metrics(self.manifest), step=position.epoch)
+        return close(self.folder, self.manifest, ending)
 
     def _ending(self, status: str, error: str | None, position: Position) -> Ending:
         return Ending(

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 
 from omegaconf import DictConfig
 
+from copycat.runs.stop import ending_signals
 from copycat.sweeps.engine import Job
 from copycat.sweeps.trial import run_words, words_of_sweep
 
@@ -32,6 +33,8 @@ class Runner(Protocol):
 
 PATIENCE = 8.0
 """Seconds that workers have to save what they train, once a signal ended the sweep."""
+OF_TERMINAL = ("SIGINT", "SIGQUIT", "SIGHUP")
+"""Signals that a terminal sends to all processes that it shows."""
 
 
 @dataclass
@@ -59,10 +62,12 @@ class Pool:
         self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
             self._context.set_forkserver_preload(["copycat.sweeps.trial"])
-            # Ctrl-C goes to it as well, and would end its imports with a traceback
-            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            # what a terminal sends goes to it as well, and would end it, or its imports with a traceback
+            numbers = [number for number in ending_signals() if number.name in OF_TERMINAL]
+            before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
             forkserver.ensure_running()
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:

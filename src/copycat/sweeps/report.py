@@ -9,8 +9,9 @@ from copycat.inspection.page import Image, Page, Section, Table
 from copycat.inspection.run_page import run_page
 from copycat.runs.choice import Choice
 from copycat.runs.facts import Facts
-from copycat.runs.figures import figure, text
+from copycat.runs.figures import figure
 from copycat.runs.folder import MANIFEST
+from copycat.runs.lock import RUNNING
 from copycat.runs.printing import Column
 from copycat.runs.table import find_runs, rerun_command
 from copycat.sweeps.plots.files import draw, kinds
@@ -58,7 +59,7 @@ def sweep_page(folder: Path) -> Page:
     """
     sweep, rows, _ = read_sweep_facts(folder, Choice())
     sections = [*_ranking(sweep, rows), *_plots(read_results(folder)), _asked(sweep), *_next(folder, sweep, rows)]
-    return Page(text(str(folder)), text(head(sweep, rows)), sections)
+    return Page(str(folder), head(sweep, rows), sections)
 
 
 def _ranking(sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Section]:
@@ -75,7 +76,7 @@ def _ranking(sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Section]:
 
 
 def _table(titles: Sequence[Column], rows: Sequence[Facts]) -> Table:
-    return Table([[text(cell(row)) for _, cell in titles] for row in rows], [title for title, _ in titles])
+    return Table([[cell(row) for _, cell in titles] for row in rows], [title for title, _ in titles])
 
 
 def _plots(results: Results) -> Iterator[Section]:
@@ -93,9 +94,9 @@ def _plots(results: Results) -> Iterator[Section]:
 
 
 def _asked(sweep: SweepFile) -> Section:
-    rows = [[text(name), text(space)] for name, space in sweep.space.items()]
+    rows = [[name, space] for name, space in sweep.space.items()]
     words = shlex.join(["copycat", "train", "-m", *sweep.words])
-    return Section(title="What was asked", table=Table(rows), code=text(words))
+    return Section(title="What was asked", table=Table(rows), code=words)
 
 
 def _next(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Section]:
@@ -103,5 +104,5 @@ def _next(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Sec
     done = summed[0].trials if summed else [row for row in rows if is_done(row, sweep.objectives)]
     if done:
         yield Section(title="Run the best trial again", code=rerun_command(done[0]))
-    if sweep.status not in ("completed", "failed"):
+    if sweep.status not in ("completed", "failed", RUNNING):
         yield Section(title="Go on with it", code=f"copycat resume {shlex.quote(str(folder))}")

@@ -1,7 +1,6 @@
 """A search as a source of trials: those of a killed sweep first, then what the sampler proposes."""
 
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -12,6 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from copycat.config.hints import counted
+from copycat.config.printable import print_line
 from copycat.config.searches import is_grid
 from copycat.config.space import Space
 from copycat.runs.folder import read_manifest
@@ -48,7 +48,7 @@ class Search:
         self._parameters = parameters(space, self.study)
         self.study.sampler = self._sampler(0)
         if count := restore(self.study, folder, space, self._parameters, attributes={OWNER: owner}):
-            print(f"copycat: {counted(count, 'trial')} taken into the study from {folder}", file=sys.stderr)
+            print_line(f"copycat: {counted(count, 'trial')} taken into the study from {folder}", error=True)
         self._left = self._unfinished()
 
     def _sampler(self, number: int, parameter: str = "") -> Any:
@@ -76,7 +76,7 @@ class Search:
 
     def _begun(self, frozen: FrozenTrial) -> Job:
         try:
-            return begun(read_trial(self.folder / str(frozen.number)), self.space.fixed)
+            return begun(self.folder / str(frozen.number), self.space.fixed)
         except (OSError, ValueError):  # killed before that was written
             return self._job(trial_numbered(self.study, frozen.number))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from copycat.config.errors import UserError
+from copycat.config.printable import print_line
 from copycat.runs.choice import Choice, chosen
 from copycat.runs.printing import write_csv, write_json
 from copycat.runs.rows import read_trials
@@ -32,7 +33,9 @@ def show_runs(folder: Path, choice: Choice, *, form: Form, by: str | None) -> No
     if by and form != "best":
         raise UserError(f"--by: expected --best beside it; got --by {by} alone.")
     if form == "best":
-        print(rerun_command(best_trial(folder, choice) if is_sweep and not by else best_run(folder, choice, by=by)))
+        print_line(
+            rerun_command(best_trial(folder, choice) if is_sweep and not by else best_run(folder, choice, by=by))
+        )
     elif form == "table":
         (print_sweep if is_sweep else print_runs)(folder, choice)
     elif is_sweep:

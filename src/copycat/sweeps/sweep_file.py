@@ -1,8 +1,9 @@
 """sweep.json: what a sweep was asked for and how it stands, beside its trials' folders."""
 
 import json
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.runs.figures import Direction
 from copycat.runs.folder import write_whole
+from copycat.runs.lock import current_status
 from copycat.runs.plain import read_file, read_json
 from copycat.runs.seal import holds, seal
 from copycat.runs.typed import made
@@ -18,6 +20,8 @@ FILE = "sweep.json"
 SCHEMA = 1
 MOST = 2**23
 """Bytes, at most."""
+UNLOCKED = 10.0
+"""Seconds that a sweep may take to start before it counts as killed."""
 _SEALED = b"sweep"
 """In the place of a configuration: no run's seal is that of a sweep."""
 
@@ -65,12 +69,13 @@ def write_sweep(folder: Path, sweep: SweepFile) -> None:
 
 
 def read_sweep(folder: Path) -> SweepFile:
-    """What sweep.json holds.
+    """What sweep.json holds, but `killed` for a sweep that says that it runs and does not.
 
     Raises:
         UserError: where it is none of this schema.
     """
-    return SweepFile(**_read(folder)[0])
+    sweep = SweepFile(**_read(folder)[0])
+    return sweep if _is_new(folder / FILE) else replace(sweep, status=current_status(sweep.status, folder))
 
 
 def read_own_sweep(folder: Path) -> SweepFile:
@@ -86,6 +91,11 @@ def read_own_sweep(folder: Path) -> SweepFile:
             " copycat train -m …"
         )
     return SweepFile(**found)
+
+
+def _is_new(path: Path) -> bool:
+    """Whether a file was written just now: a sweep is locked some seconds after it says that it runs."""
+    return abs(time.time() - path.stat().st_mtime) < UNLOCKED
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bool]:

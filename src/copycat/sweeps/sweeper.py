@@ -1,7 +1,6 @@
 """The sweepers: each value with each, or a search; both go on where they stopped, by their trials' folders."""
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,9 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.config.printable import print_line
 from copycat.config.space import Space, space_of
 from copycat.runs.lock import locked
-from copycat.runs.stop import SIGNALS
+from copycat.runs.stop import ending_signals
 from copycat.runs.trial_file import ENDED, Trial, read_trial
 from copycat.sweeps.display import Display
 from copycat.sweeps.engine import Job, Runner, Source, begun
@@ -46,7 +46,7 @@ def sweep(words: Sequence[str], *, config: DictConfig, context: HydraContext, la
             runner = _run(_source(space, folder, sweeper, settings), folder, settings, launcher, sweeper)
         except KeyboardInterrupt:
             end(folder, status="interrupted", error="by a signal")
-            print(f"copycat: to go on with it: copycat resume {folder}", file=sys.stderr)
+            print_line(f"copycat: to go on with it: copycat resume {folder}", error=True)
             raise
         except UserError as error:
             end(folder, status="interrupted", error=first_line(error))
@@ -82,7 +82,7 @@ def _signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
+    before = {number: signal.signal(number, _interrupt) for number in ending_signals()}
     try:
         yield
     finally:
@@ -90,7 +90,9 @@ def _signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _interrupt(*_: object) -> None:
+def _interrupt(number: int, *_: object) -> None:
+    if signal.Signals(number).name == "SIGHUP":  # of a terminal that closes; the shell in it sends another
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -110,7 +112,7 @@ class Grid:
     """Each value with each, in order, but for trials that ended."""
 
     def __init__(self, space: Space, folder: Path) -> None:
-        self._space = space
+        self._space, self._folder = space, folder
         self._left = self._jobs(list(records(folder)))
 
     def _jobs(self, known: Sequence[Trial]) -> Iterator[Job]:
@@ -131,7 +133,7 @@ class Grid:
                 number = next(spare) if place in taken else place
                 yield Job(number, [*self._space.fixed, *chosen], self._space.values(chosen))
             elif trial.status not in ENDED:
-                yield begun(trial, self._space.fixed)
+                yield begun(self._folder / str(trial.number), self._space.fixed)
 
     def next(self) -> Job | None:
         return next(self._left, None)

@@ -1,16 +1,18 @@
 """The table of a sweep: its trials from the best on, and its configurations over folds and seeds."""
 
 import re
-import sys
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.hints import counted
+from copycat.config.printable import print_line, printable
 from copycat.runs.choice import Choice, chosen
 from copycat.runs.facts import Facts
-from copycat.runs.figures import figure, text
+from copycat.runs.figures import figure
+from copycat.runs.lock import KILLED
 from copycat.runs.printing import WIDE, Column, given, measured, print_table, seconds, status, wide_console
 from copycat.runs.table import read_facts
 from copycat.sweeps.summary import Configuration, axes, configurations, front, is_done, ranked
@@ -45,12 +47,12 @@ def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None 
         UserError: where sweep.json is none, or the choice.
     """
     sweep, rows, shown = read_sweep_facts(folder, choice or Choice())
-    print(text(f"{folder}: {head(sweep, rows)}"))
+    print_line(f"{folder}: {head(sweep, rows)}")
     repeats, others = axes(sweep)
     summed = configurations(shown, sweep)
     if repeats and not others:
         for one in summed:
-            print(f"{_figures(one, sweep)} over {' and '.join(repeats)}; runs: {one.counts}")
+            print_line(f"{_figures(one, sweep)} over {' and '.join(repeats)}; runs: {one.counts}")
     elif repeats:
         _print_configurations(summed[:most], sweep)
         _say_more(len(summed), most, "configuration", folder)
@@ -58,9 +60,11 @@ def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None 
         _print_trials(shown[:most], sweep)
         _say_more(len(shown), most, "trial", folder)
     elif rows:
-        print(f"none of {counted(len(rows), 'trial')}")
+        print_line(f"none of {counted(len(rows), 'trial')}")
     if any(row.get("pareto") for row in shown):
-        print(f"*: on the Pareto front of {' and '.join(map(text, sweep.objectives))}")
+        print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
+    if sweep.status in (KILLED, "interrupted"):
+        print_line(f"to go on with it: copycat resume {shlex.quote(str(folder))}")
 
 
 def head(sweep: SweepFile, rows: Sequence[Facts]) -> str:
@@ -90,9 +94,9 @@ def best_trial(folder: Path, choice: Choice) -> Facts:
     if not repeats:
         return done[0]
     best = configurations(rows, sweep)[0]
-    which = f"{' '.join(f'{name}={text(value)}' for name, value in best.values.items())}, " if others else ""
+    which = f"{' '.join(f'{name}={printable(value)}' for name, value in best.values.items())}, " if others else ""
     said = f"the best of {counted(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
-    print(f"copycat: {said}", file=sys.stderr)
+    print_line(f"copycat: {said}", error=True)
     return best.trials[0]
 
 
@@ -112,7 +116,7 @@ def trial_titles(rows: Sequence[Facts], sweep: SweepFile, *, wide: bool) -> list
     """Columns of a table of trials: the keys that vary, the objectives, and where room is wide more."""
     titles: list[Column] = [("trial", lambda row: f"{row['trial']}{'*' if row.get('pareto') else ''}")]
     titles += [("status", status), *_keys(sweep.varies, sweep)]
-    titles += [(name, measured(name)) for name in sweep.objectives]
+    titles += [(printable(name), measured(name)) for name in sweep.objectives]
     if wide:
         titles += [(name, cell) for name, cell in OTHERS if name not in sweep.objectives]
     if any(map(_why, rows)):
@@ -137,7 +141,7 @@ def _print_configurations(found: Sequence[Configuration], sweep: SweepFile) -> N
 def configuration_titles(sweep: SweepFile) -> list[Column]:
     """Columns of a table of configurations."""
     titles = _keys(axes(sweep)[1], sweep)
-    return [*titles, *((name, given(name)) for name in ("runs", *sweep.objectives))]
+    return [*titles, *((printable(name), given(name)) for name in ("runs", *sweep.objectives))]
 
 
 def configuration_rows(found: Sequence[Configuration], sweep: SweepFile) -> list[Facts]:
@@ -147,7 +151,7 @@ def configuration_rows(found: Sequence[Configuration], sweep: SweepFile) -> list
 
 def _keys(names: Sequence[str], sweep: SweepFile) -> list[Column]:
     short = short_names(names, [*FIXED, *sweep.objectives])
-    return [(text(short[name]), given(name)) for name in names]
+    return [(printable(short[name]), given(name)) for name in names]
 
 
 def _figure(one: Configuration, name: str) -> str:
@@ -163,4 +167,4 @@ def _figures(one: Configuration, sweep: SweepFile) -> str:
 
 def _say_more(count: int, most: int | None, what: str, folder: Path) -> None:
     if most is not None and count > most:
-        print(f"and {counted(count - most, what)} more: copycat runs {folder}")
+        print_line(f"and {counted(count - most, what)} more: copycat runs {folder}")

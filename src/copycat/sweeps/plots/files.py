@@ -9,6 +9,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 from copycat.config.errors import UserError
+from copycat.runs.folder import write_whole
 from copycat.sweeps.plots.history import history
 from copycat.sweeps.plots.importance import importance
 from copycat.sweeps.plots.parallel import parallel
@@ -37,10 +38,12 @@ def write_plots(sweep: Path, to: Path) -> Iterator[Path]:
     """
     results = read_results(sweep)
     try:
+        if to.is_symlink() and to.parent == sweep:  # of a folder of somebody else's: what it leads to is not in it
+            raise UserError(f"{to}: expected a folder; got a link. Name another: --to FOLDER.")
         to.mkdir(parents=True, exist_ok=True)
         for kind in kinds(results):
             path = to / f"{kind}.png"
-            path.write_bytes(draw(kind, results))
+            write_whole(path, draw(kind, results))
             yield path
     except OSError as error:
         raise UserError(f"--to: expected a folder to write to; got {to}: {error.strerror}.") from error

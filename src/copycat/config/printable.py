@@ -1,0 +1,70 @@
+"""Text from outside made printable: names, values and messages that anybody may have written.
+
+Whatever a command prints passes through here: a line by `print_line`, a table by `make_console`, a cell of a CSV by
+`csv_text`, a page by `printable_lines`.
+"""
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from copycat.config.hints import shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""Characters that move a terminal's cursor, change its colors or turn text around; not line feeds and tabs."""
+_CONTROL = re.compile(f"[{CONTROL}]")
+_ONE_LINE = re.compile(f"[\t\n{CONTROL}]")
+_FORMULA = re.compile(r"[=+\-@＝＋－＠]")
+"""What a spreadsheet takes for the start of a formula.
+
+Source: OWASP, CSV Injection.
+"""
+
+
+def printable(value: Any) -> str:
+    """Format a value as it was given, on one line and safe to print."""
+    return _ONE_LINE.sub("�", value if isinstance(value, str) else shown(value))
+
+
+def printable_lines(text: str) -> str:
+    """Make text of several lines safe to print; its line feeds and tabs stay."""
+    return _CONTROL.sub("�", text)
+
+
+def csv_text(text: str) -> str:
+    """Make text safe for a cell of a CSV: on one line, and no formula where a spreadsheet opens it."""
+    text = printable(text)
+    return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def print_line(line: object, *, error: bool = False) -> None:
+    """Print one line to standard output.
+
+    Args:
+        error: print it to standard error instead.
+    """
+    print(printable(str(line)), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def make_console(*, error: bool = False, width: int | None = None, soft_wrap: bool = False) -> "Console":
+    """Make a console on standard output that takes no part of a text for markup, an emoji or a number to color.
+
+    Args:
+        error: make it on standard error instead.
+        width: in columns; None for the terminal's.
+        soft_wrap: leave long lines to the terminal.
+    """
+    from rich.console import Console
+
+    return Console(stderr=error, width=width, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)

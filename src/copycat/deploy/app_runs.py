@@ -1,0 +1,96 @@
+"""The runs behind the page of `copycat app`: what each says of an image, and which pixels it looked at."""
+
+import tempfile
+import threading
+from base64 import b64encode
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from copycat.data.decode import decode
+from copycat.data.loaders import to_float
+from copycat.deploy.predictor import Predictor, opened_predictor
+from copycat.inspection.saliency import heat, saliency
+from copycat.inspection.sheet import Picture, png_of
+
+MOST_OPEN = 4
+"""Runs whose networks are in memory at once."""
+MOST_PIXELS = 50_000_000
+"""Of an image, where nobody set another limit."""
+SHOWN = 192
+"""Pixels of a side."""
+
+
+class Runs:
+    """Runs by what the page calls them, their networks opened as they are asked for.
+
+    Args:
+        max_pixels: of an image: a larger one is refused before its pixels are decoded.
+    """
+
+    def __init__(self, folders: Mapping[str, Path], *, max_pixels: int = MOST_PIXELS) -> None:
+        self.folders, self.max_pixels = folders, max_pixels
+        self._open: dict[str, tuple[ExitStack, Predictor]] = {}
+        self._inputs: dict[str, tuple[int, str]] = {}
+        self._lock = threading.Lock()
+
+    def read(self, name: str, content: bytes | bytearray) -> Tensor:
+        """Decode an image for a run: uint8 [3, size, size]. Others are predicted meanwhile.
+
+        Raises:
+            UnreadableImage: where it is none, or has too many pixels.
+            UserError: where the run cannot predict.
+        """
+        if name not in self._inputs:
+            with self._lock:
+                predictor = self._predictor(name)
+                self._inputs[name] = predictor.size, predictor.fit
+        size, fit = self._inputs[name]
+        with tempfile.TemporaryDirectory(prefix="copycat-app-") as folder:
+            file = Path(folder) / "image"  # never under a name that somebody gave
+            file.write_bytes(content)
+            return decode(file, size=size, fit=fit, max_pixels=self.max_pixels)
+
+    def predict(self, name: str, image: Tensor) -> dict[str, Any]:
+        """What a run says of an image that was read for it.
+
+        Raises:
+            UserError: where the run cannot predict.
+        """
+        with self._lock:  # the threads of torch belong to one run at a time
+            predictor = self._predictor(name)
+            said = predictor(image[None])[0].tolist()
+            seen = saliency(predictor.network, to_float(image)[None])
+        each = sorted(zip(predictor.classes, said, strict=True), key=lambda pair: -pair[1])
+        return {
+            "class": each[0][0],
+            "probabilities": [{"name": one, "probability": probability} for one, probability in each],
+            "image": _shown(image.permute(1, 2, 0).numpy()),
+            "looked": None if seen is None else _shown(heat(seen[0])),
+        }
+
+    def _predictor(self, name: str) -> Predictor:
+        if name not in self._open:
+            while len(self._open) >= MOST_OPEN:
+                self._open.pop(next(iter(self._open)))[0].close()
+            stack = ExitStack()
+            self._open[name] = stack, stack.enter_context(opened_predictor(self.folders[name]))
+        return self._open[name][1]
+
+    def close(self) -> None:
+        while self._open:
+            self._open.popitem()[1][0].close()
+
+
+def _shown(picture: Picture) -> str:
+    larger = max(1, SHOWN // max(picture.shape[:2]))
+    image = Image.fromarray(picture)
+    image = image.resize((image.width * larger, image.height * larger), Image.Resampling.NEAREST)
+    image.thumbnail((SHOWN, SHOWN))
+    content = b64encode(png_of(np.asarray(image)))
+    return f"data:image/png;base64,{content.decode()}"

@@ -1,0 +1,37 @@
+"""A backbone's weights, which lie outside the run folder: known by their digest, not by where they were."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from copycat.config.errors import UserError
+from copycat.models.transfer import Transfer, Tuned
+
+KEY = "backbone"
+"""Of the manifest's `ran_on`."""
+
+
+def backbone_record(network: nn.Module) -> dict[str, str]:
+    """What a manifest says of the backbone that a network begins with; nothing where it has none."""
+    return {KEY: network.backbone_digest()} if isinstance(network, (Transfer, Tuned)) else {}
+
+
+def backbone_change(network: nn.Module, manifest: Mapping[str, Any]) -> str | None:
+    """How a backbone differs from the one that a run began with; None where it does not, or that is not recorded."""
+    recorded, now = manifest["ran_on"].get(KEY), backbone_record(network).get(KEY)
+    return None if recorded in (None, now) else f"its weights were {recorded:.12} and are {now:.12} now"
+
+
+def check_backbone(network: nn.Module, manifest: Mapping[str, Any], *, folder: Path) -> None:
+    """Check that a frozen backbone has the weights that a run was trained on.
+
+    Raises:
+        UserError: where it has others.
+    """
+    if isinstance(network, Transfer) and (change := backbone_change(network, manifest)):
+        raise UserError(
+            f"{folder}: expected the backbone that the run was trained on; {change}."
+            " Put back the file that model.weights names, or the version of the package."
+        )

@@ -1,0 +1,135 @@
+"""What the page of `copycat app` answers, asked without a server."""
+
+import asyncio
+import struct
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from starlette.applications import Starlette
+
+from copycat.deploy import uploads
+from copycat.deploy.app import application
+from copycat.deploy.app_runs import MOST_PIXELS, Runs
+from tests.support.app import ask
+from tests.support.runs import QUIET, train_tiny
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
+
+
+@pytest.fixture
+def page(folder: Path) -> Iterator[Starlette]:
+    runs = Runs({"run": folder})
+    yield application(runs, title="a run")
+    runs.close()
+
+
+@pytest.fixture
+def cat(tiny: Path) -> bytes:
+    return (tiny / "val" / "cat" / "0.png").read_bytes()
+
+
+def save(image: Image.Image, kind: str, **options: object) -> bytes:
+    image.save(file := BytesIO(), kind, **options)
+    return file.getvalue()
+
+
+def claim_size(side: int) -> bytes:
+    """A WebP of one pixel whose header claims a square: it decodes to that many pixels of one color."""
+    content = bytearray(save(Image.new("RGB", (1, 1)), "WEBP", lossless=True))
+    place = content.index(b"VP8L") + 9
+    (bits,) = struct.unpack_from("<I", content, place)
+    struct.pack_into("<I", content, place, bits & ~0xFFFFFFF | (side - 1) << 14 | (side - 1))
+    return bytes(content)
+
+
+def test_an_image_of_too_many_pixels_is_refused_by_its_header(page: Starlette) -> None:
+    bomb = claim_size(9400)
+    assert len(bomb) < 50
+    status, answer = asyncio.run(ask(page, bomb, name="run"))
+    assert (status, answer["error"]) == (422, f"9400 x 9400 pixels, above the limit of {MOST_PIXELS}")
+
+
+def test_the_limit_of_pixels_is_a_setting(folder: Path, cat: bytes) -> None:
+    runs = Runs({"run": folder}, max_pixels=63)
+    page = application(runs, title="a run")
+    assert asyncio.run(ask(page, cat, name="run")) == (422, {"error": "8 x 8 pixels, above the limit of 63"})
+    runs.max_pixels = 64
+    assert asyncio.run(ask(page, cat, name="run"))[0] == 200
+    runs.close()
+
+
+def test_a_large_image_does_not_hold_up_the_others(page: Starlette, cat: bytes) -> None:
+    large = save(Image.new("1", (5000, 5000)), "PNG")  # half a second to decode
+    ended: list[str] = []
+
+    async def answered(content: bytes, what: str) -> int:
+        status, _ = await ask(page, content, name="run")
+        ended.append(what)
+        return status
+
+    async def both() -> list[int]:
+        await ask(page, cat, name="run")  # opens the run
+        first = asyncio.create_task(answered(large, "large"))
+        await asyncio.sleep(0.05)
+        return await asyncio.gather(first, *(answered(cat, "small") for _ in range(3)))
+
+    assert asyncio.run(both()) == [200] * 4
+    assert ended == [*["small"] * 3, "large"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://127.0.0.1:8000", 200),
+        (None, 200),  # curl
+        ("http://evil.example", 403),
+        ("http://127.0.0.1:8001", 403),
+        ("https://127.0.0.1:8000", 403),
+        ("null", 403),
+    ],
+)
+def test_an_image_that_another_page_sends_is_refused(
+    origin: str | None, status: int, page: Starlette, cat: bytes
+) -> None:
+    headers = {} if origin is None else {"origin": origin}
+    assert asyncio.run(ask(page, cat, name="run", headers=headers))[0] == status
+
+
+def test_a_client_that_goes_away_while_it_sends_raises_nothing(page: Starlette, cat: bytes) -> None:
+    asyncio.run(ask(page, cat[:20], cat[20:], name="run", disconnects=True))
+
+
+@pytest.mark.parametrize("limit", ["MOST_WAITING", "MOST_BYTES_WAITING"])
+def test_what_waits_is_bounded_and_makes_room_once_answered(
+    limit: str, page: Starlette, cat: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, limit, 2 if limit == "MOST_WAITING" else 2 * len(cat) + 1)
+
+    async def crowd() -> list[int]:
+        gate = asyncio.Event()
+        waiting = [asyncio.create_task(ask(page, cat, b"", name="run", wait=gate.wait())) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        refused = await ask(page, cat, name="run")
+        gate.set()
+        answered = await asyncio.gather(*waiting)
+        after = await ask(page, cat, name="run")
+        return [refused[0], *(status for status, _ in answered), after[0]]
+
+    assert asyncio.run(crowd()) == [503, 200, 200, 200]
+
+
+def test_an_image_that_takes_too_long_to_arrive_is_given_up(
+    page: Starlette, cat: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "SECONDS", 0.05)
+
+    async def slow() -> int:
+        return (await ask(page, cat, b"", name="run", wait=asyncio.sleep(60)))[0]
+
+    assert asyncio.run(slow()) == 408
