@@ -1,6 +1,8 @@
 """What is exported says what the run says, without Copycat."""
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,14 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.config.errors import UserError
-from copycat.deploy.export import FILES, FORMATS, MOST, export
-from copycat.deploy.predictor import opened_predictor
+from copycat.deploy.export import FILES, FORMATS, MOST, Format, export
+from copycat.deploy.export_check import Script, difference_on_pixels
+from copycat.deploy.predict import Prediction, predictions
+from copycat.deploy.predictor import Predictor, opened_predictor
+from copycat.deploy.use_scripts import SCRIPTS
+from copycat.models.losses import CrossEntropy
 from tests.support.commands import run_copycat
+from tests.support.images import write_image_folder
 from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
 
@@ -33,30 +40,157 @@ def folder(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.
     return train_tiny(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
 
 
-@pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors", "onnx"]))
-def test_its_script_says_what_the_run_says_where_copycat_is_not(form: str, folder: Path, tmp_path: Path) -> None:
-    done = export(folder, form, to=tmp_path / "model")  # type: ignore[arg-type]
-    assert done.difference is not None
-    assert done.difference <= MOST
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "image.png")
-    with opened_predictor(folder) as predictor:
-        expected = predictor(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0].tolist()
-    assert len((tmp_path / "model" / "use.py").read_text().splitlines()) <= 14
-    script = (
-        "import runpy, sys; sys.modules['copycat'] = None; sys.path[0] = '.'; sys.argv[1:] = ['../image.png']\n"
-        "runpy.run_path('use.py', run_name='__main__'); sys.exit()"
-    )
-    used = run_copycat(at=tmp_path / "model", program=script)
+USE = """
+import runpy, sys
+sys.modules['copycat'] = None
+sys.path[0] = FOLDER
+for sys.argv[1] in IMAGES:
+    runpy.run_path(FOLDER + '/use.py', run_name='__main__')
+sys.exit()
+"""
+"""Classifies images from another folder, as `python FOLDER/use.py IMAGE` does."""
+
+
+def use_export(folder: Path, images: Sequence[Path], *, at: Path) -> list[tuple[str, float]]:
+    """Return the lines of an export's script: each class with its probability, image by image."""
+    program = f"FOLDER, IMAGES = {str(folder)!r}, {[str(image) for image in images]!r}\nimport sys; sys.argv = ['', '']"
+    used = run_copycat(at=at, program=program + USE)
     assert used.returncode == 0, used.stderr
-    said = dict(line.split() for line in used.stdout.splitlines())
-    assert list(said) == ["cat", "dog"]
-    assert [float(value) for value in said.values()] == pytest.approx(expected, abs=1e-4)
+    return [(name, float(value)) for name, _, value in (line.rpartition(" ") for line in used.stdout.splitlines())]
+
+
+def save_images(folder: Path) -> list[Path]:
+    """Write images that readers disagree on, each of another size than the network's."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    colors = Image.fromarray(random.integers(0, 256, (3, 5, 3), dtype=np.uint8)).resize((30, 20))
+    transparent = colors.copy()
+    transparent.putalpha(colors.convert("L"))
+    deep = random.integers(0, 2**16, (20, 30), dtype=np.uint16)
+    for turn in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        colors.save(folder / f"turned{turn}.png", exif=exif)
+    for mode in ("1", "L", "P", "CMYK"):
+        colors.convert(mode).save(folder / f"{mode}.tif")
+    transparent.save(folder / "transparent.png")
+    transparent.convert("LA").save(folder / "grey-transparent.png")
+    colors.quantize(8).save(folder / "palette.png", transparency=1)
+    Image.fromarray(deep).save(folder / "deep.png")
+    Image.fromarray(deep.astype(np.int32)).save(folder / "integers.tif")
+    Image.fromarray(deep.astype(np.float32) / 2**16).save(folder / "floats.tif")
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors", "onnx"]))
+def test_its_script_says_of_files_what_predict_says_where_copycat_is_not(
+    form: Format, folder: Path, tmp_path: Path
+) -> None:
+    done = export(folder, form, to=tmp_path / "model")
+    assert done.difference is not None
+    assert max(done.difference, done.difference_on_files) <= MOST
+    images = save_images(tmp_path / "images")
+    with opened_predictor(folder) as predictor:
+        found = [found for found in predictions(predictor, images) if isinstance(found, Prediction)]
+    assert len(found) == len(images)
+    said = use_export(tmp_path / "model", images, at=tmp_path)
+    assert [name for name, _ in said] == ["cat", "dog"] * len(images)
+    expected = [probability for prediction in found for probability in prediction.probabilities]
+    assert [probability for _, probability in said] == pytest.approx(expected, abs=1e-4)
+    assert len((tmp_path / "model" / "use.py").read_text().splitlines()) <= 50
+
+
+@pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors"]))
+def test_no_text_of_a_run_becomes_code(form: Format, tmp_path: Path) -> None:
+    names = ["CALL", "SAID\nimport os", '"]; print(1)  # MODULE']
+    root = write_image_folder(
+        tmp_path / "data", classes={name: 80 * place for place, name in enumerate(names)}, parts={"": 5}, levels=9
+    )
+    words = ("loss=cross_entropy", "trainer.max_epochs=1")
+    folder = train_tiny(*words, *QUIET, data=root, at=tmp_path / "runs").folder
+    export(folder, form, to=tmp_path / "model")
+    script = (tmp_path / "model" / "use.py").read_text()
+    assert script == SCRIPTS[form]
+    assert not any(name in script for name in ("CALL", "SAID", "MODULE"))
+    said = use_export(tmp_path / "model", [next(root.rglob("*.png"))], at=tmp_path)
+    assert [name for name, _ in said] == [name if name.isprintable() else ascii(name) for name in sorted(names)]
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+@pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors"]))
+def test_a_run_of_another_precision_is_exported_or_refused(
+    form: Format, precision: str, tiny: Path, tmp_path: Path
+) -> None:
+    words = ("model=cnn", "model.channels=[4]", "trainer.max_epochs=1", f"trainer.precision={precision}")
+    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path / "runs").folder
+    if form == "onnx" and precision == "bf16-true":
+        with pytest.raises(UserError, match=r"^--format onnx: expected weights of 32 or 64 bit; got bfloat16, .*\.$"):
+            export(folder, form, to=tmp_path / "to")
+        assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    else:
+        done = export(folder, form, to=tmp_path / "to")
+        assert done.difference is not None
+        assert max(done.difference, done.difference_on_files) <= MOST
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ("[None]\n", ".transpose(0, 2, 1)[None]\n", r"expected an export that says the same to 1e-05; it differs by "),
+        (
+            "import torch\n",
+            "import absent\n",
+            r"^--format torch: expected an export that its own script can use; No mod",
+        ),
+    ],
+    ids=["turned images", "a missing package"],
+)
+def test_a_script_that_says_something_else_is_refused_and_nothing_changes(
+    before: str, after: str, line: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = train_tiny("trainer.max_epochs=20", *QUIET, data=tiny, at=tmp_path / "runs").folder
+    to = tmp_path / "to"
+    export(folder, "torch", to=to)
+    content = {path.name: path.read_bytes() for path in to.iterdir()}
+    path, modules = list(sys.path), set(sys.modules)
+    assert before in SCRIPTS["torch"]
+    monkeypatch.setitem(SCRIPTS, "torch", SCRIPTS["torch"].replace(before, after))
+    with pytest.raises(UserError, match=line):
+        export(folder, "torch", to=to)
+    assert {path.name: path.read_bytes() for path in to.iterdir()} == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "to"]
+    assert sys.path == path
+    assert not {"decode", "use"} & (set(sys.modules) - modules)
+
+
+def test_probabilities_that_are_no_numbers_on_one_side_alone_differ() -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
+    predictor = Predictor(network=network, loss=CrossEntropy(), classes=("a", "b"), size=1, fit="crop")
+    images = torch.zeros(2, 3, 1, 1, dtype=torch.uint8)
+    script = Script(lambda file: images.numpy(), lambda pixels: np.full((2, 2), np.nan))
+    assert difference_on_pixels(script, predictor, [images]) > 1
+    network[1].bias.data.fill_(torch.nan)  # type: ignore[operator]
+    assert difference_on_pixels(script, predictor, [images]) == 0
+
+
+class UserLoss(CrossEntropy):
+    """Gives other probabilities."""
+
+    def probability(self, logits: torch.Tensor) -> torch.Tensor:
+        return super().probability(logits / 2)
+
+
+def test_a_loss_of_ones_own_is_not_exported_as_weights_alone(tiny: Path, tmp_path: Path) -> None:
+    words = ("loss=cross_entropy", f"loss._target_={__name__}.UserLoss", "trainer.max_epochs=1")
+    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path / "runs").folder
+    with pytest.raises(UserError, match=r"^--format safetensors: expected a loss of copycat\.models\.losses; got "):
+        export(folder, "safetensors", to=tmp_path / "to")
+    assert export(folder, "torch", to=tmp_path / "to").difference_on_files <= MOST
 
 
 @pytest.mark.parametrize("form", mark_slow(["torch", "onnx"], fast=["torch"]))
-def test_any_number_of_images_goes_in_at_once(form: str, folder: Path, tmp_path: Path) -> None:
-    export(folder, form, to=tmp_path)  # type: ignore[arg-type]
+def test_any_number_of_images_goes_in_at_once(form: Format, folder: Path, tmp_path: Path) -> None:
+    export(folder, form, to=tmp_path)
     images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
     with opened_predictor(folder) as predictor:
         expected = predictor(images)
@@ -84,7 +218,8 @@ def test_the_card_says_what_it_is_and_how_sure(tiny: Path, tmp_path: Path, capsy
     assert "16 train, 8 val images" in card
     assert "| accuracy |" in card
     assert "of 8×8" in card
-    assert "## Licence" in card
+    assert "These are your own data" in card.partition("## Licence")[2]
+    assert "lecture" not in card
     with pytest.raises(SystemExit, match=r"^0$"):  # the run is as good as before
         main(["rerun", str(folder)])
 
@@ -98,7 +233,10 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
     moved.unlink()
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["export", str(folder), "--format", "torch", "--to", str(tmp_path / "to")])
-    assert "not held against the validation images" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "not held against the validation images" in printed.err
+    assert printed.out.splitlines()[1].startswith("largest difference on oriented, transparent, grey, palette and deep")
+    assert "On oriented, transparent, grey, palette and deep images" in (tmp_path / "to" / "README.md").read_text()
 
 
 @pytest.mark.slow
@@ -133,7 +271,7 @@ def test_a_network_that_torch_cannot_export_is_a_clear_line(tiny: Path, tmp_path
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
     with pytest.raises(UserError, match=r"^--format torch: expected a network that torch can export; .* Try --format"):
         export(folder, "torch", to=tmp_path / "to")
-    assert not (tmp_path / "to" / "model.pt2").exists()
+    assert not (tmp_path / "to").exists()
 
 
 def test_wrong_words_are_clear_lines(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

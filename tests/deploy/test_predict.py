@@ -123,6 +123,20 @@ def test_what_is_no_image_on_standard_input_is_named(folder: Path, tmp_path: Pat
     assert "standard input: empty file" in done.stderr
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bool], ids=str)
+def test_a_predictor_takes_bytes_alone_and_changes_no_input(dtype: torch.dtype, folder: Path) -> None:
+    with opened_predictor(folder) as predictor:
+        images = torch.randint(0, 256, (2, 3, predictor.size, predictor.size), dtype=torch.uint8)
+        before, expected = images.clone(), predictor(images)
+        assert torch.equal(predictor(images), expected)
+        assert torch.equal(images, before)
+        other = images.to(dtype)
+        unchanged = other.clone()
+        with pytest.raises(UserError, match=rf"^images: expected uint8, from 0 to 255; got {str(dtype)[6:]}\.$"):
+            predictor(other)
+        assert torch.equal(other, unchanged)
+
+
 def test_in_batches_each_file_gets_its_own(folder: Path, tiny: Path) -> None:
     files = [tiny / "val" / ("cat", "dog")[n % 2] / f"{n % 4}.png" for n in range(BATCH + 5)]
     with opened_predictor(folder) as predictor:

@@ -133,6 +133,7 @@ def _without(name: str) -> Spoil:
 
 
 SHELL = f"touch {CANARY}"
+CODE_KEY = "__import__('os').system('touch X')"
 CODE = f"open({CANARY!r}, 'w').close()"
 TARGETS: Mapping[str, Node] = {
     "pip.main": {"args": ["wheel", "--no-deps", "."]},
@@ -323,6 +324,13 @@ def _folders() -> dict[str, tuple[Spoil, str]]:
         "an experiment without end": (_manifest("asked.experiment", "x" * 1000), "asked.experiment"),
         "an error of escapes": (_manifest("error", "\x1b]0;x\x07"), "error"),
         "an override of two lines": (_manifest("asked.overrides", ["a\nidentical: bit for bit"]), "asked.overrides"),
+        "code as a key": (
+            _put("model.activation", {"_target_": "torch.nn.Identity", "_partial_": True, f"a={CODE_KEY},b": 1}),
+            "model.activation.a=",
+        ),
+        "a key with a blank, in a list": (_put("model.hidden", [{"a b": 1}]), "model.hidden.a b"),
+        "a key that begins with a digit": (_put("data.1st", 1), "data.1st"),
+        "an empty key": (_put("model", {"": 1}), "expected a key of letters"),
         "a key of escapes": (_put("\x1b[2J", 1), "expected keys that can be printed"),
         # what lies in the folder
         **{

@@ -16,6 +16,8 @@ PART = "part"
 """The slot of whatever is named inside another node, such as a layer's activation."""
 SAME = (("augmentation", "first"),)
 """Nodes inside others that are of the same kind."""
+PATTERNS = "layer_rates"
+"""The mapping whose keys are patterns of parameters, not names of arguments."""
 TRAINER_KEYS = (
     *(
         "_target_",
@@ -58,6 +60,7 @@ def check_allowed(config: Any, *, where: str, refuse: Refuse) -> None:
     """
     try:
         _check_texts(config)
+        _check_keys(config)
         _check_groups(config)
         for key, node, slot in _nodes(config):
             _check_node(key, node, slot, refuse)
@@ -114,6 +117,19 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(inner, f"{key}[{place}]")
     elif isinstance(value, str):
         yield key, value
+
+
+def _check_keys(value: Any, key: str = "") -> None:
+    """Refuse keys that are no names of arguments: a target that takes any keyword takes them all."""
+    if isinstance(value, list):
+        for inner in value:
+            _check_keys(inner, key)
+    elif isinstance(value, dict) and key != PATTERNS:
+        for name, inner in value.items():
+            inside = f"{key}.{name}" if key else name
+            if not name.isidentifier():
+                raise UserError(f"{inside!a:.80}: expected a key of letters, digits and _; got {name!a:.80}.")
+            _check_keys(inner, inside)
 
 
 def _check_groups(config: Any) -> None:

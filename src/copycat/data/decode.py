@@ -1,4 +1,7 @@
-"""An image file of any size, mode and format to uint8 RGB of one size."""
+"""An image file of any size, mode and format to uint8 RGB of one size.
+
+This file is copied beside exported networks, whose scripts decode with it: it imports NumPy and Pillow alone.
+"""
 
 import threading
 import warnings
@@ -7,12 +10,15 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
-import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FITS = ("crop", "squash", "pad")
 
@@ -79,7 +85,14 @@ def decoder_versions() -> Sequence[str]:
     return (PIL.__version__,) if heif is None else (PIL.__version__, heif)
 
 
-def decode(path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None) -> Tensor:
+def decode(path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None) -> "Tensor":
+    """Decode an image as `decode_pixels` does, to a tensor."""
+    import torch
+
+    return torch.from_numpy(decode_pixels(path, size=size, fit=fit, max_pixels=max_pixels))
+
+
+def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None) -> NDArray[np.uint8]:
     """Image at `path` as uint8 [3, size, size], RGB.
 
     Turned upright by its EXIF orientation; the first frame of an animation. Transparency lies on white. Palette, grey,
@@ -121,7 +134,7 @@ def decode(path: Path, *, size: int, fit: str = "crop", max_pixels: int | None =
         raise UnreadableImage(path, f"{ABOVE_LIMIT} {limit} pixels") from None
     except Exception as error:  # a damaged file makes Pillow's readers raise anything: struct.error, EOFError, KeyError
         raise UnreadableImage(path, _reason(error)) from error
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+    return np.ascontiguousarray(np.array(square).transpose(2, 0, 1))
 
 
 def _reason(error: Exception) -> str:

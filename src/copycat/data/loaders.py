@@ -267,5 +267,11 @@ def check_untouched(images: Iterable[Tensor]) -> None:
 
 
 def to_float(image: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1]."""
+    """Convert uint8 to float32 in [0, 1].
+
+    Raises:
+        UserError: for any other dtype, of which it is not known what 1 means; a float image would be changed itself.
+    """
+    if image.dtype != torch.uint8:
+        raise UserError(f"images: expected uint8, from 0 to 255; got {str(image.dtype).removeprefix('torch.')}.")
     return image.float().div_(255)  # to divide whole numbers, torch makes floats of all of them beside the result

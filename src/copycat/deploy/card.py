@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from copycat.config.printable import printable
 from copycat.inspection.intervals import bootstrap
 from copycat.models.metrics import NAMES
-from copycat.runs.figures import figure, text, wilson
+from copycat.runs.figures import figure, wilson
 from copycat.runs.opened import Opened
 from copycat.runs.predictions import read_predictions
 
@@ -14,37 +15,48 @@ FILES = {
     "torch": "model.pt2 is a torch.export program: `torch.export.load`.",
     "onnx": "model.onnx runs by any ONNX runtime.",
 }
+NEEDS = {
+    "safetensors": "NumPy, Pillow, PyTorch and safetensors",
+    "torch": "NumPy, Pillow and PyTorch",
+    "onnx": "NumPy, Pillow and onnxruntime",
+}
+CATS = "copycat.data.cats.Cats"
+OF_LECTURE = "That of the lecture's cat photographs is unknown."
+OF_DRAWN = "Copycat drew these: nobody else has rights in them."
+OF_OWN = "These are your own data: what may be done with them, and who is shown on them, is for you to know."
 
 
-def card(opened: Opened, *, form: str, size: int, difference: float | None) -> str:
+def card(opened: Opened, *, form: str, size: int, difference: float, images: str) -> str:
     """In Markdown.
 
     Args:
         size: side of the square images that it takes.
         difference: the largest between its probabilities and the run's.
+        images: what that was measured on.
     """
-    return "\n".join(_lines(opened, form=form, size=size, difference=difference)) + "\n"
+    return "\n".join(_lines(opened, form=form, size=size, difference=difference, images=images)) + "\n"
 
 
-def _lines(opened: Opened, *, form: str, size: int, difference: float | None) -> Iterator[str]:
+def _lines(opened: Opened, *, form: str, size: int, difference: float, images: str) -> Iterator[str]:
     manifest, config = opened.manifest, opened.config
     data, ran_on = manifest["data"], manifest["ran_on"]
-    classes = [text(name) for name in data["classes"]]
-    yield f"# {text(manifest['asked']['experiment'])}: an image classifier\n"
-    yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FILES[form]} `python use.py IMAGE` tries it.\n"
+    classes = [printable(name) for name in data["classes"]]
+    yield f"# {printable(manifest['asked']['experiment'])}: an image classifier\n"
+    yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FILES[form]} \n"
+    yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {NEEDS[form]}; its"
+    yield "classes, and how decode.py is to read an image, lie in model.json.\n"
     yield f"It takes RGB images of {size}×{size}, one byte a channel, [B, 3, {size}, {size}], and gives a probability"
     if form == "safetensors":
         yield "for each class: pixels are divided by 255, and what it gives becomes probabilities as in use.py.\n"
     else:
         yield "for each class. The preprocessing, a division by 255, is inside.\n"
-    if difference is not None:
-        yield f"On the validation images its probabilities are the run's to {difference:.2g}.\n"
+    yield f"On {images} its probabilities are the run's to {difference:.2g}.\n"
     yield "## Data\n"
-    source = text(data["source"]).rpartition(".")[2]
+    source = printable(data["source"]).rpartition(".")[2]
     counts = ", ".join(f"{count} {part}" for part, count in data["images"].items())
     yield f"{source}: {counts} images{', drawn, not photographed' if data['synthetic'] else ''}."
     for warning in data["warnings"]:
-        yield f"{text(warning)}."
+        yield f"{printable(warning)}."
     yield "\n## How right it is\n"
     yield from _metrics(opened)
     yield "\nIntervals of 95 %: accuracy by Wilson's score, others by bootstrap. On other images it may be worse.\n"
@@ -61,10 +73,17 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float | None) ->
         "data": ran_on["data"].get("all"),
         "weights": manifest["came_out"].get("weights_digest"),
     }
-    yield from (f"- {name}: {text(str(value))}" for name, value in facts.items() if value)
+    yield from (f"- {name}: {printable(str(value))}" for name, value in facts.items() if value)
     yield "\n## Licence\n"
     yield "That of the code is MIT. Weights are made from the images: whether they may be passed on is for the licence"
-    yield "of those to say, which Copycat does not know. That of the lecture's cat photographs is unknown."
+    yield f"of those to say, which Copycat does not know. {_licence(data)}"
+
+
+def _licence(data: Mapping[str, Any]) -> str:
+    """Of the images, as far as their source says."""
+    if not str(data["source"]).startswith("copycat."):
+        return OF_OWN
+    return OF_DRAWN if data["synthetic"] else OF_LECTURE if data["source"] == CATS else OF_OWN
 
 
 def _metrics(opened: Opened) -> Iterator[str]:

@@ -1,13 +1,17 @@
 """A run's network as files that are used without Copycat: safetensors, torch.export or ONNX."""
 
+import json
 import shutil
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from tempfile import TemporaryDirectory
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -15,14 +19,16 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.config.extras import installing
 from copycat.config.hints import first_line
+from copycat.data import decode
 from copycat.data.part import Part
 from copycat.deploy.card import card
+from copycat.deploy.export_check import KINDS, difference_on_files, difference_on_pixels, loaded_script, write_images
 from copycat.deploy.given import WEIGHTS
+from copycat.deploy.model_file import NETWORKS, described, uses_networks
 from copycat.deploy.predictor import Predictor, Said, opened_predictor
-from copycat.deploy.use_scripts import call_of, use_script
+from copycat.deploy.use_scripts import DESCRIPTION, SCRIPTS
 from copycat.models import networks
 from copycat.runs.build import build_data
-from copycat.runs.folder import write_whole
 from copycat.runs.opened import Opened, open_run
 
 Format = Literal["safetensors", "torch", "onnx"]
@@ -31,8 +37,6 @@ FILES = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "mode
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 MOST = 1e-5
 """By which a probability of the exported network may differ."""
-NETWORKS = "networks"
-"""What the module of Copycat's networks is called beside an export."""
 BATCH = 256
 """Images that it is checked on at once."""
 
@@ -42,12 +46,14 @@ class Exported:
     folder: Path
     difference: float | None
     """The largest, of any probability of any validation image; None where there is nothing to hold it against."""
+    difference_on_files: float
+    """The largest, of any probability of an oriented, transparent, grey, palette or deep image file."""
     why_not: str = ""
-    """Why it was not checked."""
+    """Why it was not checked on the validation images."""
 
 
 def export(run: Path, form: Format, *, to: Path) -> Exported:
-    """Write a completed run's network, a model card and a script that uses it.
+    """Write a completed run's network, a model card and a script that uses it; all of them, or nothing.
 
     Args:
         to: a folder; made if need be.
@@ -63,33 +69,46 @@ def export(run: Path, form: Format, *, to: Path) -> Exported:
         )
     opened = open_run(run)
     with opened_predictor(run) as predictor:
-        call, module = _call(predictor, opened) if form == "safetensors" else ("", "")
+        description = described(predictor, opened, form)
         try:
-            to.mkdir(parents=True, exist_ok=True)
-            if module == NETWORKS:  # it imports torch alone
-                shutil.copyfile(networks.__file__, to / f"{NETWORKS}.py")
-            path = to / FILES[form]
-            _write(form, predictor, opened, path)
-            part, why_not = _validation(opened)
-            difference = None if part is None else _difference(form, path, predictor, part)
-            if difference is not None and difference > MOST:
-                path.unlink()
-                raise UserError(
-                    f"{run}: expected an export that says the same to {MOST:g}; it differs by {difference:.2g}."
-                    " Try another --format."
+            with _made_whole(to) as folder:
+                _write(form, predictor, opened, folder / FILES[form])
+                shutil.copyfile(decode.__file__, folder / "decode.py")
+                if form == "safetensors" and uses_networks(opened.config["model"]):
+                    shutil.copyfile(networks.__file__, folder / f"{NETWORKS}.py")
+                (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
+                (folder / "use.py").write_text(SCRIPTS[form], encoding="utf-8")
+                done = _checked(form, folder, predictor, opened, to=to)
+                difference, images = (
+                    (done.difference_on_files, KINDS)
+                    if done.difference is None
+                    else (done.difference, "the validation images")
                 )
-            write_whole(to / "README.md", card(opened, form=form, size=predictor.size, difference=difference).encode())
-            write_whole(to / "use.py", use_script(form, predictor, call, module).encode())
+                text = card(opened, form=form, size=predictor.size, difference=difference, images=images)
+                (folder / "README.md").write_text(text, encoding="utf-8")
         except OSError as error:
             raise UserError(f"--to: expected a folder to write to; got {to}: {error.strerror}.") from error
-    return Exported(to, difference, why_not)
+    return done
+
+
+@contextmanager
+def _made_whole(to: Path) -> Iterator[Path]:
+    """A folder whose files become those of `to` at the end; where that is not reached, `to` is as before."""
+    near = next(path for path in (to, *to.absolute().parents) if path.is_dir())  # of the same file system
+    with TemporaryDirectory(prefix=".copycat-export-", dir=near) as name:
+        folder = Path(name)
+        yield folder
+        to.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            if file.is_file():
+                file.replace(to / file.name)
 
 
 def _write(form: Format, predictor: Predictor, opened: Opened, path: Path) -> None:
     if form == "safetensors":
         shutil.copyfile(opened.folder / WEIGHTS, path)
         return
-    said = Said(predictor.network, predictor.loss).eval()
+    said = Said(_for_onnx(predictor) if form == "onnx" else predictor.network, predictor.loss).eval()
     example = torch.zeros(2, 3, predictor.size, predictor.size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
     try:
@@ -101,28 +120,48 @@ def _write(form: Format, predictor: Predictor, opened: Opened, path: Path) -> No
             else:
                 torch.onnx.export(program, (), path, dynamo=True, external_data=False, verbose=False)
     except Exception as error:  # of a network of the user's own, of any kind
-        path.unlink(missing_ok=True)
         raise UserError(
             f"--format {form}: expected a network that torch can export; {first_line(error)}. Try --format safetensors."
         ) from error
 
 
-def _call(predictor: Predictor, opened: Opened) -> tuple[str, str]:
-    """The call that makes the network again, and its module, which lies beside it where it is Copycat's.
+def _for_onnx(predictor: Predictor) -> torch.nn.Module:
+    """The network in float32, which ONNX runtimes have all operators for.
 
     Raises:
-        UserError: where it takes more of Copycat than that.
+        UserError: where the run's own precision is lower: what float32 gives is not what the run said.
     """
-    target = str(opened.config["model"]["_target_"])
-    if target.startswith("copycat.") and not target.startswith(f"{networks.__name__}."):
+    dtypes = {tensor.dtype for tensor in predictor.network.parameters()}
+    if half := dtypes & {torch.bfloat16, torch.float16}:
         raise UserError(
-            f"--format safetensors: expected a network of {networks.__name__}; got {target}, which takes Copycat."
-            " Type --format onnx, or torch."
+            f"--format onnx: expected weights of 32 or 64 bit; got {str(half.pop()).removeprefix('torch.')}, which ONNX"
+            " runtimes do not compute as torch does. Type --format safetensors, or torch."
         )
-    shape = [3, predictor.size, predictor.size]
-    outputs = type(predictor.loss).out_features(len(predictor.classes))
-    derived = {"in_features": 3 * predictor.size**2, "image_shape": shape, "out_features": outputs}
-    return call_of(opened.config["model"], derived)
+    return deepcopy(predictor.network).float() if torch.float64 in dtypes else predictor.network
+
+
+def _checked(form: Format, folder: Path, predictor: Predictor, opened: Opened, *, to: Path) -> Exported:
+    """Hold what lies in the folder against the run, through the script itself.
+
+    Raises:
+        UserError: where they differ.
+    """
+    part, why_not = _validation(opened)
+    try:
+        with loaded_script(folder) as script, TemporaryDirectory(prefix="copycat-") as images:
+            on_files = difference_on_files(script, predictor, write_images(Path(images), size=predictor.size))
+            difference = None if part is None else difference_on_pixels(script, predictor, _batches(part))
+    except Exception as error:  # of a runtime, or of a network of the user's own: of any kind
+        raise UserError(
+            f"--format {form}: expected an export that its own script can use; {first_line(error)}."
+            " Try another --format."
+        ) from error
+    if (largest := max(on_files, difference or 0.0)) > MOST:
+        raise UserError(
+            f"{opened.folder}: expected an export that says the same to {MOST:g}; it differs by {largest:.2g}."
+            " Try another --format."
+        )
+    return Exported(to, difference, on_files, why_not)
 
 
 def _validation(opened: Opened) -> tuple[Part | None, str]:
@@ -133,38 +172,9 @@ def _validation(opened: Opened) -> tuple[Part | None, str]:
         return None, str(error)
 
 
-def _difference(form: Format, path: Path, predictor: Predictor, part: Part) -> float:
-    run = (
-        _as_saved(path, predictor) if form == "safetensors" else _as_torch(path) if form == "torch" else _as_onnx(path)
-    )
-    largest = 0.0
-    with torch.no_grad():
-        for images in _batches(part):
-            largest = max(largest, float((run(images).double() - predictor(images).double()).abs().max()))
-    return largest
-
-
 def _batches(part: Part) -> Iterator[Tensor]:
     for start in range(0, len(part), BATCH):
         yield torch.stack([part.images[place] for place in range(start, min(start + BATCH, len(part)))])
-
-
-def _as_saved(path: Path, predictor: Predictor) -> Any:
-    from safetensors.torch import load_file
-
-    predictor.network.load_state_dict(load_file(path))
-    return predictor
-
-
-def _as_torch(path: Path) -> Any:
-    return torch.export.load(path).module()
-
-
-def _as_onnx(path: Path) -> Any:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda images: torch.from_numpy(session.run(None, {"image": images.numpy()})[0])
 
 
 def print_export(run: Path, form: Format, *, to: Path | None) -> None:
@@ -175,3 +185,4 @@ def print_export(run: Path, form: Format, *, to: Path | None) -> None:
         print(f"copycat: not held against the validation images: {done.why_not}", file=sys.stderr)
     else:
         print(f"largest difference on the validation images: {done.difference:.2g}")
+    print(f"largest difference on {KINDS}: {done.difference_on_files:.2g}")

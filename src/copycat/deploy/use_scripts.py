@@ -1,97 +1,81 @@
-"""The script that is exported beside a network: it uses it, on an image file, without Copycat."""
+"""The script that uses an exported network on an image file without Copycat.
+
+Each format has one text for all runs: what differs between runs lies in model.json beside it, as data, so that nothing
+of a run folder is ever read as code.
+"""
 
 from collections.abc import Mapping
-from typing import Any
 
-from copycat.deploy.predictor import Predictor
-from copycat.models import networks
+DESCRIPTION = "model.json"
+"""The file that a script reads: its classes, how an image is decoded, and what makes its network."""
 
-FITS = {
-    "crop": "ImageOps.fit(image, (SIZE, SIZE), Image.Resampling.BICUBIC)",
-    "squash": "image.resize((SIZE, SIZE), Image.Resampling.BICUBIC)",
-    "pad": 'ImageOps.pad(image, (SIZE, SIZE), Image.Resampling.BICUBIC, color="white")',
-}
-READ = """\
-image = Image.open(sys.argv[1]).convert("RGB")
-pixels = np.asarray(FIT).transpose(2, 0, 1)[None]
+START = '''\
+"""Classify an image: python use.py IMAGE."""
+import json, sys
+from pathlib import Path
+from decode import decode_pixels
+'''
+MODEL = """\
+FOLDER = Path(__file__).resolve().parent
+MODEL = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
 """
-SAY = """\
-for name, probability in zip(CLASSES, said[0].tolist()):
-    print(f"{name} {probability:.4f}")
-"""
+END = '''\
+
+def read(file):
+    """Image file -> uint8 [1, 3, size, size], RGB."""
+    return decode_pixels(Path(file), **MODEL["decode"])[None]
+
+if __name__ == "__main__":
+    for name, probability in zip(MODEL["classes"], probabilities(read(sys.argv[1]))[0].tolist()):
+        print(f"{name if name.isprintable() else ascii(name)} {probability:.4f}")
+'''
+SHAPES = '"""uint8 [B, 3, size, size], RGB -> [B, classes]."""'
 TORCH = f"""\
-import sys
-import numpy as np, torch
-from PIL import Image, ImageOps
-network = torch.export.load("model.pt2").module()
-{READ}said = network(torch.from_numpy(pixels.copy()))
-{SAY}"""
+{START}import torch
+{MODEL}network = torch.export.load(FOLDER / "model.pt2").module()
+
+@torch.no_grad()
+def probabilities(images):
+    {SHAPES}
+    return network(torch.from_numpy(images))
+{END}"""
 ONNX = f"""\
-import sys
-import numpy as np, onnxruntime
-from PIL import Image, ImageOps
-session = onnxruntime.InferenceSession("model.onnx")
-{READ}said = session.run(None, {{"image": pixels}})[0]
-{SAY}"""
+{START}import onnxruntime
+{MODEL}session = onnxruntime.InferenceSession(FOLDER / "model.onnx", providers=["CPUExecutionProvider"])
+
+def probabilities(images):
+    {SHAPES}
+    return session.run(None, {{"image": images}})[0]
+{END}"""
 SAFETENSORS = f"""\
-import sys
-import numpy as np, torch, MODULE
-from PIL import Image, ImageOps
+{START}import torch
+from functools import partial
+from pkgutil import resolve_name
 from safetensors.torch import load_file
-network = CALL.eval()
-network.load_state_dict(load_file("model.safetensors"))
-{READ}logits = network(torch.from_numpy(pixels / np.float32(255)))
-said = SAID
-{SAY}"""
-BINARY = "torch.cat([1 - {p}, {p}], 1)"
-SAID = {
-    "BCE": BINARY.format(p="logits.sigmoid()"),
-    "BCEWithLogits": BINARY.format(p="logits.sigmoid()"),
-    "MSE": BINARY.format(p="logits.clamp(0, 1)"),
-    "CrossEntropy": "logits.softmax(1)",
-}
-"""What a loss makes of logits, in torch's words."""
+{MODEL}
+def build(node):
+    if isinstance(node, list):
+        return [build(inner) for inner in node]
+    if not isinstance(node, dict):
+        return node
+    keys = {{key: build(value) for key, value in node.items() if not key.startswith("_")}}
+    if "_target_" not in node:
+        return keys
+    made = partial(resolve_name(node["_target_"]), *build(node.get("_args_", [])), **keys)
+    return made if node.get("_partial_") else made()
 
+weights = load_file(FOLDER / "model.safetensors")
+dtype = next((tensor.dtype for tensor in weights.values() if tensor.is_floating_point()), torch.float32)
+network = build(MODEL["network"]).to(dtype).eval()
+network.load_state_dict(weights)
+OUTPUTS = {{"sigmoid": torch.sigmoid, "clamp": lambda x: x.clamp(0, 1), "softmax": lambda x: x.softmax(1)}}
 
-def use_script(form: str, predictor: Predictor, call: str, module: str) -> str:
-    """Args:
-    call: what makes the network, where its file holds weights alone.
-    module: where that is from.
-    """
-    kind, classes = type(predictor.loss).__name__, len(predictor.classes)
-    said = "logits.clamp(0, 1)" if kind == "MSE" and classes > 2 else SAID.get(kind, "logits")
-    text = {"safetensors": SAFETENSORS, "torch": TORCH, "onnx": ONNX}[form]
-    words = {
-        "FIT": FITS[predictor.fit],
-        "SIZE": str(predictor.size),
-        "CLASSES": repr(list(predictor.classes)),
-        "SAID": said,
-        "CALL": call,
-        "MODULE": module,
-    }
-    for word, instead in words.items():
-        text = text.replace(word, instead)
-    return text
-
-
-def call_of(node: Mapping[str, Any], derived: Mapping[str, Any]) -> tuple[str, str]:
-    """The call that makes a network, in Python, and the module that it takes.
-
-    Args:
-        node: of the configuration.
-        derived: what stands in it for null.
-    """
-    module, _, name = str(node["_target_"]).rpartition(".")
-    if module == networks.__name__:
-        module = "networks"  # which is exported beside it
-    keys = [
-        f"{key}={_python(derived[key] if value is None else value)}" for key, value in node.items() if key[0] != "_"
-    ]
-    return f"{module}.{name}({', '.join(keys)})", module
-
-
-def _python(value: Any) -> str:
-    if isinstance(value, Mapping) and "_target_" in value:
-        keys = ", ".join(f"{key}={inner!r}" for key, inner in value.items() if key[0] != "_")
-        return f"lambda: {str(value['_target_']).replace('torch.nn.modules.activation', 'torch.nn')}({keys})"
-    return repr(list(value) if isinstance(value, tuple) else value)
+@torch.no_grad()
+def probabilities(images):
+    {SHAPES}
+    logits = network((torch.from_numpy(images).float() / 255).to(dtype))
+    found = OUTPUTS[MODEL["output"]](logits)
+    return torch.cat([1 - found[:, -1:], found[:, -1:]], 1) if len(MODEL["classes"]) == 2 else found
+{END}"""
+SCRIPTS: Mapping[str, str] = {"safetensors": SAFETENSORS, "torch": TORCH, "onnx": ONNX}
+"""By format."""

@@ -1,0 +1,94 @@
+"""Hold an exported script against the run that it came from: pixels and image files go through both."""
+
+import runpy
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from copycat.data.decode import EXIF_ORIENTATION, decode
+from copycat.deploy.predictor import Predictor
+
+KINDS = "oriented, transparent, grey, palette and deep images"
+"""What the files of `write_images` are."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """The functions of an exported use.py."""
+
+    read: Callable[[Path], NDArray[np.uint8]]
+    probabilities: Callable[[NDArray[np.uint8]], Any]
+
+
+@contextmanager
+def loaded_script(folder: Path) -> Iterator[Script]:
+    """Run an export's use.py as a module in this process; what it imports from its folder is forgotten afterwards."""
+    beside = [file.stem for file in folder.glob("*.py")]
+    hidden = {name: sys.modules.pop(name) for name in beside if name in sys.modules}
+    path = list(sys.path)
+    sys.path.insert(0, str(folder))
+    try:
+        found = runpy.run_path(str(folder / "use.py"), run_name="use")
+        yield Script(found["read"], found["probabilities"])
+    finally:
+        sys.path[:] = path
+        for name in beside:
+            sys.modules.pop(name, None)
+        sys.modules.update(hidden)
+
+
+def difference_on_pixels(script: Script, predictor: Predictor, batches: Iterable[Tensor]) -> float:
+    """The largest of any class's probability of any image."""
+    return max((_difference(script, predictor, batch, batch.numpy()) for batch in batches), default=0.0)
+
+
+def difference_on_files(script: Script, predictor: Predictor, files: Sequence[Path]) -> float:
+    """The same, of image files that each side decodes itself."""
+    images = torch.stack([decode(file, size=predictor.size, fit=predictor.fit) for file in files])
+    return _difference(script, predictor, images, np.concatenate([script.read(file) for file in files]))
+
+
+def _difference(script: Script, predictor: Predictor, images: Tensor, pixels: NDArray[np.uint8]) -> float:
+    expected = predictor(images).double()
+    found = torch.as_tensor(script.probabilities(pixels)).double()
+    difference = (found - expected).abs()
+    both_nan = found.isnan() & expected.isnan()  # of a run that diverged
+    return float(difference.masked_fill(both_nan, 0.0).nan_to_num(nan=float("inf")).max())
+
+
+def write_images(folder: Path, *, size: int) -> list[Path]:
+    """Write one file of each kind that readers of images disagree on.
+
+    Args:
+        size: the side that images are decoded to; theirs are others.
+    """
+    height, width = 2 * size, 3 * size
+    down, across = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)[None, :]
+    ramp = (down * across + np.zeros((height, width))).astype(np.float32)
+    colors = np.stack([ramp, across + 0 * down, down + 0 * across], axis=-1)
+    photo = Image.fromarray((255 * colors).astype(np.uint8))
+    transparent = photo.copy()
+    transparent.putalpha(Image.fromarray((255 * ramp).astype(np.uint8)))
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    images: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        "oriented.jpg": (photo, {"exif": exif}),
+        "transparent.png": (transparent, {}),
+        "grey.png": (photo.convert("L"), {}),
+        "grey-transparent.png": (transparent.convert("LA"), {}),
+        "palette.png": (photo.quantize(16), {"transparency": 0}),
+        "deep.png": (Image.fromarray((65535 * ramp).astype(np.uint16)), {}),
+        "deep.tif": (Image.fromarray(ramp), {}),
+    }
+    for name, (image, options) in images.items():
+        image.save(folder / name, **options)
+    return [folder / name for name in images]
