@@ -31,6 +31,8 @@ class Process:
     """Seconds from its start to its end."""
     peak: int
     """Bytes of memory that were resident at most, in it or in a process that it started."""
+    processor: float
+    """Seconds of the processor, of it and of processes that it started and waited for."""
 
 
 def play(command: Sequence[str], *, at: Path, terminal: bool = False) -> Process:
@@ -49,7 +51,7 @@ def play(command: Sequence[str], *, at: Path, terminal: bool = False) -> Process
     if process.returncode:
         said = (at / "output.txt").read_text(errors="replace")
         sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{said}")
-    return Process(wall, used.ru_maxrss * MEMORY_UNIT)
+    return Process(wall, used.ru_maxrss * MEMORY_UNIT, used.ru_utime + used.ru_stime)
 
 
 @contextmanager

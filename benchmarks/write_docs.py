@@ -24,6 +24,7 @@ TITLES = {
     "packed": "Many trials as one",
     "inspection": "Looking at a run",
     "predict": "Many images",
+    "classes": "Many classes",
     "app": "The page under load",
     "launchers": "Launchers",
     "peers": "Peers",

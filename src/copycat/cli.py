@@ -63,9 +63,10 @@ def train(words: Sequence[str]) -> int:
         _check_root(asked.first.config)
         with _importing():
             from copycat.runs.train import try_out
+            from copycat.sweeps.objectives import named_metrics
             from copycat.sweeps.sweep import begin
 
-        try_out(asked.first)
+        try_out(asked.first, metrics=named_metrics(asked.settings))
         return begin(asked)
 
     sweep = launch(words, task=task, trial=trial, begin=begin)
@@ -81,10 +82,12 @@ def train(words: Sequence[str]) -> int:
 
 
 def resume(arguments: argparse.Namespace) -> int:
-    """Go on with a run or a sweep that was killed, interrupted, or failed"""
+    """Go on with a run or a sweep that was killed, interrupted, or failed; or train a run on, to more epochs"""
     from copycat.sweeps.sweep_file import FILE, read_own_sweep
 
     if (arguments.run / FILE).exists():
+        if arguments.max_epochs is not None:
+            raise UserError(f"trainer.max_epochs: expected the folder of a run; got a sweep, {arguments.run}.")
         from copycat.config.application import quoted
 
         return train(["-m", *read_own_sweep(arguments.run).words, f"sweep.folder={quoted(arguments.run)}"])
@@ -99,6 +102,7 @@ def resume(arguments: argparse.Namespace) -> int:
         arguments.run,
         say=_say,
         watchers=lambda config: [PrintedLosses(config["print_losses"])],
+        max_epochs=arguments.max_epochs,
     )
     show(outcome.folder, outcome.manifest)
     print(next_words(outcome.folder, status=outcome.status))
@@ -383,6 +387,13 @@ def parser() -> argparse.ArgumentParser:
     draw.add_argument("--seed", type=_whole(2**32 - 1), default=0, help="of the drawing; 0 is the set that runs use")
     again = _add(commands, "resume", resume)
     again.add_argument("run", type=Path, help="the folder of a run, of a trial, or of a whole sweep")
+    again.add_argument(
+        "max_epochs",
+        nargs="?",
+        type=_max_epochs,
+        metavar="trainer.max_epochs=MORE",
+        help="train on up to so many epochs, a completed run too",
+    )
     copy = _add(commands, "rerun", rerun)
     copy.add_argument("folder", type=Path, metavar="RUN", help="the folder of a run, or experiments/NAME")
     copy.add_argument("--check", action="store_true", help="compare fingerprints, and train nothing")
@@ -465,6 +476,13 @@ def _whole(most: int, *, least: int = 0) -> Callable[[str], int]:
         return int(text)
 
     return whole
+
+
+def _max_epochs(text: str) -> int:
+    key, _, number = text.partition("=")
+    if key != "trainer.max_epochs" or not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected trainer.max_epochs=MORE; got {text!r}")
+    return int(number)
 
 
 def _distance(text: str) -> float:

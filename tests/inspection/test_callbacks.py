@@ -1,8 +1,11 @@
 """What callbacks write of a run: read back as TensorBoard reads it, and held against the run's own records."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +18,11 @@ from torch import Tensor, nn
 from copycat.cli import main
 from copycat.data.loaders import MemoryLoader
 from copycat.inspection.fed import _name
+from copycat.inspection.histograms import seen
 from copycat.inspection.inspector import Inspector, boards
+from copycat.inspection.saliency import saliency
 from copycat.inspection.sheet import LINE
+from copycat.inspection.tensorboard import _traced
 from copycat.runs.build import build_parts
 from copycat.runs.history import read_history
 from copycat.runs.inspecting import View
@@ -134,12 +140,18 @@ def test_a_trial_of_a_pack_has_what_it_has_alone(tiny: Path, tmp_path: Path) -> 
         ("linear", False),
         ("logistic", False),
         ("cnn", True),
+        ("cnn_inplace", True),
         pytest.param("transfer", True, marks=pytest.mark.slow),
     ],
 )
 def test_every_network_can_be_looked_at(model: str, hidden: bool, tiny: Path, tmp_path: Path) -> None:
-    words = (f"model={model}", "callbacks=full", "trainer.max_epochs=1")
-    more = {"cnn": ("model.channels=[4]",), "transfer": ("model.backbone_size=32",)}.get(model, ())
+    words = (f"model={model.removesuffix('_inplace')}", "callbacks=full", "trainer.max_epochs=1")
+    options = {
+        "cnn": ("model.channels=[4]",),
+        "cnn_inplace": ("model.channels=[4]", "+activation.inplace=true"),
+        "transfer": ("model.backbone_size=32",),
+    }
+    more = options.get(model, ())
     outcome = train_tiny(*words, *more, data=tiny, at=tmp_path)
     assert outcome.status == "completed", outcome.manifest["error"]
     seen = "validation/saliency" in load_run_events(outcome.folder).Tags()["images"]
@@ -254,3 +266,40 @@ def test_best_and_final_metrics_are_those_of_the_run(full: Outcome) -> None:
 def test_one_file_holds_all_of_a_folder(full: Outcome) -> None:  # TensorBoard follows one
     for folder in (full.folder / "tensorboard", *(full.folder / "tensorboard" / part for part in ("train", "val"))):
         assert len(list(folder.glob("events.*"))) == 1
+
+
+@pytest.mark.parametrize("first", [nn.Flatten, partial(nn.Hardtanh, 0.2, 0.8, inplace=True)])
+def test_a_layer_that_writes_to_its_input_is_seen_with_the_input_that_it_was_given(first: Callable[[], Any]) -> None:
+    torch.manual_seed(0)
+    layers = [first(), nn.Flatten(), nn.Linear(12, 3), nn.ReLU(inplace=True), nn.Linear(3, 2)]
+    network, image = nn.Sequential(*layers), torch.rand(5, 3, 2, 2)
+    outputs = []
+    with torch.no_grad():
+        x = image.clone()
+        for layer in layers:
+            outputs.append(x.clone())
+            x = layer(x)
+    found = seen(network, image.clone())
+    for name, given in enumerate(outputs):
+        assert torch.equal(found[str(name)][1], given)
+    assert (found["3"][1] < 0).any()
+
+
+def test_saliency_maps_need_no_network_that_leaves_its_input_as_it_is() -> None:
+    maps = []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Hardtanh(0.2, 0.8, inplace=inplace), nn.Flatten(), nn.Linear(12, 2))
+        image = torch.linspace(0, 1, 24).view(2, 3, 2, 2)
+        maps.append(saliency(network, image))
+        assert torch.equal(image, torch.linspace(0, 1, 24).view(2, 3, 2, 2))
+    assert maps[0] is not None
+    assert maps[1] is not None
+    assert torch.equal(maps[0], maps[1])
+
+
+def test_tracing_a_graph_leaves_the_image_as_it_is() -> None:
+    image = torch.rand(1, 3, 2, 2)
+    before = image.clone()
+    _traced(nn.Sequential(nn.Hardtanh(0.4, 0.6, inplace=True), nn.Flatten(), nn.Linear(12, 2)), image)
+    assert torch.equal(image, before)

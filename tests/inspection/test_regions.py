@@ -1,6 +1,7 @@
 """Where on its activation function a unit works."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -62,3 +63,9 @@ def test_what_mixes_numbers_is_none() -> None:
     assert is_activation(nn.Sigmoid())
     assert not is_activation(nn.Softmax(dim=1))
     assert not is_activation(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("kind", [nn.ReLU, nn.ELU, nn.SiLU, nn.Hardswish])
+def test_one_that_writes_to_its_input_has_the_same_regions(kind: Any) -> None:
+    given = torch.linspace(-6, 6, 25)
+    assert shares(kind(inplace=True), given) == shares(kind(), given)

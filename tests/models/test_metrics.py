@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_auroc,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
 
 from copycat.config.compose import Request
 from copycat.data.part import Part, digest
-from copycat.models.metrics import NAMES, StageMetrics, columns
+from copycat.models.metrics import NAMES, StageMetrics, columns, scores
 from copycat.runs.history import read_history
 from copycat.runs.train import train
 from tests.support.runs import compose_quickly
@@ -194,3 +203,91 @@ def test_who_always_says_the_commoner_class_is_half_right_when_classes_count_ali
     found = _quietly(metrics)
     assert found["val/accuracy"] == pytest.approx(0.66)
     assert found["val/balanced_accuracy"] == 0.5
+
+
+# ----- many classes
+
+
+class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Remember the number of elements of the largest tensor that an operation gives."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor):
+            self.elements = max(self.elements, found.numel())
+        return found
+
+
+def test_no_tensor_grows_with_the_square_of_the_classes() -> None:
+    """A run is deterministic by default, in which case a count by torchmetrics takes images × classes² numbers."""
+    images, classes = 20, 500
+    probability, label = torch.rand(1, images, classes).softmax(2), torch.arange(images)[None]
+    torch.use_deterministic_algorithms(True)
+    try:
+        with LargestTensor() as largest:  # type: ignore[no-untyped-call]
+            scores(probability, label, classes=classes)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert largest.elements <= images * classes
+
+
+@pytest.mark.parametrize("ranked", [1, 100, 2**18])
+@pytest.mark.parametrize("missing", [False, True])
+def test_many_classes_have_the_scores_that_torchmetrics_gives(
+    missing: bool, ranked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copycat.models.metrics.RANKED", ranked)
+    generator = torch.Generator().manual_seed(5)
+    probability = (torch.randn(90, 12, generator=generator).softmax(1) * 32).round() / 32  # some are equal
+    label = torch.arange(90) % (10 if missing else 12)
+    found = {name: value for name, (value,) in scores(probability[None], label[None], classes=12).items()}
+    assert found["accuracy"] == float(multiclass_accuracy(probability, label, 12, average="micro"))
+    for name, score in (
+        ("precision", multiclass_precision),
+        ("recall", multiclass_recall),
+        ("f1", multiclass_f1_score),
+    ):
+        assert found[name] == float(score(probability, label, 12))
+    if missing:
+        assert np.isnan([found["auroc"], found["balanced_accuracy"]]).all()
+    else:
+        assert found["auroc"] == pytest.approx(float(multiclass_auroc(probability, label, 12)), abs=1e-6)
+
+
+# ----- precision
+
+
+def run_one_step(dtype: torch.dtype, *, batches: int) -> dict[str, float]:
+    metrics = StageMetrics("val", classes=2, reduction="mean")
+    for part in torch.arange(12).chunk(batches):
+        probability = (torch.arange(12, dtype=dtype)[part] + 0.1) / 12
+        metrics.update(loss=probability.sum() / 7, probability=probability, label=part % 3 // 2)
+    return _quietly(metrics)
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_metrics_of_float64_keep_all_digits(batches: int) -> None:
+    found = run_one_step(torch.float64, batches=batches)
+    parts = (torch.arange(12, dtype=torch.float64) + 0.1).div(12).chunk(batches)
+    losses = [(part.sum() / 7).item() for part in parts]
+    assert found["val/loss"] == (losses[0] if batches == 1 else sum(loss * len(parts[0]) for loss in losses) / 12)
+    assert found["val/accuracy"] == 6 / 12
+    assert found["val/precision"] == 2 / 6  # of those above one half: 8 and 11 are positive, of 2, 5, 8, 11
+    assert found["val/recall"] == 2 / 4
+    assert found["val/auroc"] == 20 / 32
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_metrics_of_float32_are_values_of_a_float32(batches: int) -> None:
+    assert all(float(np.float32(value)) == value for value in run_one_step(torch.float32, batches=batches).values())
+
+
+def test_epochs_counted_together_keep_all_digits_of_float64() -> None:
+    metrics = StageMetrics("train", classes=2, reduction="mean")
+    costs = torch.tensor([[0.1], [0.7]], dtype=torch.float64)
+    probability = torch.tensor([[0.2, 0.6, 0.7]] * 2, dtype=torch.float64)
+    rows = metrics.counted(costs, [3], probability, torch.tensor([[0, 0, 1]] * 2))
+    assert [row["train/loss"] for row in rows] == [0.1, 0.7]
+    assert rows[0]["train/accuracy"] == 2 / 3

@@ -13,6 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor
 
+from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
@@ -325,3 +326,80 @@ def test_a_run_that_knew_fewer_scores_goes_on_with_the_columns_that_it_has(tiny:
     lines = (folder / "metrics.csv").read_text().splitlines()
     assert lines[0] == header
     assert [line.count(",") for line in lines] == [header.count(",")] * 4  # and three epochs
+
+
+# ----- more epochs
+
+
+@pytest.mark.parametrize("job", [*mark_slow(["cosine", "moving_average"], fast=["cosine"])])
+def test_a_completed_run_trains_on_to_the_bits_of_one_that_was_asked_for_all_epochs(
+    job: str, tiny: Path, tmp_path: Path
+) -> None:
+    words = [*JOBS[job], "optimizer=adam", "data.shuffle=true"]
+    reference = train_killable(tiny, tmp_path, *words, "trainer.max_epochs=5").folder
+    folder = train_killable(tiny, tmp_path, *words).folder
+    assert resume(folder, say=lambda line: None, max_epochs=5).status == "completed"
+    assert_same_folders(folder, reference)
+    manifest = read_manifest(folder)
+    assert manifest["asked"]["overrides"][-1] == "trainer.max_epochs=5"
+    assert "trainer.max_epochs=3" not in manifest["asked"]["overrides"]
+    assert [(entry["epoch"], entry["max_epochs"]) for entry in manifest["resumed"]] == [(3, 5)]
+    found = rerun(folder, say=lambda line: None)
+    assert not found.causes
+    assert not found.comparison.differences
+    assert found.comparison.epochs == 5
+
+
+def test_a_run_that_was_killed_as_it_began_to_train_on_is_resumed_as_any_other(tiny: Path, tmp_path: Path) -> None:
+    reference = train_killable(tiny, tmp_path, "trainer.max_epochs=5").folder
+    folder = train_killable(tiny, tmp_path).folder
+    KillCallback.after = ("batch", 13)
+    with pytest.raises(SimulatedKill):
+        resume(folder, say=lambda line: None, max_epochs=5)
+    KillCallback.after = None
+    assert not (folder / "weights.safetensors").exists()
+    assert resume(folder, say=lambda line: None).status == "completed"
+    assert_same_folders(folder, reference)
+
+
+def test_a_schedule_made_for_fewer_epochs_stays_and_is_named(tiny: Path, tmp_path: Path) -> None:
+    folder = train_killable(tiny, tmp_path, "scheduler=cosine").folder
+    said: list[str] = []
+    resume(folder, say=said.append, max_epochs=4)
+    assert "scheduler.T_max stays 3, as the run began with it" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "max_epochs", "message"),
+    [
+        ([], 3, r"trainer\.max_epochs: expected more than the run's 3; got 3\.$"),
+        (["callbacks=none"], 4, r"expected the checkpoint of its last epoch; it has none\.$"),
+        (JOBS["mean_of_epochs"], 4, r"callbacks\.swa: expected none, as it starts at a share of trainer\.max_epochs"),
+        (
+            ["callbacks=early_stopping", "callbacks.early_stopping.min_delta=9", "callbacks.early_stopping.patience=1"],
+            4,
+            r"expected a run of all its 3 epochs; it stopped early, after 2\.$",
+        ),
+    ],
+)
+def test_a_run_that_cannot_train_on_is_left_as_it_is(
+    words: list[str], max_epochs: int, message: str, tiny: Path, tmp_path: Path
+) -> None:
+    data = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}", "trainer.max_epochs=3"]
+    folder = train(compose_quickly([*data, *words])).folder
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    with pytest.raises(UserError, match=message):
+        resume(folder, say=lambda line: None, max_epochs=max_epochs)
+    assert all(file.read_bytes() == content for file, content in before.items())
+
+
+def test_the_command_takes_more_epochs_and_no_other_key(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_killable(tiny, tmp_path).folder
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["resume", str(folder), "optimizer.lr=1"])
+    assert "expected trainer.max_epochs=MORE; got 'optimizer.lr=1'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["resume", str(folder), "trainer.max_epochs=4"])
+    assert len(read_history(folder)) == 4

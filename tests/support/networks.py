@@ -1,4 +1,4 @@
-"""Networks that fail, inspect the process, or write to their input; tests name them in `_target_`."""
+"""Networks that fail, inspect the process, compute in float64 or write to their input: tests name them."""
 
 import logging
 import os
@@ -100,6 +100,20 @@ def _change_process_state() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     os.environ["MESS"] = "1"
     raise RuntimeError("a mess")
+
+
+class DoubleNetwork(nn.Module):
+    """A linear layer in float64, on images in any precision."""
+
+    def __init__(
+        self, *, in_features: int, out_features: int, hidden: object, style: object, activation: object
+    ) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x.flatten(1).double())
+        return logits
 
 
 class InplaceNetwork(nn.Module):

@@ -163,6 +163,7 @@ RULES: dict[str, Rule] = {
     "loss.label_smoothing": SHARE,
     "activation.num_parameters": whole(1),
     "activation.dim": Rule(words="a whole number", allows=is_whole),
+    "activation.inplace": SWITCH,
     "activation.approximate": word("none", "tanh"),
     "activation.beta": POSITIVE,
     **{f"activation.{key}": ANY_NUMBER for key in ("alpha", "negative_slope", "lambd", "init", "threshold", "value")},

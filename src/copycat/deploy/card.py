@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from copycat.config.printable import printable
 from copycat.inspection.intervals import bootstrap
 from copycat.models.metrics import NAMES
-from copycat.runs.figures import figure, text, wilson
+from copycat.runs.figures import figure, wilson
 from copycat.runs.opened import Opened
 from copycat.runs.predictions import read_predictions
 
@@ -39,8 +40,8 @@ def card(opened: Opened, *, form: str, size: int, difference: float, images: str
 def _lines(opened: Opened, *, form: str, size: int, difference: float, images: str) -> Iterator[str]:
     manifest, config = opened.manifest, opened.config
     data, ran_on = manifest["data"], manifest["ran_on"]
-    classes = [text(name) for name in data["classes"]]
-    yield f"# {text(manifest['asked']['experiment'])}: an image classifier\n"
+    classes = [printable(name) for name in data["classes"]]
+    yield f"# {printable(manifest['asked']['experiment'])}: an image classifier\n"
     yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FILES[form]} \n"
     yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {NEEDS[form]}; its"
     yield "classes, and how decode.py is to read an image, lie in model.json.\n"
@@ -51,11 +52,11 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float, images: s
         yield "for each class. The preprocessing, a division by 255, is inside.\n"
     yield f"On {images} its probabilities are the run's to {difference:.2g}.\n"
     yield "## Data\n"
-    source = text(data["source"]).rpartition(".")[2]
+    source = printable(data["source"]).rpartition(".")[2]
     counts = ", ".join(f"{count} {part}" for part, count in data["images"].items())
     yield f"{source}: {counts} images{', drawn, not photographed' if data['synthetic'] else ''}."
     for warning in data["warnings"]:
-        yield f"{text(warning)}."
+        yield f"{printable(warning)}."
     yield "\n## How right it is\n"
     yield from _metrics(opened)
     yield "\nIntervals of 95 %: accuracy by Wilson's score, others by bootstrap. On other images it may be worse.\n"
@@ -72,7 +73,7 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float, images: s
         "data": ran_on["data"].get("all"),
         "weights": manifest["came_out"].get("weights_digest"),
     }
-    yield from (f"- {name}: {text(str(value))}" for name, value in facts.items() if value)
+    yield from (f"- {name}: {printable(str(value))}" for name, value in facts.items() if value)
     yield "\n## Licence\n"
     yield "That of the code is MIT. Weights are made from the images: whether they may be passed on is for the licence"
     yield f"of those to say, which Copycat does not know. {_licence(data)}"

@@ -1,6 +1,6 @@
 """Weights and gradients of each layer, and what its units say, as histograms over the epochs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytorch_lightning as pl
 import torch
@@ -77,7 +77,8 @@ class Activations(Measurer):
 
 
 def seen(network: nn.Module, image: Tensor, *, most: int | None = None) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
-    """What goes into each layer without layers of its own, and what comes out, in evaluation mode, by its name.
+    """What goes into each layer without layers of its own, and what comes out, in evaluation mode, by its name. Inputs
+    are copied before a layer runs, which may write to them.
 
     Nothing changes: modes are put back, and no random number is drawn.
 
@@ -85,17 +86,24 @@ def seen(network: nn.Module, image: Tensor, *, most: int | None = None) -> dict[
         most: numbers of each, evenly spread, without their shape; None: all.
     """
     found: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
+    inputs: dict[nn.Module, Tensor] = {}
 
-    def keep(name: str) -> object:
-        def hook(module: nn.Module, given: tuple[object, ...], gave: object) -> None:
-            if given and isinstance(given[0], Tensor) and isinstance(gave, Tensor):
-                found[name] = module, _some(given[0], most), _some(gave, most)
+    def keep_input(module: nn.Module, given: tuple[object, ...]) -> None:
+        inputs.pop(module, None)
+        if given and isinstance(given[0], Tensor):
+            inputs[module] = _some(given[0], most)
+
+    def keep(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(module: nn.Module, _: object, gave: object) -> None:
+            if module in inputs and isinstance(gave, Tensor):
+                found[name] = module, inputs[module], _some(gave, most)
 
         return hook
 
     leaves = [(name, module) for name, module in network.named_modules() if name and not list(module.children())]
     modes = {module: module.training for module in network.modules()}
-    handles = [module.register_forward_hook(keep(name)) for name, module in leaves]
+    handles = [module.register_forward_pre_hook(keep_input) for _, module in leaves]
+    handles += [module.register_forward_hook(keep(name)) for name, module in leaves]
     try:
         network.eval()
         with torch.no_grad():

@@ -77,7 +77,7 @@ def reliability(probability: Doubles, label: Labels, classes: Sequence[str]) -> 
 
 def area(said: torch.Tensor, true: torch.Tensor) -> float:
     """Under the ROC curve; nan where all images are, or none is, of the class."""
-    return auroc(said[None].float().numpy(), (true == 1)[None].numpy())[0]
+    return float(auroc(said[None].float().numpy(), (true == 1)[None].numpy())[0])
 
 
 def _each(probability: Doubles, label: Labels) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:

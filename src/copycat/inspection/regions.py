@@ -55,7 +55,7 @@ def _reckoned(module: nn.Module) -> tuple[int, Tensor]:
     like = next(module.parameters(), torch.empty(0))
     x = torch.linspace(-SPAN, SPAN, STEPS, device=like.device, requires_grad=True)
     with torch.enable_grad(), torch.inference_mode(False):
-        (slope,) = torch.autograd.grad(module(x).sum(), x)
+        (slope,) = torch.autograd.grad(module(x.clone()).sum(), x)  # a copy: the module may write to it
     slope = slope.abs().nan_to_num(0).cpu()
     steep = (slope >= slope.max() * SENSITIVE).nonzero()[:, 0]
     return int((steep[0] + steep[-1]) // 2), slope

@@ -135,15 +135,12 @@ def _judged(
 
     classes = [printable(name) for name in manifest["data"]["classes"]]
     for part, said in predictions.items():
-        matrix = confusion(said.probability, said.label)
         title = {"val": "Validation images", "test": "Test images"}.get(part, part)
-        head = ["is, down; said, across", *classes]
-        rows = [[name, *map(str, row)] for name, row in zip(classes, matrix.tolist(), strict=True)]
-        right, count = int(matrix.trace()), int(matrix.sum())
+        right, count = int(said.right.sum()), len(said.label)
         yield Section(
             title=f"{title}: what was taken for what",
             note=f"{_right(right, count)} {_beside(said, classes)}{_without(said, trained.get(part))}",
-            table=Table(rows, head) if len(classes) <= MOST_CLASSES else None,
+            table=_confused(said, classes) if len(classes) <= MOST_CLASSES else None,
             images=[
                 Image(
                     roc_and_precision(said.probability, said.label, classes),
@@ -157,6 +154,12 @@ def _judged(
                 ),
             ],
         )
+
+
+def _confused(said: Predictions, classes: Sequence[str]) -> Table:
+    matrix = confusion(said.probability, said.label).tolist()
+    rows = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
+    return Table(rows, ["is, down; said, across", *classes])
 
 
 def _right(right: int, count: int) -> str:

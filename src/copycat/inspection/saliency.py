@@ -73,12 +73,12 @@ def saliency(network: nn.Module, image: Tensor) -> Tensor | None:
         network.eval()
         with torch.inference_mode(False), torch.enable_grad():
             with torch.no_grad():
-                logits = network(image)
+                logits = network(image.clone())  # a copy: its first layer may write to it
             chosen = logits.argmax(1, keepdim=True) if logits.shape[1] > 1 else torch.zeros_like(logits).long()
             for _ in range(COPIES):
                 noise = torch.randn(image.shape, generator=own).to(image) * NOISE
                 given = (image + noise).requires_grad_()
-                said = network(given).gather(1, chosen).sum()
+                said = network(given.clone()).gather(1, chosen).sum()
                 (gradient,) = torch.autograd.grad(said, given, allow_unused=True)
                 if gradient is None:
                     return None

@@ -204,7 +204,7 @@ def _traced(network: nn.Module, image: Tensor) -> Any:
         # torch prints what it cannot trace, where a command's result belongs
         with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")  # the tracer's, about shapes that it takes for constants
-            image = image.to(like)
+            image = image.to(like, copy=True)  # the first layer may write to it
             # tracing once more to compare would take as long again
             traced = torch.jit.trace(network.eval(), image, check_trace=False)  # type: ignore[no-untyped-call]
             found = graph(traced, image)  # type: ignore[no-untyped-call]

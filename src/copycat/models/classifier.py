@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.layer_rates import grouped, scale
 from copycat.models.losses import Loss, hard
-from copycat.models.metrics import Row, StageMetrics, Steps, joined
+from copycat.models.metrics import Row, StageMetrics, Steps, joined, scalar
 
 Stage = Literal["train", "val", "test"]
 
@@ -285,4 +285,4 @@ class Classifier(pl.LightningModule):
 
 
 def _tensors(row: Row) -> dict[str, Tensor]:
-    return {name: torch.tensor(value) for name, value in row.items()}
+    return {name: scalar(value) for name, value in row.items()}

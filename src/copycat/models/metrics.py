@@ -8,13 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_auroc,
-    multiclass_f1_score,
-    multiclass_precision,
-    multiclass_recall,
-)
 
 NAMES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
 OF_ALL_CLASSES = ("balanced_accuracy", "auroc")
@@ -22,6 +15,8 @@ OF_ALL_CLASSES = ("balanced_accuracy", "auroc")
 Row = dict[str, float]
 AT_ONCE = 512
 """Epochs that are counted together: more would leave the processor's cache."""
+RANKED = 2**18
+"""Probabilities that are sorted together, of some classes against all others: bounds memory, whatever their number."""
 
 
 def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, list[float]]:
@@ -30,8 +25,8 @@ def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, lis
 
     Balanced accuracy is the mean of the classes' recalls: as many for each class, however many images it has. With two
     classes the positive one is class 1, and a probability above 0.5 says so. A ratio of nothing is 0. Where a class has
-    no image, balanced accuracy and AUROC are nan: torchmetrics says 0, which reads as a bad score. An epoch's scores
-    have the same bits however many are counted at once.
+    no image, balanced accuracy and AUROC are nan: 0 would read as a bad score. An epoch's scores have the same bits
+    however many are counted at once: the values of a float64 where probabilities are that, else of a float32.
 
     Args:
         probability: [epochs, N] of class 1 where there are two classes, else [epochs, N, classes].
@@ -48,27 +43,26 @@ def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, lis
 
 
 def _of_two(probability: Tensor, true: Tensor) -> dict[str, list[float]]:
-    if probability.dtype != torch.float64:
-        probability = probability.float()  # NumPy has no bfloat16
+    probability = _exact(probability)
     said = probability > 0.5
     right, hits, positive, predicted = ((said == true).sum(1), (said & true).sum(1), true.sum(1), said.sum(1))
     images = torch.full_like(right, true.shape[1])
-    parts = torch.stack([right, hits, hits, 2 * hits, right - hits]).float()
-    wholes = torch.stack([images, predicted, positive, predicted + positive, images - positive]).float()
+    parts = torch.stack([right, hits, hits, 2 * hits, right - hits]).to(probability.dtype)
+    wholes = torch.stack([images, predicted, positive, predicted + positive, images - positive]).to(probability.dtype)
     accuracy, precision, recall, f1, specificity = parts / wholes
     balanced = ((recall + specificity) / 2).tolist()
     ratios = [ratio.nan_to_num(0).tolist() for ratio in (precision, recall, f1)]
-    area = auroc(probability.numpy(), true.numpy())
+    area = auroc(probability.numpy(), true.numpy()).tolist()
     return dict(zip(NAMES, [accuracy.tolist(), balanced, *ratios, area], strict=True))
 
 
-def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> list[float]:
+def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
     """How often a positive image scores above a negative one, a tie being half: counted, so that no order of additions
-    changes a bit. The value of a float32 for each epoch, nan where a class has no image.
+    changes a bit. A number of the probabilities' precision for each row, nan where it lacks positives or negatives.
 
     Args:
-        probability: float32 or float64 [epochs, N] in [0, 1].
-        true: [epochs, N].
+        probability: float32 or float64 [rows, N] in [0, 1].
+        true: [rows, N].
 
     Source: Hanley and McNeil 1982, The Meaning and Use of the Area under a ROC Curve: the Wilcoxon statistic.
     """
@@ -86,23 +80,56 @@ def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> li
         halves[row] -= (np.searchsorted(below, above, "right") - np.searchsorted(below, above)).sum()
     pairs = positive * (images - positive)
     with np.errstate(invalid="ignore"):
-        areas: list[float] = (halves / (2 * pairs)).astype(np.float32).tolist()
+        areas: NDArray[np.floating[Any]] = (halves / (2 * pairs)).astype(probability.dtype)
     return areas
 
 
 def _of_many(probability: Tensor, label: Tensor, *, classes: int) -> Row:
-    found = {
-        "accuracy": multiclass_accuracy(probability, label, classes, average="micro", validate_args=False),
-        "precision": multiclass_precision(probability, label, classes, validate_args=False),
-        "recall": multiclass_recall(probability, label, classes, validate_args=False),
-        "f1": multiclass_f1_score(probability, label, classes, validate_args=False),
-    }
-    if len(torch.unique(label)) == classes:
-        found["auroc"] = multiclass_auroc(probability, label, classes, validate_args=False)
-        found["balanced_accuracy"] = found["recall"]  # its macro average: what no image is of would count as 0 there
-    else:
-        found |= dict.fromkeys(OF_ALL_CLASSES, torch.tensor(torch.nan))
-    return {name: value.float().item() for name, value in found.items()}
+    found = of_confusion(probability.argmax(1), label, classes=classes, dtype=_exact(probability[:0]).dtype)
+    found["auroc"] = torch.nan
+    if found["balanced_accuracy"] == found["balanced_accuracy"]:
+        found["auroc"] = _mean_auroc(probability, label)
+    return found
+
+
+def of_confusion(
+    predicted: Tensor, label: Tensor, *, classes: int, dtype: torch.dtype = torch.float32, present_only: bool = False
+) -> Row:
+    """Scores of more than two classes that follow from the counts of the confusion matrix: its diagonal and its sums by
+    row and by column, so that neither time nor memory grows with the square of the classes.
+
+    Args:
+        predicted, label: [N] int64.
+        dtype: of the ratios.
+        present_only: average over classes that have images; else over those too that images were taken for, whose
+            recall is a ratio of nothing.
+    """
+    hits, positive, claimed = (
+        torch.bincount(of, minlength=classes) for of in (label[predicted == label], label, predicted)
+    )
+    parts, wholes = torch.stack([hits, hits, 2 * hits]), torch.stack([claimed, positive, claimed + positive])
+    counts = (positive if present_only else claimed + positive) > 0
+    each = (parts.to(dtype) / wholes.to(dtype)).nan_to_num(0) * counts
+    precision, recall, f1 = (each / counts.sum()).sum(1).tolist()
+    accuracy = (hits.sum().to(dtype) / len(label)).item()
+    balanced = recall if bool((positive > 0).all()) else torch.nan
+    return dict(zip(NAMES, [accuracy, balanced, precision, recall, f1], strict=False))
+
+
+def _mean_auroc(probability: Tensor, label: Tensor) -> float:
+    """The mean over classes of each against all others, some of them at once."""
+    areas, at_once = [], max(1, RANKED // len(label))
+    for first in range(0, probability.shape[1], at_once):
+        columns = _exact(probability[:, first : first + at_once]).T
+        true = label == torch.arange(first, first + len(columns))[:, None]
+        areas.append(auroc(columns.numpy(), true.numpy()))
+    each = np.concatenate(areas)
+    return float(each.mean(dtype=np.float64).astype(each.dtype))
+
+
+def _exact(probability: Tensor) -> Tensor:
+    """As float64 where it is that, else as float32: NumPy has no bfloat16."""
+    return probability if probability.dtype == torch.float64 else probability.float()
 
 
 def scores_of(probability: Tensor, label: Tensor) -> Row:
@@ -118,6 +145,12 @@ def scores_of(probability: Tensor, label: Tensor) -> Row:
     return {name: value for name, (value,) in found.items() if value == value}
 
 
+def scalar(value: float) -> Tensor:
+    """A metric as Lightning takes it: float32, or float64 where that would cut digits."""
+    short = torch.tensor(value, dtype=torch.float32)
+    return short if short.item() == value else torch.tensor(value, dtype=torch.float64)
+
+
 class Seen(Metric):
     """What the batches since the last reset said and cost, gathered from all processes."""
 
@@ -131,7 +164,6 @@ class Seen(Metric):
         super().__init__()
         self.add_state("probability", [], dist_reduce_fx="cat")
         self.add_state("label", [], dist_reduce_fx="cat")
-        # in float64 a mean over one batch is that batch's float32 loss, to the bit
         self.add_state("cost", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("weight", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -159,9 +191,13 @@ class StageMetrics(nn.Module):
         self.stage, self.classes, self.averages = stage, classes, reduction == "mean"
         self.seen = Seen()
         self.batches = 0
+        self._first = torch.tensor(torch.nan)
+        """The loss of the first batch: of a float64, a weight that is multiplied and divided by would cut a digit."""
 
     def update(self, *, loss: Tensor, probability: Tensor, label: Tensor) -> None:
         """Take in a batch: scalar loss, [B] or [B, classes] probabilities, [B] labels."""
+        if not self.batches:
+            self._first = loss.detach()
         self.seen.update(loss.detach(), len(label) if self.averages else 1, probability.detach(), label)
         self.batches += 1
 
@@ -179,12 +215,14 @@ class StageMetrics(nn.Module):
             return
         self.batches, seen, device = state["batches"], state["seen"], self.seen.device
         self.seen.cost, self.seen.weight = seen["cost"].to(device), seen["weight"].to(device)
+        self._first = self.seen.cost / (self.seen.weight if self.averages else 1)
         self.seen.probability, self.seen.label = [seen["probability"].to(device)], [seen["label"].to(device)]
 
     def compute(self) -> Row:
-        """Metrics by name, as `val/accuracy`, each the value of a float32; and start anew."""
+        """Metrics by name, as `val/accuracy`, each in the run's precision; and start anew."""
         cost, weight, probability, label = (x.cpu() for x in self.seen.compute())
-        (row,) = self.rows(cost[None] / (weight if self.averages else 1), probability[None], label.reshape(1, -1))
+        loss = self._first.cpu() if self.batches == 1 else cost / (weight if self.averages else 1)
+        (row,) = self.rows(loss[None], probability[None], label.reshape(1, -1))
         self.seen.reset()
         self.batches = 0
         return row
@@ -193,7 +231,8 @@ class StageMetrics(nn.Module):
         """Metrics of some epochs: their losses [epochs], probabilities and labels."""
         found = scores(probability.reshape(*label.shape, *probability.shape[2:]), label, classes=self.classes)
         names = [f"{self.stage}/{name}" for name in ("loss", *NAMES)]
-        rows = [dict(zip(names, row, strict=True)) for row in zip(loss.float().tolist(), *found.values(), strict=True)]
+        losses = loss.to(torch.promote_types(probability.dtype, torch.float32)).tolist()
+        rows = [dict(zip(names, row, strict=True)) for row in zip(losses, *found.values(), strict=True)]
         for name in OF_ALL_CLASSES:
             whole = f"{self.stage}/{name}"
             for row in rows:
@@ -209,6 +248,8 @@ class StageMetrics(nn.Module):
             sizes: images of each step.
             probability, label: [epochs, N, …] and [epochs, N].
         """
+        if len(sizes) == 1:
+            return self.rows(costs[:, 0].cpu(), probability.cpu(), label.cpu())
         weights = list(sizes) if self.averages else [1] * len(sizes)
         cost = torch.zeros(len(costs), dtype=self.seen.cost.dtype)
         for step, weight in zip(costs.cpu().T, weights, strict=True):

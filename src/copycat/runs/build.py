@@ -19,6 +19,7 @@ from copycat.models.classifier import Classifier
 from copycat.models.losses import Loss
 from copycat.runs.derived import chosen_loss, prepared, settled
 from copycat.runs.keys import values
+from copycat.runs.monitors import check_monitors
 from copycat.runs.seeds import seed_everything
 
 Config = Mapping[str, Any]
@@ -43,11 +44,12 @@ class Parts:
     """What was asked, with what network and data decide filled in."""
 
 
-def build_parts(config: Config, *, data: DataModule | None = None) -> Parts:
+def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapping[str, Sequence[str]] = {}) -> Parts:
     """Data, network, loss, optimizer and scheduler.
 
     Args:
         data: what the configuration, prepared, asks for, where it is built already.
+        metrics: that the run must have, beside those that its configuration names.
 
     Raises:
         UserError: where one of them cannot be made, or they do not fit together.
@@ -65,6 +67,7 @@ def build_parts(config: Config, *, data: DataModule | None = None) -> Parts:
     _check_input(config["model"], data)
     for problem in of_shift(config["augmentation"], min(data.image_shape[1:])):
         raise UserError(problem)
+    check_monitors(config, data, also=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     optimizer = build("optimizer", config["optimizer"])

@@ -1,17 +1,16 @@
 """When a run is saved, and what it needs to go on to the same bits."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
-from copycat.models.metrics import Row
+from copycat.models.metrics import Row, scalar
 from copycat.runs.checkpoint_file import WholeCheckpoints, copy, keep
 from copycat.runs.disk import Disk
 from copycat.runs.position import Position, of, place
@@ -68,6 +67,8 @@ class LastCheckpoint(pl.Callback):
         """Where a resumed run goes on, until it does."""
         self.ahead: Ahead | None = None
         """What takes many steps at once, where something does."""
+        self.extended_at: Collection[int] = ()
+        """Epochs at which a run that was finished is to train on."""
         self.also: Path | None = None
         """Where the state after this epoch is to lie too."""
         self._at: tuple[Position, bool] | None = None
@@ -214,11 +215,12 @@ class LastCheckpoint(pl.Callback):
     ) -> None:
         ours = checkpoint[OURS]
         self.before(ours["seconds"])
-        self._metrics = {name: torch.as_tensor(value) for name, value in ours["callback_metrics"].items()}
+        self._metrics = {name: scalar(float(value)) for name, value in ours["callback_metrics"].items()}
         self.start = position = Position(ours["epoch"], ours["batch"])
         # as this run takes its steps, whichever way the one that saved it did
         place(checkpoint["loops"], Position(position.epoch) if self.ahead else position)
-        trainer.should_stop = ours["finished"]  # such as by early stopping
+        # such as by early stopping; a run that is asked for more epochs trains on
+        trainer.should_stop = ours["finished"] and position.epoch not in self.extended_at
 
 
 class BestCheckpoint(Checkpoint):

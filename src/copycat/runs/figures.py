@@ -4,11 +4,7 @@ from math import comb, sqrt
 from statistics import NormalDist
 from typing import Literal
 
-from copycat.config.printable import printable
-
 Direction = Literal["minimize", "maximize"]
-text = printable
-"""The former name of `printable`."""
 
 
 def natural(name: str) -> Direction:

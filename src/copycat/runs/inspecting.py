@@ -31,12 +31,15 @@ class View:
     @property
     def probabilities(self) -> Tensor:
         """float32 [N, classes], on the CPU."""
-        return by_class(self.said)
+        return by_class(self.said).float()
 
 
 def by_class(said: Tensor) -> Tensor:
-    """What a network said, [N] of class 1 or [N, classes], as float32 [N, classes] on the CPU."""
-    found = said.detach().cpu().float()
+    """What a network said, [N] of class 1 or [N, classes], as [N, classes] on the CPU: float64 where it is that, else
+    float32.
+    """
+    found = said.detach().cpu()
+    found = found if found.dtype == torch.float64 else found.float()
     return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
 
 

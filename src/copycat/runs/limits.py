@@ -1,7 +1,7 @@
 """What ends a run from outside, between two epochs or steps: a time limit, or a judge that has seen enough."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pytorch_lightning as pl
 
@@ -26,11 +26,13 @@ class Limits:
     Args:
         seconds: that the run may take, those before a resume included.
         quiet: whether callbacks that draw on the terminal stay away.
+        metrics: that the run must have, by the keys that name them.
     """
 
     seconds: float | None = None
     judge: Judge | None = None
     quiet: bool = False
+    metrics: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Limiter(pl.Callback):

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -55,13 +55,13 @@ class Predictions:
 def write_predictions(folder: Path, found: Mapping[str, Predictions]) -> None:
     """Write those of each part."""
     classes = next(iter(found.values())).probability.shape[1]
-    text = StringIO(newline="")
-    rows = csv.writer(text)
-    rows.writerow([*HEAD, *(f"probability_{place}" for place in range(classes))])
-    for part, predicted in found.items():
-        pairs = zip(predicted.label.tolist(), predicted.probability.astype(str).tolist(), strict=True)
-        rows.writerows([part, index, true, *said] for index, (true, said) in enumerate(pairs))
-    write_whole(folder / FILE, text.getvalue().encode())
+    content = BytesIO()
+    text = TextIOWrapper(content, encoding="utf-8", newline="", write_through=True)
+    text.write(",".join([*HEAD, *(f"probability_{place}" for place in range(classes))]) + "\r\n")
+    for part, predicted in found.items():  # row by row: texts of them all take many times the room of the numbers
+        for index, (true, said) in enumerate(zip(predicted.label.tolist(), predicted.probability, strict=True)):
+            text.write(",".join((part, str(index), str(true), *map(str, said))) + "\r\n")
+    write_whole(folder / FILE, content.getvalue())
 
 
 def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:

@@ -14,6 +14,7 @@ from copycat.runs.build import build_parts
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.checkpoint_file import damage
 from copycat.runs.checkpoints import BEFORE, OURS
+from copycat.runs.extension import extended, write_extended
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import read_history
 from copycat.runs.isolation import LOG, isolated, logged
@@ -49,34 +50,45 @@ def resume(
     say: Say,
     watchers: Watchers = lambda _: (),
     limits: Limits = Limits(),  # noqa: B008, it is frozen
+    max_epochs: int | None = None,
 ) -> Outcome:
-    """Go on with a run that was killed, interrupted, or failed.
+    """Go on with a run that was killed, interrupted, or failed; or with any, up to more epochs.
 
     Args:
         say: takes each line that a user should know before it starts.
         watchers: makes loggers beside those of the configuration, from it.
         limits: what ends the run before it is done.
+        max_epochs: more than it was asked for; None: as many.
 
     Raises:
-        UserError: where the run is completed, still running, of other data or another backbone, or a stranger's that is
-            refused.
+        UserError: where the run has all epochs, is still running, is of other data or another backbone, or is a
+            stranger's that is refused.
     """
     opened = open_run(folder)
-    if opened.manifest["status"] == "completed":
-        raise UserError(f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {folder}.")
+    completed = opened.manifest["status"] == "completed"
+    if max_epochs is not None:
+        opened = extended(opened, max_epochs, say=say)
+    elif completed:
+        raise UserError(
+            f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {folder},"
+            f" or copycat resume {folder} trainer.max_epochs=MORE."
+        )
     config, folder, stop = opened.config, opened.folder, Stop()
     threads = config["trainer"].get("threads")
     with locked(folder), isolated(threads=threads), tolerating_lost_output(), stop.listening():
-        parts = build_parts(config)
+        parts = build_parts(config, metrics=limits.metrics)
         check_backbone(parts.classifier.network, opened.manifest, folder=folder)
         for cause in causes(Evidence.recorded(folder, opened.manifest, config), Evidence.current(config, parts.data)):
             if cause.kind == "data":
                 raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
             say(f"changed since the run began: {cause.kind}: {cause.line}")
+        point = find_point(opened, say=say)
+        if completed and point.position.epoch != opened.manifest["came_out"]["epochs"]:
+            raise UserError(f"{folder}: expected the checkpoint of its last epoch; it has none.")
         with logged(folder / LOG):
-            point = find_point(opened, say=say)
-            manifest = reopened(opened.manifest, point)
+            manifest = reopened(opened.manifest, point, max_epochs=max_epochs)
             run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config), limits=limits)
+            run.last.extended_at = {entry["epoch"] for entry in manifest["resumed"] if entry.get("max_epochs")}
             for logger in run.trainer.loggers:
                 if hasattr(logger, "purge"):
                     logger.purge(point.position.epoch)
@@ -86,6 +98,8 @@ def resume(
                 left.unlink()
             try:
                 reserve(folder)
+                if max_epochs is not None:
+                    write_extended(folder, config)
                 write_manifest(folder, manifest)
             except OSError as error:
                 release(folder)
@@ -124,13 +138,18 @@ def _rows(folder: Path) -> int:
     return next((place for place, epoch in enumerate(epochs) if epoch != place), len(epochs))
 
 
-def reopened(manifest: Any, point: Point) -> dict[str, Any]:
-    """The manifest of a run that goes on from there."""
+def reopened(manifest: Any, point: Point, *, max_epochs: int | None = None) -> dict[str, Any]:
+    """The manifest of a run that goes on from there.
+
+    Args:
+        max_epochs: where more are asked for than before.
+    """
     entry = {
         "at": now(),
         "epoch": point.position.epoch,
         "batch": point.position.batch,
         "from": point.checkpoint.name if point.checkpoint else None,
+        **({} if max_epochs is None else {"max_epochs": max_epochs}),
     }
     return {
         **manifest,

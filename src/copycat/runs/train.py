@@ -55,7 +55,7 @@ def train(
     root, stop = Path(request.config["output_dir"]), Stop()
     threads = request.config["trainer"].get("threads")
     with isolated(threads=threads), tolerating_lost_output(), stop.listening():
-        parts = build_parts(request.config, data=data)
+        parts = build_parts(request.config, data=data, metrics=limits.metrics)
         request = replace(request, config=with_threads(parts.config))
         text, changes = as_text(request.config), patch(request.config)
         network = parts.classifier.network
@@ -82,14 +82,17 @@ def train(
             raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 
-def try_out(request: Request) -> None:
+def try_out(request: Request, *, metrics: Mapping[str, Sequence[str]] = {}) -> None:
     """Build what would be trained, and leave no trace.
+
+    Args:
+        metrics: that the run must have, by the keys that name them.
 
     Raises:
         UserError: where what was asked cannot work.
     """
     with isolated(threads=None):
-        build_parts(request.config)
+        build_parts(request.config, metrics=metrics)
 
 
 def as_text(config: Mapping[str, Any]) -> bytes:

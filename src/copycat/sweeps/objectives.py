@@ -19,6 +19,13 @@ def objectives(settings: Mapping[str, Any]) -> dict[str, Direction]:
     return {name: direction or natural(name) for name, direction in zip(names, given, strict=True)}
 
 
+def named_metrics(settings: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Metrics of a run that the node `sweep` names, by key."""
+    constraints = [match[1] for text in settings["constraints"] if (match := _CONSTRAINT.fullmatch(text))]
+    named = {"sweep.objective": list(objectives(settings)), "sweep.constraints": constraints}
+    return {key: [name for name in names if "/" in name] for key, names in named.items()}
+
+
 def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Direction]) -> dict[str, float]:
     """Metrics of the epoch that is best by the first objective, and `parameters` and `seconds` of the run."""
     found: dict[str, float] = {"seconds": manifest["seconds"] or 0.0}

@@ -36,7 +36,7 @@ from copycat.runs.stop import InterruptedRun, Stop
 from copycat.runs.train import as_text, with_threads
 from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.engine import Job, Runner
-from copycat.sweeps.objectives import objectives
+from copycat.sweeps.objectives import named_metrics, objectives
 from copycat.sweeps.packed_fit import alike, unfit
 from copycat.sweeps.packed_member import Asked, Member
 from copycat.sweeps.packed_run import Pack
@@ -127,7 +127,8 @@ class Packs:
                 config = prepared(asked.request.config)
                 if why := unfit(config):
                     return why
-                asked.parts = build_parts(config, data=self._data_of(config))
+                metrics = named_metrics(asked.settings)
+                asked.parts = build_parts(config, data=self._data_of(config), metrics=metrics)
                 asked.request = replace(asked.request, config=asked.parts.config)
                 if asked.manifest:
                     _check_data(asked)

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from copycat.config.compose import Request
 from copycat.inspection.statistics import Statistics
 from copycat.models.classifier import Stage
-from copycat.models.metrics import Row, columns
+from copycat.models.metrics import Row, columns, scalar
 from copycat.runs.build import Parts
 from copycat.runs.checkpoint_file import WholeCheckpoints, copied, copy, keep
 from copycat.runs.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
@@ -173,15 +173,15 @@ class Member:
     def judge_epoch(self, epoch: int, *, validated: bool) -> str | None:
         """After all its metrics are there: a plateau scheduler, the best checkpoint; why it stops, if it does."""
         if self.watches in self.metrics and (validated or not self.watches.startswith("val/")):
-            self.scheduler.step(torch.tensor(self.metrics[self.watches]))
+            self.scheduler.step(scalar(self.metrics[self.watches]))
         if not validated:
             return None
         best = self.best
         due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
-        if best is not None and due and best.is_better(torch.tensor(self.metrics[best.monitor])):
+        if best is not None and due and best.is_better(scalar(self.metrics[best.monitor])):
             self._best = self._state(Position(epoch + 1), finished=False)
         for callback in self.stops:
-            stop, reason = callback._evaluate_stopping_criteria(torch.tensor(self.metrics[callback.monitor]))
+            stop, reason = callback._evaluate_stopping_criteria(scalar(self.metrics[callback.monitor]))
             if stop:
                 callback.stopped_epoch = epoch
                 return reason or "early stopping"

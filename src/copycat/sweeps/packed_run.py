@@ -208,20 +208,18 @@ class Pack:
     # ----- records
 
     def _validate(self, epoch: int) -> None:
-        probabilities, labels = [], []
-        cost, weight = torch.zeros(len(self.members), dtype=torch.float64), 0
-        averages = self.first.classifier.loss.reduction == "mean"
+        costs, sizes, probabilities, labels = [], [], [], []
         with self.stack.evaluating():
             for batch, shared in self._batches("val", epoch):
                 losses, logits = self.stack(batch["image"], batch["label"], shared=shared)
-                size = batch["label"].shape[-1] if averages else 1
-                cost += losses.double().cpu() * size
-                weight += size
+                costs.append(losses)
+                sizes.append(batch["label"].shape[-1])
                 probabilities.append(self._probability(logits).cpu())
                 labels.append(batch["label"].expand(len(self.members), -1).cpu())
-        loss = cost / (weight if averages else 1)
         metrics: Any = self.first.classifier.metrics["val_"]
-        self._validated[epoch] = metrics.rows(loss, torch.cat(probabilities, 1), torch.cat(labels, 1))
+        self._validated[epoch] = metrics.counted(
+            torch.stack(costs, 1), sizes, torch.cat(probabilities, 1), torch.cat(labels, 1)
+        )
 
     def _must_write(self, *, validates: bool, epoch: int) -> bool:
         now = time.monotonic()

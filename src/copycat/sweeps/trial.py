@@ -28,7 +28,7 @@ from copycat.runs.outcome import Outcome
 from copycat.runs.resume import resume
 from copycat.runs.train import train
 from copycat.runs.trial_file import ENDED, FILE, Trial, read_trial, write_trial
-from copycat.sweeps.objectives import measured, objectives, violations
+from copycat.sweeps.objectives import measured, named_metrics, objectives, violations
 
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
@@ -106,7 +106,7 @@ def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Tri
         settings = found.settings
         request = Request(config=found.config, experiment=found.experiment, overrides=trial.overrides)
         judge = judge_of(found.sweeper, folder, next(iter(objectives(settings))))
-        limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True)
+        limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True, metrics=named_metrics(settings))
         outcome = patiently(lambda: _outcome(folder, request, limits))
         if outcome.status == "interrupted":
             raise KeyboardInterrupt

@@ -1,0 +1,48 @@
+"""Metrics that a configuration names, held against those that a run on its data has."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from copycat.config.errors import UserError
+from copycat.data.datamodule import DataModule
+from copycat.models.metrics import OF_ALL_CLASSES
+
+
+def check_monitors(config: Mapping[str, Any], data: DataModule, *, also: Mapping[str, Sequence[str]] = {}) -> None:
+    """Hold what callbacks and the scheduler watch against the metrics of the run.
+
+    Args:
+        also: metrics that others name, such as a sweep.
+
+    Raises:
+        UserError: for the first metric that no epoch of the run would have.
+    """
+    for key, metrics in {**_monitors(config), **also}.items():
+        for metric in metrics:
+            if why := _why_missing(metric, config["trainer"], data):
+                part, _, name = metric.partition("/")
+                other = f"{part}/{'loss' if name.startswith('loss') else 'accuracy'}"
+                raise UserError(f"{key}: expected a metric that the run has; got {metric}: {why}. Take {other}.")
+
+
+def _monitors(config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    nodes = {f"callbacks.{name}": node for name, node in (config["callbacks"] or {}).items()}
+    nodes["scheduler"] = config["scheduler"]
+    return {f"{key}.monitor": [node["monitor"]] for key, node in nodes.items() if node and node.get("monitor")}
+
+
+def _why_missing(metric: str, trainer: Mapping[str, Any], data: DataModule) -> str | None:
+    part, _, name = metric.partition("/")
+    if metric == "train/loss_mean" and _batches(trainer, data) == 1:
+        return "an epoch has one batch, whose loss is train/loss"
+    if name in OF_ALL_CLASSES and part in data.parts:
+        counts = data.parts[part].labels.bincount(minlength=len(data.classes)).tolist()
+        missing = [label for label, count in zip(data.classes, counts, strict=True) if not count]
+        return f"{part} has no image of {missing[0]}" if missing else None
+    return None
+
+
+def _batches(trainer: Mapping[str, Any], data: DataModule) -> int:
+    """Batches of an epoch, as Lightning counts them."""
+    whole, limit = len(data.loader("train", shuffle=data.shuffle)), trainer.get("limit_train_batches", 1.0)
+    return min(whole, limit) if isinstance(limit, int) else int(whole * limit)
