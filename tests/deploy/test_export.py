@@ -1,8 +1,10 @@
 """What is exported says what the run says, without Copycat."""
 
+import json
 import os
 import sys
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.config.errors import UserError
+from copycat.data.decode import decode_pixels
 from copycat.deploy.export import FILES, FORMATS, MOST, Format, export
 from copycat.deploy.export_check import Script, difference_on_pixels
 from copycat.deploy.predict import Prediction, predictions
@@ -112,6 +115,8 @@ def test_no_text_of_a_run_becomes_code(form: Format, tmp_path: Path) -> None:
     script = (tmp_path / "model" / "use.py").read_text()
     assert script == SCRIPTS[form]
     assert not any(name in script for name in ("CALL", "SAID", "MODULE"))
+    decoding = json.loads((tmp_path / "model" / "model.json").read_text())["decode"]
+    assert {"path", *decoding} == set(signature(decode_pixels).parameters)  # all that `copycat predict` decodes by
     said = use_export(tmp_path / "model", [next(root.rglob("*.png"))], at=tmp_path)
     assert [name for name, _ in said] == [name if name.isprintable() else ascii(name) for name in sorted(names)]
 
