@@ -67,11 +67,11 @@ def save_images(folder: Path) -> list[Path]:
     transparent = colors.copy()
     transparent.putalpha(colors.convert("L"))
     deep = random.integers(0, 2**16, (20, 30), dtype=np.uint16)
-    for turn in range(1, 9):
+    for turn in (3, 6):
         exif = Image.Exif()
         exif[0x0112] = turn
         colors.save(folder / f"turned{turn}.png", exif=exif)
-    for mode in ("1", "L", "P", "CMYK"):
+    for mode in ("1", "L", "CMYK"):
         colors.convert(mode).save(folder / f"{mode}.tif")
     transparent.save(folder / "transparent.png")
     transparent.convert("LA").save(folder / "grey-transparent.png")
@@ -102,9 +102,9 @@ def test_its_script_says_of_files_what_predict_says_where_copycat_is_not(
 
 @pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors"]))
 def test_no_text_of_a_run_becomes_code(form: Format, tmp_path: Path) -> None:
-    names = ["CALL", "SAID\nimport os", '"]; print(1)  # MODULE']
+    names = ["CALL", "SAID\nimport os", '"]; print(1)  # MODULE', "[x](y)<img src=z>"]
     root = write_image_folder(
-        tmp_path / "data", classes={name: 80 * place for place, name in enumerate(names)}, parts={"": 5}, levels=9
+        tmp_path / "data", classes={name: 60 * place for place, name in enumerate(names)}, parts={"": 5}, levels=9
     )
     words = ("loss=cross_entropy", "trainer.max_epochs=1")
     folder = train_tiny(*words, *QUIET, data=root, at=tmp_path / "runs").folder
@@ -113,6 +113,7 @@ def test_no_text_of_a_run_becomes_code(form: Format, tmp_path: Path) -> None:
     assert script == SCRIPTS[form]
     assert not any(name in script for name in ("CALL", "SAID", "MODULE"))
     said = use_export(tmp_path / "model", [next(root.rglob("*.png"))], at=tmp_path)
+    assert r"\[x\](y)\<img src=z\>" in (tmp_path / "model" / "README.md").read_text()
     assert [name for name, _ in said] == [name if name.isprintable() else ascii(name) for name in sorted(names)]
 
 

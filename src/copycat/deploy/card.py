@@ -1,5 +1,6 @@
 """The model card that lies beside an exported network: what it is, what it learned from, how right it is, how sure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ NEEDS = {
     "torch": "NumPy, Pillow and PyTorch",
     "onnx": "NumPy, Pillow and onnxruntime",
 }
+_MARKS = re.compile(r"[\\`<>\[\]|]")
 CATS = "copycat.data.cats.Cats"
 OF_LECTURE = "That of the lecture's cat photographs is unknown."
 OF_DRAWN = "Copycat drew these: nobody else has rights in them."
@@ -40,9 +42,9 @@ def card(opened: Opened, *, form: str, size: int, difference: float, images: str
 def _lines(opened: Opened, *, form: str, size: int, difference: float, images: str) -> Iterator[str]:
     manifest, config = opened.manifest, opened.config
     data, ran_on = manifest["data"], manifest["ran_on"]
-    classes = [printable(name) for name in data["classes"]]
-    yield f"# {printable(manifest['asked']['experiment'])}: an image classifier\n"
-    yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FILES[form]} \n"
+    classes = [_words(name) for name in data["classes"]]
+    yield f"# {_words(manifest['asked']['experiment'])}: an image classifier\n"
+    yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FILES[form]}\n"
     yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {NEEDS[form]}; its"
     yield "classes, and how decode.py is to read an image, lie in model.json.\n"
     yield f"It takes RGB images of {size}×{size}, one byte a channel, [B, 3, {size}, {size}], and gives a probability"
@@ -52,11 +54,11 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float, images: s
         yield "for each class. The preprocessing, a division by 255, is inside.\n"
     yield f"On {images} its probabilities are the run's to {difference:.2g}.\n"
     yield "## Data\n"
-    source = printable(data["source"]).rpartition(".")[2]
+    source = _words(data["source"]).rpartition(".")[2]
     counts = ", ".join(f"{count} {part}" for part, count in data["images"].items())
     yield f"{source}: {counts} images{', drawn, not photographed' if data['synthetic'] else ''}."
     for warning in data["warnings"]:
-        yield f"{printable(warning)}."
+        yield f"{_words(warning)}."
     yield "\n## How right it is\n"
     yield from _metrics(opened)
     yield "\nIntervals of 95 %: accuracy by Wilson's score, others by bootstrap. On other images it may be worse.\n"
@@ -73,10 +75,15 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float, images: s
         "data": ran_on["data"].get("all"),
         "weights": manifest["came_out"].get("weights_digest"),
     }
-    yield from (f"- {name}: {printable(str(value))}" for name, value in facts.items() if value)
+    yield from (f"- {name}: {_words(str(value))}" for name, value in facts.items() if value)
     yield "\n## Licence\n"
     yield "That of the code is MIT. Weights are made from the images: whether they may be passed on is for the licence"
     yield f"of those to say, which Copycat does not know. {_licence(data)}"
+
+
+def _words(value: Any) -> str:
+    """A value of the run as words that Markdown makes no link, tag or code of."""
+    return _MARKS.sub(r"\\\g<0>", printable(value))
 
 
 def _licence(data: Mapping[str, Any]) -> str:
