@@ -117,6 +117,37 @@ def test_no_text_of_a_run_becomes_code(form: Format, tmp_path: Path) -> None:
     assert [name for name, _ in said] == [name if name.isprintable() else ascii(name) for name in sorted(names)]
 
 
+def test_modules_that_lie_where_a_script_would_import_them_are_refused(tiny: Path, tmp_path: Path) -> None:
+    folder = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "runs").folder
+    to = folder / "export" / "safetensors"
+    (to / "__pycache__").mkdir(parents=True)
+    (to / "__pycache__" / "decode.cpython-313.pyc").write_bytes(b"of somebody else")
+    for name in ("json.py", "numpy/__init__.py", "torch.so"):
+        module = to / name
+        module.parent.mkdir(exist_ok=True)
+        module.touch()
+        with pytest.raises(
+            UserError, match=r"^--to: expected a folder without modules, which use\.py would import; got "
+        ):
+            export(folder, "safetensors", to=to)
+        module.unlink()
+        if module.parent != to:
+            module.parent.rmdir()
+    (to / "photo.jpg").touch()
+    export(folder, "safetensors", to=to)
+    assert not (to / "__pycache__").exists()
+    export(folder, "safetensors", to=to)  # over an earlier one
+
+
+def test_a_script_says_of_a_damaged_image_what_is_wrong_in_a_line(tiny: Path, tmp_path: Path) -> None:
+    folder = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "runs").folder
+    export(folder, "safetensors", to=tmp_path / "to")
+    (tmp_path / "no.png").write_bytes(b"")
+    program = f"FOLDER, IMAGES = {str(tmp_path / 'to')!r}, ['no.png']\nimport sys; sys.argv = ['', '']"
+    used = run_copycat(at=tmp_path, program=program + USE)
+    assert (used.returncode, used.stderr) == (1, "no.png: empty file\n")
+
+
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
 @pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors"]))
 def test_a_run_of_another_precision_is_exported_or_refused(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib.machinery import all_suffixes
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,14 +95,31 @@ def export(run: Path, form: Format, *, to: Path) -> Exported:
 @contextmanager
 def _made_whole(to: Path) -> Iterator[Path]:
     """A folder whose files become those of `to` at the end; where that is not reached, `to` is as before."""
+    _check_no_modules(to)
     near = next(path for path in (to, *to.absolute().parents) if path.is_dir())  # of the same file system
     with TemporaryDirectory(prefix=".copycat-export-", dir=near) as name:
         folder = Path(name)
         yield folder
         to.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(to / "__pycache__", ignore_errors=True)  # it need not be of the files that come now
         for file in folder.iterdir():
             if file.is_file():
                 file.replace(to / file.name)
+
+
+def _check_no_modules(to: Path) -> None:
+    """Refuse a folder where use.py would import a module of somebody else, as `json.py` in a run folder of theirs.
+
+    Raises:
+        UserError: where there is one.
+    """
+    for entry in to.iterdir() if to.is_dir() else ():
+        is_module = entry.name.isidentifier() if entry.is_dir() else entry.suffix in all_suffixes()
+        if is_module and entry.name not in ("use.py", "decode.py", f"{NETWORKS}.py", "__pycache__"):
+            raise UserError(
+                f"--to: expected a folder without modules, which use.py would import; got {to} with {entry.name!a:.80}."
+                " Type --to FOLDER, a new one."
+            )
 
 
 def _write(form: Format, predictor: Predictor, opened: Opened, path: Path) -> None:

@@ -30,7 +30,7 @@ def described(predictor: Predictor, opened: Opened, form: str) -> dict[str, Any]
     """
     found: dict[str, Any] = {
         "classes": list(predictor.classes),
-        "decode": {"size": predictor.size, "fit": predictor.fit},
+        "decode": {"size": predictor.size, "fit": predictor.fit, "max_pixels": predictor.max_pixels},
     }
     if form != "safetensors":
         return found

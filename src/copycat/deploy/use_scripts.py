@@ -13,7 +13,7 @@ START = '''\
 """Classify an image: python use.py IMAGE."""
 import json, sys
 from pathlib import Path
-from decode import decode_pixels
+from decode import UnreadableImage, decode_pixels
 '''
 MODEL = """\
 FOLDER = Path(__file__).resolve().parent
@@ -26,7 +26,13 @@ def read(file):
     return decode_pixels(Path(file), **MODEL["decode"])[None]
 
 if __name__ == "__main__":
-    for name, probability in zip(MODEL["classes"], probabilities(read(sys.argv[1]))[0].tolist()):
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    try:
+        image = read(sys.argv[1])
+    except UnreadableImage as error:
+        sys.exit(str(error))
+    for name, probability in zip(MODEL["classes"], probabilities(image)[0].tolist()):
         print(f"{name if name.isprintable() else ascii(name)} {probability:.4f}")
 '''
 SHAPES = '"""uint8 [B, 3, size, size], RGB -> [B, classes]."""'
