@@ -88,7 +88,7 @@ def judge(run: Path, overrides: Sequence[str], *, classes: Sequence[str] | None 
             said[name] = Predictions(place[labels].numpy(), found[:, place.argsort()].numpy())
             trained[name] = np.array([digest in seen for digest in part.digests])
             if overrides:
-                there = {predictor.classes[label] for label in labels.unique().tolist()}
+                there = {predictor.classes[label] for label in set(labels.tolist())}
                 missing[name] = [other for other in predictor.classes if other not in there]
     return Judgement(said, trained, missing)
 
