@@ -212,6 +212,7 @@ TORCH_TOO = {
     "train loss.weight=[1.0,2.0,3.0]": "loss.weight: expected 2 numbers, one a class; got 3",
     "train model.in_features=5": "model.in_features: expected 12288, .* got 5",
     "train model=cnn model.channels=[1,1,1,1,1,1,1,1]": "poolings need images of at least 256×256",
+    "train augmentation=light augmentation.shift=64": "augmentation.shift: expected less than the images' 64 pixels",
     "train loss=mse model.out_features=5": "model.out_features: expected .* got 5",
 }
 KINDS = (NO_HYDRA, NO_TORCH, TORCH_TOO)
