@@ -43,8 +43,9 @@ def print_evaluation(words: Sequence[str], *, form: Form, views: int = 1) -> Non
     folders, overrides = runs_and_overrides(words)
     first = folders[0]
     if is_one_run(folders):
-        rows = evaluate(first, overrides, views=views)
-        _write(rows, form, {"run": str(first), "metrics": rows}, classes=open_run(first).manifest["data"]["classes"])
+        judged = judge(first, overrides, views=views)
+        rows, classes = judged.rows(), open_run(first).manifest["data"]["classes"]
+        _write(rows, form, {"run": str(first), "metrics": rows}, judged, classes=classes)
         return
     found = ensemble(folders, overrides, views=views)
     whole, members = found.whole.rows(), found.rows() if len(found.members) > 1 else []
