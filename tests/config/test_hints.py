@@ -1,10 +1,13 @@
 """The nearest valid word."""
 
+import subprocess
+
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copycat.config.hints import did_you_mean, first_line, nearest, one_of, shown
+from copycat.config.hints import did_you_mean, first_line, nearest, one_of, quoted_override, shown
 
 OPTIMIZERS = ["adam", "adamax", "adamw", "lbfgs", "momentum", "rmsprop", "rprop", "sgd", "sparse_adam"]
 
@@ -63,3 +66,13 @@ def test_a_value_is_shown_as_a_user_types_it(value: object, text: str) -> None:
 def test_an_error_of_many_lines_is_told_by_its_first() -> None:
     assert first_line(ValueError("\n  too   many\tdogs.\nand cats")) == "too many dogs"
     assert first_line(KeyError()) == "KeyError"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["it's", 'say "a"', 'it\'s "a"', "a,b [1] {c}", "$HOME `x`", "a\\b", "it\\'s", "end\\", "5", "null", "\\\\"],
+)
+def test_a_quoted_override_comes_through_shell_and_hydra_as_its_text(text: str) -> None:
+    word = subprocess.check_output(["sh", "-c", f"printf %s {quoted_override('data.root', text)}"], text=True)
+    (override,) = OverridesParser.create().parse_overrides([word])
+    assert override.value() == text

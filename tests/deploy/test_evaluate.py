@@ -11,6 +11,8 @@ from PIL import Image
 from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.deploy.evaluate import evaluate
+from copycat.deploy.judgement import rows_of
+from copycat.runs.predictions import Predictions
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -54,3 +56,37 @@ def test_other_classes_are_refused(folder: Path, tiny: Path, tmp_path: Path) -> 
     (tmp_path / "own" / "dog").rename(tmp_path / "own" / "wolf")
     with pytest.raises(UserError, match=r"expected the run's classes, cat, dog; got wolf"):
         evaluate(folder, ["data=folder", f"data.root={tmp_path / 'own'}"])
+
+
+def test_on_a_folder_of_one_class_it_says_the_accuracy_and_which_class_is_missing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own" / "cat").mkdir(parents=True)
+    for number, shade in enumerate((240, 230, 5)):
+        Image.fromarray(np.full((9, 9, 3), shade, dtype=np.uint8)).save(tmp_path / "own" / "cat" / f"{number}.png")
+    words = ["evaluate", str(folder), "data=folder", f"data.root={tmp_path / 'own'}"]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*words, "--json"])
+    (row,) = json.loads(capsys.readouterr().out)["metrics"]
+    assert (row["metric"], row["images"]) == ("accuracy", 3)
+    assert row["value"] == pytest.approx(2 / 3)  # two are bright, as the cats that it learned
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(words)
+    out = capsys.readouterr().out
+    said = "all: no image of dog: accuracy alone is known; balanced_accuracy and auroc need each class"
+    assert " ".join(out.split()).endswith(said)
+
+
+def test_averages_are_over_the_classes_that_have_images() -> None:
+    probability = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1]])
+    rows = {
+        row["metric"]: row
+        for row in rows_of("all", Predictions(np.array([0, 0, 1, 1]), probability), present_only=True)
+    }
+    assert {name: row["value"] for name, row in rows.items()} == {
+        "accuracy": 0.75,
+        "precision": 1.0,
+        "recall": 0.75,
+        "f1": pytest.approx((2 / 3 + 1) / 2),
+    }
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows.values())

@@ -122,7 +122,9 @@ NO_TORCH = {
     "train data=folder data.root=x augmentation=mixup augmentation.first.shift=70": "first.shift: .* 64 pixels; got 70",
     # what was meant
     "train modle=deep": "Did you mean model=deep?",
-    "train modle=depe": "Did you mean",
+    "train modle=depe": "Did you mean model=depe?",
+    "train -m modle=deep,cnn": "Did you mean model=deep?",
+    "inspect model.name=resnet18": "Type model=timm model.name=resnet18.",
     "train data=folder data.root=2020": "data.root: expected a word, or null; got 2020. Type data.root=./2020.",
     "train output_dir=7": "output_dir: expected a word; got 7. Type output_dir=./7.",
     "train logger=mlflow logger.mlflow.run_name=5": "Type \"logger.mlflow.run_name='5'\".",
@@ -210,6 +212,7 @@ TORCH_TOO = {
     "train loss.weight=[1.0,2.0,3.0]": "loss.weight: expected 2 numbers, one a class; got 3",
     "train model.in_features=5": "model.in_features: expected 12288, .* got 5",
     "train model=cnn model.channels=[1,1,1,1,1,1,1,1]": "poolings need images of at least 256×256",
+    "train augmentation=light augmentation.shift=64": "augmentation.shift: expected less than the images' 64 pixels",
     "train loss=mse model.out_features=5": "model.out_features: expected .* got 5",
 }
 KINDS = (NO_HYDRA, NO_TORCH, TORCH_TOO)

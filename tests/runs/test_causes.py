@@ -41,6 +41,14 @@ def test_the_same_is_no_cause_and_neither_is_where_it_lies(evidence: Evidence) -
     assert causes(evidence, moved) == []
 
 
+def test_what_the_distribution_was_called_is_no_cause(evidence: Evidence) -> None:
+    def named(name: str) -> Evidence:
+        packages = {"numpy": "2.0", name: "0.1.0"}
+        return change_evidence(evidence, lambda e: e.ran_on["environment"].update(packages=packages))
+
+    assert causes(named("copycat"), named("copycat-ml")) == []
+
+
 def test_a_recorded_run_is_the_same_as_the_run_that_would_start_now(tiny: Path, tmp_path: Path) -> None:
     outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1", *QUIET]

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from copycat.config.compose import Request, SweepRequest, as_hydra_reads, check_words, compose, compose_sweep
 from copycat.config.flags import parse_flags
+from copycat.config.hints import in_quotes
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
 
@@ -62,7 +63,7 @@ def _nothing(config: DictConfig) -> None:
 
 def quoted(path: Path) -> str:
     """A path as a value in Hydra's grammar."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return in_quotes(str(path))
 
 
 def _multirun(overrides: Sequence[str], trial: Trial) -> None:

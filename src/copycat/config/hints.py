@@ -76,10 +76,16 @@ def shown(value: Any) -> str:
     return repr(value)
 
 
+def in_quotes(text: str, *, mark: str = "'") -> str:
+    """Return a text as a value in Hydra's grammar, where a backslash stands for itself but before a quote."""
+    inner = re.sub(rf"(\\*)({mark}|\Z)", lambda found: 2 * found[1] + ("\\" + mark if found[2] else ""), text)
+    return f"{mark}{inner}{mark}"
+
+
 def quoted_override(key: str, value: str) -> str:
     """Return `"KEY='VALUE'"` for any text: quotes for Hydra around the value, and quotes for a shell around it all."""
     mark = '"' if "'" in value and '"' not in value else "'"
-    word = f"{key}={mark}{value.replace(mark, chr(92) + mark)}{mark}"
+    word = f"{key}={in_quotes(value, mark=mark)}"
     return '"' + re.sub(r'(["$`\\])', r"\\\1", word) + '"'
 
 

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, first_line, one_of
+from copycat.config.hints import did_you_mean, first_line, nearest, one_of
 from copycat.config.places import MAIN
 from copycat.config.words import groups_of, options_of
 
@@ -79,7 +79,7 @@ def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoader
         hint = _other_options(key, line, loader) or did_you_mean(key, inside or ours, after=after)
     else:
         groups = groups_of(loader)
-        with_option = [group for group in groups if after[1:] in options_of(group, loader)]
+        with_option = [group for group in groups if nearest(after[1:], options_of(group, loader))]
         hint = did_you_mean(key, with_option, after=after) or did_you_mean(key, [*ours, *groups], after=after)
     return UserError(f"{key}: no such key; {known}got {line!r}.{hint if '=' in line else ''}")
 
@@ -100,7 +100,9 @@ def _other_options(key: str, line: str, loader: ConfigLoader) -> str:
     if not found:
         return ""
     first, config = next(iter(found.items()))
-    missing = [f"{group}.{name}=VALUE" for name in map(str, config) if OmegaConf.is_missing(config, name)]
+    missing = [
+        f"{group}.{name}=VALUE" for name in map(str, config) if name != inside and OmegaConf.is_missing(config, name)
+    ]
     return f" It is a key of {group}={one_of(found, most=4)}. Type {' '.join([f'{group}={first}', *missing, line])}."
 
 

@@ -57,6 +57,8 @@ class Folder:
         self.memory = memory_mb * 2**20
         self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
         self.classes: Sequence[str] = ()
+        self.least_classes = 2
+        """Classes that the folder must have: one suffices where a run is evaluated on it."""
         self.left_out: Sequence[LeftOut] = ()
         self.warnings: Sequence[str] = ()
         self.synthetic = (self.root / DRAWN).is_file()
@@ -67,7 +69,7 @@ class Folder:
         Raises:
             UserError: where the folder is not as described above, or has unreadable files and `broken` is `stop`.
         """
-        listing = list_images(self.root)
+        listing = list_images(self.root, least=self.least_classes)
         self.classes, self.left_out, self.warnings = listing.classes, listing.left_out, listing.warnings
         count = sum(len(files) for files in listing.parts.values())
         in_memory = count * 3 * self.size**2 <= self.memory

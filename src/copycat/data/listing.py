@@ -24,6 +24,7 @@ SYSTEM = frozenset(
 """Folders in which operating systems keep thumbnails and deleted files, in lower case."""
 DRAWN = "DRAWN.txt"
 """A file of this name in the folder says that its images are drawn: results on them are marked as such."""
+_MANY = {1: "a sub-folder", 2: "two or more sub-folders"}
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,20 @@ def as_text(name: str) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def list_images(root: Path) -> Listing:
+def list_images(root: Path, *, least: int = 2) -> Listing:
     """The images below `root`: in ROOT/PART/CLASS where it has a train and a val or test folder, else in ROOT/CLASS.
 
     Sub-folders of a class belong to it, and links are followed. A sub-folder without images is no class.
 
+    Args:
+        least: classes that there must be: two to train on, one to evaluate.
+
     Raises:
-        UserError: where there is no such folder, fewer than two classes, or a part with a class that train lacks.
+        UserError: where there is no such folder, fewer classes, or a part with a class that train lacks.
     """
     check_root(root)
     try:
-        return _listing(root)
+        return _listing(root, least)
     except OSError as error:
         where = as_text(str(error.filename or root))
         raise UserError(f"data.root: can't list {where}: {error.strerror or error}.") from error
@@ -82,10 +86,10 @@ def images_below(folder: Path) -> list[Path]:
     return list(_Walk(folder).images(folder, seen=set()))
 
 
-def _listing(root: Path) -> Listing:
+def _listing(root: Path, least: int) -> Listing:
     walk = _Walk(root)
     homes = _homes(root, walk)
-    folders = {part: _class_folders(home, walk) for part, home in homes.items()}
+    folders = {part: _class_folders(home, walk, least) for part, home in homes.items()}
     found = {
         part: {name: list(walk.images(homes[part] / name, seen=_above(homes[part] / name))) for name in names}
         for part, names in folders.items()
@@ -99,10 +103,10 @@ def _listing(root: Path) -> Listing:
             )
     classes = [name for name in named if any(of_class.get(name) for of_class in found.values())]
     empty = [name for name in named if name not in classes]
-    if len(classes) < 2:
+    if len(classes) < least:
         inside = [f"{as_text(name)} has {_content(homes['train'] / name)}" for name in empty]
         raise UserError(
-            f"data.root: expected images in two or more sub-folders of {as_text(str(homes['train']))}; "
+            f"data.root: expected images in {_MANY[least]} of {as_text(str(homes['train']))}; "
             f"{', '.join(inside[:3])}. Add some."
         )
     return Listing(
@@ -144,9 +148,9 @@ def _homes(root: Path, walk: "_Walk") -> dict[str, Path]:
     return homes
 
 
-def _class_folders(home: Path, walk: "_Walk") -> list[str]:
+def _class_folders(home: Path, walk: "_Walk", least: int) -> list[str]:
     names = walk.sub_folders(home)
-    if len(names) < 2:
+    if len(names) < least:
         got = f"only {as_text(names[0])}" if names else "no sub-folder"
         raise UserError(f"data.root: expected a sub-folder a class, two or more, in {home}; got {got}. {HOW}.")
     walk.leave_files(home)
@@ -156,7 +160,7 @@ def _class_folders(home: Path, walk: "_Walk") -> list[str]:
 def _alike(home: Path, classes: Sequence[str]) -> Iterator[str]:
     """A warning where the folders of classes look like those of parts, years or cameras."""
     inside = [set(_Walk(home).sub_folders(home / name)) for name in classes]
-    if len(inside[0]) > 1 and all(names == inside[0] for names in inside):
+    if len(inside) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside):
         yield (
             f"all classes, {_words(classes, most=2)}, have the same sub-folders, {_words(sorted(inside[0]), most=2)}:"
             " are those the classes?"

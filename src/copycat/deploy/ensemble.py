@@ -175,10 +175,11 @@ def _pooled(model: Folds, *, views: int) -> Judgement:
 def _mean(members: Sequence[Judgement]) -> Judgement:
     """Of probabilities, on the parts that all have; an image was trained on where one member was."""
     parts = [part for part in members[0].said if all(part in member.said for member in members)]
+    missing = members[0].missing  # the same images, and classes of the same names
     said, trained = {}, {}
     for part in parts:
         label = members[0].said[part].label
         assert all((member.said[part].label == label).all() for member in members)
         said[part] = Predictions(label, np.mean([member.said[part].probability for member in members], axis=0))
         trained[part] = np.any([member.trained[part] for member in members], axis=0)
-    return Judgement(said, trained)
+    return Judgement(said, trained, missing)

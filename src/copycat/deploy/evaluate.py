@@ -1,15 +1,15 @@
 """What `copycat evaluate` prints: metrics of final weights, on the run's own data or on other; of several, as one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from copycat.config.hints import counted
+from copycat.config.hints import counted, one_of
 from copycat.config.printable import print_line
 from copycat.deploy.ensemble import ensemble
 from copycat.deploy.given import is_one_run, runs_and_overrides
-from copycat.deploy.judgement import Row, judge
+from copycat.deploy.judgement import Judgement, Row, judge
 from copycat.runs.figures import figure, told_apart
 from copycat.runs.opened import open_run
 from copycat.runs.printing import given, print_table, wide_console, write_csv, write_json
@@ -43,8 +43,9 @@ def print_evaluation(words: Sequence[str], *, form: Form, views: int = 1) -> Non
     folders, overrides = runs_and_overrides(words)
     first = folders[0]
     if is_one_run(folders):
-        rows = evaluate(first, overrides, views=views)
-        _write(rows, form, {"run": str(first), "metrics": rows}, classes=open_run(first).manifest["data"]["classes"])
+        judged = judge(first, overrides, views=views)
+        rows, classes = judged.rows(), open_run(first).manifest["data"]["classes"]
+        _write(rows, form, {"run": str(first), "metrics": rows}, judged, classes=classes)
         return
     found = ensemble(folders, overrides, views=views)
     whole, members = found.whole.rows(), found.rows() if len(found.members) > 1 else []
@@ -52,7 +53,7 @@ def print_evaluation(words: Sequence[str], *, form: Form, views: int = 1) -> Non
     runs = [str(folder) for folder in folders]
     rows = [{"member": "ensemble", **row} for row in whole] + members
     as_json = {"runs": runs, "metrics": whole, "members": members, "against": against}
-    _write(rows if members else whole, form, as_json, classes=found.classes)
+    _write(rows if members else whole, form, as_json, found.whole, classes=found.classes)
     if form == "table" and members:
         print_line(f"ensemble: the mean of the probabilities of {counted(len(found.members), 'member')}")
         for one in found.against():
@@ -60,7 +61,7 @@ def print_evaluation(words: Sequence[str], *, form: Form, views: int = 1) -> Non
             print_line(f"{one.part}: {apart}")
 
 
-def _write(rows: Sequence[Row], form: Form, whole: Row, *, classes: Sequence[str]) -> None:
+def _write(rows: Sequence[Row], form: Form, whole: Row, judged: Judgement, *, classes: Sequence[str]) -> None:
     if form == "json":
         write_json(whole)
     elif form == "csv":
@@ -70,5 +71,14 @@ def _write(rows: Sequence[Row], form: Form, whole: Row, *, classes: Sequence[str
             {**row, "value": figure(row["value"]), "95 %": f"{row['low']:.2f} to {row['high']:.2f}"} for row in rows
         ]
         print_table(wide_console(), [(title, given(title)) for title in TITLES if title in shown[0]], shown)
-        for line in of_which(classes):
+        is_scored = any(row["metric"] == "precision" for row in rows)
+        for line in (*_missing(judged, classes), *(of_which(classes) if is_scored else ())):
             print_line(line)
+
+
+def _missing(judged: Judgement, classes: Sequence[str]) -> Iterator[str]:
+    """What cannot be said of parts that lack classes."""
+    for part, missing in judged.missing.items():
+        if missing:
+            left = "accuracy alone is known" if len(classes) == 2 else "averages are over the other classes"
+            yield f"{part}: no image of {one_of(missing)}: {left}; balanced_accuracy and auroc need each class"

@@ -53,7 +53,8 @@ def difference_on_pixels(script: Script, predictor: Predictor, batches: Iterable
 
 def difference_on_files(script: Script, predictor: Predictor, files: Sequence[Path]) -> float:
     """The same, of image files that each side decodes itself."""
-    images = torch.stack([decode(file, size=predictor.size, fit=predictor.fit) for file in files])
+    size, fit, most = predictor.size, predictor.fit, predictor.max_pixels
+    images = torch.stack([decode(file, size=size, fit=fit, max_pixels=most) for file in files])
     return _difference(script, predictor, images, np.concatenate([script.read(file) for file in files]))
 
 

@@ -1,7 +1,7 @@
 """What a run's final weights say of labelled images, and the metrics of that."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Judgement:
     said: Mapping[str, Predictions]
     trained: Mapping[str, NDArray[np.bool_]]
     """[N]: whether an image was trained on too, as far as images.csv says."""
+    missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Of other data than the run's own: classes that a part has no image of."""
 
     def rows(self) -> list[Row]:
         """Each metric of each part, with its 95 % interval; of a part that shares images with the training part, the
@@ -45,15 +47,20 @@ class Judgement:
 
     def _rows(self, part: str) -> Iterator[Row]:
         said, new = self.said[part], ~self.trained[part]
-        yield from rows_of(part, said)
+        yield from rows_of(part, said, present_only=bool(self.missing.get(part)))
         if part != "train" and new.any() and not new.all():
             yield from (row for row in rows_of(f"{part}, not in train", said[new]) if row["metric"] in ACCURACIES)
 
 
-def rows_of(part: str, said: Predictions) -> Iterator[Row]:
-    """Each metric that there is, with its 95 % interval: of accuracy Wilson's, of others by bootstrap."""
-    sure, images = bootstrap(said.probability.astype(np.float64), said.label), len(said.label)
-    for metric, value in said.scores().items():
+def rows_of(part: str, said: Predictions, *, present_only: bool = False) -> Iterator[Row]:
+    """Each metric that there is, with its 95 % interval: of accuracy Wilson's, of others by bootstrap.
+
+    Args:
+        present_only: see `scores_of`.
+    """
+    sure = bootstrap(said.probability.astype(np.float64), said.label, present_only=present_only)
+    images = len(said.label)
+    for metric, value in said.scores(present_only=present_only).items():
         low, high = wilson(value, images) if metric == "accuracy" else sure.get(metric, (0.0, 1.0))
         yield {"part": part, "images": images, "metric": metric, "value": value, "low": low, "high": high}
 
@@ -74,13 +81,16 @@ def judge(run: Path, overrides: Sequence[str], *, classes: Sequence[str] | None 
         opened = open_run(run)
         order = list(classes or predictor.classes)
         place = torch.tensor([order.index(name) for name in predictor.classes])
-        said, trained = {}, {}
+        said, trained, missing = {}, {}, {}
         seen = digests_of_train(read_images(opened.folder) or [])
         for name, (part, labels) in _parts(opened, overrides, predictor).items():
             found = torch.cat([predictor(images) for images in _batches(part, predictor)]).float()
             said[name] = Predictions(place[labels].numpy(), found[:, place.argsort()].numpy())
             trained[name] = np.array([digest in seen for digest in part.digests])
-    return Judgement(said, trained)
+            if overrides:
+                there = {predictor.classes[label] for label in set(labels.tolist())}
+                missing[name] = [other for other in predictor.classes if other not in there]
+    return Judgement(said, trained, missing)
 
 
 def recorded(opened: Opened, *, views: int = 1) -> Judgement:
@@ -110,7 +120,9 @@ def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Ma
     for key, ours in (("image_size", predictor.size), ("fit", predictor.fit)):
         if key in node:  # images as the run was given its own
             node[key] = ours
-    source = build_data(node, seed=0).source
+    source: Any = build_data(node, seed=0).source
+    if hasattr(source, "least_classes"):
+        source.least_classes = 1
     parts = source.load()
     unknown = [name for name in source.classes if name not in predictor.classes]
     if unknown:

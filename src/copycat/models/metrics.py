@@ -132,14 +132,20 @@ def _exact(probability: Tensor) -> Tensor:
     return probability if probability.dtype == torch.float64 else probability.float()
 
 
-def scores_of(probability: Tensor, label: Tensor) -> Row:
+def scores_of(probability: Tensor, label: Tensor, *, present_only: bool = False) -> Row:
     """The scores of one set of images, those alone that there are.
 
     Args:
         probability: [N, classes].
         label: [N] int64.
+        present_only: of images that lack a class: averages over the classes that they have, and of two classes the
+            accuracy alone, as the others would be ratios of nothing, or 1 whatever the network says.
     """
     classes = probability.shape[1]
+    if present_only:
+        of_each = of_confusion(probability.argmax(1), label, classes=classes, present_only=True)
+        kept = ("accuracy",) if classes == 2 else ("accuracy", "precision", "recall", "f1")
+        return {name: of_each[name] for name in kept}
     said = (probability[:, 1] if classes == 2 else probability).float()
     found = scores(said[None], label[None], classes=classes)
     return {name: value for name, (value,) in found.items() if value == value}

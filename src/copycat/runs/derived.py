@@ -55,7 +55,7 @@ def _absolute(path: Any) -> str | None:
     """The absolute path of what lies at a relative one; None where nothing does, or it cannot be recorded."""
     if not isinstance(path, (str, Path)) or (found := Path(path).expanduser()).is_absolute() or not found.exists():
         return None
-    absolute = str(found.absolute())
+    absolute = str(found.resolve() if ".." in found.parts else found.absolute())
     try:
         absolute.encode()
     except UnicodeEncodeError:  # a folder above is named in another encoding

@@ -43,13 +43,17 @@ class Predictions:
         found: NDArray[np.bool_] = self.probability.argmax(1) == self.label
         return found
 
-    def scores(self) -> dict[str, float]:
-        """Those that there are, by name."""
+    def scores(self, *, present_only: bool = False) -> dict[str, float]:
+        """Those that there are, by name.
+
+        Args:
+            present_only: see `scores_of`.
+        """
         import torch  # who compares runs does without
 
         from copycat.models.metrics import scores_of
 
-        return scores_of(torch.from_numpy(self.probability), torch.from_numpy(self.label))
+        return scores_of(torch.from_numpy(self.probability), torch.from_numpy(self.label), present_only=present_only)
 
 
 def write_predictions(folder: Path, found: Mapping[str, Predictions]) -> None:
