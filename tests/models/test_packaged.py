@@ -90,6 +90,13 @@ def test_images_come_as_the_backbone_was_trained_and_its_features_go_on(package:
     assert other.frozen.backbone.pixels.size == 32
 
 
+@pytest.mark.parametrize("package", ["timm", "torchvision"])
+def test_images_of_one_s_own_are_prepared_at_the_size_of_its_training(package: str, tiny: Path) -> None:
+    words = ["data=folder", f"data.root={tiny}", f"model={package}", "model.name=small"]
+    assert build_parts(compose_quickly(words).config).data.image_shape == (3, 24, 24)
+    assert build_parts(compose_quickly([*words, "model.backbone_size=32"]).config).data.image_shape == (3, 32, 32)
+
+
 def test_of_several_last_layers_the_very_last_is_left_out() -> None:
     network = network_of("model=torchvision", "model.name=deep", "model.frozen=false")
     assert isinstance(network, Tuned)
