@@ -1,7 +1,6 @@
 """The run folder: nobody else's, and nothing half-written in it."""
 
 import multiprocessing
-import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -9,15 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from copycat.config.errors import UserError
 from copycat.runs.folder import make_folder, read_manifest, unmake, write_manifest, write_whole
-from copycat.runs.table import find_runs
 
 RUNS = 1000
-
-
-def write_nothing(at: Path, folder: Path) -> None:
-    """Leave the folder empty."""
 
 
 @pytest.mark.parametrize(
@@ -29,7 +22,7 @@ def test_a_thousand_runs_of_the_same_second_get_a_thousand_folders(
     pool: Callable[[], Executor], tmp_path: Path
 ) -> None:
     with pool() as workers:
-        made = list(workers.map(partial(make_folder, tmp_path, write=write_nothing), ["lecture"] * RUNS, chunksize=50))
+        made = list(workers.map(partial(make_folder, tmp_path), ["lecture"] * RUNS, chunksize=50))
     assert len(set(made)) == RUNS
     assert all(folder.is_dir() for folder in made)
 
@@ -37,53 +30,20 @@ def test_a_thousand_runs_of_the_same_second_get_a_thousand_folders(
 def test_a_taken_name_is_not_shared_but_another_one_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter(["aaaaaa", "aaaaaa", "bbbbbb", "aaaaaa", "cccccc"])
     monkeypatch.setattr("secrets.token_hex", lambda _: next(drawn))
-    folders = [make_folder(tmp_path, "x", write_nothing) for _ in range(2)]
+    folders = [make_folder(tmp_path, "x") for _ in range(2)]
     assert folders[0] != folders[1]
 
 
 def test_a_folder_that_nothing_came_of_leaves_no_trace(tmp_path: Path) -> None:
     root = tmp_path / "outputs"
-    unmake(make_folder(root, "lecture", write_nothing), root)
+    unmake(make_folder(root, "lecture"), root)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_runs_beside_it_stay(tmp_path: Path) -> None:
-    kept, gone = (make_folder(tmp_path, "lecture", write_nothing) for _ in range(2))
+    kept, gone = make_folder(tmp_path, "lecture"), make_folder(tmp_path, "lecture")
     unmake(gone, tmp_path)
     assert kept.is_dir()
-
-
-def test_a_kill_while_the_first_files_are_written_leaves_no_run_folder(tmp_path: Path) -> None:
-    def be_killed(at: Path, folder: Path) -> None:
-        (at / "config.yaml").touch()
-        os._exit(9)
-
-    process = multiprocessing.get_context("fork").Process(target=make_folder, args=(tmp_path, "x", be_killed))
-    process.start()
-    process.join()
-    (left,) = tmp_path.glob("x/*/*")
-    assert (process.exitcode, left.name[0]) == (9, ".")
-    assert list(find_runs(tmp_path)) == []
-    os.utime(left, (0, 0))
-    made = make_folder(tmp_path, "x", write_nothing)
-    assert list(tmp_path.glob("x/*/*")) == [made]
-
-
-def test_a_folder_appears_with_its_first_files(tmp_path: Path) -> None:
-    def write(at: Path, folder: Path) -> None:
-        assert not folder.exists()
-        write_manifest(at, {"status": "running"})
-
-    assert read_manifest(make_folder(tmp_path, "x", write))["status"] == "running"
-
-
-def test_first_files_that_cannot_be_written_leave_nothing(tmp_path: Path) -> None:
-    def fail(at: Path, folder: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(UserError, match=r"^output_dir: expected a folder to write to; got .*: No space left on device"):
-        make_folder(tmp_path / "outputs", "x", fail)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

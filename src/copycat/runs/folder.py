@@ -4,9 +4,8 @@ import json
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,19 +20,10 @@ MANIFEST = "run.json"
 CONFIG = "config.yaml"
 MOST = 2**23
 """Bytes of a manifest, at most."""
-PARTIAL = ".partial"
-"""Suffix of a hidden folder whose first files are being written."""
-STALE = 3600
-"""Seconds after which nobody is writing these files any more: the process was killed."""
 
 
-def make_folder(root: Path, experiment: str, write: Callable[[Path, Path], None]) -> Path:
-    """Make a new folder `root/experiment/YYYY-MM-DD/HH-MM-SS-xxxxxx` that nobody else has.
-
-    It appears with its first files in it, so that a kill leaves no folder that nothing can resume.
-
-    Args:
-        write: writes these files; takes the folder to write to, which is renamed afterwards, and its later path.
+def make_folder(root: Path, experiment: str) -> Path:
+    """A new folder `root/experiment/YYYY-MM-DD/HH-MM-SS-xxxxxx` that nobody else has.
 
     Raises:
         UserError: where it cannot be made.
@@ -42,55 +32,13 @@ def make_folder(root: Path, experiment: str, write: Callable[[Path, Path], None]
     day = root / experiment / f"{now:%Y-%m-%d}"
     try:
         day.mkdir(parents=True, exist_ok=True)
-        partial, folder = _reserve_name(day, f"{now:%H-%M-%S}")
-        try:
-            write(partial, folder)
-            partial.rename(folder)
-        except BaseException:
-            unmake(partial, root)
-            raise
-        _remove_stale(day.parent)
+        while True:
+            folder = day / f"{now:%H-%M-%S}-{secrets.token_hex(3)}"
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
     except OSError as error:
         raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
-    return folder
-
-
-def _reserve_name(day: Path, second: str) -> tuple[Path, Path]:
-    """A hidden folder, and the name that it alone may take."""
-    while True:
-        folder = day / f"{second}-{secrets.token_hex(3)}"
-        partial = folder.with_name(f".{folder.name}{PARTIAL}")
-        with suppress(FileExistsError):
-            partial.mkdir()
-            if not folder.exists():
-                return partial, folder
-            partial.rmdir()
-
-
-def _remove_stale(experiment: Path) -> None:
-    for partial in experiment.glob(f"*/.*{PARTIAL}"):
-        with suppress(OSError):
-            if time.time() - partial.stat().st_mtime > STALE:
-                shutil.rmtree(partial)
-
-
-@contextmanager
-def undone_on_error(folder: Path, root: Path, *, is_new: bool) -> Iterator[None]:
-    """Remove what is written to a folder meanwhile where that ends with an error; enter it under the folder's lock.
-
-    Args:
-        is_new: whether the folder itself is to go too, as the caller made it.
-    """
-    before = set(folder.iterdir())
-    try:
-        yield
-    except (UserError, OSError):
-        if is_new:
-            unmake(folder, root)
-        else:
-            for path in set(folder.iterdir()) - before:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        raise
 
 
 def unmake(folder: Path, root: Path) -> None:

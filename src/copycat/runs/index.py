@@ -16,7 +16,7 @@ from typing import Any
 from copycat.config.hints import first_line
 from copycat.config.places import cache_folder
 from copycat.runs import trial_file
-from copycat.runs.folder import MANIFEST, PARTIAL, write_whole
+from copycat.runs.folder import MANIFEST, write_whole
 from copycat.runs.plain import read_file
 from copycat.runs.rows import Row, read_row
 from copycat.runs.shape import check_form
@@ -87,11 +87,7 @@ def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
             yield name, stamps
             continue
         with suppress(OSError), os.scandir(folder) as entries:
-            inside = [
-                entry.name
-                for entry in entries
-                if entry.is_dir(follow_symlinks=False) and not entry.name.endswith(PARTIAL)
-            ]
+            inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
             waiting += [os.path.join(name, one) for one in sorted(inside, reverse=True)]
 
 

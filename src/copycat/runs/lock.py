@@ -25,16 +25,12 @@ _guard = threading.Lock()
 """Whoever closes a lock's file lets go of every lock that this process has on it."""
 
 
-class LockedError(UserError):
-    """Another process holds the lock."""
-
-
 @contextmanager
 def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
     """Hold the lock of a run folder, or of a sweep's.
 
     Raises:
-        LockedError: where another process holds it.
+        UserError: where another process holds it.
     """
     if fcntl is None:
         yield
@@ -47,7 +43,7 @@ def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
-            raise LockedError(f"{folder}: expected a {of} that stopped; it is still running.") from error
+            raise UserError(f"{folder}: expected a {of} that stopped; it is still running.") from error
         _held.add(whole)
     try:
         yield

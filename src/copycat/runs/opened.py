@@ -101,11 +101,8 @@ def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:
 
     assert path.is_relative_to(opened.folder)
     checkpoint = tensor_files.read_checkpoint(path)
-    states = checkpoint.get("callbacks", {})
-    if opened.own:
-        tensor_files.check_own_states(path, states, folder=opened.folder)
-    else:
-        tensor_files.check_states(path, states)
+    if not opened.own:
+        tensor_files.check_states(path, checkpoint.get("callbacks", {}))
     return checkpoint
 
 

@@ -12,7 +12,7 @@ from copycat.config.rule import is_real
 from copycat.runs.choice import Choice, chosen, named, ordered
 from copycat.runs.facts import Facts, columns, facts
 from copycat.runs.figures import natural
-from copycat.runs.folder import MANIFEST, PARTIAL
+from copycat.runs.folder import MANIFEST
 from copycat.runs.index import read_rows
 from copycat.runs.lock import KILLED
 from copycat.runs.printing import WIDE, Column, interval, majority, measured, print_table, seconds, status, wide_console
@@ -27,7 +27,7 @@ MOST_RESUMES = 5
 def find_runs(root: Path) -> Iterator[Path]:
     """Run folders at or below root, in the order of their names."""
     for folder, inside, files in os.walk(root):
-        inside[:] = sorted(name for name in inside if not name.endswith(PARTIAL))
+        inside.sort()
         if MANIFEST in files:
             inside.clear()
             yield Path(folder)

@@ -84,24 +84,6 @@ def check_states(path: Path, states: Any) -> None:
             )
 
 
-def check_own_states(path: Path, states: Any, *, folder: Path) -> None:
-    """Refuse callback states that name an existing file outside the run folder, in one's own run too.
-
-    The run's signature does not cover its checkpoints, and Lightning's ModelCheckpoint deletes what its state names.
-
-    Raises:
-        UserError: for the first.
-    """
-    home = folder.resolve()
-    for _, text in _texts(states):
-        named = Path(text) if os.path.isabs(text) or ".." in re.split(r"[\\/]", text) else None
-        if named and "\0" not in text and os.path.lexists(named) and not named.resolve().is_relative_to(home):
-            raise UserError(
-                f"{path}: expected callbacks that name no file outside the run folder; got {text!a:.80}."
-                " Rerun it instead: a rerun reads no checkpoint."
-            )
-
-
 def _check_archive(content: bytes) -> None:
     """An archive as torch.save writes it: each record as it is, and none of them shared."""
     if not zipfile.is_zipfile(BytesIO(content)):

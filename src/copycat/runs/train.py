@@ -15,7 +15,7 @@ from copycat.runs.as_yaml import as_yaml
 from copycat.runs.build import build_parts
 from copycat.runs.causes import PATCH
 from copycat.runs.code import patch
-from copycat.runs.folder import make_folder, undone_on_error, write_manifest, write_whole
+from copycat.runs.folder import make_folder, unmake, write_manifest, write_whole
 from copycat.runs.images import write_images
 from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
@@ -49,36 +49,30 @@ def train(
         limits: what ends the run before it is done.
 
     Raises:
-        LockedError: where another process runs in that folder.
-        UserError: where what was asked cannot work; then no new folder, and no new file, is left.
+        UserError: where what was asked cannot work; then no new folder is left.
     """
     root, stop = Path(request.config["output_dir"]), Stop()
     threads = request.config["trainer"].get("threads")
     with isolated(threads=threads), tolerating_lost_output(), stop.listening():
         parts = build_parts(request.config, data=data, metrics=limits.metrics)
         request = replace(request, config=with_threads(parts.config))
-        text, changes = as_text(request.config), patch(request.config)
-        network = parts.classifier.network
-        manifest = opening(request, parts.data, config=text, network=network, copy_of=copy_of)
-
-        def write_record(at: Path, _: Path) -> None:
-            reserve(at)
-            write_asked(at, text, parts.data, changes=changes)
-            write_manifest(at, manifest)
-
+        made = make_folder(root, request.experiment) if folder is None else folder
         try:
-            made = make_folder(root, request.experiment, write_record) if folder is None else folder
             made.mkdir(parents=True, exist_ok=True)
-            with (
-                locked(made),
-                undone_on_error(made, root, is_new=folder is None),
-                logged(made / LOG),
-            ):
-                if folder is not None:
-                    write_record(made, made)
+            with locked(made), logged(made / LOG):
+                reserve(made)
+                text = as_text(request.config)
+                write_asked(made, text, parts.data, changes=patch(request.config))
+                network = parts.classifier.network
+                manifest = opening(request, parts.data, config=text, network=network, copy_of=copy_of)
                 run = Run(request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits)
+                write_manifest(made, manifest)
                 return run.go()
+        except UserError:
+            unmake(made, root)
+            raise
         except OSError as error:  # of the first files: what a run cannot write later, it says itself
+            unmake(made, root)
             raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 

@@ -6,16 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from copycat.config.errors import UserError
 from copycat.runs.folder import write_whole
 from copycat.runs.plain import read_file, read_json
-from copycat.runs.seal import holds, seal
 from copycat.runs.typed import made
 
 FILE = "trial.json"
 SCHEMA = 1
-_SIGNED = b"trial"
-"""In the place of a configuration: no run's signature is that of a trial."""
 MOST = 2**20
 """Bytes, at most."""
 ENDED = ("completed", "pruned", "failed")
@@ -48,14 +44,8 @@ class Trial:
 
 
 def write_trial(folder: Path, trial: Trial) -> None:
-    """Write trial.json, signed: its overrides are run again when the sweep is resumed."""
     folder.mkdir(parents=True, exist_ok=True)
-    content: dict[str, Any] = {"schema": SCHEMA, **asdict(trial)}
-    try:
-        content["seal"] = seal(_SIGNED, content)
-    except OSError:
-        content["seal"] = None
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps({"schema": SCHEMA, **asdict(trial)}, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / FILE, (text + "\n").encode())
 
 
@@ -66,30 +56,7 @@ def read_trial(folder: Path) -> Trial:
         ValueError: where it is none, of this schema.
         OSError: where it cannot be read.
     """
-    return _read(folder)[0]
-
-
-def read_own_trial(folder: Path) -> Trial:
-    """Read trial.json of a trial that the user started, whose overrides may be run.
-
-    Raises:
-        UserError: where its signature is not the user's, or it is another trial's.
-        ValueError: where it is none, of this schema.
-        OSError: where it cannot be read.
-    """
-    trial, own = _read(folder)
-    if not own or str(trial.number) != folder.name:
-        raise UserError(
-            f"{folder / FILE}: expected a trial that you started; its seal is not yours."
-            f" Remove {folder}, and resume: the trial starts anew."
-        )
-    return trial
-
-
-def _read(folder: Path) -> tuple[Trial, bool]:
-    """The trial, and whether its signature is the user's."""
     found = read_json(read_file(folder / FILE, most=MOST))
     if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
         raise ValueError(f"expected schema {SCHEMA}")
-    trial = made(Trial, {name: value for name, value in found.items() if name not in ("schema", "seal")})
-    return trial, holds(_SIGNED, found)
+    return made(Trial, {name: value for name, value in found.items() if name != "schema"})

@@ -14,7 +14,7 @@ from copycat.config.application import quoted
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.runs.manifest import now
-from copycat.runs.trial_file import ENDED, Trial, read_own_trial, read_trial, write_trial
+from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.trial import DEATHS, first_record, run_words, words_of_sweep
 
 
@@ -38,16 +38,8 @@ class Job:
         return [*self.overrides, f"hydra.sweep.subdir={quoted(Path(str(self.number)))}"]
 
 
-def begun(folder: Path, fixed: Sequence[str]) -> Job:
-    """A trial as it was begun, whatever the sweep's own words are now.
-
-    Args:
-        folder: the trial's.
-
-    Raises:
-        UserError: where somebody else wrote its record.
-    """
-    trial = read_own_trial(folder)
+def begun(trial: Trial, fixed: Sequence[str]) -> Job:
+    """A trial as it was begun, whatever the sweep's own words are now."""
     return Job(trial.number, [*trial.overrides, *(word for word in fixed if _is_sweeps(word))], trial.values)
 
 

@@ -25,6 +25,7 @@ from copycat.runs.build import build_data, build_parts
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.code import patch
 from copycat.runs.derived import prepared
+from copycat.runs.folder import read_manifest
 from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.lock import locked
 from copycat.runs.manifest import now, opening
@@ -42,7 +43,7 @@ from copycat.sweeps.packed_member import Asked, Member
 from copycat.sweeps.packed_run import Pack
 from copycat.sweeps.packed_size import best_size
 from copycat.sweeps.processes import Pool
-from copycat.sweeps.trial import came_of, failed, judge_of, patiently, read_record, started, words_of_sweep
+from copycat.sweeps.trial import came_of, failed, judge_of, patiently, started, words_of_sweep
 
 log = logging.getLogger(__name__)
 OF_A_SEARCH = 16
@@ -138,8 +139,9 @@ class Packs:
 
     def _found(self, asked: Asked) -> Outcome | str | None:
         """Take over what lies in the folder already of a trial that was begun."""
-        manifest = read_record(asked.folder)
-        if manifest is None:
+        try:
+            manifest = read_manifest(asked.folder)
+        except (OSError, ValueError):
             return None
         if manifest["status"] in ENDED:  # the sweep died before it could say so
             return Outcome(asked.folder, str(manifest["status"]), manifest)

@@ -76,7 +76,7 @@ class Search:
 
     def _begun(self, frozen: FrozenTrial) -> Job:
         try:
-            return begun(self.folder / str(frozen.number), self.space.fixed)
+            return begun(read_trial(self.folder / str(frozen.number)), self.space.fixed)
         except (OSError, ValueError):  # killed before that was written
             return self._job(trial_numbered(self.study, frozen.number))
 

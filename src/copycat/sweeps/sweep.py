@@ -31,28 +31,28 @@ def begin(asked: SweepRequest) -> Path:
         from copycat.sweeps.study import check_built
 
         check_built(asked.sweeper, constrained=bool(asked.settings["constraints"]))
-
-    def write_record(at: Path, folder: Path) -> None:
-        searches = found.sweeper == "optuna"
-        write_sweep(at, replace(found, study=found.study or folder.resolve().name) if searches else found)
-
     if named is None:
-        return make_folder(Path(found.output_dir), found.experiment, write_record)
-    folder = Path(named)
-    if (folder / FILE).exists():
-        before = read_own_sweep(folder)
-        found = replace(found, study=found.study or before.study)
-        if not asked.settings["change"]:
-            _check_same(before, found, folder)
-        write_sweep(folder, replace(found, id=before.id, started=before.started))
-        return folder
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"sweep.folder: expected a sweep's folder, or one to be made; got {folder}, with other files.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"sweep.folder: expected a folder to write to; got {folder}: {error.strerror}.") from error
-    write_record(folder, folder)
+        folder = make_folder(Path(found.output_dir), found.experiment)
+    else:
+        folder = Path(named)
+        if (folder / FILE).exists():
+            before = read_own_sweep(folder)
+            found = replace(found, study=found.study or before.study)
+            if not asked.settings["change"]:
+                _check_same(before, found, folder)
+            write_sweep(folder, replace(found, id=before.id, started=before.started))
+            return folder
+        if folder.exists() and any(folder.iterdir()):
+            raise UserError(
+                f"sweep.folder: expected a sweep's folder, or one to be made; got {folder}, with other files."
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"sweep.folder: expected a folder to write to; got {folder}: {error.strerror}.") from error
+    if found.sweeper == "optuna":
+        found = replace(found, study=found.study or folder.resolve().name)
+    write_sweep(folder, found)
     return folder
 
 

@@ -112,7 +112,7 @@ class Grid:
     """Each value with each, in order, but for trials that ended."""
 
     def __init__(self, space: Space, folder: Path) -> None:
-        self._space, self._folder = space, folder
+        self._space = space
         self._left = self._jobs(list(records(folder)))
 
     def _jobs(self, known: Sequence[Trial]) -> Iterator[Job]:
@@ -133,7 +133,7 @@ class Grid:
                 number = next(spare) if place in taken else place
                 yield Job(number, [*self._space.fixed, *chosen], self._space.values(chosen))
             elif trial.status not in ENDED:
-                yield begun(self._folder / str(trial.number), self._space.fixed)
+                yield begun(trial, self._space.fixed)
 
     def next(self) -> Job | None:
         return next(self._left, None)

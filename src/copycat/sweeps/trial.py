@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,13 +15,9 @@ from copycat.config.compose import Request, TrialRequest, compose_trial, trial_o
 from copycat.config.copies import apart, resolved
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
-from copycat.config.printable import print_line
-from copycat.runs.folder import MANIFEST, read_manifest, write_whole
-from copycat.runs.history import FILE as HISTORY
+from copycat.runs.folder import read_manifest
 from copycat.runs.history import epochs_of
 from copycat.runs.limits import Judge, Limits
-from copycat.runs.lock import FILE as LOCK
-from copycat.runs.lock import LockedError, locked
 from copycat.runs.manifest import now
 from copycat.runs.outcome import Outcome
 from copycat.runs.resume import resume
@@ -153,50 +148,13 @@ def _epochs(folder: Path) -> int:
 
 def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
     """Of the run: found where it is done, gone on with where it was begun, else begun."""
-    manifest = read_record(folder)
-    if manifest is None:
+    try:
+        manifest = read_manifest(folder)
+    except (OSError, ValueError):
         return train(request, folder=folder, limits=limits)
     if manifest["status"] in ENDED:
         return Outcome(folder, str(manifest["status"]), manifest)
     return resume(folder, say=log.info, limits=limits)
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """Read the manifest of a trial's run; None where the run starts now.
-
-    A run whose manifest is damaged or gone cannot be resumed: its folder is set aside, and the trial starts anew in an
-    empty one, or its metrics would be appended to those of the run before.
-
-    Raises:
-        LockedError: where another process runs the trial.
-    """
-    try:
-        return read_manifest(folder)
-    except (OSError, ValueError) as error:
-        if not any((folder / name).exists() for name in (MANIFEST, HISTORY)):
-            return None
-        with locked(folder):
-            aside = set_aside(folder)
-        said = error.strerror if isinstance(error, OSError) else first_line(error)
-        print_line(
-            f"copycat: {folder / MANIFEST}: expected a run's manifest; {said}. The trial starts anew; what it had is"
-            f" kept in {aside}.",
-            error=True,
-        )
-        return None
-
-
-def set_aside(folder: Path) -> Path:
-    """Rename a trial's folder, and make an empty one of that trial; return the new path of the first."""
-    trial = (folder / FILE).read_bytes()
-    places = (folder.with_name(f"{folder.name}.damaged{number or ''}") for number in count())
-    aside = next(place for place in places if not place.exists())
-    folder.rename(aside)
-    folder.mkdir()
-    write_whole(folder / FILE, trial)
-    for name in (FILE, LOCK):
-        (aside / name).unlink(missing_ok=True)
-    return aside
 
 
 def patiently(run: Callable[[], Found]) -> Found:
@@ -205,8 +163,8 @@ def patiently(run: Callable[[], Found]) -> Found:
     while True:
         try:
             return run()
-        except LockedError:
-            if time.monotonic() > until:
+        except UserError as error:
+            if "it is still running" not in str(error) or time.monotonic() > until:
                 raise
             time.sleep(0.5)
 
