@@ -15,6 +15,8 @@ from copycat.runs.checkpoint_file import damage
 from copycat.runs.checkpoints import BEFORE, OURS
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import read_history
+from copycat.runs.images import FILE as IMAGES
+from copycat.runs.images import write_images
 from copycat.runs.isolation import isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
@@ -56,7 +58,8 @@ def resume(
         limits: what ends the run before it is done.
 
     Raises:
-        UserError: where the run is completed, still running, of other data, or a stranger's that is refused.
+        UserError: where the run is completed, of other data, or a stranger's that is refused.
+        LockedError: where it is still running.
     """
     opened = open_run(folder)
     if opened.manifest["status"] == "completed":
@@ -82,6 +85,8 @@ def resume(
             try:
                 reserve(folder)
                 write_manifest(folder, manifest)
+                if not (folder / IMAGES).exists():  # it was killed before
+                    write_images(folder, parts.data)
             except OSError as error:
                 release(folder)
                 raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error
