@@ -144,7 +144,7 @@ def test_a_start_that_fails_takes_back_its_own_files_and_no_others(tiny: Path, t
     (tmp_path / "trial.json").write_text("its record")
     stop = "{_target_: pytorch_lightning.callbacks.Timer, duration: long}"
     request = request_of(tiny, f"+callbacks.stop={stop}")
-    with pytest.raises(UserError, match="callbacks.stop"):
+    with pytest.raises(UserError, match=r"callbacks\.stop"):
         train(request, folder=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"trial.json", "train.log"}
     assert (tmp_path / "trial.json").read_text() == "its record"

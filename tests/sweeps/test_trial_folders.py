@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from copycat.cli import main
+from copycat.config.errors import UserError
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from copycat.runs.trial_file import read_own_trial, read_trial, write_trial
@@ -54,7 +55,7 @@ def test_a_trial_that_another_process_runs_is_left_to_it_and_reported(
         stop_trial(sweep / str(number))
     (sweep / "0" / "run.json").unlink()  # as if the other process had just begun it
     before = read_files(sweep / "0")
-    monkeypatch.setattr("copycat.sweeps.trial.PATIENCE", 0.0)
+    monkeypatch.setattr("copycat.sweeps.trial_folder.PATIENCE", 0.0)
     capfd.readouterr()
     with hold_lock(sweep / "0"):
         assert run(["resume", str(sweep)]) == 2
@@ -80,7 +81,7 @@ def test_a_trial_is_waited_for_that_another_process_ends(
             process.kill()
             process.wait()
 
-        monkeypatch.setattr("copycat.sweeps.trial.time.sleep", end_other)
+        monkeypatch.setattr("copycat.sweeps.trial_folder.time.sleep", end_other)
         assert run(["resume", str(sweep)]) == 0
     assert read_trial(sweep / "0") == ended
     assert (sweep / "0" / "run.json").stat() == manifest
@@ -194,3 +195,20 @@ def test_choices_that_somebody_wrote_into_a_journal_are_not_run(tmp_path: Path) 
     open_storage.cache_clear()
     found = run_trials(start_search(*words, at=tmp_path), result=lambda values: [1.0])
     assert {values["model"] for values in found} <= {"logistic", "shallow"}
+
+
+@pytest.mark.parametrize("name", ["study.journal", "0", ".lock"])
+def test_a_sweep_whose_folder_holds_a_link_is_not_resumed(name: str, tmp_path: Path) -> None:
+    sweep, outside = tmp_path / "sweep", tmp_path / "outside"
+    start_search("seed=1,2", at=sweep)
+    (sweep / name).unlink(missing_ok=True)
+    (sweep / name).symlink_to(outside)
+    with pytest.raises(UserError, match="expected a plain file or folder"):
+        start_search("seed=1,2", at=sweep)
+    assert not outside.exists()
+
+
+def test_a_sweep_that_was_killed_as_it_wrote_its_first_file_is_started_again(tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / ".sweep.json.0a1b2c").write_text("{")
+    assert start_search("seed=1,2", at=tmp_path / "sweep").next() is not None

@@ -38,7 +38,8 @@ from copycat.sweeps.packed_member import Asked, Member
 from copycat.sweeps.packed_run import Pack
 from copycat.sweeps.packed_size import best_size
 from copycat.sweeps.processes import Pool
-from copycat.sweeps.trial import came_of, failed, find_run, judge_of, started, wait_until_free, words_of_sweep
+from copycat.sweeps.trial import came_of, failed, judge_of, started, words_of_sweep
+from copycat.sweeps.trial_folder import find_run, wait_until_free
 
 log = logging.getLogger(__name__)
 OF_A_SEARCH = 16

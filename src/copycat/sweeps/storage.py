@@ -57,8 +57,6 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """
     if url is None:
         path = folder / JOURNAL
-        if path.is_symlink():
-            raise UserError(f"{path}: expected a plain file; got a link. Put the file itself there.")
         lock: Any = ProcessLock(path.with_name(f".{JOURNAL}.lock")) if fcntl else None
         try:
             mend(path, lock)

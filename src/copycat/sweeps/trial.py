@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -16,25 +15,22 @@ from copycat.config.compose import Request, TrialRequest, compose_trial, trial_o
 from copycat.config.copies import apart, resolved
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
-from copycat.runs.folder import MANIFEST
 from copycat.runs.history import epochs_of
 from copycat.runs.limits import Judge, Limits
-from copycat.runs.lock import LockedError, is_locked
+from copycat.runs.lock import LockedError
 from copycat.runs.manifest import now
-from copycat.runs.opened import Opened, open_run
 from copycat.runs.outcome import Outcome
 from copycat.runs.resume import resume
 from copycat.runs.train import train
 from copycat.runs.trial_file import ENDED, FILE, Trial, read_own_trial, read_trial, write_trial
 from copycat.sweeps.objectives import measured, objectives, violations
+from copycat.sweeps.trial_folder import find_run, wait_until_free
 
 log = logging.getLogger(__name__)
 DEATHS = 3
 """Workers that die of a trial, without getting further, after which it counts as failed: it may take all memory."""
 ATTEMPTS = 6
 """The same where the sweep's own process dies, which may be for other reasons."""
-PATIENCE = 30.0
-"""Seconds to wait for a run whose process is about to end."""
 
 
 def run_trial(config: DictConfig) -> float | None:
@@ -165,43 +161,6 @@ def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
     if opened.manifest["status"] in ENDED:
         return Outcome(folder, str(opened.manifest["status"]), opened.manifest)
     return resume(folder, say=log.info, limits=limits)
-
-
-def find_run(folder: Path, overrides: Sequence[str]) -> Opened | None:
-    """Open the run that a trial began; None where it began none, or one that is damaged or changed: that is printed.
-
-    Raises:
-        UserError: where its files cannot be read.
-    """
-    manifest = folder / MANIFEST
-    if not manifest.exists():
-        return None
-    try:
-        opened = open_run(folder)
-        if not opened.own:
-            raise UserError(f"{manifest}: expected a run that you made; its seal is not yours, or its files changed.")
-        if opened.manifest["asked"]["overrides"] != list(overrides):
-            raise UserError(f"{manifest}: expected the run of trial {folder.name}; got that of another.")
-    except UserError as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
-            raise
-        print(f"copycat: {error}", file=sys.stderr)
-        return None
-    return opened
-
-
-def wait_until_free(folder: Path) -> None:
-    """Wait for a process of a sweep that was killed to let go of a trial's folder.
-
-    Raises:
-        LockedError: where it does not.
-    """
-    until = time.monotonic() + PATIENCE
-    while is_locked(folder):
-        if time.monotonic() > until:
-            raise LockedError(f"{folder}: expected a trial that no other process runs; it is still running.")
-        time.sleep(0.5)
 
 
 def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
