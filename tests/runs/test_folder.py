@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from copycat.config.errors import UserError
 from copycat.runs.folder import make_folder, read_manifest, unmake, write_manifest, write_whole
 
 RUNS = 1000
@@ -71,3 +72,29 @@ def test_a_manifest_of_another_kind_is_refused(text: str, tmp_path: Path) -> Non
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=r"\S"):
         read_manifest(tmp_path)
+
+
+def test_a_folder_has_its_name_only_with_its_first_files(tmp_path: Path) -> None:
+    def write(at: Path) -> None:
+        assert [path.name for path in at.parent.iterdir() if not path.name.startswith(".")] == []
+        (at / "run.json").write_text("{}")
+
+    folder = make_folder(tmp_path, "lecture", write=write)
+    assert [path.name for path in folder.iterdir()] == ["run.json"]
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_folder_whose_first_files_cannot_be_written_leaves_no_trace(tmp_path: Path) -> None:
+    def write(at: Path) -> None:
+        (at / "config.yaml").touch()
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match="No space left on device"):
+        make_folder(tmp_path / "outputs", "lecture", write=write)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_empty_is_not_removed(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, "lecture", write=lambda at: (at / "kept").touch())
+    unmake(folder, tmp_path)
+    assert (folder / "kept").exists()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from copycat.config.errors import UserError
-from copycat.runs.lock import current_status, is_locked, locked
+from copycat.runs import lock
+from copycat.runs.lock import LockedError, current_status, is_locked, locked
 from tests.support.locks import HOLD, hold_lock
 
 
@@ -18,7 +18,7 @@ def test_a_run_is_killed_once_the_process_that_held_its_lock_is(tmp_path: Path) 
     with hold_lock(tmp_path) as process:
         assert is_locked(tmp_path)
         assert current_status("running", tmp_path) == "running"
-        with pytest.raises(UserError, match="still running"), locked(tmp_path):
+        with pytest.raises(LockedError, match="still running"), locked(tmp_path):
             pass
         process.kill()
         process.wait()
@@ -41,3 +41,20 @@ def test_nothing_that_lies_there_as_a_lock_is_waited_for(tmp_path: Path) -> None
     began = time.monotonic()
     is_locked(tmp_path)
     assert time.monotonic() - began < 1
+
+
+def test_a_lock_that_its_last_holder_removes_meanwhile_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, taken = lock._lock, list[int]()
+
+    def removed_first(descriptor: int) -> bool:
+        if not taken:
+            (tmp_path / lock.FILE).unlink()
+        taken.append(descriptor)
+        return take(descriptor)
+
+    monkeypatch.setattr(lock, "_lock", removed_first)
+    with locked(tmp_path):
+        assert os.path.samestat(os.fstat(taken[-1]), (tmp_path / lock.FILE).stat())
+    assert len(taken) == 2

@@ -12,8 +12,10 @@ from copycat.config.allowed import check_allowed
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF, EXPERIMENTS
+from copycat.runs.checkpoint_file import WholeCheckpoints, damage, is_own
+from copycat.runs.disk import Disk
 from copycat.runs.kinds import refuse_strangers
-from copycat.runs.opened import open_run
+from copycat.runs.opened import open_run, read_checkpoint
 from copycat.runs.rerun import rerun
 from tests.support.hostile_folders import strip_signature
 from tests.support.parameters import mark_slow
@@ -84,6 +86,28 @@ def test_a_folder_that_was_changed_or_sealed_elsewhere_is_a_strangers(
     if change == "key":
         monkeypatch.setenv("COPYCAT_SETTINGS", str(tmp_path / "another"))
     assert not open_run(folder).own
+
+
+def test_a_checkpoint_that_names_files_is_read_only_where_the_user_wrote_it(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = train_tiny("trainer.max_epochs=1", "logger=none", data=tiny, at=tmp_path).folder
+    opened, path = open_run(folder), folder / "checkpoints" / "last.ckpt"
+    disk = Disk()
+    checkpoint = read_checkpoint(path, opened)
+    checkpoint["callbacks"] = {"ModelCheckpoint": {"best_model_path": "/home/user/thesis.tex"}}
+    WholeCheckpoints(disk).save_checkpoint(checkpoint, path)
+    disk.settle()
+    assert is_own(path)
+    assert read_checkpoint(path, opened)["callbacks"] == checkpoint["callbacks"]
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("COPYCAT_SETTINGS", str(tmp_path / "settings"))
+        WholeCheckpoints(disk).save_checkpoint(checkpoint, path)
+        disk.settle()
+    assert damage(path) is None
+    assert opened.own
+    with pytest.raises(UserError, match="expected callbacks that name no file"):
+        read_checkpoint(path, opened)
 
 
 def test_the_key_is_for_its_owner_s_eyes(folder: Path, copycat_settings: Path) -> None:

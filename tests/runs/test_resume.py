@@ -226,6 +226,26 @@ def test_without_any_whole_checkpoint_a_run_starts_anew(tiny: Path, tmp_path: Pa
     assert_same_folders(folder, reference)
 
 
+@pytest.mark.parametrize("step", ["reserve", "write_images", "Run"])
+def test_a_run_that_was_killed_before_it_trained_is_resumed(
+    step: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = train_killable(tiny, tmp_path).folder
+
+    def die(*_: object, **more: object) -> None:
+        raise SimulatedKill
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"copycat.runs.train.{step}", die)
+        with pytest.raises(SimulatedKill):
+            train_killable(tiny, tmp_path)
+    folder = find_newest_run(tmp_path)
+    assert read_manifest(folder)["status"] == "running"
+    assert resume(folder, say=lambda line: None).status == "completed"
+    assert_same_folders(folder, reference)
+    assert (folder / "images.csv").read_bytes() == (reference / "images.csv").read_bytes()
+
+
 def test_rows_that_were_lost_are_trained_again(tiny: Path, tmp_path: Path) -> None:
     reference = train_killable(tiny, tmp_path).folder
     folder = kill_run(tiny, tmp_path, after=("batch", 11))

@@ -9,10 +9,13 @@ import torch
 from pytorch_lightning.loggers.logger import DummyLogger
 from safetensors.torch import load_file
 
+from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.runs.build import build_parts
 from copycat.runs.history import read_history
+from copycat.runs.lock import LockedError
 from copycat.runs.train import train
+from tests.support.locks import hold_lock
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 
@@ -126,6 +129,47 @@ def test_a_callback_that_cannot_be_built_leaves_no_folder(tiny: Path, tmp_path: 
             "callbacks=early_stopping", "callbacks.early_stopping.patience=x", data=tiny, at=tmp_path / "outputs"
         )
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_trial_s_folder_that_another_process_holds_is_left_as_it_is(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "trial.json").write_text("its record")
+    (tmp_path / "metrics.csv").write_text("its rows")
+    with hold_lock(tmp_path), pytest.raises(LockedError, match="still running"):
+        train(request_of(tiny), folder=tmp_path)
+    assert (tmp_path / "trial.json").read_text() == "its record"
+    assert (tmp_path / "metrics.csv").read_text() == "its rows"
+
+
+def test_a_start_that_fails_takes_back_its_own_files_and_no_others(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "trial.json").write_text("its record")
+    stop = "{_target_: pytorch_lightning.callbacks.Timer, duration: long}"
+    request = request_of(tiny, f"+callbacks.stop={stop}")
+    with pytest.raises(UserError, match=r"callbacks\.stop"):
+        train(request, folder=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"trial.json", "train.log"}
+    assert (tmp_path / "trial.json").read_text() == "its record"
+
+
+def test_a_run_in_a_folder_that_holds_another_starts_clean(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "3"
+    reference = train(request_of(tiny), folder=folder).manifest["came_out"]
+    (folder / "trial.json").write_text("its record")
+    (folder / "run.json").write_text("{")
+    outcome = train(request_of(tiny), folder=folder)
+    assert outcome.manifest["came_out"] == reference
+    assert [row["epoch"] for row in read_history(folder)] == [0]
+    assert (tmp_path / "3-damaged-1" / "run.json").read_text() == "{"
+    assert [row["epoch"] for row in read_history(tmp_path / "3-damaged-1")] == [0]
+    assert (folder / "trial.json").read_text() == "its record"
+    said = f"copycat: {folder}: its run starts anew; what lay there is in {tmp_path / '3-damaged-1'} now\n"
+    assert capsys.readouterr().err == said
+
+
+def request_of(data: Path, *overrides: str) -> Request:
+    where = ["data=folder", f"data.root={data}", "data.image_size=8", "trainer.max_epochs=1"]
+    return compose_quickly([*where, *QUIET, *overrides])
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ MOST = 2**23
 """Bytes of a manifest, at most."""
 
 
-def make_folder(root: Path, experiment: str) -> Path:
-    """A new folder `root/experiment/YYYY-MM-DD/HH-MM-SS-xxxxxx` that nobody else has.
+def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] | None = None) -> Path:
+    """Make a new folder `root/experiment/YYYY-MM-DD/HH-MM-SS-xxxxxx` that nobody else has.
+
+    Args:
+        write: writes its first files. The folder gets its name with them: nobody ever finds it without.
 
     Raises:
         UserError: where it cannot be made.
@@ -35,19 +39,79 @@ def make_folder(root: Path, experiment: str) -> Path:
         while True:
             folder = day / f"{now:%H-%M-%S}-{secrets.token_hex(3)}"
             with suppress(FileExistsError):
-                folder.mkdir()
+                if write is None:
+                    folder.mkdir()
+                else:
+                    _make_whole(folder, write)
                 return folder
     except OSError as error:
+        unmake(day, root)
         raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 
+def _make_whole(folder: Path, write: Callable[[Path], object]) -> None:
+    """Write a folder's files under another name, then rename it.
+
+    Raises:
+        FileExistsError: where another process has the folder, or makes it.
+    """
+    temporary = folder.with_name(f".{folder.name}")
+    temporary.mkdir()
+    try:
+        if folder.exists():
+            raise FileExistsError(folder)
+        write(temporary)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
 def unmake(folder: Path, root: Path) -> None:
-    """Remove a folder that nothing came of, and those above it, up to root, that are empty then."""
-    shutil.rmtree(folder)
-    for parent in folder.parents:
-        if parent == root.parent or any(parent.iterdir()):
+    """Remove a folder that is empty, and those above it, up to root, that are empty then."""
+    for place in (folder, *folder.parents):
+        if place == root.parent:
             return
-        parent.rmdir()
+        try:
+            place.rmdir()
+        except OSError:  # it is not empty
+            return
+
+
+@contextmanager
+def taken_back(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
+    """Remove what a start that fails has made in a folder whose lock it holds.
+
+    Args:
+        keep: names of what lay there before.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        for name in set(os.listdir(folder)).difference(keep):
+            path = folder / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        raise
+
+
+def set_aside(folder: Path, *, keep: Collection[str]) -> Path:
+    """Move a run's files, whose lock is held, to a new folder beside theirs, so that a start finds none of them.
+
+    Args:
+        keep: names of what stays.
+
+    Returns:
+        The new folder.
+    """
+    names = (f"{folder.name}-damaged-{number}" for number in count(1))
+    aside = next(place for name in names if not (place := folder.with_name(name)).exists())
+    aside.mkdir()
+    for name in {name for name in os.listdir(folder) if not name.startswith(".")}.difference(keep):
+        (folder / name).rename(aside / name)
+    return aside
 
 
 def write_whole(path: Path, content: bytes) -> None:

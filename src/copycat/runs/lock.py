@@ -5,7 +5,7 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from copycat.config.errors import UserError
@@ -25,25 +25,25 @@ _guard = threading.Lock()
 """Whoever closes a lock's file lets go of every lock that this process has on it."""
 
 
+class LockedError(UserError):
+    """Another process holds the lock of a folder."""
+
+
 @contextmanager
 def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
     """Hold the lock of a run folder, or of a sweep's.
 
     Raises:
-        UserError: where another process holds it.
+        LockedError: where another process holds it.
     """
     if fcntl is None:
         yield
         return
     file, whole = folder / FILE, folder.resolve()
     with _guard:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            # a record lock, not flock: workers do not inherit it, and may outlive a killed run for some seconds
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            raise UserError(f"{folder}: expected a {of} that stopped; it is still running.") from error
+        descriptor = _acquire(file)
+        if descriptor is None:
+            raise LockedError(f"{folder}: expected a {of} that stopped; it is still running.")
         _held.add(whole)
     try:
         yield
@@ -83,3 +83,26 @@ def is_locked(folder: Path) -> bool:
 def current_status(status: str, *folders: Path) -> str:
     """The status that a folder says, but `killed` for `running` where no process holds the lock of any of these."""
     return KILLED if status == RUNNING and not any(map(is_locked, folders)) else status
+
+
+def _acquire(file: Path) -> int | None:
+    """A descriptor that holds the lock; None where another process does."""
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        if not _lock(descriptor):
+            os.close(descriptor)
+            return None
+        # its last holder may have removed the file meanwhile: then a third process would lock a new one
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(file)):
+                return descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        # a record lock, not flock: workers do not inherit it, and may outlive a killed run for some seconds
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -17,6 +17,8 @@ from copycat.runs.checkpoints import BEFORE, OURS
 from copycat.runs.extension import extended, write_extended
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import read_history
+from copycat.runs.images import FILE as IMAGES
+from copycat.runs.images import write_images
 from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
@@ -61,8 +63,9 @@ def resume(
         max_epochs: more than it was asked for; None: as many.
 
     Raises:
-        UserError: where the run has all epochs, is still running, is of other data or another backbone, or is a
+        UserError: where the run has all epochs, is of other data or another backbone, or is a
             stranger's that is refused.
+        LockedError: where it is still running.
     """
     opened = open_run(folder)
     completed = opened.manifest["status"] == "completed"
@@ -101,6 +104,8 @@ def resume(
                 if max_epochs is not None:
                     write_extended(folder, config)
                 write_manifest(folder, manifest)
+                if not (folder / IMAGES).exists():  # it was killed before
+                    write_images(folder, parts.data)
             except OSError as error:
                 release(folder)
                 raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error

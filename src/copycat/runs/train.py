@@ -1,7 +1,10 @@
 """A run, from its request to its folder."""
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,12 @@ from copycat.runs.as_yaml import as_yaml
 from copycat.runs.build import build_parts
 from copycat.runs.causes import PATCH
 from copycat.runs.code import patch
-from copycat.runs.folder import make_folder, unmake, write_manifest, write_whole
+from copycat.runs.folder import CONFIG, make_folder, set_aside, taken_back, unmake, write_manifest, write_whole
+from copycat.runs.images import FILE as IMAGES
 from copycat.runs.images import write_images
 from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
+from copycat.runs.lock import FILE as LOCK
 from copycat.runs.lock import locked
 from copycat.runs.manifest import opening
 from copycat.runs.outcome import Outcome
@@ -26,8 +31,11 @@ from copycat.runs.reserve import reserve
 from copycat.runs.run import Run
 from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import Stop
+from copycat.runs.trial_file import FILE as TRIAL
 
 __all__ = ["Outcome", "train", "try_out"]
+UNTRAINED = (TRIAL, CONFIG, IMAGES, PATCH, LOG)
+"""Files that a trial's folder may have before its run.json: a start overwrites them, or appends to the log."""
 
 
 def train(
@@ -50,29 +58,39 @@ def train(
 
     Raises:
         UserError: where what was asked cannot work; then no new folder is left.
+        LockedError: where another process has the folder; then nothing in it is touched.
     """
     root, stop = Path(request.config["output_dir"]), Stop()
     threads = request.config["trainer"].get("threads")
     with isolated(threads=threads), tolerating_lost_output(), stop.listening():
         parts = build_parts(request.config, data=data, metrics=limits.metrics)
         request = replace(request, config=with_threads(parts.config))
-        made = make_folder(root, request.experiment) if folder is None else folder
+        text, changes = as_text(request.config), patch(request.config)
+        network = parts.classifier.network
+        manifest = opening(request, parts.data, config=text, network=network, copy_of=copy_of)
+        first = partial(write_asked, config=text, manifest=manifest, changes=changes)
+        made = make_folder(root, request.experiment, write=first) if folder is None else folder
         try:
             made.mkdir(parents=True, exist_ok=True)
-            with locked(made), logged(made / LOG):
-                reserve(made)
-                text = as_text(request.config)
-                write_asked(made, text, parts.data, changes=patch(request.config))
-                network = parts.classifier.network
-                manifest = opening(request, parts.data, config=text, network=network, copy_of=copy_of)
-                run = Run(request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits)
-                write_manifest(made, manifest)
-                return run.go()
-        except UserError:
-            unmake(made, root)
-            raise
-        except OSError as error:  # of the first files: what a run cannot write later, it says itself
-            unmake(made, root)
+            with locked(made):
+                if folder is not None:
+                    start_clean(folder)
+                with logged(made / LOG):
+                    with taken_back(made, keep=(LOCK,) if folder is None else {*os.listdir(folder), LOCK}):
+                        reserve(made)
+                        if folder is not None:
+                            first(folder)
+                        write_images(made, parts.data)
+                        run = Run(
+                            request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits
+                        )
+                    return run.go()
+        except (UserError, OSError) as error:
+            if folder is None:
+                unmake(made, root)
+            if isinstance(error, UserError):
+                raise
+            # of the first files: what a run cannot write later, it says itself
             raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 
@@ -94,12 +112,22 @@ def as_text(config: Mapping[str, Any]) -> bytes:
     return as_yaml(config).encode()
 
 
-def write_asked(folder: Path, config: bytes, data: DataModule, *, changes: bytes | None) -> None:
-    """Write what a run is made of: its configuration, its images, and what was not committed of the code."""
-    write_whole(folder / "config.yaml", config)
-    write_images(folder, data)
+def write_asked(folder: Path, *, config: bytes, manifest: Mapping[str, Any], changes: bytes | None) -> None:
+    """Write what a run is made of: its configuration, what was not committed of the code, and its manifest.
+
+    With these it can be resumed, so they come before anything else.
+    """
+    write_whole(folder / CONFIG, config)
     if changes:
         write_whole(folder / PATCH, changes)
+    write_manifest(folder, manifest)
+
+
+def start_clean(folder: Path) -> None:
+    """Set aside what another run left in a trial's folder, whose lock is held: a new one would append to it."""
+    if any(not (name.startswith(".") or name in UNTRAINED) for name in os.listdir(folder)):
+        aside = set_aside(folder, keep=(TRIAL,))
+        print(f"copycat: {folder}: its run starts anew; what lay there is in {aside} now", file=sys.stderr)
 
 
 def with_threads(config: Mapping[str, Any]) -> Mapping[str, Any]:

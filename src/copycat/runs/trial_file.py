@@ -8,6 +8,7 @@ from typing import Any
 
 from copycat.runs.folder import write_whole
 from copycat.runs.plain import read_file, read_json
+from copycat.runs.seal import holds, seal
 from copycat.runs.typed import made
 
 FILE = "trial.json"
@@ -16,6 +17,8 @@ MOST = 2**20
 """Bytes, at most."""
 ENDED = ("completed", "pruned", "failed")
 """Statuses of a trial that is not run again."""
+_SEALED = b"trial"
+"""In the place of a configuration: no run's seal is that of a trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +47,11 @@ class Trial:
 
 
 def write_trial(folder: Path, trial: Trial) -> None:
+    """Write trial.json, sealed: its overrides are run again when the sweep is resumed."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"schema": SCHEMA, **asdict(trial)}, indent=2, ensure_ascii=False, allow_nan=False)
+    content: dict[str, Any] = {"schema": SCHEMA, **asdict(trial)}
+    content["seal"] = seal(_SEALED, content)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / FILE, (text + "\n").encode())
 
 
@@ -56,7 +62,21 @@ def read_trial(folder: Path) -> Trial:
         ValueError: where it is none, of this schema.
         OSError: where it cannot be read.
     """
+    return _read(folder)[0]
+
+
+def read_own_trial(folder: Path) -> Trial | None:
+    """What trial.json holds, where the user made it for this folder; None where it is missing, damaged or changed."""
+    try:
+        trial, own = _read(folder)
+    except (OSError, ValueError):
+        return None
+    return trial if own and str(trial.number) == folder.name else None
+
+
+def _read(folder: Path) -> tuple[Trial, bool]:
     found = read_json(read_file(folder / FILE, most=MOST))
     if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
         raise ValueError(f"expected schema {SCHEMA}")
-    return made(Trial, {name: value for name, value in found.items() if name != "schema"})
+    trial = made(Trial, {name: value for name, value in found.items() if name not in ("schema", "seal")})
+    return trial, holds(_SEALED, found)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from copycat.config.application import quoted
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.runs.lock import is_locked
 from copycat.runs.manifest import now
 from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.trial import DEATHS, first_record, run_words, words_of_sweep
@@ -73,6 +74,8 @@ class Runner:
     def __init__(self, source: Source, folder: Path, *, max_failures: int | None, display: "Display") -> None:
         self.source, self.folder, self.max_failures, self.display = source, folder, max_failures, display
         self.failures = 0
+        self.held: list[int] = []
+        """Trials that were left to other processes, which run them."""
         self._put_back: list[Job] = []
         self._before: dict[int, Trial] = {}
         self._unstarted = 0
@@ -97,6 +100,8 @@ class Runner:
     def done(self, job: Job, problem: str | None = None) -> None:
         """Tell the source what came of a trial, by its folder; one whose process died is put back.
 
+        A trial that another process runs is left to it.
+
         Args:
             problem: what the launcher says of a trial that did not come to an end.
 
@@ -105,6 +110,10 @@ class Runner:
         """
         folder = self.folder / str(job.number)
         trial = read_trial(folder)
+        if trial.status not in ENDED and is_locked(folder):
+            self.held.append(job.number)
+            self.display.put_back(job)
+            return
         self._unstarted = self._unstarted + 1 if trial == self._before[job.number] else 0
         if self._unstarted == DEATHS:
             raise UserError(f"hydra/launcher: expected trials to be started; {problem or 'their processes died'}.")

@@ -25,16 +25,15 @@ from copycat.runs.build import build_data, build_parts
 from copycat.runs.causes import Evidence, causes
 from copycat.runs.code import patch
 from copycat.runs.derived import prepared
-from copycat.runs.folder import read_manifest
 from copycat.runs.isolation import LOG, isolated, logged
-from copycat.runs.lock import locked
+from copycat.runs.lock import LockedError, locked
 from copycat.runs.manifest import now, opening
-from copycat.runs.opened import open_run, read_checkpoint
+from copycat.runs.opened import read_checkpoint
 from copycat.runs.outcome import Outcome
 from copycat.runs.resume import find_point, reopened
 from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import InterruptedRun, Stop
-from copycat.runs.train import as_text, with_threads
+from copycat.runs.train import as_text, start_clean, with_threads
 from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.engine import Job, Runner
 from copycat.sweeps.objectives import named_metrics, objectives
@@ -43,7 +42,8 @@ from copycat.sweeps.packed_member import Asked, Member
 from copycat.sweeps.packed_run import Pack
 from copycat.sweeps.packed_size import best_size
 from copycat.sweeps.processes import Pool
-from copycat.sweeps.trial import came_of, failed, judge_of, patiently, started, words_of_sweep
+from copycat.sweeps.trial import came_of, failed, judge_of, started, words_of_sweep
+from copycat.sweeps.trial_folder import find_run, wait_until_free
 
 log = logging.getLogger(__name__)
 OF_A_SEARCH = 16
@@ -102,6 +102,11 @@ class Packs:
         """Each trial with its configuration, but for those that need not, or cannot, be run."""
         for job in jobs:
             folder = runner.folder / str(job.number)
+            try:
+                wait_until_free(folder)
+            except LockedError as held:
+                runner.done(job, str(held))
+                continue
             trial = read_trial(folder)
             if trial.status in ENDED:
                 runner.done(job)
@@ -139,13 +144,11 @@ class Packs:
 
     def _found(self, asked: Asked) -> Outcome | str | None:
         """Take over what lies in the folder already of a trial that was begun."""
-        try:
-            manifest = read_manifest(asked.folder)
-        except (OSError, ValueError):
+        opened = find_run(asked.folder, asked.request.overrides)
+        if opened is None:
             return None
-        if manifest["status"] in ENDED:  # the sweep died before it could say so
-            return Outcome(asked.folder, str(manifest["status"]), manifest)
-        opened = open_run(asked.folder)
+        if opened.manifest["status"] in ENDED:  # the sweep died before it could say so
+            return Outcome(asked.folder, str(opened.manifest["status"]), opened.manifest)
         point = find_point(opened, say=log.info)
         if point.position.batch:
             return "it stopped inside an epoch"
@@ -220,11 +223,16 @@ class Packs:
         """Start a trial, whose folder is its pack's from now on; whether there is one."""
         try:
             asked.folder.mkdir(parents=True, exist_ok=True)
+            context.enter_context(locked(asked.folder))
             asked.trial = started(asked.folder, asked.trial)
             if asked.trial.status not in ENDED:
-                patiently(lambda: context.enter_context(locked(asked.folder)))
+                if not asked.manifest:
+                    start_clean(asked.folder)
                 context.enter_context(logged(asked.folder / LOG))
                 return True
+        except LockedError as held:
+            runner.done(asked.job, str(held))
+            return False
         except Exception as failure:
             asked.trial = failed(asked.trial, failure)
         self._close(asked, asked.trial, runner)

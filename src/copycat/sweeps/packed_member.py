@@ -24,6 +24,8 @@ from copycat.runs.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoin
 from copycat.runs.disk import Disk
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import History
+from copycat.runs.images import FILE as IMAGES
+from copycat.runs.images import write_images
 from copycat.runs.inspecting import View, finish, predicted, show_begun, show_completed
 from copycat.runs.limits import Judge
 from copycat.runs.outcome import Ending, Outcome, best_metrics, close, conclude
@@ -126,14 +128,17 @@ class Member:
 
     def open(self) -> None:
         """Write what a run folder has from the start; or take back what lies past the checkpoint it goes on from."""
+        reserve(self.folder)
         if self.asked.manifest:
             for logger in self.loggers:
                 if hasattr(logger, "purge"):
                     logger.purge(self.asked.position.epoch)
+            write_manifest(self.folder, self.manifest)
         else:
-            write_asked(self.folder, as_text(self.config), self.data, changes=self.changes)
-        reserve(self.folder)
-        write_manifest(self.folder, self.manifest)
+            text = as_text(self.config)
+            write_asked(self.folder, config=text, manifest=self.manifest, changes=self.changes)
+        if not (self.folder / IMAGES).exists():
+            write_images(self.folder, self.data)
         for logger in self.loggers:
             logger.log_hyperparams(dict(self.config))
         if self.asked.position.epoch == 0:

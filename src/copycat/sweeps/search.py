@@ -15,7 +15,7 @@ from copycat.config.printable import print_line
 from copycat.config.searches import is_grid
 from copycat.config.space import Space
 from copycat.runs.folder import read_manifest
-from copycat.runs.trial_file import ENDED, Trial, read_trial
+from copycat.runs.trial_file import ENDED, Trial, read_own_trial, read_trial
 from copycat.sweeps.engine import Job, begun
 from copycat.sweeps.objectives import measured, objectives, violations
 from copycat.sweeps.parameters import draw, parameters
@@ -75,10 +75,10 @@ class Search:
         return len({tuple(sorted(trial.params.items())) for trial in trials}) >= len(self.space.grid())
 
     def _begun(self, frozen: FrozenTrial) -> Job:
-        try:
-            return begun(read_trial(self.folder / str(frozen.number)), self.space.fixed)
-        except (OSError, ValueError):  # killed before that was written
-            return self._job(trial_numbered(self.study, frozen.number))
+        own = read_own_trial(self.folder / str(frozen.number))
+        if own is not None:
+            return begun(own, self.space.fixed)
+        return self._job(trial_numbered(self.study, frozen.number))  # killed before that was written, or changed since
 
     def _job(self, trial: optuna.Trial) -> Job:
         self.study.sampler = self._sampler(trial.number)

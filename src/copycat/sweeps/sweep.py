@@ -1,8 +1,10 @@
 """A sweep from its request to its folder: begun, gone on with, ended."""
 
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from copycat.config.compose import SweepRequest
@@ -32,28 +34,45 @@ def begin(asked: SweepRequest) -> Path:
 
         check_built(asked.sweeper, constrained=bool(asked.settings["constraints"]))
     if named is None:
-        folder = make_folder(Path(found.output_dir), found.experiment)
-    else:
-        folder = Path(named)
-        if (folder / FILE).exists():
-            before = read_own_sweep(folder)
-            found = replace(found, study=found.study or before.study)
-            if not asked.settings["change"]:
-                _check_same(before, found, folder)
-            write_sweep(folder, replace(found, id=before.id, started=before.started))
-            return folder
-        if folder.exists() and any(folder.iterdir()):
-            raise UserError(
-                f"sweep.folder: expected a sweep's folder, or one to be made; got {folder}, with other files."
-            )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"sweep.folder: expected a folder to write to; got {folder}: {error.strerror}.") from error
-    if found.sweeper == "optuna":
-        found = replace(found, study=found.study or folder.resolve().name)
-    write_sweep(folder, found)
+        return make_folder(Path(found.output_dir), found.experiment, write=partial(_write_first, found))
+    folder = Path(named)
+    if (folder / FILE).exists():
+        before = read_own_sweep(folder)
+        _check_files(folder)
+        found = replace(found, study=found.study or before.study)
+        if not asked.settings["change"]:
+            _check_same(before, found, folder)
+        write_sweep(folder, replace(found, id=before.id, started=before.started))
+        return folder
+    # a file whose name starts with a dot is one that a killed process was writing
+    if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise UserError(f"sweep.folder: expected a sweep's folder, or one to be made; got {folder}, with other files.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"sweep.folder: expected a folder to write to; got {folder}: {error.strerror}.") from error
+    _write_first(found, folder)
     return folder
+
+
+def _write_first(found: SweepFile, folder: Path) -> None:
+    if found.sweeper == "optuna":
+        found = replace(found, study=found.study or folder.resolve().name.removeprefix("."))
+    write_sweep(folder, found)
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse links, pipes and devices beside sweep.json: its seal does not speak of them, and trials are written there.
+
+    Raises:
+        UserError: for the first.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+                raise UserError(
+                    f"{entry.path!a}: expected a plain file or folder; got a link, pipe or device. Remove it."
+                )
 
 
 def _described(asked: SweepRequest) -> SweepFile:

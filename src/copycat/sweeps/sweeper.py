@@ -16,9 +16,9 @@ from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.config.printable import print_line
 from copycat.config.space import Space, space_of
-from copycat.runs.lock import locked
+from copycat.runs.lock import LockedError, locked
 from copycat.runs.stop import ending_signals
-from copycat.runs.trial_file import ENDED, Trial, read_trial
+from copycat.runs.trial_file import ENDED, Trial, read_own_trial, read_trial
 from copycat.sweeps.display import Display
 from copycat.sweeps.engine import Job, Runner, Source, begun
 from copycat.sweeps.objectives import objectives
@@ -73,6 +73,11 @@ def _run(source: Source, folder: Path, settings: Any, launcher: Launcher, sweepe
             display.found(trial)
         runner = Runner(source, folder, max_failures=settings["max_failures"], display=display)
         runner.run(launcher, batch=sweeper.get("max_batch_size"))
+    if runner.held:
+        raise LockedError(
+            f"{folder / str(runner.held[0])}: expected a trial that no other process runs; it is still running. Once it"
+            f" stopped, type copycat resume {folder}."
+        )
     return runner
 
 
@@ -105,14 +110,16 @@ def records(folder: Path) -> Iterator[Trial]:
     """What the trials of a sweep say, in order."""
     for number in sorted(int(place.name) for place in folder.iterdir() if place.name.isdecimal()):
         with suppress(OSError, ValueError):
-            yield read_trial(folder / str(number))
+            trial = read_trial(folder / str(number))
+            if trial.number == number:
+                yield trial
 
 
 class Grid:
     """Each value with each, in order, but for trials that ended."""
 
     def __init__(self, space: Space, folder: Path) -> None:
-        self._space = space
+        self._space, self._folder = space, folder
         self._left = self._jobs(list(records(folder)))
 
     def _jobs(self, known: Sequence[Trial]) -> Iterator[Job]:
@@ -129,11 +136,13 @@ class Grid:
         new = {place for place, (_, trial) in enumerate(grid) if not trial}
         spare = (number for number in count() if number not in taken | new)
         for place, (chosen, trial) in enumerate(grid):
+            number = trial.number if trial else next(spare) if place in taken else place
+            job = Job(number, [*self._space.fixed, *chosen], self._space.values(chosen))
             if not trial:
-                number = next(spare) if place in taken else place
-                yield Job(number, [*self._space.fixed, *chosen], self._space.values(chosen))
+                yield job
             elif trial.status not in ENDED:
-                yield begun(trial, self._space.fixed)
+                own = read_own_trial(self._folder / str(number))
+                yield begun(own, self._space.fixed) if own else job
 
     def next(self) -> Job | None:
         return next(self._left, None)

@@ -1,12 +1,12 @@
 """One trial of a sweep, in whichever process: begun, gone on with, or found done; its folder says what came of it."""
 
 import logging
-import time
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -15,24 +15,22 @@ from copycat.config.compose import Request, TrialRequest, compose_trial, trial_o
 from copycat.config.copies import apart, resolved
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
-from copycat.runs.folder import read_manifest
 from copycat.runs.history import epochs_of
 from copycat.runs.limits import Judge, Limits
+from copycat.runs.lock import LockedError
 from copycat.runs.manifest import now
 from copycat.runs.outcome import Outcome
 from copycat.runs.resume import resume
 from copycat.runs.train import train
-from copycat.runs.trial_file import ENDED, FILE, Trial, read_trial, write_trial
+from copycat.runs.trial_file import ENDED, FILE, Trial, read_own_trial, read_trial, write_trial
 from copycat.sweeps.objectives import measured, named_metrics, objectives, violations
+from copycat.sweeps.trial_folder import find_run, wait_until_free
 
 log = logging.getLogger(__name__)
-Found = TypeVar("Found")
 DEATHS = 3
 """Workers that die of a trial, without getting further, after which it counts as failed: it may take all memory."""
 ATTEMPTS = 6
 """The same where the sweep's own process dies, which may be for other reasons."""
-PATIENCE = 30.0
-"""Seconds to wait for a run whose process is about to end."""
 
 
 def run_trial(config: DictConfig) -> float | None:
@@ -52,7 +50,12 @@ def run_trial(config: DictConfig) -> float | None:
 
 
 def _run(folder: Path, asked: Callable[[], TrialRequest]) -> Trial:
-    """Run a trial, unless it ended, and write trial.json."""
+    """Run a trial, unless it ended, and write trial.json.
+
+    Raises:
+        LockedError: where another process runs it; then nothing in its folder is touched.
+    """
+    wait_until_free(folder)
     trial = read_trial(folder)
     if trial.status not in ENDED:
         trial = started(folder, trial)
@@ -85,12 +88,14 @@ def run_words(words: Sequence[str]) -> str | None:
         words: of the trial and of Hydra's own, the trial's folder among them.
 
     Returns:
-        `interrupted` where a signal ended it.
+        `interrupted` where a signal ended it; what is to be said of one that another process runs.
     """
     try:
         _run(*compose_trial(words))
     except KeyboardInterrupt:
         return "interrupted"
+    except LockedError as error:
+        return str(error)
     return None
 
 
@@ -102,10 +107,12 @@ def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Tri
         request = Request(config=found.config, experiment=found.experiment, overrides=trial.overrides)
         judge = judge_of(found.sweeper, folder, next(iter(objectives(settings))))
         limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True, metrics=named_metrics(settings))
-        outcome = patiently(lambda: _outcome(folder, request, limits))
+        outcome = _outcome(folder, request, limits)
         if outcome.status == "interrupted":
             raise KeyboardInterrupt
         return came_of(trial, outcome, settings)
+    except LockedError:
+        raise
     except Exception as failure:  # of a network, a callback: it does not take its sweep with it
         return failed(trial, failure)
 
@@ -148,25 +155,12 @@ def _epochs(folder: Path) -> int:
 
 def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
     """Of the run: found where it is done, gone on with where it was begun, else begun."""
-    try:
-        manifest = read_manifest(folder)
-    except (OSError, ValueError):
+    opened = find_run(folder, request.overrides)
+    if opened is None:
         return train(request, folder=folder, limits=limits)
-    if manifest["status"] in ENDED:
-        return Outcome(folder, str(manifest["status"]), manifest)
+    if opened.manifest["status"] in ENDED:
+        return Outcome(folder, str(opened.manifest["status"]), opened.manifest)
     return resume(folder, say=log.info, limits=limits)
-
-
-def patiently(run: Callable[[], Found]) -> Found:
-    """Wait for a process of a sweep that was killed to let go of the folder."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return run()
-        except UserError as error:
-            if "it is still running" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.5)
 
 
 def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
@@ -179,7 +173,14 @@ def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge 
 
 
 def first_record(folder: Path, number: int, overrides: list[str], values: dict[str, Any]) -> None:
-    """Write trial.json of a trial that is about to start, where there is none yet."""
-    if not (folder / FILE).exists():
-        record = Trial(number=number, overrides=overrides, values=values, attempts=0, started=now())
-        write_trial(folder, record)
+    """Write trial.json of a trial that is about to start, where there is none yet that the user made."""
+    if read_own_trial(folder) is not None:
+        return
+    try:
+        record = replace(read_trial(folder), number=number, overrides=overrides, values=values)
+    except FileNotFoundError:
+        record = None
+    except (OSError, ValueError) as error:
+        print(f"copycat: {folder / FILE}: expected what a trial says of itself; {first_line(error)}", file=sys.stderr)
+        record = None
+    write_trial(folder, record or Trial(number=number, overrides=overrides, values=values, attempts=0, started=now()))

@@ -1,0 +1,51 @@
+"""The folder of a trial that was begun before: whether another process runs it, and the run that it holds."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycat.config.errors import UserError
+from copycat.runs.folder import MANIFEST
+from copycat.runs.lock import LockedError, is_locked
+from copycat.runs.opened import Opened, open_run
+
+PATIENCE = 30.0
+"""Seconds to wait for a run whose process is about to end."""
+
+
+def find_run(folder: Path, overrides: Sequence[str]) -> Opened | None:
+    """Open the run that a trial began; None where it began none, or one that is damaged or changed: that is printed.
+
+    Raises:
+        UserError: where its files cannot be read.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        return None
+    try:
+        opened = open_run(folder)
+        if not opened.own:
+            raise UserError(f"{manifest}: expected a run that you made; its seal is not yours, or its files changed.")
+        if opened.manifest["asked"]["overrides"] != list(overrides):
+            raise UserError(f"{manifest}: expected the run of trial {folder.name}; got that of another.")
+    except UserError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+            raise
+        print(f"copycat: {error}", file=sys.stderr)
+        return None
+    return opened
+
+
+def wait_until_free(folder: Path) -> None:
+    """Wait for a process of a sweep that was killed to let go of a trial's folder.
+
+    Raises:
+        LockedError: where it does not.
+    """
+    until = time.monotonic() + PATIENCE
+    while is_locked(folder):
+        if time.monotonic() > until:
+            raise LockedError(f"{folder}: expected a trial that no other process runs; it is still running.")
+        time.sleep(0.5)

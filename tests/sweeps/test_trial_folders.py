@@ -1,0 +1,214 @@
+"""Folders of trials that are held by another process, damaged, or changed by somebody else."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copycat.cli import main
+from copycat.config.errors import UserError
+from copycat.runs.folder import read_manifest
+from copycat.runs.history import read_history
+from copycat.runs.trial_file import read_own_trial, read_trial, write_trial
+from copycat.sweeps.storage import open_storage
+from copycat.sweeps.sweeper import Grid
+from copycat.sweeps.trial import first_record
+from tests.support.locks import hold_lock
+from tests.support.parameters import mark_slow
+from tests.support.search import compose_search, run_trials, start_search
+from tests.support.sweeps import read_sweep_file, tiny_sweep_overrides
+
+LAUNCHERS = ["basic", "packed"]
+HOSTILE = "+callbacks.x={_target_: shutil.copy, src: a, dst: b}"
+
+
+def start_sweep(data: Path, folder: Path, *words: str) -> None:
+    words = (*tiny_sweep_overrides(data, "seed=1,2"), "trainer.max_epochs=2", "model=logistic", *words)
+    assert run(["train", "-m", *words, f"sweep.folder={folder}"]) == 0
+
+
+def run(words: list[str]) -> object:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return ended.value.code
+
+
+def stop_trial(folder: Path) -> None:
+    """Leave a trial as a kill just before its end does."""
+    write_trial(folder, replace(read_trial(folder), status="running", objectives={}, ended=None))
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+@pytest.mark.parametrize("launcher", mark_slow(LAUNCHERS, fast=["basic"]))
+def test_a_trial_that_another_process_runs_is_left_to_it_and_reported(
+    launcher: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = tmp_path / "sweep"
+    start_sweep(tiny, sweep, f"hydra/launcher={launcher}")
+    for number in (0, 1):
+        stop_trial(sweep / str(number))
+    (sweep / "0" / "run.json").unlink()  # as if the other process had just begun it
+    before = read_files(sweep / "0")
+    monkeypatch.setattr("copycat.sweeps.trial_folder.PATIENCE", 0.0)
+    capfd.readouterr()
+    with hold_lock(sweep / "0"):
+        assert run(["resume", str(sweep)]) == 2
+    assert read_files(sweep / "0") == before
+    assert read_trial(sweep / "1").status == "completed"
+    assert f"copycat: {sweep / '0'}: expected a trial that no other process runs; it is still running." in (
+        capfd.readouterr().err
+    )
+    assert read_sweep_file(sweep)["status"] == "interrupted"
+
+
+def test_a_trial_is_waited_for_that_another_process_ends(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = tmp_path / "sweep"
+    start_sweep(tiny, sweep)
+    ended, manifest = read_trial(sweep / "0"), (sweep / "0" / "run.json").stat()
+    stop_trial(sweep / "0")
+    with hold_lock(sweep / "0") as process:
+
+        def end_other(_: float) -> None:
+            write_trial(sweep / "0", ended)
+            process.kill()
+            process.wait()
+
+        monkeypatch.setattr("copycat.sweeps.trial_folder.time.sleep", end_other)
+        assert run(["resume", str(sweep)]) == 0
+    assert read_trial(sweep / "0") == ended
+    assert (sweep / "0" / "run.json").stat() == manifest
+
+
+def _change_byte(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + b"\xff" + content[41:])
+
+
+def _change_digit(path: Path) -> None:
+    path.write_text(path.read_text().replace("seed: 1", "seed: 7"))
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "manifest": ("run.json", _change_byte),
+    "config": ("config.yaml", _change_digit),
+    "no_manifest": ("run.json", Path.unlink),
+}
+
+
+@pytest.mark.parametrize("launcher", mark_slow(LAUNCHERS, fast=["basic"]))
+@pytest.mark.parametrize("damage", mark_slow(DAMAGES, fast=["manifest"]))
+def test_a_trial_whose_records_are_damaged_starts_anew_in_a_clean_folder(
+    damage: str, launcher: str, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = tmp_path / "sweep"
+    start_sweep(tiny, sweep, f"hydra/launcher={launcher}")
+    trial, rows = read_trial(sweep / "0"), (sweep / "0" / "metrics.csv").read_bytes()
+    stop_trial(sweep / "0")
+    name, spoil = DAMAGES[damage]
+    spoil(sweep / "0" / name)
+    capfd.readouterr()
+    assert run(["resume", str(sweep)]) == 0
+    assert (sweep / "0-damaged-1" / "metrics.csv").read_bytes() == rows
+    assert [row["epoch"] for row in read_history(sweep / "0")] == [0, 1]
+    assert read_manifest(sweep / "0")["came_out"]["epochs"] == 2
+    assert read_trial(sweep / "0").objectives == pytest.approx(trial.objectives)
+    said = capfd.readouterr().err
+    assert f"{sweep / '0'}: its run starts anew; what lay there is in {sweep / '0-damaged-1'} now" in said
+    assert damage == "no_manifest" or f"copycat: {sweep / '0' / 'run.json'}: expected" in said
+
+
+def test_a_damaged_trial_file_is_named_and_its_run_is_kept(
+    tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = tmp_path / "sweep"
+    start_sweep(tiny, sweep)
+    trial, manifest = read_trial(sweep / "0"), (sweep / "0" / "run.json").stat()
+    _change_byte(sweep / "0" / "trial.json")
+    assert run(["resume", str(sweep)]) == 0
+    said = f"{sweep / '0' / 'trial.json'}: expected what a trial says of itself; it is no text"
+    assert said in capfd.readouterr().err
+    assert read_trial(sweep / "0").objectives == trial.objectives
+    assert (sweep / "0" / "run.json").stat() == manifest
+    assert len(read_history(sweep / "0")) == 2
+
+
+def change_trial(folder: Path, **changes: Any) -> None:
+    """Change a trial.json as somebody does who has no key."""
+    content = json.loads((folder / "trial.json").read_text())
+    (folder / "trial.json").write_text(json.dumps(content | changes))
+
+
+def test_a_sealed_trial_is_the_user_s_until_it_is_changed_or_lies_elsewhere(tmp_path: Path) -> None:
+    first_record(tmp_path / "3", 3, ["seed=1"], {"seed": 1})
+    assert read_own_trial(tmp_path / "3") == read_trial(tmp_path / "3")
+    (tmp_path / "3").rename(tmp_path / "4")
+    assert read_own_trial(tmp_path / "4") is None
+    (tmp_path / "4").rename(tmp_path / "3")
+    change_trial(tmp_path / "3", attempts=1)
+    assert read_own_trial(tmp_path / "3") is None
+
+
+def test_words_that_somebody_wrote_into_a_trial_of_a_grid_are_not_run(tmp_path: Path) -> None:
+    space = compose_search("hydra/sweeper=grid", "seed=0,1", "optimizer.lr=0.1").space
+    job = Grid(space, tmp_path).next()
+    assert job is not None
+    first_record(tmp_path / "0", 0, job.of_run, job.values)
+    change_trial(tmp_path / "0", overrides=[*job.of_run, HOSTILE])
+    again = Grid(space, tmp_path).next()
+    assert again == job
+    first_record(tmp_path / "0", 0, again.of_run, again.values)
+    assert read_own_trial(tmp_path / "0") is not None
+    assert read_trial(tmp_path / "0").overrides == job.of_run
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_words_that_somebody_wrote_into_a_trial_of_a_search_are_not_run(lost: bool, tmp_path: Path) -> None:
+    words = ("model=logistic,shallow", "hydra.sweeper.n_trials=2")
+    search = start_search(*words, at=tmp_path)
+    job = search.next()
+    assert job is not None
+    first_record(tmp_path / "0", 0, job.of_run, job.values)
+    change_trial(tmp_path / "0", overrides=[*job.of_run, HOSTILE])
+    if lost:
+        (tmp_path / "study.journal").unlink()
+    again = start_search(*words, at=tmp_path).next()
+    assert again == job
+
+
+def test_choices_that_somebody_wrote_into_a_journal_are_not_run(tmp_path: Path) -> None:
+    words = ("model=logistic,shallow", "hydra.sweeper.n_trials=3")
+    search = start_search(*words, at=tmp_path)
+    run_trials(search, 1, lambda values: [1.0])
+    search.next()
+    journal = tmp_path / "study.journal"
+    hostile = "{_target_: shutil.copy}"
+    journal.write_text(journal.read_text().replace('\\"logistic\\"', f'\\"{hostile}\\"'))
+    assert hostile in journal.read_text()
+    open_storage.cache_clear()
+    found = run_trials(start_search(*words, at=tmp_path), result=lambda values: [1.0])
+    assert {values["model"] for values in found} <= {"logistic", "shallow"}
+
+
+@pytest.mark.parametrize("name", ["study.journal", "0", ".lock"])
+def test_a_sweep_whose_folder_holds_a_link_is_not_resumed(name: str, tmp_path: Path) -> None:
+    sweep, outside = tmp_path / "sweep", tmp_path / "outside"
+    start_search("seed=1,2", at=sweep)
+    (sweep / name).unlink(missing_ok=True)
+    (sweep / name).symlink_to(outside)
+    with pytest.raises(UserError, match="expected a plain file or folder"):
+        start_search("seed=1,2", at=sweep)
+    assert not outside.exists()
+
+
+def test_a_sweep_that_was_killed_as_it_wrote_its_first_file_is_started_again(tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / ".sweep.json.0a1b2c").write_text("{")
+    assert start_search("seed=1,2", at=tmp_path / "sweep").next() is not None
