@@ -1,5 +1,6 @@
 """Sweeps whose folder or journal was moved or damaged, and grids typed in another order."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,15 @@ def test_a_grid_that_is_typed_in_another_order_runs_each_value_once(tmp_path: Pa
     assert sorted(seed for _, seed in left) == [2, 3, 4]
     assert not {0, 1} & {number for number, _ in left}
     assert len({number for number, _ in left}) == 3
+
+
+def test_text_for_a_number_in_the_journal_is_not_run(tmp_path: Path) -> None:
+    assert start_search(*WORDS, at=tmp_path / "sweep").next() is not None
+    (tmp_path / "sweep").rename(tmp_path / "changed")  # a study is read once by its path
+    journal = tmp_path / "changed" / "study.journal"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    (drawn,) = (line for line in lines if line.get("param_name") == "optimizer.lr")
+    drawn["param_value_internal"] = "{_target_: shutil.copy, src: a, dst: b}"
+    journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with pytest.raises(UserError, match=r"expected a number for optimizer\.lr; the study has '\{_target_: shutil"):
+        start_search(*WORDS, at=tmp_path / "changed").next()

@@ -87,7 +87,11 @@ def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
             yield name, stamps
             continue
         with suppress(OSError), os.scandir(folder) as entries:
-            inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            inside = [
+                entry.name
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+            ]
             waiting += [os.path.join(name, one) for one in sorted(inside, reverse=True)]
 
 

@@ -27,7 +27,7 @@ MOST_RESUMES = 5
 def find_runs(root: Path) -> Iterator[Path]:
     """Run folders at or below root, in the order of their names."""
     for folder, inside, files in os.walk(root):
-        inside.sort()
+        inside[:] = sorted(name for name in inside if not name.startswith("."))  # one that is being made is hidden
         if MANIFEST in files:
             inside.clear()
             yield Path(folder)

@@ -15,6 +15,7 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 
+from copycat.config.errors import UserError
 from copycat.config.space import Axis, Space
 
 
@@ -32,7 +33,24 @@ class Parameter:
     """Words of several axes, by what is drawn."""
 
     def words(self, drawn: Any) -> Sequence[str]:
-        return self.rows[drawn] if self.rows else [f"{self.key}={drawn}"]
+        if self.rows:
+            return self.rows[drawn]
+        if isinstance(self.distribution, CategoricalDistribution):
+            return [f"{self.key}={drawn}"]
+        return [f"{self.key}={self._as_number(drawn)}"]
+
+    def _as_number(self, drawn: Any) -> float | int:
+        """Return the value that Optuna gives, which for numbers is whatever the storage holds: text there would be run.
+
+        Raises:
+            UserError: where it is no number.
+        """
+        if isinstance(drawn, bool) or not isinstance(drawn, int | float):
+            raise UserError(
+                f"hydra.sweeper.storage: expected a number for {self.name}; the study has {drawn!r:.80}."
+                " Remove the study's file, and resume: it is made again from the trials."
+            )
+        return drawn
 
     def drawn(self, values: Mapping[str, Any], space: Space) -> Any:
         """What gave these values of axes; None where nothing does."""
