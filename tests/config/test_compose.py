@@ -126,6 +126,19 @@ def test_a_broken_file_of_ones_own_is_named_with_its_line(tmp_path: Path, monkey
         compose(["optimizer=broken"])
 
 
+@pytest.mark.parametrize("record", ["run.json", "trial.json", "sweep.json"])
+def test_no_options_are_taken_from_inside_a_run_folder(
+    record: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    option = tmp_path / "conf" / "model" / "shallow.yaml"
+    option.parent.mkdir(parents=True)
+    option.write_text("_target_: torch.nn.Identity\n")
+    monkeypatch.chdir(tmp_path)
+    assert compose(["model=shallow", "~model.style"]).config["model"] == {"_target_": "torch.nn.Identity"}
+    (tmp_path / record).touch()
+    assert compose(["model=shallow"]).config["model"]["_target_"].startswith("copycat.")
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

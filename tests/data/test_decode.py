@@ -378,7 +378,6 @@ def test_images_are_known_by_their_content_whatever_they_are_called(tmp_path: Pa
 
 
 def test_heic_is_read_upright_where_the_extra_is_installed(tmp_path: Path) -> None:
-    pytest.importorskip("pillow_heif", reason="install the extra heic")
     assert ".heic" in image_extensions()
     halves = Image.new("RGB", (64, 64), BLUE)
     halves.paste(RED, (0, 0, 64, 32))  # red above blue

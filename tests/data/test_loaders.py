@@ -400,6 +400,7 @@ def test_lightning_shows_each_epoch_in_its_own_order_and_warns_of_nothing(kind: 
         assert torch.equal(torch.cat(module.seen["val", epoch]), floats)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fit_that_goes_on_from_a_checkpoint_shows_the_orders_of_the_later_epochs(
     kind: str | int, tmp_path: Path
@@ -442,6 +443,7 @@ def test_a_fit_that_goes_on_inside_an_epoch_shows_what_is_left_of_it(kind: str |
         assert torch.equal(torch.cat(module.seen["train", epoch]), IMAGES.float().div(255)[left])
 
 
+@pytest.mark.slow
 def test_a_worker_whose_run_was_killed_before_it_was_ready_ends() -> None:
     """The parent goes at once; its child is ready only when it has another parent, and would sleep for a minute."""
     program = (

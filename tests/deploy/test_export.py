@@ -174,10 +174,11 @@ def test_a_run_of_another_precision_is_exported_or_refused(
     ("before", "after", "line"),
     [
         ("[None]\n", ".transpose(0, 2, 1)[None]\n", r"expected an export that says the same to 1e-05; it differs by "),
-        (
+        pytest.param(
             "import torch\n",
             "import absent\n",
             r"^--format torch: expected an export that its own script can use; No mod",
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["turned images", "a missing package"],

@@ -255,6 +255,7 @@ def test_shares_of_regions_make_one(full: Outcome) -> None:
     assert all(sum(values) == pytest.approx(1) for values in zip(*(f.values() for f in found), strict=True))
 
 
+@pytest.mark.slow
 def test_best_and_final_metrics_are_those_of_the_run(full: Outcome) -> None:
     for name, value in full.manifest["came_out"]["final"].items():
         assert list(read_scalar(full.folder, f"final/{name}").values()) == [pytest.approx(value, rel=1e-6)]

@@ -183,6 +183,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
         run_page(folder)
 
 
+@pytest.mark.slow
 def test_images_that_were_trained_on_too_are_left_out_of_a_second_figure(tiny: Path, tmp_path: Path) -> None:
     data = shutil.copytree(tiny, tmp_path / "data")
     said = "".join(parse_html(run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)

@@ -174,6 +174,7 @@ def test_a_trial_that_diverges_leaves_the_others_as_they_are(tiny: Path, tmp_pat
         )
 
 
+@pytest.mark.slow
 def test_trials_whose_loss_becomes_no_number_say_so_and_the_others_go_on(tiny: Path, tmp_path: Path) -> None:
     words = ("model=deep", "model.hidden=[4,3]", "optimizer=adamw", "loss=bce", "trainer.max_epochs=20", PACKED)
     folder = run_sweep(*words, "optimizer.lr=1e30,1e-3", data=tiny, at=tmp_path / "a", status=1)
@@ -230,6 +231,7 @@ class SlowDisk(ThreadPoolExecutor):
         return super().submit(late)
 
 
+@pytest.mark.slow
 def test_a_trial_that_leaves_early_keeps_its_weights(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +249,7 @@ def test_a_trial_that_leaves_early_keeps_its_weights(
         assert all(torch.equal(weight, measured[f"network.{name}"]) for name, weight in written.items())
 
 
+@pytest.mark.slow
 def test_successive_halving_inside_a_pack_is_one_line(tiny: Path, tmp_path: Path) -> None:
     words = ("hydra/sweeper=optuna", "hydra/sweeper/pruner=halving", "hydra.sweeper.n_trials=12", PACKED)
     folder = run_sweep(
@@ -459,6 +462,7 @@ def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(
     assert {trial.status for trial in read_trials(tmp_path / "killed" / "sweep")} == {"completed"}
 
 
+@pytest.mark.slow
 def test_measuring_a_pack_leaves_the_first_trial_as_it_was(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "model.batch_norm=true", "optimizer=sgd", "trainer.max_epochs=2")
     packed = run_sweep(*words, "seed=1,2", PACKED, data=tiny, at=tmp_path / "packed")
@@ -469,6 +473,7 @@ def test_measuring_a_pack_leaves_the_first_trial_as_it_was(tiny: Path, tmp_path:
         assert torch.allclose(tensor, other[name], rtol=1e-3, atol=1e-5), name
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_gone_fails_its_own_trial_alone(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -511,6 +516,7 @@ def test_a_pack_goes_on_with_no_other_images_than_it_began_with(tiny: Path, tmp_
         assert "expected the data that the run began with; 1 image differs: train: train/cat/0.png" in str(trial.error)
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_has_the_best_checkpoint_that_it_names(tiny: Path, tmp_path: Path) -> None:
     words = ("model=linear", "optimizer=sgd", "optimizer.lr=1e-3,1e9", "trainer.max_epochs=60")
     folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path, status=1)
@@ -560,6 +566,7 @@ class Chooses(Halves):
         return logits if logits.mean() > 0 else 2 * logits
 
 
+@pytest.mark.slow
 def test_a_network_of_the_user_s_own_is_packed_where_torch_can_batch_it(tiny: Path, tmp_path: Path) -> None:
     words = ("seed=1,2", "trainer.max_epochs=5", f"model._target_={__name__}.Halves")
     packed, alone = (

@@ -305,6 +305,7 @@ def test_a_logarithmic_axis_has_a_few_ticks_inside_of_it(low: float, ratio: floa
     assert ticks[-1] <= low * ratio * 1.01
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Glyph")  # which the command leaves out too
 @given(ROWS)
 @settings(max_examples=10, deadline=None)

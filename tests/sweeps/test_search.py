@@ -153,6 +153,7 @@ def _fails_at_1(values: Mapping[str, Any]) -> list[float] | None:
     return None if values["seed"] == 1 else [float(values["seed"])]
 
 
+@pytest.mark.slow
 def test_a_space_that_was_changed_on_purpose_is_searched_on(tmp_path: Path) -> None:
     before = ("model=logistic,shallow", "seed=range(3)", "hydra.sweeper.n_trials=3")
     run_trials(start_search(*before, at=tmp_path), result=_fails_at_1)

@@ -87,6 +87,7 @@ def test_trials_on_their_way_are_ended_in_a_study_made_anew(tmp_path: Path) -> N
     assert [trial.params["model"] for trial in again.study.trials] == [job.values["model"] for job in jobs]
 
 
+@pytest.mark.slow
 def test_a_database_file_holds_a_study_and_a_study_of_other_objectives_is_refused(tmp_path: Path) -> None:
     url = f"hydra.sweeper.storage='sqlite:///{tmp_path}/study.db'"
     through = run_trials(start_search(*WORDS, STARTUP, at=tmp_path / "through"))

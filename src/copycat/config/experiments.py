@@ -4,7 +4,7 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, one_of
-from copycat.config.places import EXPERIMENTS
+from copycat.config.places import EXPERIMENTS, own_options
 
 OF_FILE = (".json", ".measured.json")
 """What follows a name; the lecture has its own printed table in the first, what was measured here in the second."""
@@ -32,4 +32,5 @@ def experiment_named(word: Path) -> str | None:
 
 def experiment_folders() -> list[Path]:
     """Where experiments lie, the user's own first."""
-    return [Path(EXPERIMENTS.name), EXPERIMENTS]
+    own = own_options(EXPERIMENTS)
+    return [EXPERIMENTS] if own is None else [own, EXPERIMENTS]

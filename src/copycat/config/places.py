@@ -34,3 +34,20 @@ def settings() -> Path:
         return Path(named).expanduser()
     base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     return (base if base.is_absolute() else Path(os.path.expanduser("~"), ".config")) / "copycat"
+
+
+RECORDS = ("run.json", "trial.json", "sweep.json")
+"""Files of run folders and sweeps."""
+
+
+def own_options(packaged: Path) -> Path | None:
+    """Find the user's ./conf or ./experiments, whose options stand before the packaged ones.
+
+    Returns:
+        None where there is none, and inside a run folder or sweep: it may be a stranger's.
+    """
+    here = Path.cwd()
+    own = here / packaged.name
+    if any((here / name).exists() for name in RECORDS) or not own.is_dir() or own.resolve() == packaged.resolve():
+        return None
+    return own

@@ -1,7 +1,6 @@
 """What Hydra discovers of Copycat: where its configuration lies. Other Hydra programs are left alone."""
 
 import os
-from pathlib import Path
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
@@ -9,7 +8,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from copycat.config.places import CONF, EXPERIMENTS
+from copycat.config.places import CONF, EXPERIMENTS, own_options
 
 
 class ExperimentSource(FileConfigSource):
@@ -60,6 +59,5 @@ class CopycatSearchPath(SearchPathPlugin):
             return
         search_path.append("copycat", f"experiments://{EXPERIMENTS}")
         for scheme, packaged in (("experiments", EXPERIMENTS), ("file", CONF)):
-            own = Path.cwd() / packaged.name
-            if own.is_dir() and own.resolve() != packaged.resolve():
+            if own := own_options(packaged):
                 search_path.prepend("user", f"{scheme}://{own}")
