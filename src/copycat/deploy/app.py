@@ -22,6 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from copycat.config.errors import UserError
+from copycat.config.printable import print_line
 from copycat.data.decode import UnreadableImage
 from copycat.deploy.app_runs import Runs
 from copycat.deploy.given import completed_in
@@ -133,7 +134,7 @@ def serve(folder: Path, *, port: int, browser: bool, max_pixels: int) -> None:
     config = uvicorn.Config(application(runs, title=str(folder)), log_level="error", lifespan="off")
     with listening:
         address = f"http://{HOST}:{listening.getsockname()[1]}/"
-        print(f"{address} takes images for {folder}; Ctrl-C ends it", flush=True)
+        print_line(f"{address} takes images for {folder}; Ctrl-C ends it")
         if browser:
             webbrowser.open(address)
         try:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.config.extras import installing
 from copycat.config.hints import first_line
+from copycat.config.printable import print_line
 from copycat.data import decode
 from copycat.data.part import Part
 from copycat.deploy.card import card
@@ -198,9 +198,9 @@ def _batches(part: Part) -> Iterator[Tensor]:
 def print_export(run: Path, form: Format, *, to: Path | None) -> None:
     """Export, and print where it lies and how near it is to the run."""
     done = export(run, form, to=to or run / "export" / form)
-    print(done.folder)
+    print_line(done.folder)
     if done.difference is None:
-        print(f"copycat: not held against the validation images: {done.why_not}", file=sys.stderr)
+        print_line(f"copycat: not held against the validation images: {done.why_not}", error=True)
     else:
-        print(f"largest difference on the validation images: {done.difference:.2g}")
-    print(f"largest difference on {KINDS}: {done.difference_on_files:.2g}")
+        print_line(f"largest difference on the validation images: {done.difference:.2g}")
+    print_line(f"largest difference on {KINDS}: {done.difference_on_files:.2g}")
