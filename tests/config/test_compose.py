@@ -134,7 +134,7 @@ def test_no_options_are_taken_from_inside_a_run_folder(
     option.parent.mkdir(parents=True)
     option.write_text("_target_: torch.nn.Identity\n")
     monkeypatch.chdir(tmp_path)
-    assert compose(["model=shallow", "~model.style"]).config["model"] == {"_target_": "torch.nn.Identity"}
+    assert compose(["model=shallow"]).config["model"] == {"_target_": "torch.nn.Identity"}
     (tmp_path / record).touch()
     assert compose(["model=shallow"]).config["model"]["_target_"].startswith("copycat.")
 
