@@ -58,3 +58,12 @@ def test_a_lock_that_its_last_holder_removes_meanwhile_is_taken_anew(
     with locked(tmp_path):
         assert os.path.samestat(os.fstat(taken[-1]), (tmp_path / lock.FILE).stat())
     assert len(taken) == 2
+
+
+def test_without_locks_nothing_is_waited_for_and_nothing_is_called_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "fcntl", None)
+    with locked(tmp_path):
+        assert not is_locked(tmp_path)
+    assert current_status("running", tmp_path) == "running"

@@ -16,6 +16,7 @@ from copycat.runs.trial_file import read_own_trial, read_trial, write_trial
 from copycat.sweeps.storage import open_storage
 from copycat.sweeps.sweeper import Grid
 from copycat.sweeps.trial import first_record
+from copycat.sweeps.trial_folder import find_run
 from tests.support.locks import hold_lock
 from tests.support.parameters import mark_slow
 from tests.support.search import compose_search, run_trials, start_search
@@ -212,3 +213,13 @@ def test_a_sweep_that_was_killed_as_it_wrote_its_first_file_is_started_again(tmp
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / ".sweep.json.0a1b2c").write_text("{")
     assert start_search("seed=1,2", at=tmp_path / "sweep").next() is not None
+
+
+def test_what_is_said_of_a_damaged_trial_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "\x1b[2J7"
+    folder.mkdir()
+    (folder / "run.json").write_text("{")
+    assert find_run(folder, []) is None
+    error = capsys.readouterr().err
+    assert "run.json: expected a run's manifest; " in error
+    assert error.rstrip("\n").isprintable()

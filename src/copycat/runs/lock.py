@@ -57,9 +57,12 @@ def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds the lock of a run folder, or of a sweep's; True where that cannot be known."""
+    """Whether a process holds the lock of a run folder, or of a sweep's; True where its file cannot be asked.
+
+    Where the operating system has no such locks, nobody holds one: a sweep would wait for it in vain.
+    """
     if fcntl is None:
-        return True
+        return False
     with _guard:
         if folder.resolve() in _held:
             return True
@@ -82,7 +85,9 @@ def is_locked(folder: Path) -> bool:
 
 def current_status(status: str, *folders: Path) -> str:
     """The status that a folder says, but `killed` for `running` where no process holds the lock of any of these."""
-    return KILLED if status == RUNNING and not any(map(is_locked, folders)) else status
+    if fcntl is None or status != RUNNING or any(map(is_locked, folders)):
+        return status
+    return KILLED
 
 
 def _acquire(file: Path) -> int | None:

@@ -1,7 +1,6 @@
 """A run, from its request to its folder."""
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,6 +12,7 @@ from pytorch_lightning.loggers import Logger
 
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
+from copycat.config.printable import print_line
 from copycat.data.datamodule import DataModule
 from copycat.runs.as_yaml import as_yaml
 from copycat.runs.build import build_parts
@@ -127,7 +127,7 @@ def start_clean(folder: Path) -> None:
     """Set aside what another run left in a trial's folder, whose lock is held: a new one would append to it."""
     if any(not (name.startswith(".") or name in UNTRAINED) for name in os.listdir(folder)):
         aside = set_aside(folder, keep=(TRIAL,))
-        print(f"copycat: {folder}: its run starts anew; what lay there is in {aside} now", file=sys.stderr)
+        print_line(f"copycat: {folder}: its run starts anew; what lay there is in {aside} now", error=True)
 
 
 def with_threads(config: Mapping[str, Any]) -> Mapping[str, Any]:

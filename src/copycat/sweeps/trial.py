@@ -1,7 +1,6 @@
 """One trial of a sweep, in whichever process: begun, gone on with, or found done; its folder says what came of it."""
 
 import logging
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -15,6 +14,7 @@ from copycat.config.compose import Request, TrialRequest, compose_trial, trial_o
 from copycat.config.copies import apart, resolved
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.config.printable import print_line
 from copycat.runs.history import epochs_of
 from copycat.runs.limits import Judge, Limits
 from copycat.runs.lock import LockedError
@@ -181,6 +181,6 @@ def first_record(folder: Path, number: int, overrides: list[str], values: dict[s
     except FileNotFoundError:
         record = None
     except (OSError, ValueError) as error:
-        print(f"copycat: {folder / FILE}: expected what a trial says of itself; {first_line(error)}", file=sys.stderr)
+        print_line(f"copycat: {folder / FILE}: expected what a trial says of itself; {first_line(error)}", error=True)
         record = None
     write_trial(folder, record or Trial(number=number, overrides=overrides, values=values, attempts=0, started=now()))

@@ -1,11 +1,11 @@
 """The folder of a trial that was begun before: whether another process runs it, and the run that it holds."""
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.config.errors import UserError
+from copycat.config.printable import print_line
 from copycat.runs.folder import MANIFEST
 from copycat.runs.lock import LockedError, is_locked
 from copycat.runs.opened import Opened, open_run
@@ -33,7 +33,7 @@ def find_run(folder: Path, overrides: Sequence[str]) -> Opened | None:
         cause = error.__cause__
         if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
             raise
-        print(f"copycat: {error}", file=sys.stderr)
+        print_line(f"copycat: {error}", error=True)
         return None
     return opened
 
