@@ -197,7 +197,8 @@ def test_a_file_in_the_working_folder_is_taken_for_no_package(work: Path, tiny: 
     plant(work)
     data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
     words = ("-m", "experiment=own,own_too", *data, "hydra/launcher=processes", "hydra.launcher.workers=2")
-    own, other = train_and_list_runs(*words, at=work, run=run_copycat_script)
+    trials = train_and_list_runs(*words, at=work, run=run_copycat_script)
+    own, other = sorted(trials)  # by number: two workers may end in either order
     plant(other)
     for command in (("rerun", "."), ("predict", ".", str(tiny))):
         ran = run_copycat_script(*command, at=other)
