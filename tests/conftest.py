@@ -14,11 +14,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 import copycat  # noqa: F401  before torchmetrics, whose import it shortens
+from tests.support.hydra_files import keep_parsed_files
 from tests.support.images import write_image_folder
 from tests.support.imports import leave_dynamo_out_of_lightning
 from tests.support.leaks import check_for_leaks
 
 leave_dynamo_out_of_lightning()
+keep_parsed_files()
 
 # a shell that runs pytest in the background has it ignore Ctrl-C, and every command that a test starts with it
 signal.signal(signal.SIGINT, signal.default_int_handler)

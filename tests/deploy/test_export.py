@@ -35,9 +35,19 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=() if name == "cnn" else pytest.mark.slow) for name in NETWORKS]
-)
+FAST = {"cnn-safetensors", "cnn-onnx"}
+EXPORTED = [
+    pytest.param(name, form, id=f"{name}-{form}", marks=() if f"{name}-{form}" in FAST else pytest.mark.slow)
+    for form, names in {
+        "safetensors": [*NETWORKS],  # each is built by the script itself
+        "torch": ["deep", "sequential", "cnn"],
+        "onnx": ["deep", "sequential", "cnn"],
+    }.items()
+    for name in names
+]
+
+
+@pytest.fixture(scope="module")
 def folder(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("trainer.max_epochs=3", *NETWORKS[request.param])
     return train_tiny(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
@@ -85,7 +95,25 @@ def save_images(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-@pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors", "onnx"]))
+def assert_takes_any_number_of_images(form: Format, model: Path, predictor: Predictor) -> None:
+    images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    expected = predictor(images)
+    if form == "torch":
+        program = torch.export.load(model / FILES[form]).module()
+        found = [program(images[:count]) for count in (1, 5)]
+    elif form == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(model / FILES[form])
+        found = [torch.from_numpy(session.run(None, {"image": images[:count].numpy()})[0]) for count in (1, 5)]
+        assert [file.name for file in model.glob("*.onnx*")] == ["model.onnx"]  # one file holds all
+    else:
+        return  # its network is built by the script
+    for said, count in zip(found, (1, 5), strict=True):
+        assert torch.allclose(said, expected[:count], atol=MOST)
+
+
+@pytest.mark.parametrize(("folder", "form"), EXPORTED, indirect=["folder"])
 def test_its_script_says_of_files_what_predict_says_where_copycat_is_not(
     form: Format, folder: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +123,7 @@ def test_its_script_says_of_files_what_predict_says_where_copycat_is_not(
     images = save_images(tmp_path / "images")
     with opened_predictor(folder) as predictor:
         found = [found for found in predictions(predictor, images) if isinstance(found, Prediction)]
+        assert_takes_any_number_of_images(form, tmp_path / "model", predictor)
     assert len(found) == len(images)
     said = use_export(tmp_path / "model", images, at=tmp_path)
     assert [name for name, _ in said] == ["cat", "dog"] * len(images)
@@ -224,25 +253,6 @@ def test_a_loss_of_ones_own_is_not_exported_as_weights_alone(tiny: Path, tmp_pat
     with pytest.raises(UserError, match=r"^--format safetensors: expected a loss of copycat\.models\.losses; got "):
         export(folder, "safetensors", to=tmp_path / "to")
     assert export(folder, "torch", to=tmp_path / "to").difference_on_files <= MOST
-
-
-@pytest.mark.parametrize("form", mark_slow(["torch", "onnx"], fast=["torch"]))
-def test_any_number_of_images_goes_in_at_once(form: Format, folder: Path, tmp_path: Path) -> None:
-    export(folder, form, to=tmp_path)
-    images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
-    with opened_predictor(folder) as predictor:
-        expected = predictor(images)
-    if form == "torch":
-        program = torch.export.load(tmp_path / FILES[form]).module()
-        found = [program(images[:count]) for count in (1, 5)]
-    else:
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(tmp_path / FILES[form])
-        found = [torch.from_numpy(session.run(None, {"image": images[:count].numpy()})[0]) for count in (1, 5)]
-        assert [file.name for file in tmp_path.glob("*.onnx*")] == ["model.onnx"]  # one file holds all
-    for said, count in zip(found, (1, 5), strict=True):
-        assert torch.allclose(said, expected[:count], atol=MOST)
 
 
 def test_the_card_says_what_it_is_and_how_sure(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from tests.support.parameters import mark_slow
 from tests.support.run_folders import find_only_run
 from tests.support.runs import train_tiny
 
-SMALL = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "trainer.threads=1")
+SMALL = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "trainer.threads=1", "logger=none")
 JOBS: Mapping[str, tuple[str, ...]] = {
     "full batch": (),
     "batches": ("data.batch_size=5",),
@@ -103,7 +103,7 @@ def test_any_number_of_steps_at_once_gives_the_bits_of_single_steps(job: str, ti
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.integers(2, 40),
     size=st.integers(1, 16),
@@ -116,7 +116,7 @@ def test_so_it_is_for_any_batches_windows_and_periods(
 ) -> None:
     words = (
         *(f"data.batch_size={size}", f"trainer.accumulate_grad_batches={window}", f"data.shuffle={shuffle}"),
-        *(f"trainer.check_val_every_n_epoch={period}", "trainer.max_epochs=5", "logger=none"),
+        *(f"trainer.check_val_every_n_epoch={period}", "trainer.max_epochs=5"),
     )
     single = train_job("full batch", *words, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
     assert_same_runs(

@@ -15,7 +15,12 @@ import socket
 import sys
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
 
 PACKAGES = (
     "copycat",  # first: it shortens the import of torchmetrics; each fork imports it anew
@@ -85,7 +90,14 @@ def become(request: dict[str, Any]) -> list[str]:
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the tests and the running command
 for package in PACKAGES:
     import_module(package)
-for name in [name for name in sys.modules if name.partition(".")[0] == "copycat"]:
+sys.path.insert(1, str(Path(__file__).parents[3]))
+import_module("tests.support.hydra_files").keep_parsed_files()
+del sys.path[1]
+for experiment in ("lecture", "cnn"):  # forks find most files parsed
+    import_module("copycat.config.compose").compose([f"experiment={experiment}"])
+for kind in (Plugins, SourcesRegistry):  # each fork looks for plugins itself
+    del Singleton._instances[kind]
+for name in [name for name in sys.modules if name.partition(".")[0] in ("copycat", "hydra_plugins", "tests")]:
     del sys.modules[name]
 gc.freeze()  # otherwise each fork collects, and so copies, all of it at its exit
 arguments = serve(socket.socket(fileno=int(sys.argv[1])))
