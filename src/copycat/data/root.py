@@ -1,6 +1,8 @@
 """The folder of one's own images: looked at before torch is imported."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from copycat.config.errors import UserError
 
@@ -15,3 +17,14 @@ def check_root(root: Path) -> None:
     """
     if not root.is_dir():
         raise UserError(f"data.root: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {HOW}.")
+
+
+def check_image_folder(config: Mapping[str, Any]) -> None:
+    """Check that the folder of images that a run's configuration names is there.
+
+    Raises:
+        UserError: where it is not.
+    """
+    node = config["data"]
+    if node["_target_"] == "copycat.data.folder.Folder" and node.get("root"):
+        check_root(Path(node["root"]).expanduser())
