@@ -163,9 +163,19 @@ class CountsValidations(pl.Callback):
             self.seen.append(trainer.current_epoch)
 
 
+class SeesEpochsAndValidations(EpochRecorder):
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self.seen.append(("validation", trainer.current_epoch))
+
+
 @pytest.mark.parametrize(
     ("callback", "expected"),
     [
+        (
+            SeesEpochsAndValidations,
+            [(what, e) for e in range(9) for what in ("validation", "epoch") if what == "epoch" or e % 3 == 2],
+        ),
         (EpochRecorder, [("epoch", epoch) for epoch in range(9)]),
         (CountsSteps, list(range(1, 10))),
         (CountsValidations, [2, 5, 8]),

@@ -1,8 +1,13 @@
 """A run that was killed anywhere goes on to the bits of one that nobody killed."""
 
+import os
 import shutil
+import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial, wraps
+from itertools import count
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ from torch import Tensor
 
 from copycat.cli import main
 from copycat.config.errors import UserError
+from copycat.models.classifier import Classifier
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from copycat.runs.limits import Limits
@@ -147,6 +153,53 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bits(job: str, tiny: Path, tm
             assert_same_folders(folder, reference)
             killed += 1
     assert killed >= len(places) / 2
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch, *, at: int, then: Callable[[], object]) -> None:
+    """Do something as soon as Adam has taken so many steps, without a hook that a callback would have for each."""
+    step, taken = torch.optim.Adam.step, count(1)
+
+    @wraps(step)
+    def counting(*args: Any, **more: Any) -> Any:
+        found = step(*args, **more)
+        if next(taken) == at:
+            then()
+        return found
+
+    monkeypatch.setattr(torch.optim.Adam, "step", counting)
+
+
+def die() -> None:
+    raise SimulatedKill
+
+
+@pytest.mark.parametrize("ends", [die, partial(os.kill, os.getpid(), signal.SIGINT)])
+@pytest.mark.parametrize("steps", mark_slow([2, 4, 5, 10], fast=[10]))
+@pytest.mark.parametrize("job", mark_slow(["cosine", "accumulation", "moving_average", "cnn"], fast=["cosine"]))
+def test_a_run_that_ends_among_steps_taken_at_once_goes_on_to_the_same_bits(
+    job: str, steps: int, ends: Callable[[], object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # no callback has a step hook; and what is left to the Trainer, which its own counters tell, does not go by time
+    more = ["callbacks.dies=null", "trainer.max_epochs=6", "trainer.steps_per_execution=1000"]
+    words = ["optimizer=adam", *JOBS[job], *more]
+    by_trainer: list[int] = []
+    training_step = Classifier.training_step
+
+    def seen(classifier: Classifier, batch: Any, batch_idx: int) -> Any:
+        by_trainer.append(batch_idx)
+        return training_step(classifier, batch, batch_idx)
+
+    monkeypatch.setattr(Classifier, "training_step", seen)
+    reference = train_killable(tiny, tmp_path / "whole", *words).folder
+    assert len(by_trainer) < 6 * 4 / 2  # the others were taken at once
+    with monkeypatch.context() as patch, suppress(SimulatedKill):
+        count_steps(patch, at=steps, then=ends)
+        assert train_killable(tiny, tmp_path / "cut", *words).status == "interrupted"
+    folder = find_newest_run(tmp_path / "cut")
+    said: list[str] = []
+    assert resume(folder, say=said.append).status == "completed"
+    assert said[-1].startswith("going on from epoch " if steps > 2 or ends is not die else "no checkpoint")
+    assert_same_folders(folder, reference)
 
 
 def test_a_run_may_be_killed_and_resumed_many_times(tiny: Path, tmp_path: Path) -> None:

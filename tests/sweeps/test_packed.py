@@ -114,6 +114,28 @@ def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp
             assert torch.allclose(tensor, weights[1][name], rtol=1e-3, atol=1e-4)
 
 
+STOPS_THEN_BEST = (
+    "callbacks=none",
+    "+callbacks.stops._target_=pytorch_lightning.callbacks.EarlyStopping",
+    *("+callbacks.stops.monitor=val/accuracy", "+callbacks.stops.mode=max", "+callbacks.stops.patience=30"),
+    "+callbacks.best._target_=copycat.runs.checkpoints.BestCheckpoint",
+    *("+callbacks.best.dirpath='{run}/checkpoints'", "+callbacks.best.monitor=val/loss", "+callbacks.best.mode=min"),
+)
+
+
+def test_early_stopping_before_the_best_checkpoint_does_not_choose_what_is_best(tiny: Path, tmp_path: Path) -> None:
+    words = ["model=logistic", "optimizer.lr=1e-3,0.3", "trainer.max_epochs=20", "logger=none", *STOPS_THEN_BEST]
+    packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
+    alone = run_sweep(*words, data=tiny, at=tmp_path / "alone")
+    for number in range(2):
+        assert pack_of(packed / str(number)) == [0, 1]
+        a, b = (read_manifest(at / str(number))["came_out"]["best"] for at in (packed, alone))
+        assert (a["monitor"], a["mode"], a["epoch"]) == (b["monitor"], b["mode"], b["epoch"])
+        assert (a["monitor"], a["mode"]) == ("val/loss", "min")
+        trials = [read_trial(at / str(number)) for at in (packed, alone)]
+        assert trials[0].objectives == pytest.approx(trials[1].objectives, rel=1e-5)
+
+
 @pytest.mark.slow
 def test_trials_of_other_label_smoothing_pack_apart_and_validate_on_true_labels(tiny: Path, tmp_path: Path) -> None:
     words = ["loss.label_smoothing=0.0,0.3", "optimizer.lr=0.01,0.1", "trainer.max_epochs=6"]
@@ -319,6 +341,23 @@ def test_a_pack_that_was_killed_goes_on_to_the_same_bits(tiny: Path, tmp_path: P
         assert read_manifest(folder / str(number))["resumed"][0]["epoch"] == 7
         for name in ("metrics.csv", "weights.safetensors"):
             assert (folder / str(number) / name).read_bytes() == (whole / str(number) / name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_a_killed_pack_was_writing_is_cleared_away(begun: bool, tiny: Path, tmp_path: Path) -> None:
+    kill_sweep((*LONG, "seed=1,2"), data=tiny, at=tmp_path, epoch=6)
+    folder = tmp_path / "sweep"
+    if not begun:  # killed before its manifest was written
+        for path in (folder / "1").iterdir():
+            if path.name not in ("trial.json", "checkpoints"):
+                path.unlink() if path.is_file() else shutil.rmtree(path)
+    left = [folder / "0/checkpoints/.last.ckpt.0a1b2c", folder / "1/.run.json.0a1b2c"]
+    for path in left:
+        path.write_bytes(b"half")
+    resume_sweep(folder, at=tmp_path)
+    assert not [path for path in left if path.exists()]
+    assert {trial.status for trial in read_trials(folder)} == {"completed"}
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from copycat.config.allowed import check_allowed, check_whole
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line, one_of
 from copycat.config.own_modules import allow_own_modules
+from copycat.runs.first_schema import renewed
 from copycat.runs.folder import CONFIG, MANIFEST
 from copycat.runs.plain import read_yaml
 from copycat.runs.reader import check_files, read_checked_manifest, read_config, reason
@@ -56,6 +57,8 @@ def open_run(folder: Path) -> Opened:
         config = read_yaml(content)
     except (OSError, ValueError) as error:
         raise UserError(f"{where}: expected a run's configuration; {reason(error)}.") from error
+    if manifest["schema"] < REPEATABLE:
+        config = renewed(config)
     own = holds(content, manifest)
     if not own:
         try:

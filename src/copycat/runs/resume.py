@@ -1,7 +1,6 @@
 """A run that stopped goes on from its last whole checkpoint, to the bits of one that never stopped."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from copycat.runs.causes import Evidence, causes
 from copycat.runs.checkpoint_file import damage
 from copycat.runs.checkpoints import BEFORE, OURS
 from copycat.runs.extension import extended, write_extended
-from copycat.runs.folder import write_manifest
+from copycat.runs.folder import remove_half_written, write_manifest
 from copycat.runs.history import read_history
 from copycat.runs.images import FILE as IMAGES
 from copycat.runs.images import write_images
@@ -33,8 +32,6 @@ from copycat.runs.stop import Stop
 
 Say = Callable[[str], None]
 Watchers = Callable[[Mapping[str, Any]], Sequence[Logger]]
-_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
-"""What a killed process leaves of a file that it was writing."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +94,7 @@ def resume(
                     logger.purge(point.position.epoch)
                 else:
                     say(f"{type(logger).__name__} cannot go on: it begins anew. metrics.csv and TensorBoard do.")
-            for left in _left_over(folder):
-                left.unlink()
+            remove_half_written(folder)
             try:
                 reserve(folder)
                 if max_epochs is not None:
@@ -166,9 +162,3 @@ def reopened(manifest: Any, point: Point, *, max_epochs: int | None = None) -> d
         "files": {},
         "resumed": [*manifest.get("resumed", []), entry],
     }
-
-
-def _left_over(folder: Path) -> Iterator[Path]:
-    for place in (folder, folder / "checkpoints"):
-        if place.is_dir():
-            yield from (path for path in place.iterdir() if _HALF_WRITTEN.fullmatch(path.name))

@@ -197,7 +197,7 @@ class Run:
         return classifier.evaluated, classifier.predicted
 
     def _finish(self, status: str, error: str | None) -> Outcome:
-        monitor, mode = watched(self.trainer.checkpoint_callbacks)
+        monitor, mode = watched(self._callbacks)
         ending = Ending(
             status=status,
             error=error,
@@ -222,7 +222,7 @@ class Run:
 def watched(callbacks: Iterable[Any]) -> tuple[str, str]:
     """Metric and mode of the best checkpoint; val/loss where no checkpoint watches one."""
     for callback in callbacks:
-        if monitor := getattr(callback, "monitor", None):
+        if isinstance(callback, Checkpoint) and (monitor := getattr(callback, "monitor", None)):
             return monitor, getattr(callback, "mode", "min")
     return "val/loss", "min"
 

@@ -18,7 +18,16 @@ from copycat.runs.as_yaml import as_yaml
 from copycat.runs.build import build_parts
 from copycat.runs.causes import PATCH
 from copycat.runs.code import patch
-from copycat.runs.folder import CONFIG, make_folder, set_aside, taken_back, unmake, write_manifest, write_whole
+from copycat.runs.folder import (
+    CONFIG,
+    make_folder,
+    remove_half_written,
+    set_aside,
+    taken_back,
+    unmake,
+    write_manifest,
+    write_whole,
+)
 from copycat.runs.images import FILE as IMAGES
 from copycat.runs.images import write_images
 from copycat.runs.isolation import LOG, isolated, logged
@@ -125,6 +134,7 @@ def write_asked(folder: Path, *, config: bytes, manifest: Mapping[str, Any], cha
 
 def start_clean(folder: Path) -> None:
     """Set aside what another run left in a trial's folder, whose lock is held: a new one would append to it."""
+    remove_half_written(folder)
     if any(not (name.startswith(".") or name in UNTRAINED) for name in os.listdir(folder)):
         aside = set_aside(folder, keep=(TRIAL,))
         print_line(f"copycat: {folder}: its run starts anew; what lay there is in {aside} now", error=True)

@@ -22,7 +22,7 @@ from copycat.runs.build import Parts
 from copycat.runs.checkpoint_file import WholeCheckpoints, copied, copy, keep
 from copycat.runs.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
 from copycat.runs.disk import Disk
-from copycat.runs.folder import write_manifest
+from copycat.runs.folder import remove_half_written, write_manifest
 from copycat.runs.history import History
 from copycat.runs.images import FILE as IMAGES
 from copycat.runs.images import write_images
@@ -130,6 +130,7 @@ class Member:
         """Write what a run folder has from the start; or take back what lies past the checkpoint it goes on from."""
         reserve(self.folder)
         if self.asked.manifest:
+            remove_half_written(self.folder)
             for logger in self.loggers:
                 if hasattr(logger, "purge"):
                     logger.purge(self.asked.position.epoch)
