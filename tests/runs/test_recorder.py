@@ -20,6 +20,7 @@ from copycat.runs.folder import read_manifest, write_manifest
 from copycat.runs.resume import resume
 from copycat.runs.train import train
 from copycat.runs.trial_file import read_trial, write_trial
+from tests.support.parameters import mark_slow
 from tests.support.runs import compose_quickly
 
 pytestmark = pytest.mark.parametrize("how", ["alone", "packed"])
@@ -102,7 +103,7 @@ def resume_as_killed(how: str, folder: Path) -> list[str]:
     return said or (folder / "train.log").read_text().splitlines()
 
 
-@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("failure", mark_slow(FAILURES, fast=["full_disk"]))
 def test_a_failure_is_described_in_the_same_words(how: str, failure: str, tiny: Path, tmp_path: Path) -> None:
     fails = f"+callbacks.fails={{_target_: {__name__}.FailingInspector, failure: {failure}}}"
     folder = run(how, fails, data=tiny, at=tmp_path, status=1)
