@@ -131,7 +131,7 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def clear_half_written(folder: Path) -> None:
+def remove_half_written(folder: Path) -> None:
     """Remove files that a killed process was writing in a run folder, whose lock is held."""
     for path in folder.rglob(".*"):
         if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():

@@ -18,7 +18,7 @@ from copycat.runs.checkpoints import BEFORE, LastCheckpoint
 from copycat.runs.context import RunContext, RunObserver, class_probabilities, digest_of
 from copycat.runs.digests import digest_files
 from copycat.runs.disk import Disk
-from copycat.runs.folder import clear_half_written, write_manifest
+from copycat.runs.folder import remove_half_written, write_manifest
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import History, history_digest, rows_of
 from copycat.runs.images import FILE as IMAGES
@@ -91,7 +91,7 @@ class RunRecorder:
         Raises:
             OSError: where the folder cannot be written to.
         """
-        clear_half_written(self.folder)
+        remove_half_written(self.folder)
         if resumes_at is not None:
             self._purge(resumes_at, say)
         reserve(self.folder)
