@@ -282,7 +282,7 @@ def test_without_any_whole_checkpoint_a_run_starts_anew(tiny: Path, tmp_path: Pa
     assert_same_folders(folder, reference)
 
 
-@pytest.mark.parametrize("step", ["reserve", "write_images", "Run"])
+@pytest.mark.parametrize("step", ["recorder.reserve", "recorder.write_images", "train.Run"])
 def test_a_run_that_was_killed_before_it_trained_is_resumed(
     step: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,7 +292,7 @@ def test_a_run_that_was_killed_before_it_trained_is_resumed(
         raise SimulatedKill
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"copycat.runs.train.{step}", die)
+        patched.setattr(f"copycat.runs.{step}", die)
         with pytest.raises(SimulatedKill):
             train_killable(tiny, tmp_path)
     folder = find_newest_run(tmp_path)

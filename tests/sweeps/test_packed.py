@@ -492,7 +492,9 @@ def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(
         *("optimizer.lr=0.3,0.5", "trainer.max_epochs=60", PACKED),
     )
     whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
-    program = "from copycat.sweeps.packed_member import Member\nMember._show = lambda *_: os.kill(os.getpid(), 9)\n"
+    program = (
+        "from copycat.runs.recorder import RunRecorder\nRunRecorder.complete = lambda *_: os.kill(os.getpid(), 9)\n"
+    )
     run_self_killing_sweep(program, words, data=tiny, at=tmp_path / "killed")
     resume_sweep(tmp_path / "killed" / "sweep", at=tmp_path)
     first = min(range(2), key=lambda number: len(read_training_losses(whole / str(number))))

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 from typing import Any
 
+from copycat.config.errors import UserError
+
 _ENOUGH = 0.55
 
 
@@ -93,3 +95,9 @@ def first_line(error: BaseException) -> str:
     """What an error says, its first line without the full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"\s+", " ", lines[0]).removesuffix(".") if lines else type(error).__name__
+
+
+def described(failure: Exception) -> str:
+    """Return an error's type and first line; of a UserError the line alone."""
+    line = first_line(failure)
+    return line if isinstance(failure, UserError) else f"{type(failure).__name__}: {line}"

@@ -35,6 +35,20 @@ class LogsEpochs(Protocol):
         """Take the rows of consecutive epochs, from the first on."""
 
 
+def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
+    """Write the rows of consecutive epochs to loggers.
+
+    Args:
+        first: epoch of the first row.
+    """
+    for logger in loggers:
+        if isinstance(logger, LogsEpochs):
+            logger.log_epochs(first, rows)
+        else:
+            for epoch, row in enumerate(rows, first):
+                logger.log_metrics(row, step=epoch)
+
+
 class Classifier(pl.LightningModule):
     """Args:
     network: [B, C, H, W] float -> [B, out_features] logits.
@@ -166,12 +180,7 @@ class Classifier(pl.LightningModule):
         """Hand the rows of consecutive epochs to callbacks and loggers."""
         train = {name: value for name, value in rows[-1].items() if name.startswith("train/")}
         self.trainer.callback_metrics.update(_tensors(train))
-        for logger in self.trainer.loggers:
-            if isinstance(logger, LogsEpochs):
-                logger.log_epochs(first, rows)
-            else:
-                for epoch, row in enumerate(rows, first):
-                    logger.log_metrics(row, step=epoch)
+        log_rows(self.trainer.loggers, first, rows)
 
     def validate(self, batches: Iterable[Any]) -> None:
         """What the Trainer's validation does, without its loop."""

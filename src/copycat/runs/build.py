@@ -180,6 +180,16 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
     return network
 
 
+def build_group(config: Config, group: str, folder: Path) -> list[Any]:
+    """Build the callbacks, or the loggers, of a run in that folder.
+
+    Raises:
+        UserError: where one cannot be made.
+    """
+    nodes = config[group] or {}
+    return [build(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
+
+
 def placed(node: Any, folder: Path) -> Any:
     """The node with `{run}` in its strings replaced by the run folder."""
     if isinstance(node, Mapping):

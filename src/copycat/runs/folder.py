@@ -23,7 +23,7 @@ CONFIG = "config.yaml"
 MOST = 2**23
 """Bytes of a manifest, at most."""
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
-"""What a killed process leaves of a file that it was writing."""
+"""Names that `write_whole` gives files while it writes them."""
 
 
 def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] | None = None) -> Path:
@@ -132,12 +132,10 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove what a killed process was writing in a run's folder, whose lock is held."""
-    for place in (folder, folder / "checkpoints"):
-        if place.is_dir():
-            for path in place.iterdir():
-                if _HALF_WRITTEN.fullmatch(path.name):
-                    path.unlink()
+    """Remove files that a killed process was writing in a run folder, whose lock is held."""
+    for path in folder.rglob(".*"):
+        if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

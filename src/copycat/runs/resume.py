@@ -14,10 +14,8 @@ from copycat.runs.causes import Evidence, causes
 from copycat.runs.checkpoint_file import damage
 from copycat.runs.checkpoints import BEFORE, OURS
 from copycat.runs.extension import extended, write_extended
-from copycat.runs.folder import remove_half_written, write_manifest
+from copycat.runs.folder import write_manifest
 from copycat.runs.history import read_history
-from copycat.runs.images import FILE as IMAGES
-from copycat.runs.images import write_images
 from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
@@ -25,7 +23,7 @@ from copycat.runs.manifest import now
 from copycat.runs.opened import Opened, open_run, read_checkpoint
 from copycat.runs.outcome import Outcome
 from copycat.runs.position import Position
-from copycat.runs.reserve import release, reserve
+from copycat.runs.reserve import release
 from copycat.runs.run import Run
 from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import Stop
@@ -89,19 +87,14 @@ def resume(
             manifest = reopened(opened.manifest, point, max_epochs=max_epochs)
             run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config), limits=limits)
             run.last.extended_at = {entry["epoch"] for entry in manifest["resumed"] if entry.get("max_epochs")}
-            for logger in run.trainer.loggers:
-                if hasattr(logger, "purge"):
-                    logger.purge(point.position.epoch)
-                else:
-                    say(f"{type(logger).__name__} cannot go on: it begins anew. metrics.csv and TensorBoard do.")
-            remove_half_written(folder)
-            try:
-                reserve(folder)
+
+            def write(folder: Path) -> None:
                 if max_epochs is not None:
                     write_extended(folder, config)
                 write_manifest(folder, manifest)
-                if not (folder / IMAGES).exists():  # it was killed before
-                    write_images(folder, parts.data)
+
+            try:
+                run.recorder.open(write, resumes_at=point.position.epoch, say=say)
             except OSError as error:
                 release(folder)
                 raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error

@@ -21,7 +21,6 @@ from copycat.runs.code import patch
 from copycat.runs.folder import (
     CONFIG,
     make_folder,
-    remove_half_written,
     set_aside,
     taken_back,
     unmake,
@@ -29,14 +28,12 @@ from copycat.runs.folder import (
     write_whole,
 )
 from copycat.runs.images import FILE as IMAGES
-from copycat.runs.images import write_images
 from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import FILE as LOCK
 from copycat.runs.lock import locked
 from copycat.runs.manifest import opening
 from copycat.runs.outcome import Outcome
-from copycat.runs.reserve import reserve
 from copycat.runs.run import Run
 from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import Stop
@@ -86,13 +83,10 @@ def train(
                     start_clean(folder)
                 with logged(made / LOG):
                     with taken_back(made, keep=(LOCK,) if folder is None else {*os.listdir(folder), LOCK}):
-                        reserve(made)
-                        if folder is not None:
-                            first(folder)
-                        write_images(made, parts.data)
                         run = Run(
                             request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits
                         )
+                        run.recorder.open(None if folder is None else first)
                     return run.go()
         except (UserError, OSError) as error:
             if folder is None:
@@ -134,7 +128,6 @@ def write_asked(folder: Path, *, config: bytes, manifest: Mapping[str, Any], cha
 
 def start_clean(folder: Path) -> None:
     """Set aside what another run left in a trial's folder, whose lock is held: a new one would append to it."""
-    remove_half_written(folder)
     if any(not (name.startswith(".") or name in UNTRAINED) for name in os.listdir(folder)):
         aside = set_aside(folder, keep=(TRIAL,))
         print_line(f"copycat: {folder}: its run starts anew; what lay there is in {aside} now", error=True)

@@ -264,7 +264,7 @@ class Pack:
             if bad is not None:
                 own = own[: bad // self.steps]
             if own:
-                member.log(first, own)
+                member.recorder.log(first, own)
                 member.metrics |= own[-1]
             if bad is not None:
                 epoch, batch = first + bad // self.steps, bad % self.steps
@@ -326,7 +326,7 @@ class Pack:
             try:
                 member.save(Position(epoch), self.loops)
             except (DivergedError, OSError) as failure:
-                self._leave({place: ("failed", str(failure))}, epoch)
+                self._leave({place: ("failed", member.recorder.describe(failure))}, epoch)
         now = time.monotonic()
         self._save_at = now + max(SAVES, (now - began) / OF_TIME)
 

@@ -12,8 +12,7 @@ from omegaconf import DictConfig
 
 from copycat.config.compose import Request, TrialRequest, compose_trial, trial_of
 from copycat.config.copies import apart, resolved
-from copycat.config.errors import UserError
-from copycat.config.hints import first_line
+from copycat.config.hints import described, first_line
 from copycat.config.printable import print_line
 from copycat.runs.history import epochs_of
 from copycat.runs.limits import Judge, Limits
@@ -119,10 +118,7 @@ def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Tri
 
 def failed(trial: Trial, failure: Exception) -> Trial:
     """The trial, with why it failed."""
-    said = first_line(failure)
-    return replace(
-        trial, status="failed", error=said if isinstance(failure, UserError) else f"{type(failure).__name__}: {said}"
-    )
+    return replace(trial, status="failed", error=described(failure))
 
 
 def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Trial:
