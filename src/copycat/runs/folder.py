@@ -19,6 +19,7 @@ SCHEMA = 2
 READABLE = (1, 2)
 MANIFEST = "run.json"
 CONFIG = "config.yaml"
+WEIGHTS = "weights.safetensors"
 MOST = 2**23
 """Bytes of a manifest, at most."""
 

@@ -11,7 +11,7 @@ from torch import nn
 from copycat.config.errors import UserError
 from copycat.runs.checkpoint_file import save_weights
 from copycat.runs.digests import digest_files
-from copycat.runs.folder import write_manifest
+from copycat.runs.folder import WEIGHTS, write_manifest
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import History, history_digest, rows_of
 from copycat.runs.isolation import LOG, end_log
@@ -67,7 +67,7 @@ def conclude(folder: Path, manifest: dict[str, Any], network: nn.Module, history
     came_out["history_digest"] = history_digest(written)
     came_out["best"] = best_epoch(rows_of(written, having=ending.monitor), monitor=ending.monitor, mode=ending.mode)
     if ending.status == "completed":
-        came_out["weights_digest"] = save_weights(network.state_dict(), folder / "weights.safetensors")
+        came_out["weights_digest"] = save_weights(network.state_dict(), folder / WEIGHTS)
 
 
 def best_metrics(manifest: Mapping[str, Any]) -> Mapping[str, float]:
