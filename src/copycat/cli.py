@@ -159,10 +159,11 @@ def _importing() -> Iterator[None]:
 
 def _check_root(config: Mapping[str, Any]) -> None:
     """Name a folder of images that is not there."""
+    from copycat.config.options import is_option
     from copycat.data.root import check_root
 
     node = config["data"]
-    if node["_target_"] == "copycat.data.folder.Folder" and node.get("root"):
+    if is_option(node["_target_"], "data", "folder") and node.get("root"):
         check_root(Path(node["root"]).expanduser())
 
 

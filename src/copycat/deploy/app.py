@@ -37,7 +37,7 @@ DECODERS = 2
 
 def application(runs: Runs, *, title: str) -> Starlette:
     """The page, and what answers it."""
-    environment = Environment(loader=PackageLoader("copycat.deploy", ""), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader(__package__, ""), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("app.html")
     uploads, decoders, network = Uploads(), Semaphore(DECODERS), Semaphore(1)
 

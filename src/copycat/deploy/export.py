@@ -24,12 +24,12 @@ from copycat.data import decode
 from copycat.data.part import Part
 from copycat.deploy.card import card
 from copycat.deploy.export_check import KINDS, difference_on_files, difference_on_pixels, loaded_script, write_images
-from copycat.deploy.given import WEIGHTS
 from copycat.deploy.model_file import NETWORKS, described, uses_networks
 from copycat.deploy.predictor import Predictor, Said, opened_predictor
 from copycat.deploy.use_scripts import DESCRIPTION, SCRIPTS
 from copycat.models import networks
 from copycat.runs.build import build_data
+from copycat.runs.folder import WEIGHTS
 from copycat.runs.opened import Opened, open_run
 
 Format = Literal["safetensors", "torch", "onnx"]

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.runs.folder import MANIFEST
+from copycat.runs.folder import MANIFEST, WEIGHTS
 from copycat.runs.lock import current_status
 from copycat.runs.opened import Opened, open_run
 from copycat.runs.table import find_runs
 
-WEIGHTS = "weights.safetensors"
 STANDARD_INPUT = Path("-")
 
 

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.data.loaders import to_float
-from copycat.deploy.given import WEIGHTS, open_completed
+from copycat.deploy.given import open_completed
 from copycat.deploy.views import Views, views_of
 from copycat.models.features import keeping_none
 from copycat.models.losses import Loss
 from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_loss, build_network
+from copycat.runs.folder import WEIGHTS
 from copycat.runs.isolation import isolated
 from copycat.runs.opened import Opened, read_weights
 

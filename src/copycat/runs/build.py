@@ -152,7 +152,7 @@ def build_augmentation(node: Config) -> Augmentation | Mixing:
 def build_loss(node: Config, *, classes: int) -> Loss:
     loss = build("loss", chosen_loss(node, classes=classes))
     if not isinstance(loss, Loss):
-        raise UserError(f"loss._target_: expected a copycat.models.losses.Loss; got {node['_target_']!r}.")
+        raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
     if loss.weight is not None and len(loss.weight) != classes:
         raise UserError(f"loss.weight: expected {classes} numbers, one a class; got {len(loss.weight)}.")
     return loss

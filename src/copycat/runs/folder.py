@@ -20,6 +20,7 @@ SCHEMA = 2
 READABLE = (1, 2)
 MANIFEST = "run.json"
 CONFIG = "config.yaml"
+WEIGHTS = "weights.safetensors"
 MOST = 2**23
 """Bytes of a manifest, at most."""
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")

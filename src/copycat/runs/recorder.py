@@ -18,7 +18,7 @@ from copycat.runs.checkpoints import BEFORE, LastCheckpoint
 from copycat.runs.context import RunContext, RunObserver, class_probabilities, digest_of
 from copycat.runs.digests import digest_files
 from copycat.runs.disk import Disk
-from copycat.runs.folder import remove_half_written, write_manifest
+from copycat.runs.folder import WEIGHTS, remove_half_written, write_manifest
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import History, history_digest, rows_of
 from copycat.runs.images import FILE as IMAGES
@@ -228,7 +228,7 @@ class RunRecorder:
         monitor, mode = monitored(self.callbacks)
         came_out["best"] = best_epoch(rows_of(written, having=monitor), monitor=monitor, mode=mode)
         if status == "completed":
-            came_out["weights_digest"] = save_weights(network.state_dict(), self.folder / "weights.safetensors")
+            came_out["weights_digest"] = save_weights(network.state_dict(), self.folder / WEIGHTS)
             self.last.path.with_name(BEFORE).unlink(missing_ok=True)
 
     def _close(self, status: str, error: str | None) -> Outcome:

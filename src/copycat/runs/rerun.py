@@ -13,9 +13,9 @@ from copycat.runs.backbone import backbone_change
 from copycat.runs.build import build_data, build_network
 from copycat.runs.causes import Cause, Evidence, causes
 from copycat.runs.checkpoint_file import damage
-from copycat.runs.compare import BEST, LAST, WEIGHTS, Comparison, compare
+from copycat.runs.compare import BEST, LAST, Comparison, compare
 from copycat.runs.digests import changed_files
-from copycat.runs.folder import CONFIG
+from copycat.runs.folder import CONFIG, WEIGHTS
 from copycat.runs.history import FILE
 from copycat.runs.isolation import isolated
 from copycat.runs.keys import changed_keys

@@ -18,6 +18,7 @@ from pytorch_lightning.trainer.connectors.accelerator_connector import _Accelera
 from copycat.config.compose import Request, compose_words
 from copycat.config.errors import UserError
 from copycat.config.hints import described
+from copycat.config.options import is_option
 from copycat.config.printable import print_line
 from copycat.data.datamodule import DataModule
 from copycat.runs.backbone import check_backbone
@@ -48,7 +49,6 @@ from copycat.sweeps.trial_folder import find_run, wait_until_free
 log = logging.getLogger(__name__)
 OF_A_SEARCH = 16
 """Trials that a search is asked for at once, where nothing else is said: from what they give, it proposes the next."""
-NO_AUGMENTATION = "copycat.data.augmentation.Unchanged"
 WRITERS = 2
 """Threads that write run folders: a disk takes as long for one file as for several at once."""
 
@@ -162,7 +162,7 @@ class Packs:
         """One for all trials whose batches are the same; the images are read once for each split."""
         node, augmentation = config["data"], config["augmentation"]
         shuffles = node["batch_size"] is not None if node["shuffle"] is None else node["shuffle"]
-        varies = shuffles or augmentation["_target_"] != NO_AUGMENTATION
+        varies = shuffles or not is_option(augmentation["_target_"], "augmentation", "none")
         own = json.dumps([node, augmentation, config["seed"] if varies else None], sort_keys=True)
         if own not in self._data:
             made = build_data(node, seed=config["seed"], augmentation=augmentation)
