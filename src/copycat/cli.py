@@ -93,13 +93,14 @@ def resume(arguments: argparse.Namespace) -> int:
         return train(["-m", *read_own_sweep(arguments.run).words, f"sweep.folder={quoted(arguments.run)}"])
     from copycat.runs.opened import open_run
 
-    _check_root(open_run(arguments.run).config)  # here and below: a wrong folder is named before torch is imported
+    opened = open_run(arguments.run)
+    _check_root(opened.config)  # here and below: a wrong folder is named before torch is imported
     with _importing():
         from copycat.runs.resume import resume
         from copycat.runs.summary import PrintedLosses, next_words, show
 
     outcome = resume(
-        arguments.run,
+        opened,
         say=_say,
         watchers=lambda config: [PrintedLosses(config["print_losses"])],
         max_epochs=arguments.max_epochs,
@@ -125,7 +126,8 @@ def rerun(arguments: argparse.Namespace) -> int:
 
         same = show_results(rerun_experiment(name, say=say, data=arguments.data), tolerance=tolerance)
         return DONE if same else FAILED
-    data = dict(open_recorded(arguments.folder).config["data"])
+    original = open_recorded(arguments.folder)
+    data = dict(original.config["data"])
     if arguments.data is not None and "root" in data:
         data["root"] = str(arguments.data)
     _check_root({"data": data})
@@ -134,9 +136,9 @@ def rerun(arguments: argparse.Namespace) -> int:
         from copycat.runs.verdict import show_check, show_rerun
 
     if arguments.check:
-        same = show_check(differences_now(arguments.folder, data=arguments.data))
+        same = show_check(differences_now(original, data=arguments.data))
     else:
-        same = show_rerun(rerun(arguments.folder, say=say, data=arguments.data), tolerance=tolerance)
+        same = show_rerun(rerun(original, say=say, data=arguments.data), tolerance=tolerance)
     return DONE if same else FAILED
 
 
@@ -303,26 +305,24 @@ def predict(arguments: argparse.Namespace) -> int:
     """Say what is on images, by a run's final weights"""
     from copycat.deploy.given import check_images, open_completed
 
-    open_completed(arguments.run)
+    run = open_completed(arguments.run)
     check_images(arguments.images)
     with _importing():
         from copycat.deploy.predict import print_predictions
 
-    good = print_predictions(
-        arguments.run, arguments.images, form=arguments.form, sheet=arguments.sheet, views=arguments.views
-    )
+    good = print_predictions(run, arguments.images, form=arguments.form, sheet=arguments.sheet, views=arguments.views)
     return DONE if good else FAILED
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Say how right a run is, or several as one, on its own data or on other, and how sure that is"""
-    from copycat.deploy.given import runs_and_overrides
+    from copycat.deploy.given import open_evaluated
 
-    runs_and_overrides(arguments.words)
+    asked = open_evaluated(arguments.words)
     with _importing():
         from copycat.deploy.evaluate import print_evaluation
 
-    print_evaluation(arguments.words, form=arguments.form, views=arguments.views)
+    print_evaluation(asked, form=arguments.form, views=arguments.views)
     return DONE
 
 
@@ -330,11 +330,11 @@ def export(arguments: argparse.Namespace) -> int:
     """Write a run's network as files that are used without Copycat, with a model card and a script"""
     from copycat.deploy.given import open_completed
 
-    open_completed(arguments.run)
+    run = open_completed(arguments.run)
     with _importing():
         from copycat.deploy.export import print_export
 
-    print_export(arguments.run, arguments.format, to=arguments.to)
+    print_export(run, arguments.format, to=arguments.to)
     return DONE
 
 
@@ -353,12 +353,12 @@ def app(arguments: argparse.Namespace) -> int:
     """Open a web page to drop images on, until Ctrl-C"""
     from copycat.deploy.given import completed_in
 
-    completed_in(arguments.folder)
+    found = completed_in(arguments.folder)
     with _importing():
         from copycat.deploy.app import serve
 
     max_pixels = arguments.max_megapixels * 10**6
-    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
+    serve(arguments.folder, found, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
     return DONE
 
 

@@ -17,6 +17,7 @@ from copycat.config.errors import UserError
 from copycat.inspection.inspector import Inspector
 from copycat.runs.context import RunContext
 from copycat.runs.folder import read_manifest, write_manifest
+from copycat.runs.opened import open_run
 from copycat.runs.resume import resume
 from copycat.runs.train import train
 from copycat.runs.trial_file import read_trial, write_trial
@@ -97,7 +98,7 @@ def resume_as_killed(how: str, folder: Path) -> list[str]:
     (folder / "train.log").write_text("")
     said: list[str] = []
     if how == "alone":
-        resume(folder, say=said.append)
+        resume(open_run(folder), say=said.append)
     else:
         resume_sweep(folder)
     return said or (folder / "train.log").read_text().splitlines()

@@ -26,6 +26,7 @@ from copycat.runs.digests import changed_files
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from copycat.runs.isolation import isolated
+from copycat.runs.opened import open_run
 from copycat.runs.position import Position
 from copycat.runs.resume import resume
 from copycat.runs.trial_file import Trial, read_trial, write_trial
@@ -400,7 +401,7 @@ def test_one_trial_of_a_killed_pack_can_be_resumed_alone(tiny: Path, tmp_path: P
     words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2", "trainer.max_epochs=12", PACKED)
     whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
     kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=6)
-    outcome = resume(tmp_path / "killed" / "sweep" / "1", say=lambda line: None)
+    outcome = resume(open_run(tmp_path / "killed" / "sweep" / "1"), say=lambda line: None)
     assert outcome.status == "completed"
     assert read_training_losses(outcome.folder) == pytest.approx(read_training_losses(whole / "1"), rel=1e-5)
 

@@ -29,14 +29,19 @@ class Opened:
     """What a run folder says of its run."""
 
     folder: Path
+    """Where its files lie: no link."""
     manifest: dict[str, Any]
     config: dict[str, Any]
     own: bool
     """Whether the user made it: its seal holds."""
+    given: Path
+    """As the user named it, by a link or not."""
 
 
 def open_run(folder: Path) -> Opened:
     """Read a run folder, and hold it against what may be built from it; nothing is built yet.
+
+    A command opens each of its runs once, and hands on what it opened.
 
     Raises:
         UserError: where it is no run, its files are not what they should be, or it is a stranger's and holds what only
@@ -44,6 +49,7 @@ def open_run(folder: Path) -> Opened:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: expected the folder of a run; got none. See them: copycat runs.")
+    given = folder
     if folder.is_symlink():
         folder = folder.resolve()
     check_files(folder)
@@ -73,7 +79,7 @@ def open_run(folder: Path) -> Opened:
     check_whole(config, where=str(where))
     if own:
         allow_own_modules(config)
-    return Opened(folder, manifest, config, own)
+    return Opened(folder, manifest, config, own, given)
 
 
 def open_recorded(folder: Path) -> Opened:

@@ -20,7 +20,7 @@ from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
 from copycat.runs.manifest import now
-from copycat.runs.opened import Opened, open_run, read_checkpoint
+from copycat.runs.opened import Opened, read_checkpoint
 from copycat.runs.outcome import Outcome
 from copycat.runs.position import Position
 from copycat.runs.reserve import release
@@ -42,7 +42,7 @@ class Point:
 
 
 def resume(
-    folder: Path,
+    opened: Opened,
     *,
     say: Say,
     watchers: Watchers = lambda _: (),
@@ -58,11 +58,10 @@ def resume(
         max_epochs: more than it was asked for; None: as many.
 
     Raises:
-        UserError: where the run has all epochs, is of other data or another backbone, or is a
-            stranger's that is refused.
+        UserError: where the run has all epochs, or is of other data or another backbone.
         LockedError: where it is still running.
     """
-    opened = open_run(folder)
+    folder = opened.given
     completed = opened.manifest["status"] == "completed"
     if max_epochs is not None:
         opened = extended(opened, max_epochs, say=say)

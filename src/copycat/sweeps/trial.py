@@ -159,7 +159,7 @@ def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
         return train(request, folder=folder, limits=limits)
     if opened.manifest["status"] in ENDED:
         return Outcome(folder, str(opened.manifest["status"]), opened.manifest)
-    return resume(folder, say=log.info, limits=limits)
+    return resume(opened, say=log.info, limits=limits)
 
 
 def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
