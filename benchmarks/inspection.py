@@ -33,7 +33,7 @@ import atexit, functools, json, time
 import pytorch_lightning as pl
 from copycat.inspection.inspector import Inspector, Measurer
 
-HOOKS = ("begun", "completed", "before_last_step", "on_train_start", "on_train_epoch_end", "measures")
+HOOKS = ("on_run_start", "on_run_end", "before_last_step", "on_train_start", "on_train_epoch_end", "measures")
 took = [0.0]
 
 

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from copycat.deploy.ensemble import Ensemble, ensemble
+from copycat.deploy.given import open_completed_in
 from copycat.deploy.judgement import ACCURACIES, Judgement
 from copycat.runs.figures import wilson
 
@@ -39,7 +40,7 @@ def _swept(name: str, words: Sequence[str], at: Path) -> Ensemble:
     seeds = [f"seed=range({SEEDS})", "logger=none", "hydra/launcher=processes", f"sweep.folder={at}"]
     command = [sys.executable, "-m", "copycat", "train", "-m", f"experiment={name}", *words, *seeds]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return ensemble([at], [])
+    return ensemble(open_completed_in([at]), [])
 
 
 def _figures(judged: Judgement) -> Figures:

@@ -36,7 +36,7 @@ def test_the_default_is_logistic_regression_by_sgd_on_drawn_images() -> None:
     assert config["model"]["_target_"] == "copycat.models.networks.mlp"
     assert config["model"]["hidden"] == []
     assert config["optimizer"]["_target_"] == "torch.optim.SGD"
-    assert config["data"]["_target_"] == "copycat.data.drawn.Drawn"
+    assert config["data"]["_target_"] == "copycat.data.synthetic.dataset.Drawn"
 
 
 def test_seed_0_is_a_seed() -> None:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data import drawn
-from copycat.data.chance import Chance
-from copycat.data.drawn import SHARES, Drawn, shuffled_labels
 from copycat.data.part import Part, digest
-from copycat.data.sealed import read_sealed, seal, write_sealed
+from copycat.data.synthetic import dataset
+from copycat.data.synthetic.checksummed_npz import read_sealed, seal, write_sealed
+from copycat.data.synthetic.dataset import SHARES, Drawn, shuffled_labels
+from copycat.data.synthetic.portable_rng import Chance
 
 SHIPPED = "afe2c7977b1ed73c3f983e4f90dfb0e5a3e620d3e5e1fa309ed8ae2629f72359"
 """Of all pixels and labels of the set as it ships: what makes "the same on every machine" a checked claim."""
@@ -101,7 +101,7 @@ def test_every_size_holds_the_parts_share_of_cats_to_within_one(name: str) -> No
 def test_the_second_load_reads_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Drawn(train=4, val=2).load()
     assert [file.suffix for file in cache.iterdir()] == [".npz"]
-    monkeypatch.setattr(drawn, "draw", no_drawing)
+    monkeypatch.setattr(dataset, "draw", no_drawing)
     second = Drawn(train=4, val=2).load()
     assert all(torch.equal(image_tensor(first[name]), image_tensor(second[name])) for name in first)
     for other in (
@@ -127,7 +127,7 @@ def test_a_damaged_cache_is_drawn_again_and_mended(damage: str, monkeypatch: pyt
     source.cache.write_bytes(damaged.get(damage, other.cache.read_bytes()))
     assert list(source.load()["train"].digests) == list(first["train"].digests)
     assert source.cache.read_bytes() != damaged.get(damage)
-    monkeypatch.setattr(drawn, "draw", no_drawing)
+    monkeypatch.setattr(dataset, "draw", no_drawing)
     assert list(source.load()["val"].digests) == list(first["val"].digests)
 
 
@@ -139,7 +139,8 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_only(cache: Path, monke
 
 def test_two_processes_may_write_the_cache_at_once(cache: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from copycat.data.sealed import read_sealed, write_sealed\n"
+        "import sys; from pathlib import Path\n"
+        "from copycat.data.synthetic.checksummed_npz import read_sealed, write_sealed\n"
         "path = Path(sys.argv[1]); arrays = read_sealed(path, key='k'); print('ready', flush=True)\n"
         "for _ in range(60): write_sealed(path, arrays, key='k')"
     )

@@ -11,9 +11,9 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.data.check import check_data
 from copycat.data.datamodule import DataModule
-from copycat.data.drawn import Drawn
 from copycat.data.folder import Folder
 from copycat.data.gallery import write_gallery
+from copycat.data.synthetic.dataset import Drawn
 
 
 def test_the_files_read_back_as_the_same_pixels_classes_and_parts(tmp_path: Path) -> None:

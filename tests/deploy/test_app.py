@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from copycat.deploy import uploads
 from copycat.deploy.app import application
 from copycat.deploy.app_runs import MOST_PIXELS, Runs
+from copycat.runs.opened import open_run
 from tests.support.app import ask
 from tests.support.runs import QUIET, train_tiny
 
@@ -24,7 +25,7 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(folder: Path) -> Iterator[Starlette]:
-    runs = Runs({"run": folder})
+    runs = Runs({"run": open_run(folder)})
     yield application(runs, title="a run")
     runs.close()
 
@@ -56,7 +57,7 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(page: Starlette) -
 
 
 def test_the_limit_of_pixels_is_a_setting(folder: Path, cat: bytes) -> None:
-    runs = Runs({"run": folder}, max_pixels=63)
+    runs = Runs({"run": open_run(folder)}, max_pixels=63)
     page = application(runs, title="a run")
     assert asyncio.run(ask(page, cat, name="run")) == (422, {"error": "8 x 8 pixels, above the limit of 63"})
     runs.max_pixels = 64

@@ -12,6 +12,7 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.deploy.ensemble import ensemble
+from copycat.deploy.given import open_completed_in
 from copycat.runs.folder import read_manifest
 from tests.support.runs import QUIET, train_tiny
 
@@ -131,7 +132,9 @@ def test_without_predictions_csv_the_networks_are_asked(official: list[Path], tm
     copies = [shutil.copytree(folder, tmp_path / str(place)) for place, folder in enumerate(official)]
     for folder in copies:
         (folder / "predictions.csv").unlink()
-    asked, read = (ensemble(folders, []).whole.said["val"].probability for folders in (copies, official))
+    asked, read = (
+        ensemble(open_completed_in(folders), []).whole.said["val"].probability for folders in (copies, official)
+    )
     assert asked == pytest.approx(read, abs=1e-6)
 
 

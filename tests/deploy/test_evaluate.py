@@ -11,6 +11,7 @@ from PIL import Image
 from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.deploy.evaluate import evaluate
+from copycat.deploy.given import open_completed
 from copycat.deploy.judgement import rows_of
 from copycat.runs.predictions import Predictions
 from tests.support.runs import QUIET, train_tiny
@@ -24,7 +25,7 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_on_its_own_data_it_gives_the_run_s_own_metrics(folder: Path) -> None:
     final = json.loads((folder / "run.json").read_text())["came_out"]["final"]
-    rows = evaluate(folder, [])
+    rows = evaluate(open_completed(folder), [])
     assert {f"{row['part']}/{row['metric']}" for row in rows} == {name for name in final if not name.endswith("/loss")}
     for row in rows:
         assert row["value"] == final[f"{row['part']}/{row['metric']}"]
@@ -55,7 +56,7 @@ def test_other_classes_are_refused(folder: Path, tiny: Path, tmp_path: Path) -> 
     shutil.copytree(tiny / "train", tmp_path / "own")
     (tmp_path / "own" / "dog").rename(tmp_path / "own" / "wolf")
     with pytest.raises(UserError, match=r"expected the run's classes, cat, dog; got wolf"):
-        evaluate(folder, ["data=folder", f"data.root={tmp_path / 'own'}"])
+        evaluate(open_completed(folder), ["data=folder", f"data.root={tmp_path / 'own'}"])
 
 
 def test_on_a_folder_of_one_class_it_says_the_accuracy_and_which_class_is_missing(

@@ -17,6 +17,7 @@ from copycat.config.errors import UserError
 from copycat.data.decode import decode_pixels
 from copycat.deploy.export import FILES, FORMATS, MOST, Format, export
 from copycat.deploy.export_check import Script, difference_on_pixels
+from copycat.deploy.given import open_completed
 from copycat.deploy.predict import Prediction, predictions
 from copycat.deploy.predictor import Predictor, opened_predictor
 from copycat.deploy.use_scripts import SCRIPTS
@@ -117,11 +118,11 @@ def assert_takes_any_number_of_images(form: Format, model: Path, predictor: Pred
 def test_its_script_says_of_files_what_predict_says_where_copycat_is_not(
     form: Format, folder: Path, tmp_path: Path
 ) -> None:
-    done = export(folder, form, to=tmp_path / "model")
+    done = export(open_completed(folder), form, to=tmp_path / "model")
     assert done.difference is not None
     assert max(done.difference, done.difference_on_files) <= MOST
     images = save_images(tmp_path / "images")
-    with opened_predictor(folder) as predictor:
+    with opened_predictor(open_completed(folder)) as predictor:
         found = [found for found in predictions(predictor, images) if isinstance(found, Prediction)]
         assert_takes_any_number_of_images(form, tmp_path / "model", predictor)
     assert len(found) == len(images)
@@ -140,7 +141,7 @@ def test_no_text_of_a_run_becomes_code(form: Format, tmp_path: Path) -> None:
     )
     words = ("loss=cross_entropy", "trainer.max_epochs=1")
     folder = train_tiny(*words, *QUIET, data=root, at=tmp_path / "runs").folder
-    export(folder, form, to=tmp_path / "model")
+    export(open_completed(folder), form, to=tmp_path / "model")
     script = (tmp_path / "model" / "use.py").read_text()
     assert script == SCRIPTS[form]
     assert not any(name in script for name in ("CALL", "SAID", "MODULE"))
@@ -163,19 +164,19 @@ def test_modules_that_lie_where_a_script_would_import_them_are_refused(tiny: Pat
         with pytest.raises(
             UserError, match=r"^--to: expected a folder without modules, which use\.py would import; got "
         ):
-            export(folder, "safetensors", to=to)
+            export(open_completed(folder), "safetensors", to=to)
         module.unlink()
         if module.parent != to:
             module.parent.rmdir()
     (to / "photo.jpg").touch()
-    export(folder, "safetensors", to=to)
+    export(open_completed(folder), "safetensors", to=to)
     assert not (to / "__pycache__").exists()
-    export(folder, "safetensors", to=to)  # over an earlier one
+    export(open_completed(folder), "safetensors", to=to)  # over an earlier one
 
 
 def test_a_script_says_of_a_damaged_image_what_is_wrong_in_a_line(tiny: Path, tmp_path: Path) -> None:
     folder = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "runs").folder
-    export(folder, "safetensors", to=tmp_path / "to")
+    export(open_completed(folder), "safetensors", to=tmp_path / "to")
     (tmp_path / "no.png").write_bytes(b"")
     program = f"FOLDER, IMAGES = {str(tmp_path / 'to')!r}, ['no.png']\nimport sys; sys.argv = ['', '']"
     used = run_copycat(at=tmp_path, program=program + USE)
@@ -191,10 +192,10 @@ def test_a_run_of_another_precision_is_exported_or_refused(
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path / "runs").folder
     if form == "onnx" and precision == "bf16-true":
         with pytest.raises(UserError, match=r"^--format onnx: expected weights of 32 or 64 bit; got bfloat16, .*\.$"):
-            export(folder, form, to=tmp_path / "to")
+            export(open_completed(folder), form, to=tmp_path / "to")
         assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     else:
-        done = export(folder, form, to=tmp_path / "to")
+        done = export(open_completed(folder), form, to=tmp_path / "to")
         assert done.difference is not None
         assert max(done.difference, done.difference_on_files) <= MOST
 
@@ -217,13 +218,13 @@ def test_a_script_that_says_something_else_is_refused_and_nothing_changes(
 ) -> None:
     folder = train_tiny("trainer.max_epochs=20", *QUIET, data=tiny, at=tmp_path / "runs").folder
     to = tmp_path / "to"
-    export(folder, "torch", to=to)
+    export(open_completed(folder), "torch", to=to)
     content = {path.name: path.read_bytes() for path in to.iterdir()}
     path, modules = list(sys.path), set(sys.modules)
     assert before in SCRIPTS["torch"]
     monkeypatch.setitem(SCRIPTS, "torch", SCRIPTS["torch"].replace(before, after))
     with pytest.raises(UserError, match=line):
-        export(folder, "torch", to=to)
+        export(open_completed(folder), "torch", to=to)
     assert {path.name: path.read_bytes() for path in to.iterdir()} == content
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "to"]
     assert sys.path == path
@@ -251,8 +252,8 @@ def test_a_loss_of_ones_own_is_not_exported_as_weights_alone(tiny: Path, tmp_pat
     words = ("loss=cross_entropy", f"loss._target_={__name__}.UserLoss", "trainer.max_epochs=1")
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path / "runs").folder
     with pytest.raises(UserError, match=r"^--format safetensors: expected a loss of copycat\.models\.losses; got "):
-        export(folder, "safetensors", to=tmp_path / "to")
-    assert export(folder, "torch", to=tmp_path / "to").difference_on_files <= MOST
+        export(open_completed(folder), "safetensors", to=tmp_path / "to")
+    assert export(open_completed(folder), "torch", to=tmp_path / "to").difference_on_files <= MOST
 
 
 def test_the_card_says_what_it_is_and_how_sure(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,13 +292,13 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
 def test_a_frozen_backbone_goes_along_but_not_as_safetensors(tiny: Path, tmp_path: Path) -> None:
     words = ("model=transfer", "model.backbone_size=32", "trainer.max_epochs=1")
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
-    difference = export(folder, "onnx", to=tmp_path / "onnx").difference
+    difference = export(open_completed(folder), "onnx", to=tmp_path / "onnx").difference
     assert difference is not None
     assert difference <= MOST
     with pytest.raises(
         UserError, match=r"^--format safetensors: expected a network of .* Type --format onnx, or torch"
     ):
-        export(folder, "safetensors", to=tmp_path / "to")
+        export(open_completed(folder), "safetensors", to=tmp_path / "to")
     assert not (tmp_path / "to").exists()
 
 
@@ -318,7 +319,7 @@ def test_a_network_that_torch_cannot_export_is_a_clear_line(tiny: Path, tmp_path
     words = ("trainer.max_epochs=1", *model)
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
     with pytest.raises(UserError, match=r"^--format torch: expected a network that torch can export; .* Try --format"):
-        export(folder, "torch", to=tmp_path / "to")
+        export(open_completed(folder), "torch", to=tmp_path / "to")
     assert not (tmp_path / "to").exists()
 
 

@@ -11,6 +11,7 @@ from copycat.cli import main
 from copycat.data.augmentation import Light
 from copycat.data.strong import Strong
 from copycat.deploy.evaluate import evaluate
+from copycat.deploy.given import open_completed
 from copycat.deploy.predictor import opened_predictor
 from tests.support.runs import QUIET, train_tiny
 
@@ -29,7 +30,7 @@ def make_random_images(count: int) -> Tensor:
 
 def test_the_mean_over_an_image_and_its_copies_is_the_same_in_any_batch(folder: Path) -> None:
     some = make_random_images(5)
-    with opened_predictor(folder, views=4) as predictor:
+    with opened_predictor(open_completed(folder), views=4) as predictor:
         found = predictor(some)
         assert torch.equal(predictor(some), found)
         alone = torch.cat([predictor(image[None]) for image in some])
@@ -46,7 +47,11 @@ def test_the_mean_over_an_image_and_its_copies_is_the_same_in_any_batch(folder: 
 
 def test_one_view_is_the_image_as_it_is_to_the_bit(folder: Path) -> None:
     some = make_random_images(5)
-    with opened_predictor(folder, views=1) as one, opened_predictor(folder) as plain, torch.no_grad():
+    with (
+        opened_predictor(open_completed(folder), views=1) as one,
+        opened_predictor(open_completed(folder)) as plain,
+        torch.no_grad(),
+    ):
         assert torch.equal(one(some), plain(some))
         assert torch.equal(one(some)[:, 1], one.network(some.float().div(255))[:, 0].sigmoid())
 
@@ -54,18 +59,21 @@ def test_one_view_is_the_image_as_it_is_to_the_bit(folder: Path) -> None:
 def test_copies_use_the_run_s_augmentation_without_mixing_or_else_the_light_one(
     folder: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    with opened_predictor(folder, views=2) as predictor:
+    with opened_predictor(open_completed(folder), views=2) as predictor:
         assert predictor.views is not None
         assert isinstance(predictor.views.augmentation, Strong)
     plain = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
-    with opened_predictor(plain, views=2) as predictor:
+    with opened_predictor(open_completed(plain), views=2) as predictor:
         assert predictor.views is not None
         assert isinstance(predictor.views.augmentation, Light)
 
 
 def test_more_views_leave_those_before_as_they_are(folder: Path) -> None:
     floats = make_random_images(2).float().div(255)
-    with opened_predictor(folder, views=3) as few, opened_predictor(folder, views=6) as many:
+    with (
+        opened_predictor(open_completed(folder), views=3) as few,
+        opened_predictor(open_completed(folder), views=6) as many,
+    ):
         assert few.views is not None
         assert many.views is not None
         pairs = list(zip(few.views(floats), many.views(floats), strict=False))
@@ -85,7 +93,7 @@ def test_both_commands_take_views_and_the_run_s_own_predictions_stay(
         with pytest.raises(SystemExit, match=r"^0$"):
             main(["evaluate", str(folder), "--json", "--views", views])
         rows = json.loads(capsys.readouterr().out)["metrics"]
-        assert rows == evaluate(folder, [], views=int(views))
+        assert rows == evaluate(open_completed(folder), [], views=int(views))
     assert said[0] != said[1]
     assert said[0] == pytest.approx(said[1], abs=0.3)
     assert (folder / "predictions.csv").read_bytes() == before

@@ -24,8 +24,8 @@ from copycat.inspection.saliency import saliency
 from copycat.inspection.sheet import LINE
 from copycat.inspection.tensorboard import _traced
 from copycat.runs.build import build_parts
+from copycat.runs.context import RunContext
 from copycat.runs.history import read_history
-from copycat.runs.inspecting import View
 from copycat.runs.predictions import read_predictions
 from copycat.runs.train import Outcome
 from tests.support.runs import compose_quickly, train_tiny
@@ -162,9 +162,9 @@ def test_every_network_can_be_looked_at(model: str, hidden: bool, tiny: Path, tm
 class Sure(Inspector):
     """A look of the user's own."""
 
-    def completed(self, view: View) -> None:
-        for board in boards(view.loggers):
-            board.log_scalars({"final/val/sure": float(view.probabilities.amax(1).mean())}, view.epochs)
+    def on_run_end(self, context: RunContext) -> None:
+        for board in boards(context.loggers):
+            board.log_scalars({"final/val/sure": float(context.probabilities.amax(1).mean())}, context.epochs)
 
 
 @pytest.mark.parametrize("launcher", ["basic", "packed"])

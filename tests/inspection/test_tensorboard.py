@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from copycat.runs.history import read_history
+from copycat.runs.opened import open_run
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome
 from tests.support.callbacks import KillCallback, SimulatedKill
@@ -104,7 +105,7 @@ def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tin
     finally:
         KillCallback.after = None
     killed = find_only_run(tmp_path / "killed")
-    assert resume(killed, say=lambda line: None).status == "completed"
+    assert resume(open_run(killed), say=lambda line: None).status == "completed"
     tags = []
     for folder in (whole, killed):
         events = load_events(folder / "tensorboard")

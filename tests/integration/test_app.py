@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from copycat.deploy.app import HOST
+from copycat.deploy.given import open_completed
 from copycat.deploy.predict import Prediction, predictions
 from copycat.deploy.predictor import opened_predictor
 from copycat.deploy.uploads import MOST_BYTES
@@ -57,7 +58,7 @@ def list_run_options(browser: Browser, address: str) -> list[str]:
 
 def test_a_cat_that_is_dropped_is_called_a_cat(browser: Browser, address: str, folder: Path, tiny: Path) -> None:
     cat = tiny / "train" / "cat" / "0.png"
-    with opened_predictor(find_trained_run(folder)) as predictor:
+    with opened_predictor(open_completed(find_trained_run(folder))) as predictor:
         (expected,) = predictions(predictor, [cat])
     assert isinstance(expected, Prediction)
     with open_page(browser, width=900) as seen:

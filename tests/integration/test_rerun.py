@@ -13,6 +13,7 @@ from PIL import Image
 
 from copycat.config.compose import compose
 from copycat.config.places import CONF, EXPERIMENTS
+from copycat.runs.opened import open_recorded
 from copycat.runs.rerun import rerun
 from copycat.runs.train import train
 from tests.support.commands import (
@@ -58,7 +59,7 @@ def test_every_experiment_is_the_same_when_it_is_rerun(name: str, cats_folder: P
     if name.startswith("transfer"):
         short += ["model.backbone_size=32"]  # an epoch of the whole takes as long as a hundred of the others
     outcome = train(compose([f"experiment={name}", *short, f"output_dir={tmp_path}"]))
-    found = rerun(outcome.folder, say=lambda line: None)
+    found = rerun(open_recorded(outcome.folder), say=lambda line: None)
     assert outcome.status == found.outcome.status == "completed"
     assert found.comparison.epochs == 2
     assert found.comparison.tensors >= 2

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ import torch
 from copycat.cli import main
 from copycat.runs.history import read_history
 from copycat.runs.outcome import Outcome
-from copycat.runs.run import Run
+from copycat.runs.recorder import RunRecorder
 from tests.support.commands import RunningCommand, run_copycat, start_copycat
 
 pytestmark = pytest.mark.slow
@@ -151,14 +152,14 @@ def test_ctrl_c_or_a_hangup_ends_a_whole_sweep(
 def test_ctrl_c_with_the_last_records_of_a_trial_ends_its_sweep_too(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = Run._finish
+    end = RunRecorder.end
 
-    def signalled(run: Run, status: str, error: str | None) -> Outcome:
-        monkeypatch.setattr(Run, "_finish", finish)
+    def signalled(recorder: RunRecorder, *args: Any, **more: Any) -> Outcome:
+        monkeypatch.setattr(RunRecorder, "end", end)
         os.kill(os.getpid(), signal.SIGINT)
-        return finish(run, status, error)
+        return end(recorder, *args, **more)
 
-    monkeypatch.setattr(Run, "_finish", signalled)
+    monkeypatch.setattr(RunRecorder, "end", signalled)
     monkeypatch.chdir(tmp_path)
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=2", "sweep.folder=sweep"]
     with pytest.raises(SystemExit) as ended:

@@ -163,9 +163,19 @@ class CountsValidations(pl.Callback):
             self.seen.append(trainer.current_epoch)
 
 
+class SeesEpochsAndValidations(EpochRecorder):
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self.seen.append(("validation", trainer.current_epoch))
+
+
 @pytest.mark.parametrize(
     ("callback", "expected"),
     [
+        (
+            SeesEpochsAndValidations,
+            [(what, e) for e in range(9) for what in ("validation", "epoch") if what == "epoch" or e % 3 == 2],
+        ),
         (EpochRecorder, [("epoch", epoch) for epoch in range(9)]),
         (CountsSteps, list(range(1, 10))),
         (CountsValidations, [2, 5, 8]),
@@ -295,5 +305,5 @@ def test_a_run_that_dies_between_two_of_them_goes_on_to_the_same_bits(
     folder = find_only_run(tmp_path / "killed")
     assert len(read_history(folder)) < 9
     said: list[str] = []
-    assert_same_runs(resume(folder, say=said.append), whole)
+    assert_same_runs(resume(open_run(folder), say=said.append), whole)
     assert "going on from" in said[-1]

@@ -12,6 +12,7 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.runs.build import build_parts
 from copycat.runs.history import read_history
+from copycat.runs.opened import open_recorded
 from copycat.runs.rerun import rerun
 from copycat.runs.train import Outcome
 from copycat.sweeps.packed_fit import unfit
@@ -125,7 +126,7 @@ def test_what_is_frozen_is_not_averaged(tiny: Path, tmp_path: Path) -> None:
 
 def test_a_run_with_an_average_is_rerun_to_the_same_bits(tiny: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    found = rerun(train_completed(*EMA, tiny=tiny, at=tmp_path).folder, say=lambda line: None)
+    found = rerun(open_recorded(train_completed(*EMA, tiny=tiny, at=tmp_path).folder), say=lambda line: None)
     assert not found.comparison.differences
 
 

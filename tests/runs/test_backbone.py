@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from copycat.config.errors import UserError
+from copycat.deploy.given import open_completed
 from copycat.deploy.predictor import opened_predictor
 from copycat.models.efficientnet import EfficientNetLite0
 from copycat.runs.folder import read_manifest
+from copycat.runs.opened import open_recorded, open_run
 from copycat.runs.rerun import differences_now
 from copycat.runs.resume import resume
 from tests.support.run_folders import change_manifest
@@ -27,19 +29,19 @@ def test_a_backbone_whose_file_was_replaced_is_refused_wherever_the_run_is_opene
     words = ("model=transfer", f"model.weights={weights}", "model.backbone_size=32", "trainer.max_epochs=1", *QUIET)
     folder = train_tiny(*words, data=tiny, at=tmp_path / "runs").folder
     recorded = read_manifest(folder)["ran_on"]["backbone"]
-    with opened_predictor(folder):
+    with opened_predictor(open_completed(folder)):
         pass
     write_weights(weights, seed=1)
     with (
         pytest.raises(UserError, match=rf"expected the backbone .*; its weights were {recorded[:12]} and are"),
-        opened_predictor(folder),
+        opened_predictor(open_completed(folder)),
     ):
         pass
-    kinds = [cause.kind for cause in differences_now(folder)]
+    kinds = [cause.kind for cause in differences_now(open_recorded(folder))]
     assert kinds == ["weights"]
     change_manifest(folder, lambda manifest: manifest.update(status="interrupted"))
     with pytest.raises(UserError, match="expected the backbone"):
-        resume(folder, say=lambda line: None)
+        resume(open_run(folder), say=lambda line: None)
 
 
 def test_a_network_without_a_backbone_records_none(tiny: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def open_own_run(folder: Path) -> Opened:
 
     manifest = json.loads((folder / "run.json").read_text())
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    return Opened(folder=folder, manifest=manifest, config=config, own=True)
+    return Opened(folder=folder, manifest=manifest, config=config, own=True, given=folder)
 
 
 def list_places(comparison: Comparison) -> list[str]:

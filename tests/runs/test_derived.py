@@ -11,8 +11,10 @@ import yaml
 from copycat.config.errors import UserError
 from copycat.data.part import Part, digest
 from copycat.deploy.evaluate import evaluate
+from copycat.deploy.given import open_completed
 from copycat.runs.build import build_parts
 from copycat.runs.history import read_history
+from copycat.runs.opened import open_recorded, open_run
 from copycat.runs.rerun import rerun
 from copycat.runs.resume import resume
 from tests.support.images import write_image_folder
@@ -63,7 +65,7 @@ def test_three_classes_train_without_a_word_about_the_loss(birds: Path, tmp_path
     assert config["loss"]["_target_"] == f"{LOSS}CrossEntropy"
     typed = train_tiny(*words, "loss=cross_entropy", "data.shuffle=true", data=birds, at=tmp_path)
     assert read_history(typed.folder) == read_history(outcome.folder)
-    assert rerun(outcome.folder, say=lambda line: None).comparison.differences == []
+    assert rerun(open_recorded(outcome.folder), say=lambda line: None).comparison.differences == []
 
 
 @pytest.mark.parametrize(("count", "loss"), [(2, "BCE"), (4, "CrossEntropy")])
@@ -108,7 +110,7 @@ def test_a_run_that_recorded_the_order_of_the_files_is_rerun_in_it(
     words = ("data.batch_size=5", "data.shuffle=false", "trainer.max_epochs=2", *QUIET)
     folder = train_tiny(*words, data=tiny, at=tmp_path).folder
     change_config(folder, lambda config: config["data"].pop("max_megapixels"))  # of a Copycat without that key
-    assert rerun(folder, say=lambda line: None).comparison.differences == []
+    assert rerun(open_recorded(folder), say=lambda line: None).comparison.differences == []
     shuffled = train_tiny("data.batch_size=5", "trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path).folder
     assert read_history(shuffled) != read_history(folder)
 
@@ -136,7 +138,7 @@ def test_a_run_on_a_relative_root_is_used_from_any_folder(
     assert read_config(folder)["data"]["root"] == str(birds)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert {row["part"] for row in evaluate(folder, [])} == {"train", "val"}
-    assert rerun(folder, say=lambda line: None).comparison.differences == []
+    assert {row["part"] for row in evaluate(open_completed(folder), [])} == {"train", "val"}
+    assert rerun(open_recorded(folder), say=lambda line: None).comparison.differences == []
     change_manifest(folder, lambda manifest: manifest.update(status="interrupted"))
-    assert resume(folder, say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), say=lambda line: None).status == "completed"

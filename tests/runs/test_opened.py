@@ -15,7 +15,7 @@ from copycat.config.places import CONF, EXPERIMENTS
 from copycat.runs.checkpoint_file import WholeCheckpoints, damage, is_own
 from copycat.runs.disk import Disk
 from copycat.runs.kinds import refuse_strangers
-from copycat.runs.opened import open_run, read_checkpoint
+from copycat.runs.opened import open_recorded, open_run, read_checkpoint
 from copycat.runs.rerun import rerun
 from tests.support.hostile_folders import strip_signature
 from tests.support.parameters import mark_slow
@@ -132,7 +132,7 @@ def test_a_strangers_run_is_copied_into_outputs_wherever_it_wanted_to_write(
     aimed = tmp_path / "aimed"
     change_config(folder, lambda config: config.update(output_dir=str(aimed)))
     monkeypatch.chdir(tmp_path)
-    found = rerun(folder, say=lambda line: None)
+    found = rerun(open_recorded(folder), say=lambda line: None)
     assert found.comparison.differences == []
     assert found.outcome.folder.parts[0] == "outputs"
     assert not aimed.exists()
@@ -166,7 +166,7 @@ def test_a_user_s_package_is_built_once_they_name_it(
     (settings / "trusted.yaml").write_text(yaml.safe_dump({"packages": ["labkit_of_a_test.nets"]}))
     monkeypatch.setenv("COPYCAT_SETTINGS", str(settings))
     assert not open_run(folder).own
-    assert rerun(folder, say=lambda line: None).outcome.status == "completed"
+    assert rerun(open_recorded(folder), say=lambda line: None).outcome.status == "completed"
 
 
 def test_a_package_that_the_user_trusts_is_not_taken_from_the_working_directory(

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from copycat.data.part import Part
 from copycat.runs.build import build_parts
-from copycat.runs.inspecting import predicted
-from copycat.runs.predictions import read_predictions, write_predictions
+from copycat.runs.context import class_probabilities
+from copycat.runs.predictions import Predictions, read_predictions, write_predictions
 from copycat.runs.tensor_files import read_weights
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
@@ -43,12 +42,7 @@ def test_a_folder_without_them_has_none(tmp_path: Path) -> None:
 
 
 def test_probabilities_of_float64_keep_all_digits(tmp_path: Path) -> None:
-    part = Part(
-        images=torch.zeros(2, 1, 1, 1, dtype=torch.uint8),
-        labels=torch.tensor([0, 1]),
-        names=["a", "b"],
-        digests=["a", "b"],
-    )
     said = torch.tensor([0.1, 0.7], dtype=torch.float64)
-    write_predictions(tmp_path, {"val": predicted(part, said)})
+    found = Predictions(np.array([0, 1]), class_probabilities(said).numpy())
+    write_predictions(tmp_path, {"val": found})
     assert read_predictions(tmp_path, classes=2)["val"].probability[:, 1].tolist() == [0.1, 0.7]

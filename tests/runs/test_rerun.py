@@ -11,6 +11,7 @@ import pytest
 from copycat.config.errors import UserError
 from copycat.runs.history import read_history
 from copycat.runs.keys import changed_keys, key_digests
+from copycat.runs.opened import open_recorded
 from copycat.runs.outcome import Outcome
 from copycat.runs.rerun import Rerun, differences_now, rerun
 from copycat.runs.verdict import show_check, show_rerun
@@ -73,7 +74,7 @@ def test_a_rerun_is_identical_bit_for_bit(
     words: tuple[str, ...], tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = train_folder(*words, data=tiny, at=tmp_path)
-    found = rerun(folder, say=said.append)
+    found = rerun(open_recorded(folder), say=said.append)
     same, lines = report_rerun(found, capsys)
     assert same
     (line,) = lines
@@ -85,10 +86,10 @@ def test_a_rerun_is_identical_bit_for_bit(
 
 def test_the_copy_names_its_original_and_a_copy_of_a_copy_works(tiny: Path, tmp_path: Path, said: list[str]) -> None:
     first = train_folder(data=tiny, at=tmp_path)
-    second = rerun(first, say=said.append).outcome
+    second = rerun(open_recorded(first), say=said.append).outcome
     assert second.manifest["asked"]["copy_of"]["folder"] == str(first)
     assert second.manifest["asked"]["overrides"] == json.loads((first / "run.json").read_text())["asked"]["overrides"]
-    third = rerun(second.folder, say=said.append)
+    third = rerun(open_recorded(second.folder), say=said.append)
     assert not third.comparison.differences
     assert third.outcome.manifest["asked"]["copy_of"]["folder"] == str(second.folder)
 
@@ -96,7 +97,7 @@ def test_the_copy_names_its_original_and_a_copy_of_a_copy_works(tiny: Path, tmp_
 def test_a_folder_that_was_moved_is_rerun_from_where_it_lies(tiny: Path, tmp_path: Path, said: list[str]) -> None:
     folder = train_folder(data=tiny, at=tmp_path / "out")
     moved = Path(shutil.move(folder, tmp_path / "elsewhere"))
-    assert not rerun(moved, say=said.append).comparison.differences
+    assert not rerun(open_recorded(moved), say=said.append).comparison.differences
 
 
 def test_data_that_was_moved_is_named_by_a_flag(tiny: Path, tmp_path: Path, said: list[str]) -> None:
@@ -104,8 +105,8 @@ def test_data_that_was_moved_is_named_by_a_flag(tiny: Path, tmp_path: Path, said
     folder = train_folder(data=data, at=tmp_path / "out")
     moved = Path(shutil.move(data, tmp_path / "there"))
     with pytest.raises(UserError, match="here"):
-        rerun(folder, say=said.append)
-    found = rerun(folder, say=said.append, data=moved)
+        rerun(open_recorded(folder), say=said.append)
+    found = rerun(open_recorded(folder), say=said.append, data=moved)
     assert (list(found.causes), list(found.comparison.differences)) == ([], [])
 
 
@@ -115,7 +116,7 @@ def test_drawn_images_lie_nowhere(tmp_path: Path, said: list[str]) -> None:
 
     folder = train(compose(["trainer.max_epochs=1", *QUIET, f"output_dir={tmp_path}"])).folder
     with pytest.raises(UserError, match="--data: expected a run whose data has a root"):
-        rerun(folder, say=said.append, data=tmp_path)
+        rerun(open_recorded(folder), say=said.append, data=tmp_path)
 
 
 def test_today_s_conf_is_not_read(tiny: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +124,7 @@ def test_today_s_conf_is_not_read(tiny: Path, tmp_path: Path, said: list[str], m
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "copycat.yaml").write_text("this: is no configuration of ours")
     monkeypatch.chdir(tmp_path)
-    assert not rerun(folder, say=said.append).comparison.differences
+    assert not rerun(open_recorded(folder), say=said.append).comparison.differences
 
 
 # ----- runs that did not complete
@@ -138,7 +139,7 @@ def test_an_interrupted_run_is_compared_as_far_as_it_got(
     (folder / "weights.safetensors").unlink()
     for status, kind in (("interrupted", "an interrupted run"), ("running", "a run that was killed")):
         update_manifest(folder, status=status, error=None, came_out={})
-        assert report_rerun(rerun(folder, say=said.append), capsys) == (
+        assert report_rerun(rerun(open_recorded(folder), say=said.append), capsys) == (
             True,
             [f"identical: 2 epochs of {kind}, bit for bit"],
         )
@@ -150,7 +151,7 @@ def test_a_run_that_diverged_diverges_again(
     words = ("model=linear", "loss=mse", "optimizer=sgd", "optimizer.lr=1e15", "trainer.max_epochs=50")
     outcome: Outcome = train_tiny(*words, "callbacks=none", "logger=none", data=tiny, at=tmp_path)
     assert outcome.status == "failed"
-    same, (line,) = report_rerun(rerun(outcome.folder, say=said.append), capsys)
+    same, (line,) = report_rerun(rerun(open_recorded(outcome.folder), say=said.append), capsys)
     assert same
     assert line.startswith(f"identical: {outcome.manifest['came_out']['epochs']} epoch")
     assert f"of a failed run ({outcome.manifest['error']})" in line
@@ -161,7 +162,7 @@ def test_a_run_that_failed_otherwise_than_its_copy_differs(
 ) -> None:
     folder = train_folder(data=tiny, at=tmp_path)
     update_manifest(folder, status="failed", error="No space left on device")
-    same, lines = report_rerun(rerun(folder, say=said.append), capsys)
+    same, lines = report_rerun(rerun(open_recorded(folder), say=said.append), capsys)
     assert not same
     assert any("failed: No space left on device" in line and "completed" in line for line in lines)
 
@@ -174,7 +175,7 @@ def test_one_config_value_is_found_and_its_key_named_first(
 ) -> None:
     folder = train_folder("optimizer.lr=0.001", data=tiny, at=tmp_path)
     edit_config(folder, r"^  lr: 0.001$", "  lr: 0.002")
-    found = rerun(folder, say=said.append)
+    found = rerun(open_recorded(folder), say=said.append)
     assert said[0].startswith("differs before the start: config: config.yaml was changed since it was recorded")
     same, lines = report_rerun(found, capsys)
     assert not same
@@ -193,9 +194,9 @@ def test_the_thread_count_of_the_run_is_used_and_another_is_named_first(
     tiny: Path, tmp_path: Path, said: list[str]
 ) -> None:
     folder = train_folder("trainer.threads=2", data=tiny, at=tmp_path)
-    assert rerun(folder, say=said.append).outcome.manifest["ran_on"]["environment"]["threads"] == 2
+    assert rerun(open_recorded(folder), say=said.append).outcome.manifest["ran_on"]["environment"]["threads"] == 2
     edit_config(folder, r"^  threads: 2$", "  threads: 1")
-    first = differences_now(folder)[0]
+    first = differences_now(open_recorded(folder))[0]
     assert first.kind == "config"
     assert "trainer.threads" in first.line
 
@@ -206,7 +207,7 @@ def test_a_changed_record_is_said_before_the_start(
     folder = train_folder(data=tiny, at=tmp_path)
     path = folder / "metrics.csv"
     path.write_text(path.read_text().replace("\n1,0.", "\n1,1."))
-    found = rerun(folder, say=said.append)
+    found = rerun(open_recorded(folder), say=said.append)
     assert said[0] == "differs before the start: record: metrics.csv was changed since it was recorded"
     same, lines = report_rerun(found, capsys)
     assert not same
@@ -218,7 +219,7 @@ def test_damage_is_named(name: str, tiny: Path, tmp_path: Path, said: list[str])
     folder = train_folder(data=tiny, at=tmp_path)
     path = folder / name
     path.write_bytes(path.read_bytes()[:-40])
-    found = rerun(folder, say=said.append)
+    found = rerun(open_recorded(folder), say=said.append)
     assert name in said[0]
     assert found.comparison.differences[0].place == path.name
     assert "damaged" in found.comparison.differences[0].words[0]
@@ -229,7 +230,7 @@ def test_a_tolerance_accepts_a_distance_and_says_so(
 ) -> None:
     folder = train_folder("optimizer.lr=0.001", data=tiny, at=tmp_path)
     edit_config(folder, r"^  lr: 0.001$", "  lr: 0.001001")
-    found = rerun(folder, say=said.append)
+    found = rerun(open_recorded(folder), say=said.append)
     assert not report_rerun(found, capsys)[0]
     assert not report_rerun(found, capsys, tolerance=1e-12)[0]
     same, (line,) = report_rerun(found, capsys, tolerance=0.01)
@@ -239,10 +240,10 @@ def test_a_tolerance_accepts_a_distance_and_says_so(
 
 def test_a_check_trains_nothing(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = train_folder(data=tiny, at=tmp_path)
-    assert show_check(differences_now(folder))
+    assert show_check(differences_now(open_recorded(folder)))
     assert capsys.readouterr().out == "same fingerprints\n"
     edit_config(folder, r"^seed: 123$", "seed: 124")
-    assert not show_check(differences_now(folder))
+    assert not show_check(differences_now(open_recorded(folder)))
     assert "1. config: config.yaml was changed" in capsys.readouterr().out
     assert len(list(tmp_path.rglob("run.json"))) == 1
 
@@ -254,14 +255,14 @@ def test_a_sweep_s_folder_says_which_trials_there_are(tiny: Path, tmp_path: Path
     folder = train_folder(data=tiny, at=tmp_path)
     for place in (tmp_path, folder.parent):
         with pytest.raises(UserError, match=f"expected one run; got a folder of 1: .*{folder.name}"):
-            rerun(place, say=said.append)
+            rerun(open_recorded(place), say=said.append)
 
 
 def test_a_run_of_an_earlier_form_is_refused(tiny: Path, tmp_path: Path, said: list[str]) -> None:
     folder = train_folder(data=tiny, at=tmp_path)
     update_manifest(folder, schema=1)
     with pytest.raises(UserError, match="schema 2; got 1"):
-        rerun(folder, say=said.append)
+        rerun(open_recorded(folder), say=said.append)
 
 
 def test_changed_keys_are_named_whether_changed_added_or_removed() -> None:

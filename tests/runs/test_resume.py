@@ -1,8 +1,13 @@
 """A run that was killed anywhere goes on to the bits of one that nobody killed."""
 
+import os
 import shutil
+import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial, wraps
+from itertools import count
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -15,9 +20,11 @@ from torch import Tensor
 
 from copycat.cli import main
 from copycat.config.errors import UserError
+from copycat.models.classifier import Classifier
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from copycat.runs.limits import Limits
+from copycat.runs.opened import open_recorded, open_run
 from copycat.runs.rerun import rerun
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome, train
@@ -130,7 +137,7 @@ def test_each_optimizer_goes_on_inside_an_epoch_of_mixed_images(optimizer: str, 
     folder = kill_run(tiny, tmp_path, *words, after=("batch", 8))
     assert folder
     said: list[str] = []
-    assert resume(folder, say=said.append).status == "completed"
+    assert resume(open_run(folder), say=said.append).status == "completed"
     assert said == ["going on from epoch 1, batch 3, by last.ckpt"]
     assert_same_folders(folder, reference)
 
@@ -143,10 +150,57 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bits(job: str, tiny: Path, tm
     places = SOME_PLACES.get(job, PLACES)
     for after in places:
         if folder := kill_run(tiny, tmp_path, *words, after=after):
-            assert resume(folder, say=lambda line: None).status == "completed"
+            assert resume(open_run(folder), say=lambda line: None).status == "completed"
             assert_same_folders(folder, reference)
             killed += 1
     assert killed >= len(places) / 2
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch, *, at: int, then: Callable[[], object]) -> None:
+    """Do something as soon as Adam has taken so many steps, without a hook that a callback would have for each."""
+    step, taken = torch.optim.Adam.step, count(1)
+
+    @wraps(step)
+    def counting(*args: Any, **more: Any) -> Any:
+        found = step(*args, **more)
+        if next(taken) == at:
+            then()
+        return found
+
+    monkeypatch.setattr(torch.optim.Adam, "step", counting)
+
+
+def die() -> None:
+    raise SimulatedKill
+
+
+@pytest.mark.parametrize("ends", [die, partial(os.kill, os.getpid(), signal.SIGINT)])
+@pytest.mark.parametrize("steps", mark_slow([2, 4, 5, 10], fast=[10]))
+@pytest.mark.parametrize("job", mark_slow(["cosine", "accumulation", "moving_average", "cnn"], fast=["cosine"]))
+def test_a_run_that_ends_among_steps_taken_at_once_goes_on_to_the_same_bits(
+    job: str, steps: int, ends: Callable[[], object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # no callback has a step hook; and what is left to the Trainer, which its own counters tell, does not go by time
+    more = ["callbacks.dies=null", "trainer.max_epochs=6", "trainer.steps_per_execution=1000"]
+    words = ["optimizer=adam", *JOBS[job], *more]
+    by_trainer: list[int] = []
+    training_step = Classifier.training_step
+
+    def seen(classifier: Classifier, batch: Any, batch_idx: int) -> Any:
+        by_trainer.append(batch_idx)
+        return training_step(classifier, batch, batch_idx)
+
+    monkeypatch.setattr(Classifier, "training_step", seen)
+    reference = train_killable(tiny, tmp_path / "whole", *words).folder
+    assert len(by_trainer) < 6 * 4 / 2  # the others were taken at once
+    with monkeypatch.context() as patch, suppress(SimulatedKill):
+        count_steps(patch, at=steps, then=ends)
+        assert train_killable(tiny, tmp_path / "cut", *words).status == "interrupted"
+    folder = find_newest_run(tmp_path / "cut")
+    said: list[str] = []
+    assert resume(open_run(folder), say=said.append).status == "completed"
+    assert said[-1].startswith("going on from epoch " if steps > 2 or ends is not die else "no checkpoint")
+    assert_same_folders(folder, reference)
 
 
 def test_a_run_may_be_killed_and_resumed_many_times(tiny: Path, tmp_path: Path) -> None:
@@ -156,9 +210,9 @@ def test_a_run_may_be_killed_and_resumed_many_times(tiny: Path, tmp_path: Path) 
     for place in [("batch", 3), ("batch", 4), ("validation", 4), ("batch", 5), ("epoch", 8), ("end", 12)]:
         KillCallback.after = place
         with pytest.raises(SimulatedKill):
-            resume(folder, say=lambda line: None)
+            resume(open_run(folder), say=lambda line: None)
     KillCallback.after = None
-    resume(folder, say=lambda line: None)
+    resume(open_run(folder), say=lambda line: None)
     assert_same_folders(folder, reference)
     assert len(read_manifest(folder)["resumed"]) == 7
 
@@ -172,7 +226,7 @@ def test_a_run_goes_on_under_a_clock_that_was_set_back(
     clock = time.time
     with monkeypatch.context() as patched:
         patched.setattr(time, "time", lambda: clock() - 86_400)
-        resume(folder, say=lambda line: None)
+        resume(open_run(folder), say=lambda line: None)
     assert_same_folders(folder, reference)
     curve = load_events(folder / "tensorboard" / "train").Scalars("loss")
     assert curve[-1].wall_time < curve[0].wall_time  # the clock was set back
@@ -182,8 +236,8 @@ def test_a_run_goes_on_under_a_clock_that_was_set_back(
 def test_a_run_that_was_resumed_is_rerun_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     folder = kill_run(tiny, tmp_path, *CNN, after=("batch", 7))
     assert folder
-    resume(folder, say=lambda line: None)
-    found = rerun(folder, say=lambda line: None)
+    resume(open_run(folder), say=lambda line: None)
+    found = rerun(open_recorded(folder), say=lambda line: None)
     assert not found.causes
     assert not found.comparison.differences
     assert found.comparison.epochs == 3
@@ -196,7 +250,7 @@ def test_a_run_that_stopped_early_trains_no_further_when_it_is_resumed(tiny: Pat
     assert steps < 200
     folder = kill_run(tiny, tmp_path, *words, after=("end", steps))
     assert folder
-    resume(folder, say=lambda line: None)
+    resume(open_run(folder), say=lambda line: None)
     assert_same_folders(folder, reference.folder)
 
 
@@ -211,7 +265,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(damage: str, t
         content[len(content) // 2] ^= 1
     last.write_bytes({"cut": bytes(content[:-100]), "empty": b"", "flipped": bytes(content)}[damage])
     said: list[str] = []
-    resume(folder, say=said.append)
+    resume(open_run(folder), say=said.append)
     assert said[0].startswith(f"{last}: expected a whole checkpoint; ")
     assert said[1].endswith("by before.ckpt")
     assert_same_folders(folder, reference)
@@ -224,12 +278,12 @@ def test_without_any_whole_checkpoint_a_run_starts_anew(tiny: Path, tmp_path: Pa
     for name in ("last.ckpt", "before.ckpt"):
         (folder / "checkpoints" / name).write_bytes(b"")
     said: list[str] = []
-    resume(folder, say=said.append)
+    resume(open_run(folder), say=said.append)
     assert said[-1] == "no checkpoint to go on from: starting anew"
     assert_same_folders(folder, reference)
 
 
-@pytest.mark.parametrize("step", ["reserve", "write_images", "Run"])
+@pytest.mark.parametrize("step", ["recorder.reserve", "recorder.write_images", "train.Run"])
 def test_a_run_that_was_killed_before_it_trained_is_resumed(
     step: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,12 +293,12 @@ def test_a_run_that_was_killed_before_it_trained_is_resumed(
         raise SimulatedKill
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"copycat.runs.train.{step}", die)
+        patched.setattr(f"copycat.runs.{step}", die)
         with pytest.raises(SimulatedKill):
             train_killable(tiny, tmp_path)
     folder = find_newest_run(tmp_path)
     assert read_manifest(folder)["status"] == "running"
-    assert resume(folder, say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), say=lambda line: None).status == "completed"
     assert_same_folders(folder, reference)
     assert (folder / "images.csv").read_bytes() == (reference / "images.csv").read_bytes()
 
@@ -257,7 +311,7 @@ def test_rows_that_were_lost_are_trained_again(tiny: Path, tmp_path: Path) -> No
     lines = history.read_text().splitlines(keepends=True)
     history.write_text("".join(lines[:1]) + lines[1][:9])  # the last row that is left is cut short too
     said: list[str] = []
-    resume(folder, say=said.append)
+    resume(open_run(folder), say=said.append)
     assert any("expected metrics.csv to reach epoch 2" in line for line in said)
     assert_same_folders(folder, reference)
 
@@ -268,7 +322,7 @@ def test_a_folder_that_was_moved_is_resumed_where_it_lies(tiny: Path, tmp_path: 
     assert folder
     moved = Path(shutil.move(folder, tmp_path / "elsewhere"))
     before = sorted((tmp_path / "one").rglob("*"))
-    resume(moved, say=lambda line: None)
+    resume(open_run(moved), say=lambda line: None)
     assert_same_folders(moved, reference)
     assert sorted((tmp_path / "one").rglob("*")) == before
 
@@ -278,7 +332,7 @@ def test_what_a_killed_process_was_writing_is_cleared_away(tiny: Path, tmp_path:
     assert folder
     left = folder / "checkpoints" / ".last.ckpt.0a1b2c"
     left.write_bytes(b"half")
-    resume(folder, say=lambda line: None)
+    resume(open_run(folder), say=lambda line: None)
     assert not left.exists()
 
 
@@ -298,7 +352,7 @@ def test_a_judge_is_shown_each_epoch_s_metrics_once_and_those_before_a_resume_to
 
     folder = kill_run(tiny, tmp_path, after=("epoch", 4))
     assert folder
-    resume(folder, say=lambda line: None, limits=Limits(judge=judge))
+    resume(open_run(folder), say=lambda line: None, limits=Limits(judge=judge))
     rows = read_history(folder)
     assert seen == [(epoch, rows[epoch]["val/loss"]) for epoch in (0, 1)]  # after the last there is nothing to end
 
@@ -309,7 +363,7 @@ def test_a_pruned_run_ends_between_two_epochs_with_its_records_whole(tiny: Path,
     outcome = train(compose_quickly([*where, "trainer.max_epochs=9"]), limits=limits)
     assert (outcome.status, outcome.manifest["error"]) == ("pruned", "worse than others")
     assert len(read_history(outcome.folder)) == 2
-    assert resume(outcome.folder, say=lambda line: None).status == "completed"
+    assert resume(open_run(outcome.folder), say=lambda line: None).status == "completed"
     assert len(read_history(outcome.folder)) == 9
 
 
@@ -322,7 +376,7 @@ def test_a_run_that_takes_longer_than_it_may_has_failed(tiny: Path, tmp_path: Pa
 def test_a_completed_run_is_not_resumed(tiny: Path, tmp_path: Path) -> None:
     folder = train_killable(tiny, tmp_path).folder
     with pytest.raises(UserError, match=r"it is completed\. Type copycat rerun "):
-        resume(folder, say=lambda line: None)
+        resume(open_run(folder), say=lambda line: None)
 
 
 def test_a_run_is_not_resumed_on_other_data(tiny: Path, tmp_path: Path) -> None:
@@ -336,7 +390,7 @@ def test_a_run_is_not_resumed_on_other_data(tiny: Path, tmp_path: Path) -> None:
         image.save(file)
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match="expected the data that the run began with; 1 image differs"):
-        resume(folder, say=lambda line: None)
+        resume(open_run(folder), say=lambda line: None)
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
 
 
@@ -345,7 +399,7 @@ def test_a_run_that_knew_fewer_scores_goes_on_with_the_columns_that_it_has(tiny:
     assert folder
     remove_metric(folder, "balanced_accuracy")
     header = (folder / "metrics.csv").read_text().splitlines()[0]
-    assert resume(folder, say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), say=lambda line: None).status == "completed"
     lines = (folder / "metrics.csv").read_text().splitlines()
     assert lines[0] == header
     assert [line.count(",") for line in lines] == [header.count(",")] * 4  # and three epochs
@@ -361,13 +415,13 @@ def test_a_completed_run_trains_on_to_the_bits_of_one_that_was_asked_for_all_epo
     words = [*JOBS[job], "optimizer=adam", "data.shuffle=true"]
     reference = train_killable(tiny, tmp_path, *words, "trainer.max_epochs=5").folder
     folder = train_killable(tiny, tmp_path, *words).folder
-    assert resume(folder, say=lambda line: None, max_epochs=5).status == "completed"
+    assert resume(open_run(folder), say=lambda line: None, max_epochs=5).status == "completed"
     assert_same_folders(folder, reference)
     manifest = read_manifest(folder)
     assert manifest["asked"]["overrides"][-1] == "trainer.max_epochs=5"
     assert "trainer.max_epochs=3" not in manifest["asked"]["overrides"]
     assert [(entry["epoch"], entry["max_epochs"]) for entry in manifest["resumed"]] == [(3, 5)]
-    found = rerun(folder, say=lambda line: None)
+    found = rerun(open_recorded(folder), say=lambda line: None)
     assert not found.causes
     assert not found.comparison.differences
     assert found.comparison.epochs == 5
@@ -378,17 +432,17 @@ def test_a_run_that_was_killed_as_it_began_to_train_on_is_resumed_as_any_other(t
     folder = train_killable(tiny, tmp_path).folder
     KillCallback.after = ("batch", 13)
     with pytest.raises(SimulatedKill):
-        resume(folder, say=lambda line: None, max_epochs=5)
+        resume(open_run(folder), say=lambda line: None, max_epochs=5)
     KillCallback.after = None
     assert not (folder / "weights.safetensors").exists()
-    assert resume(folder, say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), say=lambda line: None).status == "completed"
     assert_same_folders(folder, reference)
 
 
 def test_a_schedule_made_for_fewer_epochs_stays_and_is_named(tiny: Path, tmp_path: Path) -> None:
     folder = train_killable(tiny, tmp_path, "scheduler=cosine").folder
     said: list[str] = []
-    resume(folder, say=said.append, max_epochs=4)
+    resume(open_run(folder), say=said.append, max_epochs=4)
     assert "scheduler.T_max stays 3, as the run began with it" in said
 
 
@@ -412,7 +466,7 @@ def test_a_run_that_cannot_train_on_is_left_as_it_is(
     folder = train(compose_quickly([*data, *words])).folder
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match=message):
-        resume(folder, say=lambda line: None, max_epochs=max_epochs)
+        resume(open_run(folder), say=lambda line: None, max_epochs=max_epochs)
     assert all(file.read_bytes() == content for file, content in before.items())
 
 

@@ -26,6 +26,7 @@ from copycat.runs.digests import changed_files
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
 from copycat.runs.isolation import isolated
+from copycat.runs.opened import open_run
 from copycat.runs.position import Position
 from copycat.runs.resume import resume
 from copycat.runs.trial_file import Trial, read_trial, write_trial
@@ -112,6 +113,28 @@ def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp
         weights = [load_file(folder / "weights.safetensors") for folder in (mine, other)]
         for name, tensor in weights[0].items():
             assert torch.allclose(tensor, weights[1][name], rtol=1e-3, atol=1e-4)
+
+
+STOPS_THEN_BEST = (
+    "callbacks=none",
+    "+callbacks.stops._target_=pytorch_lightning.callbacks.EarlyStopping",
+    *("+callbacks.stops.monitor=val/accuracy", "+callbacks.stops.mode=max", "+callbacks.stops.patience=30"),
+    "+callbacks.best._target_=copycat.runs.checkpoints.BestCheckpoint",
+    *("+callbacks.best.dirpath='{run}/checkpoints'", "+callbacks.best.monitor=val/loss", "+callbacks.best.mode=min"),
+)
+
+
+def test_early_stopping_before_the_best_checkpoint_does_not_choose_what_is_best(tiny: Path, tmp_path: Path) -> None:
+    words = ["model=logistic", "optimizer.lr=1e-3,0.3", "trainer.max_epochs=20", "logger=none", *STOPS_THEN_BEST]
+    packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
+    alone = run_sweep(*words, data=tiny, at=tmp_path / "alone")
+    for number in range(2):
+        assert pack_of(packed / str(number)) == [0, 1]
+        a, b = (read_manifest(at / str(number))["came_out"]["best"] for at in (packed, alone))
+        assert (a["monitor"], a["mode"], a["epoch"]) == (b["monitor"], b["mode"], b["epoch"])
+        assert (a["monitor"], a["mode"]) == ("val/loss", "min")
+        trials = [read_trial(at / str(number)) for at in (packed, alone)]
+        assert trials[0].objectives == pytest.approx(trials[1].objectives, rel=1e-5)
 
 
 @pytest.mark.slow
@@ -322,6 +345,23 @@ def test_a_pack_that_was_killed_goes_on_to_the_same_bits(tiny: Path, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_a_killed_pack_was_writing_is_cleared_away(begun: bool, tiny: Path, tmp_path: Path) -> None:
+    kill_sweep((*LONG, "seed=1,2"), data=tiny, at=tmp_path, epoch=6)
+    folder = tmp_path / "sweep"
+    if not begun:  # killed before its manifest was written
+        for path in (folder / "1").iterdir():
+            if path.name not in ("trial.json", "checkpoints"):
+                path.unlink() if path.is_file() else shutil.rmtree(path)
+    left = [folder / "0/checkpoints/.last.ckpt.0a1b2c", folder / "1/.run.json.0a1b2c"]
+    for path in left:
+        path.write_bytes(b"half")
+    resume_sweep(folder, at=tmp_path)
+    assert not [path for path in left if path.exists()]
+    assert {trial.status for trial in read_trials(folder)} == {"completed"}
+
+
+@pytest.mark.slow
 def test_a_pack_goes_on_with_the_threads_that_it_began_with(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,7 +401,7 @@ def test_one_trial_of_a_killed_pack_can_be_resumed_alone(tiny: Path, tmp_path: P
     words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2", "trainer.max_epochs=12", PACKED)
     whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
     kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=6)
-    outcome = resume(tmp_path / "killed" / "sweep" / "1", say=lambda line: None)
+    outcome = resume(open_run(tmp_path / "killed" / "sweep" / "1"), say=lambda line: None)
     assert outcome.status == "completed"
     assert read_training_losses(outcome.folder) == pytest.approx(read_training_losses(whole / "1"), rel=1e-5)
 
@@ -453,7 +493,9 @@ def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(
         *("optimizer.lr=0.3,0.5", "trainer.max_epochs=60", PACKED),
     )
     whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
-    program = "from copycat.sweeps.packed_member import Member\nMember._show = lambda *_: os.kill(os.getpid(), 9)\n"
+    program = (
+        "from copycat.runs.recorder import RunRecorder\nRunRecorder.complete = lambda *_: os.kill(os.getpid(), 9)\n"
+    )
     run_self_killing_sweep(program, words, data=tiny, at=tmp_path / "killed")
     resume_sweep(tmp_path / "killed" / "sweep", at=tmp_path)
     first = min(range(2), key=lambda number: len(read_training_losses(whole / str(number))))

@@ -23,10 +23,10 @@ def run(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     from copycat.deploy.given import completed_in
 
-    completed_in(arguments.folder)
+    completed = completed_in(arguments.folder)
     with defer_garbage_collection():
         from copycat.deploy.app import serve
 
     max_pixels = arguments.max_megapixels * 10**6
-    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
+    serve(arguments.folder, completed, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
     return DONE

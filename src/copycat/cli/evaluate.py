@@ -19,11 +19,11 @@ def run(words: Sequence[str]) -> int:
     add_views(parser)
     add_forms(parser)
     arguments = parser.parse_args(words)
-    from copycat.deploy.given import runs_and_overrides
+    from copycat.deploy.given import open_evaluated
 
-    runs_and_overrides(arguments.words)
+    evaluated = open_evaluated(arguments.words)
     with defer_garbage_collection():
         from copycat.deploy.evaluate import print_evaluation
 
-    print_evaluation(arguments.words, form=arguments.form, views=arguments.views)
+    print_evaluation(evaluated, form=arguments.form, views=arguments.views)
     return DONE

@@ -17,9 +17,9 @@ def run(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     from copycat.deploy.given import open_completed
 
-    open_completed(arguments.run)
+    opened = open_completed(arguments.run)
     with defer_garbage_collection():
         from copycat.deploy.export import print_export
 
-    print_export(arguments.run, arguments.format, to=arguments.to)
+    print_export(opened, arguments.format, to=arguments.to)
     return DONE

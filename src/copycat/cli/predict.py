@@ -21,12 +21,12 @@ def run(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     from copycat.deploy.given import check_images, open_completed
 
-    open_completed(arguments.run)
+    opened = open_completed(arguments.run)
     check_images(arguments.images)
     with defer_garbage_collection():
         from copycat.deploy.predict import print_predictions
 
     good = print_predictions(
-        arguments.run, arguments.images, form=arguments.form, sheet=arguments.sheet, views=arguments.views
+        opened, arguments.images, form=arguments.form, sheet=arguments.sheet, views=arguments.views
     )
     return DONE if good else FAILED

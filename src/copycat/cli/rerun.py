@@ -45,7 +45,8 @@ def _rerun_experiment(name: str, arguments: argparse.Namespace) -> bool:
 def _rerun_run(arguments: argparse.Namespace) -> bool:
     from copycat.runs.opened import open_recorded
 
-    data = dict(open_recorded(arguments.folder).config["data"])
+    original = open_recorded(arguments.folder)
+    data = dict(original.config["data"])
     if arguments.data is not None and "root" in data:
         data["root"] = str(arguments.data)
     check_image_folder({"data": data})  # a wrong folder is named before torch is imported
@@ -54,8 +55,8 @@ def _rerun_run(arguments: argparse.Namespace) -> bool:
         from copycat.runs.verdict import show_check, show_rerun
 
     if arguments.check:
-        return show_check(differences_now(arguments.folder, data=arguments.data))
-    compared = rerun(arguments.folder, say=print_progress, data=arguments.data)
+        return show_check(differences_now(original, data=arguments.data))
+    compared = rerun(original, say=print_progress, data=arguments.data)
     return show_rerun(compared, tolerance=arguments.tolerance)
 
 

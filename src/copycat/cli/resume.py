@@ -45,13 +45,14 @@ def _resume_sweep(arguments: argparse.Namespace) -> int:
 def _resume_run(arguments: argparse.Namespace) -> int:
     from copycat.runs.opened import open_run
 
-    check_image_folder(open_run(arguments.run).config)  # a wrong folder is named before torch is imported
+    opened = open_run(arguments.run)
+    check_image_folder(opened.config)  # a wrong folder is named before torch is imported
     with defer_garbage_collection():
         from copycat.runs.resume import resume
         from copycat.runs.summary import PrintedLosses
 
     outcome = resume(
-        arguments.run,
+        opened,
         say=print_progress,
         watchers=lambda config: [PrintedLosses(config["print_losses"])],
         max_epochs=arguments.max_epochs,

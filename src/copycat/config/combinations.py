@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from copycat.config.options import is_option, is_ours
+
 Config = Mapping[str, Any]
 
-BCE_OR_OPEN = ("copycat.models.losses.BCE", "copycat.models.losses.ByClasses")
+AVERAGES = ("ema", "swa")
+"""Options of callbacks that average the weights."""
 IMAGE_SIZE = 64
 """Side in pixels of images that have no other."""
 
@@ -42,7 +45,7 @@ def _of_trainer(config: Config) -> Iterator[str]:
         if key in trainer:
             yield f"trainer.{key}: expected nothing, as Copycat sets it; got {trainer[key]!r}. Leave it out."
     mixed = str(trainer.get("precision", "")).endswith("-mixed")
-    if mixed and loss in BCE_OR_OPEN and trainer.get("accelerator") != "cpu":
+    if mixed and is_option(loss, "loss", "bce", "auto") and trainer.get("accelerator") != "cpu":
         yield (
             "loss=bce: expected full precision, as torch refuses it under autocast. Type loss=bce_with_logits, or"
             " for more than two classes loss=cross_entropy."
@@ -61,7 +64,7 @@ def _of_monitors(config: Config) -> Iterator[str]:
 
 def _of_averages(config: Config) -> Iterator[str]:
     nodes = {name: node for name, node in (config["callbacks"] or {}).items() if node}
-    averages = [name for name, node in nodes.items() if node["_target_"].startswith("copycat.runs.averaging.")]
+    averages = [name for name, node in nodes.items() if is_option(node["_target_"], "callbacks", *AVERAGES)]
     if len(averages) > 1:
         yield f"callbacks: expected one average of the weights; got {' and '.join(averages)}. Leave one out."
     for name in averages:
@@ -105,11 +108,11 @@ def _of_scheduler(config: Config) -> Iterator[str]:
 
 def _of_loss(config: Config) -> Iterator[str]:
     model, loss = config["model"], config["loss"]
-    binary = loss["_target_"].rpartition(".")[2] in ("BCE", "BCEWithLogits")
+    binary = is_option(loss["_target_"], "loss", "bce", "bce_with_logits")
     outputs = model.get("out_features")
     if binary and outputs not in (None, 1):
         yield f"loss: expected model.out_features=1; got {outputs}. Type loss=cross_entropy."
-    if loss["_target_"].endswith(".CrossEntropy") and outputs == 1:
+    if is_option(loss["_target_"], "loss", "cross_entropy") and outputs == 1:
         yield "loss=cross_entropy: expected model.out_features ≥ 2; got 1. Type loss=bce."
 
 
@@ -144,7 +147,7 @@ def of_shift(augmentation: Config, size: int) -> Iterator[str]:
         size: side of the images, in pixels.
     """
     for key, node in (("augmentation", augmentation), ("augmentation.first", augmentation.get("first"))):
-        if not isinstance(node, Mapping) or not str(node.get("_target_")).startswith("copycat."):
+        if not isinstance(node, Mapping) or not is_ours(node.get("_target_")):
             continue
         if (shift := node.get("shift", 0)) >= size:
             yield f"{key}.shift: expected less than the images' {size} pixels; got {shift}."

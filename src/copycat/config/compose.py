@@ -23,7 +23,7 @@ from copycat.config.hints import did_you_mean, one_of, shown
 from copycat.config.mistakes import mistake
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
-from copycat.config.rules import check, check_hydra, check_settings, check_value
+from copycat.config.rules import check, check_hydra, check_settings, check_value, rule_of
 from copycat.config.searches import check_search
 from copycat.config.space import Space, space_of
 from copycat.config.words import groups_of, options_of, parse
@@ -180,8 +180,8 @@ def _tried_out(parsed: Sequence[Override], space: Space) -> TrialRequest:
     try:
         return trial_of(_copies().composed(parsed))
     except UserError as error:
-        axis = space.axes.get(str(error).partition(":")[0])
-        if axis is None or axis.interval is None or ": expected a whole number" not in str(error):
+        axis, rule = space.axes.get(error.key), rule_of(error.key)
+        if axis is None or axis.interval is None or rule is None or not rule.is_whole:
             raise
         raise UserError(f"{error} For whole numbers, type {axis.name}=int({axis.words}).") from error
 

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 from typing import Any
 
-_ENOUGH = 0.55
+from copycat.config.errors import UserError
+
+_ENOUGH = 0.6
+"""As in difflib."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -23,27 +26,10 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def _likeness(a: str, b: str) -> float:
-    """From 0 to 1: what they share in order, and how few slips of the hand lie between them."""
+    """From 0 to 1: how much they share in order; nearly 1 where letters changed places, as in `adma`."""
     a, b = a.lower(), b.lower()
-    slips = _slips(a, b) / max(len(a), len(b), 1)
-    return (SequenceMatcher(None, a, b).ratio() + 1 - slips) / 2
-
-
-def _slips(a: str, b: str) -> int:
-    """Letters to insert, delete, change, or swap with their neighbour.
-
-    Source: optimal string alignment, after Damerau 1964, A technique for computer detection of spelling errors.
-    """
-    before: list[int] = []
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, start=1):
-        two_before, before, row = before, row, [i]
-        for j, y in enumerate(b, start=1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
-                cost = min(cost, two_before[j - 2] + 1)
-            row.append(cost)
-    return row[-1]
+    ratio = SequenceMatcher(None, a, b).ratio()
+    return max(ratio, 0.99) if sorted(a) == sorted(b) else ratio
 
 
 def one_of(words: Iterable[str], *, most: int = 16) -> str:
@@ -93,3 +79,9 @@ def first_line(error: BaseException) -> str:
     """What an error says, its first line without the full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"\s+", " ", lines[0]).removesuffix(".") if lines else type(error).__name__
+
+
+def described(failure: Exception) -> str:
+    """Return an error's type and first line; of a UserError the line alone."""
+    line = first_line(failure)
+    return line if isinstance(failure, UserError) else f"{type(failure).__name__}: {line}"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from copycat.config.hints import one_of
@@ -17,6 +17,8 @@ class Rule:
     allows: Callable[[Any], bool]
     options: Sequence[str] = ()
     """The words that it takes, where it takes words: a wrong one is held against these."""
+    is_whole: bool = False
+    """Whether its numbers are whole."""
 
 
 def is_real(value: Any) -> bool:
@@ -34,7 +36,7 @@ def number(test: Callable[[float], bool], words: str) -> Rule:
 def whole(least: int, most: float = math.inf) -> Rule:
     span = f"≥ {least}" if most == math.inf else f"from {least} to {most}"
     words = str(least) if least == most else f"a whole number {span}"
-    return Rule(words=words, allows=lambda v: is_whole(v) and least <= v <= most)
+    return Rule(words=words, allows=lambda v: is_whole(v) and least <= v <= most, is_whole=least < most)
 
 
 def word(*words: str) -> Rule:
@@ -62,7 +64,7 @@ def either(*rules: Rule) -> Rule:
 
 
 def optional(rule: Rule) -> Rule:
-    return Rule(words=f"{rule.words}, or null", allows=lambda v: v is None or rule.allows(v), options=rule.options)
+    return replace(rule, words=f"{rule.words}, or null", allows=lambda v: v is None or rule.allows(v))
 
 
 SWITCH = Rule(words="true or false", allows=lambda v: isinstance(v, bool))

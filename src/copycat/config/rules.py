@@ -8,6 +8,7 @@ from typing import Any
 from copycat.config.combinations import combinations
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, one_of, quoted_override, shown
+from copycat.config.options import PACKAGE, is_option
 from copycat.config.rule import (
     ANY_NUMBER,
     FULL_SHARE,
@@ -253,7 +254,7 @@ RULES: dict[str, Rule] = {
 """By key; a `*` stands for any name. What stands in no rule is held against the signature of its target alone."""
 SINCE_THEN = frozenset(["layer_rates"])
 """Keys that came later: recorded runs that lack them are none the worse."""
-KNOWN_PACKAGES = ("copycat.", "pytorch_lightning.", "torch.")
+KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.")
 PATHS = ("root", "output_dir", "folder", "dirpath", "save_dir", "weights")
 """Last parts of keys that take a path."""
 FOR_ANY_TARGET = (
@@ -310,7 +311,7 @@ def check_value(key: str, value: Any, config: Config) -> None:
     rule = rule_of(key)
     if rule and _holds(key, config) and not rule.allows(value):
         hint = did_you_mean(value, rule.options, before=f"{key}=") if isinstance(value, str) else _as_text(key, value)
-        raise UserError(f"{key}: expected {rule.words}; got {shown(value)}.{hint}")
+        raise UserError(f"{key}: expected {rule.words}; got {shown(value)}.{hint}", key=key)
 
 
 def _as_text(key: str, value: Any) -> str:
@@ -330,7 +331,7 @@ def check_hydra(hydra: Config) -> None:
     Raises:
         UserError: for the first value that cannot work.
     """
-    ours = {name: node for name, node in hydra.items() if str(node["_target_"]).startswith("hydra_plugins.copycat.")}
+    ours = {name: node for name, node in hydra.items() if is_option(node["_target_"], f"hydra/{name}")}
     for key, value in _leaves(ours, "hydra."):
         rule = rule_of(key)
         if rule and not rule.allows(value):

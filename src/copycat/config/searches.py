@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.config.options import is_option
 from copycat.config.rules import MEASURES
 from copycat.config.space import Space
 
@@ -21,7 +22,7 @@ def check_search(sweeper: Mapping[str, Any], settings: Mapping[str, Any], space:
         if axis.interval and (name in together or is_grid(sweeper)):
             by = "sweep.zip" if name in together else "hydra/sweeper/sampler=grid"
             raise UserError(f"{name}: expected values, a choice or a range for {by}; got {axis.words}.")
-    if not sweeper.get("pruner") or _is(sweeper["pruner"], "NopPruner"):
+    if not has_pruner(sweeper):
         return
     objective = settings["objective"]
     if isinstance(objective, list) and len(objective) > 1:
@@ -35,8 +36,11 @@ def check_search(sweeper: Mapping[str, Any], settings: Mapping[str, Any], space:
 
 def is_grid(sweeper: Mapping[str, Any]) -> bool:
     """Whether its sampler tries each value with each."""
-    return _is(sweeper["sampler"], "BruteForceSampler")
+    return is_option(sweeper["sampler"]["_target_"], "hydra/sweeper/sampler", "grid")
 
 
-def _is(node: Mapping[str, Any], name: str) -> bool:
-    return str(node["_target_"]).endswith(f".{name}")
+def has_pruner(sweeper: Mapping[str, Any]) -> bool:
+    """Return whether trials may be ended early."""
+    if not (pruner := sweeper.get("pruner")):
+        return False
+    return not is_option(pruner["_target_"], "hydra/sweeper/pruner", "none")

@@ -13,6 +13,8 @@ from hydra.utils import instantiate
 
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, one_of, shown
+from copycat.config.moved_names import current_name, with_current_names
+from copycat.config.options import is_ours
 from copycat.config.own_modules import own_module_importable
 
 Node = Mapping[str, Any]
@@ -40,14 +42,14 @@ def _inspected(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | 
 
 
 def find(key: str, target: str) -> Callable[..., Any]:
-    """The callable of that dotted name.
+    """The callable of that dotted name, under its present one if it moved.
 
     Raises:
         UserError: where there is none.
     """
     try:
         with own_module_importable(target):
-            found: Callable[..., Any] = _locate(target)
+            found: Callable[..., Any] = _locate(current_name(target))
         if not callable(found):
             raise TypeError(f"{type(found).__name__} can't be called")
     except (ImportError, ValueError, AttributeError, TypeError) as error:
@@ -84,12 +86,12 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
             plain |= {name: build(f"{key}.{name}", value) for name, value in inner.items()}
         rest = {name: value for name, value in node.items() if name not in plain and name != "_partial_"}
         target = find(key, node["_target_"])
-        if len(rest) == 1 and isinstance(target, type) and target.__module__.startswith("copycat."):
+        if len(rest) == 1 and isinstance(target, type) and is_ours(target.__module__):
             made: Callable[..., Any] = target  # Hydra's block-list, which takes longer than most, has none of these
         elif len(rest) == 1 and isinstance(target, Hashable):
-            made = _deferred(node["_target_"], target)
+            made = _deferred(current_name(node["_target_"]), target)
         else:
-            made = instantiate({**rest, "_partial_": True, **_PLAINLY})
+            made = instantiate({**with_current_names(rest), "_partial_": True, **_PLAINLY})
         if node.get("_partial_") and not arguments and not more:
             return partial(made, **plain)
         return made(*arguments, **{**plain, **more})

@@ -50,12 +50,17 @@ UPRIGHT = {
 
 
 class UnreadableImage(ValueError):  # noqa: N818 - it says what is the matter with the file
-    """A file that gives no image, with the reason in plain words."""
+    """A file that gives no image, with the reason in plain words.
 
-    def __init__(self, path: Path, reason: str) -> None:
+    Args:
+        is_too_large: whether it has more pixels than the limit.
+    """
+
+    def __init__(self, path: Path, reason: str, *, is_too_large: bool = False) -> None:
         super().__init__(path, reason)
         self.path = path
         self.reason = reason
+        self.is_too_large = is_too_large
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -117,7 +122,8 @@ def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int |
                 raise UnreadableImage(path, "empty file")
             with Image.open(file, formats=_formats()) as image:
                 if limit is not None and image.width * image.height > limit:
-                    raise UnreadableImage(path, f"{image.width} x {image.height} pixels, {ABOVE_LIMIT} {limit}")
+                    reason = f"{image.width} x {image.height} pixels, {ABOVE_LIMIT} {limit}"
+                    raise UnreadableImage(path, reason, is_too_large=True)
                 # A JPEG decodes straight to a half, quarter or eighth: much faster, and twice the size is enough.
                 image.draft(None, (2 * size, 2 * size))
                 image.load()
@@ -131,7 +137,7 @@ def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int |
         reason = "a web page, not an image" if b"<html" in head.lower() else reason
         raise UnreadableImage(path, reason) from None
     except Image.DecompressionBombError:
-        raise UnreadableImage(path, f"{ABOVE_LIMIT} {limit} pixels") from None
+        raise UnreadableImage(path, f"{ABOVE_LIMIT} {limit} pixels", is_too_large=True) from None
     except Exception as error:  # a damaged file makes Pillow's readers raise anything: struct.error, EOFError, KeyError
         raise UnreadableImage(path, _reason(error)) from error
     return np.ascontiguousarray(np.array(square).transpose(2, 0, 1))

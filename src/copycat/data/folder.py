@@ -8,7 +8,7 @@ from torch import Tensor
 
 from copycat.config.combinations import IMAGE_SIZE
 from copycat.config.errors import UserError
-from copycat.data.decode import ABOVE_LIMIT, FITS, UnreadableImage, decode
+from copycat.data.decode import FITS, UnreadableImage, decode
 from copycat.data.listing import DRAWN, LeftOut, as_text, list_images
 from copycat.data.on_demand import KnownDigests, OnDemand
 from copycat.data.part import Decoder, Part, digest
@@ -62,6 +62,7 @@ class Folder:
         self.left_out: Sequence[LeftOut] = ()
         self.warnings: Sequence[str] = ()
         self.synthetic = (self.root / DRAWN).is_file()
+        self._has_too_large = False
 
     def load(self) -> Mapping[str, Part]:
         """`train`, and where ROOT has them `val` and `test`; fills `classes`.
@@ -85,9 +86,7 @@ class Folder:
                 known.save()
         unreadable = [line for part in parts.values() for line in part.unreadable]
         if unreadable and self.broken == "stop":
-            allow = (
-                " Larger images: data.max_megapixels=NUMBER." if any(ABOVE_LIMIT in line for line in unreadable) else ""
-            )
+            allow = " Larger images: data.max_megapixels=NUMBER." if self._has_too_large else ""
             raise UserError(
                 f"data.root: {len(unreadable)} of {count} files in {self.root} can't be read, first {unreadable[0]}. "
                 f"Mend or remove them, or leave them out by data.broken=skip.{allow}"
@@ -122,6 +121,7 @@ class Folder:
             return pixels
 
         outcomes = list(side_by_side(read, len(files), what=f"Reading {name}"))
+        self._has_too_large |= any(isinstance(one, UnreadableImage) and one.is_too_large for one in outcomes)
         good = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, str)]
         kept = [files[index] for index in good]
         digests = [outcome for outcome in outcomes if isinstance(outcome, str)]

@@ -7,8 +7,8 @@ from PIL import Image
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.drawn import Drawn
 from copycat.data.listing import DRAWN
+from copycat.data.synthetic.dataset import Drawn
 
 
 def write_gallery(folder: Path, *, seed: int) -> str:

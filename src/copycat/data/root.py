@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.config.options import is_option
 
 HOW = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
 
@@ -26,5 +27,5 @@ def check_image_folder(config: Mapping[str, Any]) -> None:
         UserError: where it is not.
     """
     node = config["data"]
-    if node["_target_"] == "copycat.data.folder.Folder" and node.get("root"):
+    if is_option(node["_target_"], "data", "folder") and node.get("root"):
         check_root(Path(node["root"]).expanduser())

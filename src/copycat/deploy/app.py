@@ -8,6 +8,7 @@ import secrets
 import socket
 import webbrowser
 from asyncio import Semaphore
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
@@ -25,9 +26,10 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.data.decode import UnreadableImage
 from copycat.deploy.app_runs import Runs
-from copycat.deploy.given import completed_in
+from copycat.deploy.given import open_completed
 from copycat.deploy.uploads import MOST_BYTES, RefusedUpload, Uploads
 from copycat.inspection.named import name_of
+from copycat.runs.opened import Opened
 
 HOST = "127.0.0.1"
 MOST_RUNS = 200
@@ -37,7 +39,7 @@ DECODERS = 2
 
 def application(runs: Runs, *, title: str) -> Starlette:
     """The page, and what answers it."""
-    environment = Environment(loader=PackageLoader("copycat.deploy", ""), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader(__package__, ""), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("app.html")
     uploads, decoders, network = Uploads(), Semaphore(DECODERS), Semaphore(1)
 
@@ -48,13 +50,13 @@ def application(runs: Runs, *, title: str) -> Starlette:
             " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         limits = {"most": MOST_BYTES, "megapixels": runs.max_pixels / 1e6}
-        text = page.render(runs=list(runs.folders), title=title, nonce=nonce, **limits)
+        text = page.render(runs=list(runs.opened), title=title, nonce=nonce, **limits)
         return HTMLResponse(text, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
 
     async def predict(request: Request) -> Response:
         _check_origin(request)
         name = request.query_params.get("run", "")
-        if name not in runs.folders:
+        if name not in runs.opened:
             raise RefusedUpload(404, "no such run: load the page again")
         async with uploads.receive(request) as content:
             async with decoders:
@@ -98,33 +100,40 @@ async def _end_silently(*_: object) -> Response:
     return Response()  # nobody is there to read it
 
 
-def runs_of(folder: Path, *, max_pixels: int) -> Runs:
-    """A run by itself, or those of a sweep or a folder that have final weights.
+def runs_of(folder: Path, found: Sequence[Path], *, max_pixels: int) -> Runs:
+    """Open runs below a folder; one that is refused says so when it is asked.
 
     Args:
         max_pixels: of an image.
-
-    Raises:
-        UserError: where there is none.
     """
-    folders: dict[str, Path] = {}
-    for run in completed_in(folder)[-MOST_RUNS:]:
-        name = name_of(run, root=folder.absolute())
-        folders[name if name not in folders else f"{name} ({len(folders)})"] = run
-    return Runs(folders, max_pixels=max_pixels)
+    runs: dict[str, Opened | str] = {}
+    for run in found[-MOST_RUNS:]:
+        opened = _opened(run)
+        manifest = opened.manifest if isinstance(opened, Opened) else None
+        name = name_of(run, root=folder.absolute(), manifest=manifest)
+        runs[name if name not in runs else f"{name} ({len(runs)})"] = opened
+    return Runs(runs, max_pixels=max_pixels)
 
 
-def serve(folder: Path, *, port: int, browser: bool, max_pixels: int) -> None:
+def _opened(run: Path) -> Opened | str:
+    try:
+        return open_completed(run)
+    except UserError as error:
+        return str(error)
+
+
+def serve(folder: Path, found: Sequence[Path], *, port: int, browser: bool, max_pixels: int) -> None:
     """Serve until Ctrl-C; the address goes to standard output.
 
     Args:
+        found: completed runs in the folder.
         port: 0 for any that is free.
         max_pixels: of an image: a larger one is refused.
 
     Raises:
-        UserError: where there is no run, or the port is taken.
+        UserError: where the port is taken.
     """
-    runs = runs_of(folder, max_pixels=max_pixels)
+    runs = runs_of(folder, found, max_pixels=max_pixels)
     # of images inside others, as in an ICO, whose own header may claim less; Pillow allows them twice that
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:

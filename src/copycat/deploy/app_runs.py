@@ -12,11 +12,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from copycat.config.errors import UserError
 from copycat.data.decode import decode
 from copycat.data.loaders import to_float
 from copycat.deploy.predictor import Predictor, opened_predictor
 from copycat.inspection.saliency import heat, saliency
 from copycat.inspection.sheet import Picture, png_of
+from copycat.runs.opened import Opened
 
 MOST_OPEN = 4
 """Runs whose networks are in memory at once."""
@@ -27,14 +29,15 @@ SHOWN = 192
 
 
 class Runs:
-    """Runs by what the page calls them, their networks opened as they are asked for.
+    """Runs by what the page calls them, their networks made as they are asked for.
 
     Args:
+        opened: each run, or why it is refused.
         max_pixels: of an image: a larger one is refused before its pixels are decoded.
     """
 
-    def __init__(self, folders: Mapping[str, Path], *, max_pixels: int = MOST_PIXELS) -> None:
-        self.folders, self.max_pixels = folders, max_pixels
+    def __init__(self, opened: Mapping[str, Opened | str], *, max_pixels: int = MOST_PIXELS) -> None:
+        self.opened, self.max_pixels = opened, max_pixels
         self._open: dict[str, tuple[ExitStack, Predictor]] = {}
         self._inputs: dict[str, tuple[int, str]] = {}
         self._lock = threading.Lock()
@@ -76,10 +79,13 @@ class Runs:
 
     def _predictor(self, name: str) -> Predictor:
         if name not in self._open:
+            opened = self.opened[name]
+            if isinstance(opened, str):
+                raise UserError(opened)
             while len(self._open) >= MOST_OPEN:
                 self._open.pop(next(iter(self._open)))[0].close()
             stack = ExitStack()
-            self._open[name] = stack, stack.enter_context(opened_predictor(self.folders[name]))
+            self._open[name] = stack, stack.enter_context(opened_predictor(opened))
         return self._open[name][1]
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from copycat.config.options import is_option, is_ours
 from copycat.config.printable import printable
 from copycat.inspection.intervals import bootstrap
 from copycat.models.metrics import NAMES
@@ -22,7 +23,6 @@ NEEDS = {
     "onnx": "NumPy, Pillow and onnxruntime",
 }
 _MARKS = re.compile(r"[\\`<>\[\]|]")
-CATS = "copycat.data.cats.Cats"
 OF_LECTURE = "That of the lecture's cat photographs is unknown."
 OF_DRAWN = "Copycat drew these: nobody else has rights in them."
 OF_OWN = "These are your own data: what may be done with them, and who is shown on them, is for you to know."
@@ -88,9 +88,9 @@ def _words(value: Any) -> str:
 
 def _licence(data: Mapping[str, Any]) -> str:
     """Of the images, as far as their source says."""
-    if not str(data["source"]).startswith("copycat."):
+    if not is_ours(data["source"]):
         return OF_OWN
-    return OF_DRAWN if data["synthetic"] else OF_LECTURE if data["source"] == CATS else OF_OWN
+    return OF_DRAWN if data["synthetic"] else OF_LECTURE if is_option(data["source"], "data", "cats") else OF_OWN
 
 
 def _metrics(opened: Opened) -> Iterator[str]:

@@ -3,19 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from copycat.config.errors import UserError
 from copycat.config.hints import one_of, shown
-from copycat.deploy.given import completed_in
 from copycat.deploy.judgement import ACCURACIES, Judgement, Row, judge, recorded, rows_of
 from copycat.runs.figures import mcnemar
 from copycat.runs.images import read_images
 from copycat.runs.keys import values
-from copycat.runs.opened import Opened, open_run
+from copycat.runs.opened import Opened
 from copycat.runs.predictions import Predictions
 from copycat.runs.side_by_side import titles
 
@@ -71,8 +69,8 @@ class Ensemble:
         return Against(part, best, *alone, mcnemar(*alone))
 
 
-def ensemble(folders: Sequence[Path], overrides: Sequence[str], *, views: int = 1) -> Ensemble:
-    """Judge runs together; a sweep, or a folder of runs, stands for those in it that completed.
+def ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1) -> Ensemble:
+    """Judge completed runs together.
 
     Args:
         overrides: which data, as `data=folder`. None for the images that all were validated on; where the runs are the
@@ -82,7 +80,6 @@ def ensemble(folders: Sequence[Path], overrides: Sequence[str], *, views: int = 
     Raises:
         UserError: where they were not validated on the same images, folds are missing, or classes differ.
     """
-    runs = [open_run(run) for folder in folders for run in completed_in(folder)]
     classes = runs[0].manifest["data"]["classes"]
     for run in runs:
         if sorted(run.manifest["data"]["classes"]) != sorted(classes):
@@ -90,9 +87,7 @@ def ensemble(folders: Sequence[Path], overrides: Sequence[str], *, views: int = 
             raise UserError(f"{run.folder}: expected the classes of {runs[0].folder}, {one_of(classes)}; got {got}.")
     if overrides:
         names = titles([run.folder for run in runs])
-        members = {
-            n: judge(run.folder, overrides, classes=classes, views=views) for n, run in zip(names, runs, strict=True)
-        }
+        members = {n: judge(run, overrides, classes=classes, views=views) for n, run in zip(names, runs, strict=True)}
     else:
         members = _validated(runs, views=views)
     return Ensemble(members, _mean(list(members.values())), classes)

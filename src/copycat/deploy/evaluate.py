@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Literal
 
 from copycat.config.hints import counted, one_of
 from copycat.config.printable import print_line
 from copycat.deploy.ensemble import ensemble
-from copycat.deploy.given import is_one_run, runs_and_overrides
+from copycat.deploy.given import Evaluated
 from copycat.deploy.judgement import Judgement, Row, judge
 from copycat.runs.figures import figure, told_apart
-from copycat.runs.opened import open_run
+from copycat.runs.opened import Opened
 from copycat.runs.printing import given, print_table, wide_console, write_csv, write_json
 from copycat.runs.summary import of_which
 
@@ -19,7 +18,7 @@ Form = Literal["table", "csv", "json"]
 TITLES = ("member", "part", "images", "metric", "value", "95 %")
 
 
-def evaluate(run: Path, overrides: Sequence[str], *, views: int = 1) -> list[Row]:
+def evaluate(run: Opened, overrides: Sequence[str], *, views: int = 1) -> list[Row]:
     """Each metric of each part, with its 95 % interval: of accuracy Wilson's, of others by bootstrap.
 
     Args:
@@ -33,24 +32,22 @@ def evaluate(run: Path, overrides: Sequence[str], *, views: int = 1) -> list[Row
     return judge(run, overrides, views=views).rows()
 
 
-def print_evaluation(words: Sequence[str], *, form: Form, views: int = 1) -> None:
+def print_evaluation(asked: Evaluated, *, form: Form, views: int = 1) -> None:
     """Print them to standard output.
 
     Args:
-        words: folders of runs and sweeps, and overrides.
         views: of each image, see `opened_predictor`.
     """
-    folders, overrides = runs_and_overrides(words)
-    first = folders[0]
-    if is_one_run(folders):
-        judged = judge(first, overrides, views=views)
-        rows, classes = judged.rows(), open_run(first).manifest["data"]["classes"]
-        _write(rows, form, {"run": str(first), "metrics": rows}, judged, classes=classes)
+    if asked.is_one_run:
+        (run,) = asked.runs
+        judged = judge(run, asked.overrides, views=views)
+        rows, classes = judged.rows(), run.manifest["data"]["classes"]
+        _write(rows, form, {"run": str(run.given), "metrics": rows}, judged, classes=classes)
         return
-    found = ensemble(folders, overrides, views=views)
+    found = ensemble(asked.runs, asked.overrides, views=views)
     whole, members = found.whole.rows(), found.rows() if len(found.members) > 1 else []
     against = [asdict(one) for one in found.against()]
-    runs = [str(folder) for folder in folders]
+    runs = [str(folder) for folder in asked.folders]
     rows = [{"member": "ensemble", **row} for row in whole] + members
     as_json = {"runs": runs, "metrics": whole, "members": members, "against": against}
     _write(rows if members else whole, form, as_json, found.whole, classes=found.classes)

@@ -24,13 +24,13 @@ from copycat.data import decode
 from copycat.data.part import Part
 from copycat.deploy.card import card
 from copycat.deploy.export_check import KINDS, difference_on_files, difference_on_pixels, loaded_script, write_images
-from copycat.deploy.given import WEIGHTS
 from copycat.deploy.model_file import NETWORKS, described, uses_networks
 from copycat.deploy.predictor import Predictor, Said, opened_predictor
 from copycat.deploy.use_scripts import DESCRIPTION, SCRIPTS
 from copycat.models import networks
 from copycat.runs.build import build_data
-from copycat.runs.opened import Opened, open_run
+from copycat.runs.folder import WEIGHTS
+from copycat.runs.opened import Opened
 
 Format = Literal["safetensors", "torch", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -53,23 +53,22 @@ class Exported:
     """Why it was not checked on the validation images."""
 
 
-def export(run: Path, form: Format, *, to: Path) -> Exported:
+def export(opened: Opened, form: Format, *, to: Path) -> Exported:
     """Write a completed run's network, a model card and a script that uses it; all of them, or nothing.
 
     Args:
         to: a folder; made if need be.
 
     Raises:
-        UserError: where the run has no final weights, its network cannot be exported so, what comes out says something
-            else, or the folder cannot be written to.
+        UserError: where the run's network cannot be exported so, what comes out says something else, or the folder
+            cannot be written to.
     """
     if form == "onnx" and (missing := [name for name in NEEDED if find_spec(name) is None]):
         raise UserError(
             f"--format onnx: expected {', '.join(NEEDED)}; {', '.join(missing)} is not installed."
             f" Type {installing('onnx')}."
         )
-    opened = open_run(run)
-    with opened_predictor(run) as predictor:
+    with opened_predictor(opened) as predictor:
         description = described(predictor, opened, form)
         try:
             with _made_whole(to) as folder:
@@ -195,9 +194,9 @@ def _batches(part: Part) -> Iterator[Tensor]:
         yield torch.stack([part.images[place] for place in range(start, min(start + BATCH, len(part)))])
 
 
-def print_export(run: Path, form: Format, *, to: Path | None) -> None:
+def print_export(run: Opened, form: Format, *, to: Path | None) -> None:
     """Export, and print where it lies and how near it is to the run."""
-    done = export(run, form, to=to or run / "export" / form)
+    done = export(run, form, to=to or run.given / "export" / form)
     print_line(done.folder)
     if done.difference is None:
         print_line(f"copycat: not held against the validation images: {done.why_not}", error=True)

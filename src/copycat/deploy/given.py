@@ -1,15 +1,15 @@
 """What commands on completed runs are given: checked before anything heavy is imported."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.runs.folder import MANIFEST
+from copycat.runs.folder import MANIFEST, WEIGHTS
 from copycat.runs.lock import current_status
 from copycat.runs.opened import Opened, open_run
 from copycat.runs.table import find_runs
 
-WEIGHTS = "weights.safetensors"
 STANDARD_INPUT = Path("-")
 
 
@@ -25,6 +25,16 @@ def completed_in(folder: Path) -> list[Path]:
     return found
 
 
+def open_completed_in(folders: Sequence[Path]) -> list[Opened]:
+    """Open the runs that `completed_in` finds in each folder.
+
+    Raises:
+        UserError: as `completed_in` and `open_run` do.
+    """
+    found = [run for folder in folders for run in completed_in(folder)]
+    return [open_run(run) for run in found]
+
+
 def open_completed(folder: Path) -> Opened:
     """Open a run that has final weights.
 
@@ -38,26 +48,32 @@ def open_completed(folder: Path) -> Opened:
     return opened
 
 
-def runs_and_overrides(words: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """What `copycat evaluate` takes, apart.
+@dataclass(frozen=True)
+class Evaluated:
+    """What `copycat evaluate` is given."""
+
+    folders: Sequence[Path]
+    """As they were named: of a run, of several, or of a sweep."""
+    runs: Sequence[Opened]
+    """Those in them that have final weights."""
+    overrides: Sequence[str]
+    is_one_run: bool
+    """Rather than several, or a folder of them."""
+
+
+def open_evaluated(words: Sequence[str]) -> Evaluated:
+    """Open the runs among the words of `copycat evaluate`.
 
     Raises:
         UserError: where no word is a folder, or one has no completed run.
     """
     folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
+    overrides = [word for word in words if Path(word) not in folders]
     if not folders:
         raise UserError(f"evaluate: expected the folder of a run; got {words[0]!r} alone. See them: copycat runs.")
-    if is_one_run(folders):
-        open_completed(folders[0])
-    else:
-        for folder in folders:
-            completed_in(folder)
-    return folders, [word for word in words if Path(word) not in folders]
-
-
-def is_one_run(folders: Sequence[Path]) -> bool:
-    """Whether they are one run, rather than several or a folder of them."""
-    return len(folders) == 1 and (not folders[0].is_dir() or (folders[0] / MANIFEST).exists())
+    if len(folders) == 1 and (not folders[0].is_dir() or (folders[0] / MANIFEST).exists()):
+        return Evaluated(folders, [open_completed(folders[0])], overrides, is_one_run=True)
+    return Evaluated(folders, open_completed_in(folders), overrides, is_one_run=False)
 
 
 def check_images(places: Sequence[Path]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from copycat.inspection.intervals import bootstrap
 from copycat.runs.build import build_data
 from copycat.runs.figures import wilson
 from copycat.runs.images import digests_of_train, read_images
-from copycat.runs.opened import Opened, open_run
+from copycat.runs.opened import Opened
 from copycat.runs.predictions import Predictions, read_predictions, trained_on
 
 BATCH = 256
@@ -65,7 +64,9 @@ def rows_of(part: str, said: Predictions, *, present_only: bool = False) -> Iter
         yield {"part": part, "images": images, "metric": metric, "value": value, "low": low, "high": high}
 
 
-def judge(run: Path, overrides: Sequence[str], *, classes: Sequence[str] | None = None, views: int = 1) -> Judgement:
+def judge(
+    opened: Opened, overrides: Sequence[str], *, classes: Sequence[str] | None = None, views: int = 1
+) -> Judgement:
     """What a run's network says.
 
     Args:
@@ -77,8 +78,7 @@ def judge(run: Path, overrides: Sequence[str], *, classes: Sequence[str] | None 
     Raises:
         UserError: where the run cannot predict, the data cannot be read, or its classes are others than the run's.
     """
-    with opened_predictor(run, views=views) as predictor:
-        opened = open_run(run)
+    with opened_predictor(opened, views=views) as predictor:
         order = list(classes or predictor.classes)
         place = torch.tensor([order.index(name) for name in predictor.classes])
         said, trained, missing = {}, {}, {}
@@ -105,7 +105,7 @@ def recorded(opened: Opened, *, views: int = 1) -> Judgement:
     except (OSError, ValueError) as error:
         raise UserError(f"{opened.folder}: expected the predictions of a run; {first_line(error)}.") from error
     if not said or views > 1:
-        found = judge(opened.folder, [], views=views)
+        found = judge(opened, [], views=views)
         return Judgement({part: one for part, one in found.said.items() if part != "train"}, found.trained)
     trained = trained_on(opened.folder, said)
     return Judgement(said, {part: trained.get(part, np.zeros(len(one.label), bool)) for part, one in said.items()})

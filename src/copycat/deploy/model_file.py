@@ -1,10 +1,13 @@
 """What an exported network's script reads of its run: model.json, plain data."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.config.moved_names import current_name, with_current_names
+from copycat.config.options import is_ours
+from copycat.config.own_modules import targets_of
 from copycat.config.targets import find, signature_keys
 from copycat.deploy.predictor import Predictor
 from copycat.models import losses, networks
@@ -44,14 +47,14 @@ def described(predictor: Predictor, opened: Opened, form: str) -> dict[str, Any]
 
 def uses_networks(node: Mapping[str, Any]) -> bool:
     """Whether a model's node names one of Copycat's networks."""
-    return any(target.startswith(OWN) for target in _targets(node))
+    return any(current_name(target).startswith(OWN) for target in targets_of(node))
 
 
 def _network(predictor: Predictor, opened: Opened) -> Any:
     """The model's node, its open widths filled in, with Copycat's networks as a module beside the script."""
-    node = dict(opened.config["model"])
-    for target in _targets(node):
-        if target.startswith("copycat.") and not target.startswith(OWN):
+    node = with_current_names(opened.config["model"])
+    for target in targets_of(node):
+        if is_ours(target) and not target.startswith(OWN):
             raise UserError(
                 f"--format safetensors: expected a network of {networks.__name__}; got {target}, which takes Copycat."
                 " Type --format onnx, or torch."
@@ -62,22 +65,12 @@ def _network(predictor: Predictor, opened: Opened) -> Any:
     for name, value in {"in_features": prod(shape), "image_shape": shape, "out_features": outputs}.items():
         if name in takes and node.get(name) is None:
             node[name] = value
-    return _moved(node)
+    return _beside(node)
 
 
-def _targets(value: Any) -> Iterator[str]:
+def _beside(value: Any) -> Any:
     if isinstance(value, Mapping):
-        if "_target_" in value:
-            yield str(value["_target_"])
-        value = list(value.values())
-    if isinstance(value, list):
-        for inner in value:
-            yield from _targets(inner)
-
-
-def _moved(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _moved(inner) for name, inner in value.items()}
+        return {name: _beside(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_moved(inner) for inner in value]
+        return [_beside(inner) for inner in value]
     return f"{NETWORKS}.{value.removeprefix(OWN)}" if isinstance(value, str) and value.startswith(OWN) else value

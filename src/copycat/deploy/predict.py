@@ -23,6 +23,7 @@ from copycat.inspection.sheet import Picture, png_of
 from copycat.inspection.sheet import sheet as contact_sheet
 from copycat.runs.figures import figure
 from copycat.runs.folder import write_whole
+from copycat.runs.opened import Opened
 from copycat.runs.printing import csv_begun, given, print_table, wide_console, write_json
 
 BATCH = 64
@@ -68,7 +69,7 @@ def _decoded(predictor: Predictor, files: Sequence[Path], *, what: str) -> Itera
 
 
 def print_predictions(
-    run: Path,
+    run: Opened,
     places: Sequence[Path],
     *,
     form: Literal["table", "csv", "json"],
@@ -105,7 +106,7 @@ def print_predictions(
     if sheet is not None:
         _write_sheet(shown, sheet)
     if form == "json":
-        write_json({"run": str(run), "predictions": rows})
+        write_json({"run": str(run.given), "predictions": rows})
     elif rows:
         table = [{**row, "probability": figure(row["probability"])} for row in rows]
         print_table(wide_console(), [(name, given(name)) for name in ("file", "class", "probability")], table)

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.data.loaders import to_float
-from copycat.deploy.given import WEIGHTS, open_completed
 from copycat.deploy.views import Views, views_of
 from copycat.models.features import keeping_none
 from copycat.models.losses import Loss
 from copycat.runs.backbone import check_backbone
 from copycat.runs.build import build_loss, build_network
+from copycat.runs.folder import WEIGHTS
 from copycat.runs.isolation import isolated
 from copycat.runs.opened import Opened, read_weights
 
@@ -74,16 +74,16 @@ class Predictor:
 
 
 @contextmanager
-def opened_predictor(folder: Path, *, views: int = 1) -> Iterator[Predictor]:
+def opened_predictor(opened: Opened, *, views: int = 1) -> Iterator[Predictor]:
     """The predictor of a completed run, on as many threads as the run had.
 
     Args:
+        opened: by `open_completed`.
         views: of each image, itself and changed copies of it, whose probabilities are averaged.
 
     Raises:
-        UserError: where it is no run, has no final weights, or was on images that are not RGB squares.
+        UserError: where its weights are damaged, or it was on images that are not RGB squares.
     """
-    opened = open_completed(folder)
     with isolated(threads=opened.manifest["ran_on"]["environment"]["threads"]):
         yield _predictor(opened, views=views)
 

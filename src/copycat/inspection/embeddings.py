@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from copycat.data.loaders import to_float
 from copycat.inspection.histograms import seen
 from copycat.inspection.inspector import Inspector, boards
-from copycat.runs.inspecting import View
+from copycat.runs.context import RunContext
 
 SIDE = 32
 """Pixels of a thumbnail: the projector shows all of them in one image, of 8192 pixels a side at most."""
@@ -22,8 +22,8 @@ class Embeddings(Inspector):
     def __init__(self, *, images: int = 1000) -> None:
         self.images = images
 
-    def completed(self, view: View) -> None:
-        part, network = view.data.parts["val"], view.classifier.network
+    def on_run_end(self, context: RunContext) -> None:
+        part, network = context.data.parts["val"], context.classifier.network
         count = min(self.images, len(part))
         image = torch.stack([part.images[place] for place in range(count)])
         hidden = last_hidden(network, to_float(image))
@@ -31,18 +31,18 @@ class Embeddings(Inspector):
             return
         side = [min(SIDE, length) for length in image.shape[-2:]]
         thumbnails = nn.functional.interpolate(to_float(image), size=side, mode="area")
-        classes, said = view.data.classes, view.probabilities.argmax(1).tolist()
+        classes, said = context.data.classes, context.probabilities.argmax(1).tolist()
         rows = [
             [classes[label], classes[say], name]
             for label, say, name in zip(part.labels[:count].tolist(), said[:count], part.names[:count], strict=True)
         ]
-        for board in boards(view.loggers):
+        for board in boards(context.loggers):
             board.experiment.add_embedding(
                 hidden,
                 metadata=rows,
                 metadata_header=["is", "said", "name"],
                 label_img=thumbnails,
-                global_step=view.epochs,
+                global_step=context.epochs,
                 tag="last_hidden",
             )
 

@@ -12,7 +12,7 @@ from copycat.data.datamodule import DataModule
 from copycat.data.loaders import to_float
 from copycat.inspection.inspector import Inspector, boards
 from copycat.inspection.sheet import Picture, sheet, summary_of
-from copycat.runs.inspecting import View
+from copycat.runs.context import RunContext
 
 
 class FedImages(Inspector):
@@ -23,12 +23,12 @@ class FedImages(Inspector):
     def __init__(self, *, count: int = 16) -> None:
         self.count = count
 
-    def begun(self, view: View) -> None:
-        if not (found := boards(view.loggers)):
+    def on_run_start(self, context: RunContext) -> None:
+        if not (found := boards(context.loggers)):
             return
-        known = _known.setdefault(view.data, {})
+        known = _known.setdefault(context.data, {})
         if self.count not in known:
-            known[self.count] = list(_summaries(view.data, self.count))
+            known[self.count] = list(_summaries(context.data, self.count))
         for summary in known[self.count]:
             for board in found:
                 board.write(summary)

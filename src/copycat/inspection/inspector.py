@@ -8,7 +8,7 @@ from torch import nn
 
 from copycat.inspection.tensorboard import TensorBoardLogger
 from copycat.models.classifier import Classifier
-from copycat.runs.inspecting import View
+from copycat.runs.context import RunContext
 
 
 class Inspector(pl.Callback):
@@ -18,10 +18,10 @@ class Inspector(pl.Callback):
         """With steps that are taken at once, and with the trials of a pack."""
         return True
 
-    def begun(self, view: View) -> None:
+    def on_run_start(self, context: RunContext) -> None:
         """Look at the run before its first step."""
 
-    def completed(self, view: View) -> None:
+    def on_run_end(self, context: RunContext) -> None:
         """Look at it after the final weights were evaluated."""
 
 

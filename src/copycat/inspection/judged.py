@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import binary_calibration_error, mul
 
 from copycat.inspection.inspector import Inspector, boards
 from copycat.inspection.sheet import GROUND, INK, Picture, font, paste, summary_of
-from copycat.runs.inspecting import View
+from copycat.runs.context import RunContext
 
 CELL, MARGIN = 64, 110
 """Pixels."""
@@ -24,13 +24,13 @@ BINS = 15
 class Judged(Inspector):
     """Of the final weights."""
 
-    def completed(self, view: View) -> None:
-        if not (found := boards(view.loggers)):
+    def on_run_end(self, context: RunContext) -> None:
+        if not (found := boards(context.loggers)):
             return
-        label, probability = view.data.parts["val"].labels, view.probabilities
+        label, probability = context.data.parts["val"].labels, context.probabilities
         shown = Summary()
-        classes = view.data.classes[:MOST]
-        if len(view.data.classes) <= MOST:
+        classes = context.data.classes[:MOST]
+        if len(context.data.classes) <= MOST:
             matrix = confusion(probability.numpy(), label.numpy())
             shown.MergeFrom(summary_of("validation/confusion", draw_confusion(matrix, list(classes))))
         for place, name in enumerate(classes):
@@ -38,7 +38,7 @@ class Judged(Inspector):
             shown.MergeFrom(curve)
         shown.value.add(tag="final/val/ece", simple_value=calibration_error(probability, label))
         for board in found:
-            board.write(shown, view.epochs)
+            board.write(shown, context.epochs)
 
 
 def confusion(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from copycat.inspection.fed import pictures
 from copycat.inspection.gallery_file import SIDE, TITLES, Shown, write_gallery
 from copycat.inspection.inspector import Inspector, boards
 from copycat.inspection.sheet import sheet, summary_of, within
-from copycat.runs.inspecting import View
+from copycat.runs.context import RunContext
 
 
 class Mistakes(Inspector):
@@ -24,9 +24,9 @@ class Mistakes(Inspector):
     def __init__(self, *, count: int = 8) -> None:
         self.count = count
 
-    def completed(self, view: View) -> None:
-        part = view.data.parts["val"]
-        probability = view.probabilities.numpy()
+    def on_run_end(self, context: RunContext) -> None:
+        part = context.data.parts["val"]
+        probability = context.probabilities.numpy()
         chosen = {
             "wrong": most_wrong(probability, part.labels.numpy(), count=self.count),
             "unsure": least_sure(probability, count=self.count),
@@ -35,16 +35,17 @@ class Mistakes(Inspector):
         if not places:
             return
         images = pictures(torch.stack([part.images[place] for place in places]))
-        shown = [_shown(part, view.data.classes, probability, kind, place) for kind in chosen for place in chosen[kind]]
-        write_gallery(view.folder, shown, [within(image, side=SIDE) for image in images])
+        classes = context.data.classes
+        shown = [_shown(part, classes, probability, kind, place) for kind in chosen for place in chosen[kind]]
+        write_gallery(context.folder, shown, [within(image, side=SIDE) for image in images])
         for kind, title in TITLES.items():
             mine = [(one.words, image) for one, image in zip(shown, images, strict=True) if one.kind == kind]
             if not mine:
                 continue
             words, of_kind = zip(*mine, strict=True)
             picture = summary_of(f"validation/{title.replace(' ', '_')}", sheet(of_kind, words), photo=True)
-            for board in boards(view.loggers):
-                board.write(picture, view.epochs)
+            for board in boards(context.loggers):
+                board.write(picture, context.epochs)
 
 
 def most_wrong(probability: NDArray[np.floating], label: NDArray[np.int64], *, count: int) -> list[int]:

@@ -8,8 +8,7 @@ from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
-from copycat.runs.folder import read_manifest
-from copycat.runs.reader import check_files
+from copycat.runs.reader import check_files, read_checked_manifest
 from copycat.runs.table import find_runs
 from copycat.runs.trial_file import read_trial
 
@@ -62,13 +61,17 @@ class Named:
         return next(f"{name} ({place})" for place in range(2, len(taken) + 3) if f"{name} ({place})" not in taken)
 
 
-def name_of(run: Path, *, root: Path) -> str:
-    """As `lecture optimizer.lr=0.01`; a trial below its own sweep as `trial 3 optimizer.lr=0.01`."""
+def name_of(run: Path, *, root: Path, manifest: Mapping[str, Any] | None = None) -> str:
+    """As `lecture optimizer.lr=0.01`; a trial below its own sweep as `trial 3 optimizer.lr=0.01`.
+
+    Args:
+        manifest: the run's, where it was read already.
+    """
     try:
-        asked: Mapping[str, Any] = read_manifest(run)["asked"]
-        experiment, overrides = str(asked["experiment"]), [str(word) for word in asked["overrides"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        asked = (manifest or read_checked_manifest(run))["asked"]
+    except (OSError, ValueError):
         return _safe(run.name)
+    experiment, overrides = asked["experiment"], asked["overrides"]
     try:
         trial = read_trial(run)
     except (OSError, ValueError):

@@ -56,7 +56,7 @@ class Page:
     sections: Sequence[Section]
 
     def html(self) -> str:
-        loader = PackageLoader("copycat.inspection", "")
+        loader = PackageLoader(__package__, "")
         environment = Environment(loader=loader, autoescape=True, finalize=_finalize, undefined=StrictUndefined)
         return environment.get_template("page.html").render(page=self)
 

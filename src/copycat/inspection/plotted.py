@@ -8,7 +8,7 @@ from PIL import Image
 from copycat.config.extras import need
 from copycat.inspection.inspector import Inspector, boards
 from copycat.inspection.sheet import summary_of
-from copycat.runs.inspecting import View
+from copycat.runs.context import RunContext
 
 
 class Plotted(Inspector):
@@ -21,14 +21,14 @@ class Plotted(Inspector):
     def __init__(self) -> None:
         need("matplotlib", wanted_by="callbacks.plots")
 
-    def completed(self, view: View) -> None:
-        if not (found := boards(view.loggers)):
+    def on_run_end(self, context: RunContext) -> None:
+        if not (found := boards(context.loggers)):
             return
         from copycat.inspection.judged_plots import reliability, roc_and_precision  # matplotlib takes half a second
 
-        probability, label = view.probabilities.double().numpy(), view.data.parts["val"].labels.numpy()
+        probability, label = context.probabilities.double().numpy(), context.data.parts["val"].labels.numpy()
         for name, draw in (("roc", roc_and_precision), ("reliability", reliability)):
-            with Image.open(BytesIO(draw(probability, label, view.data.classes))) as image:
+            with Image.open(BytesIO(draw(probability, label, context.data.classes))) as image:
                 summary = summary_of(f"validation/{name}", np.asarray(image.convert("RGB")))
             for board in found:
-                board.write(summary, view.epochs)
+                board.write(summary, context.epochs)

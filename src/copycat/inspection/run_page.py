@@ -18,6 +18,7 @@ from copycat.inspection.sheet import SIDE, Picture, png_of, sheet
 from copycat.inspection.weights import weight_images
 from copycat.models.metrics import NAMES
 from copycat.runs.figures import figure, wilson
+from copycat.runs.folder import WEIGHTS
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import read_history
 from copycat.runs.lock import RUNNING, current_status
@@ -28,7 +29,6 @@ from copycat.runs.tensor_files import read_weights
 DRAWN = ("loss", "accuracy")
 """Metrics that have curves."""
 PARTS = ("train", "val", "test")
-WEIGHTS = "weights.safetensors"
 MOST_CLASSES = 20
 """In a confusion matrix."""
 MOST_BYTES = 2**31

@@ -11,7 +11,7 @@ from copycat.inspection.fed import pictures
 from copycat.inspection.inspector import Inspector, boards
 from copycat.inspection.mistakes import least_sure, most_wrong
 from copycat.inspection.sheet import Picture, sheet, summary_of
-from copycat.runs.inspecting import View
+from copycat.runs.context import RunContext
 
 log = logging.getLogger(__name__)
 COPIES = 20
@@ -30,19 +30,19 @@ class SaliencyMaps(Inspector):
     def __init__(self, *, count: int = 8) -> None:
         self.count = count
 
-    def completed(self, view: View) -> None:
-        found = boards(view.loggers)
+    def on_run_end(self, context: RunContext) -> None:
+        found = boards(context.loggers)
         if not found:
             return
-        part, probability = view.data.parts["val"], view.probabilities.numpy()
+        part, probability = context.data.parts["val"], context.probabilities.numpy()
         wrong = most_wrong(probability, part.labels.numpy(), count=self.count)
         places = list(dict.fromkeys([*wrong, *least_sure(probability, count=self.count)]))[: self.count]
         image = torch.stack([part.images[place] for place in places])
-        maps = saliency(view.classifier.network, to_float(image))
+        maps = saliency(context.classifier.network, to_float(image))
         if maps is None:
             log.info("no saliency maps: no gradient comes back to the pixels")
             return
-        classes = view.data.classes
+        classes = context.data.classes
         shown: list[Picture] = []
         words: list[str] = []
         for place, picture, seen in zip(places, pictures(image), maps, strict=True):
@@ -50,7 +50,7 @@ class SaliencyMaps(Inspector):
             said = int(probability[place].argmax())
             words += [f"is {classes[int(part.labels[place])]}", f"says {classes[said]}, {probability[place, said]:.2f}"]
         for board in found:
-            board.write(summary_of("validation/saliency", sheet(shown, words)), view.epochs)
+            board.write(summary_of("validation/saliency", sheet(shown, words)), context.epochs)
 
 
 def saliency(network: nn.Module, image: Tensor) -> Tensor | None:

@@ -9,8 +9,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import text
 
 from copycat.inspection.inspector import Inspector, boards
+from copycat.runs.context import RunContext
 from copycat.runs.folder import CONFIG, read_manifest
-from copycat.runs.inspecting import View
 
 OF_CODE = ("version", "digest", "commit")
 OF_ENVIRONMENT = ("python", "platform", "cpu", "cores", "threads", "accelerator", "precision", "packages_digest")
@@ -19,17 +19,17 @@ OF_ENVIRONMENT = ("python", "platform", "cpu", "cores", "threads", "accelerator"
 class Texts(Inspector):
     """Read from the run folder as the run begins."""
 
-    def begun(self, view: View) -> None:
-        if not (found := boards(view.loggers)):
+    def on_run_start(self, context: RunContext) -> None:
+        if not (found := boards(context.loggers)):
             return
-        manifest = read_manifest(view.folder)
-        folder = shlex.quote(str(view.folder))
+        manifest = read_manifest(context.folder)
+        folder = shlex.quote(str(context.folder))
         asked = manifest["asked"]
         said = {
             "run/command": _block(shlex.join(["copycat", "train", *asked["overrides"]])),
             "run/rerun": _block(f"copycat rerun {folder}\ncopycat resume {folder}\ncopycat report {folder}"),
             "run/fingerprint": _block(json.dumps(_fingerprint(manifest["ran_on"]), indent=2, ensure_ascii=False)),
-            "run/config": _block((view.folder / CONFIG).read_text(encoding="utf-8")),
+            "run/config": _block((context.folder / CONFIG).read_text(encoding="utf-8")),
         }
         texts = Summary()
         for tag, words in said.items():

@@ -7,13 +7,13 @@ from copycat.config.errors import UserError
 from copycat.config.hints import counted
 from copycat.config.printable import print_line
 from copycat.runs.figures import figure
+from copycat.runs.folder import WEIGHTS
 from copycat.runs.printing import Column, given, print_table, wide_console
 from copycat.runs.reader import check_files
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-WEIGHTS = "weights.safetensors"
 TINY = 1e-3
 """Of a tensor's largest number: what is smaller counts as next to nothing."""
 TITLES = ("shape", "numbers", "norm", "mean", "std", "min", "max", "tiny")

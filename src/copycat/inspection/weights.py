@@ -9,7 +9,7 @@ from torch import Tensor
 
 from copycat.inspection.inspector import Inspector, boards
 from copycat.inspection.sheet import Picture, sheet, summary_of
-from copycat.runs.inspecting import View
+from copycat.runs.context import RunContext
 
 MOST = 64
 """Units that are shown."""
@@ -18,11 +18,12 @@ MOST = 64
 class WeightImages(Inspector):
     """Of the final weights."""
 
-    def completed(self, view: View) -> None:
-        found = boards(view.loggers)
-        shown = weight_images(view.classifier.network.state_dict(), image_shape=view.data.image_shape) if found else []
+    def on_run_end(self, context: RunContext) -> None:
+        found = boards(context.loggers)
+        weights, image_shape = context.classifier.network.state_dict(), context.data.image_shape
+        shown = weight_images(weights, image_shape=image_shape) if found else []
         for board in found if shown else ():
-            board.write(summary_of("weights/first_layer", sheet(shown, columns=8)), view.epochs)
+            board.write(summary_of("weights/first_layer", sheet(shown, columns=8)), context.epochs)
 
 
 def weight_images(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]) -> list[Picture]:

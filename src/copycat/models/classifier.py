@@ -1,7 +1,7 @@
 """The LightningModule around a plain network: steps, metrics, optimizer and scheduler."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from math import isfinite
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.layer_rates import grouped, scale
 from copycat.models.losses import Loss, hard
 from copycat.models.metrics import Row, StageMetrics, Steps, joined, scalar
@@ -33,6 +34,20 @@ class LogsEpochs(Protocol):
 
     def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
         """Take the rows of consecutive epochs, from the first on."""
+
+
+def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
+    """Write the rows of consecutive epochs to loggers.
+
+    Args:
+        first: epoch of the first row.
+    """
+    for logger in loggers:
+        if isinstance(logger, LogsEpochs):
+            logger.log_epochs(first, rows)
+        else:
+            for epoch, row in enumerate(rows, first):
+                logger.log_metrics(row, step=epoch)
 
 
 class Classifier(pl.LightningModule):
@@ -166,16 +181,11 @@ class Classifier(pl.LightningModule):
         """Hand the rows of consecutive epochs to callbacks and loggers."""
         train = {name: value for name, value in rows[-1].items() if name.startswith("train/")}
         self.trainer.callback_metrics.update(_tensors(train))
-        for logger in self.trainer.loggers:
-            if isinstance(logger, LogsEpochs):
-                logger.log_epochs(first, rows)
-            else:
-                for epoch, row in enumerate(rows, first):
-                    logger.log_metrics(row, step=epoch)
+        log_rows(self.trainer.loggers, first, rows)
 
     def validate(self, batches: Iterable[Any]) -> None:
         """What the Trainer's validation does, without its loop."""
-        found, _ = self._seen(self.evaluates, batches)
+        found, _ = self._measured(self.evaluates, batches)
         self._found(self.evaluates, found)
 
     def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
@@ -184,39 +194,21 @@ class Classifier(pl.LightningModule):
         Raises:
             DivergedError: where the loss is not finite.
         """
-        found, predicted = self._seen(stage, batches)
+        found, predicted = self._measured(stage, batches)
         if not isfinite(loss := found[f"{stage}/loss"]):
             raise DivergedError(f"{stage}/loss of the final weights is {loss}")
         return found, predicted
 
-    def _seen(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
-        """Metrics, and probabilities."""
-        seen, weight = Steps(), next(self.network.parameters(), None)
-        device = None if weight is None else weight.device
-        with self._evaluating():
-            for batch in batches:
-                image, label = batch["image"].to(device), batch["label"].to(device)
-                logits = self.network(image)
-                seen.losses.append(self.loss(logits, label))
-                seen.probabilities.append(self.loss.probability(logits))
-                seen.labels.append(label)
-        costs, sizes = torch.stack(seen.losses)[None], [len(label) for label in seen.labels]
-        probability, label = joined(seen.probabilities), joined(seen.labels)
-        (found,) = self._metrics(stage).counted(costs, sizes, probability[None], label[None])
-        return found, probability
+    def _measured(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
+        weight, metrics = next(self.network.parameters(), None), self._metrics(stage)
+        forward = partial(self._outputs, device=None if weight is None else weight.device)
+        (found,), predicted = evaluate(forward, batches, metrics, modules=[self.network, self.loss])
+        return found, predicted[0]
 
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Network and loss in evaluation mode, without gradients; given back as they were."""
-        modes = [(module, module.training) for part in (self.network, self.loss) for module in part.modules()]
-        for module, _ in modes:
-            module.training = False
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            for module, training in modes:
-                module.training = training
+    def _outputs(self, batch: Mapping[str, Tensor], *, device: torch.device | None) -> Outputs:
+        image, label = batch["image"].to(device), batch["label"].to(device)
+        logits = self.network(image)
+        return self.loss(logits, label)[None], self.loss.probability(logits)[None], label[None]
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         self._evaluate(self.evaluates, batch)

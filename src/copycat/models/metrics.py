@@ -277,9 +277,9 @@ class Steps:
         """[B] int64, or [B, classes] shares of mixed images."""
 
 
-def joined(pieces: list[Tensor]) -> Tensor:
+def joined(pieces: list[Tensor], *, dim: int = 0) -> Tensor:
     """As one tensor; a single piece is not copied."""
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
 
 
 def columns(stages: Iterable[str], *, several_batches: bool) -> list[str]:

@@ -152,7 +152,7 @@ def build_augmentation(node: Config) -> Augmentation | Mixing:
 def build_loss(node: Config, *, classes: int) -> Loss:
     loss = build("loss", chosen_loss(node, classes=classes))
     if not isinstance(loss, Loss):
-        raise UserError(f"loss._target_: expected a copycat.models.losses.Loss; got {node['_target_']!r}.")
+        raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
     if loss.weight is not None and len(loss.weight) != classes:
         raise UserError(f"loss.weight: expected {classes} numbers, one a class; got {len(loss.weight)}.")
     return loss
@@ -178,6 +178,16 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
     if not isinstance(network, nn.Module):
         raise UserError(f"model._target_: expected an nn.Module; got {config['model']['_target_']!r}.")
     return network
+
+
+def build_group(config: Config, group: str, folder: Path) -> list[Any]:
+    """Build the callbacks, or the loggers, of a run in that folder.
+
+    Raises:
+        UserError: where one cannot be made.
+    """
+    nodes = config[group] or {}
+    return [build(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
 
 
 def placed(node: Any, folder: Path) -> Any:

@@ -12,7 +12,8 @@ from copycat.config.hints import first_line
 from copycat.models.metrics import NAMES
 from copycat.runs.bits import Pair
 from copycat.runs.checkpoint_file import damage
-from copycat.runs.difference import Difference, Moment, compare_trees
+from copycat.runs.difference import ABSENT, Difference, Moment, compare_trees
+from copycat.runs.folder import WEIGHTS
 from copycat.runs.history import FILE as HISTORY
 from copycat.runs.history import columns_of, read_history
 from copycat.runs.opened import Opened
@@ -20,7 +21,6 @@ from copycat.runs.pace import steps_an_epoch
 from copycat.runs.tensor_files import read_checkpoint, read_weights
 
 BEST, LAST = "best.ckpt", "last.ckpt"
-WEIGHTS = "weights.safetensors"
 Rows = Mapping[int, Mapping[str, float]]
 
 
@@ -65,7 +65,7 @@ def compare(before: Opened, after: Opened) -> Comparison:
     else:
         count = 0
     unknown = _unknown(before)
-    found = [d for d in found if not (d.words[0] == "–" and d.place.rpartition("/")[2] in unknown)]
+    found = [d for d in found if not (d.is_added and d.place.rpartition("/")[2] in unknown)]
     return Comparison(len(rows[0].keys() & rows[1].keys()), count, found)
 
 
@@ -92,13 +92,13 @@ def _histories(before: Rows, after: Rows, *, whole: bool, step: int | None) -> I
     for epoch in sorted(before.keys() | after.keys()) if whole else sorted(before):
         moment = Moment(epoch, step)
         if epoch not in before or epoch not in after:
-            said = ("–" if epoch not in rows else "recorded" for rows in (before, after))
+            said = (ABSENT if epoch not in rows else "recorded" for rows in (before, after))
             yield Difference.of_words("epoch", moment, said)
             continue
         a, b = before[epoch], after[epoch]
         for name in dict.fromkeys([*a, *b]):
             if name not in a or name not in b:
-                yield Difference.of_words(name, moment, (str(row.get(name, "–")) for row in (a, b)))
+                yield Difference.of_words(name, moment, (str(row.get(name, ABSENT)) for row in (a, b)))
             elif not (pair := Pair.of(a[name], b[name])).same:
                 yield Difference.of_pair(name, pair, moment, metric=True)
 
@@ -133,7 +133,7 @@ def _checkpoints(name: str, before: Opened, after: Opened, *, whole: bool, step:
     a, b = found
     if a is None or b is None:
         if whole and a is not b:
-            yield Difference.of_words(name, Moment(), ("–" if tree is None else "written" for tree in (a, b)))
+            yield Difference.of_words(name, Moment(), (ABSENT if tree is None else "written" for tree in (a, b)))
         return
     if not whole and a.get("global_step") != b.get("global_step"):  # the copy went on from there
         return
@@ -170,7 +170,7 @@ def _closing(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]
     for name in dict.fromkeys([*finals[0], *finals[1]]):
         values = [final.get(name) for final in finals]
         if values[0] is None or values[1] is None:
-            yield Difference.of_words(f"final {name}", end, ("–" if v is None else str(v) for v in values))
+            yield Difference.of_words(f"final {name}", end, (ABSENT if v is None else str(v) for v in values))
         elif not (pair := Pair.of(values[0], values[1])).same:
             yield Difference.of_pair(f"final {name}", pair, end)
     digests = a.get("predictions_digest"), b.get("predictions_digest")

@@ -13,6 +13,8 @@ from copycat.runs.bits import Pair
 
 NOT_OF_TRAINING = re.compile(r"seconds|time|version|time_elapsed|.*_version")
 """Keys of a checkpoint whose values are of the clock or of what wrote it."""
+ABSENT = "–"
+"""Stands where a run has nothing that the other has."""
 _WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _PATH = re.compile(r".*[/\\](?=[^/\\]+\.ckpt$)")
 """What stands before a checkpoint's name where it is a key."""
@@ -49,6 +51,11 @@ class Difference:
     metric: bool = False
     """A cell of metrics.csv."""
 
+    @property
+    def is_added(self) -> bool:
+        """Whether there was nothing before."""
+        return self.words[0] == ABSENT
+
     @classmethod
     def of_pair(cls, place: str, pair: Pair, moment: Moment, *, metric: bool = False) -> "Difference":
         return cls(place, moment, pair, scaled=pair.scaled, metric=metric)
@@ -65,7 +72,7 @@ def compare_trees(place: str, before: Any, after: Any, moment: Moment) -> Iterat
     for name in dict.fromkeys([*a, *b]):
         where = f"{place}: {name}"
         if name not in a or name not in b:
-            yield Difference.of_words(where, moment, ("–" if name not in tree else "there" for tree in (a, b)))
+            yield Difference.of_words(where, moment, (ABSENT if name not in tree else "there" for tree in (a, b)))
         elif found := _compare(where, a[name], b[name], moment):
             yield found
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.config.options import is_option
 from copycat.runs.as_yaml import as_yaml
-from copycat.runs.folder import CONFIG, write_whole
+from copycat.runs.folder import CONFIG, WEIGHTS, write_whole
 from copycat.runs.keys import key_digests
 from copycat.runs.opened import Opened
 from copycat.runs.trial_file import FILE as TRIAL
 
 KEY = "trainer.max_epochs"
-SWA = "copycat.runs.averaging.SWA"
-OF_THE_END = ("weights.safetensors", "predictions.csv", "gallery.json")
+OF_THE_END = (WEIGHTS, "predictions.csv", "gallery.json")
 """Files that a completed run alone has."""
 
 
@@ -37,7 +37,7 @@ def extended(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> 
     if manifest["status"] == "completed" and epochs < before:
         raise UserError(f"{folder}: expected a run of all its {before} epochs; it stopped early, after {epochs}.")
     for name, node in (config["callbacks"] or {}).items():
-        if node and node["_target_"] == SWA:
+        if node and is_option(node["_target_"], "callbacks", "swa"):
             raise UserError(f"callbacks.{name}: expected none, as it starts at a share of {KEY}. Type copycat train.")
     for name, value in config["scheduler"].items():
         if value == before and not isinstance(value, bool):

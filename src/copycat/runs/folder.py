@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,8 +20,11 @@ SCHEMA = 2
 READABLE = (1, 2)
 MANIFEST = "run.json"
 CONFIG = "config.yaml"
+WEIGHTS = "weights.safetensors"
 MOST = 2**23
 """Bytes of a manifest, at most."""
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
+"""Names that `write_whole` gives files while it writes them."""
 
 
 def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] | None = None) -> Path:
@@ -126,6 +130,13 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove files that a killed process was writing in a run folder, whose lock is held."""
+    for path in folder.rglob(".*"):
+        if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -19,7 +19,6 @@ from copycat.runs import trial_file
 from copycat.runs.folder import MANIFEST, write_whole
 from copycat.runs.plain import read_file
 from copycat.runs.rows import Row, read_row
-from copycat.runs.shape import check_form
 from copycat.runs.trial_file import Trial, read_trial
 
 LEAST = 200
@@ -107,7 +106,6 @@ def _read(folder: Path, stamps: Stamps) -> Entry:
     row = read_row(folder)
     if row.manifest is None:
         return stamps, None, asdict(row.trial) if row.trial else None
-    check_form(row.manifest)
     kept: dict[str, Any] = {}
     for key, names in KEPT.items():
         node = row.manifest[key] if key else row.manifest

@@ -1,28 +1,30 @@
 """What a stranger's run folder may have built: known by what each class is, not by what it is called."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from types import FunctionType
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning import loggers
+from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, StochasticWeightAveraging, Timer
 from torch import nn
-from torchmetrics import Metric
+from torch.optim import lr_scheduler
+from torchmetrics import Metric, classification
 
 from copycat.config.allowed import PART, Refuse
 from copycat.config.errors import UserError
-from copycat.config.places import CONF
+from copycat.config.moved_names import current_name
+from copycat.config.options import PACKAGE, packaged_targets
 from copycat.config.targets import find
 from copycat.config.trusted import file_of_trust, is_inside, may_be_trusted, trusted_packages
-from copycat.models.losses import Loss
+from copycat.models import losses, networks, transfer
 
-_TARGET = re.compile(r"^\s*_target_:\s*([\w.]+)", re.MULTILINE)
-LIGHTNINGS = "pytorch_lightning.callbacks."
+TORCH_LAYERS = nn.modules.__name__
+OF_LIGHTNING = (EarlyStopping, LearningRateMonitor, StochasticWeightAveraging, Timer)
+"""Not all of its callbacks: some take a function, some write where their arguments say, some delete."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,59 +58,54 @@ KINDS: Mapping[str, Kind] = {
     "model": Kind(
         words="a network of torch.nn or Copycat",
         bases=(nn.Module,),
-        defined_in=("torch.nn.modules", "copycat.models.networks", "copycat.models.transfer"),
-        public_in=("torch.nn",),
+        defined_in=(TORCH_LAYERS, networks.__name__, transfer.__name__),
+        public_in=(nn.__name__,),
     ),
     "activation": Kind(
         words="an activation of torch.nn",
         bases=(nn.Module,),
-        defined_in=("torch.nn.modules.activation",),
-        public_in=("torch.nn",),
+        defined_in=(nn.modules.activation.__name__,),
+        public_in=(nn.__name__,),
     ),
     PART: Kind(
         words="a module of torch.nn, or a metric of torchmetrics.classification",
         bases=(nn.Module, Metric),
-        defined_in=("torch.nn.modules", "torchmetrics.classification"),
-        public_in=("torch.nn", "torchmetrics.classification"),
+        defined_in=(TORCH_LAYERS, classification.__name__),
+        public_in=(nn.__name__, classification.__name__),
     ),
     "loss": Kind(
-        words="a loss of copycat.models.losses",
-        bases=(Loss,),
-        defined_in=("copycat.models.losses",),
-        public_in=("copycat.models.losses",),
+        words=f"a loss of {losses.__name__}",
+        bases=(losses.Loss,),
+        defined_in=(losses.__name__,),
+        public_in=(losses.__name__,),
     ),
     "optimizer": Kind(
         words="an optimizer of torch.optim",
         bases=(torch.optim.Optimizer,),
-        defined_in=("torch.optim",),
-        public_in=("torch.optim",),
+        defined_in=(torch.optim.__name__,),
+        public_in=(torch.optim.__name__,),
     ),
     "scheduler": Kind(
         words="a scheduler of torch.optim.lr_scheduler",
-        bases=(torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau),
-        defined_in=("torch.optim.lr_scheduler",),
-        public_in=("torch.optim.lr_scheduler",),
+        bases=(lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau),
+        defined_in=(lr_scheduler.__name__,),
+        public_in=(lr_scheduler.__name__,),
     ),
-    "data": Kind(words="a source of Copycat", defined_in=("copycat.data",)),
-    "augmentation": Kind(words="an augmentation of Copycat", defined_in=("copycat.data",)),
-    "trainer": Kind(
-        words="pytorch_lightning.Trainer", bases=(pl.Trainer,), defined_in=("pytorch_lightning.trainer.trainer",)
-    ),
-    # not all of Lightning's: some take a function, some write where their arguments say, some delete
+    "data": Kind(words="a source of Copycat", defined_in=(PACKAGE,)),
+    "augmentation": Kind(words="an augmentation of Copycat", defined_in=(PACKAGE,)),
+    "trainer": Kind(words="pytorch_lightning.Trainer", bases=(pl.Trainer,), defined_in=(pl.Trainer.__module__,)),
     "callbacks": Kind(
         words="a callback of Copycat, or EarlyStopping, LearningRateMonitor, StochasticWeightAveraging or Timer",
         bases=(pl.Callback,),
-        defined_in=("pytorch_lightning.callbacks", "copycat.runs", "copycat.inspection"),
-        also=[
-            LIGHTNINGS + name for name in ("EarlyStopping", "LearningRateMonitor", "StochasticWeightAveraging", "Timer")
-        ],
+        defined_in=(pl.callbacks.__name__, PACKAGE),
+        also=[f"{pl.callbacks.__name__}.{kind.__name__}" for kind in OF_LIGHTNING],
     ),
     "logger": Kind(
         words="TensorBoard or CSV",
-        bases=(Logger,),
-        defined_in=("pytorch_lightning.loggers", "copycat.inspection"),
-        also=("pytorch_lightning.loggers.TensorBoardLogger",),
-        never=("pytorch_lightning.loggers.MLFlowLogger",),  # talks to a server
+        bases=(loggers.Logger,),
+        defined_in=(loggers.__name__, PACKAGE),
+        also=(f"{loggers.__name__}.TensorBoardLogger",),
+        never=(f"{loggers.__name__}.MLFlowLogger",),  # talks to a server
     ),
 }
 
@@ -122,11 +119,11 @@ def refuse_strangers() -> Refuse:
     packages = trusted_packages()
 
     def refuse(slot: str, target: str) -> str | None:
-        kind = KINDS[slot]
+        kind, name = KINDS[slot], current_name(target)
         if is_inside(target, packages):
             return _refuse_trusted(target, packages)
-        packaged = target in _packaged().get(slot, ())
-        if kind.allows_name(target, packaged=packaged) and kind.allows(_found(target), packaged=packaged):
+        packaged = any(name in targets for targets in packaged_targets(slot).values())
+        if kind.allows_name(name, packaged=packaged) and kind.allows(_found(name), packaged=packaged):
             return None
         got = f"expected {kind.words}; got {target!r:.80}, and this folder is not sealed by you."
         if may_be_trusted(target):
@@ -162,15 +159,3 @@ def one_package(target: str, packages: Sequence[str]) -> str:
 def _found(target: str) -> Any:
     module, _, name = target.rpartition(".")
     return getattr(import_module(module), name, None)  # one of the few modules that are listed here
-
-
-@cache
-def _packaged() -> Mapping[str, frozenset[str]]:
-    """Targets by group that the packaged conf/ names; the user's own conf/ is no measure for a stranger's folder."""
-    return {
-        group.name: frozenset(
-            target for file in group.glob("*.yaml") for target in _TARGET.findall(file.read_text(encoding="utf-8"))
-        )
-        for group in CONF.iterdir()
-        if group.is_dir()
-    }

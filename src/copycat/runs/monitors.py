@@ -1,7 +1,9 @@
 """Metrics that a configuration names, held against those that a run on its data has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from pytorch_lightning.callbacks import Checkpoint
 
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
@@ -23,6 +25,17 @@ def check_monitors(config: Mapping[str, Any], data: DataModule, *, also: Mapping
                 part, _, name = metric.partition("/")
                 other = f"{part}/{'loss' if name.startswith('loss') else 'accuracy'}"
                 raise UserError(f"{key}: expected a metric that the run has; got {metric}: {why}. Take {other}.")
+
+
+def monitored(callbacks: Iterable[Any]) -> tuple[str, str]:
+    """Return metric and mode of the best checkpoint; val/loss, the least first, where no checkpoint monitors one.
+
+    Other callbacks that monitor a metric, such as early stopping, have no say, wherever they stand.
+    """
+    for callback in callbacks:
+        if isinstance(callback, Checkpoint) and (monitor := getattr(callback, "monitor", None)):
+            return monitor, getattr(callback, "mode", "min")
+    return "val/loss", "min"
 
 
 def _monitors(config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:

@@ -9,6 +9,7 @@ from copycat.config.allowed import check_allowed, check_whole
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line, one_of
 from copycat.config.own_modules import allow_own_modules
+from copycat.runs.first_schema import renewed
 from copycat.runs.folder import CONFIG, MANIFEST
 from copycat.runs.plain import read_yaml
 from copycat.runs.reader import check_files, read_checked_manifest, read_config, reason
@@ -28,14 +29,19 @@ class Opened:
     """What a run folder says of its run."""
 
     folder: Path
+    """Where its files lie: no link."""
     manifest: dict[str, Any]
     config: dict[str, Any]
     own: bool
     """Whether the user made it: its seal holds."""
+    given: Path
+    """As the user named it, by a link or not."""
 
 
 def open_run(folder: Path) -> Opened:
     """Read a run folder, and hold it against what may be built from it; nothing is built yet.
+
+    A command opens each of its runs once, and hands on what it opened.
 
     Raises:
         UserError: where it is no run, its files are not what they should be, or it is a stranger's and holds what only
@@ -43,6 +49,7 @@ def open_run(folder: Path) -> Opened:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: expected the folder of a run; got none. See them: copycat runs.")
+    given = folder
     if folder.is_symlink():
         folder = folder.resolve()
     check_files(folder)
@@ -56,6 +63,8 @@ def open_run(folder: Path) -> Opened:
         config = read_yaml(content)
     except (OSError, ValueError) as error:
         raise UserError(f"{where}: expected a run's configuration; {reason(error)}.") from error
+    if manifest["schema"] < REPEATABLE:
+        config = renewed(config)
     own = holds(content, manifest)
     if not own:
         try:
@@ -70,7 +79,7 @@ def open_run(folder: Path) -> Opened:
     check_whole(config, where=str(where))
     if own:
         allow_own_modules(config)
-    return Opened(folder, manifest, config, own)
+    return Opened(folder, manifest, config, own, given)
 
 
 def open_recorded(folder: Path) -> Opened:

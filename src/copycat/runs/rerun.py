@@ -13,13 +13,13 @@ from copycat.runs.backbone import backbone_change
 from copycat.runs.build import build_data, build_network
 from copycat.runs.causes import Cause, Evidence, causes
 from copycat.runs.checkpoint_file import damage
-from copycat.runs.compare import BEST, LAST, WEIGHTS, Comparison, compare
+from copycat.runs.compare import BEST, LAST, Comparison, compare
 from copycat.runs.digests import changed_files
-from copycat.runs.folder import CONFIG
+from copycat.runs.folder import CONFIG, WEIGHTS
 from copycat.runs.history import FILE
 from copycat.runs.isolation import isolated
 from copycat.runs.keys import changed_keys
-from copycat.runs.opened import Opened, open_recorded
+from copycat.runs.opened import Opened
 from copycat.runs.train import Outcome, train
 
 Say = Callable[[str], None]
@@ -37,18 +37,18 @@ class Rerun:
     """What differed before the start, the likely cause first."""
 
 
-def rerun(folder: Path, *, say: Say, data: Path | None = None) -> Rerun:
+def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     """Train again into a new folder, and compare.
 
     Args:
+        original: by `open_recorded`.
         say: takes each line that a user should know before the start, and where the new folder lies.
         data: where the images lie now; None: where they lay.
 
     Raises:
-        UserError: where there is no such run, it is a stranger's that is refused, or it cannot be built any more.
+        UserError: where it cannot be built any more.
         KeyboardInterrupt: where a signal ended the copy.
     """
-    original = open_recorded(folder)
     config = _moved(original, data)
     images = _data(config)
     found = _causes(original, config, images)
@@ -66,17 +66,17 @@ def rerun(folder: Path, *, say: Say, data: Path | None = None) -> Rerun:
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
     # no need to open what was made just now: it is this process's own
-    copy = Opened(folder=outcome.folder, manifest=dict(outcome.manifest), config=config, own=True)
+    copied = outcome.folder
+    copy = Opened(folder=copied, manifest=dict(outcome.manifest), config=config, own=True, given=copied)
     return Rerun(original, outcome, compare(original, copy), found)
 
 
-def differences_now(folder: Path, *, data: Path | None = None) -> Sequence[Cause]:
+def differences_now(original: Opened, *, data: Path | None = None) -> Sequence[Cause]:
     """What a rerun would differ in, here and now, the likely cause first. Trains nothing.
 
     Raises:
         UserError: as `rerun` does.
     """
-    original = open_recorded(folder)
     config = _moved(original, data)
     return _causes(original, config, _data(config))
 

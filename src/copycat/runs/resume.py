@@ -1,7 +1,6 @@
 """A run that stopped goes on from its last whole checkpoint, to the bits of one that never stopped."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,24 +16,20 @@ from copycat.runs.checkpoints import BEFORE, OURS
 from copycat.runs.extension import extended, write_extended
 from copycat.runs.folder import write_manifest
 from copycat.runs.history import read_history
-from copycat.runs.images import FILE as IMAGES
-from copycat.runs.images import write_images
 from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import locked
 from copycat.runs.manifest import now
-from copycat.runs.opened import Opened, open_run, read_checkpoint
+from copycat.runs.opened import Opened, read_checkpoint
 from copycat.runs.outcome import Outcome
 from copycat.runs.position import Position
-from copycat.runs.reserve import release, reserve
+from copycat.runs.reserve import release
 from copycat.runs.run import Run
 from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import Stop
 
 Say = Callable[[str], None]
 Watchers = Callable[[Mapping[str, Any]], Sequence[Logger]]
-_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
-"""What a killed process leaves of a file that it was writing."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Point:
 
 
 def resume(
-    folder: Path,
+    opened: Opened,
     *,
     say: Say,
     watchers: Watchers = lambda _: (),
@@ -63,11 +58,10 @@ def resume(
         max_epochs: more than it was asked for; None: as many.
 
     Raises:
-        UserError: where the run has all epochs, is of other data or another backbone, or is a
-            stranger's that is refused.
+        UserError: where the run has all epochs, or is of other data or another backbone.
         LockedError: where it is still running.
     """
-    opened = open_run(folder)
+    folder = opened.given
     completed = opened.manifest["status"] == "completed"
     if max_epochs is not None:
         opened = extended(opened, max_epochs, say=say)
@@ -92,20 +86,14 @@ def resume(
             manifest = reopened(opened.manifest, point, max_epochs=max_epochs)
             run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config), limits=limits)
             run.last.extended_at = {entry["epoch"] for entry in manifest["resumed"] if entry.get("max_epochs")}
-            for logger in run.trainer.loggers:
-                if hasattr(logger, "purge"):
-                    logger.purge(point.position.epoch)
-                else:
-                    say(f"{type(logger).__name__} cannot go on: it begins anew. metrics.csv and TensorBoard do.")
-            for left in _left_over(folder):
-                left.unlink()
-            try:
-                reserve(folder)
+
+            def write(folder: Path) -> None:
                 if max_epochs is not None:
                     write_extended(folder, config)
                 write_manifest(folder, manifest)
-                if not (folder / IMAGES).exists():  # it was killed before
-                    write_images(folder, parts.data)
+
+            try:
+                run.recorder.open(write, resumes_at=point.position.epoch, say=say)
             except OSError as error:
                 release(folder)
                 raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error
@@ -166,9 +154,3 @@ def reopened(manifest: Any, point: Point, *, max_epochs: int | None = None) -> d
         "files": {},
         "resumed": [*manifest.get("resumed", []), entry],
     }
-
-
-def _left_over(folder: Path) -> Iterator[Path]:
-    for place in (folder, folder / "checkpoints"):
-        if place.is_dir():
-            yield from (path for path in place.iterdir() if _HALF_WRITTEN.fullmatch(path.name))

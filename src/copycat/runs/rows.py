@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from copycat.runs import trial_file
-from copycat.runs.folder import read_manifest
 from copycat.runs.lock import RUNNING, current_status
+from copycat.runs.reader import read_checked_manifest
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read_row(folder: Path) -> Row:
     if (folder / trial_file.FILE).exists():
         trial = trial_file.read_trial(folder)
     try:
-        manifest = read_manifest(folder)
+        manifest = read_checked_manifest(folder)
     except FileNotFoundError:
         if trial is None:
             raise

@@ -1,41 +1,28 @@
 """A run: its trainer, its records, and how it ends."""
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.hints import first_line
 from copycat.config.targets import build
 from copycat.data.streams import key
-from copycat.models.classifier import DivergedError, Stage
-from copycat.models.metrics import Row, columns
+from copycat.models.classifier import Stage
+from copycat.models.metrics import Row
 from copycat.runs.ahead import StepsAhead
-from copycat.runs.build import OF_RUN, Parts, placed
-from copycat.runs.checkpoint_file import WholeCheckpoints
-from copycat.runs.checkpoints import BEFORE, LastCheckpoint
-from copycat.runs.disk import Disk
+from copycat.runs.build import OF_RUN, Parts
 from copycat.runs.heap import give_back, keep_memory
-from copycat.runs.history import History
-from copycat.runs.inspecting import View, finish, predicted, show_begun, show_completed
-from copycat.runs.limits import Limiter, Limits, PrunedRun, TimeLimitError
-from copycat.runs.outcome import Ending, Outcome, best_metrics, close, conclude
-from copycat.runs.predictions import write_predictions
-from copycat.runs.reserve import release
+from copycat.runs.limits import Limiter, Limits, PrunedRun
+from copycat.runs.outcome import Outcome
+from copycat.runs.recorder import RunRecorder
 from copycat.runs.seeds import StepSeeds, seed_everything
 from copycat.runs.stop import InterruptedRun, Stop
-
-log = logging.getLogger(__name__)
 
 
 class Run:
@@ -57,29 +44,25 @@ class Run:
         watchers: Sequence[Logger] = (),
         limits: Limits = Limits(),  # noqa: B008, it is frozen
     ) -> None:
-        self.config, self.parts, self.folder, self.stop, self.manifest = config, parts, folder, stop, manifest
-        stages: list[Stage] = ["train", "val"]
+        self.config, self.parts, self.stop = config, parts, stop
         parts.data.left_to_trainer = None
-        several = len(parts.data.train_dataloader()) > 1
-        self.disk = Disk()
-        self.history = History(folder, columns(stages, several_batches=several), self.disk)
-        callbacks = built(config, "callbacks", folder)
-        found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
-        self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
-        self.last.files = WholeCheckpoints(self.disk)
-        others = [callback for callback in callbacks if callback is not self.last]
-        if limits.quiet:
-            others = [callback for callback in others if not getattr(callback, "draws", False)]
+        self.recorder = recorder = RunRecorder(
+            folder, config=config, parts=parts, manifest=manifest, watchers=watchers, quiet=limits.quiet
+        )
+        self.last = recorder.last
+        others = [callback for callback in recorder.callbacks if callback is not self.last]
         seeds, limiter = StepSeeds(config["seed"], parts.classifier.network), Limiter(limits, self.last)
         steps = config["trainer"].get("steps_per_execution")
         self.ahead = StepsAhead(steps=steps, data=parts.data, seeds=seeds, last=self.last, limiter=limiter)
         self.trainer = self._trainer(
-            logger=[self.history, *watchers, *built(config, "logger", folder)],
+            logger=recorder.loggers,
             # what is saved before a step is saved before any other callback starts that step
             callbacks=[seeds, self.last, stop, limiter, *others, self.ahead],
             plugins=[self.last.files],
-            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in recorder.callbacks),
         )
+        # a Trainer of the user's own may have added to them
+        recorder.loggers, recorder.callbacks = self.trainer.loggers, getattr(self.trainer, "callbacks")  # noqa: B009
         if steps != 1:
             self.ahead.enable(self.trainer, parts.classifier)
 
@@ -90,57 +73,30 @@ class Run:
             checkpoint: where to go on from; None starts anew.
             epoch: that it is in; of what lies before, the records are there.
         """
-        status, error = "completed", None
+        status, error, recorder = "completed", None, self.recorder
         keep_memory()
         self.stop.last = self.last  # from here on a signal finds something to save
         try:
-            for logger in self.trainer.loggers:
-                logger.log_hyperparams(dict(self.config))
+            recorder.begin(epoch)
             classifier, data = self.parts.classifier, self.parts.data
-            view = View(folder=self.folder, classifier=classifier, data=data, loggers=self.trainer.loggers)
-            if epoch == 0:
-                show_begun(self._callbacks, view)
             self.trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            self.manifest["came_out"]["final"] = final = self._evaluate()
+            recorder.measured(*self._evaluate())
             data.release()  # what is drawn of the run as a whole takes room of its own
             give_back()
-            for logger in self.trainer.loggers:
-                if hasattr(logger, "log_final"):
-                    logger.log_final(final, step=self.trainer.current_epoch)
-            show_completed(self._callbacks, replace(view, said=self.predicted, epochs=self.trainer.current_epoch))
-            self.disk.settle()
+            recorder.complete(self.trainer.current_epoch)
         except PrunedRun as verdict:
             status, error = "pruned", str(verdict)
-        except (DivergedError, TimeLimitError) as failure:
-            status, error = "failed", str(failure)
         except (InterruptedRun, KeyboardInterrupt, SystemExit):
             status, error = "interrupted", self.stop.asked or "SIGINT"
         except Exception as failure:
-            status, error = "failed", self._said(failure)
+            status, error = "failed", recorder.describe(failure)
         except BaseException:  # the process is to end at once
-            finish(self.trainer.loggers)
-            raise
-        finally:
-            with suppress(OSError):  # then it ended for a reason of its own
-                self.last.files.write_held()
+            recorder.close_loggers()
             with suppress(OSError):
-                self.disk.settle()
+                recorder.settle()
+            raise
         self.stop.deaf = True  # what is left takes a moment, and is to be whole
-        release(self.folder)
-        return self._finish(status, error)
-
-    @property
-    def _callbacks(self) -> list[Any]:
-        found: Any = getattr(self.trainer, "callbacks")  # noqa: B009, set by a connector: mypy does not see it
-        return list(found)
-
-    def _said(self, failure: Exception) -> str:
-        log.error("the run failed", exc_info=failure)
-        if not self.folder.is_dir():
-            return f"{self.folder}: the run folder is gone"
-        if isinstance(failure, OSError) and failure.strerror:
-            return f"{failure.strerror}: {failure.filename or self.folder}"
-        return f"{'' if isinstance(failure, UserError) else type(failure).__name__ + ': '}{first_line(failure)}"
+        return recorder.end(status, error, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
 
     def _trainer(self, **settings: Any) -> pl.Trainer:
         node = {name: value for name, value in self.config["trainer"].items() if name not in OF_RUN}
@@ -153,15 +109,15 @@ class Run:
             num_sanity_val_steps=0,
             log_every_n_steps=0,  # rows are written by the epoch
             use_distributed_sampler=False,
-            default_root_dir=self.folder,
+            default_root_dir=self.recorder.folder,
         )
         if not isinstance(trainer, pl.Trainer):
             raise UserError(f"trainer._target_: expected a pytorch_lightning.Trainer; got {node['_target_']!r}.")
         return trainer
 
-    def _evaluate(self) -> Row:
-        """Metrics of the final weights on each part; test only where it was asked for."""
-        data, found, said = self.parts.data, Row(), dict[str, Tensor]()
+    def _evaluate(self) -> tuple[Row, dict[str, Tensor]]:
+        """Metrics of the final weights on each part, test only where it was asked for; and probabilities."""
+        found, said = Row(), dict[str, Tensor]()
         stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
         # a Trainer's loops take as long as a small training; what steps at once suit is measured without them
         is_plain = self.ahead.watching is not None and self.trainer.strategy.root_device.type == "cpu"
@@ -171,10 +127,7 @@ class Run:
             metrics, said[stage] = measure(stage)
             found |= metrics
         del said["train"]
-        self.manifest["came_out"]["predictions_digest"] = digest_of(said["val"])
-        write_predictions(self.folder, {part: predicted(data.parts[part], p) for part, p in said.items()})
-        self.predicted = said["val"]
-        return found
+        return found, said
 
     def _measured(self, stage: Stage) -> tuple[Row, Tensor]:
         return self.parts.classifier.measure(stage, self.stop.between(self.parts.data.loader(stage)))
@@ -195,49 +148,3 @@ class Run:
         finally:
             trainer.loggers, trainer.callbacks = loggers, callbacks
         return classifier.evaluated, classifier.predicted
-
-    def _finish(self, status: str, error: str | None) -> Outcome:
-        monitor, mode = watched(self.trainer.checkpoint_callbacks)
-        ending = Ending(
-            status=status,
-            error=error,
-            steps=self.trainer.global_step,
-            seconds=self.last.seconds,
-            monitor=monitor,
-            mode=mode,
-        )
-        try:
-            conclude(self.folder, self.manifest, self.parts.classifier.network, self.history, ending)
-            if status == "completed":
-                self.last.path.with_name(BEFORE).unlink(missing_ok=True)
-        except OSError as failure:
-            ending = replace(ending, status="failed", error=error or self._said(failure))
-        try:
-            finish(self.trainer.loggers, best_metrics(self.manifest), step=self.trainer.current_epoch)
-        finally:
-            outcome = close(self.folder, self.manifest, ending)
-        return outcome
-
-
-def watched(callbacks: Iterable[Any]) -> tuple[str, str]:
-    """Metric and mode of the best checkpoint; val/loss where no checkpoint watches one."""
-    for callback in callbacks:
-        if monitor := getattr(callback, "monitor", None):
-            return monitor, getattr(callback, "mode", "min")
-    return "val/loss", "min"
-
-
-def built(config: Mapping[str, Any], group: str, folder: Path) -> list[Any]:
-    """The callbacks, or the loggers, of a run in that folder.
-
-    Raises:
-        UserError: where one cannot be made.
-    """
-    nodes = config[group] or {}
-    return [build(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
-
-
-def digest_of(probability: Tensor) -> str:
-    """Of what a network said: equal for equal bits."""
-    said = probability.cpu().contiguous().view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
-    return blake2b(said, digest_size=16).hexdigest()

@@ -7,24 +7,24 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.nn import modules as layers
 
 from copycat.data.streams import key
+from copycat.models import networks
 
 BEFORE_THE_FIRST = -1
 """Stands for a batch in what is drawn as an epoch starts."""
 
-KNOWN = (
-    "copycat.models.networks",
-    *(
-        f"torch.nn.modules.{name}"
-        for name in (
-            *("activation", "batchnorm", "container", "conv", "dropout", "flatten", "instancenorm", "linear"),
-            *("normalization", "padding", "pooling", "sparse"),
-        )
-    ),
+KNOWN = tuple(
+    module.__name__
+    for module in (
+        *(networks, layers.activation, layers.batchnorm, layers.container, layers.conv, layers.dropout),
+        *(layers.flatten, layers.instancenorm, layers.linear, layers.normalization, layers.padding, layers.pooling),
+        layers.sparse,
+    )
 )
 """Modules whose layers are known."""
-RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU, nn.MultiheadAttention, nn.modules.pooling.FractionalMaxPool2d)
+RANDOM = (layers.dropout._DropoutNd, nn.RReLU, nn.MultiheadAttention, nn.FractionalMaxPool2d)
 """Their layers that draw."""
 
 

@@ -18,7 +18,6 @@ from copycat.runs.plain import read_yaml
 from copycat.runs.printing import Column, csv_cell, given, print_table, wide_console, write_json
 from copycat.runs.reader import check_files, not_a_run, read_config
 from copycat.runs.rows import read_row
-from copycat.runs.shape import check_form
 
 SAID = ("status", "error", "epochs", "parameters", "seconds")
 
@@ -84,7 +83,6 @@ def read_compared(folders: Sequence[Path]) -> Compared:
                 check_files(folder)
             row = read_row(folder)
             if row.manifest is not None:
-                check_form(row.manifest)
                 config = read_yaml(read_config(folder))
                 if not isinstance(config, Mapping):
                     raise ValueError(f"{CONFIG} has no keys")

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.fx import Graph, Node
 
+from copycat.models import losses
 from copycat.runs.seeds import KNOWN, RANDOM
 
-LOSSES = "copycat.models.losses"
+LOSSES = losses.__name__
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 

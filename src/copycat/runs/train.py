@@ -18,16 +18,22 @@ from copycat.runs.as_yaml import as_yaml
 from copycat.runs.build import build_parts
 from copycat.runs.causes import PATCH
 from copycat.runs.code import patch
-from copycat.runs.folder import CONFIG, make_folder, set_aside, taken_back, unmake, write_manifest, write_whole
+from copycat.runs.folder import (
+    CONFIG,
+    make_folder,
+    set_aside,
+    taken_back,
+    unmake,
+    write_manifest,
+    write_whole,
+)
 from copycat.runs.images import FILE as IMAGES
-from copycat.runs.images import write_images
 from copycat.runs.isolation import LOG, isolated, logged
 from copycat.runs.limits import Limits
 from copycat.runs.lock import FILE as LOCK
 from copycat.runs.lock import locked
 from copycat.runs.manifest import opening
 from copycat.runs.outcome import Outcome
-from copycat.runs.reserve import reserve
 from copycat.runs.run import Run
 from copycat.runs.standard_streams import tolerating_lost_output
 from copycat.runs.stop import Stop
@@ -77,13 +83,10 @@ def train(
                     start_clean(folder)
                 with logged(made / LOG):
                     with taken_back(made, keep=(LOCK,) if folder is None else {*os.listdir(folder), LOCK}):
-                        reserve(made)
-                        if folder is not None:
-                            first(folder)
-                        write_images(made, parts.data)
                         run = Run(
                             request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits
                         )
+                        run.recorder.open(None if folder is None else first)
                     return run.go()
         except (UserError, OSError) as error:
             if folder is None:

@@ -13,6 +13,7 @@ from copycat.config.printable import make_console, print_line, printable
 from copycat.runs.causes import Cause
 from copycat.runs.compare import Comparison
 from copycat.runs.difference import Difference
+from copycat.runs.folder import WEIGHTS
 from copycat.runs.rerun import Rerun
 
 SUSPECTS = (
@@ -89,7 +90,7 @@ def _first(first: Difference) -> Iterator[RenderableType]:
 
 def _apart(comparison: Comparison) -> Iterator[RenderableType]:
     cells = sum(d.metric for d in comparison.differences)
-    tensors = [d for d in comparison.differences if d.place.startswith("weights.safetensors: ")]
+    tensors = [d for d in comparison.differences if d.place.startswith(f"{WEIGHTS}: ")]
     yield _line(
         f"in all: {cells} of the metrics of {comparison.epochs} epochs, {len(tensors)} of {comparison.tensors} tensors"
     )

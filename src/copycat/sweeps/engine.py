@@ -16,7 +16,7 @@ from copycat.config.hints import first_line
 from copycat.runs.lock import is_locked
 from copycat.runs.manifest import now
 from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
-from copycat.sweeps.trial import DEATHS, first_record, run_words, words_of_sweep
+from copycat.sweeps.trial import DEATHS, INTERRUPTED, first_record, run_words, words_of_sweep
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Runner:
                 problem = run_words([*shared, *job.words])
             except Exception as error:
                 problem = f"{type(error).__name__}: {first_line(error)}"
-            if problem == "interrupted":
+            if problem == INTERRUPTED:
                 raise KeyboardInterrupt
             self.done(job, problem)
 

@@ -17,7 +17,8 @@ from pytorch_lightning.trainer.connectors.accelerator_connector import _Accelera
 
 from copycat.config.compose import Request, compose_words
 from copycat.config.errors import UserError
-from copycat.config.hints import first_line
+from copycat.config.hints import described
+from copycat.config.options import is_option
 from copycat.config.printable import print_line
 from copycat.data.datamodule import DataModule
 from copycat.runs.backbone import check_backbone
@@ -48,7 +49,6 @@ from copycat.sweeps.trial_folder import find_run, wait_until_free
 log = logging.getLogger(__name__)
 OF_A_SEARCH = 16
 """Trials that a search is asked for at once, where nothing else is said: from what they give, it proposes the next."""
-NO_AUGMENTATION = "copycat.data.augmentation.Unchanged"
 WRITERS = 2
 """Threads that write run folders: a disk takes as long for one file as for several at once."""
 
@@ -162,7 +162,7 @@ class Packs:
         """One for all trials whose batches are the same; the images are read once for each split."""
         node, augmentation = config["data"], config["augmentation"]
         shuffles = node["batch_size"] is not None if node["shuffle"] is None else node["shuffle"]
-        varies = shuffles or augmentation["_target_"] != NO_AUGMENTATION
+        varies = shuffles or not is_option(augmentation["_target_"], "augmentation", "none")
         own = json.dumps([node, augmentation, config["seed"] if varies else None], sort_keys=True)
         if own not in self._data:
             made = build_data(node, seed=config["seed"], augmentation=augmentation)
@@ -217,7 +217,7 @@ class Packs:
                 pack.interrupt()
             except Exception as failure:  # of a network, say: it is the pack's, and so each of its trials'
                 log.error("the pack failed", exc_info=failure)
-                pack.give_up(f"{type(failure).__name__}: {first_line(failure)}")
+                pack.give_up(described(failure))
 
     def _enter(self, asked: Asked, context: ExitStack, runner: Runner) -> bool:
         """Start a trial, whose folder is its pack's from now on; whether there is one."""
@@ -247,7 +247,10 @@ class Packs:
         first: dict[int, Any] = {}
         members.extend(self._member(one, numbers, first, changes) for one in asked)
         trainer, device = _trainer(config), _device(config)
-        list(pool.map(Member.open, members))
+        unable: dict[str, None] = {}
+        list(pool.map(lambda member: member.open(unable.setdefault), members))
+        for line in unable:  # the same for all trials, whose logs are written at once
+            log.info(line)
         _draw_graphs(members)
         for member in members:
             member.restore(device)
@@ -328,7 +331,7 @@ def _trainer(config: Mapping[str, Any]) -> pl.Trainer:
 
 def _draw_graphs(members: Sequence[Member]) -> None:
     """The network's graph for each TensorBoard, traced once: it is the same for all."""
-    loggers = [logger for member in members for logger in member.loggers if hasattr(logger, "write_graph")]
+    loggers = [logger for member in members for logger in member.recorder.loggers if hasattr(logger, "write_graph")]
     for logger in loggers:
         if logger is loggers[0]:
             logger.log_graph(members[0].classifier)

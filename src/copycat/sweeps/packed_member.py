@@ -1,9 +1,8 @@
 """A trial in a pack: its parts, and the run folder that it would have alone."""
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,22 +16,15 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from copycat.config.compose import Request
 from copycat.inspection.statistics import Statistics
 from copycat.models.classifier import Stage
-from copycat.models.metrics import Row, columns, scalar
+from copycat.models.metrics import Row, scalar
 from copycat.runs.build import Parts
-from copycat.runs.checkpoint_file import WholeCheckpoints, copied, copy, keep
+from copycat.runs.checkpoint_file import copied, copy, keep
 from copycat.runs.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
-from copycat.runs.disk import Disk
 from copycat.runs.folder import write_manifest
-from copycat.runs.history import History
-from copycat.runs.images import FILE as IMAGES
-from copycat.runs.images import write_images
-from copycat.runs.inspecting import View, finish, predicted, show_begun, show_completed
 from copycat.runs.limits import Judge
-from copycat.runs.outcome import Ending, Outcome, best_metrics, close, conclude
+from copycat.runs.outcome import Outcome
 from copycat.runs.position import Position, place
-from copycat.runs.predictions import write_predictions
-from copycat.runs.reserve import release, reserve
-from copycat.runs.run import built, digest_of, watched
+from copycat.runs.recorder import RunRecorder
 from copycat.runs.schedules import Schedule
 from copycat.runs.stop import InterruptedRun
 from copycat.runs.train import as_text, write_asked
@@ -40,7 +32,6 @@ from copycat.runs.trial_file import Trial
 from copycat.sweeps.engine import Job
 from copycat.sweeps.packed_optimizer import Trained
 
-log = logging.getLogger(__name__)
 LIGHTNING = version("pytorch-lightning")
 
 
@@ -88,21 +79,16 @@ class Member:
         assert asked.parts is not None
         self.asked, self.manifest, self.folder, self.changes = asked, manifest, asked.folder, changes
         self.config = config = asked.request.config
+        self.recorder = recorder = RunRecorder(self.folder, config=config, parts=asked.parts, manifest=manifest)
         self.classifier, self.data = asked.parts.classifier, asked.parts.data
         self.steps_an_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
         self.window: int = config["trainer"]["accumulate_grad_batches"]
-        self.disk = Disk()
-        stages: list[Stage] = ["train", "val"]
-        names = columns(stages, several_batches=self.steps_an_epoch > 1)
-        self.history = History(self.folder, names, self.disk)
-        self.loggers = [self.history, *built(config, "logger", self.folder)]
-        self.callbacks = callbacks = built(config, "callbacks", self.folder)
+        callbacks = recorder.callbacks
         self.last = next((c for c in callbacks if isinstance(c, LastCheckpoint)), None)
         self.best = next((c for c in callbacks if isinstance(c, BestCheckpoint)), None)
         self.stops = [c for c in callbacks if type(c) is EarlyStopping]
-        self.clock = self.last or LastCheckpoint(str(self.folder / "checkpoints"), every_n_epochs=None)
+        self.clock, self.disk = recorder.last, recorder.disk
         self.statistics = next((c for c in callbacks if isinstance(c, Statistics)), None)
-        self.monitor, self.mode = watched(callbacks)
         made: Any = self.classifier.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = made["optimizer"]
         schedule = made["lr_scheduler"]
@@ -120,33 +106,23 @@ class Member:
         """Brings optimizer and scheduler up to now, where others are stepped for them."""
         self.metrics: Row = {}
         """The last of each kind that were measured."""
-        self.said: dict[str, Tensor] = {}
-        """What the final weights say of the images of each part."""
         self._best: dict[str, Any] | None = None
 
     # ----- its folder
 
-    def open(self) -> None:
-        """Write what a run folder has from the start; or take back what lies past the checkpoint it goes on from."""
-        reserve(self.folder)
+    def open(self, say: Callable[[str], None]) -> None:
+        """Write what a run folder has from the start; or take back what lies past the checkpoint it goes on from.
+
+        Args:
+            say: takes one line per logger that cannot go back.
+        """
+        epoch = self.asked.position.epoch
         if self.asked.manifest:
-            for logger in self.loggers:
-                if hasattr(logger, "purge"):
-                    logger.purge(self.asked.position.epoch)
-            write_manifest(self.folder, self.manifest)
+            self.recorder.open(partial(write_manifest, manifest=self.manifest), resumes_at=epoch, say=say)
         else:
             text = as_text(self.config)
-            write_asked(self.folder, config=text, manifest=self.manifest, changes=self.changes)
-        if not (self.folder / IMAGES).exists():
-            write_images(self.folder, self.data)
-        for logger in self.loggers:
-            logger.log_hyperparams(dict(self.config))
-        if self.asked.position.epoch == 0:
-            show_begun(self.callbacks, self.view)
-
-    @property
-    def view(self) -> View:
-        return View(folder=self.folder, classifier=self.classifier, data=self.data, loggers=self.loggers)
+            self.recorder.open(partial(write_asked, config=text, manifest=self.manifest, changes=self.changes))
+        self.recorder.begin(epoch)
 
     def restore(self, device: torch.device) -> None:
         """Go to where it is trained; there, take over weights, optimizer and counters of the checkpoint."""
@@ -192,15 +168,6 @@ class Member:
                 return reason or "early stopping"
         return None
 
-    def log(self, first: int, rows: Sequence[Row]) -> None:
-        """Write the rows of consecutive epochs."""
-        for logger in self.loggers:
-            if hasattr(logger, "log_epochs"):
-                logger.log_epochs(first, rows)
-            else:
-                for epoch, row in enumerate(rows, first):
-                    logger.log_metrics(row, step=epoch)
-
     # ----- its checkpoints
 
     def save(self, position: Position, loops: Mapping[str, Any]) -> None:
@@ -212,19 +179,19 @@ class Member:
         self._write(None if self.last is None else self._state(position, finished=False), loops)
 
     def _write(self, last: dict[str, Any] | None, loops: Mapping[str, Any]) -> None:
-        files = WholeCheckpoints(self.disk)
+        files, disk = self.clock.files, self.disk
         best, self._best = self._best, None
         is_last = last is not None and best is not None and best["epoch"] == last["epoch"]
         if self.best is not None and best is not None and not is_last:
             files.save_checkpoint(self._with_loops(best, loops), self.best.path)
         if last is None:
             return
-        for logger in self.loggers:
+        for logger in self.recorder.loggers:
             logger.save()
-        self.disk.later(partial(keep, self.clock.path, self.clock.path.with_name(BEFORE)))
+        disk.later(partial(keep, self.clock.path, self.clock.path.with_name(BEFORE)))
         files.save_checkpoint(self._with_loops(last, loops), self.clock.path)
         if self.best is not None and is_last:
-            self.disk.later(partial(copy, self.clock.path, self.best.path))
+            disk.later(partial(copy, self.clock.path, self.best.path))
 
     def _steps(self, position: Position) -> int:
         return position.epoch * -(-self.steps_an_epoch // self.window)
@@ -275,72 +242,31 @@ class Member:
         except InterruptedRun:
             raise
         except Exception as failure:
-            status, error = "failed", _said(failure)
+            status, error = "failed", self.recorder.describe(failure)
         return partial(self._conclude, status, error, position, partial(self._write, last, loops))
 
     def _conclude(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> Outcome:
         """Write the last records; what goes wrong with them is this trial's alone."""
-        try:
-            return self._concluded(status, error, position, save)
-        except Exception as failure:
-            log.error("the records of trial %s", self.asked.job.number, exc_info=failure)
-            finish(self.loggers)
-            return close(self.folder, self.manifest, self._ending("failed", error or _said(failure), position))
-
-    def _concluded(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> Outcome:
+        recorder = self.recorder
         try:
             self.disk.wait_from_now_on()
             save()
             if status == "completed":
-                self._show(position)
+                recorder.complete(position.epoch)
         except Exception as failure:
-            status, error = "failed", error or _said(failure)
-        for logger in self.loggers:
-            if status == "completed" and hasattr(logger, "log_final"):
-                logger.log_final(self.manifest["came_out"]["final"], step=position.epoch)
-            logger.finalize({"completed": "success", "pruned": "pruned"}.get(status, "failed"))
+            status, error = recorder.failed(failure, status, error)
         try:
-            self.disk.settle()
-        except OSError as failure:
-            status, error = "failed", error or _said(failure)
-        release(self.folder)
-        ending = self._ending(status, error, position)
-        try:
-            conclude(self.folder, self.manifest, self.classifier.network, self.history, ending)
-            if status == "completed":
-                self.clock.path.with_name(BEFORE).unlink(missing_ok=True)
-        except OSError as failure:
-            log.error("the records of trial %s", self.asked.job.number, exc_info=failure)
-            ending = replace(ending, status="failed", error=ending.error or _said(failure))
-        finish(self.loggers, best_metrics(self.manifest), step=position.epoch)
-        return close(self.folder, self.manifest, ending)
-
-    def _ending(self, status: str, error: str | None, position: Position) -> Ending:
-        return Ending(
-            status=status,
-            error=error,
-            steps=self._steps(position),
-            seconds=self.clock.seconds,
-            monitor=self.monitor,
-            mode=self.mode,
-        )
-
-    def _show(self, position: Position) -> None:
-        parts = self.data.parts
-        write_predictions(self.folder, {part: predicted(parts[part], said) for part, said in self.said.items()})
-        show_completed(self.callbacks, replace(self.view, said=self.said["val"], epochs=position.epoch))
+            for logger in recorder.loggers:
+                logger.finalize({"completed": "success", "pruned": "pruned"}.get(status, "failed"))
+        except Exception as failure:
+            status, error = recorder.failed(failure, status, error)
+        return recorder.end(status, error, epochs=position.epoch, steps=self._steps(position))
 
     def _measure(self, position: Position) -> None:
-        final: Row = {}
+        final, probabilities = Row(), dict[str, Tensor]()
         stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
         for stage in stages:
-            found, predicted = self.classifier.measure(stage, self.data.loader(stage))
+            found, probabilities[stage] = self.classifier.measure(stage, self.data.loader(stage))
             final |= found
-            if stage != "train":
-                self.said[stage] = predicted
-        self.manifest["came_out"]["final"] = final
-        self.manifest["came_out"]["predictions_digest"] = digest_of(self.said["val"])
-
-
-def _said(failure: Exception) -> str:
-    return f"{type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else ''}"
+        del probabilities["train"]
+        self.recorder.measured(final, probabilities)

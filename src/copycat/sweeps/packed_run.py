@@ -14,6 +14,7 @@ from copycat.config.hints import counted
 from copycat.data.loaders import Batch
 from copycat.data.streams import key
 from copycat.models.classifier import DivergedError, diverged
+from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.metrics import Row, joined
 from copycat.runs.checkpoints import OF_TIME
 from copycat.runs.heap import keep_memory
@@ -208,18 +209,14 @@ class Pack:
     # ----- records
 
     def _validate(self, epoch: int) -> None:
-        costs, sizes, probabilities, labels = [], [], [], []
-        with self.stack.evaluating():
-            for batch, shared in self._batches("val", epoch):
-                losses, logits = self.stack(batch["image"], batch["label"], shared=shared)
-                costs.append(losses)
-                sizes.append(batch["label"].shape[-1])
-                probabilities.append(self._probability(logits).cpu())
-                labels.append(batch["label"].expand(len(self.members), -1).cpu())
         metrics: Any = self.first.classifier.metrics["val_"]
-        self._validated[epoch] = metrics.counted(
-            torch.stack(costs, 1), sizes, torch.cat(probabilities, 1), torch.cat(labels, 1)
-        )
+        modules = self.stack.skeleton, self.stack.loss, self.first.classifier.loss
+        self._validated[epoch], _ = evaluate(self._outputs, self._batches("val", epoch), metrics, modules=modules)
+
+    def _outputs(self, given: tuple[Batch, bool]) -> Outputs:
+        batch, shared = given
+        losses, logits = self.stack(batch["image"], batch["label"], shared=shared)
+        return losses, self._probability(logits), batch["label"].expand(len(self.members), -1)
 
     def _must_write(self, *, validates: bool, epoch: int) -> bool:
         now = time.monotonic()
@@ -264,7 +261,7 @@ class Pack:
             if bad is not None:
                 own = own[: bad // self.steps]
             if own:
-                member.log(first, own)
+                member.recorder.log(first, own)
                 member.metrics |= own[-1]
             if bad is not None:
                 epoch, batch = first + bad // self.steps, bad % self.steps
@@ -326,7 +323,7 @@ class Pack:
             try:
                 member.save(Position(epoch), self.loops)
             except (DivergedError, OSError) as failure:
-                self._leave({place: ("failed", str(failure))}, epoch)
+                self._leave({place: ("failed", member.recorder.describe(failure))}, epoch)
         now = time.monotonic()
         self._save_at = now + max(SAVES, (now - began) / OF_TIME)
 

@@ -1,8 +1,7 @@
 """Many networks of one shape as one: their parameters are views of stacked tensors, and one pass goes through all."""
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -84,16 +83,6 @@ class Stack:
         if weight is None:
             return self.loss(logits, label), logits
         return functional_call(self.loss, {"weight": weight}, (logits, label)), logits
-
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Network and loss in evaluation mode, without gradients; then in training mode again."""
-        for part in (self.skeleton, self.loss):
-            part.eval()
-        with torch.no_grad():
-            yield
-        for part in (self.skeleton, self.loss):
-            part.train()
 
     def step(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Losses and logits, and each trial's gradients of its own parameters, [trials, …]."""

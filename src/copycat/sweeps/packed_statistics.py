@@ -20,7 +20,7 @@ class PackStatistics:
     """
 
     def __init__(self, members: Sequence[Member], *, first: int, epochs: int) -> None:
-        self.one = members[0].statistics if boards(members[0].loggers) else None
+        self.one = members[0].statistics if boards(members[0].recorder.loggers) else None
         if self.one is not None:
             self.one.begin(first, epochs=epochs)
         self.images = len(members[0].data.parts["train"])
@@ -68,7 +68,7 @@ class PackStatistics:
             return
         whole = np.stack(tables)
         for place in here:
-            for board in boards(members[place].loggers):
+            for board in boards(members[place].recorder.loggers):
                 board.log_table(self._tags, whole[:, place], steps=epochs)
 
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from copycat.runs.stop import ending_signals
 from copycat.sweeps.engine import Job
-from copycat.sweeps.trial import run_words, words_of_sweep
+from copycat.sweeps.trial import INTERRUPTED, run_words, words_of_sweep
 
 
 class Runner(Protocol):
@@ -61,7 +61,7 @@ class Pool:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
-            self._context.set_forkserver_preload(["copycat.sweeps.trial"])
+            self._context.set_forkserver_preload([run_words.__module__])
             # what a terminal sends goes to it as well, and would end it, or its imports with a traceback
             numbers = [number for number in ending_signals() if number.name in OF_TERMINAL]
             before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
@@ -122,7 +122,7 @@ class Pool:
             self._workers.remove(worker)
             worker.pipe.close()
             problem = _ended(worker.process.exitcode)
-        if problem == "interrupted":
+        if problem == INTERRUPTED:
             raise KeyboardInterrupt
         runner.done(job, problem)
 

@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.sweeps.engine import Job, Runner
-from copycat.sweeps.trial import run_words, words_of_sweep
+from copycat.sweeps.trial import INTERRUPTED, run_words, words_of_sweep
 
 
 class Cluster:
@@ -73,6 +73,6 @@ def _problem(ready: Any) -> str | None:
         found: str | None = ray.get(ready)
     except RayError as error:
         return f"Ray lost it: {type(error).__name__}"
-    if found == "interrupted":
+    if found == INTERRUPTED:
         raise KeyboardInterrupt
     return found

@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 
 from copycat.config.compose import Request, TrialRequest, compose_trial, trial_of
 from copycat.config.copies import apart, resolved
-from copycat.config.errors import UserError
-from copycat.config.hints import first_line
+from copycat.config.hints import described, first_line
 from copycat.config.printable import print_line
+from copycat.config.searches import has_pruner
 from copycat.runs.history import epochs_of
 from copycat.runs.limits import Judge, Limits
 from copycat.runs.lock import LockedError
@@ -27,6 +27,8 @@ from copycat.sweeps.objectives import measured, named_metrics, objectives, viola
 from copycat.sweeps.trial_folder import find_run, wait_until_free
 
 log = logging.getLogger(__name__)
+INTERRUPTED = "interrupted"
+"""What a process says of a trial that a signal ended."""
 DEATHS = 3
 """Workers that die of a trial, without getting further, after which it counts as failed: it may take all memory."""
 ATTEMPTS = 6
@@ -88,12 +90,12 @@ def run_words(words: Sequence[str]) -> str | None:
         words: of the trial and of Hydra's own, the trial's folder among them.
 
     Returns:
-        `interrupted` where a signal ended it; what is to be said of one that another process runs.
+        INTERRUPTED where a signal ended it; what is to be said of one that another process runs.
     """
     try:
         _run(*compose_trial(words))
     except KeyboardInterrupt:
-        return "interrupted"
+        return INTERRUPTED
     except LockedError as error:
         return str(error)
     return None
@@ -119,10 +121,7 @@ def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Tri
 
 def failed(trial: Trial, failure: Exception) -> Trial:
     """The trial, with why it failed."""
-    said = first_line(failure)
-    return replace(
-        trial, status="failed", error=said if isinstance(failure, UserError) else f"{type(failure).__name__}: {said}"
-    )
+    return replace(trial, status="failed", error=described(failure))
 
 
 def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Trial:
@@ -160,12 +159,12 @@ def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
         return train(request, folder=folder, limits=limits)
     if opened.manifest["status"] in ENDED:
         return Outcome(folder, str(opened.manifest["status"]), opened.manifest)
-    return resume(folder, say=log.info, limits=limits)
+    return resume(opened, say=log.info, limits=limits)
 
 
 def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
     """What ends a trial of a search early; None where nothing does."""
-    if "pruner" not in sweeper or sweeper["pruner"]["_target_"].endswith(".NopPruner"):
+    if not has_pruner(sweeper):
         return None
     from copycat.sweeps.study import judge
 

@@ -20,6 +20,7 @@ from copycat.config.errors import UserError
 from copycat.runs.checkpoint_file import damage
 from copycat.runs.folder import read_manifest
 from copycat.runs.history import read_history
+from copycat.runs.opened import open_run
 from copycat.runs.resume import resume
 from copycat.runs.train import train
 
@@ -69,7 +70,7 @@ def train_on_growing_disk(images: str, disk: Path) -> Iterator[dict[str, Any]]:
                 return
             if room % (8 * PAGE_KB) == 0:  # resume on a larger disk
                 subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
-                resumed = resume(outcome.folder, say=lambda line: None)
+                resumed = resume(open_run(outcome.folder), say=lambda line: None)
                 yield {"room": room, "resumed": resumed.status, **describe_folder(outcome.folder)}
         room += PAGE_KB
 

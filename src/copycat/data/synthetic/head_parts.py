@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from copycat.data.chance import Chance, Colour, darker
-from copycat.data.raster import Canvas
+from copycat.data.synthetic.portable_rng import Chance, Colour, darker
+from copycat.data.synthetic.raster import Canvas
 
 SIDES = (-1.0, 1.0)
 INK: Colour = (0.06, 0.05, 0.05)

@@ -4,8 +4,7 @@ All share coats, bodies and a turn of the face, and some a cat's ears or whisker
 make a cat.
 """
 
-from copycat.data.chance import Chance, Colour, darker
-from copycat.data.heads import (
+from copycat.data.synthetic.head_parts import (
     COATS,
     INK,
     PINK,
@@ -24,7 +23,8 @@ from copycat.data.heads import (
     tail,
     whiskers,
 )
-from copycat.data.raster import Canvas
+from copycat.data.synthetic.portable_rng import Chance, Colour, darker
+from copycat.data.synthetic.raster import Canvas
 
 
 def cat(canvas: Canvas, chance: Chance) -> None:

@@ -16,12 +16,12 @@ from rich.progress import Progress
 
 from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
-from copycat.data.chance import Chance
-from copycat.data.drawing import VERSION, draw
 from copycat.data.kept import kept
 from copycat.data.part import Part, digest
-from copycat.data.raster import SIDE
-from copycat.data.sealed import DamagedError, read_sealed, write_sealed
+from copycat.data.synthetic.checksummed_npz import DamagedError, read_sealed, write_sealed
+from copycat.data.synthetic.portable_rng import Chance
+from copycat.data.synthetic.raster import SIDE
+from copycat.data.synthetic.render import VERSION, draw
 
 log = logging.getLogger(__name__)
 

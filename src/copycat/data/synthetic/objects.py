@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from copycat.data.chance import Chance, Colour, darker
-from copycat.data.raster import Canvas
+from copycat.data.synthetic.portable_rng import Chance, Colour, darker
+from copycat.data.synthetic.raster import Canvas
 
 INK: Colour = (0.08, 0.08, 0.1)
 GREEN: Colour = (0.25, 0.5, 0.2)

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from copycat.data.chance import Chance, Floats
-from copycat.data.creatures import bear, cat, dog, fox, owl, person, rabbit
-from copycat.data.raster import SIDE, Canvas, Frame, blur
-from copycat.data.things import CLUTTER, THINGS
+from copycat.data.synthetic.animals import bear, cat, dog, fox, owl, person, rabbit
+from copycat.data.synthetic.objects import CLUTTER, THINGS
+from copycat.data.synthetic.portable_rng import Chance, Floats
+from copycat.data.synthetic.raster import SIDE, Canvas, Frame, blur
 
 VERSION = 1
 """Raise it with any change that moves a pixel: sets drawn by an older version are then left alone, not mistaken."""

@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from copycat.data.chance import Colour, Floats
+from copycat.data.synthetic.portable_rng import Colour, Floats
 
 SIDE = 64
 FINE = 4  # points of the fine grid along a pixel's side

@@ -1,0 +1,27 @@
+"""Dotted names that earlier versions recorded, and what they are called now."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MOVED: Mapping[str, str] = {
+    "copycat.data.drawn": "copycat.data.synthetic.dataset",
+}
+"""Old name of a module, class or function: its present name. A module's entry moves all that it holds."""
+
+
+def current_name(target: str) -> str:
+    """Return the present name of a `_target_`, itself where nothing moved."""
+    if target in MOVED:
+        return MOVED[target]
+    module, _, name = target.rpartition(".")
+    return f"{MOVED[module]}.{name}" if module in MOVED else target
+
+
+def with_current_names(value: Any) -> Any:
+    """Return a node with every `_target_` in it under its present name."""
+    if isinstance(value, Mapping):
+        found = {name: with_current_names(inner) for name, inner in value.items()}
+        if isinstance(target := found.get("_target_"), str):
+            found["_target_"] = current_name(target)
+        return found
+    return [*map(with_current_names, value)] if isinstance(value, list) else value

@@ -1,0 +1,58 @@
+"""Evaluate one network, or several at once, on batches in memory, without a Trainer."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from copycat.models.metrics import Row, StageMetrics, joined
+
+Given = TypeVar("Given")
+Outputs = tuple[Tensor, Tensor, Tensor]
+"""Losses [n], probabilities [n, B] of class 1 or [n, B, classes], and labels [n, B] of n networks on a batch."""
+
+
+def evaluate(
+    forward: Callable[[Given], Outputs],
+    batches: Iterable[Given],
+    metrics: StageMetrics,
+    *,
+    modules: Sequence[nn.Module],
+) -> tuple[list[Row], Tensor]:
+    """Measure n networks on batches, in evaluation mode and without gradients.
+
+    Args:
+        forward: runs the networks on a batch.
+        metrics: of the stage.
+        modules: networks and losses that `forward` calls.
+
+    Returns:
+        The metrics of each network, and the probabilities [n, N] of class 1, or [n, N, classes].
+    """
+    losses: list[Tensor] = []
+    probabilities: list[Tensor] = []
+    labels: list[Tensor] = []
+    with _evaluation_mode(modules):
+        for batch in batches:
+            loss, probability, label = forward(batch)
+            losses.append(loss)
+            probabilities.append(probability)
+            labels.append(label)
+    sizes, found = [label.shape[1] for label in labels], joined(probabilities, dim=1)
+    return metrics.counted(torch.stack(losses, 1), sizes, found, joined(labels, dim=1)), found
+
+
+@contextmanager
+def _evaluation_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Turn training mode and gradients off, then restore each layer's own mode: a frozen one may have another."""
+    modes = [(layer, layer.training) for module in modules for layer in module.modules()]
+    for layer, _ in modes:
+        layer.training = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for layer, training in modes:
+            layer.training = training

@@ -1,0 +1,54 @@
+"""The context that a run gives to callbacks which look at it as a whole, alone or in a pack."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from copycat.data.datamodule import DataModule
+from copycat.models.classifier import Classifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """Describe a run as it starts, or after its last step."""
+
+    folder: Path
+    classifier: Classifier
+    data: DataModule
+    loggers: Sequence[Any]
+    epochs: int = 0
+    """Number of epochs trained."""
+    probabilities: Tensor = torch.empty(0)  # noqa: RUF009, nobody writes to it
+    """Probabilities that the final weights give the validation images, float32 [N, classes], on the CPU."""
+
+
+@runtime_checkable
+class RunObserver(Protocol):
+    """Observe the start and the end of a run, as a callback."""
+
+    def on_run_start(self, context: RunContext) -> None:
+        """Observe the run before its first step; not called again where a run resumes."""
+
+    def on_run_end(self, context: RunContext) -> None:
+        """Observe the run after its final weights were evaluated."""
+
+
+def class_probabilities(probability: Tensor) -> Tensor:
+    """Return probabilities [N] of class 1, or [N, classes], as [N, classes] on the CPU.
+
+    They keep float64, and are float32 otherwise.
+    """
+    found = probability.detach().cpu()
+    found = found if found.dtype == torch.float64 else found.float()
+    return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
+
+
+def digest_of(probability: Tensor) -> str:
+    """Return a hash of probabilities: equal for equal bits."""
+    content = probability.cpu().contiguous().view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
+    return blake2b(content, digest_size=16).hexdigest()

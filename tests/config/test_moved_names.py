@@ -1,0 +1,37 @@
+"""Dotted names of earlier versions."""
+
+from pkgutil import resolve_name
+
+import pytest
+
+from copycat.config.moved_names import MOVED, current_name, with_current_names
+from copycat.config.options import is_option
+from copycat.config.targets import build, find
+from copycat.data.synthetic.dataset import Drawn
+from copycat.runs.kinds import refuse_strangers
+
+OLD = "copycat.data.drawn.Drawn"
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_every_old_name_leads_to_something_that_can_be_imported(old: str) -> None:
+    present = MOVED[old]
+    assert current_name(present) == present  # one step, whatever the order in which names moved
+    assert resolve_name(present)
+
+
+def test_an_old_name_builds_what_it_built() -> None:
+    assert find("data", OLD) is Drawn
+    assert build("data", {"_target_": OLD, "seed": 3}).seed == 3
+    nested = {"_target_": "builtins.dict", "_recursive_": True, "source": {"_target_": OLD, "seed": 4}}
+    assert build("data", nested)["source"].seed == 4
+
+
+def test_the_allow_list_and_the_rules_know_an_old_name() -> None:
+    assert refuse_strangers()("data", OLD) is None
+    assert is_option(OLD, "data", "drawn")
+
+
+def test_names_that_did_not_move_stay() -> None:
+    node = {"_target_": "torch.nn.Linear", "in_features": 3, "inner": [{"_target_": OLD}]}
+    assert with_current_names(node) == {**node, "inner": [{"_target_": f"{Drawn.__module__}.Drawn"}]}
