@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE    # or each process would compile the package 
 
 help:
 	@echo "make demo      set up, and train the default job on data that ships with the package"
-	@echo "make test      set up, and check before a commit: ruff, mypy and the fast tests"
+	@echo "make test      set up, and check before a commit: ruff, mypy, import-linter and the fast tests"
 	@echo "make test-all  the same, and every other test: CI runs it"
 	@echo "make clean     remove the environment and what the tools cached; outputs/ and data/ stay"
 	@echo "With another Python: make demo PYTHON=python3.12"
@@ -27,6 +27,7 @@ check: $(VENV)/.tools
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	$(VENV)/bin/lint-imports --no-logo
 
 test: check
 	$(PYTEST) -m 'not slow and not browser and not server'
@@ -50,4 +51,4 @@ $(VENV)/.tools: $(VENV)/.runtime
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* dist build
+	rm -rf $(VENV) .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* dist build

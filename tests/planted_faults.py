@@ -40,8 +40,9 @@ class Fault:
 
 # fmt: off
 FAULTS = (
-    Fault("exit_status", "cli.py", 'f"copycat: {error}", WRONG', 'f"copycat: {error}", FAILED', "test_cli.py"),
-    Fault("option_range", "cli.py", "not least <= int(text)", "not 0 <= int(text)", "deploy/test_views.py"),
+    Fault("exit_status", "cli/dispatch.py", 'f"copycat: {error}", WRONG', 'f"copycat: {error}", FAILED',
+          "cli/test_dispatch.py"),
+    Fault("option_range", "cli/arguments.py", "not least <= int(text)", "not 0 <= int(text)", "deploy/test_views.py"),
     Fault("allow_list", "config/allowed.py", '"overfit_batches"),', '"overfit_batches", "profiler"),',
           "runs/test_hostile.py"),
     Fault("test_objective", "config/rules.py", 'for stage in ("train", "val") for metric',

@@ -137,7 +137,7 @@ def test_a_wrong_call_is_one_line(typed: list[str], said: str, swept: Path) -> N
 @pytest.mark.parametrize("typed", [["runs", "s s"], ["compare", "s s"]])
 def test_neither_imports_anything_heavy(typed: list[str], swept: Path) -> None:
     script = (
-        f"import sys; from copycat.cli import _run; _run({typed!r});"
+        f"import sys; from copycat.cli.dispatch import run_command; run_command({typed!r});"
         " sys.exit(', '.join({'torch', 'pytorch_lightning', 'optuna', 'hydra', 'numpy'} & sys.modules.keys()) or 0)"
     )
     subprocess.run([sys.executable, "-c", script], cwd=swept, check=True, capture_output=True)

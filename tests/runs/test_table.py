@@ -61,7 +61,8 @@ def test_a_run_s_own_folder_is_a_table_of_one(tiny: Path, tmp_path: Path) -> Non
 
 def test_the_table_needs_no_torch(tmp_path: Path) -> None:
     script = (
-        f"import sys; from copycat.cli import _run; _run(['runs', {str(tmp_path)!r}]); sys.exit('torch' in sys.modules)"
+        f"import sys; from copycat.cli.dispatch import run_command; run_command(['runs', {str(tmp_path)!r}]);"
+        " sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 

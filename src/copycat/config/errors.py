@@ -4,7 +4,7 @@
 class UserError(Exception):
     """A mistake in what was asked: one line that says what was expected, what came and what to type.
 
-    `cli.py` alone turns it into that line on standard error and exit status 2.
+    `cli` alone turns it into that line on standard error and exit status 2.
 
     Args:
         key: of the configuration, where its value alone is wrong.

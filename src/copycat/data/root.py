@@ -1,8 +1,11 @@
 """The folder of one's own images: looked at before torch is imported."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.config.options import is_option
 
 HOW = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
 
@@ -15,3 +18,14 @@ def check_root(root: Path) -> None:
     """
     if not root.is_dir():
         raise UserError(f"data.root: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {HOW}.")
+
+
+def check_image_folder(config: Mapping[str, Any]) -> None:
+    """Check that the folder of images that a run's configuration names is there.
+
+    Raises:
+        UserError: where it is not.
+    """
+    node = config["data"]
+    if is_option(node["_target_"], "data", "folder") and node.get("root"):
+        check_root(Path(node["root"]).expanduser())

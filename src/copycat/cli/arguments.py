@@ -1,0 +1,73 @@
+"""The commands, their parsers, and the arguments that several of them share."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from copycat.config.flags import Parser
+
+COMMANDS = {
+    "train": "Train a network, or under -m each trial of a sweep: experiment=lecture optimizer.lr=1e-3",
+    "inspect": "Show the network before it trains: layers, shapes, parameters, FLOPs;"
+    " or what a run's weights have become",
+    "data": "fetch, check or draw data",
+    "resume": "Go on with a run or a sweep that was killed, interrupted, or failed; or train a run on, to more epochs",
+    "rerun": "Run it again from its folder, compare bit for bit, and name the first difference and its likely cause",
+    "runs": "Show the table of runs, or of a sweep's trials: sorted, filtered, the best, CSV, JSON",
+    "compare": "Show runs side by side: what differs in their configurations, and their metrics",
+    "plots": "Draw a sweep as PNG files: history, parallel coordinates, importance, slice, Pareto front",
+    "report": "Write a run, a sweep, or several runs side by side as one HTML page that needs no network",
+    "predict": "Say what is on images, by a run's final weights",
+    "evaluate": "Say how right a run is, or several as one, on its own data or on other, and how sure that is",
+    "export": "Write a run's network as files that are used without Copycat, with a model card and a script",
+    "app": "Open a web page to drop images on, until Ctrl-C",
+    "board": "Open TensorBoard on runs, until Ctrl-C",
+}
+"""Each command with its line in the help, in the order of the help; its file in this package has its name."""
+OUTPUTS = Path("outputs")
+"""Default folder of `runs` and `board`."""
+
+
+def make_parser(command: str) -> Parser:
+    """Make the parser of a command, without arguments yet."""
+    return Parser(prog=f"copycat {command}", description=COMMANDS[command])
+
+
+def whole_number(most: int, *, least: int = 0) -> Callable[[str], int]:
+    """Make an argument type for whole numbers from `least` to `most`, both included."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}; got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of commands that serve a web page."""
+    parser.add_argument("--port", type=whole_number(65535), default=0, help="0: any that is free")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+def add_views(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for test-time augmentation."""
+    parser.add_argument(
+        "--views",
+        type=whole_number(1000, least=1),
+        default=1,
+        metavar="N",
+        help="take the mean over each image and N-1 copies, changed as the run's augmentation does, or light",
+    )
+
+
+def add_forms(parser: argparse.ArgumentParser, **more: str) -> None:
+    """Add flags for what is printed instead of a table, mutually exclusive.
+
+    Args:
+        more: help texts of forms beside CSV and JSON.
+    """
+    group = parser.add_mutually_exclusive_group()
+    forms = {**more, "csv": "in full, numbers to their last bit", "json": "the same as JSON"}
+    for form, text in forms.items():
+        group.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="table", help=text)

@@ -1,0 +1,22 @@
+"""`copycat board`: open TensorBoard on runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycat.cli.arguments import OUTPUTS, add_server, make_parser
+from copycat.cli.exit_status import DONE
+
+
+def run(words: Sequence[str]) -> int:
+    """Serve TensorBoard until Ctrl-C."""
+    parser = make_parser("board")
+    parser.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
+    add_server(parser)
+    arguments = parser.parse_args(words)
+    from copycat.runs.table import check_folder
+
+    check_folder(arguments.folder)
+    from copycat.inspection.board import serve
+
+    serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser)
+    return DONE

@@ -1,0 +1,65 @@
+"""`copycat data`: fetch, check or draw data."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from copycat.cli.arguments import whole_number
+from copycat.cli.exit_status import DONE
+from copycat.config.flags import Parser
+from copycat.config.printable import print_line
+from copycat.data.root import check_image_folder
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one of the commands for data."""
+    parser = Parser(prog="copycat data")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="kind", required=True)
+
+    def add(name: str, text: str, call: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(call=call)
+        return command
+
+    fetch = add("fetch", "Download a data set, once", _fetch)
+    fetch.add_argument("name", choices=["cats"], help="the data set")
+    fetch.add_argument("folder", type=Path, nargs="?", help="where to; else COPYCAT_DATA, else ./data")
+    check = add("check", "Look a data set over: counts, duplicates, shifts between parts, unreadable files", _check)
+    check.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="which data, as in data=cats data.fold=2")
+    draw = add("draw", "Write the drawn images as PNG files, a sub-folder a class, to look at them", _draw)
+    draw.add_argument("folder", type=Path, help="where to; made if need be")
+    draw.add_argument(
+        "--seed", type=whole_number(2**32 - 1), default=0, help="of the drawing; 0 is the set that runs use"
+    )
+    arguments = parser.parse_args(words)
+    arguments.call(arguments)
+    return DONE
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from copycat.data.fetch import fetch_cats
+
+    folder = arguments.folder or Path(os.environ.get("COPYCAT_DATA", "data"))
+    for file in fetch_cats(folder):
+        print_line(file)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from copycat.config.compose import compose
+    from copycat.config.own_modules import allow_own_modules
+
+    config = compose(arguments.overrides, data_too=False).config
+    allow_own_modules(config)
+    check_image_folder(config)
+    from copycat.data.report import print_check
+    from copycat.runs.build import build_data
+    from copycat.runs.derived import prepared
+
+    print_check(build_data(prepared(config)["data"], seed=config["seed"]))
+
+
+def _draw(arguments: argparse.Namespace) -> None:
+    from copycat.data.gallery import write_gallery
+
+    print_line(write_gallery(arguments.folder, seed=arguments.seed))

@@ -1,0 +1,116 @@
+"""Run the command that the first word names, and end the process with its exit status."""
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import NoReturn
+
+from copycat import __version__
+from copycat.cli.arguments import COMMANDS
+from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED, WRONG
+from copycat.config.errors import UserError
+from copycat.config.extras import missing
+from copycat.config.flags import Parser
+from copycat.config.hints import did_you_mean, first_line
+from copycat.config.printable import print_line, printable_lines
+from copycat.runs.standard_streams import OutputError, streams_of_command
+
+TRAINING = ("train", "resume", "rerun")
+"""Commands that work on where nobody takes what they print."""
+
+
+def command() -> NoReturn:
+    """Run `main` from a shell and skip interpreter teardown, which takes 0.2 s once torch is imported."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # no process that this one starts imports from the working directory
+    try:
+        main()
+    except SystemExit as end:
+        others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+        if isinstance(end.code, int) and all(thread.daemon for thread in others):
+            atexit._run_exitfuncs()
+            with suppress(OSError, ValueError, AttributeError):  # closed or full: Python says so, as it ends by itself
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(end.code)
+        raise
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and end the process with its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    trains = bool(words) and words[0] in TRAINING
+    with streams_of_command(prints_result=not trains) as output:
+        try:
+            _run_and_exit(words, debug=debug)
+        except SystemExit as end:
+            if end.code == DONE and (lost := output.find_loss()):
+                print(f"copycat: failed: standard output: {lost.strerror}.", file=sys.stderr)
+                sys.exit(FAILED)
+            raise
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run one command and return its exit status.
+
+    Raises:
+        UserError: where the call is wrong.
+    """
+    if words and words[0] in ("-sc", "--shell-completion"):
+        from copycat.config.completion import complete
+
+        complete(words, commands=list(COMMANDS))
+        return DONE
+    if words and words[0] in COMMANDS:
+        run: Callable[[Sequence[str]], int] = import_module(f"copycat.cli.{words[0]}").run
+        return run(words[1:])
+    first = [*COMMANDS, "--help", "-h", "--version"]
+    if words and words[0] not in first:
+        hint = did_you_mean(words[0], first, before="copycat ")
+        raise UserError(f"expected one of {', '.join(COMMANDS)}; got {words[0]!r}.{hint}")
+    _make_top_parser().parse_args(words or ["--help"])
+    return DONE
+
+
+def _make_top_parser() -> Parser:
+    """Make the parser of `copycat` without a command: its help lists them all."""
+    top = Parser(
+        prog="copycat",
+        description="Train, sweep and inspect image classifiers from configuration.",
+        epilog="Start with: copycat train. Any command: --debug shows where an error came from.",
+    )
+    top.add_argument("--version", action="version", version=f"copycat {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    return top
+
+
+def _run_and_exit(words: Sequence[str], *, debug: bool) -> NoReturn:
+    try:
+        sys.exit(run_command(words))
+    except UserError as error:
+        _exit_with_error(f"copycat: {error}", WRONG, error, debug=debug)
+    except KeyboardInterrupt as stop:
+        _exit_with_error("copycat: interrupted.", INTERRUPTED, stop, debug=debug)
+    except OutputError:  # the reader, as in `copycat runs | head`, has seen enough; `main` names any other loss
+        sys.exit(DONE)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (text := missing(error)):
+            _exit_with_error(f"copycat: {text}", WRONG, error, debug=debug)
+        line = f"copycat: failed: {type(error).__name__}: {first_line(error)}. See where: add --debug."
+        _exit_with_error(line, FAILED, error, debug=debug)
+
+
+def _exit_with_error(line: str, status: int, error: BaseException, *, debug: bool) -> NoReturn:
+    if debug:
+        import traceback
+
+        print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    print_line(line, error=True)
+    sys.exit(status)

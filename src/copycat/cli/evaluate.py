@@ -1,0 +1,29 @@
+"""`copycat evaluate`: evaluate runs on data, with confidence intervals."""
+
+from collections.abc import Sequence
+
+from copycat.cli.arguments import add_forms, add_views, make_parser
+from copycat.cli.exit_status import DONE
+from copycat.cli.imports import defer_garbage_collection
+
+
+def run(words: Sequence[str]) -> int:
+    """Evaluate runs, alone or as one ensemble, and print their metrics."""
+    parser = make_parser("evaluate")
+    parser.add_argument(
+        "words",
+        nargs="+",
+        metavar="RUN|OVERRIDE",
+        help="completed runs, or sweeps of them; and which data, as in data=folder data.root=FOLDER",
+    )
+    add_views(parser)
+    add_forms(parser)
+    arguments = parser.parse_args(words)
+    from copycat.deploy.given import open_evaluated
+
+    evaluated = open_evaluated(arguments.words)
+    with defer_garbage_collection():
+        from copycat.deploy.evaluate import print_evaluation
+
+    print_evaluation(evaluated, form=arguments.form, views=arguments.views)
+    return DONE

@@ -1,0 +1,25 @@
+"""`copycat export`: write a run's network for use outside Copycat."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycat.cli.arguments import make_parser
+from copycat.cli.exit_status import DONE
+from copycat.cli.imports import defer_garbage_collection
+
+
+def run(words: Sequence[str]) -> int:
+    """Export a run's network with a model card and a script."""
+    parser = make_parser("export")
+    parser.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
+    parser.add_argument("--format", choices=["safetensors", "torch", "onnx"], required=True, help="what is written")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to; else export/FORMAT in the run's folder")
+    arguments = parser.parse_args(words)
+    from copycat.deploy.given import open_completed
+
+    opened = open_completed(arguments.run)
+    with defer_garbage_collection():
+        from copycat.deploy.export import print_export
+
+    print_export(opened, arguments.format, to=arguments.to)
+    return DONE

@@ -1,0 +1,50 @@
+"""`copycat inspect`: show a network before it trains, or the weights of a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycat.cli.arguments import COMMANDS
+from copycat.cli.exit_status import DONE
+from copycat.cli.imports import defer_garbage_collection
+from copycat.config.errors import UserError
+
+USAGE = f"""\
+usage: copycat inspect [OVERRIDES]
+       copycat inspect --weights RUN
+
+{COMMANDS["inspect"]}.
+The overrides: copycat train --help."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Show the network that the overrides give, or the weights of a run."""
+    if "-h" in words or "--help" in words:
+        print(USAGE)
+        return DONE
+    if words and words[0] == "--weights":
+        return _show_weights(words[1:])
+    for word in words:
+        if word.startswith("-"):
+            raise UserError(
+                f"{word}: expected KEY=VALUE, as in model.hidden=[20,7,5];"
+                " copycat inspect has no flags but --weights RUN."
+            )
+    from copycat.config.compose import compose
+    from copycat.config.own_modules import allow_own_modules
+
+    config = compose(words, data_too=False).config
+    allow_own_modules(config)
+    with defer_garbage_collection():
+        from copycat.inspection.network import inspect_network  # imports torch: not for a mistake in the words
+
+    print(inspect_network(config))
+    return DONE
+
+
+def _show_weights(words: Sequence[str]) -> int:
+    if len(words) != 1:
+        raise UserError(f"--weights: expected the folder of a run; got {len(words)} words.")
+    from copycat.inspection.weight_table import print_weights
+
+    print_weights(Path(words[0]))
+    return DONE

@@ -1,0 +1,31 @@
+"""Print the progress and the end of a run."""
+
+from typing import TYPE_CHECKING
+
+from copycat.config.printable import print_line
+
+if TYPE_CHECKING:
+    from copycat.runs.outcome import Outcome
+
+
+def print_progress(line: str) -> None:
+    """Print one line about the work to standard error."""
+    print_line(f"copycat: {line}", error=True)
+
+
+def print_outcome(outcome: "Outcome") -> None:
+    """Print a run's metrics, what to type next and, where it failed, why.
+
+    Raises:
+        KeyboardInterrupt: where the run was interrupted.
+    """
+    from copycat.runs.summary import next_words, show
+
+    show(outcome.folder, outcome.manifest)
+    print(next_words(outcome.folder, status=outcome.status))
+    if outcome.status == "failed":
+        log = outcome.folder / "train.log"
+        more = f" More in {log}." if log.exists() else ""
+        print_line(f"copycat: failed: {outcome.manifest['error']}.{more}", error=True)
+    if outcome.status == "interrupted":
+        raise KeyboardInterrupt

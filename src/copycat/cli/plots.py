@@ -1,0 +1,24 @@
+"""`copycat plots`: write the plots of a sweep as PNG files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycat.cli.arguments import make_parser
+from copycat.cli.exit_status import DONE
+from copycat.config.printable import print_line
+
+
+def run(words: Sequence[str]) -> int:
+    """Write the plots of a sweep and print their paths."""
+    parser = make_parser("plots")
+    parser.add_argument("sweep", type=Path, help="the folder of a sweep")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to; else plots/ in the sweep's folder")
+    arguments = parser.parse_args(words)
+    from copycat.sweeps.sweep_file import check_sweep
+
+    check_sweep(arguments.sweep)
+    from copycat.sweeps.plots.files import write_plots
+
+    for path in write_plots(arguments.sweep, arguments.to or arguments.sweep / "plots"):
+        print_line(path)
+    return DONE

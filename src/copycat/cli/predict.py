@@ -1,0 +1,32 @@
+"""`copycat predict`: classify images by a run's final weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycat.cli.arguments import add_forms, add_views, make_parser
+from copycat.cli.exit_status import DONE, FAILED
+from copycat.cli.imports import defer_garbage_collection
+
+
+def run(words: Sequence[str]) -> int:
+    """Classify images and print their classes and probabilities."""
+    parser = make_parser("predict")
+    parser.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
+    parser.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE", help="files, folders of them, - for standard input"
+    )
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write the images with what is said, as one PNG")
+    add_views(parser)
+    add_forms(parser)
+    arguments = parser.parse_args(words)
+    from copycat.deploy.given import check_images, open_completed
+
+    opened = open_completed(arguments.run)
+    check_images(arguments.images)
+    with defer_garbage_collection():
+        from copycat.deploy.predict import print_predictions
+
+    good = print_predictions(
+        opened, arguments.images, form=arguments.form, sheet=arguments.sheet, views=arguments.views
+    )
+    return DONE if good else FAILED

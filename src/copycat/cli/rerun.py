@@ -1,0 +1,70 @@
+"""`copycat rerun`: run it again from its folder, and compare bit for bit."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycat.cli.arguments import make_parser
+from copycat.cli.exit_status import DONE, FAILED
+from copycat.cli.imports import defer_garbage_collection
+from copycat.cli.messages import print_progress
+from copycat.config.errors import UserError
+from copycat.data.root import check_image_folder
+
+
+def run(words: Sequence[str]) -> int:
+    """Rerun a run or a recorded experiment, and report whether it is the same."""
+    parser = make_parser("rerun")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the folder of a run, or experiments/NAME")
+    parser.add_argument("--check", action="store_true", help="compare fingerprints, and train nothing")
+    parser.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        metavar="X",
+        help="take values for the same that differ by X or less: absolute, or relative to the first run's",
+    )
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the images lie now")
+    arguments = parser.parse_args(words)
+    from copycat.config.experiments import experiment_named
+
+    name = experiment_named(arguments.folder)
+    same = _rerun_experiment(name, arguments) if name else _rerun_run(arguments)
+    return DONE if same else FAILED
+
+
+def _rerun_experiment(name: str, arguments: argparse.Namespace) -> bool:
+    if arguments.check:
+        raise UserError(f"--check: expected the folder of a run, which has fingerprints; got {arguments.folder}.")
+    with defer_garbage_collection():
+        from copycat.runs.recorded import rerun_experiment, show_results
+
+    results = rerun_experiment(name, say=print_progress, data=arguments.data)
+    return show_results(results, tolerance=arguments.tolerance)
+
+
+def _rerun_run(arguments: argparse.Namespace) -> bool:
+    from copycat.runs.opened import open_recorded
+
+    original = open_recorded(arguments.folder)
+    data = dict(original.config["data"])
+    if arguments.data is not None and "root" in data:
+        data["root"] = str(arguments.data)
+    check_image_folder({"data": data})  # a wrong folder is named before torch is imported
+    with defer_garbage_collection():
+        from copycat.runs.rerun import differences_now, rerun
+        from copycat.runs.verdict import show_check, show_rerun
+
+    if arguments.check:
+        return show_check(differences_now(original, data=arguments.data))
+    compared = rerun(original, say=print_progress, data=arguments.data)
+    return show_rerun(compared, tolerance=arguments.tolerance)
+
+
+def _tolerance(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number from 0, as 1e-6; got {text!r}")
+    return found

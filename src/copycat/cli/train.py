@@ -1,0 +1,74 @@
+"""`copycat train`: train a network, or each trial of a sweep."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from copycat.cli.exit_status import DONE, FAILED
+from copycat.cli.imports import defer_garbage_collection
+from copycat.cli.messages import print_outcome
+from copycat.data.root import check_image_folder
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from copycat.config.compose import Request, SweepRequest
+
+MAX_TRIALS_PRINTED = 20
+
+
+def run(words: Sequence[str]) -> int:
+    """Train a network, or under -m each trial of a sweep."""
+    with defer_garbage_collection():
+        from copycat.config.application import launch
+
+    statuses: list[str] = []
+
+    def train_once(request: "Request") -> None:
+        statuses.append(_train(request))
+
+    sweep = launch(words, task=train_once, trial=_run_trial, begin=_begin_sweep)
+    if sweep is not None:
+        statuses.append(_print_sweep(sweep))
+    return DONE if {"failed", "stopped"}.isdisjoint(statuses) else FAILED
+
+
+def _train(request: "Request") -> str:
+    """Train one run and return its status."""
+    check_image_folder(request.config)
+    with defer_garbage_collection():
+        from copycat.runs.summary import PrintedLosses
+        from copycat.runs.train import train
+
+    outcome = train(request, watchers=[PrintedLosses(request.config["print_losses"])])
+    print_outcome(outcome)
+    return outcome.status
+
+
+def _begin_sweep(request: "SweepRequest") -> Path:
+    """Check the sweep's first trial, make its folder and return it."""
+    check_image_folder(request.first.config)
+    with defer_garbage_collection():
+        from copycat.runs.train import try_out
+        from copycat.sweeps.objectives import named_metrics
+        from copycat.sweeps.sweep import begin
+
+    try_out(request.first, metrics=named_metrics(request.settings))
+    return begin(request)
+
+
+def _run_trial(config: "DictConfig") -> float | None:
+    from copycat.sweeps.trial import run_trial
+
+    return run_trial(config)
+
+
+def _print_sweep(folder: Path) -> str:
+    """Print the sweep's table and what to type next, and return its status."""
+    from copycat.runs.summary import next_words
+    from copycat.sweeps.sweep_file import read_sweep
+    from copycat.sweeps.table import print_sweep
+
+    print_sweep(folder, most=MAX_TRIALS_PRINTED)
+    print(next_words(folder))
+    return read_sweep(folder).status

@@ -1,0 +1,42 @@
+"""`copycat train`: its help, and the configuration that it prints."""
+
+import os
+from pathlib import Path
+
+from tests.support.commands import run_copycat
+
+
+def test_the_help_of_train_names_every_group_and_how_to_type(tmp_path: Path) -> None:
+    answer = run_copycat("train", "--help", at=tmp_path)
+    assert answer.returncode == 0
+    for group in (
+        "activation",
+        "augmentation",
+        "callbacks",
+        "data",
+        "experiment",
+        "logger",
+        "loss",
+        "model",
+        "optimizer",
+        "scheduler",
+    ):
+        assert f"\n{group}: " in answer.stdout
+    assert "copycat train model=deep optimizer=adam optimizer.lr=1e-3" in answer.stdout
+    assert os.listdir(tmp_path) == []
+
+
+def test_every_key_that_the_help_of_train_shows_is_there(tmp_path: Path) -> None:
+    page = run_copycat("train", "--help", at=tmp_path).stdout
+    shown = page.partition("Keys that are typed most")[2].partition("Flags:")[0]
+    words = [word for word in shown.split() if "=" in word]
+    assert len(words) > 10
+    answer = run_copycat("train", "model=shallow", "data=folder", "--cfg", "job", *words, at=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_the_configuration_is_printed_as_it_was_asked_for(tmp_path: Path) -> None:
+    answer = run_copycat("train", "optimizer=adam", "--cfg", "job", "optimizer.lr=0.25", at=tmp_path)
+    assert "lr: 0.25" in answer.stdout
+    assert answer.stderr == ""
+    assert os.listdir(tmp_path) == []
