@@ -20,7 +20,6 @@ from copycat.config.targets import build
 from copycat.data.streams import key
 from copycat.models.classifier import DivergedError, Stage
 from copycat.models.metrics import Row, columns
-from copycat.runs.ahead import StepsAhead
 from copycat.runs.build import OF_RUN, Parts, placed
 from copycat.runs.checkpoint_file import WholeCheckpoints
 from copycat.runs.checkpoints import BEFORE, LastCheckpoint
@@ -29,6 +28,7 @@ from copycat.runs.heap import give_back, keep_memory
 from copycat.runs.history import History
 from copycat.runs.inspecting import View, finish, predicted, show_begun, show_completed
 from copycat.runs.limits import Limiter, Limits, PrunedRun, TimeLimitError
+from copycat.runs.multi_step_loop import install
 from copycat.runs.outcome import Ending, Outcome, best_metrics, close, conclude
 from copycat.runs.predictions import write_predictions
 from copycat.runs.reserve import release
@@ -59,7 +59,6 @@ class Run:
     ) -> None:
         self.config, self.parts, self.folder, self.stop, self.manifest = config, parts, folder, stop, manifest
         stages: list[Stage] = ["train", "val"]
-        parts.data.left_to_trainer = None
         several = len(parts.data.train_dataloader()) > 1
         self.disk = Disk()
         self.history = History(folder, columns(stages, several_batches=several), self.disk)
@@ -72,16 +71,15 @@ class Run:
             others = [callback for callback in others if not getattr(callback, "draws", False)]
         seeds, limiter = StepSeeds(config["seed"], parts.classifier.network), Limiter(limits, self.last)
         steps = config["trainer"].get("steps_per_execution")
-        self.ahead = StepsAhead(steps=steps, data=parts.data, seeds=seeds, last=self.last, limiter=limiter)
         self.trainer = self._trainer(
             logger=[self.history, *watchers, *built(config, "logger", folder)],
             # what is saved before a step is saved before any other callback starts that step
-            callbacks=[seeds, self.last, stop, limiter, *others, self.ahead],
+            callbacks=[seeds, self.last, stop, limiter, *others],
             plugins=[self.last.files],
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         )
-        if steps != 1:
-            self.ahead.enable(self.trainer, parts.classifier)
+        settings = {"data": parts.data, "seeds": seeds, "last": self.last, "limiter": limiter}
+        self.multi_step = None if steps == 1 else install(self.trainer, parts.classifier, steps=steps, **settings)
 
     def go(self, *, checkpoint: Path | None = None, epoch: int = 0) -> Outcome:
         """Train, evaluate and record.
@@ -163,8 +161,8 @@ class Run:
         """Metrics of the final weights on each part; test only where it was asked for."""
         data, found, said = self.parts.data, Row(), dict[str, Tensor]()
         stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
-        # a Trainer's loops take as long as a small training; what steps at once suit is measured without them
-        is_plain = self.ahead.watching is not None and self.trainer.strategy.root_device.type == "cpu"
+        # a Trainer's loops take as long as a small training; what supports multi-step execution needs none of them
+        is_plain = self.multi_step is not None and self.trainer.strategy.root_device.type == "cpu"
         measure = self._measured if is_plain else self._measured_by_trainer
         for stage in stages:
             seed_everything(key("evaluate", self.config["seed"], stage))
