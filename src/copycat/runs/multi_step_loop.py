@@ -85,6 +85,8 @@ class MultiStepLoop(FitLoop):
         assert isinstance(loader, MemoryLoader)
         self.loader, self.batches = loader, len(loader)
         self.buffer: EpochBuffer | None = None
+        self._calls_hooks = True
+        """Whether hooks were called at the end of the last epoch."""
 
     # ----- Lightning's side
 
@@ -92,6 +94,11 @@ class MultiStepLoop(FitLoop):
         """Resume at the start of the epoch in progress: its hooks are called again, its first batches are skipped."""
         move_to_epoch_start(state_dict)
         super().load_state_dict(state_dict, prefix)
+
+    @property
+    def done(self) -> bool:
+        """Return whether training is over; to find out takes long, and nothing changes it where no hook is called."""
+        return (self._calls_hooks or self.trainer.should_stop) and super().done
 
     def run(self) -> None:
         """Train; however that ends, log what is known of it."""
@@ -108,7 +115,8 @@ class MultiStepLoop(FitLoop):
         """Collect the hooks, once for all epochs: Lightning's own calls of hooks take long."""
         super().on_run_start()
         trainer = self.trainer
-        self._at, self.last.start = self.last.start or Position(trainer.current_epoch), None
+        start, self.last.start = self.last.start or Position(trainer.current_epoch), None
+        self._epoch, self._batch = start.epoch, start.batch
         others = [callback for callback in self.compatibility.callbacks if callback is not self.seeds]
         self._runner = StepRunner(
             trainer,
@@ -117,21 +125,19 @@ class MultiStepLoop(FitLoop):
             loader=self.loader,
             seeds=self.seeds,
             callbacks=others,
-            epochs=(self.max_epochs or 0) - self._at.epoch,
+            epochs=(self.max_epochs or 0) - start.epoch,
         )
         self._epoch_start = [c.on_train_epoch_start for c in others if overrides(c, "on_train_epoch_start")]
         self._batch_start = [c.on_train_batch_start for c in others if overrides(c, "on_train_batch_start")]
         self._epoch_end = [c.on_train_epoch_end for c in reversed(others) if overrides(c, "on_train_epoch_end")]
         self._look = [callback.look for callback in others if hasattr(callback, "look")]
-        self._calls_hooks = True
         self._schedules: list[Schedule] = []
         self._plan_flush()
-        self.buffer = EpochBuffer(self.classifier, self.last, self._at)
+        self.buffer = EpochBuffer(self.classifier, self.last, start)
 
     def on_advance_start(self) -> None:
         """Call the start hooks of an epoch, where there are any to call."""
-        epoch = self._at.epoch
-        self._is_visible = epoch + 1 >= (self.max_epochs or 0) or self.compatibility.sees(epoch)
+        self._is_visible = self._epoch + 1 >= (self.max_epochs or 0) or self.compatibility.sees(self._epoch)
         if self._is_visible:
             self._publish()
             super().on_advance_start()
@@ -147,19 +153,21 @@ class MultiStepLoop(FitLoop):
     def advance(self) -> None:
         """Take all steps of an epoch."""
         assert self.buffer is not None
-        self._runner.run(self._at.epoch, self._at.batch, self.buffer, self._pause)
-        self._at = Position(self._at.epoch, self.batches)
+        self._runner.run(self._epoch, self._batch, self.buffer, self._pause)
+        self._batch = self.batches
 
     def on_advance_end(self) -> None:
         """Step the schedules, validate, and call the end hooks of an epoch, where there are any to call."""
-        epoch = self._at.epoch
         for schedule, frequency in self._by_epoch:
-            if (epoch + 1) % frequency == 0:
+            if (self._epoch + 1) % frequency == 0:
                 schedule.step()
         if self._is_visible:
             self._end_visible_epoch()
         else:
             self._end_epoch()
+        self._epoch, self._batch = self._epoch + 1, 0
+        if self._calls_hooks:
+            self._publish()
         self._taken += self.batches
         if self._is_flush_due():
             self.flush()
@@ -170,21 +178,19 @@ class MultiStepLoop(FitLoop):
     def _end_visible_epoch(self) -> None:
         """Validate and call the hooks as Lightning does."""
         assert self.buffer is not None
-        epoch = self._at.epoch
         self.flush()
         if not self.seeds.draws:  # else each batch was seeded, for callbacks that draw too
-            self.seeds.seed(self.trainer, epoch, self.batches - 1)
+            self.seeds.seed(self.trainer, self._epoch, self.batches - 1)
         self._publish(ready=1, started=1)
         end_epoch_loop(self)
         super().on_advance_end()
-        self.buffer.start_at(epoch + 1)
-        self._at = Position(epoch + 1)
+        self.buffer.start_at(self._epoch + 1)
         self._calls_hooks = True
 
     def _end_epoch(self) -> None:
         """Validate in memory, and call the hooks of callbacks that support multi-step execution."""
         assert self.buffer is not None
-        trainer, epoch = self.trainer, self._at.epoch
+        trainer, epoch = self.trainer, self._epoch
         validates = (epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
         if validates and self.compatibility.validates:
             self._check()
@@ -202,8 +208,6 @@ class MultiStepLoop(FitLoop):
             self._publish(ready=1, started=1, processed=1)
             for hook in self._epoch_end:
                 hook(trainer, self.classifier)
-        self._at = Position(epoch + 1)
-        set_epoch_progress(self, epoch + 1, ready=0, started=0, processed=0)
 
     # ----- between steps
 
@@ -219,7 +223,7 @@ class MultiStepLoop(FitLoop):
         """Heed signals, limits and checkpoints that are due inside an epoch."""
         assert self.buffer is not None
         self._runner.next_pause = time.monotonic() + (0 if self.last.every_n_steps else PAUSE_SECONDS)
-        self._at = Position(self._at.epoch, batch)
+        self._batch = batch
         self._check()
         self._publish(ready=1, started=1)
         for hook in self._batch_start:
@@ -227,13 +231,13 @@ class MultiStepLoop(FitLoop):
         loss = self.buffer.latest_loss()
         if loss is not None:
             for look in self._look:
-                look(self._at.epoch, loss)
+                look(self._epoch, loss)
 
     def _publish(self, *, ready: int = 0, started: int = 0, processed: int = 0) -> None:
         """Set Lightning's counters, and the schedulers, to where training is."""
         for schedule in self._schedules:
             schedule.settle()
-        epoch, batch = self._at.epoch, self._at.batch
+        epoch, batch = self._epoch, self._batch
         set_epoch_progress(self, epoch, ready=ready, started=started, processed=processed)
         is_last = batch == self.batches
         is_inside = 0 < batch < self.batches
@@ -257,10 +261,11 @@ class MultiStepLoop(FitLoop):
             self.buffer.log()
             self.buffer.hand_over()
             return
-        self._at, loss = failure
-        self.buffer.drop_from(self._at.epoch)
+        position, loss = failure
+        self._epoch, self._batch = position.epoch, position.batch
+        self.buffer.drop_from(position.epoch)
         self.buffer.log()
-        raise diverged(self._at.epoch, self._at.batch, loss)
+        raise diverged(position.epoch, position.batch, loss)
 
     def _check(self) -> None:
         """Fail where a loss is not finite."""
