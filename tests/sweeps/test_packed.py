@@ -43,7 +43,7 @@ PACKED = "hydra/launcher=packed"
 @pytest.fixture(autouse=True)
 def _replays_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs are short here."""
-    monkeypatch.setattr("copycat.sweeps.packed_stack.TRACED_AFTER", 2)
+    monkeypatch.setattr("copycat.sweeps.packed_stack.CAPTURE_AFTER", 2)
 
 
 def run_sweep(*words: str, data: Path, at: Path, status: int = 0) -> Path:

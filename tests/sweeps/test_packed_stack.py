@@ -20,7 +20,7 @@ from tests.support.parameters import mark_slow
 @pytest.fixture(autouse=True)
 def _replays_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few steps are taken here."""
-    monkeypatch.setattr("copycat.sweeps.packed_stack.TRACED_AFTER", 2)
+    monkeypatch.setattr("copycat.sweeps.packed_stack.CAPTURE_AFTER", 2)
 
 
 class ConvolutionalNetwork(nn.Module):

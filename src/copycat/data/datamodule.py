@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from copycat.config.errors import UserError
 from copycat.data.augmentation import Augmentation, Chances, Mixing, Unchanged
-from copycat.data.loaders import AsFloat, Batch, DecodingLoader, LastBatches, MemoryLoader, Order
+from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order
 from copycat.data.part import Part, Source
 from copycat.data.splits import split as cut
 
@@ -55,8 +55,6 @@ class DataModule(pl.LightningDataModule):
         self._split = {"how": split, "holdout": holdout, "folds": folds, "fold": fold, "seed": split_seed}
         self._loaders: dict[tuple[str, bool], Loader] = {}
         self._floats: dict[str, AsFloat] = {}
-        self.left_to_trainer: int | None = None
-        """Batches at the end of each epoch that the Trainer is given; None for all."""
         self._device = torch.device("cpu")
 
     @cached_property
@@ -156,12 +154,8 @@ class DataModule(pl.LightningDataModule):
         image, label = self.mixing.mixed(batch["image"], label, chance)
         return {**batch, "image": image, "label": label}
 
-    def train_dataloader(self) -> Loader | LastBatches:
-        loader = self.loader("train", shuffle=self.shuffle)
-        if self.left_to_trainer is None:
-            return loader
-        assert isinstance(loader, MemoryLoader)
-        return LastBatches(loader, self.left_to_trainer)
+    def train_dataloader(self) -> Loader:
+        return self.loader("train", shuffle=self.shuffle)
 
     def val_dataloader(self) -> Loader:
         return self.loader("val")

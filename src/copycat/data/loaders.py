@@ -177,28 +177,6 @@ class MemoryLoader(Resumable):
         return {"image": image, "label": label, "index": index}
 
 
-class LastBatches(Resumable):
-    """The last batches of each epoch: those before are trained on ahead of the Trainer, and by others.
-
-    Args:
-        count: how many.
-    """
-
-    def __init__(self, loader: MemoryLoader, count: int) -> None:
-        super().__init__(loader.batch_sampler)
-        self.loader, self.count = loader, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def _batches(self, first: int) -> Iterator[Batch]:
-        whole = len(self.loader)
-        return self.loader.between(whole - self.count, whole)
-
-    def load_state_dict(self, state: Given) -> None:
-        """Whoever trains on the batches before goes on from there."""
-
-
 class DecodingLoader(Resumable):
     """Batches of a part whose images are decoded one by one, here or in workers.
 

@@ -14,8 +14,8 @@ from copycat.runs.context import RunContext
 class Inspector(pl.Callback):
     """Changes nothing, and draws no random number: a run with it has the bits of one without."""
 
-    def goes_along(self) -> bool:
-        """With steps that are taken at once, and with the trials of a pack."""
+    def supports_multi_step(self) -> bool:
+        """Return true: it looks at whole epochs alone; in a pack, at the ends of trials."""
         return True
 
     def on_run_start(self, context: RunContext) -> None:

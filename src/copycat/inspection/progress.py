@@ -23,8 +23,8 @@ class ProgressBar(pl.Callback):
         self._bar: Progress | None = None
         self._due = 0.0
 
-    def goes_along(self) -> bool:
-        """With steps that are taken at once, which call its hooks between them."""
+    def supports_multi_step(self) -> bool:
+        """Return true: the loop calls its hooks between steps."""
         return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,6 +1,7 @@
 """The LightningModule around a plain network: steps, metrics, optimizer and scheduler."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from math import isfinite
 from typing import Any, Literal, Protocol, cast, runtime_checkable
@@ -91,8 +92,6 @@ class Classifier(pl.LightningModule):
         """Metrics of the last evaluation, by name."""
         self.predicted = torch.empty(0)
         """Probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
-        self.ahead = 0
-        """Batches of the epoch before those that the Trainer is given."""
         self._row: Row = {}
         self._last_loss = torch.tensor(torch.nan)
         self._counted = -1
@@ -113,7 +112,7 @@ class Classifier(pl.LightningModule):
         if batch_idx != self._counted:  # LBFGS evaluates a batch again and again: the first time counts
             self._counted = batch_idx
             if not loss.isfinite():
-                raise diverged(self.current_epoch, self.ahead + batch_idx, loss)
+                raise diverged(self.current_epoch, batch_idx, loss)
             self.take(loss.detach(), self.loss.probability(logits.detach()), label)
         return loss
 
@@ -140,7 +139,7 @@ class Classifier(pl.LightningModule):
         return {**row, **self.validated()}
 
     def close_many(self, epochs: Sequence[Steps]) -> list[Row]:
-        """The rows of epochs that were trained ahead, without what they validated."""
+        """Return the training rows of epochs that have as many steps and images, without validation metrics."""
         steps = len(epochs[0].losses)
         costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).view(-1, steps)
         probability = torch.stack([joined(epoch.probabilities) for epoch in epochs])
@@ -236,8 +235,9 @@ class Classifier(pl.LightningModule):
         schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer), "interval": self.interval}
         if self.monitor:
             schedule["monitor"] = self.monitor
-            if self.monitor.startswith("val/") and self._trainer:  # other epochs have no such metric
-                schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
+            with suppress(RuntimeError):  # there is no trainer yet
+                if self.monitor.startswith("val/"):  # other epochs have no such metric
+                    schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -40,8 +40,8 @@ class Averaging(pl.Callback):
         """
         raise NotImplementedError
 
-    def goes_along(self) -> bool:
-        """With steps that are taken at once, which show it each."""
+    def supports_multi_step(self) -> bool:
+        """Return true: the loop calls `after_step`."""
         return True
 
     @torch.no_grad()

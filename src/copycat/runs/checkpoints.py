@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
@@ -13,7 +13,8 @@ from torch import Tensor
 from copycat.models.metrics import Row, scalar
 from copycat.runs.checkpoint_file import WholeCheckpoints, copy, keep
 from copycat.runs.disk import Disk
-from copycat.runs.position import Position, of, place
+from copycat.runs.lightning_internals import forget_restart, get_fit_loop, get_position, make_state_key, set_position
+from copycat.runs.position import Position
 
 OURS = "copycat"
 """The key of a checkpoint under which our part lies."""
@@ -23,14 +24,12 @@ OF_TIME = 0.02
 """Share of the time that saving may take where epochs ask for it: where they are short, some wait for the next."""
 
 
-class Ahead(Protocol):
-    """Takes many steps at once."""
+@runtime_checkable
+class BufferingLoop(Protocol):
+    """A fit loop that logs many epochs together."""
 
-    def catch_up(self) -> None:
-        """Hand over whatever is known of the steps so far."""
-
-    def position(self) -> Position:
-        """Where training stands."""
+    def flush(self) -> None:
+        """Log all epochs that ended, and hand over the steps of the one in progress."""
 
 
 class LastCheckpoint(pl.Callback):
@@ -65,8 +64,6 @@ class LastCheckpoint(pl.Callback):
         self.files = WholeCheckpoints(Disk())
         self.start: Position | None = None
         """Where a resumed run goes on, until it does."""
-        self.ahead: Ahead | None = None
-        """What takes many steps at once, where something does."""
         self.extended_at: Collection[int] = ()
         """Epochs at which a run that was finished is to train on."""
         self.also: Path | None = None
@@ -85,8 +82,8 @@ class LastCheckpoint(pl.Callback):
 
     # ----- when
 
-    def goes_along(self) -> bool:
-        """With steps that are taken at once, which call its hooks between them."""
+    def supports_multi_step(self) -> bool:
+        """Return true: the loop calls its hooks between steps."""
         return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -105,7 +102,7 @@ class LastCheckpoint(pl.Callback):
         self._save_also(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.fit_loop.restarting = False  # or after a resume inside this epoch, plateau schedulers would not step
+        forget_restart(trainer)
         self._due |= bool(self.every_n_epochs) and (trainer.current_epoch + 1) % (self.every_n_epochs or 1) == 0
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -143,7 +140,7 @@ class LastCheckpoint(pl.Callback):
         also, self.also = self.also, None
         if also is None:
             return
-        if self.ahead is None:
+        if not isinstance(get_fit_loop(trainer), BufferingLoop):
             self._write(trainer, also, finished=False)
             return
         self.files.holds = True
@@ -153,8 +150,7 @@ class LastCheckpoint(pl.Callback):
             self.files.holds = False
 
     def _write(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:
-        if self.ahead is not None:
-            self.ahead.catch_up()
+        _flush(trainer)
         for logger in trainer.loggers:
             logger.save()  # or a killed run would lack rows that came before its checkpoint
         if self.also is not None:  # a better one
@@ -165,7 +161,7 @@ class LastCheckpoint(pl.Callback):
         self._save(trainer, path, finished=finished)
 
     def _save(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:
-        self._at = self.ahead.position() if self.ahead else of(trainer), finished
+        self._at = get_position(trainer), finished
         try:
             trainer.save_checkpoint(path, weights_only=False)
         finally:
@@ -190,13 +186,12 @@ class LastCheckpoint(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        if self.ahead is not None and not self.files.holds:
-            self.ahead.catch_up()
+        if not self.files.holds:
+            _flush(trainer)
         if self._at is None:  # another callback's
             return
         position, finished = self._at
-        # who takes many steps at once begins a whole epoch, and leaves out what is done of it
-        place(checkpoint["loops"], Position(position.epoch) if self.ahead else position)
+        set_position(checkpoint["loops"], position)
         checkpoint[OURS] = self.ours(position, trainer.callback_metrics, finished=finished)
 
     def ours(self, position: Position, metrics: Mapping[str, Tensor | float], *, finished: bool) -> dict[str, Any]:
@@ -217,8 +212,7 @@ class LastCheckpoint(pl.Callback):
         self.before(ours["seconds"])
         self._metrics = {name: scalar(float(value)) for name, value in ours["callback_metrics"].items()}
         self.start = position = Position(ours["epoch"], ours["batch"])
-        # as this run takes its steps, whichever way the one that saved it did
-        place(checkpoint["loops"], Position(position.epoch) if self.ahead else position)
+        set_position(checkpoint["loops"], position)  # of whichever loop saved it
         # such as by early stopping; a run that is asked for more epochs trains on
         trainer.should_stop = ours["finished"] and position.epoch not in self.extended_at
 
@@ -257,19 +251,25 @@ class BestCheckpoint(Checkpoint):
         self.best = value.detach().cpu()
         return True
 
-    def goes_along(self) -> bool:
-        """With steps that are taken at once, which call its hook after each validation."""
+    def supports_multi_step(self) -> bool:
+        """Return whether it looks at validations alone, after which the loop calls its hook."""
         return self.monitor.startswith("val/")
 
     @property
     def state_key(self) -> str:
-        return self._generate_state_key(monitor=self.monitor, mode=self.mode)
+        return make_state_key(self, monitor=self.monitor, mode=self.mode)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
+
+
+def _flush(trainer: pl.Trainer) -> None:
+    loop = get_fit_loop(trainer)
+    if isinstance(loop, BufferingLoop):
+        loop.flush()
 
 
 def between_steps(trainer: pl.Trainer, batch: int) -> bool:

@@ -41,8 +41,8 @@ class Limiter(pl.Callback):
     def __init__(self, limits: Limits, last: LastCheckpoint) -> None:
         self.limits, self.last = limits, last
 
-    def goes_along(self) -> bool:
-        """With steps that are taken at once, which call its hooks between them."""
+    def supports_multi_step(self) -> bool:
+        """Return true: the loop calls its hooks between steps."""
         return True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

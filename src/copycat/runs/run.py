@@ -15,10 +15,10 @@ from copycat.config.targets import build
 from copycat.data.streams import key
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
-from copycat.runs.ahead import StepsAhead
 from copycat.runs.build import OF_RUN, Parts
 from copycat.runs.heap import give_back, keep_memory
 from copycat.runs.limits import Limiter, Limits, PrunedRun
+from copycat.runs.multi_step_loop import install
 from copycat.runs.outcome import Outcome
 from copycat.runs.recorder import RunRecorder
 from copycat.runs.seeds import StepSeeds, seed_everything
@@ -45,7 +45,6 @@ class Run:
         limits: Limits = Limits(),  # noqa: B008, it is frozen
     ) -> None:
         self.config, self.parts, self.stop = config, parts, stop
-        parts.data.left_to_trainer = None
         self.recorder = recorder = RunRecorder(
             folder, config=config, parts=parts, manifest=manifest, watchers=watchers, quiet=limits.quiet
         )
@@ -53,18 +52,17 @@ class Run:
         others = [callback for callback in recorder.callbacks if callback is not self.last]
         seeds, limiter = StepSeeds(config["seed"], parts.classifier.network), Limiter(limits, self.last)
         steps = config["trainer"].get("steps_per_execution")
-        self.ahead = StepsAhead(steps=steps, data=parts.data, seeds=seeds, last=self.last, limiter=limiter)
         self.trainer = self._trainer(
             logger=recorder.loggers,
             # what is saved before a step is saved before any other callback starts that step
-            callbacks=[seeds, self.last, stop, limiter, *others, self.ahead],
+            callbacks=[seeds, self.last, stop, limiter, *others],
             plugins=[self.last.files],
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in recorder.callbacks),
         )
         # a Trainer of the user's own may have added to them
         recorder.loggers, recorder.callbacks = self.trainer.loggers, getattr(self.trainer, "callbacks")  # noqa: B009
-        if steps != 1:
-            self.ahead.enable(self.trainer, parts.classifier)
+        settings = {"data": parts.data, "seeds": seeds, "last": self.last, "limiter": limiter}
+        self.multi_step = None if steps == 1 else install(self.trainer, parts.classifier, steps=steps, **settings)
 
     def go(self, *, checkpoint: Path | None = None, epoch: int = 0) -> Outcome:
         """Train, evaluate and record.
@@ -119,8 +117,8 @@ class Run:
         """Metrics of the final weights on each part, test only where it was asked for; and probabilities."""
         found, said = Row(), dict[str, Tensor]()
         stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
-        # a Trainer's loops take as long as a small training; what steps at once suit is measured without them
-        is_plain = self.ahead.watching is not None and self.trainer.strategy.root_device.type == "cpu"
+        # a Trainer's loops take as long as a small training; what supports multi-step execution needs none of them
+        is_plain = self.multi_step is not None and self.trainer.strategy.root_device.type == "cpu"
         measure = self._measured if is_plain else self._measured_by_trainer
         for stage in stages:
             seed_everything(key("evaluate", self.config["seed"], stage))

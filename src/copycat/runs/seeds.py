@@ -42,11 +42,9 @@ class StepSeeds(pl.Callback):
 
     def __init__(self, seed: int, network: nn.Module) -> None:
         self._key, self.draws = seed, may_draw(network)
-        self.ahead = 0
-        """Batches of the epoch before those that the Trainer is given."""
 
-    def goes_along(self) -> bool:
-        """With steps that are taken at once, which are seeded like others."""
+    def supports_multi_step(self) -> bool:
+        """Return true: the loop seeds each step itself."""
         return True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -55,7 +53,7 @@ class StepSeeds(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self.seed(trainer, trainer.current_epoch, self.ahead + batch_idx)
+        self.seed(trainer, trainer.current_epoch, batch_idx)
 
     def seed(self, trainer: pl.Trainer, epoch: int, batch: int) -> None:
         """Begin the streams of one batch."""

@@ -69,8 +69,8 @@ class Stop(pl.Callback):
         for number in self._signals:
             signal.signal(number, self._ask)
 
-    def goes_along(self) -> bool:
-        """With steps that are taken at once, which call its hooks between them."""
+    def supports_multi_step(self) -> bool:
+        """Return true: the loop calls its hooks between steps."""
         return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

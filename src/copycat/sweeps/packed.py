@@ -11,9 +11,7 @@ from math import ceil
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
-from pytorch_lightning.trainer.connectors.accelerator_connector import _AcceleratorConnector
 
 from copycat.config.compose import Request, compose_words
 from copycat.config.errors import UserError
@@ -27,6 +25,7 @@ from copycat.runs.causes import Evidence, causes
 from copycat.runs.code import patch
 from copycat.runs.derived import prepared
 from copycat.runs.isolation import LOG, isolated, logged
+from copycat.runs.lightning_internals import choose_device, get_loops_state
 from copycat.runs.lock import LockedError, locked
 from copycat.runs.manifest import now, opening
 from copycat.runs.opened import read_checkpoint
@@ -190,7 +189,7 @@ class Packs:
         if size > 1:
             config = group[0].request.config
             with isolated(threads=config["trainer"]["threads"]):
-                size = best_size(group[0], most=size, device=_device(config))
+                size = best_size(group[0], most=size, device=choose_device(config["trainer"]["accelerator"]))
         count = ceil(len(group) / size)
         for place in range(count):
             yield group[place * len(group) // count : (place + 1) * len(group) // count]
@@ -246,7 +245,7 @@ class Packs:
         changes, numbers = patch(config), [one.job.number for one in asked]
         first: dict[int, Any] = {}
         members.extend(self._member(one, numbers, first, changes) for one in asked)
-        trainer, device = _trainer(config), _device(config)
+        trainer, device = _trainer(config), choose_device(config["trainer"]["accelerator"])
         unable: dict[str, None] = {}
         list(pool.map(lambda member: member.open(unable.setdefault), members))
         for line in unable:  # the same for all trials, whose logs are written at once
@@ -259,7 +258,7 @@ class Packs:
             if outcome.status != "interrupted":
                 self._close(member.asked, came_of(member.asked.trial, outcome, member.asked.settings), runner)
 
-        loops = trainer._checkpoint_connector._get_loops_state_dict()
+        loops = get_loops_state(trainer)
         pack = Pack(members, device=device, loops=loops, stop=stop, told=told, pool=pool)
         stop.last = members[0].clock
         return pack
@@ -307,13 +306,6 @@ def _taken(runner: Runner, most: int | None) -> Iterator[Job]:
     while (most is None or count < most) and (job := runner.next()):
         count += 1
         yield job
-
-
-def _device(config: Mapping[str, Any]) -> torch.device:
-    """The one that a Trainer chooses, which says so where it is asked."""
-    chosen = _AcceleratorConnector(accelerator=config["trainer"]["accelerator"], devices=1)
-    found: torch.device = chosen.strategy.root_device
-    return found
 
 
 def _trainer(config: Mapping[str, Any]) -> pl.Trainer:

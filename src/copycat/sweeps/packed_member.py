@@ -21,9 +21,10 @@ from copycat.runs.build import Parts
 from copycat.runs.checkpoint_file import copied, copy, keep
 from copycat.runs.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
 from copycat.runs.folder import write_manifest
+from copycat.runs.lightning_internals import check_early_stopping, set_global_step_of_state, set_position
 from copycat.runs.limits import Judge
 from copycat.runs.outcome import Outcome
-from copycat.runs.position import Position, place
+from copycat.runs.position import Position
 from copycat.runs.recorder import RunRecorder
 from copycat.runs.schedules import Schedule
 from copycat.runs.stop import InterruptedRun
@@ -162,7 +163,7 @@ class Member:
         if best is not None and due and best.is_better(scalar(self.metrics[best.monitor])):
             self._best = self._state(Position(epoch + 1), finished=False)
         for callback in self.stops:
-            stop, reason = callback._evaluate_stopping_criteria(scalar(self.metrics[callback.monitor]))
+            stop, reason = check_early_stopping(callback, scalar(self.metrics[callback.monitor]))
             if stop:
                 callback.stopped_epoch = epoch
                 return reason or "early stopping"
@@ -218,9 +219,8 @@ class Member:
 
     def _with_loops(self, state: dict[str, Any], loops: Mapping[str, Any]) -> dict[str, Any]:
         own: dict[str, Any] = copied(loops)
-        place(own, Position(state["epoch"]))
-        progress = own["fit_loop"]["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
-        progress["total"] = {"ready": state["global_step"], "completed": state["global_step"]}
+        set_position(own, Position(state["epoch"]))
+        set_global_step_of_state(own, state["global_step"])
         return {**state, "loops": own}
 
     # ----- its end

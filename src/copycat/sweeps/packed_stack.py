@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from copycat.models.losses import Loss
-from copycat.runs.traced import Traced, is_plain
+from copycat.runs.captured_step import CapturedStep, is_capturable
 from copycat.sweeps import packed_layers
 from copycat.sweeps.packed_layers import Streams, shared
 
 Named = dict[str, Tensor]
-TRACED_AFTER = 20
+CAPTURE_AFTER = 20
 """Steps, from which on they are replayed."""
 
 
@@ -31,7 +31,7 @@ class Stack:
         self.skeleton = copy.deepcopy(networks[0]).to("meta")
         shared(self.skeleton, self.streams)
         self.loss = copy.deepcopy(losses[0])
-        self._plain = is_plain(self.skeleton, self.loss, also=packed_layers.__name__)
+        self._plain = is_capturable(self.skeleton, self.loss, also=packed_layers.__name__)
         weights = [loss.weight for loss in losses]
         self.weights: Tensor | None = None
         if weights[0] is not None:
@@ -53,7 +53,7 @@ class Stack:
             for network, view in zip(self.networks, tensor.detach().unbind(0), strict=True):
                 own = network.get_parameter(name) if name in parameters else network.get_buffer(name)
                 own.data = view
-        self._replays = {s: Traced(partial(self._step, shared=s), after=TRACED_AFTER) for s in (True, False)}
+        self._replays = {s: CapturedStep(partial(self._step, shared=s), after=CAPTURE_AFTER) for s in (True, False)}
 
     def keep(self, kept: Sequence[int]) -> None:
         """Go on with these trials alone."""

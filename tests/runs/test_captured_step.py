@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Loss
-from copycat.runs.traced import Traced, is_plain
+from copycat.runs.captured_step import CapturedStep, is_capturable
 
 
 def build_convolutions(out: int) -> nn.Module:
@@ -41,7 +41,7 @@ def test_a_replayed_step_has_the_bits_of_one_that_is_taken(network: str, loss: s
     torch.manual_seed(1)
     kind, out = LOSSES[loss]
     model, criterion = NETWORKS[network](out), kind()
-    assert is_plain(model, criterion)
+    assert is_capturable(model, criterion)
     parameters = list(model.parameters())
 
     def step(image: Tensor, label: Tensor) -> tuple[Tensor, ...]:
@@ -50,7 +50,7 @@ def test_a_replayed_step_has_the_bits_of_one_that_is_taken(network: str, loss: s
         gradients = torch.autograd.grad(cost, parameters)
         return (cost.detach(), criterion.probability(logits.detach()), *gradients)
 
-    replay = Traced(step, after=1)
+    replay = CapturedStep(step, after=1)
     for size in (7, 209, 7, 209, 7):  # weights change in between
         image, label = torch.rand(size, 3, 8, 8), torch.arange(size) % 2
         replayed = replay(image, label)
@@ -65,7 +65,7 @@ def test_a_replayed_step_has_the_bits_of_one_that_is_taken(network: str, loss: s
 
 
 def test_the_first_steps_of_a_shape_are_taken() -> None:
-    replay = Traced(lambda image: (image.sum(),), after=2)
+    replay = CapturedStep(lambda image: (image.sum(),), after=2)
     found = [replay(torch.ones(2)), replay(torch.ones(2)), replay(torch.ones(3)), replay(torch.ones(2))]
     assert [tensor is None for tensor in found] == [True, True, True, False]
 
@@ -80,18 +80,18 @@ class OwnLoss(BCE):
 
 @pytest.mark.parametrize("layer", [nn.Dropout(), nn.BatchNorm1d(1), UserLayer(), nn.RReLU()])
 def test_a_network_that_draws_or_keeps_or_is_not_known_is_not_plain(layer: nn.Module) -> None:
-    assert not is_plain(nn.Sequential(nn.Linear(1, 1), layer), BCE())
+    assert not is_capturable(nn.Sequential(nn.Linear(1, 1), layer), BCE())
 
 
 def test_a_network_that_somebody_looks_at_is_not_plain() -> None:
     def network() -> nn.Sequential:
         return nn.Sequential(nn.Linear(1, 1))
 
-    assert is_plain(network(), BCE())
-    assert not is_plain(network(), OwnLoss())
+    assert is_capturable(network(), BCE())
+    assert not is_capturable(network(), OwnLoss())
     watched = network()
     watched[0].register_forward_hook(lambda *_: None)
-    assert not is_plain(watched, BCE())
+    assert not is_capturable(watched, BCE())
     watched = network()
     next(watched.parameters()).register_hook(lambda gradient: gradient)  # type: ignore[no-untyped-call]
-    assert not is_plain(watched, BCE())
+    assert not is_capturable(watched, BCE())

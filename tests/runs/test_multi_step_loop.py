@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from copycat.runs import checkpoint_file
-from copycat.runs.ahead import StepsAhead
 from copycat.runs.compare import compare
 from copycat.runs.history import read_history
+from copycat.runs.multi_step_loop import MultiStepLoop
 from copycat.runs.opened import open_run
 from copycat.runs.resume import resume
 from copycat.runs.train import Outcome
@@ -38,6 +38,10 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "clipping": ("trainer.gradient_clip_val=0.01",),
     "clipping by value": ("trainer.gradient_clip_val=0.001", "trainer.gradient_clip_algorithm=value"),
     "accumulation": ("trainer.accumulate_grad_batches=2", "data.batch_size=3"),
+    "accumulation by epochs": (
+        "+callbacks.windows={_target_: pytorch_lightning.callbacks.GradientAccumulationScheduler, scheduling: {4: 2}}",
+        "data.batch_size=3",
+    ),
     "early stopping": ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer.lr=0.5"),
     "early stopping, seldom": (
         *("callbacks=early_stopping", "callbacks.early_stopping.patience=0", "optimizer.lr=0.5"),
@@ -76,8 +80,8 @@ FAST = (
 def _replays_soon() -> Iterator[None]:
     """Jobs are short here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("copycat.runs.ahead.TRACED_AFTER", 2)
-        patch.setattr("copycat.runs.ahead.TRACED_FOR", 0)
+        patch.setattr("copycat.runs.step_runner.CAPTURE_AFTER", 2)
+        patch.setattr("copycat.runs.step_runner.CAPTURE_FROM", 0)
         yield
 
 
@@ -163,8 +167,12 @@ class CountsValidations(pl.Callback):
             self.seen.append(trainer.current_epoch)
 
 
-class SeesEpochsAndValidations(EpochRecorder):
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+class CountsEpochsAndValidations(EpochRecorder):
+    """Has hooks of both."""
+
+    seen: ClassVar[list[tuple[str, int]]] = []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":
             self.seen.append(("validation", trainer.current_epoch))
 
@@ -172,13 +180,17 @@ class SeesEpochsAndValidations(EpochRecorder):
 @pytest.mark.parametrize(
     ("callback", "expected"),
     [
-        (
-            SeesEpochsAndValidations,
-            [(what, e) for e in range(9) for what in ("validation", "epoch") if what == "epoch" or e % 3 == 2],
-        ),
         (EpochRecorder, [("epoch", epoch) for epoch in range(9)]),
         (CountsSteps, list(range(1, 10))),
         (CountsValidations, [2, 5, 8]),
+        (
+            CountsEpochsAndValidations,
+            [
+                (kind, epoch)
+                for epoch in range(9)
+                for kind in (("validation", "epoch") if epoch % 3 == 2 else ("epoch",))
+            ],
+        ),
     ],
 )
 def test_a_callback_of_the_user_sees_what_it_has_hooks_for(
@@ -222,14 +234,14 @@ def dies_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     def after(looks: int) -> None:
         count = iter(range(looks))
-        look = StepsAhead._look_around
+        pause = MultiStepLoop._pause
 
-        def dying(self: StepsAhead) -> None:
-            look(self)
+        def dying(self: MultiStepLoop, batch: int) -> None:
+            pause(self, batch)
             if next(count, None) is None:
                 raise SimulatedKill
 
-        monkeypatch.setattr(StepsAhead, "_look_around", dying)
+        monkeypatch.setattr(MultiStepLoop, "_pause", dying)
 
     yield after
     monkeypatch.undo()
@@ -276,7 +288,7 @@ def test_a_run_that_diverges_keeps_the_best_checkpoint_that_waited(
 class Blows(pl.Callback):
     """Makes the weights infinite after six epochs."""
 
-    def goes_along(self) -> bool:
+    def supports_multi_step(self) -> bool:
         return True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

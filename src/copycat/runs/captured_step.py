@@ -1,7 +1,7 @@
-"""A training step as the plain list of operations that it comes to.
+"""Capture a training step as a plain list of operations.
 
-A network's forward, its loss and their gradients are traced once; what is replayed then has the same operations on the
-same numbers, without the modules, the autograd engine and all else that finds out anew each time which they are.
+The forward pass, the loss and their gradients are traced once. A replay runs the same operations on the same numbers,
+without the overhead of modules and of the autograd engine.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +20,13 @@ LOSSES = losses.__name__
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def is_plain(network: nn.Module, loss: nn.Module, *, also: str = LOSSES) -> bool:
-    """Whether a step does the same each time, and nobody looks on: layers that are known, draw nothing, keep no
-    statistics and have no hooks.
+def is_capturable(network: nn.Module, loss: nn.Module, *, also: str = LOSSES) -> bool:
+    """Return whether each step runs the same operations, and nothing observes them.
+
+    All layers must be known, draw no random numbers, keep no statistics and have no hooks.
 
     Args:
-        also: a module whose layers are known too.
+        also: name of a module whose layers are known too.
     """
     modules = list(network.modules())
     known = all(type(module).__module__.startswith((*KNOWN, also)) for module in modules)
@@ -38,12 +39,12 @@ def is_plain(network: nn.Module, loss: nn.Module, *, also: str = LOSSES) -> bool
     return usual and known and not (draws or keeps or hooked or watched)
 
 
-class Traced:
-    """A step, traced once for each shape of its arguments.
+class CapturedStep:
+    """Capture a step once for each shape of its arguments, and replay it.
 
     Args:
-        step: takes tensors, gives a tuple of tensors, and leaves all others as they are.
-        after: steps of a shape that are not replayed: tracing takes as long as some hundred small ones.
+        step: takes tensors, returns a tuple of tensors, and changes no other tensor.
+        after: steps of each shape before the capture, which takes as long as some hundred small ones.
     """
 
     def __init__(self, step: Callable[..., Any], *, after: int) -> None:
@@ -52,35 +53,35 @@ class Traced:
         self._replays: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, *tensors: Tensor) -> Any:
-        """What the step gives, without gradients of its own; None where it is not to be replayed yet."""
+        """Return the step's result, detached from autograd; None where there is no capture yet."""
         shapes = tuple([tensor.shape for tensor in tensors])
         replay = self._replays.get(shapes)
         if replay is None:
             self._seen[shapes] = seen = self._seen.get(shapes, 0) + 1
             if seen <= self.after:
                 return None
-            replay = self._replays[shapes] = _traced(self.step, tensors)
-        with torch.no_grad(), suppress(RuntimeError):  # what an operation refuses, the step itself may know better
+            replay = self._replays[shapes] = _capture(self.step, tensors)
+        with torch.no_grad(), suppress(RuntimeError):  # then the step itself may succeed
             return replay(*tensors)
         return None
 
 
-def _traced(step: Callable[..., Any], tensors: Sequence[Tensor]) -> Callable[..., Any]:
+def _capture(step: Callable[..., Any], tensors: Sequence[Tensor]) -> Callable[..., Any]:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     with torch.enable_grad():
         module = make_fx(lambda *given: step(*given))(*tensors)  # it takes no bound methods
-    _without_repeats(module.graph)
+    _remove_repeats(module.graph)
     module.graph.eliminate_dead_code()
     module.recompile()
     replay: Callable[..., Any] = module.forward
     return replay
 
 
-def _without_repeats(graph: Graph) -> None:
-    """Take an operation's result where it comes again, and leave out those that are for autograd alone."""
+def _remove_repeats(graph: Graph) -> None:
+    """Reuse the results of repeated operations, and remove those that serve autograd alone."""
     operations = [node for node in graph.nodes if isinstance(node.target, OpOverload)]
-    if any(node.target._schema.is_mutable for node in operations):  # then a result may change before it comes again
+    if any(node.target._schema.is_mutable for node in operations):  # then a result may change before its repeat
         return
     found: dict[Any, Node] = {}
     for node in operations:
