@@ -40,7 +40,7 @@ def begin(asked: SweepRequest) -> Path:
         before = read_own_sweep(folder)
         _check_files(folder)
         found = replace(found, study=found.study or before.study)
-        if not asked.settings["change"]:
+        if not asked.settings["allow_changes"]:
             _check_same(before, found, folder)
         write_sweep(folder, replace(found, id=before.id, started=before.started))
         return folder
@@ -98,7 +98,7 @@ def _described(asked: SweepRequest) -> SweepFile:
         started=now(),
         ended=None,
         experiment="sweep" if asked.first.experiment == "default" else asked.first.experiment,
-        words=[word for word in asked.words if not word.startswith(("sweep.folder=", "sweep.change="))],
+        words=[word for word in asked.words if not word.startswith(("sweep.folder=", "sweep.allow_changes="))],
         output_dir=str(asked.shared["output_dir"]),
         sweeper=kind,
         trials=trials,
@@ -123,7 +123,7 @@ def _check_same(before: SweepFile, found: SweepFile, folder: Path) -> None:
     if changed or config:
         raise UserError(
             f"sweep.folder: expected the sweep that began in {folder}; changed since: {one_of([*changed, *config])}."
-            " To go on all the same, type sweep.change=true."
+            " To go on all the same, type sweep.allow_changes=true."
         )
 
 
