@@ -8,11 +8,13 @@ import pytest
 
 from copycat.cli import main
 from copycat.config.renamed_keys import RENAMED
+from copycat.data.synthetic.dataset import Drawn
 from copycat.runs.folder import read_manifest, write_manifest
 from copycat.runs.opened import open_run
 from copycat.runs.side_by_side import read_compared
 from tests.support.hostile_folders import strip_signature
 from tests.support.old_names import LAST_PARTS, rewrite_run
+from tests.support.run_folders import change_config
 from tests.support.runs import train_tiny
 
 WORDS = ("model=shallow", "model.hidden=[3]", "augmentation=mixup", "augmentation/base=light", "optimizer=adam")
@@ -124,3 +126,12 @@ def test_it_is_compared_with_a_newer_one_without_a_renamed_key(old: Path, run: P
 def test_it_is_reported(old: Path) -> None:
     call("report", old)
     assert (old / "report.html").exists()
+
+
+def test_a_class_that_moved_is_no_difference_between_an_old_run_and_a_newer_one(
+    old: Path, run: Path, tmp_path: Path
+) -> None:
+    newer = shutil.copytree(run, tmp_path / "newer")
+    change_config(old, lambda config: config["data"].update(_target_="copycat.data.drawn.Drawn"))
+    change_config(newer, lambda config: config["data"].update(_target_=f"{Drawn.__module__}.{Drawn.__name__}"))
+    assert read_compared([old, newer]).keys(equal=False) == []

@@ -1,6 +1,7 @@
 """Sweeps and trials that were recorded under keys that were renamed since."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -10,9 +11,12 @@ from optuna.trial import create_trial
 
 from copycat.cli import main
 from copycat.config.compose import compose_sweep
+from copycat.config.errors import UserError
+from copycat.runs.keys import key_digests
 from copycat.runs.trial_file import read_own_trial
 from copycat.sweeps.parameters import parameters
-from copycat.sweeps.sweep_file import read_own_sweep
+from copycat.sweeps.sweep import begin
+from copycat.sweeps.sweep_file import read_own_sweep, write_sweep
 from tests.support.old_names import rewrite_record, rewrite_run
 from tests.support.sweeps import read_sweep_file, read_trial_files, tiny_sweep_overrides
 
@@ -79,3 +83,17 @@ def test_a_search_finds_the_parameters_of_a_study_by_their_old_names() -> None:
         "seed": "seed",
     }
     assert found["augmentation/base"].words("light") == ["augmentation/base=light"]
+
+
+def test_a_class_that_moved_is_no_change_of_the_sweep(tmp_path: Path) -> None:
+    asked = compose_sweep(["data=drawn", "seed=1,2", f"sweep.folder={tmp_path / 'sweep'}"])
+    folder = begin(asked)
+    found, key = read_own_sweep(folder), "data._target_"
+    for target in ("copycat.data.drawn.Drawn", asked.shared["data"]["_target_"]):
+        digests = key_digests({key: target})
+        write_sweep(folder, replace(found, config_keys={**found.config_keys, **digests}))
+        assert begin(asked) == folder
+        assert read_own_sweep(folder).config_keys == found.config_keys
+    write_sweep(folder, replace(found, config_keys={**found.config_keys, **key_digests({key: "another.Drawn"})}))
+    with pytest.raises(UserError, match=r"changed since: data\._target_"):
+        begin(asked)

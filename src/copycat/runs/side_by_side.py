@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from copycat.config.errors import UserError
+from copycat.config.moved_names import with_current_names
 from copycat.config.printable import csv_text, print_line, printable
 from copycat.config.renamed_keys import with_current_keys
 from copycat.runs.facts import Facts, facts
@@ -84,7 +85,7 @@ def read_compared(folders: Sequence[Path]) -> Compared:
                 check_files(folder)
             row = read_row(folder)
             if row.manifest is not None:
-                config = with_current_keys(read_yaml(read_config(folder)))
+                config = with_current_names(with_current_keys(read_yaml(read_config(folder))))
                 if not isinstance(config, Mapping):
                     raise ValueError(f"{CONFIG} has no keys")
                 configs[title] = dict(values(config))
