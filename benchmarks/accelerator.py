@@ -36,7 +36,7 @@ JOBS = {
     ],
     "mixed": [
         *("data=cats", "model=cnn", "model.batch_norm=true", "optimizer=adam", "data.batch_size=32"),
-        *("data.shuffle=true", "augmentation=mixup", "augmentation/first=randaugment", "loss=cross_entropy"),
+        *("data.shuffle=true", "augmentation=mixup", "augmentation/base=randaugment", "loss=cross_entropy"),
         *("callbacks=[default,ema]", "trainer.max_epochs=30"),
     ],
     "features": ["experiment=transfer"],

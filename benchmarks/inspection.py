@@ -22,7 +22,7 @@ import machine
 from one_run import JOBS, Trained, copycat
 from rounds import Asked, alternate, at_most, concluded, play, ratio
 
-LOOK = ("statistics", "texts", "fed", "weights", "judged", "mistakes")
+LOOK = ("statistics", "texts", "input_images", "weights", "confusion", "mistakes")
 DEFAULT, WITHOUT = "with the default ones", "without"
 WORDS = {DEFAULT: (), WITHOUT: tuple(f"callbacks.{name}=null" for name in LOOK)}
 MORE = ("callbacks=[default,histograms,activations,embeddings,saliency]",)

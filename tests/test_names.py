@@ -49,7 +49,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    words = ("trainer.max_epochs=2", "data.broken=skip", *QUIET)
+    words = ("trainer.max_epochs=2", "data.on_unreadable=skip", *QUIET)
     return train_tiny(*words, data=images, at=tmp_path_factory.mktemp("runs")).folder
 
 
@@ -59,7 +59,7 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 
 
 def test_a_check_of_data_shows_them_as_text(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_command("data", "check", "data=folder", f"data.root={images}", "data.image_size=8", "data.broken=skip")
+    run_command("data", "check", "data=folder", f"data.root={images}", "data.image_size=8", "data.on_unreadable=skip")
     printed = check_printed(capsys)
     assert EMOJI in printed
     assert "=a�]0;title" in printed
@@ -71,8 +71,8 @@ def test_what_cannot_be_read_is_one_line(images: Path, capsys: pytest.CaptureFix
 
 
 def test_a_run_ends_with_them_as_text(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    where = ["data=folder", f"data.root={images}", "data.image_size=8", "data.broken=skip", f"output_dir={tmp_path}"]
-    run_command("train", *where, "trainer.max_epochs=1", *QUIET)
+    where = ["data=folder", f"data.root={images}", "data.image_size=8", f"output_dir={tmp_path}"]
+    run_command("train", *where, "data.on_unreadable=skip", "trainer.max_epochs=1", *QUIET)
     printed = check_printed(capsys)
     assert "precision, recall and f1 are of: =a�]0;title" in printed
     warnings = json.loads((find_only_run(tmp_path) / "run.json").read_text())["data"]["warnings"]

@@ -48,23 +48,23 @@ def test_an_override_wins_over_its_group_wherever_it_stands() -> None:
 
 
 def test_what_comes_before_images_are_mixed_is_an_option_of_its_own() -> None:
-    assert compose(["augmentation=mixup"]).config["augmentation"]["first"]["shift"] == 4
-    strong = compose(["augmentation=cutmix", "augmentation/first=strong", "augmentation.first.rotate=20"]).config
-    assert strong["augmentation"]["first"] == {**compose(["augmentation=strong"]).config["augmentation"], "rotate": 20}
+    assert compose(["augmentation=mixup"]).config["augmentation"]["base"]["shift"] == 4
+    strong = compose(["augmentation=cutmix", "augmentation/base=strong", "augmentation.base.rotate=20"]).config
+    assert strong["augmentation"]["base"] == {**compose(["augmentation=strong"]).config["augmentation"], "rotate": 20}
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["augmentation/first=strong"], r"augmentation/first: no such key; .* Did you mean augmentation=strong\?"),
-        (["augmentation=mixup", "augmentation/first=strng"], r"Did you mean augmentation/first=strong\?"),
+        (["augmentation/base=strong"], r"augmentation/base: no such key; .* Did you mean augmentation=strong\?"),
+        (["augmentation=mixup", "augmentation/base=strng"], r"Did you mean augmentation/base=strong\?"),
         (
-            ["augmentation=mixup", "augmentation.first.flip=2"],
-            r"augmentation\.first\.flip: expected a number from 0 to 1",
+            ["augmentation=mixup", "augmentation.base.flip=2"],
+            r"augmentation\.base\.flip: expected a number from 0 to 1",
         ),
         (
-            ["augmentation=mixup", "augmentation/first=strong", "augmentation.first.rotat=2"],
-            r"Did you mean augmentation\.first\.rotate=2\?",
+            ["augmentation=mixup", "augmentation/base=strong", "augmentation.base.rotat=2"],
+            r"Did you mean augmentation\.base\.rotate=2\?",
         ),
     ],
 )

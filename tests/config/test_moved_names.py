@@ -4,7 +4,7 @@ from pkgutil import resolve_name
 
 import pytest
 
-from copycat.config.moved_names import MOVED, current_name, with_current_names
+from copycat.config.moved_names import MOVED, current_name, former_names, with_current_names
 from copycat.config.options import is_option
 from copycat.config.targets import build, find
 from copycat.data.synthetic.dataset import Drawn
@@ -18,6 +18,12 @@ def test_every_old_name_leads_to_something_that_can_be_imported(old: str) -> Non
     present = MOVED[old]
     assert current_name(present) == present  # one step, whatever the order in which names moved
     assert resolve_name(present)
+
+
+@pytest.mark.parametrize("old", [*MOVED, OLD])
+def test_a_present_name_leads_back_to_its_old_one(old: str) -> None:
+    assert former_names(current_name(old)) == [old]
+    assert former_names(old) == []
 
 
 def test_an_old_name_builds_what_it_built() -> None:

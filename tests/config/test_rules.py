@@ -89,7 +89,7 @@ def test_every_packaged_value_is_allowed_by_its_rule(key: str, value: Any) -> No
         ("model.dropout", [0, 0.5], [1, -0.1]),
         ("augmentation.flip", [0, 1, 0.5], [-0.1, 1.1, None, True]),
         ("augmentation.shift", [0, 4, 8192], [-1, 2.5, 8193, None]),
-        ("augmentation.first.flip", [0, 1], [1.1, None]),
+        ("augmentation.base.flip", [0, 1], [1.1, None]),
         ("augmentation.alpha", [0.01, 1], [0, -1, 1001, None]),
         ("augmentation.magnitude", [0, 9, 30], [-1, 31, None]),
         ("trainer.limit_train_batches", [1, 100, 0.5, 1.0], [0, 0.0, -1, 1.5]),

@@ -201,7 +201,7 @@ def test_a_file_without_an_ending_is_known_by_its_content(pets: Path, save_pictu
 
 def test_heic_is_named_with_what_reads_it_or_is_read(pets: Path) -> None:
     (pets / "cat" / "a.heic").write_bytes(b"")
-    source = Folder(root=str(pets), image_size=8, broken="skip")
+    source = Folder(root=str(pets), image_size=8, on_unreadable="skip")
     part = source.load()["train"]
     named = [*part.unreadable, *map(str, source.left_out)]
     expected = "HEIC needs pip install 'copycat-ml[heic]'" if find_spec("pillow_heif") is None else "empty file"
@@ -283,7 +283,7 @@ def test_one_class_with_images_is_refused_with_what_the_others_hold(tmp_path: Pa
     ("options", "complaint"),
     [
         ({"fit": "stretch"}, r"data\.fit: expected one of crop, squash, pad; got 'stretch'"),
-        ({"broken": "ignore"}, r"data\.broken: expected one of stop, skip; got 'ignore'"),
+        ({"on_unreadable": "ignore"}, r"data\.on_unreadable: expected one of stop, skip; got 'ignore'"),
         ({"image_size": 0}, r"data\.image_size: expected a whole number >= 1; got 0"),
         ({"image_size": "64"}, r"data\.image_size: expected a whole number >= 1; got '64'"),
         ({"memory_mb": -1}, r"data\.memory_mb: expected a whole number >= 0; got -1"),
@@ -306,13 +306,15 @@ def spoilt(pets: Path) -> Path:
 
 @pytest.mark.parametrize("memory_mb", [2048, 0])
 def test_unreadable_files_stop_with_their_number_and_the_first_name(spoilt: Path, memory_mb: int) -> None:
-    with pytest.raises(UserError, match=r"2 of 7 files .* first cat/empty\.jpg: empty file\..*data\.broken=skip"):
+    with pytest.raises(
+        UserError, match=r"2 of 7 files .* first cat/empty\.jpg: empty file\..*data\.on_unreadable=skip"
+    ):
         load_folder(spoilt, memory_mb=memory_mb)
 
 
 @pytest.mark.parametrize("memory_mb", [2048, 0])
 def test_skipped_files_are_left_out_and_listed(spoilt: Path, memory_mb: int) -> None:
-    part = load_folder(spoilt, broken="skip", memory_mb=memory_mb)["train"]
+    part = load_folder(spoilt, on_unreadable="skip", memory_mb=memory_mb)["train"]
     assert list(part.unreadable) == ["cat/empty.jpg: empty file", "dog/0.jpg: a web page, not an image"]
     assert list(part.names) == ["cat/a.png", "cat/b.jpeg", "cat/more/c.bmp", "dog/1.png", "dog/2.PNG"]
     assert part.labels.tolist() == [0, 0, 0, 1, 1]
@@ -323,7 +325,7 @@ def test_a_class_whose_files_are_all_unreadable_is_refused_even_when_skipping(pe
     for file in (pets / "dog").iterdir():
         file.write_bytes(b"")
     with pytest.raises(UserError, match=r"no image of dog in train can be read, first dog/1\.png: empty file"):
-        load_folder(pets, broken="skip")
+        load_folder(pets, on_unreadable="skip")
 
 
 # ----- links
@@ -344,7 +346,7 @@ def test_a_class_may_be_a_link_to_a_folder_elsewhere(pets: Path, save_picture: S
 
 def test_a_link_to_nothing_counts_as_unreadable(pets: Path) -> None:
     (pets / "cat" / "gone.png").symlink_to(pets / "nowhere.png")
-    part = load_folder(pets, broken="skip")["train"]
+    part = load_folder(pets, on_unreadable="skip")["train"]
     assert list(part.unreadable) == ["cat/gone.png: No such file or directory"]
 
 

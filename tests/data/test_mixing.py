@@ -66,7 +66,7 @@ def test_in_whatever_order_a_batch_comes_each_image_is_the_partner_of_one_other(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_gets_the_same_bits_in_whatever_order_its_batch_comes(kind: Callable[..., MixUp | CutMix]) -> None:
-    mix = kind(alpha=1.0, first=Light(shift=1))
+    mix = kind(alpha=1.0, base=Light(shift=1))
     assert isinstance(mix, Mixing)
     assert not isinstance(mix, Augmentation)
     image, label, chance = make_random_tensor(9, 3, 8, 8), one_hot(9), make_random_tensor(9, mix.draws, seed=2)
@@ -82,7 +82,7 @@ def test_an_image_gets_the_same_bits_in_whatever_order_its_batch_comes(kind: Cal
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_alone_in_its_batch_stays(kind: Callable[..., MixUp | CutMix]) -> None:
     image, label = make_random_tensor(1, 3, 8, 8), one_hot(1)
-    found = kind(alpha=1.0, first=Unchanged()).mixed(image, label, make_random_tensor(1, 4))
+    found = kind(alpha=1.0, base=Unchanged()).mixed(image, label, make_random_tensor(1, 4))
     assert torch.equal(found[0], image)
     assert torch.equal(found[1], label)
 
@@ -92,7 +92,7 @@ def test_an_image_alone_in_its_batch_stays(kind: Callable[..., MixUp | CutMix]) 
 
 def test_mixup_is_the_mean_of_two_images_by_the_shares_of_their_labels() -> None:
     image, label, chance = make_random_tensor(4, 3, 5, 6), torch.eye(4), make_random_tensor(4, 2, seed=2)
-    made, shares = MixUp(alpha=0.8, first=Unchanged()).mixed(image, label, chance)
+    made, shares = MixUp(alpha=0.8, base=Unchanged()).mixed(image, label, chance)
     by_hand = torch.einsum("bk,kchw->bchw", shares, image)  # of four images, each is a class of its own
     assert torch.allclose(made, by_hand, atol=1e-6)
     kept = invert_beta(0.8, chance[:, 1]).float()
@@ -102,7 +102,7 @@ def test_mixup_is_the_mean_of_two_images_by_the_shares_of_their_labels() -> None
 def test_cutmix_puts_a_box_of_another_image_whose_area_is_its_share() -> None:
     image = torch.arange(8.0)[:, None, None, None].expand(8, 3, 12, 10)
     label, chance = torch.eye(8), make_random_tensor(8, 4, seed=2)
-    made, shares = CutMix(alpha=1.0, first=Unchanged()).mixed(image, label, chance)
+    made, shares = CutMix(alpha=1.0, base=Unchanged()).mixed(image, label, chance)
     other = partners(chance[:, 0])
     for place in range(8):
         box = (made[place] == other[place]).all(0)
@@ -117,8 +117,8 @@ def test_cutmix_puts_a_box_of_another_image_whose_area_is_its_share() -> None:
 def test_what_comes_first_is_done_before_and_only_what_changes_images_one_by_one_may() -> None:
     image, label, chance = make_random_tensor(5, 3, 8, 8), one_hot(5), make_random_tensor(5, 5, seed=2)
     light = Light(shift=2)
-    first, _ = MixUp(alpha=1.0, first=light).mixed(image, label, chance)
-    plain, _ = MixUp(alpha=1.0, first=Unchanged()).mixed(light(image, chance[:, 2:]), label, chance[:, :2])
+    first, _ = MixUp(alpha=1.0, base=light).mixed(image, label, chance)
+    plain, _ = MixUp(alpha=1.0, base=Unchanged()).mixed(light(image, chance[:, 2:]), label, chance[:, :2])
     assert torch.equal(first, plain)
-    with pytest.raises(UserError, match=r"augmentation\.first: expected .* one by one; got CutMix"):
-        MixUp(alpha=1.0, first=CutMix(alpha=1.0, first=light))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"augmentation\.base: expected .* one by one; got CutMix"):
+        MixUp(alpha=1.0, base=CutMix(alpha=1.0, base=light))  # type: ignore[arg-type]

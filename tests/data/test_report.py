@@ -53,7 +53,9 @@ def test_planted_faults_of_a_folder_stand_on_the_page(save_picture: SavePicture,
     for file in (tmp_path / "pets/val/cat").glob("?.png"):  # a brighter camera
         Image.fromarray(np.asarray(Image.open(file)) // 2 + 127).save(file)
     (tmp_path / "pets/train/cat/broken.jpg").write_bytes(b"no image")
-    lines = in_a_process("data=folder", f"data.root={tmp_path / 'pets'}", "data.image_size=8", "data.broken=skip")
+    lines = in_a_process(
+        "data=folder", f"data.root={tmp_path / 'pets'}", "data.image_size=8", "data.on_unreadable=skip"
+    )
     table = parse_rows(lines)
     assert table[""] == ["train", "val"]
     assert table["images"] == ["13", "8"]

@@ -19,7 +19,7 @@ from tests.support.runs import QUIET, train_tiny
 @pytest.fixture(scope="module")
 def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("model=logistic", "optimizer=adam", "optimizer.lr=0.01", "trainer.max_epochs=20")
-    mixed = ("augmentation=mixup", "augmentation/first=strong")
+    mixed = ("augmentation=mixup", "augmentation/base=strong")
     return train_tiny(*words, *mixed, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
 
 

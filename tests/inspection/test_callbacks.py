@@ -181,7 +181,7 @@ def test_a_look_of_the_user_s_own_is_taken_alone_and_in_a_pack(launcher: str, ti
 
 
 def test_any_of_them_may_be_left_out(tiny: Path, tmp_path: Path) -> None:
-    names = ("statistics", "texts", "fed", "weights", "judged", "mistakes")
+    names = ("statistics", "texts", "input_images", "weights", "confusion", "mistakes")
     folder = train_tiny(*WORDS, *(f"callbacks.{name}=null" for name in names), data=tiny, at=tmp_path).folder
     tags = load_run_events(folder).Tags()
     assert tags["images"] == []
@@ -225,8 +225,8 @@ def test_what_augmentation_does_is_seen(full: Outcome) -> None:
 
 
 def test_of_mixed_images_both_classes_are_named(tiny: Path, tmp_path: Path) -> None:
-    fed = "+callbacks.fed={_target_: copycat.inspection.fed.FedImages, count: 4}"
-    words = ("trainer.max_epochs=1", "callbacks=none", fed, "augmentation=mixup", "augmentation.alpha=9.0")
+    images = "+callbacks.input_images={_target_: copycat.inspection.fed.FedImages, count: 4}"
+    words = ("trainer.max_epochs=1", "callbacks=none", images, "augmentation=mixup", "augmentation.alpha=9.0")
     board = load_run_events(train_tiny(*words, data=tiny, at=tmp_path).folder)
     before, after = (board.Images(f"data/{when}_augmentation")[0] for when in ("before", "after"))
     assert (before.width, before.height + LINE) == (after.width, after.height)  # one row, and one more line of words

@@ -49,7 +49,7 @@ def test_a_set_of_them_is_read_but_for_the_broken_ones(files: list[Path], tiny: 
     assert stopped.returncode == 2
     assert "can't be read, first" in stopped.stderr
     assert stopped.stderr.count("\n") == 1
-    done = run_copycat("train", *words, "data.broken=skip", at=tmp_path)
+    done = run_copycat("train", *words, "data.on_unreadable=skip", at=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

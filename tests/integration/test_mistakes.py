@@ -119,7 +119,7 @@ NO_TORCH = {
     "train -m data=folder data.root=nowhere seed=1,2": "data.root: expected a folder; nowhere is not there",
     "data check data=folder data.root=nowhere": "data.root: expected a folder; nowhere is not there",
     "train data=folder data.root=x augmentation=light augmentation.shift=64": "shift: expected less than .* 64 pixels",
-    "train data=folder data.root=x augmentation=mixup augmentation.first.shift=70": "first.shift: .* 64 pixels; got 70",
+    "train data=folder data.root=x augmentation=mixup augmentation.base.shift=70": "base.shift: .* 64 pixels; got 70",
     # what was meant
     "train modle=deep": "Did you mean model=deep?",
     "train modle=depe": "Did you mean model=depe?",

@@ -128,7 +128,7 @@ def test_a_sweep_that_was_changed_is_refused_unless_that_is_asked_for(
     assert done.stderr.startswith("copycat: sweep.folder: expected the sweep that began in ")
     assert named in done.stderr
     assert done.stderr.count("\n") == 1
-    assert run_copycat(*typed, change, "sweep.change=true", at=tmp_path).returncode == 0
+    assert run_copycat(*typed, change, "sweep.allow_changes=true", at=tmp_path).returncode == 0
 
 
 def test_a_search_is_given_more_trials(tiny: Path, tmp_path: Path) -> None:

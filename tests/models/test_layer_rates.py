@@ -36,7 +36,7 @@ def test_a_layer_moves_by_its_share_of_the_rate_and_one_of_none_stays(tiny: Path
     start = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     before = {name: p.detach().clone() for name, p in start.classifier.network.named_parameters()}
     plain = load_final_weights(train_tiny(*words, data=tiny, at=tmp_path))
-    rates = "layer_rates={layers.0.weight:0.25,layers.0.*:0}"
+    rates = "lr_multipliers={layers.0.weight:0.25,layers.0.*:0}"
     found = load_final_weights(train_tiny(*words, rates, data=tiny, at=tmp_path))
     moved = {name: found[name] - before[name] for name in before}
     full = {name: plain[name] - before[name] for name in before}
@@ -47,7 +47,7 @@ def test_a_layer_moves_by_its_share_of_the_rate_and_one_of_none_stays(tiny: Path
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_each_optimizer_takes_them_even_where_no_layer_has_the_base_rate(optimizer: str) -> None:
-    built = compose_parts(f"optimizer={optimizer}", "layer_rates={layers.0.*:0.5,*:2}", "scheduler=warmup")
+    built = compose_parts(f"optimizer={optimizer}", "lr_multipliers={layers.0.*:0.5,*:2}", "scheduler=warmup")
     made: Any = built.classifier.configure_optimizers()
     built.classifier.network(torch.rand(4, 3, 64, 64)).sum().backward()
     groups = made["optimizer"].param_groups
@@ -61,13 +61,13 @@ def test_each_optimizer_takes_them_even_where_no_layer_has_the_base_rate(optimiz
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["layer_rates={layer.0.*:0.1}"], r"'layer.0.\*' fits none. Did you mean layers.0.\*\?$"),
-        (["layer_rates={layers.*:0.1,layers.2.*:1}"], r"'layers.2.\*' fits only what patterns before it fit"),
-        (["layer_rates={*:0}"], r"expected a factor > 0 for some parameter"),
-        (["layer_rates={layers.0.*:-1}"], r"^layer_rates.layers.0.\*: expected a number ≥ 0; got -1"),
-        (["layer_rates=0.1"], r"^layer_rates: expected patterns with a factor each"),
-        (["layer_rates={layers.0.*:0.1}", "optimizer=lbfgs"], r"expected an optimizer with groups .*; got LBFGS"),
-        (["layer_rates={layers.0.*:0.1}", "~optimizer.lr"], r"^layer_rates: expected optimizer.lr; got SGD"),
+        (["lr_multipliers={layer.0.*:0.1}"], r"'layer.0.\*' fits none. Did you mean layers.0.\*\?$"),
+        (["lr_multipliers={layers.*:0.1,layers.2.*:1}"], r"'layers.2.\*' fits only what patterns before it fit"),
+        (["lr_multipliers={*:0}"], r"expected a factor > 0 for some parameter"),
+        (["lr_multipliers={layers.0.*:-1}"], r"^lr_multipliers.layers.0.\*: expected a number ≥ 0; got -1"),
+        (["lr_multipliers=0.1"], r"^lr_multipliers: expected patterns with a factor each"),
+        (["lr_multipliers={layers.0.*:0.1}", "optimizer=lbfgs"], r"expected an optimizer with groups .*; got LBFGS"),
+        (["lr_multipliers={layers.0.*:0.1}", "~optimizer.lr"], r"^lr_multipliers: expected optimizer.lr; got SGD"),
     ],
 )
 def test_a_mistake_is_named_before_training(words: list[str], message: str) -> None:
@@ -77,10 +77,10 @@ def test_a_mistake_is_named_before_training(words: list[str], message: str) -> N
 
 def test_a_run_that_was_recorded_before_there_were_any_is_still_read() -> None:
     config = dict(compose_quickly([*NETWORK, "data.train=16", "data.val=8"]).config)
-    del config["layer_rates"]
+    del config["lr_multipliers"]
     check(config)
     assert len(build_parts(config).classifier.optimizer().param_groups) == 1
 
 
 def test_trials_with_them_are_not_packed() -> None:
-    assert "layer_rates" in str(unfit(compose([*NETWORK, "layer_rates={layers.0.*:0.1}"]).config))
+    assert "lr_multipliers" in str(unfit(compose([*NETWORK, "lr_multipliers={layers.0.*:0.1}"]).config))

@@ -142,7 +142,7 @@ def test_a_run_with_one_is_trained_and_run_again_to_the_same_bits(frozen: bool, 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_batchnorm_s_statistics_stay_unless_they_are_to_move(keep: bool) -> None:
-    network = network_of("model=timm", "model.name=small", "model.frozen=false", f"model.keep_statistics={keep}")
+    network = network_of("model=timm", "model.name=small", "model.frozen=false", f"model.freeze_batch_norm={keep}")
     images = torch.rand(4, 3, 24, 24)
     before = {name: tensor.clone() for name, tensor in network.named_buffers()}
     trains = network(images)

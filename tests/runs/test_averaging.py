@@ -118,7 +118,7 @@ def test_best_ckpt_holds_the_weights_that_were_validated(tiny: Path, tmp_path: P
 
 
 def test_what_is_frozen_is_not_averaged(tiny: Path, tmp_path: Path) -> None:
-    outcome = train_completed(*EMA, "layer_rates={layers.1.*:0}", tiny=tiny, at=tmp_path)
+    outcome = train_completed(*EMA, "lr_multipliers={layers.1.*:0}", tiny=tiny, at=tmp_path)
     held = torch.load(outcome.folder / "checkpoints" / "last.ckpt", weights_only=True)["averaging"]["trained"]
     trained = {"layers.2.weight", "layers.2.bias", "layers.4.weight", "layers.4.bias"}
     assert held.keys() == {*trained, "layers.2.running_mean", "layers.2.running_var"}

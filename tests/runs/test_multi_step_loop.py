@@ -57,7 +57,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
         *("data.batch_size=3", "trainer.check_val_every_n_epoch=2"),
     ),
     "mean of the last epochs": ("callbacks=[default,swa]", "callbacks.swa.start=0.4", "data.batch_size=5"),
-    "layers at rates of their own": ("layer_rates={layers.0.bias:0,layers.0.*:0.1}", "scheduler=cosine"),
+    "layers at rates of their own": ("lr_multipliers={layers.0.bias:0,layers.0.*:0.1}", "scheduler=cosine"),
     "several classes": ("loss=cross_entropy", "data.batch_size=5"),
     "mixed, smoothed": (
         *("augmentation=mixup", "loss.label_smoothing=0.2", "loss.weight=[1.0,2.0]"),

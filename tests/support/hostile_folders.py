@@ -255,7 +255,7 @@ def _folders() -> dict[str, tuple[Spoil, str]]:
             _put("model.activation.inner", {"deeper": {"_target_": "os.system"}}),
             "model.activation.inner.deeper._target_",
         ),
-        "before an augmentation": (_put("augmentation.first", SYSTEM), "augmentation.first._target_"),
+        "before an augmentation": (_put("augmentation.base", SYSTEM), "augmentation.base._target_"),
         "in a list": (_put("model.hidden", [SYSTEM]), "model.hidden[0]._target_"),
         "in a list in a list": (_put("model.hidden", [[1, [SYSTEM]]]), "model.hidden[0][1][0]._target_"),
         "in a loss's weights": (_put("loss.weight", [EVIL_NODE]), "loss.weight[0]._target_"),

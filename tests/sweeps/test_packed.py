@@ -180,7 +180,7 @@ def test_trials_whose_images_are_mixed_are_not_packed(tiny: Path) -> None:
 @pytest.mark.slow
 def test_networks_of_two_shapes_make_two_packs_of_no_more_than_is_asked(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[2],[3]", "seed=range(3)", "trainer.max_epochs=3", PACKED)
-    folder = run_sweep(*words, "hydra.launcher.max_pack=2", data=tiny, at=tmp_path)
+    folder = run_sweep(*words, "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path)
     found = {tuple(pack_of(folder / str(number))) for number in range(6)}
     assert sorted(len(pack) for pack in found) == [1, 1, 2, 2]
 
@@ -481,7 +481,7 @@ def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
 
 @pytest.mark.slow
 def test_trials_whose_pack_waits_do_not_count_as_started(tiny: Path, tmp_path: Path) -> None:
-    words = (*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2")
+    words = (*LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2")
     kill_sweep(words, data=tiny, at=tmp_path, epoch=3)
     assert [trial.attempts for trial in read_trials(tmp_path / "sweep")] == [1, 1, 0, 0]
 
@@ -541,7 +541,7 @@ def test_a_pack_that_cannot_be_begun_fails_its_trials_and_not_the_sweep(
         restore(member, device)
 
     monkeypatch.setattr(Member, "restore", full)
-    folder = run_sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2", data=tiny, at=tmp_path, status=1)
+    folder = run_sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path, status=1)
     assert [trial.status for trial in read_trials(folder)] == ["failed", "failed", "completed", "completed"]
     assert "out of memory" in str(read_trial(folder / "0").error)
     assert read_manifest(folder / "0")["status"] == "failed"
@@ -569,7 +569,12 @@ def test_a_trial_that_fails_has_the_best_checkpoint_that_it_names(tiny: Path, tm
 
 
 def test_a_sweep_stops_after_so_many_failures_between_packs(tiny: Path, tmp_path: Path) -> None:
-    words = (f"loss._target_={__name__}.Refuses", "sweep.max_failures=2", "hydra.launcher.max_pack=2", "seed=range(6)")
+    words = (
+        f"loss._target_={__name__}.Refuses",
+        "sweep.max_failures=2",
+        "hydra.launcher.max_trials_per_pack=2",
+        "seed=range(6)",
+    )
     folder = run_sweep(*words, "trainer.max_epochs=2", PACKED, data=tiny, at=tmp_path, status=1)
     assert sum(trial.status == "failed" for trial in read_trials(folder)) == 2
 
@@ -579,7 +584,9 @@ def test_a_signal_as_a_pack_ends_keeps_the_next_one_from_beginning(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_pack("_leave", monkeypatch)
-    folder = run_sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_pack=2", data=tiny, at=tmp_path, status=130)
+    folder = run_sweep(
+        *LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path, status=130
+    )
     assert [trial.status for trial in read_trials(folder)] == ["completed", "completed", "running", "running"]
     assert not (folder / "2" / "run.json").exists()
     resume_sweep(folder, at=tmp_path)

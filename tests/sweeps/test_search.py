@@ -160,7 +160,7 @@ def test_a_space_that_was_changed_on_purpose_is_searched_on(tmp_path: Path) -> N
     after = ("model=shallow,deep,cnn", "seed=range(4)", "hydra.sweeper.n_trials=12")
     with pytest.raises(UserError, match="changed since: model, seed"):
         start_search(*after, at=tmp_path)
-    found = run_trials(start_search(*after, "sweep.change=true", at=tmp_path), result=_fails_at_1)
+    found = run_trials(start_search(*after, "sweep.allow_changes=true", at=tmp_path), result=_fails_at_1)
     assert len(found) == 9
     assert {values["model"] for values in found} == {"shallow", "deep", "cnn"}
     assert max(values["seed"] for values in found) > 2

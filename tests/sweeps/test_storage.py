@@ -109,7 +109,7 @@ def test_another_storage_is_refused_unless_asked_for_and_then_given_what_was_fou
     for change in (url, "hydra.sweeper.study_name=another", "hydra/sweeper/sampler=random", "hydra.sweeper.seed=1"):
         with pytest.raises(UserError, match=r"changed since: hydra\.sweeper\."):
             start_search(*WORDS, change, at=at)
-    after = start_search(*WORDS, url, "sweep.change=true", at=at)
+    after = start_search(*WORDS, url, "sweep.allow_changes=true", at=at)
     assert [trial.values for trial in after.study.trials] == [trial.values for trial in before.study.trials]
     assert [trial.params for trial in after.study.trials] == [trial.params for trial in before.study.trials]
     assert [job.number for job in [after.next()] if job] == [3]

@@ -14,9 +14,9 @@ Refuse = Callable[[str, str], str | None]
 
 PART = "part"
 """The slot of whatever is named inside another node, such as a layer's activation."""
-SAME = (("augmentation", "first"),)
+SAME = (("augmentation", "base"),)
 """Nodes inside others that are of the same kind."""
-PATTERNS = "layer_rates"
+PATTERNS = "lr_multipliers"
 """The mapping whose keys are patterns of parameters, not names of arguments."""
 TRAINER_KEYS = (
     *(

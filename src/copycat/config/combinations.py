@@ -78,9 +78,9 @@ def _of_optimizer(config: Config) -> Iterator[str]:
     name = optimizer["_target_"].rpartition(".")[2]
     if optimizer.get("nesterov") and (not optimizer.get("momentum") or optimizer.get("dampening")):
         yield "optimizer.nesterov: expected momentum > 0 and dampening 0. Type optimizer=nesterov."
-    if config.get("layer_rates") and (name == "LBFGS" or "lr" not in optimizer):
+    if config.get("lr_multipliers") and (name == "LBFGS" or "lr" not in optimizer):
         wanted = "an optimizer with groups of parameters" if "lr" in optimizer else "optimizer.lr"
-        yield f"layer_rates: expected {wanted}; got {name}. Type optimizer=adam, or layer_rates=null."
+        yield f"lr_multipliers: expected {wanted}; got {name}. Type optimizer=adam, or lr_multipliers=null."
     sparse = bool(model.get("sparse"))
     if name == "SparseAdam" and not sparse:
         yield "optimizer=sparse_adam: expected a model with sparse gradients; got dense ones. Type model=bag_of_colors."
@@ -146,7 +146,7 @@ def of_shift(augmentation: Config, size: int) -> Iterator[str]:
     Args:
         size: side of the images, in pixels.
     """
-    for key, node in (("augmentation", augmentation), ("augmentation.first", augmentation.get("first"))):
+    for key, node in (("augmentation", augmentation), ("augmentation.base", augmentation.get("base"))):
         if not isinstance(node, Mapping) or not is_ours(node.get("_target_")):
             continue
         if (shift := node.get("shift", 0)) >= size:

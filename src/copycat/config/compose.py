@@ -23,6 +23,7 @@ from copycat.config.hints import did_you_mean, one_of, shown
 from copycat.config.mistakes import mistake
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
+from copycat.config.renamed_keys import check_names, renamed
 from copycat.config.rules import check, check_hydra, check_settings, check_value, rule_of
 from copycat.config.searches import check_search
 from copycat.config.space import Space, space_of
@@ -277,7 +278,12 @@ def trial_of(composed: Composed) -> TrialRequest:
 
 
 def _apart(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a run is made of, without what is a sweep's alone; and that."""
+    """What a run is made of, without what is a sweep's alone; and that.
+
+    Raises:
+        UserError: for a key under an old name.
+    """
+    check_names(config)
     return {name: value for name, value in config.items() if name != "sweep"}, config.get("sweep") or {}
 
 
@@ -326,8 +332,9 @@ def _check_override(override: Override, loader: ConfigLoader) -> None:
             continue
         options = options_of(group, loader)
         if not options:
-            raise UserError(f"{group}: no such group; got {override.input_line!r}.")
+            raise renamed(group) or UserError(f"{group}: no such group; got {override.input_line!r}.")
         hint = did_you_mean(str(name), options, before=f"{group}=")
         if not hint and isinstance(name, str):
             hint = INSTEAD.get(group, "").format(name)
-        raise UserError(f"{group}: expected one of {one_of(options)}; got {shown(name)}.{hint}")
+        wrong = UserError(f"{group}: expected one of {one_of(options)}; got {shown(name)}.{hint}")
+        raise renamed(f"{group}.{name}") or wrong

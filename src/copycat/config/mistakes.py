@@ -6,6 +6,7 @@ from shlex import quote
 from hydra import compose as hydra_compose
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.default_element import GroupDefault
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +16,7 @@ from yaml import MarkedYAMLError, YAMLError
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, first_line, nearest, one_of
 from copycat.config.places import MAIN
+from copycat.config.renamed_keys import renamed
 from copycat.config.words import groups_of, options_of
 
 OF_SWEEPS = {
@@ -36,7 +38,7 @@ def mistake(parsed: Sequence[Override], loader: ConfigLoader, error: Exception) 
     except YAMLError as broken:
         return UserError(_where(broken))
     except (HydraException, OmegaConfBaseException, ValueError) as broken:
-        return UserError(f"expected options that compose; {first_line(broken)}.")
+        return _renamed_group(choices, loader) or UserError(f"expected options that compose; {first_line(broken)}.")
     keys = {name: leaf for name, leaf in _keys(config) if _is_typed(name)}
     for override in parsed:
         key = override.key_or_group
@@ -63,8 +65,24 @@ def _composed(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[Overrid
         return hydra_compose(MAIN, [_line(o) for o in outer], return_hydra_config=True), outer
 
 
+def _renamed_group(choices: Sequence[Override], loader: ConfigLoader) -> UserError | None:
+    """What to say where the defaults list of a chosen file names a group by an old name."""
+    assert isinstance(loader, ConfigLoaderImpl)
+    for choice in choices:
+        group, value = choice.key_or_group, choice.value()
+        for name in value if isinstance(value, list) else [value]:
+            file = loader.repository.load_config(f"{group}/{name}")
+            for default in (file.defaults_list if file else None) or ():
+                inner = default.group if isinstance(default, GroupDefault) else None
+                if inner and (found := renamed(inner.lstrip("/") if inner.startswith("/") else f"{group}/{inner}")):
+                    return found
+    return None
+
+
 def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoader) -> UserError:
     key, line = override.key_or_group, str(override.input_line)
+    if found := renamed(key):
+        return found
     leaves = [name for name, leaf in keys.items() if leaf and not name.endswith("_")]
     ours = [name for name in leaves if not name.startswith("hydra.")]
     parent = key.rpartition(".")[0]

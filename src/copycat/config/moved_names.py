@@ -17,6 +17,12 @@ def current_name(target: str) -> str:
     return f"{MOVED[module]}.{name}" if module in MOVED else target
 
 
+def former_names(target: str) -> list[str]:
+    """Return the names that earlier versions recorded for a present `_target_`."""
+    module, _, name = target.rpartition(".")
+    return [old if new == target else f"{old}.{name}" for old, new in MOVED.items() if new in (target, module)]
+
+
 def with_current_names(value: Any) -> Any:
     """Return a node with every `_target_` in it under its present name."""
     if isinstance(value, Mapping):

@@ -9,6 +9,7 @@ from copycat.config.combinations import combinations
 from copycat.config.errors import UserError
 from copycat.config.hints import did_you_mean, one_of, quoted_override, shown
 from copycat.config.options import PACKAGE, is_option
+from copycat.config.renamed_keys import check_names
 from copycat.config.rule import (
     ANY_NUMBER,
     FULL_SHARE,
@@ -71,15 +72,15 @@ RULES: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "test": SWITCH,
     "output_dir": TEXT,
-    "layer_rates": Rule(words="patterns with a factor each, as {head.*: 10}, or null", allows=lambda v: v is None),
-    "layer_rates.*": NOT_NEGATIVE,  # each of them
+    "lr_multipliers": Rule(words="patterns with a factor each, as {head.*: 10}, or null", allows=lambda v: v is None),
+    "lr_multipliers.*": NOT_NEGATIVE,  # each of them
     "print_losses": optional(listed(whole(0), "a list of epochs, as [0,10,100]")),
     "sweep.objective": either(OBJECTIVE, listed(OBJECTIVE, "a list of them, as [val/auroc,parameters]", least=1)),
     "sweep.direction": optional(either(DIRECTION, listed(DIRECTION, "a list of them, one an objective"))),
     "sweep.max_failures": optional(whole(1)),
     "sweep.max_seconds": optional(POSITIVE),
     "sweep.folder": optional(TEXT),
-    "sweep.change": SWITCH,
+    "sweep.allow_changes": SWITCH,
     "sweep.constraints": listed(CONSTRAINT, "a list as ['val/recall>=0.8','parameters<=10000']"),
     "sweep.params": KEYS,
     "sweep.when": KEYS,
@@ -110,7 +111,7 @@ RULES: dict[str, Rule] = {
         for key in ("multivariate", "group", "constant_liar", "scramble", "deterministic_objective")
     },
     "hydra.sweeper.sampler.warn_independent_sampling": SWITCH,
-    "hydra.launcher.max_pack": optional(whole(1)),
+    "hydra.launcher.max_trials_per_pack": optional(whole(1)),
     "hydra.launcher.workers": optional(whole(1, 1024)),
     "hydra.launcher.threads": optional(whole(1, 1024)),
     "hydra.launcher.at_once": optional(whole(1)),
@@ -184,7 +185,7 @@ RULES: dict[str, Rule] = {
     "model.sparse": SWITCH,
     "model.frozen": SWITCH,
     "model.weights": optional(TEXT),
-    "model.keep_statistics": SWITCH,
+    "model.freeze_batch_norm": SWITCH,
     "model.backbone_size": optional(whole(32, 1024)),
     "model.name": Rule(
         words="a word of letters, digits, '.', '-' and '_', as resnet18",
@@ -208,10 +209,10 @@ RULES: dict[str, Rule] = {
     "data.image_size": optional(whole(1, 8192)),
     "data.max_megapixels": optional(POSITIVE),
     "data.memory_mb": NOT_NEGATIVE,
-    "data.broken": word("stop", "skip"),
+    "data.on_unreadable": word("stop", "skip"),
     "data.fit": word("crop", "squash", "pad"),
     **{f"augmentation.{key}": rule for key, rule in CHANGES.items()},
-    **{f"augmentation.first.{key}": rule for key, rule in CHANGES.items()},
+    **{f"augmentation.base.{key}": rule for key, rule in CHANGES.items()},
     "augmentation.alpha": number(lambda v: 0 < v <= 1000, "above 0, at most 1000"),
     "trainer.max_epochs": whole(1),
     "trainer.threads": optional(whole(1, 1024)),
@@ -252,7 +253,7 @@ RULES: dict[str, Rule] = {
     **{f"logger.*.{key}": TEXT for key in ("folder", "save_dir", "experiment_name", "tracking_uri", "run_name")},
 }
 """By key; a `*` stands for any name. What stands in no rule is held against the signature of its target alone."""
-SINCE_THEN = frozenset(["layer_rates"])
+SINCE_THEN = frozenset(["lr_multipliers"])
 """Keys that came later: recorded runs that lack them are none the worse."""
 KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.")
 PATHS = ("root", "output_dir", "folder", "dirpath", "save_dir", "weights")
@@ -332,6 +333,7 @@ def check_hydra(hydra: Config) -> None:
         UserError: for the first value that cannot work.
     """
     ours = {name: node for name, node in hydra.items() if is_option(node["_target_"], f"hydra/{name}")}
+    check_names({"hydra": ours})
     for key, value in _leaves(ours, "hydra."):
         rule = rule_of(key)
         if rule and not rule.allows(value):

@@ -31,7 +31,7 @@ class Mixing(Protocol):
 
     draws: int
     """Random numbers that it takes for each image."""
-    first: Augmentation
+    base: Augmentation
     """What is done to each image before."""
 
     def mixed(self, image: Tensor, label: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:

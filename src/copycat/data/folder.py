@@ -14,7 +14,7 @@ from copycat.data.on_demand import KnownDigests, OnDemand
 from copycat.data.part import Decoder, Part, digest
 from copycat.data.side_by_side import side_by_side
 
-BROKEN = ("stop", "skip")
+ON_UNREADABLE = ("stop", "skip")
 
 
 class Folder:
@@ -26,7 +26,7 @@ class Folder:
         root: the folder.
         image_size: side of the square that every image becomes, in pixels; None: 64.
         fit: how an image becomes a square: `crop`, `squash` or `pad`, as `decode` says.
-        broken: what to do about unreadable files: `stop`, or `skip` and list them in `Part.unreadable`.
+        on_unreadable: what to do about unreadable files: `stop`, or `skip` and list them in `Part.unreadable`.
         memory_mb: a set whose decoded images take more is read once for its digests, then decoded as needed.
         max_megapixels: larger images count as unreadable; None: 89.
     """
@@ -37,12 +37,12 @@ class Folder:
         root: str,
         image_size: int | None = None,
         fit: str = "crop",
-        broken: str = "stop",
+        on_unreadable: str = "stop",
         memory_mb: int = 2048,
         max_megapixels: float | None = None,
     ) -> None:
         image_size = IMAGE_SIZE if image_size is None else image_size
-        for key, got, words in (("fit", fit, FITS), ("broken", broken, BROKEN)):
+        for key, got, words in (("fit", fit, FITS), ("on_unreadable", on_unreadable, ON_UNREADABLE)):
             if got not in words:
                 raise UserError(f"data.{key}: expected one of {', '.join(words)}; got {got!r}.")
         for key, number, least in (("image_size", image_size, 1), ("memory_mb", memory_mb, 0)):
@@ -53,7 +53,7 @@ class Folder:
         self.root = Path(root).expanduser()
         self.size = image_size
         self.fit = fit
-        self.broken = broken
+        self.on_unreadable = on_unreadable
         self.memory = memory_mb * 2**20
         self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
         self.classes: Sequence[str] = ()
@@ -68,7 +68,8 @@ class Folder:
         """`train`, and where ROOT has them `val` and `test`; fills `classes`.
 
         Raises:
-            UserError: where the folder is not as described above, or has unreadable files and `broken` is `stop`.
+            UserError: where the folder is not as described above, or `on_unreadable` is `stop` and files are
+                unreadable.
         """
         listing = list_images(self.root, least=self.least_classes)
         self.classes, self.left_out, self.warnings = listing.classes, listing.left_out, listing.warnings
@@ -85,11 +86,11 @@ class Folder:
             if known is not None:  # after Ctrl-C too: the next run goes on from here
                 known.save()
         unreadable = [line for part in parts.values() for line in part.unreadable]
-        if unreadable and self.broken == "stop":
+        if unreadable and self.on_unreadable == "stop":
             allow = " Larger images: data.max_megapixels=NUMBER." if self._has_too_large else ""
             raise UserError(
                 f"data.root: {len(unreadable)} of {count} files in {self.root} can't be read, first {unreadable[0]}. "
-                f"Mend or remove them, or leave them out by data.broken=skip.{allow}"
+                f"Mend or remove them, or leave them out by data.on_unreadable=skip.{allow}"
             )
         for name, part in parts.items():
             if lost := {label for _, label in listing.parts[name]} - set(part.labels.tolist()):

@@ -15,25 +15,25 @@ class _Mix(ABC):
     """Args:
     alpha: of the Beta(alpha, alpha) that an image's share is drawn from: small, most images stay nearly whole or become
         the other; 1, all shares are as likely; large, most are near a half.
-    first: what is done to each image before.
+    base: what is done to each image before.
 
     Raises:
-        UserError: where `first` is nothing that changes images one by one.
+        UserError: where `base` is nothing that changes images one by one.
     """
 
     own: ClassVar[int]
     """Random numbers of its own for each image: the first says which partner, the second how much of it."""
 
-    def __init__(self, *, alpha: float, first: Augmentation) -> None:
-        if not isinstance(first, Augmentation):
-            got = type(first).__name__
-            raise UserError(f"augmentation.first: expected one that changes images one by one; got {got}.")
-        self.first, self.share = first, SymmetricBeta(alpha)
-        self.draws = self.own + first.draws
+    def __init__(self, *, alpha: float, base: Augmentation) -> None:
+        if not isinstance(base, Augmentation):
+            got = type(base).__name__
+            raise UserError(f"augmentation.base: expected one that changes images one by one; got {got}.")
+        self.base, self.share = base, SymmetricBeta(alpha)
+        self.draws = self.own + base.draws
 
     def mixed(self, image: Tensor, label: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
         own, others = chance[:, : self.own], chance[:, self.own :]
-        image = self.first(image, others)
+        image = self.base(image, others)
         partner = partners(own[:, 0])
         image, kept = self.blended(image, image[partner], self.share(own[:, 1]), own)
         return image, torch.lerp(label[partner], label, kept[:, None].to(label))

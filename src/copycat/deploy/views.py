@@ -34,7 +34,7 @@ def views_of(config: Mapping[str, Any], *, count: int) -> Views | None:
         return None
     augmentation = build_augmentation(config["augmentation"])
     if isinstance(augmentation, Mixing):
-        augmentation = augmentation.first
+        augmentation = augmentation.base
     if isinstance(augmentation, Unchanged):
         augmentation = Light()
     return Views(augmentation, count=count)

@@ -58,7 +58,7 @@ class Classifier(pl.LightningModule):
     scheduler: makes one from the optimizer.
     interval: the scheduler steps each `epoch` or each `step`.
     monitor: metric that a plateau scheduler watches.
-    layer_rates: factors of the learning rate, by patterns of parameters.
+    lr_multipliers: factors of the learning rate, by patterns of parameters.
 
     A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}; one of mixed images has labels as losses take
     them, and is counted by each image's largest share. At the end of an epoch its metrics go to
@@ -76,12 +76,12 @@ class Classifier(pl.LightningModule):
         classes: int,
         interval: str = "epoch",
         monitor: str | None = None,
-        layer_rates: Mapping[str, float] | None = None,
+        lr_multipliers: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.network, self.loss = network, loss
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.interval, self.monitor, self.layer_rates = interval, monitor, layer_rates
+        self.interval, self.monitor, self.lr_multipliers = interval, monitor, lr_multipliers
         stages: tuple[Stage, ...] = ("train", "val", "test")
         self.metrics = nn.ModuleDict(
             {f"{s}_": StageMetrics(s, classes=classes, reduction=loss.reduction) for s in stages}
@@ -223,9 +223,9 @@ class Classifier(pl.LightningModule):
 
     def optimizer(self) -> Optimizer:
         """A new one."""
-        if not self.layer_rates:
+        if not self.lr_multipliers:
             return self.make_optimizer(self.network.parameters())
-        groups = grouped(self.network, self.layer_rates)
+        groups = grouped(self.network, self.lr_multipliers)
         optimizer = self.make_optimizer(list(groups.values()))
         scale(optimizer, groups)
         return optimizer

@@ -36,7 +36,9 @@ def grouped(network: nn.Module, rates: Mapping[str, float]) -> dict[float, Group
             groups.setdefault(float(factor), {"params": []})["params"] += parameters
     groups[1.0]["params"] += left.values()
     if not any(group["params"] for group in groups.values()):
-        raise UserError("layer_rates: expected a factor > 0 for some parameter; got 0 for all. Type layer_rates=null.")
+        raise UserError(
+            "lr_multipliers: expected a factor > 0 for some parameter; got 0 for all. Type lr_multipliers=null."
+        )
     return groups
 
 
@@ -49,7 +51,7 @@ def scale(optimizer: Optimizer, factors: Mapping[float, Group]) -> None:
     for group, factor in zip(optimizer.param_groups, factors, strict=True):
         if "lr" not in group:
             raise UserError(
-                f"layer_rates: expected an optimizer with a learning rate; {type(optimizer).__name__} has none."
+                f"lr_multipliers: expected an optimizer with a learning rate; {type(optimizer).__name__} has none."
                 " Type optimizer=adam."
             )
         group["lr"] *= factor
@@ -57,9 +59,9 @@ def scale(optimizer: Optimizer, factors: Mapping[float, Group]) -> None:
 
 def _unfit(pattern: str, names: list[str]) -> str:
     if any(fnmatchcase(name, pattern) for name in names):
-        return f"layer_rates: {pattern!r} fits only what patterns before it fit already. Write it before them."
+        return f"lr_multipliers: {pattern!r} fits only what patterns before it fit already. Write it before them."
     return (
-        f"layer_rates: expected patterns of parameters, as {one_of(names, most=6)}; {pattern!r} fits none."
+        f"lr_multipliers: expected patterns of parameters, as {one_of(names, most=6)}; {pattern!r} fits none."
         f"{did_you_mean(pattern, _patterns(names, depth=pattern.count('.')))}"
     )
 

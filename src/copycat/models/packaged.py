@@ -35,7 +35,7 @@ def packaged(
     pretrained: bool = True,
     weights: str | None = None,
     frozen: bool = True,
-    keep_statistics: bool = True,
+    freeze_batch_norm: bool = True,
     backbone_size: int | None = None,
 ) -> nn.Module:
     """A network of timm or torchvision with a linear layer in place of its own.
@@ -44,7 +44,7 @@ def packaged(
         name: as the package lists its models.
         pretrained: begin with the weights that the package gets.
         weights: a file of them instead.
-        frozen, keep_statistics: as in `copycat.models.transfer.efficientnet_lite0`.
+        frozen, freeze_batch_norm: as in `copycat.models.transfer.efficientnet_lite0`.
         backbone_size: pixels of a side that images are brought to; None: those of its training.
 
     Raises:
@@ -57,7 +57,7 @@ def packaged(
     pixels = Pixels(size=backbone_size or size, mean=mean, deviation=deviation)
     width = measured_width(network, name=f"{package} {name}", size=pixels.size)
     backbone = Backbone(network=network, pixels=pixels, width=width, name=f"{package} {name}")
-    return on_backbone(backbone, out_features=out_features, frozen=frozen, keep_statistics=keep_statistics)
+    return on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
 
 
 Trained = tuple[nn.Module, int, Sequence[float], Sequence[float]]

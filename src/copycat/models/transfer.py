@@ -45,15 +45,15 @@ class Tuned(nn.Module):
     """The same, the backbone trained along.
 
     Args:
-        keep_statistics: normalize by the means and deviations that the backbone came with, in training too; else by
+        freeze_batch_norm: normalize by the means and deviations that the backbone came with, in training too; else by
             those of each batch, which then move them.
 
     Shapes: [B, 3, H, W] float in [0, 1] -> [B, out_features] logits.
     """
 
-    def __init__(self, backbone: Backbone, *, out_features: int, keep_statistics: bool = True) -> None:
+    def __init__(self, backbone: Backbone, *, out_features: int, freeze_batch_norm: bool = True) -> None:
         super().__init__()
-        self.backbone, self.pixels, self.keep_statistics = backbone.network, backbone.pixels, keep_statistics
+        self.backbone, self.pixels, self.freeze_batch_norm = backbone.network, backbone.pixels, freeze_batch_norm
         self.head = nn.Linear(backbone.width, out_features)
 
     def backbone_digest(self) -> str:
@@ -69,7 +69,7 @@ class Tuned(nn.Module):
     def _statistics(self) -> Iterator[None]:
         """BatchNorm as when it evaluates: for a step alone, as Lightning warns of modules that begin so."""
         norms = [m for m in self.backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
-        kept = norms if self.keep_statistics else []
+        kept = norms if self.freeze_batch_norm else []
         for module in kept:
             module.training = False
         try:
@@ -79,10 +79,10 @@ class Tuned(nn.Module):
                 module.training = True
 
 
-def on_backbone(backbone: Backbone, *, out_features: int, frozen: bool, keep_statistics: bool) -> nn.Module:
+def on_backbone(backbone: Backbone, *, out_features: int, frozen: bool, freeze_batch_norm: bool) -> nn.Module:
     """A linear layer on a backbone, which stays as it is, or is trained along."""
     if not frozen:
-        return Tuned(backbone, out_features=out_features, keep_statistics=keep_statistics)
+        return Tuned(backbone, out_features=out_features, freeze_batch_norm=freeze_batch_norm)
     held = Frozen(backbone, folder=cache_folder() / "features")
     return Transfer(held, width=backbone.width, out_features=out_features)
 
@@ -93,7 +93,7 @@ def efficientnet_lite0(
     out_features: int,
     weights: str | None = None,
     frozen: bool = True,
-    keep_statistics: bool = True,
+    freeze_batch_norm: bool = True,
     backbone_size: int = SIZE,
 ) -> nn.Module:
     """EfficientNet-Lite0 with a linear layer in place of its own.
@@ -101,7 +101,7 @@ def efficientnet_lite0(
     Args:
         weights: a file of its parameters; None: those of the extra `pretrained`.
         frozen: whether the backbone stays as it is; its features are then worked out once for each image.
-        keep_statistics: of a backbone that is trained along, as in `Tuned`.
+        freeze_batch_norm: of a backbone that is trained along, as in `Tuned`.
         backbone_size: pixels of a side that images are brought to.
 
     Raises:
@@ -112,7 +112,7 @@ def efficientnet_lite0(
     fill(network, Path(weights).expanduser() if weights else _packaged(), name="EfficientNet-Lite0")
     pixels = Pixels(size=backbone_size, mean=HALF, deviation=HALF)
     backbone = Backbone(network=network, pixels=pixels, width=WIDTH, name="efficientnet_lite0")
-    return on_backbone(backbone, out_features=out_features, frozen=frozen, keep_statistics=keep_statistics)
+    return on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
 
 
 def _packaged() -> Path:

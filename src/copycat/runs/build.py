@@ -79,7 +79,7 @@ def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapp
         optimizer=optimizer,
         scheduler=scheduler,
         classes=len(data.classes),
-        layer_rates=dict(values(config.get("layer_rates") or {})),
+        lr_multipliers=dict(values(config.get("lr_multipliers") or {})),
         **ours,
     )
     try:

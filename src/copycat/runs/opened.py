@@ -12,7 +12,7 @@ from copycat.config.own_modules import allow_own_modules
 from copycat.runs.first_schema import renewed
 from copycat.runs.folder import CONFIG, MANIFEST
 from copycat.runs.plain import read_yaml
-from copycat.runs.reader import check_files, read_checked_manifest, read_config, reason
+from copycat.runs.reader import check_files, read_checked_manifest, read_config, reason, rename_keys
 from copycat.runs.seal import holds
 from copycat.runs.shape import check_texts
 from copycat.runs.table import find_runs
@@ -66,6 +66,7 @@ def open_run(folder: Path) -> Opened:
     if manifest["schema"] < REPEATABLE:
         config = renewed(config)
     own = holds(content, manifest)
+    config, manifest = rename_keys(config, manifest)
     if not own:
         try:
             check_texts(manifest)

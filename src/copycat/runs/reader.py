@@ -8,6 +8,7 @@ from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.config.renamed_keys import current_keys, current_words, renamed_in, with_current_keys
 from copycat.runs.folder import CONFIG, read_manifest
 from copycat.runs.plain import read_file
 from copycat.runs.shape import check_form
@@ -73,6 +74,20 @@ def read_config(folder: Path) -> bytes:
         OSError: where it cannot be read.
     """
     return read_file(folder / CONFIG, most=MOST)
+
+
+def rename_keys(config: Any, manifest: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return a recorded configuration and its manifest, each key that was renamed since under its present name.
+
+    Check signatures before: they are of what the files hold.
+    """
+    table = renamed_in(config)
+    if not table:
+        return config, manifest
+    asked = {**manifest["asked"], "overrides": current_words(manifest["asked"]["overrides"], table)}
+    if isinstance(digests := asked.get("config_keys"), dict):
+        asked["config_keys"] = current_keys(digests, table)
+    return with_current_keys(config), {**manifest, "asked": asked}
 
 
 def reason(error: Exception) -> str:

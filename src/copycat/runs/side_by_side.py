@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from copycat.config.errors import UserError
+from copycat.config.moved_names import with_current_names
 from copycat.config.printable import csv_text, print_line, printable
+from copycat.config.renamed_keys import with_current_keys
 from copycat.runs.facts import Facts, facts
 from copycat.runs.figures import figure, natural, sign, told_apart, wilson
 from copycat.runs.folder import CONFIG
@@ -83,7 +85,7 @@ def read_compared(folders: Sequence[Path]) -> Compared:
                 check_files(folder)
             row = read_row(folder)
             if row.manifest is not None:
-                config = read_yaml(read_config(folder))
+                config = with_current_names(with_current_keys(read_yaml(read_config(folder))))
                 if not isinstance(config, Mapping):
                     raise ValueError(f"{CONFIG} has no keys")
                 configs[title] = dict(values(config))

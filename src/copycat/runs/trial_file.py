@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from copycat.config.renamed_keys import current_keys, current_words
 from copycat.runs.folder import write_whole
 from copycat.runs.plain import read_file, read_json
 from copycat.runs.seal import holds, seal
 from copycat.runs.typed import made
 
 FILE = "trial.json"
-SCHEMA = 1
+SCHEMA = 2
+KEYS_RENAMED = 2
+"""The first schema whose keys have their present names."""
 MOST = 2**20
 """Bytes, at most."""
 ENDED = ("completed", "pruned", "failed")
@@ -76,7 +79,9 @@ def read_own_trial(folder: Path) -> Trial | None:
 
 def _read(folder: Path) -> tuple[Trial, bool]:
     found = read_json(read_file(folder / FILE, most=MOST))
-    if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
+    if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
         raise ValueError(f"expected schema {SCHEMA}")
     trial = made(Trial, {name: value for name, value in found.items() if name not in ("schema", "seal")})
+    if found["schema"] < KEYS_RENAMED:
+        trial = replace(trial, overrides=current_words(trial.overrides), values=current_keys(trial.values))
     return trial, holds(_SEALED, found)

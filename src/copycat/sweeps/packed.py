@@ -55,11 +55,11 @@ WRITERS = 2
 class Packs:
     """Args:
     config: of the sweep, with Hydra's node.
-    max_pack: trials in one, at most; None: as many as memory and speed allow.
+    max_trials_per_pack: trials in one, at most; None: as many as memory and speed allow.
     """
 
-    def __init__(self, config: DictConfig, *, max_pack: int | None) -> None:
-        self.config, self.max_pack = config, max_pack
+    def __init__(self, config: DictConfig, *, max_trials_per_pack: int | None) -> None:
+        self.config, self.max_trials_per_pack = config, max_trials_per_pack
         self.words = words_of_sweep(config)
         self.searches = "sampler" in config.hydra.sweeper
         self._data: dict[str, DataModule] = {}
@@ -71,7 +71,7 @@ class Packs:
         Raises:
             KeyboardInterrupt: where a signal ended the sweep.
         """
-        most = (self.max_pack or OF_A_SEARCH) if self.searches else None
+        most = (self.max_trials_per_pack or OF_A_SEARCH) if self.searches else None
         while jobs := list(_taken(runner, most)):
             groups: dict[str, list[Asked]] = {}
             rest: list[Job] = []
@@ -185,7 +185,7 @@ class Packs:
         if group[0].pack:  # those that were one go on as one: another size could change bits
             yield group
             return
-        size = min(len(group), self.max_pack or sys.maxsize)
+        size = min(len(group), self.max_trials_per_pack or sys.maxsize)
         if size > 1:
             config = group[0].request.config
             with isolated(threads=config["trainer"]["threads"]):

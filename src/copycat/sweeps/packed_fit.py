@@ -51,8 +51,8 @@ def unfit(config: Mapping[str, Any], parts: Parts | None = None) -> str | None:
             return f"trainer.{name}={trainer[name]}"
     if not trainer["check_val_every_n_epoch"] or not trainer["max_epochs"] or trainer["max_epochs"] < 1:
         return "trainer.check_val_every_n_epoch and max_epochs need whole numbers"
-    if config.get("layer_rates"):
-        return "layer_rates: a pack has one rate for all layers"
+    if config.get("lr_multipliers"):
+        return "lr_multipliers: a pack has one rate for all layers"
     for name, node in (config["callbacks"] or {}).items():
         if node is not None and not _is_packable(find(f"callbacks.{name}", node["_target_"])):
             return f"callbacks.{name} needs a Trainer of its own"

@@ -16,6 +16,7 @@ from optuna.distributions import (
 )
 
 from copycat.config.errors import UserError
+from copycat.config.renamed_keys import current_text
 from copycat.config.space import Axis, Space
 
 
@@ -65,18 +66,21 @@ class Parameter:
 def parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
     """By axis; those that go together share one."""
     known = {name: of for trial in study.get_trials(deepcopy=False) for name, of in trial.distributions.items()}
+    recorded = {current_text(name): name for name in known}
+    """By present names of keys, what a study of an older version calls them."""
     found: dict[str, Parameter] = {}
     for name, axis in space.axes.items():
         if name in found:
             continue
         names = next((names for names in space.together if name in names), [name])
         if len(names) > 1:
+            joined = ", ".join(names)
             rows = {" ".join(row): row for row in zip(*(space.axes[other].choices() for other in names), strict=True)}
             spread: BaseDistribution = CategoricalDistribution(list(rows))
-            parameter = Parameter(_name(", ".join(names), spread, known), names, spread, rows=rows)
+            parameter = Parameter(_name(recorded.get(joined, joined), spread, known), names, spread, rows=rows)
         else:
             spread, key = distribution(axis), axis.override.get_key_element()
-            parameter = Parameter(_name(name, spread, known), names, spread, key=key)
+            parameter = Parameter(_name(recorded.get(name, name), spread, known), names, spread, key=key)
         found |= dict.fromkeys(names, parameter)
     return found
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from copycat.config.compose import SweepRequest
 from copycat.config.errors import UserError
 from copycat.config.hints import one_of
+from copycat.config.moved_names import former_names
 from copycat.config.searches import is_grid
 from copycat.runs.folder import make_folder
-from copycat.runs.keys import key_digests
+from copycat.runs.keys import key_digests, values
 from copycat.runs.manifest import now
 from copycat.sweeps.objectives import objectives
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep
@@ -40,8 +42,9 @@ def begin(asked: SweepRequest) -> Path:
         before = read_own_sweep(folder)
         _check_files(folder)
         found = replace(found, study=found.study or before.study)
-        if not asked.settings["change"]:
-            _check_same(before, found, folder)
+        if not asked.settings["allow_changes"]:
+            config_keys = _with_moved_targets(before.config_keys, asked.shared)
+            _check_same(replace(before, config_keys=config_keys), found, folder)
         write_sweep(folder, replace(found, id=before.id, started=before.started))
         return folder
     # a file whose name starts with a dot is one that a killed process was writing
@@ -98,7 +101,7 @@ def _described(asked: SweepRequest) -> SweepFile:
         started=now(),
         ended=None,
         experiment="sweep" if asked.first.experiment == "default" else asked.first.experiment,
-        words=[word for word in asked.words if not word.startswith(("sweep.folder=", "sweep.change="))],
+        words=[word for word in asked.words if not word.startswith(("sweep.folder=", "sweep.allow_changes="))],
         output_dir=str(asked.shared["output_dir"]),
         sweeper=kind,
         trials=trials,
@@ -123,8 +126,19 @@ def _check_same(before: SweepFile, found: SweepFile, folder: Path) -> None:
     if changed or config:
         raise UserError(
             f"sweep.folder: expected the sweep that began in {folder}; changed since: {one_of([*changed, *config])}."
-            " To go on all the same, type sweep.change=true."
+            " To go on all the same, type sweep.allow_changes=true."
         )
+
+
+def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
+    """Return recorded hashes of values; those of targets that moved since are of their present names."""
+    moved = {
+        key: key_digests({key: target})[key]
+        for key, target in values(config)
+        for former in (former_names(target) if key.endswith("_target_") else ())
+        if key_digests({key: former})[key] == digests.get(key)
+    }
+    return {**digests, **moved}
 
 
 def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

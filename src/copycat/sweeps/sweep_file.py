@@ -9,6 +9,7 @@ from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
+from copycat.config.renamed_keys import OF_KEYS, current_key, current_keys, current_text, current_words
 from copycat.runs.figures import Direction
 from copycat.runs.folder import write_whole
 from copycat.runs.lock import current_status
@@ -17,7 +18,9 @@ from copycat.runs.seal import holds, seal
 from copycat.runs.typed import made
 
 FILE = "sweep.json"
-SCHEMA = 1
+SCHEMA = 2
+KEYS_RENAMED = 2
+"""The first schema whose keys have their present names."""
 MOST = 2**23
 """Bytes, at most."""
 UNLOCKED = 10.0
@@ -112,11 +115,24 @@ def _read(folder: Path) -> tuple[dict[str, Any], bool]:
     path = folder / FILE
     try:
         found = read_json(read_file(path, most=MOST))
-        if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
+        if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
             raise ValueError(f"expected schema {SCHEMA}")
         kept = {name: value for name, value in found.items() if name not in ("schema", "seal")}
         made(SweepFile, kept)
+        if found["schema"] < KEYS_RENAMED:
+            kept |= _with_current_keys(kept)
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else first_line(error)
         raise UserError(f"{path}: expected what a sweep says of itself; {said}.") from error
     return kept, holds(_SEALED, dict(found))
+
+
+def _with_current_keys(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what names keys, with their present names."""
+    space = {key: current_text(text) if key in OF_KEYS else text for key, text in kept["space"].items()}
+    return {
+        "words": current_words(kept["words"]),
+        "varies": [*map(current_key, kept["varies"])],
+        "config_keys": current_keys(kept["config_keys"]),
+        "space": current_keys(space),
+    }

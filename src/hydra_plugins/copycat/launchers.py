@@ -32,8 +32,8 @@ class ProcessesLauncher(Launcher):
 class PackedLauncher(Launcher):
     """Many trials trained as one. Its keys are in conf/hydra/launcher/packed.yaml."""
 
-    def __init__(self, *, max_pack: int | None) -> None:
-        self.max_pack = max_pack
+    def __init__(self, *, max_trials_per_pack: int | None) -> None:
+        self.max_trials_per_pack = max_trials_per_pack
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.whole = config
@@ -42,7 +42,7 @@ class PackedLauncher(Launcher):
         """Run trials, as many as there are, until there are none left."""
         from copycat.sweeps.packed import Packs
 
-        Packs(self.whole, max_pack=self.max_pack).run(runner)
+        Packs(self.whole, max_trials_per_pack=self.max_trials_per_pack).run(runner)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         raise NotImplementedError("it takes trials from Copycat's sweepers")

@@ -1,0 +1,130 @@
+"""Configuration keys that were renamed: typed under their old names they are answered, and older records are read."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from copycat.config.errors import UserError
+from copycat.config.options import PACKAGE
+
+RENAMED: Mapping[str, str] = {
+    "model.keep_statistics": "model.freeze_batch_norm",
+    "layer_rates": "lr_multipliers",
+    "data.broken": "data.on_unreadable",
+    "augmentation.first": "augmentation.base",
+    "sweep.change": "sweep.allow_changes",
+    "hydra.launcher.max_pack": "hydra.launcher.max_trials_per_pack",
+    "callbacks.fed": "callbacks.input_images",
+    "callbacks.judged": "callbacks.confusion",
+}
+"""Old key: its present name, beside the same keys. An entry renames all that lies below it."""
+NESTED = ("model", "data", "augmentation")
+"""Groups whose nodes may lie inside others of their kind."""
+OURS = (f"{PACKAGE}.", f"hydra_plugins.{PACKAGE}.")
+"""How targets begin whose keys were renamed: those of a user's own class are left alone."""
+OF_KEYS = ("sweep.params", "sweep.when", "sweep.zip", "hydra.sweeper.params")
+"""Keys whose values name keys."""
+_OLD_PARTS = {old.rpartition(".")[2] for old in RENAMED}
+_NAMES = re.compile(rf"(?<![\w./])({'|'.join(old.replace('.', '[./]') for old in RENAMED)})(?!\w)")
+
+
+def current_key(key: str, table: Mapping[str, str] = RENAMED) -> str:
+    """Return the present name of a dotted key, or of a group's path; itself where nothing was renamed."""
+    dotted = key.replace("/", ".")
+    for old, new in table.items():
+        if f"{dotted}.".startswith(f"{old}."):
+            return key[: old.rfind(".") + 1] + new.rpartition(".")[2] + key[len(old) :]
+    return key
+
+
+def renamed(key: str) -> UserError | None:
+    """Return what to say of a key that is typed under an old name; None where it was not renamed."""
+    present = current_key(key)
+    return None if present == key else _answer(key, present)
+
+
+def check_names(config: Mapping[str, Any]) -> None:
+    """Refuse keys under old names.
+
+    Raises:
+        UserError: for the first.
+    """
+    for key, present in _old_keys(config):
+        raise _answer(key, present)
+
+
+def with_current_keys(config: Any, path: str = "") -> Any:
+    """Return a recorded node with each key under its present name, in the same order.
+
+    Args:
+        path: key of the node; empty for a whole configuration.
+    """
+    if isinstance(config, list):
+        return [with_current_keys(inner, path) for inner in config]
+    if not isinstance(config, Mapping):
+        return config
+    return {
+        _current_name(name, value, config, path): with_current_keys(value, _path(name, path))
+        for name, value in config.items()
+    }
+
+
+def renamed_in(config: Any) -> dict[str, str]:
+    """Return the keys of a recorded configuration that were renamed, in full, with their present names."""
+    return dict(_old_keys(config))
+
+
+def current_words(words: Sequence[str], table: Mapping[str, str] = RENAMED) -> list[str]:
+    """Return recorded overrides with each key under its present name.
+
+    Args:
+        table: old keys with their present names; as `renamed_in` gives it, it leaves keys of a user's own classes.
+    """
+    return [_current_word(word, table) for word in words]
+
+
+def current_keys(values: Mapping[str, Any], table: Mapping[str, str] = RENAMED) -> dict[str, Any]:
+    """Return values by dotted keys, each key under its present name."""
+    return {current_key(key, table): value for key, value in values.items()}
+
+
+def current_text(text: str) -> str:
+    """Return a text that names keys, such as a value of `sweep.zip`, with their present names."""
+    return _NAMES.sub(lambda found: current_key(found[0]), text)
+
+
+def _current_word(word: str, table: Mapping[str, str]) -> str:
+    key, equals, value = word.partition("=")
+    name = key.lstrip("+~")
+    signs = key[: len(key) - len(name)]
+    return signs + current_key(name, table) + equals + (current_text(value) if name in OF_KEYS else value)
+
+
+def _old_keys(node: Any, path: str = "", at: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each key under an old name, in full, and its present name."""
+    if isinstance(node, list):
+        for place, inner in enumerate(node):
+            yield from _old_keys(inner, path, f"{at}{place}.")
+    elif isinstance(node, dict):  # of each trial of a sweep: Mapping would take ten times as long
+        for name, value in node.items():
+            if name in _OLD_PARTS and (present := _current_name(name, value, node, path)) != name:
+                yield f"{at}{name}", f"{at}{present}"
+            elif isinstance(value, dict | list):
+                yield from _old_keys(value, _path(name, path), f"{at}{name}.")
+
+
+def _current_name(name: str, value: Any, holder: Mapping[str, Any], path: str) -> str:
+    present = RENAMED.get(f"{path}.{name}" if path else name)
+    owner = value if path == "callbacks" else holder
+    target = owner.get("_target_") if isinstance(owner, Mapping) else None
+    if present is None or (isinstance(target, str) and not target.startswith(OURS)):
+        return name
+    return present.rpartition(".")[2]
+
+
+def _path(name: str, path: str) -> str:
+    return path if path in NESTED else f"{path}.{name}" if path else name
+
+
+def _answer(key: str, present: str) -> UserError:
+    return UserError(f"{key}: expected the new name of this key. Type {present}.")
