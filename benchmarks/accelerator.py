@@ -161,7 +161,7 @@ def runs(folder: Path) -> list[Path]:
 
 def record(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    return found["came_out"]  # type: ignore[no-any-return]
+    return found["results"]  # type: ignore[no-any-return]
 
 
 def differing(one: Path, other: Path) -> str:
@@ -196,7 +196,7 @@ def main() -> int:
 
 def record_of_device(folder: Path) -> str:
     """What the first run says that it found."""
-    ran_on = json.loads((runs(folder)[0] / "run.json").read_text())["ran_on"]
+    ran_on = json.loads((runs(folder)[0] / "run.json").read_text())["provenance"]
     return ", ".join(ran_on["environment"]["accelerator"]["found"]) or "the CPU"
 
 

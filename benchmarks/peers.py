@@ -130,8 +130,8 @@ def recorded(folder: Path) -> dict[str, Any]:
     manifest = json.loads(run.read_text())
     with run.with_name("metrics.csv").open() as file:
         loss = float(list(csv.DictReader(file))[-1]["train/loss"])
-    packages = manifest["ran_on"]["environment"]["packages"]
-    versions = {"copycat": manifest["ran_on"]["code"]["version"], **{name: packages[name] for name in SHOWN}}
+    packages = manifest["provenance"]["environment"]["packages"]
+    versions = {"copycat": manifest["provenance"]["code"]["version"], **{name: packages[name] for name in SHOWN}}
     return {"seconds": manifest["seconds"], "loss": loss, "versions": versions}
 
 

@@ -119,7 +119,7 @@ def at_most(name: str, most: float, measured: Ratio) -> Asked:
 def concluded(limits: Sequence[Asked]) -> int:
     """Print the last lines of a benchmark: what was asked beside what was measured. Its exit status."""
     print("asked, and measured (a ratio: median, and from the lowest round to the highest):")
-    names, asked = (max(len(getattr(limit, field)) for limit in limits) for field in ("name", "asked"))
+    names, asked = (max(len(getattr(limit, field)) for limit in limits) for field in ("name", "request"))
     for limit in limits:
         verdict = "kept" if limit.kept else "NOT KEPT"
         print(f"  {limit.name:{names}}  {limit.asked:{asked}}  {limit.measured}  {verdict}")

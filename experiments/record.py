@@ -35,14 +35,14 @@ def results(outcome: Outcome) -> dict[str, Any]:
     rows = read_history(outcome.folder)
     chosen = [row for row in rows if is_round(int(row["epoch"])) or row is rows[-1]]
     manifest = outcome.manifest
-    environment = manifest["ran_on"]["environment"]
+    environment = manifest["provenance"]["environment"]
     cpu = f"{environment['cpu']}, {environment['threads']} threads, torch {environment['packages']['torch']}"
     return {
         "losses": _text(chosen, "train/loss"),
         **({"loss_means": _text(chosen, "train/loss_mean")} if "train/loss_mean" in rows[0] else {}),
-        "final": {name: f"{value:.4f}" for name, value in manifest["came_out"]["final"].items()},
+        "final": {name: f"{value:.4f}" for name, value in manifest["results"]["final"].items()},
         "best": {
-            "epoch": manifest["came_out"]["best"]["epoch"],
+            "epoch": manifest["results"]["best"]["epoch"],
             "val/accuracy": f"{outcome.best['val/accuracy']:.4f}",
         },
         "epochs": len(rows),

@@ -96,7 +96,7 @@ def test_predictions_are_text_in_a_table_and_no_formula_in_a_csv(
 def test_a_package_s_version_forges_no_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     version = "1\nidentical: forged\x1b[31m"
     manifest = read_manifest(folder)
-    environment = manifest["ran_on"]["environment"]
+    environment = manifest["provenance"]["environment"]
     environment |= {"python": version, "cpu": version}
     environment["packages"] |= {"torch": version, "numpy": version}
     write_manifest(folder, manifest)  # one's own: a stranger's is refused for the escape
@@ -119,10 +119,10 @@ def test_metrics_and_tensors_have_names_that_can_be_printed(folder: Path, capsys
 
 def test_runs_are_listed_and_compared_as_text(folder: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evil = f"+x={EVIL}"
-    change_manifest(folder, lambda manifest: manifest["asked"].update(overrides=[evil]))
+    change_manifest(folder, lambda manifest: manifest["request"].update(overrides=[evil]))
     other = Path(shutil.copytree(trained, folder.with_name(f"run {EVIL.replace('/', '')}")))
     change_manifest(folder, lambda manifest: manifest.update(error=EVIL, status="failed"))
-    change_manifest(folder, lambda manifest: manifest["came_out"]["final"].update({f"val/{EVIL}": 0.5}))
+    change_manifest(folder, lambda manifest: manifest["results"]["final"].update({f"val/{EVIL}": 0.5}))
     for words in (["runs", folder.parent], ["compare", folder, other]):
         run_command(*words)
         check_printed(capsys)

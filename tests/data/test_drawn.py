@@ -12,7 +12,7 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.data.part import Part, digest
 from copycat.data.synthetic import dataset
-from copycat.data.synthetic.checksummed_npz import read_sealed, seal, write_sealed
+from copycat.data.synthetic.checksummed_npz import checksum, read_checksummed, write_checksummed
 from copycat.data.synthetic.dataset import SHARES, Drawn, shuffled_labels
 from copycat.data.synthetic.portable_rng import Chance
 
@@ -46,7 +46,7 @@ def no_drawing(*_: object, **__: object) -> None:
 def test_the_shipped_set_has_the_same_bits_on_every_machine(shipped: dict[str, Part]) -> None:
     arrays = {f"{name} images": image_tensor(part).numpy() for name, part in shipped.items()}
     arrays |= {f"{name} labels": part.labels.numpy() for name, part in shipped.items()}
-    assert seal(arrays, key="") == SHIPPED
+    assert checksum(arrays, key="") == SHIPPED
 
 
 @pytest.mark.parametrize(("name", "count", "cats"), [("train", 209, 72), ("val", 50, 33)])
@@ -140,18 +140,18 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_only(cache: Path, monke
 def test_two_processes_may_write_the_cache_at_once(cache: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from copycat.data.synthetic.checksummed_npz import read_sealed, write_sealed\n"
-        "path = Path(sys.argv[1]); arrays = read_sealed(path, key='k'); print('ready', flush=True)\n"
-        "for _ in range(60): write_sealed(path, arrays, key='k')"
+        "from copycat.data.synthetic.checksummed_npz import read_checksummed, write_checksummed\n"
+        "path = Path(sys.argv[1]); arrays = read_checksummed(path, key='k'); print('ready', flush=True)\n"
+        "for _ in range(60): write_checksummed(path, arrays, key='k')"
     )
     path, arrays = cache / "set.npz", {"images": np.arange(100_000)}
-    write_sealed(path, arrays, key="k")
+    write_checksummed(path, arrays, key="k")
     with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "ready\n"
         for _ in range(60):
-            write_sealed(path, arrays, key="k")
-            assert np.array_equal(read_sealed(path, key="k")["images"], arrays["images"])
+            write_checksummed(path, arrays, key="k")
+            assert np.array_equal(read_checksummed(path, key="k")["images"], arrays["images"])
     assert other.returncode == 0
     assert list(cache.iterdir()) == [path], "a temporary file was left behind"
 

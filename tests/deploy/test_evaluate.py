@@ -24,7 +24,7 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_on_its_own_data_it_gives_the_run_s_own_metrics(folder: Path) -> None:
-    final = json.loads((folder / "run.json").read_text())["came_out"]["final"]
+    final = json.loads((folder / "run.json").read_text())["results"]["final"]
     rows = evaluate(open_completed(folder), [])
     assert {f"{row['part']}/{row['metric']}" for row in rows} == {name for name in final if not name.endswith("/loss")}
     for row in rows:

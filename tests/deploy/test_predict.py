@@ -53,7 +53,7 @@ def test_what_is_predicted_is_what_the_run_recorded_to_the_bit(
         found = predictor(images)
     assert torch.allclose(found.sum(dim=1), torch.ones(8, dtype=found.dtype))
     digest = blake2b(found[:, 1].contiguous().view(torch.uint8).numpy().tobytes(), digest_size=16).hexdigest()
-    assert digest == opened.manifest["came_out"]["predictions_digest"]
+    assert digest == opened.manifest["results"]["predictions_digest"]
 
 
 def test_folders_and_files_are_a_table_csv_or_json(

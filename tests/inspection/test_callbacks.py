@@ -121,7 +121,7 @@ def test_a_trial_of_a_pack_has_what_it_has_alone(tiny: Path, tmp_path: Path) -> 
         main(["train", "-m", *data, *SHALLOW, *more])
     alone = train_tiny(*WORDS, data=tiny, at=tmp_path / "alone").folder
     mine, packed = load_run_events(alone), load_run_events(sweep / "0")
-    assert json.loads((sweep / "0" / "run.json").read_text())["ran_on"]["pack"] == [0, 1]
+    assert json.loads((sweep / "0" / "run.json").read_text())["provenance"]["pack"] == [0, 1]
     for kind in ("scalars", "images", "tensors", "graph"):
         assert mine.Tags()[kind] == packed.Tags()[kind] or set(mine.Tags()[kind]) == set(packed.Tags()[kind])
     for tag in mine.Tags()["scalars"]:
@@ -176,7 +176,7 @@ def test_a_look_of_the_user_s_own_is_taken_alone_and_in_a_pack(launcher: str, ti
     for trial in ("0", "1"):
         said = read_predictions(sweep / trial, classes=2)["val"].probability
         assert read_scalar(sweep / trial, "final/val/sure") == {EPOCHS: pytest.approx(said.max(1).mean(), rel=1e-5)}
-        is_packed = "pack" in json.loads((sweep / trial / "run.json").read_text())["ran_on"]
+        is_packed = "pack" in json.loads((sweep / trial / "run.json").read_text())["provenance"]
         assert is_packed == (launcher == "packed")
 
 
@@ -193,7 +193,7 @@ def test_precision_and_recall_at_one_half_are_those_of_the_run(full: Outcome) ->
     (event,) = load_run_events(full.folder).Tensors("precision_recall/dog")  # class 1
     table = np.array(event.tensor_proto.float_val, dtype=np.float32).reshape(6, -1)
     counts, precision, recall = table[:4], table[4], table[5]
-    final, half = full.manifest["came_out"]["final"], table.shape[1] // 2
+    final, half = full.manifest["results"]["final"], table.shape[1] // 2
     assert precision[half] == pytest.approx(final["val/precision"], abs=1e-6)
     assert recall[half] == pytest.approx(final["val/recall"], abs=1e-6)
     assert counts[:, half].sum() == 8
@@ -257,7 +257,7 @@ def test_shares_of_regions_make_one(full: Outcome) -> None:
 
 @pytest.mark.slow
 def test_best_and_final_metrics_are_those_of_the_run(full: Outcome) -> None:
-    for name, value in full.manifest["came_out"]["final"].items():
+    for name, value in full.manifest["results"]["final"].items():
         assert list(read_scalar(full.folder, f"final/{name}").values()) == [pytest.approx(value, rel=1e-6)]
     best = min(read_history(full.folder), key=lambda row: row["val/loss"])
     for name in (name for name in best if name != "epoch"):

@@ -35,7 +35,7 @@ def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder:
     assert found.headings == [str(folder), *titles]
     assert found.loaded_urls == []
     manifest, rows = json.loads((folder / "run.json").read_text()), read_history(folder)
-    final = manifest["came_out"]["final"]
+    final = manifest["results"]["final"]
     row = next(row for row in found.rows if row[0] == "loss")
     assert f"{final['train/loss']:.4f}" in row
     assert f"{final['val/loss']:.4f}" in row
@@ -51,7 +51,7 @@ def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder:
 
 def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
     manifest = json.loads((folder / "run.json").read_text())
-    images, share = manifest["data"]["images"]["val"], manifest["came_out"]["final"]["val/accuracy"]
+    images, share = manifest["data"]["images"]["val"], manifest["results"]["final"]["val/accuracy"]
     low, high = wilson(share, images)
     row = next(row for row in parse_html(run_page(folder).html()).rows if row[0] == "accuracy")
     assert f"{share:.4f} ({low:.2f} to {high:.2f} of {images})" in row
@@ -77,7 +77,7 @@ def test_an_interval_holds_its_share_and_lies_between_0_and_1(count: int, data: 
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
 def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> None:
     manifest = json.loads((folder / "run.json").read_text())
-    manifest |= {"status": status, "error": "<b>why</b>", "came_out": {}}
+    manifest |= {"status": status, "error": "<b>why</b>", "results": {}}
     (folder / "run.json").write_text(json.dumps(manifest))
     for name in ("metrics.csv", "predictions.csv", "weights.safetensors"):
         (folder / name).unlink()
@@ -105,7 +105,7 @@ def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
     found = parse_html(run_page(folder).html())
     start = next(place for place, row in enumerate(found.rows) if row[0].startswith("is, down"))
     matrix = [[int(cell) for cell in row[1:]] for row in found.rows[start + 1 : start + 3]]
-    final = json.loads((folder / "run.json").read_text())["came_out"]["final"]
+    final = json.loads((folder / "run.json").read_text())["results"]["final"]
     assert [sum(row) for row in matrix] == [4, 4]
     assert matrix[0][0] + matrix[1][1] == round(8 * final["val/accuracy"])
     assert matrix[1][1] == round(4 * final["val/recall"])  # class 1 is below class 0
@@ -167,7 +167,7 @@ def test_several_runs_stand_side_by_side(folder: Path, tiny: Path, capsys: pytes
     row = next(row for row in found.rows if row[0] == "optimizer.lr")
     assert set(row[1:]) == {"0.001", "0.5"}
     assert f"copycat report {other}" in "".join(found.texts)
-    finals = [json.loads((at / "run.json").read_text())["came_out"]["final"]["val/loss"] for at in (folder, other)]
+    finals = [json.loads((at / "run.json").read_text())["results"]["final"]["val/loss"] for at in (folder, other)]
     row = next(row for row in found.rows if row[0] == "final/val/loss")
     assert [cell.endswith("*") for cell in row[1:]].count(True) == 1
     assert any(f"{min(finals):.4f} *" == cell for cell in row)

@@ -72,7 +72,7 @@ def test_hparams_shows_every_run_with_its_true_metrics(address: str, good: Outco
     for status, outcome in (("STATUS_SUCCESS", good), ("STATUS_FAILURE", bad)):
         shown = by_status[status]["metrics"]
         last = {name: value for row in read_history(outcome.folder) for name, value in row.items() if name != "epoch"}
-        came_out = outcome.manifest["came_out"]
+        came_out = outcome.manifest["results"]
         final = {f"final/{name}": value for name, value in came_out.get("final", {}).items()}
         best = {f"best/{name}": value for name, value in came_out["best"]["metrics"].items()}
         assert shown == {**{name: value for name, value in last.items() if name in shown}, **final, **best}

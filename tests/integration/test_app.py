@@ -46,7 +46,7 @@ def address(folder: Path) -> Iterator[str]:
 
 
 def find_trained_run(folder: Path) -> Path:
-    (found,) = (m.parent for m in folder.glob("*/*/*/run.json") if json.loads(m.read_text())["came_out"]["epochs"] > 1)
+    (found,) = (m.parent for m in folder.glob("*/*/*/run.json") if json.loads(m.read_text())["results"]["epochs"] > 1)
     return found
 
 

@@ -93,7 +93,7 @@ def test_hparams_lists_each_trial_once_with_its_true_metrics(page: Page, address
         assert found["status"] == DONE[trial["status"]]
         assert found["hparams"]["optimizer.lr"] == trial["values"]["optimizer.lr"]
         assert -1 not in found["metrics"].values()
-        came_out = read_manifest(sweep / str(number))["came_out"]
+        came_out = read_manifest(sweep / str(number))["results"]
         for kind, values in (("final", came_out.get("final", {})), ("best", came_out["best"].get("metrics", {}))):
             for metric, value in values.items():
                 assert found["metrics"][f"{kind}/{metric}"] == pytest.approx(value, rel=1e-6)

@@ -17,7 +17,7 @@ def _train(*words: str, at: Path) -> Outcome:
 
 
 def test_logistic_regression_does_poorly_on_the_drawn_images(tmp_path: Path) -> None:
-    final = _train(at=tmp_path).manifest["came_out"]["final"]
+    final = _train(at=tmp_path).manifest["results"]["final"]
     assert 0.6 <= final["val/accuracy"] <= 0.8
 
 

@@ -77,7 +77,7 @@ def test_the_lecture_s_thirteen_losses_are_printed_digit_by_digit(cats_folder: P
     printed = [line for line in done.stdout.splitlines() if line.startswith("Epoch ")]
     assert printed == [f"Epoch {epoch}, Loss {loss}" for epoch, loss in expected["losses"].items()]
     folder = find_only_run(tmp_path / "outputs" / "lecture")
-    final = json.loads((folder / "run.json").read_text())["came_out"]["final"]
+    final = json.loads((folder / "run.json").read_text())["results"]["final"]
     assert {name: f"{final[name]:.4f}" for name in expected["final"]} == expected["final"]
 
 
@@ -93,7 +93,7 @@ def test_an_experiment_gives_again_what_was_recorded(name: str, cats_folder: Pat
     metric = "train/loss_mean" if means else "train/loss"
     found = {int(row["epoch"]): row[metric] for row in read_history(outcome.folder)}
     assert max(found) >= last
-    came_out = outcome.manifest["came_out"]
+    came_out = outcome.manifest["results"]
     shuffled = came_out["steps"] > came_out["epochs"]
     for epoch, loss in expected["loss_means" if means else "losses"].items():
         if int(epoch) <= last:

@@ -55,7 +55,7 @@ def test_json_has_the_trials_own_figures_and_means_over_seeds(swept: Path) -> No
         assert {name: row[name] for name in trial["objectives"]} == trial["objectives"]
         assert {name: row[name] for name in trial["values"]} == trial["values"]
         if trial["status"] == "completed":
-            came_out = json.loads((swept / row["folder"] / "run.json").read_text())["came_out"]
+            came_out = json.loads((swept / row["folder"] / "run.json").read_text())["results"]
             assert {name: row[f"final/{name}"] for name in came_out["final"]} == came_out["final"]
     configurations: list[dict[str, Any]] = found["configurations"]
     means = _means(swept / "s s")

@@ -58,7 +58,7 @@ def test_a_signal_ends_a_run_as_interrupted_with_its_records_whole(
     assert manifest["error"] == number.name
     rows = read_history(folder)
     assert [row["epoch"] for row in rows] == list(range(len(rows)))
-    assert manifest["came_out"]["epochs"] == len(rows)
+    assert manifest["results"]["epochs"] == len(rows)
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["copycat"]["epoch"] == len(rows)  # nothing that was trained is lost
 

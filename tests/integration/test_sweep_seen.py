@@ -74,7 +74,7 @@ def test_hparams_holds_every_trial_with_its_final_figures(sweep: Path) -> None:
         group = shown[str(number)]
         assert group["hparams"]["optimizer.lr"] == trial["values"]["optimizer.lr"]
         assert group["status"] == ("STATUS_FAILURE" if trial["status"] == "failed" else "STATUS_SUCCESS")
-        final = json.loads((sweep / str(number) / "run.json").read_text())["came_out"].get("final", {})
+        final = json.loads((sweep / str(number) / "run.json").read_text())["results"].get("final", {})
         assert bool(final) == (trial["status"] == "completed")
         found = {name: value for name, value in group["metrics"].items() if name.startswith("final/")}
         found.pop("final/val/ece", None)  # a callback's own
@@ -155,9 +155,9 @@ def test_what_breaks_a_constraint_is_not_the_best(tiny: Path, tmp_path: Path) ->
     done = run_copycat("train", "-m", *typed, 'sweep.constraints=["parameters<=200"]', at=tmp_path)
     assert done.returncode == 0, done.stderr
     found = read_trial_files(tmp_path / "sweep")
-    by_size = {trial["values"]["model"]: trial["breaks"] for trial in found.values()}
+    by_size = {trial["values"]["model"]: trial["violated_constraints"] for trial in found.values()}
     assert by_size == {"logistic": [], "shallow": ["parameters<=200"]}
-    kept = {number: trial for number, trial in found.items() if not trial["breaks"]}
+    kept = {number: trial for number, trial in found.items() if not trial["violated_constraints"]}
     least = min(kept, key=lambda number: kept[number]["objectives"]["val/loss"])
     assert f"by trial {least}" in done.stdout
     assert done.stdout.count("breaks parameters<=200") == 2

@@ -153,7 +153,7 @@ def test_own_experiments_are_swept_by_a_glob_and_packaged_options_remain(work: P
     data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
     runs = train_and_list_runs("-m", "experiment=glob(own*)", *data, at=work)
     manifests = [json.loads((run / "run.json").read_text()) for run in runs]
-    assert [manifest["asked"]["experiment"] for manifest in manifests] == ["own", "own_too"]
+    assert [manifest["request"]["experiment"] for manifest in manifests] == ["own", "own_too"]
     first, second = [(run / "config.yaml").read_text() for run in runs]
     assert "own_package.OneNeuron" in first
     assert "copycat.models.networks.mlp" in second  # the packaged default

@@ -100,7 +100,7 @@ def test_the_wheel_runs_in_an_empty_folder(installed: Path, tmp_path: Path, imag
     words = ["data=folder", f"data.root={images}", "data.image_size=8", "trainer.max_epochs=3"]
     told = run_command(installed / "python", "-m", "copycat", "train", *words, at=at)
     folder = find_only_run(at / "outputs" / "default")
-    assert json.loads((folder / "run.json").read_text())["came_out"]["epochs"] == 3
+    assert json.loads((folder / "run.json").read_text())["results"]["epochs"] == 3
     assert f"in {folder.relative_to(at)}" in told
 
 

@@ -96,7 +96,7 @@ def test_the_average_is_validated_evaluated_and_saved_but_not_trained_on(
     assert [row["train/loss"] for row in rows] == [row["train/loss"] for row in others]
     assert rows[0] == others[0]  # before it begins
     assert rows[-1]["val/loss"] != others[-1]["val/loss"]
-    assert averaged.manifest["came_out"]["final"]["val/loss"] == pytest.approx(others[-1]["val/loss"], rel=1e-5)
+    assert averaged.manifest["results"]["final"]["val/loss"] == pytest.approx(others[-1]["val/loss"], rel=1e-5)
     weights = load_file(averaged.folder / "weights.safetensors")
     for name, expected in by_hand(states).items():
         if name.endswith("num_batches_tracked"):
@@ -110,7 +110,7 @@ def test_best_ckpt_holds_the_weights_that_were_validated(tiny: Path, tmp_path: P
     outcome = train_completed(
         *EMA, "callbacks.best.monitor=val/auroc", "callbacks.best.mode=max", tiny=tiny, at=tmp_path
     )
-    epoch = outcome.manifest["came_out"]["best"]["epoch"]
+    epoch = outcome.manifest["results"]["best"]["epoch"]
     parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
     parts.classifier.network.load_state_dict(in_file(outcome.folder / "checkpoints" / "best.ckpt"))
     found, _ = parts.classifier.measure("val", parts.data.loader("val"))

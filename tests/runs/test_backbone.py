@@ -28,7 +28,7 @@ def test_a_backbone_whose_file_was_replaced_is_refused_wherever_the_run_is_opene
     write_weights(weights, seed=0)
     words = ("model=transfer", f"model.weights={weights}", "model.backbone_size=32", "trainer.max_epochs=1", *QUIET)
     folder = train_tiny(*words, data=tiny, at=tmp_path / "runs").folder
-    recorded = read_manifest(folder)["ran_on"]["backbone"]
+    recorded = read_manifest(folder)["provenance"]["backbone"]
     with opened_predictor(open_completed(folder)):
         pass
     write_weights(weights, seed=1)
@@ -46,4 +46,4 @@ def test_a_backbone_whose_file_was_replaced_is_refused_wherever_the_run_is_opene
 
 def test_a_network_without_a_backbone_records_none(tiny: Path, tmp_path: Path) -> None:
     folder = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
-    assert "backbone" not in read_manifest(folder)["ran_on"]
+    assert "backbone" not in read_manifest(folder)["provenance"]

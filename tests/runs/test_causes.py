@@ -29,7 +29,7 @@ def evidence(tiny: Path) -> Evidence:
 
 
 def change_evidence(before: Evidence, change: Callable[[Any], object]) -> Evidence:
-    """The same with something changed in `ran_on` or `config`."""
+    """The same with something changed in `provenance` or `config`."""
     after = replace(before, ran_on=copy.deepcopy(before.ran_on), config=copy.deepcopy(before.config))
     change(after)
     return after
@@ -53,7 +53,7 @@ def test_a_recorded_run_is_the_same_as_the_run_that_would_start_now(tiny: Path, 
     outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1", *QUIET]
     manifest = read_manifest(outcome.folder)
-    threads = manifest["ran_on"]["environment"]["threads"]
+    threads = manifest["provenance"]["environment"]["threads"]
     config = compose([*words, f"trainer.threads={threads}"]).config
     now = Evidence.current(config, DataModule(Folder(root=str(tiny), image_size=8)))
     assert causes(Evidence.recorded(outcome.folder, manifest, config), now) == []
@@ -103,7 +103,7 @@ def test_of_several_the_likely_one_comes_first(names: set[str]) -> None:
                 "threads": 2,
                 "cpu": "a",
                 "variables": {},
-                "accelerator": {"asked": "cpu", "found": []},
+                "accelerator": {"request": "cpu", "found": []},
             },
         },
         images=None,

@@ -59,7 +59,7 @@ def change_cell(folder: Path, *, epoch: int, metric: str, value: str) -> str:
 
 def change_results(folder: Path, **came_out: Any) -> None:
     manifest = json.loads((folder / "run.json").read_text())
-    manifest["came_out"] |= came_out
+    manifest["results"] |= came_out
     (folder / "run.json").write_text(json.dumps(manifest))
 
 
@@ -103,7 +103,7 @@ def test_differences_come_in_training_order(original: Opened, copy: Path) -> Non
 
 def test_a_metric_an_older_run_lacks_is_ignored_but_one_a_copy_lacks_is_not(original: Opened, copy: Path) -> None:
     remove_metric(copy, "balanced_accuracy")
-    final = json.loads((copy / "run.json").read_text())["came_out"]["final"]
+    final = json.loads((copy / "run.json").read_text())["results"]["final"]
     known = {name: value for name, value in final.items() if not name.endswith("/balanced_accuracy")}
     change_results(copy, final=known)
     assert not compare(open_own_run(copy), original).differences
@@ -140,7 +140,7 @@ def test_but_not_where_the_first_run_was_interrupted(original: Opened, copy: Pat
         (copy / name).unlink()
     for status in ("interrupted", "running"):
         first = open_own_run(copy)
-        manifest = {**first.manifest, "status": status, "came_out": {}}
+        manifest = {**first.manifest, "status": status, "results": {}}
         found = compare(replace(first, manifest=manifest), original)
         assert (found.epochs, list(found.differences)) == (2, [])
 
@@ -182,7 +182,7 @@ def test_one_bit_of_an_optimizer_s_state_is_found(original: Opened, copy: Path) 
 
 
 def test_a_final_metric_and_the_predictions_are_compared(original: Opened, copy: Path) -> None:
-    final = original.manifest["came_out"]["final"]
+    final = original.manifest["results"]["final"]
     change_results(copy, final={**final, "val/loss": 0.5}, predictions_digest="0" * 32)
     found = compare(original, open_own_run(copy))
     assert list_places(found) == ["final val/loss", "validation predictions"]

@@ -35,7 +35,7 @@ def test_each_file_of_a_run_has_a_digest(folder: Path) -> None:
     assert {"images.csv", "train.log", "gallery.json", "checkpoints/last.ckpt"} <= names
     assert sum("tfevents" in name for name in names) >= 3
     manifest = json.loads((folder / "run.json").read_text())
-    assert manifest["files"]["weights.safetensors"] == manifest["came_out"]["weights_digest"]
+    assert manifest["files"]["weights.safetensors"] == manifest["results"]["weights_digest"]
     assert list(differences_now(open_recorded(folder))) == []
 
 

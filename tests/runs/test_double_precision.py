@@ -45,7 +45,7 @@ def test_the_training_loss_is_that_of_a_loop_by_hand_in_float64(tiny: Path, tmp_
     words = ("model=logistic", "optimizer.lr=0.1", f"trainer.max_epochs={EPOCHS}")
     folder = train_tiny(*words, "trainer.precision=64-true", *QUIET, data=tiny, at=tmp_path).folder
     assert read_training_losses(folder) == compute_losses_by_hand(tiny, *words)
-    final = json.loads((folder / "run.json").read_text())["came_out"]["final"]
+    final = json.loads((folder / "run.json").read_text())["results"]["final"]
     assert not cut(final["train/loss"])
     assert not cut(final["val/loss"])
 
@@ -61,9 +61,9 @@ def test_single_steps_steps_at_once_and_packs_record_all_digits(tiny: Path, tmp_
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["train", "-m", *data, *DOUBLE, "seed=123,4", "hydra/launcher=packed", f"sweep.folder={sweep}"])
     packed = json.loads((sweep / "0" / "run.json").read_text())
-    assert packed["ran_on"]["pack"] == [0, 1]
+    assert packed["provenance"]["pack"] == [0, 1]
     assert read_training_losses(sweep / "0") == pytest.approx(expected, rel=1e-14)
-    best = packed["came_out"]["best"]
+    best = packed["results"]["best"]
     assert best["metrics"] == {k: v for k, v in read_history(sweep / "0")[best["epoch"]].items() if k != "epoch"}
     assert not cut(best["metrics"]["val/loss"])
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)

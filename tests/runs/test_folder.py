@@ -57,7 +57,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
 
 def test_a_manifest_reads_back(tmp_path: Path) -> None:
     write_manifest(tmp_path, {"status": "completed", "seconds": 1.5})
-    assert read_manifest(tmp_path) == {"schema": 2, "status": "completed", "seconds": 1.5, "seal": None}
+    assert read_manifest(tmp_path) == {"schema": 3, "status": "completed", "seconds": 1.5, "signature": None}
 
 
 def test_a_manifest_of_the_first_schema_is_still_read(tmp_path: Path) -> None:

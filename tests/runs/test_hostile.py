@@ -33,7 +33,7 @@ def real_run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def strangers(real_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of a real run, without its seal, and a current folder in which a hostile module lies."""
+    """A copy of a real run, without its signature, and a current folder in which a hostile module lies."""
     folder = tmp_path / "run"
     shutil.copytree(real_run, folder)
     strip_signature(folder)

@@ -26,7 +26,7 @@ SPACE = {"optimizer.lr": "0.1,0.2"}
 def write_killed_run(folder: Path, *, epochs: int = 0) -> None:
     write_run(folder, status="running")
     manifest = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**manifest, "seconds": None, "came_out": {}}))
+    (folder / "run.json").write_text(json.dumps({**manifest, "seconds": None, "results": {}}))
     (folder / "config.yaml").write_text("seed: 1\n")
     rows = [f"{epoch},0.5" for epoch in range(epochs)]
     (folder / "metrics.csv").write_text("\n".join(["epoch,train/loss", *rows]) + "\n")

@@ -79,7 +79,7 @@ def test_a_device_is_chosen_as_a_trainer_chooses_it() -> None:
     assert internals.choose_device("cpu") == torch.device("cpu") == make_trainer().strategy.root_device
 
 
-@pytest.mark.parametrize(("asked", "alone"), [(None, True), (False, True), (True, False)])
+@pytest.mark.parametrize(("request", "alone"), [(None, True), (False, True), (True, False)])
 def test_early_stopping_says_when_it_looks(asked: bool | None, alone: bool) -> None:
     callback = EarlyStopping("val/loss", check_on_train_epoch_end=asked)
     assert internals.looks_at_validations_alone(callback) is alone

@@ -94,7 +94,7 @@ def train_job(job: str, *words: str, data: Path, at: Path) -> Outcome:
 def assert_same_runs(a: Outcome, b: Outcome) -> None:
     assert (a.status, a.manifest["error"]) == (b.status, b.manifest["error"])
     assert (a.folder / "metrics.csv").read_bytes() == (b.folder / "metrics.csv").read_bytes()
-    assert a.manifest["came_out"] == b.manifest["came_out"]
+    assert a.manifest["results"] == b.manifest["results"]
     found = compare(open_run(a.folder), open_run(b.folder))
     assert not found.differences
 
@@ -225,7 +225,7 @@ def test_a_layer_that_a_callback_freezes_or_thaws_is_trained_as_in_single_steps(
 
 def assert_same_history(a: Outcome, b: Outcome) -> None:
     assert (a.folder / "metrics.csv").read_bytes() == (b.folder / "metrics.csv").read_bytes()
-    assert a.manifest["came_out"]["weights_digest"] == b.manifest["came_out"]["weights_digest"]
+    assert a.manifest["results"]["weights_digest"] == b.manifest["results"]["weights_digest"]
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ def test_checkpoints_that_wait_for_each_other_are_those_of_single_steps(
     monkeypatch.setattr("copycat.runs.checkpoint_file._write", writing)
     many = train_job(job, data=tiny, at=tmp_path)
     assert_same_runs(many, single)
-    best = open_run(many.folder).manifest["came_out"]["best"]["epoch"]
+    best = open_run(many.folder).manifest["results"]["best"]["epoch"]
     assert torch.load(many.folder / "checkpoints/best.ckpt", weights_only=True)["epoch"] == best + 1
     if share == 0:
         assert written.count("last.ckpt") == 2  # after the first epoch that asks for it, and at the end

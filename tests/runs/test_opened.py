@@ -72,8 +72,8 @@ def test_a_run_is_one_s_own_wherever_its_folder_is_moved(folder: Path, tmp_path:
     assert open_run(Path(shutil.move(folder, tmp_path / "moved"))).own
 
 
-@pytest.mark.parametrize("change", ["config", "manifest", "seal", "key"])
-def test_a_folder_that_was_changed_or_sealed_elsewhere_is_a_strangers(
+@pytest.mark.parametrize("change", ["config", "manifest", "signature", "key"])
+def test_a_folder_that_was_changed_or_signed_elsewhere_is_a_strangers(
     change: str, folder: Path, copycat_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = json.loads((folder / "run.json").read_text())
@@ -81,8 +81,8 @@ def test_a_folder_that_was_changed_or_sealed_elsewhere_is_a_strangers(
         change_config(folder, lambda config: config.update(seed=5))
     if change == "manifest":
         (folder / "run.json").write_text(json.dumps({**manifest, "seconds": 1.0}))
-    if change == "seal":
-        (folder / "run.json").write_text(json.dumps({**manifest, "seal": "0" * 64}))
+    if change == "signature":
+        (folder / "run.json").write_text(json.dumps({**manifest, "signature": "0" * 64}))
     if change == "key":
         monkeypatch.setenv("COPYCAT_SETTINGS", str(tmp_path / "another"))
     assert not open_run(folder).own

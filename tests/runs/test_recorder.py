@@ -73,7 +73,7 @@ def run(how: str, *words: str, data: Path, at: Path, status: int = 0) -> Path:
     else:
         pack = ["hydra/launcher=packed", "seed=1,2", f"sweep.folder={at}/sweep"]
         run_command("train", "-m", *tiny, "logger=none", *words, *pack, status=status)
-        assert read_manifest(folder)["ran_on"]["pack"] == [0, 1]
+        assert read_manifest(folder)["provenance"]["pack"] == [0, 1]
     return folder
 
 
@@ -174,5 +174,5 @@ def test_what_a_start_that_was_killed_left_is_removed_or_replaced(how: str, tiny
 def test_early_stopping_does_not_choose_the_best_epoch(how: str, tiny: Path, tmp_path: Path) -> None:
     words = ["callbacks=early_stopping", "callbacks.best=null"]
     words += ["callbacks.early_stopping.monitor=val/accuracy", "callbacks.early_stopping.mode=max"]
-    best = read_manifest(run(how, *words, data=tiny, at=tmp_path))["came_out"]["best"]
+    best = read_manifest(run(how, *words, data=tiny, at=tmp_path))["results"]["best"]
     assert (best["monitor"], best["mode"]) == ("val/loss", "min")

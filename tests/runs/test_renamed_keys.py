@@ -50,7 +50,7 @@ def check(folder: Path, capsys: pytest.CaptureFixture[str], *, status: int = 0) 
 
 
 def test_it_is_recorded_under_old_keys(old: Path) -> None:
-    names = read_manifest(old)["asked"]["config_keys"].keys()
+    names = read_manifest(old)["request"]["config_keys"].keys()
     old_names = ("layer_rates", "augmentation.first.flip", "data.broken", "callbacks.fed.count", "callbacks.judged")
     assert all(any(f"{name}.".startswith(f"{key}.") for name in names) for key in old_names)
     assert not any(key in (old / name).read_text() for key in LAST_PARTS for name in ("config.yaml", "run.json"))
@@ -60,8 +60,8 @@ def test_it_is_opened_and_predicted_with(old: Path, run: Path, tiny: Path, capsy
     was, now = open_run(old), open_run(run)
     assert was.config == now.config
     assert list(was.config) == list(now.config)
-    assert was.manifest["asked"]["overrides"] == now.manifest["asked"]["overrides"]
-    assert was.manifest["asked"]["config_keys"] == now.manifest["asked"]["config_keys"]
+    assert was.manifest["request"]["overrides"] == now.manifest["request"]["overrides"]
+    assert was.manifest["request"]["config_keys"] == now.manifest["request"]["config_keys"]
     capsys.readouterr()
     predicted = []
     for folder in (old, run):
@@ -92,7 +92,7 @@ def test_one_that_was_interrupted_is_resumed_and_keeps_its_digests(
 ) -> None:
     content, manifest = (old / "config.yaml").read_bytes(), read_manifest(old)
     write_manifest(old, {**manifest, "status": "interrupted"})
-    if "seal" not in manifest:
+    if "signature" not in manifest:
         strip_signature(old)
     history = (old / "metrics.csv").read_text().splitlines(keepends=True)
     for name in ("weights.safetensors", "predictions.csv", "gallery.json", "metrics.csv"):

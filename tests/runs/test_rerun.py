@@ -87,11 +87,13 @@ def test_a_rerun_is_identical_bit_for_bit(
 def test_the_copy_names_its_original_and_a_copy_of_a_copy_works(tiny: Path, tmp_path: Path, said: list[str]) -> None:
     first = train_folder(data=tiny, at=tmp_path)
     second = rerun(open_recorded(first), say=said.append).outcome
-    assert second.manifest["asked"]["copy_of"]["folder"] == str(first)
-    assert second.manifest["asked"]["overrides"] == json.loads((first / "run.json").read_text())["asked"]["overrides"]
+    assert second.manifest["request"]["copy_of"]["folder"] == str(first)
+    assert (
+        second.manifest["request"]["overrides"] == json.loads((first / "run.json").read_text())["request"]["overrides"]
+    )
     third = rerun(open_recorded(second.folder), say=said.append)
     assert not third.comparison.differences
-    assert third.outcome.manifest["asked"]["copy_of"]["folder"] == str(second.folder)
+    assert third.outcome.manifest["request"]["copy_of"]["folder"] == str(second.folder)
 
 
 def test_a_folder_that_was_moved_is_rerun_from_where_it_lies(tiny: Path, tmp_path: Path, said: list[str]) -> None:
@@ -153,7 +155,7 @@ def test_a_run_that_diverged_diverges_again(
     assert outcome.status == "failed"
     same, (line,) = report_rerun(rerun(open_recorded(outcome.folder), say=said.append), capsys)
     assert same
-    assert line.startswith(f"identical: {outcome.manifest['came_out']['epochs']} epoch")
+    assert line.startswith(f"identical: {outcome.manifest['results']['epochs']} epoch")
     assert f"of a failed run ({outcome.manifest['error']})" in line
 
 
@@ -194,7 +196,7 @@ def test_the_thread_count_of_the_run_is_used_and_another_is_named_first(
     tiny: Path, tmp_path: Path, said: list[str]
 ) -> None:
     folder = train_folder("trainer.threads=2", data=tiny, at=tmp_path)
-    assert rerun(open_recorded(folder), say=said.append).outcome.manifest["ran_on"]["environment"]["threads"] == 2
+    assert rerun(open_recorded(folder), say=said.append).outcome.manifest["provenance"]["environment"]["threads"] == 2
     edit_config(folder, r"^  threads: 2$", "  threads: 1")
     first = differences_now(open_recorded(folder))[0]
     assert first.kind == "config"

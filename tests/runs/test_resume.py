@@ -127,7 +127,7 @@ def assert_same_folders(folder: Path, reference: Path, *, but: str | None = None
         for key in checkpoints[0].keys() - {but}:
             assert equal(checkpoints[0][key], checkpoints[1][key]), f"{name}: {key}"
     assert read_scalar_events(folder) == read_scalar_events(reference)
-    came_out = [read_manifest(at)["came_out"] for at in (folder, reference)]
+    came_out = [read_manifest(at)["results"] for at in (folder, reference)]
     assert came_out[0] == came_out[1]
 
 
@@ -279,7 +279,7 @@ def test_a_run_that_was_resumed_is_rerun_to_the_same_bits(tiny: Path, tmp_path: 
 def test_a_run_that_stopped_early_trains_no_further_when_it_is_resumed(tiny: Path, tmp_path: Path) -> None:
     words = [*JOBS["early_stopping"], "optimizer=adam", "trainer.max_epochs=50"]
     reference = train_killable(tiny, tmp_path, *words)
-    steps = reference.manifest["came_out"]["steps"]
+    steps = reference.manifest["results"]["steps"]
     assert steps < 200
     folder = kill_run(tiny, tmp_path, *words, after=("end", steps))
     assert folder
@@ -451,8 +451,8 @@ def test_a_completed_run_trains_on_to_the_bits_of_one_that_was_asked_for_all_epo
     assert resume(open_run(folder), say=lambda line: None, max_epochs=5).status == "completed"
     assert_same_folders(folder, reference)
     manifest = read_manifest(folder)
-    assert manifest["asked"]["overrides"][-1] == "trainer.max_epochs=5"
-    assert "trainer.max_epochs=3" not in manifest["asked"]["overrides"]
+    assert manifest["request"]["overrides"][-1] == "trainer.max_epochs=5"
+    assert "trainer.max_epochs=3" not in manifest["request"]["overrides"]
     assert [(entry["epoch"], entry["max_epochs"]) for entry in manifest["resumed"]] == [(3, 5)]
     found = rerun(open_recorded(folder), say=lambda line: None)
     assert not found.causes

@@ -66,7 +66,7 @@ def test_a_run_prints_to_a_lost_stream_and_completes(
         outcome = train(request, watchers=[PrintedTwice(None)])
         assert getattr(sys, name) is stream
     assert (outcome.status, outcome.manifest["error"]) == ("completed", None)
-    assert outcome.manifest["came_out"]["epochs"] == 12
+    assert outcome.manifest["results"]["epochs"] == 12
 
 
 @pytest.mark.parametrize(("kind", "status"), [("closed pipe", 0), ("full disk", 1)])

@@ -33,7 +33,7 @@ def test_the_summary_tells_metrics_place_and_what_to_type(
     outcome = train_tiny("trainer.max_epochs=2", data=tiny, at=tmp_path)
     show(outcome.folder, outcome.manifest)
     out = capsys.readouterr().out
-    assert f"{outcome.manifest['came_out']['final']['val/auroc']:.4f}" in out
+    assert f"{outcome.manifest['results']['final']['val/auroc']:.4f}" in out
     assert str(outcome.folder) in out.replace("\n", "")
     assert "precision, recall and f1 are of: dog" in out
     assert f"copycat board {outcome.folder}" in next_words(outcome.folder, status=outcome.status)

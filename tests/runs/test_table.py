@@ -24,7 +24,7 @@ def test_a_row_shows_what_was_asked_and_what_came_out(
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "completed" in line]
     assert outcome.folder.name in row
     assert "seed=42" in row
-    assert f"{outcome.manifest['came_out']['final']['val/accuracy']:.4f}" in row
+    assert f"{outcome.manifest['results']['final']['val/accuracy']:.4f}" in row
 
 
 def test_a_damaged_manifest_is_named_and_the_others_are_shown(

@@ -43,13 +43,13 @@ def test_the_manifest_tells_what_was_asked_what_it_ran_on_and_what_came_out(tiny
     outcome = train_tiny("trainer.max_epochs=3", "seed=0", data=tiny, at=tmp_path)
     manifest = json.loads((outcome.folder / "run.json").read_text())
     assert manifest["status"] == "completed"
-    assert "seed=0" in manifest["asked"]["overrides"]
-    assert manifest["ran_on"]["environment"]["packages"]["torch"] == torch.__version__
-    assert manifest["ran_on"]["environment"]["threads"] == torch.get_num_threads()
+    assert "seed=0" in manifest["request"]["overrides"]
+    assert manifest["provenance"]["environment"]["packages"]["torch"] == torch.__version__
+    assert manifest["provenance"]["environment"]["threads"] == torch.get_num_threads()
     assert manifest["data"]["images"] == {"train": 16, "val": 8}
-    assert manifest["came_out"]["epochs"] == 3
-    assert set(manifest["came_out"]["final"]) >= {"train/loss", "val/accuracy"}
-    assert not any(name.startswith("test/") for name in manifest["came_out"]["final"])
+    assert manifest["results"]["epochs"] == 3
+    assert set(manifest["results"]["final"]) >= {"train/loss", "val/accuracy"}
+    assert not any(name.startswith("test/") for name in manifest["results"]["final"])
 
 
 def test_final_metrics_are_those_of_the_final_weights(tiny: Path, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_final_metrics_are_those_of_the_final_weights(tiny: Path, tmp_path: Path
     longer = train_tiny("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path)
     # the loss of epoch 2 is taken before its step: on the weights that two epochs end with
     after_two = read_history(longer.folder)[2]["train/loss"]
-    assert outcome.manifest["came_out"]["final"]["train/loss"] == after_two
+    assert outcome.manifest["results"]["final"]["train/loss"] == after_two
 
 
 @pytest.mark.parametrize("every", [1, 2, 7])
@@ -72,7 +72,7 @@ def test_the_weights_file_and_the_last_checkpoint_hold_the_same_weights(every: i
 
 def test_two_runs_of_one_request_record_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "trainer.max_epochs=3", "data.batch_size=5", "data.shuffle=true")
-    first, second = (train_tiny(*words, *QUIET, data=tiny, at=tmp_path).manifest["came_out"] for _ in range(2))
+    first, second = (train_tiny(*words, *QUIET, data=tiny, at=tmp_path).manifest["results"] for _ in range(2))
     assert first["history_digest"] == second["history_digest"]
     assert first["weights_digest"] == second["weights_digest"]
 
@@ -81,7 +81,7 @@ def test_logging_and_checkpoints_change_no_bit(tiny: Path, tmp_path: Path) -> No
     words = ("model=cnn", "model.channels=[4]", "trainer.max_epochs=3")  # dropout draws at each step
     bare = train_tiny(*words, *QUIET, data=tiny, at=tmp_path)
     full = train_tiny(*words, data=tiny, at=tmp_path)
-    assert bare.manifest["came_out"]["weights_digest"] == full.manifest["came_out"]["weights_digest"]
+    assert bare.manifest["results"]["weights_digest"] == full.manifest["results"]["weights_digest"]
 
 
 def test_mixed_images_are_trained_on_by_shares_and_counted_as_their_larger_class(tiny: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_mixed_images_are_trained_on_by_shares_and_counted_as_their_larger_class
 
 def test_seed_0_is_a_seed(tiny: Path, tmp_path: Path) -> None:
     digests = [
-        train_tiny(f"seed={seed}", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).manifest["came_out"][
+        train_tiny(f"seed={seed}", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).manifest["results"][
             "weights_digest"
         ]
         for seed in (0, 0, 1)
@@ -112,7 +112,7 @@ def test_seed_0_is_a_seed(tiny: Path, tmp_path: Path) -> None:
 def test_test_metrics_appear_only_when_asked_for(tiny: Path, tmp_path: Path) -> None:
     words = ("data.split=holdout", "data.holdout=0.25", "trainer.max_epochs=1", *QUIET)
     outcome = train_tiny(*words, "test=true", data=tiny, at=tmp_path)
-    assert outcome.manifest["came_out"]["final"]["test/accuracy"] >= 0
+    assert outcome.manifest["results"]["final"]["test/accuracy"] >= 0
     assert outcome.manifest["data"]["images"] == {"train": 12, "val": 4, "test": 8}
     assert "test/" not in (outcome.folder / "metrics.csv").read_text()
 
@@ -154,11 +154,11 @@ def test_a_run_in_a_folder_that_holds_another_starts_clean(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "3"
-    reference = train(request_of(tiny), folder=folder).manifest["came_out"]
+    reference = train(request_of(tiny), folder=folder).manifest["results"]
     (folder / "trial.json").write_text("its record")
     (folder / "run.json").write_text("{")
     outcome = train(request_of(tiny), folder=folder)
-    assert outcome.manifest["came_out"] == reference
+    assert outcome.manifest["results"] == reference
     assert [row["epoch"] for row in read_history(folder)] == [0]
     assert (tmp_path / "3-damaged-1" / "run.json").read_text() == "{"
     assert [row["epoch"] for row in read_history(tmp_path / "3-damaged-1")] == [0]
@@ -181,7 +181,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_checkpoin
     outcome = train_tiny(*words, "trainer.max_epochs=50", data=tiny, at=tmp_path)
     assert outcome.status == "failed"
     assert "epoch" in outcome.manifest["error"]
-    assert outcome.manifest["came_out"]["epochs"] < 50
+    assert outcome.manifest["results"]["epochs"] < 50
     for file in (outcome.folder / "checkpoints").glob("*.ckpt"):
         state = torch.load(file, weights_only=True)["state_dict"]
         assert all(tensor.isfinite().all() for tensor in state.values() if tensor.is_floating_point())
@@ -201,7 +201,7 @@ def test_early_stopping_ends_a_run_as_completed(tiny: Path, tmp_path: Path) -> N
     words = ("callbacks=early_stopping", "callbacks.early_stopping.patience=2", "optimizer.lr=1e-12")
     outcome = train_tiny(*words, "trainer.max_epochs=200", data=tiny, at=tmp_path)
     assert outcome.status == "completed"
-    assert outcome.manifest["came_out"]["epochs"] < 20
+    assert outcome.manifest["results"]["epochs"] < 20
 
 
 def test_metrics_begin_with_the_training_loss(tiny: Path, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_the_best_epoch_is_the_one_with_the_least_validation_loss(tiny: Path, tm
     outcome = train_tiny("optimizer=adam", "optimizer.lr=0.05", "trainer.max_epochs=40", data=tiny, at=tmp_path)
     rows = read_history(outcome.folder)
     best = min(rows, key=lambda row: row["val/loss"])
-    assert outcome.manifest["came_out"]["best"]["epoch"] == best["epoch"]
+    assert outcome.manifest["results"]["best"]["epoch"] == best["epoch"]
     assert outcome.best["val/loss"] == best["val/loss"] == outcome.objective
     checkpoint = torch.load(outcome.folder / "checkpoints" / "best.ckpt", weights_only=True)
     assert checkpoint["epoch"] == best["epoch"] + 1  # epochs that were done
@@ -271,5 +271,5 @@ def test_a_divergence_of_the_last_step_is_of_the_final_weights(tiny: Path, tmp_p
 
 def test_final_metrics_are_of_the_whole_part_whatever_the_limits(tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=1", "data.batch_size=4", *QUIET)
-    limited = train_tiny(*words, "trainer.limit_val_batches=1", data=tiny, at=tmp_path).manifest["came_out"]["final"]
-    assert limited == train_tiny(*words, data=tiny, at=tmp_path).manifest["came_out"]["final"]
+    limited = train_tiny(*words, "trainer.limit_val_batches=1", data=tiny, at=tmp_path).manifest["results"]["final"]
+    assert limited == train_tiny(*words, data=tiny, at=tmp_path).manifest["results"]["final"]

@@ -36,7 +36,7 @@ class HostileFolder:
 
 def strip_signature(folder: Path) -> None:
     """Remove a run's signature, which makes it untrusted."""
-    change_manifest(folder, lambda manifest: manifest.pop("seal"))
+    change_manifest(folder, lambda manifest: manifest.pop("signature"))
 
 
 def _with_canary(value: Any, canary: Path) -> Any:
@@ -318,12 +318,15 @@ def _folders() -> dict[str, tuple[Spoil, str]]:
         "the trainer's strategy": (_put("trainer.strategy", "ddp"), "trainer.strategy"),
         "the trainer's registry": (_put("trainer.model_registry", "x"), "trainer.model_registry"),
         "images on a server": (_put("data.root", "\\\\server\\share"), "data.root"),
-        "an experiment above": (_manifest("asked.experiment", "../../x"), "asked.experiment"),
-        "an absolute experiment": (_manifest("asked.experiment", CANARY), "asked.experiment"),
-        "an experiment of escapes": (_manifest("asked.experiment", "a\x1b[2J"), "asked.experiment"),
-        "an experiment without end": (_manifest("asked.experiment", "x" * 1000), "asked.experiment"),
+        "an experiment above": (_manifest("request.experiment", "../../x"), "request.experiment"),
+        "an absolute experiment": (_manifest("request.experiment", CANARY), "request.experiment"),
+        "an experiment of escapes": (_manifest("request.experiment", "a\x1b[2J"), "request.experiment"),
+        "an experiment without end": (_manifest("request.experiment", "x" * 1000), "request.experiment"),
         "an error of escapes": (_manifest("error", "\x1b]0;x\x07"), "error"),
-        "an override of two lines": (_manifest("asked.overrides", ["a\nidentical: bit for bit"]), "asked.overrides"),
+        "an override of two lines": (
+            _manifest("request.overrides", ["a\nidentical: bit for bit"]),
+            "request.overrides",
+        ),
         "code as a key": (
             _put("model.activation", {"_target_": "torch.nn.Identity", "_partial_": True, f"a={CODE_KEY},b": 1}),
             "model.activation.a=",
@@ -378,7 +381,7 @@ def _folders() -> dict[str, tuple[Spoil, str]]:
         # what is no manifest
         "a huge run.json": (_write("run.json", " " * 2**24), "run.json"),
         "run.json without a floor": (_write("run.json", "[" * 1_000_000), "run.json"),
-        "a deep run.json": (_manifest("came_out.x", json.loads("[" * 200 + "]" * 200)), "run.json"),
+        "a deep run.json": (_manifest("results.x", json.loads("[" * 200 + "]" * 200)), "run.json"),
         "run.json of NaN": (_manifest("seconds", float("nan")), "run.json"),
         "run.json of infinity": (_write("run.json", '{"schema": 2, "seconds": 1e999}'), "run.json"),
         "run.json of a list": (_write("run.json", "[]"), "run.json"),
@@ -392,18 +395,18 @@ def _folders() -> dict[str, tuple[Spoil, str]]:
                 "status": "great",
                 "started": 7,
                 "seconds": "x",
-                "asked": [],
-                "asked.overrides": "x",
-                "asked.copy_of": 3,
-                "ran_on.code": None,
-                "ran_on.code.version": "1 --index-url x",
-                "ran_on.environment": 1,
-                "ran_on.environment.threads": 10**9,
-                "ran_on.data": [1],
+                "request": [],
+                "request.overrides": "x",
+                "request.copy_of": 3,
+                "provenance.code": None,
+                "provenance.code.version": "1 --index-url x",
+                "provenance.environment": 1,
+                "provenance.environment.threads": 10**9,
+                "provenance.data": [1],
                 "data.classes": {"a": 1},
                 "data.images": {"train": "many"},
-                "came_out": "x",
-                "came_out.final": {"val/loss": "x"},
+                "results": "x",
+                "results.final": {"val/loss": "x"},
                 "resumed": {},
             }.items()
         },

@@ -11,7 +11,8 @@ from copycat.runs.as_yaml import as_yaml
 from copycat.runs.folder import read_manifest, write_manifest
 from copycat.runs.keys import key_digests
 from copycat.runs.plain import read_yaml
-from copycat.runs.seal import seal
+from copycat.runs.seal import sign
+from copycat.runs.trial_file import FORMER
 from tests.support.hostile_folders import strip_signature
 
 LAST_PARTS = {new.rpartition(".")[2]: old.rpartition(".")[2] for old, new in RENAMED.items()}
@@ -40,8 +41,8 @@ def rewrite_run(folder: Path, *, signed: bool = True, **changes: Any) -> None:
     content = as_yaml(config).encode()
     digest = blake2b(content, digest_size=16).hexdigest()
     (folder / "config.yaml").write_bytes(content)
-    asked = use_old_names(manifest["asked"]) | {"config_digest": digest, "config_keys": key_digests(config)}
-    write_manifest(folder, {**manifest, "asked": asked, "files": {**manifest["files"], "config.yaml": digest}})
+    asked = use_old_names(manifest["request"]) | {"config_digest": digest, "config_keys": key_digests(config)}
+    write_manifest(folder, {**manifest, "request": asked, "files": {**manifest["files"], "config.yaml": digest}})
     if not signed:
         strip_signature(folder)
 
@@ -52,8 +53,11 @@ def rewrite_record(path: Path, **changes: Any) -> None:
     Args:
         changes: other keys of it.
     """
-    record = {**use_old_names(json.loads(path.read_text())), "schema": 1, **changes}
-    path.write_text(json.dumps({**record, "seal": seal(path.stem.encode(), record)}))
+    former = {new: old for old, new in FORMER.items()}
+    found = {former.get(name, name): value for name, value in json.loads(path.read_text()).items()}
+    found.pop("signature", None)
+    record = {**use_old_names(found), "schema": 1, **changes}
+    path.write_text(json.dumps({**record, "seal": sign(path.stem.encode(), record)}))
 
 
 def _use_old_parts(node: Any) -> Any:

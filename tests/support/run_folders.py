@@ -28,13 +28,13 @@ def write_run(
         "started": started,
         "ended": None,
         "seconds": 1.5,
-        "asked": {"experiment": "default", "overrides": list(overrides), "config_digest": ""},
-        "ran_on": {"code": {"version": "1"}, "environment": {"threads": 1}, "data": {}},
+        "request": {"experiment": "default", "overrides": list(overrides), "config_digest": ""},
+        "provenance": {"code": {"version": "1"}, "environment": {"threads": 1}, "data": {}},
         "data": {"source": "", "synthetic": False, "classes": [], "images": {}, "warnings": [], **(data or {})},
-        "came_out": {"epochs": 3, "final": dict(final or {})},
+        "results": {"epochs": 3, "final": dict(final or {})},
     }
     if best:
-        manifest["came_out"]["best"] = {"monitor": "val/loss", "mode": "min", "epoch": 1, "metrics": dict(best)}
+        manifest["results"]["best"] = {"monitor": "val/loss", "mode": "min", "epoch": 1, "metrics": dict(best)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_text(json.dumps(manifest))
 

@@ -68,7 +68,7 @@ def read_trials(folder: Path) -> list[Trial]:
 
 
 def pack_of(folder: Path) -> Any:
-    return read_manifest(folder)["ran_on"].get("pack")
+    return read_manifest(folder)["provenance"].get("pack")
 
 
 JOBS: Mapping[str, Sequence[str]] = {
@@ -104,9 +104,9 @@ def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp
         assert read_training_losses(mine) == pytest.approx(read_training_losses(other), rel=1e-5)
         assert (mine / "config.yaml").read_bytes() == (other / "config.yaml").read_bytes()
         a, b = (read_manifest(folder) for folder in (mine, other))
-        assert a["came_out"]["final"] == pytest.approx(b["came_out"]["final"], rel=1e-4, abs=1e-6)
-        assert a["came_out"]["steps"] == b["came_out"]["steps"]
-        assert a["came_out"]["best"]["epoch"] == b["came_out"]["best"]["epoch"]
+        assert a["results"]["final"] == pytest.approx(b["results"]["final"], rel=1e-4, abs=1e-6)
+        assert a["results"]["steps"] == b["results"]["steps"]
+        assert a["results"]["best"]["epoch"] == b["results"]["best"]["epoch"]
         names = [{str(p.relative_to(at)) for p in at.rglob("*") if "tfevents" not in p.name} for at in (mine, other)]
         assert names[0] == names[1]
         assert [set(row) for row in read_history(mine)] == [set(row) for row in read_history(other)]
@@ -130,7 +130,7 @@ def test_early_stopping_before_the_best_checkpoint_does_not_choose_what_is_best(
     alone = run_sweep(*words, data=tiny, at=tmp_path / "alone")
     for number in range(2):
         assert pack_of(packed / str(number)) == [0, 1]
-        a, b = (read_manifest(at / str(number))["came_out"]["best"] for at in (packed, alone))
+        a, b = (read_manifest(at / str(number))["results"]["best"] for at in (packed, alone))
         assert (a["monitor"], a["mode"], a["epoch"]) == (b["monitor"], b["mode"], b["epoch"])
         assert (a["monitor"], a["mode"]) == ("val/loss", "min")
         trials = [read_trial(at / str(number)) for at in (packed, alone)]
@@ -563,7 +563,7 @@ def test_a_trial_that_fails_has_the_best_checkpoint_that_it_names(tiny: Path, tm
     words = ("model=linear", "optimizer=sgd", "optimizer.lr=1e-3,1e9", "trainer.max_epochs=60")
     folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path, status=1)
     assert [trial.status for trial in read_trials(folder)] == ["completed", "failed"]
-    best = read_manifest(folder / "1")["came_out"]["best"]
+    best = read_manifest(folder / "1")["results"]["best"]
     found = torch.load(folder / "1" / "checkpoints" / "best.ckpt", weights_only=True)
     assert found["epoch"] == best["epoch"] + 1
 

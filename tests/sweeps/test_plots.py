@@ -249,7 +249,9 @@ def test_the_pareto_front_holds_who_nobody_beats(values: list[tuple[int, int]]) 
 @pytest.mark.parametrize("breaking", [[0], [0, 1, 2]])
 def test_a_trial_that_breaks_a_constraint_is_drawn_and_is_not_the_best(breaking: list[int], tmp_path: Path) -> None:
     trials = [
-        make_trial(n, {"optimizer.lr": 0.1 * n + 0.1}, n, n, breaks=["parameters<=0"] if n in breaking else [])
+        make_trial(
+            n, {"optimizer.lr": 0.1 * n + 0.1}, n, n, violated_constraints=["parameters<=0"] if n in breaking else []
+        )
         for n in range(3)
     ]
     wanted: dict[str, Direction] = {"val/loss": "minimize", "parameters": "minimize"}

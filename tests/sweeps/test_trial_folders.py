@@ -119,7 +119,7 @@ def test_a_trial_whose_records_are_damaged_starts_anew_in_a_clean_folder(
     assert run(["resume", str(sweep)]) == 0
     assert (sweep / "0-damaged-1" / "metrics.csv").read_bytes() == rows
     assert [row["epoch"] for row in read_history(sweep / "0")] == [0, 1]
-    assert read_manifest(sweep / "0")["came_out"]["epochs"] == 2
+    assert read_manifest(sweep / "0")["results"]["epochs"] == 2
     assert read_trial(sweep / "0").objectives == pytest.approx(trial.objectives)
     said = capfd.readouterr().err
     assert f"{sweep / '0'}: its run starts anew; what lay there is in {sweep / '0-damaged-1'} now" in said
@@ -147,7 +147,7 @@ def change_trial(folder: Path, **changes: Any) -> None:
     (folder / "trial.json").write_text(json.dumps(content | changes))
 
 
-def test_a_sealed_trial_is_the_user_s_until_it_is_changed_or_lies_elsewhere(tmp_path: Path) -> None:
+def test_a_signed_trial_is_the_user_s_until_it_is_changed_or_lies_elsewhere(tmp_path: Path) -> None:
     first_record(tmp_path / "3", 3, ["seed=1"], {"seed": 1})
     assert read_own_trial(tmp_path / "3") == read_trial(tmp_path / "3")
     (tmp_path / "3").rename(tmp_path / "4")

@@ -91,12 +91,12 @@ def _check_texts(config: Any) -> None:
             raise UserError(f"expected keys that can be printed; got {key!a:.80}. Rename it.")
         if "${" in value:
             raise UserError(
-                f"{key}: expected a value; got {value!r:.80}, which would be looked up, and this folder is not sealed"
+                f"{key}: expected a value; got {value!r:.80}, which would be looked up, and this folder is not signed"
                 " by you. Write the value itself."
             )
         if "://" in value or value.startswith(("//", "\\\\")):
             raise UserError(
-                f"{key}: expected nothing on another machine; got {value!r:.80}, and this folder is not sealed by you."
+                f"{key}: expected nothing on another machine; got {value!r:.80}, and this folder is not signed by you."
                 " Write a path here, or remove the key."
             )
         if _CONTROL.search(value) or len(value) > _LONGEST:
@@ -179,7 +179,7 @@ def _check_node(key: str, node: Mapping[str, Any], slot: str, refuse: Refuse) ->
             raise UserError(f"{key}.{name}: expected a key of {target}; got one with '_' before it. Remove it.")
         elif slot == "trainer" and name not in TRAINER_KEYS:
             raise UserError(
-                f"{key}.{name}: expected one of {one_of(TRAINER_KEYS[1:], most=32)}; this folder is not sealed by you."
+                f"{key}.{name}: expected one of {one_of(TRAINER_KEYS[1:], most=32)}; this folder is not signed by you."
                 " Remove the key."
             )
         elif key.startswith("trainer") and isinstance(value, dict):
@@ -208,6 +208,6 @@ def _check_place(key: str, value: Any, *, ours: str) -> None:
 
 def _place(key: str, value: Any) -> str:
     return (
-        f"{key}: expected a word, or a path that starts with {{run}}; got {value!r:.80}, and this folder is not sealed"
+        f"{key}: expected a word, or a path that starts with {{run}}; got {value!r:.80}, and this folder is not signed"
         " by you. Write {run}/NAME."
     )

@@ -15,7 +15,7 @@ def allow_own_modules(config: Mapping[str, Any]) -> None:
     """Allow the modules that a configuration's targets name to be imported from the working directory.
 
     Call it for the user's own configurations alone: typed as `copycat train` takes them, or of a run folder that is
-    sealed by the user.
+    signed by the user.
     """
     for target in targets_of(config):
         name = target.partition(".")[0]

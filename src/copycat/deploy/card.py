@@ -41,9 +41,9 @@ def card(opened: Opened, *, form: str, size: int, difference: float, images: str
 
 def _lines(opened: Opened, *, form: str, size: int, difference: float, images: str) -> Iterator[str]:
     manifest, config = opened.manifest, opened.config
-    data, ran_on = manifest["data"], manifest["ran_on"]
+    data, ran_on = manifest["data"], manifest["provenance"]
     classes = [_words(name) for name in data["classes"]]
-    yield f"# {_words(manifest['asked']['experiment'])}: an image classifier\n"
+    yield f"# {_words(manifest['request']['experiment'])}: an image classifier\n"
     yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FILES[form]}\n"
     yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {NEEDS[form]}; its"
     yield "classes, and how decode.py is to read an image, lie in model.json.\n"
@@ -67,13 +67,13 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float, images: s
     packages: Mapping[str, Any] = environment.get("packages") or {}
     facts = {
         "run": opened.folder,
-        "overrides": " ".join(manifest["asked"]["overrides"]),
+        "overrides": " ".join(manifest["request"]["overrides"]),
         "model": config["model"]["_target_"],
         "code": f"Copycat {code.get('version')}, {code.get('digest')}",
         "commit": code.get("commit"),
         "torch": packages.get("torch"),
         "data": ran_on["data"].get("all"),
-        "weights": manifest["came_out"].get("weights_digest"),
+        "weights": manifest["results"].get("weights_digest"),
     }
     yield from (f"- {name}: {_words(str(value))}" for name, value in facts.items() if value)
     yield "\n## Licence\n"
@@ -94,7 +94,7 @@ def _licence(data: Mapping[str, Any]) -> str:
 
 
 def _metrics(opened: Opened) -> Iterator[str]:
-    final = opened.manifest["came_out"].get("final", {})
+    final = opened.manifest["results"].get("final", {})
     images = opened.manifest["data"]["images"]
     for part, said in read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"])).items():
         sure = bootstrap(said.probability, said.label)

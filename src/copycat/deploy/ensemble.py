@@ -135,7 +135,7 @@ def _images(run: Opened) -> tuple[str, Sequence[tuple[int, str]]]:
     """Of validation: a hash of them as the network sees them; labels and names, which other sizes have in common."""
     images = read_images(run.folder) or []
     names = [(image.label, image.name) for image in images if image.part == "val"]
-    return run.manifest["ran_on"]["data"]["val"], names
+    return run.manifest["provenance"]["data"]["val"], names
 
 
 def _check_all_folds(model: Folds) -> None:

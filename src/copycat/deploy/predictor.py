@@ -84,7 +84,7 @@ def opened_predictor(opened: Opened, *, views: int = 1) -> Iterator[Predictor]:
     Raises:
         UserError: where its weights are damaged, or it was on images that are not RGB squares.
     """
-    with isolated(threads=opened.manifest["ran_on"]["environment"]["threads"]):
+    with isolated(threads=opened.manifest["provenance"]["environment"]["threads"]):
         yield _predictor(opened, views=views)
 
 

@@ -68,7 +68,7 @@ def name_of(run: Path, *, root: Path, manifest: Mapping[str, Any] | None = None)
         manifest: the run's, where it was read already.
     """
     try:
-        asked = (manifest or read_checked_manifest(run))["asked"]
+        asked = (manifest or read_checked_manifest(run))["request"]
     except (OSError, ValueError):
         return _safe(run.name)
     experiment, overrides = asked["experiment"], asked["overrides"]

@@ -75,7 +75,7 @@ def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
     """Args:
     epochs: that metrics.csv has: of a run that was not brought to its end the manifest has none.
     """
-    epochs = manifest["came_out"].get("epochs", epochs)
+    epochs = manifest["results"].get("epochs", epochs)
     words = [f"{manifest['status']} after {counted(epochs, 'epoch')}", f"started {manifest['started']}"]
     if manifest["seconds"] is not None:
         words.append(f"{manifest['seconds']:.1f} s")
@@ -87,7 +87,7 @@ def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
 
 
 def _metrics(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]) -> Iterator[Section]:
-    came_out, images = manifest["came_out"], manifest["data"]["images"]
+    came_out, images = manifest["results"], manifest["data"]["images"]
     best = came_out.get("best", {})
     columns = {
         "final": came_out.get("final", {}),
@@ -218,7 +218,7 @@ def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def _timing(manifest: Mapping[str, Any]) -> Iterator[Section]:
-    seconds, came_out = manifest["seconds"], manifest["came_out"]
+    seconds, came_out = manifest["seconds"], manifest["results"]
     if not seconds or not came_out.get("epochs"):
         return
     epochs, steps = came_out["epochs"], came_out.get("steps") or 0
@@ -239,7 +239,7 @@ def _curves(manifest: Mapping[str, Any], rows: list[dict[str, float]]) -> Iterat
     drawn = [metric for metric in DRAWN if any(f"{part}/{metric}" in row for row in rows for part in PARTS)]
     if not drawn:
         return
-    best = manifest["came_out"].get("best", {})
+    best = manifest["results"].get("best", {})
     says = f"{' and '.join(drawn)} by epoch, from {rows[0]['epoch']:.0f} to {rows[-1]['epoch']:.0f}: "
     says += "; ".join(
         _course(rows, f"{part}/{metric}") for metric in drawn for part in PARTS if _values(rows, f"{part}/{metric}")
@@ -257,13 +257,13 @@ def _course(rows: list[dict[str, float]], name: str) -> str:
 
 
 def _asked(manifest: Mapping[str, Any]) -> Section:
-    asked = manifest["asked"]
+    asked = manifest["request"]
     rows = [["experiment", asked["experiment"]], ["overrides", " ".join(asked["overrides"]) or "none"]]
     return Section(title="What was asked", table=Table(rows))
 
 
 def _ran_on(manifest: Mapping[str, Any]) -> Section:
-    code, environment = manifest["ran_on"]["code"], manifest["ran_on"]["environment"]
+    code, environment = manifest["provenance"]["code"], manifest["provenance"]["environment"]
     packages = environment.get("packages") or {}
     facts = {
         "code": code.get("digest"),
@@ -277,8 +277,8 @@ def _ran_on(manifest: Mapping[str, Any]) -> Section:
         "threads": environment.get("threads"),
         "accelerator": environment.get("accelerator"),
         "precision": environment.get("precision"),
-        "data": (manifest["ran_on"].get("data") or {}).get("all"),
-        "weights": manifest["came_out"].get("weights_digest"),
+        "data": (manifest["provenance"].get("data") or {}).get("all"),
+        "weights": manifest["results"].get("weights_digest"),
     }
     rows = [[name, printable(value)] for name, value in facts.items() if value not in (None, "")]
     return Section(title="What it ran on", note="The whole fingerprint is in run.json.", table=Table(rows))

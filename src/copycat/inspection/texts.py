@@ -24,11 +24,11 @@ class Texts(Inspector):
             return
         manifest = read_manifest(context.folder)
         folder = shlex.quote(str(context.folder))
-        asked = manifest["asked"]
+        asked = manifest["request"]
         said = {
             "run/command": _block(shlex.join(["copycat", "train", *asked["overrides"]])),
             "run/rerun": _block(f"copycat rerun {folder}\ncopycat resume {folder}\ncopycat report {folder}"),
-            "run/fingerprint": _block(json.dumps(_fingerprint(manifest["ran_on"]), indent=2, ensure_ascii=False)),
+            "run/fingerprint": _block(json.dumps(_fingerprint(manifest["provenance"]), indent=2, ensure_ascii=False)),
             "run/config": _block((context.folder / CONFIG).read_text(encoding="utf-8")),
         }
         texts = Summary()

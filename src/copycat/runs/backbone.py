@@ -10,7 +10,7 @@ from copycat.config.errors import UserError
 from copycat.models.transfer import Transfer, Tuned
 
 KEY = "backbone"
-"""Of the manifest's `ran_on`."""
+"""Of the manifest's `provenance`."""
 
 
 def backbone_record(network: nn.Module) -> dict[str, str]:
@@ -20,7 +20,7 @@ def backbone_record(network: nn.Module) -> dict[str, str]:
 
 def backbone_change(network: nn.Module, manifest: Mapping[str, Any]) -> str | None:
     """How a backbone differs from the one that a run began with; None where it does not, or that is not recorded."""
-    recorded, now = manifest["ran_on"].get(KEY), backbone_record(network).get(KEY)
+    recorded, now = manifest["provenance"].get(KEY), backbone_record(network).get(KEY)
     return None if recorded in (None, now) else f"its weights were {recorded:.12} and are {now:.12} now"
 
 

@@ -72,7 +72,7 @@ class Evidence:
             found = read_file(folder / PATCH, most=2 * LARGEST_PATCH)
         except (OSError, ValueError):
             found = None
-        return cls(config, manifest["ran_on"], read_images(folder), found)
+        return cls(config, manifest["provenance"], read_images(folder), found)
 
     @classmethod
     def current(cls, config: Mapping[str, Any], data: DataModule) -> "Evidence":

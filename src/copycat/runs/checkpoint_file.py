@@ -17,21 +17,21 @@ from torch import Tensor
 from copycat.models.classifier import DivergedError
 from copycat.runs.disk import Disk
 from copycat.runs.folder import write_whole
-from copycat.runs.seal import holds, seal
+from copycat.runs.seal import is_signed, sign
 
 MARK = b"copycat blake2b "
 _HEX = 32
-SEAL = b"copycat seal "
+SIGNATURE_MARK = b"copycat seal "
 _SEAL_HEX = 64
-_SEALED = b"checkpoint"
-"""In the place of a configuration: no run's seal is that of a checkpoint."""
+_SIGNED_AS = b"checkpoint"
+"""In the place of a configuration: no run's signature is that of a checkpoint."""
 
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Lightning's checkpoints, flushed before they get their name; none with weights that are not finite.
 
-    A checkpoint is a zip archive, and carries a hash of itself in the archive's comment, and a seal over that: it is
-    read by torch.load like any other, and a file that was cut short or changed is noticed.
+    A checkpoint is a zip archive, and carries a hash of itself in the archive's comment, and a signature over that: it
+    is read by torch.load like any other, and a file that was cut short or changed is noticed.
 
     Args:
         disk: writes them, while training goes on.
@@ -116,7 +116,7 @@ def damage(path: Path) -> str | None:
         return "it is empty"
     if content[-size:-_HEX] != MARK:
         return "it is cut short, or no checkpoint of Copycat"
-    archive = content[: -size - len(_seal_of(content))]
+    archive = content[: -size - len(_signature_of(content))]
     return None if _hash(archive[:-2] + b"\0\0") == content[-_HEX:] else "its bytes have changed since it was written"
 
 
@@ -125,21 +125,21 @@ def is_own(path: Path) -> bool:
     if damage(path) is not None:
         return False
     content = path.read_bytes()
-    found = _seal_of(content)[len(SEAL) :].decode(errors="replace")
-    return holds(_SEALED, {"hash": content[-_HEX:].decode(), "seal": found})
+    found = _signature_of(content)[len(SIGNATURE_MARK) :].decode(errors="replace")
+    return is_signed(_SIGNED_AS, {"hash": content[-_HEX:].decode(), "signature": found})
 
 
-def _seal_of(content: bytes) -> bytes:
-    """The seal in an archive's comment, with its mark; empty where there is none."""
+def _signature_of(content: bytes) -> bytes:
+    """The signature in an archive's comment, with its mark; empty where there is none."""
     end = len(content) - len(MARK) - _HEX
-    found = content[end - len(SEAL) - _SEAL_HEX : end]
-    return found if found.startswith(SEAL) else b""
+    found = content[end - len(SIGNATURE_MARK) - _SEAL_HEX : end]
+    return found if found.startswith(SIGNATURE_MARK) else b""
 
 
 def _marked(archive: bytes) -> bytes:
     digest = _hash(archive)
-    code = seal(_SEALED, {"hash": digest.decode()})
-    comment = (b"" if code is None else SEAL + code.encode()) + MARK + digest
+    code = sign(_SIGNED_AS, {"hash": digest.decode()})
+    comment = (b"" if code is None else SIGNATURE_MARK + code.encode()) + MARK + digest
     return archive[:-2] + len(comment).to_bytes(2, "little") + comment  # an archive ends with its comment, so far none
 
 

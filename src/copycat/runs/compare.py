@@ -165,7 +165,7 @@ def _damaged(path: Path, place: int, error: UserError, moment: Moment) -> Differ
 
 def _closing(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
     """Metrics and predictions of the final weights."""
-    a, b = (run.manifest["came_out"] for run in (before, after))
+    a, b = (run.manifest["results"] for run in (before, after))
     finals = a.get("final", {}), b.get("final", {})
     for name in dict.fromkeys([*finals[0], *finals[1]]):
         values = [final.get(name) for final in finals]

@@ -29,7 +29,7 @@ def extended(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> 
         UserError: where a run of so many epochs would have begun otherwise, or would not have come further.
     """
     folder, config, manifest = opened.folder, opened.config, opened.manifest
-    before, epochs = config["trainer"]["max_epochs"], manifest["came_out"].get("epochs", 0)
+    before, epochs = config["trainer"]["max_epochs"], manifest["results"].get("epochs", 0)
     if max_epochs <= before:
         raise UserError(f"{KEY}: expected more than the run's {before}; got {max_epochs}.")
     if (folder / TRIAL).exists():
@@ -43,14 +43,14 @@ def extended(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> 
         if value == before and not isinstance(value, bool):
             say(f"scheduler.{name} stays {value}, as the run began with it")
     longer = {**config, "trainer": {**config["trainer"], "max_epochs": max_epochs}}
-    words = [word for word in manifest["asked"]["overrides"] if not word.startswith(f"{KEY}=")]
+    words = [word for word in manifest["request"]["overrides"] if not word.startswith(f"{KEY}=")]
     asked = {
-        **manifest["asked"],
+        **manifest["request"],
         "overrides": [*words, f"{KEY}={max_epochs}"],
         "config_digest": blake2b(_text(longer), digest_size=16).hexdigest(),
         "config_keys": key_digests(longer),
     }
-    return replace(opened, config=longer, manifest={**manifest, "asked": asked})
+    return replace(opened, config=longer, manifest={**manifest, "request": asked})
 
 
 def write_extended(folder: Path, config: dict[str, Any]) -> None:

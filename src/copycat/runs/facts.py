@@ -23,14 +23,14 @@ def facts(row: Row, root: Path, *, objectives: Collection[str] = ()) -> Facts:
         objectives: of the sweep whose trials are looked at.
     """
     manifest, trial = row.manifest or {}, row.trial
-    came_out = manifest.get("came_out", {})
+    came_out = manifest.get("results", {})
     best = came_out.get("best", {})
     values = dict(typed(word) for word in row.overrides if "=" in word) | (trial.values if trial else {})
     found: dict[str, Any] = {"trial": trial.number} if trial else {}
     found |= {
         "run": str(row.folder.relative_to(root)) if row.folder != root else root.resolve().name,
         "folder": str(row.folder),
-        "experiment": manifest.get("asked", {}).get("experiment"),
+        "experiment": manifest.get("request", {}).get("experiment"),
         "status": row.status,
         "error": (trial.error if trial else None) or manifest.get("error"),
         "started": trial.started if trial else manifest.get("started"),
@@ -44,8 +44,8 @@ def facts(row: Row, root: Path, *, objectives: Collection[str] = ()) -> Facts:
     found |= _beside(row.final.get("val/accuracy"), manifest.get("data", {}))
     found = {**found, **{name: value for name, value in values.items() if found.get(name) is None}}
     found |= {name: trial.objectives[name] for name in objectives if trial and name in trial.objectives}
-    if trial and trial.breaks:
-        found["breaks"] = " ".join(trial.breaks)
+    if trial and trial.violated_constraints:
+        found["breaks"] = " ".join(trial.violated_constraints)
     found |= {f"final/{name}": value for name, value in row.final.items()}
     if best:
         found["best/epoch"] = best.get("epoch")

@@ -14,10 +14,14 @@ from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.runs.plain import read_file, read_json
-from copycat.runs.seal import seal
+from copycat.runs.seal import sign
 
-SCHEMA = 2
-READABLE = (1, 2)
+SCHEMA = 3
+READABLE = (1, 2, 3)
+KEYS_RENAMED = 3
+"""The first schema whose keys have their present names."""
+FORMER = {"asked": "request", "ran_on": "provenance", "came_out": "results", "seal": "signature"}
+"""Names of keys in earlier schemas, and their present ones."""
 MANIFEST = "run.json"
 CONFIG = "config.yaml"
 WEIGHTS = "weights.safetensors"
@@ -140,12 +144,14 @@ def remove_half_written(folder: Path) -> None:
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write run.json, sealed together with config.yaml as it lies there; docs/run-folder.md says what is in it."""
-    content = {"schema": SCHEMA, **manifest}
-    try:
-        content["seal"] = seal((folder / CONFIG).read_bytes(), content)
-    except OSError:
-        content["seal"] = None
+    """Write run.json, signed together with config.yaml as it lies there; docs/run-folder.md says what is in it.
+
+    A run of an earlier version that is resumed keeps its schema.
+    """
+    content = as_recorded({"schema": SCHEMA, **manifest, "signature": None})
+    name = "signature" if "signature" in content else "seal"
+    with suppress(OSError):
+        content[name] = sign((folder / CONFIG).read_bytes(), content)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / MANIFEST, (text + "\n").encode())
 
@@ -160,4 +166,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     manifest = read_json(read_file(folder / MANIFEST, most=MOST))
     if not isinstance(manifest, dict) or manifest.get("schema") not in READABLE:
         raise ValueError(f"expected schema {' or '.join(map(str, READABLE))}")
+    if manifest["schema"] < KEYS_RENAMED:
+        return {FORMER.get(str(name), str(name)): value for name, value in manifest.items()}
     return manifest
+
+
+def as_recorded(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest with its keys as its own schema names them."""
+    names: dict[str, str] = {}
+    if manifest["schema"] < KEYS_RENAMED:
+        names = {new: old for old, new in FORMER.items()}
+    return {names.get(name, name): value for name, value in manifest.items()}

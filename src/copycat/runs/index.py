@@ -29,9 +29,9 @@ MOST = 2**30
 """Bytes of an index, at most."""
 KEPT: Mapping[str, tuple[str, ...]] = {
     "": ("status", "error", "started", "ended", "seconds"),
-    "asked": ("experiment", "overrides"),
+    "request": ("experiment", "overrides"),
     "data": ("synthetic", "images", "majority"),
-    "came_out": ("epochs", "parameters", "final", "best"),
+    "results": ("epochs", "parameters", "final", "best"),
 }
 """What is remembered of a manifest."""
 _FORM = repr((KEPT, trial_file.SCHEMA, [field.name for field in fields(Trial)])).encode()

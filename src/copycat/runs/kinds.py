@@ -125,7 +125,7 @@ def refuse_strangers() -> Refuse:
         packaged = any(name in targets for targets in packaged_targets(slot).values())
         if kind.allows_name(name, packaged=packaged) and kind.allows(_found(name), packaged=packaged):
             return None
-        got = f"expected {kind.words}; got {target!r:.80}, and this folder is not sealed by you."
+        got = f"expected {kind.words}; got {target!r:.80}, and this folder is not signed by you."
         if may_be_trusted(target):
             package = target.rpartition(".")[0]
             return f"{got} If you trust it, add {package} to packages in {file_of_trust()}."

@@ -37,21 +37,21 @@ def opening(
         ran_on = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
         warnings = warnings_of(data)
     else:
-        ran_on, warnings = {**like["ran_on"], **backbone}, like["data"]["warnings"]
+        ran_on, warnings = {**like["provenance"], **backbone}, like["data"]["warnings"]
     return {
         "status": "running",
         "error": None,
         "started": now(),
         "ended": None,
         "seconds": None,
-        "asked": {
+        "request": {
             "experiment": request.experiment,
             "overrides": list(request.overrides),
             "config_digest": blake2b(config, digest_size=16).hexdigest(),
             "config_keys": key_digests(request.config),
             "copy_of": copy_of,
         },
-        "ran_on": ran_on,
+        "provenance": ran_on,
         "data": {
             "source": request.config["data"]["_target_"],
             "synthetic": data.source.synthetic,
@@ -61,7 +61,7 @@ def opening(
             "majority": {name: int(part.labels.bincount().max()) / len(part) for name, part in data.parts.items()},
             "warnings": warnings,
         },
-        "came_out": {},
+        "results": {},
         "files": {},
         "resumed": [],
     }

@@ -10,10 +10,10 @@ from copycat.config.errors import UserError
 from copycat.config.hints import first_line, one_of
 from copycat.config.own_modules import allow_own_modules
 from copycat.runs.first_schema import renewed
-from copycat.runs.folder import CONFIG, MANIFEST
+from copycat.runs.folder import CONFIG, MANIFEST, as_recorded
 from copycat.runs.plain import read_yaml
 from copycat.runs.reader import check_files, read_checked_manifest, read_config, reason, rename_keys
-from copycat.runs.seal import holds
+from copycat.runs.seal import is_signed
 from copycat.runs.shape import check_texts
 from copycat.runs.table import find_runs
 
@@ -33,7 +33,7 @@ class Opened:
     manifest: dict[str, Any]
     config: dict[str, Any]
     own: bool
-    """Whether the user made it: its seal holds."""
+    """Whether the user made it: its signature holds."""
     given: Path
     """As the user named it, by a link or not."""
 
@@ -65,14 +65,14 @@ def open_run(folder: Path) -> Opened:
         raise UserError(f"{where}: expected a run's configuration; {reason(error)}.") from error
     if manifest["schema"] < REPEATABLE:
         config = renewed(config)
-    own = holds(content, manifest)
+    own = is_signed(content, as_recorded(manifest))
     config, manifest = rename_keys(config, manifest)
     if not own:
         try:
             check_texts(manifest)
         except ValueError as error:
             raise UserError(
-                f"{folder / MANIFEST}: {first_line(error)}, and this folder is not sealed by you. Write another."
+                f"{folder / MANIFEST}: {first_line(error)}, and this folder is not signed by you. Write another."
             ) from error
         from copycat.runs.kinds import refuse_strangers  # it imports Lightning: one's own run needs none of it
 
@@ -94,7 +94,7 @@ def open_recorded(folder: Path) -> Opened:
     original = open_run(folder)
     schema = original.manifest["schema"]
     if schema < REPEATABLE:
-        version = original.manifest["ran_on"]["code"]["version"]
+        version = original.manifest["provenance"]["code"]["version"]
         raise UserError(
             f"{folder}: expected run.json of schema {REPEATABLE}; got {schema}, by Copycat {version}. Rerun it there."
         )
@@ -115,7 +115,7 @@ def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:
     try:
         tensor_files.check_states(path, checkpoint.get("callbacks", {}))
     except UserError:
-        if not (opened.own and is_own(path)):  # the run's seal speaks of two files alone
+        if not (opened.own and is_own(path)):  # the run's signature speaks of two files alone
             raise
     return checkpoint
 

@@ -25,7 +25,7 @@ class Outcome:
     @property
     def objective(self) -> float | None:
         """What a sweep goes by: the best value of the monitored metric."""
-        best = self.manifest["came_out"].get("best", {})
+        best = self.manifest["results"].get("best", {})
         value: float | None = best["metrics"][best["monitor"]] if best else None
         return value
 
@@ -37,7 +37,7 @@ class Outcome:
 
 def best_metrics(manifest: Mapping[str, Any]) -> Mapping[str, float]:
     """Return the metrics of the best epoch; empty where there is none."""
-    found: Mapping[str, float] = manifest["came_out"].get("best", {}).get("metrics", {})
+    found: Mapping[str, float] = manifest["results"].get("best", {}).get("metrics", {})
     return found
 
 

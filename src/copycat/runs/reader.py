@@ -84,10 +84,10 @@ def rename_keys(config: Any, manifest: dict[str, Any]) -> tuple[Any, dict[str, A
     table = renamed_in(config)
     if not table:
         return config, manifest
-    asked = {**manifest["asked"], "overrides": current_words(manifest["asked"]["overrides"], table)}
+    asked = {**manifest["request"], "overrides": current_words(manifest["request"]["overrides"], table)}
     if isinstance(digests := asked.get("config_keys"), dict):
         asked["config_keys"] = current_keys(digests, table)
-    return with_current_keys(config), {**manifest, "asked": asked}
+    return with_current_keys(config), {**manifest, "request": asked}
 
 
 def reason(error: Exception) -> str:

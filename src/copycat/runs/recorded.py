@@ -104,7 +104,7 @@ def _recorded(name: str) -> list[Mapping[str, Any]]:
 
 
 def _results(record: Mapping[str, Any], losses: Mapping[str, float], manifest: Mapping[str, Any]) -> Iterator[Result]:
-    final, best = manifest["came_out"].get("final", {}), manifest["came_out"].get("best", {})
+    final, best = manifest["results"].get("final", {}), manifest["results"].get("best", {})
     for epoch, text in record.get("losses", {}).items():
         yield Result(f"train/loss of epoch {epoch}", text, losses.get(epoch), is_loss=True)
     for name, text in record.get("final", {}).items():
@@ -113,4 +113,4 @@ def _results(record: Mapping[str, Any], losses: Mapping[str, float], manifest: M
         value = best.get("epoch") if name == "epoch" else best.get("metrics", {}).get(name)
         yield Result(f"best {name}", str(text), value, is_loss=False)
     if "epochs" in record:
-        yield Result("epochs", str(record["epochs"]), manifest["came_out"].get("epochs"), is_loss=False)
+        yield Result("epochs", str(record["epochs"]), manifest["results"].get("epochs"), is_loss=False)

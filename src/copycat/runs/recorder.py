@@ -137,7 +137,7 @@ class RunRecorder:
             probabilities: of the images of each part, "val" among them: [N] of class 1, or [N, classes].
         """
         self._probabilities = probabilities
-        came_out = self.manifest["came_out"]
+        came_out = self.manifest["results"]
         came_out["final"], came_out["predictions_digest"] = final, digest_of(probabilities["val"])
 
     def complete(self, epochs: int) -> None:
@@ -153,7 +153,7 @@ class RunRecorder:
         write_predictions(self.folder, {part: Predictions(labels[part], found[part].numpy()) for part in found})
         for logger in self.loggers:
             if hasattr(logger, "log_final"):
-                logger.log_final(self.manifest["came_out"]["final"], step=epochs)
+                logger.log_final(self.manifest["results"]["final"], step=epochs)
         context = self._context(epochs=epochs, probabilities=found["val"].float())
         for observer in self._observers():
             observer.on_run_end(context)
@@ -219,7 +219,7 @@ class RunRecorder:
                 logger.close()
 
     def _conclude(self, status: str, steps: int) -> None:
-        came_out, network = self.manifest["came_out"], self.classifier.network
+        came_out, network = self.manifest["results"], self.classifier.network
         self.history.finalize(status)
         came_out["parameters"] = sum(p.numel() for p in network.parameters())
         written = (self.folder / HISTORY).read_bytes()

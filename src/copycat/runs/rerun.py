@@ -54,13 +54,13 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     found = _causes(original, config, images)
     for cause in found:
         say(f"differs before the start: {cause.kind}: {cause.line}")
-    experiment = str(original.manifest["asked"]["experiment"])
+    experiment = str(original.manifest["request"]["experiment"])
     copy_of = {
         "folder": str(original.folder.resolve()),
         "started": original.manifest["started"],
         "experiment": experiment,
     }
-    request = Request(config=config, experiment=experiment, overrides=original.manifest["asked"]["overrides"])
+    request = Request(config=config, experiment=experiment, overrides=original.manifest["request"]["overrides"])
     outcome = train(request, copy_of=copy_of, data=images)
     say(f"the copy lies in {outcome.folder}")
     if outcome.status == "interrupted":
@@ -91,7 +91,7 @@ def _moved(original: Opened, data: Path | None) -> dict[str, Any]:
             raise UserError(f"--data: expected a run whose data has a root; got {config['data']['_target_']}.")
         config["data"] = {**config["data"], "root": str(data)}
     if config["trainer"].get("threads") is None:
-        threads = original.manifest["ran_on"]["environment"]["threads"]
+        threads = original.manifest["provenance"]["environment"]["threads"]
         config["trainer"] = {**config["trainer"], "threads": threads}
     return config
 
@@ -106,7 +106,7 @@ def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Se
     changed = _changed_since(original)
     with isolated(threads=config["trainer"]["threads"]):
         now = Evidence.current(as_recorded, data)
-        if "backbone" in original.manifest["ran_on"]:
+        if "backbone" in original.manifest["provenance"]:
             network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
             if change := backbone_change(network, original.manifest):
                 changed.append(Cause("weights", f"the backbone: {change}"))
@@ -116,7 +116,7 @@ def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Se
 
 def _changed_since(original: Opened) -> list[Cause]:
     """Records that are no longer what was recorded."""
-    came_out, asked = original.manifest["came_out"], original.manifest["asked"]
+    came_out, asked = original.manifest["results"], original.manifest["request"]
     digests = {
         CONFIG: asked["config_digest"],
         FILE: came_out.get("history_digest"),

@@ -80,7 +80,7 @@ def resume(
                 raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
             say(f"changed since the run began: {cause.kind}: {cause.line}")
         point = find_point(opened, say=say)
-        if completed and point.position.epoch != opened.manifest["came_out"]["epochs"]:
+        if completed and point.position.epoch != opened.manifest["results"]["epochs"]:
             raise UserError(f"{folder}: expected the checkpoint of its last epoch; it has none.")
         with logged(folder / LOG):
             manifest = reopened(opened.manifest, point, max_epochs=max_epochs)
@@ -150,7 +150,7 @@ def reopened(manifest: Any, point: Point, *, max_epochs: int | None = None) -> d
         "error": None,
         "ended": None,
         "seconds": None,
-        "came_out": {},
+        "results": {},
         "files": {},
         "resumed": [*manifest.get("resumed", []), entry],
     }

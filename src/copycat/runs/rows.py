@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from copycat.config.renamed_keys import current_words
 from copycat.runs import trial_file
+from copycat.runs.folder import KEYS_RENAMED
 from copycat.runs.lock import RUNNING, current_status
 from copycat.runs.reader import read_checked_manifest
 
@@ -30,19 +32,19 @@ class Row:
 
     @property
     def overrides(self) -> Sequence[str]:
-        return self.trial.overrides if self.trial else self.manifest["asked"]["overrides"] if self.manifest else []
+        return self.trial.overrides if self.trial else self.manifest["request"]["overrides"] if self.manifest else []
 
     @property
     def final(self) -> Mapping[str, float]:
         """Metrics of the final weights."""
-        found: Mapping[str, float] = self.manifest["came_out"].get("final", {}) if self.manifest else {}
+        found: Mapping[str, float] = self.manifest["results"].get("final", {}) if self.manifest else {}
         return found
 
     @property
     def best(self) -> Mapping[str, float]:
         """Metrics of the best epoch."""
         found: Mapping[str, float] = (
-            self.manifest["came_out"].get("best", {}).get("metrics", {}) if self.manifest else {}
+            self.manifest["results"].get("best", {}).get("metrics", {}) if self.manifest else {}
         )
         return found
 
@@ -63,6 +65,9 @@ def read_row(folder: Path) -> Row:
         if trial is None:
             raise
         manifest = None
+    if manifest is not None and manifest["schema"] < KEYS_RENAMED:
+        asked = manifest["request"]
+        manifest["request"] = {**asked, "overrides": current_words(asked["overrides"])}
     return Row(folder, manifest, trial)
 
 

@@ -19,29 +19,29 @@ SIZE = 32
 log = logging.getLogger(__name__)
 
 
-def seal(config: bytes, manifest: Mapping[str, Any]) -> str | None:
-    """The code of a run; None where there is no key and none can be made.
+def sign(config: bytes, manifest: Mapping[str, Any]) -> str | None:
+    """Sign a run; None where there is no key and none can be made.
 
     Args:
         config: what config.yaml holds.
-        manifest: what run.json holds; a seal in it counts for nothing.
+        manifest: what run.json holds; a signature in it counts for nothing.
     """
     key = _read_key() or _made_key()
     return None if key is None else _code(key, config, manifest)
 
 
-def holds(config: bytes, manifest: Mapping[str, Any]) -> bool:
-    """Whether the manifest's seal was made here, of just this configuration and this manifest."""
-    key, found = _read_key(), manifest.get("seal")
+def is_signed(config: bytes, manifest: Mapping[str, Any]) -> bool:
+    """Return whether the manifest's signature, called seal before schema 3, was made here, of just these two."""
+    key, found = _read_key(), manifest.get("signature", manifest.get("seal"))
     if key is None or not isinstance(found, str):
         return False
     return hmac.compare_digest(_code(key, config, manifest).encode(), found.encode(errors="replace"))
 
 
 def _code(key: bytes, config: bytes, manifest: Mapping[str, Any]) -> str:
-    unsealed = {name: value for name, value in manifest.items() if name != "seal"}
+    unsigned = {name: value for name, value in manifest.items() if name not in ("signature", "seal")}
     # the same for what is written and for what is read of it: keys are words, and floats come back to their bits
-    text = json.dumps(unsealed, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(unsigned, sort_keys=True, separators=(",", ":"))
     message = b"copycat run\0" + len(config).to_bytes(8, "big") + config + text.encode()
     return hmac.digest(key, message, "sha256").hex()
 
@@ -96,4 +96,4 @@ def _name_once(temporary: Path, name: Path) -> None:
 
 @cache
 def _warn(path: Path, why: str) -> None:
-    log.warning("this run is not sealed, so that a rerun takes it for a stranger's: %s: %s", path, why)
+    log.warning("this run is not signed, so that a rerun takes it for a stranger's: %s: %s", path, why)

@@ -46,48 +46,48 @@ FORM: dict[str, tuple[str, Test]] = {
     "started": ("a time", _time),
     "ended": ("a time or null", _null_or(_time)),
     "seconds": ("a number or null", _null_or(is_real)),
-    "asked": ("keys", lambda v: isinstance(v, dict)),
-    "asked.experiment": ("text", _text),
-    "asked.overrides": ("a list of words", _each(_text)),
-    "asked.config_digest": ("a hash", _text),
-    "ran_on": ("keys", lambda v: isinstance(v, dict)),
-    "ran_on.code": ("keys", lambda v: isinstance(v, dict)),
-    "ran_on.code.version": ("a version", lambda v: isinstance(v, str) and _VERSION.fullmatch(v) is not None),
-    "ran_on.environment": ("keys", lambda v: isinstance(v, dict)),
-    "ran_on.environment.threads": ("a whole number ≥ 1", lambda v: _count(v) and 1 <= v <= 1024),
-    "ran_on.data": ("a hash a part", _named(_text)),
+    "request": ("keys", lambda v: isinstance(v, dict)),
+    "request.experiment": ("text", _text),
+    "request.overrides": ("a list of words", _each(_text)),
+    "request.config_digest": ("a hash", _text),
+    "provenance": ("keys", lambda v: isinstance(v, dict)),
+    "provenance.code": ("keys", lambda v: isinstance(v, dict)),
+    "provenance.code.version": ("a version", lambda v: isinstance(v, str) and _VERSION.fullmatch(v) is not None),
+    "provenance.environment": ("keys", lambda v: isinstance(v, dict)),
+    "provenance.environment.threads": ("a whole number ≥ 1", lambda v: _count(v) and 1 <= v <= 1024),
+    "provenance.data": ("a hash a part", _named(_text)),
     "data": ("keys", lambda v: isinstance(v, dict)),
     "data.source": ("text", _text),
     "data.synthetic": ("true or false", lambda v: isinstance(v, bool)),
     "data.classes": ("a list of names", _each(_text)),
     "data.images": ("a count a part", _named(_count)),
     "data.warnings": ("a list of lines", _each(_text)),
-    "came_out": ("keys", lambda v: isinstance(v, dict)),
+    "results": ("keys", lambda v: isinstance(v, dict)),
 }
 """Key by key, in words and as a test; each of them must be there."""
 MAYBE: dict[str, tuple[str, Test]] = {
     "data.majority": ("a share a part", _named(is_real)),
     "data.image_shape": ("a list of counts", _each(_count)),
     "files": ("a hash a file", _named(_text)),
-    "seal": ("text or null", _null_or(_text)),
-    "asked.copy_of": ("keys or null", _null_or(_named(_null_or(_text)))),
+    "signature": ("text or null", _null_or(_text)),
+    "request.copy_of": ("keys or null", _null_or(_named(_null_or(_text)))),
     "resumed": ("a list", _each(_named(lambda v: v is None or _text(v) or _count(v)))),
-    "came_out.epochs": ("a count", _count),
-    "came_out.parameters": ("a count", _count),
-    "came_out.steps": ("a count", _count),
-    "came_out.final": ("a number a metric", _named(is_real)),
-    "came_out.best": ("keys", lambda v: isinstance(v, dict)),
-    "ran_on.backbone": ("a hash", lambda v: isinstance(v, str) and _HASH.fullmatch(v) is not None),
-    "came_out.best.monitor": ("text", _text),
-    "came_out.best.mode": ("min or max", lambda v: v in ("min", "max")),
-    "came_out.best.epoch": ("a count", _count),
-    "came_out.best.metrics": ("a number a metric", _named(is_real)),
-    "came_out.predictions_digest": ("a hash", _text),
-    "came_out.history_digest": ("a hash", _text),
-    "came_out.weights_digest": ("a hash", _text),
+    "results.epochs": ("a count", _count),
+    "results.parameters": ("a count", _count),
+    "results.steps": ("a count", _count),
+    "results.final": ("a number a metric", _named(is_real)),
+    "results.best": ("keys", lambda v: isinstance(v, dict)),
+    "provenance.backbone": ("a hash", lambda v: isinstance(v, str) and _HASH.fullmatch(v) is not None),
+    "results.best.monitor": ("text", _text),
+    "results.best.mode": ("min or max", lambda v: v in ("min", "max")),
+    "results.best.epoch": ("a count", _count),
+    "results.best.metrics": ("a number a metric", _named(is_real)),
+    "results.predictions_digest": ("a hash", _text),
+    "results.history_digest": ("a hash", _text),
+    "results.weights_digest": ("a hash", _text),
 }
 """The same of what is not always there."""
-LINES = ("status", "error", "asked", "data", "came_out", "resumed")
+LINES = ("status", "error", "request", "data", "results", "resumed")
 """Keys whose texts are printed, each on one line."""
 
 
@@ -111,10 +111,10 @@ def check_texts(manifest: Mapping[str, Any]) -> None:
     Raises:
         ValueError: for the first that may not.
     """
-    experiment = manifest["asked"]["experiment"]
+    experiment = manifest["request"]["experiment"]
     if not _EXPERIMENT.fullmatch(experiment):
         raise ValueError(
-            f"asked.experiment: expected a name of letters, digits, '-', '+', '_', '.', '/'; got {experiment!r:.80}"
+            f"request.experiment: expected a name of letters, digits, '-', '+', '_', '.', '/'; got {experiment!r:.80}"
         )
     for key, text in _texts(manifest):
         safe = printable(text) if key.partition(".")[0] in LINES else printable_lines(text)

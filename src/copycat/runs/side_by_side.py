@@ -137,7 +137,7 @@ def _paired(compared: Compared) -> tuple[int, int] | None:
         manifest = compared.manifests.get(name) or {}
         try:
             predicted = read_predictions(folder, classes=len(manifest["data"]["classes"]))["val"]
-            found.append((manifest["ran_on"]["data"]["val"], manifest["data"]["classes"], predicted))
+            found.append((manifest["provenance"]["data"]["val"], manifest["data"]["classes"], predicted))
         except (OSError, ValueError, KeyError, TypeError):
             return None
     (data, classes, one), (other_data, other_classes, other) = found

@@ -61,7 +61,7 @@ def is_round(epoch: int) -> bool:
 
 def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     """The table of metrics, and below it what a reader should know and may type."""
-    came_out = manifest["came_out"]
+    came_out = manifest["results"]
     shown: list[RenderableType] = []
     columns = {"final": came_out.get("final", {}), **_best(came_out)}
     if any(columns.values()):

@@ -79,7 +79,7 @@ def check_states(path: Path, states: Any) -> None:
         outside = os.path.isabs(text) or PureWindowsPath(text).drive or ".." in re.split(r"[\\/]", text)
         if outside or text.startswith(("~", "\\")) or "://" in text or (text and _OF_A_PATH.search(key)):
             raise UserError(
-                f"{path}: expected callbacks that name no file; got {text!a:.80}, and it is not sealed by you."
+                f"{path}: expected callbacks that name no file; got {text!a:.80}, and it is not signed by you."
                 " Rerun it instead: a rerun reads no checkpoint."
             )
 

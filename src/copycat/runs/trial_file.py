@@ -9,19 +9,21 @@ from typing import Any
 from copycat.config.renamed_keys import current_keys, current_words
 from copycat.runs.folder import write_whole
 from copycat.runs.plain import read_file, read_json
-from copycat.runs.seal import holds, seal
+from copycat.runs.seal import is_signed, sign
 from copycat.runs.typed import made
 
 FILE = "trial.json"
 SCHEMA = 2
 KEYS_RENAMED = 2
 """The first schema whose keys have their present names."""
+FORMER = {"breaks": "violated_constraints", "reached": "epochs_at_start"}
+"""Names of schema 1, and their present ones."""
 MOST = 2**20
 """Bytes, at most."""
 ENDED = ("completed", "pruned", "failed")
 """Statuses of a trial that is not run again."""
-_SEALED = b"trial"
-"""In the place of a configuration: no run's seal is that of a trial."""
+_SIGNED_AS = b"trial"
+"""In the place of a configuration: no run's signature is that of a trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +41,21 @@ class Trial:
     """Why it failed or was pruned."""
     objectives: dict[str, float] = field(default_factory=dict)
     """Values that the sweep goes by; none where it failed."""
-    breaks: list[str] = field(default_factory=list)
-    """Those of `sweep.constraints` that it does not keep to."""
+    violated_constraints: list[str] = field(default_factory=list)
+    """Those of `sweep.constraints` that it violates."""
     attempts: int = 1
     """How often it was started since it last got further."""
-    reached: int = 0
+    epochs_at_start: int = 0
     """Epochs that it had when it was last started."""
     started: str
     ended: str | None = None
 
 
 def write_trial(folder: Path, trial: Trial) -> None:
-    """Write trial.json, sealed: its overrides are run again when the sweep is resumed."""
+    """Write trial.json, signed: its overrides are run again when the sweep is resumed."""
     folder.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {"schema": SCHEMA, **asdict(trial)}
-    content["seal"] = seal(_SEALED, content)
+    content["signature"] = sign(_SIGNED_AS, content)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / FILE, (text + "\n").encode())
 
@@ -81,7 +83,10 @@ def _read(folder: Path) -> tuple[Trial, bool]:
     found = read_json(read_file(folder / FILE, most=MOST))
     if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
         raise ValueError(f"expected schema {SCHEMA}")
-    trial = made(Trial, {name: value for name, value in found.items() if name not in ("schema", "seal")})
+    kept = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
+    if found["schema"] < KEYS_RENAMED:
+        kept = {FORMER.get(name, name): value for name, value in kept.items()}
+    trial = made(Trial, kept)
     if found["schema"] < KEYS_RENAMED:
         trial = replace(trial, overrides=current_words(trial.overrides), values=current_keys(trial.values))
-    return trial, holds(_SEALED, found)
+    return trial, is_signed(_SIGNED_AS, found)

@@ -122,7 +122,7 @@ class Runner:
                 self._put_back.append(job)
                 self.display.put_back(job)
                 return
-            said = f"{problem or 'its process died'}, {trial.attempts} times at epoch {trial.reached}"
+            said = f"{problem or 'its process died'}, {trial.attempts} times at epoch {trial.epochs_at_start}"
             trial = replace(trial, status="failed", error=said, ended=now())
             write_trial(folder, trial)
         self.failures += trial.status == "failed"

@@ -29,10 +29,10 @@ def named_metrics(settings: Mapping[str, Any]) -> dict[str, list[str]]:
 def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Direction]) -> dict[str, float]:
     """Metrics of the epoch that is best by the first objective, and `parameters` and `seconds` of the run."""
     found: dict[str, float] = {"seconds": manifest["seconds"] or 0.0}
-    if "parameters" in manifest["came_out"]:
-        found["parameters"] = manifest["came_out"]["parameters"]
+    if "parameters" in manifest["results"]:
+        found["parameters"] = manifest["results"]["parameters"]
     first = next((name for name in wanted if name not in found), None)
-    best: Mapping[str, Any] = manifest["came_out"].get("best", {})
+    best: Mapping[str, Any] = manifest["results"].get("best", {})
     if first and best.get("monitor") == first and wanted[first].startswith(best["mode"]):
         return {**found, **best["metrics"]}
     rows = read_history(folder, having=first)
@@ -60,7 +60,7 @@ def violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[
 def is_better(a: Trial, b: Trial, wanted: Mapping[str, Direction]) -> bool:
     """Whether one trial is better than another: it keeps to the constraints, or is better by the first objective."""
     name, direction = next(iter(wanted.items()))
-    return (bool(a.breaks), sign(direction) * a.objectives[name]) < (
-        bool(b.breaks),
+    return (bool(a.violated_constraints), sign(direction) * a.objectives[name]) < (
+        bool(b.violated_constraints),
         sign(direction) * b.objectives[name],
     )

@@ -278,7 +278,7 @@ class Packs:
             text, network = as_text(asked.request.config), asked.parts.classifier.network
             manifest = opening(asked.request, data, config=text, network=network, like=first.get(id(data)))
             first.setdefault(id(data), manifest)
-        manifest["ran_on"] = {**manifest["ran_on"], "pack": numbers}
+        manifest["provenance"] = {**manifest["provenance"], "pack": numbers}
         return Member(asked, manifest, changes=changes)
 
     def _close(self, asked: Asked, trial: Trial, runner: Runner) -> None:
@@ -293,7 +293,7 @@ def _check_data(asked: Asked) -> None:
     assert asked.parts is not None
     folder, manifest, config, data = asked.folder, asked.manifest, asked.request.config, asked.parts.data
     check_backbone(asked.parts.classifier.network, manifest, folder=folder)
-    if manifest["ran_on"]["data"].get("all") == data.fingerprint().get("all"):
+    if manifest["provenance"]["data"].get("all") == data.fingerprint().get("all"):
         return
     for cause in causes(Evidence.recorded(folder, manifest, config), Evidence.current(config, data)):
         if cause.kind == "data":

@@ -56,7 +56,7 @@ class Asked:
     @property
     def pack(self) -> list[int] | None:
         """With whom a run was trained that was begun before."""
-        found: list[int] | None = self.manifest.get("ran_on", {}).get("pack")
+        found: list[int] | None = self.manifest.get("provenance", {}).get("pack")
         return found
 
     @property

@@ -140,7 +140,7 @@ def _json(one: Configuration, sweep: SweepFile) -> dict[str, Any]:
     return {
         "values": one.values,
         "runs": len(one.trials),
-        "asked": one.asked,
+        "request": one.asked,
         "not_completed": dict(one.ends),
         "objectives": figures,
         "trials": [trial["trial"] for trial in one.trials],

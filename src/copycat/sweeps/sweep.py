@@ -65,7 +65,7 @@ def _write_first(found: SweepFile, folder: Path) -> None:
 
 
 def _check_files(folder: Path) -> None:
-    """Refuse links, pipes and devices beside sweep.json: its seal does not speak of them, and trials are written there.
+    """Refuse links, pipes and devices beside sweep.json: its signature does not cover them, trials are written there.
 
     Raises:
         UserError: for the first.

@@ -14,7 +14,7 @@ from copycat.runs.figures import Direction
 from copycat.runs.folder import write_whole
 from copycat.runs.lock import current_status
 from copycat.runs.plain import read_file, read_json
-from copycat.runs.seal import holds, seal
+from copycat.runs.seal import is_signed, sign
 from copycat.runs.typed import made
 
 FILE = "sweep.json"
@@ -25,8 +25,8 @@ MOST = 2**23
 """Bytes, at most."""
 UNLOCKED = 10.0
 """Seconds that a sweep may take to start before it counts as killed."""
-_SEALED = b"sweep"
-"""In the place of a configuration: no run's seal is that of a sweep."""
+_SIGNED_AS = b"sweep"
+"""In the place of a configuration: no run's signature is that of a sweep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +61,12 @@ class SweepFile:
 
 
 def write_sweep(folder: Path, sweep: SweepFile) -> None:
-    """Write sweep.json, sealed: its words are run again when the sweep is resumed."""
+    """Write sweep.json, signed: its words are run again when the sweep is resumed."""
     content: dict[str, Any] = {"schema": SCHEMA, **asdict(sweep)}
     try:
-        content["seal"] = seal(_SEALED, content)
+        content["signature"] = sign(_SIGNED_AS, content)
     except OSError:
-        content["seal"] = None
+        content["signature"] = None
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / FILE, (text + "\n").encode())
 
@@ -100,7 +100,7 @@ def read_own_sweep(folder: Path) -> SweepFile:
     found, own = _read(folder)
     if not own:
         raise UserError(
-            f"{folder / FILE}: expected a sweep that you made; its seal is not yours. Type its words yourself:"
+            f"{folder / FILE}: expected a sweep that you made; its signature is not yours. Type its words yourself:"
             " copycat train -m …"
         )
     return SweepFile(**found)
@@ -117,14 +117,14 @@ def _read(folder: Path) -> tuple[dict[str, Any], bool]:
         found = read_json(read_file(path, most=MOST))
         if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
             raise ValueError(f"expected schema {SCHEMA}")
-        kept = {name: value for name, value in found.items() if name not in ("schema", "seal")}
+        kept = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
         made(SweepFile, kept)
         if found["schema"] < KEYS_RENAMED:
             kept |= _with_current_keys(kept)
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else first_line(error)
         raise UserError(f"{path}: expected what a sweep says of itself; {said}.") from error
-    return kept, holds(_SEALED, dict(found))
+    return kept, is_signed(_SIGNED_AS, dict(found))
 
 
 def _with_current_keys(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,11 +69,11 @@ def _run(folder: Path, asked: Callable[[], TrialRequest]) -> Trial:
 def started(folder: Path, trial: Trial) -> Trial:
     """The trial as it starts once more; failed where it has died too often."""
     reached = _epochs(folder)
-    attempts = 1 if reached > trial.reached else trial.attempts + 1
-    trial = replace(trial, attempts=attempts, reached=reached)
+    attempts = 1 if reached > trial.epochs_at_start else trial.attempts + 1
+    trial = replace(trial, attempts=attempts, epochs_at_start=reached)
     write_trial(folder, trial)
     if attempts > ATTEMPTS:
-        error = f"its process died {ATTEMPTS} times at epoch {trial.reached}: killed, or out of memory?"
+        error = f"its process died {ATTEMPTS} times at epoch {trial.epochs_at_start}: killed, or out of memory?"
         return replace(trial, status="failed", error=error)
     return trial
 
@@ -142,7 +142,7 @@ def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Tria
     if outcome.status != "completed":
         return trial
     broken = violations(settings["constraints"], values)
-    return replace(trial, breaks=[text for text, by in broken.items() if by > 0])
+    return replace(trial, violated_constraints=[text for text, by in broken.items() if by > 0])
 
 
 def _epochs(folder: Path) -> int:

@@ -26,8 +26,10 @@ def find_run(folder: Path, overrides: Sequence[str]) -> Opened | None:
     try:
         opened = open_run(folder)
         if not opened.own:
-            raise UserError(f"{manifest}: expected a run that you made; its seal is not yours, or its files changed.")
-        if opened.manifest["asked"]["overrides"] != list(overrides):
+            raise UserError(
+                f"{manifest}: expected a run that you made; its signature is not yours, or its files changed."
+            )
+        if opened.manifest["request"]["overrides"] != list(overrides):
             raise UserError(f"{manifest}: expected the run of trial {folder.name}; got that of another.")
     except UserError as error:
         cause = error.__cause__

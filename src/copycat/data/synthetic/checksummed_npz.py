@@ -1,4 +1,4 @@
-"""Arrays kept in a file with a seal, so that a damaged file is never taken for what was written."""
+"""Arrays kept in a file with a checksum, so that a damaged file is never taken for what was written."""
 
 import os
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class DamagedError(Exception):
     """A file that does not hold what was written."""
 
 
-def write_sealed(path: Path, arrays: Arrays, *, key: str) -> None:
+def write_checksummed(path: Path, arrays: Arrays, *, key: str) -> None:
     """Write the file whole or not at all, whoever else writes it at the same time.
 
     Raises:
@@ -27,7 +27,7 @@ def write_sealed(path: Path, arrays: Arrays, *, key: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", delete=False) as file:
         try:
-            contents: dict[str, Any] = {"seal": np.array(seal(arrays, key=key)), **arrays}
+            contents: dict[str, Any] = {"seal": np.array(checksum(arrays, key=key)), **arrays}
             np.savez(file, **contents)
             file.close()  # Windows renames closed files only
             os.replace(file.name, path)
@@ -38,7 +38,7 @@ def write_sealed(path: Path, arrays: Arrays, *, key: str) -> None:
             raise
 
 
-def read_sealed(path: Path, *, key: str) -> dict[str, NDArray[Any]]:
+def read_checksummed(path: Path, *, key: str) -> dict[str, NDArray[Any]]:
     """The arrays as they were written under this key.
 
     Raises:
@@ -53,12 +53,12 @@ def read_sealed(path: Path, *, key: str) -> dict[str, NDArray[Any]]:
         raise
     except Exception as error:  # on damaged bytes NumPy, zipfile and zlib raise nearly anything
         raise DamagedError(f"{type(error).__name__}: {error}") from error
-    if written != seal(arrays, key=key):
+    if written != checksum(arrays, key=key):
         raise DamagedError("its contents are not what was written")
     return arrays
 
 
-def seal(arrays: Arrays, *, key: str) -> str:
+def checksum(arrays: Arrays, *, key: str) -> str:
     """sha256 of the key and of all arrays with their names, types and shapes; the same on every machine."""
     whole = sha256(key.encode())
     for name, array in sorted(arrays.items()):

@@ -18,7 +18,7 @@ from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
 from copycat.data.kept import kept
 from copycat.data.part import Part, digest
-from copycat.data.synthetic.checksummed_npz import DamagedError, read_sealed, write_sealed
+from copycat.data.synthetic.checksummed_npz import DamagedError, read_checksummed, write_checksummed
 from copycat.data.synthetic.portable_rng import Chance
 from copycat.data.synthetic.raster import SIDE
 from copycat.data.synthetic.render import VERSION, draw
@@ -74,7 +74,7 @@ class Drawn:
 
     def _parts(self) -> list[Part]:
         try:
-            arrays = read_sealed(self.cache, key=self.key)
+            arrays = read_checksummed(self.cache, key=self.key)
         except FileNotFoundError:
             arrays = self._fresh()
         except DamagedError as error:
@@ -93,7 +93,7 @@ class Drawn:
             chance = Chance("picture", self.seed, name, index)
             arrays[f"{name} images"][index] = draw(chance, is_cat=is_cat, warmth=self.warmth)
         try:
-            write_sealed(self.cache, arrays, key=self.key)
+            write_checksummed(self.cache, arrays, key=self.key)
         except OSError as error:
             log.warning("can't keep the drawn images (%s): they will be drawn each time.", error)
         return arrays

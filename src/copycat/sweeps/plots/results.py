@@ -53,7 +53,7 @@ class Results:
 
     def ranked(self) -> list[Trial]:
         """Completed trials with all objectives that keep to the constraints, by number."""
-        return [trial for trial in self.valued("completed") if not trial.breaks]
+        return [trial for trial in self.valued("completed") if not trial.violated_constraints]
 
     def best(self, objective: str) -> Trial | None:
         way = sign(self.objectives[objective])
