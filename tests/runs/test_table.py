@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from copycat.runs.choice import Choice
-from copycat.runs.table import find_runs, print_runs
+from copycat.runs.reader import find_runs
+from copycat.runs.table import print_runs
 from copycat.sweeps.show import show_runs
 from tests.support.run_folders import write_run
 from tests.support.runs import QUIET, train_tiny

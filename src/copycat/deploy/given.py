@@ -8,7 +8,7 @@ from copycat.config.errors import UserError
 from copycat.runs.folder import MANIFEST, WEIGHTS
 from copycat.runs.lock import current_status
 from copycat.runs.opened import Opened, open_run
-from copycat.runs.table import find_runs
+from copycat.runs.reader import find_runs
 
 STANDARD_INPUT = Path("-")
 

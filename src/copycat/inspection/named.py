@@ -8,8 +8,7 @@ from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
-from copycat.runs.reader import check_files, read_checked_manifest
-from copycat.runs.table import find_runs
+from copycat.runs.reader import check_files, find_runs, read_checked_manifest
 from copycat.runs.trial_file import read_trial
 
 EVENTS = "tensorboard"

@@ -12,10 +12,9 @@ from copycat.config.own_modules import allow_own_modules
 from copycat.runs.first_schema import renewed
 from copycat.runs.folder import CONFIG, MANIFEST, as_recorded
 from copycat.runs.plain import read_yaml
-from copycat.runs.reader import check_files, read_checked_manifest, read_config, reason, rename_keys
+from copycat.runs.reader import check_files, find_runs, read_checked_manifest, read_config, reason, rename_keys
 from copycat.runs.seal import is_signed
 from copycat.runs.shape import check_texts
-from copycat.runs.table import find_runs
 
 if TYPE_CHECKING:
     from torch import Tensor

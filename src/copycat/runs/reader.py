@@ -9,7 +9,7 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.hints import first_line
 from copycat.config.renamed_keys import current_keys, current_words, renamed_in, with_current_keys
-from copycat.runs.folder import CONFIG, read_manifest
+from copycat.runs.folder import CONFIG, MANIFEST, read_manifest
 from copycat.runs.plain import read_file
 from copycat.runs.shape import check_form
 
@@ -17,6 +17,15 @@ MOST_FILES = 10_000
 """In a run folder, at most."""
 MOST = 2**20
 """Bytes of a config.yaml, at most."""
+
+
+def find_runs(root: Path) -> Iterator[Path]:
+    """Yield the run folders at or below root, in the order of their names."""
+    for folder, inside, files in os.walk(root):
+        inside[:] = sorted(name for name in inside if not name.startswith("."))  # one that is being made is hidden
+        if MANIFEST in files:
+            inside.clear()
+            yield Path(folder)
 
 
 def check_files(folder: Path) -> None:

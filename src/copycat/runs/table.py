@@ -1,8 +1,7 @@
 """The table of runs, read from their folders. Imports nothing heavy."""
 
-import os
 import shlex
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from copycat.config.errors import UserError
@@ -12,7 +11,6 @@ from copycat.config.rule import is_real
 from copycat.runs.choice import Choice, chosen, named, ordered
 from copycat.runs.facts import Facts, columns, facts
 from copycat.runs.figures import natural
-from copycat.runs.folder import MANIFEST
 from copycat.runs.index import read_rows
 from copycat.runs.lock import KILLED
 from copycat.runs.printing import WIDE, Column, interval, majority, measured, print_table, seconds, status, wide_console
@@ -22,15 +20,6 @@ BESIDE = 26
 """Columns of a terminal that what an accuracy is to be held against takes."""
 MOST_RESUMES = 5
 """Commands that are shown to resume runs."""
-
-
-def find_runs(root: Path) -> Iterator[Path]:
-    """Run folders at or below root, in the order of their names."""
-    for folder, inside, files in os.walk(root):
-        inside[:] = sorted(name for name in inside if not name.startswith("."))  # one that is being made is hidden
-        if MANIFEST in files:
-            inside.clear()
-            yield Path(folder)
 
 
 def check_folder(root: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.runs import trial_file
-from copycat.runs.table import find_runs
+from copycat.runs.reader import find_runs
 from copycat.sweeps import sweep_file
 
 

@@ -13,7 +13,8 @@ from copycat.runs.figures import figure
 from copycat.runs.folder import MANIFEST
 from copycat.runs.lock import RUNNING
 from copycat.runs.printing import Column
-from copycat.runs.table import find_runs, rerun_command
+from copycat.runs.reader import find_runs
+from copycat.runs.table import rerun_command
 from copycat.sweeps.plots.files import draw, kinds
 from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.summary import axes, configurations, is_done
