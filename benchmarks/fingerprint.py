@@ -15,9 +15,9 @@ ONCE = """
 import json, sys, time
 from pathlib import Path
 import copycat
-from copycat.runs import git
-from copycat.runs.code import patch
-from copycat.runs.fingerprint import fingerprint
+from copycat.provenance import git
+from copycat.provenance.code import patch
+from copycat.provenance.fingerprint import fingerprint
 began = time.perf_counter()
 git.run(Path(copycat.__file__).parent, "rev-parse", "HEAD")
 called = time.perf_counter()

@@ -21,7 +21,7 @@ LIMIT = 2.0
 ONCE = """
 import sys, time
 from pathlib import Path
-from copycat.runs import index
+from copycat.tables import index
 root = Path(sys.argv[1])
 began = time.perf_counter()
 assert len(index.read_rows(root).rows) == int(sys.argv[2])

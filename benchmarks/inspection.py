@@ -31,7 +31,7 @@ EPOCHS = {"lecture": JOBS["lecture"].epochs, "cnn": 41}
 CLOCK = """
 import atexit, functools, json, time
 import pytorch_lightning as pl
-from copycat.inspection.inspector import Inspector, Measurer
+from copycat.inspection.callbacks.inspector import Inspector, Measurer
 
 HOOKS = ("on_run_start", "on_run_end", "before_last_step", "on_train_start", "on_train_epoch_end", "measures")
 took = [0.0]

@@ -50,7 +50,7 @@ def copycat(words: Sequence[str], at: str) -> None:
 
 def start(words: Sequence[str], at: Path) -> ForkServerProcess:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["copycat.runs.resume", "copycat.inspection.tensorboard", "copycat.cli"])
+    context.set_forkserver_preload(["copycat.training.resume", "copycat.inspection.tensorboard.logger", "copycat.cli"])
     process = context.Process(target=copycat, args=(list(words), str(at)))
     process.start()
     return process

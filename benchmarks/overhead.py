@@ -36,7 +36,7 @@ class OneWeight(nn.Module):
 DATA = '''
 import torch
 
-from copycat.data.part import Part, digest
+from copycat.data.split import Part, digest
 
 
 class Pixels:

@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from copycat.deploy.arguments import open_completed_in
 from copycat.deploy.ensemble import Ensemble, ensemble
-from copycat.deploy.given import open_completed_in
-from copycat.deploy.judgement import ACCURACIES, Judgement
-from copycat.runs.figures import wilson
+from copycat.deploy.evaluation import ACCURACIES, Judgement
+from copycat.tables.statistics import wilson
 
 FOLDS = SEEDS = 5
 TITLES = (

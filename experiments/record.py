@@ -16,9 +16,9 @@ from typing import Any
 import folds
 
 from copycat.config.compose import compose
-from copycat.runs.history import read_history
-from copycat.runs.summary import is_round
-from copycat.runs.train import Outcome, train
+from copycat.records.metrics_csv import read_history
+from copycat.training.summary import is_round
+from copycat.training.train import Outcome, train
 
 HERE = Path(__file__).parent
 SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/auroc")

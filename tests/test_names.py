@@ -11,8 +11,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from copycat.cli import main
-from copycat.inspection.run_page import run_page
-from copycat.runs.folder import read_manifest, write_manifest
+from copycat.inspection.reports.run_page import run_page
+from copycat.records.run_folder import read_manifest, write_manifest
 from tests.support.images import write_image_folder
 from tests.support.run_folders import change_manifest, find_only_run
 from tests.support.runs import QUIET, train_tiny

@@ -5,11 +5,11 @@ import pytest
 from copycat.config.combinations import AVERAGES
 from copycat.config.options import is_option, packaged_targets
 from copycat.config.targets import find
-from copycat.data.augmentation import Unchanged
-from copycat.data.cats import Cats
-from copycat.data.folder import Folder
+from copycat.data.augmentation.transforms import Unchanged
+from copycat.data.sources.cats import Cats
+from copycat.data.sources.folder import Folder
 from copycat.models import losses
-from copycat.runs import averaging
+from copycat.training import weight_averaging as averaging
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ def test_so_is_a_key_in_an_experiment_of_ones_own(old: str, tmp_path: Path, monk
 
 
 OWN_OPTIONS = {
-    "augmentation/mixup": "defaults:\n  - first: light\n  - _self_\n_target_: copycat.data.mixing.MixUp\nalpha: 0.2\n",
+    "augmentation/mixup": "defaults:\n  - first: light\n  - _self_\n"
+    "_target_: copycat.data.augmentation.mixing.MixUp\nalpha: 0.2\n",
     "hydra/launcher/packed": "_target_: hydra_plugins.copycat.launchers.PackedLauncher\nmax_pack: 2\n",
     "experiment": "# @package _global_\ndefaults:\n  - override /augmentation: mixup\n"
     "  - override /augmentation/first: strong\n",
@@ -112,7 +113,11 @@ def test_so_is_one_in_an_option_of_ones_own(
         (["augmentation=mixup", "augmentation/first=strong"], "augmentation/first", "augmentation/base"),
         (["callbacks=[default,fed]"], "callbacks.fed", "callbacks.input_images"),
         (["callbacks=[default,judged]"], "callbacks.judged", "callbacks.confusion"),
-        (["+callbacks.fed={_target_: copycat.inspection.fed.FedImages}"], "callbacks.fed", "callbacks.input_images"),
+        (
+            ["+callbacks.fed={_target_: copycat.inspection.callbacks.input_images.FedImages}"],
+            "callbacks.fed",
+            "callbacks.input_images",
+        ),
         (["layer_rates={layers.*:0.1}"], "layer_rates", "lr_multipliers"),
         (["+layer_rates={layers.*:0.1}"], "layer_rates", "lr_multipliers"),
     ],
@@ -150,16 +155,20 @@ def test_keys_of_ones_own_classes_and_callbacks_keep_their_names() -> None:
 
 
 def test_every_recorded_key_gets_its_new_name_in_its_place() -> None:
-    own = {"_target_": "mine.Both", "broken": 1, "inner": {"_target_": "copycat.data.folder.Folder", "broken": "stop"}}
+    own = {
+        "_target_": "mine.Both",
+        "broken": 1,
+        "inner": {"_target_": "copycat.data.sources.folder.Folder", "broken": "stop"},
+    }
     config: dict[str, Any] = {
         "seed": 1,
         "layer_rates": {"head.*": 10, "broken": 2},
         "model": {"_target_": "copycat.models.transfer.efficientnet_lite0", "keep_statistics": True, "frozen": False},
         "data": own,
-        "augmentation": {"_target_": "copycat.data.mixing.MixUp", "first": {"flip": 1}, "alpha": 1.0},
+        "augmentation": {"_target_": "copycat.data.augmentation.mixing.MixUp", "first": {"flip": 1}, "alpha": 1.0},
         "callbacks": {
             "last": {"_target_": "a.b"},
-            "fed": {"_target_": "copycat.inspection.fed.FedImages", "count": 4},
+            "fed": {"_target_": "copycat.inspection.callbacks.input_images.FedImages", "count": 4},
             "judged": None,
         },
     }
@@ -167,7 +176,7 @@ def test_every_recorded_key_gets_its_new_name_in_its_place() -> None:
     assert list(found) == ["seed", "lr_multipliers", "model", "data", "augmentation", "callbacks"]
     assert found["lr_multipliers"] == config["layer_rates"]
     assert list(found["model"]) == ["_target_", "freeze_batch_norm", "frozen"]
-    assert found["data"]["inner"] == {"_target_": "copycat.data.folder.Folder", "on_unreadable": "stop"}
+    assert found["data"]["inner"] == {"_target_": "copycat.data.sources.folder.Folder", "on_unreadable": "stop"}
     assert found["data"]["broken"] == 1
     assert list(found["augmentation"]) == ["_target_", "base", "alpha"]
     assert list(found["callbacks"]) == ["last", "input_images", "confusion"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import Batch, MemoryLoader, Resumable
-from copycat.data.part import Part, digest
+from copycat.data.split import Part, digest
 
 Pixels = Sequence[int]
 

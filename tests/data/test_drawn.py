@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.part import Part, digest
+from copycat.data.split import Part, digest
 from copycat.data.synthetic import dataset
 from copycat.data.synthetic.checksummed_npz import checksum, read_checksummed, write_checksummed
 from copycat.data.synthetic.dataset import SHARES, Drawn, shuffled_labels

@@ -9,10 +9,10 @@ import torch
 from copycat.cli import main
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
-from copycat.data.check import check_data
 from copycat.data.datamodule import DataModule
-from copycat.data.folder import Folder
 from copycat.data.gallery import write_gallery
+from copycat.data.quality import check_data
+from copycat.data.sources.folder import Folder
 from copycat.data.synthetic.dataset import Drawn
 
 

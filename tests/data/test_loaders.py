@@ -19,8 +19,8 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.data import loaders
 from copycat.data.datamodule import DataModule
-from copycat.data.folder import Folder
 from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order, Resumable
+from copycat.data.sources.folder import Folder
 from tests.support.parameters import mark_slow
 from tests.support.trainers import make_trainer
 

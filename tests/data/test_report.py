@@ -12,8 +12,8 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.data.datamodule import DataModule
-from copycat.data.part import Part, digest
 from copycat.data.report import print_check
+from copycat.data.split import Part, digest
 from tests.support.commands import run_copycat
 
 SavePicture = Callable[..., Path]

@@ -11,10 +11,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from copycat.config.errors import UserError
-from copycat.data.cats import Cats
-from copycat.data.check import check_data
 from copycat.data.datamodule import DataModule
-from copycat.data.part import Chosen, Decoder, Part, digest
+from copycat.data.quality import check_data
+from copycat.data.sources.cats import Cats
+from copycat.data.split import Chosen, Decoder, Part, digest
 from copycat.data.splits import split
 
 DEFAULTS: dict[str, Any] = {"how": None, "holdout": 0.2, "folds": 5, "fold": None, "seed": 0}

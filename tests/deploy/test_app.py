@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from copycat.deploy import uploads
 from copycat.deploy.app import application
 from copycat.deploy.app_runs import MOST_PIXELS, Runs
-from copycat.runs.opened import open_run
+from copycat.records.run_loader import open_run
 from tests.support.app import ask
 from tests.support.runs import QUIET, train_tiny
 

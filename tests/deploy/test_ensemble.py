@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from copycat.cli import main
+from copycat.deploy.arguments import open_completed_in
 from copycat.deploy.ensemble import ensemble
-from copycat.deploy.given import open_completed_in
-from copycat.runs.folder import read_manifest
+from copycat.records.run_folder import read_manifest
 from tests.support.runs import QUIET, train_tiny
 
 WORDS = ("model=logistic", "optimizer=adam", "optimizer.lr=0.003", "trainer.max_epochs=6", *QUIET)

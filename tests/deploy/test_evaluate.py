@@ -10,10 +10,10 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.config.errors import UserError
+from copycat.deploy.arguments import open_completed
 from copycat.deploy.evaluate import evaluate
-from copycat.deploy.given import open_completed
-from copycat.deploy.judgement import rows_of
-from copycat.runs.predictions import Predictions
+from copycat.deploy.evaluation import rows_of
+from copycat.records.predictions import Predictions
 from tests.support.runs import QUIET, train_tiny
 
 

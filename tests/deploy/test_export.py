@@ -15,9 +15,9 @@ from PIL import Image
 from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.data.decode import decode_pixels
+from copycat.deploy.arguments import open_completed
 from copycat.deploy.export import FILES, FORMATS, MOST, Format, export
 from copycat.deploy.export_check import Script, difference_on_pixels
-from copycat.deploy.given import open_completed
 from copycat.deploy.predict import Prediction, predictions
 from copycat.deploy.predictor import Predictor, opened_predictor
 from copycat.deploy.use_scripts import SCRIPTS

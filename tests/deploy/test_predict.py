@@ -14,11 +14,11 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.config.errors import UserError
-from copycat.deploy.given import open_completed
+from copycat.deploy.arguments import open_completed
 from copycat.deploy.predict import BATCH, Prediction, predictions
 from copycat.deploy.predictor import opened_predictor
-from copycat.runs.build import build_data
-from copycat.runs.opened import open_run
+from copycat.records.run_loader import open_run
+from copycat.training.factory import build_data
 from tests.support.commands import run_copycat
 from tests.support.runs import QUIET, train_tiny
 

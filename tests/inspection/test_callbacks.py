@@ -17,17 +17,17 @@ from torch import Tensor, nn
 
 from copycat.cli import main
 from copycat.data.loaders import MemoryLoader
-from copycat.inspection.fed import _name
-from copycat.inspection.histograms import seen
-from copycat.inspection.inspector import Inspector, boards
-from copycat.inspection.saliency import saliency
-from copycat.inspection.sheet import LINE
-from copycat.inspection.tensorboard import _traced
-from copycat.runs.build import build_parts
-from copycat.runs.context import RunContext
-from copycat.runs.history import read_history
-from copycat.runs.predictions import read_predictions
-from copycat.runs.train import Outcome
+from copycat.inspection.callbacks.contact_sheet import LINE
+from copycat.inspection.callbacks.histograms import seen
+from copycat.inspection.callbacks.input_images import _name
+from copycat.inspection.callbacks.inspector import Inspector, boards
+from copycat.inspection.callbacks.saliency import saliency
+from copycat.inspection.tensorboard.logger import _traced
+from copycat.records.metrics_csv import read_history
+from copycat.records.predictions import read_predictions
+from copycat.training.factory import build_parts
+from copycat.training.run_context import RunContext
+from copycat.training.train import Outcome
 from tests.support.runs import compose_quickly, train_tiny
 from tests.support.tensorboard import load_events
 
@@ -225,7 +225,7 @@ def test_what_augmentation_does_is_seen(full: Outcome) -> None:
 
 
 def test_of_mixed_images_both_classes_are_named(tiny: Path, tmp_path: Path) -> None:
-    images = "+callbacks.input_images={_target_: copycat.inspection.fed.FedImages, count: 4}"
+    images = "+callbacks.input_images={_target_: copycat.inspection.callbacks.input_images.FedImages, count: 4}"
     words = ("trainer.max_epochs=1", "callbacks=none", images, "augmentation=mixup", "augmentation.alpha=9.0")
     board = load_run_events(train_tiny(*words, data=tiny, at=tmp_path).folder)
     before, after = (board.Images(f"data/{when}_augmentation")[0] for when in ("before", "after"))

@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from copycat.deploy.app import HOST
-from copycat.deploy.given import open_completed
+from copycat.deploy.arguments import open_completed
 from copycat.deploy.predict import Prediction, predictions
 from copycat.deploy.predictor import opened_predictor
 from copycat.deploy.uploads import MOST_BYTES

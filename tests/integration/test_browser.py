@@ -11,8 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from copycat.runs.folder import read_manifest
-from copycat.runs.history import read_history
+from copycat.records.metrics_csv import read_history
+from copycat.records.run_folder import read_manifest
 from tests.support.browser import open_page
 from tests.support.commands import run_copycat
 from tests.support.sweeps import read_trial_files

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from copycat.config.compose import compose
-from copycat.runs.train import Outcome, train
+from copycat.training.train import Outcome, train
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import pytest
 from copycat.config.compose import compose, compose_sweep
 from copycat.config.errors import UserError
 from copycat.config.places import EXPERIMENTS
-from copycat.runs.history import read_history
-from copycat.runs.limits import Limits
-from copycat.runs.train import train
+from copycat.records.metrics_csv import read_history
+from copycat.training.stopping import Limits
+from copycat.training.train import train
 from tests.support.run_folders import find_only_run
 
 pytestmark = pytest.mark.slow

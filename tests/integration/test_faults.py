@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from copycat.runs.history import read_history
+from copycat.records.metrics_csv import read_history
 from tests.support.tensorboard import read_scalars
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,9 @@ from PIL import Image
 
 from copycat.config.compose import compose
 from copycat.config.places import CONF, EXPERIMENTS
-from copycat.runs.opened import open_recorded
-from copycat.runs.rerun import rerun
-from copycat.runs.train import train
+from copycat.records.run_loader import open_recorded
+from copycat.reruns.rerun import rerun
+from copycat.training.train import train
 from tests.support.commands import (
     CompletedCommand,
     run_copycat,

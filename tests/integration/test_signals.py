@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from copycat.cli import main
-from copycat.runs.history import read_history
-from copycat.runs.outcome import Outcome
-from copycat.runs.recorder import RunRecorder
+from copycat.records.metrics_csv import read_history
+from copycat.training.recorder import RunRecorder
+from copycat.training.result import Outcome
 from tests.support.commands import RunningCommand, run_copycat, start_copycat
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from copycat.runs.history import read_history
+from copycat.records.metrics_csv import read_history
 from tests.support.commands import CompletedCommand, run_copycat
 
 

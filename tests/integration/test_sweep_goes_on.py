@@ -143,7 +143,7 @@ def test_a_search_is_given_more_trials(tiny: Path, tmp_path: Path) -> None:
 HOLDS = """
 import sys
 from pathlib import Path
-from copycat.runs.lock import locked
+from copycat.records.lock import locked
 with locked(Path(sys.argv[1]), of="sweep"):
     print("held", flush=True)
     sys.stdin.read()

@@ -21,10 +21,10 @@ from torchmetrics.functional.classification import (
 )
 
 from copycat.config.compose import Request
-from copycat.data.part import Part, digest
+from copycat.data.split import Part, digest
 from copycat.models.metrics import NAMES, StageMetrics, columns, scores
-from copycat.runs.history import read_history
-from copycat.runs.train import train
+from copycat.records.metrics_csv import read_history
+from copycat.training.train import train
 from tests.support.runs import compose_quickly
 
 Floats = NDArray[np.float32]

@@ -14,7 +14,7 @@ from copycat.models.backbone import Backbone, Pixels
 from copycat.models.efficientnet import EfficientNetLite0, SamePadding
 from copycat.models.features import Frozen, keeping_none, read, write
 from copycat.models.transfer import Transfer, efficientnet_lite0
-from copycat.runs.build import build_parts
+from copycat.training.factory import build_parts
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 HOLD = """
 import sys, time
 from pathlib import Path
-from copycat.runs.lock import locked
+from copycat.records.lock import locked
 with locked(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(600)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.renamed_keys import RENAMED
-from copycat.runs.as_yaml import as_yaml
-from copycat.runs.folder import read_manifest, write_manifest
-from copycat.runs.keys import key_digests
-from copycat.runs.plain import read_yaml
-from copycat.runs.seal import sign
-from copycat.runs.trial_file import FORMER
+from copycat.records.config_keys import key_digests
+from copycat.records.run_folder import read_manifest, write_manifest
+from copycat.records.safe_parsers import read_yaml
+from copycat.records.signature import sign
+from copycat.records.trial_file import FORMER
+from copycat.records.yaml_text import as_yaml
 from tests.support.hostile_folders import strip_signature
 
 LAST_PARTS = {new.rpartition(".")[2]: old.rpartition(".")[2] for old, new in RENAMED.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from copycat.runs.history import read_history
+from copycat.records.metrics_csv import read_history
 
 
 def write_run(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.config.compose import Request, compose_words
-from copycat.runs.train import Outcome, train
+from copycat.training.train import Outcome, train
 
 QUIET = ("callbacks=none", "logger=none")
 """Overrides of a run that writes no checkpoints and no TensorBoard files."""
@@ -13,7 +13,7 @@ QUIET = ("callbacks=none", "logger=none")
 def compose_quickly(overrides: Sequence[str]) -> Request:
     """Compose a run as a sweep composes its trials: the same options are composed once, then values are set on them.
 
-    tests/config/test_copies.py holds that `compose` gives the same. Hydra takes 0.1 s for it.
+    tests/config/test_composition_cache.py holds that `compose` gives the same. Hydra takes 0.1 s for it.
     """
     composed = compose_words(overrides)
     experiment = "default" if composed.experiment == "sweep" else composed.experiment

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.compose import SweepRequest, compose_sweep
-from copycat.runs.manifest import now
-from copycat.runs.trial_file import Trial, read_trial, write_trial
+from copycat.records.trial_file import Trial, read_trial, write_trial
 from copycat.sweeps.engine import Job
-from copycat.sweeps.search import Search
-from copycat.sweeps.sweep import begin
+from copycat.sweeps.search.proposals import Search
+from copycat.sweeps.start import begin
+from copycat.training.manifest import now
 
 Result = Callable[[Mapping[str, Any]], list[float] | None]
 """Computes the objectives of a trial from its values; None for a failed trial."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from copycat.runs.figures import Direction
-from copycat.runs.trial_file import Trial, write_trial
+from copycat.records.trial_file import Trial, write_trial
 from copycat.sweeps.sweep_file import SweepFile, write_sweep
+from copycat.tables.statistics import Direction
 from tests.support.run_folders import write_run
 
 STARTED = "2026-01-01T00:00:00.000+00:00"

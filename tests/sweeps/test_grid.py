@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from copycat.config.compose import SweepRequest, compose_sweep
-from copycat.runs.manifest import now
-from copycat.runs.trial_file import Trial, write_trial
+from copycat.records.trial_file import Trial, write_trial
 from copycat.sweeps.engine import Job
 from copycat.sweeps.sweeper import Grid
+from copycat.training.manifest import now
 
 
 @pytest.fixture(scope="module")

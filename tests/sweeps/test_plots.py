@@ -20,7 +20,6 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.config.errors import UserError
-from copycat.runs.figures import Direction
 from copycat.sweeps.plots.axes import log_ticks
 from copycat.sweeps.plots.files import PLOTS, write_plots
 from copycat.sweeps.plots.history import history
@@ -30,6 +29,7 @@ from copycat.sweeps.plots.pareto import front, pareto
 from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.plots.slices import slices
 from copycat.sweeps.plots.style import BLUE, GREY, STYLE
+from copycat.tables.statistics import Direction
 from tests.support.sweep_folders import make_trial, write_sweep_folder
 
 SPACE = {"optimizer.lr": "tag(log,interval(1e-2,1e-1))", "model": "shallow,logistic", "activation": "relu,elu"}

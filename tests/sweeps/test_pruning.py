@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.sweeps.study import judge
+from copycat.sweeps.search.study import judge
 from tests.support.search import finish_trial, start_search
 
 RATE = "optimizer.lr=tag(log,interval(1e-4,1))"

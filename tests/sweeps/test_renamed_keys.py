@@ -12,10 +12,10 @@ from optuna.trial import create_trial
 from copycat.cli import main
 from copycat.config.compose import compose_sweep
 from copycat.config.errors import UserError
-from copycat.runs.keys import key_digests
-from copycat.runs.trial_file import read_own_trial
-from copycat.sweeps.parameters import parameters
-from copycat.sweeps.sweep import begin
+from copycat.records.config_keys import key_digests
+from copycat.records.trial_file import read_own_trial
+from copycat.sweeps.search.parameters import parameters
+from copycat.sweeps.start import begin
 from copycat.sweeps.sweep_file import read_own_sweep, write_sweep
 from tests.support.old_names import rewrite_record, rewrite_run
 from tests.support.sweeps import read_sweep_file, read_trial_files, tiny_sweep_overrides

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from copycat.runs.figures import figure
 from copycat.sweeps.plots.files import PLOTS
 from copycat.sweeps.report import sweep_page
+from copycat.tables.statistics import figure
 from tests.support.html import parse_html
 from tests.support.sweep_folders import make_trial, write_sweep_folder
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copycat.runs.choice import Choice
-from copycat.runs.figures import Direction
 from copycat.sweeps.summary import configurations, front, ranked
 from copycat.sweeps.sweep_file import SweepFile, write_sweep
 from copycat.sweeps.table import print_sweep
+from copycat.tables.query import Choice
+from copycat.tables.statistics import Direction
 from tests.support.sweep_folders import write_trial_folder
 
 LOSS: dict[str, Direction] = {"val/loss": "minimize"}

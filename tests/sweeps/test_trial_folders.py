@@ -10,12 +10,12 @@ import pytest
 
 from copycat.cli import main
 from copycat.config.errors import UserError
-from copycat.runs.folder import read_manifest
-from copycat.runs.history import read_history
-from copycat.runs.trial_file import read_own_trial, read_trial, write_trial
-from copycat.sweeps.storage import open_storage
+from copycat.records.metrics_csv import read_history
+from copycat.records.run_folder import read_manifest
+from copycat.records.trial_file import read_own_trial, read_trial, write_trial
+from copycat.sweeps.launchers.trial import first_record
+from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweeper import Grid
-from copycat.sweeps.trial import first_record
 from copycat.sweeps.trial_folder import find_run
 from tests.support.locks import hold_lock
 from tests.support.parameters import mark_slow

@@ -21,7 +21,7 @@ def run(words: Sequence[str]) -> int:
         help="larger images are refused; else 50",
     )
     arguments = parser.parse_args(words)
-    from copycat.deploy.given import completed_in
+    from copycat.deploy.arguments import completed_in
 
     completed = completed_in(arguments.folder)
     with defer_garbage_collection():

@@ -13,10 +13,10 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
     add_server(parser)
     arguments = parser.parse_args(words)
-    from copycat.runs.table import check_folder
+    from copycat.tables.run_table import check_folder
 
     check_folder(arguments.folder)
-    from copycat.inspection.board import serve
+    from copycat.inspection.tensorboard.board import serve
 
     serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser)
     return DONE

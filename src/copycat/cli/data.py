@@ -9,7 +9,7 @@ from copycat.cli.arguments import whole_number
 from copycat.cli.exit_status import DONE
 from copycat.config.flags import Parser
 from copycat.config.printable import print_line
-from copycat.data.root import check_image_folder
+from copycat.data.sources.root import check_image_folder
 
 
 def run(words: Sequence[str]) -> int:
@@ -38,7 +38,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
-    from copycat.data.fetch import fetch_cats
+    from copycat.data.sources.download import fetch_cats
 
     folder = arguments.folder or Path(os.environ.get("COPYCAT_DATA", "data"))
     for file in fetch_cats(folder):
@@ -53,8 +53,8 @@ def _check(arguments: argparse.Namespace) -> None:
     allow_own_modules(config)
     check_image_folder(config)
     from copycat.data.report import print_check
-    from copycat.runs.build import build_data
-    from copycat.runs.derived import prepared
+    from copycat.training.derived_settings import prepared
+    from copycat.training.factory import build_data
 
     print_check(build_data(prepared(config)["data"], seed=config["seed"]))
 

@@ -15,9 +15,9 @@ from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED, WRONG
 from copycat.config.errors import UserError
 from copycat.config.extras import missing
 from copycat.config.flags import Parser
-from copycat.config.hints import did_you_mean, first_line
 from copycat.config.printable import print_line, printable_lines
-from copycat.runs.standard_streams import OutputError, streams_of_command
+from copycat.config.suggestions import did_you_mean, first_line
+from copycat.training.standard_streams import OutputError, streams_of_command
 
 TRAINING = ("train", "resume", "rerun")
 """Commands that work on where nobody takes what they print."""

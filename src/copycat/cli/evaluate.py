@@ -19,7 +19,7 @@ def run(words: Sequence[str]) -> int:
     add_views(parser)
     add_forms(parser)
     arguments = parser.parse_args(words)
-    from copycat.deploy.given import open_evaluated
+    from copycat.deploy.arguments import open_evaluated
 
     evaluated = open_evaluated(arguments.words)
     with defer_garbage_collection():

@@ -15,7 +15,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--format", choices=["safetensors", "torch", "onnx"], required=True, help="what is written")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to; else export/FORMAT in the run's folder")
     arguments = parser.parse_args(words)
-    from copycat.deploy.given import open_completed
+    from copycat.deploy.arguments import open_completed
 
     opened = open_completed(arguments.run)
     with defer_garbage_collection():

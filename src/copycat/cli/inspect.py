@@ -44,7 +44,7 @@ def run(words: Sequence[str]) -> int:
 def _show_weights(words: Sequence[str]) -> int:
     if len(words) != 1:
         raise UserError(f"--weights: expected the folder of a run; got {len(words)} words.")
-    from copycat.inspection.weight_table import print_weights
+    from copycat.inspection.reports.weight_table import print_weights
 
     print_weights(Path(words[0]))
     return DONE

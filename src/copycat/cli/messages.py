@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from copycat.config.printable import print_line
 
 if TYPE_CHECKING:
-    from copycat.runs.outcome import Outcome
+    from copycat.training.result import Outcome
 
 
 def print_progress(line: str) -> None:
@@ -19,7 +19,7 @@ def print_outcome(outcome: "Outcome") -> None:
     Raises:
         KeyboardInterrupt: where the run was interrupted.
     """
-    from copycat.runs.summary import next_words, show
+    from copycat.training.summary import next_words, show
 
     show(outcome.folder, outcome.manifest)
     print(next_words(outcome.folder, status=outcome.status))

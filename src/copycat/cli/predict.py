@@ -19,7 +19,7 @@ def run(words: Sequence[str]) -> int:
     add_views(parser)
     add_forms(parser)
     arguments = parser.parse_args(words)
-    from copycat.deploy.given import check_images, open_completed
+    from copycat.deploy.arguments import check_images, open_completed
 
     opened = open_completed(arguments.run)
     check_images(arguments.images)

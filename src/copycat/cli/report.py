@@ -17,10 +17,10 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--to", type=Path, metavar="FILE", help="where to; else report.html in its folder, or here")
     parser.add_argument("--png", type=Path, metavar="FOLDER", help="write the plots alone, as PNG files")
     arguments = parser.parse_args(words)
-    from copycat.sweeps.given import check_reported
+    from copycat.sweeps.arguments import check_reported
 
     check_reported(arguments.folders)
-    from copycat.inspection.page import write_images, write_page
+    from copycat.inspection.reports.page import write_images, write_page
     from copycat.sweeps.report import report_of
 
     page = report_of(arguments.folders)

@@ -9,7 +9,7 @@ from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
-from copycat.data.root import check_image_folder
+from copycat.data.sources.root import check_image_folder
 
 
 def run(words: Sequence[str]) -> int:
@@ -36,14 +36,14 @@ def _rerun_experiment(name: str, arguments: argparse.Namespace) -> bool:
     if arguments.check:
         raise UserError(f"--check: expected the folder of a run, which has fingerprints; got {arguments.folder}.")
     with defer_garbage_collection():
-        from copycat.runs.recorded import rerun_experiment, show_results
+        from copycat.reruns.expected_results import rerun_experiment, show_results
 
     results = rerun_experiment(name, say=print_progress, data=arguments.data)
     return show_results(results, tolerance=arguments.tolerance)
 
 
 def _rerun_run(arguments: argparse.Namespace) -> bool:
-    from copycat.runs.opened import open_recorded
+    from copycat.records.run_loader import open_recorded
 
     original = open_recorded(arguments.folder)
     data = dict(original.config["data"])
@@ -51,8 +51,8 @@ def _rerun_run(arguments: argparse.Namespace) -> bool:
         data["root"] = str(arguments.data)
     check_image_folder({"data": data})  # a wrong folder is named before torch is imported
     with defer_garbage_collection():
-        from copycat.runs.rerun import differences_now, rerun
-        from copycat.runs.verdict import show_check, show_rerun
+        from copycat.reruns.report import show_check, show_rerun
+        from copycat.reruns.rerun import differences_now, rerun
 
     if arguments.check:
         return show_check(differences_now(original, data=arguments.data))

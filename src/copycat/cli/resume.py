@@ -10,7 +10,7 @@ from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_outcome, print_progress
 from copycat.config.errors import UserError
-from copycat.data.root import check_image_folder
+from copycat.data.sources.root import check_image_folder
 
 
 def run(words: Sequence[str]) -> int:
@@ -43,13 +43,13 @@ def _resume_sweep(arguments: argparse.Namespace) -> int:
 
 
 def _resume_run(arguments: argparse.Namespace) -> int:
-    from copycat.runs.opened import open_run
+    from copycat.records.run_loader import open_run
 
     opened = open_run(arguments.run)
     check_image_folder(opened.config)  # a wrong folder is named before torch is imported
     with defer_garbage_collection():
-        from copycat.runs.resume import resume
-        from copycat.runs.summary import PrintedLosses
+        from copycat.training.resume import resume
+        from copycat.training.summary import PrintedLosses
 
     outcome = resume(
         opened,

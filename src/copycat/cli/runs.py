@@ -23,8 +23,8 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--by", metavar="METRIC", help="which --best goes by; else the sweep's objective, or val/loss")
     add_forms(parser, best="print only the command that reruns the best that completed")
     arguments = parser.parse_args(words)
-    from copycat.runs.choice import Choice
     from copycat.sweeps.show import show_runs
+    from copycat.tables.query import Choice
 
     choice = Choice(filters=arguments.filter, sort=arguments.sort, descending=arguments.descending)
     show_runs(arguments.folder, choice, form=arguments.form, by=arguments.by)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_outcome
-from copycat.data.root import check_image_folder
+from copycat.data.sources.root import check_image_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -37,8 +37,8 @@ def _train(request: "Request") -> str:
     """Train one run and return its status."""
     check_image_folder(request.config)
     with defer_garbage_collection():
-        from copycat.runs.summary import PrintedLosses
-        from copycat.runs.train import train
+        from copycat.training.summary import PrintedLosses
+        from copycat.training.train import train
 
     outcome = train(request, watchers=[PrintedLosses(request.config["print_losses"])])
     print_outcome(outcome)
@@ -49,25 +49,25 @@ def _begin_sweep(request: "SweepRequest") -> Path:
     """Check the sweep's first trial, make its folder and return it."""
     check_image_folder(request.first.config)
     with defer_garbage_collection():
-        from copycat.runs.train import try_out
-        from copycat.sweeps.objectives import named_metrics
-        from copycat.sweeps.sweep import begin
+        from copycat.sweeps.search.objectives import named_metrics
+        from copycat.sweeps.start import begin
+        from copycat.training.train import try_out
 
     try_out(request.first, metrics=named_metrics(request.settings))
     return begin(request)
 
 
 def _run_trial(config: "DictConfig") -> float | None:
-    from copycat.sweeps.trial import run_trial
+    from copycat.sweeps.launchers.trial import run_trial
 
     return run_trial(config)
 
 
 def _print_sweep(folder: Path) -> str:
     """Print the sweep's table and what to type next, and return its status."""
-    from copycat.runs.summary import next_words
     from copycat.sweeps.sweep_file import read_sweep
     from copycat.sweeps.table import print_sweep
+    from copycat.training.summary import next_words
 
     print_sweep(folder, most=MAX_TRIALS_PRINTED)
     print(next_words(folder))

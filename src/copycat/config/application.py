@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 
 from copycat.config.compose import Request, SweepRequest, as_hydra_reads, check_words, compose, compose_sweep
 from copycat.config.flags import parse_flags
-from copycat.config.hints import in_quotes
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
+from copycat.config.suggestions import in_quotes
 
 Task = Callable[[Request], None]
 Trial = Callable[[DictConfig], float | None]

@@ -17,17 +17,17 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from copycat.config.copies import Composed, Copies, resolved, words_of
+from copycat.config.composition_cache import Composed, Copies, resolved, words_of
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, one_of, shown
 from copycat.config.mistakes import mistake
+from copycat.config.overrides import groups_of, options_of, parse
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
 from copycat.config.renamed_keys import check_names, renamed
 from copycat.config.rules import check, check_hydra, check_settings, check_value, rule_of
+from copycat.config.search_space import Space, space_of
 from copycat.config.searches import check_search
-from copycat.config.space import Space, space_of
-from copycat.config.words import groups_of, options_of, parse
+from copycat.config.suggestions import did_you_mean, one_of, shown
 
 INSTEAD = {
     "model": " For a network of torchvision or timm, type model=torchvision model.name={0}, or model=timm.",

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, one_of
 from copycat.config.places import EXPERIMENTS, own_options
+from copycat.config.suggestions import did_you_mean, one_of
 
 OF_FILE = (".json", ".measured.json")
 """What follows a name; the lecture has its own printed table in the first, what was measured here in the second."""

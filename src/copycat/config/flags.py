@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, one_of
+from copycat.config.suggestions import did_you_mean, one_of
 
 OF_HYDRA = {
     **dict.fromkeys(("--config-name", "-cn"), "Type experiment=NAME"),

@@ -14,10 +14,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, first_line, nearest, one_of
+from copycat.config.overrides import groups_of, options_of
 from copycat.config.places import MAIN
 from copycat.config.renamed_keys import renamed
-from copycat.config.words import groups_of, options_of
+from copycat.config.suggestions import did_you_mean, first_line, nearest, one_of
 
 OF_SWEEPS = {
     "hydra.sweeper.": " For a search, type hydra/sweeper=optuna.",

@@ -5,6 +5,27 @@ from typing import Any
 
 MOVED: Mapping[str, str] = {
     "copycat.data.drawn": "copycat.data.synthetic.dataset",
+    "copycat.data.augmentation": "copycat.data.augmentation.transforms",
+    "copycat.data.cats": "copycat.data.sources.cats",
+    "copycat.data.folder": "copycat.data.sources.folder",
+    "copycat.data.mixing": "copycat.data.augmentation.mixing",
+    "copycat.data.randaugment": "copycat.data.augmentation.randaugment",
+    "copycat.data.strong": "copycat.data.augmentation.strong",
+    "copycat.inspection.embeddings": "copycat.inspection.callbacks.embeddings",
+    "copycat.inspection.fed": "copycat.inspection.callbacks.input_images",
+    "copycat.inspection.histograms": "copycat.inspection.callbacks.histograms",
+    "copycat.inspection.judged": "copycat.inspection.callbacks.confusion",
+    "copycat.inspection.mistakes": "copycat.inspection.callbacks.mistakes",
+    "copycat.inspection.plotted": "copycat.inspection.callbacks.classification_plots",
+    "copycat.inspection.profiler": "copycat.inspection.callbacks.profiler",
+    "copycat.inspection.progress": "copycat.inspection.callbacks.progress_bar",
+    "copycat.inspection.saliency": "copycat.inspection.callbacks.saliency",
+    "copycat.inspection.statistics": "copycat.inspection.callbacks.layer_statistics",
+    "copycat.inspection.tensorboard": "copycat.inspection.tensorboard.logger",
+    "copycat.inspection.texts": "copycat.inspection.callbacks.texts",
+    "copycat.inspection.weights": "copycat.inspection.callbacks.weights",
+    "copycat.runs.averaging": "copycat.training.weight_averaging",
+    "copycat.runs.checkpoints": "copycat.training.checkpoints",
 }
 """Old name of a module, class or function: its present name. A module's entry moves all that it holds."""
 

@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from copycat.config.hints import shown
+from copycat.config.suggestions import shown
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from copycat.config.hints import one_of
+from copycat.config.suggestions import one_of
 
 
 @dataclass(frozen=True, kw_only=True)

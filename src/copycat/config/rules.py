@@ -7,7 +7,6 @@ from typing import Any
 
 from copycat.config.combinations import combinations
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, one_of, quoted_override, shown
 from copycat.config.options import PACKAGE, is_option
 from copycat.config.renamed_keys import check_names
 from copycat.config.rule import (
@@ -29,6 +28,7 @@ from copycat.config.rule import (
     whole,
     word,
 )
+from copycat.config.suggestions import did_you_mean, one_of, quoted_override, shown
 
 Config = Mapping[str, Any]
 

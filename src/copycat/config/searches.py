@@ -6,7 +6,7 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 from copycat.config.rules import MEASURES
-from copycat.config.space import Space
+from copycat.config.search_space import Space
 
 
 def check_search(sweeper: Mapping[str, Any], settings: Mapping[str, Any], space: Space) -> None:

@@ -12,10 +12,10 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from copycat.config.errors import UserError
-from copycat.config.hints import did_you_mean, first_line, one_of, shown
 from copycat.config.moved_names import current_name, with_current_names
 from copycat.config.options import is_ours
 from copycat.config.own_modules import own_module_importable
+from copycat.config.suggestions import did_you_mean, first_line, one_of, shown
 
 Node = Mapping[str, Any]
 _PLAINLY = {"_convert_": "all"}

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from copycat.config.errors import UserError
-from copycat.config.hints import first_line
 from copycat.config.places import settings
+from copycat.config.suggestions import first_line
 
 FILE = "trusted.yaml"
 NOBODYS = frozenset(

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from copycat.config.errors import UserError
-from copycat.data.augmentation import Augmentation, Chances, Mixing, Unchanged
+from copycat.data.augmentation.transforms import Augmentation, Chances, Mixing, Unchanged
 from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order
-from copycat.data.part import Part, Source
+from copycat.data.split import Part, Source
 from copycat.data.splits import split as cut
 
 Loader = MemoryLoader | DecodingLoader

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.listing import DRAWN
+from copycat.data.sources.folder_scan import DRAWN
 from copycat.data.synthetic.dataset import Drawn
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from copycat.config.errors import UserError
-from copycat.data.part import Decoder
+from copycat.data.split import Decoder
 from copycat.data.streams import key
 
 AS_FLOAT_AT_MOST = 2**30

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from copycat.config.printable import make_console, printable
-from copycat.data.check import Check, Twin, check_data
 from copycat.data.datamodule import DataModule
+from copycat.data.quality import Check, Twin, check_data
 
 SHOWN = 20
 """Lines of a list in a terminal, at most; a file or a pipe gets them all."""

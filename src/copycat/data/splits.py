@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.part import Chosen, Part
+from copycat.data.split import Chosen, Part
 from copycat.data.streams import key
 
 Group = list[int]

@@ -26,10 +26,10 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.data.decode import UnreadableImage
 from copycat.deploy.app_runs import Runs
-from copycat.deploy.given import open_completed
+from copycat.deploy.arguments import open_completed
 from copycat.deploy.uploads import MOST_BYTES, RefusedUpload, Uploads
-from copycat.inspection.named import name_of
-from copycat.runs.opened import Opened
+from copycat.inspection.tensorboard.run_names import name_of
+from copycat.records.run_loader import Opened
 
 HOST = "127.0.0.1"
 MOST_RUNS = 200

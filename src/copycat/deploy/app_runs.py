@@ -16,9 +16,9 @@ from copycat.config.errors import UserError
 from copycat.data.decode import decode
 from copycat.data.loaders import to_float
 from copycat.deploy.predictor import Predictor, opened_predictor
-from copycat.inspection.saliency import heat, saliency
-from copycat.inspection.sheet import Picture, png_of
-from copycat.runs.opened import Opened
+from copycat.inspection.callbacks.contact_sheet import Picture, png_of
+from copycat.inspection.callbacks.saliency import heat, saliency
+from copycat.records.run_loader import Opened
 
 MOST_OPEN = 4
 """Runs whose networks are in memory at once."""

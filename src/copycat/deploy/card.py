@@ -6,11 +6,11 @@ from typing import Any
 
 from copycat.config.options import is_option, is_ours
 from copycat.config.printable import printable
-from copycat.inspection.intervals import bootstrap
+from copycat.inspection.reports.intervals import bootstrap
 from copycat.models.metrics import NAMES
-from copycat.runs.figures import figure, wilson
-from copycat.runs.opened import Opened
-from copycat.runs.predictions import read_predictions
+from copycat.records.predictions import read_predictions
+from copycat.records.run_loader import Opened
+from copycat.tables.statistics import figure, wilson
 
 FILES = {
     "safetensors": "model.safetensors has the weights; networks.py, where it lies here, makes the network of them.",

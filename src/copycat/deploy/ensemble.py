@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from copycat.config.errors import UserError
-from copycat.config.hints import one_of, shown
-from copycat.deploy.judgement import ACCURACIES, Judgement, Row, judge, recorded, rows_of
-from copycat.runs.figures import mcnemar
-from copycat.runs.images import read_images
-from copycat.runs.keys import values
-from copycat.runs.opened import Opened
-from copycat.runs.predictions import Predictions
-from copycat.runs.side_by_side import titles
+from copycat.config.suggestions import one_of, shown
+from copycat.deploy.evaluation import ACCURACIES, Judgement, Row, judge, recorded, rows_of
+from copycat.records.config_keys import values
+from copycat.records.image_index import read_images
+from copycat.records.predictions import Predictions
+from copycat.records.run_loader import Opened
+from copycat.tables.comparison import titles
+from copycat.tables.statistics import mcnemar
 
 ALL_FOLDS = "all folds"
 """The part that the validation images of all folds make together."""

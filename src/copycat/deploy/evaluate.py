@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Literal
 
-from copycat.config.hints import counted, one_of
 from copycat.config.printable import print_line
+from copycat.config.suggestions import counted, one_of
+from copycat.deploy.arguments import Evaluated
 from copycat.deploy.ensemble import ensemble
-from copycat.deploy.given import Evaluated
-from copycat.deploy.judgement import Judgement, Row, judge
-from copycat.runs.figures import figure, told_apart
-from copycat.runs.opened import Opened
-from copycat.runs.printing import given, print_table, wide_console, write_csv, write_json
-from copycat.runs.summary import of_which
+from copycat.deploy.evaluation import Judgement, Row, judge
+from copycat.records.run_loader import Opened
+from copycat.tables.render import given, print_table, wide_console, write_csv, write_json
+from copycat.tables.statistics import figure, told_apart
+from copycat.training.summary import of_which
 
 Form = Literal["table", "csv", "json"]
 TITLES = ("member", "part", "images", "metric", "value", "95 %")

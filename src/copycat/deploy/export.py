@@ -18,19 +18,19 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.extras import installing
-from copycat.config.hints import first_line
 from copycat.config.printable import print_line
+from copycat.config.suggestions import first_line
 from copycat.data import decode
-from copycat.data.part import Part
+from copycat.data.split import Part
 from copycat.deploy.card import card
 from copycat.deploy.export_check import KINDS, difference_on_files, difference_on_pixels, loaded_script, write_images
 from copycat.deploy.model_file import NETWORKS, described, uses_networks
 from copycat.deploy.predictor import Predictor, Said, opened_predictor
 from copycat.deploy.use_scripts import DESCRIPTION, SCRIPTS
 from copycat.models import networks
-from copycat.runs.build import build_data
-from copycat.runs.folder import WEIGHTS
-from copycat.runs.opened import Opened
+from copycat.records.run_folder import WEIGHTS
+from copycat.records.run_loader import Opened
+from copycat.training.factory import build_data
 
 Format = Literal["safetensors", "torch", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -11,7 +11,7 @@ from copycat.config.own_modules import targets_of
 from copycat.config.targets import find, signature_keys
 from copycat.deploy.predictor import Predictor
 from copycat.models import losses, networks
-from copycat.runs.opened import Opened
+from copycat.records.run_loader import Opened
 
 NETWORKS = "networks"
 """What the module of Copycat's networks is called beside an export."""

@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.hints import counted
 from copycat.config.printable import print_line, printable
+from copycat.config.suggestions import counted
 from copycat.data.decode import UnreadableImage, decode
-from copycat.data.listing import images_below
-from copycat.data.side_by_side import side_by_side
-from copycat.deploy.given import STANDARD_INPUT, check_images
+from copycat.data.parallel_map import side_by_side
+from copycat.data.sources.folder_scan import images_below
+from copycat.deploy.arguments import STANDARD_INPUT, check_images
 from copycat.deploy.predictor import Predictor, opened_predictor
-from copycat.inspection.sheet import Picture, png_of
-from copycat.inspection.sheet import sheet as contact_sheet
-from copycat.runs.figures import figure
-from copycat.runs.folder import write_whole
-from copycat.runs.opened import Opened
-from copycat.runs.printing import csv_begun, given, print_table, wide_console, write_json
+from copycat.inspection.callbacks.contact_sheet import Picture, png_of
+from copycat.inspection.callbacks.contact_sheet import sheet as contact_sheet
+from copycat.records.run_folder import write_whole
+from copycat.records.run_loader import Opened
+from copycat.tables.render import csv_begun, given, print_table, wide_console, write_json
+from copycat.tables.statistics import figure
 
 BATCH = 64
 """Images in memory at once. Of 256 a CNN's first layer is so large that more images come to take more memory."""

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from copycat.config.errors import UserError
-from copycat.config.hints import first_line
+from copycat.config.suggestions import first_line
 from copycat.data.loaders import to_float
-from copycat.deploy.views import Views, views_of
+from copycat.deploy.tta import Views, views_of
 from copycat.models.features import keeping_none
 from copycat.models.losses import Loss
-from copycat.runs.backbone import check_backbone
-from copycat.runs.build import build_loss, build_network
-from copycat.runs.folder import WEIGHTS
-from copycat.runs.isolation import isolated
-from copycat.runs.opened import Opened, read_weights
+from copycat.provenance.backbone import check_backbone
+from copycat.records.run_folder import WEIGHTS
+from copycat.records.run_loader import Opened, read_weights
+from copycat.training.factory import build_loss, build_network
+from copycat.training.process_state import isolated
 
 SIDE = 64
 """Of the images of a run that does not say: it is of an earlier version, on the lecture's cats or on drawn ones."""

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from copycat.models.summary import BATCH, describe
-from copycat.runs.build import build_data, build_network
-from copycat.runs.derived import chosen_loss, prepared
+from copycat.training.derived_settings import chosen_loss, prepared
+from copycat.training.factory import build_data, build_network
 
 Config = Mapping[str, Any]
 

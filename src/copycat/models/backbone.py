@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from copycat.config.errors import UserError
-from copycat.config.hints import first_line
+from copycat.config.suggestions import first_line
 
 Make = TypeVar("Make", bound=Callable[..., nn.Module])
 

@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.evaluator import Outputs, evaluate
-from copycat.models.layer_rates import grouped, scale
 from copycat.models.losses import Loss, hard
 from copycat.models.metrics import Row, StageMetrics, Steps, joined, scalar
+from copycat.models.parameter_groups import grouped, scale
 
 Stage = Literal["train", "val", "test"]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from copycat.config.errors import UserError
 from copycat.config.extras import need
-from copycat.config.hints import first_line
+from copycat.config.suggestions import first_line
 from copycat.models.backbone import Backbone, Pixels, fill, measured_width, wants_images
 from copycat.models.transfer import on_backbone
 

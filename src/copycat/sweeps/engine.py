@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 
 from copycat.config.application import quoted
 from copycat.config.errors import UserError
-from copycat.config.hints import first_line
-from copycat.runs.lock import is_locked
-from copycat.runs.manifest import now
-from copycat.runs.trial_file import ENDED, Trial, read_trial, write_trial
-from copycat.sweeps.trial import DEATHS, INTERRUPTED, first_record, run_words, words_of_sweep
+from copycat.config.suggestions import first_line
+from copycat.records.lock import is_locked
+from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
+from copycat.sweeps.launchers.trial import DEATHS, INTERRUPTED, first_record, run_words, words_of_sweep
+from copycat.training.manifest import now
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,22 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from copycat.inspection.compared_page import compared_page
-from copycat.inspection.page import Image, Page, Section, Table
-from copycat.inspection.run_page import run_page
-from copycat.runs.choice import Choice
-from copycat.runs.facts import Facts
-from copycat.runs.figures import figure
-from copycat.runs.folder import MANIFEST
-from copycat.runs.lock import RUNNING
-from copycat.runs.printing import Column
-from copycat.runs.reader import find_runs
-from copycat.runs.table import rerun_command
+from copycat.inspection.reports.comparison_page import compared_page
+from copycat.inspection.reports.page import Image, Page, Section, Table
+from copycat.inspection.reports.run_page import run_page
+from copycat.records.lock import RUNNING
+from copycat.records.reader import find_runs
+from copycat.records.run_folder import MANIFEST
 from copycat.sweeps.plots.files import draw, kinds
 from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.summary import axes, configurations, is_done
 from copycat.sweeps.sweep_file import FILE, SweepFile
 from copycat.sweeps.table import configuration_rows, configuration_titles, head, read_sweep_facts, trial_titles
+from copycat.tables.query import Choice
+from copycat.tables.render import Column
+from copycat.tables.run_row import Facts
+from copycat.tables.run_table import rerun_command
+from copycat.tables.statistics import figure
 
 MOST = 200
 """Trials that have a row."""

@@ -6,14 +6,14 @@ from typing import Literal
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.runs.choice import Choice, chosen
-from copycat.runs.printing import write_csv, write_json
-from copycat.runs.rows import read_trials
-from copycat.runs.side_by_side import print_compared, read_compared, write_compared
-from copycat.runs.table import best_run, print_runs, read_facts, rerun_command
 from copycat.sweeps.summary import sweep_json
 from copycat.sweeps.sweep_file import FILE
 from copycat.sweeps.table import best_trial, print_sweep, read_sweep_facts
+from copycat.tables.comparison import print_compared, read_compared, write_compared
+from copycat.tables.query import Choice, chosen
+from copycat.tables.render import write_csv, write_json
+from copycat.tables.run_reader import read_trials
+from copycat.tables.run_table import best_run, print_runs, read_facts, rerun_command
 
 Form = Literal["table", "best", "csv", "json"]
 MOST = 12

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from copycat.runs.facts import Facts
-from copycat.runs.figures import Direction, sign
 from copycat.sweeps.sweep_file import SweepFile
+from copycat.tables.run_row import Facts
+from copycat.tables.statistics import Direction, sign
 
 REPEATS = ("seed", "data.fold")
 """Keys that repeat a configuration rather than make another."""

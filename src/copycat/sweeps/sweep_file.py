@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
-from copycat.config.hints import first_line
 from copycat.config.renamed_keys import OF_KEYS, current_key, current_keys, current_text, current_words
-from copycat.runs.figures import Direction
-from copycat.runs.folder import write_whole
-from copycat.runs.lock import current_status
-from copycat.runs.plain import read_file, read_json
-from copycat.runs.seal import is_signed, sign
-from copycat.runs.typed import made
+from copycat.config.suggestions import first_line
+from copycat.records.dataclass_parser import made
+from copycat.records.lock import current_status
+from copycat.records.run_folder import write_whole
+from copycat.records.safe_parsers import read_file, read_json
+from copycat.records.signature import is_signed, sign
+from copycat.tables.statistics import Direction
 
 FILE = "sweep.json"
 SCHEMA = 2

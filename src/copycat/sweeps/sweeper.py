@@ -13,17 +13,17 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from copycat.config.errors import UserError
-from copycat.config.hints import first_line
 from copycat.config.printable import print_line
-from copycat.config.space import Space, space_of
-from copycat.runs.lock import LockedError, locked
-from copycat.runs.stop import ending_signals
-from copycat.runs.trial_file import ENDED, Trial, read_own_trial, read_trial
-from copycat.sweeps.display import Display
+from copycat.config.search_space import Space, space_of
+from copycat.config.suggestions import first_line
+from copycat.records.lock import LockedError, locked
+from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
 from copycat.sweeps.engine import Job, Runner, Source, begun
-from copycat.sweeps.objectives import objectives
-from copycat.sweeps.sweep import end
+from copycat.sweeps.progress_display import Display
+from copycat.sweeps.search.objectives import objectives
+from copycat.sweeps.start import end
 from copycat.sweeps.sweep_file import read_own_sweep
+from copycat.training.signals import ending_signals
 
 
 def sweep(words: Sequence[str], *, config: DictConfig, context: HydraContext, launcher: Launcher) -> None:
@@ -62,7 +62,7 @@ def _source(space: Space, folder: Path, sweeper: Any, settings: Any) -> Source:
     described = read_own_sweep(folder)
     if described.sweeper == "grid":
         return Grid(space, folder)
-    from copycat.sweeps.search import Search
+    from copycat.sweeps.search.proposals import Search
 
     return Search(space, folder, sweeper, settings, owner=described.id)
 

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.config.hints import counted
 from copycat.config.printable import print_line, printable
-from copycat.runs.choice import Choice, chosen
-from copycat.runs.facts import Facts
-from copycat.runs.figures import figure
-from copycat.runs.lock import KILLED
-from copycat.runs.printing import WIDE, Column, given, measured, print_table, seconds, status, wide_console
-from copycat.runs.table import read_facts
+from copycat.config.suggestions import counted
+from copycat.records.lock import KILLED
 from copycat.sweeps.summary import Configuration, axes, configurations, front, is_done, ranked
 from copycat.sweeps.sweep_file import SweepFile, read_sweep
+from copycat.tables.query import Choice, chosen
+from copycat.tables.render import WIDE, Column, given, measured, print_table, seconds, status, wide_console
+from copycat.tables.run_row import Facts
+from copycat.tables.run_table import read_facts
+from copycat.tables.statistics import figure
 
 FIXED = ("trial", "status", "epochs", "seconds", "runs", "why")
 """Titles that are no keys."""

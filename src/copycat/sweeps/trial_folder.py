@@ -6,9 +6,9 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.runs.folder import MANIFEST
-from copycat.runs.lock import LockedError, is_locked
-from copycat.runs.opened import Opened, open_run
+from copycat.records.lock import LockedError, is_locked
+from copycat.records.run_folder import MANIFEST
+from copycat.records.run_loader import Opened, open_run
 
 PATIENCE = 30.0
 """Seconds to wait for a run whose process is about to end."""

@@ -20,7 +20,7 @@ class ProcessesLauncher(Launcher):
 
     def stream(self, runner: Any) -> None:
         """Run trials as they come, until there are none left."""
-        from copycat.sweeps.processes import Pool
+        from copycat.sweeps.launchers.processes import Pool
 
         with Pool(self.whole, workers=self.workers, threads=self.threads) as pool:
             pool.run(runner)
@@ -40,7 +40,7 @@ class PackedLauncher(Launcher):
 
     def stream(self, runner: Any) -> None:
         """Run trials, as many as there are, until there are none left."""
-        from copycat.sweeps.packed import Packs
+        from copycat.sweeps.packed.launcher import Packs
 
         Packs(self.whole, max_trials_per_pack=self.max_trials_per_pack).run(runner)
 
@@ -59,7 +59,7 @@ class RayLauncher(Launcher):
 
     def stream(self, runner: Any) -> None:
         """Run trials as the cluster has room for them, until there are none left."""
-        from copycat.sweeps.ray_tasks import Cluster
+        from copycat.sweeps.launchers.ray_tasks import Cluster
 
         Cluster(self.whole, init=self.init, remote=self.remote, at_once=self.at_once).run(runner)
 

@@ -17,12 +17,12 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
-from copycat.runs.checkpoint_file import damage
-from copycat.runs.folder import read_manifest
-from copycat.runs.history import read_history
-from copycat.runs.opened import open_run
-from copycat.runs.resume import resume
-from copycat.runs.train import train
+from copycat.records.checkpoint_file import damage
+from copycat.records.metrics_csv import read_history
+from copycat.records.run_folder import read_manifest
+from copycat.records.run_loader import open_run
+from copycat.training.resume import resume
+from copycat.training.train import train
 
 PAGE_KB = 4
 """Allocation unit of a tmpfs."""

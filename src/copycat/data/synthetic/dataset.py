@@ -16,8 +16,8 @@ from rich.progress import Progress
 
 from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
-from copycat.data.kept import kept
-from copycat.data.part import Part, digest
+from copycat.data.memory_cache import kept
+from copycat.data.split import Part, digest
 from copycat.data.synthetic.checksummed_npz import DamagedError, read_checksummed, write_checksummed
 from copycat.data.synthetic.portable_rng import Chance
 from copycat.data.synthetic.raster import SIDE

@@ -10,8 +10,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from copycat.config.errors import UserError
-from copycat.config.words import each_value
-from copycat.runs.trial_file import Trial
+from copycat.config.overrides import each_value
+from copycat.records.trial_file import Trial
 
 REPEATS = ("seed", "data.fold", "data.split_seed")
 """Keys that repeat a trial rather than change what is tried: choosing the best seed is choosing chance."""

@@ -9,7 +9,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 from copycat.config.errors import UserError
-from copycat.runs.folder import write_whole
+from copycat.records.run_folder import write_whole
 from copycat.sweeps.plots.history import history
 from copycat.sweeps.plots.importance import importance
 from copycat.sweeps.plots.parallel import parallel

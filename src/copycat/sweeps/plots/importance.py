@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.study import Study
 
-from copycat.runs.trial_file import Trial
+from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
 from copycat.sweeps.plots.style import BLUE, GREY, begin, legend, only_said, short

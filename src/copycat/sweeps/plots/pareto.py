@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from copycat.runs.trial_file import Trial
+from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.axes import objective_label, set_column
 from copycat.sweeps.plots.results import Results
 from copycat.sweeps.plots.style import BLUE, VERMILION, area, begin, legend, only_said, short

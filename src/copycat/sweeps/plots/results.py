@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from copycat.runs.figures import Direction, sign
-from copycat.runs.rows import read_trials
-from copycat.runs.trial_file import Trial
+from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.columns import REPEATS, Column, column, is_number, spans_decades
 from copycat.sweeps.sweep_file import check_sweep, read_sweep
+from copycat.tables.run_reader import read_trials
+from copycat.tables.statistics import Direction, sign
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from math import ceil
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from copycat.runs.trial_file import Trial
+from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.axes import mark_best, mark_failed, set_column, set_objective
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results

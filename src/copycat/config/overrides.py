@@ -1,0 +1,103 @@
+"""The words of an override: Hydra's grammar, and what is said where a word is none of it."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from copycat.config.errors import UserError
+from copycat.config.suggestions import did_you_mean, quoted_override
+
+_VALUE_OF_NO_GRAMMAR = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
+
+
+@lru_cache(8)  # Hydra copies all that it has read for each answer; a loader does not outlive its words
+def groups_of(loader: ConfigLoader) -> Sequence[str]:
+    """Our groups; Hydra's own stay reachable, but are no hint for a mistyped word."""
+    return [group for group in loader.list_groups("") if group != "hydra"]
+
+
+@lru_cache(64)
+def options_of(group: str, loader: ConfigLoader) -> Sequence[str]:
+    return loader.get_group_options(group, ObjectType.CONFIG)
+
+
+def parse(words: Sequence[str], loader: ConfigLoader) -> list[Override]:
+    """The overrides that words stand for.
+
+    Raises:
+        UserError: for the first word that is none.
+    """
+    return [_parse(word, loader) for word in words]
+
+
+def _parse(word: str, loader: ConfigLoader) -> Override:
+    parser = OverridesParser.create(config_loader=loader)
+    try:
+        try:
+            override = parser.parse_overrides([word])[0]
+        except HydraException:
+            # a path such as data.root=/home/me/Kätzchen is plain to a user, though Hydra wants it in quotes
+            if not (plain := _VALUE_OF_NO_GRAMMAR.fullmatch(word)):
+                raise
+            override = parser.parse_overrides([f"{plain[1]}='{plain[2]}'"])[0]
+    except HydraException as error:
+        raise UserError(f"expected KEY=VALUE, as in optimizer.lr=1e-3; got {word!r}.{_hint(word, loader)}") from error
+    if not override.key_or_group:
+        raise UserError(f"expected KEY=VALUE, as in optimizer.lr=1e-3; got {word!r}.")
+    if override.package is not None:
+        raise UserError(f"expected {override.key_or_group}=VALUE, without an @; got {word!r}.")
+    return override
+
+
+def _hint(word: str, loader: ConfigLoader) -> str:
+    if found := re.fullmatch(r"([+]{0,2}[\w./]+)=(.*)", word):
+        return _quoting(*found.groups())
+    if "=" in word:
+        return ""
+    groups = groups_of(loader)
+    if word in groups:
+        return f" Type {word}=OPTION."
+    options = {option: group for group in groups for option in options_of(group, loader)}
+    if word in options:
+        return f" Did you mean {options[word]}={word}?"
+    return did_you_mean(word, groups, after="=OPTION")
+
+
+def _quoting(key: str, value: str) -> str:
+    """How to type a value that is none of the grammar."""
+    choice = re.fullmatch(r"choice\((.*)\)", value)
+    if choice and "null" in (words := [word.strip() for word in choice[1].split(",")]):  # Hydra's choice takes none
+        return f" Type {key}={','.join(words)}."
+    text = re.sub(r"""^(["'])(.*)\1$""", r"\2", value)
+    if re.search("[\"']", text) and not re.match(r"[\[{]|\w+\(", text):
+        return f" Type {quoted_override(key, text)}."
+    return " Quote what has brackets, commas or quotes: \"KEY='VALUE'\"."
+
+
+def each_value(override: Override) -> list[str]:
+    """The overrides that a sweep over one key is made of.
+
+    Raises:
+        UserError: where it names no values.
+    """
+    word = str(override.input_line)
+    if not override.is_sweep_override():
+        return [word]
+    if not override.is_discrete_sweep():
+        raise UserError(
+            f"{word}: expected values, a choice, a range or a glob; got an interval."
+            " For a search, type hydra/sweeper=optuna."
+        )
+    try:
+        values = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    except ValueError as error:  # a range whose step is 0
+        raise UserError(f"{word}: expected a range that ends; {error}.") from error
+    if not values:
+        raise UserError(f"{word}: expected at least one match; got none.")
+    return values

@@ -1,0 +1,230 @@
+"""What a sweep varies: axes in Hydra's grammar, and the words of each trial."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import IntervalSweep, Override
+
+from copycat.config.errors import UserError
+from copycat.config.overrides import each_value, parse
+from copycat.config.suggestions import did_you_mean, one_of
+
+ALL_CHECKED = 64
+"""Trials of a sweep that are all composed before the first runs: each takes some hundredths of a second."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A key that varies."""
+
+    name: str
+    override: Override
+
+    @property
+    def words(self) -> str:
+        """As typed after the first `=`."""
+        return str(self.override.input_line).partition("=")[2]
+
+    @property
+    def interval(self) -> IntervalSweep | None:
+        value = self.override._value
+        return value if isinstance(value, IntervalSweep) else None
+
+    def choices(self) -> list[str]:
+        """Overrides with one value each.
+
+        Raises:
+            UserError: for an interval, which has no end of them.
+        """
+        return each_value(self.override)
+
+    def ends(self) -> list[str]:
+        """The choices, or the two ends of an interval."""
+        if (interval := self.interval) is None:
+            return self.choices()
+        return [f"{self.override.get_key_element()}={end}" for end in (interval.start, interval.end)]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An axis that is there only beside some values of another."""
+
+    axis: str
+    other: str
+    values: Sequence[Any]
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        return values.get(self.other) in self.values
+
+
+@dataclass(frozen=True)
+class Space:
+    """Axes, and how they go together."""
+
+    loader: ConfigLoader
+    fixed: Sequence[str]
+    """Words that all trials share."""
+    axes: Mapping[str, Axis]
+    together: Sequence[Sequence[str]] = ()
+    """Axes whose first values go together, and so on."""
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+
+    def values(self, words: Sequence[str]) -> dict[str, Any]:
+        """What words of axes say, by key, in plain values."""
+        return {override.key_or_group: override.value() for override in parse(words, self.loader)}
+
+    def allowed(self, words: Sequence[str]) -> list[str]:
+        """Words of axes, without those whose condition does not hold."""
+        kept = list(words)
+        while self.conditions:
+            values = self.values(kept)
+            out = [name for name in values if name in self.conditions and not self.conditions[name].holds(values)]
+            if not out:
+                return kept
+            kept = [word for word in kept if not any(name in self.values([word]) for name in out)]
+        return kept
+
+    def ordered(self) -> list[str]:
+        """The axes, each after the one that its condition asks for.
+
+        Raises:
+            UserError: where conditions wait for each other.
+        """
+        waiting, done = list(self.axes), list[str]()
+        while waiting:
+            ready = [name for name in waiting if name not in self.conditions or self.conditions[name].other in done]
+            if not ready:
+                raise UserError(f"sweep.when: expected conditions without a circle; got one among {one_of(waiting)}.")
+            done += ready
+            waiting = [name for name in waiting if name not in ready]
+        return done
+
+    def grid(self) -> list[list[str]]:
+        """Each value with each, the last axis fastest: the words of each trial, without those that all share.
+
+        Raises:
+            UserError: where an axis is an interval.
+        """
+        return self._products([axis.choices() for axis in self.axes.values()])
+
+    def samples(self) -> list[list[str]]:
+        """Trials to try out: all of a small grid, and of a large one each value beside the first of the others."""
+        columns = [axis.ends() for axis in self.axes.values()]
+        if prod(map(len, columns)) <= ALL_CHECKED:
+            return self._products(columns)
+        first = [values[0] for values in columns]
+        return [
+            self.allowed([*first[:place], value, *first[place + 1 :]])
+            for place, values in enumerate(columns)
+            for value in (values if place == 0 else values[1:])
+        ]
+
+    def _products(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
+        merged = list(self._merged(dict(zip(self.axes, columns, strict=True))))
+        found = [[word for words in trial for word in words] for trial in product(*merged)]
+        if not self.conditions:
+            return found
+        return [list(words) for words in dict.fromkeys(tuple(self.allowed(words)) for words in found)]
+
+    def _merged(self, columns: Mapping[str, Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
+        """A column an axis, or one for several that go together, at the place of the first."""
+        done: set[str] = set()
+        for name, values in columns.items():
+            group = next((names for names in self.together if name in names), [name])
+            if name in done:
+                continue
+            done.update(group)
+            lengths = {other: len(columns[other]) for other in group}
+            if len(set(lengths.values())) > 1:
+                said = ", ".join(f"{count} of {other}" for other, count in lengths.items())
+                raise UserError(f"sweep.zip: expected as many values of each; got {said}.")
+            yield (
+                list(zip(*(columns[other] for other in group), strict=True))
+                if len(group) > 1
+                else [(value,) for value in values]
+            )
+
+
+def space_of(
+    words: Sequence[str], *, sweep: Mapping[str, Any], params: Mapping[str, Any], loader: ConfigLoader
+) -> Space:
+    """The space that words span, with the axes of a preset that they do not name.
+
+    Args:
+        sweep: the configuration's node of that name.
+        params: Hydra's own place for axes in a configuration.
+
+    Raises:
+        UserError: where a word is none of the grammar, or they do not go together.
+    """
+    preset = {**flat(params), **flat(sweep.get("params") or {})}
+    typed = {override.key_or_group: override for override in parse(words, loader)}
+    given = parse(
+        [
+            f"{key}={'null' if value is None else value}"
+            for key, value in preset.items()
+            if key.lstrip("+~") not in typed
+        ],
+        loader,
+    )
+    overrides = {override.key_or_group: override for override in given} | typed
+    axes = {name: Axis(name, override) for name, override in overrides.items() if override.is_sweep_override()}
+    fixed = [str(override.input_line) for name, override in overrides.items() if name not in axes]
+    for name in axes:
+        if name.startswith(("sweep.", "hydra.", "hydra/")) or name in ("sweep", "output_dir"):
+            raise UserError(f"{name}: expected one value for the whole sweep; got {axes[name].words!r}.")
+    for axis in axes.values():
+        _check_interval(axis)
+    together = _together(sweep.get("zip") or [], axes)
+    when = flat(sweep.get("when") or {})
+    conditions = {key: _condition(key, str(text), axes, loader) for key, text in when.items()}
+    space = Space(loader, fixed, axes, together, conditions)
+    space.ordered()
+    return space
+
+
+def flat(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Values by dotted key, whether a file nests them or not."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+    return found
+
+
+def _check_interval(axis: Axis) -> None:
+    if (interval := axis.interval) is None:
+        return
+    assert interval.start is not None
+    assert interval.end is not None
+    above = "0 < " if "log" in interval.tags else ""
+    if not interval.start < interval.end or (above and interval.start <= 0):
+        raise UserError(f"{axis.name}: expected {above}first < last; got {axis.words}.")
+
+
+def _together(lists: Sequence[Any], axes: Mapping[str, Axis]) -> list[list[str]]:
+    groups = [lists] if lists and isinstance(lists[0], str) else list(lists)
+    seen: set[str] = set()
+    for name in (name for group in groups for name in group):
+        if name not in axes:
+            raise UserError(
+                f"sweep.zip: expected keys that vary, as {one_of(axes)}; got {name!r}.{did_you_mean(str(name), axes)}"
+            )
+        if name in seen:
+            raise UserError(f"sweep.zip: expected each key once; got {name} again.")
+        seen.add(name)
+    return [list(group) for group in groups]
+
+
+def _condition(key: str, text: str, axes: Mapping[str, Axis], loader: ConfigLoader) -> Condition:
+    other = parse([text], loader)[0]
+    for name in (key, other.key_or_group):
+        if name not in axes:
+            raise UserError(
+                f"sweep.when.{key}: expected keys that vary, as {one_of(axes)}; got {name!r}.{did_you_mean(name, axes)}"
+            )
+    values = [parse([word], loader)[0].value() for word in each_value(other)]
+    return Condition(key, other.key_or_group, values)

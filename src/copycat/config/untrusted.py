@@ -1,0 +1,213 @@
+"""What a stranger's configuration may hold: read before anything that it names is imported, let alone built."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from copycat.config.errors import UserError
+from copycat.config.rules import BUILT, NAMED, TARGET, check
+from copycat.config.suggestions import one_of
+
+Refuse = Callable[[str, str], str | None]
+"""Takes a slot and a target; says what was expected instead, or None where it may be built."""
+
+PART = "part"
+"""The slot of whatever is named inside another node, such as a layer's activation."""
+SAME = (("augmentation", "base"),)
+"""Nodes inside others that are of the same kind."""
+PATTERNS = "lr_multipliers"
+"""The mapping whose keys are patterns of parameters, not names of arguments."""
+TRAINER_KEYS = (
+    *(
+        "_target_",
+        "threads",
+        "steps_per_execution",
+        "accelerator",
+        "devices",
+        "precision",
+        "deterministic",
+        "benchmark",
+        "detect_anomaly",
+    ),
+    *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "inference_mode", "accumulate_grad_batches"),
+    *("gradient_clip_val", "gradient_clip_algorithm", "check_val_every_n_epoch", "val_check_interval"),
+    *("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"),
+)
+"""Those that bring neither code nor paths; a plugin, a profiler or a strategy would."""
+SWITCHES: Mapping[str, tuple[object, ...]] = {
+    "_partial_": (True, False),
+    "_recursive_": (True, False),
+    "_convert_": ("none", "partial", "object", "all"),
+}
+_LONGEST = 4096
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_OF_A_PATH = re.compile(r"(^|_)(dir|dirpath|folder|root|path|file|location|uri|url)(_|$)")
+_IN_RUN = re.compile(r"\{run\}(/[\w][\w. +-]*)*")
+_METRIC = re.compile(r"(train|val)/\w+")
+_WORD = re.compile(r"(?!\.)[^/\\:~{}$]*")
+
+
+def check_allowed(config: Any, *, where: str, refuse: Refuse) -> None:
+    """Hold a configuration of a stranger against what may be built, and what may be said.
+
+    Args:
+        where: the file, for the message.
+        refuse: says of a target what was expected in its place.
+
+    Raises:
+        UserError: for the first thing that is not allowed; it names the key, and what to do.
+    """
+    try:
+        _check_texts(config)
+        _check_keys(config)
+        _check_groups(config)
+        for key, node, slot in _nodes(config):
+            _check_node(key, node, slot, refuse)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def check_whole(config: Any, *, where: str) -> None:
+    """Hold a recorded configuration, one's own or a stranger's, against every rule.
+
+    Raises:
+        UserError: for the first value that cannot work.
+    """
+    if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
+        raise UserError(f"{where}: expected a whole configuration; got none.")
+    try:
+        check(config)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise UserError(f"{where}: expected a whole configuration; got one with values of other types.") from error
+
+
+def _check_texts(config: Any) -> None:
+    """Words that would be looked up, move a terminal's cursor, or reach for a machine."""
+    for key, value in _texts(config):
+        if _CONTROL.search(key) or len(key) > _LONGEST:
+            raise UserError(f"expected keys that can be printed; got {key!a:.80}. Rename it.")
+        if "${" in value:
+            raise UserError(
+                f"{key}: expected a value; got {value!r:.80}, which would be looked up, and this folder is not signed"
+                " by you. Write the value itself."
+            )
+        if "://" in value or value.startswith(("//", "\\\\")):
+            raise UserError(
+                f"{key}: expected nothing on another machine; got {value!r:.80}, and this folder is not signed by you."
+                " Write a path here, or remove the key."
+            )
+        if _CONTROL.search(value) or len(value) > _LONGEST:
+            raise UserError(f"{key}: expected a line that can be printed; got {value!a:.80}. Write it plainly.")
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every word with its key; every key as a word of its own."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise UserError(f"{key or 'its keys'}: expected keys that are words; got {name!r:.80}. Rename it.")
+            inside = f"{key}.{name}" if key else name
+            yield inside, name
+            yield from _texts(inner, inside)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _texts(inner, f"{key}[{place}]")
+    elif isinstance(value, str):
+        yield key, value
+
+
+def _check_keys(value: Any, key: str = "") -> None:
+    """Refuse keys that are no names of arguments: a target that takes any keyword takes them all."""
+    if isinstance(value, list):
+        for inner in value:
+            _check_keys(inner, key)
+    elif isinstance(value, dict) and key != PATTERNS:
+        for name, inner in value.items():
+            inside = f"{key}.{name}" if key else name
+            if not name.isidentifier():
+                raise UserError(f"{inside!a:.80}: expected a key of letters, digits and _; got {name!a:.80}.")
+            _check_keys(inner, inside)
+
+
+def _check_groups(config: Any) -> None:
+    if not isinstance(config, dict):
+        raise UserError("expected a whole configuration; got none.")
+    for name in NAMED:
+        if not isinstance(config.get(name), (dict, type(None))):
+            raise UserError(f"{name}: expected keys or null; got {config[name]!r:.80}. Write {{}}.")
+
+
+def _nodes(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Every mapping that names something to be built, or is meant to, with its key and slot."""
+    if isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _nodes(inner, (*path[:-1], f"{path[-1]}[{place}]"))
+    elif isinstance(value, dict):
+        if any(name.startswith("_") for name in value) or (len(path) == 1 and path[0] in BUILT):
+            yield ".".join(path), value, _slot(path)
+        for name, inner in value.items():
+            yield from _nodes(inner, (*path, name))
+
+
+def _slot(path: tuple[str, ...]) -> str:
+    if len(path) == 1 and path[0] in BUILT:
+        return path[0]
+    if len(path) == 2 and (path[0] in NAMED or path in SAME):
+        return path[0]
+    inside = len(path) > 1 and path[0] in (*BUILT, *NAMED) and path[0] != "trainer"
+    return PART if inside else ""
+
+
+def _check_node(key: str, node: Mapping[str, Any], slot: str, refuse: Refuse) -> None:
+    target = node.get("_target_")
+    if not slot:
+        raise UserError(f"{key or 'the top'}: expected plain values; got {one_of(node)}. Remove what starts with '_'.")
+    if not isinstance(target, str) or not TARGET.allows(target):
+        raise UserError(f"{key}._target_: expected {TARGET.words}; got {target!r:.80}. Write such a name.")
+    if expected := refuse(slot, target):
+        raise UserError(f"{key}._target_: {expected}")
+    for name, value in node.items():
+        if name in SWITCHES:
+            if not any(value is allowed or value == allowed for allowed in SWITCHES[name]):
+                raise UserError(f"{key}.{name}: expected one of {one_of(map(str, SWITCHES[name]))}; got {value!r:.80}.")
+        elif name == "_args_" and not (key.partition(".")[0] == "model" and isinstance(value, list)):
+            raise UserError(f"{key}._args_: expected keys by name; got values by place. Write their names.")
+        elif name.startswith("_") and name not in ("_target_", "_args_"):
+            raise UserError(f"{key}.{name}: expected a key of {target}; got one with '_' before it. Remove it.")
+        elif slot == "trainer" and name not in TRAINER_KEYS:
+            raise UserError(
+                f"{key}.{name}: expected one of {one_of(TRAINER_KEYS[1:], most=32)}; this folder is not signed by you."
+                " Remove the key."
+            )
+        elif key.startswith("trainer") and isinstance(value, dict):
+            raise UserError(f"{key}.{name}: expected a plain value; got keys. Write the value.")
+    if key.partition(".")[0] in NAMED:
+        for name, value in node.items():
+            if name not in ("_target_", *SWITCHES):
+                _check_place(f"{key}.{name}", value, ours=name)
+
+
+def _check_place(key: str, value: Any, *, ours: str) -> None:
+    """A callback or logger writes where it is told: below the run folder, then."""
+    if isinstance(value, dict):
+        if "_target_" not in value:  # else it is a node of its own
+            for name, inner in value.items():
+                _check_place(f"{key}.{name}", inner, ours=name)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_place(key, inner, ours=ours)
+    elif _OF_A_PATH.search(ours):
+        if not (isinstance(value, str) and _IN_RUN.fullmatch(value) and ".." not in PurePosixPath(value).parts):
+            raise UserError(_place(key, value))
+    elif isinstance(value, str) and not any(form.fullmatch(value) for form in (_IN_RUN, _METRIC, _WORD)):
+        raise UserError(_place(key, value))
+
+
+def _place(key: str, value: Any) -> str:
+    return (
+        f"{key}: expected a word, or a path that starts with {{run}}; got {value!r:.80}, and this folder is not signed"
+        " by you. Write {run}/NAME."
+    )

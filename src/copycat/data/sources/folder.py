@@ -1,0 +1,146 @@
+"""One's own images: a folder with a sub-folder a class."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from copycat.config.combinations import IMAGE_SIZE
+from copycat.config.errors import UserError
+from copycat.data.decode import FITS, UnreadableImage, decode
+from copycat.data.lazy_images import KnownDigests, OnDemand
+from copycat.data.parallel_map import side_by_side
+from copycat.data.sources.folder_scan import DRAWN, LeftOut, as_text, list_images
+from copycat.data.split import Decoder, Part, digest
+
+ON_UNREADABLE = ("stop", "skip")
+
+
+class Folder:
+    """Images in ROOT/CLASS/…, or in ROOT/train/CLASS/…, ROOT/val/CLASS/… and ROOT/test/CLASS/….
+
+    The classes are the sub-folders' names in the order of the alphabet. Without parts of its own everything is `train`.
+
+    Args:
+        root: the folder.
+        image_size: side of the square that every image becomes, in pixels; None: 64.
+        fit: how an image becomes a square: `crop`, `squash` or `pad`, as `decode` says.
+        on_unreadable: what to do about unreadable files: `stop`, or `skip` and list them in `Part.unreadable`.
+        memory_mb: a set whose decoded images take more is read once for its digests, then decoded as needed.
+        max_megapixels: larger images count as unreadable; None: 89.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        image_size: int | None = None,
+        fit: str = "crop",
+        on_unreadable: str = "stop",
+        memory_mb: int = 2048,
+        max_megapixels: float | None = None,
+    ) -> None:
+        image_size = IMAGE_SIZE if image_size is None else image_size
+        for key, got, words in (("fit", fit, FITS), ("on_unreadable", on_unreadable, ON_UNREADABLE)):
+            if got not in words:
+                raise UserError(f"data.{key}: expected one of {', '.join(words)}; got {got!r}.")
+        for key, number, least in (("image_size", image_size, 1), ("memory_mb", memory_mb, 0)):
+            if not isinstance(number, int) or number < least:
+                raise UserError(f"data.{key}: expected a whole number >= {least}; got {number!r}.")
+        if not root.isascii() and as_text(root) != root:  # config.yaml and run.json are UTF-8
+            raise UserError(f"data.root: expected a path in UTF-8; got {as_text(root)}. Type a link to it: ln -s.")
+        self.root = Path(root).expanduser()
+        self.size = image_size
+        self.fit = fit
+        self.on_unreadable = on_unreadable
+        self.memory = memory_mb * 2**20
+        self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
+        self.classes: Sequence[str] = ()
+        self.least_classes = 2
+        """Classes that the folder must have: one suffices where a run is evaluated on it."""
+        self.left_out: Sequence[LeftOut] = ()
+        self.warnings: Sequence[str] = ()
+        self.synthetic = (self.root / DRAWN).is_file()
+        self._has_too_large = False
+
+    def load(self) -> Mapping[str, Part]:
+        """`train`, and where ROOT has them `val` and `test`; fills `classes`.
+
+        Raises:
+            UserError: where the folder is not as described above, or `on_unreadable` is `stop` and files are
+                unreadable.
+        """
+        listing = list_images(self.root, least=self.least_classes)
+        self.classes, self.left_out, self.warnings = listing.classes, listing.left_out, listing.warnings
+        count = sum(len(files) for files in listing.parts.values())
+        in_memory = count * 3 * self.size**2 <= self.memory
+        known = (
+            None
+            if in_memory
+            else KnownDigests(root=self.root, size=self.size, fit=self.fit, max_pixels=self.max_pixels)
+        )
+        try:
+            parts = {name: self._part(name, files, known) for name, files in listing.parts.items()}
+        finally:
+            if known is not None:  # after Ctrl-C too: the next run goes on from here
+                known.save()
+        unreadable = [line for part in parts.values() for line in part.unreadable]
+        if unreadable and self.on_unreadable == "stop":
+            allow = " Larger images: data.max_megapixels=NUMBER." if self._has_too_large else ""
+            raise UserError(
+                f"data.root: {len(unreadable)} of {count} files in {self.root} can't be read, first {unreadable[0]}. "
+                f"Mend or remove them, or leave them out by data.on_unreadable=skip.{allow}"
+            )
+        for name, part in parts.items():
+            if lost := {label for _, label in listing.parts[name]} - set(part.labels.tolist()):
+                raise UserError(
+                    f"data.root: no image of {', '.join(self.classes[label] for label in sorted(lost))} in {name} can "
+                    f"be read, first {part.unreadable[0]}."
+                )
+        return parts
+
+    def _part(self, name: str, listed: Sequence[tuple[str, int]], known: KnownDigests | None) -> Part:
+        files = [file for file, _ in listed]
+        store = torch.empty(len(files), 3, self.size, self.size, dtype=torch.uint8) if known is None else None
+
+        def read(index: int) -> str | UnreadableImage:
+            """Store image `index` if all are stored, and give its digest."""
+            file = files[index]
+            stamp = known.stamp(file) if known is not None else None  # before decoding: the file may change meanwhile
+            if known is not None and (found := known.find(file, stamp)):
+                return found
+            try:
+                image = decode(self.root / file, size=self.size, fit=self.fit, max_pixels=self.max_pixels)
+            except UnreadableImage as error:
+                return error
+            pixels = digest(image)
+            if store is not None:
+                store[index] = image
+            if known is not None and stamp is not None:
+                known.entries[file] = (*stamp, pixels)
+            return pixels
+
+        outcomes = list(side_by_side(read, len(files), what=f"Reading {name}"))
+        self._has_too_large |= any(isinstance(one, UnreadableImage) and one.is_too_large for one in outcomes)
+        good = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, str)]
+        kept = [files[index] for index in good]
+        digests = [outcome for outcome in outcomes if isinstance(outcome, str)]
+        images: Tensor | Decoder
+        if store is not None:
+            images = store if len(good) == len(files) else store[good]
+        else:
+            images = OnDemand(
+                root=self.root.absolute(), files=kept, size=self.size, fit=self.fit, max_pixels=self.max_pixels
+            )
+        return Part(
+            images=images,
+            labels=torch.tensor([listed[index][1] for index in good], dtype=torch.int64),
+            names=[as_text(file) for file in kept],
+            digests=digests,
+            unreadable=[
+                f"{as_text(file)}: {outcome.reason}"
+                for file, outcome in zip(files, outcomes, strict=True)
+                if isinstance(outcome, UnreadableImage)
+            ],
+        )

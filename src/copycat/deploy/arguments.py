@@ -1,0 +1,87 @@
+"""What commands on completed runs are given: checked before anything heavy is imported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from copycat.config.errors import UserError
+from copycat.records.lock import current_status
+from copycat.records.reader import find_runs
+from copycat.records.run_folder import MANIFEST, WEIGHTS
+from copycat.records.run_loader import Opened, open_run
+
+STANDARD_INPUT = Path("-")
+
+
+def completed_in(folder: Path) -> list[Path]:
+    """A run by itself, or those of a sweep or a folder that have final weights.
+
+    Raises:
+        UserError: where there is none.
+    """
+    found = [run for run in find_runs(folder) if (run / WEIGHTS).exists()] if folder.is_dir() else []
+    if not found:
+        raise UserError(f"{folder}: expected a completed run, or a folder of them; got none. See them: copycat runs.")
+    return found
+
+
+def open_completed_in(folders: Sequence[Path]) -> list[Opened]:
+    """Open the runs that `completed_in` finds in each folder.
+
+    Raises:
+        UserError: as `completed_in` and `open_run` do.
+    """
+    found = [run for folder in folders for run in completed_in(folder)]
+    return [open_run(run) for run in found]
+
+
+def open_completed(folder: Path) -> Opened:
+    """Open a run that has final weights.
+
+    Raises:
+        UserError: where it is no run, is a stranger's that is refused, or has none.
+    """
+    opened = open_run(folder)
+    if not (opened.folder / WEIGHTS).exists():
+        status = current_status(opened.manifest["status"], folder)
+        raise UserError(f"{folder}: expected a completed run, with {WEIGHTS}; this one is {status}.")
+    return opened
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What `copycat evaluate` is given."""
+
+    folders: Sequence[Path]
+    """As they were named: of a run, of several, or of a sweep."""
+    runs: Sequence[Opened]
+    """Those in them that have final weights."""
+    overrides: Sequence[str]
+    is_one_run: bool
+    """Rather than several, or a folder of them."""
+
+
+def open_evaluated(words: Sequence[str]) -> Evaluated:
+    """Open the runs among the words of `copycat evaluate`.
+
+    Raises:
+        UserError: where no word is a folder, or one has no completed run.
+    """
+    folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
+    overrides = [word for word in words if Path(word) not in folders]
+    if not folders:
+        raise UserError(f"evaluate: expected the folder of a run; got {words[0]!r} alone. See them: copycat runs.")
+    if len(folders) == 1 and (not folders[0].is_dir() or (folders[0] / MANIFEST).exists()):
+        return Evaluated(folders, [open_completed(folders[0])], overrides, is_one_run=True)
+    return Evaluated(folders, open_completed_in(folders), overrides, is_one_run=False)
+
+
+def check_images(places: Sequence[Path]) -> None:
+    """Check that files and folders of images are there.
+
+    Raises:
+        UserError: for the first that is not.
+    """
+    for place in places:
+        if place != STANDARD_INPUT and not place.exists():
+            raise UserError(f"{place}: expected an image, or a folder of images; got none.")

@@ -1,0 +1,95 @@
+"""How right a network is on validation, in TensorBoard: confusion matrix, precision and recall, calibration."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard.summary import pr_curve
+from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
+
+from copycat.inspection.callbacks.contact_sheet import GROUND, INK, Picture, font, paste, summary_of
+from copycat.inspection.callbacks.inspector import Inspector, boards
+from copycat.training.run_context import RunContext
+
+CELL, MARGIN = 64, 110
+"""Pixels."""
+MOST = 20
+"""Classes that are told apart in a picture, or have a curve."""
+BINS = 15
+
+
+class Judged(Inspector):
+    """Of the final weights."""
+
+    def on_run_end(self, context: RunContext) -> None:
+        if not (found := boards(context.loggers)):
+            return
+        label, probability = context.data.parts["val"].labels, context.probabilities
+        shown = Summary()
+        classes = context.data.classes[:MOST]
+        if len(context.data.classes) <= MOST:
+            matrix = confusion(probability.numpy(), label.numpy())
+            shown.MergeFrom(summary_of("validation/confusion", draw_confusion(matrix, list(classes))))
+        for place, name in enumerate(classes):
+            curve = pr_curve(f"precision_recall/{name}", (label == place).numpy(), probability[:, place].numpy())  # type: ignore[no-untyped-call]
+            shown.MergeFrom(curve)
+        shown.value.add(tag="final/val/ece", simple_value=calibration_error(probability, label))
+        for board in found:
+            board.write(shown, context.epochs)
+
+
+def confusion(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[classes, classes]: images of each class, by rows, that were taken for each, by columns."""
+    found = np.zeros((probability.shape[1],) * 2, dtype=np.int64)
+    np.add.at(found, (label, probability.argmax(1)), 1)
+    return found
+
+
+def calibration_error(probability: torch.Tensor, label: torch.Tensor) -> float:
+    """Expected calibration error: mean distance of confidence and accuracy over 15 bins, weighted by their counts.
+
+    Args:
+        probability: [N, classes]; of two classes, it is class 1 whose probability is held against its share.
+        label: [N].
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3; as torchmetrics reckons it.
+    """
+    if probability.shape[1] == 2:
+        return float(binary_calibration_error(probability[:, 1].contiguous(), label, n_bins=BINS))
+    return float(multiclass_calibration_error(probability, label, probability.shape[1], n_bins=BINS))
+
+
+def draw_confusion(matrix: NDArray[np.int64], names: list[str]) -> Picture:
+    """Rows are true classes, columns what was said; the darker, the larger its share of the row."""
+    whole = _frame(tuple(names)).copy()
+    for row, counts in enumerate(matrix.tolist()):
+        for column, count in enumerate(counts):
+            cell = _cell(count, max(1, sum(counts)))
+            paste(whole, cell, MARGIN + column * CELL, 40 + row * CELL)
+    return whole
+
+
+@lru_cache(16)
+def _frame(names: tuple[str, ...]) -> Picture:
+    """The matrix without its cells: runs of a sweep have the same."""
+    count = len(names)
+    image = Image.new("RGB", (MARGIN + count * CELL + 6, 40 + count * CELL + 6), GROUND)
+    draw = ImageDraw.Draw(image)
+    draw.text((6, 6), "is, down; said, across", fill=INK, font=font())
+    for place, name in enumerate(names):
+        draw.text((6, 40 + place * CELL + CELL // 2 - 6), name[:16], fill=INK, font=font())
+        draw.text((MARGIN + place * CELL + 4, 24), name[:9], fill=INK, font=font())
+    return np.asarray(image)
+
+
+@lru_cache(1024)
+def _cell(count: int, whole: int) -> Picture:
+    share = count / whole
+    shade = tuple(round(255 + share * (dark - 255)) for dark in (0, 114, 178))
+    image = Image.new("RGB", (CELL - 1, CELL - 1), shade)
+    ink = GROUND if share > 0.5 else INK
+    ImageDraw.Draw(image).text((8, CELL // 2 - 6), str(count), fill=ink, font=font())
+    return np.asarray(image)

@@ -1,0 +1,160 @@
+"""Weights and gradients of each layer, and what its units say, as histograms over the epochs."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import pytorch_lightning as pl
+import torch
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor, nn
+from torch.utils.tensorboard.summary import histogram_raw
+
+from copycat.inspection.callbacks.inspector import Measurer, boards, network_of
+from copycat.inspection.callbacks.regions import is_activation, shares
+from copycat.inspection.tensorboard.logger import TensorBoardLogger
+
+BINS = 30
+MOST = 2**16
+"""Numbers of a layer that are counted: of more, every second, third, …, which takes no longer."""
+
+
+class Histograms(Measurer):
+    """Of weights as an epoch ends, and of the gradients of its last step.
+
+    Args:
+        points: epochs that it looks at, about.
+    """
+
+    def __init__(self, *, points: int = 20) -> None:
+        super().__init__(points=points)
+        self._gradients: dict[str, Tensor] = {}
+
+    def before_last_step(self, module: pl.LightningModule) -> None:
+        named = network_of(module).named_parameters()
+        self._gradients = {name: _dense(p.grad).clone() for name, p in named if p.grad is not None}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        gradients, self._gradients = self._gradients, {}
+        if not gradients:
+            return
+        found = {f"weights/{name}": p.detach() for name, p in network_of(pl_module).named_parameters()}
+        found |= {f"gradients/{name}": gradient for name, gradient in gradients.items()}
+        for board in boards(trainer.loggers):
+            _write(board, found, trainer.current_epoch)
+
+
+class Activations(Measurer):
+    """Of what each layer gives for validation images, and of each activation function the share of its inputs in the
+    undersaturated, the sensitive and the oversaturated region, from which gradients do and do not come back.
+
+    Args:
+        points: epochs that it looks at, about.
+        images: of the validation part, the first so many.
+    """
+
+    def __init__(self, *, points: int = 20, images: int = 256) -> None:
+        super().__init__(points=points)
+        self.images = images
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        found = boards(trainer.loggers)
+        if not found or not self.measures(trainer.current_epoch):
+            return
+        network = network_of(pl_module)
+        part = trainer.datamodule.parts["val"]  # type: ignore[attr-defined]
+        count = min(self.images, len(part))
+        like = next(network.parameters())
+        image = torch.stack([part.images[place] for place in range(count)]).to(like.device).div(255).to(like.dtype)
+        scalars: dict[str, float] = {}
+        outputs: dict[str, Tensor] = {}
+        for name, (module, given, gave) in seen(network, image, most=MOST).items():
+            outputs[f"activations/{name}"] = gave
+            if is_activation(module):
+                scalars |= {f"{region}/{name}": share for region, share in shares(module, given).items()}
+        for board in found:
+            _write(board, outputs, trainer.current_epoch)
+            if scalars:
+                board.log_scalars(scalars, trainer.current_epoch)
+
+
+def seen(network: nn.Module, image: Tensor, *, most: int | None = None) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
+    """What goes into each layer without layers of its own, and what comes out, in evaluation mode, by its name. Inputs
+    are copied before a layer runs, which may write to them.
+
+    Nothing changes: modes are put back, and no random number is drawn.
+
+    Args:
+        most: numbers of each, evenly spread, without their shape; None: all.
+    """
+    found: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
+    inputs: dict[nn.Module, Tensor] = {}
+
+    def keep_input(module: nn.Module, given: tuple[object, ...]) -> None:
+        inputs.pop(module, None)
+        if given and isinstance(given[0], Tensor):
+            inputs[module] = _some(given[0], most)
+
+    def keep(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(module: nn.Module, _: object, gave: object) -> None:
+            if module in inputs and isinstance(gave, Tensor):
+                found[name] = module, inputs[module], _some(gave, most)
+
+        return hook
+
+    leaves = [(name, module) for name, module in network.named_modules() if name and not list(module.children())]
+    modes = {module: module.training for module in network.modules()}
+    handles = [module.register_forward_pre_hook(keep_input) for _, module in leaves]
+    handles += [module.register_forward_hook(keep(name)) for name, module in leaves]
+    try:
+        network.eval()
+        with torch.no_grad():
+            network(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes.items():
+            module.training = training
+    return found
+
+
+def _some(tensor: Tensor, most: int | None) -> Tensor:
+    if most is None:
+        return tensor.detach().clone()
+    step = -(-tensor.numel() // most)
+    return tensor.detach().flatten()[:: step or 1].clone()
+
+
+def _write(board: TensorBoardLogger, tensors: Mapping[str, Tensor], epoch: int) -> None:
+    summary = Summary(value=[value for name, tensor in tensors.items() for value in _values(name, tensor)])
+    board.write(summary, epoch)
+
+
+def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:
+    values = tensor.float().flatten()
+    values = values[values.isfinite()]
+    if not values.numel():
+        return
+    low, high = (float(v) for v in values.aminmax())
+    if low == high:  # a bin without width is none
+        low, high = low - 0.5, high + 0.5
+    counts = torch.histc(values.cpu(), bins=BINS, min=low, max=high)
+    edges = torch.linspace(low, high, BINS + 1, dtype=torch.float64)
+    yield from histogram_of(name, values, counts, edges).value
+
+
+def histogram_of(name: str, values: Tensor, counts: Tensor, edges: Tensor) -> Summary:
+    """A summary from counts: torch's own counts into 1549 bins, and takes 30 times as long."""
+    found: Summary = histogram_raw(  # type: ignore[no-untyped-call]
+        name,
+        min=float(edges[0]),
+        max=float(edges[-1]),
+        num=values.numel(),
+        sum=float(values.double().sum()),
+        sum_squares=float(values.double().square().sum()),
+        bucket_limits=edges[1:].tolist(),
+        bucket_counts=counts.tolist(),
+    )
+    return found
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    return gradient.coalesce().values() if gradient.is_sparse else gradient

@@ -1,0 +1,57 @@
+"""The weights of a first layer as images: what speaks for a class, and what against."""
+
+from collections.abc import Mapping
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from copycat.inspection.callbacks.contact_sheet import Picture, sheet, summary_of
+from copycat.inspection.callbacks.inspector import Inspector, boards
+from copycat.training.run_context import RunContext
+
+MOST = 64
+"""Units that are shown."""
+
+
+class WeightImages(Inspector):
+    """Of the final weights."""
+
+    def on_run_end(self, context: RunContext) -> None:
+        found = boards(context.loggers)
+        weights, image_shape = context.classifier.network.state_dict(), context.data.image_shape
+        shown = weight_images(weights, image_shape=image_shape) if found else []
+        for board in found if shown else ():
+            board.write(summary_of("weights/first_layer", sheet(shown, columns=8)), context.epochs)
+
+
+def weight_images(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]) -> list[Picture]:
+    """An image for each unit of the first layer: of a linear layer in the image's own shape, of a convolution each
+    filter. Grey is a weight of 0; brighter speaks for the unit, darker against it, channel by channel. Each is scaled
+    by its own largest weight. Empty where the first layer is of another kind.
+
+    Args:
+        weights: of a network, by name, in its layers' order.
+        image_shape: (channels, height, width).
+    """
+    first = next((weight for weight in weights.values() if weight.ndim > 1), None)
+    if first is None:
+        return []
+    first = first.detach().cpu().float()
+    if first.ndim == 2 and first.shape[1] == prod(image_shape):
+        units = first.view(-1, *image_shape)
+    elif first.ndim == 4 and first.shape[1] == image_shape[0]:
+        units = first
+    else:
+        return []
+    if units.shape[1] not in (1, 3):
+        return []
+    return [_image(unit) for unit in units[:MOST]]
+
+
+def _image(unit: Tensor) -> Picture:
+    largest = unit.abs().max()
+    scaled = unit / largest if largest > 0 else unit
+    grey = (127.5 + 127.5 * scaled).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+    return np.repeat(grey, 3, axis=-1) if grey.shape[-1] == 1 else grey

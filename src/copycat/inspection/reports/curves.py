@@ -1,0 +1,61 @@
+"""Metrics of each epoch as curves, training and validation of one metric together, or one metric of several runs."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from copycat.inspection.reports.figures import LINES, SHADES, drawn
+
+Rows = Sequence[Mapping[str, float]]
+
+
+def curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> bytes:
+    """A PNG with a panel for each metric.
+
+    Args:
+        rows: of metrics.csv.
+        metrics: as `loss`; each part that has it gets a line.
+        best: the epoch that is marked.
+    """
+    with drawn() as png:
+        figure = Figure(figsize=(8, 2.6 * len(metrics)), dpi=120, layout="constrained")
+        panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, metric in zip(panels, metrics, strict=True):
+            for part, style in LINES.items():
+                _line(axes, rows, f"{part}/{metric}", label=f"{part}/{metric}", **style)
+            if best is not None:
+                axes.axvline(best, color="#8C8C8C", lw=1, label=f"best epoch, {best}")
+            axes.set_ylabel(metric)
+            axes.legend(frameon=False)
+        panels[-1].set_xlabel("epoch")
+        png.take(figure)
+    return png.bytes
+
+
+def compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str]) -> bytes:
+    """A PNG with a panel for each metric, and in each a line for each run.
+
+    Args:
+        runs: rows of metrics.csv, by what a run is called.
+        metrics: as `val/loss`.
+    """
+    with drawn() as png:
+        figure = Figure(figsize=(8, 2.6 * len(metrics) + 0.25 * len(runs)), dpi=120, layout="constrained")
+        panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, metric in zip(panels, metrics, strict=True):
+            for place, (name, rows) in enumerate(runs.items()):
+                style = ("-", "--", ":", "-.")[place // len(SHADES) % 4]
+                _line(axes, rows, metric, label=name, color=SHADES[place % len(SHADES)], linestyle=style)
+            axes.set_ylabel(metric)
+        panels[-1].set_xlabel("epoch")
+        found = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
+        figure.legend([*found.values()], [*found], loc="outside lower left", frameon=False)
+        png.take(figure)
+    return png.bytes
+
+
+def _line(axes: object, rows: Rows, name: str, **style: object) -> None:
+    points = [(row["epoch"], row[name]) for row in rows if name in row]
+    if points:
+        marker = "o" if len(points) == 1 else ""
+        axes.plot(*zip(*points, strict=True), marker=marker, **style)  # type: ignore[attr-defined]

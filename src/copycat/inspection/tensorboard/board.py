@@ -1,0 +1,66 @@
+"""TensorBoard on runs, on this machine's own address, each under a name that a person reads."""
+
+import logging
+import tempfile
+import threading
+import webbrowser
+from importlib.util import find_spec
+from pathlib import Path
+
+from tensorboard.program import TensorBoard, TensorBoardPortInUseError, TensorBoardServerException
+
+from copycat.config.errors import UserError
+from copycat.config.printable import print_line
+from copycat.inspection.tensorboard.run_names import Named
+from copycat.tables.run_table import check_folder
+
+EVERY = 5.0
+"""Seconds between two looks for runs that are new."""
+
+
+def serve(folder: Path, *, port: int, browser: bool) -> None:
+    """Serve until Ctrl-C; the address goes to standard output.
+
+    Args:
+        port: 0 for any that is free.
+
+    Raises:
+        UserError: where the folder does not exist, or the port is taken.
+    """
+    check_folder(folder)
+    with tempfile.TemporaryDirectory(prefix="copycat-board-") as names:
+        named = Named(folder, Path(names))
+        named.look()
+        address = launch(Path(names), title=str(folder), port=port)
+        print_line(f"{address} shows {folder}; Ctrl-C ends it")
+        if not named.count:
+            print_line("no run in it has TensorBoard's files yet: those that begin show as they do")
+        if browser:
+            webbrowser.open(address)
+        ended = threading.Event()
+        try:
+            while not ended.wait(EVERY):
+                named.look()
+        except KeyboardInterrupt:
+            print_line("")
+
+
+def launch(folder: Path, *, title: str, port: int) -> str:
+    """Start TensorBoard in a thread; its address.
+
+    Raises:
+        UserError: where it does not start.
+    """
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    program = TensorBoard()
+    fast = "true" if find_spec("tensorboard_data_server") else "false"  # said, or TensorBoard prints a note on it
+    where = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--window_title", title]
+    # each image of a step is kept, of few steps: the projector and the curves of all
+    kept = ["--samples_per_plugin", "images=100,scalars=2000,pr_curves=100", "--reload_interval", str(int(EVERY))]
+    program.configure(argv=["tensorboard", *where, *kept, f"--load_fast={fast}"])
+    try:
+        return str(program.launch())
+    except TensorBoardPortInUseError as error:
+        raise UserError(f"--port: expected a free port; got {port}, which is taken. Leave it out.") from error
+    except TensorBoardServerException as error:
+        raise UserError(f"TensorBoard does not start: {error}") from error

@@ -1,0 +1,47 @@
+"""Event files as records, to take back what a killed run wrote past its checkpoint."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
+
+from copycat.records.run_folder import write_whole
+
+EVENTS = "events.out.tfevents.*"
+KEPT = "events.out.tfevents.0000000000.kept"
+"""Sorts before what is written later, whatever the clock said: TensorBoard reads files by their names."""
+
+
+def purge(folder: Path, step: int) -> None:
+    """Make one file of a folder's event files, without the records of that step and later, and of the run's end.
+
+    Step 0 leaves none: a run that starts anew writes its graph and hyper-parameters again.
+    """
+    files = sorted(folder.glob(EVENTS))
+    records = (record for file in files for record in _records(file.read_bytes()))
+    # where this was killed once, between writing the one file and removing the others, a record is found twice
+    kept = dict.fromkeys(raw for raw, event in records if step and not _is_past(event, step))
+    if kept:
+        write_whole(folder / KEPT, b"".join(kept))
+    for file in files:
+        if file.name != KEPT or not kept:
+            file.unlink()
+
+
+def _is_past(event: Event, step: int) -> bool:
+    values = event.summary.value
+    return bool(values) and (event.step >= step or any(value.tag == SESSION_END_INFO_TAG for value in values))
+
+
+def _records(content: bytes) -> Iterator[tuple[bytes, Event]]:
+    """Each whole record: its length u64, a checksum u32, that many bytes, a checksum u32; all little-endian."""
+    place = 0
+    while place + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, place)
+        end = place + 12 + length + 4
+        if end > len(content):  # cut short
+            return
+        yield content[place:end], Event.FromString(content[place + 12 : end - 4])
+        place = end

@@ -1,0 +1,84 @@
+"""What differs in the code: files by their hashes, and where git still has the old ones, the lines."""
+
+import difflib
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import copycat
+from copycat.config.suggestions import counted, one_of
+from copycat.provenance import git
+
+MOST_LINES = 40
+MOST_FILES = 8
+PLAIN = re.compile(r"copycat/(?:\w+/)*\w+\.py", re.ASCII)
+"""Files of the package: names come from a manifest that a stranger may have written."""
+
+
+def changes(
+    name: str, before: Mapping[str, Any], after: Mapping[str, Any], *, patch: bytes | None
+) -> tuple[str, list[str]]:
+    """One line, and the lines of a diff where it can be had.
+
+    Args:
+        name: of the package.
+        before, after: what `copycat.provenance.code` found of it.
+        patch: what was not committed then.
+    """
+    old, new = _files(before), _files(after)
+    files = [file for file in dict.fromkeys([*new, *old]) if old.get(file) != new.get(file)]
+    said = []
+    if not before:
+        said.append(f"{name}: not recorded")
+    elif old and new:
+        said.append(f"{name}: {counted(len(files), 'file')} changed: {one_of(files, most=4)}")
+    else:
+        said.append(f"{name}: other files; which is not recorded")
+    commits = [str(found.get("commit") or "none")[:7] for found in (before, after)]
+    if commits[0] != commits[1]:
+        said.append(f"commit {commits[0]} → {commits[1]}")
+    for when, found in (("then", before), ("now", after)):
+        if isinstance(found.get("dirty"), list) and found["dirty"]:
+            said.append(f"{counted(len(found['dirty']), 'file')} not committed {when}")
+    diff = list(_diff(files, before, patch=patch)) if name == "copycat" else []
+    if len(diff) > MOST_LINES:
+        diff = [*diff[:MOST_LINES], f"… {len(diff) - MOST_LINES} lines more"]
+    return "; ".join(said), diff
+
+
+def _files(found: Mapping[str, Any]) -> Mapping[str, str]:
+    files = found.get("files")
+    return files if isinstance(files, dict) else {}
+
+
+def _diff(files: Sequence[str], before: Mapping[str, Any], *, patch: bytes | None) -> Iterator[str]:
+    """Lines of a unified diff from the files as they were to those that are here."""
+    source = Path(copycat.__file__).parents[1]
+    commit, plain = before.get("commit"), [file for file in files if PLAIN.fullmatch(file)][:MOST_FILES]
+    if not isinstance(commit, str) or not git.COMMIT.fullmatch(commit) or (known := git.status(source)) is None:
+        return
+    inside = source.relative_to(known.top).as_posix()
+    for file in plain:
+        path = source / file
+        now = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        was = _as_it_was(known.top, commit, f"{inside}/{file}", patch=patch)
+        yield from difflib.unified_diff(
+            was.splitlines(), now.splitlines(), f"then/{file}", f"now/{file}", n=1, lineterm=""
+        )
+
+
+def _as_it_was(top: Path, commit: str, file: str, *, patch: bytes | None) -> str:
+    """A file at a commit, with the patch of that time applied; empty where it was not there."""
+    content = git.run(top, "show", "--no-textconv", f"{commit}:{file}") or b""
+    if patch and file.encode() in patch:
+        with tempfile.TemporaryDirectory() as name:
+            at = Path(name)
+            (at / file).parent.mkdir(parents=True)
+            (at / file).write_bytes(content)
+            (at / "code.patch").write_bytes(patch)
+            # of the patch this one file; git refuses what would lie outside the folder
+            if git.run(at, "apply", f"--include={file}", "code.patch") is not None and (at / file).is_file():
+                content = (at / file).read_bytes()
+    return content.decode("utf-8", errors="replace")

@@ -1,0 +1,185 @@
+"""Why a copy may differ: what a run was made of, held against what another is made of, the likely cause first."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from copycat.config.suggestions import shown
+from copycat.data.datamodule import DataModule
+from copycat.provenance.code import LARGEST_PATCH, patch
+from copycat.provenance.code_changes import changes
+from copycat.provenance.fingerprint import fingerprint
+from copycat.provenance.image_changes import image_changes
+from copycat.records.config_keys import values
+from copycat.records.image_index import Image, images_of, read_images
+from copycat.records.safe_parsers import read_file
+
+PATCH = "code.patch"
+LOCATIONS = ("output_dir", "data.root")
+"""Keys that say where something lies; what lies there is compared."""
+FIRST = ("torch", "numpy", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "pillow", "h5py")
+"""Packages that make the numbers."""
+OURS = ("copycat", "copycat-ml")
+"""What Copycat's own distribution was called, and is: its code is compared."""
+MACHINE = {
+    "threads": "CPU threads",
+    "interop_threads": "threads between operations",
+    "blas_threads": "threads of BLAS",
+    "variables": "environment variables",
+    "cpu": "CPU",
+    "machine": "architecture",
+    "cpu_flags": "vector instructions",
+    "cpu_flags_digest": "CPU flags",
+    "blas": "BLAS",
+    "torch_build": "build of torch",
+    "precision": "precision",
+    "matmul_precision": "precision of matrix products",
+    "default_dtype": "default dtype",
+    "deterministic": "trainer.deterministic",
+    "cudnn_benchmark": "cuDNN's benchmark",
+    "cores": "cores",
+    "platform": "system",
+}
+"""Keys of the environment, those first that change bits most often."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One thing that differs."""
+
+    kind: str
+    """`data`, `config`, `code`, `pack`, `packages`, `python`, `machine` or `accelerator`."""
+    line: str
+    details: Sequence[str] = ()
+    """Further lines: each image, a diff, each version."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run is made of."""
+
+    config: Mapping[str, Any]
+    ran_on: Mapping[str, Any]
+    images: Sequence[Image] | None
+    """None where they are not recorded."""
+    patch: bytes | None
+
+    @classmethod
+    def recorded(cls, folder: Path, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> "Evidence":
+        """Of a run that was, from its folder."""
+        try:
+            found = read_file(folder / PATCH, most=2 * LARGEST_PATCH)
+        except (OSError, ValueError):
+            found = None
+        return cls(config, manifest["provenance"], read_images(folder), found)
+
+    @classmethod
+    def current(cls, config: Mapping[str, Any], data: DataModule) -> "Evidence":
+        """Of a run that would start here and now."""
+        ran_on = {**fingerprint(config), "data": data.fingerprint()}
+        return cls(config, ran_on, images_of(data), patch(config))
+
+
+def causes(before: Evidence, after: Evidence) -> list[Cause]:
+    """What differs; nothing where they are alike."""
+    return [
+        *_data(before, after),
+        *_config(before, after),
+        *_code(before, after),
+        *_pack(before, after),
+        *_environment(before, after),
+    ]
+
+
+def _data(before: Evidence, after: Evidence) -> Iterator[Cause]:
+    if before.ran_on["data"].get("all") == after.ran_on["data"].get("all"):
+        return
+    if before.images is None or after.images is None:
+        yield Cause("data", "other images, labels or order; which is not recorded")
+        return
+    line, details = image_changes(before.images, after.images)
+    yield Cause("data", line, details)
+
+
+def _config(before: Evidence, after: Evidence) -> Iterator[Cause]:
+    old, new = (dict(values(evidence.config)) for evidence in (before, after))
+    changed = [
+        key for key in dict.fromkeys([*new, *old]) if key not in LOCATIONS and old.get(key, _) != new.get(key, _)
+    ]
+    lines = [f"{key} {_word(old, key)} → {_word(new, key)}" for key in changed]
+    if lines:
+        yield Cause("config", _one_line(lines), lines[1:])
+
+
+def _code(before: Evidence, after: Evidence) -> Iterator[Cause]:
+    old, new = before.ran_on.get("code", {}), after.ran_on.get("code", {})
+    roots = {"copycat": (old, new)}
+    packages = [found.get("packages") if isinstance(found.get("packages"), dict) else {} for found in (old, new)]
+    for name in dict.fromkeys([*packages[0], *packages[1]]):
+        roots[name] = packages[0].get(name, {}), packages[1].get(name, {})
+    for name, (was, now) in roots.items():
+        if was.get("digest") != now.get("digest"):
+            line, details = changes(name, was, now, patch=before.patch)
+            yield Cause("code", line, details)
+
+
+def _pack(before: Evidence, after: Evidence) -> Iterator[Cause]:
+    """Trained with others as one network, additions come in another order than alone."""
+    old, new = (_trials(evidence.ran_on.get("pack")) for evidence in (before, after))
+    if old != new:
+        yield Cause("pack", f"trained {old} → {new}: to rounding the same, as with --tolerance 1e-4")
+
+
+def _trials(numbers: Any) -> str:
+    if not isinstance(numbers, list) or not numbers:
+        return "alone"
+    return f"as one of {len(numbers)} in a pack"
+
+
+def _environment(before: Evidence, after: Evidence) -> Iterator[Cause]:
+    old, new = before.ran_on.get("environment", {}), after.ran_on.get("environment", {})
+    lines = list(_packages(_named(old.get("packages")), _named(new.get("packages"))))
+    if lines:
+        yield Cause("packages", _one_line(lines), lines[1:])
+    if old.get("python") != new.get("python"):
+        yield Cause("python", f"{old.get('python', 'not recorded')} → {new.get('python')}")
+    lines = [
+        f"{said} {_value(old.get(key))} → {_value(new.get(key))}"
+        for key, said in MACHINE.items()
+        if key in old and old[key] != new.get(key)
+    ]
+    if lines:
+        yield Cause("machine", _one_line(lines), lines[1:])
+    if "accelerator" in old and old["accelerator"] != new.get("accelerator"):
+        yield Cause("accelerator", f"{_value(old['accelerator'])} → {_value(new.get('accelerator'))}")
+
+
+def _packages(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted({*old, *new}, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name)):
+        if name not in OURS and old.get(name) != new.get(name):
+            yield f"{name} {old.get(name, 'not installed')} → {new.get(name, 'not installed')}"
+
+
+def _named(packages: Any) -> Mapping[str, str]:
+    return packages if isinstance(packages, dict) else {}
+
+
+def _one_line(lines: Sequence[str]) -> str:
+    return lines[0] + (f", and {len(lines) - 1} more" if len(lines) > 1 else "")
+
+
+_ = object()
+"""Stands for a key that is not there: null is a value."""
+
+
+def _word(config: Mapping[str, Any], key: str) -> str:
+    return shown(config[key]) if key in config else "no such key"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "not recorded"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_value(inner)}" for name, inner in value.items()) or "none"
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

@@ -1,0 +1,32 @@
+"""Which images differ between two runs."""
+
+from collections.abc import Mapping, Sequence
+
+from copycat.config.suggestions import counted, one_of
+from copycat.records.image_index import Image
+
+Key = tuple[str, str]
+
+
+def image_changes(before: Sequence[Image], after: Sequence[Image]) -> tuple[str, list[str]]:
+    """One line, and a line for each image."""
+    old, new = _by_name(before), _by_name(after)
+    both = [key for key in old if key in new]
+    kinds = {
+        "with other pixels": [key for key in both if old[key].digest != new[key].digest],
+        "with another label": [key for key in both if old[key].label != new[key].label],
+        "gone": [key for key in old if key not in new],
+        "new": [key for key in new if key not in old],
+    }
+    found = {kind: keys for kind, keys in kinds.items() if keys}
+    if not found:
+        return "the same images in another order", []
+    changed = list(dict.fromkeys(key for keys in found.values() for key in keys))
+    verb = "differs" if len(changed) == 1 else "differ"
+    names = one_of((f"{part}: {name}" for part, name in changed), most=4)
+    details = [f"{part}: {name}, {kind}" for kind, keys in found.items() for part, name in keys]
+    return f"{counted(len(changed), 'image')} {verb}: {names}", details if len(details) > 1 else list(found)
+
+
+def _by_name(images: Sequence[Image]) -> Mapping[Key, Image]:
+    return {(image.part, image.name): image for image in images}

@@ -1,0 +1,90 @@
+"""Checkpoints and weights as files: whole or not at all, and damage is noticed."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import Tensor
+
+from copycat.records.run_folder import write_whole
+from copycat.records.signature import is_signed, sign
+
+MARK = b"copycat blake2b "
+_HEX = 32
+SIGNATURE_MARK = b"copycat seal "
+_SIGNATURE_HEX = 64
+_SIGNED_AS = b"checkpoint"
+"""In the place of a configuration: no run's signature is that of a checkpoint."""
+
+
+def keep(path: Path, kept: Path) -> None:
+    """Give a file that is about to be replaced a second name; the one that had it before is gone then."""
+    temporary = kept.with_name(f".{kept.name}.{secrets.token_hex(3)}")
+    try:
+        os.link(path, temporary)
+    except FileNotFoundError:
+        return
+    except OSError:  # a file system without links
+        copy(path, kept)
+        return
+    temporary.replace(kept)
+    temporary.unlink(missing_ok=True)  # two names of one file: then nothing was renamed
+
+
+def copy(path: Path, to: Path) -> None:
+    """Write a file's bytes a second time: damage to one is none to the other."""
+    write_whole(to, path.read_bytes())
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint, by the hash that it carries; None where nothing is."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    size = len(MARK) + _HEX
+    if not content:
+        return "it is empty"
+    if content[-size:-_HEX] != MARK:
+        return "it is cut short, or no checkpoint of Copycat"
+    archive = content[: -size - len(_signature_of(content))]
+    return None if _hash(archive[:-2] + b"\0\0") == content[-_HEX:] else "its bytes have changed since it was written"
+
+
+def is_own(path: Path) -> bool:
+    """Whether the user wrote a checkpoint, and nobody changed it since."""
+    if damage(path) is not None:
+        return False
+    content = path.read_bytes()
+    found = _signature_of(content)[len(SIGNATURE_MARK) :].decode(errors="replace")
+    return is_signed(_SIGNED_AS, {"hash": content[-_HEX:].decode(), "signature": found})
+
+
+def _signature_of(content: bytes) -> bytes:
+    """The signature in an archive's comment, with its mark; empty where there is none."""
+    end = len(content) - len(MARK) - _HEX
+    found = content[end - len(SIGNATURE_MARK) - _SIGNATURE_HEX : end]
+    return found if found.startswith(SIGNATURE_MARK) else b""
+
+
+def with_signature(archive: bytes) -> bytes:
+    """Return a zip archive with its hash, and a signature over that, in its comment."""
+    digest = _hash(archive)
+    code = sign(_SIGNED_AS, {"hash": digest.decode()})
+    comment = (b"" if code is None else SIGNATURE_MARK + code.encode()) + MARK + digest
+    return archive[:-2] + len(comment).to_bytes(2, "little") + comment  # an archive ends with its comment, so far none
+
+
+def _hash(content: bytes) -> bytes:
+    return blake2b(content, digest_size=_HEX // 2).hexdigest().encode()
+
+
+def save_weights(state: Mapping[str, Tensor], path: Path) -> str:
+    """Write a state dict as safetensors; its digest."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    content = save(tensors)
+    write_whole(path, content)
+    return blake2b(content, digest_size=16).hexdigest()

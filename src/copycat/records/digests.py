@@ -1,0 +1,54 @@
+"""Digests of the files of a run: recorded in its manifest as it ends, and compared later."""
+
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b, file_digest
+from pathlib import Path
+
+from copycat.records.reader import MOST_FILES, list_files
+from copycat.records.run_folder import MANIFEST
+from copycat.records.trial_file import FILE as TRIAL
+
+WRITTEN_LATER = (MANIFEST, TRIAL, "report.html", "export")
+"""Files and folders that other commands write into a run folder, and the manifest itself."""
+
+
+def digest_files(folder: Path) -> dict[str, str]:
+    """Digest each file that a run wrote; hidden files are left out, as is a folder of too many files.
+
+    Raises:
+        OSError: where one cannot be read.
+        UserError: where the folder cannot be listed.
+    """
+    paths = _paths(folder)
+    return {name: _digest(path) for name, path in paths.items()} if len(paths) <= MOST_FILES else {}
+
+
+def changed_files(folder: Path, recorded: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each file that is no longer what was recorded, and what became of it.
+
+    Args:
+        recorded: digests, by paths below the folder; those of a stranger lead nowhere else, since only files that are
+            found in the folder are read.
+    """
+    paths = _paths(folder)
+    for name, digest in recorded.items():
+        if name not in paths:
+            yield name, "is gone"
+        elif _digest(paths[name]) != digest:
+            yield name, "was changed since it was recorded"
+
+
+def _paths(folder: Path) -> dict[str, Path]:
+    """Map names, as a manifest holds them, to files."""
+    names = [name for name in list_files(folder) if name.partition("/")[0] not in WRITTEN_LATER]
+    # a file system's bytes need not be text
+    return {
+        name.encode(errors="backslashreplace").decode(): folder / name
+        for name in names
+        if not any(part.startswith(".") for part in name.split("/"))
+    }
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()

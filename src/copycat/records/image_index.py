@@ -1,0 +1,81 @@
+"""images.csv: a digest of every image of a run, so that a later difference can be named."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from copycat.data.datamodule import DataModule
+from copycat.records.run_folder import write_whole
+from copycat.records.safe_parsers import read_file
+
+FILE = "images.csv"
+MOST_BYTES = 2**28
+"""Of the file, where it is read."""
+MOST = 100_000
+"""Images; of larger sets the hashes of the parts are all that is recorded."""
+
+
+@dataclass(frozen=True)
+class Image:
+    part: str
+    label: int
+    digest: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.part}: {self.name}"
+
+
+def images_of(data: DataModule) -> list[Image] | None:
+    """Every image in its order, or None where there are too many."""
+    if sum(len(part) for part in data.parts.values()) > MOST:
+        return None
+    return [
+        Image(name, label, digest, of_image)
+        for name, part in data.parts.items()
+        for label, digest, of_image in zip(part.labels.tolist(), part.digests, part.names, strict=True)
+    ]
+
+
+_contents: WeakKeyDictionary[DataModule, bytes] = WeakKeyDictionary()
+"""Of the file: trials of a pack may have the same data."""
+
+
+def write_images(folder: Path, data: DataModule) -> None:
+    if data not in _contents:
+        if (found := images_of(data)) is None:
+            return
+        _contents[data] = _content(found)
+    write_whole(folder / FILE, _contents[data])
+
+
+def _content(images: Iterable[Image]) -> bytes:
+    text = StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(["part", "label", "digest", "name"])
+    rows.writerows([image.part, image.label, image.digest, _cell(image.name)] for image in images)
+    return text.getvalue().encode(errors="surrogatepass")
+
+
+def _cell(name: str) -> str:
+    """Mark a name that a spreadsheet would take for a formula, or that begins with the mark, so that it reads back."""
+    return f"'{name}" if name.startswith(("'", *"=+-@")) else name
+
+
+def digests_of_train(images: Iterable[Image]) -> set[str]:
+    return {image.digest for image in images if image.part == "train"}
+
+
+def read_images(folder: Path) -> list[Image] | None:
+    """What images.csv holds; None where there is none, or it is damaged."""
+    try:
+        text = read_file(folder / FILE, most=MOST_BYTES).decode(errors="surrogatepass")
+        return [
+            Image(row["part"], int(row["label"]), row["digest"], row["name"].removeprefix("'"))
+            for row in csv.DictReader(StringIO(text, newline=""), strict=True)
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
+        return None

@@ -1,0 +1,109 @@
+"""predictions.csv: what the final weights say of each image that they were not trained on."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO, StringIO, TextIOWrapper
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from copycat.records.image_index import digests_of_train, read_images
+from copycat.records.run_folder import write_whole
+from copycat.records.safe_parsers import read_file
+
+FILE = "predictions.csv"
+MOST = 2**28
+"""Bytes of it, at most."""
+HEAD = ("part", "index", "label")
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of one part, in the order of its images."""
+
+    label: NDArray[np.int64]
+    """[N]."""
+    probability: NDArray[np.floating]
+    """[N, classes]."""
+
+    def __getitem__(self, chosen: NDArray[np.bool_]) -> "Predictions":
+        """Those of some images.
+
+        Args:
+            chosen: [N].
+        """
+        return Predictions(self.label[chosen], self.probability[chosen])
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """[N]: whether the likeliest class is the true one."""
+        found: NDArray[np.bool_] = self.probability.argmax(1) == self.label
+        return found
+
+    def scores(self, *, present_only: bool = False) -> dict[str, float]:
+        """Those that there are, by name.
+
+        Args:
+            present_only: see `scores_of`.
+        """
+        import torch  # who compares runs does without
+
+        from copycat.models.metrics import scores_of
+
+        return scores_of(torch.from_numpy(self.probability), torch.from_numpy(self.label), present_only=present_only)
+
+
+def write_predictions(folder: Path, found: Mapping[str, Predictions]) -> None:
+    """Write those of each part."""
+    classes = next(iter(found.values())).probability.shape[1]
+    content = BytesIO()
+    text = TextIOWrapper(content, encoding="utf-8", newline="", write_through=True)
+    text.write(",".join([*HEAD, *(f"probability_{place}" for place in range(classes))]) + "\r\n")
+    for part, predicted in found.items():  # row by row: texts of them all take many times the room of the numbers
+        for index, (true, said) in enumerate(zip(predicted.label.tolist(), predicted.probability, strict=True)):
+            text.write(",".join((part, str(index), str(true), *map(str, said))) + "\r\n")
+    write_whole(folder / FILE, content.getvalue())
+
+
+def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
+    """By part; empty where the run wrote none.
+
+    Raises:
+        ValueError: where it is no such file.
+    """
+    try:
+        text = read_file(folder / FILE, most=MOST).decode()
+        head, *rows = csv.reader(StringIO(text, newline=""), strict=True)
+    except FileNotFoundError:
+        return {}
+    except csv.Error as error:
+        raise ValueError(f"{folder / FILE}: {error}") from error
+    if tuple(head[: len(HEAD)]) != HEAD or len(head) != len(HEAD) + classes:
+        raise ValueError(f"{folder / FILE}: expected the columns {', '.join(HEAD)} and {classes} probabilities")
+    parts: dict[str, list[Sequence[str]]] = {}
+    for row in rows:
+        if len(row) != len(head):
+            raise ValueError(f"{folder / FILE}: expected {len(head)} cells in a row; got {len(row)}")
+        if row[0] not in PARTS:  # plots are written under its name
+            raise ValueError(f"{folder / FILE}: expected one of {', '.join(PARTS)}; got {row[0]!a:.80}")
+        parts.setdefault(row[0], []).append(row)
+    return {part: _checked(folder, each, classes=classes) for part, each in parts.items()}
+
+
+def trained_on(folder: Path, found: Mapping[str, Predictions]) -> dict[str, NDArray[np.bool_]]:
+    """By part, [N]: which images the training part has too, byte for byte; of parts that images.csv tells of."""
+    images = read_images(folder) or []
+    trained = digests_of_train(images)
+    parts = {part: [image.digest in trained for image in images if image.part == part] for part in found}
+    return {part: np.array(mask) for part, mask in parts.items() if len(mask) == len(found[part].label)}
+
+
+def _checked(folder: Path, rows: Sequence[Sequence[str]], *, classes: int) -> Predictions:
+    label = np.array([int(row[2]) for row in rows], dtype=np.int64)
+    probability = np.array([[float(cell) for cell in row[len(HEAD) :]] for row in rows])
+    if not ((label >= 0) & (label < classes)).all() or not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError(f"{folder / FILE}: expected labels of {classes} classes, and probabilities from 0 to 1")
+    return Predictions(label, probability)

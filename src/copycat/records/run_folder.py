@@ -1,0 +1,179 @@
+"""The run folder: made so that no two runs share one, and written so that nothing half-written is taken for whole."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from copycat.config.errors import UserError
+from copycat.records.safe_parsers import read_file, read_json
+from copycat.records.signature import sign
+
+SCHEMA = 3
+READABLE = (1, 2, 3)
+KEYS_RENAMED = 3
+"""The first schema whose keys have their present names."""
+FORMER = {"asked": "request", "ran_on": "provenance", "came_out": "results", "seal": "signature"}
+"""Names of keys in earlier schemas, and their present ones."""
+MANIFEST = "run.json"
+CONFIG = "config.yaml"
+WEIGHTS = "weights.safetensors"
+MOST = 2**23
+"""Bytes of a manifest, at most."""
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
+"""Names that `write_whole` gives files while it writes them."""
+
+
+def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] | None = None) -> Path:
+    """Make a new folder `root/experiment/YYYY-MM-DD/HH-MM-SS-xxxxxx` that nobody else has.
+
+    Args:
+        write: writes its first files. The folder gets its name with them: nobody ever finds it without.
+
+    Raises:
+        UserError: where it cannot be made.
+    """
+    now = datetime.now()
+    day = root / experiment / f"{now:%Y-%m-%d}"
+    try:
+        day.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = day / f"{now:%H-%M-%S}-{secrets.token_hex(3)}"
+            with suppress(FileExistsError):
+                if write is None:
+                    folder.mkdir()
+                else:
+                    _make_whole(folder, write)
+                return folder
+    except OSError as error:
+        unmake(day, root)
+        raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
+
+
+def _make_whole(folder: Path, write: Callable[[Path], object]) -> None:
+    """Write a folder's files under another name, then rename it.
+
+    Raises:
+        FileExistsError: where another process has the folder, or makes it.
+    """
+    temporary = folder.with_name(f".{folder.name}")
+    temporary.mkdir()
+    try:
+        if folder.exists():
+            raise FileExistsError(folder)
+        write(temporary)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def unmake(folder: Path, root: Path) -> None:
+    """Remove a folder that is empty, and those above it, up to root, that are empty then."""
+    for place in (folder, *folder.parents):
+        if place == root.parent:
+            return
+        try:
+            place.rmdir()
+        except OSError:  # it is not empty
+            return
+
+
+@contextmanager
+def taken_back(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
+    """Remove what a start that fails has made in a folder whose lock it holds.
+
+    Args:
+        keep: names of what lay there before.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        for name in set(os.listdir(folder)).difference(keep):
+            path = folder / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        raise
+
+
+def set_aside(folder: Path, *, keep: Collection[str]) -> Path:
+    """Move a run's files, whose lock is held, to a new folder beside theirs, so that a start finds none of them.
+
+    Args:
+        keep: names of what stays.
+
+    Returns:
+        The new folder.
+    """
+    names = (f"{folder.name}-damaged-{number}" for number in count(1))
+    aside = next(place for name in names if not (place := folder.with_name(name)).exists())
+    aside.mkdir()
+    for name in {name for name in os.listdir(folder) if not name.startswith(".")}.difference(keep):
+        (folder / name).rename(aside / name)
+    return aside
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write under another name, flush, then rename: a reader finds the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(3)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove files that a killed process was writing in a run folder, whose lock is held."""
+    for path in folder.rglob(".*"):
+        if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
+            path.unlink()
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write run.json, signed together with config.yaml as it lies there; docs/run-folder.md says what is in it.
+
+    A run of an earlier version that is resumed keeps its schema.
+    """
+    content = as_recorded({"schema": SCHEMA, **manifest, "signature": None})
+    name = "signature" if "signature" in content else "seal"
+    with suppress(OSError):
+        content[name] = sign((folder / CONFIG).read_bytes(), content)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_whole(folder / MANIFEST, (text + "\n").encode())
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What run.json holds.
+
+    Raises:
+        ValueError: where it is no manifest of a schema that this version reads.
+        OSError: where it cannot be read.
+    """
+    manifest = read_json(read_file(folder / MANIFEST, most=MOST))
+    if not isinstance(manifest, dict) or manifest.get("schema") not in READABLE:
+        raise ValueError(f"expected schema {' or '.join(map(str, READABLE))}")
+    if manifest["schema"] < KEYS_RENAMED:
+        return {FORMER.get(str(name), str(name)): value for name, value in manifest.items()}
+    return manifest
+
+
+def as_recorded(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest with its keys as its own schema names them."""
+    names: dict[str, str] = {}
+    if manifest["schema"] < KEYS_RENAMED:
+        names = {new: old for old, new in FORMER.items()}
+    return {names.get(name, name): value for name, value in manifest.items()}

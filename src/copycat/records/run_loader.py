@@ -1,0 +1,133 @@
+"""A run folder, opened: read without running anything, and held against what a stranger's may hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from copycat.config.errors import UserError
+from copycat.config.own_modules import allow_own_modules
+from copycat.config.suggestions import first_line, one_of
+from copycat.config.untrusted import check_allowed, check_whole
+from copycat.records.first_schema import renewed
+from copycat.records.manifest_schema import check_texts
+from copycat.records.reader import check_files, find_runs, read_checked_manifest, read_config, reason, rename_keys
+from copycat.records.run_folder import CONFIG, MANIFEST, as_recorded
+from copycat.records.safe_parsers import read_yaml
+from copycat.records.signature import is_signed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+REPEATABLE = 2
+"""The first schema that recorded all that a rerun needs."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a run folder says of its run."""
+
+    folder: Path
+    """Where its files lie: no link."""
+    manifest: dict[str, Any]
+    config: dict[str, Any]
+    own: bool
+    """Whether the user made it: its signature holds."""
+    given: Path
+    """As the user named it, by a link or not."""
+
+
+def open_run(folder: Path) -> Opened:
+    """Read a run folder, and hold it against what may be built from it; nothing is built yet.
+
+    A command opens each of its runs once, and hands on what it opened.
+
+    Raises:
+        UserError: where it is no run, its files are not what they should be, or it is a stranger's and holds what only
+            one's own may.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected the folder of a run; got none. See them: copycat runs.")
+    given = folder
+    if folder.is_symlink():
+        folder = folder.resolve()
+    check_files(folder)
+    try:
+        manifest = read_checked_manifest(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / MANIFEST}: expected a run's manifest; {reason(error)}.") from error
+    where = folder / CONFIG
+    try:
+        content = read_config(folder)
+        config = read_yaml(content)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{where}: expected a run's configuration; {reason(error)}.") from error
+    if manifest["schema"] < REPEATABLE:
+        config = renewed(config)
+    own = is_signed(content, as_recorded(manifest))
+    config, manifest = rename_keys(config, manifest)
+    if not own:
+        try:
+            check_texts(manifest)
+        except ValueError as error:
+            raise UserError(
+                f"{folder / MANIFEST}: {first_line(error)}, and this folder is not signed by you. Write another."
+            ) from error
+        from copycat.records.target_policy import (
+            refuse_strangers,  # it imports Lightning: one's own run needs none of it
+        )
+
+        check_allowed(config, where=str(where), refuse=refuse_strangers())
+    check_whole(config, where=str(where))
+    if own:
+        allow_own_modules(config)
+    return Opened(folder, manifest, config, own, given)
+
+
+def open_recorded(folder: Path) -> Opened:
+    """Read a run folder that holds all that a rerun needs.
+
+    Raises:
+        UserError: as `open_run` does, and where it is a folder of several runs, or of a version before reruns.
+    """
+    if not (folder / MANIFEST).exists() and (trials := [str(trial.relative_to(folder)) for trial in find_runs(folder)]):
+        raise UserError(f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}.")
+    original = open_run(folder)
+    schema = original.manifest["schema"]
+    if schema < REPEATABLE:
+        version = original.manifest["provenance"]["code"]["version"]
+        raise UserError(
+            f"{folder}: expected run.json of schema {REPEATABLE}; got {schema}, by Copycat {version}. Rerun it there."
+        )
+    return original
+
+
+def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:
+    """A checkpoint of a run: tensors and plain containers.
+
+    Raises:
+        UserError: where it is none, is damaged, or names files to callbacks and was not written by the user.
+    """
+    from copycat.records import safe_tensors as tensor_files
+    from copycat.records.checkpoint_file import is_own
+
+    assert path.is_relative_to(opened.folder)
+    checkpoint = tensor_files.read_checkpoint(path)
+    try:
+        tensor_files.check_states(path, checkpoint.get("callbacks", {}))
+    except UserError:
+        if not (opened.own and is_own(path)):  # the run's signature speaks of two files alone
+            raise
+    return checkpoint
+
+
+def read_weights(path: Path, opened: Opened) -> "Mapping[str, Tensor]":
+    """The tensors of a safetensors file.
+
+    Raises:
+        UserError: where it is none, or damaged.
+    """
+    from copycat.records import safe_tensors as tensor_files
+
+    assert path.is_relative_to(opened.folder)
+    return tensor_files.read_weights(path)

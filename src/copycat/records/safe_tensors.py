@@ -1,0 +1,154 @@
+"""Reads checkpoints and weights that a stranger may have written: tensors and plain containers, never code."""
+
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from copycat.config.errors import UserError
+from copycat.config.rule import is_real, is_whole
+from copycat.config.suggestions import first_line
+from copycat.records.safe_parsers import read_file
+
+LARGEST = 2**36
+LARGEST_HEADER = 2**24
+MOST_VALUES = 1_000_000
+DEEPEST = 64
+_OF_A_PATH = re.compile(r"path|dir|file|folder|best_k_models|url|uri")
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What torch.load gives under weights_only=True, on the CPU.
+
+    Raises:
+        UserError: where it is no checkpoint of Copycat.
+    """
+    try:
+        content = read_file(path, most=LARGEST)
+        _check_archive(content)
+        found: Any = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        _check_values(found, most=len(content))
+        _check_parts(found)
+    except _UNREADABLE as error:
+        raise UserError(f"{path}: expected a checkpoint of tensors and plain values; {_said(error)}.") from error
+    checkpoint: dict[str, Any] = found
+    return checkpoint
+
+
+_UNREADABLE = (
+    *(OSError, ValueError, RuntimeError, EOFError, KeyError, IndexError, TypeError, AttributeError, AssertionError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, OverflowError, RecursionError, MemoryError, NotImplementedError),
+    *(ImportError, UnicodeError),
+)
+"""What broken bytes make the readers of zip archives and of pickles raise."""
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """What a safetensors file holds.
+
+    Raises:
+        UserError: where it is none.
+    """
+    try:
+        content = read_file(path, most=LARGEST)
+        header = int.from_bytes(content[:8], "little")
+        if len(content) < 8 or header > min(LARGEST_HEADER, len(content) - 8):
+            raise ValueError(f"its header would take {header} of its {len(content)} bytes")
+        found: Mapping[str, Tensor] = load(content)
+    except (*_UNREADABLE, SafetensorError) as error:
+        raise UserError(f"{path}: expected weights as safetensors; {_said(error)}.") from error
+    return found
+
+
+def check_states(path: Path, states: Any) -> None:
+    """Refuse a stranger's callback states that name files: Lightning's ModelCheckpoint deletes those of its own.
+
+    Raises:
+        UserError: for the first.
+    """
+    for key, text in _texts(states):
+        outside = os.path.isabs(text) or PureWindowsPath(text).drive or ".." in re.split(r"[\\/]", text)
+        if outside or text.startswith(("~", "\\")) or "://" in text or (text and _OF_A_PATH.search(key)):
+            raise UserError(
+                f"{path}: expected callbacks that name no file; got {text!a:.80}, and it is not signed by you."
+                " Rerun it instead: a rerun reads no checkpoint."
+            )
+
+
+def _check_archive(content: bytes) -> None:
+    """An archive as torch.save writes it: each record as it is, and none of them shared."""
+    if not zipfile.is_zipfile(BytesIO(content)):
+        raise ValueError("it is cut short, or no archive of torch.save")
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        records = archive.infolist()
+    if any(record.compress_type != zipfile.ZIP_STORED or record.flag_bits & 1 for record in records):
+        raise ValueError("it holds records that are packed, as torch.save never writes them")
+    if sum(record.file_size for record in records) > len(content):
+        raise ValueError("its records would take more room than the file")
+    if len({record.filename for record in records}) < len(records):
+        raise ValueError("a record comes twice")
+
+
+def _check_values(found: Any, *, most: int) -> None:
+    """A few bytes can stand for a tree of a billion values, or for a tensor of them."""
+    level, count = [found], 0
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, Tensor) and value.layout == torch.strided and value.numel() * value.itemsize > most:
+                raise ValueError(f"a tensor of {value.numel()} values would take more room than the file")
+            if isinstance(value, (dict, list, tuple, set, frozenset)):
+                count += len(value)
+                if count > MOST_VALUES:
+                    raise ValueError(f"it holds more than {MOST_VALUES} values")
+                inner += value.values() if isinstance(value, dict) else value
+        level = inner
+        if not level:
+            return
+    raise ValueError("it is nested too deep")
+
+
+def _check_parts(found: Any) -> None:
+    if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
+        raise ValueError("it has no state_dict")
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in found["state_dict"].items()):
+        raise ValueError("its state_dict holds more than tensors")
+    if not isinstance(found.get("callbacks", {}), dict):
+        raise ValueError("its callbacks are no mapping")
+    if (ours := found.get("copycat")) is None:
+        return
+    if not isinstance(ours, dict) or not isinstance(ours.get("callback_metrics"), dict):
+        raise ValueError("its part of Copycat is no mapping")
+    if not all(is_whole(ours.get(name)) and 0 <= ours[name] < 2**63 for name in ("epoch", "batch")):
+        raise ValueError("its epoch and batch are no counts")
+    if not isinstance(ours.get("finished"), bool) or not is_real(ours.get("seconds")):
+        raise ValueError("it does not say whether the run was finished, and after how many seconds")
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield key, str(name)
+            yield from _texts(inner, str(name))
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for inner in value:
+            yield from _texts(inner, key)
+
+
+def _said(error: BaseException) -> str:
+    """The first line of what a reader says; torch says what it refused after several of advice."""
+    if isinstance(error, OSError):
+        return (error.strerror or type(error).__name__).lower()
+    said = first_line(ValueError(str(error).rpartition("WeightsUnpickler error: ")[2]))
+    return f"{said!a:.160}"[1:].rstrip("'\"")

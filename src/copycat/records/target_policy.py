@@ -1,0 +1,161 @@
+"""What a stranger's run folder may have built: known by what each class is, not by what it is called."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import FunctionType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning import loggers
+from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, StochasticWeightAveraging, Timer
+from torch import nn
+from torch.optim import lr_scheduler
+from torchmetrics import Metric, classification
+
+from copycat.config.errors import UserError
+from copycat.config.moved_names import current_name
+from copycat.config.options import PACKAGE, packaged_targets
+from copycat.config.targets import find
+from copycat.config.trusted import file_of_trust, is_inside, may_be_trusted, trusted_packages
+from copycat.config.untrusted import PART, Refuse
+from copycat.models import losses, networks, transfer
+
+TORCH_LAYERS = nn.modules.__name__
+OF_LIGHTNING = (EarlyStopping, LearningRateMonitor, StochasticWeightAveraging, Timer)
+"""Not all of its callbacks: some take a function, some write where their arguments say, some delete."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What may stand in a slot."""
+
+    words: str
+    bases: tuple[type, ...] = (object,)
+    defined_in: tuple[str, ...]
+    """Modules, or packages by their name and a dot, in which it must be defined, wherever it was found."""
+    public_in: Sequence[str] = ()
+    """Modules whose public classes are allowed beside the options of the packaged conf/."""
+    also: Sequence[str] = ()
+    never: Sequence[str] = ()
+
+    def allows_name(self, target: str, *, packaged: bool) -> bool:
+        if target in self.never or any(part.startswith("_") for part in target.split(".")):
+            return False
+        return target.rpartition(".")[0] in self.public_in or target in self.also or packaged
+
+    def allows(self, found: Any, *, packaged: bool) -> bool:
+        if isinstance(found, type):
+            if not issubclass(found, self.bases):
+                return False
+        elif not (packaged and isinstance(found, FunctionType)):
+            return False
+        return any(f"{found.__module__}.".startswith(f"{place}.") for place in self.defined_in)
+
+
+KINDS: Mapping[str, Kind] = {
+    "model": Kind(
+        words="a network of torch.nn or Copycat",
+        bases=(nn.Module,),
+        defined_in=(TORCH_LAYERS, networks.__name__, transfer.__name__),
+        public_in=(nn.__name__,),
+    ),
+    "activation": Kind(
+        words="an activation of torch.nn",
+        bases=(nn.Module,),
+        defined_in=(nn.modules.activation.__name__,),
+        public_in=(nn.__name__,),
+    ),
+    PART: Kind(
+        words="a module of torch.nn, or a metric of torchmetrics.classification",
+        bases=(nn.Module, Metric),
+        defined_in=(TORCH_LAYERS, classification.__name__),
+        public_in=(nn.__name__, classification.__name__),
+    ),
+    "loss": Kind(
+        words=f"a loss of {losses.__name__}",
+        bases=(losses.Loss,),
+        defined_in=(losses.__name__,),
+        public_in=(losses.__name__,),
+    ),
+    "optimizer": Kind(
+        words="an optimizer of torch.optim",
+        bases=(torch.optim.Optimizer,),
+        defined_in=(torch.optim.__name__,),
+        public_in=(torch.optim.__name__,),
+    ),
+    "scheduler": Kind(
+        words="a scheduler of torch.optim.lr_scheduler",
+        bases=(lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau),
+        defined_in=(lr_scheduler.__name__,),
+        public_in=(lr_scheduler.__name__,),
+    ),
+    "data": Kind(words="a source of Copycat", defined_in=(PACKAGE,)),
+    "augmentation": Kind(words="an augmentation of Copycat", defined_in=(PACKAGE,)),
+    "trainer": Kind(words="pytorch_lightning.Trainer", bases=(pl.Trainer,), defined_in=(pl.Trainer.__module__,)),
+    "callbacks": Kind(
+        words="a callback of Copycat, or EarlyStopping, LearningRateMonitor, StochasticWeightAveraging or Timer",
+        bases=(pl.Callback,),
+        defined_in=(pl.callbacks.__name__, PACKAGE),
+        also=[f"{pl.callbacks.__name__}.{kind.__name__}" for kind in OF_LIGHTNING],
+    ),
+    "logger": Kind(
+        words="TensorBoard or CSV",
+        bases=(loggers.Logger,),
+        defined_in=(loggers.__name__, PACKAGE),
+        also=(f"{loggers.__name__}.TensorBoardLogger",),
+        never=(f"{loggers.__name__}.MLFlowLogger",),  # talks to a server
+    ),
+}
+
+
+def refuse_strangers() -> Refuse:
+    """What may be built from a folder that is not the user's, by the packages that they trust.
+
+    Raises:
+        UserError: where the list of those cannot be read.
+    """
+    packages = trusted_packages()
+
+    def refuse(slot: str, target: str) -> str | None:
+        kind, name = KINDS[slot], current_name(target)
+        if is_inside(target, packages):
+            return _refuse_trusted(target, packages)
+        packaged = any(name in targets for targets in packaged_targets(slot).values())
+        if kind.allows_name(name, packaged=packaged) and kind.allows(_found(name), packaged=packaged):
+            return None
+        got = f"expected {kind.words}; got {target!r:.80}, and this folder is not signed by you."
+        if may_be_trusted(target):
+            package = target.rpartition(".")[0]
+            return f"{got} If you trust it, add {package} to packages in {file_of_trust()}."
+        return f"{got} Write another, or take what you need of it into a conf/ of your own."
+
+    return refuse
+
+
+def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
+    """A trusted package is trusted with what it defines, not with all that it imports."""
+    tops = [package.partition(".")[0] for package in packages]
+    if any(part.startswith("_") for part in target.split(".")):
+        return f"expected a public name; got {target!r:.80}."
+    try:
+        found: Any = find("", target)
+    except UserError as error:
+        return str(error).removeprefix("._target_: ")
+    defined = str(getattr(found, "__module__", None)).partition(".")[0]
+    if isinstance(found, (type, FunctionType)) and defined in tops:
+        return None
+    return (
+        f"expected a class or function that {one_package(target, packages)} defines; got {target!r:.80}, which it"
+        " only imports. Write one of its own."
+    )
+
+
+def one_package(target: str, packages: Sequence[str]) -> str:
+    return next(package for package in packages if is_inside(target, [package]))
+
+
+def _found(target: str) -> Any:
+    module, _, name = target.rpartition(".")
+    return getattr(import_module(module), name, None)  # one of the few modules that are listed here

@@ -1,0 +1,122 @@
+"""One difference between two runs, and the differences between two nests of tensors and numbers."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from copycat.reruns.ulp import Pair
+
+NOT_OF_TRAINING = re.compile(r"seconds|time|version|time_elapsed|.*_version")
+"""Keys of a checkpoint whose values are of the clock or of what wrote it."""
+ABSENT = "–"
+"""Stands where a run has nothing that the other has."""
+_WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_PATH = re.compile(r".*[/\\](?=[^/\\]+\.ckpt$)")
+"""What stands before a checkpoint's name where it is a key."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When in training."""
+
+    epoch: int | None = None
+    steps_an_epoch: int | None = None
+
+    @property
+    def step(self) -> int | None:
+        """Optimizer steps that were made by the epoch's end."""
+        if self.epoch is None or self.steps_an_epoch is None:
+            return None
+        return self.steps_an_epoch * (self.epoch + 1)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where two runs differ."""
+
+    place: str
+    """A metric, or a file and what lies in it."""
+    moment: Moment
+    pair: Pair | None = None
+    """Two numbers; None where there are not two."""
+    words: tuple[str, str] = ("", "")
+    """What was there before and after, where it is not two numbers."""
+    scaled: float | None = math.inf
+    """The largest distance here, relative where values are above 1; None: there is no telling, others tell."""
+    metric: bool = False
+    """A cell of metrics.csv."""
+
+    @property
+    def is_added(self) -> bool:
+        """Whether there was nothing before."""
+        return self.words[0] == ABSENT
+
+    @classmethod
+    def of_pair(cls, place: str, pair: Pair, moment: Moment, *, metric: bool = False) -> "Difference":
+        return cls(place, moment, pair, scaled=pair.scaled, metric=metric)
+
+    @classmethod
+    def of_words(cls, place: str, moment: Moment, words: Iterable[str]) -> "Difference":
+        before, after = words
+        return cls(place, moment, words=(before, after))
+
+
+def compare_trees(place: str, before: Any, after: Any, moment: Moment) -> Iterator[Difference]:
+    """Tensors and numbers in nested containers, by their keys; texts are left out, as are times and versions."""
+    a, b = dict(_leaves(before)), dict(_leaves(after))
+    for name in dict.fromkeys([*a, *b]):
+        where = f"{place}: {name}"
+        if name not in a or name not in b:
+            yield Difference.of_words(where, moment, (ABSENT if name not in tree else "there" for tree in (a, b)))
+        elif found := _compare(where, a[name], b[name], moment):
+            yield found
+
+
+def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(node, Mapping):
+        inside = [(_PATH.sub("", str(key)), value) for key, value in node.items()]
+    elif isinstance(node, list | tuple):
+        inside = [(str(place), value) for place, value in enumerate(node)]
+    else:
+        if isinstance(node, Tensor):
+            yield name, node.detach()
+        elif isinstance(node, bool | int | float):
+            yield name, torch.tensor(node, dtype=torch.float64 if isinstance(node, float) else None)
+        return
+    for key, value in inside:
+        if not NOT_OF_TRAINING.fullmatch(key):
+            yield from _leaves(value, f"{name}.{key}" if name else key)
+
+
+def _compare(place: str, before: Tensor, after: Tensor, moment: Moment) -> Difference | None:
+    forms = [f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for t in (before, after)]
+    if forms[0] != forms[1]:
+        return Difference.of_words(place, moment, forms)
+    if before.is_complex():
+        before, after = torch.view_as_real(before), torch.view_as_real(after)
+    width = before.element_size()
+    a, b = (t.contiguous().reshape(-1).view(_WHOLE[width]) for t in (before, after))
+    differs = a != b
+    if not differs.any():
+        return None
+    first = int(differs.nonzero()[0])
+    index = [int(i) for i in torch.unravel_index(torch.tensor(first), before.shape)] if before.ndim else []
+    place += str(index) if index else ""
+    numbers = before.reshape(-1)[first].item(), after.reshape(-1)[first].item()
+    scaled = float(_scaled(before.reshape(-1)[differs], after.reshape(-1)[differs]).max())
+    if not before.is_floating_point():
+        return Difference(place, moment, words=(str(numbers[0]), str(numbers[1])), scaled=scaled)
+    mask = (1 << 8 * width) - 1
+    pair = Pair(*numbers, int(a[first]) & mask, int(b[first]) & mask, 8 * width)
+    return Difference(place, moment, pair, scaled=scaled)
+
+
+def _scaled(before: Tensor, after: Tensor) -> Tensor:
+    """Distances, relative where the number before is above 1; infinite where one is not finite."""
+    a, b = before.double(), after.double()
+    return ((b - a).abs() / a.abs().clamp(min=1)).where(a.isfinite() & b.isfinite(), torch.inf)

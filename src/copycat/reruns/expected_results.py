@@ -1,0 +1,116 @@
+"""A named experiment, run as it stands today and held against the results that lie beside it."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from copycat.config.compose import compose
+from copycat.config.errors import UserError
+from copycat.config.experiments import OF_FILE, experiment_folders
+from copycat.config.own_modules import allow_own_modules
+from copycat.config.printable import make_console, print_line, printable
+from copycat.config.suggestions import counted, first_line
+from copycat.records.metrics_csv import read_history
+from copycat.reruns.rerun import Say
+from copycat.training.train import train
+
+
+@dataclass(frozen=True)
+class Result:
+    """A number that was recorded as text, and the one that a run gave."""
+
+    place: str
+    recorded: str
+    found: float | None
+    is_loss: bool
+
+    @property
+    def shown(self) -> str:
+        """What the run gave, with the digits that were recorded."""
+        if self.found is None:
+            return "–"
+        _, _, digits = self.recorded.partition(".")
+        return f"{self.found:.{len(digits)}f}"
+
+    def same(self, tolerance: float | None) -> bool:
+        """To all recorded digits, or within a distance, absolute or relative to what was recorded."""
+        if self.found is None or tolerance is None:
+            return self.shown == self.recorded
+        recorded = float(self.recorded)
+        return abs(self.found - recorded) <= tolerance * max(1.0, abs(recorded)) or self.shown == self.recorded
+
+
+def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[Result]:
+    """Train it and look up each recorded number.
+
+    Raises:
+        UserError: where no results are recorded, or it cannot be trained.
+        KeyboardInterrupt: where a signal ended it.
+    """
+    expected = _recorded(name)
+    request = compose([f"experiment={name}", *([] if data is None else [f"data.root={data}"])])
+    allow_own_modules(request.config)
+    outcome = train(request)
+    say(f"the run lies in {outcome.folder}")
+    if outcome.status == "interrupted":
+        raise KeyboardInterrupt
+    if outcome.status == "failed":
+        say(f"failed: {outcome.manifest['error']}")
+    try:
+        losses = {str(int(row["epoch"])): row["train/loss"] for row in read_history(outcome.folder)}
+    except FileNotFoundError:  # it failed in its first epoch
+        losses = {}
+    # each once: the lecture's table and what was measured share some
+    return list({result: None for record in expected for result in _results(record, losses, outcome.manifest)})
+
+
+def show_results(results: Sequence[Result], *, tolerance: float | None) -> bool:
+    """Print the verdict to standard output; whether all is the same."""
+    differing = [result for result in results if not result.same(tolerance)]
+    losses = sum(result.is_loss for result in results)
+    if not differing:
+        how = "to all digits" if tolerance is None else f"within {tolerance:g}"
+        print_line(f"same: {counted(losses, 'loss', 'losses')}, {counted(len(results) - losses, 'metric')}, {how}")
+        return True
+    table = Table(title=f"{len(differing)} of {len(results)} results differ", title_justify="left")
+    table.add_column("result")
+    table.add_column("recorded", justify="right")
+    table.add_column("now", justify="right")
+    for result in differing:
+        table.add_row(*map(printable, (result.place, result.recorded, result.shown)))
+    make_console().print(table)
+    return False
+
+
+def _recorded(name: str) -> list[Mapping[str, Any]]:
+    folder = next(folder for folder in experiment_folders() if (folder / f"{name}.yaml").is_file())
+    files = [file for ending in OF_FILE if (file := folder / f"{name}{ending}").is_file()]
+    if not files:
+        raise UserError(f"{folder / name}.json: expected the results to compare with; got none.")
+    found = []
+    for file in files:
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            for part in ("losses", "final", "best"):
+                {float(text) for text in record.get(part, {}).values()}
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{file}: expected losses and final, numbers as text; {first_line(error)}.") from error
+        found.append(record)
+    return found
+
+
+def _results(record: Mapping[str, Any], losses: Mapping[str, float], manifest: Mapping[str, Any]) -> Iterator[Result]:
+    final, best = manifest["results"].get("final", {}), manifest["results"].get("best", {})
+    for epoch, text in record.get("losses", {}).items():
+        yield Result(f"train/loss of epoch {epoch}", text, losses.get(epoch), is_loss=True)
+    for name, text in record.get("final", {}).items():
+        yield Result(f"final {name}", text, final.get(name), is_loss=False)
+    for name, text in record.get("best", {}).items():
+        value = best.get("epoch") if name == "epoch" else best.get("metrics", {}).get(name)
+        yield Result(f"best {name}", str(text), value, is_loss=False)
+    if "epochs" in record:
+        yield Result("epochs", str(record["epochs"]), manifest["results"].get("epochs"), is_loss=False)

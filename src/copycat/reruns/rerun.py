@@ -1,0 +1,135 @@
+"""A run, made again from its folder alone, and held against the first."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from copycat.config.compose import Request
+from copycat.config.errors import UserError
+from copycat.config.suggestions import one_of
+from copycat.data.datamodule import DataModule
+from copycat.provenance.backbone import backbone_change
+from copycat.provenance.diagnosis import Cause, Evidence, causes
+from copycat.records.checkpoint_file import damage
+from copycat.records.config_keys import changed_keys
+from copycat.records.digests import changed_files
+from copycat.records.metrics_csv import FILE
+from copycat.records.run_folder import CONFIG, WEIGHTS
+from copycat.records.run_loader import Opened
+from copycat.reruns.comparison import BEST, LAST, Comparison, compare
+from copycat.training.factory import build_data, build_network
+from copycat.training.process_state import isolated
+from copycat.training.train import Outcome, train
+
+Say = Callable[[str], None]
+OUTPUTS = "outputs"
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What came of it."""
+
+    original: Opened
+    outcome: Outcome
+    comparison: Comparison
+    causes: Sequence[Cause]
+    """What differed before the start, the likely cause first."""
+
+
+def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
+    """Train again into a new folder, and compare.
+
+    Args:
+        original: by `open_recorded`.
+        say: takes each line that a user should know before the start, and where the new folder lies.
+        data: where the images lie now; None: where they lay.
+
+    Raises:
+        UserError: where it cannot be built any more.
+        KeyboardInterrupt: where a signal ended the copy.
+    """
+    config = _moved(original, data)
+    images = _data(config)
+    found = _causes(original, config, images)
+    for cause in found:
+        say(f"differs before the start: {cause.kind}: {cause.line}")
+    experiment = str(original.manifest["request"]["experiment"])
+    copy_of = {
+        "folder": str(original.folder.resolve()),
+        "started": original.manifest["started"],
+        "experiment": experiment,
+    }
+    request = Request(config=config, experiment=experiment, overrides=original.manifest["request"]["overrides"])
+    outcome = train(request, copy_of=copy_of, data=images)
+    say(f"the copy lies in {outcome.folder}")
+    if outcome.status == "interrupted":
+        raise KeyboardInterrupt
+    # no need to open what was made just now: it is this process's own
+    copied = outcome.folder
+    copy = Opened(folder=copied, manifest=dict(outcome.manifest), config=config, own=True, given=copied)
+    return Rerun(original, outcome, compare(original, copy), found)
+
+
+def differences_now(original: Opened, *, data: Path | None = None) -> Sequence[Cause]:
+    """What a rerun would differ in, here and now, the likely cause first. Trains nothing.
+
+    Raises:
+        UserError: as `rerun` does.
+    """
+    config = _moved(original, data)
+    return _causes(original, config, _data(config))
+
+
+def _moved(original: Opened, data: Path | None) -> dict[str, Any]:
+    """The configuration to run, from the recorded one: where it lands, and where its images lie."""
+    config = dict(original.config)
+    if not original.own:  # a stranger does not say where files are written
+        config["output_dir"] = OUTPUTS
+    if data is not None:
+        if "root" not in config["data"]:
+            raise UserError(f"--data: expected a run whose data has a root; got {config['data']['_target_']}.")
+        config["data"] = {**config["data"], "root": str(data)}
+    if config["trainer"].get("threads") is None:
+        threads = original.manifest["provenance"]["environment"]["threads"]
+        config["trainer"] = {**config["trainer"], "threads": threads}
+    return config
+
+
+def _data(config: Mapping[str, Any]) -> DataModule:
+    return build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
+
+
+def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Sequence[Cause]:
+    # where the images lie is no difference: what they are is compared
+    as_recorded = {**config, "data": original.config["data"], "output_dir": original.config["output_dir"]}
+    changed = _changed_since(original)
+    with isolated(threads=config["trainer"]["threads"]):
+        now = Evidence.current(as_recorded, data)
+        if "backbone" in original.manifest["provenance"]:
+            network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
+            if change := backbone_change(network, original.manifest):
+                changed.append(Cause("weights", f"the backbone: {change}"))
+    recorded = Evidence.recorded(original.folder, original.manifest, original.config)
+    return [*changed, *causes(recorded, now)]
+
+
+def _changed_since(original: Opened) -> list[Cause]:
+    """Records that are no longer what was recorded."""
+    came_out, asked = original.manifest["results"], original.manifest["request"]
+    digests = {
+        CONFIG: asked["config_digest"],
+        FILE: came_out.get("history_digest"),
+        WEIGHTS: came_out.get("weights_digest"),
+        **original.manifest.get("files", {}),
+    }
+    recorded = {name: digest for name, digest in digests.items() if digest is not None}
+    lines = {name: f"{name} {what}" for name, what in changed_files(original.folder, recorded)}
+    for name in (f"checkpoints/{BEST}", f"checkpoints/{LAST}"):
+        path = original.folder / name
+        if path.exists() and (wrong := damage(path)):
+            lines[name] = f"{name}: {wrong}"
+    if CONFIG in lines and isinstance(asked.get("config_keys"), dict):
+        keys = [key for key in changed_keys(original.config, asked["config_keys"]) if key.isprintable()]
+        lines[CONFIG] += f": {one_of(keys)}" if keys else ""
+    return [Cause("config" if name == CONFIG else "record", line) for name, line in lines.items()]

@@ -1,0 +1,209 @@
+"""Worker processes on one machine; each starts once, and takes the next trial as soon as it is free."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from omegaconf import DictConfig
+
+from copycat.sweeps.engine import Job
+from copycat.sweeps.launchers.trial import INTERRUPTED, run_words, words_of_sweep
+from copycat.training.signals import ending_signals
+
+
+class Runner(Protocol):
+    """What trials come from."""
+
+    def next(self) -> Job | None:
+        """The next trial; None where there is none left."""
+
+    def done(self, job: Job, problem: str | None = None) -> None:
+        """Takes a trial that is done, and what is to be said of one that did not come to an end."""
+
+
+PATIENCE = 8.0
+"""Seconds that workers have to save what they train, once a signal ended the sweep."""
+OF_TERMINAL = ("SIGINT", "SIGQUIT", "SIGHUP")
+"""Signals that a terminal sends to all processes that it shows."""
+
+
+@dataclass
+class Worker:
+    process: BaseProcess
+    pipe: Connection
+    device: str | None
+    job: Job | None = None
+
+
+class Pool:
+    """Args:
+    config: of the sweep, with Hydra's node.
+    workers: how many; None: one a core, or one a GPU where the trials ask for GPUs.
+    threads: of each on the CPU; None: its share of the cores.
+    """
+
+    def __init__(self, config: DictConfig, *, workers: int | None, threads: int | None) -> None:
+        self.words = words_of_sweep(config)
+        cores, self.devices = len(os.sched_getaffinity(0)), _devices(str(config.trainer.accelerator))
+        self.count = workers or len(self.devices) or cores
+        self.threads = threads or max(1, cores // self.count)
+        # a server that has imported torch once forks workers in an instant; elsewhere each imports it anew
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        self._context: Any = multiprocessing.get_context(method)
+        if method == "forkserver":
+            self._context.set_forkserver_preload([run_words.__module__])
+            # what a terminal sends goes to it as well, and would end it, or its imports with a traceback
+            numbers = [number for number in ending_signals() if number.name in OF_TERMINAL]
+            before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+            forkserver.ensure_running()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        self._workers: list[Worker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.pipe.close()  # by which it knows that it is over
+        for worker in self._workers:
+            worker.process.join(PATIENCE)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+    def run(self, runner: Runner) -> None:
+        """Run trials until there are none left.
+
+        Raises:
+            KeyboardInterrupt: where a signal ended the sweep, or a worker's trial.
+        """
+        while True:
+            while sum(worker.job is not None for worker in self._workers) < self.count:
+                if not self._give(runner):
+                    break
+            busy = [worker for worker in self._workers if worker.job is not None]
+            if not busy:
+                return
+            ready = wait([worker.pipe for worker in busy])
+            for worker in busy:
+                if worker.pipe in ready:
+                    self._take(worker, runner)
+
+    def _give(self, runner: Runner) -> bool:
+        """Hand the next trial to a worker that is free, or to a new one."""
+        if (job := runner.next()) is None:
+            return False
+        worker = next((worker for worker in self._workers if worker.job is None), None) or self._start()
+        worker.job = job
+        with suppress(BrokenPipeError):  # it died waiting; that is found when it is listened to
+            worker.pipe.send([*self.words, *job.words])
+        return True
+
+    def _take(self, worker: Worker, runner: Runner) -> None:
+        job, worker.job = worker.job, None
+        assert job is not None
+        try:
+            problem = worker.pipe.recv()
+        except (EOFError, ConnectionResetError):  # killed, or out of memory: the next worker takes its trial
+            worker.process.join()
+            self._workers.remove(worker)
+            worker.pipe.close()
+            problem = _ended(worker.process.exitcode)
+        if problem == INTERRUPTED:
+            raise KeyboardInterrupt
+        runner.done(job, problem)
+
+    def _start(self) -> Worker:
+        ours, theirs = self._context.Pipe()
+        taken = [worker.device for worker in self._workers]
+        device = min(self.devices, key=taken.count, default=None)
+        given = {"threads": self.threads, "device": device}
+        process = self._context.Process(target=_serve, args=(theirs, list(sys.path), given), daemon=False)
+        process.start()
+        theirs.close()
+        worker = Worker(process, ours, device)
+        self._workers.append(worker)
+        return worker
+
+
+def _devices(accelerator: str) -> list[str]:
+    """Names of GPUs to share out; none where trials run on the CPU."""
+    if accelerator not in ("auto", "gpu", "cuda"):
+        return []
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+    import torch
+
+    return [str(place) for place in range(torch.cuda.device_count())]
+
+
+def _ended(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"its process was ended by {name}" + (": out of memory?" if name == "SIGKILL" else "")
+    return f"its process ended with status {code}"
+
+
+def _serve(pipe: Connection, path: list[str], given: Mapping[str, Any]) -> None:
+    """The life of a worker: trials until the pipe is closed."""
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # Ctrl-C is the sweep's; it tells its workers by the pipe, once
+    multiprocessing.set_start_method(None, force=True)  # what loads data forks, as in a run alone
+    sys.path[:] = path
+    if given["device"] is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = given["device"]
+    import torch
+
+    torch.set_num_threads(given["threads"])
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    jobs = _Jobs(pipe)
+    while (words := jobs.next()) is not None:
+        try:
+            pipe.send(run_words(words))
+        except BrokenPipeError:
+            return
+
+
+class _Jobs:
+    """Reads the pipe in a thread of its own, so that a worker notices the end of the sweep while it trains."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._arrived = threading.Semaphore(0)
+        self._words: list[list[str] | None] = []
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                words = self._pipe.recv()
+            except (EOFError, OSError):
+                words = None
+            self._words.append(words)
+            self._arrived.release()
+            if words is None:
+                # the sweep is over, or was killed: what trains saves itself, as on Ctrl-C
+                signal.raise_signal(signal.SIGTERM) if self._busy else None
+                return
+
+    _busy = False
+
+    def next(self) -> list[str] | None:
+        self._busy = False
+        self._arrived.acquire()
+        self._busy = True
+        return self._words.pop(0)

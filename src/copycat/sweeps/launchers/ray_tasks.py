@@ -1,0 +1,78 @@
+"""Trials as tasks of a Ray cluster: each starts as soon as the cluster has room for it. Ray places them."""
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import chdir
+from typing import Any
+
+import ray
+from omegaconf import DictConfig
+from ray.exceptions import RayError
+
+from copycat.config.errors import UserError
+from copycat.config.suggestions import first_line
+from copycat.sweeps.engine import Job, Runner
+from copycat.sweeps.launchers.trial import INTERRUPTED, run_words, words_of_sweep
+
+
+class Cluster:
+    """Args:
+    init: of `ray.init`: an address, say; without one a cluster is started on this machine.
+    remote: of `ray.remote`: what each trial needs, as num_cpus and num_gpus.
+    at_once: trials that are handed over at once; None: as many as the cluster has CPUs for.
+    """
+
+    def __init__(
+        self, config: DictConfig, *, init: Mapping[str, Any], remote: Mapping[str, Any], at_once: int | None
+    ) -> None:
+        self.words = words_of_sweep(config)
+        self.init, self.remote, self.at_once = dict(init), dict(remote), at_once
+
+    def run(self, runner: Runner) -> None:
+        """Run trials until there are none left.
+
+        Raises:
+            UserError: where there is no such cluster.
+        """
+        try:
+            with chdir(sys.prefix):  # Ray puts the working directory first on the path of its workers
+                ray.init(**self.init)
+        except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
+            raise UserError(f"hydra.launcher.init: expected a Ray cluster; {first_line(error)}.") from error
+        flying: dict[Any, Job] = {}
+        task = ray.remote(**self.remote)(_trial) if self.remote else ray.remote(_trial)
+        try:
+            most = self.at_once or self._room()
+            while True:
+                while len(flying) < most and (job := runner.next()):
+                    flying[task.remote([*self.words, *job.words], os.getcwd(), list(sys.path))] = job
+                if not flying:
+                    return
+                (ready, *_), _ = ray.wait(list(flying), num_returns=1)
+                runner.done(flying.pop(ready), _problem(ready))
+        finally:
+            for waiting in flying:
+                ray.cancel(waiting)
+            ray.shutdown()
+
+    def _room(self) -> int:
+        found = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return max(1, int(found.get("CPU", 1) / max(self.remote.get("num_cpus", 1), 1e-3)))
+
+
+def _trial(words: list[str], folder: str, path: list[str]) -> str | None:
+    """In a process of Ray's, on any of its machines: they share the folder that the sweep was started in."""
+    os.chdir(folder)
+    sys.path[:] = list(dict.fromkeys([*path, *sys.path]))
+    return run_words(words)
+
+
+def _problem(ready: Any) -> str | None:
+    try:
+        found: str | None = ray.get(ready)
+    except RayError as error:
+        return f"Ray lost it: {type(error).__name__}"
+    if found == INTERRUPTED:
+        raise KeyboardInterrupt
+    return found

@@ -1,0 +1,141 @@
+"""How many trials train fastest as one, by a short measurement, and whether a network can be stacked at all."""
+
+import copy
+import logging
+import os
+import time
+
+import torch
+from torch import nn
+
+from copycat.sweeps.packed.optimizer import Optimizers, Trained
+from copycat.sweeps.packed.stacked_network import Stack
+from copycat.sweeps.packed.trial import Asked
+from copycat.training.factory import Parts
+from copycat.training.lazy_scheduler import Schedule
+
+log = logging.getLogger(__name__)
+SHARE = 0.5
+"""Of the memory that is free, which a pack may take."""
+LONG = 1.0
+"""Seconds of a step beyond which no larger pack is tried."""
+SHORT = 0.05
+"""Seconds of a step up to which more trials are always taken: what a busy machine adds by chance is as long."""
+STEPS = 3
+ABOUT = 1.15
+FILES, SPARE = 12, 256
+"""Files that a run folder keeps open, and those that all else may need."""
+CPU = torch.device("cpu")
+
+
+def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
+    """The number of trials whose step takes least for each of them; no more than memory holds, and open files."""
+    assert asked.parts is not None
+    most = min(most, _folders())
+    found, size, room = dict[int, float](), 1, 0.0
+    while True:
+        size = min(size, most)
+        if size > max(1, room):
+            break
+        try:
+            room = room or SHARE * _free(device) / _bytes(asked.parts)
+            seconds = min(_seconds(asked.parts, size, device=device))
+            hurries = size == 1 and most <= room and most * seconds <= 4 * SHORT
+            if hurries and min(_seconds(asked.parts, most, device=device)) <= SHORT:
+                return most  # whatever sizes between would take
+        except Exception as failure:  # of a user's loss, say: the steps that count will tell
+            log.info("a step of %d trials cannot be timed", size, exc_info=failure)
+            if not found:
+                return most
+            break
+        found[size] = seconds / size
+        log.info("a step of %d trials takes %.2f ms for each", size, 1000 * found[size])
+        slower = seconds > SHORT and found[size] > 1.5 * min(found.values())
+        if size == most or (size > 1 and seconds > LONG) or slower:
+            break
+        size *= 4
+    # the largest of those that are about as fast, so that it does not hang on chance
+    best = min(found.values())
+    return max(size for size, each in found.items() if each <= ABOUT * best or each * size <= SHORT)
+
+
+def tried(parts: Parts) -> str | None:
+    """Why two copies of a network cannot take a step as one."""
+    try:
+        with torch.random.fork_rng():
+            _seconds(parts, 2, steps=1)
+    except Exception as failure:  # whatever a network of the user raises
+        return f"torch.func cannot batch {type(parts.classifier.network).__name__}: {str(failure).splitlines()[0]}"
+    return None
+
+
+def _seconds(parts: Parts, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
+    """Of steps of so many copies; the first one warms up where there are several."""
+    networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
+    stack = Stack(networks, [parts.classifier.loss] * size, device=device)
+    optimizers = Optimizers([_trained(parts, network) for network in networks], stack, like=parts.classifier.optimizer)
+    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
+    shared = not parts.data.shuffle and parts.data.augmentation is None
+    image, label = batch["image"], batch["label"]
+    if not shared:
+        image, label = (torch.stack([tensor] * size) for tensor in (image, label))
+    image, label = image.to(device), label.to(device)
+    found = []
+    for _ in range(steps):
+        clock = time.perf_counter()
+        *_, gradients = stack.step(image, label, shared=shared)
+        optimizers.hand_out(gradients)
+        optimizers.step()
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+        found.append(time.perf_counter() - clock)
+    return found
+
+
+def _trained(parts: Parts, network: nn.Module) -> Trained:
+    optimizer = parts.classifier.make_optimizer(network.parameters())
+    return Trained(network, optimizer, Schedule(parts.classifier.make_scheduler(optimizer)))
+
+
+def _bytes(parts: Parts) -> int:
+    """Of one trial: weights, gradients and two states for each; and what a batch becomes on its way, twice."""
+    network = copy.deepcopy(parts.classifier.network)  # a batch changes what BatchNorm keeps
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
+    between = 0
+
+    def count(*of_hook: object) -> None:
+        nonlocal between
+        output = of_hook[-1]
+        if isinstance(output, torch.Tensor):
+            between += output.nbytes
+
+    hooks = [module.register_forward_hook(count) for module in network.modules()]
+    with torch.random.fork_rng(), torch.no_grad():
+        network(batch["image"].cpu())  # it may lie where the pack before trained
+    for hook in hooks:
+        hook.remove()
+    own = batch["image"].nbytes if parts.data.shuffle or parts.data.augmentation is not None else 0
+    return 4 * weights + 2 * (between + own)
+
+
+def _folders() -> int:
+    """Run folders that may be open at once; a process may ask for more files than it has at first."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 64
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES * 512 if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(1, (wanted - SPARE) // FILES)
+
+
+def _free(device: torch.device) -> float:
+    """Bytes of memory, the device's own where it has one; where the system does not say, plenty."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError):
+        return float("inf")

@@ -1,0 +1,124 @@
+"""Which trials can be packed, and which of them together."""
+
+import json
+from collections.abc import Mapping
+from inspect import Parameter, signature
+from typing import Any
+
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from torch import nn
+from torch.nn.modules import dropout
+
+from copycat.config.targets import find
+from copycat.data.loaders import MemoryLoader
+from copycat.inspection.callbacks.inspector import Inspector, Measurer
+from copycat.inspection.callbacks.layer_statistics import Statistics
+from copycat.inspection.callbacks.progress_bar import ProgressBar
+from copycat.sweeps.packed.trial import Asked
+from copycat.training.checkpoints import BestCheckpoint, LastCheckpoint
+from copycat.training.factory import Parts
+from copycat.training.seeds import KNOWN, RANDOM
+
+TRAINER = {
+    "_target_": "pytorch_lightning.Trainer",
+    "devices": 1,
+    "precision": "32-true",
+    "limit_train_batches": 1.0,
+    "limit_val_batches": 1.0,
+}
+"""Keys of the trainer that must have these values."""
+OWN = (
+    *("_target_", "max_epochs", "accelerator", "devices", "precision", "threads", "steps_per_execution"),
+    *("deterministic", "check_val_every_n_epoch", "gradient_clip_val", "gradient_clip_algorithm"),
+    *("accumulate_grad_batches", "limit_train_batches", "limit_val_batches"),
+)
+"""Those that a pack heeds."""
+
+
+def unfit(config: Mapping[str, Any], parts: Parts | None = None) -> str | None:
+    """Why a trial cannot be packed, in words; None where it can.
+
+    Args:
+        parts: what it is made of, where that is built already.
+    """
+    trainer = config["trainer"]
+    for name, value in TRAINER.items():
+        if trainer.get(name) != value:
+            return f"trainer.{name}={trainer.get(name)}"
+    for name in trainer:
+        if name not in OWN:
+            return f"trainer.{name}={trainer[name]}"
+    if not trainer["check_val_every_n_epoch"] or not trainer["max_epochs"] or trainer["max_epochs"] < 1:
+        return "trainer.check_val_every_n_epoch and max_epochs need whole numbers"
+    if config.get("lr_multipliers"):
+        return "lr_multipliers: a pack has one rate for all layers"
+    for name, node in (config["callbacks"] or {}).items():
+        if node is not None and not _is_packable(find(f"callbacks.{name}", node["_target_"])):
+            return f"callbacks.{name} needs a Trainer of its own"
+        if node is not None and name == "best" and not str(node.get("monitor")).startswith("val/"):
+            return f"callbacks.{name}.monitor={node['monitor']}"
+    return None if parts is None else _of_parts(parts)
+
+
+CALLBACKS = (ProgressBar, LastCheckpoint, BestCheckpoint, EarlyStopping, Statistics)
+"""What a pack does for each trial by itself."""
+
+
+def _is_packable(found: object) -> bool:
+    """Whether it is one of these, or looks at a run's beginning and end alone."""
+    looks = isinstance(found, type) and issubclass(found, Inspector) and not issubclass(found, Measurer)
+    return looks or found in CALLBACKS
+
+
+def _of_parts(parts: Parts) -> str | None:
+    data, network = parts.data, parts.classifier.network
+    if data.mixing is not None:
+        return "an augmentation that mixes images"
+    for part in ("train", "val"):
+        if not isinstance(data.loader(part, shuffle=data.shuffle and part == "train"), MemoryLoader):
+            return "images that are decoded as they are needed"
+    optimizer = parts.classifier.optimizer()
+    closure = signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is Parameter.empty:
+        return f"{type(optimizer).__name__} evaluates the loss again and again"
+    for module in network.modules():
+        if isinstance(module, RANDOM) and type(module) is not nn.Dropout:
+            return f"{type(module).__name__} draws random numbers"
+        if getattr(module, "sparse", False):
+            return "sparse gradients"
+        if isinstance(module, dropout._DropoutNd) and module.inplace:
+            return "dropout in place"
+    if not list(network.parameters()):
+        return "a network without parameters"
+    return _by_trying(parts)
+
+
+def _by_trying(parts: Parts) -> str | None:
+    """Two copies take a step, where the network is not one that is known to be fit."""
+    network = parts.classifier.network
+    if all(type(module).__module__.startswith(KNOWN) for module in network.modules()):
+        return None
+    from copycat.sweeps.packed.autotune import tried
+
+    return tried(parts)
+
+
+def alike(asked: Asked) -> str:
+    """Equal for trials that can be packed together: they differ in numbers alone."""
+    assert asked.parts is not None
+    config, network = asked.request.config, asked.parts.classifier.network
+    data, weight = asked.parts.data, asked.parts.classifier.loss.weight
+    free = {
+        "optimizer": {"_target_": config["optimizer"]["_target_"]},
+        "scheduler": {name: config["scheduler"].get(name) for name in ("_target_", "interval", "monitor", "frequency")},
+        "loss": {**config["loss"], "weight": weight is not None},
+        "data": {**config["data"], "fold": None, "split_seed": None},
+        "seed": None,
+    }
+    shapes = {name: list(tensor.shape) for name, tensor in [*network.named_parameters(), *network.named_buffers()]}
+    counts = [len(data.parts[part]) for part in ("train", "val")]
+    trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    begun = [asked.position.epoch, asked.finished, asked.pack]
+    facts = [{**config, **free}, shapes, trained, counts, begun, torch.get_default_dtype().__repr__()]
+    return json.dumps(facts, sort_keys=True, default=str)

@@ -1,0 +1,188 @@
+"""The optimizers and schedulers of many trials, stepped as one."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+from torch.optim import Optimizer
+
+from copycat.sweeps.packed.stacked_network import Stack
+from copycat.training.lazy_scheduler import Schedule
+
+ELEMENTWISE = (
+    *(optim.SGD, optim.Adam, optim.AdamW, optim.NAdam, optim.RAdam, optim.Adamax),
+    *(optim.RMSprop, optim.Adagrad, optim.Adadelta, optim.ASGD, optim.Rprop),
+)
+"""What they do to a number depends on no other number of its tensor, so that trials may lie in one."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is trained of a trial, and by what."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    schedule: Schedule
+    asked: Any = None
+    """The configuration that optimizer and scheduler were made from."""
+    alone: bool = False
+    """Whether its scheduler goes by what the trial measures, so that it is like no other."""
+
+
+def in_kinds(trials: Sequence[Trained]) -> list[list[int]]:
+    """Places of trials, together those whose numbers are changed by the same rule, now and in all steps to come."""
+    found: dict[str, list[int]] = {}
+    for place, trial in enumerate(trials):
+        found.setdefault(_rule(trial) or str(place), []).append(place)
+    return list(found.values())
+
+
+def _rule(trial: Trained) -> str | None:
+    """None where there can be no other of its kind."""
+    parameters = list(trial.network.parameters())
+    if type(trial.optimizer) not in ELEMENTWISE or trial.alone or not all(p.ndim for p in parameters):
+        return None
+    names = {parameter: name for name, parameter in trial.network.named_parameters()}
+    groups = [
+        [sorted((n, repr(v)) for n, v in group.items() if n != "params"), [names[p] for p in group["params"]]]
+        for group in trial.optimizer.param_groups
+    ]
+    state = trial.optimizer.state
+    counts = [[repr(v) for v in state[p].values() if not _is_like(v, p)] for p in parameters if p in state]
+    return repr([trial.asked, groups, counts, trial.schedule.scheduler.state_dict()])
+
+
+class Optimizers:
+    """One optimizer for all, with parameters of its own for each kind of trial: slices of the stacked ones.
+
+    The trials' own optimizers and schedulers lag behind until `settle`.
+
+    Args:
+        trials: those of one kind lie together.
+        like: makes another optimizer of the same class.
+    """
+
+    def __init__(self, trials: Sequence[Trained], stack: Stack, *, like: Callable[[], Optimizer]) -> None:
+        self.joint = like()
+        self.take(trials, stack)
+
+    def take(self, trials: Sequence[Trained], stack: Stack) -> None:
+        """Step these from now on."""
+        self.trials, self.stack = list(trials), stack
+        self.joint.param_groups, self.joint.state = [], defaultdict(dict)
+        self._slices: list[tuple[nn.Parameter, str, slice | int]] = []
+        self._leaders: list[tuple[Trained, list[dict[str, Any]]]] = []
+        self._of: dict[int, tuple[int, int, Mapping[str, nn.Parameter]]] = {}
+        start = 0
+        for places in in_kinds(trials):
+            assert places == list(range(start, start + len(places)))
+            self._add(places)
+            start += len(places)
+        self.changes = any(leader.schedule.changes for leader, _ in self._leaders)
+
+    def _add(self, places: Sequence[int]) -> None:
+        first, leader = places[0], self.trials[places[0]]
+        names = {parameter: name for name, parameter in leader.network.named_parameters()}
+        own: dict[str, nn.Parameter] = {}
+        for parameter, name in names.items():
+            if len(places) == 1:
+                own[name] = parameter
+                if state := leader.optimizer.state.get(parameter):
+                    self.joint.state[parameter] = state
+            else:
+                whole = self._stacked(name)[first : first + len(places)]
+                own[name] = nn.Parameter(whole, requires_grad=parameter.requires_grad)
+                if state := self._states(places, name):
+                    self.joint.state[own[name]] = state
+            if name in self.stack.parameters:
+                where = first if len(places) == 1 else slice(first, first + len(places))
+                self._slices.append((own[name], name, where))
+        groups = []
+        for group in leader.optimizer.param_groups:
+            joint = {**group, "params": [own[names[parameter]] for parameter in group["params"]]}
+            if "fused" in joint and joint["fused"] is None and not joint.get("foreach"):
+                joint["fused"] = True  # one kernel for a whole group, in place of one for each operation
+            groups.append(joint)
+            if joint.get("fused"):  # it counts steps where the parameters are
+                for state in (self.joint.state[p] for p in joint["params"] if p in self.joint.state):
+                    state.update((n, v.to(joint["params"][0].device)) for n, v in state.items() if n == "step")
+        self.joint.param_groups += groups
+        self._leaders.append((leader, groups))
+        for place in places:
+            self._of[place] = first, len(places), own
+            # schedulers ask for it: a step is made for it
+            self.trials[place].optimizer._opt_called = True  # type: ignore[attr-defined]
+
+    def _states(self, places: Sequence[int], name: str) -> dict[str, Any]:
+        """Of a parameter of trials that go on."""
+        parameters = [self.trials[place].network.get_parameter(name) for place in places]
+        states: list[Any] = [self.trials[p].optimizer.state.get(q) for p, q in zip(places, parameters, strict=True)]
+        if not states[0]:
+            return {}
+        like = {n: _is_like(value, parameters[0]) for n, value in states[0].items()}
+        return {n: torch.stack([state[n] for state in states]) if like[n] else states[0][n] for n in like}
+
+    def _stacked(self, name: str) -> Tensor:
+        found = self.stack.parameters.get(name)
+        return (self.stack.rest[name] if found is None else found).detach()
+
+    def hand_out(self, gradients: Sequence[Tensor]) -> None:
+        """Give each parameter its part of the stacked gradients."""
+        found = dict(zip(self.stack.parameters, gradients, strict=True))
+        for parameter, name, where in self._slices:
+            parameter.grad = found[name][where]
+
+    def step(self) -> None:
+        self.joint.step()
+
+    def learning_rates(self) -> list[float]:
+        """Of each trial, as it is now."""
+        rates = {id(leader): float(groups[0]["lr"]) for leader, groups in self._leaders}
+        return [rates[id(self.trials[self._of[place][0]])] for place in range(len(self.trials))]
+
+    def schedule(self) -> None:
+        """Step the schedulers."""
+        for leader, _ in self._leaders:
+            leader.schedule.step()
+        if self.changes:
+            self.follow()
+
+    def follow(self) -> None:
+        """Take over what schedulers changed."""
+        for leader, groups in self._leaders:
+            for ours, theirs in zip(groups, leader.optimizer.param_groups, strict=True):
+                ours.update((name, value) for name, value in theirs.items() if name not in ("params", "fused"))
+
+    def settle(self, place: int) -> None:
+        """Bring a trial's own optimizer and scheduler up to now; states are views."""
+        first, count, own = self._of[place]
+        trial, leader = self.trials[place], self.trials[first]
+        leader.schedule.settle()
+        if place != first:
+            trial.schedule.scheduler.load_state_dict(leader.schedule.scheduler.state_dict())
+            for group, other in zip(trial.optimizer.param_groups, leader.optimizer.param_groups, strict=True):
+                group.update((name, value) for name, value in other.items() if name != "params")
+        for name, parameter in trial.network.named_parameters():
+            state = self.joint.state.get(own[name])
+            if state and count > 1:
+                here = place - first
+                state = {n: v[here] if _is_like(v, own[name]) else v for n, v in state.items()}
+            if state:
+                trial.optimizer.state[parameter] = state
+
+
+def clipped(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
+    """Each trial's gradients, [trials, …], as torch.nn.utils.clip_grad_norm_ or clip_grad_value_ leave them."""
+    if not by_norm:
+        return [gradient.clamp(-most, most) for gradient in gradients]
+    norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
+    factor = (most / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    return [gradient * factor.view(-1, *[1] * (gradient.ndim - 1)) for gradient in gradients]
+
+
+def _is_like(value: Any, parameter: Tensor) -> bool:
+    """Whether an entry of an optimizer's state has a number for each of the parameter's."""
+    return isinstance(value, Tensor) and value.shape == parameter.shape

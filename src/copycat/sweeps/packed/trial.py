@@ -1,0 +1,273 @@
+"""A trial in a pack: its parts, and the run folder that it would have alone."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from copycat.config.compose import Request
+from copycat.inspection.callbacks.layer_statistics import Statistics
+from copycat.models.classifier import Stage
+from copycat.models.metrics import Row, scalar
+from copycat.records.checkpoint_file import copy, keep
+from copycat.records.run_folder import write_manifest
+from copycat.records.trial_file import Trial
+from copycat.sweeps.engine import Job
+from copycat.sweeps.packed.optimizer import Trained
+from copycat.training.checkpoint_io import copied
+from copycat.training.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
+from copycat.training.factory import Parts
+from copycat.training.lazy_scheduler import Schedule
+from copycat.training.lightning_internals import check_early_stopping, set_global_step_of_state, set_position
+from copycat.training.progress import Position
+from copycat.training.recorder import RunRecorder
+from copycat.training.result import Outcome
+from copycat.training.signals import InterruptedRun
+from copycat.training.stopping import Judge
+from copycat.training.train import as_text, write_asked
+
+LIGHTNING = version("pytorch-lightning")
+
+
+@dataclass
+class Asked:
+    """A trial that is to be run, and what it is made of."""
+
+    job: Job
+    trial: Trial
+    folder: Path
+    request: Request
+    settings: Mapping[str, Any]
+    """The node `sweep`."""
+    judge: Judge | None = None
+    parts: Parts | None = None
+    manifest: dict[str, Any] = field(default_factory=dict)
+    """Of a run that was begun before; empty where it was not."""
+    checkpoint: dict[str, Any] | None = None
+    """Where such a run goes on from; None starts anew."""
+
+    @property
+    def pack(self) -> list[int] | None:
+        """With whom a run was trained that was begun before."""
+        found: list[int] | None = self.manifest.get("provenance", {}).get("pack")
+        return found
+
+    @property
+    def finished(self) -> bool:
+        """Whether such a run had stopped, and had only its last records to write."""
+        return self.checkpoint is not None and bool(self.checkpoint[OURS]["finished"])
+
+    @property
+    def position(self) -> Position:
+        return Position(0) if self.checkpoint is None else Position(self.checkpoint[OURS]["epoch"])
+
+
+class Member:
+    """Args:
+    asked: with its parts.
+    manifest: what run.json says as it starts.
+    changes: what was not committed of the code.
+    """
+
+    def __init__(self, asked: Asked, manifest: dict[str, Any], *, changes: bytes | None) -> None:
+        assert asked.parts is not None
+        self.asked, self.manifest, self.folder, self.changes = asked, manifest, asked.folder, changes
+        self.config = config = asked.request.config
+        self.recorder = recorder = RunRecorder(self.folder, config=config, parts=asked.parts, manifest=manifest)
+        self.classifier, self.data = asked.parts.classifier, asked.parts.data
+        self.steps_an_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
+        self.window: int = config["trainer"]["accumulate_grad_batches"]
+        callbacks = recorder.callbacks
+        self.last = next((c for c in callbacks if isinstance(c, LastCheckpoint)), None)
+        self.best = next((c for c in callbacks if isinstance(c, BestCheckpoint)), None)
+        self.stops = [c for c in callbacks if type(c) is EarlyStopping]
+        self.clock, self.disk = recorder.last, recorder.disk
+        self.statistics = next((c for c in callbacks if isinstance(c, Statistics)), None)
+        made: Any = self.classifier.configure_optimizers()
+        self.optimizer: torch.optim.Optimizer = made["optimizer"]
+        schedule = made["lr_scheduler"]
+        self.scheduler: Any = schedule["scheduler"]
+        self.by_step = schedule["interval"] == "step"
+        self.watches = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
+        self.trained = Trained(
+            self.classifier.network,
+            self.optimizer,
+            Schedule(self.scheduler),
+            asked=[config["optimizer"], config["scheduler"]],
+            alone=self.watches is not None,
+        )
+        self.settle: Callable[[], None] = lambda: None
+        """Brings optimizer and scheduler up to now, where others are stepped for them."""
+        self.metrics: Row = {}
+        """The last of each kind that were measured."""
+        self._best: dict[str, Any] | None = None
+
+    # ----- its folder
+
+    def open(self, say: Callable[[str], None]) -> None:
+        """Write what a run folder has from the start; or take back what lies past the checkpoint it goes on from.
+
+        Args:
+            say: takes one line per logger that cannot go back.
+        """
+        epoch = self.asked.position.epoch
+        if self.asked.manifest:
+            self.recorder.open(partial(write_manifest, manifest=self.manifest), resumes_at=epoch, say=say)
+        else:
+            text = as_text(self.config)
+            self.recorder.open(partial(write_asked, config=text, manifest=self.manifest, changes=self.changes))
+        self.recorder.begin(epoch)
+
+    def restore(self, device: torch.device) -> None:
+        """Go to where it is trained; there, take over weights, optimizer and counters of the checkpoint."""
+        if device.type != "cpu":
+            self.classifier.to(device)
+            self.data.place(device)
+        checkpoint = self.asked.checkpoint
+        if checkpoint is None:
+            return
+        self.classifier.load_state_dict(checkpoint["state_dict"])
+        self.optimizer.load_state_dict(checkpoint["optimizer_states"][0])
+        self.scheduler.load_state_dict(checkpoint["lr_schedulers"][0])
+        self.classifier.on_load_checkpoint(checkpoint)
+        for callback in (self.best, *self.stops):
+            if callback is not None and callback.state_key in checkpoint["callbacks"]:
+                callback.load_state_dict(checkpoint["callbacks"][callback.state_key])
+        ours = checkpoint[OURS]
+        self.clock.before(ours["seconds"])
+        self.metrics = dict(ours["callback_metrics"])
+
+    # ----- as it trains
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it took longer than it may."""
+        limit: float | None = self.asked.settings["max_seconds"]
+        return limit is not None and self.clock.seconds > limit
+
+    def judge_epoch(self, epoch: int, *, validated: bool) -> str | None:
+        """After all its metrics are there: a plateau scheduler, the best checkpoint; why it stops, if it does."""
+        if self.watches in self.metrics and (validated or not self.watches.startswith("val/")):
+            self.scheduler.step(scalar(self.metrics[self.watches]))
+        if not validated:
+            return None
+        best = self.best
+        due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
+        if best is not None and due and best.is_better(scalar(self.metrics[best.monitor])):
+            self._best = self._state(Position(epoch + 1), finished=False)
+        for callback in self.stops:
+            stop, reason = check_early_stopping(callback, scalar(self.metrics[callback.monitor]))
+            if stop:
+                callback.stopped_epoch = epoch
+                return reason or "early stopping"
+        return None
+
+    # ----- its checkpoints
+
+    def save(self, position: Position, loops: Mapping[str, Any]) -> None:
+        """Write the best checkpoint, if there is a new one, and the last.
+
+        Raises:
+            DivergedError: where a weight is not finite; the checkpoint before stays.
+        """
+        self._write(None if self.last is None else self._state(position, finished=False), loops)
+
+    def _write(self, last: dict[str, Any] | None, loops: Mapping[str, Any]) -> None:
+        files, disk = self.clock.files, self.disk
+        best, self._best = self._best, None
+        is_last = last is not None and best is not None and best["epoch"] == last["epoch"]
+        if self.best is not None and best is not None and not is_last:
+            files.save_checkpoint(self._with_loops(best, loops), self.best.path)
+        if last is None:
+            return
+        for logger in self.recorder.loggers:
+            logger.save()
+        disk.later(partial(keep, self.clock.path, self.clock.path.with_name(BEFORE)))
+        files.save_checkpoint(self._with_loops(last, loops), self.clock.path)
+        if self.best is not None and is_last:
+            disk.later(partial(copy, self.clock.path, self.best.path))
+
+    def _steps(self, position: Position) -> int:
+        return position.epoch * -(-self.steps_an_epoch // self.window)
+
+    def _state(self, position: Position, *, finished: bool) -> dict[str, Any]:
+        """What Lightning's checkpoints hold, as it is now: a copy."""
+        self.settle()
+        callbacks = [callback for callback in (self.best, *self.stops) if callback is not None]
+        state: dict[str, Any] = {
+            "epoch": position.epoch,
+            "global_step": self._steps(position),
+            "pytorch-lightning_version": LIGHTNING,
+            # the metrics of a classifier keep none, and take long to say so
+            "state_dict": self.classifier.network.state_dict(prefix="network.")
+            | self.classifier.loss.state_dict(prefix="loss."),
+            "optimizer_states": [self.optimizer.state_dict()],
+            "lr_schedulers": [self.scheduler.state_dict()],
+            "callbacks": {callback.state_key: callback.state_dict() for callback in callbacks},
+            OURS: self.clock.ours(position, self.metrics, finished=finished),
+        }
+        self.classifier.on_save_checkpoint(state)
+        found: dict[str, Any] = copied(state)
+        return found
+
+    def _with_loops(self, state: dict[str, Any], loops: Mapping[str, Any]) -> dict[str, Any]:
+        own: dict[str, Any] = copied(loops)
+        set_position(own, Position(state["epoch"]))
+        set_global_step_of_state(own, state["global_step"])
+        return {**state, "loops": own}
+
+    # ----- its end
+
+    def part(self) -> None:
+        """Take its weights along: those that the stack has of it go on to change as the others step."""
+        self.classifier.network = deepcopy(self.classifier.network)
+
+    def end(
+        self, status: str, error: str | None, position: Position, loops: Mapping[str, Any]
+    ) -> Callable[[], Outcome]:
+        """Measure the final weights where it is completed; what is left then is to write, and may be done elsewhere."""
+        last = None
+        try:
+            if status == "completed":
+                self._measure(position)
+                if self.last is not None and self.last.every_n_epochs:
+                    last = self._state(position, finished=True)
+        except InterruptedRun:
+            raise
+        except Exception as failure:
+            status, error = "failed", self.recorder.describe(failure)
+        return partial(self._conclude, status, error, position, partial(self._write, last, loops))
+
+    def _conclude(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> Outcome:
+        """Write the last records; what goes wrong with them is this trial's alone."""
+        recorder = self.recorder
+        try:
+            self.disk.wait_from_now_on()
+            save()
+            if status == "completed":
+                recorder.complete(position.epoch)
+        except Exception as failure:
+            status, error = recorder.failed(failure, status, error)
+        try:
+            for logger in recorder.loggers:
+                logger.finalize({"completed": "success", "pruned": "pruned"}.get(status, "failed"))
+        except Exception as failure:
+            status, error = recorder.failed(failure, status, error)
+        return recorder.end(status, error, epochs=position.epoch, steps=self._steps(position))
+
+    def _measure(self, position: Position) -> None:
+        final, probabilities = Row(), dict[str, Tensor]()
+        stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
+        for stage in stages:
+            found, probabilities[stage] = self.classifier.measure(stage, self.data.loader(stage))
+            final |= found
+        del probabilities["train"]
+        self.recorder.measured(final, probabilities)

@@ -1,0 +1,98 @@
+"""What a sweep shows while it runs: one line that is drawn over, or where there is no terminal, one now and then."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from copycat.config.printable import print_line
+from copycat.records.trial_file import Trial
+from copycat.sweeps.engine import Job
+from copycat.sweeps.search.objectives import is_better
+from copycat.tables.statistics import Direction
+
+EVERY = 10.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class Display:
+    """Args:
+    total: trials of the sweep.
+    wanted: its objectives.
+    """
+
+    def __init__(self, total: int, wanted: Mapping[str, Direction]) -> None:
+        self.total, self.wanted = total, wanted
+        self.counts: Counter[str] = Counter()
+        self.running: set[int] = set()
+        self.best: Trial | None = None
+        self._said = time.monotonic()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        console = Console(stderr=True)
+        if console.is_terminal:
+            columns = (
+                *(
+                    TextColumn("trials"),
+                    MofNCompleteColumn(),
+                    BarColumn(bar_width=24),
+                    TextColumn("{task.fields[said]}"),
+                ),
+                *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+            )
+            self._bar = Progress(*columns, console=console, refresh_per_second=2, transient=True)
+            self._bar.add_task("sweep", total=self.total, said="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def found(self, trial: Trial) -> None:
+        """Count a trial that ended before."""
+        self.counts[trial.status] += 1
+        if trial.status == "completed" and (self.best is None or is_better(trial, self.best, self.wanted)):
+            self.best = trial
+
+    def began(self, job: Job) -> None:
+        self.running.add(job.number)
+        self._show()
+
+    def put_back(self, job: Job) -> None:
+        self.running.discard(job.number)
+        self._show()
+
+    def ended(self, job: Job, trial: Trial) -> None:
+        self.running.discard(job.number)
+        self.found(trial)
+        self._show()
+
+    @property
+    def said(self) -> str:
+        """Counts, and the best so far."""
+        parts = [f"{self.counts[status]} {word}" for status, word in WORDS.items() if self.counts[status]]
+        if self.running:
+            parts.append(f"{len(self.running)} running")
+        if self.best is not None:
+            name = next(iter(self.wanted))
+            parts.append(f"best {name} {self.best.objectives[name]:.6g} by trial {self.best.number}")
+        return ", ".join(parts)
+
+    def _show(self) -> None:
+        done = sum(self.counts.values())
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, said=self.said)
+        elif time.monotonic() - self._said >= EVERY:
+            self._said = time.monotonic()
+            print_line(f"trials {done}/{self.total}: {self.said}", error=True)
+
+
+WORDS = {"completed": "done", "pruned": "pruned", "failed": "failed"}

@@ -1,0 +1,66 @@
+"""What a sweep goes by: which values of a run, and in which direction they get better."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from copycat.records.metrics_csv import read_history
+from copycat.records.trial_file import Trial
+from copycat.tables.statistics import Direction, natural, sign
+
+_CONSTRAINT = re.compile(r"\s*([\w/]+)\s*([<>])=\s*([-+.\de]+)\s*")
+
+
+def objectives(settings: Mapping[str, Any]) -> dict[str, Direction]:
+    """Names and directions, from the node `sweep`."""
+    names = settings["objective"] if isinstance(settings["objective"], list) else [settings["objective"]]
+    given = settings["direction"] if isinstance(settings["direction"], list) else [settings["direction"]] * len(names)
+    return {name: direction or natural(name) for name, direction in zip(names, given, strict=True)}
+
+
+def named_metrics(settings: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Metrics of a run that the node `sweep` names, by key."""
+    constraints = [match[1] for text in settings["constraints"] if (match := _CONSTRAINT.fullmatch(text))]
+    named = {"sweep.objective": list(objectives(settings)), "sweep.constraints": constraints}
+    return {key: [name for name in names if "/" in name] for key, names in named.items()}
+
+
+def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Direction]) -> dict[str, float]:
+    """Metrics of the epoch that is best by the first objective, and `parameters` and `seconds` of the run."""
+    found: dict[str, float] = {"seconds": manifest["seconds"] or 0.0}
+    if "parameters" in manifest["results"]:
+        found["parameters"] = manifest["results"]["parameters"]
+    first = next((name for name in wanted if name not in found), None)
+    best: Mapping[str, Any] = manifest["results"].get("best", {})
+    if first and best.get("monitor") == first and wanted[first].startswith(best["mode"]):
+        return {**found, **best["metrics"]}
+    rows = read_history(folder, having=first)
+    if rows:
+        found |= min(rows, key=lambda row: sign(wanted[first]) * row[first]) if first else rows[-1]
+    found.pop("epoch", None)
+    return found
+
+
+def violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
+    """How far each constraint is broken: 0 or less where it holds, as Optuna has it."""
+    found = {}
+    for text in constraints:
+        match = _CONSTRAINT.fullmatch(text)
+        assert match
+        name, way, limit = match[1], match[2], float(match[3])
+        value = values.get(name)
+        if value is None:
+            found[text] = float("inf")
+        else:
+            found[text] = value - limit if way == "<" else limit - value
+    return found
+
+
+def is_better(a: Trial, b: Trial, wanted: Mapping[str, Direction]) -> bool:
+    """Whether one trial is better than another: it keeps to the constraints, or is better by the first objective."""
+    name, direction = next(iter(wanted.items()))
+    return (bool(a.violated_constraints), sign(direction) * a.objectives[name]) < (
+        bool(b.violated_constraints),
+        sign(direction) * b.objectives[name],
+    )

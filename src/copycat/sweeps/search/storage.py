@@ -1,0 +1,162 @@
+"""Where a study is kept: a journal beside the sweep, or a database that several machines share."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from copycat.config.errors import UserError
+from copycat.config.extras import installing
+from copycat.config.suggestions import first_line
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+JOURNAL = "study.journal"
+PATIENCE = 600.0
+"""Seconds that a database may be away before a sweep gives up."""
+TRIES = 5
+REMEDY = "Move it away, and type the same again: the study is made anew from the folders of the trials."
+
+log = logging.getLogger(__name__)
+
+
+class ProcessLock:
+    """Optuna's lock of a journal, but gone with the process that held it; its own would hold others up for 30 s."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._descriptor = path, -1
+
+    def acquire(self) -> bool:
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+@cache
+def open_storage(url: str | None, folder: Path) -> BaseStorage:
+    """The storage that a sweep names, opened once a process.
+
+    Args:
+        url: of a database; None for the journal in the folder.
+
+    Raises:
+        UserError: where it cannot be opened.
+    """
+    if url is None:
+        path = folder / JOURNAL
+        lock: Any = ProcessLock(path.with_name(f".{JOURNAL}.lock")) if fcntl else None
+        try:
+            mend(path, lock)
+            return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+        except OSError as error:
+            raise UserError(f"{path}: expected a file to write to; {error.strerror}.") from error
+        except (ValueError, KeyError, TypeError, AssertionError, IndexError) as error:  # of a line that makes no sense
+            raise UserError(f"{path}: expected a study;{_damage(path)} {REMEDY}") from error
+    for left in reversed(range(TRIES)):
+        try:
+            return _patient(RDBStorage)(url, engine_kwargs={"pool_pre_ping": True})
+        except ImportError as error:
+            raise UserError(
+                f"hydra.sweeper.storage: expected a driver for {url.partition(':')[0]}; {first_line(error)}."
+                f" For PostgreSQL type {installing('postgres')}."
+            ) from error
+        except Exception as error:
+            if type(error).__name__ in ("IntegrityError", "ProgrammingError") and left:
+                time.sleep(0.5)  # two sweeps make the tables at once, and one of them is late
+                continue
+            if type(error).__module__.partition(".")[0] not in ("sqlalchemy", "optuna"):
+                raise
+            raise UserError(
+                f"hydra.sweeper.storage: expected a database that can be opened; {first_line(error)}."
+            ) from error
+    raise AssertionError
+
+
+def _damage(path: Path) -> str:
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            json.loads(line)
+        except ValueError:
+            return f" line {number} is damaged."
+    return " its lines do not go together."
+
+
+def mend(path: Path, lock: Any) -> None:
+    """Drop a last line that was cut short, by a full disk or a loss of power: what came after would be unreadable."""
+    if not path.exists():
+        return
+    if lock:
+        lock.acquire()
+    try:
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+    finally:
+        if lock:
+            lock.release()
+
+
+def _away(error: BaseException) -> BaseException | None:
+    """What says that a database did not answer, rather than refused."""
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and found not in seen:
+        if type(found).__name__ in ("OperationalError", "InterfaceError"):
+            return found
+        seen.append(found)
+        found = found.__cause__ or found.__context__
+    return None
+
+
+CALLED = (
+    *(name for name in vars(BaseStorage) if not name.startswith("_")),
+    *("_get_trials", "_create_new_trial", "_set_trial_param", "_get_best_trial_id"),
+)
+"""Calls that reach a database: the public ones, and those that Optuna's cache of a storage makes beside them."""
+
+
+def _patient(kind: type[RDBStorage]) -> type[RDBStorage]:
+    """The storage with each call tried again while the database is away."""
+    inside = {name: patiently(getattr(kind, name)) for name in CALLED}
+    return type("Patient", (kind,), inside)
+
+
+def patiently(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Try again, at growing intervals, while a database is away."""
+
+    @wraps(call)
+    def tried(*arguments: Any, **more: Any) -> Any:
+        until, pause, again = time.monotonic() + PATIENCE, 0.1, False
+        while True:
+            try:
+                return call(*arguments, **more)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                if again:  # the first try had come through
+                    return True
+                raise
+            except Exception as error:
+                cause = _away(error)
+                if cause is None or time.monotonic() > until:
+                    raise
+                if not again:
+                    log.warning("copycat: the database is away; waiting for it: %s", first_line(cause))
+                again = True
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+    return tried

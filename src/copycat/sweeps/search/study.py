@@ -1,0 +1,130 @@
+"""A search: an Optuna study, asked for trials and told what came of them."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from copycat.config.errors import UserError
+from copycat.config.extras import need
+from copycat.config.targets import build, find, signature_keys
+from copycat.data.streams import key
+from copycat.sweeps.search.storage import open_storage
+from copycat.sweeps.sweep_file import read_sweep
+from copycat.tables.statistics import Direction
+from copycat.training.stopping import Judge
+
+OWNER = "sweep"
+"""Attribute of a trial: the id of the sweep that runs it."""
+VIOLATIONS = "violations"
+"""Attribute of a trial: how far it breaks each constraint."""
+ORPHANED = 60.0
+"""Seconds after which a trial in a shared study that no sweep has put its name to is taken over."""
+OF_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
+"""Those of Optuna's that need SciPy, which they ask for when the first trials are done."""
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+log = logging.getLogger(__name__)
+
+
+def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence[Direction]) -> Study:
+    """The sweep's study, made where there is none.
+
+    Raises:
+        UserError: where it is of other objectives.
+    """
+    storage = open_storage(sweeper["storage"], folder)
+    name = read_sweep(folder).study
+    study = optuna.create_study(study_name=name, storage=storage, directions=list(directions), load_if_exists=True)
+    found = [direction.name.lower() for direction in study.directions]
+    if found != list(directions):
+        raise UserError(
+            f"hydra.sweeper.study_name: expected a study that would {', '.join(directions)}; {name} would"
+            f" {', '.join(found)}. Give another name."
+        )
+    return study
+
+
+def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
+    """The sampler for one trial, or one parameter of it, seeded by these: a resumed sweep proposes what it would have.
+
+    Raises:
+        UserError: where it cannot be made.
+    """
+    node = dict(sweeper["sampler"])
+    takes = signature_keys(find("hydra.sweeper.sampler", node["_target_"]))
+    chosen = sweeper["seed"] if node.get("seed") is None else node["seed"]
+    seed = key("sampler", chosen, number, *([parameter] if parameter else [])) % 2**31
+    more: dict[str, Any] = {}
+    if "qmc_type" in takes:  # one sequence for all trials, by the seed as it is
+        more["independent_sampler"] = optuna.samplers.RandomSampler(seed)
+    elif "seed" in node:
+        node["seed"] = seed
+    if constrained:
+        if "constraints_func" not in takes:
+            raise UserError("sweep.constraints: expected hydra/sweeper/sampler=tpe or gp, which know of constraints.")
+        more["constraints_func"] = _violations
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # of options that conf/ chose knowingly
+        return build("hydra.sweeper.sampler", node, **more)
+
+
+def check_built(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
+    """Make a sampler and a pruner, before there is a folder of the sweep.
+
+    Raises:
+        UserError: where one of them cannot be made.
+    """
+    for part in ("sampler", "pruner"):
+        if sweeper[part]["_target_"].rpartition(".")[2] in OF_SCIPY:
+            need("scipy", wanted_by=f"hydra/sweeper/{part}")
+    sampler_of(sweeper, number=0, constrained=constrained)
+    build("hydra.sweeper.pruner", sweeper["pruner"])
+
+
+def _violations(trial: FrozenTrial) -> Sequence[float]:
+    found: Sequence[float] = trial.user_attrs.get(VIOLATIONS, [])
+    return found
+
+
+def trial_numbered(study: Study, number: int) -> optuna.Trial:
+    """A trial that is on its way, to report to and to draw the rest of."""
+    frozen = study.get_trials(deepcopy=False)[number]
+    assert frozen.number == number
+    return optuna.Trial(study, frozen._trial_id)
+
+
+def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge:
+    """Reports each validation to the study, and says whether its pruner has seen enough."""
+    sweep, number = folder.parent, int(folder.name)
+    study = _loaded(read_sweep(sweep).study, sweeper["storage"], sweep)
+    study.pruner = build("hydra.sweeper.pruner", sweeper["pruner"])
+    trial = trial_numbered(study, number)
+
+    def verdict(epoch: int, metrics: Mapping[str, float]) -> str | None:
+        if objective not in metrics:
+            raise UserError(f"hydra/sweeper/pruner: expected an objective that each epoch has; {objective} is none.")
+        reported = study._storage.get_trial(trial._trial_id).intermediate_values
+        if epoch not in reported:
+            trial.report(metrics[objective], epoch)
+        if not trial.should_prune():
+            return None
+        return f"{objective} {metrics[objective]:.6g} after epoch {epoch}: {_named(sweeper['pruner'])} ended it"
+
+    return verdict
+
+
+@cache
+def _loaded(name: str | None, url: str | None, sweep: Path) -> Study:
+    return optuna.load_study(study_name=name, storage=open_storage(url, sweep))
+
+
+def _named(node: Mapping[str, Any]) -> str:
+    return str(node["_target_"]).rpartition(".")[2]

@@ -1,0 +1,150 @@
+"""A sweep from its request to its folder: begun, gone on with, ended."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from copycat.config.compose import SweepRequest
+from copycat.config.errors import UserError
+from copycat.config.moved_names import former_names
+from copycat.config.searches import is_grid
+from copycat.config.suggestions import one_of
+from copycat.records.config_keys import key_digests, values
+from copycat.records.run_folder import make_folder
+from copycat.sweeps.search.objectives import objectives
+from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep
+from copycat.training.manifest import now
+
+UNSHARED = ("output_dir",)
+"""Keys that may differ between two starts of a sweep."""
+
+
+def begin(asked: SweepRequest) -> Path:
+    """The sweep's folder: a new one, or the one named, which is gone on with where it is this same sweep.
+
+    Raises:
+        UserError: where the folder is another sweep's, or this one's as it was before a change.
+    """
+    named = asked.settings["folder"]
+    found = _described(asked)
+    if found.sweeper == "optuna":
+        from copycat.sweeps.search.study import check_built
+
+        check_built(asked.sweeper, constrained=bool(asked.settings["constraints"]))
+    if named is None:
+        return make_folder(Path(found.output_dir), found.experiment, write=partial(_write_first, found))
+    folder = Path(named)
+    if (folder / FILE).exists():
+        before = read_own_sweep(folder)
+        _check_files(folder)
+        found = replace(found, study=found.study or before.study)
+        if not asked.settings["allow_changes"]:
+            config_keys = _with_moved_targets(before.config_keys, asked.shared)
+            _check_same(replace(before, config_keys=config_keys), found, folder)
+        write_sweep(folder, replace(found, id=before.id, started=before.started))
+        return folder
+    # a file whose name starts with a dot is one that a killed process was writing
+    if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise UserError(f"sweep.folder: expected a sweep's folder, or one to be made; got {folder}, with other files.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"sweep.folder: expected a folder to write to; got {folder}: {error.strerror}.") from error
+    _write_first(found, folder)
+    return folder
+
+
+def _write_first(found: SweepFile, folder: Path) -> None:
+    if found.sweeper == "optuna":
+        found = replace(found, study=found.study or folder.resolve().name.removeprefix("."))
+    write_sweep(folder, found)
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse links, pipes and devices beside sweep.json: its signature does not cover them, trials are written there.
+
+    Raises:
+        UserError: for the first.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+                raise UserError(
+                    f"{entry.path!a}: expected a plain file or folder; got a link, pipe or device. Remove it."
+                )
+
+
+def _described(asked: SweepRequest) -> SweepFile:
+    axes = asked.space.axes
+    shared = {name: value for name, value in asked.shared.items() if name not in UNSHARED}
+    space = {name: axis.words for name, axis in axes.items()}
+    for key in ("zip", "when"):
+        if asked.settings[key]:
+            space[f"sweep.{key}"] = repr(asked.settings[key])
+    kind = "optuna" if "sampler" in asked.sweeper else "grid"
+    for key in ("sampler", "pruner", "seed", "storage") if kind == "optuna" else ():
+        space[f"hydra.sweeper.{key}"] = repr(asked.sweeper[key])
+    if kind == "optuna":
+        space["sweep.constraints"] = repr(asked.settings["constraints"])
+    wanted = objectives(asked.settings)
+    trials = asked.sweeper["n_trials"] if kind == "optuna" else len(asked.space.grid())
+    if kind == "optuna" and is_grid(asked.sweeper):
+        trials = min(trials, len(asked.space.grid()))
+    return SweepFile(
+        id=secrets.token_hex(8),
+        status="running",
+        error=None,
+        started=now(),
+        ended=None,
+        experiment="sweep" if asked.first.experiment == "default" else asked.first.experiment,
+        words=[word for word in asked.words if not word.startswith(("sweep.folder=", "sweep.allow_changes="))],
+        output_dir=str(asked.shared["output_dir"]),
+        sweeper=kind,
+        trials=trials,
+        objectives=wanted,
+        varies=list(axes),
+        config_keys=key_digests(shared),
+        space=space,
+        study=asked.sweeper.get("study_name"),
+    )
+
+
+def _check_same(before: SweepFile, found: SweepFile, folder: Path) -> None:
+    """Whether trials to come go with those that were."""
+    changed = _changed(before.space, found.space)
+    config = _changed(before.config_keys, found.config_keys)
+    if before.sweeper != found.sweeper:
+        changed.insert(0, "hydra/sweeper")
+    if before.objectives != found.objectives:
+        changed.append("sweep.objective")
+    if before.study != found.study:
+        changed.append("hydra.sweeper.study_name")
+    if changed or config:
+        raise UserError(
+            f"sweep.folder: expected the sweep that began in {folder}; changed since: {one_of([*changed, *config])}."
+            " To go on all the same, type sweep.allow_changes=true."
+        )
+
+
+def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
+    """Return recorded hashes of values; those of targets that moved since are of their present names."""
+    moved = {
+        key: key_digests({key: target})[key]
+        for key, target in values(config)
+        for former in (former_names(target) if key.endswith("_target_") else ())
+        if key_digests({key: former})[key] == digests.get(key)
+    }
+    return {**digests, **moved}
+
+
+def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    return [name for name in dict.fromkeys([*after, *before]) if after.get(name) != before.get(name)]
+
+
+def end(folder: Path, *, status: str, error: str | None = None) -> None:
+    """Write down how a sweep ended."""
+    write_sweep(folder, replace(read_own_sweep(folder), status=status, error=error, ended=now()))

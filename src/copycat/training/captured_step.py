@@ -1,0 +1,94 @@
+"""Capture a training step as a plain list of operations.
+
+The forward pass, the loss and their gradients are traced once. A replay runs the same operations on the same numbers,
+without the overhead of modules and of the autograd engine.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch.fx import Graph, Node
+
+from copycat.models import losses
+from copycat.training.seeds import KNOWN, RANDOM
+
+LOSSES = losses.__name__
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def is_capturable(network: nn.Module, loss: nn.Module, *, also: str = LOSSES) -> bool:
+    """Return whether each step runs the same operations, and nothing observes them.
+
+    All layers must be known, draw no random numbers, keep no statistics and have no hooks.
+
+    Args:
+        also: name of a module whose layers are known too.
+    """
+    modules = list(network.modules())
+    known = all(type(module).__module__.startswith((*KNOWN, also)) for module in modules)
+    draws = any(isinstance(module, RANDOM) for module in modules)
+    keeps = any(True for _ in network.buffers())
+    hooked = any(getattr(module, name) for module in (*modules, loss) for name in HOOKS)
+    parameters = list(network.parameters())
+    watched = any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in parameters)
+    usual = type(loss).__module__ == LOSSES and all(p.is_contiguous() for p in parameters)
+    return usual and known and not (draws or keeps or hooked or watched)
+
+
+class CapturedStep:
+    """Capture a step once for each shape of its arguments, and replay it.
+
+    Args:
+        step: takes tensors, returns a tuple of tensors, and changes no other tensor.
+        after: steps of each shape before the capture, which takes as long as some hundred small ones.
+    """
+
+    def __init__(self, step: Callable[..., Any], *, after: int) -> None:
+        self.step, self.after = step, after
+        self._seen: dict[Any, int] = {}
+        self._replays: dict[Any, Callable[..., Any]] = {}
+
+    def __call__(self, *tensors: Tensor) -> Any:
+        """Return the step's result, detached from autograd; None where there is no capture yet."""
+        shapes = tuple([tensor.shape for tensor in tensors])
+        replay = self._replays.get(shapes)
+        if replay is None:
+            self._seen[shapes] = seen = self._seen.get(shapes, 0) + 1
+            if seen <= self.after:
+                return None
+            replay = self._replays[shapes] = _capture(self.step, tensors)
+        with torch.no_grad(), suppress(RuntimeError):  # then the step itself may succeed
+            return replay(*tensors)
+        return None
+
+
+def _capture(step: Callable[..., Any], tensors: Sequence[Tensor]) -> Callable[..., Any]:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    with torch.enable_grad():
+        module = make_fx(lambda *given: step(*given))(*tensors)  # it takes no bound methods
+    _remove_repeats(module.graph)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    replay: Callable[..., Any] = module.forward
+    return replay
+
+
+def _remove_repeats(graph: Graph) -> None:
+    """Reuse the results of repeated operations, and remove those that serve autograd alone."""
+    operations = [node for node in graph.nodes if isinstance(node.target, OpOverload)]
+    if any(node.target._schema.is_mutable for node in operations):  # then a result may change before its repeat
+        return
+    found: dict[Any, Node] = {}
+    for node in operations:
+        if node.target is torch.ops.aten.detach.default:
+            node.replace_all_uses_with(node.args[0])
+            continue
+        what = (node.target, node.args, tuple(node.kwargs.items()))
+        with suppress(TypeError):  # an argument is a list
+            if (first := found.setdefault(what, node)) is not node:
+                node.replace_all_uses_with(first)

@@ -1,0 +1,94 @@
+"""Keep the steps of epochs that are not logged yet."""
+
+import torch
+from torch import Tensor
+
+from copycat.models.classifier import Classifier
+from copycat.models.metrics import Row, Steps
+from copycat.training.checkpoints import LastCheckpoint
+from copycat.training.progress import Position
+
+
+class EpochBuffer:
+    """Collect the steps of consecutive epochs, and log those epochs together.
+
+    Args:
+        last: is given the metrics of a checkpoint that it holds.
+        start: of the first step.
+    """
+
+    def __init__(self, classifier: Classifier, last: LastCheckpoint, start: Position) -> None:
+        self.classifier, self.last = classifier, last
+        self.first = start.epoch
+        """The epoch of the first step."""
+        self.handed_over = start.batch
+        """Batches before those in `steps`."""
+        self.steps = Steps()
+        """Of the epoch in progress."""
+        self.ended: list[Steps] = []
+        """Of the epochs that ended, from the first on."""
+        self.validated: dict[int, Row] = {}
+        """Validation metrics, by epoch."""
+
+    def latest_loss(self) -> Tensor | None:
+        """Return the loss of the last step in the buffer."""
+        losses = self.steps.losses or (self.ended[-1].losses if self.ended else [])
+        return losses[-1] if losses else None
+
+    def end_epoch(self) -> None:
+        """Close the epoch in progress; log it where some of its steps were handed over."""
+        if not self.classifier.waits:
+            self.ended.append(self.steps)
+            self.steps, self.handed_over = Steps(), 0
+            return
+        self.hand_over()
+        row = {**self.classifier.close(), **self.validated.pop(self.first, {})}
+        self.classifier.log_epochs(self.first, [row])
+        self.start_at(self.first + 1)
+
+    def start_at(self, epoch: int) -> None:
+        """Begin an epoch, where all before it are logged."""
+        self.first, self.handed_over = epoch, 0
+
+    def log(self) -> None:
+        """Log all epochs that ended."""
+        if not self.ended:
+            return
+        rows = self.classifier.close_many(self.ended)
+        self.last.close_held(self.first, rows, [steps.losses[-1] for steps in self.ended])
+        for place, row in enumerate(rows, self.first):
+            row |= self.validated.get(place, {})
+        self.ended.clear()
+        self.validated.clear()
+        self.classifier.log_epochs(self.first, rows)
+        self.first += len(rows)
+
+    def hand_over(self) -> None:
+        """Let the classifier count the steps of the epoch in progress."""
+        steps, self.steps = self.steps, Steps()
+        self.handed_over += len(steps.losses)
+        for loss, probability, label in zip(steps.losses, steps.probabilities, steps.labels, strict=True):
+            self.classifier.take(loss, probability, label)
+
+    def first_failure(self) -> tuple[Position, Tensor] | None:
+        """Return where the first loss is that is not finite, and the loss."""
+        epochs = [*self.ended, self.steps]
+        losses = [loss for steps in epochs for loss in steps.losses]
+        if not losses:
+            return None
+        is_finite = torch.stack(losses).isfinite()
+        if is_finite.all():
+            return None
+        place = int((~is_finite).nonzero()[0])
+        for epoch, steps in enumerate(epochs, self.first):
+            if place < len(steps.losses):
+                before = self.handed_over if steps is self.steps else 0
+                return Position(epoch, before + place), steps.losses[place]
+            place -= len(steps.losses)
+        raise AssertionError
+
+    def drop_from(self, epoch: int) -> None:
+        """Forget all steps from this epoch on."""
+        del self.ended[epoch - self.first :]
+        self.validated = {place: row for place, row in self.validated.items() if place < epoch}
+        self.steps = Steps()

@@ -1,0 +1,64 @@
+"""More epochs for a run: a new request, which its configuration and its manifest show."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from copycat.config.errors import UserError
+from copycat.config.options import is_option
+from copycat.records.config_keys import key_digests
+from copycat.records.run_folder import CONFIG, WEIGHTS, write_whole
+from copycat.records.run_loader import Opened
+from copycat.records.trial_file import FILE as TRIAL
+from copycat.records.yaml_text import as_yaml
+
+KEY = "trainer.max_epochs"
+OF_THE_END = (WEIGHTS, "predictions.csv", "gallery.json")
+"""Files that a completed run alone has."""
+
+
+def extended(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> Opened:
+    """The run as it would be had it been asked for so many epochs: what it trained is how such a run begins.
+
+    Args:
+        say: takes each line that a user should know.
+
+    Raises:
+        UserError: where a run of so many epochs would have begun otherwise, or would not have come further.
+    """
+    folder, config, manifest = opened.folder, opened.config, opened.manifest
+    before, epochs = config["trainer"]["max_epochs"], manifest["results"].get("epochs", 0)
+    if max_epochs <= before:
+        raise UserError(f"{KEY}: expected more than the run's {before}; got {max_epochs}.")
+    if (folder / TRIAL).exists():
+        raise UserError(f"{folder}: expected a run by itself; got a trial, whose sweep is of {before} epochs.")
+    if manifest["status"] == "completed" and epochs < before:
+        raise UserError(f"{folder}: expected a run of all its {before} epochs; it stopped early, after {epochs}.")
+    for name, node in (config["callbacks"] or {}).items():
+        if node and is_option(node["_target_"], "callbacks", "swa"):
+            raise UserError(f"callbacks.{name}: expected none, as it starts at a share of {KEY}. Type copycat train.")
+    for name, value in config["scheduler"].items():
+        if value == before and not isinstance(value, bool):
+            say(f"scheduler.{name} stays {value}, as the run began with it")
+    longer = {**config, "trainer": {**config["trainer"], "max_epochs": max_epochs}}
+    words = [word for word in manifest["request"]["overrides"] if not word.startswith(f"{KEY}=")]
+    asked = {
+        **manifest["request"],
+        "overrides": [*words, f"{KEY}={max_epochs}"],
+        "config_digest": blake2b(_text(longer), digest_size=16).hexdigest(),
+        "config_keys": key_digests(longer),
+    }
+    return replace(opened, config=longer, manifest={**manifest, "request": asked})
+
+
+def write_extended(folder: Path, config: dict[str, Any]) -> None:
+    """Write the new configuration, and remove what the end of the run before left: it is of other weights."""
+    write_whole(folder / CONFIG, _text(config))
+    for name in OF_THE_END:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _text(config: dict[str, Any]) -> bytes:
+    return as_yaml(config).encode()

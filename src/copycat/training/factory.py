@@ -1,0 +1,199 @@
+"""From a checked configuration to the objects of a run; what can refuse it does so here, before a folder is made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from copycat.config.combinations import of_shift
+from copycat.config.errors import UserError
+from copycat.config.suggestions import did_you_mean, first_line, one_of
+from copycat.config.targets import build, check_node, find, signature_keys
+from copycat.data.augmentation.transforms import Augmentation, Mixing
+from copycat.data.datamodule import DataModule
+from copycat.models.classifier import Classifier
+from copycat.models.losses import Loss
+from copycat.records.config_keys import values
+from copycat.training.derived_settings import chosen_loss, prepared, settled
+from copycat.training.monitors import check_monitors
+from copycat.training.seeds import seed_everything
+
+Config = Mapping[str, Any]
+
+OF_CLASSIFIER = ("interval", "monitor")
+"""Keys of the scheduler's node that say when it steps."""
+OF_RUN = ("threads", "steps_per_execution")
+"""Keys of the trainer's node that are not Lightning's."""
+NO_KEYS = ("source", "seed", "augmentation")
+"""Parameters of the DataModule that are no keys of the data's node."""
+DERIVED = ("in_features", "image_shape", "out_features")
+"""Keys of the model's node that data and loss fill in."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is trained, and on what."""
+
+    classifier: Classifier
+    data: DataModule
+    config: Config
+    """What was asked, with what network and data decide filled in."""
+
+
+def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapping[str, Sequence[str]] = {}) -> Parts:
+    """Data, network, loss, optimizer and scheduler.
+
+    Args:
+        data: what the configuration, prepared, asks for, where it is built already.
+        metrics: that the run must have, beside those that its configuration names.
+
+    Raises:
+        UserError: where one of them cannot be made, or they do not fit together.
+    """
+    _check_targets(config)
+    if data is None:
+        config = prepared(config)
+        data = build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
+    if config["test"] and "test" not in data.parts:
+        raise UserError(
+            "test=true: expected data with a test part; got none. Put one beside train, as a folder's test/CLASS,"
+            " or where there is a validation part, type data.split=holdout."
+        )
+    config = settled(config, data)
+    _check_input(config["model"], data)
+    for problem in of_shift(config["augmentation"], min(data.image_shape[1:])):
+        raise UserError(problem)
+    check_monitors(config, data, also=metrics)
+    loss = build_loss(config["loss"], classes=len(data.classes))
+    network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
+    optimizer = build("optimizer", config["optimizer"])
+    scheduler = build("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
+    ours = {name: config["scheduler"][name] for name in OF_CLASSIFIER if name in config["scheduler"]}
+    classifier = Classifier(
+        network,
+        loss=loss,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        classes=len(data.classes),
+        lr_multipliers=dict(values(config.get("lr_multipliers") or {})),
+        **ours,
+    )
+    try:
+        classifier.configure_optimizers()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"optimizer: {config['optimizer']['_target_']} refuses this: {first_line(error)}") from error
+    classifier.example_input_array = torch.zeros(1, *data.image_shape)  # what loggers trace the graph with
+    return Parts(classifier, data, config)
+
+
+def _check_targets(config: Config) -> None:
+    """Hold every node against the signature of its target: a mistake is found before a large set is read."""
+    check_node("model", config["model"], given=DERIVED)
+    check_node("augmentation", config["augmentation"])
+    check_node("loss", config["loss"])
+    check_node("optimizer", config["optimizer"])
+    check_node("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
+    check_node("trainer", _without(config["trainer"], OF_RUN))
+    for group in ("callbacks", "logger"):
+        for name, node in (config[group] or {}).items():
+            if node is not None:
+                check_node(f"{group}.{name}", node)
+
+
+def _without(node: Config, names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in node.items() if name not in names}
+
+
+def _check_input(node: Config, data: DataModule) -> None:
+    """Hold widths that were asked for against the data's images."""
+    channels, height, width = data.image_shape
+    for name, expected in (("in_features", channels * height * width), ("image_shape", [channels, height, width])):
+        if node.get(name) not in (None, expected):
+            raise UserError(
+                f"model.{name}: expected {expected}, as the data's images are {channels}×{height}×{width};"
+                f" got {node[name]}. Leave it null."
+            )
+
+
+def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -> DataModule:
+    """The source that the node names, in a DataModule that takes the keys it knows.
+
+    Args:
+        augmentation: its node; None where nothing is trained.
+    """
+    of_source = signature_keys(find("data", node["_target_"]))
+    loading = [name for name in signature_keys(DataModule) if name not in (*of_source, *NO_KEYS)]
+    for name in node:
+        if name not in (*of_source, *loading, "_target_"):
+            known = [*of_source, *loading]
+            raise UserError(
+                f"data.{name}: expected one of {one_of(known)}; got {name!r}."
+                + did_you_mean(name, known, before="data.")
+            )
+    mine = {name: value for name, value in node.items() if name in loading}
+    source = build("data", {name: value for name, value in node.items() if name not in loading})
+    if not all(hasattr(source, member) for member in ("classes", "synthetic", "load")):
+        raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
+    given = None if augmentation is None else build_augmentation(augmentation)
+    return DataModule(source, **mine, seed=seed, augmentation=given)
+
+
+def build_augmentation(node: Config) -> Augmentation | Mixing:
+    augmentation = build("augmentation", node)
+    if not isinstance(augmentation, (Augmentation, Mixing)):
+        raise UserError(f"augmentation._target_: expected one with draws and a call; got {node['_target_']!r}.")
+    return augmentation
+
+
+def build_loss(node: Config, *, classes: int) -> Loss:
+    loss = build("loss", chosen_loss(node, classes=classes))
+    if not isinstance(loss, Loss):
+        raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
+    if loss.weight is not None and len(loss.weight) != classes:
+        raise UserError(f"loss.weight: expected {classes} numbers, one a class; got {len(loss.weight)}.")
+    return loss
+
+
+def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """The network, seeded, its open widths taken from the data and the loss."""
+    node = dict(config["model"])
+    takes = signature_keys(find("model", node["_target_"]))
+    try:
+        loss: Any = find("loss", chosen_loss(config["loss"], classes=classes)["_target_"])
+        outputs = loss.out_features(classes)
+    except ValueError as error:
+        raise UserError(f"loss: {first_line(error)}.") from error
+    derived = {"in_features": prod(image_shape), "image_shape": image_shape, "out_features": outputs}
+    for name, value in derived.items():
+        if name in takes and node.get(name) is None:
+            node[name] = value
+    if node.get("out_features", outputs) != outputs:
+        raise UserError(f"model.out_features: expected {outputs} for {classes} classes; got {node['out_features']}.")
+    seed_everything(config["seed"])
+    network = build("model", node)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"model._target_: expected an nn.Module; got {config['model']['_target_']!r}.")
+    return network
+
+
+def build_group(config: Config, group: str, folder: Path) -> list[Any]:
+    """Build the callbacks, or the loggers, of a run in that folder.
+
+    Raises:
+        UserError: where one cannot be made.
+    """
+    nodes = config[group] or {}
+    return [build(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
+
+
+def placed(node: Any, folder: Path) -> Any:
+    """The node with `{run}` in its strings replaced by the run folder."""
+    if isinstance(node, Mapping):
+        return {name: placed(value, folder) for name, value in node.items()}
+    if isinstance(node, list):
+        return [placed(value, folder) for value in node]
+    return node.replace("{run}", str(folder)) if isinstance(node, str) else node

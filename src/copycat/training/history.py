@@ -1,0 +1,120 @@
+"""The logger that writes metrics.csv."""
+
+import os
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+from pytorch_lightning.loggers import Logger
+
+from copycat.records.background_writer import Disk
+from copycat.records.metrics_csv import FILE, whole_lines
+from copycat.records.run_folder import write_whole
+
+LONGEST = 2**16
+"""Bytes of a row, at most."""
+KNOWN = 20_000
+"""Scores whose text is kept."""
+
+_scores: dict[float, str] = {}
+
+
+def _cells(values: Sequence[float | None], *, is_loss: bool) -> list[str]:
+    """Their texts, which take longer to make than to find: scores of so many images are few, and come again and again,
+    where hardly a loss does.
+    """
+    if is_loss:
+        return ["" if value is None else repr(value) for value in values]
+    found = _scores.get
+    return ["" if value is None else found(value) or _text(value) for value in values]
+
+
+def _text(score: float) -> str:
+    text = repr(score)
+    if len(_scores) < KNOWN and score:  # 0.0 and -0.0 would be one
+        _scores[score] = text
+    return text
+
+
+class History(Logger):
+    """Appends each epoch's row to a run folder's metrics.csv.
+
+    Args:
+        columns: names of the metrics; a metric that an epoch lacks leaves its cell empty.
+        disk: sees that what was written outlives a loss of power.
+    """
+
+    def __init__(self, folder: Path, columns: Sequence[str], disk: Disk) -> None:
+        super().__init__()
+        self.disk = disk
+        self.columns = list(columns)
+        self._path = folder / FILE
+        self._open: TextIO | None = None
+
+    @property
+    def name(self) -> None:
+        return None
+
+    @property
+    def version(self) -> None:
+        return None
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """They lie in config.yaml."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if metrics.keys() & set(self.columns):  # else a callback's own, a learning rate say: for the other loggers
+            self.log_epochs(step or 0, [metrics])
+
+    def log_epochs(self, first: int, rows: Sequence[Mapping[str, float]]) -> None:
+        """Append the rows of consecutive epochs."""
+        if not rows:
+            return
+        columns = [_cells([row.get(name) for row in rows], is_loss="loss" in name) for name in self.columns]
+        epochs = map(str, range(first, first + len(rows)))
+        self._file.write("\n".join(map(",".join, zip(epochs, *columns, strict=True))) + "\n")
+
+    def save(self) -> None:
+        """See that what was written outlives a loss of power, before anything that is written later."""
+        self._file.flush()
+        self.disk.later(partial(_sync, self._path))
+
+    def purge(self, epoch: int) -> None:
+        """Drop the rows of that epoch and later ones, for a run that goes on from there, with the columns it has."""
+        if epoch == 0:
+            self._path.unlink(missing_ok=True)
+            return
+        header, *lines = whole_lines(self._path.read_bytes())
+        self.columns = header.split(",")[1:]
+        kept = [header, *(line for line in lines if int(line.partition(",")[0]) < epoch)]
+        write_whole(self._path, ("\n".join(kept) + "\n").encode())
+
+    @property
+    def _file(self) -> TextIO:
+        if self._open is None:
+            self._open = self._path.open("a", encoding="utf-8", buffering=1)  # a row is whole once it is written
+            if self._open.tell() == 0:
+                self._open.write(",".join(["epoch", *self.columns]) + "\n")
+        return self._open
+
+    def finalize(self, status: str) -> None:
+        """Close the file, without a row that was cut short; a later row opens it again."""
+        file, self._open = self._file, None
+        try:
+            file.close()
+        finally:
+            with self._path.open("rb+") as written:
+                start = written.seek(max(0, self._path.stat().st_size - LONGEST))
+                end = written.read()
+                if not end.endswith(b"\n"):
+                    written.truncate(start + end.rfind(b"\n") + 1)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

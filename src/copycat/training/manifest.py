@@ -1,0 +1,87 @@
+"""What run.json says: written when a run starts, and again when it ends. docs/run-folder.md names every key."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+from torch import nn
+
+from copycat.config.compose import Request
+from copycat.data.datamodule import DataModule
+from copycat.data.quality import warnings_of
+from copycat.provenance.backbone import backbone_record
+from copycat.provenance.fingerprint import fingerprint
+from copycat.records.config_keys import key_digests
+
+
+def opening(
+    request: Request,
+    data: DataModule,
+    *,
+    config: bytes,
+    network: nn.Module,
+    copy_of: Mapping[str, Any] | None = None,
+    like: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The manifest of a run that starts now.
+
+    Args:
+        config: what config.yaml holds.
+        network: as it begins.
+        copy_of: the run that this one repeats.
+        like: the manifest of one that started here and now on the same data.
+    """
+    backbone = backbone_record(network)
+    if like is None:
+        ran_on = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
+        warnings = warnings_of(data)
+    else:
+        ran_on, warnings = {**like["provenance"], **backbone}, like["data"]["warnings"]
+    return {
+        "status": "running",
+        "error": None,
+        "started": now(),
+        "ended": None,
+        "seconds": None,
+        "request": {
+            "experiment": request.experiment,
+            "overrides": list(request.overrides),
+            "config_digest": blake2b(config, digest_size=16).hexdigest(),
+            "config_keys": key_digests(request.config),
+            "copy_of": copy_of,
+        },
+        "provenance": ran_on,
+        "data": {
+            "source": request.config["data"]["_target_"],
+            "synthetic": data.source.synthetic,
+            "classes": list(data.classes),
+            "image_shape": list(data.image_shape),
+            "images": {name: len(part) for name, part in data.parts.items()},
+            "majority": {name: int(part.labels.bincount().max()) / len(part) for name, part in data.parts.items()},
+            "warnings": warnings,
+        },
+        "results": {},
+        "files": {},
+        "resumed": [],
+    }
+
+
+def best_epoch(rows: Sequence[Mapping[str, float]], *, monitor: str, mode: str) -> dict[str, Any]:
+    """The row with the best value of a metric; nothing where no row has it.
+
+    Args:
+        mode: `min` or `max`.
+    """
+    candidates = [row for row in rows if monitor in row]
+    if not candidates:
+        return {}
+    sign = 1 if mode == "min" else -1
+    row = min(candidates, key=lambda row: sign * row[monitor])
+    metrics = {name: value for name, value in row.items() if name != "epoch"}
+    return {"monitor": monitor, "mode": mode, "epoch": int(row["epoch"]), "metrics": metrics}
+
+
+def now() -> str:
+    """In UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

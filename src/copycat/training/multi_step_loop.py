@@ -1,0 +1,282 @@
+"""A Lightning loop that runs all optimizer steps of an epoch in one plain loop.
+
+Lightning's hooks are called for an epoch only where a callback, a scheduler or the end of the run needs them. Bits,
+rows, checkpoints and the callbacks' epochs are those of single steps.
+"""
+
+import logging
+import time
+from contextlib import nullcontext
+from typing import Any
+
+import pytorch_lightning as pl
+
+from copycat.data.datamodule import DataModule
+from copycat.data.loaders import MemoryLoader
+from copycat.models.classifier import Classifier, diverged
+from copycat.training.checkpoints import LastCheckpoint
+from copycat.training.epoch_buffer import EpochBuffer
+from copycat.training.hook_compatibility import Compatibility, check_compatibility, overrides
+from copycat.training.lazy_scheduler import Schedule
+from copycat.training.lightning_internals import (
+    FitLoop,
+    begin_epoch_loop,
+    end_epoch_loop,
+    get_fit_loop,
+    move_to_epoch_start,
+    set_batch_progress,
+    set_epoch_progress,
+    set_fit_loop,
+    set_global_step,
+)
+from copycat.training.progress import Position
+from copycat.training.seeds import StepSeeds
+from copycat.training.step_runner import StepRunner
+from copycat.training.stopping import Limiter
+
+log = logging.getLogger(__name__)
+FLUSH_SECONDS = 0.5
+"""From one flush to the next, where the configuration leaves it open."""
+PAUSE_SECONDS = 0.05
+"""From one look at signals, limits and the progress bar to the next."""
+
+
+def install(trainer: pl.Trainer, classifier: Classifier, **settings: Any) -> "MultiStepLoop | None":
+    """Let `fit` run many steps at once; where something must see each step, log what, and change nothing.
+
+    Args:
+        settings: those of the loop.
+    """
+    compatibility = check_compatibility(trainer, settings["data"], classifier)
+    if isinstance(compatibility, str):
+        log.info("steps are taken one by one: %s", compatibility)
+        return None
+    loop = MultiStepLoop(trainer, classifier, compatibility, **settings)
+    set_fit_loop(trainer, loop)
+    return loop
+
+
+class MultiStepLoop(FitLoop):
+    """Train one epoch an `advance`.
+
+    Args:
+        compatibility: the epochs that Lightning's hooks are called for.
+        steps: between two flushes of the metrics, at most; None: as many as take half a second.
+    """
+
+    def __init__(
+        self,
+        trainer: pl.Trainer,
+        classifier: Classifier,
+        compatibility: Compatibility,
+        *,
+        steps: int | None,
+        data: DataModule,
+        seeds: StepSeeds,
+        last: LastCheckpoint,
+        limiter: Limiter,
+    ) -> None:
+        before = get_fit_loop(trainer)
+        super().__init__(trainer, min_epochs=before.min_epochs, max_epochs=before.max_epochs)
+        self.classifier, self.compatibility, self.steps = classifier, compatibility, steps
+        self.data, self.seeds, self.last, self.limiter = data, seeds, last, limiter
+        data.place(trainer.strategy.root_device)
+        loader = data.loader("train", shuffle=data.shuffle)
+        assert isinstance(loader, MemoryLoader)
+        self.loader, self.batches = loader, len(loader)
+        self.buffer: EpochBuffer | None = None
+        self._calls_hooks = True
+        """Whether hooks were called at the end of the last epoch."""
+
+    # ----- Lightning's side
+
+    def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
+        """Resume at the start of the epoch in progress: its hooks are called again, its first batches are skipped."""
+        move_to_epoch_start(state_dict)
+        super().load_state_dict(state_dict, prefix)
+
+    @property
+    def done(self) -> bool:
+        """Return whether training is over; to find out takes long, and nothing changes it where no hook is called."""
+        return (self._calls_hooks or self.trainer.should_stop) and super().done
+
+    def run(self) -> None:
+        """Train; however that ends, log what is known of it."""
+        try:
+            super().run()
+        finally:
+            if self.buffer is not None:
+                try:
+                    self.flush()
+                finally:
+                    self._publish()
+
+    def on_run_start(self) -> None:
+        """Collect the hooks, once for all epochs: Lightning's own calls of hooks take long."""
+        super().on_run_start()
+        trainer = self.trainer
+        start, self.last.start = self.last.start or Position(trainer.current_epoch), None
+        self._epoch, self._batch = start.epoch, start.batch
+        others = [callback for callback in self.compatibility.callbacks if callback is not self.seeds]
+        self._runner = StepRunner(
+            trainer,
+            self.classifier,
+            data=self.data,
+            loader=self.loader,
+            seeds=self.seeds,
+            callbacks=others,
+            epochs=(self.max_epochs or 0) - start.epoch,
+        )
+        self._epoch_start = [c.on_train_epoch_start for c in others if overrides(c, "on_train_epoch_start")]
+        self._batch_start = [c.on_train_batch_start for c in others if overrides(c, "on_train_batch_start")]
+        self._epoch_end = [c.on_train_epoch_end for c in reversed(others) if overrides(c, "on_train_epoch_end")]
+        self._look = [callback.look for callback in others if hasattr(callback, "look")]
+        self._schedules: list[Schedule] = []
+        self._plan_flush()
+        self.buffer = EpochBuffer(self.classifier, self.last, start)
+
+    def on_advance_start(self) -> None:
+        """Call the start hooks of an epoch, where there are any to call."""
+        self._is_visible = self._epoch + 1 >= (self.max_epochs or 0) or self.compatibility.sees(self._epoch)
+        if self._is_visible:
+            self._publish()
+            super().on_advance_start()
+            begin_epoch_loop(self)
+        elif self._calls_hooks:
+            self._publish(ready=1)
+            for hook in self._epoch_start:
+                hook(self.trainer, self.classifier)
+        if self._is_visible or self._calls_hooks:
+            self._collect_schedules()
+            self._runner.inspect_network()
+
+    def advance(self) -> None:
+        """Take all steps of an epoch."""
+        assert self.buffer is not None
+        self._runner.run(self._epoch, self._batch, self.buffer, self._pause)
+        self._batch = self.batches
+
+    def on_advance_end(self) -> None:
+        """Step the schedules, validate, and call the end hooks of an epoch, where there are any to call."""
+        for schedule, frequency in self._by_epoch:
+            if (self._epoch + 1) % frequency == 0:
+                schedule.step()
+        if self._is_visible:
+            self._end_visible_epoch()
+        else:
+            self._end_epoch()
+        self._epoch, self._batch = self._epoch + 1, 0
+        if self._calls_hooks:
+            self._publish()
+        self._taken += self.batches
+        if self._is_flush_due():
+            self.flush()
+            self._plan_flush()
+
+    # ----- the ends of epochs
+
+    def _end_visible_epoch(self) -> None:
+        """Validate and call the hooks as Lightning does."""
+        assert self.buffer is not None
+        self.flush()
+        if not self.seeds.draws:  # else each batch was seeded, for callbacks that draw too
+            self.seeds.seed(self.trainer, self._epoch, self.batches - 1)
+        self._publish(ready=1, started=1)
+        end_epoch_loop(self)
+        super().on_advance_end()
+        self.buffer.start_at(self._epoch + 1)
+        self._calls_hooks = True
+
+    def _end_epoch(self) -> None:
+        """Validate in memory, and call the hooks of callbacks that support multi-step execution."""
+        assert self.buffer is not None
+        trainer, epoch = self.trainer, self._epoch
+        validates = (epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        if validates and self.compatibility.validates:
+            self._check()
+            self._publish(ready=1, started=1)
+            averaging = self._runner.averaging
+            with averaging.shown(self.classifier.network) if averaging else nullcontext():
+                self.classifier.validate(self.data.loader("val"))
+            self.buffer.validated[epoch] = self.classifier.validated()
+        self.buffer.end_epoch()
+        is_due = self.last.every_n_epochs and (epoch + 1) % self.last.every_n_epochs == 0
+        self._calls_hooks = bool(validates or is_due or self._runner.measures(epoch))
+        if self._calls_hooks:
+            if self.limiter.limits.judge:
+                self.flush()
+            self._publish(ready=1, started=1, processed=1)
+            for hook in self._epoch_end:
+                hook(trainer, self.classifier)
+
+    # ----- between steps
+
+    def _collect_schedules(self) -> None:
+        """Find the schedules anew: a callback may have changed them."""
+        configs = [config for config in self.trainer.lr_scheduler_configs if not config.reduce_on_plateau]
+        schedules = [(config.interval, Schedule(config.scheduler), config.frequency) for config in configs]
+        self._schedules = [schedule for _, schedule, _ in schedules]
+        self._by_epoch = [(schedule, every) for interval, schedule, every in schedules if interval == "epoch"]
+        self._runner.schedules = [(schedule, every) for interval, schedule, every in schedules if interval == "step"]
+
+    def _pause(self, batch: int) -> None:
+        """Heed signals, limits and checkpoints that are due inside an epoch."""
+        assert self.buffer is not None
+        self._runner.next_pause = time.monotonic() + (0 if self.last.every_n_steps else PAUSE_SECONDS)
+        self._batch = batch
+        self._check()
+        self._publish(ready=1, started=1)
+        for hook in self._batch_start:
+            hook(self.trainer, self.classifier, None, batch)
+        loss = self.buffer.latest_loss()
+        if loss is not None:
+            for look in self._look:
+                look(self._epoch, loss)
+
+    def _publish(self, *, ready: int = 0, started: int = 0, processed: int = 0) -> None:
+        """Set Lightning's counters, and the schedulers, to where training is."""
+        for schedule in self._schedules:
+            schedule.settle()
+        epoch, batch = self._epoch, self._batch
+        set_epoch_progress(self, epoch, ready=ready, started=started, processed=processed)
+        is_last = batch == self.batches
+        is_inside = 0 < batch < self.batches
+        set_batch_progress(self, batch, before=epoch * self.batches, ready=int(is_inside), is_last=is_last)
+        window = self.trainer.accumulate_grad_batches
+        done = -(-batch // window) if is_last else batch // window
+        set_global_step(self, epoch * -(-self.batches // window) + done)
+
+    # ----- the metrics
+
+    def flush(self) -> None:
+        """Log all epochs that ended, and let the classifier count the steps of the one in progress.
+
+        Raises:
+            DivergedError: where a loss is not finite; the epochs before are logged.
+        """
+        if self.buffer is None:
+            return
+        failure = self.buffer.first_failure()
+        if failure is None:
+            self.buffer.log()
+            self.buffer.hand_over()
+            return
+        position, loss = failure
+        self._epoch, self._batch = position.epoch, position.batch
+        self.buffer.drop_from(position.epoch)
+        self.buffer.log()
+        raise diverged(position.epoch, position.batch, loss)
+
+    def _check(self) -> None:
+        """Fail where a loss is not finite."""
+        assert self.buffer is not None
+        if self.buffer.first_failure() is not None:
+            self.flush()
+
+    def _plan_flush(self) -> None:
+        self._taken, self._flush_at = 0, time.monotonic() + FLUSH_SECONDS
+
+    def _is_flush_due(self) -> bool:
+        if self.steps is not None:
+            return self._taken + self.batches > self.steps
+        return time.monotonic() >= self._flush_at

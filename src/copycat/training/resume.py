@@ -1,0 +1,156 @@
+"""A run that stopped goes on from its last whole checkpoint, to the bits of one that never stopped."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+from copycat.config.errors import UserError
+from copycat.provenance.backbone import check_backbone
+from copycat.provenance.diagnosis import Evidence, causes
+from copycat.records.checkpoint_file import damage
+from copycat.records.lock import locked
+from copycat.records.metrics_csv import read_history
+from copycat.records.reserved_space import release
+from copycat.records.run_folder import write_manifest
+from copycat.records.run_loader import Opened, read_checkpoint
+from copycat.training.checkpoints import BEFORE, OURS
+from copycat.training.extension import extended, write_extended
+from copycat.training.factory import build_parts
+from copycat.training.manifest import now
+from copycat.training.process_state import LOG, isolated, logged
+from copycat.training.progress import Position
+from copycat.training.result import Outcome
+from copycat.training.session import Run
+from copycat.training.signals import Stop
+from copycat.training.standard_streams import tolerating_lost_output
+from copycat.training.stopping import Limits
+
+Say = Callable[[str], None]
+Watchers = Callable[[Mapping[str, Any]], Sequence[Logger]]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a run goes on."""
+
+    position: Position
+    checkpoint: Path | None
+    """None: from the start."""
+
+
+def resume(
+    opened: Opened,
+    *,
+    say: Say,
+    watchers: Watchers = lambda _: (),
+    limits: Limits = Limits(),  # noqa: B008, it is frozen
+    max_epochs: int | None = None,
+) -> Outcome:
+    """Go on with a run that was killed, interrupted, or failed; or with any, up to more epochs.
+
+    Args:
+        say: takes each line that a user should know before it starts.
+        watchers: makes loggers beside those of the configuration, from it.
+        limits: what ends the run before it is done.
+        max_epochs: more than it was asked for; None: as many.
+
+    Raises:
+        UserError: where the run has all epochs, or is of other data or another backbone.
+        LockedError: where it is still running.
+    """
+    folder = opened.given
+    completed = opened.manifest["status"] == "completed"
+    if max_epochs is not None:
+        opened = extended(opened, max_epochs, say=say)
+    elif completed:
+        raise UserError(
+            f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {folder},"
+            f" or copycat resume {folder} trainer.max_epochs=MORE."
+        )
+    config, folder, stop = opened.config, opened.folder, Stop()
+    threads = config["trainer"].get("threads")
+    with locked(folder), isolated(threads=threads), tolerating_lost_output(), stop.listening():
+        parts = build_parts(config, metrics=limits.metrics)
+        check_backbone(parts.classifier.network, opened.manifest, folder=folder)
+        for cause in causes(Evidence.recorded(folder, opened.manifest, config), Evidence.current(config, parts.data)):
+            if cause.kind == "data":
+                raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
+            say(f"changed since the run began: {cause.kind}: {cause.line}")
+        point = find_point(opened, say=say)
+        if completed and point.position.epoch != opened.manifest["results"]["epochs"]:
+            raise UserError(f"{folder}: expected the checkpoint of its last epoch; it has none.")
+        with logged(folder / LOG):
+            manifest = reopened(opened.manifest, point, max_epochs=max_epochs)
+            run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config), limits=limits)
+            run.last.extended_at = {entry["epoch"] for entry in manifest["resumed"] if entry.get("max_epochs")}
+
+            def write(folder: Path) -> None:
+                if max_epochs is not None:
+                    write_extended(folder, config)
+                write_manifest(folder, manifest)
+
+            try:
+                run.recorder.open(write, resumes_at=point.position.epoch, say=say)
+            except OSError as error:
+                release(folder)
+                raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error
+            return run.go(checkpoint=point.checkpoint, epoch=point.position.epoch)
+
+
+def find_point(opened: Opened, *, say: Say) -> Point:
+    """The newest checkpoint that is whole, and that metrics.csv reaches up to."""
+    folder = opened.folder / "checkpoints"
+    for path in (folder / "last.ckpt", folder / BEFORE):
+        if not path.exists():
+            continue
+        if wrong := damage(path):
+            say(f"{path}: expected a whole checkpoint; {wrong}. Going on from the one before.")
+            continue
+        ours = read_checkpoint(path, opened).get(OURS)
+        if ours is None:
+            continue
+        position = Position(ours["epoch"], ours["batch"])
+        if _rows(opened.folder) < position.epoch:
+            say(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Going on from before.")
+            continue
+        say(f"going on from {position}, by {path.name}")
+        return Point(position, path)
+    say("no checkpoint to go on from: starting anew")
+    return Point(Position(0), None)
+
+
+def _rows(folder: Path) -> int:
+    """Epochs that metrics.csv holds without a gap."""
+    try:
+        epochs = [row["epoch"] for row in read_history(folder)]
+    except FileNotFoundError:
+        return 0
+    return next((place for place, epoch in enumerate(epochs) if epoch != place), len(epochs))
+
+
+def reopened(manifest: Any, point: Point, *, max_epochs: int | None = None) -> dict[str, Any]:
+    """The manifest of a run that goes on from there.
+
+    Args:
+        max_epochs: where more are asked for than before.
+    """
+    entry = {
+        "at": now(),
+        "epoch": point.position.epoch,
+        "batch": point.position.batch,
+        "from": point.checkpoint.name if point.checkpoint else None,
+        **({} if max_epochs is None else {"max_epochs": max_epochs}),
+    }
+    return {
+        **manifest,
+        "status": "running",
+        "error": None,
+        "ended": None,
+        "seconds": None,
+        "results": {},
+        "files": {},
+        "resumed": [*manifest.get("resumed", []), entry],
+    }

@@ -1,0 +1,148 @@
+"""A run: its trainer, its records, and how it ends."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from copycat.config.errors import UserError
+from copycat.config.targets import build
+from copycat.data.streams import key
+from copycat.models.classifier import Stage
+from copycat.models.metrics import Row
+from copycat.training.factory import OF_RUN, Parts
+from copycat.training.malloc import give_back, keep_memory
+from copycat.training.multi_step_loop import install
+from copycat.training.recorder import RunRecorder
+from copycat.training.result import Outcome
+from copycat.training.seeds import StepSeeds, seed_everything
+from copycat.training.signals import InterruptedRun, Stop
+from copycat.training.stopping import Limiter, Limits, PrunedRun
+
+
+class Run:
+    """Args:
+    manifest: what run.json says as it starts.
+
+    Raises:
+        UserError: where a callback, a logger or the trainer cannot be made.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        parts: Parts,
+        folder: Path,
+        *,
+        stop: Stop,
+        manifest: dict[str, Any],
+        watchers: Sequence[Logger] = (),
+        limits: Limits = Limits(),  # noqa: B008, it is frozen
+    ) -> None:
+        self.config, self.parts, self.stop = config, parts, stop
+        self.recorder = recorder = RunRecorder(
+            folder, config=config, parts=parts, manifest=manifest, watchers=watchers, quiet=limits.quiet
+        )
+        self.last = recorder.last
+        others = [callback for callback in recorder.callbacks if callback is not self.last]
+        seeds, limiter = StepSeeds(config["seed"], parts.classifier.network), Limiter(limits, self.last)
+        steps = config["trainer"].get("steps_per_execution")
+        self.trainer = self._trainer(
+            logger=recorder.loggers,
+            # what is saved before a step is saved before any other callback starts that step
+            callbacks=[seeds, self.last, stop, limiter, *others],
+            plugins=[self.last.files],
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in recorder.callbacks),
+        )
+        # a Trainer of the user's own may have added to them
+        recorder.loggers, recorder.callbacks = self.trainer.loggers, getattr(self.trainer, "callbacks")  # noqa: B009
+        settings = {"data": parts.data, "seeds": seeds, "last": self.last, "limiter": limiter}
+        self.multi_step = None if steps == 1 else install(self.trainer, parts.classifier, steps=steps, **settings)
+
+    def go(self, *, checkpoint: Path | None = None, epoch: int = 0) -> Outcome:
+        """Train, evaluate and record.
+
+        Args:
+            checkpoint: where to go on from; None starts anew.
+            epoch: that it is in; of what lies before, the records are there.
+        """
+        status, error, recorder = "completed", None, self.recorder
+        keep_memory()
+        self.stop.last = self.last  # from here on a signal finds something to save
+        try:
+            recorder.begin(epoch)
+            classifier, data = self.parts.classifier, self.parts.data
+            self.trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            recorder.measured(*self._evaluate())
+            data.release()  # what is drawn of the run as a whole takes room of its own
+            give_back()
+            recorder.complete(self.trainer.current_epoch)
+        except PrunedRun as verdict:
+            status, error = "pruned", str(verdict)
+        except (InterruptedRun, KeyboardInterrupt, SystemExit):
+            status, error = "interrupted", self.stop.asked or "SIGINT"
+        except Exception as failure:
+            status, error = "failed", recorder.describe(failure)
+        except BaseException:  # the process is to end at once
+            recorder.close_loggers()
+            with suppress(OSError):
+                recorder.settle()
+            raise
+        self.stop.deaf = True  # what is left takes a moment, and is to be whole
+        return recorder.end(status, error, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
+
+    def _trainer(self, **settings: Any) -> pl.Trainer:
+        node = {name: value for name, value in self.config["trainer"].items() if name not in OF_RUN}
+        trainer = build(
+            "trainer",
+            node,
+            **settings,
+            enable_progress_bar=False,  # ours is among the callbacks, and does not draw at every step
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=0,  # rows are written by the epoch
+            use_distributed_sampler=False,
+            default_root_dir=self.recorder.folder,
+        )
+        if not isinstance(trainer, pl.Trainer):
+            raise UserError(f"trainer._target_: expected a pytorch_lightning.Trainer; got {node['_target_']!r}.")
+        return trainer
+
+    def _evaluate(self) -> tuple[Row, dict[str, Tensor]]:
+        """Metrics of the final weights on each part, test only where it was asked for; and probabilities."""
+        found, said = Row(), dict[str, Tensor]()
+        stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
+        # a Trainer's loops take as long as a small training; what supports multi-step execution needs none of them
+        is_plain = self.multi_step is not None and self.trainer.strategy.root_device.type == "cpu"
+        measure = self._measured if is_plain else self._measured_by_trainer
+        for stage in stages:
+            seed_everything(key("evaluate", self.config["seed"], stage))
+            metrics, said[stage] = measure(stage)
+            found |= metrics
+        del said["train"]
+        return found, said
+
+    def _measured(self, stage: Stage) -> tuple[Row, Tensor]:
+        return self.parts.classifier.measure(stage, self.stop.between(self.parts.data.loader(stage)))
+
+    def _measured_by_trainer(self, stage: Stage) -> tuple[Row, Tensor]:
+        trainer: Any = self.trainer
+        classifier, loader = self.parts.classifier, self.parts.data.loader(stage)
+        loggers, callbacks = trainer.loggers, trainer.callbacks
+        # nothing is logged now; and limits are for quick looks at training: a figure of a part is of all of it
+        trainer.loggers, trainer.callbacks = [], [self.stop]
+        trainer.limit_val_batches = trainer.limit_test_batches = 1.0
+        try:
+            if stage == "test":
+                trainer.test(classifier, dataloaders=loader, verbose=False)
+            else:
+                classifier.evaluates = stage
+                trainer.validate(classifier, dataloaders=loader, verbose=False)
+        finally:
+            trainer.loggers, trainer.callbacks = loggers, callbacks
+        return classifier.evaluated, classifier.predicted

@@ -1,0 +1,138 @@
+"""Run the optimizer steps of one epoch after each other, without a Trainer between them."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import GradClipAlgorithmType
+from torch import Tensor
+
+from copycat.data.datamodule import DataModule
+from copycat.data.loaders import MemoryLoader
+from copycat.models.classifier import Classifier
+from copycat.training.captured_step import CapturedStep, is_capturable
+from copycat.training.epoch_buffer import EpochBuffer
+from copycat.training.lazy_scheduler import Schedule
+from copycat.training.seeds import StepSeeds
+from copycat.training.weight_averaging import Averaging
+
+CAPTURE_AFTER, CAPTURE_FROM = 100, 1000
+"""Steps before a step is captured, of at least so many in all: a capture takes as long as 500 replays save."""
+
+
+class StepRunner:
+    """Train on the batches of one epoch.
+
+    Args:
+        callbacks: whose averages and measurements belong to single steps.
+        epochs: that are to come.
+    """
+
+    def __init__(
+        self,
+        trainer: pl.Trainer,
+        classifier: Classifier,
+        *,
+        data: DataModule,
+        loader: MemoryLoader,
+        seeds: StepSeeds,
+        callbacks: Sequence[Any],
+        epochs: int,
+    ) -> None:
+        self.trainer, self.classifier, self.network = trainer, classifier, classifier.network
+        self.data, self.loader, self.seeds = data, loader, seeds
+        self.schedules: Sequence[tuple[Schedule, int]] = ()
+        """Of the learning rate, by steps, each with the steps from one change to the next."""
+        self.averaging = next((callback for callback in callbacks if isinstance(callback, Averaging)), None)
+        self.measurers: list[Any] = [callback for callback in callbacks if hasattr(callback, "measures")]
+        self.next_pause = 0.0
+        """The time of the next pause, by the monotonic clock."""
+        self._trained: list[torch.nn.Parameter] = []
+        self._replay: CapturedStep | None = None
+        self._is_long = epochs * len(loader) >= CAPTURE_FROM
+
+    def measures(self, epoch: int) -> bool:
+        """Return whether a callback measures this epoch."""
+        return any(callback.measures(epoch) for callback in self.measurers)
+
+    def inspect_network(self) -> None:
+        """Find the optimizer and what it trains anew: a callback may have changed them."""
+        self.optimizer = self.trainer.optimizers[0]
+        self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        clears = type(self.optimizer).zero_grad is torch.optim.Optimizer.zero_grad
+        self._zero: Callable[[], None] = self._clear_gradients if clears else self.optimizer.zero_grad
+        before, self._trained = self._trained, [p for p in self._parameters if p.requires_grad]
+        captures = self._is_long and clears and self.trainer.accumulate_grad_batches == 1
+        if not (captures and is_capturable(self.network, self.classifier.loss)):
+            self._replay = None
+        elif self._replay is None or list(map(id, before)) != list(map(id, self._trained)):
+            self._replay = CapturedStep(self._compute, after=CAPTURE_AFTER)
+
+    def run(self, epoch: int, first: int, buffer: EpochBuffer, pause: Callable[[int], None]) -> None:
+        """Train on the batches of an epoch, from one of them on.
+
+        Args:
+            buffer: whose `steps` the results are added to.
+            pause: is called before a step with its batch, where it is time.
+        """
+        self.loader.batch_sampler.set_epoch(epoch)
+        network, criterion, optimizer, data = self.network, self.classifier.loss, self.optimizer, self.data
+        batches, window, clip = len(self.loader), self.trainer.accumulate_grad_batches, self.trainer.gradient_clip_val
+        algorithm = self.trainer.gradient_clip_algorithm or GradClipAlgorithmType.NORM
+        augments, draws, last = data.augmentation is not None, self.seeds.draws, batches - 1
+        steps = buffer.steps
+        losses, probabilities, labels = steps.losses, steps.probabilities, steps.labels
+        clock, probability = time.monotonic, criterion.probability
+        replay, trained, averaging, schedules = self._replay, self._trained, self.averaging, self.schedules
+        measurers = [callback for callback in self.measurers if callback.measures(epoch)]
+        batch: Any
+        for place, batch in enumerate(self.loader.between(first, batches), first):
+            if place % window == 0 and clock() >= self.next_pause:
+                pause(place)
+                steps = buffer.steps
+                losses, probabilities, labels = steps.losses, steps.probabilities, steps.labels
+            if augments:
+                batch = data.augmented(batch, epoch)
+            if draws:
+                self.seeds.seed(self.trainer, epoch, place)
+            image, label = batch["image"], batch["label"]
+            if replay is not None and (found := replay(image, label)) is not None:
+                loss, predicted, *gradients = found
+                for parameter, gradient in zip(trained, gradients, strict=True):
+                    parameter.grad = gradient
+            else:
+                logits = network(image)
+                loss = criterion(logits, label)
+                if place % window == 0:
+                    self._zero()
+                (loss if window == 1 else loss / window).backward()
+                loss, predicted = loss.detach(), probability(logits.detach())
+            losses.append(loss)
+            probabilities.append(predicted)
+            labels.append(label)
+            if place % window == window - 1 or place == last:
+                if place == last:
+                    for measurer in measurers:
+                        measurer.before_last_step(self.classifier)
+                if clip:
+                    self.trainer.precision_plugin.clip_gradients(optimizer, clip, algorithm)
+                optimizer.step()
+                if averaging is not None:
+                    averaging.after_step(network, epoch, last=place == last)
+                for schedule, frequency in schedules:
+                    if (place + 1) % frequency == 0:
+                        schedule.step()
+
+    def _compute(self, image: Tensor, label: Tensor) -> tuple[Tensor | None, ...]:
+        """Return loss, probabilities and gradients, these in order of memory, as autograd leaves them to optimizers."""
+        logits = self.network(image)
+        loss: Tensor = self.classifier.loss(logits, label)
+        found = torch.autograd.grad(loss, self._trained, allow_unused=True)
+        gradients = [None if gradient is None else gradient.contiguous() for gradient in found]
+        return (loss.detach(), self.classifier.loss.probability(logits.detach()), *gradients)
+
+    def _clear_gradients(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None

@@ -1,0 +1,139 @@
+"""A run, from its request to its folder."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.loggers import Logger
+
+from copycat.config.compose import Request
+from copycat.config.errors import UserError
+from copycat.config.printable import print_line
+from copycat.data.datamodule import DataModule
+from copycat.provenance.code import patch
+from copycat.provenance.diagnosis import PATCH
+from copycat.records.image_index import FILE as IMAGES
+from copycat.records.lock import FILE as LOCK
+from copycat.records.lock import locked
+from copycat.records.run_folder import (
+    CONFIG,
+    make_folder,
+    set_aside,
+    taken_back,
+    unmake,
+    write_manifest,
+    write_whole,
+)
+from copycat.records.trial_file import FILE as TRIAL
+from copycat.records.yaml_text import as_yaml
+from copycat.training.factory import build_parts
+from copycat.training.manifest import opening
+from copycat.training.process_state import LOG, isolated, logged
+from copycat.training.result import Outcome
+from copycat.training.session import Run
+from copycat.training.signals import Stop
+from copycat.training.standard_streams import tolerating_lost_output
+from copycat.training.stopping import Limits
+
+__all__ = ["Outcome", "train", "try_out"]
+UNTRAINED = (TRIAL, CONFIG, IMAGES, PATCH, LOG)
+"""Files that a trial's folder may have before its run.json: a start overwrites them, or appends to the log."""
+
+
+def train(
+    request: Request,
+    *,
+    folder: Path | None = None,
+    watchers: Sequence[Logger] = (),
+    copy_of: Mapping[str, Any] | None = None,
+    data: DataModule | None = None,
+    limits: Limits = Limits(),  # noqa: B008, it is frozen
+) -> Outcome:
+    """Run what was asked. A run that fails says so in its outcome, and why in its train.log.
+
+    Args:
+        folder: for a trial, the one its sweep gave it; None makes a new one under `output_dir`.
+        watchers: loggers beside those of the configuration, such as one that prints.
+        copy_of: what the manifest says of the run that this one repeats.
+        data: what the request asks for, where it is built already.
+        limits: what ends the run before it is done.
+
+    Raises:
+        UserError: where what was asked cannot work; then no new folder is left.
+        LockedError: where another process has the folder; then nothing in it is touched.
+    """
+    root, stop = Path(request.config["output_dir"]), Stop()
+    threads = request.config["trainer"].get("threads")
+    with isolated(threads=threads), tolerating_lost_output(), stop.listening():
+        parts = build_parts(request.config, data=data, metrics=limits.metrics)
+        request = replace(request, config=with_threads(parts.config))
+        text, changes = as_text(request.config), patch(request.config)
+        network = parts.classifier.network
+        manifest = opening(request, parts.data, config=text, network=network, copy_of=copy_of)
+        first = partial(write_asked, config=text, manifest=manifest, changes=changes)
+        made = make_folder(root, request.experiment, write=first) if folder is None else folder
+        try:
+            made.mkdir(parents=True, exist_ok=True)
+            with locked(made):
+                if folder is not None:
+                    start_clean(folder)
+                with logged(made / LOG):
+                    with taken_back(made, keep=(LOCK,) if folder is None else {*os.listdir(folder), LOCK}):
+                        run = Run(
+                            request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits
+                        )
+                        run.recorder.open(None if folder is None else first)
+                    return run.go()
+        except (UserError, OSError) as error:
+            if folder is None:
+                unmake(made, root)
+            if isinstance(error, UserError):
+                raise
+            # of the first files: what a run cannot write later, it says itself
+            raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
+
+
+def try_out(request: Request, *, metrics: Mapping[str, Sequence[str]] = {}) -> None:
+    """Build what would be trained, and leave no trace.
+
+    Args:
+        metrics: that the run must have, by the keys that name them.
+
+    Raises:
+        UserError: where what was asked cannot work.
+    """
+    with isolated(threads=None):
+        build_parts(request.config, metrics=metrics)
+
+
+def as_text(config: Mapping[str, Any]) -> bytes:
+    """What config.yaml holds."""
+    return as_yaml(config).encode()
+
+
+def write_asked(folder: Path, *, config: bytes, manifest: Mapping[str, Any], changes: bytes | None) -> None:
+    """Write what a run is made of: its configuration, what was not committed of the code, and its manifest.
+
+    With these it can be resumed, so they come before anything else.
+    """
+    write_whole(folder / CONFIG, config)
+    if changes:
+        write_whole(folder / PATCH, changes)
+    write_manifest(folder, manifest)
+
+
+def start_clean(folder: Path) -> None:
+    """Set aside what another run left in a trial's folder, whose lock is held: a new one would append to it."""
+    if any(not (name.startswith(".") or name in UNTRAINED) for name in os.listdir(folder)):
+        aside = set_aside(folder, keep=(TRIAL,))
+        print_line(f"copycat: {folder}: its run starts anew; what lay there is in {aside} now", error=True)
+
+
+def with_threads(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration with the count of threads, which changes bits, where it left that to torch."""
+    trainer = config["trainer"]
+    return {**config, "trainer": {**trainer, "threads": trainer.get("threads") or torch.get_num_threads()}}

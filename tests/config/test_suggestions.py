@@ -1,0 +1,78 @@
+"""The nearest valid word."""
+
+import subprocess
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copycat.config.suggestions import did_you_mean, first_line, nearest, one_of, quoted_override, shown
+
+OPTIMIZERS = ["adam", "adamax", "adamw", "lbfgs", "momentum", "rmsprop", "rprop", "sgd", "sparse_adam"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("adma", "adam"), ("adamW", "adamw"), ("sdg", "sgd"), ("sprase_adam", "sparse_adam"), ("lbgfs", "lbfgs")],
+)
+def test_a_slip_of_the_hand_finds_the_word_that_was_meant(typed: str, meant: str) -> None:
+    assert nearest(typed, OPTIMIZERS) == meant
+
+
+def test_a_key_without_its_group_finds_the_key_inside_it() -> None:
+    assert nearest("lr", ["seed", "optimizer.lr", "data.folds"]) == "optimizer.lr"
+
+
+def test_a_parent_that_two_keys_share_does_not_make_them_alike() -> None:
+    assert nearest("optimizer.betas", ["optimizer.lr", "optimizer.dampening"]) is None
+
+
+@pytest.mark.parametrize("typed", ["banana", "", "é", "xyz"])
+def test_a_word_like_no_other_finds_nothing(typed: str) -> None:
+    assert nearest(typed, OPTIMIZERS) is None
+
+
+def test_no_word_finds_nothing_where_there_is_none() -> None:
+    assert nearest("adam", []) is None
+    assert did_you_mean("adam", []) == ""
+
+
+def test_the_sentence_is_what_to_type() -> None:
+    assert did_you_mean("lrr", ["optimizer.lr"], after="=0.1") == " Did you mean optimizer.lr=0.1?"
+    assert did_you_mean("adma", ["adam"], before="optimizer=") == " Did you mean optimizer=adam?"
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, unique_by=str.lower), st.data())
+def test_a_valid_word_is_its_own_nearest(words: list[str], data: st.DataObject) -> None:
+    word = data.draw(st.sampled_from(words).filter(lambda w: "." not in w))
+    assert nearest(word, words) == word
+
+
+def test_a_long_list_keeps_its_ends() -> None:
+    words = [f"word{i:02}" for i in range(30)]
+    assert one_of(words, most=4) == "word00, word01, …, word29"
+    assert one_of(reversed(words[:3]), most=4) == "word00, word01, word02"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "null"), (True, "true"), ("banana", "'banana'"), ([1, None, [False]], "[1, null, [false]]")],
+)
+def test_a_value_is_shown_as_a_user_types_it(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_an_error_of_many_lines_is_told_by_its_first() -> None:
+    assert first_line(ValueError("\n  too   many\tdogs.\nand cats")) == "too many dogs"
+    assert first_line(KeyError()) == "KeyError"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["it's", 'say "a"', 'it\'s "a"', "a,b [1] {c}", "$HOME `x`", "a\\b", "it\\'s", "end\\", "5", "null", "\\\\"],
+)
+def test_a_quoted_override_comes_through_shell_and_hydra_as_its_text(text: str) -> None:
+    word = subprocess.check_output(["sh", "-c", f"printf %s {quoted_override('data.root', text)}"], text=True)
+    (override,) = OverridesParser.create().parse_overrides([word])
+    assert override.value() == text

@@ -1,0 +1,233 @@
+"""What a look over a set finds, in plain lists and short lines."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from copycat.data import quality as check
+from copycat.data.datamodule import DataModule
+from copycat.data.quality import Check, Twin, check_data
+from copycat.data.sources.cats import Cats
+from copycat.data.split import Part, digest
+
+
+def make_solid_images(*colours: tuple[int, ...] | int) -> torch.Tensor:
+    """Images of 4x4 pixels, each of one colour."""
+    colours = tuple(colour if isinstance(colour, tuple) else (colour,) * 3 for colour in colours)
+    return torch.tensor(colours, dtype=torch.uint8)[:, :, None, None].repeat(1, 1, 4, 4)
+
+
+def make_part(
+    pixels: torch.Tensor, labels: Sequence[int], names: Sequence[str] = (), unreadable: Sequence[str] = ()
+) -> Part:
+    return Part(
+        images=pixels,
+        labels=torch.tensor(labels),
+        names=names or [f"image {index}" for index in range(len(labels))],
+        digests=[digest(image) for image in pixels],
+        unreadable=unreadable,
+    )
+
+
+class PartsSource:
+    def __init__(self, classes: Sequence[str], synthetic: bool, parts: dict[str, Part]) -> None:
+        self.classes, self.synthetic, self.parts = classes, synthetic, parts
+
+    def load(self) -> dict[str, Part]:
+        return self.parts
+
+
+def check_parts(*, classes: Sequence[str] = ("dog", "cat"), synthetic: bool = False, **parts: Part) -> Check:
+    return check_data(DataModule(PartsSource(classes, synthetic, parts)))
+
+
+def make_plain_part(*shades: int) -> Part:
+    """Images of these shades, dog and cat by turns."""
+    return make_part(
+        make_solid_images(*shades), [index % 2 for index in range(len(shades))], [f"shade {shade}" for shade in shades]
+    )
+
+
+def test_a_set_with_nothing_odd_gives_no_warning() -> None:
+    found = check_parts(train=make_plain_part(100, 101, 102, 103), val=make_plain_part(99, 104))
+    assert (found.warnings, found.within, found.across, found.unreadable) == ([], [], [], [])
+
+
+# ----- counts and colours
+
+
+def test_counts_and_shares_are_those_of_the_labels() -> None:
+    found = check_parts(
+        train=make_part(make_solid_images(1, 2, 3, 4), [0, 1, 1, 1]), val=make_part(make_solid_images(5), [0])
+    ).parts
+    assert found["train"].images == 4
+    assert dict(found["train"].counts) == {"dog": 1, "cat": 3}
+    assert found["train"].share("cat") == 0.75
+    assert dict(found["val"].counts) == {"dog": 1, "cat": 0}
+
+
+def test_the_mean_colour_is_that_of_all_pixels_to_the_last_digit() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 3, 9, 7), dtype=np.uint8)
+    found = check_parts(train=make_part(torch.from_numpy(pixels), [0, 1] * 18 + [0]), val=make_plain_part(1, 2)).parts[
+        "train"
+    ]
+    for channel in range(3):
+        exact = sum(pixels[:, channel].ravel().tolist()) / (37 * 9 * 7)
+        assert found.color[channel] == pytest.approx(exact, rel=1e-12)
+    assert found.brightness == pytest.approx(sum(pixels.ravel().tolist()) / pixels.size, rel=1e-12)
+
+
+def test_images_of_one_channel_have_one_mean() -> None:
+    gray = make_part(make_solid_images((7,), (9,)), [0, 1])
+    assert list(check_parts(train=gray, val=make_part(make_solid_images((8,)), [0])).parts["train"].color) == [8.0]
+
+
+def test_of_many_images_on_demand_some_from_all_over_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class OnDemand:
+        shape = (100, 3, 4, 4)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            asked.append(index)
+            return make_solid_images(index)[0]
+
+    monkeypatch.setattr(check, "SAMPLE", 20)
+    words = [str(index) for index in range(100)]
+    large = Part(images=OnDemand(), labels=torch.tensor([0, 1] * 50), names=words, digests=words)
+    found = check_parts(train=large, val=make_plain_part(48, 50))
+    assert sorted(asked) == list(range(0, 100, 5))
+    assert found.parts["train"].brightness == pytest.approx(47.5)
+
+
+# ----- duplicates
+
+
+def test_images_twice_within_a_part_and_across_parts_are_told_apart() -> None:
+    found = check_parts(
+        train=make_plain_part(10, 11, 12, 13, 10, 10), val=make_plain_part(12, 15), test=make_plain_part(16, 17, 18, 17)
+    )
+    assert [[twin.name for twin in twins] for twins in found.within] == [["shade 10"] * 3, ["shade 17"] * 2]
+    assert found.across == [[Twin("train", "shade 12", "dog"), Twin("val", "shade 12", "dog")]]
+    assert found.warnings[:2] == [
+        "1 image twice across parts: shade 12 = shade 12",
+        "2 images twice within a part: shade 10 = shade 10",
+    ]
+
+
+def test_a_difference_of_one_pixel_by_one_is_no_duplicate() -> None:
+    pair = make_solid_images(10, 10)
+    pair[1, 2, 3, 3] += 1
+    assert check_parts(train=make_part(pair, [0, 1]), val=make_plain_part(11, 12)).warnings == []
+
+
+def test_an_image_under_two_classes_is_reported_by_the_names_that_contradict() -> None:
+    train = make_part(make_solid_images(10, 10, 10, 20), [0, 0, 1, 1], ["dog/a", "dog/b", "cat/c", "cat/d"])
+    assert "1 image under two classes: dog/a = cat/c" in check_parts(train=train, val=make_plain_part(11, 12)).warnings
+
+
+def test_a_duplicate_across_parts_is_named_by_one_image_of_each() -> None:
+    train = make_part(make_solid_images(10, 10, 30), [0, 0, 1], ["a", "b", "c"])
+    val = make_part(make_solid_images(10, 31), [0, 1], ["d", "e"])
+    assert check_parts(train=train, val=val).warnings[0] == "1 image twice across parts: a = d"
+
+
+# ----- shifts
+
+
+@pytest.mark.parametrize(
+    ("cats_of_20", "warnings"),
+    [
+        (7, ["cat is 50% of train but 35% of val"]),
+        (9, []),
+        (11, []),
+        (13, ["cat is 50% of train but 65% of val"]),
+    ],
+)
+def test_a_shift_of_class_share_by_more_than_a_tenth_is_reported(cats_of_20: int, warnings: list[str]) -> None:
+    train = make_part(make_solid_images(*range(100, 120)), [0, 1] * 10)
+    val = make_part(make_solid_images(*range(120, 140)), [int(place < cats_of_20) for place in range(20)])
+    assert [line for line in check_parts(train=train, val=val).warnings if "brightness" not in line] == warnings
+
+
+@pytest.mark.parametrize(
+    ("colour", "warning"),
+    [
+        ((109, 109, 109), None),
+        ((110, 110, 110), "brightness 100 in train but 110 in val"),
+        ((90, 90, 90), "brightness 100 in train but 90 in val"),
+        ((109, 91, 100), None),
+        ((110, 90, 100), "colours differ between train and val"),
+    ],
+)
+def test_a_shift_of_brightness_or_colour_is_reported_from_ten_on(colour: tuple[int, ...], warning: str | None) -> None:
+    train, val = make_part(make_solid_images(99, 101), [0, 0]), make_part(make_solid_images(colour), [0])
+    warnings = check_parts(train=train, val=val, classes=["thing"]).warnings
+    assert warnings == ([warning] if warning else [])
+
+
+def test_of_many_classes_the_largest_shift_alone_is_named() -> None:
+    classes = [f"class {index}" for index in range(30)]
+    train = make_part(make_solid_images(*range(60)), list(range(30)) * 2)
+    val = make_part(make_solid_images(*range(60, 120)), [*range(30), *[7] * 20, *[9] * 10])
+    shifts = [line for line in check_parts(classes=classes, train=train, val=val).warnings if "of train but" in line]
+    assert shifts == ["class 7 is 3% of train but 35% of val"]
+
+
+def test_a_class_that_a_part_lacks_is_named() -> None:
+    classes = ["ant", "bee", "cow", "dog"]
+    found = check_parts(
+        classes=classes,
+        train=make_part(make_solid_images(1, 2, 3), [0, 1, 2]),
+        val=make_part(make_solid_images(4, 5), [0, 3]),
+    )
+    assert "no image of dog in train" in found.warnings
+    assert "no image of bee and 1 more in val" in found.warnings
+
+
+# ----- in a run's summary
+
+
+def test_unreadable_files_are_listed_once_though_a_cut_has_them_in_two_parts() -> None:
+    broken = ["cat/b.png: cut short", "cat/a.png: empty"]
+    found = check_parts(train=make_part(make_solid_images(*range(100, 120)), [0, 1] * 10, unreadable=broken))
+    assert set(found.parts) == {"train", "val"}
+    assert found.unreadable == ["cat/a.png: empty", "cat/b.png: cut short"]
+    assert found.warnings == ["2 unreadable, left out: cat/a.png: empty"]
+
+
+def test_drawn_images_are_said_to_be_drawn() -> None:
+    found = check_parts(synthetic=True, train=make_plain_part(1, 2), val=make_plain_part(3, 4))
+    assert found.warnings == ["these images are drawn, not photographed"]
+
+
+def test_warnings_stay_short_however_long_the_names() -> None:
+    name = f"train/dog/{'a long name ' * 30}"
+    broken = [f"{name}.png: not an image"]
+    train = make_part(make_solid_images(1, 1, 2), [0, 1, 1], [f"{name}{n}.png" for n in range(3)], broken)
+    classes = [f"dog {'of a kind ' * 20}", f"cat {'of a kind ' * 20}"]
+    warnings = check_parts(classes=classes, train=train, val=make_part(make_solid_images(1, 90), [0, 0])).warnings
+    assert len(warnings) == 6
+    assert all(len(line) <= 125 and "\n" not in line for line in warnings), warnings
+    assert warnings[0].startswith("1 image twice across parts: train/dog/")
+    assert "name 0.png = " in warnings[0]
+
+
+# ----- the real data
+
+
+@pytest.mark.skipif("COPYCAT_DATA" not in os.environ, reason="set COPYCAT_DATA to test with the real cats")
+def test_the_real_cats_have_one_duplicate_and_a_shift_of_class_share() -> None:
+    found = check_data(DataModule(Cats()))
+    assert found.warnings == [
+        "1 image twice across parts: train[146] = val[17]",
+        "cat is 34% of train but 66% of val",
+    ]
+    assert found.across == [[Twin("train", "train[146]", "cat"), Twin("val", "val[17]", "cat")]]
+    assert {name: dict(part.counts) for name, part in found.parts.items()} == {
+        "train": {"non-cat": 137, "cat": 72},
+        "val": {"non-cat": 17, "cat": 33},
+    }

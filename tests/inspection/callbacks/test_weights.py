@@ -1,0 +1,54 @@
+"""The first layer as images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from copycat.cli import main
+from copycat.inspection.callbacks.weights import weight_images
+from tests.support.runs import QUIET, train_tiny
+
+
+def test_a_unit_of_a_linear_layer_has_the_image_s_own_shape() -> None:
+    weight = torch.zeros(2, 3 * 4 * 5)
+    weight[0, 0], weight[0, 20] = 0.5, -0.25  # red speaks for it, and half as much green against it
+    first, second = weight_images({"layers.0.weight": weight, "layers.0.bias": torch.ones(2)}, image_shape=(3, 4, 5))
+    assert first.shape == (4, 5, 3)
+    assert first[0, 0].tolist() == [255, 64, 128]
+    assert first[1, 1].tolist() == [128, 128, 128]
+    assert np.unique(second).tolist() == [128]
+
+
+def test_a_convolution_gives_its_filters() -> None:
+    weight = torch.arange(16 * 3 * 3 * 3).float().view(16, 3, 3, 3)
+    assert [image.shape for image in weight_images({"weight": weight}, image_shape=(3, 64, 64))] == [(3, 3, 3)] * 16
+
+
+def test_other_first_layers_have_none() -> None:
+    assert weight_images({"bag": torch.ones(512, 1)}, image_shape=(3, 64, 64)) == []
+    assert weight_images({}, image_shape=(3, 64, 64)) == []
+
+
+def test_the_weights_of_a_run_are_a_table(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = train_tiny(
+        "model=shallow", "model.hidden=[5]", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path
+    ).folder
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["inspect", "--weights", str(folder)])
+    out = capsys.readouterr().out
+    assert "5×192" in out
+    assert "layers.2.bias" in out
+    assert f"{5 * 192 + 5 + 5 + 1} numbers in 4 tensors" in out
+
+
+def test_a_run_without_weights_is_a_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (["--weights", str(tmp_path)], "expected a completed run, with weights.safetensors; it has none"),
+        (["--weights"], "--weights: expected the folder of a run; got 0 words"),
+        (["--wieghts", "x"], "--wieghts: expected KEY=VALUE"),
+    ):
+        with pytest.raises(SystemExit, match=r"^2$"):
+            main(["inspect", *words])
+        assert said in capsys.readouterr().err

@@ -1,0 +1,193 @@
+"""A run's page says what its folder says."""
+
+import json
+import re
+import shutil
+from base64 import b64decode
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from copycat.cli import main
+from copycat.config.errors import UserError
+from copycat.inspection.reports.run_page import run_page
+from copycat.records.metrics_csv import read_history
+from copycat.tables.statistics import wilson
+from tests.support.html import parse_html
+from tests.support.runs import QUIET, train_tiny
+
+
+@pytest.fixture
+def folder(tiny: Path, tmp_path: Path) -> Path:
+    return train_tiny("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path / "runs").folder
+
+
+def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder: Path) -> None:
+    found = parse_html(run_page(folder).html())
+    titles = [
+        *("Metrics", "Curves", "Validation images: what was taken for what", "Weights", "Time", "What was asked"),
+        *("What it ran on", "Data", "Run it again", "Configuration"),
+    ]
+    assert found.headings == [str(folder), *titles]
+    assert found.loaded_urls == []
+    manifest, rows = json.loads((folder / "run.json").read_text()), read_history(folder)
+    final = manifest["results"]["final"]
+    row = next(row for row in found.rows if row[0] == "loss")
+    assert f"{final['train/loss']:.4f}" in row
+    assert f"{final['val/loss']:.4f}" in row
+    assert len(found.images) == 4
+    source, says = found.images[0]
+    assert f"train/loss from {rows[0]['train/loss']:.4f} to {rows[-1]['train/loss']:.4f}" in says
+    with Image.open(BytesIO(b64decode(source.partition(",")[2]))) as image:
+        assert image.format == "PNG"
+        assert image.width > 600
+    assert f"copycat rerun {folder}" in found.texts
+    assert (folder / "config.yaml").read_text().strip() in "".join(found.texts)
+
+
+def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
+    manifest = json.loads((folder / "run.json").read_text())
+    images, share = manifest["data"]["images"]["val"], manifest["results"]["final"]["val/accuracy"]
+    low, high = wilson(share, images)
+    row = next(row for row in parse_html(run_page(folder).html()).rows if row[0] == "accuracy")
+    assert f"{share:.4f} ({low:.2f} to {high:.2f} of {images})" in row
+
+
+@given(st.integers(1, 400), st.data())
+def test_wilsons_interval_is_that_of_scipy(count: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, count))
+    from scipy.stats import binomtest  # takes a second
+
+    theirs = binomtest(hits, count).proportion_ci(method="wilson")
+    assert wilson(hits / count, count) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+@given(st.integers(1, 400), st.data())
+def test_an_interval_holds_its_share_and_lies_between_0_and_1(count: int, data: st.DataObject) -> None:
+    share = data.draw(st.integers(0, count)) / count
+    low, high = wilson(share, count)
+    assert 0 <= low <= share + 1e-12
+    assert share - 1e-12 <= high <= 1
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> None:
+    manifest = json.loads((folder / "run.json").read_text())
+    manifest |= {"status": status, "error": "<b>why</b>", "results": {}}
+    (folder / "run.json").write_text(json.dumps(manifest))
+    for name in ("metrics.csv", "predictions.csv", "weights.safetensors"):
+        (folder / name).unlink()
+    found = parse_html(run_page(folder).html())
+    assert [title for title in found.headings[1:] if title != "Time"] == [
+        "What was asked",
+        "What it ran on",
+        "Data",
+        "Go on with it",
+        "Configuration",
+    ]
+    assert "<b>why</b>" in "".join(found.texts)
+    assert "b" not in found.tags
+    assert f"copycat resume {folder}" in found.texts
+
+
+def test_the_command_writes_it_beside_the_run_and_names_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["report", str(folder)])
+    assert capsys.readouterr().out == f"{folder}/report.html\n"
+    assert parse_html((folder / "report.html").read_text()).headings[0] == str(folder)
+
+
+def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
+    found = parse_html(run_page(folder).html())
+    start = next(place for place, row in enumerate(found.rows) if row[0].startswith("is, down"))
+    matrix = [[int(cell) for cell in row[1:]] for row in found.rows[start + 1 : start + 3]]
+    final = json.loads((folder / "run.json").read_text())["results"]["final"]
+    assert [sum(row) for row in matrix] == [4, 4]
+    assert matrix[0][0] + matrix[1][1] == round(8 * final["val/accuracy"])
+    assert matrix[1][1] == round(4 * final["val/recall"])  # class 1 is below class 0
+    said = "".join(found.texts)
+    assert f"Balanced accuracy, the mean over classes, is {final['val/accuracy']:.4f}" in said  # as many of each
+    assert "always to say cat would be right of 0.5000" in said
+
+
+def test_mistakes_are_shown_with_what_was_said_of_them(tiny: Path, tmp_path: Path) -> None:
+    folder = train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path).folder
+    found = parse_html(run_page(folder).html())
+    unsure = [says for _, says in found.images if " says " in says]
+    assert {"Validation images, least sure"} <= set(found.headings)
+    assert all(says.partition(":")[0].endswith(".png") for says in unsure)
+    with Image.open(BytesIO(b64decode(found.images[-2][0].partition(",")[2]))) as image:
+        assert image.size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("predictions.csv", "part,index,label\nval,0,1\n"),
+        ("predictions.csv", "part,index,label,probability_0,probability_1\nval,0,7,0.5,0.5\n"),
+        ("predictions.csv", "part,index,label,probability_0,probability_1\nval,0,1,nan,0.5\n"),
+        ("predictions.csv", 'part,"index'),
+        ("predictions.csv", "part,index,label,probability_0,probability_1\n../../x,0,1,0.5,0.5\n"),
+        ("gallery.json", "[]"),
+        ("gallery.json", '{"shown": [], "sizes": [], "strip": "iVBORw0KGgo="}'),
+        ("gallery.json", '{"shown": [], "sizes": [], "strip": "?"}'),
+    ],
+)
+def test_a_damaged_record_is_named(name: str, content: str, folder: Path) -> None:
+    (folder / name).write_text(content)
+    with pytest.raises(UserError, match=name.partition(".")[0]):
+        run_page(folder)
+
+
+def test_plots_alone_are_png_files(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["report", str(folder), "--png", str(tmp_path / "plots")])
+    names = ("curves", "roc-val", "reliability-val", "weights")
+    assert capsys.readouterr().out.split() == [str(tmp_path / "plots" / f"{name}.png") for name in names]
+    assert not (folder / "report.html").exists()
+    for name in names:
+        with Image.open(tmp_path / "plots" / f"{name}.png") as image:
+            assert image.format == "PNG"
+
+
+def test_several_runs_stand_side_by_side(folder: Path, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = train_tiny("trainer.max_epochs=2", "optimizer.lr=0.5", *QUIET, data=tiny, at=folder.parents[2]).folder
+    outputs = folder.parents[2]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["report", str(outputs)])
+    assert capsys.readouterr().out == f"{outputs}/report.html\n"
+    found = parse_html((outputs / "report.html").read_text())
+    assert found.headings == [
+        *(str(outputs), "How they ended", "Curves", "What was asked", "Metrics", "Each by itself"),
+    ]
+    row = next(row for row in found.rows if row[0] == "optimizer.lr")
+    assert set(row[1:]) == {"0.001", "0.5"}
+    assert f"copycat report {other}" in "".join(found.texts)
+    finals = [json.loads((at / "run.json").read_text())["results"]["final"]["val/loss"] for at in (folder, other)]
+    row = next(row for row in found.rows if row[0] == "final/val/loss")
+    assert [cell.endswith("*") for cell in row[1:]].count(True) == 1
+    assert any(f"{min(finals):.4f} *" == cell for cell in row)
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"expected the folder of a run; no such file or directory\. See them: copycat runs"
+    ):
+        run_page(tmp_path / "nothing")
+    (folder / "run.json").write_text('{"schema": 2, "status": 3}')
+    with pytest.raises(UserError, match=r"expected the folder of a run; .*: expected "):
+        run_page(folder)
+
+
+@pytest.mark.slow
+def test_images_that_were_trained_on_too_are_left_out_of_a_second_figure(tiny: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(tiny, tmp_path / "data")
+    said = "".join(parse_html(run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)
+    assert "that train has too" not in said
+    shutil.copy(data / "train" / "cat" / "0.png", data / "val" / "cat" / "again.png")
+    said = "".join(parse_html(run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)
+    assert re.search(r"Without 1 image that train has too, \d of 8 are right: [\d.]+\. Balanced accuracy is then", said)

@@ -1,0 +1,129 @@
+"""Event files: read back as TensorBoard reads them, and held against metrics.csv."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from copycat.records.metrics_csv import read_history
+from copycat.records.run_loader import open_run
+from copycat.training.resume import resume
+from copycat.training.train import Outcome
+from tests.support.callbacks import KillCallback, SimulatedKill
+from tests.support.run_folders import find_only_run
+from tests.support.runs import train_tiny
+from tests.support.tensorboard import load_events, query_plugin, read_hparams, read_scalars, serve_tensorboard
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def outputs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="module")
+def good(tiny: Path, outputs: Path) -> Outcome:
+    return train_tiny("trainer.max_epochs=4", "seed=0", "callbacks=none", data=tiny, at=outputs)
+
+
+@pytest.fixture(scope="module")
+def bad(tiny: Path, outputs: Path) -> Outcome:
+    words = (
+        "loss=mse",
+        "optimizer=momentum",
+        "+optimizer.maximize=false",
+        "scheduler=step",
+        "scheduler.step_size=1",
+        "scheduler.gamma=1e6",
+        "trainer.max_epochs=50",
+    )
+    return train_tiny(*words, "callbacks=none", data=tiny, at=outputs)
+
+
+@pytest.mark.parametrize("stage", ["train", "val"])
+def test_every_metric_of_every_epoch_is_there_with_its_bits(stage: str, good: Outcome) -> None:
+    found = read_scalars(good.folder / "tensorboard" / stage)
+    rows = read_history(good.folder)
+    names = [name.removeprefix(f"{stage}/") for name in rows[0] if name.startswith(f"{stage}/")]
+    assert set(found) == set(names)
+    for name in names:
+        expected = [(int(row["epoch"]), float(np.float32(row[f"{stage}/{name}"]))) for row in rows]
+        assert found[name] == expected
+
+
+def test_training_and_validation_share_a_chart(good: Outcome) -> None:
+    train, val = (read_scalars(good.folder / "tensorboard" / stage) for stage in ("train", "val"))
+    assert "loss" in train.keys() & val.keys()  # one tag of two runs is one chart
+
+
+@pytest.fixture(scope="module")
+def address(good: Outcome, bad: Outcome, outputs: Path) -> Iterator[str]:
+    with serve_tensorboard(outputs) as address:
+        yield address
+
+
+def test_hparams_shows_every_run_with_its_true_metrics(address: str, good: Outcome, bad: Outcome) -> None:
+    groups = read_hparams(address)
+    assert len(groups) == 2
+    by_status = {group["status"]: group for group in groups}
+    assert set(by_status) == {"STATUS_SUCCESS", "STATUS_FAILURE"}
+    for status, outcome in (("STATUS_SUCCESS", good), ("STATUS_FAILURE", bad)):
+        shown = by_status[status]["metrics"]
+        last = {name: value for row in read_history(outcome.folder) for name, value in row.items() if name != "epoch"}
+        came_out = outcome.manifest["results"]
+        final = {f"final/{name}": value for name, value in came_out.get("final", {}).items()}
+        best = {f"best/{name}": value for name, value in came_out["best"]["metrics"].items()}
+        assert shown == {**{name: value for name, value in last.items() if name in shown}, **final, **best}
+        assert {"train/loss", "val/loss", "val/accuracy"} <= shown.keys()
+        assert -1 not in shown.values()
+    assert "final/train/loss" in by_status["STATUS_SUCCESS"]["metrics"]
+    assert by_status["STATUS_SUCCESS"]["hparams"]["seed"] == 0
+    assert by_status["STATUS_SUCCESS"]["hparams"]["optimizer"] == "SGD"
+
+
+def test_hparams_holds_hyper_parameters_alone(address: str) -> None:
+    names = {
+        info["name"] for info in query_plugin(address, "hparams/experiment", {"experimentName": ""})["hparamInfos"]
+    }
+    assert {"optimizer.lr", "seed", "model"} <= names
+    assert {"optimizer.maximize", "scheduler.gamma"} <= names  # which only one of the two runs has
+    assert not {name for name in names if "root" in name or "hp_metric" in name or "accelerator" in name}
+
+
+@pytest.mark.parametrize("steps", [2, 6], ids=["in the first epoch", "later"])
+def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tiny: Path, tmp_path: Path) -> None:
+    words = ("data.batch_size=4", "trainer.max_epochs=3", "callbacks.last.every_n_steps=1", "model=shallow")
+    dies = "+callbacks.dies={_target_: tests.support.callbacks.KillCallback}"
+    whole = train_tiny(*words, dies, data=tiny, at=tmp_path / "whole").folder
+    KillCallback.after = ("batch", steps)
+    try:
+        train_tiny(*words, dies, data=tiny, at=tmp_path / "killed")
+    except SimulatedKill:
+        pass
+    finally:
+        KillCallback.after = None
+    killed = find_only_run(tmp_path / "killed")
+    assert resume(open_run(killed), say=lambda line: None).status == "completed"
+    tags = []
+    for folder in (whole, killed):
+        events = load_events(folder / "tensorboard")
+        tags.append(
+            {
+                **{tag: len(events.Images(tag)) for tag in events.Tags()["images"]},
+                **{tag: len(events.Tensors(tag)) for tag in events.Tags()["tensors"]},
+                **{tag: len(events.Scalars(tag)) for tag in events.Tags()["scalars"]},
+                "graph": int(events.Tags()["graph"]),
+            }
+        )
+    assert tags[0] == tags[1]
+    assert {"data/fed", "run/config/text_summary", "best/val/loss"} <= tags[0].keys()
+    with serve_tensorboard(tmp_path / "killed") as address:
+        (group,) = read_hparams(address)
+    assert group["status"] == "STATUS_SUCCESS"
+
+
+def test_the_graph_of_the_network_is_there(address: str, good: Outcome) -> None:
+    runs = query_plugin(address, "graphs/info")
+    assert any(info["run_graph"] for info in runs.values())

@@ -1,0 +1,193 @@
+"""What differs between two runs is named, the likely cause first."""
+
+import copy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import copycat
+from copycat.config.compose import compose
+from copycat.data.datamodule import DataModule
+from copycat.data.sources.folder import Folder
+from copycat.provenance.diagnosis import Evidence, causes
+from copycat.records.run_folder import read_manifest
+from tests.support.runs import QUIET, train_tiny
+
+
+@pytest.fixture(scope="module")
+def evidence(tiny: Path) -> Evidence:
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8"]
+    return Evidence.current(compose(words).config, DataModule(Folder(root=str(tiny), image_size=8)))
+
+
+def change_evidence(before: Evidence, change: Callable[[Any], object]) -> Evidence:
+    """The same with something changed in `provenance` or `config`."""
+    after = replace(before, ran_on=copy.deepcopy(before.ran_on), config=copy.deepcopy(before.config))
+    change(after)
+    return after
+
+
+def test_the_same_is_no_cause_and_neither_is_where_it_lies(evidence: Evidence) -> None:
+    moved = change_evidence(evidence, lambda e: e.config.update(output_dir="elsewhere"))
+    moved.config["data"]["root"] = "/elsewhere"
+    assert causes(evidence, moved) == []
+
+
+def test_what_the_distribution_was_called_is_no_cause(evidence: Evidence) -> None:
+    def named(name: str) -> Evidence:
+        packages = {"numpy": "2.0", name: "0.1.0"}
+        return change_evidence(evidence, lambda e: e.ran_on["environment"].update(packages=packages))
+
+    assert causes(named("copycat"), named("copycat-ml")) == []
+
+
+def test_a_recorded_run_is_the_same_as_the_run_that_would_start_now(tiny: Path, tmp_path: Path) -> None:
+    outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1", *QUIET]
+    manifest = read_manifest(outcome.folder)
+    threads = manifest["provenance"]["environment"]["threads"]
+    config = compose([*words, f"trainer.threads={threads}"]).config
+    now = Evidence.current(config, DataModule(Folder(root=str(tiny), image_size=8)))
+    assert causes(Evidence.recorded(outcome.folder, manifest, config), now) == []
+
+
+CHANGES: dict[str, tuple[Callable[[Any], object], str, str]] = {
+    "config": (lambda e: e.config["optimizer"].update(lr=0.5), "config", "optimizer.lr 0.001 → 0.5"),
+    "null is a value": (lambda e: e.config["data"].update(fold=0), "config", "data.fold null → 0"),
+    "package": (
+        lambda e: e.ran_on["environment"]["packages"].update(numpy="9.0", rich="1.0"),
+        "packages",
+        "numpy ",
+    ),
+    "python": (lambda e: e.ran_on["environment"].update(python="3.99.0"), "python", "3.99.0"),
+    "threads": (lambda e: e.ran_on["environment"].update(threads=77, cpu="another"), "machine", "CPU threads "),
+    "variable": (
+        lambda e: e.ran_on["environment"]["variables"].update(OMP_PROC_BIND="true"),
+        "machine",
+        "environment variables ",
+    ),
+    "accelerator": (
+        lambda e: e.ran_on["environment"]["accelerator"].update(found=["H100"]),
+        "accelerator",
+        "found=H100",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_difference_is_named_with_both_values(name: str, evidence: Evidence) -> None:
+    change, kind, line = CHANGES[name]
+    (found,) = causes(evidence, change_evidence(evidence, change))
+    assert found.kind == kind
+    assert line in found.line
+
+
+@given(st.sets(st.sampled_from(sorted(CHANGES))))
+def test_of_several_the_likely_one_comes_first(names: set[str]) -> None:
+    before = Evidence(
+        config={"optimizer": {"lr": 0.1}, "data": {"fold": None}},
+        ran_on={
+            "data": {"all": "x"},
+            "code": {},
+            "environment": {
+                "packages": {"numpy": "1"},
+                "python": "3",
+                "threads": 2,
+                "cpu": "a",
+                "variables": {},
+                "accelerator": {"request": "cpu", "found": []},
+            },
+        },
+        images=None,
+        patch=None,
+    )
+
+    def change(e: Any) -> None:
+        for name in names:
+            CHANGES[name][0](e)
+
+    order = ["data", "config", "code", "packages", "python", "machine", "accelerator"]
+    found = [order.index(cause.kind) for cause in causes(before, change_evidence(before, change))]
+    assert found == sorted(found)
+    assert {order[place] for place in found} == {CHANGES[name][1] for name in names}
+
+
+def test_other_data_is_the_first_cause_and_names_the_image(tiny: Path, tmp_path: Path, evidence: Evidence) -> None:
+    other = shutil.copytree(tiny, tmp_path / "other")
+    shutil.copy(other / "val" / "dog" / "1.png", other / "val" / "dog" / "2.png")
+    config = copy.deepcopy(dict(evidence.config))
+    config["seed"] = 9
+    now = Evidence.current(config, DataModule(Folder(root=str(other), image_size=8)))
+    first, second = causes(evidence, now)
+    assert (first.kind, first.line) == ("data", "1 image differs: val: val/dog/2.png")
+    assert (second.kind, second.line) == ("config", "seed 123 → 9")
+
+
+def test_a_run_of_the_first_schema_is_compared_as_far_as_it_goes(evidence: Evidence) -> None:
+    old = Evidence(
+        config=evidence.config,
+        ran_on={
+            "code": {"version": "0.1.0", "digest": "0", "commit": "abc", "dirty": True},
+            "environment": {"python": "3.11.0", "packages": {"torch": "2.0"}, "threads": 1},
+            "data": {"all": "other"},
+        },
+        images=None,
+        patch=None,
+    )
+    kinds = [cause.kind for cause in causes(old, evidence)]
+    assert kinds[:4] == ["data", "code", "packages", "python"]
+
+
+def test_a_changed_line_of_code_is_shown_as_a_diff(tmp_path: Path) -> None:
+    """In a checkout of its own: commit, patch of then, and the files of now are three different things."""
+    source = Path(copycat.__file__).parents[1]
+    shutil.copytree(source / "copycat", tmp_path / "src" / "copycat", ignore=shutil.ignore_patterns("__pycache__"))
+    losses = tmp_path / "src" / "copycat" / "models" / "losses.py"
+    losses.write_text(losses.read_text() + "# committed\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for words in (["init"], ["add", "."], ["commit", "-m", "first"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    losses.write_text(losses.read_text() + "# not committed then\n")
+    (tmp_path / "take.py").write_text(
+        "import json, pathlib\n"
+        "from copycat.provenance.code import code, patch\n"
+        "pathlib.Path('then.json').write_text(json.dumps(code({})))\n"
+        "pathlib.Path('then.patch').write_bytes(patch({}))\n"
+    )
+    (tmp_path / "hold.py").write_text(
+        "import json, pathlib\n"
+        "from copycat.provenance.code import code\n"
+        "from copycat.provenance.code_changes import changes\n"
+        "then = json.loads(pathlib.Path('then.json').read_text())\n"
+        "line, diff = changes('copycat', then, code({}), patch=pathlib.Path('then.patch').read_bytes())\n"
+        "print(line, *diff, sep='\\n')\n"
+    )
+
+    def here(script: str) -> str:
+        command = [sys.executable, "-c", f"import sys; sys.path.insert(0, 'src'); exec(open({script!r}).read())"]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    here("take.py")
+    losses.write_text(losses.read_text() + "# of now\n")
+    said = here("hold.py").splitlines()
+    assert said[0].startswith("copycat: 1 file changed: copycat/models/losses.py")
+    assert "+# of now" in said
+    assert not any(line.startswith(("+# not", "+# committed")) for line in said)
+
+
+@pytest.mark.parametrize("commit", ["--upload-pack=x", "HEAD", "../..", "a" * 65, 7])
+def test_what_a_stranger_calls_a_commit_or_a_file_goes_to_no_program(commit: object) -> None:
+    from copycat.provenance.code_changes import changes
+
+    before = {"digest": "0", "commit": commit, "files": {"../../etc/passwd": "0", "/etc/passwd": "1"}}
+    line, diff = changes("copycat", before, {"digest": "1", "files": {"copycat/cli.py": "2"}}, patch=b"x")
+    assert "3 files changed" in line
+    assert diff == []

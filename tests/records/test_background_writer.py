@@ -1,0 +1,40 @@
+"""What a run does not wait for is done in order, and its failures are not lost."""
+
+import time
+from functools import partial
+
+import pytest
+
+from copycat.records.background_writer import Disk
+
+
+def test_jobs_are_done_in_the_order_in_which_they_were_handed_over() -> None:
+    disk, done = Disk(), list[int]()
+
+    def job(number: int) -> None:
+        time.sleep(0.001 * (20 - number))
+        done.append(number)
+
+    for number in range(20):
+        disk.later(partial(job, number))
+    disk.settle()
+    assert done == list(range(20))
+
+
+def test_a_failure_is_raised_where_the_next_thing_is_handed_over_or_at_the_end() -> None:
+    def fail() -> None:
+        time.sleep(0.05)
+        raise OSError(28, "No space left on device")
+
+    disk, done = Disk(), list[str]()
+    disk.later(fail)
+    time.sleep(0.2)  # it has failed by now
+    with pytest.raises(OSError, match="No space left"):
+        disk.later(lambda: None)
+    disk.settle()
+    disk.later(fail)
+    disk.later(lambda: done.append("relies on it"))
+    with pytest.raises(OSError, match="No space left"):
+        disk.settle()
+    assert done == []
+    disk.settle()

@@ -1,0 +1,274 @@
+"""A run made again from its folder: identical, or where it differs and why."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copycat.config.errors import UserError
+from copycat.records.config_keys import changed_keys, key_digests
+from copycat.records.metrics_csv import read_history
+from copycat.records.run_loader import open_recorded
+from copycat.reruns.report import show_check, show_rerun
+from copycat.reruns.rerun import Rerun, differences_now, rerun
+from copycat.training.result import Outcome
+from tests.support.parameters import mark_slow
+from tests.support.runs import QUIET, train_tiny
+
+WORDS = ("optimizer=adam", "data.batch_size=4", "data.shuffle=true", "trainer.max_epochs=4", "logger=none")
+SHALLOW = ("model=shallow", "model.hidden=[3]")
+CHANCE = (
+    "model=cnn",
+    "model.channels=[4]",
+    "model.dropout=0.3",
+    "augmentation=light",
+    "scheduler=cosine",
+    "scheduler.T_max=4",
+)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def train_folder(*words: str, data: Path, at: Path) -> Path:
+    return train_tiny(*WORDS, *words, data=data, at=at).folder
+
+
+def report_rerun(
+    found: Rerun, capsys: pytest.CaptureFixture[str], *, tolerance: float | None = None
+) -> tuple[bool, list[str]]:
+    """Whether it is as good as asked, and the lines of standard output."""
+    capsys.readouterr()
+    same = show_rerun(found, tolerance=tolerance)
+    return same, capsys.readouterr().out.splitlines()
+
+
+def edit_config(folder: Path, pattern: str, instead: str) -> None:
+    """Change one place of config.yaml."""
+    path = folder / "config.yaml"
+    text, count = re.subn(pattern, instead, path.read_text(), count=1, flags=re.MULTILINE)
+    assert count == 1
+    path.write_text(text)
+
+
+def update_manifest(folder: Path, **changes: Any) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(manifest | changes))
+    return manifest
+
+
+# ----- the same
+
+
+@pytest.mark.parametrize(
+    "words",
+    mark_slow([SHALLOW, CHANCE, (*CHANCE, "data.workers=2", "data.memory_mb=0"), QUIET], fast=[SHALLOW, CHANCE]),
+    ids=str,
+)
+def test_a_rerun_is_identical_bit_for_bit(
+    words: tuple[str, ...], tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_folder(*words, data=tiny, at=tmp_path)
+    found = rerun(open_recorded(folder), say=said.append)
+    same, lines = report_rerun(found, capsys)
+    assert same
+    (line,) = lines
+    assert re.fullmatch(r"identical: 4 epochs, \d+ tensors, bit for bit", line)
+    assert said == [f"the copy lies in {found.outcome.folder}"]
+    assert (found.outcome.folder / "metrics.csv").read_bytes() == (folder / "metrics.csv").read_bytes()
+    assert (found.outcome.folder / "weights.safetensors").read_bytes() == (folder / "weights.safetensors").read_bytes()
+
+
+def test_the_copy_names_its_original_and_a_copy_of_a_copy_works(tiny: Path, tmp_path: Path, said: list[str]) -> None:
+    first = train_folder(data=tiny, at=tmp_path)
+    second = rerun(open_recorded(first), say=said.append).outcome
+    assert second.manifest["request"]["copy_of"]["folder"] == str(first)
+    assert (
+        second.manifest["request"]["overrides"] == json.loads((first / "run.json").read_text())["request"]["overrides"]
+    )
+    third = rerun(open_recorded(second.folder), say=said.append)
+    assert not third.comparison.differences
+    assert third.outcome.manifest["request"]["copy_of"]["folder"] == str(second.folder)
+
+
+def test_a_folder_that_was_moved_is_rerun_from_where_it_lies(tiny: Path, tmp_path: Path, said: list[str]) -> None:
+    folder = train_folder(data=tiny, at=tmp_path / "out")
+    moved = Path(shutil.move(folder, tmp_path / "elsewhere"))
+    assert not rerun(open_recorded(moved), say=said.append).comparison.differences
+
+
+def test_data_that_was_moved_is_named_by_a_flag(tiny: Path, tmp_path: Path, said: list[str]) -> None:
+    data = shutil.copytree(tiny, tmp_path / "here")
+    folder = train_folder(data=data, at=tmp_path / "out")
+    moved = Path(shutil.move(data, tmp_path / "there"))
+    with pytest.raises(UserError, match="here"):
+        rerun(open_recorded(folder), say=said.append)
+    found = rerun(open_recorded(folder), say=said.append, data=moved)
+    assert (list(found.causes), list(found.comparison.differences)) == ([], [])
+
+
+def test_drawn_images_lie_nowhere(tmp_path: Path, said: list[str]) -> None:
+    from copycat.config.compose import compose
+    from copycat.training.train import train
+
+    folder = train(compose(["trainer.max_epochs=1", *QUIET, f"output_dir={tmp_path}"])).folder
+    with pytest.raises(UserError, match="--data: expected a run whose data has a root"):
+        rerun(open_recorded(folder), say=said.append, data=tmp_path)
+
+
+def test_today_s_conf_is_not_read(tiny: Path, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = train_folder(data=tiny, at=tmp_path / "out")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "copycat.yaml").write_text("this: is no configuration of ours")
+    monkeypatch.chdir(tmp_path)
+    assert not rerun(open_recorded(folder), say=said.append).comparison.differences
+
+
+# ----- runs that did not complete
+
+
+def test_an_interrupted_run_is_compared_as_far_as_it_got(
+    tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_folder(data=tiny, at=tmp_path)
+    lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
+    (folder / "metrics.csv").write_text("".join(lines[:3]) + lines[3][:9])  # killed as it wrote its third row
+    (folder / "weights.safetensors").unlink()
+    for status, kind in (("interrupted", "an interrupted run"), ("running", "a run that was killed")):
+        update_manifest(folder, status=status, error=None, came_out={})
+        assert report_rerun(rerun(open_recorded(folder), say=said.append), capsys) == (
+            True,
+            [f"identical: 2 epochs of {kind}, bit for bit"],
+        )
+
+
+def test_a_run_that_diverged_diverges_again(
+    tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("model=linear", "loss=mse", "optimizer=sgd", "optimizer.lr=1e15", "trainer.max_epochs=50")
+    outcome: Outcome = train_tiny(*words, "callbacks=none", "logger=none", data=tiny, at=tmp_path)
+    assert outcome.status == "failed"
+    same, (line,) = report_rerun(rerun(open_recorded(outcome.folder), say=said.append), capsys)
+    assert same
+    assert line.startswith(f"identical: {outcome.manifest['results']['epochs']} epoch")
+    assert f"of a failed run ({outcome.manifest['error']})" in line
+
+
+def test_a_run_that_failed_otherwise_than_its_copy_differs(
+    tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_folder(data=tiny, at=tmp_path)
+    update_manifest(folder, status="failed", error="No space left on device")
+    same, lines = report_rerun(rerun(open_recorded(folder), say=said.append), capsys)
+    assert not same
+    assert any("failed: No space left on device" in line and "completed" in line for line in lines)
+
+
+# ----- different
+
+
+def test_one_config_value_is_found_and_its_key_named_first(
+    tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_folder("optimizer.lr=0.001", data=tiny, at=tmp_path)
+    edit_config(folder, r"^  lr: 0.001$", "  lr: 0.002")
+    found = rerun(open_recorded(folder), say=said.append)
+    assert said[0].startswith("differs before the start: config: config.yaml was changed since it was recorded")
+    same, lines = report_rerun(found, capsys)
+    assert not same
+    assert lines[0] == "first difference"
+    assert any(line.startswith("1. config: config.yaml was changed") and "optimizer.lr" in line for line in lines)
+    before, after = (read_history(f) for f in (folder, found.outcome.folder))
+    first = next(
+        (int(a["epoch"]), name) for a, b in zip(before, after, strict=True) for name in a if a[name] != b[name]
+    )
+    shown = found.comparison.differences[0]
+    assert (shown.moment.epoch, shown.place) == first
+    assert any(re.match(rf"│ {first[0]} +│ {4 * (first[0] + 1)} +│ {first[1]} ", line) for line in lines)
+
+
+def test_the_thread_count_of_the_run_is_used_and_another_is_named_first(
+    tiny: Path, tmp_path: Path, said: list[str]
+) -> None:
+    folder = train_folder("trainer.threads=2", data=tiny, at=tmp_path)
+    assert rerun(open_recorded(folder), say=said.append).outcome.manifest["provenance"]["environment"]["threads"] == 2
+    edit_config(folder, r"^  threads: 2$", "  threads: 1")
+    first = differences_now(open_recorded(folder))[0]
+    assert first.kind == "config"
+    assert "trainer.threads" in first.line
+
+
+def test_a_changed_record_is_said_before_the_start(
+    tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_folder(data=tiny, at=tmp_path)
+    path = folder / "metrics.csv"
+    path.write_text(path.read_text().replace("\n1,0.", "\n1,1."))
+    found = rerun(open_recorded(folder), say=said.append)
+    assert said[0] == "differs before the start: record: metrics.csv was changed since it was recorded"
+    same, lines = report_rerun(found, capsys)
+    assert not same
+    assert "1. record: metrics.csv was changed since it was recorded" in lines
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "checkpoints/last.ckpt", "checkpoints/best.ckpt"])
+def test_damage_is_named(name: str, tiny: Path, tmp_path: Path, said: list[str]) -> None:
+    folder = train_folder(data=tiny, at=tmp_path)
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:-40])
+    found = rerun(open_recorded(folder), say=said.append)
+    assert name in said[0]
+    assert found.comparison.differences[0].place == path.name
+    assert "damaged" in found.comparison.differences[0].words[0]
+
+
+def test_a_tolerance_accepts_a_distance_and_says_so(
+    tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_folder("optimizer.lr=0.001", data=tiny, at=tmp_path)
+    edit_config(folder, r"^  lr: 0.001$", "  lr: 0.001001")
+    found = rerun(open_recorded(folder), say=said.append)
+    assert not report_rerun(found, capsys)[0]
+    assert not report_rerun(found, capsys, tolerance=1e-12)[0]
+    same, (line,) = report_rerun(found, capsys, tolerance=0.01)
+    assert same
+    assert re.fullmatch(r"within 0.01: 4 epochs, \d+ tensors; largest distance \S+, .+", line)
+
+
+def test_a_check_trains_nothing(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = train_folder(data=tiny, at=tmp_path)
+    assert show_check(differences_now(open_recorded(folder)))
+    assert capsys.readouterr().out == "same fingerprints\n"
+    edit_config(folder, r"^seed: 123$", "seed: 124")
+    assert not show_check(differences_now(open_recorded(folder)))
+    assert "1. config: config.yaml was changed" in capsys.readouterr().out
+    assert len(list(tmp_path.rglob("run.json"))) == 1
+
+
+# ----- refused
+
+
+def test_a_sweep_s_folder_says_which_trials_there_are(tiny: Path, tmp_path: Path, said: list[str]) -> None:
+    folder = train_folder(data=tiny, at=tmp_path)
+    for place in (tmp_path, folder.parent):
+        with pytest.raises(UserError, match=f"expected one run; got a folder of 1: .*{folder.name}"):
+            rerun(open_recorded(place), say=said.append)
+
+
+def test_a_run_of_an_earlier_form_is_refused(tiny: Path, tmp_path: Path, said: list[str]) -> None:
+    folder = train_folder(data=tiny, at=tmp_path)
+    update_manifest(folder, schema=1)
+    with pytest.raises(UserError, match="schema 2; got 1"):
+        rerun(open_recorded(folder), say=said.append)
+
+
+def test_changed_keys_are_named_whether_changed_added_or_removed() -> None:
+    before = {"a": {"b": 1, "c": [1, 2]}, "d": None, "e": {}}
+    after = {"a": {"b": 1.0, "c": [1, 2]}, "e": {"f": 0}}
+    assert changed_keys(before, key_digests(before)) == []
+    assert changed_keys(after, key_digests(before)) == ["a.b", "e.f", "d", "e"]

@@ -1,0 +1,115 @@
+"""Where a study is kept: moved, cut short, damaged, lost, or in a database."""
+
+import shutil
+from pathlib import Path
+
+import optuna
+import pytest
+
+from copycat.config.errors import UserError
+from copycat.sweeps.launchers.trial import first_record
+from copycat.sweeps.search.storage import open_storage
+from tests.support.search import finish_trial, run_trials, start_search
+
+WORDS = ("optimizer.lr=tag(log,interval(1e-4,1))", "model=logistic,shallow", "hydra.sweeper.n_trials=6")
+STARTUP = "hydra.sweeper.sampler.n_startup_trials=2"
+
+
+@pytest.fixture(autouse=True)
+def _anew() -> None:
+    """As in another process, which has no storage open."""
+    open_storage.cache_clear()
+
+
+def test_a_sweep_goes_on_in_a_folder_that_was_moved_and_renamed(tmp_path: Path) -> None:
+    through = run_trials(start_search(*WORDS, STARTUP, at=tmp_path / "through"))
+    before = run_trials(start_search(*WORDS, STARTUP, at=tmp_path / "old"), 3)
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(tmp_path / "old", tmp_path / "elsewhere" / "new")
+    of = start_search(*WORDS, STARTUP, at=tmp_path / "elsewhere" / "new")
+    assert through == before + run_trials(of)
+    assert len(optuna.get_all_study_names(of.study._storage)) == 1
+
+
+def test_a_folder_may_be_named_by_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_trials(start_search(*WORDS, at=tmp_path), 2)
+    monkeypatch.chdir(tmp_path)
+    of = start_search(*WORDS, at=Path())
+    assert len(of.study.trials) == 2
+    assert of.study.study_name == tmp_path.name
+
+
+def test_a_journal_whose_last_line_was_cut_short_is_mended(tmp_path: Path) -> None:
+    of = start_search(*WORDS, at=tmp_path)
+    run_trials(of, 2)
+    with (tmp_path / "study.journal").open("ab") as journal:
+        journal.write(b'{"op_code":4,"worker_id":"x","study_id":0,"datet')
+    open_storage.cache_clear()
+    assert len(run_trials(start_search(*WORDS, at=tmp_path))) == 4
+    open_storage.cache_clear()
+    assert [trial.state.name for trial in start_search(*WORDS, at=tmp_path).study.trials] == ["COMPLETE"] * 6
+
+
+@pytest.mark.parametrize(("damage", "said"), [(b"\x00\x00{\n", "line 4 is damaged"), (b"{}\n", "do not go together")])
+def test_a_journal_damaged_in_its_middle_says_what_to_do_and_that_helps(
+    damage: bytes, said: str, tmp_path: Path
+) -> None:
+    through = run_trials(start_search(*WORDS, STARTUP, at=tmp_path / "through"))
+    at = tmp_path / "damaged"
+    of = start_search(*WORDS, STARTUP, at=at)
+    run_trials(of, 3)
+    of.next()
+    journal = at / "study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:3], damage, *lines[4:]]))
+    open_storage.cache_clear()
+    with pytest.raises(UserError, match=rf"study\.journal: expected a study; .*{said}.* Move it away") as caught:
+        start_search(*WORDS, STARTUP, at=at)
+    assert "\n" not in str(caught.value)
+    journal.rename(tmp_path / "away")
+    of = start_search(*WORDS, STARTUP, at=at)
+    assert [trial.value is not None for trial in of.study.trials] == [True] * 3
+    assert run_trials(of) == through[3:]
+
+
+def test_trials_on_their_way_are_ended_in_a_study_made_anew(tmp_path: Path) -> None:
+    of = start_search(*WORDS, at=tmp_path)
+    jobs = [job for job in (of.next(), of.next(), of.next()) if job]
+    for job in jobs:
+        first_record(tmp_path / str(job.number), job.number, job.of_run, job.values)
+    finish_trial(of, jobs[1])
+    (tmp_path / "study.journal").unlink()
+    open_storage.cache_clear()
+    again = start_search(*WORDS, at=tmp_path)
+    left = [job for job in (again.next(), again.next()) if job]
+    assert [(job.number, job.values) for job in left] == [(0, jobs[0].values), (2, jobs[2].values)]
+    assert [trial.state.name for trial in again.study.trials] == ["RUNNING", "COMPLETE", "RUNNING"]
+    assert [trial.params["model"] for trial in again.study.trials] == [job.values["model"] for job in jobs]
+
+
+@pytest.mark.slow
+def test_a_database_file_holds_a_study_and_a_study_of_other_objectives_is_refused(tmp_path: Path) -> None:
+    url = f"hydra.sweeper.storage='sqlite:///{tmp_path}/study.db'"
+    through = run_trials(start_search(*WORDS, STARTUP, at=tmp_path / "through"))
+    before = run_trials(start_search(*WORDS, STARTUP, url, "hydra.sweeper.study_name=mine", at=tmp_path / "sweep"), 3)
+    open_storage.cache_clear()
+    of = start_search(*WORDS, STARTUP, url, "hydra.sweeper.study_name=mine", at=tmp_path / "sweep")
+    assert through == before + run_trials(of)
+    assert not (tmp_path / "sweep" / "study.journal").exists()
+    with pytest.raises(UserError, match="expected a study that would maximize; mine would minimize") as caught:
+        start_search(*WORDS, url, "hydra.sweeper.study_name=mine", "sweep.objective=val/f1", at=tmp_path / "other")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_another_storage_is_refused_unless_asked_for_and_then_given_what_was_found(tmp_path: Path) -> None:
+    at, url = tmp_path / "sweep", f"hydra.sweeper.storage='sqlite:///{tmp_path}/study.db'"
+    before = start_search(*WORDS, at=at)
+    run_trials(before, 3)
+    for change in (url, "hydra.sweeper.study_name=another", "hydra/sweeper/sampler=random", "hydra.sweeper.seed=1"):
+        with pytest.raises(UserError, match=r"changed since: hydra\.sweeper\."):
+            start_search(*WORDS, change, at=at)
+    after = start_search(*WORDS, url, "sweep.allow_changes=true", at=at)
+    assert [trial.values for trial in after.study.trials] == [trial.values for trial in before.study.trials]
+    assert [trial.params for trial in after.study.trials] == [trial.params for trial in before.study.trials]
+    assert [job.number for job in [after.next()] if job] == [3]

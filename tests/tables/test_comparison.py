@@ -1,0 +1,44 @@
+"""Runs side by side: how sure their difference is."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from copycat.cli import main
+from copycat.records.predictions import read_predictions
+from copycat.tables.statistics import mcnemar
+from tests.support.runs import QUIET, train_tiny
+
+
+@pytest.mark.parametrize(("first", "second"), list(product(range(12), range(12))))
+def test_mcnemar_s_p_is_that_of_the_binomial_test(first: int, second: int) -> None:
+    from scipy.stats import binomtest  # takes a second
+
+    expected = binomtest(first, first + second).pvalue if first + second else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected, rel=1e-12)
+
+
+def test_two_runs_on_the_same_images_are_compared_image_by_image(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [
+        train_tiny(f"optimizer.lr={rate}", "trainer.max_epochs=40", *QUIET, data=tiny, at=tmp_path).folder
+        for rate in (1e-9, 0.1)
+    ]
+    one, other = (read_predictions(folder, classes=2)["val"].right for folder in folders)
+    alone = (one & ~other).sum(), (other & ~one).sum()
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["compare", *map(str, folders)])
+    out = capsys.readouterr().out
+    assert f"alone gets {alone[0]} right and {folders[1].name} alone {alone[1]}:" in out
+    assert f"McNemar's p is {mcnemar(*alone):.2g}" in out
+    assert "95 % of val/accuracy, by Wilson's score: " in out
+
+
+def test_runs_on_other_images_are_not(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("trainer.max_epochs=1", "data.folds=4", *QUIET)
+    folders = [train_tiny(*words, f"data.fold={fold}", data=tiny, at=tmp_path).folder for fold in (0, 1)]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["compare", *map(str, folders)])
+    assert "McNemar" not in capsys.readouterr().out

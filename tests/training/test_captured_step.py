@@ -1,0 +1,97 @@
+"""A step that is replayed has the bits of one that is taken; and what cannot be replayed is not."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Loss
+from copycat.training.captured_step import CapturedStep, is_capturable
+
+
+def build_convolutions(out: int) -> nn.Module:
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, out)]
+    return nn.Sequential(*layers)
+
+
+def build_layers(out: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 5), nn.Tanh(), nn.LayerNorm(5), nn.Linear(5, out))
+
+
+NETWORKS: Mapping[str, Callable[[int], nn.Module]] = {
+    "logistic": lambda out: nn.Sequential(nn.Flatten(), nn.Linear(192, out)),
+    "layers": build_layers,
+    "convolutions": build_convolutions,
+}
+LOSSES: Mapping[str, tuple[Callable[[], Loss], int]] = {
+    "bce": (BCE, 1),
+    "weighted": (lambda: BCE(weight=[1.0, 3.0], reduction="sum"), 1),
+    "with_logits": (BCEWithLogits, 1),
+    "mse": (MSE, 1),
+    "cross_entropy": (CrossEntropy, 2),
+    "smoothed": (lambda: BCE(weight=[1.0, 3.0], label_smoothing=0.1), 1),
+    "smoothed cross_entropy": (lambda: CrossEntropy(weight=[1.0, 3.0], label_smoothing=0.1), 2),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_replayed_step_has_the_bits_of_one_that_is_taken(network: str, loss: str) -> None:
+    torch.manual_seed(1)
+    kind, out = LOSSES[loss]
+    model, criterion = NETWORKS[network](out), kind()
+    assert is_capturable(model, criterion)
+    parameters = list(model.parameters())
+
+    def step(image: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+        logits = model(image)
+        cost = criterion(logits, label)
+        gradients = torch.autograd.grad(cost, parameters)
+        return (cost.detach(), criterion.probability(logits.detach()), *gradients)
+
+    replay = CapturedStep(step, after=1)
+    for size in (7, 209, 7, 209, 7):  # weights change in between
+        image, label = torch.rand(size, 3, 8, 8), torch.arange(size) % 2
+        replayed = replay(image, label)
+        taken = step(image, label)
+        if replayed is not None:
+            assert all(torch.equal(a, b) for a, b in zip(replayed, taken, strict=True))
+            assert not any(tensor.requires_grad for tensor in replayed)
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, taken[2:], strict=True):
+                parameter.sub_(0.1 * gradient)
+    assert replayed is not None
+
+
+def test_the_first_steps_of_a_shape_are_taken() -> None:
+    replay = CapturedStep(lambda image: (image.sum(),), after=2)
+    found = [replay(torch.ones(2)), replay(torch.ones(2)), replay(torch.ones(3)), replay(torch.ones(2))]
+    assert [tensor is None for tensor in found] == [True, True, True, False]
+
+
+class UserLayer(nn.Module):
+    """A layer of a user's, which may do something else each time."""
+
+
+class OwnLoss(BCE):
+    """A user's."""
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(), nn.BatchNorm1d(1), UserLayer(), nn.RReLU()])
+def test_a_network_that_draws_or_keeps_or_is_not_known_is_not_plain(layer: nn.Module) -> None:
+    assert not is_capturable(nn.Sequential(nn.Linear(1, 1), layer), BCE())
+
+
+def test_a_network_that_somebody_looks_at_is_not_plain() -> None:
+    def network() -> nn.Sequential:
+        return nn.Sequential(nn.Linear(1, 1))
+
+    assert is_capturable(network(), BCE())
+    assert not is_capturable(network(), OwnLoss())
+    watched = network()
+    watched[0].register_forward_hook(lambda *_: None)
+    assert not is_capturable(watched, BCE())
+    watched = network()
+    next(watched.parameters()).register_hook(lambda gradient: gradient)  # type: ignore[no-untyped-call]
+    assert not is_capturable(watched, BCE())

@@ -1,0 +1,144 @@
+"""What a configuration leaves open follows the data and the network, and a run folder records what it was."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from copycat.config.errors import UserError
+from copycat.data.split import Part, digest
+from copycat.deploy.arguments import open_completed
+from copycat.deploy.evaluate import evaluate
+from copycat.records.metrics_csv import read_history
+from copycat.records.run_loader import open_recorded, open_run
+from copycat.reruns.rerun import rerun
+from copycat.training.factory import build_parts
+from copycat.training.resume import resume
+from tests.support.images import write_image_folder
+from tests.support.run_folders import change_config, change_manifest
+from tests.support.runs import QUIET, compose_quickly, train_tiny
+
+LOSS = "copycat.models.losses."
+
+
+@pytest.fixture(scope="module")
+def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of 8×8 images, six of each."""
+    root = tmp_path_factory.mktemp("birds")
+    return write_image_folder(root, classes={"crow": 0, "duck": 60, "owl": 120}, parts={"": 6}, levels=120)
+
+
+def read_config(folder: Path) -> Any:
+    return yaml.safe_load((folder / "config.yaml").read_text())
+
+
+def derive(*overrides: str) -> Mapping[str, Any]:
+    """The configuration that a run of these overrides records."""
+    return build_parts(compose_quickly(overrides).config).config
+
+
+class Letters:
+    """A source of one's own, of any number of classes."""
+
+    synthetic = False
+
+    def __init__(self, *, count: int = 4) -> None:
+        self.classes: Sequence[str] = [chr(ord("a") + label) for label in range(count)]
+
+    def load(self) -> Mapping[str, Part]:
+        images = torch.arange(3 * len(self.classes), dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8)
+        labels, names = torch.arange(len(images)) % len(self.classes), [str(index) for index in range(len(images))]
+        return {"train": Part(images=images, labels=labels, names=names, digests=[digest(image) for image in images])}
+
+
+# ----- the loss
+
+
+def test_three_classes_train_without_a_word_about_the_loss(birds: Path, tmp_path: Path) -> None:
+    words = ("optimizer=adam", "data.batch_size=4", "trainer.max_epochs=2", *QUIET)
+    outcome = train_tiny(*words, data=birds, at=tmp_path)
+    assert outcome.status == "completed"
+    config = read_config(outcome.folder)
+    assert config["loss"]["_target_"] == f"{LOSS}CrossEntropy"
+    typed = train_tiny(*words, "loss=cross_entropy", "data.shuffle=true", data=birds, at=tmp_path)
+    assert read_history(typed.folder) == read_history(outcome.folder)
+    assert rerun(open_recorded(outcome.folder), say=lambda line: None).comparison.differences == []
+
+
+@pytest.mark.parametrize(("count", "loss"), [(2, "BCE"), (4, "CrossEntropy")])
+def test_the_loss_follows_the_classes_of_a_source_of_one_s_own(count: int, loss: str) -> None:
+    config = compose_quickly(["loss.label_smoothing=0.1"]).config
+    source = {"_target_": f"{__name__}.Letters", "count": count}
+    found = build_parts({**config, "data": source}).config["loss"]
+    assert (found["_target_"], found["label_smoothing"]) == (LOSS + loss, 0.1)
+
+
+def test_a_loss_that_is_typed_stays(birds: Path, tiny: Path) -> None:
+    where = ["data=folder", f"data.root={tiny}", "data.image_size=8"]
+    assert derive(*where, "loss=mse")["loss"]["_target_"] == f"{LOSS}MSE"
+    assert derive(*where, "loss=cross_entropy")["loss"]["_target_"] == f"{LOSS}CrossEntropy"
+    with pytest.raises(UserError, match=r"loss: expected 2 classes; got 3\. Type loss=cross_entropy"):
+        derive("data=folder", f"data.root={birds}", "data.image_size=8", "loss=bce")
+
+
+# ----- the order of images
+
+
+@pytest.mark.parametrize(
+    ("words", "shuffles"),
+    [
+        ([], False),
+        (["data.batch_size=5"], True),
+        (["data.batch_size=5", "data.shuffle=false"], False),
+        (["data.batch_size=16"], False),
+        (["data.shuffle=true"], True),
+    ],
+    ids=["full batch", "mini-batches", "typed off", "one batch", "typed on"],
+)
+def test_mini_batches_are_shuffled_unless_it_is_typed_off(words: list[str], shuffles: bool, tiny: Path) -> None:
+    config = derive("data=folder", f"data.root={tiny}", "data.image_size=8", *words)
+    assert config["data"]["shuffle"] is shuffles
+
+
+def test_a_run_that_recorded_the_order_of_the_files_is_rerun_in_it(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the copy of a changed folder is written
+    words = ("data.batch_size=5", "data.shuffle=false", "trainer.max_epochs=2", *QUIET)
+    folder = train_tiny(*words, data=tiny, at=tmp_path).folder
+    change_config(folder, lambda config: config["data"].pop("max_megapixels"))  # of a Copycat without that key
+    assert rerun(open_recorded(folder), say=lambda line: None).comparison.differences == []
+    shuffled = train_tiny("data.batch_size=5", "trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path).folder
+    assert read_history(shuffled) != read_history(folder)
+
+
+# ----- the size of images
+
+
+def test_images_have_the_size_that_a_pretrained_backbone_takes(tiny: Path) -> None:
+    where = ["data=folder", f"data.root={tiny}"]
+    parts = build_parts(compose_quickly([*where, "model=transfer", "model.backbone_size=32"]).config)
+    assert parts.data.image_shape == (3, 32, 32)
+    assert parts.config["data"]["image_size"] == 32
+    assert derive(*where)["data"]["image_size"] == 64
+    assert derive(*where, "model=transfer", "data.image_size=8")["data"]["image_size"] == 8
+
+
+# ----- from any folder
+
+
+def test_a_run_on_a_relative_root_is_used_from_any_folder(
+    birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(birds.parent)
+    folder = train_tiny("trainer.max_epochs=2", data=Path(birds.name), at=tmp_path / "runs").folder
+    assert read_config(folder)["data"]["root"] == str(birds)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert {row["part"] for row in evaluate(open_completed(folder), [])} == {"train", "val"}
+    assert rerun(open_recorded(folder), say=lambda line: None).comparison.differences == []
+    change_manifest(folder, lambda manifest: manifest.update(status="interrupted"))
+    assert resume(open_run(folder), say=lambda line: None).status == "completed"

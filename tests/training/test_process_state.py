@@ -1,0 +1,80 @@
+"""A run leaves the process as it found it."""
+
+import logging
+import os
+import random
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from copycat.training.process_state import isolated, logged
+from tests.support.runs import QUIET, train_tiny
+
+
+def _state() -> list[object]:
+    return [
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_rng_state().tolist(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),  # type: ignore[index]
+        dict(os.environ),
+        [
+            (logger.handlers[:], logger.propagate, logger.level)
+            for logger in map(logging.getLogger, ("", "pytorch_lightning"))
+        ],
+        warnings.filters[:],
+        warnings.showwarning,
+    ]
+
+
+def test_a_run_leaves_no_trace_in_the_process(tiny: Path, tmp_path: Path) -> None:
+    train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path)  # what is imported late is imported now
+    before = _state()
+    train_tiny("trainer.max_epochs=2", "trainer.threads=1", "seed=7", data=tiny, at=tmp_path)
+    assert _state() == before
+
+
+def test_the_asked_number_of_threads_belongs_to_the_run(tiny: Path, tmp_path: Path) -> None:
+    outcome = train_tiny("trainer.threads=1", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
+    assert outcome.manifest["provenance"]["environment"]["threads"] == 1
+
+
+def test_whatever_happens_inside_is_undone() -> None:
+    before = _state()
+    try:
+        with isolated(threads=1):
+            torch.set_default_dtype(torch.float64)
+            torch.manual_seed(1)
+            os.environ["COPYCAT_X"] = "1"
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    assert _state() == before
+
+
+def test_warnings_and_logs_go_to_the_file(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        with logged(tmp_path / "train.log"):
+            warnings.warn("mind this", stacklevel=1)
+            logging.getLogger("pytorch_lightning").info("and that")
+            thread = threading.Thread(target=lambda: 1 / 0)
+            thread.start()
+            thread.join()
+    text = (tmp_path / "train.log").read_text()
+    assert "mind this" in text
+    assert "and that" in text
+    assert "ZeroDivisionError" in text
+
+
+def test_a_thread_that_logs_too_late_does_not_open_the_file_anew(tmp_path: Path) -> None:
+    with logged(tmp_path / "train.log"):
+        handler = logging.getLogger().handlers[-1]
+    (tmp_path / "train.log").unlink()
+    handler.handle(logging.makeLogRecord({"msg": "late"}))
+    assert not (tmp_path / "train.log").exists()

@@ -1,0 +1,50 @@
+"""What a run prints when it ends."""
+
+from pathlib import Path
+
+import pytest
+
+from copycat.training.summary import PrintedLosses, next_words, show
+from tests.support.runs import train_tiny
+
+
+def test_asked_epochs_are_printed_in_the_lecture_s_form_as_they_end(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = PrintedLosses([1, 11, 100])
+    for epoch in range(12):
+        printed.log_metrics({"train/loss": 1 / (epoch + 1)}, epoch)
+        if epoch == 1:
+            assert capsys.readouterr().out == "Epoch 1, Loss 0.500000\n"
+    printed.finalize("success")
+    assert capsys.readouterr().out == "Epoch 11, Loss 0.083333\n"
+
+
+def test_unasked_the_first_round_ones_and_the_last_are(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = PrintedLosses(None)
+    for epoch in range(61):
+        printed.log_metrics({"train/loss": 1.0}, epoch)
+    printed.finalize("success")
+    epochs = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+    assert epochs == ["0,", "1,", "2,", "5,", "10,", "20,", "50,", "60,"]
+
+
+def test_the_summary_tells_metrics_place_and_what_to_type(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = train_tiny("trainer.max_epochs=2", data=tiny, at=tmp_path)
+    show(outcome.folder, outcome.manifest)
+    out = capsys.readouterr().out
+    assert f"{outcome.manifest['results']['final']['val/auroc']:.4f}" in out
+    assert str(outcome.folder) in out.replace("\n", "")
+    assert "precision, recall and f1 are of: dog" in out
+    assert f"copycat board {outcome.folder}" in next_words(outcome.folder, status=outcome.status)
+
+
+def test_what_is_odd_about_the_data_stands_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from copycat.config.compose import compose
+    from copycat.training.train import train
+
+    outcome = train(compose(["trainer.max_epochs=1", "callbacks=none", "logger=none", f"output_dir={tmp_path}"]))
+    show(outcome.folder, outcome.manifest)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("data: ")]
+    assert "drawn, not photographed" in line
+    assert "cat is 34% of train but 66% of val" in line
