@@ -1,4 +1,4 @@
-"""ROC, precision and recall, and reliability as plots among TensorBoard's images."""
+"""ROC, precision-recall and reliability plots among TensorBoard's images."""
 
 from io import BytesIO
 
@@ -12,16 +12,18 @@ from copycat.training.run_context import RunContext
 
 
 class Plotted(Inspector):
-    """Of the final weights.
+    """Plot the final weights' predictions on the validation images.
 
     Raises:
         UserError: where matplotlib is missing.
     """
 
     def __init__(self) -> None:
+        """Check that matplotlib is installed."""
         need("matplotlib", wanted_by="callbacks.plots")
 
     def on_run_end(self, context: RunContext) -> None:
+        """Write the plots to TensorBoard."""
         if not (found := boards(context.loggers)):
             return
         from copycat.inspection.reports.confusion_plots import (  # matplotlib takes half a second

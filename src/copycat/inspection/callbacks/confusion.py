@@ -1,4 +1,4 @@
-"""How right a network is on validation, in TensorBoard: confusion matrix, precision and recall, calibration."""
+"""Validation performance in TensorBoard: confusion matrix, precision-recall curves, calibration error."""
 
 from functools import lru_cache
 
@@ -17,14 +17,15 @@ from copycat.training.run_context import RunContext
 CELL, MARGIN = 64, 110
 """Pixels."""
 MOST = 20
-"""Classes that are told apart in a picture, or have a curve."""
+"""Classes that are drawn or have a curve, at most."""
 BINS = 15
 
 
 class Judged(Inspector):
-    """Of the final weights."""
+    """Write the final weights' confusion matrix, precision-recall curves and calibration error."""
 
     def on_run_end(self, context: RunContext) -> None:
+        """Write the summaries to TensorBoard."""
         if not (found := boards(context.loggers)):
             return
         label, probability = context.data.parts["val"].labels, context.probabilities
@@ -42,20 +43,30 @@ class Judged(Inspector):
 
 
 def confusion(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[classes, classes]: images of each class, by rows, that were taken for each, by columns."""
+    """Count images by true class (rows) and predicted class (columns).
+
+    Args:
+        probability: [N, classes].
+        label: [N].
+
+    Returns:
+        [classes, classes].
+    """
     found = np.zeros((probability.shape[1],) * 2, dtype=np.int64)
     np.add.at(found, (label, probability.argmax(1)), 1)
     return found
 
 
 def calibration_error(probability: torch.Tensor, label: torch.Tensor) -> float:
-    """Expected calibration error: mean distance of confidence and accuracy over 15 bins, weighted by their counts.
+    """Compute the expected calibration error over 15 bins of equal width.
+
+    It is the mean distance between confidence and accuracy, weighted by the number of images in each bin.
 
     Args:
-        probability: [N, classes]; of two classes, it is class 1 whose probability is held against its share.
+        probability: [N, classes]; of two classes, the probability of class 1 is compared with its frequency.
         label: [N].
 
-    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3; as torchmetrics reckons it.
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3; as torchmetrics computes it.
     """
     if probability.shape[1] == 2:
         return float(binary_calibration_error(probability[:, 1].contiguous(), label, n_bins=BINS))
@@ -63,7 +74,12 @@ def calibration_error(probability: torch.Tensor, label: torch.Tensor) -> float:
 
 
 def draw_confusion(matrix: NDArray[np.int64], names: list[str]) -> Picture:
-    """Rows are true classes, columns what was said; the darker, the larger its share of the row."""
+    """Draw a confusion matrix: rows are true classes, columns predicted ones; darker cells hold more of their row.
+
+    Args:
+        matrix: [classes, classes], counts.
+        names: of the classes.
+    """
     whole = _frame(tuple(names)).copy()
     for row, counts in enumerate(matrix.tolist()):
         for column, count in enumerate(counts):
@@ -74,7 +90,7 @@ def draw_confusion(matrix: NDArray[np.int64], names: list[str]) -> Picture:
 
 @lru_cache(16)
 def _frame(names: tuple[str, ...]) -> Picture:
-    """The matrix without its cells: runs of a sweep have the same."""
+    """Draw the matrix without its cells; cached, since the runs of a sweep share it."""
     count = len(names)
     image = Image.new("RGB", (MARGIN + count * CELL + 6, 40 + count * CELL + 6), GROUND)
     draw = ImageDraw.Draw(image)

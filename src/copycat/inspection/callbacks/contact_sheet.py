@@ -1,4 +1,4 @@
-"""Images side by side in one, each with a line of words below it."""
+"""Contact sheets: several images in one, each with a caption below it."""
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -13,20 +13,22 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 Picture = NDArray[np.uint8]
 """[height, width, 3]."""
 SIDE = 104
-"""Pixels of an image in a sheet, at most; a smaller one is shown as many times as large as fits."""
+"""Pixels of an image in a sheet, at most; a smaller one is enlarged by the largest whole factor that fits."""
 GAP = 6
 LINE = 14
-"""Pixels of a line of words."""
+"""Height of a line of a caption, in pixels."""
 INK, GROUND = (26, 26, 26), (255, 255, 255)
-"""Greys."""
+"""Colors of text and background."""
 
 
 def sheet(images: Sequence[Picture], words: Sequence[str] = (), *, side: int = SIDE, columns: int = 4) -> Picture:
-    """One image of them all, row by row.
+    """Arrange images in one, row by row.
 
     Args:
-        words: below each; lines are parted by newlines, and cut where they are longer than the image is wide.
+        images: each uint8 [height, width, 3].
+        words: a caption for each; lines are separated by newlines, and cut where they are wider than the image.
         side: pixels of an image, at most.
+        columns: images in a row, at most.
     """
     shown = [fitted(image, side=side) for image in images]
     tall = max(image.shape[0] for image in shown)
@@ -45,14 +47,14 @@ def sheet(images: Sequence[Picture], words: Sequence[str] = (), *, side: int = S
 
 
 def paste(whole: Picture, image: Picture, left: int, top: int) -> None:
-    """Draw an image into another, which has room for it."""
+    """Copy an image into a larger one."""
     height, width, _ = image.shape
     whole[top : top + height, left : left + width] = image
 
 
 @lru_cache(1024)
 def _line(text: str, width: int) -> Picture:
-    """A line of words, which takes longer to draw than an image: runs of a sweep say the same again and again."""
+    """Draw a line of a caption; cached, since it is slow and the runs of a sweep share captions."""
     while font().getlength(text) > width:
         text = f"{text[:-2]}…"
     found = Image.new("RGB", (width, LINE), GROUND)
@@ -61,13 +63,13 @@ def _line(text: str, width: int) -> Picture:
 
 
 def fitted(image: Picture, *, side: int) -> Picture:
-    """No larger than a place in a sheet; where it is smaller, each pixel becomes a square of several."""
+    """Return an image in the size of its cell; each pixel of a smaller one becomes a square of several."""
     larger = side // max(image.shape[:2])
     return image.repeat(larger, axis=0).repeat(larger, axis=1) if larger > 1 else within(image, side=side)
 
 
 def within(image: Picture, *, side: int) -> Picture:
-    """Made smaller where it is larger than so many pixels a side."""
+    """Return an image scaled down to at most `side` pixels a side."""
     if max(image.shape[:2]) <= side:
         return image
     found = Image.fromarray(image)
@@ -77,25 +79,29 @@ def within(image: Picture, *, side: int) -> Picture:
 
 @cache
 def font() -> Any:
+    """Load Pillow's default font, once."""
     return ImageFont.load_default(size=11)
 
 
 def png_of(picture: Picture) -> bytes:
+    """Encode an image as PNG."""
     Image.fromarray(picture).save(found := BytesIO(), "PNG", compress_level=1)
     return found.getvalue()
 
 
 def jpeg_of(picture: Picture) -> bytes:
-    """Of photographs, in a fifth of PNG's time; its pixels are near what they were."""
+    """Encode a photograph as JPEG, in a fifth of PNG's time; its pixels change slightly."""
     Image.fromarray(picture).save(found := BytesIO(), "JPEG", quality=92, subsampling=0)
     return found.getvalue()
 
 
 def summary_of(tag: str, picture: Picture, *, photo: bool = False) -> Summary:
-    """As TensorBoard's images.
+    """Make a TensorBoard image summary.
 
     Args:
-        photo: as JPEG.
+        tag: its name in TensorBoard.
+        picture: uint8 [height, width, 3].
+        photo: encode it as JPEG instead of PNG.
     """
     height, width, _ = picture.shape
     content = jpeg_of(picture) if photo else png_of(picture)

@@ -1,4 +1,4 @@
-"""What the last layer sees of each validation image, in TensorBoard's projector, with thumbnails."""
+"""Last-layer features of validation images in TensorBoard's projector, with thumbnails."""
 
 import torch
 from torch import Tensor, nn
@@ -9,20 +9,22 @@ from copycat.inspection.callbacks.inspector import Inspector, boards
 from copycat.training.run_context import RunContext
 
 SIDE = 32
-"""Pixels of a thumbnail: the projector shows all of them in one image, of 8192 pixels a side at most."""
+"""Side of a thumbnail in pixels: the projector shows all of them in one image of at most 8192 pixels a side."""
 
 
 class Embeddings(Inspector):
-    """Of the final weights. A network without hidden layers has none.
+    """Write the last hidden features of the final weights; a network without hidden layers has none.
 
     Args:
-        images: of the validation part, the first so many.
+        images: number of validation images, from the first on.
     """
 
     def __init__(self, *, images: int = 1000) -> None:
+        """Set the number of images."""
         self.images = images
 
     def on_run_end(self, context: RunContext) -> None:
+        """Write features, classes and thumbnails to TensorBoard."""
         part, network = context.data.parts["val"], context.classifier.network
         count = min(self.images, len(part))
         image = torch.stack([part.images[place] for place in range(count)])
@@ -48,7 +50,15 @@ class Embeddings(Inspector):
 
 
 def last_hidden(network: nn.Module, image: Tensor) -> Tensor | None:
-    """float32 [N, width], what goes into the last linear layer; None where that is the image itself."""
+    """Return the input of the last linear layer; None where that is the image itself.
+
+    Args:
+        network: on any device, in any precision.
+        image: float [N, C, H, W] in [0, 1].
+
+    Returns:
+        float32 [N, width] on the CPU.
+    """
     like = next(network.parameters())
     layers = [(name, m, given) for name, (m, given, _) in seen(network, image.to(like)).items() if _is_linear(m)]
     if not layers:

@@ -1,4 +1,4 @@
-"""Weights and gradients of each layer, and what its units say, as histograms over the epochs."""
+"""Histograms of weights, gradients and activations of each layer over the epochs."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -14,25 +14,28 @@ from copycat.inspection.tensorboard.logger import TensorBoardLogger
 
 BINS = 30
 MOST = 2**16
-"""Numbers of a layer that are counted: of more, every second, third, …, which takes no longer."""
+"""Numbers counted per layer, at most: larger layers are sampled with a constant stride."""
 
 
 class Histograms(Measurer):
-    """Of weights as an epoch ends, and of the gradients of its last step.
+    """Write histograms of the weights at an epoch's end, and of the gradients of its last step.
 
     Args:
-        points: epochs that it looks at, about.
+        points: approximate number of measured epochs.
     """
 
     def __init__(self, *, points: int = 20) -> None:
+        """Set the number of measured epochs."""
         super().__init__(points=points)
         self._gradients: dict[str, Tensor] = {}
 
     def before_last_step(self, module: pl.LightningModule) -> None:
+        """Keep the gradients of an epoch's last step."""
         named = network_of(module).named_parameters()
         self._gradients = {name: _dense(p.grad).clone() for name, p in named if p.grad is not None}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the histograms of a measured epoch."""
         gradients, self._gradients = self._gradients, {}
         if not gradients:
             return
@@ -43,19 +46,23 @@ class Histograms(Measurer):
 
 
 class Activations(Measurer):
-    """Of what each layer gives for validation images, and of each activation function the share of its inputs in the
-    undersaturated, the sensitive and the oversaturated region, from which gradients do and do not come back.
+    """Write histograms of the activations of validation images, and how saturated each activation function is.
+
+    Saturation is the share of an activation function's inputs in its undersaturated, sensitive and oversaturated
+    region: gradients return from the sensitive region alone.
 
     Args:
-        points: epochs that it looks at, about.
-        images: of the validation part, the first so many.
+        points: approximate number of measured epochs.
+        images: number of validation images, from the first on.
     """
 
     def __init__(self, *, points: int = 20, images: int = 256) -> None:
+        """Set the numbers of measured epochs and of images."""
         super().__init__(points=points)
         self.images = images
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the histograms and shares of a measured epoch."""
         found = boards(trainer.loggers)
         if not found or not self.measures(trainer.current_epoch):
             return
@@ -77,13 +84,15 @@ class Activations(Measurer):
 
 
 def seen(network: nn.Module, image: Tensor, *, most: int | None = None) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
-    """What goes into each layer without layers of its own, and what comes out, in evaluation mode, by its name. Inputs
-    are copied before a layer runs, which may write to them.
+    """Return the input and output of each leaf layer in evaluation mode, by the layer's name.
 
-    Nothing changes: modes are put back, and no random number is drawn.
+    Inputs are copied before a layer runs, since it may write to them. Training modes are restored, and no random number
+    is drawn.
 
     Args:
-        most: numbers of each, evenly spread, without their shape; None: all.
+        network: run once.
+        image: [N, C, H, W], as the network takes it.
+        most: numbers kept of each tensor, evenly spread and flattened; None: the whole tensor.
     """
     found: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
     inputs: dict[nn.Module, Tensor] = {}
@@ -134,7 +143,7 @@ def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:
     if not values.numel():
         return
     low, high = (float(v) for v in values.aminmax())
-    if low == high:  # a bin without width is none
+    if low == high:  # bins need a width
         low, high = low - 0.5, high + 0.5
     counts = torch.histc(values.cpu(), bins=BINS, min=low, max=high)
     edges = torch.linspace(low, high, BINS + 1, dtype=torch.float64)
@@ -142,7 +151,14 @@ def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:
 
 
 def histogram_of(name: str, values: Tensor, counts: Tensor, edges: Tensor) -> Summary:
-    """A summary from counts: torch's own counts into 1549 bins, and takes 30 times as long."""
+    """Make a histogram summary from counts: torch's own counts into 1549 bins, and takes 30 times as long.
+
+    Args:
+        name: the summary's tag.
+        values: those that were counted, [N].
+        counts: [bins].
+        edges: [bins + 1].
+    """
     found: Summary = histogram_raw(  # type: ignore[no-untyped-call]
         name,
         min=float(edges[0]),

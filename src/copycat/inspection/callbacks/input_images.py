@@ -1,4 +1,4 @@
-"""The first images as they are fed: before augmentation, and after."""
+"""The first training images as the model receives them, before and after augmentation."""
 
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
@@ -16,14 +16,18 @@ from copycat.training.run_context import RunContext
 
 
 class FedImages(Inspector):
-    """Args:
-    count: images of the first batch of the first epoch.
+    """Write the first training images to TensorBoard, before and after augmentation.
+
+    Args:
+        count: images of the first batch of the first epoch.
     """
 
     def __init__(self, *, count: int = 16) -> None:
+        """Set the number of images."""
         self.count = count
 
     def on_run_start(self, context: RunContext) -> None:
+        """Write the images before the first step."""
         if not (found := boards(context.loggers)):
             return
         known = _known.setdefault(context.data, {})
@@ -35,14 +39,14 @@ class FedImages(Inspector):
 
 
 _known: WeakKeyDictionary[DataModule, dict[int, list[Summary]]] = WeakKeyDictionary()
-"""By count: trials of a pack may be fed the same."""
+"""Summaries by number of images: the trials of a pack may share their data."""
 
 
 def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
     order = data.loader("train", shuffle=data.shuffle).batch_sampler
     order.set_epoch(0)
     index = order.indices()[: order.batch_size]
-    if data.mixing is None:  # else any of the batch may be in the first images
+    if data.mixing is None:  # mixing may add any image of the batch to the first ones
         index = index[:count]
     part = data.parts["train"]
     image, label = torch.stack([part.images[place] for place in index.tolist()]), part.labels[index]
@@ -59,7 +63,7 @@ def _sheet(tag: str, image: Tensor, label: Tensor, classes: Sequence[str]) -> Su
 
 
 def _name(label: Tensor, classes: Sequence[str]) -> str:
-    """Of its class; of a mixed image, of each that it has a share of, a line each."""
+    """Return an image's class; for a mixed image its two largest shares, one a line."""
     if not label.is_floating_point():
         return classes[int(label)]
     shares = sorted(zip(label.tolist(), classes, strict=True), reverse=True)[:2]
@@ -67,7 +71,14 @@ def _name(label: Tensor, classes: Sequence[str]) -> str:
 
 
 def pictures(image: Tensor) -> list[Picture]:
-    """Float [N, C, H, W] in [0, 1], or uint8: as what Pillow draws; a single channel becomes grey."""
+    """Convert images to arrays that Pillow can draw; a single channel becomes grey.
+
+    Args:
+        image: float [N, C, H, W] in [0, 1], or uint8.
+
+    Returns:
+        N arrays, uint8 [H, W, 3].
+    """
     whole = image if image.dtype == torch.uint8 else (image.float() * 255).round().clamp(0, 255).byte()
     found = whole.cpu().permute(0, 2, 3, 1).numpy()
     if found.shape[-1] != 3:

@@ -1,4 +1,4 @@
-"""Images that a network gets most wrong, and those that it is least sure of."""
+"""The most confident errors and the least confident predictions on validation images."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,18 @@ from copycat.training.run_context import RunContext
 
 
 class Mistakes(Inspector):
-    """Writes the run folder's gallery.json, and the same to TensorBoard.
+    """Write the most confident errors and the least confident predictions to gallery.json and TensorBoard.
 
     Args:
         count: images of each kind, at most.
     """
 
     def __init__(self, *, count: int = 8) -> None:
+        """Set the number of images."""
         self.count = count
 
     def on_run_end(self, context: RunContext) -> None:
+        """Select the images and write them."""
         part = context.data.parts["val"]
         probability = context.probabilities.numpy()
         chosen = {
@@ -49,11 +51,12 @@ class Mistakes(Inspector):
 
 
 def most_wrong(probability: NDArray[np.floating], label: NDArray[np.int64], *, count: int) -> list[int]:
-    """Places of images that were taken for another class, the least likely true class first.
+    """Return the indices of misclassified images, the least likely true class first.
 
     Args:
         probability: [N, classes].
         label: [N].
+        count: indices, at most.
     """
     true = probability[np.arange(len(label)), label]
     order = np.argsort(true, kind="stable")
@@ -62,10 +65,11 @@ def most_wrong(probability: NDArray[np.floating], label: NDArray[np.int64], *, c
 
 
 def least_sure(probability: NDArray[np.floating], *, count: int) -> list[int]:
-    """Places of images whose two likeliest classes are the nearest, those first.
+    """Return the indices of the least confident predictions, those with the closest two likeliest classes first.
 
     Args:
         probability: [N, classes].
+        count: indices, at most.
     """
     two = np.sort(probability, axis=1)[:, -2:]
     return [int(place) for place in np.argsort(two[:, 1] - two[:, 0], kind="stable")[:count]]

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: a trace to open in Perfetto, and a plain table."""
+"""A profile of training steps: a trace for Perfetto, and a plain table."""
 
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,20 @@ from copycat.inspection.callbacks.inspector import boards
 from copycat.records.run_folder import write_whole
 
 ROWS = 25
-"""Of the table."""
+"""Rows of the table, at most."""
 
 
 class Profiler(pl.Callback):
-    """Records a window of steps, taken one by one, into the folder's trace.json and table.txt.
+    """Profile a window of single steps into the folder's trace.json and table.txt.
 
     Args:
         folder: in the run folder.
-        first: steps before the window, so that it shows none that warms up.
+        first: steps before the window, so that the profile leaves out warm-up.
         steps: in the window.
     """
 
     def __init__(self, folder: str, *, first: int = 10, steps: int = 20) -> None:
+        """Set the folder and the window."""
         self.folder, self.first, self.steps = Path(folder), first, steps
         self._profile: Any = None
         self._seen = 0
@@ -32,6 +33,7 @@ class Profiler(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        """Start profiling at the window's first step."""
         if self._seen == self.first:
             device = trainer.strategy.root_device.type
             activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
@@ -41,14 +43,17 @@ class Profiler(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Write the profile after the window's last step."""
         self._seen += 1
         if self._profile is not None and self._seen == self.first + self.steps:
             self._end(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._end(trainer)  # of a run that is shorter than the window
+        """Write the profile of a run that is shorter than the window."""
+        self._end(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Stop profiling without writing."""
         if self._profile is not None:
             self._profile.__exit__(None, None, None)
             self._profile = None

@@ -1,4 +1,4 @@
-"""Where on its activation function a unit works: where the slope is next to nothing, no gradient comes back."""
+"""Saturation of activation functions: where the slope is close to zero, no gradient returns."""
 
 from typing import Any
 
@@ -7,24 +7,28 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 
 SENSITIVE = 0.1
-"""Share of the steepest slope, at least, in the sensitive region."""
+"""Smallest slope in the sensitive region, relative to the steepest one."""
 SPAN, STEPS = 20.0, 4001
-"""Inputs at which the slope is taken: from -20 to 20."""
+"""The slope is computed at `STEPS` inputs from -`SPAN` to `SPAN`."""
 NOT_BY_ELEMENT = (nn.Softmax, nn.Softmin, nn.LogSoftmax, nn.Softmax2d, nn.GLU, nn.MultiheadAttention)
 REGIONS = ("undersaturated", "sensitive", "oversaturated")
 
 
 def is_activation(module: nn.Module) -> bool:
-    """Whether it is one of torch's, that takes each number by itself."""
+    """Return whether a module is one of torch's elementwise activation functions."""
     return type(module).__module__ == activation.__name__ and not isinstance(module, NOT_BY_ELEMENT)
 
 
 def shares(module: nn.Module, given: Tensor) -> dict[str, float]:
-    """Shares of inputs in each region, which make 1 together.
+    """Return the share of inputs in each region; they add up to 1.
 
     The sensitive region is where the slope is at least a tenth of the steepest; inputs elsewhere are undersaturated
-    below its middle and oversaturated above. Of a sigmoid it is from -3.6 to 3.6, where it gives 0.026 to 0.974; of
-    relu all that is above 0.
+    below its middle and oversaturated above. For a sigmoid it is from -3.6 to 3.6, with outputs from 0.026 to 0.974;
+    for ReLU all that is above 0.
+
+    Args:
+        module: an activation function.
+        given: its inputs, of any shape.
     """
     middle, slope = _slope(module)
     steep = slope.max() * SENSITIVE
@@ -36,8 +40,8 @@ def shares(module: nn.Module, given: Tensor) -> dict[str, float]:
 
 
 def _slope(module: nn.Module) -> tuple[int, Tensor]:
-    """The middle of the sensitive region, and the size of the slope, at each place."""
-    if not list(module.parameters()):  # one that learns its slope changes
+    """Return the index of the sensitive region's middle, and the absolute slope at each of the `STEPS` inputs."""
+    if not list(module.parameters()):  # a learned slope changes, so it is not cached
         return _slope_of(type(module), repr(module), module)
     return _reckoned(module)
 

@@ -1,4 +1,4 @@
-"""What a network looked at: how strongly each pixel moves what it says."""
+"""Saliency maps: how strongly each pixel affects the prediction."""
 
 import logging
 
@@ -15,22 +15,24 @@ from copycat.training.run_context import RunContext
 
 log = logging.getLogger(__name__)
 COPIES = 20
-"""Noisy copies of an image that a map is the mean of."""
+"""Noisy copies of an image over which a map is averaged."""
 NOISE = 0.1
-"""Standard deviation of that noise, as a share of the range of pixels."""
+"""Standard deviation of the noise, relative to the range of pixels."""
 
 
 class SaliencyMaps(Inspector):
-    """Of the images that are most wrong, then of those least sure, each beside its map.
+    """Write saliency maps of the most confident errors, then of the least confident predictions, each beside its image.
 
     Args:
         count: images, at most.
     """
 
     def __init__(self, *, count: int = 8) -> None:
+        """Set the number of images."""
         self.count = count
 
     def on_run_end(self, context: RunContext) -> None:
+        """Compute the maps and write them to TensorBoard."""
         found = boards(context.loggers)
         if not found:
             return
@@ -54,14 +56,17 @@ class SaliencyMaps(Inspector):
 
 
 def saliency(network: nn.Module, image: Tensor) -> Tensor | None:
-    """float32 [N, H, W] from 0 to 1: the size of the gradient of what is said, over the channels, each image by itself;
-    None where none comes back to the pixels, as where they are only counted.
+    """Return the absolute gradient of the predicted class with respect to the pixels, summed over channels.
 
-    The mean over noisy copies, since the gradient at one point jumps from pixel to pixel. Its noise is its own: no
-    random number is drawn from torch's.
+    The gradient is averaged over noisy copies, since at one point it varies from pixel to pixel. The noise has its own
+    generator: no random number is drawn from torch's.
 
     Args:
+        network: restored to its training modes afterwards.
         image: float [N, C, H, W] in [0, 1].
+
+    Returns:
+        float32 [N, H, W], scaled so that each image's maximum is 1; None where no gradient reaches the pixels.
 
     Source: Smilkov et al. 2017, SmoothGrad, https://arxiv.org/abs/1706.03825.
     """
@@ -73,7 +78,7 @@ def saliency(network: nn.Module, image: Tensor) -> Tensor | None:
         network.eval()
         with torch.inference_mode(False), torch.enable_grad():
             with torch.no_grad():
-                logits = network(image.clone())  # a copy: its first layer may write to it
+                logits = network(image.clone())  # a copy: the first layer may write to it
             chosen = logits.argmax(1, keepdim=True) if logits.shape[1] > 1 else torch.zeros_like(logits).long()
             for _ in range(COPIES):
                 noise = torch.randn(image.shape, generator=own).to(image) * NOISE
@@ -92,6 +97,6 @@ def saliency(network: nn.Module, image: Tensor) -> Tensor | None:
 
 
 def heat(seen: Tensor) -> Picture:
-    """[H, W] from 0 to 1, as an image from black over red and yellow to white."""
+    """Color a map [H, W] with values in [0, 1] from black over red and yellow to white."""
     value = seen.numpy()[..., None] * 3
     return (np.clip(value - np.arange(3), 0, 1) * 255).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A run in words, among TensorBoard's texts: what was typed, its configuration, what it runs on, how to rerun it."""
+"""A run's command, configuration, fingerprints and rerun command among TensorBoard's texts."""
 
 import json
 import shlex
@@ -17,9 +17,10 @@ OF_ENVIRONMENT = ("python", "platform", "cpu", "cores", "threads", "accelerator"
 
 
 class Texts(Inspector):
-    """Read from the run folder as the run begins."""
+    """Write a run's command, configuration and fingerprints, read from the run folder at its start."""
 
     def on_run_start(self, context: RunContext) -> None:
+        """Write the texts to TensorBoard."""
         if not (found := boards(context.loggers)):
             return
         manifest = read_manifest(context.folder)
@@ -50,5 +51,5 @@ def _fingerprint(ran_on: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _block(words: str) -> str:
-    """As Markdown shows it: as it is."""
+    """Return text as a Markdown code block."""
     return "\n".join(f"    {line}" for line in words.splitlines())

@@ -1,4 +1,4 @@
-"""The weights of a first layer as images: what speaks for a class, and what against."""
+"""First-layer weights as images: evidence for and against each unit."""
 
 from collections.abc import Mapping
 from math import prod
@@ -12,13 +12,14 @@ from copycat.inspection.callbacks.inspector import Inspector, boards
 from copycat.training.run_context import RunContext
 
 MOST = 64
-"""Units that are shown."""
+"""Units that are drawn, at most."""
 
 
 class WeightImages(Inspector):
-    """Of the final weights."""
+    """Write the first-layer weights of the final network as images."""
 
     def on_run_end(self, context: RunContext) -> None:
+        """Write the images to TensorBoard."""
         found = boards(context.loggers)
         weights, image_shape = context.classifier.network.state_dict(), context.data.image_shape
         shown = weight_images(weights, image_shape=image_shape) if found else []
@@ -27,9 +28,11 @@ class WeightImages(Inspector):
 
 
 def weight_images(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]) -> list[Picture]:
-    """An image for each unit of the first layer: of a linear layer in the image's own shape, of a convolution each
-    filter. Grey is a weight of 0; brighter speaks for the unit, darker against it, channel by channel. Each is scaled
-    by its own largest weight. Empty where the first layer is of another kind.
+    """Draw an image for each unit of a first layer that is linear or a convolution, else none.
+
+    A linear layer's weights are drawn in the image's shape, a convolution's as its filter. Grey is a weight of 0;
+    brighter pixels increase the unit's output, darker ones decrease it, channel by channel. Each image is scaled by its
+    own largest weight.
 
     Args:
         weights: of a network, by name, in its layers' order.

@@ -1,4 +1,4 @@
-"""Several runs on one page: what differs in their configurations, their curves, their metrics."""
+"""Compare several runs on one page: configuration differences, curves, metrics."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,19 @@ from copycat.records.reader import not_a_run
 from copycat.tables.comparison import Compared, Line, cells, how_sure, read_compared
 
 MOST = 12
-"""Runs side by side."""
+"""Runs on one page, at most."""
 DRAWN = ("val/loss", "train/loss", "val/accuracy")
 
 
 def compared_page(folders: Sequence[Path], *, title: str) -> Page:
-    """Made from the runs' folders alone.
+    """Make the page from the runs' folders alone.
+
+    Args:
+        folders: of the runs.
+        title: of the page.
 
     Raises:
-        UserError: where one is no run, or they are too many.
+        UserError: where one is no run, or there are too many.
     """
     if len(folders) > MOST:
         raise UserError(
@@ -70,7 +74,7 @@ def _curves(compared: Compared) -> list[Section]:
     drawn = [metric for metric in DRAWN if any(metric in row for of_run in rows.values() for row in of_run)]
     if not drawn:
         return []
-    from copycat.inspection.reports.curves import compared_curves  # what draws is an extra, and takes half a second
+    from copycat.inspection.reports.curves import compared_curves  # matplotlib is an extra, and slow to import
 
     says = f"{', '.join(drawn)} by epoch, a line for each of {', '.join(rows)}."
     return [Section(title="Curves", images=[Image(compared_curves(rows, drawn), says, "curves")])]

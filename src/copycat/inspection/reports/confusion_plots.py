@@ -1,4 +1,4 @@
-"""Plots of what a network says of images that it was not trained on: ROC, precision and recall, reliability."""
+"""Plots of predictions on held-out images: ROC, precision and recall, reliability."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,15 +15,19 @@ from copycat.models.metrics import auroc
 Doubles = NDArray[np.floating]
 Labels = NDArray[np.int64]
 MOST = len(SHADES)
-"""Classes that have a curve."""
+"""Classes that have a curve, at most."""
 
 
 def roc_and_precision(probability: Doubles, label: Labels, classes: Sequence[str]) -> bytes:
-    """A PNG with the ROC curve and the precision-recall curve of each class against the others.
+    """Draw the ROC curve and the precision-recall curve of each class against the others.
 
     Args:
         probability: [N, classes].
         label: [N].
+        classes: names, by label.
+
+    Returns:
+        A PNG file's bytes.
     """
     with drawn() as png:
         figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
@@ -45,11 +49,16 @@ def roc_and_precision(probability: Doubles, label: Labels, classes: Sequence[str
 
 
 def reliability(probability: Doubles, label: Labels, classes: Sequence[str]) -> bytes:
-    """A PNG with the share that is right over what was said, in bins of equal width, and the count in each.
+    """Draw accuracy over predicted probability, in bins of equal width, and the number of images in each.
 
     Args:
-        probability: [N, classes]; of two classes it is class 1 whose share is shown, else that which was said.
+        probability: [N, classes]; for two classes the frequency of class 1 is drawn, otherwise the accuracy of the
+            predicted class.
         label: [N].
+        classes: names, by label.
+
+    Returns:
+        A PNG file's bytes.
     """
     if probability.shape[1] == 2:
         confidence, right, what = probability[:, 1], label == 1, f"share of {classes[1]}"
@@ -76,12 +85,17 @@ def reliability(probability: Doubles, label: Labels, classes: Sequence[str]) -> 
 
 
 def area(said: torch.Tensor, true: torch.Tensor) -> float:
-    """Under the ROC curve; nan where all images are, or none is, of the class."""
+    """Compute the area under the ROC curve; nan where all images belong to the class, or none does.
+
+    Args:
+        said: predicted probability of the class, [N].
+        true: whether an image is of the class, [N] in {0, 1}.
+    """
     return float(auroc(said[None].float().numpy(), (true == 1)[None].numpy())[0])
 
 
 def _each(probability: Doubles, label: Labels) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    """Each class that some images are of and some are not: its place, probabilities [N] and labels [N]."""
+    """Yield each class that has images and does not have all: its label, probabilities [N] and labels [N] in {0, 1}."""
     for place in range(min(MOST, probability.shape[1])):
         true = label == place
         if true.any() and not true.all():

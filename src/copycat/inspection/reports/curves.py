@@ -1,4 +1,4 @@
-"""Metrics of each epoch as curves, training and validation of one metric together, or one metric of several runs."""
+"""Metrics by epoch as curves: training and validation of one run, or several runs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,12 +10,15 @@ Rows = Sequence[Mapping[str, float]]
 
 
 def curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> bytes:
-    """A PNG with a panel for each metric.
+    """Draw a panel for each metric.
 
     Args:
         rows: of metrics.csv.
         metrics: as `loss`; each part that has it gets a line.
-        best: the epoch that is marked.
+        best: the epoch to mark.
+
+    Returns:
+        A PNG file's bytes.
     """
     with drawn() as png:
         figure = Figure(figsize=(8, 2.6 * len(metrics)), dpi=120, layout="constrained")
@@ -33,11 +36,14 @@ def curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> by
 
 
 def compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str]) -> bytes:
-    """A PNG with a panel for each metric, and in each a line for each run.
+    """Draw a panel for each metric, with a line for each run.
 
     Args:
-        runs: rows of metrics.csv, by what a run is called.
+        runs: rows of metrics.csv, by the run's name.
         metrics: as `val/loss`.
+
+    Returns:
+        A PNG file's bytes.
     """
     with drawn() as png:
         figure = Figure(figsize=(8, 2.6 * len(metrics) + 0.25 * len(runs)), dpi=120, layout="constrained")

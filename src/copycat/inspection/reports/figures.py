@@ -1,4 +1,4 @@
-"""How the plots of runs look, and how one becomes a PNG."""
+"""The style of plots, and how a plot becomes a PNG."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from threading import RLock
 import matplotlib.style
 from matplotlib.figure import Figure
 
-# of Okabe and Ito, https://jfly.uni-koeln.de/color/: told apart by the colour-blind
+# the palette of Okabe and Ito, https://jfly.uni-koeln.de/color/, distinguishable by the color-blind
 SHADES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINES: Mapping[str, Mapping[str, str]] = {
     "train": {"color": SHADES[0], "linestyle": "-"},
@@ -20,22 +20,23 @@ STYLE = {"axes.grid": True, "grid.color": "#E6E6E6", "axes.axisbelow": True, "fo
 
 
 _one_at_a_time = RLock()
-"""Styles and filters of warnings are the process's, and threads write the records of a pack."""
+"""Matplotlib's style and the warning filters belong to the process, and a pack writes its records in threads."""
 
 
 class Png:
-    """A figure, drawn: the same bytes for the same numbers."""
+    """Hold a rendered figure: equal numbers give equal bytes."""
 
     bytes = b""
 
     def take(self, figure: Figure) -> None:
+        """Render a figure."""
         figure.savefig(found := BytesIO(), metadata={"Software": None})
         self.bytes = found.getvalue()
 
 
 @contextmanager
 def drawn() -> Iterator[Png]:
-    """Where figures are made in the house's style."""
+    """Apply the plot style while figures are made."""
     with _one_at_a_time, matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn for it
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn instead
         yield Png()

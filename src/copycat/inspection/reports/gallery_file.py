@@ -1,4 +1,4 @@
-"""gallery.json: the images that a run's final weights get most wrong, and those that they are least sure of."""
+"""gallery.json: a run's most confident errors and least confident predictions."""
 
 import json
 from base64 import b64decode, b64encode
@@ -17,34 +17,41 @@ from copycat.records.safe_parsers import read_file, read_json
 
 FILE = "gallery.json"
 SIDE = 128
-"""Pixels of an image in it, at most."""
+"""Side of an image in it in pixels, at most."""
 MOST = 2**24
 """Bytes of the file, at most."""
 MOST_PIXELS = 2**22
 TITLES = {"wrong": "most wrong", "unsure": "least sure"}
-"""By kind."""
+"""Title of each kind."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """An image of the validation part, and what was said of it."""
+    """Describe a validation image and its prediction."""
 
     kind: str
     index: int
-    """Its place in the part."""
+    """Index of the image in the validation part."""
     name: str
     label: str
     said: str
     probability: float
-    """Of what was said."""
+    """Of the predicted class."""
 
     @property
     def words(self) -> str:
+        """Return the caption: predicted class, its probability, true class."""
         return f"says {self.said}, {self.probability:.2f}\nis {self.label}"
 
 
 def write_gallery(folder: Path, shown: Sequence[Shown], pictures: Sequence[Picture]) -> None:
-    """Write what was said, and all images side by side in one."""
+    """Write the descriptions, and all images side by side in one.
+
+    Args:
+        folder: of the run.
+        shown: a description for each image.
+        pictures: the images, as many.
+    """
     height = max((picture.shape[0] for picture in pictures), default=1)
     strip = np.zeros((height, sum(picture.shape[1] for picture in pictures) or 1, 3), dtype=np.uint8)
     left = 0
@@ -60,10 +67,10 @@ def write_gallery(folder: Path, shown: Sequence[Shown], pictures: Sequence[Pictu
 
 
 def read_gallery(folder: Path) -> list[tuple[Shown, Picture]]:
-    """Empty where a run wrote none.
+    """Read the descriptions and images; empty where a run wrote none.
 
     Raises:
-        ValueError: where it is no such file.
+        ValueError: where the file is not a gallery.
     """
     try:
         content = read_json(read_file(folder / FILE, most=MOST))

@@ -1,4 +1,4 @@
-"""How sure scores are, of so few images."""
+"""Confidence intervals of metrics by bootstrap."""
 
 import numpy as np
 import torch
@@ -8,15 +8,15 @@ from copycat.models.metrics import of_confusion, scores
 
 RESAMPLES = 2000
 RESAMPLES_OF_MANY = 200
-"""Of more than two classes, whose scores are reckoned one by one."""
+"""Resamples for more than two classes, whose metrics are computed one resample at a time."""
 FEW = 64
-"""Images of a class that are held against all others one by one; more are sorted among them."""
+"""Images of a class, at most, that are compared pairwise with all others; larger classes are sorted."""
 
 
 def bootstrap(
     probability: NDArray[np.floating], label: NDArray[np.int64], *, present_only: bool = False
 ) -> dict[str, tuple[float, float]]:
-    """The 95 % interval of each score over images drawn anew with replacement, always the same ones.
+    """Compute the 95 % interval of each metric by resampling the images with replacement, with a fixed seed.
 
     Args:
         probability: [N, classes].
@@ -45,7 +45,7 @@ def bootstrap(
 def _of_many(
     probability: NDArray[np.float32], label: NDArray[np.int64], chosen: NDArray[np.int64], *, present_only: bool
 ) -> dict[str, list[float]]:
-    """Scores of each resample, without a copy of its probabilities."""
+    """Compute the metrics of each resample without copying its probabilities."""
     classes = probability.shape[1]
     predicted, true = torch.from_numpy(probability.argmax(1)), torch.from_numpy(label)
     rows = [
@@ -60,8 +60,9 @@ def _of_many(
 def _aurocs(
     probability: NDArray[np.float32], label: NDArray[np.int64], chosen: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The mean over classes of the area under each one's ROC curve, of resamples that have them all: how often a
-    resample has an image is its weight.
+    """Compute the macro-averaged area under the ROC curve of resamples that contain every class.
+
+    The weight of an image is how often a resample contains it.
     """
     count, classes = probability.shape
     if not len(chosen):
@@ -77,11 +78,17 @@ def _aurocs(
 
 
 def _below(value: NDArray[np.float32], positive: NDArray[np.bool_], times: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[positives, resamples]: twice the weight of the negative images below each positive one, a tie being half. Whole
-    numbers: however they are added up, the same.
+    """Return twice the weight of the negative images below each positive one, ties counting half.
+
+    They are whole numbers, so that the order of addition does not matter.
 
     Args:
+        value: [N].
+        positive: [N].
         times: [N, resamples].
+
+    Returns:
+        [positives, resamples].
     """
     marks, found = value[positive], times[:0]
     if len(marks) <= FEW:

@@ -1,4 +1,4 @@
-"""A run on one page: what was asked, what came out and how sure that is, what it ran on, how to copy it."""
+"""A run on one page: configuration, results with their intervals, environment, and the command that reruns it."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,16 +30,16 @@ DRAWN = ("loss", "accuracy")
 """Metrics that have curves."""
 PARTS = ("train", "val", "test")
 MOST_CLASSES = 20
-"""In a confusion matrix."""
+"""Classes in a confusion matrix, at most."""
 MOST_BYTES = 2**31
-"""Of weights, whose first layer is drawn."""
+"""Size of a weights file whose first layer is drawn, at most."""
 
 
 def run_page(folder: Path) -> Page:
-    """Made from the run's folder alone; nothing in it is built or run.
+    """Make the page from the run's folder alone; nothing in it is built or executed.
 
     Raises:
-        UserError: where it is no run's.
+        UserError: where the folder is no run's.
     """
     try:
         if folder.is_dir():
@@ -72,8 +72,11 @@ def run_page(folder: Path) -> Page:
 
 
 def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
-    """Args:
-    epochs: that metrics.csv has: of a run that was not brought to its end the manifest has none.
+    """Summarize a run in one line.
+
+    Args:
+        manifest: the run's.
+        epochs: rows of metrics.csv, since the manifest of an unfinished run has none.
     """
     epochs = manifest["results"].get("epochs", epochs)
     words = [f"{manifest['status']} after {counted(epochs, 'epoch')}", f"started {manifest['started']}"]
@@ -130,7 +133,7 @@ def _cell(value: float | None, interval: tuple[float, float] | None, images: int
 def _judged(
     manifest: Mapping[str, Any], predictions: Mapping[str, Predictions], trained: Mapping[str, NDArray[np.bool_]]
 ) -> Iterator[Section]:
-    """What the final weights say of the images that they were not trained on."""
+    """Describe the predictions of the final weights on held-out images."""
     from copycat.inspection.reports.confusion_plots import reliability, roc_and_precision
 
     classes = [printable(name) for name in manifest["data"]["classes"]]
@@ -167,7 +170,7 @@ def _right(right: int, count: int) -> str:
 
 
 def _without(said: Predictions, trained: NDArray[np.bool_] | None) -> str:
-    """What is left without images that were trained on too."""
+    """State the accuracy without images that the run also trained on."""
     if trained is None or not trained.any() or trained.all():
         return ""
     new = said[~trained]
@@ -178,7 +181,7 @@ def _without(said: Predictions, trained: NDArray[np.bool_] | None) -> str:
 
 
 def _beside(said: Predictions, classes: Sequence[str]) -> str:
-    """What an accuracy is to be held against, where some classes have more images than others."""
+    """State the baseline of an accuracy where classes differ in size."""
     counts = np.bincount(said.label)
     always = (
         f"always to say {classes[int(counts.argmax())]} would be right of {figure(float(counts.max() / counts.sum()))}."
@@ -234,7 +237,7 @@ def _timing(manifest: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def _curves(manifest: Mapping[str, Any], rows: list[dict[str, float]]) -> Iterator[Section]:
-    from copycat.inspection.reports.curves import curves  # what draws is an extra, and takes half a second
+    from copycat.inspection.reports.curves import curves  # matplotlib is an extra, and slow to import
 
     drawn = [metric for metric in DRAWN if any(f"{part}/{metric}" in row for row in rows for part in PARTS)]
     if not drawn:

@@ -1,4 +1,4 @@
-"""`copycat inspect --weights`: what a run's final weights have become, tensor by tensor."""
+"""`copycat inspect --weights`: statistics of a run's final weights, tensor by tensor."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TINY = 1e-3
-"""Of a tensor's largest number: what is smaller counts as next to nothing."""
+"""Numbers below this share of a tensor's largest count as tiny."""
 TITLES = ("shape", "numbers", "norm", "mean", "std", "min", "max", "tiny")
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard on runs, on this machine's own address, each under a name that a person reads."""
+"""TensorBoard on runs, on a local address, each run under a readable name."""
 
 import logging
 import tempfile
@@ -15,14 +15,16 @@ from copycat.inspection.tensorboard.run_names import Named
 from copycat.tables.run_table import check_folder
 
 EVERY = 5.0
-"""Seconds between two looks for runs that are new."""
+"""Seconds between two searches for new runs."""
 
 
 def serve(folder: Path, *, port: int, browser: bool) -> None:
-    """Serve until Ctrl-C; the address goes to standard output.
+    """Serve until Ctrl-C, and print the address to standard output.
 
     Args:
-        port: 0 for any that is free.
+        folder: of runs.
+        port: 0 for any free one.
+        browser: whether to open the address in a browser.
 
     Raises:
         UserError: where the folder does not exist, or the port is taken.
@@ -46,16 +48,21 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
 
 
 def launch(folder: Path, *, title: str, port: int) -> str:
-    """Start TensorBoard in a thread; its address.
+    """Start TensorBoard in a thread and return its address.
+
+    Args:
+        folder: of event files.
+        title: of the browser window.
+        port: 0 for any free one.
 
     Raises:
         UserError: where it does not start.
     """
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     program = TensorBoard()
-    fast = "true" if find_spec("tensorboard_data_server") else "false"  # said, or TensorBoard prints a note on it
+    fast = "true" if find_spec("tensorboard_data_server") else "false"  # unset, TensorBoard prints a note
     where = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--window_title", title]
-    # each image of a step is kept, of few steps: the projector and the curves of all
+    # keep all images and curves of a run; TensorBoard's default drops most of them
     kept = ["--samples_per_plugin", "images=100,scalars=2000,pr_curves=100", "--reload_interval", str(int(EVERY))]
     program.configure(argv=["tensorboard", *where, *kept, f"--load_fast={fast}"])
     try:
