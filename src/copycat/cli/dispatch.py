@@ -20,7 +20,7 @@ from copycat.config.suggestions import did_you_mean, first_line
 from copycat.training.standard_streams import OutputError, streams_of_command
 
 TRAINING = ("train", "resume", "rerun")
-"""Commands that work on where nobody takes what they print."""
+"""Commands that continue when standard output is closed."""
 
 
 def command() -> NoReturn:

@@ -1,4 +1,4 @@
-"""Use a completed run: predict, evaluate, export, serve.
+"""Use completed runs: predict, evaluate, export, serve.
 
 May import `sweeps` and what lies below it.
 Public names: `predictor.opened_predictor`, `export.export`.

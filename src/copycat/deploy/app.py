@@ -1,7 +1,7 @@
-"""A web page to drop images on: what a run says of them, and what it looked at.
+"""A web page that classifies dropped images and shows their saliency maps.
 
-On Starlette, with a page of our own: it starts in a fifth of a second where Gradio takes six, and has 340 MB less to
-install. Nobody but this machine can reach it, and nothing that is dropped is kept.
+Built on Starlette with its own page: it starts in a fifth of a second where Gradio takes six, and installs 340 MB less.
+It listens on this machine only, and stores no image.
 """
 
 import secrets
@@ -34,11 +34,16 @@ from copycat.records.run_loader import Opened
 HOST = "127.0.0.1"
 MOST_RUNS = 200
 DECODERS = 2
-"""Images that are decoded at once: beside one that takes long, others go on."""
+"""Images decoded in parallel, so that a slow one does not block the others."""
 
 
 def application(runs: Runs, *, title: str) -> Starlette:
-    """The page, and what answers it."""
+    """Build the web application.
+
+    Args:
+        runs: the runs to choose from.
+        title: of the page.
+    """
     environment = Environment(loader=PackageLoader(__package__, ""), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("app.html")
     uploads, decoders, network = Uploads(), Semaphore(DECODERS), Semaphore(1)
@@ -77,8 +82,10 @@ def application(runs: Runs, *, title: str) -> Starlette:
 
 
 def _check_origin(request: Request) -> None:
-    """Raises:
-    RefusedUpload: where a page of another address sent it; a client that is no browser names none.
+    """Check that a request comes from this page; a client that is no browser sends no origin.
+
+    Raises:
+        RefusedUpload: where a page of another address sent it.
     """
     own = f"http://{request.headers.get('host')}"
     if request.headers.get("origin", own) != own:
@@ -97,13 +104,15 @@ async def _refuse(_: Request, error: Exception) -> Response:
 
 
 async def _end_silently(*_: object) -> Response:
-    return Response()  # nobody is there to read it
+    return Response()  # the client is gone
 
 
 def runs_of(folder: Path, found: Sequence[Path], *, max_pixels: int) -> Runs:
-    """Open runs below a folder; one that is refused says so when it is asked.
+    """Open runs below a folder; a run that cannot be opened reports why when it is used.
 
     Args:
+        folder: that the names of runs are relative to.
+        found: run folders; the last `MOST_RUNS` are opened.
         max_pixels: of an image.
     """
     runs: dict[str, Opened | str] = {}
@@ -123,18 +132,20 @@ def _opened(run: Path) -> Opened | str:
 
 
 def serve(folder: Path, found: Sequence[Path], *, port: int, browser: bool, max_pixels: int) -> None:
-    """Serve until Ctrl-C; the address goes to standard output.
+    """Serve until Ctrl-C, and print the address to standard output.
 
     Args:
-        found: completed runs in the folder.
-        port: 0 for any that is free.
+        folder: of the runs.
+        found: completed runs in it.
+        port: 0 for any free one.
+        browser: whether to open the address in a browser.
         max_pixels: of an image: a larger one is refused.
 
     Raises:
         UserError: where the port is taken.
     """
     runs = runs_of(folder, found, max_pixels=max_pixels)
-    # of images inside others, as in an ICO, whose own header may claim less; Pillow allows them twice that
+    # Pillow's limit, of which it allows twice, covers images nested in others, as in ICO files with a false header
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         listening = socket.create_server((HOST, port))

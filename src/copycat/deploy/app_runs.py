@@ -1,4 +1,4 @@
-"""The runs behind the page of `copycat app`: what each says of an image, and which pixels it looked at."""
+"""The runs behind the page of `copycat app`: their predictions and saliency maps."""
 
 import tempfile
 import threading
@@ -21,15 +21,15 @@ from copycat.inspection.callbacks.saliency import heat, saliency
 from copycat.records.run_loader import Opened
 
 MOST_OPEN = 4
-"""Runs whose networks are in memory at once."""
+"""Networks in memory at once, at most."""
 MOST_PIXELS = 50_000_000
-"""Of an image, where nobody set another limit."""
+"""Default limit on the pixels of an image."""
 SHOWN = 192
-"""Pixels of a side."""
+"""Side of a displayed image in pixels."""
 
 
 class Runs:
-    """Runs by what the page calls them, their networks made as they are asked for.
+    """Hold runs by the page's names for them; their networks are loaded when they are used.
 
     Args:
         opened: each run, or why it is refused.
@@ -37,16 +37,20 @@ class Runs:
     """
 
     def __init__(self, opened: Mapping[str, Opened | str], *, max_pixels: int = MOST_PIXELS) -> None:
+        """Hold the runs; none is loaded yet."""
         self.opened, self.max_pixels = opened, max_pixels
         self._open: dict[str, tuple[ExitStack, Predictor]] = {}
         self._inputs: dict[str, tuple[int, str]] = {}
         self._lock = threading.Lock()
 
     def read(self, name: str, content: bytes | bytearray) -> Tensor:
-        """Decode an image for a run: uint8 [3, size, size]. Others are predicted meanwhile.
+        """Decode an image for a run, while other requests are predicted.
+
+        Returns:
+            uint8 [3, size, size].
 
         Raises:
-            UnreadableImage: where it is none, or has too many pixels.
+            UnreadableImage: where the content is no image, or has too many pixels.
             UserError: where the run cannot predict.
         """
         if name not in self._inputs:
@@ -55,17 +59,17 @@ class Runs:
                 self._inputs[name] = predictor.size, predictor.fit
         size, fit = self._inputs[name]
         with tempfile.TemporaryDirectory(prefix="copycat-app-") as folder:
-            file = Path(folder) / "image"  # never under a name that somebody gave
+            file = Path(folder) / "image"  # never under a name that a client chose
             file.write_bytes(content)
             return decode(file, size=size, fit=fit, max_pixels=self.max_pixels)
 
     def predict(self, name: str, image: Tensor) -> dict[str, Any]:
-        """What a run says of an image that was read for it.
+        """Classify an image that was decoded for the run, and draw its saliency map.
 
         Raises:
             UserError: where the run cannot predict.
         """
-        with self._lock:  # the threads of torch belong to one run at a time
+        with self._lock:  # torch's thread count is set for one run at a time
             predictor = self._predictor(name)
             said = predictor(image[None])[0].tolist()
             seen = saliency(predictor.network, to_float(image)[None])
@@ -89,6 +93,7 @@ class Runs:
         return self._open[name][1]
 
     def close(self) -> None:
+        """Unload all networks."""
         while self._open:
             self._open.popitem()[1][0].close()
 

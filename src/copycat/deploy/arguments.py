@@ -1,4 +1,4 @@
-"""What commands on completed runs are given: checked before anything heavy is imported."""
+"""Arguments of the commands on completed runs, checked before anything heavy is imported."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ STANDARD_INPUT = Path("-")
 
 
 def completed_in(folder: Path) -> list[Path]:
-    """A run by itself, or those of a sweep or a folder that have final weights.
+    """Return a run itself, or the runs with final weights in a sweep or a folder.
 
     Raises:
         UserError: where there is none.
@@ -39,7 +39,7 @@ def open_completed(folder: Path) -> Opened:
     """Open a run that has final weights.
 
     Raises:
-        UserError: where it is no run, is a stranger's that is refused, or has none.
+        UserError: where it is no run, has no final weights, or is untrusted and refused.
     """
     opened = open_run(folder)
     if not (opened.folder / WEIGHTS).exists():
@@ -50,22 +50,22 @@ def open_completed(folder: Path) -> Opened:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What `copycat evaluate` is given."""
+    """Hold the arguments of `copycat evaluate`."""
 
     folders: Sequence[Path]
-    """As they were named: of a run, of several, or of a sweep."""
+    """As typed: folders of runs or sweeps."""
     runs: Sequence[Opened]
-    """Those in them that have final weights."""
+    """The runs in them that have final weights."""
     overrides: Sequence[str]
     is_one_run: bool
-    """Rather than several, or a folder of them."""
+    """Whether one run was named, rather than several or a folder of runs."""
 
 
 def open_evaluated(words: Sequence[str]) -> Evaluated:
-    """Open the runs among the words of `copycat evaluate`.
+    """Open the runs among the arguments of `copycat evaluate`.
 
     Raises:
-        UserError: where no word is a folder, or one has no completed run.
+        UserError: where no argument is a folder, or one has no completed run.
     """
     folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
     overrides = [word for word in words if Path(word) not in folders]
@@ -77,10 +77,10 @@ def open_evaluated(words: Sequence[str]) -> Evaluated:
 
 
 def check_images(places: Sequence[Path]) -> None:
-    """Check that files and folders of images are there.
+    """Check that image files and folders exist.
 
     Raises:
-        UserError: for the first that is not.
+        UserError: for the first that does not.
     """
     for place in places:
         if place != STANDARD_INPUT and not place.exists():

@@ -1,4 +1,4 @@
-"""The model card that lies beside an exported network: what it is, what it learned from, how right it is, how sure."""
+"""The model card beside an exported network: description, training data, metrics with their intervals, provenance."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -29,12 +29,14 @@ OF_OWN = "These are your own data: what may be done with them, and who is shown 
 
 
 def card(opened: Opened, *, form: str, size: int, difference: float, images: str) -> str:
-    """In Markdown.
+    """Write the card as Markdown.
 
     Args:
-        size: side of the square images that it takes.
+        opened: the run.
+        form: of the export: `safetensors`, `torch` or `onnx`.
+        size: side of the square images that the network takes, in pixels.
         difference: the largest between its probabilities and the run's.
-        images: what that was measured on.
+        images: what the difference was measured on.
     """
     return "\n".join(_lines(opened, form=form, size=size, difference=difference, images=images)) + "\n"
 
@@ -82,12 +84,12 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float, images: s
 
 
 def _words(value: Any) -> str:
-    """A value of the run as words that Markdown makes no link, tag or code of."""
+    """Escape text of the run so that Markdown makes no link, tag or code of it."""
     return _MARKS.sub(r"\\\g<0>", printable(value))
 
 
 def _licence(data: Mapping[str, Any]) -> str:
-    """Of the images, as far as their source says."""
+    """Describe the license of the images, as far as their source states it."""
     if not is_ours(data["source"]):
         return OF_OWN
     return OF_DRAWN if data["synthetic"] else OF_LECTURE if is_option(data["source"], "data", "cats") else OF_OWN

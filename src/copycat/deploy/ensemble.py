@@ -1,4 +1,4 @@
-"""Several runs as one: the mean of their probabilities, on the same images, or over the folds of one split."""
+"""Evaluate several runs as one ensemble: the mean of their probabilities, on the same images or over folds."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,29 +18,32 @@ from copycat.tables.comparison import titles
 from copycat.tables.statistics import mcnemar
 
 ALL_FOLDS = "all folds"
-"""The part that the validation images of all folds make together."""
+"""Name of the part that joins the validation images of all folds."""
 Folds = dict[int | None, Opened]
-"""Runs that differ in the fold alone."""
+"""Runs that differ only in the fold, by fold."""
 
 
 @dataclass(frozen=True)
 class Against:
-    """An ensemble, held against the best of its members."""
+    """Compare an ensemble with its best member."""
 
     part: str
     member: str
     ensemble_alone: int
-    """Images that the ensemble alone gets right."""
+    """Images that only the ensemble classifies correctly."""
     member_alone: int
     p: float
-    """McNemar's."""
+    """The p-value of McNemar's test."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Args:
-    members: by name; one alone where the runs are the folds of one configuration.
-    classes: names, by label.
+    """Hold the evaluations of an ensemble and its members.
+
+    Args:
+        members: by name; only one where the runs are the folds of one configuration.
+        whole: of the ensemble.
+        classes: names, by label.
     """
 
     members: Mapping[str, Judgement]
@@ -48,7 +51,7 @@ class Ensemble:
     classes: Sequence[str]
 
     def rows(self) -> list[Row]:
-        """The accuracies of each member."""
+        """Return the accuracies of each member."""
         return [
             {"member": name, **row}
             for name, member in self.members.items()
@@ -58,7 +61,7 @@ class Ensemble:
         ]
 
     def against(self) -> list[Against]:
-        """For each part; none where there is one member."""
+        """Compare the ensemble with its best member on each part; empty for one member."""
         return [self._against(part) for part in self.whole.said] if len(self.members) > 1 else []
 
     def _against(self, part: str) -> Against:
@@ -70,11 +73,12 @@ class Ensemble:
 
 
 def ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1) -> Ensemble:
-    """Judge completed runs together.
+    """Evaluate completed runs together.
 
     Args:
+        runs: two or more.
         overrides: which data, as `data=folder`. None for the images that all were validated on; where the runs are the
-            folds of one split, each is judged on its own fold, and the folds make one part.
+            folds of one split, each is evaluated on its own fold, and the folds form one part.
         views: of each image, see `opened_predictor`.
 
     Raises:
@@ -94,7 +98,7 @@ def ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1
 
 
 def _validated(runs: Sequence[Opened], *, views: int) -> dict[str, Judgement]:
-    """By name, what runs, or the folds of each configuration, said as they were validated."""
+    """Return by name the validation predictions of runs, or of the folds of each configuration."""
     models: dict[str, Folds] = {}
     for run in runs:
         found, fold = models.setdefault(_key(run), {}), run.config["data"].get("fold")
@@ -114,7 +118,7 @@ def _validated(runs: Sequence[Opened], *, views: int) -> dict[str, Judgement]:
 
 
 def _key(run: Opened) -> str:
-    """Equal for runs that differ in their fold alone."""
+    """Return a key that is equal for runs that differ only in their fold."""
     config = {name: value for name, value in run.config.items() if name != "output_dir"}
     return json.dumps({**config, "data": {**config["data"], "fold": None}}, sort_keys=True)
 
@@ -132,7 +136,10 @@ def _check_same_images(runs: Sequence[Opened]) -> None:
 
 
 def _images(run: Opened) -> tuple[str, Sequence[tuple[int, str]]]:
-    """Of validation: a hash of them as the network sees them; labels and names, which other sizes have in common."""
+    """Return a digest of the validation images as the network receives them, and their labels and names.
+
+    Runs on images of different sizes have equal labels and names, but not equal digests.
+    """
     images = read_images(run.folder) or []
     names = [(image.label, image.name) for image in images if image.part == "val"]
     return run.manifest["provenance"]["data"]["val"], names
@@ -150,7 +157,7 @@ def _check_all_folds(model: Folds) -> None:
 
 
 def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each configuration has that others have not."""
+    """Name each configuration by the keys that vary."""
     flat = [{key: repr(value) for key, value in values(config)} for config in configs]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in ("output_dir", "data.fold")]
     varying = [key for key in keys if len({one.get(key) for one in flat}) > 1]
@@ -158,7 +165,7 @@ def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _pooled(model: Folds, *, views: int) -> Judgement:
-    """Each image as that run judges it which did not train on it."""
+    """Pool the predictions of all folds: each image is evaluated by the run that did not train on it."""
     folds = [recorded(model[fold], views=views) for fold in sorted(model, key=str)]
     said = Predictions(
         np.concatenate([fold.said["val"].label for fold in folds]),
@@ -168,9 +175,9 @@ def _pooled(model: Folds, *, views: int) -> Judgement:
 
 
 def _mean(members: Sequence[Judgement]) -> Judgement:
-    """Of probabilities, on the parts that all have; an image was trained on where one member was."""
+    """Average probabilities on the parts that all members have; an image counts as trained on if any member used it."""
     parts = [part for part in members[0].said if all(part in member.said for member in members)]
-    missing = members[0].missing  # the same images, and classes of the same names
+    missing = members[0].missing  # equal for all members: they have the same images and classes
     said, trained = {}, {}
     for part in parts:
         label = members[0].said[part].label

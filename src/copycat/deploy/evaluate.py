@@ -1,4 +1,4 @@
-"""What `copycat evaluate` prints: metrics of final weights, on the run's own data or on other; of several, as one."""
+"""`copycat evaluate`: print metrics of final weights on the run's own or other data, for one run or an ensemble."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -19,23 +19,26 @@ TITLES = ("member", "part", "images", "metric", "value", "95 %")
 
 
 def evaluate(run: Opened, overrides: Sequence[str], *, views: int = 1) -> list[Row]:
-    """Each metric of each part, with its 95 % interval: of accuracy Wilson's, of others by bootstrap.
+    """Compute each metric of each part with its 95 % interval: Wilson's for accuracy, bootstrap for others.
 
     Args:
-        overrides: which data, as `data=folder`; none for the run's own. All parts that it comes in are evaluated, as
-            they are, whatever split it was trained with.
+        run: a completed one.
+        overrides: which data, as `data=folder`; none for the run's own. All of its parts are evaluated, whatever split
+            the run was trained with.
         views: of each image, see `opened_predictor`.
 
     Raises:
-        UserError: where the run cannot predict, the data cannot be read, or its classes are others than the run's.
+        UserError: where the run cannot predict, the data cannot be read, or its classes differ from the run's.
     """
     return judge(run, overrides, views=views).rows()
 
 
 def print_evaluation(asked: Evaluated, *, form: Form, views: int = 1) -> None:
-    """Print them to standard output.
+    """Print the metrics to standard output.
 
     Args:
+        asked: the command's arguments.
+        form: of the output.
         views: of each image, see `opened_predictor`.
     """
     if asked.is_one_run:
@@ -74,7 +77,7 @@ def _write(rows: Sequence[Row], form: Form, whole: Row, judged: Judgement, *, cl
 
 
 def _missing(judged: Judgement, classes: Sequence[str]) -> Iterator[str]:
-    """What cannot be said of parts that lack classes."""
+    """Describe the effect of classes that a part lacks."""
     for part, missing in judged.missing.items():
         if missing:
             left = "accuracy alone is known" if len(classes) == 2 else "averages are over the other classes"

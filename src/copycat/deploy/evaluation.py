@@ -1,4 +1,4 @@
-"""What a run's final weights say of labelled images, and the metrics of that."""
+"""Evaluate a run's final weights on labelled images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,23 +24,24 @@ from copycat.training.factory import build_data
 BATCH = 256
 """Images in memory at once."""
 ACCURACIES = ("accuracy", "balanced_accuracy")
-"""Metrics that are given without the images that were trained on too, and of each member of an ensemble."""
+"""Metrics that are also reported without images trained on, and for each member of an ensemble."""
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """By part."""
+    """Hold predictions by part."""
 
     said: Mapping[str, Predictions]
     trained: Mapping[str, NDArray[np.bool_]]
-    """[N]: whether an image was trained on too, as far as images.csv says."""
+    """[N]: whether images.csv lists an image among the training images too."""
     missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Of other data than the run's own: classes that a part has no image of."""
+    """Classes without images in a part, for data other than the run's own."""
 
     def rows(self) -> list[Row]:
-        """Each metric of each part, with its 95 % interval; of a part that shares images with the training part, the
-        accuracies without these too.
+        """Return each metric of each part, with its 95 % interval.
+
+        A part that shares images with the training part also has accuracies without these.
         """
         return [row for part in self.said for row in self._rows(part)]
 
@@ -52,9 +53,11 @@ class Judgement:
 
 
 def rows_of(part: str, said: Predictions, *, present_only: bool = False) -> Iterator[Row]:
-    """Each metric that there is, with its 95 % interval: of accuracy Wilson's, of others by bootstrap.
+    """Yield each metric with its 95 % interval: Wilson's for accuracy, bootstrap for others.
 
     Args:
+        part: name for the rows.
+        said: predictions and labels.
         present_only: see `scores_of`.
     """
     sure = bootstrap(said.probability.astype(np.float64), said.label, present_only=present_only)
@@ -67,16 +70,17 @@ def rows_of(part: str, said: Predictions, *, present_only: bool = False) -> Iter
 def judge(
     opened: Opened, overrides: Sequence[str], *, classes: Sequence[str] | None = None, views: int = 1
 ) -> Judgement:
-    """What a run's network says.
+    """Evaluate a run's network.
 
     Args:
-        overrides: which data, as `data=folder`; none for the run's own. All parts that it comes in are judged, as they
-            are, whatever split the run was trained with.
-        classes: the order of what is given; None: the run's.
+        opened: a completed run.
+        overrides: which data, as `data=folder`; none for the run's own. All of its parts are evaluated, whatever split
+            the run was trained with.
+        classes: order of the probabilities; None: the run's.
         views: of each image, see `opened_predictor`.
 
     Raises:
-        UserError: where the run cannot predict, the data cannot be read, or its classes are others than the run's.
+        UserError: where the run cannot predict, the data cannot be read, or its classes differ from the run's.
     """
     with opened_predictor(opened, views=views) as predictor:
         order = list(classes or predictor.classes)
@@ -94,11 +98,12 @@ def judge(
 
 
 def recorded(opened: Opened, *, views: int = 1) -> Judgement:
-    """What a run said of its own validation and test images as it ended: by predictions.csv, else, and where several
-    views of each image are asked for, by its network.
+    """Return a run's recorded predictions on its own validation and test images.
+
+    They come from predictions.csv; where that is missing or `views` is above 1, the network predicts again.
 
     Raises:
-        UserError: where it has neither.
+        UserError: where the predictions are damaged, or the run cannot predict.
     """
     try:
         said = read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"]))
@@ -112,13 +117,13 @@ def recorded(opened: Opened, *, views: int = 1) -> Judgement:
 
 
 def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Mapping[str, tuple[Part, Tensor]]:
-    """Parts, and the run's labels of their images."""
+    """Return the parts, and the run's labels of their images."""
     if not overrides:
         data = build_data(opened.config["data"], seed=opened.config["seed"])
         return {name: (part, part.labels) for name, part in data.parts.items()}
     node = dict(compose(overrides, data_too=False).config["data"])
     for key, ours in (("image_size", predictor.size), ("fit", predictor.fit)):
-        if key in node:  # images as the run was given its own
+        if key in node:  # decode images as the run's own were
             node[key] = ours
     source: Any = build_data(node, seed=0).source
     if hasattr(source, "least_classes"):

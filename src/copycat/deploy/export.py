@@ -1,4 +1,4 @@
-"""A run's network as files that are used without Copycat: safetensors, torch.export or ONNX."""
+"""Export a run's network for use without Copycat: safetensors, torch.export or ONNX."""
 
 import json
 import shutil
@@ -37,30 +37,34 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 FILES = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "model.onnx"}
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 MOST = 1e-5
-"""By which a probability of the exported network may differ."""
+"""Largest accepted difference between probabilities of the export and of the run."""
 BATCH = 256
-"""Images that it is checked on at once."""
+"""Images that are checked at once."""
 
 
 @dataclass(frozen=True)
 class Exported:
+    """Hold an export and its differences from the run."""
+
     folder: Path
     difference: float | None
-    """The largest, of any probability of any validation image; None where there is nothing to hold it against."""
+    """The largest difference in any probability of any validation image; None where these are unavailable."""
     difference_on_files: float
-    """The largest, of any probability of an oriented, transparent, grey, palette or deep image file."""
+    """The largest difference in any probability of the image files of `write_images`."""
     why_not: str = ""
-    """Why it was not checked on the validation images."""
+    """Why the export was not compared on the validation images."""
 
 
 def export(opened: Opened, form: Format, *, to: Path) -> Exported:
-    """Write a completed run's network, a model card and a script that uses it; all of them, or nothing.
+    """Write a completed run's network, a model card and a script that uses it: all of them, or nothing.
 
     Args:
-        to: a folder; made if need be.
+        opened: a completed run.
+        form: of the network's file.
+        to: a folder; created if missing.
 
     Raises:
-        UserError: where the run's network cannot be exported so, what comes out says something else, or the folder
+        UserError: where the network cannot be exported in this format, the export's probabilities differ, or the folder
             cannot be written to.
     """
     if form == "onnx" and (missing := [name for name in NEEDED if find_spec(name) is None]):
@@ -93,21 +97,21 @@ def export(opened: Opened, form: Format, *, to: Path) -> Exported:
 
 @contextmanager
 def _made_whole(to: Path) -> Iterator[Path]:
-    """A folder whose files become those of `to` at the end; where that is not reached, `to` is as before."""
+    """Yield a folder whose files are moved to `to` at the end; on an error `to` stays unchanged."""
     _check_no_modules(to)
-    near = next(path for path in (to, *to.absolute().parents) if path.is_dir())  # of the same file system
+    near = next(path for path in (to, *to.absolute().parents) if path.is_dir())  # on the same file system
     with TemporaryDirectory(prefix=".copycat-export-", dir=near) as name:
         folder = Path(name)
         yield folder
         to.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(to / "__pycache__", ignore_errors=True)  # it need not be of the files that come now
+        shutil.rmtree(to / "__pycache__", ignore_errors=True)  # it may belong to an earlier export
         for file in folder.iterdir():
             if file.is_file():
                 file.replace(to / file.name)
 
 
 def _check_no_modules(to: Path) -> None:
-    """Refuse a folder where use.py would import a module of somebody else, as `json.py` in a run folder of theirs.
+    """Refuse a folder in which use.py would import a foreign module, such as a `json.py` in an untrusted run folder.
 
     Raises:
         UserError: where there is one.
@@ -130,23 +134,23 @@ def _write(form: Format, predictor: Predictor, opened: Opened, path: Path) -> No
     batch = torch.export.Dim("batch", min=1)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporters' own
+            warnings.simplefilter("ignore")  # the exporters warn of their own internals
             program = torch.export.export(said, (example,), dynamic_shapes={"image": {0: batch}}, strict=False)
             if form == "torch":
                 torch.export.save(program, path)
             else:
                 torch.onnx.export(program, (), path, dynamo=True, external_data=False, verbose=False)
-    except Exception as error:  # of a network of the user's own, of any kind
+    except Exception as error:  # a user's own network may raise anything
         raise UserError(
             f"--format {form}: expected a network that torch can export; {first_line(error)}. Try --format safetensors."
         ) from error
 
 
 def _for_onnx(predictor: Predictor) -> torch.nn.Module:
-    """The network in float32, which ONNX runtimes have all operators for.
+    """Return the network in float32, for which ONNX runtimes have all operators.
 
     Raises:
-        UserError: where the run's own precision is lower: what float32 gives is not what the run said.
+        UserError: where the run's own precision is lower, since float32 would give other results.
     """
     dtypes = {tensor.dtype for tensor in predictor.network.parameters()}
     if half := dtypes & {torch.bfloat16, torch.float16}:
@@ -158,7 +162,7 @@ def _for_onnx(predictor: Predictor) -> torch.nn.Module:
 
 
 def _checked(form: Format, folder: Path, predictor: Predictor, opened: Opened, *, to: Path) -> Exported:
-    """Hold what lies in the folder against the run, through the script itself.
+    """Compare the exported files with the run, through the exported script itself.
 
     Raises:
         UserError: where they differ.
@@ -168,7 +172,7 @@ def _checked(form: Format, folder: Path, predictor: Predictor, opened: Opened, *
         with loaded_script(folder) as script, TemporaryDirectory(prefix="copycat-") as images:
             on_files = difference_on_files(script, predictor, write_images(Path(images), size=predictor.size))
             difference = None if part is None else difference_on_pixels(script, predictor, _batches(part))
-    except Exception as error:  # of a runtime, or of a network of the user's own: of any kind
+    except Exception as error:  # a runtime or a user's own network may raise anything
         raise UserError(
             f"--format {form}: expected an export that its own script can use; {first_line(error)}."
             " Try another --format."
@@ -182,7 +186,7 @@ def _checked(form: Format, folder: Path, predictor: Predictor, opened: Opened, *
 
 
 def _validation(opened: Opened) -> tuple[Part | None, str]:
-    """The validation images, or why they are not there."""
+    """Return the validation images, or why they are unavailable."""
     try:
         return build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"], ""
     except UserError as error:
@@ -195,7 +199,7 @@ def _batches(part: Part) -> Iterator[Tensor]:
 
 
 def print_export(run: Opened, form: Format, *, to: Path | None) -> None:
-    """Export, and print where it lies and how near it is to the run."""
+    """Export a run, and print the folder and the largest differences from the run."""
     done = export(run, form, to=to or run.given / "export" / form)
     print_line(done.folder)
     if done.difference is None:

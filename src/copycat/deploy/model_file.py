@@ -1,4 +1,4 @@
-"""What an exported network's script reads of its run: model.json, plain data."""
+"""model.json: what an exported network's script needs to know of its run, as plain data."""
 
 from collections.abc import Mapping
 from math import prod
@@ -14,7 +14,7 @@ from copycat.models import losses, networks
 from copycat.records.run_loader import Opened
 
 NETWORKS = "networks"
-"""What the module of Copycat's networks is called beside an export."""
+"""Name of the module of Copycat's networks beside an export."""
 OWN = f"{networks.__name__}."
 OUTPUTS: Mapping[type[losses.Loss], str] = {
     losses.BCE: "sigmoid",
@@ -22,14 +22,19 @@ OUTPUTS: Mapping[type[losses.Loss], str] = {
     losses.MSE: "clamp",
     losses.CrossEntropy: "softmax",
 }
-"""What a loss makes of logits."""
+"""The function that turns logits into probabilities, by loss."""
 
 
 def described(predictor: Predictor, opened: Opened, form: str) -> dict[str, Any]:
-    """Classes and decoding; where the file of the network has weights alone, also how to make it and read its logits.
+    """Describe classes and decoding; for safetensors, which holds weights only, also the network and its output.
+
+    Args:
+        predictor: of the run.
+        opened: the run.
+        form: of the export.
 
     Raises:
-        UserError: where that takes more of Copycat than its networks.
+        UserError: where that needs more of Copycat than its networks.
     """
     found: dict[str, Any] = {
         "classes": list(predictor.classes),
@@ -46,12 +51,12 @@ def described(predictor: Predictor, opened: Opened, form: str) -> dict[str, Any]
 
 
 def uses_networks(node: Mapping[str, Any]) -> bool:
-    """Whether a model's node names one of Copycat's networks."""
+    """Return whether a model's node names one of Copycat's networks."""
     return any(current_name(target).startswith(OWN) for target in targets_of(node))
 
 
 def _network(predictor: Predictor, opened: Opened) -> Any:
-    """The model's node, its open widths filled in, with Copycat's networks as a module beside the script."""
+    """Return the model's node with its widths filled in, and Copycat's networks as the module beside the script."""
     node = with_current_names(opened.config["model"])
     for target in targets_of(node):
         if is_ours(target) and not target.startswith(OWN):

@@ -1,4 +1,4 @@
-"""Images of any size and format to classes and probabilities, many at once; what cannot be read is named."""
+"""Classify images of any size and format in batches, and report those that cannot be read."""
 
 import sys
 import tempfile
@@ -27,28 +27,29 @@ from copycat.tables.render import csv_begun, given, print_table, wide_console, w
 from copycat.tables.statistics import figure
 
 BATCH = 64
-"""Images in memory at once. Of 256 a CNN's first layer is so large that more images come to take more memory."""
+"""Images in memory at once. With 256 the activations of a CNN's first layer dominate memory."""
 ON_SHEET, COLUMNS = 200, 8
-"""Images on a contact sheet, at most, and in a row of it."""
+"""Images on a contact sheet and in one of its rows, at most."""
 MOST_BYTES = 2**28
-"""Of an image on standard input."""
+"""Size of an image on standard input in bytes, at most."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one image."""
+    """Hold the probabilities of one image."""
 
     file: Path
     probabilities: Sequence[float]
-    """By label."""
+    """Probability of each class, by label."""
 
     @property
     def label(self) -> int:
+        """Return the most likely label."""
         return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
 
 
 def predictions(predictor: Predictor, files: Sequence[Path]) -> Iterator[Prediction | UnreadableImage]:
-    """One for each file, in their order."""
+    """Yield one prediction or error for each file, in their order."""
     for start in range(0, len(files), BATCH):
         some = files[start : start + BATCH]
         found = list(_decoded(predictor, some, what=f"Images {start + 1} to {start + len(some)} of {len(files)}"))
@@ -76,23 +77,24 @@ def print_predictions(
     sheet: Path | None = None,
     views: int = 1,
 ) -> bool:
-    """Predict with a run, and print it to standard output; files that can't be read are named on standard error.
+    """Classify images with a run and print the result to standard output; report unreadable files on standard error.
 
     Args:
-        places: image files, and folders whose images are taken, those of sub-folders too; `-` is one image on standard
-            input.
-        sheet: a PNG to write, of the first images with what is said of them.
+        run: a completed one.
+        places: image files, and folders that are searched recursively; `-` is one image on standard input.
+        form: of the output.
+        sheet: a PNG to write, of the first images with their predictions.
         views: of each image, see `opened_predictor`.
 
     Returns:
-        Whether each file could be read.
+        Whether all files could be read.
 
     Raises:
         UserError: where the run cannot predict, or there is no such file or folder.
     """
     with opened_predictor(run, views=views) as predictor, _listed(places) as files:
         rows: list[dict[str, Any]] = []
-        # a CSV is written as it comes, and so takes no more memory for more images
+        # CSV rows are written immediately, so that memory does not grow with the number of images
         take = csv_begun(_columns(predictor.classes)) if form == "csv" else rows.append
         broken, shown = 0, list[tuple[Picture, str]]()
         for found in predictions(predictor, files):
@@ -135,7 +137,7 @@ def _write_sheet(shown: Sequence[tuple[Picture, str]], to: Path) -> None:
 
 @contextmanager
 def _listed(places: Sequence[Path]) -> Iterator[list[Path]]:
-    """All files; an image on standard input lies in a folder of its own meanwhile."""
+    """Yield all files; an image on standard input is kept in a temporary folder meanwhile."""
     if STANDARD_INPUT not in places:
         yield list(_files(places))
         return

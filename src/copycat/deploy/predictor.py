@@ -1,4 +1,4 @@
-"""A run's network with its final weights, made from the run's folder alone."""
+"""A run's network with its final weights, built from the run's folder alone."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,68 +21,70 @@ from copycat.training.factory import build_loss, build_network
 from copycat.training.process_state import isolated
 
 SIDE = 64
-"""Of the images of a run that does not say: it is of an earlier version, on the lecture's cats or on drawn ones."""
+"""Side of images, in pixels, for runs of earlier versions, which did not record it."""
 
 
 class Said(nn.Module):
-    """A network from an image as it is read to what is said of it: the preprocessing is in it.
+    """Map decoded images to class probabilities, preprocessing included.
 
-    Shapes: uint8 [B, 3, size, size] RGB -> [B, classes] probabilities, in the network's own precision.
+    Shape: uint8 [B, 3, size, size] RGB -> [B, classes] probabilities, in the network's own precision.
     """
 
     def __init__(self, network: nn.Module, loss: Loss) -> None:
+        """Wrap a network and the loss that defines its probabilities."""
         super().__init__()
         self.network, self.loss = network, loss
         self.dtype = next(network.parameters(), torch.empty(0)).dtype
 
     def forward(self, image: Tensor) -> Tensor:
+        """Map uint8 [B, 3, size, size] to [B, classes] probabilities."""
         return self.of(to_float(image))
 
     def of(self, image: Tensor) -> Tensor:
-        """Float32 [B, 3, size, size] in [0, 1] -> [B, classes] probabilities."""
+        """Map float32 [B, 3, size, size] in [0, 1] to [B, classes] probabilities."""
         found = self.loss.probability(self.network(image.to(self.dtype)))
         return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """What turns images into probabilities."""
+    """Turn images into probabilities."""
 
     network: nn.Module
     loss: Loss
     classes: tuple[str, ...]
-    """By label."""
+    """Class names, by label."""
     size: int
     """Side of the square images that the network takes, in pixels."""
     fit: str
-    """How an image becomes a square: `crop`, `squash` or `pad`."""
+    """How an image is made square: `crop`, `squash` or `pad`."""
     max_pixels: int | None = None
-    """Of a file that is classified; None: as `decode` has it."""
+    """Limit on the pixels of a classified file; None: the default of `decode`."""
     views: Views | None = None
-    """Changed copies of each image that have a say too."""
+    """Augmented copies of each image over which probabilities are averaged."""
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 [B, 3, size, size] RGB -> [B, classes] probabilities on the CPU, in the network's own precision."""
+        """Map uint8 [B, 3, size, size] RGB to [B, classes] probabilities, in the network's own precision."""
         said = Said(self.network, self.loss)
         with torch.inference_mode():
             found: Tensor = said(images)
             if self.views is None:
                 return found
-            with keeping_none():  # a frozen backbone is to remember images, not their copies
+            with keeping_none():  # a frozen backbone caches features of images, not of their copies
                 copies = [said.of(copy) for copy in self.views(to_float(images))]
             return torch.stack([found, *copies]).mean(0)
 
 
 @contextmanager
 def opened_predictor(opened: Opened, *, views: int = 1) -> Iterator[Predictor]:
-    """The predictor of a completed run, on as many threads as the run had.
+    """Yield the predictor of a completed run, with the run's own number of threads.
 
     Args:
         opened: by `open_completed`.
-        views: of each image, itself and changed copies of it, whose probabilities are averaged.
+        views: number of views of each image, itself and augmented copies, whose probabilities are averaged.
 
     Raises:
-        UserError: where its weights are damaged, or it was on images that are not RGB squares.
+        UserError: where its weights are damaged, or its images are not RGB squares.
     """
     with isolated(threads=opened.manifest["provenance"]["environment"]["threads"]):
         yield _predictor(opened, views=views)

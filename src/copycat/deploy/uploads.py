@@ -1,4 +1,4 @@
-"""Images that clients of `copycat app` send: how much of them is in memory at once, and for how long."""
+"""Uploads to `copycat app`, with limits on memory and time."""
 
 from asyncio import timeout
 from collections.abc import AsyncIterator
@@ -7,36 +7,38 @@ from contextlib import asynccontextmanager
 from starlette.requests import Request
 
 MOST_BYTES = 20 * 2**20
-"""Of an image."""
+"""Size of an image in bytes, at most."""
 MOST_WAITING = 200
-"""Images that are sent, or wait for their answer, at once."""
+"""Concurrent requests, at most."""
 MOST_BYTES_WAITING = 10 * MOST_BYTES
-"""Of all of them."""
+"""Total size of all images in memory, in bytes, at most."""
 SECONDS = 60.0
-"""That sending an image may take."""
+"""Time limit of an upload, in seconds."""
 
 
 class RefusedUpload(Exception):  # noqa: N818, an answer, not an error
-    """An answer other than a prediction, with its HTTP status."""
+    """Answer a request other than with a prediction, with an HTTP status."""
 
     def __init__(self, status: int, reason: str) -> None:
+        """Set the HTTP status and the reason shown to the user."""
         super().__init__(status, reason)
         self.status, self.reason = status, reason
 
 
 class Uploads:
-    """Counts the images that are in memory, and refuses one too many."""
+    """Count the images in memory, and refuse those above the limits."""
 
     def __init__(self) -> None:
+        """Start without uploads."""
         self.count = self.bytes = 0
 
     @asynccontextmanager
     async def receive(self, request: Request) -> AsyncIterator[bytearray]:
-        """Receive the body of a request, and hold its place until it is answered.
+        """Receive the body of a request, and count it until it is answered.
 
         Raises:
             RefusedUpload: where it is too large or too slow, or too many wait.
-            ClientDisconnect: where the client goes away.
+            ClientDisconnect: where the client disconnects.
         """
         if self.count >= MOST_WAITING:
             raise _busy()

@@ -1,4 +1,4 @@
-"""Two runs, held against each other bit by bit, in the order in which training made what they recorded."""
+"""Compare two runs bit by bit, in the order in which training recorded their values."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,29 +26,29 @@ Rows = Mapping[int, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs have in common, and what not."""
+    """Hold what two runs have in common, and where they differ."""
 
     epochs: int
     """Rows of metrics.csv that both have."""
     tensors: int
-    """Of the final weights, in both."""
+    """Tensors of the final weights that both have."""
     differences: Sequence[Difference]
-    """In training order; none where all bits are the same."""
+    """In training order; empty where all bits are equal."""
 
     def beyond(self, tolerance: float) -> list[Difference]:
-        """The differences that are larger, absolute and relative to what was there before."""
+        """Return the differences larger than a tolerance, absolute and relative to the original value."""
         return [d for d in self.differences if d.scaled is not None and not d.scaled <= tolerance]
 
     def apart(self) -> list[Difference]:
-        """How far the metrics of the last epoch that both have lie apart."""
+        """Return the differences in metrics at the last epoch that both runs have."""
         return [d for d in self.differences if d.metric and d.pair and d.moment.epoch == self.epochs - 1]
 
 
 def compare(before: Opened, after: Opened) -> Comparison:
-    """Metrics, checkpoints, weights, final metrics and predictions.
+    """Compare metrics, checkpoints, weights, final metrics and predictions.
 
-    Where the first run was interrupted or killed, what it has is compared, and what it lacks is not missed. Neither is
-    a score that it is too old to know.
+    Where the first run was interrupted or killed, only what it recorded is compared. Metrics that its version of
+    Copycat did not measure are ignored.
     """
     completed = before.manifest["status"] == "completed"
     whole = completed or before.manifest["status"] == "failed"
@@ -57,7 +57,7 @@ def compare(before: Opened, after: Opened) -> Comparison:
     end = Moment(max(rows[0], default=None), step)
     found = [*_histories(*rows, whole=whole, step=step), *_ends(before, after, end)]
     found += _checkpoints(BEST, before, after, whole=whole, step=step)
-    # where a run fails, it hangs on the clock whether the last epoch's was saved, or its saving still waited
+    # in a failed run it depends on timing whether the last epoch's checkpoint was already saved
     found += _checkpoints(LAST, before, after, whole=completed, step=step)
     if completed:
         count, of_weights = _weights(before, after, end)
@@ -70,7 +70,7 @@ def compare(before: Opened, after: Opened) -> Comparison:
 
 
 def _unknown(run: Opened) -> set[str]:
-    """Scores that the version of Copycat which made a run did not measure."""
+    """Return the metrics that the Copycat version of a run did not measure."""
     try:
         known = columns_of(run.folder)
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def _unknown(run: Opened) -> set[str]:
 def _rows(run: Opened) -> Rows:
     try:
         return {int(row.pop("epoch")): row for row in read_history(run.folder)}
-    except FileNotFoundError:  # it ended before its first epoch did
+    except FileNotFoundError:  # the run ended before its first epoch did
         return {}
     except (ValueError, KeyError) as error:
         said = first_line(error).removeprefix(f"{HISTORY}: ")
@@ -104,7 +104,7 @@ def _histories(before: Rows, after: Rows, *, whole: bool, step: int | None) -> I
 
 
 def _ends(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
-    """A run that failed must fail again, and alike."""
+    """Yield a difference unless a failed run fails again with the same error."""
     if before.manifest["status"] not in ("completed", "failed"):
         return
     said = [_end(run) for run in (before, after)]
@@ -135,15 +135,15 @@ def _checkpoints(name: str, before: Opened, after: Opened, *, whole: bool, step:
         if whole and a is not b:
             yield Difference.of_words(name, Moment(), (ABSENT if tree is None else "written" for tree in (a, b)))
         return
-    if not whole and a.get("global_step") != b.get("global_step"):  # the copy went on from there
+    if not whole and a.get("global_step") != b.get("global_step"):  # the copy trained further
         return
-    # what Lightning's loops counted depends on how many steps were taken at once; where training stood is beside it
+    # Lightning's loop counters depend on steps_per_execution; epoch and global_step are stored beside them
     a, b = ({key: value for key, value in tree.items() if key != "loops"} for tree in (a, b))
     yield from compare_trees(name, a, b, Moment(a.get("epoch"), step))
 
 
 def _weights(before: Opened, after: Opened, end: Moment) -> tuple[int, list[Difference]]:
-    """How many tensors there are, and which differ."""
+    """Return the number of common tensors, and those that differ."""
     found: list[Mapping[str, Tensor]] = []
     for run in (before, after):
         path = run.folder / WEIGHTS
@@ -164,7 +164,7 @@ def _damaged(path: Path, place: int, error: UserError, moment: Moment) -> Differ
 
 
 def _closing(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
-    """Metrics and predictions of the final weights."""
+    """Yield the differences in metrics and predictions of the final weights."""
     a, b = (run.manifest["results"] for run in (before, after))
     finals = a.get("final", {}), b.get("final", {})
     for name in dict.fromkeys([*finals[0], *finals[1]]):

@@ -1,4 +1,4 @@
-"""A named experiment, run as it stands today and held against the results that lie beside it."""
+"""Run a named experiment and compare it with its recorded results."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from copycat.training.train import train
 
 @dataclass(frozen=True)
 class Result:
-    """A number that was recorded as text, and the one that a run gave."""
+    """Hold a number recorded as text, and the one that a run gave."""
 
     place: str
     recorded: str
@@ -30,14 +30,14 @@ class Result:
 
     @property
     def shown(self) -> str:
-        """What the run gave, with the digits that were recorded."""
+        """Format the run's number with as many digits as were recorded."""
         if self.found is None:
             return "–"
         _, _, digits = self.recorded.partition(".")
         return f"{self.found:.{len(digits)}f}"
 
     def same(self, tolerance: float | None) -> bool:
-        """To all recorded digits, or within a distance, absolute or relative to what was recorded."""
+        """Return whether both agree in all recorded digits, or within an absolute or relative tolerance."""
         if self.found is None or tolerance is None:
             return self.shown == self.recorded
         recorded = float(self.recorded)
@@ -45,11 +45,16 @@ class Result:
 
 
 def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[Result]:
-    """Train it and look up each recorded number.
+    """Train an experiment and look up each recorded number.
+
+    Args:
+        name: of the experiment.
+        say: prints a line of progress.
+        data: folder of the images; None: as configured.
 
     Raises:
         UserError: where no results are recorded, or it cannot be trained.
-        KeyboardInterrupt: where a signal ended it.
+        KeyboardInterrupt: where a signal interrupted it.
     """
     expected = _recorded(name)
     request = compose([f"experiment={name}", *([] if data is None else [f"data.root={data}"])])
@@ -62,14 +67,14 @@ def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[R
         say(f"failed: {outcome.manifest['error']}")
     try:
         losses = {str(int(row["epoch"])): row["train/loss"] for row in read_history(outcome.folder)}
-    except FileNotFoundError:  # it failed in its first epoch
+    except FileNotFoundError:  # the run failed in its first epoch
         losses = {}
-    # each once: the lecture's table and what was measured share some
+    # without duplicates: the lecture's table and the measured results share some
     return list({result: None for record in expected for result in _results(record, losses, outcome.manifest)})
 
 
 def show_results(results: Sequence[Result], *, tolerance: float | None) -> bool:
-    """Print the verdict to standard output; whether all is the same."""
+    """Print the verdict to standard output, and return whether all results agree."""
     differing = [result for result in results if not result.same(tolerance)]
     losses = sum(result.is_loss for result in results)
     if not differing:

@@ -1,4 +1,4 @@
-"""What a rerun prints: one line where it is the same, else where it differs first, how far, and the likely cause."""
+"""Print the result of a rerun: one line if identical, else the first difference, its size, and the likely cause."""
 
 import math
 import os
@@ -24,10 +24,11 @@ SUSPECTS = (
 
 
 def show_rerun(found: Rerun, *, tolerance: float | None) -> bool:
-    """Print the verdict to standard output; whether the copy is as good as asked.
+    """Print the verdict to standard output, and return whether the copy agrees with the original.
 
     Args:
-        tolerance: distance, absolute or relative, up to which metrics and tensors count as the same; None: no bit.
+        found: a rerun and its comparison.
+        tolerance: distance, absolute or relative, up to which metrics and tensors count as equal; None: bit for bit.
     """
     comparison, what = found.comparison, _what(found)
     if not comparison.differences:
@@ -43,7 +44,7 @@ def show_rerun(found: Rerun, *, tolerance: float | None) -> bool:
 
 
 def show_check(causes: Sequence[Cause]) -> bool:
-    """Print what differs in the fingerprints; whether nothing does."""
+    """Print the differences in fingerprints, and return whether there are none."""
     if not causes:
         print_line("same fingerprints")
         return True
@@ -123,6 +124,6 @@ def _line(words: str) -> Text:
 
 
 def _print(shown: Iterator[RenderableType] | Sequence[RenderableType]) -> None:
-    # a pipe has no width: a table is not folded there
+    # a pipe has no width, and a table should not be folded there
     console = make_console(width=None if os.isatty(1) else 160, soft_wrap=True)
     console.print(*shown, sep="\n")

@@ -1,4 +1,4 @@
-"""Runs side by side: the keys of their configurations that differ, and their metrics. Nothing is built from them."""
+"""Compare runs side by side: differing configuration keys, and metrics. Nothing is built from them."""
 
 import csv
 import os
@@ -26,7 +26,7 @@ SAID = ("status", "error", "epochs", "parameters", "seconds")
 
 @dataclass(frozen=True)
 class Line:
-    """A fact of each run that has it, by the run's title."""
+    """Hold one value of each run that has it, by the run's title."""
 
     kind: Literal["run", "config", "metric"]
     name: str
@@ -35,17 +35,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Compared:
-    """Runs, by titles that tell them apart."""
+    """Hold several runs, by unique titles."""
 
     folders: Mapping[str, Path]
     configs: Mapping[str, Mapping[str, Any]]
-    """By dotted keys; a trial that failed before it had a configuration is left out."""
+    """Configurations by dotted key; a trial that failed before it had one is left out."""
     found: Mapping[str, Facts]
     manifests: Mapping[str, Mapping[str, Any]]
-    """Of those that have one."""
+    """Manifests of the runs that have one."""
 
     def keys(self, *, equal: bool) -> list[str]:
-        """Of the configurations, in their order: those that differ, or all."""
+        """Return the configuration keys in their order: those that differ, or all."""
         names = dict.fromkeys(name for config in self.configs.values() for name in config)
         return [name for name in names if equal or self._differs(name)]
 
@@ -53,7 +53,7 @@ class Compared:
         return len({repr(config[name]) if name in config else "" for config in self.configs.values()}) > 1
 
     def lines(self, *, equal: bool) -> list[Line]:
-        """What each run came to, its configuration, metrics of the final weights, and of the best epoch."""
+        """Return the lines of status, configuration, final metrics, and metrics of the best epoch."""
         names = dict.fromkeys(name for row in self.found.values() for name in row)
         metrics = [name for kind in ("final/", "best/") for name in names if name.startswith(kind)]
         return [
@@ -68,10 +68,10 @@ def _of(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def read_compared(folders: Sequence[Path]) -> Compared:
-    """Read what two or more runs say.
+    """Read two or more runs.
 
     Raises:
-        UserError: where one is no run, or its files are not what they should be.
+        UserError: where one is no run, or its files are damaged.
     """
     if len(folders) < 2:
         raise UserError(f"compare: expected two runs or more; got {len(folders)}. See them: copycat runs.")
@@ -100,7 +100,8 @@ def print_compared(compared: Compared, *, equal: bool) -> None:
     """Print a table to standard output, with a `*` at the best of each metric.
 
     Args:
-        equal: whether keys that are the same everywhere are shown too.
+        compared: the runs.
+        equal: whether keys that are equal everywhere are shown too.
     """
     lines = [line for line in compared.lines(equal=equal) if line.kind != "run" or _is_said(line)]
     titles: list[Column] = [("", given(""))]
@@ -113,7 +114,7 @@ def print_compared(compared: Compared, *, equal: bool) -> None:
 
 
 def how_sure(compared: Compared) -> Iterator[str]:
-    """How far accuracies on validation may be chance; of two runs on the same images, whether they differ."""
+    """Yield the confidence interval of each validation accuracy, and McNemar's test of two runs on the same images."""
     said = []
     for name, row in compared.found.items():
         images = (compared.manifests.get(name) or {}).get("data", {}).get("images", {}).get("val")
@@ -129,8 +130,8 @@ def how_sure(compared: Compared) -> Iterator[str]:
 
 
 def _paired(compared: Compared) -> tuple[int, int] | None:
-    """How many validation images each of two runs alone gets right, where they were validated on the same."""
-    from copycat.records.predictions import read_predictions  # NumPy is not needed for less
+    """Count the validation images that only one of two runs gets right; None unless both have the same images."""
+    from copycat.records.predictions import read_predictions  # imports NumPy, which nothing else here needs
 
     found = []
     for name, folder in compared.folders.items():
@@ -147,7 +148,7 @@ def _paired(compared: Compared) -> tuple[int, int] | None:
 
 
 def write_compared(compared: Compared, *, equal: bool, form: Literal["csv", "json"]) -> None:
-    """Write the same in full to standard output."""
+    """Write the lines unabridged to standard output."""
     lines = compared.lines(equal=equal)
     if form == "json":
         folders = {title: str(folder) for title, folder in compared.folders.items()}
@@ -166,7 +167,7 @@ def _is_said(line: Line) -> bool:
 
 
 def cells(line: Line) -> dict[str, str]:
-    """Words to show, the best figure marked where not all are the same."""
+    """Format a line's values by title, marking the best metric where they differ."""
     if line.kind == "config":
         return {title: printable(value) for title, value in line.values.items()}
     there = {title: value for title, value in line.values.items() if value is not None}
@@ -179,10 +180,10 @@ def cells(line: Line) -> dict[str, str]:
 
 
 def titles(folders: Sequence[Path]) -> dict[str, Path]:
-    """Each folder by its path below what all have in common.
+    """Return each folder by its path below the common parent.
 
     Raises:
-        UserError: where one is there twice.
+        UserError: where a folder is given twice.
     """
     whole = [os.path.abspath(folder) for folder in folders]
     common = os.path.commonpath(whole)

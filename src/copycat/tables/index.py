@@ -1,6 +1,6 @@
-"""What run folders say, remembered, so that the next look reads only those that changed.
+"""Cache the contents of run folders, so that only changed folders are read again.
 
-An index is believed of a folder only while the folder's files bear the very stamps that they had when they were read.
+An entry is valid only while the folder's files keep the modification times, sizes and inodes that they had when read.
 """
 
 import json
@@ -22,38 +22,38 @@ from copycat.records.trial_file import Trial, read_trial
 from copycat.tables.run_reader import Row, read_row
 
 LEAST = 200
-"""Folders from which an index is written: fewer are read as fast without one."""
+"""Smallest number of folders with an index: fewer are read as fast without one."""
 SETTLED = 2.0
-"""Seconds a file must have lain still to be remembered: a clock may give two changes in a row the same time."""
+"""Seconds since a file's last change before it is cached: two changes in a row may get the same time."""
 MOST = 2**30
-"""Bytes of an index, at most."""
+"""Size of an index in bytes, at most."""
 KEPT: Mapping[str, tuple[str, ...]] = {
     "": ("status", "error", "started", "ended", "seconds"),
     "request": ("experiment", "overrides"),
     "data": ("synthetic", "images", "majority"),
     "results": ("epochs", "parameters", "final", "best"),
 }
-"""What is remembered of a manifest."""
+"""Parts of a manifest that are cached."""
 _FORM = repr((KEPT, trial_file.SCHEMA, [field.name for field in fields(Trial)])).encode()
-"""Goes into an index's hash: one of another form is none."""
+"""Part of an index's digest, so that an index of another format is invalid."""
 
 Stamps = list[list[int] | None]
 Entry = tuple[Stamps, dict[str, Any] | None, dict[str, Any] | None]
-"""Stamps of run.json and trial.json, and what they say."""
+"""File stamps of run.json and trial.json, and their contents."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Runs at or below a folder."""
+    """Hold the runs at or below a folder."""
 
     rows: list[Row]
-    """In the order of their folders; a manifest holds what KEPT names alone."""
+    """In the order of their folders; a manifest holds only what `KEPT` names."""
     broken: list[str]
     """A line for each folder that could not be read."""
 
 
 def read_rows(root: Path) -> Found:
-    """Every run and trial at or below a folder."""
+    """Read every run and trial at or below a folder."""
     place = _place(root)
     known, fresh = _load(place), dict[str, Entry]()
     found, settled, changed = Found([], []), time.time_ns() - int(SETTLED * 1e9), False
@@ -76,7 +76,7 @@ def read_rows(root: Path) -> Found:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
-    """Folders of runs and trials, in the order of their names; none lies within another."""
+    """Yield the folders of runs and trials, in the order of their names; none lies within another."""
     waiting = [""]
     while waiting:
         name = waiting.pop()
@@ -115,7 +115,7 @@ def _read(folder: Path, stamps: Stamps) -> Entry:
 
 
 def _culprit(folder: Path) -> Path:
-    """Which of a folder's two files cannot be read."""
+    """Return which of a folder's two files cannot be read."""
     try:
         read_trial(folder)
     except FileNotFoundError:
@@ -131,13 +131,13 @@ def _row(folder: Path, entry: Entry) -> Row:
 
 
 def _place(root: Path) -> Path:
-    """In the cache, not among the runs: those of others bring no index that would be believed."""
+    """Return the index's path in the cache: an index inside a run folder could be somebody else's."""
     name = blake2b(os.fsencode(root.resolve()), digest_size=16).hexdigest()
     return cache_folder() / "runs" / f"{name}.index"
 
 
 def _load(path: Path) -> dict[str, Entry]:
-    """What was remembered; nothing where it is damaged, or of another form."""
+    """Read the cached entries; empty where the index is damaged, or of another format."""
     try:
         digest, _, body = read_file(path, most=MOST).partition(b"\n")
         if digest != _digest(body):
@@ -149,7 +149,7 @@ def _load(path: Path) -> dict[str, Entry]:
 
 
 def _save(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Write the index, whole; where there is no room for it, the folders are read again next time."""
+    """Write the index atomically; where the disk is full, the folders are read again next time."""
     body = json.dumps(entries, separators=(",", ":")).encode()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

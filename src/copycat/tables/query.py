@@ -1,4 +1,4 @@
-"""Which rows of a table are shown, and in which order."""
+"""Filter and sort the rows of a table."""
 
 import operator
 import re
@@ -23,12 +23,12 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 STATUSES = (*STATUS, KILLED)
 NAMES = ("run", "status", "error", "started", "seconds", "epochs", "parameters", "experiment")
-"""That any table knows, though no row may have them."""
+"""Names that are valid for any table, even if no row has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """As typed."""
+    """Hold a query as typed."""
 
     filters: Sequence[str] = ()
     sort: str | None = None
@@ -36,13 +36,15 @@ class Choice:
 
 
 def chosen(rows: Sequence[Facts], choice: Choice, *, known: Collection[str] = ()) -> list[Facts]:
-    """The rows for which all conditions hold, sorted if asked.
+    """Return the rows for which all conditions hold, sorted if requested.
 
     Args:
-        known: names that are right beside those that rows have.
+        rows: of runs.
+        choice: conditions and sort key.
+        known: valid names beside those of the rows.
 
     Raises:
-        UserError: for a condition that is none, or a name that no row has.
+        UserError: for an invalid condition, or a name that no row has.
     """
     names = [*dict.fromkeys([*columns(rows), *NAMES, *known])]
     for condition in choice.filters:
@@ -56,7 +58,7 @@ def chosen(rows: Sequence[Facts], choice: Choice, *, known: Collection[str] = ()
 
 
 def ordered(rows: Iterable[Facts], name: str, *, descending: bool = False) -> list[Facts]:
-    """By a fact: numbers, then words, and at the end in either direction rows that lack it."""
+    """Sort rows by one value: numbers, then text; rows without it come last in either direction."""
     there: list[Facts] = []
     lacking: list[Facts] = []
     for row in rows:
@@ -70,10 +72,15 @@ def _place(value: Any) -> tuple[bool, Any]:
 
 
 def named(word: str, names: Collection[str], *, after: str) -> str:
-    """The name that a word means: itself, one of the final weights, or a key or metric by its last part.
+    """Resolve a name: itself, a metric of the final weights, or a key or metric by its last part.
+
+    Args:
+        word: as typed.
+        names: the known ones.
+        after: the flag that the word belongs to, for the error.
 
     Raises:
-        UserError: where it is none, or may be several.
+        UserError: where it matches none, or several.
     """
     if word in names:
         return word
@@ -102,7 +109,7 @@ def _test(condition: str, names: Collection[str]) -> Callable[[Facts], bool]:
     if not is_real(wanted) and name not in ("started", "ended"):
         raise UserError(f"--filter: expected a number after {match[1]}{sign}; got {match[3]!r}.")
     compare = _ORDERS[sign]
-    if name in ("started", "ended"):  # of one form, so that they sort as words: started>=2026-11-24
+    if name in ("started", "ended"):  # times of one format sort as text: started>=2026-11-24
         return lambda row: row.get(name) is not None and compare(row[name], match[3])
     return lambda row: is_real(row.get(name)) and compare(row[name], wanted)
 

@@ -1,4 +1,4 @@
-"""A run as one flat row: each fact under the name that a user types, shown in tables and written to CSV and JSON."""
+"""A run as one flat row: each value under the name that a user types, for tables, CSV and JSON."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping
@@ -9,18 +9,20 @@ from copycat.tables.run_reader import Row
 from copycat.tables.statistics import wilson
 
 Facts = Mapping[str, Any]
-"""`status` and the like, keys as `optimizer.lr`, metrics of the final weights as `final/val/loss`, those of the
-best epoch as `best/val/loss`, and within a sweep its objectives by their own names. What `final/val/accuracy` is to be
-held against: its 95 % interval from `accuracy_low` to `accuracy_high`, and `majority`, what always saying the commonest
-class would score."""
+"""Values by name: `status` and the like, config keys as `optimizer.lr`, metrics of the final weights as
+`final/val/loss`, those of the best epoch as `best/val/loss`, and objectives of a sweep by their own names. The 95 %
+interval of `final/val/accuracy` is `accuracy_low` to `accuracy_high`, and its baseline `majority`: the accuracy of
+always predicting the most frequent class."""
 _WORDS: Mapping[str, Any] = {"null": None, "true": True, "false": False}
 
 
 def facts(row: Row, root: Path, *, objectives: Collection[str] = ()) -> Facts:
-    """All that a row says.
+    """Flatten a run into a row.
 
     Args:
-        objectives: of the sweep whose trials are looked at.
+        row: the run.
+        root: the folder that its path is relative to.
+        objectives: of the sweep that the trial belongs to.
     """
     manifest, trial = row.manifest or {}, row.trial
     came_out = manifest.get("results", {})
@@ -61,13 +63,13 @@ def _beside(accuracy: float | None, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def typed(word: str) -> tuple[str, Any]:
-    """Key and value of an override."""
+    """Return the key and value of an override."""
     key, _, value = word.lstrip("+~").partition("=")
     return key, plain(value)
 
 
 def plain(word: str) -> Any:
-    """A word as the number, switch or null that it stands for, else itself."""
+    """Parse text as the number, boolean or null that it stands for; return other text unchanged."""
     if word in _WORDS:
         return _WORDS[word]
     for kind in (int, float):
@@ -81,6 +83,6 @@ def plain(word: str) -> Any:
 
 
 def columns(rows: Iterable[Facts]) -> list[str]:
-    """Names of all facts that some row has; metrics of the final weights and of the best epoch come last."""
+    """Return the names that occur in any row; metrics of the final weights and of the best epoch come last."""
     names = dict.fromkeys(name for row in rows for name in row)
     return sorted(names, key=lambda name: 2 * name.startswith("best/") + name.startswith("final/"))

@@ -1,4 +1,4 @@
-"""The table of runs, read from their folders. Imports nothing heavy."""
+"""Print the table of runs, read from their folders. Imports nothing heavy."""
 
 import shlex
 from collections.abc import Collection, Iterable
@@ -17,23 +17,23 @@ from copycat.tables.statistics import natural
 
 SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 BESIDE = 26
-"""Columns of a terminal that what an accuracy is to be held against takes."""
+"""Width of the interval and majority columns, in characters."""
 MOST_RESUMES = 5
-"""Commands that are shown to resume runs."""
+"""Commands to resume runs that are printed, at most."""
 
 
 def check_folder(root: Path) -> None:
-    """Check that a folder of runs is there.
+    """Check that a folder of runs exists.
 
     Raises:
-        UserError: where it is not.
+        UserError: where it does not.
     """
     if not root.is_dir():
         raise UserError(f"{root}: expected a folder of runs; got none. Make a run: copycat train.")
 
 
 def read_facts(root: Path, *, objectives: Collection[str] = ()) -> list[Facts]:
-    """The runs at or below a folder, the newest last; those that cannot be read are named on standard error.
+    """Read the runs at or below a folder, the newest last; report unreadable ones on standard error.
 
     Raises:
         UserError: where there is no such folder.
@@ -49,7 +49,7 @@ def print_runs(root: Path, choice: Choice | None = None) -> None:
     """Print the runs at or below a folder to standard output, the newest last unless sorted otherwise.
 
     Raises:
-        UserError: where there is no such folder, or the choice is none.
+        UserError: where there is no such folder, or the query is invalid.
     """
     rows = read_facts(root)
     shown = chosen(rows, choice or Choice())
@@ -74,13 +74,15 @@ def print_runs(root: Path, choice: Choice | None = None) -> None:
 
 
 def best_run(root: Path, choice: Choice, *, by: str | None) -> Facts:
-    """The completed run with the best figure.
+    """Return the completed run with the best value of a metric.
 
     Args:
-        by: its name; None: val/loss.
+        root: folder of runs.
+        choice: which runs to consider.
+        by: the metric's name; None: val/loss.
 
     Raises:
-        UserError: where there is none, or that figure is of the test part.
+        UserError: where there is none, or the metric is of the test part.
     """
     rows, by = read_facts(root), by or "val/loss"
     name = named(by, columns(rows), after="--by") if rows else by
@@ -93,7 +95,7 @@ def best_run(root: Path, choice: Choice, *, by: str | None) -> Facts:
 
 
 def print_resumes(rows: Iterable[Facts], root: Path) -> None:
-    """Print the commands that resume those of the runs that were killed; trials go on with their sweep."""
+    """Print the commands that resume killed runs; trials are resumed with their sweep."""
     killed = [row for row in rows if row["status"] == KILLED]
     folders = [*dict.fromkeys(Path(row["folder"]).parent if "trial" in row else Path(row["folder"]) for row in killed)]
     for folder in folders[:MOST_RESUMES]:
@@ -104,5 +106,5 @@ def print_resumes(rows: Iterable[Facts], root: Path) -> None:
 
 
 def rerun_command(row: Facts) -> str:
-    """What to type to run it again."""
+    """Return the command that reruns a run."""
     return f"copycat rerun {shlex.quote(row['folder'])}"

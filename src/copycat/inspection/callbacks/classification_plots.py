@@ -26,7 +26,7 @@ class Plotted(Inspector):
         """Write the plots to TensorBoard."""
         if not (found := boards(context.loggers)):
             return
-        from copycat.inspection.reports.confusion_plots import (  # matplotlib takes half a second
+        from copycat.inspection.reports.confusion_plots import (  # matplotlib is slow to import
             reliability,
             roc_and_precision,
         )
