@@ -13,26 +13,26 @@ from copycat.records.run_loader import Opened, open_run
 STANDARD_INPUT = Path("-")
 
 
-def completed_in(folder: Path) -> list[Path]:
+def find_completed(folder: Path) -> list[Path]:
     """Return a run itself, or the runs with final weights in a sweep or a folder.
 
     Raises:
         UserError: where there is none.
     """
-    found = [run for run in find_runs(folder) if (run / WEIGHTS).exists()] if folder.is_dir() else []
-    if not found:
+    runs = [run for run in find_runs(folder) if (run / WEIGHTS).exists()] if folder.is_dir() else []
+    if not runs:
         raise UserError(f"{folder}: expected a completed run, or a folder of them; got none. See them: copycat runs.")
-    return found
+    return runs
 
 
 def open_completed_in(folders: Sequence[Path]) -> list[Opened]:
-    """Open the runs that `completed_in` finds in each folder.
+    """Open the runs that `find_completed` finds in each folder.
 
     Raises:
-        UserError: as `completed_in` and `open_run` do.
+        UserError: as `find_completed` and `open_run` do.
     """
-    found = [run for folder in folders for run in completed_in(folder)]
-    return [open_run(run) for run in found]
+    runs = [run for folder in folders for run in find_completed(folder)]
+    return [open_run(run) for run in runs]
 
 
 def open_completed(folder: Path) -> Opened:
@@ -49,7 +49,7 @@ def open_completed(folder: Path) -> Opened:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluationArguments:
     """Hold the arguments of `copycat evaluate`."""
 
     folders: Sequence[Path]
@@ -61,7 +61,7 @@ class Evaluated:
     """Whether one run was named, rather than several or a folder of runs."""
 
 
-def open_evaluated(words: Sequence[str]) -> Evaluated:
+def open_evaluation_arguments(words: Sequence[str]) -> EvaluationArguments:
     """Open the runs among the arguments of `copycat evaluate`.
 
     Raises:
@@ -72,8 +72,8 @@ def open_evaluated(words: Sequence[str]) -> Evaluated:
     if not folders:
         raise UserError(f"evaluate: expected the folder of a run; got {words[0]!r} alone. See them: copycat runs.")
     if len(folders) == 1 and (not folders[0].is_dir() or (folders[0] / MANIFEST).exists()):
-        return Evaluated(folders, [open_completed(folders[0])], overrides, is_one_run=True)
-    return Evaluated(folders, open_completed_in(folders), overrides, is_one_run=False)
+        return EvaluationArguments(folders, [open_completed(folders[0])], overrides, is_one_run=True)
+    return EvaluationArguments(folders, open_completed_in(folders), overrides, is_one_run=False)
 
 
 def check_images(places: Sequence[Path]) -> None:

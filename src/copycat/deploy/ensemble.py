@@ -9,13 +9,20 @@ import numpy as np
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import one_of, shown
-from copycat.deploy.evaluation import ACCURACIES, Judgement, Row, judge, recorded, rows_of
+from copycat.deploy.evaluation import (
+    ACCURACIES,
+    Evaluation,
+    MetricRow,
+    evaluate_parts,
+    metric_rows,
+    recorded_evaluation,
+)
 from copycat.records.config_keys import values
 from copycat.records.image_index import read_images
 from copycat.records.predictions import Predictions
 from copycat.records.run_loader import Opened
-from copycat.tables.comparison import titles
-from copycat.tables.statistics import mcnemar
+from copycat.tables.comparison import unique_titles
+from copycat.tables.statistics import mcnemar_p_value
 
 ALL_FOLDS = "all folds"
 """Name of the part that joins the validation images of all folds."""
@@ -24,7 +31,7 @@ Folds = dict[int | None, Opened]
 
 
 @dataclass(frozen=True)
-class Against:
+class MemberComparison:
     """Compare an ensemble with its best member."""
 
     part: str
@@ -42,44 +49,44 @@ class Ensemble:
 
     Args:
         members: by name; only one where the runs are the folds of one configuration.
-        whole: of the ensemble.
+        combined: of the ensemble.
         classes: names, by label.
     """
 
-    members: Mapping[str, Judgement]
-    whole: Judgement
+    members: Mapping[str, Evaluation]
+    combined: Evaluation
     classes: Sequence[str]
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[MetricRow]:
         """Return the accuracies of each member."""
         return [
             {"member": name, **row}
             for name, member in self.members.items()
-            for part, said in member.said.items()
-            for row in rows_of(part, said)
+            for part, predictions in member.predictions.items()
+            for row in metric_rows(part, predictions)
             if row["metric"] in ACCURACIES
         ]
 
-    def against(self) -> list[Against]:
+    def compare_with_best(self) -> list[MemberComparison]:
         """Compare the ensemble with its best member on each part; empty for one member."""
-        return [self._against(part) for part in self.whole.said] if len(self.members) > 1 else []
+        return [self._compare(part) for part in self.combined.predictions] if len(self.members) > 1 else []
 
-    def _against(self, part: str) -> Against:
-        right = {name: member.said[part].right for name, member in self.members.items()}
+    def _compare(self, part: str) -> MemberComparison:
+        right = {name: member.predictions[part].right for name, member in self.members.items()}
         best = max(right, key=lambda name: int(right[name].sum()))
-        ours, theirs = self.whole.said[part].right, right[best]
+        ours, theirs = self.combined.predictions[part].right, right[best]
         alone = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-        return Against(part, best, *alone, mcnemar(*alone))
+        return MemberComparison(part, best, *alone, mcnemar_p_value(*alone))
 
 
-def ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1) -> Ensemble:
+def evaluate_ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1) -> Ensemble:
     """Evaluate completed runs together.
 
     Args:
         runs: two or more.
         overrides: which data, as `data=folder`. None for the images that all were validated on; where the runs are the
             folds of one split, each is evaluated on its own fold, and the folds form one part.
-        views: of each image, see `opened_predictor`.
+        views: of each image, see `open_predictor`.
 
     Raises:
         UserError: where they were not validated on the same images, folds are missing, or classes differ.
@@ -90,43 +97,47 @@ def ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1
             got = one_of(run.manifest["data"]["classes"])
             raise UserError(f"{run.folder}: expected the classes of {runs[0].folder}, {one_of(classes)}; got {got}.")
     if overrides:
-        names = titles([run.folder for run in runs])
-        members = {n: judge(run, overrides, classes=classes, views=views) for n, run in zip(names, runs, strict=True)}
+        names = unique_titles([run.folder for run in runs])
+        members = {
+            n: evaluate_parts(run, overrides, classes=classes, views=views) for n, run in zip(names, runs, strict=True)
+        }
     else:
-        members = _validated(runs, views=views)
-    return Ensemble(members, _mean(list(members.values())), classes)
+        members = _evaluate_validation(runs, views=views)
+    return Ensemble(members, _mean_evaluation(list(members.values())), classes)
 
 
-def _validated(runs: Sequence[Opened], *, views: int) -> dict[str, Judgement]:
+def _evaluate_validation(runs: Sequence[Opened], *, views: int) -> dict[str, Evaluation]:
     """Return by name the validation predictions of runs, or of the folds of each configuration."""
     models: dict[str, Folds] = {}
     for run in runs:
-        found, fold = models.setdefault(_key(run), {}), run.config["data"].get("fold")
-        if fold in found:
-            raise UserError(f"{run.folder}: expected runs that differ; got one that is as {found[fold].folder}.")
-        found[fold] = run
-    there = sorted({fold for model in models.values() for fold in model}, key=str)
-    for fold in there:
+        by_fold, fold = models.setdefault(_key_without_fold(run), {}), run.config["data"].get("fold")
+        if fold in by_fold:
+            raise UserError(f"{run.folder}: expected runs that differ; got one that is as {by_fold[fold].folder}.")
+        by_fold[fold] = run
+    folds = sorted({fold for model in models.values() for fold in model}, key=str)
+    for fold in folds:
         _check_same_images([model[fold] for model in models.values() if fold in model])
-    if len(there) == 1:
-        folders = [model[there[0]].folder for model in models.values()]
-        return {name: recorded(run, views=views) for name, run in zip(titles(folders), runs, strict=True)}
+    if len(folds) == 1:
+        folders = [model[folds[0]].folder for model in models.values()]
+        return {
+            name: recorded_evaluation(run, views=views) for name, run in zip(unique_titles(folders), runs, strict=True)
+        }
     for model in models.values():
         _check_all_folds(model)
-    names = _names([next(iter(model.values())).config for model in models.values()])
-    return {name: _pooled(model, views=views) for name, model in zip(names, models.values(), strict=True)}
+    names = _varying_names([next(iter(model.values())).config for model in models.values()])
+    return {name: _pool_folds(model, views=views) for name, model in zip(names, models.values(), strict=True)}
 
 
-def _key(run: Opened) -> str:
+def _key_without_fold(run: Opened) -> str:
     """Return a key that is equal for runs that differ only in their fold."""
     config = {name: value for name, value in run.config.items() if name != "output_dir"}
     return json.dumps({**config, "data": {**config["data"], "fold": None}}, sort_keys=True)
 
 
 def _check_same_images(runs: Sequence[Opened]) -> None:
-    first = _images(runs[0])
+    first = _validation_images(runs[0])
     for run in runs[1:]:
-        digest, names = _images(run)
+        digest, names = _validation_images(run)
         other_size = run.manifest["data"].get("image_shape") != runs[0].manifest["data"].get("image_shape")
         if digest != first[0] and not (other_size and names and names == first[1]):
             raise UserError(
@@ -135,7 +146,7 @@ def _check_same_images(runs: Sequence[Opened]) -> None:
             )
 
 
-def _images(run: Opened) -> tuple[str, Sequence[tuple[int, str]]]:
+def _validation_images(run: Opened) -> tuple[str, Sequence[tuple[int, str]]]:
     """Return a digest of the validation images as the network receives them, and their labels and names.
 
     Runs on images of different sizes have equal labels and names, but not equal digests.
@@ -156,7 +167,7 @@ def _check_all_folds(model: Folds) -> None:
         )
 
 
-def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _varying_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name each configuration by the keys that vary."""
     flat = [{key: repr(value) for key, value in values(config)} for config in configs]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in ("output_dir", "data.fold")]
@@ -164,24 +175,26 @@ def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [" ".join(f"{key}={one[key]}" for key in varying if key in one) for one in flat]
 
 
-def _pooled(model: Folds, *, views: int) -> Judgement:
+def _pool_folds(model: Folds, *, views: int) -> Evaluation:
     """Pool the predictions of all folds: each image is evaluated by the run that did not train on it."""
-    folds = [recorded(model[fold], views=views) for fold in sorted(model, key=str)]
-    said = Predictions(
-        np.concatenate([fold.said["val"].label for fold in folds]),
-        np.concatenate([fold.said["val"].probability for fold in folds]),
+    folds = [recorded_evaluation(model[fold], views=views) for fold in sorted(model, key=str)]
+    predictions = Predictions(
+        np.concatenate([fold.predictions["val"].label for fold in folds]),
+        np.concatenate([fold.predictions["val"].probability for fold in folds]),
     )
-    return Judgement({ALL_FOLDS: said}, {ALL_FOLDS: np.concatenate([fold.trained["val"] for fold in folds])})
+    return Evaluation({ALL_FOLDS: predictions}, {ALL_FOLDS: np.concatenate([fold.trained["val"] for fold in folds])})
 
 
-def _mean(members: Sequence[Judgement]) -> Judgement:
+def _mean_evaluation(members: Sequence[Evaluation]) -> Evaluation:
     """Average probabilities on the parts that all members have; an image counts as trained on if any member used it."""
-    parts = [part for part in members[0].said if all(part in member.said for member in members)]
+    parts = [part for part in members[0].predictions if all(part in member.predictions for member in members)]
     missing = members[0].missing  # equal for all members: they have the same images and classes
-    said, trained = {}, {}
+    predictions, trained = {}, {}
     for part in parts:
-        label = members[0].said[part].label
-        assert all((member.said[part].label == label).all() for member in members)
-        said[part] = Predictions(label, np.mean([member.said[part].probability for member in members], axis=0))
+        label = members[0].predictions[part].label
+        assert all((member.predictions[part].label == label).all() for member in members)
+        predictions[part] = Predictions(
+            label, np.mean([member.predictions[part].probability for member in members], axis=0)
+        )
         trained[part] = np.any([member.trained[part] for member in members], axis=0)
-    return Judgement(said, trained, missing)
+    return Evaluation(predictions, trained, missing)

@@ -32,16 +32,16 @@ class Script:
 @contextmanager
 def loaded_script(folder: Path) -> Iterator[Script]:
     """Run an export's use.py as a module in this process; modules imported from its folder are unloaded afterwards."""
-    beside = [file.stem for file in folder.glob("*.py")]
-    hidden = {name: sys.modules.pop(name) for name in beside if name in sys.modules}
+    modules = [file.stem for file in folder.glob("*.py")]
+    hidden = {name: sys.modules.pop(name) for name in modules if name in sys.modules}
     path = list(sys.path)
     sys.path.insert(0, str(folder))
     try:
-        found = runpy.run_path(str(folder / "use.py"), run_name="use")
-        yield Script(found["read"], found["probabilities"])
+        names = runpy.run_path(str(folder / "use.py"), run_name="use")
+        yield Script(names["read"], names["probabilities"])
     finally:
         sys.path[:] = path
-        for name in beside:
+        for name in modules:
             sys.modules.pop(name, None)
         sys.modules.update(hidden)
 
@@ -60,9 +60,9 @@ def difference_on_files(script: Script, predictor: Predictor, files: Sequence[Pa
 
 def _difference(script: Script, predictor: Predictor, images: Tensor, pixels: NDArray[np.uint8]) -> float:
     expected = predictor(images).double()
-    found = torch.as_tensor(script.probabilities(pixels)).double()
-    difference = (found - expected).abs()
-    both_nan = found.isnan() & expected.isnan()  # a diverged run gives nan on both sides
+    actual = torch.as_tensor(script.probabilities(pixels)).double()
+    difference = (actual - expected).abs()
+    both_nan = actual.isnan() & expected.isnan()  # a diverged run gives nan on both sides
     return float(difference.masked_fill(both_nan, 0.0).nan_to_num(nan=float("inf")).max())
 
 

@@ -10,7 +10,7 @@ from copycat.data.augmentation.transforms import Augmentation, Chances, Light, M
 from copycat.training.factory import build_augmentation
 
 
-class Views:
+class AugmentedViews:
     """Make augmented copies of images.
 
     Args:
@@ -31,7 +31,7 @@ class Views:
             yield self.augmentation(image, chance.expand(len(image), -1))
 
 
-def views_of(config: Mapping[str, Any], *, count: int) -> Views | None:
+def make_views(config: Mapping[str, Any], *, count: int) -> AugmentedViews | None:
     """Return views by the run's augmentation without its mixing, or by `light` where it has none; None for one view."""
     if count == 1:
         return None
@@ -40,4 +40,4 @@ def views_of(config: Mapping[str, Any], *, count: int) -> Views | None:
         augmentation = augmentation.base
     if isinstance(augmentation, Unchanged):
         augmentation = Light()
-    return Views(augmentation, count=count)
+    return AugmentedViews(augmentation, count=count)

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
-MOST_BYTES = 20 * 2**20
+MAX_BYTES = 20 * 2**20
 """Size of an image in bytes, at most."""
-MOST_WAITING = 200
+MAX_REQUESTS = 200
 """Concurrent requests, at most."""
-MOST_BYTES_WAITING = 10 * MOST_BYTES
+MAX_TOTAL_BYTES = 10 * MAX_BYTES
 """Total size of all images in memory, in bytes, at most."""
-SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 """Time limit of an upload, in seconds."""
 
 
@@ -40,17 +40,17 @@ class Uploads:
             RefusedUpload: where it is too large or too slow, or too many wait.
             ClientDisconnect: where the client disconnects.
         """
-        if self.count >= MOST_WAITING:
+        if self.count >= MAX_REQUESTS:
             raise _busy()
         content = bytearray()
         self.count += 1
         try:
             try:
-                async with timeout(SECONDS):
+                async with timeout(TIMEOUT_SECONDS):
                     async for part in request.stream():
                         self._add(content, part)
             except TimeoutError:
-                raise RefusedUpload(408, f"took more than {SECONDS:g} s to arrive: send it again") from None
+                raise RefusedUpload(408, f"took more than {TIMEOUT_SECONDS:g} s to arrive: send it again") from None
             yield content
         finally:
             self.count -= 1
@@ -59,9 +59,9 @@ class Uploads:
     def _add(self, content: bytearray, part: bytes) -> None:
         content += part
         self.bytes += len(part)
-        if len(content) > MOST_BYTES:
-            raise RefusedUpload(413, f"more than {MOST_BYTES >> 20} MB: send a smaller image")
-        if self.bytes > MOST_BYTES_WAITING:
+        if len(content) > MAX_BYTES:
+            raise RefusedUpload(413, f"more than {MAX_BYTES >> 20} MB: send a smaller image")
+        if self.bytes > MAX_TOTAL_BYTES:
             raise _busy()
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from copycat.reruns.ulp import Pair
+from copycat.reruns.ulp import NumberPair
 
-NOT_OF_TRAINING = re.compile(r"seconds|time|version|time_elapsed|.*_version")
+IGNORED_KEYS = re.compile(r"seconds|time|version|time_elapsed|.*_version")
 """Keys of a checkpoint whose values are times or versions."""
 ABSENT = "–"
 """Stands for a value that only the other run has."""
@@ -25,14 +25,14 @@ class Moment:
     """Locate a difference in training."""
 
     epoch: int | None = None
-    steps_an_epoch: int | None = None
+    steps_per_epoch: int | None = None
 
     @property
     def step(self) -> int | None:
         """Return the number of optimizer steps completed by the epoch's end."""
-        if self.epoch is None or self.steps_an_epoch is None:
+        if self.epoch is None or self.steps_per_epoch is None:
             return None
-        return self.steps_an_epoch * (self.epoch + 1)
+        return self.steps_per_epoch * (self.epoch + 1)
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Difference:
     place: str
     """A metric, or a file and a key in it."""
     moment: Moment
-    pair: Pair | None = None
+    pair: NumberPair | None = None
     """The two numbers; None where one of them is none."""
     words: tuple[str, str] = ("", "")
     """The values before and after, where they are not two numbers."""
     scaled: float | None = math.inf
     """The largest distance, relative where values are above 1; None where other differences determine it."""
-    metric: bool = False
+    is_metric: bool = False
     """Whether it is a cell of metrics.csv."""
 
     @property
@@ -57,9 +57,9 @@ class Difference:
         return self.words[0] == ABSENT
 
     @classmethod
-    def of_pair(cls, place: str, pair: Pair, moment: Moment, *, metric: bool = False) -> "Difference":
+    def of_pair(cls, place: str, pair: NumberPair, moment: Moment, *, is_metric: bool = False) -> "Difference":
         """Make a difference between two numbers."""
-        return cls(place, moment, pair, scaled=pair.scaled, metric=metric)
+        return cls(place, moment, pair, scaled=pair.scaled, is_metric=is_metric)
 
     @classmethod
     def of_words(cls, place: str, moment: Moment, words: Iterable[str]) -> "Difference":
@@ -75,8 +75,8 @@ def compare_trees(place: str, before: Any, after: Any, moment: Moment) -> Iterat
         where = f"{place}: {name}"
         if name not in a or name not in b:
             yield Difference.of_words(where, moment, (ABSENT if name not in tree else "there" for tree in (a, b)))
-        elif found := _compare(where, a[name], b[name], moment):
-            yield found
+        elif difference := _compare(where, a[name], b[name], moment):
+            yield difference
 
 
 def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -91,7 +91,7 @@ def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
             yield name, torch.tensor(node, dtype=torch.float64 if isinstance(node, float) else None)
         return
     for key, value in inside:
-        if not NOT_OF_TRAINING.fullmatch(key):
+        if not IGNORED_KEYS.fullmatch(key):
             yield from _leaves(value, f"{name}.{key}" if name else key)
 
 
@@ -114,7 +114,7 @@ def _compare(place: str, before: Tensor, after: Tensor, moment: Moment) -> Diffe
     if not before.is_floating_point():
         return Difference(place, moment, words=(str(numbers[0]), str(numbers[1])), scaled=scaled)
     mask = (1 << 8 * width) - 1
-    pair = Pair(*numbers, int(a[first]) & mask, int(b[first]) & mask, 8 * width)
+    pair = NumberPair(*numbers, int(a[first]) & mask, int(b[first]) & mask, 8 * width)
     return Difference(place, moment, pair, scaled=scaled)
 
 

@@ -5,7 +5,7 @@ from math import ceil
 from copycat.records.run_loader import Opened
 
 
-def steps_an_epoch(run: Opened) -> int | None:
+def steps_per_epoch(run: Opened) -> int | None:
     """Derive it from the configuration and the number of images; None where they do not determine it."""
     images = run.manifest["data"]["images"].get("train")
     trainer, size = run.config["trainer"], run.config["data"].get("batch_size")

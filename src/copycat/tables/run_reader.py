@@ -13,7 +13,7 @@ from copycat.records.run_folder import KEYS_RENAMED
 
 
 @dataclass(frozen=True)
-class Row:
+class RunRecord:
     """Hold a run, or a trial of a sweep; a trial that failed before its run started has no manifest."""
 
     folder: Path
@@ -26,9 +26,9 @@ class Row:
         """Return the recorded status, but `killed` for a run recorded as running whose process is gone."""
         if self.trial is not None and self.trial.status != RUNNING:
             return self.trial.status
-        said = str(self.manifest["status"]) if self.manifest else RUNNING
+        status = str(self.manifest["status"]) if self.manifest else RUNNING
         # a trial may be between two processes while its sweep runs
-        return current_status(said, self.folder, *([self.folder.parent] if self.trial else []))
+        return current_status(status, self.folder, *([self.folder.parent] if self.trial else []))
 
     @property
     def overrides(self) -> Sequence[str]:
@@ -38,19 +38,19 @@ class Row:
     @property
     def final(self) -> Mapping[str, float]:
         """Return the metrics of the final weights."""
-        found: Mapping[str, float] = self.manifest["results"].get("final", {}) if self.manifest else {}
-        return found
+        metrics: Mapping[str, float] = self.manifest["results"].get("final", {}) if self.manifest else {}
+        return metrics
 
     @property
     def best(self) -> Mapping[str, float]:
         """Return the metrics of the best epoch."""
-        found: Mapping[str, float] = (
+        metrics: Mapping[str, float] = (
             self.manifest["results"].get("best", {}).get("metrics", {}) if self.manifest else {}
         )
-        return found
+        return metrics
 
 
-def read_row(folder: Path) -> Row:
+def read_record(folder: Path) -> RunRecord:
     """Read a run folder.
 
     Raises:
@@ -67,17 +67,17 @@ def read_row(folder: Path) -> Row:
             raise
         manifest = None
     if manifest is not None and manifest["schema"] < KEYS_RENAMED:
-        asked = manifest["request"]
-        manifest["request"] = {**asked, "overrides": current_words(asked["overrides"])}
-    return Row(folder, manifest, trial)
+        request = manifest["request"]
+        manifest["request"] = {**request, "overrides": current_words(request["overrides"])}
+    return RunRecord(folder, manifest, trial)
 
 
-def read_trials(sweep: Path) -> Iterator[Row]:
+def read_trials(sweep: Path) -> Iterator[RunRecord]:
     """Yield the trials of a sweep by number; skip links and those that cannot be read."""
     folders = (folder for folder in sweep.iterdir() if folder.name.isdecimal() and not folder.is_symlink())
     numbered = sorted((int(folder.name), folder) for folder in folders)
     for _, folder in numbered:
         try:
-            yield read_row(folder)
+            yield read_record(folder)
         except (OSError, ValueError):
             continue

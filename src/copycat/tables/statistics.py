@@ -7,17 +7,17 @@ from typing import Literal
 Direction = Literal["minimize", "maximize"]
 
 
-def natural(name: str) -> Direction:
+def natural_direction(name: str) -> Direction:
     """Return the direction in which a metric improves: losses, sizes and times are minimized, others maximized."""
     return "minimize" if "loss" in name or name in ("parameters", "seconds") else "maximize"
 
 
-def sign(direction: Direction) -> int:
+def direction_sign(direction: Direction) -> int:
     """Return the factor by which the best value becomes the smallest."""
     return 1 if direction == "minimize" else -1
 
 
-def figure(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Format a measured value briefly."""
     if value is None:
         return "–"
@@ -28,7 +28,7 @@ def figure(value: float | None) -> str:
     return f"{value:.4g}" if abs(value) < 1 else f"{value:.6g}"
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
     """Compute Wilson's 95 % interval of a proportion.
 
     Args:
@@ -43,7 +43,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def mcnemar(first: int, second: int) -> float:
+def mcnemar_p_value(first: int, second: int) -> float:
     """Compute the exact two-sided p-value of McNemar's test for two networks on the same images.
 
     Args:
@@ -53,13 +53,13 @@ def mcnemar(first: int, second: int) -> float:
     Source: McNemar 1947, Psychometrika 12, 153; by the binomial distribution, which his approximates for large counts.
     """
     count, fewer = first + second, min(first, second)
-    found: float = 2 * sum(comb(count, k) for k in range(fewer + 1)) / 2**count
-    return min(1.0, found)
+    p: float = 2 * sum(comb(count, k) for k in range(fewer + 1)) / 2**count
+    return min(1.0, p)
 
 
-def told_apart(a: str, b: str, first: int, second: int) -> str:
+def describe_mcnemar(a: str, b: str, first: int, second: int) -> str:
     """Describe McNemar's test of `a` and `b` in one sentence; `first` and `second` as in `mcnemar`."""
     return (
         f"of the same images {a} alone gets {first} right and {b} alone {second}:"
-        f" McNemar's p is {mcnemar(first, second):.2g}"
+        f" McNemar's p is {mcnemar_p_value(first, second):.2g}"
     )

@@ -8,12 +8,12 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 from torch.utils.tensorboard.summary import histogram_raw
 
-from copycat.inspection.callbacks.inspector import Measurer, boards, network_of
-from copycat.inspection.callbacks.regions import is_activation, shares
+from copycat.inspection.callbacks.inspector import Measurer, network_of, tensorboard_loggers
+from copycat.inspection.callbacks.regions import is_activation, saturation
 from copycat.inspection.tensorboard.logger import TensorBoardLogger
 
 BINS = 30
-MOST = 2**16
+MAX_VALUES = 2**16
 """Numbers counted per layer, at most: larger layers are sampled with a constant stride."""
 
 
@@ -39,10 +39,10 @@ class Histograms(Measurer):
         gradients, self._gradients = self._gradients, {}
         if not gradients:
             return
-        found = {f"weights/{name}": p.detach() for name, p in network_of(pl_module).named_parameters()}
-        found |= {f"gradients/{name}": gradient for name, gradient in gradients.items()}
-        for board in boards(trainer.loggers):
-            _write(board, found, trainer.current_epoch)
+        tensors = {f"weights/{name}": p.detach() for name, p in network_of(pl_module).named_parameters()}
+        tensors |= {f"gradients/{name}": gradient for name, gradient in gradients.items()}
+        for logger in tensorboard_loggers(trainer.loggers):
+            _write(logger, tensors, trainer.current_epoch)
 
 
 class Activations(Measurer):
@@ -63,27 +63,29 @@ class Activations(Measurer):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the histograms and shares of a measured epoch."""
-        found = boards(trainer.loggers)
-        if not found or not self.measures(trainer.current_epoch):
+        loggers = tensorboard_loggers(trainer.loggers)
+        if not loggers or not self.measures(trainer.current_epoch):
             return
         network = network_of(pl_module)
         part = trainer.datamodule.parts["val"]  # type: ignore[attr-defined]
         count = min(self.images, len(part))
         like = next(network.parameters())
-        image = torch.stack([part.images[place] for place in range(count)]).to(like.device).div(255).to(like.dtype)
+        image = torch.stack([part.images[index] for index in range(count)]).to(like.device).div(255).to(like.dtype)
         scalars: dict[str, float] = {}
         outputs: dict[str, Tensor] = {}
-        for name, (module, given, gave) in seen(network, image, most=MOST).items():
-            outputs[f"activations/{name}"] = gave
+        for name, (module, inputs, output) in capture_activations(network, image, most=MAX_VALUES).items():
+            outputs[f"activations/{name}"] = output
             if is_activation(module):
-                scalars |= {f"{region}/{name}": share for region, share in shares(module, given).items()}
-        for board in found:
-            _write(board, outputs, trainer.current_epoch)
+                scalars |= {f"{region}/{name}": share for region, share in saturation(module, inputs).items()}
+        for logger in loggers:
+            _write(logger, outputs, trainer.current_epoch)
             if scalars:
-                board.log_scalars(scalars, trainer.current_epoch)
+                logger.log_scalars(scalars, trainer.current_epoch)
 
 
-def seen(network: nn.Module, image: Tensor, *, most: int | None = None) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
+def capture_activations(
+    network: nn.Module, image: Tensor, *, most: int | None = None
+) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
     """Return the input and output of each leaf layer in evaluation mode, by the layer's name.
 
     Inputs are copied before a layer runs, since it may write to them. Training modes are restored, and no random number
@@ -94,18 +96,18 @@ def seen(network: nn.Module, image: Tensor, *, most: int | None = None) -> dict[
         image: [N, C, H, W], as the network takes it.
         most: numbers kept of each tensor, evenly spread and flattened; None: the whole tensor.
     """
-    found: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
+    activations: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
     inputs: dict[nn.Module, Tensor] = {}
 
-    def keep_input(module: nn.Module, given: tuple[object, ...]) -> None:
+    def keep_input(module: nn.Module, arguments: tuple[object, ...]) -> None:
         inputs.pop(module, None)
-        if given and isinstance(given[0], Tensor):
-            inputs[module] = _some(given[0], most)
+        if arguments and isinstance(arguments[0], Tensor):
+            inputs[module] = _sample(arguments[0], most)
 
     def keep(name: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(module: nn.Module, _: object, gave: object) -> None:
-            if module in inputs and isinstance(gave, Tensor):
-                found[name] = module, inputs[module], _some(gave, most)
+        def hook(module: nn.Module, _: object, output: object) -> None:
+            if module in inputs and isinstance(output, Tensor):
+                activations[name] = module, inputs[module], _sample(output, most)
 
         return hook
 
@@ -122,19 +124,19 @@ def seen(network: nn.Module, image: Tensor, *, most: int | None = None) -> dict[
             handle.remove()
         for module, training in modes.items():
             module.training = training
-    return found
+    return activations
 
 
-def _some(tensor: Tensor, most: int | None) -> Tensor:
+def _sample(tensor: Tensor, most: int | None) -> Tensor:
     if most is None:
         return tensor.detach().clone()
     step = -(-tensor.numel() // most)
     return tensor.detach().flatten()[:: step or 1].clone()
 
 
-def _write(board: TensorBoardLogger, tensors: Mapping[str, Tensor], epoch: int) -> None:
+def _write(logger: TensorBoardLogger, tensors: Mapping[str, Tensor], epoch: int) -> None:
     summary = Summary(value=[value for name, tensor in tensors.items() for value in _values(name, tensor)])
-    board.write(summary, epoch)
+    logger.write(summary, epoch)
 
 
 def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:
@@ -159,7 +161,7 @@ def histogram_of(name: str, values: Tensor, counts: Tensor, edges: Tensor) -> Su
         counts: [bins].
         edges: [bins + 1].
     """
-    found: Summary = histogram_raw(  # type: ignore[no-untyped-call]
+    summary: Summary = histogram_raw(  # type: ignore[no-untyped-call]
         name,
         min=float(edges[0]),
         max=float(edges[-1]),
@@ -169,7 +171,7 @@ def histogram_of(name: str, values: Tensor, counts: Tensor, edges: Tensor) -> Su
         bucket_limits=edges[1:].tolist(),
         bucket_counts=counts.tolist(),
     )
-    return found
+    return summary
 
 
 def _dense(gradient: Tensor) -> Tensor:

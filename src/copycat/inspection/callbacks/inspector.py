@@ -67,6 +67,6 @@ def network_of(module: pl.LightningModule) -> nn.Module:
     return module.network
 
 
-def boards(loggers: Sequence[Any]) -> list[TensorBoardLogger]:
+def tensorboard_loggers(loggers: Sequence[Any]) -> list[TensorBoardLogger]:
     """Return the TensorBoard loggers among all loggers."""
     return [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]

@@ -7,9 +7,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from copycat.inspection.callbacks.inspector import Measurer, boards, network_of
+from copycat.inspection.callbacks.inspector import Measurer, network_of, tensorboard_loggers
 
-MOST = 32
+MAX_LAYERS = 32
 """Layers whose weights have a curve of their own, at most."""
 RATE, GRADIENT = "optimizer/learning_rate", "optimizer/gradient_norm"
 UPDATE, WEIGHT = "optimizer/update_to_weight", "optimizer/weight_norm"
@@ -27,13 +27,13 @@ class Statistics(Measurer):
         super().__init__(points=points)
         self._gradient = self._rate = 0.0
         self._before: list[Tensor] = []
-        self._since = 0.0, 0
+        self._last_measured = 0.0, 0
         """Time of the last measurement in seconds, and the number of epochs completed by then."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Spread the measured epochs and start the clock."""
         self._before = []
-        self.begin(trainer.current_epoch, epochs=trainer.max_epochs or 1)
+        self.start_clock(trainer.current_epoch, epochs=trainer.max_epochs or 1)
 
     def before_last_step(self, module: pl.LightningModule) -> None:
         """Keep the learning rate, the gradient norm and the weights before an epoch's last step."""
@@ -52,18 +52,18 @@ class Statistics(Measurer):
         weight = _norm(after)
         update = _norm(b - a for a, b in zip(before, after, strict=True))
         images = len(trainer.datamodule.parts["train"])  # type: ignore[attr-defined]
-        found = {
+        scalars = {
             RATE: self._rate,
             GRADIENT: self._gradient,
             UPDATE: update / weight if weight else 0.0,
             WEIGHT: weight,
-            **self.pace(trainer.current_epoch + 1, images=images),
+            **self.epoch_time(trainer.current_epoch + 1, images=images),
             **_by_layer(network),
         }
-        for board in boards(trainer.loggers):
-            board.log_scalars(found, trainer.current_epoch)
+        for logger in tensorboard_loggers(trainer.loggers):
+            logger.log_scalars(scalars, trainer.current_epoch)
 
-    def begin(self, epoch: int, *, epochs: int) -> None:
+    def start_clock(self, epoch: int, *, epochs: int) -> None:
         """Start the clock.
 
         Args:
@@ -71,25 +71,25 @@ class Statistics(Measurer):
             epochs: of the whole run.
         """
         self.spread(epochs)
-        self._since = time.perf_counter(), epoch
+        self._last_measured = time.perf_counter(), epoch
 
-    def pace(self, done: int, *, images: int) -> dict[str, float]:
+    def epoch_time(self, epochs: int, *, images: int) -> dict[str, float]:
         """Return the mean time of an epoch since the last measured one.
 
         Args:
-            done: the number of completed epochs.
+            epochs: the number of completed epochs.
             images: training images of an epoch.
         """
         now = time.perf_counter()
-        (then, had), self._since = self._since, (now, done)
-        seconds = (now - then) / max(1, done - had)
+        (last_time, last_epochs), self._last_measured = self._last_measured, (now, epochs)
+        seconds = (now - last_time) / max(1, epochs - last_epochs)
         return {"time/seconds_per_epoch": seconds, "time/images_per_second": images / seconds if seconds else 0.0}
 
 
-def layers(network: nn.Module) -> list[str]:
+def layers_with_curves(network: nn.Module) -> list[str]:
     """Return the parameters whose norms have their own curves; none where the network has only one besides biases."""
     named = [name for name, p in network.named_parameters() if p.ndim > 1]
-    return named[:MOST] if len(named) > 1 else []
+    return named[:MAX_LAYERS] if len(named) > 1 else []
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:
@@ -100,4 +100,6 @@ def _norm(tensors: Iterable[Tensor]) -> float:
 
 def _by_layer(network: nn.Module) -> dict[str, float]:
     norm = torch.linalg.vector_norm
-    return {f"weight_norm/{name}": float(norm(network.get_parameter(name).detach())) for name in layers(network)}
+    return {
+        f"weight_norm/{name}": float(norm(network.get_parameter(name).detach())) for name in layers_with_curves(network)
+    }

@@ -8,10 +8,10 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.tensorboard.summary import text
 
-from copycat.inspection.callbacks.inspector import boards
+from copycat.inspection.callbacks.inspector import tensorboard_loggers
 from copycat.records.run_folder import write_whole
 
-ROWS = 25
+MAX_ROWS = 25
 """Rows of the table, at most."""
 
 
@@ -59,14 +59,14 @@ class Profiler(pl.Callback):
             self._profile = None
 
     def _end(self, trainer: pl.Trainer) -> None:
-        found, self._profile = self._profile, None
-        if found is None:
+        profiler, self._profile = self._profile, None
+        if profiler is None:
             return
-        found.__exit__(None, None, None)
+        profiler.__exit__(None, None, None)
         self.folder.mkdir(parents=True, exist_ok=True)
-        found.export_chrome_trace(str(self.folder / "trace.json"))
-        table = found.key_averages().table(sort_by="self_cpu_time_total", row_limit=ROWS)
+        profiler.export_chrome_trace(str(self.folder / "trace.json"))
+        table = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=MAX_ROWS)
         write_whole(self.folder / "table.txt", table.encode())
         summary: Summary = text("run/profile", "\n".join(f"    {line}" for line in table.splitlines()))  # type: ignore[no-untyped-call]
-        for board in boards(trainer.loggers):
-            board.write(summary, trainer.current_epoch)
+        for logger in tensorboard_loggers(trainer.loggers):
+            logger.write(summary, trainer.current_epoch)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-EVERY = 0.1
+UPDATE_SECONDS = 0.1
 """Seconds between two updates: an update costs more than a step."""
 
 
@@ -51,9 +51,9 @@ class ProgressBar(pl.Callback):
     ) -> None:
         """Update the bar after a step."""
         done = trainer.current_epoch + (batch_idx + 1) / max(1, int(trainer.num_training_batches))
-        self.look(int(done), outputs["loss"])
+        self.on_progress(int(done), outputs["loss"])
 
-    def look(self, epochs: int, loss: Tensor) -> None:
+    def on_progress(self, epochs: int, loss: Tensor) -> None:
         """Redraw the bar if `EVERY` seconds have passed.
 
         Args:
@@ -63,7 +63,7 @@ class ProgressBar(pl.Callback):
         now = time.monotonic()
         if self._bar is None or now < self._due:
             return
-        self._due = now + EVERY
+        self._due = now + UPDATE_SECONDS
         self._bar.update(self._bar.task_ids[0], completed=epochs, loss=f"{loss:.6f}")
         self._bar.refresh()
 

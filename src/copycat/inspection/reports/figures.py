@@ -10,16 +10,16 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 # the palette of Okabe and Ito, https://jfly.uni-koeln.de/color/, distinguishable by the color-blind
-SHADES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-LINES: Mapping[str, Mapping[str, str]] = {
-    "train": {"color": SHADES[0], "linestyle": "-"},
-    "val": {"color": SHADES[1], "linestyle": "--"},
-    "test": {"color": SHADES[-1], "linestyle": ":"},
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LINE_STYLES: Mapping[str, Mapping[str, str]] = {
+    "train": {"color": COLORS[0], "linestyle": "-"},
+    "val": {"color": COLORS[1], "linestyle": "--"},
+    "test": {"color": COLORS[-1], "linestyle": ":"},
 }
 STYLE = {"axes.grid": True, "grid.color": "#E6E6E6", "axes.axisbelow": True, "font.size": 9, "text.parse_math": False}
 
 
-_one_at_a_time = RLock()
+_style_lock = RLock()
 """Matplotlib's style and the warning filters belong to the process, and a pack writes its records in threads."""
 
 
@@ -28,15 +28,15 @@ class Png:
 
     bytes = b""
 
-    def take(self, figure: Figure) -> None:
+    def render(self, figure: Figure) -> None:
         """Render a figure."""
-        figure.savefig(found := BytesIO(), metadata={"Software": None})
-        self.bytes = found.getvalue()
+        figure.savefig(buffer := BytesIO(), metadata={"Software": None})
+        self.bytes = buffer.getvalue()
 
 
 @contextmanager
-def drawn() -> Iterator[Png]:
+def styled_png() -> Iterator[Png]:
     """Apply the plot style while figures are made."""
-    with _one_at_a_time, matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+    with _style_lock, matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn instead
         yield Png()

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from copycat.models.metrics import of_confusion, scores
 
 RESAMPLES = 2000
-RESAMPLES_OF_MANY = 200
+MULTICLASS_RESAMPLES = 200
 """Resamples for more than two classes, whose metrics are computed one resample at a time."""
-FEW = 64
+MAX_PAIRWISE = 64
 """Images of a class, at most, that are compared pairwise with all others; larger classes are sorted."""
 
 
@@ -26,23 +26,23 @@ def bootstrap(
     Source: Efron 1979, Bootstrap Methods: Another Look at the Jackknife; its percentiles.
     """
     count, classes = probability.shape
-    times = RESAMPLES if classes == 2 else RESAMPLES_OF_MANY
+    times = RESAMPLES if classes == 2 else MULTICLASS_RESAMPLES
     chosen = np.random.default_rng(0).integers(count, size=(times, count))
     if classes == 2:
-        said = torch.from_numpy(probability[:, 1][chosen]).float()
-        found = scores(said, torch.from_numpy(label[chosen]), classes=2)
+        positive = torch.from_numpy(probability[:, 1][chosen]).float()
+        values_by_metric = scores(positive, torch.from_numpy(label[chosen]), classes=2)
     else:
-        found = _of_many(probability.astype(np.float32), label, chosen, present_only=present_only)
+        values_by_metric = _multiclass_scores(probability.astype(np.float32), label, chosen, present_only=present_only)
     intervals = {}
-    for name, values in found.items():
-        there = [value for value in values if value == value]
-        if there:
-            low, high = np.percentile(there, [2.5, 97.5])
+    for name, values in values_by_metric.items():
+        defined = [value for value in values if value == value]
+        if defined:
+            low, high = np.percentile(defined, [2.5, 97.5])
             intervals[name] = float(low), float(high)
     return intervals
 
 
-def _of_many(
+def _multiclass_scores(
     probability: NDArray[np.float32], label: NDArray[np.int64], chosen: NDArray[np.int64], *, present_only: bool
 ) -> dict[str, list[float]]:
     """Compute the metrics of each resample without copying its probabilities."""
@@ -53,8 +53,8 @@ def _of_many(
         for some in torch.from_numpy(chosen)
     ]
     whole = np.array([row["balanced_accuracy"] == row["balanced_accuracy"] for row in rows])
-    found = {name: [row[name] for row in rows] for name in rows[0]}
-    return found | {"auroc": _aurocs(probability, label, chosen[whole]).tolist()}
+    values_by_metric = {name: [row[name] for row in rows] for name in rows[0]}
+    return values_by_metric | {"auroc": _aurocs(probability, label, chosen[whole]).tolist()}
 
 
 def _aurocs(
@@ -72,12 +72,14 @@ def _aurocs(
     for place in range(classes):
         positive = label == place
         weight, negatives = times[positive], count - times[positive].sum(0, dtype=np.float64)
-        halves = (weight * _below(probability[:, place], positive, times)).sum(0, dtype=np.float64)
+        halves = (weight * _weight_below(probability[:, place], positive, times)).sum(0, dtype=np.float64)
         total += halves / (2 * (count - negatives) * negatives) / classes
     return total
 
 
-def _below(value: NDArray[np.float32], positive: NDArray[np.bool_], times: NDArray[np.float32]) -> NDArray[np.float32]:
+def _weight_below(
+    value: NDArray[np.float32], positive: NDArray[np.bool_], times: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Return twice the weight of the negative images below each positive one, ties counting half.
 
     They are whole numbers, so that the order of addition does not matter.
@@ -90,15 +92,15 @@ def _below(value: NDArray[np.float32], positive: NDArray[np.bool_], times: NDArr
     Returns:
         [positives, resamples].
     """
-    marks, found = value[positive], times[:0]
-    if len(marks) <= FEW:
+    marks, weights = value[positive], times[:0]
+    if len(marks) <= MAX_PAIRWISE:
         each = (value < marks[:, None]).astype(np.float32) + (value <= marks[:, None])
         each[:, positive] = 0
-        found = each @ times
+        weights = each @ times
     else:
         order = np.argsort(value, kind="stable")
         weight = np.where(positive[order, None], 0, times[order])
         below = np.concatenate([np.zeros_like(weight[:1]), np.cumsum(weight, axis=0)])
         least, most = (np.searchsorted(value[order], marks, side) for side in ("left", "right"))
-        found = below[least] + below[most]
-    return found
+        weights = below[least] + below[most]
+    return weights

@@ -13,11 +13,11 @@ from copycat.records.run_folder import write_whole
 
 
 @dataclass(frozen=True)
-class Image:
+class PageImage:
     """Hold a plot and its caption, which is also its alternative text."""
 
     png: bytes
-    says: str
+    caption: str
     name: str = ""
     """Name of its PNG file without suffix; a plot without a name is not written to a file."""
     small: bool = False
@@ -44,7 +44,7 @@ class Section:
     title: str
     note: str = ""
     table: Table | None = None
-    images: Sequence[Image] = ()
+    images: Sequence[PageImage] = ()
     code: str = ""
 
 

@@ -11,10 +11,10 @@ from tensorboard.program import TensorBoard, TensorBoardPortInUseError, TensorBo
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.inspection.tensorboard.run_names import Named
+from copycat.inspection.tensorboard.run_names import RunLinks
 from copycat.tables.run_table import check_folder
 
-EVERY = 5.0
+REFRESH_SECONDS = 5.0
 """Seconds between two searches for new runs."""
 
 
@@ -31,18 +31,18 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
     """
     check_folder(folder)
     with tempfile.TemporaryDirectory(prefix="copycat-board-") as names:
-        named = Named(folder, Path(names))
-        named.look()
+        links = RunLinks(folder, Path(names))
+        links.update()
         address = launch(Path(names), title=str(folder), port=port)
         print_line(f"{address} shows {folder}; Ctrl-C ends it")
-        if not named.count:
+        if not links.count:
             print_line("no run in it has TensorBoard's files yet: those that begin show as they do")
         if browser:
             webbrowser.open(address)
         ended = threading.Event()
         try:
-            while not ended.wait(EVERY):
-                named.look()
+            while not ended.wait(REFRESH_SECONDS):
+                links.update()
         except KeyboardInterrupt:
             print_line("")
 
@@ -61,10 +61,15 @@ def launch(folder: Path, *, title: str, port: int) -> str:
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     program = TensorBoard()
     fast = "true" if find_spec("tensorboard_data_server") else "false"  # unset, TensorBoard prints a note
-    where = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--window_title", title]
+    address = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--window_title", title]
     # keep all images and curves of a run; TensorBoard's default drops most of them
-    kept = ["--samples_per_plugin", "images=100,scalars=2000,pr_curves=100", "--reload_interval", str(int(EVERY))]
-    program.configure(argv=["tensorboard", *where, *kept, f"--load_fast={fast}"])
+    retention = [
+        "--samples_per_plugin",
+        "images=100,scalars=2000,pr_curves=100",
+        "--reload_interval",
+        str(int(REFRESH_SECONDS)),
+    ]
+    program.configure(argv=["tensorboard", *address, *retention, f"--load_fast={fast}"])
     try:
         return str(program.launch())
     except TensorBoardPortInUseError as error:

@@ -46,7 +46,7 @@ class EventFile:
         """Append an event of any kind."""
         content: bytes = event.SerializeToString()
         self._file.write(
-            b"".join([_head(len(content)), content, struct.pack("<I", _masked(google_crc32c.value(content)))])
+            b"".join([_length_header(len(content)), content, struct.pack("<I", _mask(google_crc32c.value(content)))])
         )
 
     def add(
@@ -65,18 +65,18 @@ class EventFile:
             steps: of each record, from 0.
             times: of each record, seconds since 1970.
         """
-        template, places = _template(tuple(tags))
+        template, offsets = _template(tuple(tags))
         events = np.repeat(template[None], len(steps), axis=0)
         events[:, 1:9] = times.astype("<f8")[:, None].view(np.uint8)
         events[:, 10:15] = (np.asarray(steps)[:, None] >> np.arange(0, 35, 7)) & 0x7F
         events[:, 10:14] |= 0x80  # more bytes follow
-        for place, column in zip(places, values.T, strict=True):
-            events[:, place : place + 4] = np.ascontiguousarray(column, dtype="<f4")[:, None].view(np.uint8)
+        for offset, column in zip(offsets, values.T, strict=True):
+            events[:, offset : offset + 4] = np.ascontiguousarray(column, dtype="<f4")[:, None].view(np.uint8)
         records = np.empty((len(events), events.shape[1] + 16), dtype=np.uint8)
-        records[:, :12] = np.frombuffer(_head(events.shape[1]), dtype=np.uint8)
+        records[:, :12] = np.frombuffer(_length_header(events.shape[1]), dtype=np.uint8)
         records[:, 12:-4] = events
         checksums = np.array([google_crc32c.value(event.tobytes()) for event in events], dtype=np.uint64)
-        records[:, -4:] = _masked(checksums).astype("<u4")[:, None].view(np.uint8)
+        records[:, -4:] = _mask(checksums).astype("<u4")[:, None].view(np.uint8)
         self._file.write(records.tobytes())
 
     def close(self) -> None:
@@ -104,19 +104,19 @@ def _template(tags: tuple[str, ...]) -> tuple[Bytes, list[int]]:
     """
     summary = Summary(value=[Summary.Value(tag=tag, simple_value=1.0) for tag in tags])
     event = Event(wall_time=1.0, step=_LONG_STEP, summary=summary).SerializeToString()
-    places, place = list[int](), 0
+    offsets, offset = list[int](), 0
     for tag in tags:
-        place = event.index(_VALUE, event.index(tag.encode(), place) + len(tag.encode())) + 1
-        places.append(place)
-    return np.frombuffer(event, dtype=np.uint8), places
+        offset = event.index(_VALUE, event.index(tag.encode(), offset) + len(tag.encode())) + 1
+        offsets.append(offset)
+    return np.frombuffer(event, dtype=np.uint8), offsets
 
 
-def _head(size: int) -> bytes:
+def _length_header(size: int) -> bytes:
     """Return the length of an event and its checksum, which precede it."""
     length = struct.pack("<Q", size)
-    return length + struct.pack("<I", _masked(google_crc32c.value(length)))
+    return length + struct.pack("<I", _mask(google_crc32c.value(length)))
 
 
-def _masked(checksum: Any) -> Any:
+def _mask(checksum: Any) -> Any:
     """Mask a checksum as the record format does: an int, or an array of uint64."""
     return (((checksum >> 15) | (checksum << 17)) + _MASK) & 0xFFFFFFFF

@@ -31,9 +31,9 @@ from copycat.training.stopping import PrunedRun
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-GROUPS = ("seed", "model", "augmentation", "loss", "optimizer", "scheduler")
+HPARAM_GROUPS = ("seed", "model", "augmentation", "loss", "optimizer", "scheduler")
 """Config groups whose keys are all hyper-parameters; of other groups, `KEYS` are."""
-KEYS = {
+HPARAM_KEYS = {
     *("data", "data.batch_size", "data.shuffle", "data.fold", "data.split_seed"),
     *("trainer.max_epochs", "trainer.precision", "trainer.gradient_clip_val", "trainer.accumulate_grad_batches"),
 }
@@ -53,11 +53,11 @@ class TensorBoardLogger(Logger):
         """Set the folder; files are created when something is written."""
         super().__init__()
         self.folder, self._graph = folder, graph
-        self._writer: _Writer | None = None
+        self._writer: _AppendingWriter | None = None
         self._files: dict[str, EventFile] = {}
-        self._until = time.time()
-        self._goes_on = False
-        self.traced: Any = None
+        self._last_write = time.time()
+        self._is_resumed = False
+        self.traced_graph: Any = None
         """The network's traced graph, once it is written."""
 
     @property
@@ -79,7 +79,7 @@ class TensorBoardLogger(Logger):
     def experiment(self) -> SummaryWriter:
         """Return a SummaryWriter for a user's callback; it appends to the event file that belongs to no stage."""
         if self._writer is None:
-            self._writer = _Writer(self.folder, self._file())
+            self._writer = _AppendingWriter(self.folder, self._file())
         return self._writer
 
     def _file(self, stage: str = "") -> EventFile:
@@ -110,19 +110,19 @@ class TensorBoardLogger(Logger):
             rows: metrics by name.
         """
         now = time.time()
-        times = np.linspace(self._until, now, len(rows) + 1)[1:]
-        self._until = now
-        alike: dict[tuple[str, ...], list[int]] = {}
-        for place, names in enumerate(map(tuple, rows)):
-            alike.setdefault(names, []).append(place)
-        for names, places in alike.items():
-            table = np.array([list(rows[place].values()) for place in places], dtype=np.float32)
+        times = np.linspace(self._last_write, now, len(rows) + 1)[1:]
+        self._last_write = now
+        indices_by_names: dict[tuple[str, ...], list[int]] = {}
+        for index, names in enumerate(map(tuple, rows)):
+            indices_by_names.setdefault(names, []).append(index)
+        for names, indices in indices_by_names.items():
+            table = np.array([list(rows[index].values()) for index in indices], dtype=np.float32)
             stages = [name.rpartition("/")[0] for name in names]
-            steps = [first + place for place in places]
+            steps = [first + index for index in indices]
             for stage in dict.fromkeys(stages):
                 columns = [column for column, of in enumerate(stages) if of == stage]
                 tags = [names[column].rpartition("/")[2] for column in columns]
-                self._add(stage, tags, table[:, columns], steps=steps, times=times[places])
+                self._add(stage, tags, table[:, columns], steps=steps, times=times[indices])
 
     def _add(self, stage: str, tags: Sequence[str], values: Floats, *, steps: Sequence[int], times: Doubles) -> None:
         self._file(stage).add(tags, values, steps=steps, times=times)
@@ -137,17 +137,17 @@ class TensorBoardLogger(Logger):
 
     def purge(self, epoch: int) -> None:
         """Drop what was written at an epoch and later, for a run that resumes from there."""
-        self._goes_on = epoch > 0
+        self._is_resumed = epoch > 0
         for events in {file.parent for file in Path(self.folder).rglob(EVENTS)}:
             purge(events, epoch)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Write the hyper-parameters, once."""
-        if self._goes_on:
+        if self._is_resumed:
             return
         config = vars(params) if isinstance(params, Namespace) else params
-        keys = KEYS | self._varied()
-        values = {name: v for name, v in _flat(config) if name in keys or name.partition(".")[0] in GROUPS}
+        keys = HPARAM_KEYS | self._varied()
+        values = {name: v for name, v in _flatten(config) if name in keys or name.partition(".")[0] in HPARAM_GROUPS}
         self.write(session_start(values))
 
     def _varied(self) -> set[str]:
@@ -160,18 +160,18 @@ class TensorBoardLogger(Logger):
     def log_graph(self, model: nn.Module, input_array: Tensor | None = None) -> None:
         """Trace the network with one image, drawing no random number and restoring its mode."""
         image = input_array if input_array is not None else getattr(model, "example_input_array", None)
-        if not self._graph or self._goes_on or image is None:
+        if not self._graph or self._is_resumed or image is None:
             return
         network = getattr(model, "network", model)
         try:
-            self.traced = _traced(network, image)
-            self.write_graph(self.traced)
+            self.traced_graph = _trace(network, image)
+            self.write_graph(self.traced_graph)
         except Exception as error:  # a network that can't be traced can be trained all the same
             log.warning("no graph in TensorBoard: %s", str(error).splitlines()[0])
 
     def write_graph(self, traced: Any) -> None:
         """Write a graph traced by this logger, or by that of a network of the same shape."""
-        if self._graph and not self._goes_on:
+        if self._graph and not self._is_resumed:
             definition, _ = traced
             event = Event(wall_time=time.time(), graph_def=definition.SerializeToString())
             self._file().add_event(event)
@@ -204,10 +204,10 @@ class TensorBoardLogger(Logger):
 
 _graphs: dict[str, Any] = {}
 """Traced graphs of this process, by input shape and layers: the trials of a sweep share them."""
-MOST_GRAPHS = 16
+MAX_GRAPHS = 16
 
 
-def _traced(network: nn.Module, image: Tensor) -> Any:
+def _trace(network: nn.Module, image: Tensor) -> Any:
     # the representation of known layers determines their graph, so it can serve as the key
     known = all(type(module).__module__.startswith(KNOWN) for module in network.modules())
     key = f"{tuple(image.shape)} {network}" if known else ""
@@ -221,15 +221,15 @@ def _traced(network: nn.Module, image: Tensor) -> Any:
             image = image.to(like, copy=True)  # the first layer may write to it
             # a second trace to compare would double the time
             traced = torch.jit.trace(network.eval(), image, check_trace=False)  # type: ignore[no-untyped-call]
-            found = graph(traced, image)  # type: ignore[no-untyped-call]
+            traced_graph = graph(traced, image)  # type: ignore[no-untyped-call]
     finally:
         network.train(training)
-    if key and len(_graphs) < MOST_GRAPHS:
-        _graphs[key] = found
-    return found
+    if key and len(_graphs) < MAX_GRAPHS:
+        _graphs[key] = traced_graph
+    return traced_graph
 
 
-class _Writer(SummaryWriter):
+class _AppendingWriter(SummaryWriter):
     """Append to a file that is already open, where torch's own writer would create a file and a thread."""
 
     file_writer: Any
@@ -241,23 +241,23 @@ class _Writer(SummaryWriter):
 
     def _get_file_writer(self) -> Any:
         if self.file_writer is None:
-            self.file_writer = _Appends(self._to)
+            self.file_writer = _AppendingFileWriter(self._to)
             self.all_writers = {self._to.get_logdir(): self.file_writer}
         return self.file_writer
 
 
-class _Appends(FileWriter):
+class _AppendingFileWriter(FileWriter):
     def __init__(self, file: EventFile) -> None:
         self.event_writer = file
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | str | bool]]:
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | str | bool]]:
     """Yield names and values for HParams, which takes numbers, strings and booleans. A target appears by its class."""
     for name, value in config.items():
         if name == "_target_":
             yield prefix[:-1], str(value).rpartition(".")[2]
         elif isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         elif isinstance(value, (bool, int, float, str)):
             if not name.startswith("_"):
                 yield f"{prefix}{name}", value

@@ -10,7 +10,7 @@ from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
 from copycat.records.run_folder import write_whole
 
 EVENTS = "events.out.tfevents.*"
-KEPT = "events.out.tfevents.0000000000.kept"
+MERGED = "events.out.tfevents.0000000000.kept"
 """Sorts before later files whatever their clock: TensorBoard reads files in the order of their names."""
 
 
@@ -24,9 +24,9 @@ def purge(folder: Path, step: int) -> None:
     # a purge killed between writing the merged file and removing the others leaves each record twice
     kept = dict.fromkeys(raw for raw, event in records if step and not _is_past(event, step))
     if kept:
-        write_whole(folder / KEPT, b"".join(kept))
+        write_whole(folder / MERGED, b"".join(kept))
     for file in files:
-        if file.name != KEPT or not kept:
+        if file.name != MERGED or not kept:
             file.unlink()
 
 
@@ -37,11 +37,11 @@ def _is_past(event: Event, step: int) -> bool:
 
 def _records(content: bytes) -> Iterator[tuple[bytes, Event]]:
     """Yield each complete record: its length u64, a checksum u32, the event, a checksum u32; all little-endian."""
-    place = 0
-    while place + 12 <= len(content):
-        (length,) = struct.unpack_from("<Q", content, place)
-        end = place + 12 + length + 4
+    offset = 0
+    while offset + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, offset)
+        end = offset + 12 + length + 4
         if end > len(content):  # cut short
             return
-        yield content[place:end], Event.FromString(content[place + 12 : end - 4])
-        place = end
+        yield content[offset:end], Event.FromString(content[offset + 12 : end - 4])
+        offset = end
