@@ -24,7 +24,7 @@ from pathlib import Path
 from copycat.tables import index
 root = Path(sys.argv[1])
 began = time.perf_counter()
-assert len(index.read_rows(root).rows) == int(sys.argv[2])
+assert len(index.read_records(root).records) == int(sys.argv[2])
 read = time.perf_counter() - began
 began = time.perf_counter()
 for _ in index._walk(root):

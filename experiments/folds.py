@@ -8,9 +8,9 @@ from statistics import fmean
 from typing import Any
 
 from copycat.deploy.arguments import open_completed_in
-from copycat.deploy.ensemble import Ensemble, ensemble
-from copycat.deploy.evaluation import ACCURACIES, Judgement
-from copycat.tables.statistics import wilson
+from copycat.deploy.ensemble import Ensemble, evaluate_ensemble
+from copycat.deploy.evaluation import ACCURACIES, Evaluation
+from copycat.tables.statistics import wilson_interval
 
 FOLDS = SEEDS = 5
 TITLES = (
@@ -32,7 +32,7 @@ def measured(name: str, at: Path) -> dict[str, Any]:
     for key, words in (("cross_validated", folds), ("official", [])):
         judged = _swept(name, words, at / key)
         found["each"] |= _each(list(judged.members.values()))
-        found["ensemble"] |= _figures(judged.whole)
+        found["ensemble"] |= _figures(judged.combined)
     return found
 
 
@@ -40,10 +40,10 @@ def _swept(name: str, words: Sequence[str], at: Path) -> Ensemble:
     seeds = [f"seed=range({SEEDS})", "logger=none", "hydra/launcher=processes", f"sweep.folder={at}"]
     command = [sys.executable, "-m", "copycat", "train", "-m", f"experiment={name}", *words, *seeds]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return ensemble(open_completed_in([at]), [])
+    return evaluate_ensemble(open_completed_in([at]), [])
 
 
-def _figures(judged: Judgement) -> Figures:
+def _figures(judged: Evaluation) -> Figures:
     """By part: how many images, and the accuracies with their intervals."""
     found: Figures = {}
     for row in judged.rows():
@@ -53,7 +53,7 @@ def _figures(judged: Judgement) -> Figures:
     return found
 
 
-def _each(members: Sequence[Judgement]) -> Figures:
+def _each(members: Sequence[Evaluation]) -> Figures:
     """The same of the mean over seeds, with their range. The interval is that of one network as good as the mean."""
     several = [_figures(member) for member in members]
     found: Figures = {}
@@ -63,7 +63,7 @@ def _each(members: Sequence[Judgement]) -> Figures:
             values = [one[part][metric]["value"] for one in several]
             found[part][metric] = {"mean": round(fmean(values), 4), "range": [min(values), max(values)]}
         mean = found[part]["accuracy"]["mean"]
-        found[part]["accuracy"]["interval"] = _rounded(*wilson(mean, first["images"]))
+        found[part]["accuracy"]["interval"] = _rounded(*wilson_interval(mean, first["images"]))
     return found
 
 

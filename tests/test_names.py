@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from copycat.cli import main
-from copycat.inspection.reports.run_page import run_page
+from copycat.inspection.reports.run_page import make_run_page
 from copycat.records.run_folder import read_manifest, write_manifest
 from tests.support.images import write_image_folder
 from tests.support.run_folders import change_manifest, find_only_run
@@ -133,7 +133,7 @@ def test_runs_are_listed_and_compared_as_text(folder: Path, trained: Path, capsy
 
 
 def test_a_page_holds_no_control_characters(folder: Path) -> None:
-    page = run_page(folder).html()
+    page = make_run_page(folder).html()
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", page)
     assert EMOJI in page
 

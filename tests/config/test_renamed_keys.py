@@ -114,7 +114,7 @@ def test_so_is_one_in_an_option_of_ones_own(
         (["callbacks=[default,fed]"], "callbacks.fed", "callbacks.input_images"),
         (["callbacks=[default,judged]"], "callbacks.judged", "callbacks.confusion"),
         (
-            ["+callbacks.fed={_target_: copycat.inspection.callbacks.input_images.FedImages}"],
+            ["+callbacks.fed={_target_: copycat.inspection.callbacks.input_images.InputImages}"],
             "callbacks.fed",
             "callbacks.input_images",
         ),
@@ -168,7 +168,7 @@ def test_every_recorded_key_gets_its_new_name_in_its_place() -> None:
         "augmentation": {"_target_": "copycat.data.augmentation.mixing.MixUp", "first": {"flip": 1}, "alpha": 1.0},
         "callbacks": {
             "last": {"_target_": "a.b"},
-            "fed": {"_target_": "copycat.inspection.callbacks.input_images.FedImages", "count": 4},
+            "fed": {"_target_": "copycat.inspection.callbacks.input_images.InputImages", "count": 4},
             "judged": None,
         },
     }

@@ -11,8 +11,8 @@ from PIL import Image
 from starlette.applications import Starlette
 
 from copycat.deploy import uploads
-from copycat.deploy.app import application
-from copycat.deploy.app_runs import MOST_PIXELS, Runs
+from copycat.deploy.app import make_application
+from copycat.deploy.app_runs import MAX_PIXELS, AppRuns
 from copycat.records.run_loader import open_run
 from tests.support.app import ask
 from tests.support.runs import QUIET, train_tiny
@@ -25,8 +25,8 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(folder: Path) -> Iterator[Starlette]:
-    runs = Runs({"run": open_run(folder)})
-    yield application(runs, title="a run")
+    runs = AppRuns({"run": open_run(folder)})
+    yield make_application(runs, title="a run")
     runs.close()
 
 
@@ -53,12 +53,12 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(page: Starlette) -
     bomb = claim_size(9400)
     assert len(bomb) < 50
     status, answer = asyncio.run(ask(page, bomb, name="run"))
-    assert (status, answer["error"]) == (422, f"9400 x 9400 pixels, above the limit of {MOST_PIXELS}")
+    assert (status, answer["error"]) == (422, f"9400 x 9400 pixels, above the limit of {MAX_PIXELS}")
 
 
 def test_the_limit_of_pixels_is_a_setting(folder: Path, cat: bytes) -> None:
-    runs = Runs({"run": open_run(folder)}, max_pixels=63)
-    page = application(runs, title="a run")
+    runs = AppRuns({"run": open_run(folder)}, max_pixels=63)
+    page = make_application(runs, title="a run")
     assert asyncio.run(ask(page, cat, name="run")) == (422, {"error": "8 x 8 pixels, above the limit of 63"})
     runs.max_pixels = 64
     assert asyncio.run(ask(page, cat, name="run"))[0] == 200
@@ -106,11 +106,11 @@ def test_a_client_that_goes_away_while_it_sends_raises_nothing(page: Starlette, 
     asyncio.run(ask(page, cat[:20], cat[20:], name="run", disconnects=True))
 
 
-@pytest.mark.parametrize("limit", ["MOST_WAITING", "MOST_BYTES_WAITING"])
+@pytest.mark.parametrize("limit", ["MAX_REQUESTS", "MAX_TOTAL_BYTES"])
 def test_what_waits_is_bounded_and_makes_room_once_answered(
     limit: str, page: Starlette, cat: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, limit, 2 if limit == "MOST_WAITING" else 2 * len(cat) + 1)
+    monkeypatch.setattr(uploads, limit, 2 if limit == "MAX_REQUESTS" else 2 * len(cat) + 1)
 
     async def crowd() -> list[int]:
         gate = asyncio.Event()
@@ -128,7 +128,7 @@ def test_what_waits_is_bounded_and_makes_room_once_answered(
 def test_an_image_that_takes_too_long_to_arrive_is_given_up(
     page: Starlette, cat: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "SECONDS", 0.05)
+    monkeypatch.setattr(uploads, "TIMEOUT_SECONDS", 0.05)
 
     async def slow() -> int:
         return (await ask(page, cat, b"", name="run", wait=asyncio.sleep(60)))[0]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.deploy.arguments import open_completed_in
-from copycat.deploy.ensemble import ensemble
+from copycat.deploy.ensemble import evaluate_ensemble
 from copycat.records.run_folder import read_manifest
 from tests.support.runs import QUIET, train_tiny
 
@@ -133,7 +133,8 @@ def test_without_predictions_csv_the_networks_are_asked(official: list[Path], tm
     for folder in copies:
         (folder / "predictions.csv").unlink()
     asked, read = (
-        ensemble(open_completed_in(folders), []).whole.said["val"].probability for folders in (copies, official)
+        evaluate_ensemble(open_completed_in(folders), []).combined.predictions["val"].probability
+        for folders in (copies, official)
     )
     assert asked == pytest.approx(read, abs=1e-6)
 

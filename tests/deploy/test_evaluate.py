@@ -12,7 +12,7 @@ from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.evaluate import evaluate
-from copycat.deploy.evaluation import rows_of
+from copycat.deploy.evaluation import metric_rows
 from copycat.records.predictions import Predictions
 from tests.support.runs import QUIET, train_tiny
 
@@ -82,7 +82,7 @@ def test_averages_are_over_the_classes_that_have_images() -> None:
     probability = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1]])
     rows = {
         row["metric"]: row
-        for row in rows_of("all", Predictions(np.array([0, 0, 1, 1]), probability), present_only=True)
+        for row in metric_rows("all", Predictions(np.array([0, 0, 1, 1]), probability), present_only=True)
     }
     assert {name: row["value"] for name, row in rows.items()} == {
         "accuracy": 0.75,

@@ -16,10 +16,10 @@ from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.data.decode import decode_pixels
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.export import FILES, FORMATS, MOST, Format, export
+from copycat.deploy.export import FILES, FORMATS, MAX_DIFFERENCE, Format, export
 from copycat.deploy.export_check import Script, difference_on_pixels
-from copycat.deploy.predict import Prediction, predictions
-from copycat.deploy.predictor import Predictor, opened_predictor
+from copycat.deploy.predict import Prediction, predict_files
+from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.deploy.use_scripts import SCRIPTS
 from copycat.models.losses import CrossEntropy
 from tests.support.commands import run_copycat
@@ -111,7 +111,7 @@ def assert_takes_any_number_of_images(form: Format, model: Path, predictor: Pred
     else:
         return  # its network is built by the script
     for said, count in zip(found, (1, 5), strict=True):
-        assert torch.allclose(said, expected[:count], atol=MOST)
+        assert torch.allclose(said, expected[:count], atol=MAX_DIFFERENCE)
 
 
 @pytest.mark.parametrize(("folder", "form"), EXPORTED, indirect=["folder"])
@@ -120,10 +120,10 @@ def test_its_script_says_of_files_what_predict_says_where_copycat_is_not(
 ) -> None:
     done = export(open_completed(folder), form, to=tmp_path / "model")
     assert done.difference is not None
-    assert max(done.difference, done.difference_on_files) <= MOST
+    assert max(done.difference, done.difference_on_files) <= MAX_DIFFERENCE
     images = save_images(tmp_path / "images")
-    with opened_predictor(open_completed(folder)) as predictor:
-        found = [found for found in predictions(predictor, images) if isinstance(found, Prediction)]
+    with open_predictor(open_completed(folder)) as predictor:
+        found = [found for found in predict_files(predictor, images) if isinstance(found, Prediction)]
         assert_takes_any_number_of_images(form, tmp_path / "model", predictor)
     assert len(found) == len(images)
     said = use_export(tmp_path / "model", images, at=tmp_path)
@@ -197,7 +197,7 @@ def test_a_run_of_another_precision_is_exported_or_refused(
     else:
         done = export(open_completed(folder), form, to=tmp_path / "to")
         assert done.difference is not None
-        assert max(done.difference, done.difference_on_files) <= MOST
+        assert max(done.difference, done.difference_on_files) <= MAX_DIFFERENCE
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_loss_of_ones_own_is_not_exported_as_weights_alone(tiny: Path, tmp_pat
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path / "runs").folder
     with pytest.raises(UserError, match=r"^--format safetensors: expected a loss of copycat\.models\.losses; got "):
         export(open_completed(folder), "safetensors", to=tmp_path / "to")
-    assert export(open_completed(folder), "torch", to=tmp_path / "to").difference_on_files <= MOST
+    assert export(open_completed(folder), "torch", to=tmp_path / "to").difference_on_files <= MAX_DIFFERENCE
 
 
 def test_the_card_says_what_it_is_and_how_sure(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -294,7 +294,7 @@ def test_a_frozen_backbone_goes_along_but_not_as_safetensors(tiny: Path, tmp_pat
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
     difference = export(open_completed(folder), "onnx", to=tmp_path / "onnx").difference
     assert difference is not None
-    assert difference <= MOST
+    assert difference <= MAX_DIFFERENCE
     with pytest.raises(
         UserError, match=r"^--format safetensors: expected a network of .* Type --format onnx, or torch"
     ):

@@ -15,8 +15,8 @@ from PIL import Image
 from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.predict import BATCH, Prediction, predictions
-from copycat.deploy.predictor import opened_predictor
+from copycat.deploy.predict import BATCH, Prediction, predict_files
+from copycat.deploy.predictor import open_predictor
 from copycat.records.run_loader import open_run
 from copycat.training.factory import build_data
 from tests.support.commands import run_copycat
@@ -49,7 +49,7 @@ def test_what_is_predicted_is_what_the_run_recorded_to_the_bit(
     opened = open_run(of)
     images = build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"].images
     assert isinstance(images, torch.Tensor)
-    with opened_predictor(open_completed(of)) as predictor:
+    with open_predictor(open_completed(of)) as predictor:
         found = predictor(images)
     assert torch.allclose(found.sum(dim=1), torch.ones(8, dtype=found.dtype))
     digest = blake2b(found[:, 1].contiguous().view(torch.uint8).numpy().tobytes(), digest_size=16).hexdigest()
@@ -108,8 +108,8 @@ def test_an_image_on_standard_input_and_a_contact_sheet(folder: Path, tiny: Path
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["predictions"]
     assert [Path(row["file"]).name for row in rows] == ["standard input", "0.png", "1.png", "2.png", "3.png"]
-    with opened_predictor(open_completed(folder)) as predictor:
-        (alone,) = predictions(predictor, [tiny / "val" / "cat" / "0.png"])
+    with open_predictor(open_completed(folder)) as predictor:
+        (alone,) = predict_files(predictor, [tiny / "val" / "cat" / "0.png"])
     assert isinstance(alone, Prediction)
     assert rows[0]["probability/cat"] == pytest.approx(alone.probabilities[0], abs=1e-6)
     with Image.open(tmp_path / "sheet.png") as sheet:
@@ -126,7 +126,7 @@ def test_what_is_no_image_on_standard_input_is_named(folder: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bool], ids=str)
 def test_a_predictor_takes_bytes_alone_and_changes_no_input(dtype: torch.dtype, folder: Path) -> None:
-    with opened_predictor(open_completed(folder)) as predictor:
+    with open_predictor(open_completed(folder)) as predictor:
         images = torch.randint(0, 256, (2, 3, predictor.size, predictor.size), dtype=torch.uint8)
         before, expected = images.clone(), predictor(images)
         assert torch.equal(predictor(images), expected)
@@ -140,9 +140,9 @@ def test_a_predictor_takes_bytes_alone_and_changes_no_input(dtype: torch.dtype, 
 
 def test_in_batches_each_file_gets_its_own(folder: Path, tiny: Path) -> None:
     files = [tiny / "val" / ("cat", "dog")[n % 2] / f"{n % 4}.png" for n in range(BATCH + 5)]
-    with opened_predictor(open_completed(folder)) as predictor:
-        found = list(predictions(predictor, files))
-        alone = {file: next(predictions(predictor, [file])) for file in set(files)}
+    with open_predictor(open_completed(folder)) as predictor:
+        found = list(predict_files(predictor, files))
+        alone = {file: next(predict_files(predictor, [file])) for file in set(files)}
     assert len(found) == len(files)
     for file, one in zip(files, found, strict=True):
         assert isinstance(one, Prediction)
@@ -170,14 +170,14 @@ def test_a_run_without_final_weights_or_with_those_of_another_is_refused(tiny: P
     (of / "weights.safetensors").write_bytes((other / "weights.safetensors").read_bytes())
     with (
         pytest.raises(UserError, match="expected the weights of this run's network; ") as caught,
-        opened_predictor(open_completed(of)),
+        open_predictor(open_completed(of)),
     ):
         pass
     assert "\n" not in str(caught.value)
     (of / "weights.safetensors").unlink()
     with (
         pytest.raises(UserError, match=r"expected a completed run, with weights\.safetensors"),
-        opened_predictor(open_completed(of)),
+        open_predictor(open_completed(of)),
     ):
         pass
 
@@ -187,5 +187,5 @@ def test_a_run_of_an_earlier_version_says_no_shape(folder: Path, tiny: Path, tmp
     manifest = json.loads((of / "run.json").read_text())
     assert manifest["data"].pop("image_shape") == [3, 8, 8]
     (of / "run.json").write_text(json.dumps(manifest))
-    with opened_predictor(open_completed(of)) as predictor:
+    with open_predictor(open_completed(of)) as predictor:
         assert predictor.size == 8

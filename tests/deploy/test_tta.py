@@ -12,7 +12,7 @@ from copycat.data.augmentation.strong import Strong
 from copycat.data.augmentation.transforms import Light
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.evaluate import evaluate
-from copycat.deploy.predictor import opened_predictor
+from copycat.deploy.predictor import open_predictor
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -30,7 +30,7 @@ def make_random_images(count: int) -> Tensor:
 
 def test_the_mean_over_an_image_and_its_copies_is_the_same_in_any_batch(folder: Path) -> None:
     some = make_random_images(5)
-    with opened_predictor(open_completed(folder), views=4) as predictor:
+    with open_predictor(open_completed(folder), views=4) as predictor:
         found = predictor(some)
         assert torch.equal(predictor(some), found)
         alone = torch.cat([predictor(image[None]) for image in some])
@@ -48,8 +48,8 @@ def test_the_mean_over_an_image_and_its_copies_is_the_same_in_any_batch(folder: 
 def test_one_view_is_the_image_as_it_is_to_the_bit(folder: Path) -> None:
     some = make_random_images(5)
     with (
-        opened_predictor(open_completed(folder), views=1) as one,
-        opened_predictor(open_completed(folder)) as plain,
+        open_predictor(open_completed(folder), views=1) as one,
+        open_predictor(open_completed(folder)) as plain,
         torch.no_grad(),
     ):
         assert torch.equal(one(some), plain(some))
@@ -59,11 +59,11 @@ def test_one_view_is_the_image_as_it_is_to_the_bit(folder: Path) -> None:
 def test_copies_use_the_run_s_augmentation_without_mixing_or_else_the_light_one(
     folder: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    with opened_predictor(open_completed(folder), views=2) as predictor:
+    with open_predictor(open_completed(folder), views=2) as predictor:
         assert predictor.views is not None
         assert isinstance(predictor.views.augmentation, Strong)
     plain = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
-    with opened_predictor(open_completed(plain), views=2) as predictor:
+    with open_predictor(open_completed(plain), views=2) as predictor:
         assert predictor.views is not None
         assert isinstance(predictor.views.augmentation, Light)
 
@@ -71,8 +71,8 @@ def test_copies_use_the_run_s_augmentation_without_mixing_or_else_the_light_one(
 def test_more_views_leave_those_before_as_they_are(folder: Path) -> None:
     floats = make_random_images(2).float().div(255)
     with (
-        opened_predictor(open_completed(folder), views=3) as few,
-        opened_predictor(open_completed(folder), views=6) as many,
+        open_predictor(open_completed(folder), views=3) as few,
+        open_predictor(open_completed(folder), views=6) as many,
     ):
         assert few.views is not None
         assert many.views is not None

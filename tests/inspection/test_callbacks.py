@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from copycat.cli import main
 from copycat.data.loaders import MemoryLoader
-from copycat.inspection.callbacks.contact_sheet import LINE
-from copycat.inspection.callbacks.histograms import seen
-from copycat.inspection.callbacks.input_images import _name
-from copycat.inspection.callbacks.inspector import Inspector, boards
+from copycat.inspection.callbacks.contact_sheet import LINE_HEIGHT
+from copycat.inspection.callbacks.histograms import capture_activations
+from copycat.inspection.callbacks.input_images import _class_names
+from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
 from copycat.inspection.callbacks.saliency import saliency
-from copycat.inspection.tensorboard.logger import _traced
+from copycat.inspection.tensorboard.logger import _trace
 from copycat.records.metrics_csv import read_history
 from copycat.records.predictions import read_predictions
 from copycat.training.factory import build_parts
@@ -163,7 +163,7 @@ class Sure(Inspector):
     """A look of the user's own."""
 
     def on_run_end(self, context: RunContext) -> None:
-        for board in boards(context.loggers):
+        for board in tensorboard_loggers(context.loggers):
             board.log_scalars({"final/val/sure": float(context.probabilities.amax(1).mean())}, context.epochs)
 
 
@@ -225,12 +225,15 @@ def test_what_augmentation_does_is_seen(full: Outcome) -> None:
 
 
 def test_of_mixed_images_both_classes_are_named(tiny: Path, tmp_path: Path) -> None:
-    images = "+callbacks.input_images={_target_: copycat.inspection.callbacks.input_images.FedImages, count: 4}"
+    images = "+callbacks.input_images={_target_: copycat.inspection.callbacks.input_images.InputImages, count: 4}"
     words = ("trainer.max_epochs=1", "callbacks=none", images, "augmentation=mixup", "augmentation.alpha=9.0")
     board = load_run_events(train_tiny(*words, data=tiny, at=tmp_path).folder)
     before, after = (board.Images(f"data/{when}_augmentation")[0] for when in ("before", "after"))
-    assert (before.width, before.height + LINE) == (after.width, after.height)  # one row, and one more line of words
-    assert [_name(torch.tensor(shares), ["dog", "cat"]) for shares in ([0.38, 0.62], [1.0, 0.0])] == [
+    assert (before.width, before.height + LINE_HEIGHT) == (
+        after.width,
+        after.height,
+    )  # one row, and one more line of words
+    assert [_class_names(torch.tensor(shares), ["dog", "cat"]) for shares in ([0.38, 0.62], [1.0, 0.0])] == [
         "cat 0.62\ndog 0.38",
         "dog 1.00",
     ]
@@ -280,7 +283,7 @@ def test_a_layer_that_writes_to_its_input_is_seen_with_the_input_that_it_was_giv
         for layer in layers:
             outputs.append(x.clone())
             x = layer(x)
-    found = seen(network, image.clone())
+    found = capture_activations(network, image.clone())
     for name, given in enumerate(outputs):
         assert torch.equal(found[str(name)][1], given)
     assert (found["3"][1] < 0).any()
@@ -302,5 +305,5 @@ def test_saliency_maps_need_no_network_that_leaves_its_input_as_it_is() -> None:
 def test_tracing_a_graph_leaves_the_image_as_it_is() -> None:
     image = torch.rand(1, 3, 2, 2)
     before = image.clone()
-    _traced(nn.Sequential(nn.Hardtanh(0.4, 0.6, inplace=True), nn.Flatten(), nn.Linear(12, 2)), image)
+    _trace(nn.Sequential(nn.Hardtanh(0.4, 0.6, inplace=True), nn.Flatten(), nn.Linear(12, 2)), image)
     assert torch.equal(image, before)

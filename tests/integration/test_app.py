@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, expect
 
 from copycat.deploy.app import HOST
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.predict import Prediction, predictions
-from copycat.deploy.predictor import opened_predictor
-from copycat.deploy.uploads import MOST_BYTES
+from copycat.deploy.predict import Prediction, predict_files
+from copycat.deploy.predictor import open_predictor
+from copycat.deploy.uploads import MAX_BYTES
 from tests.support.app import post_image, serve_app
 from tests.support.browser import open_page
 from tests.support.commands import run_copycat
@@ -58,8 +58,8 @@ def list_run_options(browser: Browser, address: str) -> list[str]:
 
 def test_a_cat_that_is_dropped_is_called_a_cat(browser: Browser, address: str, folder: Path, tiny: Path) -> None:
     cat = tiny / "train" / "cat" / "0.png"
-    with opened_predictor(open_completed(find_trained_run(folder))) as predictor:
-        (expected,) = predictions(predictor, [cat])
+    with open_predictor(open_completed(find_trained_run(folder))) as predictor:
+        (expected,) = predict_files(predictor, [cat])
     assert isinstance(expected, Prediction)
     with open_page(browser, width=900) as seen:
         page = seen.page
@@ -119,7 +119,7 @@ def test_bombs_giants_and_strangers_are_refused(browser: Browser, address: str) 
     Image.new("1", (30_000, 30_000)).save(bomb, "PNG")
     status, said = post_image(address, bomb.getvalue(), name=name)
     assert (status, "pixels" in str(said["error"])) == (422, True)
-    status, said = post_image(address, b"x" * (MOST_BYTES + 1), name=name)
+    status, said = post_image(address, b"x" * (MAX_BYTES + 1), name=name)
     assert status == 413
     assert post_image(address, b"x", name="../../etc/passwd")[0] == 404
     assert (

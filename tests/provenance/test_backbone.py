@@ -7,11 +7,11 @@ import torch
 
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.predictor import opened_predictor
+from copycat.deploy.predictor import open_predictor
 from copycat.models.efficientnet import EfficientNetLite0
 from copycat.records.run_folder import read_manifest
 from copycat.records.run_loader import open_recorded, open_run
-from copycat.reruns.rerun import differences_now
+from copycat.reruns.rerun import current_differences
 from copycat.training.resume import resume
 from tests.support.run_folders import change_manifest
 from tests.support.runs import QUIET, train_tiny
@@ -29,15 +29,15 @@ def test_a_backbone_whose_file_was_replaced_is_refused_wherever_the_run_is_opene
     words = ("model=transfer", f"model.weights={weights}", "model.backbone_size=32", "trainer.max_epochs=1", *QUIET)
     folder = train_tiny(*words, data=tiny, at=tmp_path / "runs").folder
     recorded = read_manifest(folder)["provenance"]["backbone"]
-    with opened_predictor(open_completed(folder)):
+    with open_predictor(open_completed(folder)):
         pass
     write_weights(weights, seed=1)
     with (
         pytest.raises(UserError, match=rf"expected the backbone .*; its weights were {recorded[:12]} and are"),
-        opened_predictor(open_completed(folder)),
+        open_predictor(open_completed(folder)),
     ):
         pass
-    kinds = [cause.kind for cause in differences_now(open_recorded(folder))]
+    kinds = [cause.kind for cause in current_differences(open_recorded(folder))]
     assert kinds == ["weights"]
     change_manifest(folder, lambda manifest: manifest.update(status="interrupted"))
     with pytest.raises(UserError, match="expected the backbone"):

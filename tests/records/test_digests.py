@@ -9,7 +9,7 @@ import pytest
 from copycat.cli import main
 from copycat.records.digests import changed_files, digest_files
 from copycat.records.run_loader import open_recorded
-from copycat.reruns.rerun import differences_now
+from copycat.reruns.rerun import current_differences
 from tests.support.run_folders import change_manifest
 from tests.support.runs import train_tiny
 
@@ -36,7 +36,7 @@ def test_each_file_of_a_run_has_a_digest(folder: Path) -> None:
     assert sum("tfevents" in name for name in names) >= 3
     manifest = json.loads((folder / "run.json").read_text())
     assert manifest["files"]["weights.safetensors"] == manifest["results"]["weights_digest"]
-    assert list(differences_now(open_recorded(folder))) == []
+    assert list(current_differences(open_recorded(folder))) == []
 
 
 def test_a_check_names_each_file_that_was_changed(folder: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_check_names_each_file_that_was_changed(folder: Path) -> None:
         if name == "config.yaml":  # which may be no configuration any more
             assert dict(changed_files(folder, read_digests(folder))) == {name: "was changed since it was recorded"}
         else:
-            (cause,) = differences_now(open_recorded(folder))
+            (cause,) = current_differences(open_recorded(folder))
             assert cause.kind == "record"
             assert cause.line.startswith(name)
         path.write_bytes(before)
@@ -69,7 +69,7 @@ def test_what_other_commands_write_later_is_no_change(folder: Path) -> None:
     (folder / "report.html").write_text("x")
     (folder / "export").mkdir()
     (folder / "export" / "README.md").write_text("x")
-    assert list(differences_now(open_recorded(folder))) == []
+    assert list(current_differences(open_recorded(folder))) == []
     assert digest_files(folder) == read_digests(folder)
 
 
@@ -77,7 +77,7 @@ def test_a_name_that_leads_out_of_the_folder_reads_nothing(folder: Path, tmp_pat
     (tmp_path / "outside").write_text("secret")
     names = ["../outside", str(tmp_path / "outside"), "checkpoints/../../outside"]
     change_manifest(folder, lambda manifest: manifest.update(files=dict.fromkeys(names, "0" * 32)))
-    assert [cause.line for cause in differences_now(open_recorded(folder))] == [f"{name} is gone" for name in names]
+    assert [cause.line for cause in current_differences(open_recorded(folder))] == [f"{name} is gone" for name in names]
 
 
 def test_a_name_that_is_no_text_has_a_digest_too(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from types import FrameType
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.inspection.reports.run_page import run_page
+from copycat.inspection.reports.run_page import make_run_page
 from copycat.inspection.reports.weight_table import print_weights
 from copycat.records.metrics_csv import columns_of, epochs_of, read_history
 from copycat.records.reader import check_files
 from copycat.records.run_loader import Opened, open_run, read_checkpoint, read_weights
 from copycat.sweeps.report import report_of
-from copycat.tables.comparison import read_compared
+from copycat.tables.comparison import read_comparison
 from tests.support.hostile_folders import CHECKPOINTS, EVIL, FOLDERS, WEIGHTS, HostileFolder, Spoil, strip_signature
 from tests.support.runs import train_tiny
 
@@ -140,9 +140,9 @@ def test_what_is_no_plain_file_is_refused_by_commands_that_only_look(
 ) -> None:
     hostile.spoil(strangers, tmp_path / "canary")
     for look in (
-        lambda: run_page(strangers),
+        lambda: make_run_page(strangers),
         lambda: report_of([strangers, real_run]),
-        lambda: read_compared([real_run, strangers]),
+        lambda: read_comparison([real_run, strangers]),
         lambda: print_weights(strangers),
     ):
         line = assert_refused(look, tmp_path)
@@ -154,7 +154,7 @@ def test_what_a_link_leads_to_is_not_shown(strangers: Path, tmp_path: Path) -> N
     (tmp_path / "outside").write_text("epoch,val/loss\n0,secret\n")
     (strangers / "metrics.csv").unlink()
     (strangers / "metrics.csv").symlink_to(tmp_path / "outside")
-    for look in (lambda: run_page(strangers), lambda: open_run(strangers)):
+    for look in (lambda: make_run_page(strangers), lambda: open_run(strangers)):
         assert "secret" not in assert_refused(look, tmp_path)
 
 
@@ -162,7 +162,7 @@ def test_what_a_link_leads_to_is_not_shown(strangers: Path, tmp_path: Path) -> N
 def test_a_huge_file_is_not_read(name: str, strangers: Path, real_run: Path, tmp_path: Path) -> None:
     with (strangers / name).open("ab") as file:
         file.truncate(2**28 + 1)  # takes no room on the disk
-    looks = [lambda: run_page(strangers)]
+    looks = [lambda: make_run_page(strangers)]
     looks += [lambda: report_of([strangers, real_run])] if name not in ("predictions.csv", "gallery.json") else []
     for look in looks:
         assert f"has {2**28 + 1} bytes, more than" in assert_refused(look, tmp_path)

@@ -11,7 +11,7 @@ from copycat.config.renamed_keys import RENAMED
 from copycat.data.synthetic.dataset import Drawn
 from copycat.records.run_folder import read_manifest, write_manifest
 from copycat.records.run_loader import open_run
-from copycat.tables.comparison import read_compared
+from copycat.tables.comparison import read_comparison
 from tests.support.hostile_folders import strip_signature
 from tests.support.old_names import LAST_PARTS, rewrite_run
 from tests.support.run_folders import change_config
@@ -119,7 +119,7 @@ def test_it_is_resumed_to_the_bits_of_one_that_was_asked_for_as_many_epochs(
 
 
 def test_it_is_compared_with_a_newer_one_without_a_renamed_key(old: Path, run: Path) -> None:
-    compared = read_compared([old, run])
+    compared = read_comparison([old, run])
     assert compared.keys(equal=False) == []
     assert not [name for name in compared.keys(equal=True) if name.startswith(tuple(RENAMED))]
 
@@ -135,4 +135,4 @@ def test_a_class_that_moved_is_no_difference_between_an_old_run_and_a_newer_one(
     newer = shutil.copytree(run, tmp_path / "newer")
     change_config(old, lambda config: config["data"].update(_target_="copycat.data.drawn.Drawn"))
     change_config(newer, lambda config: config["data"].update(_target_=f"{Drawn.__module__}.{Drawn.__name__}"))
-    assert read_compared([old, newer]).keys(equal=False) == []
+    assert read_comparison([old, newer]).keys(equal=False) == []

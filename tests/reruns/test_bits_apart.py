@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copycat.reruns.ulp import Pair, is_single, pattern, ulps
+from copycat.reruns.ulp import NumberPair, bit_pattern, is_single, ulps
 
 NUMPY: dict[int, Any] = {16: np.float16, 32: np.float32, 64: np.float64}
 WIDTHS = pytest.mark.parametrize("width", NUMPY)
@@ -21,7 +21,7 @@ def draw_floats(width: int) -> st.SearchStrategy[float]:
 
 
 def count_ulps(a: float, b: float, width: int) -> int:
-    return ulps(pattern(a, width=width), pattern(b, width=width), width=width)
+    return ulps(bit_pattern(a, width=width), bit_pattern(b, width=width), width=width)
 
 
 @WIDTHS
@@ -30,7 +30,7 @@ def test_a_pattern_is_what_numpy_stores(width: int, data: st.DataObject) -> None
     value = data.draw(st.floats(width=width))  # type: ignore[arg-type]
     stored = NUMPY[width](value).view(f"uint{width}")
     if not math.isnan(value):
-        assert pattern(value, width=width) == int(stored)
+        assert bit_pattern(value, width=width) == int(stored)
 
 
 @WIDTHS
@@ -79,13 +79,13 @@ def test_bfloat16_is_ordered_like_the_others() -> None:
 @given(value=st.floats(width=32, allow_nan=False))
 def test_a_float32_is_taken_for_one(value: float) -> None:
     assert is_single(value)
-    assert Pair.of(value, value).width == 32
+    assert NumberPair.of(value, value).width == 32
 
 
 @pytest.mark.parametrize("value", [0.1, 1e300, -1e-300, math.pi])
 def test_what_needs_64_bits_is_shown_with_64(value: float) -> None:
     assert not is_single(value)
-    assert Pair.of(value, 1.0).shown()[0] == f"{value!r}\n0x{struct.pack('>d', value).hex()}"
+    assert NumberPair.of(value, 1.0).format()[0] == f"{value!r}\n0x{struct.pack('>d', value).hex()}"
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_what_needs_64_bits_is_shown_with_64(value: float) -> None:
     ],
 )
 def test_a_distance_is_said_in_words(before: float, after: float, words: str) -> None:
-    assert Pair.of(before, after).in_words == words
+    assert NumberPair.of(before, after).description == words
 
 
 def test_a_sign_of_zero_is_a_difference_and_nan_is_like_nan() -> None:
-    assert not Pair.of(0.0, -0.0).same
-    assert Pair.of(math.nan, math.nan).same
-    assert Pair.of(math.nan, 1.0).distance == math.inf
+    assert not NumberPair.of(0.0, -0.0).is_identical
+    assert NumberPair.of(math.nan, math.nan).is_identical
+    assert NumberPair.of(math.nan, 1.0).distance == math.inf

@@ -82,8 +82,8 @@ def test_the_last_bit_of_one_metric_is_found_with_its_epoch_and_step(original: O
     (found,) = compare(original, open_own_run(copy)).differences
     assert found.pair is not None
     assert (found.place, found.moment.epoch, found.moment.step) == ("val/loss", 1, 8)  # 16 images in fours, two epochs
-    assert (found.pair.before, found.pair.after, found.pair.in_words) == (float(before), float(after), "1 ulp")
-    assert found.pair.shown() == tuple(f"{float(v)!r}\n0x{v.view(np.uint32):08x}" for v in (before, after))
+    assert (found.pair.before, found.pair.after, found.pair.description) == (float(before), float(after), "1 ulp")
+    assert found.pair.format() == tuple(f"{float(v)!r}\n0x{v.view(np.uint32):08x}" for v in (before, after))
 
 
 def test_differences_come_in_training_order(original: Opened, copy: Path) -> None:
@@ -97,7 +97,7 @@ def test_differences_come_in_training_order(original: Opened, copy: Path) -> Non
     assert list_places(found)[:3] == ["train/loss", "val/accuracy", "train/loss"]
     assert [d.moment.epoch for d in found.differences][:3] == [1, 1, 2]
     assert list_places(found)[3].startswith("weights.safetensors: ")
-    (last,) = found.apart()
+    (last,) = found.at_last_epoch()
     assert (last.place, last.moment.epoch) == ("train/loss", 2)
 
 
@@ -178,7 +178,7 @@ def test_one_bit_of_an_optimizer_s_state_is_found(original: Opened, copy: Path) 
     index = [int(i) for i in np.unravel_index(5, moments.shape)]
     assert found.place == f"last.ckpt: optimizer_states.0.state.0.exp_avg_sq{index}"
     assert found.pair is not None
-    assert (found.pair.before, found.pair.in_words) == (before, "1 ulp")
+    assert (found.pair.before, found.pair.description) == (before, "1 ulp")
 
 
 def test_a_final_metric_and_the_predictions_are_compared(original: Opened, copy: Path) -> None:

@@ -12,8 +12,8 @@ from copycat.config.errors import UserError
 from copycat.records.config_keys import changed_keys, key_digests
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded
-from copycat.reruns.report import show_check, show_rerun
-from copycat.reruns.rerun import Rerun, differences_now, rerun
+from copycat.reruns.report import print_check, print_rerun
+from copycat.reruns.rerun import Rerun, current_differences, rerun
 from copycat.training.result import Outcome
 from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
@@ -44,7 +44,7 @@ def report_rerun(
 ) -> tuple[bool, list[str]]:
     """Whether it is as good as asked, and the lines of standard output."""
     capsys.readouterr()
-    same = show_rerun(found, tolerance=tolerance)
+    same = print_rerun(found, tolerance=tolerance)
     return same, capsys.readouterr().out.splitlines()
 
 
@@ -198,7 +198,7 @@ def test_the_thread_count_of_the_run_is_used_and_another_is_named_first(
     folder = train_folder("trainer.threads=2", data=tiny, at=tmp_path)
     assert rerun(open_recorded(folder), say=said.append).outcome.manifest["provenance"]["environment"]["threads"] == 2
     edit_config(folder, r"^  threads: 2$", "  threads: 1")
-    first = differences_now(open_recorded(folder))[0]
+    first = current_differences(open_recorded(folder))[0]
     assert first.kind == "config"
     assert "trainer.threads" in first.line
 
@@ -242,10 +242,10 @@ def test_a_tolerance_accepts_a_distance_and_says_so(
 
 def test_a_check_trains_nothing(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = train_folder(data=tiny, at=tmp_path)
-    assert show_check(differences_now(open_recorded(folder)))
+    assert print_check(current_differences(open_recorded(folder)))
     assert capsys.readouterr().out == "same fingerprints\n"
     edit_config(folder, r"^seed: 123$", "seed: 124")
-    assert not show_check(differences_now(open_recorded(folder)))
+    assert not print_check(current_differences(open_recorded(folder)))
     assert "1. config: config.yaml was changed" in capsys.readouterr().out
     assert len(list(tmp_path.rglob("run.json"))) == 1
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from copycat.sweeps.plots.files import PLOTS
 from copycat.sweeps.report import sweep_page
-from copycat.tables.statistics import figure
+from copycat.tables.statistics import format_number
 from tests.support.html import parse_html
 from tests.support.sweep_folders import make_trial, write_sweep_folder
 
@@ -24,7 +24,7 @@ def test_the_page_of_a_sweep_ranks_draws_and_says_how_to_copy_the_best(tmp_path:
     start = next(index for index, row in enumerate(found.rows) if row[0] == "trial")
     assert [row[0] for row in found.rows[start + 1 : start + 5]] == ["1", "2", "3", "0"]
     assert found.rows[1][0] == "0.02"  # the better mean, though another has the best trial
-    assert figure(0.45) in found.rows[1][2]
+    assert format_number(0.45) in found.rows[1][2]
     assert [says.partition(":")[0][:8] for _, says in found.images] == ["Each tri", "Each com", "How much", "Each tri"]
     assert "the best val/loss is 0.3000, by trial 1" in found.images[0][1]
     assert len(found.images) == len(PLOTS) - 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from copycat.sweeps.summary import configurations, front, ranked
 from copycat.sweeps.sweep_file import SweepFile, write_sweep
 from copycat.sweeps.table import print_sweep
-from copycat.tables.query import Choice
+from copycat.tables.query import Query
 from copycat.tables.statistics import Direction
 from tests.support.sweep_folders import write_trial_folder
 
@@ -170,5 +170,5 @@ def test_only_seeds_give_one_line_of_mean_and_deviation(tmp_path: Path, capsys: 
     write_sweep(tmp_path, sweep_of("seed", trials=3))
     for number, loss in enumerate((0.1, 0.2, 0.6)):
         write_trial_folder(tmp_path, number, {"seed": number}, status="completed", val_loss=loss)
-    print_sweep(tmp_path, Choice())
+    print_sweep(tmp_path, Query())
     assert "val/loss 0.3000 ± 0.2646 over seed; runs: 3" in capsys.readouterr().out

@@ -7,7 +7,7 @@ import pytest
 
 from copycat.cli import main
 from copycat.records.predictions import read_predictions
-from copycat.tables.statistics import mcnemar
+from copycat.tables.statistics import mcnemar_p_value
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -16,7 +16,7 @@ def test_mcnemar_s_p_is_that_of_the_binomial_test(first: int, second: int) -> No
     from scipy.stats import binomtest  # takes a second
 
     expected = binomtest(first, first + second).pvalue if first + second else 1.0
-    assert mcnemar(first, second) == pytest.approx(expected, rel=1e-12)
+    assert mcnemar_p_value(first, second) == pytest.approx(expected, rel=1e-12)
 
 
 def test_two_runs_on_the_same_images_are_compared_image_by_image(
@@ -32,7 +32,7 @@ def test_two_runs_on_the_same_images_are_compared_image_by_image(
         main(["compare", *map(str, folders)])
     out = capsys.readouterr().out
     assert f"alone gets {alone[0]} right and {folders[1].name} alone {alone[1]}:" in out
-    assert f"McNemar's p is {mcnemar(*alone):.2g}" in out
+    assert f"McNemar's p is {mcnemar_p_value(*alone):.2g}" in out
     assert "95 % of val/accuracy, by Wilson's score: " in out
 
 

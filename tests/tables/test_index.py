@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from copycat.tables import index
-from copycat.tables.index import Found, read_rows
-from copycat.tables.run_reader import Row, read_row
+from copycat.tables.index import IndexedRuns, read_records
+from copycat.tables.run_reader import RunRecord, read_record
 from tests.support.run_folders import write_run
 from tests.support.sweep_folders import write_trial_folder
 
@@ -27,17 +27,17 @@ CHANGES = st.lists(
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An index of however few runs, of files that were written just now; the folder where it lies."""
-    monkeypatch.setattr(index, "LEAST", 1)
-    monkeypatch.setattr(index, "SETTLED", -3600.0)
+    monkeypatch.setattr(index, "MIN_FOLDERS", 1)
+    monkeypatch.setattr(index, "SETTLED_SECONDS", -3600.0)
     monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "runs"
 
 
-def _read_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> Found:
+def _read_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> IndexedRuns:
     with monkeypatch.context() as patch:
         patch.setenv("COPYCAT_CACHE", str(root / "no" / "cache"))
-        patch.setattr(index, "LEAST", 10**9)
-        return read_rows(root)
+        patch.setattr(index, "MIN_FOLDERS", 10**9)
+        return read_records(root)
 
 
 def _apply(root: Path, change: Change, clock: list[int]) -> None:
@@ -74,29 +74,33 @@ def test_after_any_changes_it_says_what_a_fresh_look_says(
     for changes in rounds:
         for change in changes:
             _apply(root, change, clock)
-        assert read_rows(root) == _read_anew(root, monkeypatch)
-    assert read_rows(root) == _read_anew(root, monkeypatch)
+        assert read_records(root) == _read_anew(root, monkeypatch)
+    assert read_records(root) == _read_anew(root, monkeypatch)
 
 
 def _reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders whose files are read from here on."""
     seen: list[Path] = []
 
-    def counted(folder: Path) -> Row:
+    def counted(folder: Path) -> RunRecord:
         seen.append(folder)
-        return read_row(folder)
+        return read_record(folder)
 
-    monkeypatch.setattr("copycat.tables.index.read_row", counted)
+    monkeypatch.setattr("copycat.tables.index.read_record", counted)
     return seen
 
 
 def test_only_what_changed_is_read_again(eager: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         write_run(tmp_path / "runs" / str(number))
-    read_rows(tmp_path / "runs")
+    read_records(tmp_path / "runs")
     seen = _reads(monkeypatch)
     write_run(tmp_path / "runs" / "3", status="failed")
-    assert [row.status for row in read_rows(tmp_path / "runs").rows] == [*["completed"] * 3, "failed", "completed"]
+    assert [row.status for row in read_records(tmp_path / "runs").records] == [
+        *["completed"] * 3,
+        "failed",
+        "completed",
+    ]
     assert seen == [tmp_path / "runs" / "3"]
 
 
@@ -104,10 +108,10 @@ def test_a_file_of_the_same_size_and_time_is_seen_to_be_another(eager: Path, tmp
     write_run(tmp_path / "runs" / "0", final={"val/loss": 0.25})
     file = tmp_path / "runs" / "0" / "run.json"
     before = file.stat()
-    read_rows(tmp_path / "runs")
+    read_records(tmp_path / "runs")
     file.write_text(file.read_text().replace("0.25", "0.75"))
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert read_rows(tmp_path / "runs").rows[0].final == {"val/loss": 0.75}
+    assert read_records(tmp_path / "runs").records[0].final == {"val/loss": 0.75}
 
 
 def _cut(content: bytes) -> bytes:
@@ -125,26 +129,26 @@ def _emptied(content: bytes) -> bytes:
 @pytest.mark.parametrize("damage", [_cut, _flipped, _emptied])
 def test_a_damaged_index_is_made_anew(eager: Path, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     write_run(tmp_path / "runs" / "0", final={"val/loss": 0.25})
-    read_rows(tmp_path / "runs")
+    read_records(tmp_path / "runs")
     (file,) = eager.iterdir()
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
-    assert read_rows(tmp_path / "runs").rows[0].final == {"val/loss": 0.25}
+    assert read_records(tmp_path / "runs").records[0].final == {"val/loss": 0.25}
     assert file.read_bytes() == whole
 
 
 def test_where_none_can_be_written_the_runs_are_read_all_the_same(eager: Path, tmp_path: Path) -> None:
     eager.parent.write_text("a file where the cache should be")
     write_run(tmp_path / "runs" / "0")
-    assert [len(read_rows(tmp_path / "runs").rows) for _ in range(2)] == [1, 1]
+    assert [len(read_records(tmp_path / "runs").records) for _ in range(2)] == [1, 1]
 
 
 def test_a_file_that_was_written_just_now_is_not_remembered(
     eager: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "SETTLED", 3600.0)
+    monkeypatch.setattr(index, "SETTLED_SECONDS", 3600.0)
     write_run(tmp_path / "runs" / "0")
-    read_rows(tmp_path / "runs")
+    read_records(tmp_path / "runs")
     seen = _reads(monkeypatch)
-    read_rows(tmp_path / "runs")
+    read_records(tmp_path / "runs")
     assert len(seen) == 1

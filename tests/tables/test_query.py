@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copycat.config.errors import UserError
-from copycat.tables.query import Choice, chosen
+from copycat.tables.query import Query, select_rows
 
 NUMBERS = st.one_of(st.integers(-5, 5), st.floats(-5, 5, allow_nan=False))
 ROWS = st.lists(
@@ -21,13 +21,13 @@ SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.g
 
 @given(rows=ROWS, sign=st.sampled_from(sorted(SIGNS)), wanted=NUMBERS)
 def test_a_row_is_kept_where_its_number_compares_so(rows: list[dict[str, Any]], sign: str, wanted: float) -> None:
-    kept = chosen(rows, Choice(filters=[f"lr{sign}{wanted!r}"]), known=["optimizer.lr"])
+    kept = select_rows(rows, Query(filters=[f"lr{sign}{wanted!r}"]), known=["optimizer.lr"])
     assert kept == [row for row in rows if "optimizer.lr" in row and SIGNS[sign](row["optimizer.lr"], wanted)]
 
 
 @given(rows=ROWS, descending=st.booleans())
 def test_sorted_by_a_metric_rows_that_lack_it_come_last(rows: list[dict[str, Any]], descending: bool) -> None:
-    found = chosen(rows, Choice(sort="val/loss", descending=descending), known=["final/val/loss"])
+    found = select_rows(rows, Query(sort="val/loss", descending=descending), known=["final/val/loss"])
     there = [row["final/val/loss"] for row in rows if "final/val/loss" in row]
     assert [row.get("final/val/loss") for row in found][: len(there)] == sorted(there, reverse=descending)
     assert sorted(map(id, found)) == sorted(map(id, rows))
@@ -35,10 +35,10 @@ def test_sorted_by_a_metric_rows_that_lack_it_come_last(rows: list[dict[str, Any
 
 @given(rows=ROWS, first=NUMBERS, second=NUMBERS)
 def test_several_conditions_all_hold(rows: list[dict[str, Any]], first: float, second: float) -> None:
-    both = Choice(filters=[f"lr>{first!r}", f"val/loss<={second!r}"])
+    both = Query(filters=[f"lr>{first!r}", f"val/loss<={second!r}"])
     known = ["optimizer.lr", "final/val/loss"]
-    one = chosen(rows, Choice(filters=both.filters[:1]), known=known)
-    assert chosen(rows, both, known=known) == chosen(one, Choice(filters=both.filters[1:]), known=known)
+    one = select_rows(rows, Query(filters=both.filters[:1]), known=known)
+    assert select_rows(rows, both, known=known) == select_rows(one, Query(filters=both.filters[1:]), known=known)
 
 
 @pytest.mark.parametrize(
@@ -64,23 +64,23 @@ def test_words_lists_and_times_compare_as_they_are_typed(condition: str, kept: l
         },
         {"started": "2026-11-25T00:00:00.000+00:00", "status": "failed"},
     ]
-    assert chosen(rows, Choice(filters=[condition])) == [rows[place] for place in kept]
+    assert select_rows(rows, Query(filters=[condition])) == [rows[place] for place in kept]
 
 
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        (Choice(filters=["optimzer.lr<1"]), "Did you mean optimizer.lr?"),
-        (Choice(filters=["status=complete"]), "Did you mean completed?"),
-        (Choice(filters=["optimizer.lr<small"]), "expected a number"),
-        (Choice(filters=["optimizer.lr"]), "expected a condition"),
-        (Choice(sort="val/los"), "Did you mean val/loss?"),
-        (Choice(sort="loss"), "expected one of final/train/loss, final/val/loss"),
-        (Choice(descending=True), "expected --sort"),
+        (Query(filters=["optimzer.lr<1"]), "Did you mean optimizer.lr?"),
+        (Query(filters=["status=complete"]), "Did you mean completed?"),
+        (Query(filters=["optimizer.lr<small"]), "expected a number"),
+        (Query(filters=["optimizer.lr"]), "expected a condition"),
+        (Query(sort="val/los"), "Did you mean val/loss?"),
+        (Query(sort="loss"), "expected one of final/train/loss, final/val/loss"),
+        (Query(descending=True), "expected --sort"),
     ],
 )
-def test_a_wrong_word_is_one_line_with_the_nearest(choice: Choice, said: str) -> None:
+def test_a_wrong_word_is_one_line_with_the_nearest(choice: Query, said: str) -> None:
     with pytest.raises(UserError, match="expected") as error:
-        chosen([{"optimizer.lr": 1.0, "final/val/loss": 0.5, "final/train/loss": 0.5}], choice)
+        select_rows([{"optimizer.lr": 1.0, "final/val/loss": 0.5, "final/train/loss": 0.5}], choice)
     assert said in str(error.value)
     assert "\n" not in str(error.value)

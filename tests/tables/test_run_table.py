@@ -10,7 +10,7 @@ import pytest
 
 from copycat.records.reader import find_runs
 from copycat.sweeps.show import show_runs
-from copycat.tables.query import Choice
+from copycat.tables.query import Query
 from copycat.tables.run_table import print_runs
 from tests.support.run_folders import write_run
 from tests.support.runs import QUIET, train_tiny
@@ -101,7 +101,7 @@ def test_an_accuracy_has_its_interval_and_the_majority_baseline_beside_it(
     lines = {line.split("│")[1].strip(): line for line in capsys.readouterr().out.splitlines() if "completed" in line}
     assert "0.8000 │ 0.67 to 0.89 │ 0.6600" in lines["new"]  # Wilson's, as statsmodels reckons it: 0.6696 to 0.8876
     assert "0.67" not in lines["old"]
-    show_runs(tmp_path, Choice(filters=["accuracy_low>0.66"]), form="json", by=None)
+    show_runs(tmp_path, Query(filters=["accuracy_low>0.66"]), form="json", by=None)
     (row,) = json.loads(capsys.readouterr().out)["runs"]
     assert (row["run"], row["majority"]) == ("new", 0.66)
     assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((0.66963, 0.88758), abs=1e-4)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from copycat.inspection.reports.comparison_page import compared_page
-from copycat.inspection.reports.run_page import run_page
+from copycat.inspection.reports.comparison_page import make_comparison_page
+from copycat.inspection.reports.run_page import make_run_page
 from copycat.sweeps.report import sweep_page
 from copycat.sweeps.show import show_compared, show_runs
 from copycat.sweeps.sweep_file import FILE, read_sweep, write_sweep
 from copycat.sweeps.table import print_sweep
-from copycat.tables.query import Choice
+from copycat.tables.query import Query
 from copycat.tables.run_table import print_runs
 from tests.support.html import parse_html
 from tests.support.locks import hold_lock
@@ -66,7 +66,7 @@ def test_of_many_killed_runs_a_few_commands_are_shown_and_how_to_see_the_others(
     lines = capsys.readouterr().out.splitlines()
     assert sum("copycat resume" in line for line in lines) == 5
     assert lines[-1] == f"and 2 more: copycat runs {tmp_path} --filter status=killed --csv"
-    show_runs(tmp_path, Choice(filters=["status=killed"]), form="json", by=None)
+    show_runs(tmp_path, Query(filters=["status=killed"]), form="json", by=None)
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 7
 
 
@@ -74,14 +74,14 @@ def test_pages_show_a_killed_run_and_the_command_that_resumes_it(tmp_path: Path)
     for number in range(2):
         write_killed_run(tmp_path / str(number), epochs=number + 3)
     folder = tmp_path / "0"
-    found = parse_html(run_page(folder).html())
+    found = parse_html(make_run_page(folder).html())
     assert any(text.startswith("killed after 3 epochs; ") for text in found.texts)
     assert f"copycat resume {folder}" in found.texts
-    both = parse_html(compared_page([folder, tmp_path / "1"], title="two").html())
+    both = parse_html(make_comparison_page([folder, tmp_path / "1"], title="two").html())
     assert ["status", "killed", "killed"] in both.rows
     assert any(f"copycat resume {folder}" in text for text in both.texts)
     with hold_lock(folder):
-        found = parse_html(run_page(folder).html())
+        found = parse_html(make_run_page(folder).html())
     assert any(text.startswith("running after 3 epochs; ") for text in found.texts)
     assert f"copycat resume {folder}" not in found.texts  # it would be refused
 

@@ -21,9 +21,9 @@ def run(words: Sequence[str]) -> int:
         help="larger images are refused; else 50",
     )
     arguments = parser.parse_args(words)
-    from copycat.deploy.arguments import completed_in
+    from copycat.deploy.arguments import find_completed
 
-    completed = completed_in(arguments.folder)
+    completed = find_completed(arguments.folder)
     with defer_garbage_collection():
         from copycat.deploy.app import serve
 

@@ -62,10 +62,11 @@ def add_views(parser: argparse.ArgumentParser) -> None:
 
 
 def add_forms(parser: argparse.ArgumentParser, **more: str) -> None:
-    """Add flags for what is printed instead of a table, mutually exclusive.
+    """Add flags for output formats instead of a table, mutually exclusive.
 
     Args:
-        more: help texts of forms beside CSV and JSON.
+        parser: of a command.
+        more: help texts of formats beside CSV and JSON.
     """
     group = parser.add_mutually_exclusive_group()
     forms = {**more, "csv": "in full, numbers to their last bit", "json": "the same as JSON"}

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from copycat import __version__
 from copycat.cli.arguments import COMMANDS
-from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED, WRONG
+from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED, USAGE_ERROR
 from copycat.config.errors import UserError
 from copycat.config.extras import missing
 from copycat.config.flags import Parser
@@ -20,7 +20,7 @@ from copycat.config.suggestions import did_you_mean, first_line
 from copycat.training.standard_streams import OutputError, streams_of_command
 
 TRAINING = ("train", "resume", "rerun")
-"""Commands that work on where nobody takes what they print."""
+"""Commands that continue when standard output is closed."""
 
 
 def command() -> NoReturn:
@@ -95,14 +95,14 @@ def _run_and_exit(words: Sequence[str], *, debug: bool) -> NoReturn:
     try:
         sys.exit(run_command(words))
     except UserError as error:
-        _exit_with_error(f"copycat: {error}", WRONG, error, debug=debug)
+        _exit_with_error(f"copycat: {error}", USAGE_ERROR, error, debug=debug)
     except KeyboardInterrupt as stop:
         _exit_with_error("copycat: interrupted.", INTERRUPTED, stop, debug=debug)
     except OutputError:  # the reader, as in `copycat runs | head`, has seen enough; `main` names any other loss
         sys.exit(DONE)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (text := missing(error)):
-            _exit_with_error(f"copycat: {text}", WRONG, error, debug=debug)
+            _exit_with_error(f"copycat: {text}", USAGE_ERROR, error, debug=debug)
         line = f"copycat: failed: {type(error).__name__}: {first_line(error)}. See where: add --debug."
         _exit_with_error(line, FAILED, error, debug=debug)
 

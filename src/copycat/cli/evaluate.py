@@ -19,9 +19,9 @@ def run(words: Sequence[str]) -> int:
     add_views(parser)
     add_forms(parser)
     arguments = parser.parse_args(words)
-    from copycat.deploy.arguments import open_evaluated
+    from copycat.deploy.arguments import open_evaluation_arguments
 
-    evaluated = open_evaluated(arguments.words)
+    evaluated = open_evaluation_arguments(arguments.words)
     with defer_garbage_collection():
         from copycat.deploy.evaluate import print_evaluation
 

@@ -35,7 +35,7 @@ def run(words: Sequence[str]) -> int:
     config = compose(words, data_too=False).config
     allow_own_modules(config)
     with defer_garbage_collection():
-        from copycat.inspection.network import inspect_network  # imports torch: not for a mistake in the words
+        from copycat.inspection.network import inspect_network  # imports torch, so only after the overrides are checked
 
     print(inspect_network(config))
     return DONE

@@ -36,10 +36,10 @@ def _rerun_experiment(name: str, arguments: argparse.Namespace) -> bool:
     if arguments.check:
         raise UserError(f"--check: expected the folder of a run, which has fingerprints; got {arguments.folder}.")
     with defer_garbage_collection():
-        from copycat.reruns.expected_results import rerun_experiment, show_results
+        from copycat.reruns.expected_results import print_results, rerun_experiment
 
     results = rerun_experiment(name, say=print_progress, data=arguments.data)
-    return show_results(results, tolerance=arguments.tolerance)
+    return print_results(results, tolerance=arguments.tolerance)
 
 
 def _rerun_run(arguments: argparse.Namespace) -> bool:
@@ -51,20 +51,20 @@ def _rerun_run(arguments: argparse.Namespace) -> bool:
         data["root"] = str(arguments.data)
     check_image_folder({"data": data})  # a wrong folder is named before torch is imported
     with defer_garbage_collection():
-        from copycat.reruns.report import show_check, show_rerun
-        from copycat.reruns.rerun import differences_now, rerun
+        from copycat.reruns.report import print_check, print_rerun
+        from copycat.reruns.rerun import current_differences, rerun
 
     if arguments.check:
-        return show_check(differences_now(original, data=arguments.data))
+        return print_check(current_differences(original, data=arguments.data))
     compared = rerun(original, say=print_progress, data=arguments.data)
-    return show_rerun(compared, tolerance=arguments.tolerance)
+    return print_rerun(compared, tolerance=arguments.tolerance)
 
 
 def _tolerance(text: str) -> float:
     try:
-        found = float(text)
+        value = float(text)
     except ValueError:
-        found = -1.0
-    if not 0 <= found < float("inf"):
+        value = -1.0
+    if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number from 0, as 1e-6; got {text!r}")
-    return found
+    return value

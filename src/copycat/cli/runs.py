@@ -24,8 +24,8 @@ def run(words: Sequence[str]) -> int:
     add_forms(parser, best="print only the command that reruns the best that completed")
     arguments = parser.parse_args(words)
     from copycat.sweeps.show import show_runs
-    from copycat.tables.query import Choice
+    from copycat.tables.query import Query
 
-    choice = Choice(filters=arguments.filter, sort=arguments.sort, descending=arguments.descending)
+    choice = Query(filters=arguments.filter, sort=arguments.sort, descending=arguments.descending)
     show_runs(arguments.folder, choice, form=arguments.form, by=arguments.by)
     return DONE

@@ -1,5 +1,5 @@
-"""Use a completed run: predict, evaluate, export, serve.
+"""Use completed runs: predict, evaluate, export, serve.
 
 May import `sweeps` and what lies below it.
-Public names: `predictor.opened_predictor`, `export.export`.
+Public names: `predictor.open_predictor`, `export.export`.
 """

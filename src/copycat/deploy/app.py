@@ -1,7 +1,7 @@
-"""A web page to drop images on: what a run says of them, and what it looked at.
+"""A web page that classifies dropped images and shows their saliency maps.
 
-On Starlette, with a page of our own: it starts in a fifth of a second where Gradio takes six, and has 340 MB less to
-install. Nobody but this machine can reach it, and nothing that is dropped is kept.
+Built on Starlette with its own page: it starts in a fifth of a second where Gradio takes six, and installs 340 MB less.
+It listens on this machine only, and stores no image.
 """
 
 import secrets
@@ -25,20 +25,25 @@ from starlette.routing import Route
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.data.decode import UnreadableImage
-from copycat.deploy.app_runs import Runs
+from copycat.deploy.app_runs import AppRuns
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.uploads import MOST_BYTES, RefusedUpload, Uploads
-from copycat.inspection.tensorboard.run_names import name_of
+from copycat.deploy.uploads import MAX_BYTES, RefusedUpload, Uploads
+from copycat.inspection.tensorboard.run_names import run_name
 from copycat.records.run_loader import Opened
 
 HOST = "127.0.0.1"
-MOST_RUNS = 200
+MAX_RUNS = 200
 DECODERS = 2
-"""Images that are decoded at once: beside one that takes long, others go on."""
+"""Images decoded in parallel, so that a slow one does not block the others."""
 
 
-def application(runs: Runs, *, title: str) -> Starlette:
-    """The page, and what answers it."""
+def make_application(runs: AppRuns, *, title: str) -> Starlette:
+    """Build the web application.
+
+    Args:
+        runs: the runs to choose from.
+        title: of the page.
+    """
     environment = Environment(loader=PackageLoader(__package__, ""), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("app.html")
     uploads, decoders, network = Uploads(), Semaphore(DECODERS), Semaphore(1)
@@ -49,7 +54,7 @@ def application(runs: Runs, *, title: str) -> Starlette:
             f"default-src 'none'; img-src data: blob:; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}';"
             " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-        limits = {"most": MOST_BYTES, "megapixels": runs.max_pixels / 1e6}
+        limits = {"most": MAX_BYTES, "megapixels": runs.max_pixels / 1e6}
         text = page.render(runs=list(runs.opened), title=title, nonce=nonce, **limits)
         return HTMLResponse(text, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
 
@@ -77,8 +82,10 @@ def application(runs: Runs, *, title: str) -> Starlette:
 
 
 def _check_origin(request: Request) -> None:
-    """Raises:
-    RefusedUpload: where a page of another address sent it; a client that is no browser names none.
+    """Check that a request comes from this page; a client that is no browser sends no origin.
+
+    Raises:
+        RefusedUpload: where a page of another address sent it.
     """
     own = f"http://{request.headers.get('host')}"
     if request.headers.get("origin", own) != own:
@@ -97,57 +104,61 @@ async def _refuse(_: Request, error: Exception) -> Response:
 
 
 async def _end_silently(*_: object) -> Response:
-    return Response()  # nobody is there to read it
+    return Response()  # the client is gone
 
 
-def runs_of(folder: Path, found: Sequence[Path], *, max_pixels: int) -> Runs:
-    """Open runs below a folder; one that is refused says so when it is asked.
+def open_runs(folder: Path, folders: Sequence[Path], *, max_pixels: int) -> AppRuns:
+    """Open runs below a folder; a run that cannot be opened reports why when it is used.
 
     Args:
+        folder: that the names of runs are relative to.
+        folders: run folders; the last `MOST_RUNS` are opened.
         max_pixels: of an image.
     """
     runs: dict[str, Opened | str] = {}
-    for run in found[-MOST_RUNS:]:
-        opened = _opened(run)
+    for run in folders[-MAX_RUNS:]:
+        opened = _open_or_reason(run)
         manifest = opened.manifest if isinstance(opened, Opened) else None
-        name = name_of(run, root=folder.absolute(), manifest=manifest)
+        name = run_name(run, root=folder.absolute(), manifest=manifest)
         runs[name if name not in runs else f"{name} ({len(runs)})"] = opened
-    return Runs(runs, max_pixels=max_pixels)
+    return AppRuns(runs, max_pixels=max_pixels)
 
 
-def _opened(run: Path) -> Opened | str:
+def _open_or_reason(run: Path) -> Opened | str:
     try:
         return open_completed(run)
     except UserError as error:
         return str(error)
 
 
-def serve(folder: Path, found: Sequence[Path], *, port: int, browser: bool, max_pixels: int) -> None:
-    """Serve until Ctrl-C; the address goes to standard output.
+def serve(folder: Path, completed: Sequence[Path], *, port: int, browser: bool, max_pixels: int) -> None:
+    """Serve until Ctrl-C, and print the address to standard output.
 
     Args:
-        found: completed runs in the folder.
-        port: 0 for any that is free.
+        folder: of the runs.
+        completed: completed runs in it.
+        port: 0 for any free one.
+        browser: whether to open the address in a browser.
         max_pixels: of an image: a larger one is refused.
 
     Raises:
         UserError: where the port is taken.
     """
-    runs = runs_of(folder, found, max_pixels=max_pixels)
-    # of images inside others, as in an ICO, whose own header may claim less; Pillow allows them twice that
+    runs = open_runs(folder, completed, max_pixels=max_pixels)
+    # Pillow's limit, of which it allows twice, covers images nested in others, as in ICO files with a false header
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
-        listening = socket.create_server((HOST, port))
+        listener = socket.create_server((HOST, port))
     except OSError as error:
         raise UserError(f"--port: expected a free port; got {port}, which is taken. Leave it out.") from error
-    config = uvicorn.Config(application(runs, title=str(folder)), log_level="error", lifespan="off")
-    with listening:
-        address = f"http://{HOST}:{listening.getsockname()[1]}/"
+    config = uvicorn.Config(make_application(runs, title=str(folder)), log_level="error", lifespan="off")
+    with listener:
+        address = f"http://{HOST}:{listener.getsockname()[1]}/"
         print_line(f"{address} takes images for {folder}; Ctrl-C ends it")
         if browser:
             webbrowser.open(address)
         try:
-            uvicorn.Server(config).run(sockets=[listening])
+            uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:
             pass
         finally:

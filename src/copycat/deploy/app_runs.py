@@ -1,4 +1,4 @@
-"""The runs behind the page of `copycat app`: what each says of an image, and which pixels it looked at."""
+"""The runs behind the page of `copycat app`: their predictions and saliency maps."""
 
 import tempfile
 import threading
@@ -15,38 +15,42 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.data.decode import decode
 from copycat.data.loaders import to_float
-from copycat.deploy.predictor import Predictor, opened_predictor
-from copycat.inspection.callbacks.contact_sheet import Picture, png_of
-from copycat.inspection.callbacks.saliency import heat, saliency
+from copycat.deploy.predictor import Predictor, open_predictor
+from copycat.inspection.callbacks.contact_sheet import Picture, encode_png
+from copycat.inspection.callbacks.saliency import heatmap, saliency
 from copycat.records.run_loader import Opened
 
-MOST_OPEN = 4
-"""Runs whose networks are in memory at once."""
-MOST_PIXELS = 50_000_000
-"""Of an image, where nobody set another limit."""
-SHOWN = 192
-"""Pixels of a side."""
+MAX_NETWORKS = 4
+"""Networks in memory at once, at most."""
+MAX_PIXELS = 50_000_000
+"""Default limit on the pixels of an image."""
+DISPLAY_SIDE = 192
+"""Side of a displayed image in pixels."""
 
 
-class Runs:
-    """Runs by what the page calls them, their networks made as they are asked for.
+class AppRuns:
+    """Hold runs by the page's names for them; their networks are loaded when they are used.
 
     Args:
         opened: each run, or why it is refused.
         max_pixels: of an image: a larger one is refused before its pixels are decoded.
     """
 
-    def __init__(self, opened: Mapping[str, Opened | str], *, max_pixels: int = MOST_PIXELS) -> None:
+    def __init__(self, opened: Mapping[str, Opened | str], *, max_pixels: int = MAX_PIXELS) -> None:
+        """Hold the runs; none is loaded yet."""
         self.opened, self.max_pixels = opened, max_pixels
         self._open: dict[str, tuple[ExitStack, Predictor]] = {}
         self._inputs: dict[str, tuple[int, str]] = {}
         self._lock = threading.Lock()
 
     def read(self, name: str, content: bytes | bytearray) -> Tensor:
-        """Decode an image for a run: uint8 [3, size, size]. Others are predicted meanwhile.
+        """Decode an image for a run, while other requests are predicted.
+
+        Returns:
+            uint8 [3, size, size].
 
         Raises:
-            UnreadableImage: where it is none, or has too many pixels.
+            UnreadableImage: where the content is no image, or has too many pixels.
             UserError: where the run cannot predict.
         """
         if name not in self._inputs:
@@ -55,26 +59,26 @@ class Runs:
                 self._inputs[name] = predictor.size, predictor.fit
         size, fit = self._inputs[name]
         with tempfile.TemporaryDirectory(prefix="copycat-app-") as folder:
-            file = Path(folder) / "image"  # never under a name that somebody gave
+            file = Path(folder) / "image"  # never under a name that a client chose
             file.write_bytes(content)
             return decode(file, size=size, fit=fit, max_pixels=self.max_pixels)
 
     def predict(self, name: str, image: Tensor) -> dict[str, Any]:
-        """What a run says of an image that was read for it.
+        """Classify an image that was decoded for the run, and draw its saliency map.
 
         Raises:
             UserError: where the run cannot predict.
         """
-        with self._lock:  # the threads of torch belong to one run at a time
+        with self._lock:  # torch's thread count is set for one run at a time
             predictor = self._predictor(name)
-            said = predictor(image[None])[0].tolist()
-            seen = saliency(predictor.network, to_float(image)[None])
-        each = sorted(zip(predictor.classes, said, strict=True), key=lambda pair: -pair[1])
+            probabilities = predictor(image[None])[0].tolist()
+            saliency_map = saliency(predictor.network, to_float(image)[None])
+        ranked = sorted(zip(predictor.classes, probabilities, strict=True), key=lambda pair: -pair[1])
         return {
-            "class": each[0][0],
-            "probabilities": [{"name": one, "probability": probability} for one, probability in each],
-            "image": _shown(image.permute(1, 2, 0).numpy()),
-            "looked": None if seen is None else _shown(heat(seen[0])),
+            "class": ranked[0][0],
+            "probabilities": [{"name": one, "probability": probability} for one, probability in ranked],
+            "image": _data_url(image.permute(1, 2, 0).numpy()),
+            "looked": None if saliency_map is None else _data_url(heatmap(saliency_map[0])),
         }
 
     def _predictor(self, name: str) -> Predictor:
@@ -82,21 +86,22 @@ class Runs:
             opened = self.opened[name]
             if isinstance(opened, str):
                 raise UserError(opened)
-            while len(self._open) >= MOST_OPEN:
+            while len(self._open) >= MAX_NETWORKS:
                 self._open.pop(next(iter(self._open)))[0].close()
             stack = ExitStack()
-            self._open[name] = stack, stack.enter_context(opened_predictor(opened))
+            self._open[name] = stack, stack.enter_context(open_predictor(opened))
         return self._open[name][1]
 
     def close(self) -> None:
+        """Unload all networks."""
         while self._open:
             self._open.popitem()[1][0].close()
 
 
-def _shown(picture: Picture) -> str:
-    larger = max(1, SHOWN // max(picture.shape[:2]))
+def _data_url(picture: Picture) -> str:
+    larger = max(1, DISPLAY_SIDE // max(picture.shape[:2]))
     image = Image.fromarray(picture)
     image = image.resize((image.width * larger, image.height * larger), Image.Resampling.NEAREST)
-    image.thumbnail((SHOWN, SHOWN))
-    content = b64encode(png_of(np.asarray(image)))
+    image.thumbnail((DISPLAY_SIDE, DISPLAY_SIDE))
+    content = b64encode(encode_png(np.asarray(image)))
     return f"data:image/png;base64,{content.decode()}"

@@ -1,4 +1,4 @@
-"""What commands on completed runs are given: checked before anything heavy is imported."""
+"""Arguments of the commands on completed runs, checked before anything heavy is imported."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,33 +13,33 @@ from copycat.records.run_loader import Opened, open_run
 STANDARD_INPUT = Path("-")
 
 
-def completed_in(folder: Path) -> list[Path]:
-    """A run by itself, or those of a sweep or a folder that have final weights.
+def find_completed(folder: Path) -> list[Path]:
+    """Return a run itself, or the runs with final weights in a sweep or a folder.
 
     Raises:
         UserError: where there is none.
     """
-    found = [run for run in find_runs(folder) if (run / WEIGHTS).exists()] if folder.is_dir() else []
-    if not found:
+    runs = [run for run in find_runs(folder) if (run / WEIGHTS).exists()] if folder.is_dir() else []
+    if not runs:
         raise UserError(f"{folder}: expected a completed run, or a folder of them; got none. See them: copycat runs.")
-    return found
+    return runs
 
 
 def open_completed_in(folders: Sequence[Path]) -> list[Opened]:
-    """Open the runs that `completed_in` finds in each folder.
+    """Open the runs that `find_completed` finds in each folder.
 
     Raises:
-        UserError: as `completed_in` and `open_run` do.
+        UserError: as `find_completed` and `open_run` do.
     """
-    found = [run for folder in folders for run in completed_in(folder)]
-    return [open_run(run) for run in found]
+    runs = [run for folder in folders for run in find_completed(folder)]
+    return [open_run(run) for run in runs]
 
 
 def open_completed(folder: Path) -> Opened:
     """Open a run that has final weights.
 
     Raises:
-        UserError: where it is no run, is a stranger's that is refused, or has none.
+        UserError: where it is no run, has no final weights, or is untrusted and refused.
     """
     opened = open_run(folder)
     if not (opened.folder / WEIGHTS).exists():
@@ -49,38 +49,38 @@ def open_completed(folder: Path) -> Opened:
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """What `copycat evaluate` is given."""
+class EvaluationArguments:
+    """Hold the arguments of `copycat evaluate`."""
 
     folders: Sequence[Path]
-    """As they were named: of a run, of several, or of a sweep."""
+    """As typed: folders of runs or sweeps."""
     runs: Sequence[Opened]
-    """Those in them that have final weights."""
+    """The runs in them that have final weights."""
     overrides: Sequence[str]
     is_one_run: bool
-    """Rather than several, or a folder of them."""
+    """Whether one run was named, rather than several or a folder of runs."""
 
 
-def open_evaluated(words: Sequence[str]) -> Evaluated:
-    """Open the runs among the words of `copycat evaluate`.
+def open_evaluation_arguments(words: Sequence[str]) -> EvaluationArguments:
+    """Open the runs among the arguments of `copycat evaluate`.
 
     Raises:
-        UserError: where no word is a folder, or one has no completed run.
+        UserError: where no argument is a folder, or one has no completed run.
     """
     folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
     overrides = [word for word in words if Path(word) not in folders]
     if not folders:
         raise UserError(f"evaluate: expected the folder of a run; got {words[0]!r} alone. See them: copycat runs.")
     if len(folders) == 1 and (not folders[0].is_dir() or (folders[0] / MANIFEST).exists()):
-        return Evaluated(folders, [open_completed(folders[0])], overrides, is_one_run=True)
-    return Evaluated(folders, open_completed_in(folders), overrides, is_one_run=False)
+        return EvaluationArguments(folders, [open_completed(folders[0])], overrides, is_one_run=True)
+    return EvaluationArguments(folders, open_completed_in(folders), overrides, is_one_run=False)
 
 
 def check_images(places: Sequence[Path]) -> None:
-    """Check that files and folders of images are there.
+    """Check that image files and folders exist.
 
     Raises:
-        UserError: for the first that is not.
+        UserError: for the first that does not.
     """
     for place in places:
         if place != STANDARD_INPUT and not place.exists():

@@ -1,4 +1,4 @@
-"""Several runs as one: the mean of their probabilities, on the same images, or over the folds of one split."""
+"""Evaluate several runs as one ensemble: the mean of their probabilities, on the same images or over folds."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,73 +9,84 @@ import numpy as np
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import one_of, shown
-from copycat.deploy.evaluation import ACCURACIES, Judgement, Row, judge, recorded, rows_of
+from copycat.deploy.evaluation import (
+    ACCURACIES,
+    Evaluation,
+    MetricRow,
+    evaluate_parts,
+    metric_rows,
+    recorded_evaluation,
+)
 from copycat.records.config_keys import values
 from copycat.records.image_index import read_images
 from copycat.records.predictions import Predictions
 from copycat.records.run_loader import Opened
-from copycat.tables.comparison import titles
-from copycat.tables.statistics import mcnemar
+from copycat.tables.comparison import unique_titles
+from copycat.tables.statistics import mcnemar_p_value
 
 ALL_FOLDS = "all folds"
-"""The part that the validation images of all folds make together."""
+"""Name of the part that joins the validation images of all folds."""
 Folds = dict[int | None, Opened]
-"""Runs that differ in the fold alone."""
+"""Runs that differ only in the fold, by fold."""
 
 
 @dataclass(frozen=True)
-class Against:
-    """An ensemble, held against the best of its members."""
+class MemberComparison:
+    """Compare an ensemble with its best member."""
 
     part: str
     member: str
     ensemble_alone: int
-    """Images that the ensemble alone gets right."""
+    """Images that only the ensemble classifies correctly."""
     member_alone: int
     p: float
-    """McNemar's."""
+    """The p-value of McNemar's test."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Args:
-    members: by name; one alone where the runs are the folds of one configuration.
-    classes: names, by label.
+    """Hold the evaluations of an ensemble and its members.
+
+    Args:
+        members: by name; only one where the runs are the folds of one configuration.
+        combined: of the ensemble.
+        classes: names, by label.
     """
 
-    members: Mapping[str, Judgement]
-    whole: Judgement
+    members: Mapping[str, Evaluation]
+    combined: Evaluation
     classes: Sequence[str]
 
-    def rows(self) -> list[Row]:
-        """The accuracies of each member."""
+    def rows(self) -> list[MetricRow]:
+        """Return the accuracies of each member."""
         return [
             {"member": name, **row}
             for name, member in self.members.items()
-            for part, said in member.said.items()
-            for row in rows_of(part, said)
+            for part, predictions in member.predictions.items()
+            for row in metric_rows(part, predictions)
             if row["metric"] in ACCURACIES
         ]
 
-    def against(self) -> list[Against]:
-        """For each part; none where there is one member."""
-        return [self._against(part) for part in self.whole.said] if len(self.members) > 1 else []
+    def compare_with_best(self) -> list[MemberComparison]:
+        """Compare the ensemble with its best member on each part; empty for one member."""
+        return [self._compare(part) for part in self.combined.predictions] if len(self.members) > 1 else []
 
-    def _against(self, part: str) -> Against:
-        right = {name: member.said[part].right for name, member in self.members.items()}
+    def _compare(self, part: str) -> MemberComparison:
+        right = {name: member.predictions[part].right for name, member in self.members.items()}
         best = max(right, key=lambda name: int(right[name].sum()))
-        ours, theirs = self.whole.said[part].right, right[best]
+        ours, theirs = self.combined.predictions[part].right, right[best]
         alone = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-        return Against(part, best, *alone, mcnemar(*alone))
+        return MemberComparison(part, best, *alone, mcnemar_p_value(*alone))
 
 
-def ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1) -> Ensemble:
-    """Judge completed runs together.
+def evaluate_ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1) -> Ensemble:
+    """Evaluate completed runs together.
 
     Args:
+        runs: two or more.
         overrides: which data, as `data=folder`. None for the images that all were validated on; where the runs are the
-            folds of one split, each is judged on its own fold, and the folds make one part.
-        views: of each image, see `opened_predictor`.
+            folds of one split, each is evaluated on its own fold, and the folds form one part.
+        views: of each image, see `open_predictor`.
 
     Raises:
         UserError: where they were not validated on the same images, folds are missing, or classes differ.
@@ -86,43 +97,47 @@ def ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1
             got = one_of(run.manifest["data"]["classes"])
             raise UserError(f"{run.folder}: expected the classes of {runs[0].folder}, {one_of(classes)}; got {got}.")
     if overrides:
-        names = titles([run.folder for run in runs])
-        members = {n: judge(run, overrides, classes=classes, views=views) for n, run in zip(names, runs, strict=True)}
+        names = unique_titles([run.folder for run in runs])
+        members = {
+            n: evaluate_parts(run, overrides, classes=classes, views=views) for n, run in zip(names, runs, strict=True)
+        }
     else:
-        members = _validated(runs, views=views)
-    return Ensemble(members, _mean(list(members.values())), classes)
+        members = _evaluate_validation(runs, views=views)
+    return Ensemble(members, _mean_evaluation(list(members.values())), classes)
 
 
-def _validated(runs: Sequence[Opened], *, views: int) -> dict[str, Judgement]:
-    """By name, what runs, or the folds of each configuration, said as they were validated."""
+def _evaluate_validation(runs: Sequence[Opened], *, views: int) -> dict[str, Evaluation]:
+    """Return by name the validation predictions of runs, or of the folds of each configuration."""
     models: dict[str, Folds] = {}
     for run in runs:
-        found, fold = models.setdefault(_key(run), {}), run.config["data"].get("fold")
-        if fold in found:
-            raise UserError(f"{run.folder}: expected runs that differ; got one that is as {found[fold].folder}.")
-        found[fold] = run
-    there = sorted({fold for model in models.values() for fold in model}, key=str)
-    for fold in there:
+        by_fold, fold = models.setdefault(_key_without_fold(run), {}), run.config["data"].get("fold")
+        if fold in by_fold:
+            raise UserError(f"{run.folder}: expected runs that differ; got one that is as {by_fold[fold].folder}.")
+        by_fold[fold] = run
+    folds = sorted({fold for model in models.values() for fold in model}, key=str)
+    for fold in folds:
         _check_same_images([model[fold] for model in models.values() if fold in model])
-    if len(there) == 1:
-        folders = [model[there[0]].folder for model in models.values()]
-        return {name: recorded(run, views=views) for name, run in zip(titles(folders), runs, strict=True)}
+    if len(folds) == 1:
+        folders = [model[folds[0]].folder for model in models.values()]
+        return {
+            name: recorded_evaluation(run, views=views) for name, run in zip(unique_titles(folders), runs, strict=True)
+        }
     for model in models.values():
         _check_all_folds(model)
-    names = _names([next(iter(model.values())).config for model in models.values()])
-    return {name: _pooled(model, views=views) for name, model in zip(names, models.values(), strict=True)}
+    names = _varying_names([next(iter(model.values())).config for model in models.values()])
+    return {name: _pool_folds(model, views=views) for name, model in zip(names, models.values(), strict=True)}
 
 
-def _key(run: Opened) -> str:
-    """Equal for runs that differ in their fold alone."""
+def _key_without_fold(run: Opened) -> str:
+    """Return a key that is equal for runs that differ only in their fold."""
     config = {name: value for name, value in run.config.items() if name != "output_dir"}
     return json.dumps({**config, "data": {**config["data"], "fold": None}}, sort_keys=True)
 
 
 def _check_same_images(runs: Sequence[Opened]) -> None:
-    first = _images(runs[0])
+    first = _validation_images(runs[0])
     for run in runs[1:]:
-        digest, names = _images(run)
+        digest, names = _validation_images(run)
         other_size = run.manifest["data"].get("image_shape") != runs[0].manifest["data"].get("image_shape")
         if digest != first[0] and not (other_size and names and names == first[1]):
             raise UserError(
@@ -131,8 +146,11 @@ def _check_same_images(runs: Sequence[Opened]) -> None:
             )
 
 
-def _images(run: Opened) -> tuple[str, Sequence[tuple[int, str]]]:
-    """Of validation: a hash of them as the network sees them; labels and names, which other sizes have in common."""
+def _validation_images(run: Opened) -> tuple[str, Sequence[tuple[int, str]]]:
+    """Return a digest of the validation images as the network receives them, and their labels and names.
+
+    Runs on images of different sizes have equal labels and names, but not equal digests.
+    """
     images = read_images(run.folder) or []
     names = [(image.label, image.name) for image in images if image.part == "val"]
     return run.manifest["provenance"]["data"]["val"], names
@@ -149,32 +167,34 @@ def _check_all_folds(model: Folds) -> None:
         )
 
 
-def _names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each configuration has that others have not."""
+def _varying_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name each configuration by the keys that vary."""
     flat = [{key: repr(value) for key, value in values(config)} for config in configs]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in ("output_dir", "data.fold")]
     varying = [key for key in keys if len({one.get(key) for one in flat}) > 1]
     return [" ".join(f"{key}={one[key]}" for key in varying if key in one) for one in flat]
 
 
-def _pooled(model: Folds, *, views: int) -> Judgement:
-    """Each image as that run judges it which did not train on it."""
-    folds = [recorded(model[fold], views=views) for fold in sorted(model, key=str)]
-    said = Predictions(
-        np.concatenate([fold.said["val"].label for fold in folds]),
-        np.concatenate([fold.said["val"].probability for fold in folds]),
+def _pool_folds(model: Folds, *, views: int) -> Evaluation:
+    """Pool the predictions of all folds: each image is evaluated by the run that did not train on it."""
+    folds = [recorded_evaluation(model[fold], views=views) for fold in sorted(model, key=str)]
+    predictions = Predictions(
+        np.concatenate([fold.predictions["val"].label for fold in folds]),
+        np.concatenate([fold.predictions["val"].probability for fold in folds]),
     )
-    return Judgement({ALL_FOLDS: said}, {ALL_FOLDS: np.concatenate([fold.trained["val"] for fold in folds])})
+    return Evaluation({ALL_FOLDS: predictions}, {ALL_FOLDS: np.concatenate([fold.trained["val"] for fold in folds])})
 
 
-def _mean(members: Sequence[Judgement]) -> Judgement:
-    """Of probabilities, on the parts that all have; an image was trained on where one member was."""
-    parts = [part for part in members[0].said if all(part in member.said for member in members)]
-    missing = members[0].missing  # the same images, and classes of the same names
-    said, trained = {}, {}
+def _mean_evaluation(members: Sequence[Evaluation]) -> Evaluation:
+    """Average probabilities on the parts that all members have; an image counts as trained on if any member used it."""
+    parts = [part for part in members[0].predictions if all(part in member.predictions for member in members)]
+    missing = members[0].missing  # equal for all members: they have the same images and classes
+    predictions, trained = {}, {}
     for part in parts:
-        label = members[0].said[part].label
-        assert all((member.said[part].label == label).all() for member in members)
-        said[part] = Predictions(label, np.mean([member.said[part].probability for member in members], axis=0))
+        label = members[0].predictions[part].label
+        assert all((member.predictions[part].label == label).all() for member in members)
+        predictions[part] = Predictions(
+            label, np.mean([member.predictions[part].probability for member in members], axis=0)
+        )
         trained[part] = np.any([member.trained[part] for member in members], axis=0)
-    return Judgement(said, trained, missing)
+    return Evaluation(predictions, trained, missing)

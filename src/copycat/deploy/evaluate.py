@@ -1,4 +1,4 @@
-"""What `copycat evaluate` prints: metrics of final weights, on the run's own data or on other; of several, as one."""
+"""`copycat evaluate`: print metrics of final weights on the run's own or other data, for one run or an ensemble."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -6,76 +6,84 @@ from typing import Literal
 
 from copycat.config.printable import print_line
 from copycat.config.suggestions import counted, one_of
-from copycat.deploy.arguments import Evaluated
-from copycat.deploy.ensemble import ensemble
-from copycat.deploy.evaluation import Judgement, Row, judge
+from copycat.deploy.arguments import EvaluationArguments
+from copycat.deploy.ensemble import evaluate_ensemble
+from copycat.deploy.evaluation import Evaluation, MetricRow, evaluate_parts
 from copycat.records.run_loader import Opened
-from copycat.tables.render import given, print_table, wide_console, write_csv, write_json
-from copycat.tables.statistics import figure, told_apart
+from copycat.tables.render import print_table, value_cell, wide_console, write_csv, write_json
+from copycat.tables.statistics import describe_mcnemar, format_number
 from copycat.training.summary import of_which
 
 Form = Literal["table", "csv", "json"]
 TITLES = ("member", "part", "images", "metric", "value", "95 %")
 
 
-def evaluate(run: Opened, overrides: Sequence[str], *, views: int = 1) -> list[Row]:
-    """Each metric of each part, with its 95 % interval: of accuracy Wilson's, of others by bootstrap.
+def evaluate(run: Opened, overrides: Sequence[str], *, views: int = 1) -> list[MetricRow]:
+    """Compute each metric of each part with its 95 % interval: Wilson's for accuracy, bootstrap for others.
 
     Args:
-        overrides: which data, as `data=folder`; none for the run's own. All parts that it comes in are evaluated, as
-            they are, whatever split it was trained with.
-        views: of each image, see `opened_predictor`.
+        run: a completed one.
+        overrides: which data, as `data=folder`; none for the run's own. All of its parts are evaluated, whatever split
+            the run was trained with.
+        views: of each image, see `open_predictor`.
 
     Raises:
-        UserError: where the run cannot predict, the data cannot be read, or its classes are others than the run's.
+        UserError: where the run cannot predict, the data cannot be read, or its classes differ from the run's.
     """
-    return judge(run, overrides, views=views).rows()
+    return evaluate_parts(run, overrides, views=views).rows()
 
 
-def print_evaluation(asked: Evaluated, *, form: Form, views: int = 1) -> None:
-    """Print them to standard output.
+def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int = 1) -> None:
+    """Print the metrics to standard output.
 
     Args:
-        views: of each image, see `opened_predictor`.
+        arguments: the command's arguments.
+        form: of the output.
+        views: of each image, see `open_predictor`.
     """
-    if asked.is_one_run:
-        (run,) = asked.runs
-        judged = judge(run, asked.overrides, views=views)
-        rows, classes = judged.rows(), run.manifest["data"]["classes"]
-        _write(rows, form, {"run": str(run.given), "metrics": rows}, judged, classes=classes)
+    if arguments.is_one_run:
+        (run,) = arguments.runs
+        evaluation = evaluate_parts(run, arguments.overrides, views=views)
+        rows, classes = evaluation.rows(), run.manifest["data"]["classes"]
+        _write(rows, form, {"run": str(run.given), "metrics": rows}, evaluation, classes=classes)
         return
-    found = ensemble(asked.runs, asked.overrides, views=views)
-    whole, members = found.whole.rows(), found.rows() if len(found.members) > 1 else []
-    against = [asdict(one) for one in found.against()]
-    runs = [str(folder) for folder in asked.folders]
-    rows = [{"member": "ensemble", **row} for row in whole] + members
-    as_json = {"runs": runs, "metrics": whole, "members": members, "against": against}
-    _write(rows if members else whole, form, as_json, found.whole, classes=found.classes)
+    ensemble = evaluate_ensemble(arguments.runs, arguments.overrides, views=views)
+    combined, members = ensemble.combined.rows(), ensemble.rows() if len(ensemble.members) > 1 else []
+    comparisons = [asdict(comparison) for comparison in ensemble.compare_with_best()]
+    runs = [str(folder) for folder in arguments.folders]
+    rows = [{"member": "ensemble", **row} for row in combined] + members
+    as_json = {"runs": runs, "metrics": combined, "members": members, "against": comparisons}
+    _write(rows if members else combined, form, as_json, ensemble.combined, classes=ensemble.classes)
     if form == "table" and members:
-        print_line(f"ensemble: the mean of the probabilities of {counted(len(found.members), 'member')}")
-        for one in found.against():
-            apart = told_apart("the ensemble", one.member, one.ensemble_alone, one.member_alone)
-            print_line(f"{one.part}: {apart}")
+        print_line(f"ensemble: the mean of the probabilities of {counted(len(ensemble.members), 'member')}")
+        for comparison in ensemble.compare_with_best():
+            description = describe_mcnemar(
+                "the ensemble", comparison.member, comparison.ensemble_alone, comparison.member_alone
+            )
+            print_line(f"{comparison.part}: {description}")
 
 
-def _write(rows: Sequence[Row], form: Form, whole: Row, judged: Judgement, *, classes: Sequence[str]) -> None:
+def _write(
+    rows: Sequence[MetricRow], form: Form, as_json: MetricRow, evaluation: Evaluation, *, classes: Sequence[str]
+) -> None:
     if form == "json":
-        write_json(whole)
+        write_json(as_json)
     elif form == "csv":
         write_csv(rows)
     else:
         shown = [
-            {**row, "value": figure(row["value"]), "95 %": f"{row['low']:.2f} to {row['high']:.2f}"} for row in rows
+            {**row, "value": format_number(row["value"]), "95 %": f"{row['low']:.2f} to {row['high']:.2f}"}
+            for row in rows
         ]
-        print_table(wide_console(), [(title, given(title)) for title in TITLES if title in shown[0]], shown)
+        print_table(wide_console(), [(title, value_cell(title)) for title in TITLES if title in shown[0]], shown)
         is_scored = any(row["metric"] == "precision" for row in rows)
-        for line in (*_missing(judged, classes), *(of_which(classes) if is_scored else ())):
+        for line in (*_missing(evaluation, classes), *(of_which(classes) if is_scored else ())):
             print_line(line)
 
 
-def _missing(judged: Judgement, classes: Sequence[str]) -> Iterator[str]:
-    """What cannot be said of parts that lack classes."""
-    for part, missing in judged.missing.items():
+def _missing(evaluation: Evaluation, classes: Sequence[str]) -> Iterator[str]:
+    """Describe the effect of classes that a part lacks."""
+    for part, missing in evaluation.missing.items():
         if missing:
-            left = "accuracy alone is known" if len(classes) == 2 else "averages are over the other classes"
-            yield f"{part}: no image of {one_of(missing)}: {left}; balanced_accuracy and auroc need each class"
+            effect = "accuracy alone is known" if len(classes) == 2 else "averages are over the other classes"
+            yield f"{part}: no image of {one_of(missing)}: {effect}; balanced_accuracy and auroc need each class"

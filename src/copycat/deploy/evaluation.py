@@ -1,4 +1,4 @@
-"""What a run's final weights say of labelled images, and the metrics of that."""
+"""Evaluate a run's final weights on labelled images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,113 +13,127 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.data.split import Part
-from copycat.deploy.predictor import Predictor, opened_predictor
+from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.records.image_index import digests_of_train, read_images
 from copycat.records.predictions import Predictions, read_predictions, trained_on
 from copycat.records.run_loader import Opened
-from copycat.tables.statistics import wilson
+from copycat.tables.statistics import wilson_interval
 from copycat.training.factory import build_data
 
 BATCH = 256
 """Images in memory at once."""
 ACCURACIES = ("accuracy", "balanced_accuracy")
-"""Metrics that are given without the images that were trained on too, and of each member of an ensemble."""
-Row = dict[str, Any]
+"""Metrics that are also reported without images trained on, and for each member of an ensemble."""
+MetricRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """By part."""
+class Evaluation:
+    """Hold predictions by part."""
 
-    said: Mapping[str, Predictions]
+    predictions: Mapping[str, Predictions]
     trained: Mapping[str, NDArray[np.bool_]]
-    """[N]: whether an image was trained on too, as far as images.csv says."""
+    """[N]: whether images.csv lists an image among the training images too."""
     missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Of other data than the run's own: classes that a part has no image of."""
+    """Classes without images in a part, for data other than the run's own."""
 
-    def rows(self) -> list[Row]:
-        """Each metric of each part, with its 95 % interval; of a part that shares images with the training part, the
-        accuracies without these too.
+    def rows(self) -> list[MetricRow]:
+        """Return each metric of each part, with its 95 % interval.
+
+        A part that shares images with the training part also has accuracies without these.
         """
-        return [row for part in self.said for row in self._rows(part)]
+        return [row for part in self.predictions for row in self._rows(part)]
 
-    def _rows(self, part: str) -> Iterator[Row]:
-        said, new = self.said[part], ~self.trained[part]
-        yield from rows_of(part, said, present_only=bool(self.missing.get(part)))
-        if part != "train" and new.any() and not new.all():
-            yield from (row for row in rows_of(f"{part}, not in train", said[new]) if row["metric"] in ACCURACIES)
+    def _rows(self, part: str) -> Iterator[MetricRow]:
+        predictions, is_new = self.predictions[part], ~self.trained[part]
+        yield from metric_rows(part, predictions, present_only=bool(self.missing.get(part)))
+        if part != "train" and is_new.any() and not is_new.all():
+            yield from (
+                row for row in metric_rows(f"{part}, not in train", predictions[is_new]) if row["metric"] in ACCURACIES
+            )
 
 
-def rows_of(part: str, said: Predictions, *, present_only: bool = False) -> Iterator[Row]:
-    """Each metric that there is, with its 95 % interval: of accuracy Wilson's, of others by bootstrap.
+def metric_rows(part: str, predictions: Predictions, *, present_only: bool = False) -> Iterator[MetricRow]:
+    """Yield each metric with its 95 % interval: Wilson's for accuracy, bootstrap for others.
 
     Args:
+        part: name for the rows.
+        predictions: predictions and labels.
         present_only: see `scores_of`.
     """
-    sure = bootstrap(said.probability.astype(np.float64), said.label, present_only=present_only)
-    images = len(said.label)
-    for metric, value in said.scores(present_only=present_only).items():
-        low, high = wilson(value, images) if metric == "accuracy" else sure.get(metric, (0.0, 1.0))
+    intervals = bootstrap(predictions.probability.astype(np.float64), predictions.label, present_only=present_only)
+    images = len(predictions.label)
+    for metric, value in predictions.scores(present_only=present_only).items():
+        low, high = wilson_interval(value, images) if metric == "accuracy" else intervals.get(metric, (0.0, 1.0))
         yield {"part": part, "images": images, "metric": metric, "value": value, "low": low, "high": high}
 
 
-def judge(
+def evaluate_parts(
     opened: Opened, overrides: Sequence[str], *, classes: Sequence[str] | None = None, views: int = 1
-) -> Judgement:
-    """What a run's network says.
+) -> Evaluation:
+    """Evaluate a run's network.
 
     Args:
-        overrides: which data, as `data=folder`; none for the run's own. All parts that it comes in are judged, as they
-            are, whatever split the run was trained with.
-        classes: the order of what is given; None: the run's.
-        views: of each image, see `opened_predictor`.
+        opened: a completed run.
+        overrides: which data, as `data=folder`; none for the run's own. All of its parts are evaluated, whatever split
+            the run was trained with.
+        classes: order of the probabilities; None: the run's.
+        views: of each image, see `open_predictor`.
 
     Raises:
-        UserError: where the run cannot predict, the data cannot be read, or its classes are others than the run's.
+        UserError: where the run cannot predict, the data cannot be read, or its classes differ from the run's.
     """
-    with opened_predictor(opened, views=views) as predictor:
+    with open_predictor(opened, views=views) as predictor:
         order = list(classes or predictor.classes)
-        place = torch.tensor([order.index(name) for name in predictor.classes])
-        said, trained, missing = {}, {}, {}
-        seen = digests_of_train(read_images(opened.folder) or [])
+        order_of_run = torch.tensor([order.index(name) for name in predictor.classes])
+        predictions, trained, missing = {}, {}, {}
+        trained_digests = digests_of_train(read_images(opened.folder) or [])
         for name, (part, labels) in _parts(opened, overrides, predictor).items():
-            found = torch.cat([predictor(images) for images in _batches(part, predictor)]).float()
-            said[name] = Predictions(place[labels].numpy(), found[:, place.argsort()].numpy())
-            trained[name] = np.array([digest in seen for digest in part.digests])
+            probability = torch.cat([predictor(images) for images in _batches(part, predictor)]).float()
+            predictions[name] = Predictions(
+                order_of_run[labels].numpy(), probability[:, order_of_run.argsort()].numpy()
+            )
+            trained[name] = np.array([digest in trained_digests for digest in part.digests])
             if overrides:
-                there = {predictor.classes[label] for label in set(labels.tolist())}
-                missing[name] = [other for other in predictor.classes if other not in there]
-    return Judgement(said, trained, missing)
+                present = {predictor.classes[label] for label in set(labels.tolist())}
+                missing[name] = [other for other in predictor.classes if other not in present]
+    return Evaluation(predictions, trained, missing)
 
 
-def recorded(opened: Opened, *, views: int = 1) -> Judgement:
-    """What a run said of its own validation and test images as it ended: by predictions.csv, else, and where several
-    views of each image are asked for, by its network.
+def recorded_evaluation(opened: Opened, *, views: int = 1) -> Evaluation:
+    """Return a run's recorded predictions on its own validation and test images.
+
+    They come from predictions.csv; where that is missing or `views` is above 1, the network predicts again.
 
     Raises:
-        UserError: where it has neither.
+        UserError: where the predictions are damaged, or the run cannot predict.
     """
     try:
-        said = read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"]))
+        predictions = read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"]))
     except (OSError, ValueError) as error:
         raise UserError(f"{opened.folder}: expected the predictions of a run; {first_line(error)}.") from error
-    if not said or views > 1:
-        found = judge(opened, [], views=views)
-        return Judgement({part: one for part, one in found.said.items() if part != "train"}, found.trained)
-    trained = trained_on(opened.folder, said)
-    return Judgement(said, {part: trained.get(part, np.zeros(len(one.label), bool)) for part, one in said.items()})
+    if not predictions or views > 1:
+        evaluation = evaluate_parts(opened, [], views=views)
+        return Evaluation(
+            {part: of_part for part, of_part in evaluation.predictions.items() if part != "train"}, evaluation.trained
+        )
+    trained = trained_on(opened.folder, predictions)
+    return Evaluation(
+        predictions,
+        {part: trained.get(part, np.zeros(len(of_part.label), bool)) for part, of_part in predictions.items()},
+    )
 
 
 def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Mapping[str, tuple[Part, Tensor]]:
-    """Parts, and the run's labels of their images."""
+    """Return the parts, and the run's labels of their images."""
     if not overrides:
         data = build_data(opened.config["data"], seed=opened.config["seed"])
         return {name: (part, part.labels) for name, part in data.parts.items()}
     node = dict(compose(overrides, data_too=False).config["data"])
-    for key, ours in (("image_size", predictor.size), ("fit", predictor.fit)):
-        if key in node:  # images as the run was given its own
-            node[key] = ours
+    for key, value in (("image_size", predictor.size), ("fit", predictor.fit)):
+        if key in node:  # decode images as the run's own were
+            node[key] = value
     source: Any = build_data(node, seed=0).source
     if hasattr(source, "least_classes"):
         source.least_classes = 1
@@ -130,8 +144,8 @@ def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Ma
             f"{overrides[0]}: expected the run's classes, {', '.join(predictor.classes)}; got {', '.join(unknown)}."
             " Name the sub-folders so."
         )
-    place = torch.tensor([predictor.classes.index(name) for name in source.classes])
-    return {name if len(parts) > 1 else "all": (part, place[part.labels]) for name, part in parts.items()}
+    label_of_run = torch.tensor([predictor.classes.index(name) for name in source.classes])
+    return {name if len(parts) > 1 else "all": (part, label_of_run[part.labels]) for name, part in parts.items()}
 
 
 def _batches(part: Part, predictor: Predictor) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""A run's network as files that are used without Copycat: safetensors, torch.export or ONNX."""
+"""Export a run's network for use without Copycat: safetensors, torch.export or ONNX."""
 
 import json
 import shutil
@@ -22,10 +22,10 @@ from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line
 from copycat.data import decode
 from copycat.data.split import Part
-from copycat.deploy.card import card
+from copycat.deploy.card import make_card
 from copycat.deploy.export_check import KINDS, difference_on_files, difference_on_pixels, loaded_script, write_images
-from copycat.deploy.model_file import NETWORKS, described, uses_networks
-from copycat.deploy.predictor import Predictor, Said, opened_predictor
+from copycat.deploy.model_file import NETWORKS, describe_model, uses_networks
+from copycat.deploy.predictor import Predictor, ProbabilityNetwork, open_predictor
 from copycat.deploy.use_scripts import DESCRIPTION, SCRIPTS
 from copycat.models import networks
 from copycat.records.run_folder import WEIGHTS
@@ -35,79 +35,83 @@ from copycat.training.factory import build_data
 Format = Literal["safetensors", "torch", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 FILES = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "model.onnx"}
-NEEDED = ("onnx", "onnxscript", "onnxruntime")
-MOST = 1e-5
-"""By which a probability of the exported network may differ."""
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+MAX_DIFFERENCE = 1e-5
+"""Largest accepted difference between probabilities of the export and of the run."""
 BATCH = 256
-"""Images that it is checked on at once."""
+"""Images that are checked at once."""
 
 
 @dataclass(frozen=True)
-class Exported:
+class Export:
+    """Hold an export and its differences from the run."""
+
     folder: Path
     difference: float | None
-    """The largest, of any probability of any validation image; None where there is nothing to hold it against."""
+    """The largest difference in any probability of any validation image; None where these are unavailable."""
     difference_on_files: float
-    """The largest, of any probability of an oriented, transparent, grey, palette or deep image file."""
+    """The largest difference in any probability of the image files of `write_images`."""
     why_not: str = ""
-    """Why it was not checked on the validation images."""
+    """Why the export was not compared on the validation images."""
 
 
-def export(opened: Opened, form: Format, *, to: Path) -> Exported:
-    """Write a completed run's network, a model card and a script that uses it; all of them, or nothing.
+def export(opened: Opened, form: Format, *, to: Path) -> Export:
+    """Write a completed run's network, a model card and a script that uses it: all of them, or nothing.
 
     Args:
-        to: a folder; made if need be.
+        opened: a completed run.
+        form: of the network's file.
+        to: a folder; created if missing.
 
     Raises:
-        UserError: where the run's network cannot be exported so, what comes out says something else, or the folder
+        UserError: where the network cannot be exported in this format, the export's probabilities differ, or the folder
             cannot be written to.
     """
-    if form == "onnx" and (missing := [name for name in NEEDED if find_spec(name) is None]):
+    if form == "onnx" and (missing := [name for name in ONNX_PACKAGES if find_spec(name) is None]):
         raise UserError(
-            f"--format onnx: expected {', '.join(NEEDED)}; {', '.join(missing)} is not installed."
+            f"--format onnx: expected {', '.join(ONNX_PACKAGES)}; {', '.join(missing)} is not installed."
             f" Type {installing('onnx')}."
         )
-    with opened_predictor(opened) as predictor:
-        description = described(predictor, opened, form)
+    with open_predictor(opened) as predictor:
+        description = describe_model(predictor, opened, form)
         try:
-            with _made_whole(to) as folder:
+            with _atomic_folder(to) as folder:
                 _write(form, predictor, opened, folder / FILES[form])
                 shutil.copyfile(decode.__file__, folder / "decode.py")
                 if form == "safetensors" and uses_networks(opened.config["model"]):
                     shutil.copyfile(networks.__file__, folder / f"{NETWORKS}.py")
                 (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
                 (folder / "use.py").write_text(SCRIPTS[form], encoding="utf-8")
-                done = _checked(form, folder, predictor, opened, to=to)
+                exported = _check_export(form, folder, predictor, opened, to=to)
                 difference, images = (
-                    (done.difference_on_files, KINDS)
-                    if done.difference is None
-                    else (done.difference, "the validation images")
+                    (exported.difference_on_files, KINDS)
+                    if exported.difference is None
+                    else (exported.difference, "the validation images")
                 )
-                text = card(opened, form=form, size=predictor.size, difference=difference, images=images)
+                text = make_card(opened, form=form, size=predictor.size, difference=difference, images=images)
                 (folder / "README.md").write_text(text, encoding="utf-8")
         except OSError as error:
             raise UserError(f"--to: expected a folder to write to; got {to}: {error.strerror}.") from error
-    return done
+    return exported
 
 
 @contextmanager
-def _made_whole(to: Path) -> Iterator[Path]:
-    """A folder whose files become those of `to` at the end; where that is not reached, `to` is as before."""
+def _atomic_folder(to: Path) -> Iterator[Path]:
+    """Yield a folder whose files are moved to `to` at the end; on an error `to` stays unchanged."""
     _check_no_modules(to)
-    near = next(path for path in (to, *to.absolute().parents) if path.is_dir())  # of the same file system
-    with TemporaryDirectory(prefix=".copycat-export-", dir=near) as name:
+    parent = next(path for path in (to, *to.absolute().parents) if path.is_dir())  # on the same file system
+    with TemporaryDirectory(prefix=".copycat-export-", dir=parent) as name:
         folder = Path(name)
         yield folder
         to.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(to / "__pycache__", ignore_errors=True)  # it need not be of the files that come now
+        shutil.rmtree(to / "__pycache__", ignore_errors=True)  # it may belong to an earlier export
         for file in folder.iterdir():
             if file.is_file():
                 file.replace(to / file.name)
 
 
 def _check_no_modules(to: Path) -> None:
-    """Refuse a folder where use.py would import a module of somebody else, as `json.py` in a run folder of theirs.
+    """Refuse a folder in which use.py would import a foreign module, such as a `json.py` in an untrusted run folder.
 
     Raises:
         UserError: where there is one.
@@ -125,28 +129,30 @@ def _write(form: Format, predictor: Predictor, opened: Opened, path: Path) -> No
     if form == "safetensors":
         shutil.copyfile(opened.folder / WEIGHTS, path)
         return
-    said = Said(_for_onnx(predictor) if form == "onnx" else predictor.network, predictor.loss).eval()
+    module = ProbabilityNetwork(
+        _onnx_network(predictor) if form == "onnx" else predictor.network, predictor.loss
+    ).eval()
     example = torch.zeros(2, 3, predictor.size, predictor.size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporters' own
-            program = torch.export.export(said, (example,), dynamic_shapes={"image": {0: batch}}, strict=False)
+            warnings.simplefilter("ignore")  # the exporters warn of their own internals
+            program = torch.export.export(module, (example,), dynamic_shapes={"image": {0: batch}}, strict=False)
             if form == "torch":
                 torch.export.save(program, path)
             else:
                 torch.onnx.export(program, (), path, dynamo=True, external_data=False, verbose=False)
-    except Exception as error:  # of a network of the user's own, of any kind
+    except Exception as error:  # a user's own network may raise anything
         raise UserError(
             f"--format {form}: expected a network that torch can export; {first_line(error)}. Try --format safetensors."
         ) from error
 
 
-def _for_onnx(predictor: Predictor) -> torch.nn.Module:
-    """The network in float32, which ONNX runtimes have all operators for.
+def _onnx_network(predictor: Predictor) -> torch.nn.Module:
+    """Return the network in float32, for which ONNX runtimes have all operators.
 
     Raises:
-        UserError: where the run's own precision is lower: what float32 gives is not what the run said.
+        UserError: where the run's own precision is lower, since float32 would give other results.
     """
     dtypes = {tensor.dtype for tensor in predictor.network.parameters()}
     if half := dtypes & {torch.bfloat16, torch.float16}:
@@ -157,32 +163,32 @@ def _for_onnx(predictor: Predictor) -> torch.nn.Module:
     return deepcopy(predictor.network).float() if torch.float64 in dtypes else predictor.network
 
 
-def _checked(form: Format, folder: Path, predictor: Predictor, opened: Opened, *, to: Path) -> Exported:
-    """Hold what lies in the folder against the run, through the script itself.
+def _check_export(form: Format, folder: Path, predictor: Predictor, opened: Opened, *, to: Path) -> Export:
+    """Compare the exported files with the run, through the exported script itself.
 
     Raises:
         UserError: where they differ.
     """
-    part, why_not = _validation(opened)
+    part, why_not = _validation_part(opened)
     try:
         with loaded_script(folder) as script, TemporaryDirectory(prefix="copycat-") as images:
             on_files = difference_on_files(script, predictor, write_images(Path(images), size=predictor.size))
             difference = None if part is None else difference_on_pixels(script, predictor, _batches(part))
-    except Exception as error:  # of a runtime, or of a network of the user's own: of any kind
+    except Exception as error:  # a runtime or a user's own network may raise anything
         raise UserError(
             f"--format {form}: expected an export that its own script can use; {first_line(error)}."
             " Try another --format."
         ) from error
-    if (largest := max(on_files, difference or 0.0)) > MOST:
+    if (largest := max(on_files, difference or 0.0)) > MAX_DIFFERENCE:
         raise UserError(
-            f"{opened.folder}: expected an export that says the same to {MOST:g}; it differs by {largest:.2g}."
-            " Try another --format."
+            f"{opened.folder}: expected an export that says the same to {MAX_DIFFERENCE:g};"
+            f" it differs by {largest:.2g}. Try another --format."
         )
-    return Exported(to, difference, on_files, why_not)
+    return Export(to, difference, on_files, why_not)
 
 
-def _validation(opened: Opened) -> tuple[Part | None, str]:
-    """The validation images, or why they are not there."""
+def _validation_part(opened: Opened) -> tuple[Part | None, str]:
+    """Return the validation images, or why they are unavailable."""
     try:
         return build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"], ""
     except UserError as error:
@@ -195,11 +201,11 @@ def _batches(part: Part) -> Iterator[Tensor]:
 
 
 def print_export(run: Opened, form: Format, *, to: Path | None) -> None:
-    """Export, and print where it lies and how near it is to the run."""
-    done = export(run, form, to=to or run.given / "export" / form)
-    print_line(done.folder)
-    if done.difference is None:
-        print_line(f"copycat: not held against the validation images: {done.why_not}", error=True)
+    """Export a run, and print the folder and the largest differences from the run."""
+    exported = export(run, form, to=to or run.given / "export" / form)
+    print_line(exported.folder)
+    if exported.difference is None:
+        print_line(f"copycat: not held against the validation images: {exported.why_not}", error=True)
     else:
-        print_line(f"largest difference on the validation images: {done.difference:.2g}")
-    print_line(f"largest difference on {KINDS}: {done.difference_on_files:.2g}")
+        print_line(f"largest difference on the validation images: {exported.difference:.2g}")
+    print_line(f"largest difference on {KINDS}: {exported.difference_on_files:.2g}")

@@ -1,4 +1,4 @@
-"""Hold an exported script against the run that it came from: pixels and image files go through both."""
+"""Compare an exported script with its run, on pixels and on image files."""
 
 import runpy
 import sys
@@ -18,12 +18,12 @@ from copycat.data.decode import EXIF_ORIENTATION, decode
 from copycat.deploy.predictor import Predictor
 
 KINDS = "oriented, transparent, grey, palette and deep images"
-"""What the files of `write_images` are."""
+"""Description of the files of `write_images`."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """The functions of an exported use.py."""
+    """Hold the functions of an exported use.py."""
 
     read: Callable[[Path], NDArray[np.uint8]]
     probabilities: Callable[[NDArray[np.uint8]], Any]
@@ -31,28 +31,28 @@ class Script:
 
 @contextmanager
 def loaded_script(folder: Path) -> Iterator[Script]:
-    """Run an export's use.py as a module in this process; what it imports from its folder is forgotten afterwards."""
-    beside = [file.stem for file in folder.glob("*.py")]
-    hidden = {name: sys.modules.pop(name) for name in beside if name in sys.modules}
+    """Run an export's use.py as a module in this process; modules imported from its folder are unloaded afterwards."""
+    modules = [file.stem for file in folder.glob("*.py")]
+    hidden = {name: sys.modules.pop(name) for name in modules if name in sys.modules}
     path = list(sys.path)
     sys.path.insert(0, str(folder))
     try:
-        found = runpy.run_path(str(folder / "use.py"), run_name="use")
-        yield Script(found["read"], found["probabilities"])
+        names = runpy.run_path(str(folder / "use.py"), run_name="use")
+        yield Script(names["read"], names["probabilities"])
     finally:
         sys.path[:] = path
-        for name in beside:
+        for name in modules:
             sys.modules.pop(name, None)
         sys.modules.update(hidden)
 
 
 def difference_on_pixels(script: Script, predictor: Predictor, batches: Iterable[Tensor]) -> float:
-    """The largest of any class's probability of any image."""
+    """Return the largest difference in any probability of any image."""
     return max((_difference(script, predictor, batch, batch.numpy()) for batch in batches), default=0.0)
 
 
 def difference_on_files(script: Script, predictor: Predictor, files: Sequence[Path]) -> float:
-    """The same, of image files that each side decodes itself."""
+    """Return the largest difference on image files that each side decodes itself."""
     size, fit, most = predictor.size, predictor.fit, predictor.max_pixels
     images = torch.stack([decode(file, size=size, fit=fit, max_pixels=most) for file in files])
     return _difference(script, predictor, images, np.concatenate([script.read(file) for file in files]))
@@ -60,17 +60,18 @@ def difference_on_files(script: Script, predictor: Predictor, files: Sequence[Pa
 
 def _difference(script: Script, predictor: Predictor, images: Tensor, pixels: NDArray[np.uint8]) -> float:
     expected = predictor(images).double()
-    found = torch.as_tensor(script.probabilities(pixels)).double()
-    difference = (found - expected).abs()
-    both_nan = found.isnan() & expected.isnan()  # of a run that diverged
+    actual = torch.as_tensor(script.probabilities(pixels)).double()
+    difference = (actual - expected).abs()
+    both_nan = actual.isnan() & expected.isnan()  # a diverged run gives nan on both sides
     return float(difference.masked_fill(both_nan, 0.0).nan_to_num(nan=float("inf")).max())
 
 
 def write_images(folder: Path, *, size: int) -> list[Path]:
-    """Write one file of each kind that readers of images disagree on.
+    """Write one file of each kind that image readers disagree on.
 
     Args:
-        size: the side that images are decoded to; theirs are others.
+        folder: to write to.
+        size: the side that images are decoded to, in pixels; the files have other sizes.
     """
     height, width = 2 * size, 3 * size
     down, across = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)[None, :]

@@ -1,4 +1,4 @@
-"""What an exported network's script reads of its run: model.json, plain data."""
+"""model.json: what an exported network's script needs to know of its run, as plain data."""
 
 from collections.abc import Mapping
 from math import prod
@@ -14,47 +14,52 @@ from copycat.models import losses, networks
 from copycat.records.run_loader import Opened
 
 NETWORKS = "networks"
-"""What the module of Copycat's networks is called beside an export."""
-OWN = f"{networks.__name__}."
-OUTPUTS: Mapping[type[losses.Loss], str] = {
+"""Name of the module of Copycat's networks beside an export."""
+NETWORKS_PREFIX = f"{networks.__name__}."
+OUTPUT_FUNCTIONS: Mapping[type[losses.Loss], str] = {
     losses.BCE: "sigmoid",
     losses.BCEWithLogits: "sigmoid",
     losses.MSE: "clamp",
     losses.CrossEntropy: "softmax",
 }
-"""What a loss makes of logits."""
+"""The function that turns logits into probabilities, by loss."""
 
 
-def described(predictor: Predictor, opened: Opened, form: str) -> dict[str, Any]:
-    """Classes and decoding; where the file of the network has weights alone, also how to make it and read its logits.
+def describe_model(predictor: Predictor, opened: Opened, form: str) -> dict[str, Any]:
+    """Describe classes and decoding; for safetensors, which holds weights only, also the network and its output.
+
+    Args:
+        predictor: of the run.
+        opened: the run.
+        form: of the export.
 
     Raises:
-        UserError: where that takes more of Copycat than its networks.
+        UserError: where that needs more of Copycat than its networks.
     """
-    found: dict[str, Any] = {
+    description: dict[str, Any] = {
         "classes": list(predictor.classes),
         "decode": {"size": predictor.size, "fit": predictor.fit, "max_pixels": predictor.max_pixels},
     }
     if form != "safetensors":
-        return found
-    if type(predictor.loss) not in OUTPUTS:
+        return description
+    if type(predictor.loss) not in OUTPUT_FUNCTIONS:
         raise UserError(
             f"--format safetensors: expected a loss of {losses.__name__}; got {opened.config['loss']['_target_']}."
             " Type --format onnx, or torch."
         )
-    return found | {"network": _network(predictor, opened), "output": OUTPUTS[type(predictor.loss)]}
+    return description | {"network": _network(predictor, opened), "output": OUTPUT_FUNCTIONS[type(predictor.loss)]}
 
 
 def uses_networks(node: Mapping[str, Any]) -> bool:
-    """Whether a model's node names one of Copycat's networks."""
-    return any(current_name(target).startswith(OWN) for target in targets_of(node))
+    """Return whether a model's node names one of Copycat's networks."""
+    return any(current_name(target).startswith(NETWORKS_PREFIX) for target in targets_of(node))
 
 
 def _network(predictor: Predictor, opened: Opened) -> Any:
-    """The model's node, its open widths filled in, with Copycat's networks as a module beside the script."""
+    """Return the model's node with its widths filled in, and Copycat's networks as the module beside the script."""
     node = with_current_names(opened.config["model"])
     for target in targets_of(node):
-        if is_ours(target) and not target.startswith(OWN):
+        if is_ours(target) and not target.startswith(NETWORKS_PREFIX):
             raise UserError(
                 f"--format safetensors: expected a network of {networks.__name__}; got {target}, which takes Copycat."
                 " Type --format onnx, or torch."
@@ -65,12 +70,16 @@ def _network(predictor: Predictor, opened: Opened) -> Any:
     for name, value in {"in_features": prod(shape), "image_shape": shape, "out_features": outputs}.items():
         if name in takes and node.get(name) is None:
             node[name] = value
-    return _beside(node)
+    return _with_local_networks(node)
 
 
-def _beside(value: Any) -> Any:
+def _with_local_networks(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _beside(inner) for name, inner in value.items()}
+        return {name: _with_local_networks(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_beside(inner) for inner in value]
-    return f"{NETWORKS}.{value.removeprefix(OWN)}" if isinstance(value, str) and value.startswith(OWN) else value
+        return [_with_local_networks(inner) for inner in value]
+    return (
+        f"{NETWORKS}.{value.removeprefix(NETWORKS_PREFIX)}"
+        if isinstance(value, str) and value.startswith(NETWORKS_PREFIX)
+        else value
+    )

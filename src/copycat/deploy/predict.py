@@ -1,4 +1,4 @@
-"""Images of any size and format to classes and probabilities, many at once; what cannot be read is named."""
+"""Classify images of any size and format in batches, and report those that cannot be read."""
 
 import sys
 import tempfile
@@ -18,47 +18,49 @@ from copycat.data.decode import UnreadableImage, decode
 from copycat.data.parallel_map import side_by_side
 from copycat.data.sources.folder_scan import images_below
 from copycat.deploy.arguments import STANDARD_INPUT, check_images
-from copycat.deploy.predictor import Predictor, opened_predictor
-from copycat.inspection.callbacks.contact_sheet import Picture, png_of
-from copycat.inspection.callbacks.contact_sheet import sheet as contact_sheet
+from copycat.deploy.predictor import Predictor, open_predictor
+from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, encode_png
 from copycat.records.run_folder import write_whole
 from copycat.records.run_loader import Opened
-from copycat.tables.render import csv_begun, given, print_table, wide_console, write_json
-from copycat.tables.statistics import figure
+from copycat.tables.render import print_table, start_csv, value_cell, wide_console, write_json
+from copycat.tables.statistics import format_number
 
 BATCH = 64
-"""Images in memory at once. Of 256 a CNN's first layer is so large that more images come to take more memory."""
-ON_SHEET, COLUMNS = 200, 8
-"""Images on a contact sheet, at most, and in a row of it."""
-MOST_BYTES = 2**28
-"""Of an image on standard input."""
+"""Images in memory at once. With 256 the activations of a CNN's first layer dominate memory."""
+MAX_ON_SHEET, COLUMNS = 200, 8
+"""Images on a contact sheet and in one of its rows, at most."""
+MAX_BYTES = 2**28
+"""Size of an image on standard input in bytes, at most."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one image."""
+    """Hold the probabilities of one image."""
 
     file: Path
     probabilities: Sequence[float]
-    """By label."""
+    """Probability of each class, by label."""
 
     @property
     def label(self) -> int:
+        """Return the most likely label."""
         return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
 
 
-def predictions(predictor: Predictor, files: Sequence[Path]) -> Iterator[Prediction | UnreadableImage]:
-    """One for each file, in their order."""
+def predict_files(predictor: Predictor, files: Sequence[Path]) -> Iterator[Prediction | UnreadableImage]:
+    """Yield one prediction or error for each file, in their order."""
     for start in range(0, len(files), BATCH):
-        some = files[start : start + BATCH]
-        found = list(_decoded(predictor, some, what=f"Images {start + 1} to {start + len(some)} of {len(files)}"))
-        images = [image for image in found if isinstance(image, Tensor)]
-        given = iter(predictor(torch.stack(images)).tolist() if images else ())
-        for file, image in zip(some, found, strict=True):
-            yield Prediction(file, next(given)) if isinstance(image, Tensor) else image
+        batch = files[start : start + BATCH]
+        decoded = list(
+            _decode_files(predictor, batch, what=f"Images {start + 1} to {start + len(batch)} of {len(files)}")
+        )
+        images = [image for image in decoded if isinstance(image, Tensor)]
+        probabilities = iter(predictor(torch.stack(images)).tolist() if images else ())
+        for file, image in zip(batch, decoded, strict=True):
+            yield Prediction(file, next(probabilities)) if isinstance(image, Tensor) else image
 
 
-def _decoded(predictor: Predictor, files: Sequence[Path], *, what: str) -> Iterator[Tensor | UnreadableImage]:
+def _decode_files(predictor: Predictor, files: Sequence[Path], *, what: str) -> Iterator[Tensor | UnreadableImage]:
     def read(index: int) -> Tensor | UnreadableImage:
         try:
             return decode(files[index], size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
@@ -76,76 +78,77 @@ def print_predictions(
     sheet: Path | None = None,
     views: int = 1,
 ) -> bool:
-    """Predict with a run, and print it to standard output; files that can't be read are named on standard error.
+    """Classify images with a run and print the result to standard output; report unreadable files on standard error.
 
     Args:
-        places: image files, and folders whose images are taken, those of sub-folders too; `-` is one image on standard
-            input.
-        sheet: a PNG to write, of the first images with what is said of them.
-        views: of each image, see `opened_predictor`.
+        run: a completed one.
+        places: image files, and folders that are searched recursively; `-` is one image on standard input.
+        form: of the output.
+        sheet: a PNG to write, of the first images with their predictions.
+        views: of each image, see `open_predictor`.
 
     Returns:
-        Whether each file could be read.
+        Whether all files could be read.
 
     Raises:
         UserError: where the run cannot predict, or there is no such file or folder.
     """
-    with opened_predictor(run, views=views) as predictor, _listed(places) as files:
+    with open_predictor(run, views=views) as predictor, _listed_files(places) as files:
         rows: list[dict[str, Any]] = []
-        # a CSV is written as it comes, and so takes no more memory for more images
-        take = csv_begun(_columns(predictor.classes)) if form == "csv" else rows.append
-        broken, shown = 0, list[tuple[Picture, str]]()
-        for found in predictions(predictor, files):
-            if isinstance(found, Prediction):
-                take(_row(found, predictor.classes))
-                if sheet is not None and len(shown) < ON_SHEET:
-                    shown.append(_shown(found, predictor))
+        # CSV rows are written immediately, so that memory does not grow with the number of images
+        add_row = start_csv(_columns(predictor.classes)) if form == "csv" else rows.append
+        unreadable, sheet_entries = 0, list[tuple[Picture, str]]()
+        for result in predict_files(predictor, files):
+            if isinstance(result, Prediction):
+                add_row(_row(result, predictor.classes))
+                if sheet is not None and len(sheet_entries) < MAX_ON_SHEET:
+                    sheet_entries.append(_sheet_entry(result, predictor))
             else:
-                broken += 1
-                print_line(f"copycat: {found}", error=True)
+                unreadable += 1
+                print_line(f"copycat: {result}", error=True)
     if sheet is not None:
-        _write_sheet(shown, sheet)
+        _write_sheet(sheet_entries, sheet)
     if form == "json":
         write_json({"run": str(run.given), "predictions": rows})
     elif rows:
-        table = [{**row, "probability": figure(row["probability"])} for row in rows]
-        print_table(wide_console(), [(name, given(name)) for name in ("file", "class", "probability")], table)
-    if broken:
-        print_line(f"copycat: {counted(broken, 'file')} of {len(files)} can't be read.", error=True)
-    return not broken
+        table = [{**row, "probability": format_number(row["probability"])} for row in rows]
+        print_table(wide_console(), [(name, value_cell(name)) for name in ("file", "class", "probability")], table)
+    if unreadable:
+        print_line(f"copycat: {counted(unreadable, 'file')} of {len(files)} can't be read.", error=True)
+    return not unreadable
 
 
-def _shown(found: Prediction, predictor: Predictor) -> tuple[Picture, str]:
-    image = decode(found.file, size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
-    label = found.label
-    said = f"{printable(predictor.classes[label])} {found.probabilities[label]:.2f}"
-    return image.permute(1, 2, 0).numpy(), f"{said}\n{printable(found.file.name)}"
+def _sheet_entry(prediction: Prediction, predictor: Predictor) -> tuple[Picture, str]:
+    image = decode(prediction.file, size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
+    label = prediction.label
+    caption = f"{printable(predictor.classes[label])} {prediction.probabilities[label]:.2f}"
+    return image.permute(1, 2, 0).numpy(), f"{caption}\n{printable(prediction.file.name)}"
 
 
-def _write_sheet(shown: Sequence[tuple[Picture, str]], to: Path) -> None:
-    if not shown:
+def _write_sheet(entries: Sequence[tuple[Picture, str]], to: Path) -> None:
+    if not entries:
         raise UserError(f"--sheet: expected an image that can be read; got none to put on {to}.")
-    pictures, words = zip(*shown, strict=True)
+    pictures, captions = zip(*entries, strict=True)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(to, png_of(contact_sheet(pictures, words, columns=COLUMNS)))
+        write_whole(to, encode_png(contact_sheet(pictures, captions, columns=COLUMNS)))
     except OSError as error:
         raise UserError(f"--sheet: expected a file to write to; got {to}: {error.strerror}.") from error
 
 
 @contextmanager
-def _listed(places: Sequence[Path]) -> Iterator[list[Path]]:
-    """All files; an image on standard input lies in a folder of its own meanwhile."""
+def _listed_files(places: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield all files; an image on standard input is kept in a temporary folder meanwhile."""
     if STANDARD_INPUT not in places:
         yield list(_files(places))
         return
     with tempfile.TemporaryDirectory(prefix="copycat-") as folder:
         file = Path(folder) / "standard input"
-        content = sys.stdin.buffer.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise UserError(f"-: expected an image of {MOST_BYTES >> 20} MB or less on standard input; got more.")
+        content = sys.stdin.buffer.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UserError(f"-: expected an image of {MAX_BYTES >> 20} MB or less on standard input; got more.")
         file.write_bytes(content)
-        yield [found for place in places for found in ([file] if place == STANDARD_INPUT else _files([place]))]
+        yield [path for place in places for path in ([file] if place == STANDARD_INPUT else _files([place]))]
 
 
 def _files(places: Sequence[Path]) -> Iterator[Path]:
@@ -169,7 +172,7 @@ def _columns(classes: Sequence[str]) -> list[str]:
     return ["file", "class", "probability", *(f"probability/{name}" for name in classes)]
 
 
-def _row(found: Prediction, classes: Sequence[str]) -> dict[str, Any]:
-    label = found.label
-    values = (str(found.file), classes[label], found.probabilities[label], *found.probabilities)
+def _row(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+    label = prediction.label
+    values = (str(prediction.file), classes[label], prediction.probabilities[label], *prediction.probabilities)
     return dict(zip(_columns(classes), values, strict=True))

@@ -1,4 +1,4 @@
-"""Changed copies of images, whose probabilities are averaged with those of the images: test-time augmentation."""
+"""Test-time augmentation: probabilities averaged over augmented copies of each image."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,26 +10,29 @@ from copycat.data.augmentation.transforms import Augmentation, Chances, Light, M
 from copycat.training.factory import build_augmentation
 
 
-class Views:
-    """Args:
-    augmentation: makes the copies.
-    count: of views, the images as they are being the first.
+class AugmentedViews:
+    """Make augmented copies of images.
+
+    Args:
+        augmentation: makes the copies.
+        count: number of views, the original image included.
     """
 
     def __init__(self, augmentation: Augmentation, *, count: int) -> None:
+        """Draw the random numbers of each copy, once."""
         self.augmentation = augmentation
         chances = Chances(length=1, draws=augmentation.draws, seed=0)
-        # one for all images, so that what is said of an image depends on no other; and the same for any count
+        # the same for all images and any count, so that an image's prediction does not depend on other images
         self.chances = [chances(view, torch.tensor([0])) for view in range(1, count)]
 
     def __call__(self, image: Tensor) -> Iterator[Tensor]:
-        """Float32 [B, C, H, W] in [0, 1] -> each copy of the whole batch."""
+        """Yield each copy of a batch, float32 [B, C, H, W] in [0, 1]."""
         for chance in self.chances:
             yield self.augmentation(image, chance.expand(len(image), -1))
 
 
-def views_of(config: Mapping[str, Any], *, count: int) -> Views | None:
-    """By a run's own augmentation, or what it does before it mixes; by `light` where it has none. None for one view."""
+def make_views(config: Mapping[str, Any], *, count: int) -> AugmentedViews | None:
+    """Return views by the run's augmentation without its mixing, or by `light` where it has none; None for one view."""
     if count == 1:
         return None
     augmentation = build_augmentation(config["augmentation"])
@@ -37,4 +40,4 @@ def views_of(config: Mapping[str, Any], *, count: int) -> Views | None:
         augmentation = augmentation.base
     if isinstance(augmentation, Unchanged):
         augmentation = Light()
-    return Views(augmentation, count=count)
+    return AugmentedViews(augmentation, count=count)

@@ -1,13 +1,13 @@
-"""The script that uses an exported network on an image file without Copycat.
+"""The scripts that use an exported network on an image file without Copycat.
 
-Each format has one text for all runs: what differs between runs lies in model.json beside it, as data, so that nothing
-of a run folder is ever read as code.
+Each format has one script for all runs: run-specific values are data in model.json beside it, so that nothing in a run
+folder is ever executed.
 """
 
 from collections.abc import Mapping
 
 DESCRIPTION = "model.json"
-"""The file that a script reads: its classes, how an image is decoded, and what makes its network."""
+"""The file that a script reads: classes, image decoding, and the network's arguments."""
 
 START = '''\
 """Classify an image: python use.py IMAGE."""
@@ -84,4 +84,4 @@ def probabilities(images):
     return torch.cat([1 - found[:, -1:], found[:, -1:]], 1) if len(MODEL["classes"]) == 2 else found
 {END}"""
 SCRIPTS: Mapping[str, str] = {"safetensors": SAFETENSORS, "torch": TORCH, "onnx": ONNX}
-"""By format."""
+"""The script of each format."""

@@ -1,5 +1,5 @@
-"""Look into runs: what is measured while they train, and the pages made of their folders.
+"""Inspect runs: the callbacks that measure training, and the pages made from run folders.
 
 May import `training` and what lies below it.
-Public names: `network.inspect`, and the packages below.
+Public names: `network.inspect_network`, and the packages below.
 """

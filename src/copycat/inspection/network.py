@@ -1,4 +1,4 @@
-"""`copycat inspect`: a configured network, described without its data where it says its own widths."""
+"""Describe a configured network for `copycat inspect`, without its data where the widths are configured."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,13 @@ Config = Mapping[str, Any]
 
 
 def inspect_network(config: Config) -> str:
-    """Describe the network that a configuration asks for.
+    """Describe the network that a configuration defines.
+
+    Args:
+        config: a whole composed configuration.
 
     Raises:
-        UserError: where it cannot be made.
+        UserError: where the network cannot be built.
     """
     model = config["model"]
     classes = max(2, model.get("out_features") or 2)  # a single output tells two classes apart

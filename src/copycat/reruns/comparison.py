@@ -1,4 +1,4 @@
-"""Two runs, held against each other bit by bit, in the order in which training made what they recorded."""
+"""Compare two runs bit by bit, in the order in which training recorded their values."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened
 from copycat.records.safe_tensors import read_checkpoint, read_weights
 from copycat.reruns.difference import ABSENT, Difference, Moment, compare_trees
-from copycat.reruns.steps_per_epoch import steps_an_epoch
-from copycat.reruns.ulp import Pair
+from copycat.reruns.steps_per_epoch import steps_per_epoch
+from copycat.reruns.ulp import NumberPair
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 Rows = Mapping[int, Mapping[str, float]]
@@ -26,51 +26,51 @@ Rows = Mapping[int, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs have in common, and what not."""
+    """Hold what two runs have in common, and where they differ."""
 
     epochs: int
     """Rows of metrics.csv that both have."""
     tensors: int
-    """Of the final weights, in both."""
+    """Tensors of the final weights that both have."""
     differences: Sequence[Difference]
-    """In training order; none where all bits are the same."""
+    """In training order; empty where all bits are equal."""
 
     def beyond(self, tolerance: float) -> list[Difference]:
-        """The differences that are larger, absolute and relative to what was there before."""
+        """Return the differences larger than a tolerance, absolute and relative to the original value."""
         return [d for d in self.differences if d.scaled is not None and not d.scaled <= tolerance]
 
-    def apart(self) -> list[Difference]:
-        """How far the metrics of the last epoch that both have lie apart."""
-        return [d for d in self.differences if d.metric and d.pair and d.moment.epoch == self.epochs - 1]
+    def at_last_epoch(self) -> list[Difference]:
+        """Return the differences in metrics at the last epoch that both runs have."""
+        return [d for d in self.differences if d.is_metric and d.pair and d.moment.epoch == self.epochs - 1]
 
 
 def compare(before: Opened, after: Opened) -> Comparison:
-    """Metrics, checkpoints, weights, final metrics and predictions.
+    """Compare metrics, checkpoints, weights, final metrics and predictions.
 
-    Where the first run was interrupted or killed, what it has is compared, and what it lacks is not missed. Neither is
-    a score that it is too old to know.
+    Where the first run was interrupted or killed, only what it recorded is compared. Metrics that its version of
+    Copycat did not measure are ignored.
     """
     completed = before.manifest["status"] == "completed"
     whole = completed or before.manifest["status"] == "failed"
     rows = _rows(before), _rows(after)
-    step = steps_an_epoch(before)
+    step = steps_per_epoch(before)
     end = Moment(max(rows[0], default=None), step)
-    found = [*_histories(*rows, whole=whole, step=step), *_ends(before, after, end)]
-    found += _checkpoints(BEST, before, after, whole=whole, step=step)
-    # where a run fails, it hangs on the clock whether the last epoch's was saved, or its saving still waited
-    found += _checkpoints(LAST, before, after, whole=completed, step=step)
+    differences = [*_compare_histories(*rows, whole=whole, step=step), *_compare_ends(before, after, end)]
+    differences += _compare_checkpoints(BEST, before, after, whole=whole, step=step)
+    # in a failed run it depends on timing whether the last epoch's checkpoint was already saved
+    differences += _compare_checkpoints(LAST, before, after, whole=completed, step=step)
     if completed:
-        count, of_weights = _weights(before, after, end)
-        found += [*of_weights, *_closing(before, after, end)]
+        count, of_weights = _compare_weights(before, after, end)
+        differences += [*of_weights, *_compare_results(before, after, end)]
     else:
         count = 0
-    unknown = _unknown(before)
-    found = [d for d in found if not (d.is_added and d.place.rpartition("/")[2] in unknown)]
-    return Comparison(len(rows[0].keys() & rows[1].keys()), count, found)
+    unknown = _unmeasured_metrics(before)
+    differences = [d for d in differences if not (d.is_added and d.place.rpartition("/")[2] in unknown)]
+    return Comparison(len(rows[0].keys() & rows[1].keys()), count, differences)
 
 
-def _unknown(run: Opened) -> set[str]:
-    """Scores that the version of Copycat which made a run did not measure."""
+def _unmeasured_metrics(run: Opened) -> set[str]:
+    """Return the metrics that the Copycat version of a run did not measure."""
     try:
         known = columns_of(run.folder)
     except FileNotFoundError:
@@ -81,79 +81,81 @@ def _unknown(run: Opened) -> set[str]:
 def _rows(run: Opened) -> Rows:
     try:
         return {int(row.pop("epoch")): row for row in read_history(run.folder)}
-    except FileNotFoundError:  # it ended before its first epoch did
+    except FileNotFoundError:  # the run ended before its first epoch did
         return {}
     except (ValueError, KeyError) as error:
-        said = first_line(error).removeprefix(f"{HISTORY}: ")
-        raise UserError(f"{run.folder / HISTORY}: expected a row of numbers an epoch; {said}.") from error
+        reason = first_line(error).removeprefix(f"{HISTORY}: ")
+        raise UserError(f"{run.folder / HISTORY}: expected a row of numbers an epoch; {reason}.") from error
 
 
-def _histories(before: Rows, after: Rows, *, whole: bool, step: int | None) -> Iterator[Difference]:
+def _compare_histories(before: Rows, after: Rows, *, whole: bool, step: int | None) -> Iterator[Difference]:
     for epoch in sorted(before.keys() | after.keys()) if whole else sorted(before):
         moment = Moment(epoch, step)
         if epoch not in before or epoch not in after:
-            said = (ABSENT if epoch not in rows else "recorded" for rows in (before, after))
-            yield Difference.of_words("epoch", moment, said)
+            words = (ABSENT if epoch not in rows else "recorded" for rows in (before, after))
+            yield Difference.of_words("epoch", moment, words)
             continue
         a, b = before[epoch], after[epoch]
         for name in dict.fromkeys([*a, *b]):
             if name not in a or name not in b:
                 yield Difference.of_words(name, moment, (str(row.get(name, ABSENT)) for row in (a, b)))
-            elif not (pair := Pair.of(a[name], b[name])).same:
-                yield Difference.of_pair(name, pair, moment, metric=True)
+            elif not (pair := NumberPair.of(a[name], b[name])).is_identical:
+                yield Difference.of_pair(name, pair, moment, is_metric=True)
 
 
-def _ends(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
-    """A run that failed must fail again, and alike."""
+def _compare_ends(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
+    """Yield a difference unless a failed run fails again with the same error."""
     if before.manifest["status"] not in ("completed", "failed"):
         return
-    said = [_end(run) for run in (before, after)]
-    if said[0] != said[1]:
-        yield Difference.of_words("end", end, said)
+    ends = [_describe_end(run) for run in (before, after)]
+    if ends[0] != ends[1]:
+        yield Difference.of_words("end", end, ends)
 
 
-def _end(run: Opened) -> str:
+def _describe_end(run: Opened) -> str:
     error = run.manifest["error"]
     return (
         f"{run.manifest['status']}: {str(error).replace(str(run.folder), 'RUN')}" if error else run.manifest["status"]
     )
 
 
-def _checkpoints(name: str, before: Opened, after: Opened, *, whole: bool, step: int | None) -> Iterator[Difference]:
-    found: list[Mapping[str, Any] | None] = []
+def _compare_checkpoints(
+    name: str, before: Opened, after: Opened, *, whole: bool, step: int | None
+) -> Iterator[Difference]:
+    trees: list[Mapping[str, Any] | None] = []
     for run in (before, after):
         path = run.folder / "checkpoints" / name
         try:
             if path.exists() and (wrong := damage(path)):
                 raise UserError(wrong)
-            found.append(read_checkpoint(path) if path.exists() else None)
+            trees.append(read_checkpoint(path) if path.exists() else None)
         except UserError as error:
-            yield _damaged(path, len(found), error, Moment())
+            yield _damaged(path, len(trees), error, Moment())
             return
-    a, b = found
+    a, b = trees
     if a is None or b is None:
         if whole and a is not b:
             yield Difference.of_words(name, Moment(), (ABSENT if tree is None else "written" for tree in (a, b)))
         return
-    if not whole and a.get("global_step") != b.get("global_step"):  # the copy went on from there
+    if not whole and a.get("global_step") != b.get("global_step"):  # the copy trained further
         return
-    # what Lightning's loops counted depends on how many steps were taken at once; where training stood is beside it
+    # Lightning's loop counters depend on steps_per_execution; epoch and global_step are stored beside them
     a, b = ({key: value for key, value in tree.items() if key != "loops"} for tree in (a, b))
     yield from compare_trees(name, a, b, Moment(a.get("epoch"), step))
 
 
-def _weights(before: Opened, after: Opened, end: Moment) -> tuple[int, list[Difference]]:
-    """How many tensors there are, and which differ."""
-    found: list[Mapping[str, Tensor]] = []
+def _compare_weights(before: Opened, after: Opened, end: Moment) -> tuple[int, list[Difference]]:
+    """Return the number of common tensors, and those that differ."""
+    trees: list[Mapping[str, Tensor]] = []
     for run in (before, after):
         path = run.folder / WEIGHTS
         try:
             if not path.exists():
                 raise UserError("it is gone")
-            found.append(read_weights(path))
+            trees.append(read_weights(path))
         except UserError as error:
-            return 0, [_damaged(path, len(found), error, end)]
-    a, b = found
+            return 0, [_damaged(path, len(trees), error, end)]
+    a, b = trees
     return len(a.keys() & b.keys()), list(compare_trees(WEIGHTS, a, b, end))
 
 
@@ -163,15 +165,15 @@ def _damaged(path: Path, place: int, error: UserError, moment: Moment) -> Differ
     return Difference.of_words(path.name, moment, words)
 
 
-def _closing(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
-    """Metrics and predictions of the final weights."""
+def _compare_results(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
+    """Yield the differences in metrics and predictions of the final weights."""
     a, b = (run.manifest["results"] for run in (before, after))
     finals = a.get("final", {}), b.get("final", {})
     for name in dict.fromkeys([*finals[0], *finals[1]]):
         values = [final.get(name) for final in finals]
         if values[0] is None or values[1] is None:
             yield Difference.of_words(f"final {name}", end, (ABSENT if v is None else str(v) for v in values))
-        elif not (pair := Pair.of(values[0], values[1])).same:
+        elif not (pair := NumberPair.of(values[0], values[1])).is_identical:
             yield Difference.of_pair(f"final {name}", pair, end)
     digests = a.get("predictions_digest"), b.get("predictions_digest")
     if None not in digests and digests[0] != digests[1]:

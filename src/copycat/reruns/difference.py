@@ -1,4 +1,4 @@
-"""One difference between two runs, and the differences between two nests of tensors and numbers."""
+"""A difference between two runs, and the differences between two trees of tensors and numbers."""
 
 import math
 import re
@@ -9,72 +9,74 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from copycat.reruns.ulp import Pair
+from copycat.reruns.ulp import NumberPair
 
-NOT_OF_TRAINING = re.compile(r"seconds|time|version|time_elapsed|.*_version")
-"""Keys of a checkpoint whose values are of the clock or of what wrote it."""
+IGNORED_KEYS = re.compile(r"seconds|time|version|time_elapsed|.*_version")
+"""Keys of a checkpoint whose values are times or versions."""
 ABSENT = "–"
-"""Stands where a run has nothing that the other has."""
+"""Stands for a value that only the other run has."""
 _WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _PATH = re.compile(r".*[/\\](?=[^/\\]+\.ckpt$)")
-"""What stands before a checkpoint's name where it is a key."""
+"""The folder in front of a checkpoint's name where its path is a key."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When in training."""
+    """Locate a difference in training."""
 
     epoch: int | None = None
-    steps_an_epoch: int | None = None
+    steps_per_epoch: int | None = None
 
     @property
     def step(self) -> int | None:
-        """Optimizer steps that were made by the epoch's end."""
-        if self.epoch is None or self.steps_an_epoch is None:
+        """Return the number of optimizer steps completed by the epoch's end."""
+        if self.epoch is None or self.steps_per_epoch is None:
             return None
-        return self.steps_an_epoch * (self.epoch + 1)
+        return self.steps_per_epoch * (self.epoch + 1)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two runs differ."""
+    """Describe one difference between two runs."""
 
     place: str
-    """A metric, or a file and what lies in it."""
+    """A metric, or a file and a key in it."""
     moment: Moment
-    pair: Pair | None = None
-    """Two numbers; None where there are not two."""
+    pair: NumberPair | None = None
+    """The two numbers; None where one of them is none."""
     words: tuple[str, str] = ("", "")
-    """What was there before and after, where it is not two numbers."""
+    """The values before and after, where they are not two numbers."""
     scaled: float | None = math.inf
-    """The largest distance here, relative where values are above 1; None: there is no telling, others tell."""
-    metric: bool = False
-    """A cell of metrics.csv."""
+    """The largest distance, relative where values are above 1; None where other differences determine it."""
+    is_metric: bool = False
+    """Whether it is a cell of metrics.csv."""
 
     @property
     def is_added(self) -> bool:
-        """Whether there was nothing before."""
+        """Return whether the original had no value."""
         return self.words[0] == ABSENT
 
     @classmethod
-    def of_pair(cls, place: str, pair: Pair, moment: Moment, *, metric: bool = False) -> "Difference":
-        return cls(place, moment, pair, scaled=pair.scaled, metric=metric)
+    def of_pair(cls, place: str, pair: NumberPair, moment: Moment, *, is_metric: bool = False) -> "Difference":
+        """Make a difference between two numbers."""
+        return cls(place, moment, pair, scaled=pair.scaled, is_metric=is_metric)
 
     @classmethod
     def of_words(cls, place: str, moment: Moment, words: Iterable[str]) -> "Difference":
+        """Make a difference between two values that are not both numbers."""
         before, after = words
         return cls(place, moment, words=(before, after))
 
 
 def compare_trees(place: str, before: Any, after: Any, moment: Moment) -> Iterator[Difference]:
-    """Tensors and numbers in nested containers, by their keys; texts are left out, as are times and versions."""
+    """Yield the differences in tensors and numbers of nested containers, by key; ignore text, times and versions."""
     a, b = dict(_leaves(before)), dict(_leaves(after))
     for name in dict.fromkeys([*a, *b]):
         where = f"{place}: {name}"
         if name not in a or name not in b:
             yield Difference.of_words(where, moment, (ABSENT if name not in tree else "there" for tree in (a, b)))
-        elif found := _compare(where, a[name], b[name], moment):
-            yield found
+        elif difference := _compare(where, a[name], b[name], moment):
+            yield difference
 
 
 def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -89,7 +91,7 @@ def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
             yield name, torch.tensor(node, dtype=torch.float64 if isinstance(node, float) else None)
         return
     for key, value in inside:
-        if not NOT_OF_TRAINING.fullmatch(key):
+        if not IGNORED_KEYS.fullmatch(key):
             yield from _leaves(value, f"{name}.{key}" if name else key)
 
 
@@ -112,11 +114,11 @@ def _compare(place: str, before: Tensor, after: Tensor, moment: Moment) -> Diffe
     if not before.is_floating_point():
         return Difference(place, moment, words=(str(numbers[0]), str(numbers[1])), scaled=scaled)
     mask = (1 << 8 * width) - 1
-    pair = Pair(*numbers, int(a[first]) & mask, int(b[first]) & mask, 8 * width)
+    pair = NumberPair(*numbers, int(a[first]) & mask, int(b[first]) & mask, 8 * width)
     return Difference(place, moment, pair, scaled=scaled)
 
 
 def _scaled(before: Tensor, after: Tensor) -> Tensor:
-    """Distances, relative where the number before is above 1; infinite where one is not finite."""
+    """Return distances, relative where the original is above 1; infinite where a number is not finite."""
     a, b = before.double(), after.double()
     return ((b - a).abs() / a.abs().clamp(min=1)).where(a.isfinite() & b.isfinite(), torch.inf)

@@ -1,4 +1,4 @@
-"""A named experiment, run as it stands today and held against the results that lie beside it."""
+"""Run a named experiment and compare it with its recorded results."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,38 +20,43 @@ from copycat.training.train import train
 
 
 @dataclass(frozen=True)
-class Result:
-    """A number that was recorded as text, and the one that a run gave."""
+class ExpectedResult:
+    """Hold a number recorded as text, and the one that a run gave."""
 
     place: str
     recorded: str
-    found: float | None
+    actual: float | None
     is_loss: bool
 
     @property
-    def shown(self) -> str:
-        """What the run gave, with the digits that were recorded."""
-        if self.found is None:
+    def actual_text(self) -> str:
+        """Format the run's number with as many digits as were recorded."""
+        if self.actual is None:
             return "–"
         _, _, digits = self.recorded.partition(".")
-        return f"{self.found:.{len(digits)}f}"
+        return f"{self.actual:.{len(digits)}f}"
 
-    def same(self, tolerance: float | None) -> bool:
-        """To all recorded digits, or within a distance, absolute or relative to what was recorded."""
-        if self.found is None or tolerance is None:
-            return self.shown == self.recorded
+    def matches(self, tolerance: float | None) -> bool:
+        """Return whether both agree in all recorded digits, or within an absolute or relative tolerance."""
+        if self.actual is None or tolerance is None:
+            return self.actual_text == self.recorded
         recorded = float(self.recorded)
-        return abs(self.found - recorded) <= tolerance * max(1.0, abs(recorded)) or self.shown == self.recorded
+        return abs(self.actual - recorded) <= tolerance * max(1.0, abs(recorded)) or self.actual_text == self.recorded
 
 
-def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[Result]:
-    """Train it and look up each recorded number.
+def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[ExpectedResult]:
+    """Train an experiment and look up each recorded number.
+
+    Args:
+        name: of the experiment.
+        say: prints a line of progress.
+        data: folder of the images; None: as configured.
 
     Raises:
         UserError: where no results are recorded, or it cannot be trained.
-        KeyboardInterrupt: where a signal ended it.
+        KeyboardInterrupt: where a signal interrupted it.
     """
-    expected = _recorded(name)
+    expected = _read_expected(name)
     request = compose([f"experiment={name}", *([] if data is None else [f"data.root={data}"])])
     allow_own_modules(request.config)
     outcome = train(request)
@@ -62,15 +67,15 @@ def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[R
         say(f"failed: {outcome.manifest['error']}")
     try:
         losses = {str(int(row["epoch"])): row["train/loss"] for row in read_history(outcome.folder)}
-    except FileNotFoundError:  # it failed in its first epoch
+    except FileNotFoundError:  # the run failed in its first epoch
         losses = {}
-    # each once: the lecture's table and what was measured share some
+    # without duplicates: the lecture's table and the measured results share some
     return list({result: None for record in expected for result in _results(record, losses, outcome.manifest)})
 
 
-def show_results(results: Sequence[Result], *, tolerance: float | None) -> bool:
-    """Print the verdict to standard output; whether all is the same."""
-    differing = [result for result in results if not result.same(tolerance)]
+def print_results(results: Sequence[ExpectedResult], *, tolerance: float | None) -> bool:
+    """Print the verdict to standard output, and return whether all results agree."""
+    differing = [result for result in results if not result.matches(tolerance)]
     losses = sum(result.is_loss for result in results)
     if not differing:
         how = "to all digits" if tolerance is None else f"within {tolerance:g}"
@@ -81,17 +86,17 @@ def show_results(results: Sequence[Result], *, tolerance: float | None) -> bool:
     table.add_column("recorded", justify="right")
     table.add_column("now", justify="right")
     for result in differing:
-        table.add_row(*map(printable, (result.place, result.recorded, result.shown)))
+        table.add_row(*map(printable, (result.place, result.recorded, result.actual_text)))
     make_console().print(table)
     return False
 
 
-def _recorded(name: str) -> list[Mapping[str, Any]]:
+def _read_expected(name: str) -> list[Mapping[str, Any]]:
     folder = next(folder for folder in experiment_folders() if (folder / f"{name}.yaml").is_file())
     files = [file for ending in OF_FILE if (file := folder / f"{name}{ending}").is_file()]
     if not files:
         raise UserError(f"{folder / name}.json: expected the results to compare with; got none.")
-    found = []
+    records = []
     for file in files:
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
@@ -99,18 +104,20 @@ def _recorded(name: str) -> list[Mapping[str, Any]]:
                 {float(text) for text in record.get(part, {}).values()}
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{file}: expected losses and final, numbers as text; {first_line(error)}.") from error
-        found.append(record)
-    return found
+        records.append(record)
+    return records
 
 
-def _results(record: Mapping[str, Any], losses: Mapping[str, float], manifest: Mapping[str, Any]) -> Iterator[Result]:
+def _results(
+    record: Mapping[str, Any], losses: Mapping[str, float], manifest: Mapping[str, Any]
+) -> Iterator[ExpectedResult]:
     final, best = manifest["results"].get("final", {}), manifest["results"].get("best", {})
     for epoch, text in record.get("losses", {}).items():
-        yield Result(f"train/loss of epoch {epoch}", text, losses.get(epoch), is_loss=True)
+        yield ExpectedResult(f"train/loss of epoch {epoch}", text, losses.get(epoch), is_loss=True)
     for name, text in record.get("final", {}).items():
-        yield Result(f"final {name}", text, final.get(name), is_loss=False)
+        yield ExpectedResult(f"final {name}", text, final.get(name), is_loss=False)
     for name, text in record.get("best", {}).items():
         value = best.get("epoch") if name == "epoch" else best.get("metrics", {}).get(name)
-        yield Result(f"best {name}", str(text), value, is_loss=False)
+        yield ExpectedResult(f"best {name}", str(text), value, is_loss=False)
     if "epochs" in record:
-        yield Result("epochs", str(record["epochs"]), manifest["results"].get("epochs"), is_loss=False)
+        yield ExpectedResult("epochs", str(record["epochs"]), manifest["results"].get("epochs"), is_loss=False)

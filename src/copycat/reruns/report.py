@@ -1,4 +1,4 @@
-"""What a rerun prints: one line where it is the same, else where it differs first, how far, and the likely cause."""
+"""Print the result of a rerun: one line if identical, else the first difference, its size, and the likely cause."""
 
 import math
 import os
@@ -23,27 +23,28 @@ SUSPECTS = (
 )
 
 
-def show_rerun(found: Rerun, *, tolerance: float | None) -> bool:
-    """Print the verdict to standard output; whether the copy is as good as asked.
+def print_rerun(rerun: Rerun, *, tolerance: float | None) -> bool:
+    """Print the verdict to standard output, and return whether the copy agrees with the original.
 
     Args:
-        tolerance: distance, absolute or relative, up to which metrics and tensors count as the same; None: no bit.
+        rerun: a rerun and its comparison.
+        tolerance: distance, absolute or relative, up to which metrics and tensors count as equal; None: bit for bit.
     """
-    comparison, what = found.comparison, _what(found)
+    comparison, description = rerun.comparison, _describe_run(rerun)
     if not comparison.differences:
-        print_line(f"identical: {what}, bit for bit")
+        print_line(f"identical: {description}, bit for bit")
         return True
     differences = comparison.differences if tolerance is None else comparison.beyond(tolerance)
     if tolerance is not None and not differences:
-        print_line(f"within {tolerance:g}: {what}; {_largest(comparison.differences)}")
+        print_line(f"within {tolerance:g}: {description}; {_largest(comparison.differences)}")
         return True
-    shown = [*_first(differences[0]), *_apart(comparison), *_causes(found.causes)]
+    shown = [*_first_difference(differences[0]), *_totals(comparison), *_causes(rerun.causes)]
     _print(shown)
     return False
 
 
-def show_check(causes: Sequence[Cause]) -> bool:
-    """Print what differs in the fingerprints; whether nothing does."""
+def print_check(causes: Sequence[Cause]) -> bool:
+    """Print the differences in fingerprints, and return whether there are none."""
     if not causes:
         print_line("same fingerprints")
         return True
@@ -51,11 +52,11 @@ def show_check(causes: Sequence[Cause]) -> bool:
     return False
 
 
-def _what(found: Rerun) -> str:
-    epochs = counted(found.comparison.epochs, "epoch")
-    status, error = found.original.manifest["status"], found.original.manifest["error"]
+def _describe_run(rerun: Rerun) -> str:
+    epochs = counted(rerun.comparison.epochs, "epoch")
+    status, error = rerun.original.manifest["status"], rerun.original.manifest["error"]
     if status == "completed":
-        return f"{epochs}, {counted(found.comparison.tensors, 'tensor')}"
+        return f"{epochs}, {counted(rerun.comparison.tensors, 'tensor')}"
     kind = {"failed": "a failed run", "interrupted": "an interrupted run", "pruned": "a pruned run"}.get(
         status, "a run that was killed"
     )
@@ -66,15 +67,15 @@ def _largest(differences: Sequence[Difference]) -> str:
     largest = max((d for d in differences if d.scaled is not None), key=lambda d: d.scaled or 0.0, default=None)
     if largest is None:
         return "the predictions alone differ"
-    return f"largest distance {largest.scaled:.3g}, {_at(largest)}"
+    return f"largest distance {largest.scaled:.3g}, {_describe_place(largest)}"
 
 
-def _at(difference: Difference) -> str:
+def _describe_place(difference: Difference) -> str:
     epoch = difference.moment.epoch
     return difference.place + ("" if epoch is None else f" of epoch {epoch}")
 
 
-def _first(first: Difference) -> Iterator[RenderableType]:
+def _first_difference(first: Difference) -> Iterator[RenderableType]:
     table = Table(title="first difference", title_justify="left")
     for name in ("epoch", "step", "metric"):
         table.add_column(name, overflow="fold")
@@ -82,27 +83,27 @@ def _first(first: Difference) -> Iterator[RenderableType]:
         table.add_column(name, justify="right", overflow="fold")
     table.add_column("distance", overflow="fold")
     when = ("–" if n is None else str(n) for n in (first.moment.epoch, first.moment.step))
-    values = first.pair.shown() if first.pair else tuple(printable(word or "there") for word in first.words)
-    distance = first.pair.in_words if first.pair else "–"
+    values = first.pair.format() if first.pair else tuple(printable(word or "there") for word in first.words)
+    distance = first.pair.description if first.pair else "–"
     table.add_row(*when, printable(first.place), *values, distance)
     yield table
 
 
-def _apart(comparison: Comparison) -> Iterator[RenderableType]:
-    cells = sum(d.metric for d in comparison.differences)
+def _totals(comparison: Comparison) -> Iterator[RenderableType]:
+    cells = sum(d.is_metric for d in comparison.differences)
     tensors = [d for d in comparison.differences if d.place.startswith(f"{WEIGHTS}: ")]
     yield _line(
         f"in all: {cells} of the metrics of {comparison.epochs} epochs, {len(tensors)} of {comparison.tensors} tensors"
     )
-    if not (last := comparison.apart()):
+    if not (last := comparison.at_last_epoch()):
         return
     pairs = [(d.place, d.pair) for d in last if d.pair is not None]
-    place, pair = max(pairs, key=lambda found: found[1].distance)
-    far = "one is not finite" if math.isinf(pair.distance) else f"{pair.distance:.6g}"
-    line = f"apart at the end, epoch {comparison.epochs - 1}: {place} by {far}"
-    stepped = [(name, found.ulps) for name, found in pairs if found.ulps is not None]
+    place, pair = max(pairs, key=lambda item: item[1].distance)
+    distance = "one is not finite" if math.isinf(pair.distance) else f"{pair.distance:.6g}"
+    line = f"apart at the end, epoch {comparison.epochs - 1}: {place} by {distance}"
+    stepped = [(name, item.ulps) for name, item in pairs if item.ulps is not None]
     if stepped:
-        name, steps = max(stepped, key=lambda found: found[1])
+        name, steps = max(stepped, key=lambda item: item[1])
         line += f"; {name} by {counted(steps, 'ulp')}"
     yield _line(line)
 
@@ -123,6 +124,6 @@ def _line(words: str) -> Text:
 
 
 def _print(shown: Iterator[RenderableType] | Sequence[RenderableType]) -> None:
-    # a pipe has no width: a table is not folded there
+    # a pipe has no width, and a table should not be folded there
     console = make_console(width=None if os.isatty(1) else 160, soft_wrap=True)
     console.print(*shown, sep="\n")

@@ -1,4 +1,4 @@
-"""A run, made again from its folder alone, and held against the first."""
+"""Rerun a run from its folder alone, and compare both."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ OUTPUTS = "outputs"
 
 @dataclass(frozen=True)
 class Rerun:
-    """What came of it."""
+    """Hold a rerun and its comparison with the original."""
 
     original: Opened
     outcome: Outcome
     comparison: Comparison
     causes: Sequence[Cause]
-    """What differed before the start, the likely cause first."""
+    """Differences known before the start, the likely cause first."""
 
 
 def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
@@ -42,17 +42,17 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
 
     Args:
         original: by `open_recorded`.
-        say: takes each line that a user should know before the start, and where the new folder lies.
-        data: where the images lie now; None: where they lay.
+        say: prints each difference known before the start, and the new folder.
+        data: folder of the images now; None: as recorded.
 
     Raises:
-        UserError: where it cannot be built any more.
-        KeyboardInterrupt: where a signal ended the copy.
+        UserError: where the run can no longer be built.
+        KeyboardInterrupt: where a signal interrupted the copy.
     """
-    config = _moved(original, data)
+    config = _adapt_config(original, data)
     images = _data(config)
-    found = _causes(original, config, images)
-    for cause in found:
+    differences = _causes(original, config, images)
+    for cause in differences:
         say(f"differs before the start: {cause.kind}: {cause.line}")
     experiment = str(original.manifest["request"]["experiment"])
     copy_of = {
@@ -65,26 +65,26 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     say(f"the copy lies in {outcome.folder}")
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
-    # no need to open what was made just now: it is this process's own
+    # not opened from disk: this process has just written it, so it is trusted
     copied = outcome.folder
     copy = Opened(folder=copied, manifest=dict(outcome.manifest), config=config, own=True, given=copied)
-    return Rerun(original, outcome, compare(original, copy), found)
+    return Rerun(original, outcome, compare(original, copy), differences)
 
 
-def differences_now(original: Opened, *, data: Path | None = None) -> Sequence[Cause]:
-    """What a rerun would differ in, here and now, the likely cause first. Trains nothing.
+def current_differences(original: Opened, *, data: Path | None = None) -> Sequence[Cause]:
+    """Return what a rerun would differ in, the likely cause first, without training.
 
     Raises:
         UserError: as `rerun` does.
     """
-    config = _moved(original, data)
+    config = _adapt_config(original, data)
     return _causes(original, config, _data(config))
 
 
-def _moved(original: Opened, data: Path | None) -> dict[str, Any]:
-    """The configuration to run, from the recorded one: where it lands, and where its images lie."""
+def _adapt_config(original: Opened, data: Path | None) -> dict[str, Any]:
+    """Return the recorded configuration with its output folder, image folder and thread count adapted."""
     config = dict(original.config)
-    if not original.own:  # a stranger does not say where files are written
+    if not original.own:  # an untrusted run must not decide where files are written
         config["output_dir"] = OUTPUTS
     if data is not None:
         if "root" not in config["data"]:
@@ -101,9 +101,9 @@ def _data(config: Mapping[str, Any]) -> DataModule:
 
 
 def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Sequence[Cause]:
-    # where the images lie is no difference: what they are is compared
+    # the folders are no differences: images are compared by content
     as_recorded = {**config, "data": original.config["data"], "output_dir": original.config["output_dir"]}
-    changed = _changed_since(original)
+    changed = _changed_records(original)
     with isolated(threads=config["trainer"]["threads"]):
         now = Evidence.current(as_recorded, data)
         if "backbone" in original.manifest["provenance"]:
@@ -114,13 +114,13 @@ def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Se
     return [*changed, *causes(recorded, now)]
 
 
-def _changed_since(original: Opened) -> list[Cause]:
-    """Records that are no longer what was recorded."""
-    came_out, asked = original.manifest["results"], original.manifest["request"]
+def _changed_records(original: Opened) -> list[Cause]:
+    """Return the recorded files that have changed since."""
+    results, request = original.manifest["results"], original.manifest["request"]
     digests = {
-        CONFIG: asked["config_digest"],
-        FILE: came_out.get("history_digest"),
-        WEIGHTS: came_out.get("weights_digest"),
+        CONFIG: request["config_digest"],
+        FILE: results.get("history_digest"),
+        WEIGHTS: results.get("weights_digest"),
         **original.manifest.get("files", {}),
     }
     recorded = {name: digest for name, digest in digests.items() if digest is not None}
@@ -129,7 +129,7 @@ def _changed_since(original: Opened) -> list[Cause]:
         path = original.folder / name
         if path.exists() and (wrong := damage(path)):
             lines[name] = f"{name}: {wrong}"
-    if CONFIG in lines and isinstance(asked.get("config_keys"), dict):
-        keys = [key for key in changed_keys(original.config, asked["config_keys"]) if key.isprintable()]
+    if CONFIG in lines and isinstance(request.get("config_keys"), dict):
+        keys = [key for key in changed_keys(original.config, request["config_keys"]) if key.isprintable()]
         lines[CONFIG] += f": {one_of(keys)}" if keys else ""
     return [Cause("config" if name == CONFIG else "record", line) for name, line in lines.items()]

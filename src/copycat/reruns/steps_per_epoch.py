@@ -1,12 +1,12 @@
-"""How many optimizer steps an epoch of a recorded run has."""
+"""The number of optimizer steps per epoch of a recorded run."""
 
 from math import ceil
 
 from copycat.records.run_loader import Opened
 
 
-def steps_an_epoch(run: Opened) -> int | None:
-    """By its configuration and its count of images; None where they do not tell."""
+def steps_per_epoch(run: Opened) -> int | None:
+    """Derive it from the configuration and the number of images; None where they do not determine it."""
     images = run.manifest["data"]["images"].get("train")
     trainer, size = run.config["trainer"], run.config["data"].get("batch_size")
     if not images:

@@ -1,4 +1,4 @@
-"""Two numbers, held against each other bit by bit. No tolerance here, and no torch."""
+"""Compare two numbers bit by bit, without tolerance and without torch."""
 
 import math
 import struct
@@ -8,8 +8,12 @@ _FORMATS = {16: "<e", 32: "<f", 64: "<d"}
 _WHOLE = {16: "<H", 32: "<I", 64: "<Q"}
 
 
-def pattern(value: float, *, width: int) -> int:
-    """The bits of a number as IEEE 754 binary16, binary32 or binary64.
+def bit_pattern(value: float, *, width: int) -> int:
+    """Return the bits of a number as IEEE 754 binary16, binary32 or binary64.
+
+    Args:
+        value: the number.
+        width: 16, 32 or 64 bits.
 
     Raises:
         OverflowError: where it is finite and too large for that width.
@@ -18,31 +22,31 @@ def pattern(value: float, *, width: int) -> int:
 
 
 def is_single(value: float) -> bool:
-    """Whether a float32 has this value."""
+    """Return whether a float32 can represent the value exactly."""
     try:
         packed = struct.pack("<f", value)
     except OverflowError:
         return False
-    return pattern(struct.unpack("<f", packed)[0], width=64) == pattern(value, width=64)
+    return bit_pattern(struct.unpack("<f", packed)[0], width=64) == bit_pattern(value, width=64)
 
 
 def ulps(before: int, after: int, *, width: int) -> int:
-    """How many steps lie between two bit patterns of one floating-point format, from a value to the next.
+    """Return the distance between two bit patterns of one floating-point format, in units in the last place.
 
-    0 and -0 are one value. A step from the largest finite value leads to infinity; of nan there is no distance.
-    The formats are ordered as sign and magnitude, bfloat16 like the others.
+    0 and -0 are equal. One step leads from the largest finite value to infinity; nan has no distance. The formats are
+    ordered as sign and magnitude, bfloat16 included.
     """
-    return abs(_place(after, width) - _place(before, width))
+    return abs(_ordinal(after, width) - _ordinal(before, width))
 
 
-def _place(bits: int, width: int) -> int:
+def _ordinal(bits: int, width: int) -> int:
     sign = 1 << (width - 1)
     return -(bits ^ sign) if bits & sign else bits
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A number before and after, in a format that holds both."""
+class NumberPair:
+    """Hold a number before and after, in a format that represents both."""
 
     before: float
     after: float
@@ -51,45 +55,46 @@ class Pair:
     width: int
 
     @classmethod
-    def of(cls, before: float, after: float) -> "Pair":
-        """Recorded metrics, as float32 where both are some."""
+    def of(cls, before: float, after: float) -> "NumberPair":
+        """Make a pair of recorded metrics, as float32 where both can be."""
         width = 32 if is_single(before) and is_single(after) else 64
-        return cls(before, after, pattern(before, width=width), pattern(after, width=width), width)
+        return cls(before, after, bit_pattern(before, width=width), bit_pattern(after, width=width), width)
 
     @property
-    def same(self) -> bool:
+    def is_identical(self) -> bool:
+        """Return whether both have the same bits."""
         return self.before_bits == self.after_bits
 
     @property
     def distance(self) -> float:
-        """Absolute; infinite where one of them is not finite and they are not the same."""
-        if self.same:
+        """Return the absolute distance; infinite where they differ and one is not finite."""
+        if self.is_identical:
             return 0.0
         return abs(self.after - self.before) if self._finite else math.inf
 
     @property
     def ulps(self) -> int | None:
-        """None where there is no telling."""
-        return ulps(self.before_bits, self.after_bits, width=self.width) if self.same or self._finite else None
+        """Return the distance in units in the last place; None where one is not finite and they differ."""
+        return ulps(self.before_bits, self.after_bits, width=self.width) if self.is_identical or self._finite else None
 
     @property
-    def in_words(self) -> str:
-        """The distance, for a reader."""
+    def description(self) -> str:
+        """Format the distance."""
         for value, when in ((self.before, "before"), (self.after, "after")):
-            if not self.same and not math.isfinite(value):
+            if not self.is_identical and not math.isfinite(value):
                 return f"none: {'not a number' if math.isnan(value) else 'infinite'} {when}"
         steps = self.ulps
-        if steps == 0 and not self.same:
+        if steps == 0 and not self.is_identical:
             return "0 ulps: their signs differ"
         return "1 ulp" if steps == 1 else f"{steps} ulps"
 
     @property
     def scaled(self) -> float:
-        """The distance, relative to the number before where that is larger than 1."""
+        """Return the distance, relative to the number before where that is larger than 1."""
         return self.distance / max(1.0, abs(self.before)) if self._finite else self.distance
 
-    def shown(self) -> tuple[str, str]:
-        """Both values with their bits."""
+    def format(self) -> tuple[str, str]:
+        """Format both values with their bits."""
         digits = self.width // 4
         return f"{self.before!r}\n0x{self.before_bits:0{digits}x}", f"{self.after!r}\n0x{self.after_bits:0{digits}x}"
 

@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from copycat.inspection.reports.comparison_page import compared_page
-from copycat.inspection.reports.page import Image, Page, Section, Table
-from copycat.inspection.reports.run_page import run_page
+from copycat.inspection.reports.comparison_page import make_comparison_page
+from copycat.inspection.reports.page import Page, PageImage, Section, Table
+from copycat.inspection.reports.run_page import make_run_page
 from copycat.records.lock import RUNNING
 from copycat.records.reader import find_runs
 from copycat.records.run_folder import MANIFEST
@@ -15,11 +15,11 @@ from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.summary import axes, configurations, is_done
 from copycat.sweeps.sweep_file import FILE, SweepFile
 from copycat.sweeps.table import configuration_rows, configuration_titles, head, read_sweep_facts, trial_titles
-from copycat.tables.query import Choice
+from copycat.tables.query import Query
 from copycat.tables.render import Column
-from copycat.tables.run_row import Facts
+from copycat.tables.run_row import RunRow
 from copycat.tables.run_table import rerun_command
-from copycat.tables.statistics import figure
+from copycat.tables.statistics import format_number
 
 MOST = 200
 """Trials that have a row."""
@@ -40,16 +40,16 @@ def report_of(folders: Sequence[Path]) -> Page:
         UserError: where there are none.
     """
     if len(folders) > 1:
-        return compared_page(folders, title=" ".join(map(str, folders)))
+        return make_comparison_page(folders, title=" ".join(map(str, folders)))
     (folder,) = folders
     if (folder / FILE).is_file():
         return sweep_page(folder)
     if (folder / MANIFEST).exists() or not folder.is_dir():
-        return run_page(folder)
+        return make_run_page(folder)
     found = list(find_runs(folder))
     if len(found) > 1:
-        return compared_page(found, title=str(folder))
-    return run_page(found[0] if found else folder)
+        return make_comparison_page(found, title=str(folder))
+    return make_run_page(found[0] if found else folder)
 
 
 def sweep_page(folder: Path) -> Page:
@@ -58,12 +58,12 @@ def sweep_page(folder: Path) -> Page:
     Raises:
         UserError: where sweep.json is none.
     """
-    sweep, rows, _ = read_sweep_facts(folder, Choice())
+    sweep, rows, _ = read_sweep_facts(folder, Query())
     sections = [*_ranking(sweep, rows), *_plots(read_results(folder)), _asked(sweep), *_next(folder, sweep, rows)]
     return Page(str(folder), head(sweep, rows), sections)
 
 
-def _ranking(sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Section]:
+def _ranking(sweep: SweepFile, rows: Sequence[RunRow]) -> Iterator[Section]:
     repeats, others = axes(sweep)
     if repeats and others:
         summed = configuration_rows(configurations(rows, sweep), sweep)
@@ -76,19 +76,19 @@ def _ranking(sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Section]:
         yield Section(title="Trials", note=note, table=_table(trial_titles(rows, sweep, wide=True), rows[:MOST]))
 
 
-def _table(titles: Sequence[Column], rows: Sequence[Facts]) -> Table:
+def _table(titles: Sequence[Column], rows: Sequence[RunRow]) -> Table:
     return Table([[cell(row) for _, cell in titles] for row in rows], [title for title, _ in titles])
 
 
 def _plots(results: Results) -> Iterator[Section]:
     best = {name: results.best(name) for name in results.objectives}
     said = "; ".join(
-        f"the best {name} is {figure(trial.objectives[name])}, by trial {trial.number}"
+        f"the best {name} is {format_number(trial.objectives[name])}, by trial {trial.number}"
         for name, trial in best.items()
         if trial
     )
     images = [
-        Image(draw(kind, results), f"{SAYS[kind]}{f': {said}' if kind == 'history' and said else ''}.", kind)
+        PageImage(draw(kind, results), f"{SAYS[kind]}{f': {said}' if kind == 'history' and said else ''}.", kind)
         for kind in kinds(results)
     ]
     yield Section(title="Plots", images=images)
@@ -100,7 +100,7 @@ def _asked(sweep: SweepFile) -> Section:
     return Section(title="What was asked", table=Table(rows), code=words)
 
 
-def _next(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Section]:
+def _next(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> Iterator[Section]:
     summed = configurations(rows, sweep)
     done = summed[0].trials if summed else [row for row in rows if is_done(row, sweep.objectives)]
     if done:

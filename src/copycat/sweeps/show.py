@@ -9,18 +9,18 @@ from copycat.config.printable import print_line
 from copycat.sweeps.summary import sweep_json
 from copycat.sweeps.sweep_file import FILE
 from copycat.sweeps.table import best_trial, print_sweep, read_sweep_facts
-from copycat.tables.comparison import print_compared, read_compared, write_compared
-from copycat.tables.query import Choice, chosen
+from copycat.tables.comparison import print_comparison, read_comparison, write_comparison
+from copycat.tables.query import Query, select_rows
 from copycat.tables.render import write_csv, write_json
 from copycat.tables.run_reader import read_trials
-from copycat.tables.run_table import best_run, print_runs, read_facts, rerun_command
+from copycat.tables.run_table import best_run, print_runs, read_run_rows, rerun_command
 
 Form = Literal["table", "best", "csv", "json"]
 MOST = 12
 """Trials of a sweep that stand side by side."""
 
 
-def show_runs(folder: Path, choice: Choice, *, form: Form, by: str | None) -> None:
+def show_runs(folder: Path, choice: Query, *, form: Form, by: str | None) -> None:
     """Print them to standard output.
 
     Args:
@@ -45,7 +45,7 @@ def show_runs(folder: Path, choice: Choice, *, form: Form, by: str | None) -> No
         else:
             write_json(sweep_json(folder, sweep, rows))
     else:
-        rows = chosen(read_facts(folder), choice)
+        rows = select_rows(read_run_rows(folder), choice)
         if form == "csv":
             write_csv(rows)
         else:
@@ -62,11 +62,11 @@ def show_compared(folders: Sequence[Path], *, form: Literal["table", "csv", "jso
         UserError: where one is no run, or there are fewer than two, or too many trials.
     """
     runs = [run for folder in folders for run in _runs(folder)]
-    compared = read_compared(runs)
+    compared = read_comparison(runs)
     if form == "table":
-        print_compared(compared, equal=equal)
+        print_comparison(compared, equal=equal)
     else:
-        write_compared(compared, equal=equal, form=form)
+        write_comparison(compared, equal=equal, form=form)
 
 
 def _runs(folder: Path) -> list[Path]:

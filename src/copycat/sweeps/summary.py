@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from copycat.sweeps.sweep_file import SweepFile
-from copycat.tables.run_row import Facts
-from copycat.tables.statistics import Direction, sign
+from copycat.tables.run_row import RunRow
+from copycat.tables.statistics import Direction, direction_sign
 
 REPEATS = ("seed", "data.fold")
 """Keys that repeat a configuration rather than make another."""
@@ -25,7 +25,7 @@ class Configuration:
 
     values: Mapping[str, Any]
     """Of the other keys that vary."""
-    trials: Sequence[Facts]
+    trials: Sequence[RunRow]
     """Those that are done, the best first; one for each seed and fold."""
     asked: int | None
     """How many seeds and folds a configuration has; None for a search, which draws them."""
@@ -50,30 +50,30 @@ class Configuration:
         return ", ".join([*words, *(f"{count} {status}" for status, count in self.ends.items())])
 
 
-def ranked(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> list[Facts]:
+def ranked(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> list[RunRow]:
     """Completed trials by their objectives, the first first, then pruned, failed, and those that are not done.
 
     Among completed ones those that break a constraint come last.
     """
 
-    def place(row: Facts) -> tuple[int, bool, list[float], int]:
+    def place(row: RunRow) -> tuple[int, bool, list[float], int]:
         status, values = row["status"], [row.get(name) for name in wanted]
         if status == "failed" or status not in RANKS or None in values:
             return RANKS.index("failed") if status == "failed" else len(RANKS), False, [], row["trial"]
-        signed = [sign(way) * row[name] for name, way in wanted.items()]
+        signed = [direction_sign(way) * row[name] for name, way in wanted.items()]
         return RANKS.index(status), "breaks" in row, signed, row["trial"]
 
     return sorted(rows, key=place)
 
 
-def is_done(row: Facts, wanted: Mapping[str, Direction]) -> bool:
+def is_done(row: RunRow, wanted: Mapping[str, Direction]) -> bool:
     """Whether a trial completed, keeps to the constraints, and has what it is ranked by."""
     return row["status"] == "completed" and "breaks" not in row and all(row.get(name) is not None for name in wanted)
 
 
-def front(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> set[int]:
+def front(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> set[int]:
     """Numbers of the trials that are done, and that no other beats in all objectives."""
-    signs = [sign(direction) for direction in wanted.values()]
+    signs = [direction_sign(direction) for direction in wanted.values()]
     points = sorted(
         ([one * row[name] for one, name in zip(signs, wanted, strict=True)], row["trial"])
         for row in rows
@@ -93,12 +93,12 @@ def axes(sweep: SweepFile) -> tuple[list[str], list[str]]:
     return repeats, [name for name in sweep.varies if name not in repeats]
 
 
-def configurations(rows: Iterable[Facts], sweep: SweepFile) -> list[Configuration]:
+def configurations(rows: Iterable[RunRow], sweep: SweepFile) -> list[Configuration]:
     """Ranked by the mean of the first objective; none where neither seed nor fold varies."""
     repeats, others = axes(sweep)
     if not repeats:
         return []
-    groups: dict[str, dict[str, Facts]] = {}
+    groups: dict[str, dict[str, RunRow]] = {}
     for row in reversed(ranked(rows, sweep.objectives)):  # the same seed twice is one trial: the better end of them
         group = groups.setdefault(_key(row, others), {})
         group[_key(row, repeats)] = row
@@ -106,10 +106,10 @@ def configurations(rows: Iterable[Facts], sweep: SweepFile) -> list[Configuratio
     asked = whole if sweep.sweeper == "grid" else None
     found = [_configuration(list(group.values()), others, sweep, asked) for group in groups.values()]
     name, direction = next(iter(sweep.objectives.items()))
-    return sorted(found, key=lambda one: sign(direction) * one.mean(name) if one.trials else math.inf)
+    return sorted(found, key=lambda one: direction_sign(direction) * one.mean(name) if one.trials else math.inf)
 
 
-def sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> dict[str, Any]:
+def sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> dict[str, Any]:
     """What `--json` prints."""
     left_out = ("config_keys", "words", "output_dir", "id")
     said = {name: value for name, value in asdict(sweep).items() if name not in left_out}
@@ -117,7 +117,7 @@ def sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> dict[st
     return {"sweep": {"folder": str(folder), **said}, "configurations": summed, "runs": rows}
 
 
-def _configuration(rows: Sequence[Facts], others: Sequence[str], sweep: SweepFile, asked: int | None) -> Configuration:
+def _configuration(rows: Sequence[RunRow], others: Sequence[str], sweep: SweepFile, asked: int | None) -> Configuration:
     done = [row for row in rows if is_done(row, sweep.objectives)]
     ends = Counter(
         "outside the constraints" if "breaks" in row else row["status"]
@@ -128,7 +128,7 @@ def _configuration(rows: Sequence[Facts], others: Sequence[str], sweep: SweepFil
     return Configuration(values, ranked(done, sweep.objectives), asked, ends)
 
 
-def _key(row: Facts, names: Sequence[str]) -> str:
+def _key(row: RunRow, names: Sequence[str]) -> str:
     return json.dumps({name: row[name] for name in names if name in row})
 
 

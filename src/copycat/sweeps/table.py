@@ -12,32 +12,41 @@ from copycat.config.suggestions import counted
 from copycat.records.lock import KILLED
 from copycat.sweeps.summary import Configuration, axes, configurations, front, is_done, ranked
 from copycat.sweeps.sweep_file import SweepFile, read_sweep
-from copycat.tables.query import Choice, chosen
-from copycat.tables.render import WIDE, Column, given, measured, print_table, seconds, status, wide_console
-from copycat.tables.run_row import Facts
-from copycat.tables.run_table import read_facts
-from copycat.tables.statistics import figure
+from copycat.tables.query import Query, select_rows
+from copycat.tables.render import (
+    WIDE_COLUMNS,
+    Column,
+    format_seconds,
+    format_status,
+    metric_cell,
+    print_table,
+    value_cell,
+    wide_console,
+)
+from copycat.tables.run_row import RunRow
+from copycat.tables.run_table import read_run_rows
+from copycat.tables.statistics import format_number
 
 FIXED = ("trial", "status", "epochs", "seconds", "runs", "why")
 """Titles that are no keys."""
 
 
-def read_sweep_facts(folder: Path, choice: Choice) -> tuple[SweepFile, list[Facts], list[Facts]]:
+def read_sweep_facts(folder: Path, choice: Query) -> tuple[SweepFile, list[RunRow], list[RunRow]]:
     """A sweep, all its trials, and those chosen, from the best on unless sorted otherwise.
 
     Raises:
         UserError: where sweep.json is none, or the choice.
     """
     sweep = read_sweep(folder)
-    rows = [row for row in read_facts(folder, objectives=sweep.objectives) if "trial" in row]
+    rows = [row for row in read_run_rows(folder, objectives=sweep.objectives) if "trial" in row]
     if len(sweep.objectives) > 1:
         best = front(rows, sweep.objectives)
         rows = [{**row, "pareto": row["trial"] in best} for row in rows]
     rows = ranked(rows, sweep.objectives)
-    return sweep, rows, chosen(rows, choice, known=[*sweep.varies, *sweep.objectives])
+    return sweep, rows, select_rows(rows, choice, known=[*sweep.varies, *sweep.objectives])
 
 
-def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None = None) -> None:
+def print_sweep(folder: Path, choice: Query | None = None, *, most: int | None = None) -> None:
     """Print it to standard output.
 
     Args:
@@ -46,7 +55,7 @@ def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None 
     Raises:
         UserError: where sweep.json is none, or the choice.
     """
-    sweep, rows, shown = read_sweep_facts(folder, choice or Choice())
+    sweep, rows, shown = read_sweep_facts(folder, choice or Query())
     print_line(f"{folder}: {head(sweep, rows)}")
     repeats, others = axes(sweep)
     summed = configurations(shown, sweep)
@@ -67,7 +76,7 @@ def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None 
         print_line(f"to go on with it: copycat resume {shlex.quote(str(folder))}")
 
 
-def head(sweep: SweepFile, rows: Sequence[Facts]) -> str:
+def head(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
     """The sweep in a line."""
     counts = Counter(row["status"] for row in rows)
     words = [f"{sweep.status}, {len(rows)} of {counted(sweep.trials, 'trial')}"]
@@ -75,11 +84,11 @@ def head(sweep: SweepFile, rows: Sequence[Facts]) -> str:
     name = next(iter(sweep.objectives))
     best = next((row for row in rows if is_done(row, sweep.objectives)), None)
     if best is not None:
-        words.append(f"best {name} {figure(best[name])} by trial {best['trial']}")
+        words.append(f"best {name} {format_number(best[name])} by trial {best['trial']}")
     return ", ".join(words)
 
 
-def best_trial(folder: Path, choice: Choice) -> Facts:
+def best_trial(folder: Path, choice: Query) -> RunRow:
     """The best run of the best configuration; where that is another than the best run of all, this is said.
 
     Raises:
@@ -107,16 +116,16 @@ def short_names(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
     return {name: end if ends[end] == 1 else name for name, end in last.items()}
 
 
-def _print_trials(rows: Sequence[Facts], sweep: SweepFile) -> None:
+def _print_trials(rows: Sequence[RunRow], sweep: SweepFile) -> None:
     console = wide_console()
-    print_table(console, trial_titles(rows, sweep, wide=console.width >= WIDE), rows, gives=("why",))
+    print_table(console, trial_titles(rows, sweep, wide=console.width >= WIDE_COLUMNS), rows, shrinkable=("why",))
 
 
-def trial_titles(rows: Sequence[Facts], sweep: SweepFile, *, wide: bool) -> list[Column]:
+def trial_titles(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> list[Column]:
     """Columns of a table of trials: the keys that vary, the objectives, and where room is wide more."""
     titles: list[Column] = [("trial", lambda row: f"{row['trial']}{'*' if row.get('pareto') else ''}")]
-    titles += [("status", status), *_keys(sweep.varies, sweep)]
-    titles += [(printable(name), measured(name)) for name in sweep.objectives]
+    titles += [("status", format_status), *_keys(sweep.varies, sweep)]
+    titles += [(printable(name), metric_cell(name)) for name in sweep.objectives]
     if wide:
         titles += [(name, cell) for name, cell in OTHERS if name not in sweep.objectives]
     if any(map(_why, rows)):
@@ -124,10 +133,10 @@ def trial_titles(rows: Sequence[Facts], sweep: SweepFile, *, wide: bool) -> list
     return titles
 
 
-OTHERS: Sequence[Column] = (("epochs", measured("epochs")), ("seconds", seconds))
+OTHERS: Sequence[Column] = (("epochs", metric_cell("epochs")), ("seconds", format_seconds))
 
 
-def _why(row: Facts) -> str:
+def _why(row: RunRow) -> str:
     """What keeps a trial from being ranked."""
     if row["status"] == "failed":
         return row["error"] or ""
@@ -141,24 +150,24 @@ def _print_configurations(found: Sequence[Configuration], sweep: SweepFile) -> N
 def configuration_titles(sweep: SweepFile) -> list[Column]:
     """Columns of a table of configurations."""
     titles = _keys(axes(sweep)[1], sweep)
-    return [*titles, *((printable(name), given(name)) for name in ("runs", *sweep.objectives))]
+    return [*titles, *((printable(name), value_cell(name)) for name in ("runs", *sweep.objectives))]
 
 
-def configuration_rows(found: Sequence[Configuration], sweep: SweepFile) -> list[Facts]:
+def configuration_rows(found: Sequence[Configuration], sweep: SweepFile) -> list[RunRow]:
     """And its rows."""
     return [{**one.values, "runs": one.counts, **{n: _figure(one, n) for n in sweep.objectives}} for one in found]
 
 
 def _keys(names: Sequence[str], sweep: SweepFile) -> list[Column]:
     short = short_names(names, [*FIXED, *sweep.objectives])
-    return [(printable(short[name]), given(name)) for name in names]
+    return [(printable(short[name]), value_cell(name)) for name in names]
 
 
 def _figure(one: Configuration, name: str) -> str:
     if not one.trials:
         return "–"
     deviation = one.deviation(name)
-    return f"{figure(one.mean(name))} ± {'–' if deviation is None else figure(deviation)}"
+    return f"{format_number(one.mean(name))} ± {'–' if deviation is None else format_number(deviation)}"
 
 
 def _figures(one: Configuration, sweep: SweepFile) -> str:

@@ -1,5 +1,5 @@
-"""Read rows of runs, query and compare them, and render them.
+"""Read runs as rows, query and compare them, and render them.
 
 May import `provenance` and what lies below it.
-Public names: `run_table.print_runs`, `query.Choice`, `comparison`.
+Public names: `run_table.print_runs`, `query.Query`, `comparison`.
 """

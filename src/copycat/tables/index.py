@@ -1,6 +1,6 @@
-"""What run folders say, remembered, so that the next look reads only those that changed.
+"""Cache the contents of run folders, so that only changed folders are read again.
 
-An index is believed of a folder only while the folder's files bear the very stamps that they had when they were read.
+An entry is valid only while the folder's files keep the modification times, sizes and inodes that they had when read.
 """
 
 import json
@@ -19,64 +19,64 @@ from copycat.records import trial_file
 from copycat.records.run_folder import MANIFEST, write_whole
 from copycat.records.safe_parsers import read_file
 from copycat.records.trial_file import Trial, read_trial
-from copycat.tables.run_reader import Row, read_row
+from copycat.tables.run_reader import RunRecord, read_record
 
-LEAST = 200
-"""Folders from which an index is written: fewer are read as fast without one."""
-SETTLED = 2.0
-"""Seconds a file must have lain still to be remembered: a clock may give two changes in a row the same time."""
-MOST = 2**30
-"""Bytes of an index, at most."""
-KEPT: Mapping[str, tuple[str, ...]] = {
+MIN_FOLDERS = 200
+"""Smallest number of folders with an index: fewer are read as fast without one."""
+SETTLED_SECONDS = 2.0
+"""Seconds since a file's last change before it is cached: two changes in a row may get the same time."""
+MAX_BYTES = 2**30
+"""Size of an index in bytes, at most."""
+CACHED_KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("status", "error", "started", "ended", "seconds"),
     "request": ("experiment", "overrides"),
     "data": ("synthetic", "images", "majority"),
     "results": ("epochs", "parameters", "final", "best"),
 }
-"""What is remembered of a manifest."""
-_FORM = repr((KEPT, trial_file.SCHEMA, [field.name for field in fields(Trial)])).encode()
-"""Goes into an index's hash: one of another form is none."""
+"""Parts of a manifest that are cached."""
+_FORMAT = repr((CACHED_KEYS, trial_file.SCHEMA, [field.name for field in fields(Trial)])).encode()
+"""Part of an index's digest, so that an index of another format is invalid."""
 
 Stamps = list[list[int] | None]
 Entry = tuple[Stamps, dict[str, Any] | None, dict[str, Any] | None]
-"""Stamps of run.json and trial.json, and what they say."""
+"""File stamps of run.json and trial.json, and their contents."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """Runs at or below a folder."""
+class IndexedRuns:
+    """Hold the runs at or below a folder."""
 
-    rows: list[Row]
-    """In the order of their folders; a manifest holds what KEPT names alone."""
-    broken: list[str]
+    records: list[RunRecord]
+    """In the order of their folders; a manifest holds only what `KEPT` names."""
+    errors: list[str]
     """A line for each folder that could not be read."""
 
 
-def read_rows(root: Path) -> Found:
-    """Every run and trial at or below a folder."""
-    place = _place(root)
-    known, fresh = _load(place), dict[str, Entry]()
-    found, settled, changed = Found([], []), time.time_ns() - int(SETTLED * 1e9), False
+def read_records(root: Path) -> IndexedRuns:
+    """Read every run and trial at or below a folder."""
+    path = _index_path(root)
+    cached, current = _load(path), dict[str, Entry]()
+    result, settled, changed = IndexedRuns([], []), time.time_ns() - int(SETTLED_SECONDS * 1e9), False
     for name, stamps in _walk(root):
-        entry = known.get(name)
+        entry = cached.get(name)
         if entry is None or entry[0] != stamps:
             try:
                 entry = _read(root / name, stamps)
             except (OSError, ValueError) as error:
-                said = error.strerror if isinstance(error, OSError) else first_line(error)
-                found.broken.append(f"{_culprit(root / name)}: expected what a run says of itself; {said}.")
+                reason = error.strerror if isinstance(error, OSError) else first_line(error)
+                result.errors.append(f"{_find_unreadable(root / name)}: expected what a run says of itself; {reason}.")
                 continue
             changed = True
         if max(max(stamp[:2]) for stamp in stamps if stamp) < settled:
-            fresh[name] = entry
-        found.rows.append(_row(root / name, entry))
-    if len(fresh) >= LEAST and (changed or fresh.keys() != known.keys()):
-        _save(place, fresh)
-    return found
+            current[name] = entry
+        result.records.append(_row(root / name, entry))
+    if len(current) >= MIN_FOLDERS and (changed or current.keys() != cached.keys()):
+        _save(path, current)
+    return result
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
-    """Folders of runs and trials, in the order of their names; none lies within another."""
+    """Yield the folders of runs and trials, in the order of their names; none lies within another."""
     waiting = [""]
     while waiting:
         name = waiting.pop()
@@ -96,26 +96,26 @@ def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
 
 def _stamp(path: str) -> list[int] | None:
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return None
-    return [found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
+    return [status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino]
 
 
 def _read(folder: Path, stamps: Stamps) -> Entry:
-    row = read_row(folder)
-    if row.manifest is None:
-        return stamps, None, asdict(row.trial) if row.trial else None
-    kept: dict[str, Any] = {}
-    for key, names in KEPT.items():
-        node = row.manifest[key] if key else row.manifest
+    record = read_record(folder)
+    if record.manifest is None:
+        return stamps, None, asdict(record.trial) if record.trial else None
+    cached: dict[str, Any] = {}
+    for key, names in CACHED_KEYS.items():
+        node = record.manifest[key] if key else record.manifest
         part = {name: node[name] for name in names if name in node}
-        kept |= {key: part} if key else part
-    return stamps, kept, asdict(row.trial) if row.trial else None
+        cached |= {key: part} if key else part
+    return stamps, cached, asdict(record.trial) if record.trial else None
 
 
-def _culprit(folder: Path) -> Path:
-    """Which of a folder's two files cannot be read."""
+def _find_unreadable(folder: Path) -> Path:
+    """Return which of a folder's two files cannot be read."""
     try:
         read_trial(folder)
     except FileNotFoundError:
@@ -125,31 +125,31 @@ def _culprit(folder: Path) -> Path:
     return folder / MANIFEST
 
 
-def _row(folder: Path, entry: Entry) -> Row:
+def _row(folder: Path, entry: Entry) -> RunRecord:
     _, manifest, trial = entry
-    return Row(folder, manifest, None if trial is None else Trial(**trial))
+    return RunRecord(folder, manifest, None if trial is None else Trial(**trial))
 
 
-def _place(root: Path) -> Path:
-    """In the cache, not among the runs: those of others bring no index that would be believed."""
+def _index_path(root: Path) -> Path:
+    """Return the index's path in the cache: an index inside a run folder could be somebody else's."""
     name = blake2b(os.fsencode(root.resolve()), digest_size=16).hexdigest()
     return cache_folder() / "runs" / f"{name}.index"
 
 
 def _load(path: Path) -> dict[str, Entry]:
-    """What was remembered; nothing where it is damaged, or of another form."""
+    """Read the cached entries; empty where the index is damaged, or of another format."""
     try:
-        digest, _, body = read_file(path, most=MOST).partition(b"\n")
+        digest, _, body = read_file(path, most=MAX_BYTES).partition(b"\n")
         if digest != _digest(body):
             return {}
-        found: dict[str, Entry] = {name: tuple(entry) for name, entry in json.loads(body).items()}
-        return found
+        entries: dict[str, Entry] = {name: tuple(entry) for name, entry in json.loads(body).items()}
+        return entries
     except (OSError, ValueError):
         return {}
 
 
 def _save(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Write the index, whole; where there is no room for it, the folders are read again next time."""
+    """Write the index atomically; where the disk is full, the folders are read again next time."""
     body = json.dumps(entries, separators=(",", ":")).encode()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,4 +157,4 @@ def _save(path: Path, entries: Mapping[str, Entry]) -> None:
 
 
 def _digest(body: bytes) -> bytes:
-    return blake2b(_FORM + body, digest_size=16).hexdigest().encode()
+    return blake2b(_FORMAT + body, digest_size=16).hexdigest().encode()

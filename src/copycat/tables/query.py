@@ -1,4 +1,4 @@
-"""Which rows of a table are shown, and in which order."""
+"""Filter and sort the rows of a table."""
 
 import operator
 import re
@@ -12,68 +12,75 @@ from copycat.config.rule import is_real
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.records.lock import KILLED
 from copycat.records.manifest_schema import STATUS
-from copycat.tables.run_row import Facts, columns, plain
+from copycat.tables.run_row import RunRow, column_names, parse_value
 
 _CONDITION = re.compile(r"\s*([^\s=<>!]+)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*")
-_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
 }
 STATUSES = (*STATUS, KILLED)
-NAMES = ("run", "status", "error", "started", "seconds", "epochs", "parameters", "experiment")
-"""That any table knows, though no row may have them."""
+KNOWN_NAMES = ("run", "status", "error", "started", "seconds", "epochs", "parameters", "experiment")
+"""Names that are valid for any table, even if no row has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """As typed."""
+class Query:
+    """Hold a query as typed."""
 
     filters: Sequence[str] = ()
     sort: str | None = None
     descending: bool = False
 
 
-def chosen(rows: Sequence[Facts], choice: Choice, *, known: Collection[str] = ()) -> list[Facts]:
-    """The rows for which all conditions hold, sorted if asked.
+def select_rows(rows: Sequence[RunRow], query: Query, *, known: Collection[str] = ()) -> list[RunRow]:
+    """Return the rows for which all conditions hold, sorted if requested.
 
     Args:
-        known: names that are right beside those that rows have.
+        rows: of runs.
+        query: conditions and sort key.
+        known: valid names beside those of the rows.
 
     Raises:
-        UserError: for a condition that is none, or a name that no row has.
+        UserError: for an invalid condition, or a name that no row has.
     """
-    names = [*dict.fromkeys([*columns(rows), *NAMES, *known])]
-    for condition in choice.filters:
-        holds = _test(condition, names)
+    names = [*dict.fromkeys([*column_names(rows), *KNOWN_NAMES, *known])]
+    for condition in query.filters:
+        holds = _parse_condition(condition, names)
         rows = [row for row in rows if holds(row)]
-    if choice.sort is None:
-        if choice.descending:
+    if query.sort is None:
+        if query.descending:
             raise UserError("--descending: expected --sort KEY beside it; got none.")
         return list(rows)
-    return ordered(rows, named(choice.sort, names, after="--sort"), descending=choice.descending)
+    return sort_rows(rows, resolve_name(query.sort, names, after="--sort"), descending=query.descending)
 
 
-def ordered(rows: Iterable[Facts], name: str, *, descending: bool = False) -> list[Facts]:
-    """By a fact: numbers, then words, and at the end in either direction rows that lack it."""
-    there: list[Facts] = []
-    lacking: list[Facts] = []
+def sort_rows(rows: Iterable[RunRow], name: str, *, descending: bool = False) -> list[RunRow]:
+    """Sort rows by one value: numbers, then text; rows without it come last in either direction."""
+    present: list[RunRow] = []
+    missing: list[RunRow] = []
     for row in rows:
-        (lacking if row.get(name) is None else there).append(row)
-    there.sort(key=lambda row: _place(row[name]), reverse=descending)
-    return [*there, *lacking]
+        (missing if row.get(name) is None else present).append(row)
+    present.sort(key=lambda row: _sort_key(row[name]), reverse=descending)
+    return [*present, *missing]
 
 
-def _place(value: Any) -> tuple[bool, Any]:
+def _sort_key(value: Any) -> tuple[bool, Any]:
     return (False, value) if isinstance(value, (int, float)) else (True, printable(value))
 
 
-def named(word: str, names: Collection[str], *, after: str) -> str:
-    """The name that a word means: itself, one of the final weights, or a key or metric by its last part.
+def resolve_name(word: str, names: Collection[str], *, after: str) -> str:
+    """Resolve a name: itself, a metric of the final weights, or a key or metric by its last part.
+
+    Args:
+        word: as typed.
+        names: the known ones.
+        after: the flag that the word belongs to, for the error.
 
     Raises:
-        UserError: where it is none, or may be several.
+        UserError: where it matches none, or several.
     """
     if word in names:
         return word
@@ -88,26 +95,26 @@ def named(word: str, names: Collection[str], *, after: str) -> str:
     raise UserError(f"{after}: expected a name that some run has; got {word!r}.{did_you_mean(word, short)}")
 
 
-def _test(condition: str, names: Collection[str]) -> Callable[[Facts], bool]:
+def _parse_condition(condition: str, names: Collection[str]) -> Callable[[RunRow], bool]:
     match = _CONDITION.fullmatch(condition)
     if not match:
         raise UserError(f"--filter: expected a condition, as 'val/accuracy>=0.7'; got {condition!r}.")
-    name, sign, wanted = named(match[1], names, after="--filter"), match[2], plain(match[3])
-    if name == "status" and wanted not in STATUSES:
+    name, sign, expected = resolve_name(match[1], names, after="--filter"), match[2], parse_value(match[3])
+    if name == "status" and expected not in STATUSES:
         raise UserError(
-            f"--filter: expected one of {one_of(STATUSES)}; got {wanted!r}.{did_you_mean(match[3], STATUSES)}"
+            f"--filter: expected one of {one_of(STATUSES)}; got {expected!r}.{did_you_mean(match[3], STATUSES)}"
         )
-    if sign not in _ORDERS:
-        return lambda row: _same(row.get(name), wanted) == (sign != "!=")
-    if not is_real(wanted) and name not in ("started", "ended"):
+    if sign not in _COMPARISONS:
+        return lambda row: _is_equal(row.get(name), expected) == (sign != "!=")
+    if not is_real(expected) and name not in ("started", "ended"):
         raise UserError(f"--filter: expected a number after {match[1]}{sign}; got {match[3]!r}.")
-    compare = _ORDERS[sign]
-    if name in ("started", "ended"):  # of one form, so that they sort as words: started>=2026-11-24
+    compare = _COMPARISONS[sign]
+    if name in ("started", "ended"):  # times of one format sort as text: started>=2026-11-24
         return lambda row: row.get(name) is not None and compare(row[name], match[3])
-    return lambda row: is_real(row.get(name)) and compare(row[name], wanted)
+    return lambda row: is_real(row.get(name)) and compare(row[name], expected)
 
 
-def _same(value: Any, wanted: Any) -> bool:
-    if isinstance(value, bool) or isinstance(wanted, bool) or not (is_real(value) and is_real(wanted)):
-        return printable(value).replace(" ", "") == printable(wanted).replace(" ", "")
-    return bool(value == wanted)
+def _is_equal(value: Any, expected: Any) -> bool:
+    if isinstance(value, bool) or isinstance(expected, bool) or not (is_real(value) and is_real(expected)):
+        return printable(value).replace(" ", "") == printable(expected).replace(" ", "")
+    return bool(value == expected)

@@ -1,4 +1,4 @@
-"""How rows are written to standard output: as a table, CSV or JSON."""
+"""Write rows to standard output as a table, CSV or JSON."""
 
 import csv
 import json
@@ -12,42 +12,44 @@ from rich.table import Table
 from rich.text import Text
 
 from copycat.config.printable import csv_text, make_console, printable, printable_lines
-from copycat.tables.run_row import Facts, columns
-from copycat.tables.statistics import figure
+from copycat.tables.run_row import RunRow, column_names
+from copycat.tables.statistics import format_number
 
-WIDE = 140
-"""Columns of a terminal from which all of a table's are shown."""
-Column = tuple[str, Callable[[Facts], str]]
-"""A title, and a row's cell."""
+WIDE_COLUMNS = 140
+"""Width of a terminal, in characters, from which all columns are shown."""
+Column = tuple[str, Callable[[RunRow], str]]
+"""The title of a column, and the formatter of its cells."""
 
 
-def status(row: Facts) -> str:
+def format_status(row: RunRow) -> str:
+    """Format a run's status, and whether its images are synthetic."""
     return f"{row['status']}{' (drawn)' if row['synthetic'] else ''}"
 
 
-def seconds(row: Facts) -> str:
+def format_seconds(row: RunRow) -> str:
+    """Format a run's duration in seconds."""
     return "–" if row["seconds"] is None else f"{row['seconds']:.1f}"
 
 
-def interval(row: Facts) -> str:
-    """Of the accuracy on validation, where it is known of how many images."""
+def format_interval(row: RunRow) -> str:
+    """Format the 95 % interval of the validation accuracy, where the number of images is known."""
     return f"{row['accuracy_low']:.2f} to {row['accuracy_high']:.2f}" if "accuracy_low" in row else ""
 
 
-def majority(row: Facts) -> str:
-    """What always saying the commonest class of the validation images would score."""
-    return "" if row.get("majority") is None else figure(row["majority"])
+def format_majority(row: RunRow) -> str:
+    """Format the accuracy of always predicting the most frequent class of the validation images."""
+    return "" if row.get("majority") is None else format_number(row["majority"])
 
 
-def measured(name: str) -> Callable[[Facts], str]:
-    """The cell of a figure."""
-    return lambda row: figure(row.get(name))
+def metric_cell(name: str) -> Callable[[RunRow], str]:
+    """Return the formatter of a measured value."""
+    return lambda row: format_number(row.get(name))
 
 
-def given(name: str) -> Callable[[Facts], str]:
-    """The cell of a value as it was given; of one that a sampler drew, six digits."""
+def value_cell(name: str) -> Callable[[RunRow], str]:
+    """Return the formatter of an input value; a value drawn by a sampler gets six digits."""
 
-    def cell(row: Facts) -> str:
+    def cell(row: RunRow) -> str:
         value = row.get(name, "–")
         return f"{value:.6g}" if isinstance(value, float) and len(repr(value)) > 12 else printable(value)
 
@@ -55,36 +57,39 @@ def given(name: str) -> Callable[[Facts], str]:
 
 
 def wide_console() -> Console:
-    """Standard output; a pipe has no width: each run stays on its line there."""
+    """Return a console on standard output; in a pipe, which has no width, each run keeps to one line."""
     return make_console(width=None if os.isatty(1) else 400)
 
 
 def print_table(
-    console: Console, titles: Sequence[Column], rows: Sequence[Facts], *, gives: Sequence[str] = ()
+    console: Console, titles: Sequence[Column], rows: Sequence[RunRow], *, shrinkable: Sequence[str] = ()
 ) -> None:
-    """Print a line a row.
+    """Print one line per row.
 
     Args:
-        gives: titles of columns that are cut first where room is short.
+        console: to print to.
+        titles: of the columns, with their formatters.
+        rows: of runs.
+        shrinkable: titles of the columns that are shortened first where space is short.
     """
     table = Table()
     for title, _ in titles:
         justify: JustifyMethod = "right" if "/" in title else "left"
-        table.add_column(printable_lines(title), overflow="ellipsis", no_wrap=title not in gives, justify=justify)
+        table.add_column(printable_lines(title), overflow="ellipsis", no_wrap=title not in shrinkable, justify=justify)
     for row in rows:
         table.add_row(*(Text(printable(cell(row)), no_wrap=True, overflow="ellipsis") for _, cell in titles))
     console.print(table)
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]]) -> None:
-    """All rows and facts to standard output; numbers read back to the same bits, what is not there is empty."""
-    write = csv_begun(columns(rows))
+    """Write all rows and columns to standard output; numbers read back to the same bits, missing values are empty."""
+    write = start_csv(column_names(rows))
     for row in rows:
         write(row)
 
 
-def csv_begun(names: Sequence[str]) -> Callable[[Mapping[str, Any]], None]:
-    """Write the names of columns to standard output; what writes a row below them."""
+def start_csv(names: Sequence[str]) -> Callable[[Mapping[str, Any]], None]:
+    """Write the header to standard output and return a function that writes a row below it."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(map(csv_text, names))
 
@@ -94,14 +99,14 @@ def csv_begun(names: Sequence[str]) -> Callable[[Mapping[str, Any]], None]:
     return write
 
 
-def write_json(found: Mapping[str, Any]) -> None:
-    """The same as JSON."""
-    json.dump(found, sys.stdout, indent=2, allow_nan=False)
+def write_json(content: Mapping[str, Any]) -> None:
+    """Write an object as JSON to standard output."""
+    json.dump(content, sys.stdout, indent=2, allow_nan=False)
     print()
 
 
 def csv_cell(value: Any) -> str:
-    """Numbers read back to the same bits; what is not there is empty; text is no formula."""
+    """Format a value for CSV: numbers read back to the same bits, missing values are empty, text is never a formula."""
     if value is None:
         return ""
     return csv_text(value) if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""One row a run, read from its folder: what tables, plots and summaries are made of. Imports nothing heavy."""
+"""Read one record per run from its folder, for tables, plots and summaries. Imports nothing heavy."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,47 +13,48 @@ from copycat.records.run_folder import KEYS_RENAMED
 
 
 @dataclass(frozen=True)
-class Row:
-    """A run, or a trial of a sweep; a trial that failed before it came to a run has no manifest."""
+class RunRecord:
+    """Hold a run, or a trial of a sweep; a trial that failed before its run started has no manifest."""
 
     folder: Path
     manifest: Mapping[str, Any] | None
     trial: trial_file.Trial | None
-    """None where it is no trial."""
+    """None for a run outside a sweep."""
 
     @property
     def status(self) -> str:
-        """As the folder says, but `killed` for what says that it runs and does not."""
+        """Return the recorded status, but `killed` for a run recorded as running whose process is gone."""
         if self.trial is not None and self.trial.status != RUNNING:
             return self.trial.status
-        said = str(self.manifest["status"]) if self.manifest else RUNNING
+        status = str(self.manifest["status"]) if self.manifest else RUNNING
         # a trial may be between two processes while its sweep runs
-        return current_status(said, self.folder, *([self.folder.parent] if self.trial else []))
+        return current_status(status, self.folder, *([self.folder.parent] if self.trial else []))
 
     @property
     def overrides(self) -> Sequence[str]:
+        """Return the overrides of the trial, or of the run."""
         return self.trial.overrides if self.trial else self.manifest["request"]["overrides"] if self.manifest else []
 
     @property
     def final(self) -> Mapping[str, float]:
-        """Metrics of the final weights."""
-        found: Mapping[str, float] = self.manifest["results"].get("final", {}) if self.manifest else {}
-        return found
+        """Return the metrics of the final weights."""
+        metrics: Mapping[str, float] = self.manifest["results"].get("final", {}) if self.manifest else {}
+        return metrics
 
     @property
     def best(self) -> Mapping[str, float]:
-        """Metrics of the best epoch."""
-        found: Mapping[str, float] = (
+        """Return the metrics of the best epoch."""
+        metrics: Mapping[str, float] = (
             self.manifest["results"].get("best", {}).get("metrics", {}) if self.manifest else {}
         )
-        return found
+        return metrics
 
 
-def read_row(folder: Path) -> Row:
-    """What a folder says.
+def read_record(folder: Path) -> RunRecord:
+    """Read a run folder.
 
     Raises:
-        ValueError: where run.json or trial.json is none.
+        ValueError: where run.json or trial.json is invalid.
         OSError: where neither can be read.
     """
     trial = None
@@ -66,17 +67,17 @@ def read_row(folder: Path) -> Row:
             raise
         manifest = None
     if manifest is not None and manifest["schema"] < KEYS_RENAMED:
-        asked = manifest["request"]
-        manifest["request"] = {**asked, "overrides": current_words(asked["overrides"])}
-    return Row(folder, manifest, trial)
+        request = manifest["request"]
+        manifest["request"] = {**request, "overrides": current_words(request["overrides"])}
+    return RunRecord(folder, manifest, trial)
 
 
-def read_trials(sweep: Path) -> Iterator[Row]:
-    """The trials of a sweep's folder, by number; those that cannot be read, and links, are left out."""
+def read_trials(sweep: Path) -> Iterator[RunRecord]:
+    """Yield the trials of a sweep by number; skip links and those that cannot be read."""
     folders = (folder for folder in sweep.iterdir() if folder.name.isdecimal() and not folder.is_symlink())
     numbered = sorted((int(folder.name), folder) for folder in folders)
     for _, folder in numbered:
         try:
-            yield read_row(folder)
+            yield read_record(folder)
         except (OSError, ValueError):
             continue

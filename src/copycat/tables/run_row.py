@@ -1,86 +1,88 @@
-"""A run as one flat row: each fact under the name that a user types, shown in tables and written to CSV and JSON."""
+"""A run as one flat row: each value under the name that a user types, for tables, CSV and JSON."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from copycat.tables.run_reader import Row
-from copycat.tables.statistics import wilson
+from copycat.tables.run_reader import RunRecord
+from copycat.tables.statistics import wilson_interval
 
-Facts = Mapping[str, Any]
-"""`status` and the like, keys as `optimizer.lr`, metrics of the final weights as `final/val/loss`, those of the
-best epoch as `best/val/loss`, and within a sweep its objectives by their own names. What `final/val/accuracy` is to be
-held against: its 95 % interval from `accuracy_low` to `accuracy_high`, and `majority`, what always saying the commonest
-class would score."""
+RunRow = Mapping[str, Any]
+"""Values by name: `status` and the like, config keys as `optimizer.lr`, metrics of the final weights as
+`final/val/loss`, those of the best epoch as `best/val/loss`, and objectives of a sweep by their own names. The 95 %
+interval of `final/val/accuracy` is `accuracy_low` to `accuracy_high`, and its baseline `majority`: the accuracy of
+always predicting the most frequent class."""
 _WORDS: Mapping[str, Any] = {"null": None, "true": True, "false": False}
 
 
-def facts(row: Row, root: Path, *, objectives: Collection[str] = ()) -> Facts:
-    """All that a row says.
+def make_row(record: RunRecord, root: Path, *, objectives: Collection[str] = ()) -> RunRow:
+    """Flatten a run into a row.
 
     Args:
-        objectives: of the sweep whose trials are looked at.
+        record: the run.
+        root: the folder that its path is relative to.
+        objectives: of the sweep that the trial belongs to.
     """
-    manifest, trial = row.manifest or {}, row.trial
-    came_out = manifest.get("results", {})
-    best = came_out.get("best", {})
-    values = dict(typed(word) for word in row.overrides if "=" in word) | (trial.values if trial else {})
-    found: dict[str, Any] = {"trial": trial.number} if trial else {}
-    found |= {
-        "run": str(row.folder.relative_to(root)) if row.folder != root else root.resolve().name,
-        "folder": str(row.folder),
+    manifest, trial = record.manifest or {}, record.trial
+    results = manifest.get("results", {})
+    best = results.get("best", {})
+    values = dict(parse_override(word) for word in record.overrides if "=" in word) | (trial.values if trial else {})
+    row: dict[str, Any] = {"trial": trial.number} if trial else {}
+    row |= {
+        "run": str(record.folder.relative_to(root)) if record.folder != root else root.resolve().name,
+        "folder": str(record.folder),
         "experiment": manifest.get("request", {}).get("experiment"),
-        "status": row.status,
+        "status": record.status,
         "error": (trial.error if trial else None) or manifest.get("error"),
         "started": trial.started if trial else manifest.get("started"),
         "ended": trial.ended if trial else manifest.get("ended"),
         "seconds": manifest.get("seconds"),
-        "epochs": came_out.get("epochs"),
-        "parameters": came_out.get("parameters"),
+        "epochs": results.get("epochs"),
+        "parameters": results.get("parameters"),
         "synthetic": manifest.get("data", {}).get("synthetic"),
-        "overrides": " ".join(row.overrides),
+        "overrides": " ".join(record.overrides),
     }
-    found |= _beside(row.final.get("val/accuracy"), manifest.get("data", {}))
-    found = {**found, **{name: value for name, value in values.items() if found.get(name) is None}}
-    found |= {name: trial.objectives[name] for name in objectives if trial and name in trial.objectives}
+    row |= _accuracy_context(record.final.get("val/accuracy"), manifest.get("data", {}))
+    row = {**row, **{name: value for name, value in values.items() if row.get(name) is None}}
+    row |= {name: trial.objectives[name] for name in objectives if trial and name in trial.objectives}
     if trial and trial.violated_constraints:
-        found["breaks"] = " ".join(trial.violated_constraints)
-    found |= {f"final/{name}": value for name, value in row.final.items()}
+        row["breaks"] = " ".join(trial.violated_constraints)
+    row |= {f"final/{name}": value for name, value in record.final.items()}
     if best:
-        found["best/epoch"] = best.get("epoch")
-    return found | {f"best/{name}": value for name, value in row.best.items()}
+        row["best/epoch"] = best.get("epoch")
+    return row | {f"best/{name}": value for name, value in record.best.items()}
 
 
-def _beside(accuracy: float | None, data: Mapping[str, Any]) -> dict[str, Any]:
+def _accuracy_context(accuracy: float | None, data: Mapping[str, Any]) -> dict[str, Any]:
     images = data.get("images", {}).get("val")
     if accuracy is None or not images or not 0 <= accuracy <= 1:
         return {}
-    low, high = wilson(accuracy, images)
+    low, high = wilson_interval(accuracy, images)
     return {"accuracy_low": low, "accuracy_high": high, "majority": data.get("majority", {}).get("val")}
 
 
-def typed(word: str) -> tuple[str, Any]:
-    """Key and value of an override."""
-    key, _, value = word.lstrip("+~").partition("=")
-    return key, plain(value)
+def parse_override(override: str) -> tuple[str, Any]:
+    """Return the key and value of an override."""
+    key, _, value = override.lstrip("+~").partition("=")
+    return key, parse_value(value)
 
 
-def plain(word: str) -> Any:
-    """A word as the number, switch or null that it stands for, else itself."""
-    if word in _WORDS:
-        return _WORDS[word]
+def parse_value(text: str) -> Any:
+    """Parse text as the number, boolean or null that it stands for; return other text unchanged."""
+    if text in _WORDS:
+        return _WORDS[text]
     for kind in (int, float):
         try:
-            found = kind(word)
+            number = kind(text)
         except ValueError:
             continue
-        if math.isfinite(found):
-            return found
-    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+        if math.isfinite(number):
+            return number
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
-def columns(rows: Iterable[Facts]) -> list[str]:
-    """Names of all facts that some row has; metrics of the final weights and of the best epoch come last."""
+def column_names(rows: Iterable[RunRow]) -> list[str]:
+    """Return the names that occur in any row; metrics of the final weights and of the best epoch come last."""
     names = dict.fromkeys(name for row in rows for name in row)
     return sorted(names, key=lambda name: 2 * name.startswith("best/") + name.startswith("final/"))

@@ -1,4 +1,4 @@
-"""The table of runs, read from their folders. Imports nothing heavy."""
+"""Print the table of runs, read from their folders. Imports nothing heavy."""
 
 import shlex
 from collections.abc import Collection, Iterable
@@ -9,100 +9,112 @@ from copycat.config.printable import print_line
 from copycat.config.rule import is_real
 from copycat.config.suggestions import counted
 from copycat.records.lock import KILLED
-from copycat.tables.index import read_rows
-from copycat.tables.query import Choice, chosen, named, ordered
-from copycat.tables.render import WIDE, Column, interval, majority, measured, print_table, seconds, status, wide_console
-from copycat.tables.run_row import Facts, columns, facts
-from copycat.tables.statistics import natural
+from copycat.tables.index import read_records
+from copycat.tables.query import Query, resolve_name, select_rows, sort_rows
+from copycat.tables.render import (
+    WIDE_COLUMNS,
+    Column,
+    format_interval,
+    format_majority,
+    format_seconds,
+    format_status,
+    metric_cell,
+    print_table,
+    wide_console,
+)
+from copycat.tables.run_row import RunRow, column_names, make_row
+from copycat.tables.statistics import natural_direction
 
-SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
-BESIDE = 26
-"""Columns of a terminal that what an accuracy is to be held against takes."""
-MOST_RESUMES = 5
-"""Commands that are shown to resume runs."""
+SHOWN_METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+INTERVAL_WIDTH = 26
+"""Width of the interval and majority columns, in characters."""
+MAX_RESUMES = 5
+"""Commands to resume runs that are printed, at most."""
 
 
 def check_folder(root: Path) -> None:
-    """Check that a folder of runs is there.
+    """Check that a folder of runs exists.
 
     Raises:
-        UserError: where it is not.
+        UserError: where it does not.
     """
     if not root.is_dir():
         raise UserError(f"{root}: expected a folder of runs; got none. Make a run: copycat train.")
 
 
-def read_facts(root: Path, *, objectives: Collection[str] = ()) -> list[Facts]:
-    """The runs at or below a folder, the newest last; those that cannot be read are named on standard error.
+def read_run_rows(root: Path, *, objectives: Collection[str] = ()) -> list[RunRow]:
+    """Read the runs at or below a folder, the newest last; report unreadable ones on standard error.
 
     Raises:
         UserError: where there is no such folder.
     """
     check_folder(root)
-    found = read_rows(root)
-    for line in found.broken:
+    runs = read_records(root)
+    for line in runs.errors:
         print_line(f"copycat: {line}", error=True)
-    return ordered((facts(row, root, objectives=objectives) for row in found.rows), "started")
+    return sort_rows((make_row(row, root, objectives=objectives) for row in runs.records), "started")
 
 
-def print_runs(root: Path, choice: Choice | None = None) -> None:
+def print_runs(root: Path, query: Query | None = None) -> None:
     """Print the runs at or below a folder to standard output, the newest last unless sorted otherwise.
 
     Raises:
-        UserError: where there is no such folder, or the choice is none.
+        UserError: where there is no such folder, or the query is invalid.
     """
-    rows = read_facts(root)
-    shown = chosen(rows, choice or Choice())
+    rows = read_run_rows(root)
+    shown = select_rows(rows, query or Query())
     if not shown:
-        none = f"none of {counted(len(rows), 'run')} in {root}"
-        print_line(none if rows else f"no runs in {root}. Make one: copycat train")
+        nothing = f"none of {counted(len(rows), 'run')} in {root}"
+        print_line(nothing if rows else f"no runs in {root}. Make one: copycat train")
         return
     console = wide_console()
-    wide = console.width >= WIDE + BESIDE
+    wide = console.width >= WIDE_COLUMNS + INTERVAL_WIDTH
     titles: list[Column] = [
         ("run", lambda row: row["run"]),
-        ("status", status),
+        ("status", format_status),
         ("overrides", lambda row: row["overrides"]),
-        *((f"final\n{name}", measured(f"final/{name}")) for name in (SHOWN if wide else SHOWN[-1:])),
-        ("\n95 %", interval),
-        ("\nmajority", majority),
+        *((f"final\n{name}", metric_cell(f"final/{name}")) for name in (SHOWN_METRICS if wide else SHOWN_METRICS[-1:])),
+        ("\n95 %", format_interval),
+        ("\nmajority", format_majority),
     ]
     if wide:
-        titles += [("epochs", measured("epochs")), ("seconds", seconds)]
-    print_table(console, titles, shown, gives=("run", "overrides"))
+        titles += [("epochs", metric_cell("epochs")), ("seconds", format_seconds)]
+    print_table(console, titles, shown, shrinkable=("run", "overrides"))
     print_resumes(shown, root)
 
 
-def best_run(root: Path, choice: Choice, *, by: str | None) -> Facts:
-    """The completed run with the best figure.
+def best_run(root: Path, query: Query, *, by: str | None) -> RunRow:
+    """Return the completed run with the best value of a metric.
 
     Args:
-        by: its name; None: val/loss.
+        root: folder of runs.
+        query: which runs to consider.
+        by: the metric's name; None: val/loss.
 
     Raises:
-        UserError: where there is none, or that figure is of the test part.
+        UserError: where there is none, or the metric is of the test part.
     """
-    rows, by = read_facts(root), by or "val/loss"
-    name = named(by, columns(rows), after="--by") if rows else by
+    rows, by = read_run_rows(root), by or "val/loss"
+    name = resolve_name(by, column_names(rows), after="--by") if rows else by
     if "test/" in name:
         raise UserError(f"--by: expected a metric of train or val, since to choose by test is to learn it; got {by!r}.")
-    completed = [row for row in chosen(rows, choice) if row["status"] == "completed" and is_real(row.get(name))]
+    completed = [row for row in select_rows(rows, query) if row["status"] == "completed" and is_real(row.get(name))]
     if not completed:
         raise UserError(f"--best: expected a completed run with {by}; got none in {root}.")
-    return ordered(completed, name, descending=natural(name) == "maximize")[0]
+    return sort_rows(completed, name, descending=natural_direction(name) == "maximize")[0]
 
 
-def print_resumes(rows: Iterable[Facts], root: Path) -> None:
-    """Print the commands that resume those of the runs that were killed; trials go on with their sweep."""
+def print_resumes(rows: Iterable[RunRow], root: Path) -> None:
+    """Print the commands that resume killed runs; trials are resumed with their sweep."""
     killed = [row for row in rows if row["status"] == KILLED]
     folders = [*dict.fromkeys(Path(row["folder"]).parent if "trial" in row else Path(row["folder"]) for row in killed)]
-    for folder in folders[:MOST_RESUMES]:
+    for folder in folders[:MAX_RESUMES]:
         print_line(f"killed; to go on with it: copycat resume {shlex.quote(str(folder))}")
-    if len(folders) > MOST_RESUMES:
+    if len(folders) > MAX_RESUMES:
         more = shlex.join(["copycat", "runs", str(root), "--filter", f"status={KILLED}", "--csv"])
-        print_line(f"and {len(folders) - MOST_RESUMES} more: {more}")
+        print_line(f"and {len(folders) - MAX_RESUMES} more: {more}")
 
 
-def rerun_command(row: Facts) -> str:
-    """What to type to run it again."""
+def rerun_command(row: RunRow) -> str:
+    """Return the command that reruns a run."""
     return f"copycat rerun {shlex.quote(row['folder'])}"

@@ -1,4 +1,4 @@
-"""Figures: which way each gets better, and how it is shown."""
+"""Metrics: the direction in which each improves, formatting, intervals and tests."""
 
 from math import comb, sqrt
 from statistics import NormalDist
@@ -7,18 +7,18 @@ from typing import Literal
 Direction = Literal["minimize", "maximize"]
 
 
-def natural(name: str) -> Direction:
-    """Losses, sizes and times are to be small; the other metrics large."""
+def natural_direction(name: str) -> Direction:
+    """Return the direction in which a metric improves: losses, sizes and times are minimized, others maximized."""
     return "minimize" if "loss" in name or name in ("parameters", "seconds") else "maximize"
 
 
-def sign(direction: Direction) -> int:
-    """By which a figure is multiplied so that the least is the best."""
+def direction_sign(direction: Direction) -> int:
+    """Return the factor by which the best value becomes the smallest."""
     return 1 if direction == "minimize" else -1
 
 
-def figure(value: float | None) -> str:
-    """A measured value, short."""
+def format_number(value: float | None) -> str:
+    """Format a measured value briefly."""
     if value is None:
         return "–"
     if isinstance(value, int):
@@ -28,31 +28,38 @@ def figure(value: float | None) -> str:
     return f"{value:.4g}" if abs(value) < 1 else f"{value:.6g}"
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of that many: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209."""
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """Compute Wilson's 95 % interval of a proportion.
+
+    Args:
+        share: the proportion, in [0, 1].
+        count: the number of trials.
+
+    Source: E. B. Wilson 1927, J. Am. Stat. Assoc. 22, 209.
+    """
     z = NormalDist().inv_cdf(0.975)
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def mcnemar(first: int, second: int) -> float:
-    """How likely two networks that are as good as each other differ at least so much, on the same images: p, two-sided
-    and exact.
+def mcnemar_p_value(first: int, second: int) -> float:
+    """Compute the exact two-sided p-value of McNemar's test for two networks on the same images.
 
     Args:
-        first, second: images that one alone gets right.
+        first: images that only the first network classifies correctly.
+        second: images that only the second network classifies correctly.
 
-    Source: McNemar 1947, Psychometrika 12, 153; by the binomial distribution, as its own is near it for many alone.
+    Source: McNemar 1947, Psychometrika 12, 153; by the binomial distribution, which his approximates for large counts.
     """
     count, fewer = first + second, min(first, second)
-    found: float = 2 * sum(comb(count, k) for k in range(fewer + 1)) / 2**count
-    return min(1.0, found)
+    p: float = 2 * sum(comb(count, k) for k in range(fewer + 1)) / 2**count
+    return min(1.0, p)
 
 
-def told_apart(a: str, b: str, first: int, second: int) -> str:
-    """McNemar's test in words; of images that one alone gets right, as many."""
+def describe_mcnemar(a: str, b: str, first: int, second: int) -> str:
+    """Describe McNemar's test of `a` and `b` in one sentence; `first` and `second` as in `mcnemar`."""
     return (
         f"of the same images {a} alone gets {first} right and {b} alone {second}:"
-        f" McNemar's p is {mcnemar(first, second):.2g}"
+        f" McNemar's p is {mcnemar_p_value(first, second):.2g}"
     )

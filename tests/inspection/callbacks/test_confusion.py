@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from copycat.inspection.callbacks.confusion import calibration_error, confusion, draw_confusion
-from copycat.inspection.callbacks.mistakes import least_sure, most_wrong
+from copycat.inspection.callbacks.confusion import calibration_error, confusion_matrix, draw_confusion_matrix
+from copycat.inspection.callbacks.mistakes import least_confident, most_confident_errors
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.models.metrics import scores
 
@@ -20,7 +20,7 @@ def test_a_matrix_counts_by_class_and_by_what_was_said(raw: np.ndarray, random: 
     probability = raw / raw.sum(1, keepdims=True)
     classes = raw.shape[1]
     label = np.arange(len(raw)) % classes
-    found = confusion(probability, label)
+    found = confusion_matrix(probability, label)
     for true in range(classes):
         for taken in range(classes):
             pairs = [1 for row, of in zip(probability, label, strict=True) if of == true and row.argmax() == taken]
@@ -31,12 +31,12 @@ def test_a_matrix_counts_by_class_and_by_what_was_said(raw: np.ndarray, random: 
 def test_the_most_wrong_come_first_and_right_ones_not_at_all(raw: np.ndarray) -> None:
     probability = raw / raw.sum(1, keepdims=True)
     label = np.arange(len(raw)) % raw.shape[1]
-    places = most_wrong(probability, label, count=5)
+    places = most_confident_errors(probability, label, count=5)
     wrong = [place for place in range(len(raw)) if probability[place].argmax() != label[place]]
     assert sorted(places) == sorted(sorted(wrong, key=lambda place: (probability[place, label[place]], place))[:5])
     of_true = [probability[place, label[place]] for place in places]
     assert of_true == sorted(of_true)
-    margins = [np.diff(np.sort(probability[place])[-2:])[0] for place in least_sure(probability, count=5)]
+    margins = [np.diff(np.sort(probability[place])[-2:])[0] for place in least_confident(probability, count=5)]
     assert margins == sorted(margins)
 
 
@@ -64,7 +64,7 @@ def test_an_interval_holds_the_score_and_is_the_same_each_time(classes: int) -> 
 
 
 def test_a_matrix_is_drawn_darker_where_more_are() -> None:
-    picture = draw_confusion(np.array([[9, 1], [5, 5]]), ["dog", "cat"])
+    picture = draw_confusion_matrix(np.array([[9, 1], [5, 5]]), ["dog", "cat"])
     brightness = picture.mean(-1)
     corner = [[float(brightness[44 + row * 64, 114 + column * 64]) for column in range(2)] for row in range(2)]
     assert corner[0][0] < corner[1][0] == corner[1][1] < corner[0][1]

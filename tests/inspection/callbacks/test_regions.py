@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from copycat.inspection.callbacks.regions import is_activation, shares
+from copycat.inspection.callbacks.regions import is_activation, saturation
 
 EACH = [
     nn.Sigmoid,
@@ -27,7 +27,7 @@ EACH = [
 
 
 def find_region(module: nn.Module, value: float) -> str:
-    found = shares(module, torch.tensor([value]))
+    found = saturation(module, torch.tensor([value]))
     return max(found, key=lambda name: found[name])
 
 
@@ -48,7 +48,7 @@ def test_a_rectifier_is_dead_below_0_and_never_saturates_above() -> None:
 
 @given(st.sampled_from(EACH), st.lists(st.floats(-50, 50), min_size=1))
 def test_shares_make_one(kind: type[nn.Module], values: list[float]) -> None:
-    assert sum(shares(kind(), torch.tensor(values)).values()) == pytest.approx(1, abs=1e-6)
+    assert sum(saturation(kind(), torch.tensor(values)).values()) == pytest.approx(1, abs=1e-6)
 
 
 def test_one_that_learns_its_slope_is_looked_at_anew() -> None:
@@ -68,4 +68,4 @@ def test_what_mixes_numbers_is_none() -> None:
 @pytest.mark.parametrize("kind", [nn.ReLU, nn.ELU, nn.SiLU, nn.Hardswish])
 def test_one_that_writes_to_its_input_has_the_same_regions(kind: Any) -> None:
     given = torch.linspace(-6, 6, 25)
-    assert shares(kind(inplace=True), given) == shares(kind(), given)
+    assert saturation(kind(inplace=True), given) == saturation(kind(), given)

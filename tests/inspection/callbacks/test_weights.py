@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from copycat.cli import main
-from copycat.inspection.callbacks.weights import weight_images
+from copycat.inspection.callbacks.weights import draw_weights
 from tests.support.runs import QUIET, train_tiny
 
 
 def test_a_unit_of_a_linear_layer_has_the_image_s_own_shape() -> None:
     weight = torch.zeros(2, 3 * 4 * 5)
     weight[0, 0], weight[0, 20] = 0.5, -0.25  # red speaks for it, and half as much green against it
-    first, second = weight_images({"layers.0.weight": weight, "layers.0.bias": torch.ones(2)}, image_shape=(3, 4, 5))
+    first, second = draw_weights({"layers.0.weight": weight, "layers.0.bias": torch.ones(2)}, image_shape=(3, 4, 5))
     assert first.shape == (4, 5, 3)
     assert first[0, 0].tolist() == [255, 64, 128]
     assert first[1, 1].tolist() == [128, 128, 128]
@@ -23,12 +23,12 @@ def test_a_unit_of_a_linear_layer_has_the_image_s_own_shape() -> None:
 
 def test_a_convolution_gives_its_filters() -> None:
     weight = torch.arange(16 * 3 * 3 * 3).float().view(16, 3, 3, 3)
-    assert [image.shape for image in weight_images({"weight": weight}, image_shape=(3, 64, 64))] == [(3, 3, 3)] * 16
+    assert [image.shape for image in draw_weights({"weight": weight}, image_shape=(3, 64, 64))] == [(3, 3, 3)] * 16
 
 
 def test_other_first_layers_have_none() -> None:
-    assert weight_images({"bag": torch.ones(512, 1)}, image_shape=(3, 64, 64)) == []
-    assert weight_images({}, image_shape=(3, 64, 64)) == []
+    assert draw_weights({"bag": torch.ones(512, 1)}, image_shape=(3, 64, 64)) == []
+    assert draw_weights({}, image_shape=(3, 64, 64)) == []
 
 
 def test_the_weights_of_a_run_are_a_table(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

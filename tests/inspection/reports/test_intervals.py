@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from copycat.inspection.reports.intervals import RESAMPLES_OF_MANY, bootstrap
+from copycat.inspection.reports.intervals import MULTICLASS_RESAMPLES, bootstrap
 from copycat.models.metrics import scores
 
 
@@ -12,12 +12,12 @@ from copycat.models.metrics import scores
 def test_intervals_of_many_classes_are_those_of_each_resample_scored_by_itself(
     few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copycat.inspection.reports.intervals.FEW", few)
+    monkeypatch.setattr("copycat.inspection.reports.intervals.MAX_PAIRWISE", few)
     draw = np.random.default_rng(3)
     probability = draw.dirichlet(np.ones(4), 60).astype(np.float32).round(1)  # some are equal
     label = np.arange(60) % 4
     label[:40] = 0  # a resample may lack a class
-    chosen = np.random.default_rng(0).integers(60, size=(RESAMPLES_OF_MANY, 60))
+    chosen = np.random.default_rng(0).integers(60, size=(MULTICLASS_RESAMPLES, 60))
     expected = scores(torch.from_numpy(probability[chosen]), torch.from_numpy(label[chosen]), classes=4)
     found = bootstrap(probability, label)
     assert found.keys() == expected.keys()

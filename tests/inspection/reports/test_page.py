@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copycat.config.errors import UserError
-from copycat.inspection.reports.page import Image, Page, Section, Table, write_page
+from copycat.inspection.reports.page import Page, PageImage, Section, Table, write_page
 from tests.support.html import parse_html
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1))
 def test_texts_are_shown_as_they_are(text: str) -> None:
     section = Section(
-        title=text, note=text, table=Table([[text, text]], [text, text]), images=[Image(b"", text)], code=text
+        title=text, note=text, table=Table([[text, text]], [text, text]), images=[PageImage(b"", text)], code=text
     )
     found = parse_html(Page(text, text, [section]).html())
     assert found.headings == [text, text]

@@ -14,9 +14,9 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.config.errors import UserError
-from copycat.inspection.reports.run_page import run_page
+from copycat.inspection.reports.run_page import make_run_page
 from copycat.records.metrics_csv import read_history
-from copycat.tables.statistics import wilson
+from copycat.tables.statistics import wilson_interval
 from tests.support.html import parse_html
 from tests.support.runs import QUIET, train_tiny
 
@@ -27,7 +27,7 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
 
 
 def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder: Path) -> None:
-    found = parse_html(run_page(folder).html())
+    found = parse_html(make_run_page(folder).html())
     titles = [
         *("Metrics", "Curves", "Validation images: what was taken for what", "Weights", "Time", "What was asked"),
         *("What it ran on", "Data", "Run it again", "Configuration"),
@@ -52,8 +52,8 @@ def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder:
 def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
     manifest = json.loads((folder / "run.json").read_text())
     images, share = manifest["data"]["images"]["val"], manifest["results"]["final"]["val/accuracy"]
-    low, high = wilson(share, images)
-    row = next(row for row in parse_html(run_page(folder).html()).rows if row[0] == "accuracy")
+    low, high = wilson_interval(share, images)
+    row = next(row for row in parse_html(make_run_page(folder).html()).rows if row[0] == "accuracy")
     assert f"{share:.4f} ({low:.2f} to {high:.2f} of {images})" in row
 
 
@@ -63,13 +63,13 @@ def test_wilsons_interval_is_that_of_scipy(count: int, data: st.DataObject) -> N
     from scipy.stats import binomtest  # takes a second
 
     theirs = binomtest(hits, count).proportion_ci(method="wilson")
-    assert wilson(hits / count, count) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert wilson_interval(hits / count, count) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 @given(st.integers(1, 400), st.data())
 def test_an_interval_holds_its_share_and_lies_between_0_and_1(count: int, data: st.DataObject) -> None:
     share = data.draw(st.integers(0, count)) / count
-    low, high = wilson(share, count)
+    low, high = wilson_interval(share, count)
     assert 0 <= low <= share + 1e-12
     assert share - 1e-12 <= high <= 1
 
@@ -81,7 +81,7 @@ def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> Non
     (folder / "run.json").write_text(json.dumps(manifest))
     for name in ("metrics.csv", "predictions.csv", "weights.safetensors"):
         (folder / name).unlink()
-    found = parse_html(run_page(folder).html())
+    found = parse_html(make_run_page(folder).html())
     assert [title for title in found.headings[1:] if title != "Time"] == [
         "What was asked",
         "What it ran on",
@@ -102,7 +102,7 @@ def test_the_command_writes_it_beside_the_run_and_names_it(folder: Path, capsys:
 
 
 def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
-    found = parse_html(run_page(folder).html())
+    found = parse_html(make_run_page(folder).html())
     start = next(place for place, row in enumerate(found.rows) if row[0].startswith("is, down"))
     matrix = [[int(cell) for cell in row[1:]] for row in found.rows[start + 1 : start + 3]]
     final = json.loads((folder / "run.json").read_text())["results"]["final"]
@@ -116,7 +116,7 @@ def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
 
 def test_mistakes_are_shown_with_what_was_said_of_them(tiny: Path, tmp_path: Path) -> None:
     folder = train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path).folder
-    found = parse_html(run_page(folder).html())
+    found = parse_html(make_run_page(folder).html())
     unsure = [says for _, says in found.images if " says " in says]
     assert {"Validation images, least sure"} <= set(found.headings)
     assert all(says.partition(":")[0].endswith(".png") for says in unsure)
@@ -140,7 +140,7 @@ def test_mistakes_are_shown_with_what_was_said_of_them(tiny: Path, tmp_path: Pat
 def test_a_damaged_record_is_named(name: str, content: str, folder: Path) -> None:
     (folder / name).write_text(content)
     with pytest.raises(UserError, match=name.partition(".")[0]):
-        run_page(folder)
+        make_run_page(folder)
 
 
 def test_plots_alone_are_png_files(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,17 +177,21 @@ def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(
         UserError, match=r"expected the folder of a run; no such file or directory\. See them: copycat runs"
     ):
-        run_page(tmp_path / "nothing")
+        make_run_page(tmp_path / "nothing")
     (folder / "run.json").write_text('{"schema": 2, "status": 3}')
     with pytest.raises(UserError, match=r"expected the folder of a run; .*: expected "):
-        run_page(folder)
+        make_run_page(folder)
 
 
 @pytest.mark.slow
 def test_images_that_were_trained_on_too_are_left_out_of_a_second_figure(tiny: Path, tmp_path: Path) -> None:
     data = shutil.copytree(tiny, tmp_path / "data")
-    said = "".join(parse_html(run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)
+    said = "".join(
+        parse_html(make_run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts
+    )
     assert "that train has too" not in said
     shutil.copy(data / "train" / "cat" / "0.png", data / "val" / "cat" / "again.png")
-    said = "".join(parse_html(run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts)
+    said = "".join(
+        parse_html(make_run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts
+    )
     assert re.search(r"Without 1 image that train has too, \d of 8 are right: [\d.]+\. Balanced accuracy is then", said)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from copycat.cli import main
-from copycat.inspection.tensorboard.run_names import Named
+from copycat.inspection.tensorboard.run_names import RunLinks
 from tests.support.runs import train_tiny
 
 
@@ -13,16 +13,16 @@ def test_a_name_is_the_experiment_and_what_was_overridden(tiny: Path, tmp_path: 
     words = ("trainer.max_epochs=1", "model=shallow", "model.hidden=[5]")
     folders = [train_tiny(*words, data=tiny, at=tmp_path / "outputs").folder for _ in range(2)]
     (tmp_path / "names").mkdir()
-    named = Named(tmp_path / "outputs", tmp_path / "names")
-    named.look()
+    board = RunLinks(tmp_path / "outputs", tmp_path / "names")
+    board.update()
     name = "default data=folder data.image_size=8 trainer.max_epochs=1 model=shallow model.hidden=[5]"
     links = list((tmp_path / "names").iterdir())
     assert {link.name for link in links} == {name, f"{name} (2)"}
     assert {link.resolve() for link in links} == {folder / "tensorboard" for folder in folders}
     late = train_tiny(*words, "seed=5", data=tiny, at=tmp_path / "outputs").folder
-    named.look()
+    board.update()
     assert (tmp_path / "names" / f"{name} seed=5").resolve() == late / "tensorboard"
-    assert named.count == 3
+    assert board.count == 3
 
 
 def test_a_trial_is_called_by_its_number(tiny: Path, tmp_path: Path) -> None:
@@ -32,12 +32,12 @@ def test_a_trial_is_called_by_its_number(tiny: Path, tmp_path: Path) -> None:
         main(["train", "-m", *data, "optimizer.lr=0.1,0.2", f"sweep.folder={sweep}"])
     for name in ("one", "all"):
         (tmp_path / name).mkdir()
-    Named(sweep, tmp_path / "one").look()
+    RunLinks(sweep, tmp_path / "one").update()
     assert {link.name for link in (tmp_path / "one").iterdir()} == {
         "trial 0 optimizer.lr=0.1",
         "trial 1 optimizer.lr=0.2",
     }
-    Named(tmp_path, tmp_path / "all").look()
+    RunLinks(tmp_path, tmp_path / "all").update()
     found = {link.name for link in (tmp_path / "all").iterdir()}
     assert found == {f"sweep sweep trial {number} optimizer.lr={rate}" for number, rate in enumerate((0.1, 0.2))}
 
@@ -50,7 +50,7 @@ def test_a_strange_override_makes_a_name_all_the_same(tiny: Path, tmp_path: Path
     )
     train_tiny(*words, data=tiny, at=outputs)
     (tmp_path / "names").mkdir()
-    Named(outputs, tmp_path / "names").look()
+    RunLinks(outputs, tmp_path / "names").update()
     (link,) = (tmp_path / "names").iterdir()
     assert (link / "train").is_dir()
     assert len(link.name) <= 100
@@ -62,10 +62,10 @@ def test_event_files_that_lead_out_of_their_run_are_left_out_and_named_once(
     folder = train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path / "outputs").folder
     (folder / "tensorboard" / "events.out.tfevents.1").symlink_to(tmp_path / "outside")
     (tmp_path / "names").mkdir()
-    named = Named(tmp_path / "outputs", tmp_path / "names")
+    links = RunLinks(tmp_path / "outputs", tmp_path / "names")
     for _ in range(2):
-        named.look()
-    assert named.count == 0
+        links.update()
+    assert links.count == 0
     assert list((tmp_path / "names").iterdir()) == []
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"copycat: left out: '{folder}/tensorboard/events.out.tfevents.1': expected a plain file")

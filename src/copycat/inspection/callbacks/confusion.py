@@ -1,4 +1,4 @@
-"""How right a network is on validation, in TensorBoard: confusion matrix, precision and recall, calibration."""
+"""Validation performance in TensorBoard: confusion matrix, precision-recall curves, calibration error."""
 
 from functools import lru_cache
 
@@ -10,86 +10,102 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import pr_curve
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
-from copycat.inspection.callbacks.contact_sheet import GROUND, INK, Picture, font, paste, summary_of
-from copycat.inspection.callbacks.inspector import Inspector, boards
+from copycat.inspection.callbacks.contact_sheet import BACKGROUND, FOREGROUND, Picture, font, image_summary, paste
+from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
 from copycat.training.run_context import RunContext
 
 CELL, MARGIN = 64, 110
 """Pixels."""
-MOST = 20
-"""Classes that are told apart in a picture, or have a curve."""
+MAX_CLASSES = 20
+"""Classes that are drawn or have a curve, at most."""
 BINS = 15
 
 
-class Judged(Inspector):
-    """Of the final weights."""
+class ConfusionMatrix(Inspector):
+    """Write the final weights' confusion matrix, precision-recall curves and calibration error."""
 
     def on_run_end(self, context: RunContext) -> None:
-        if not (found := boards(context.loggers)):
+        """Write the summaries to TensorBoard."""
+        if not (loggers := tensorboard_loggers(context.loggers)):
             return
         label, probability = context.data.parts["val"].labels, context.probabilities
-        shown = Summary()
-        classes = context.data.classes[:MOST]
-        if len(context.data.classes) <= MOST:
-            matrix = confusion(probability.numpy(), label.numpy())
-            shown.MergeFrom(summary_of("validation/confusion", draw_confusion(matrix, list(classes))))
-        for place, name in enumerate(classes):
-            curve = pr_curve(f"precision_recall/{name}", (label == place).numpy(), probability[:, place].numpy())  # type: ignore[no-untyped-call]
-            shown.MergeFrom(curve)
-        shown.value.add(tag="final/val/ece", simple_value=calibration_error(probability, label))
-        for board in found:
-            board.write(shown, context.epochs)
+        summary = Summary()
+        classes = context.data.classes[:MAX_CLASSES]
+        if len(context.data.classes) <= MAX_CLASSES:
+            matrix = confusion_matrix(probability.numpy(), label.numpy())
+            summary.MergeFrom(image_summary("validation/confusion", draw_confusion_matrix(matrix, list(classes))))
+        for index, name in enumerate(classes):
+            curve = pr_curve(f"precision_recall/{name}", (label == index).numpy(), probability[:, index].numpy())  # type: ignore[no-untyped-call]
+            summary.MergeFrom(curve)
+        summary.value.add(tag="final/val/ece", simple_value=calibration_error(probability, label))
+        for logger in loggers:
+            logger.write(summary, context.epochs)
 
 
-def confusion(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[classes, classes]: images of each class, by rows, that were taken for each, by columns."""
-    found = np.zeros((probability.shape[1],) * 2, dtype=np.int64)
-    np.add.at(found, (label, probability.argmax(1)), 1)
-    return found
+def confusion_matrix(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count images by true class (rows) and predicted class (columns).
+
+    Args:
+        probability: [N, classes].
+        label: [N].
+
+    Returns:
+        [classes, classes].
+    """
+    matrix = np.zeros((probability.shape[1],) * 2, dtype=np.int64)
+    np.add.at(matrix, (label, probability.argmax(1)), 1)
+    return matrix
 
 
 def calibration_error(probability: torch.Tensor, label: torch.Tensor) -> float:
-    """Expected calibration error: mean distance of confidence and accuracy over 15 bins, weighted by their counts.
+    """Compute the expected calibration error over 15 bins of equal width.
+
+    It is the mean distance between confidence and accuracy, weighted by the number of images in each bin.
 
     Args:
-        probability: [N, classes]; of two classes, it is class 1 whose probability is held against its share.
+        probability: [N, classes]; of two classes, the probability of class 1 is compared with its frequency.
         label: [N].
 
-    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3; as torchmetrics reckons it.
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3; as torchmetrics computes it.
     """
     if probability.shape[1] == 2:
         return float(binary_calibration_error(probability[:, 1].contiguous(), label, n_bins=BINS))
     return float(multiclass_calibration_error(probability, label, probability.shape[1], n_bins=BINS))
 
 
-def draw_confusion(matrix: NDArray[np.int64], names: list[str]) -> Picture:
-    """Rows are true classes, columns what was said; the darker, the larger its share of the row."""
-    whole = _frame(tuple(names)).copy()
+def draw_confusion_matrix(matrix: NDArray[np.int64], names: list[str]) -> Picture:
+    """Draw a confusion matrix: rows are true classes, columns predicted ones; darker cells hold more of their row.
+
+    Args:
+        matrix: [classes, classes], counts.
+        names: of the classes.
+    """
+    image = _draw_frame(tuple(names)).copy()
     for row, counts in enumerate(matrix.tolist()):
         for column, count in enumerate(counts):
-            cell = _cell(count, max(1, sum(counts)))
-            paste(whole, cell, MARGIN + column * CELL, 40 + row * CELL)
-    return whole
+            cell = _draw_cell(count, max(1, sum(counts)))
+            paste(image, cell, MARGIN + column * CELL, 40 + row * CELL)
+    return image
 
 
 @lru_cache(16)
-def _frame(names: tuple[str, ...]) -> Picture:
-    """The matrix without its cells: runs of a sweep have the same."""
+def _draw_frame(names: tuple[str, ...]) -> Picture:
+    """Draw the matrix without its cells; cached, since the runs of a sweep share it."""
     count = len(names)
-    image = Image.new("RGB", (MARGIN + count * CELL + 6, 40 + count * CELL + 6), GROUND)
+    image = Image.new("RGB", (MARGIN + count * CELL + 6, 40 + count * CELL + 6), BACKGROUND)
     draw = ImageDraw.Draw(image)
-    draw.text((6, 6), "is, down; said, across", fill=INK, font=font())
-    for place, name in enumerate(names):
-        draw.text((6, 40 + place * CELL + CELL // 2 - 6), name[:16], fill=INK, font=font())
-        draw.text((MARGIN + place * CELL + 4, 24), name[:9], fill=INK, font=font())
+    draw.text((6, 6), "is, down; said, across", fill=FOREGROUND, font=font())
+    for index, name in enumerate(names):
+        draw.text((6, 40 + index * CELL + CELL // 2 - 6), name[:16], fill=FOREGROUND, font=font())
+        draw.text((MARGIN + index * CELL + 4, 24), name[:9], fill=FOREGROUND, font=font())
     return np.asarray(image)
 
 
 @lru_cache(1024)
-def _cell(count: int, whole: int) -> Picture:
-    share = count / whole
+def _draw_cell(count: int, total: int) -> Picture:
+    share = count / total
     shade = tuple(round(255 + share * (dark - 255)) for dark in (0, 114, 178))
     image = Image.new("RGB", (CELL - 1, CELL - 1), shade)
-    ink = GROUND if share > 0.5 else INK
+    ink = BACKGROUND if share > 0.5 else FOREGROUND
     ImageDraw.Draw(image).text((8, CELL // 2 - 6), str(count), fill=ink, font=font())
     return np.asarray(image)

@@ -1,4 +1,4 @@
-"""Images side by side in one, each with a line of words below it."""
+"""Contact sheets: several images in one, each with a caption below it."""
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -13,91 +13,99 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 Picture = NDArray[np.uint8]
 """[height, width, 3]."""
 SIDE = 104
-"""Pixels of an image in a sheet, at most; a smaller one is shown as many times as large as fits."""
+"""Pixels of an image in a sheet, at most; a smaller one is enlarged by the largest whole factor that fits."""
 GAP = 6
-LINE = 14
-"""Pixels of a line of words."""
-INK, GROUND = (26, 26, 26), (255, 255, 255)
-"""Greys."""
+LINE_HEIGHT = 14
+"""Height of a line of a caption, in pixels."""
+FOREGROUND, BACKGROUND = (26, 26, 26), (255, 255, 255)
+"""Colors of text and background."""
 
 
-def sheet(images: Sequence[Picture], words: Sequence[str] = (), *, side: int = SIDE, columns: int = 4) -> Picture:
-    """One image of them all, row by row.
+def contact_sheet(
+    images: Sequence[Picture], captions: Sequence[str] = (), *, side: int = SIDE, columns: int = 4
+) -> Picture:
+    """Arrange images in one, row by row.
 
     Args:
-        words: below each; lines are parted by newlines, and cut where they are longer than the image is wide.
+        images: each uint8 [height, width, 3].
+        captions: a caption for each; lines are separated by newlines, and cut where they are wider than the image.
         side: pixels of an image, at most.
+        columns: images in a row, at most.
     """
-    shown = [fitted(image, side=side) for image in images]
-    tall = max(image.shape[0] for image in shown)
-    wide = side if words else max(image.shape[1] for image in shown)
-    lines = max((said.count("\n") + 1 for said in words), default=0)
-    columns = min(columns, len(shown))
-    width, height = wide + GAP, tall + GAP + lines * LINE
-    rows = -(-len(shown) // columns)
-    whole = np.full((rows * height + GAP, columns * width + GAP, 3), GROUND[0], dtype=np.uint8)
-    for place, image in enumerate(shown):
-        left, top = GAP + place % columns * width, GAP + place // columns * height
-        paste(whole, image, left, top + tall - image.shape[0])
-        for number, line in enumerate(words[place].split("\n") if words else ()):
-            paste(whole, _line(line, wide), left, top + tall + 1 + number * LINE)
-    return whole
+    cells = [fit_to_cell(image, side=side) for image in images]
+    cell_height = max(image.shape[0] for image in cells)
+    cell_width = side if captions else max(image.shape[1] for image in cells)
+    lines = max((caption.count("\n") + 1 for caption in captions), default=0)
+    columns = min(columns, len(cells))
+    width, height = cell_width + GAP, cell_height + GAP + lines * LINE_HEIGHT
+    rows = -(-len(cells) // columns)
+    canvas = np.full((rows * height + GAP, columns * width + GAP, 3), BACKGROUND[0], dtype=np.uint8)
+    for index, image in enumerate(cells):
+        left, top = GAP + index % columns * width, GAP + index // columns * height
+        paste(canvas, image, left, top + cell_height - image.shape[0])
+        for number, line in enumerate(captions[index].split("\n") if captions else ()):
+            paste(canvas, _draw_line(line, cell_width), left, top + cell_height + 1 + number * LINE_HEIGHT)
+    return canvas
 
 
-def paste(whole: Picture, image: Picture, left: int, top: int) -> None:
-    """Draw an image into another, which has room for it."""
+def paste(canvas: Picture, image: Picture, left: int, top: int) -> None:
+    """Copy an image into a larger one."""
     height, width, _ = image.shape
-    whole[top : top + height, left : left + width] = image
+    canvas[top : top + height, left : left + width] = image
 
 
 @lru_cache(1024)
-def _line(text: str, width: int) -> Picture:
-    """A line of words, which takes longer to draw than an image: runs of a sweep say the same again and again."""
+def _draw_line(text: str, width: int) -> Picture:
+    """Draw a line of a caption; cached, since it is slow and the runs of a sweep share captions."""
     while font().getlength(text) > width:
         text = f"{text[:-2]}…"
-    found = Image.new("RGB", (width, LINE), GROUND)
-    ImageDraw.Draw(found).text((0, 0), text, fill=INK, font=font())
-    return np.asarray(found)
+    image = Image.new("RGB", (width, LINE_HEIGHT), BACKGROUND)
+    ImageDraw.Draw(image).text((0, 0), text, fill=FOREGROUND, font=font())
+    return np.asarray(image)
 
 
-def fitted(image: Picture, *, side: int) -> Picture:
-    """No larger than a place in a sheet; where it is smaller, each pixel becomes a square of several."""
-    larger = side // max(image.shape[:2])
-    return image.repeat(larger, axis=0).repeat(larger, axis=1) if larger > 1 else within(image, side=side)
+def fit_to_cell(image: Picture, *, side: int) -> Picture:
+    """Return an image in the size of its cell; each pixel of a smaller one becomes a square of several."""
+    factor = side // max(image.shape[:2])
+    return image.repeat(factor, axis=0).repeat(factor, axis=1) if factor > 1 else shrink(image, side=side)
 
 
-def within(image: Picture, *, side: int) -> Picture:
-    """Made smaller where it is larger than so many pixels a side."""
+def shrink(image: Picture, *, side: int) -> Picture:
+    """Return an image scaled down to at most `side` pixels a side."""
     if max(image.shape[:2]) <= side:
         return image
-    found = Image.fromarray(image)
-    found.thumbnail((side, side))
-    return np.asarray(found)
+    smaller = Image.fromarray(image)
+    smaller.thumbnail((side, side))
+    return np.asarray(smaller)
 
 
 @cache
 def font() -> Any:
+    """Load Pillow's default font, once."""
     return ImageFont.load_default(size=11)
 
 
-def png_of(picture: Picture) -> bytes:
-    Image.fromarray(picture).save(found := BytesIO(), "PNG", compress_level=1)
-    return found.getvalue()
+def encode_png(picture: Picture) -> bytes:
+    """Encode an image as PNG."""
+    Image.fromarray(picture).save(buffer := BytesIO(), "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
-def jpeg_of(picture: Picture) -> bytes:
-    """Of photographs, in a fifth of PNG's time; its pixels are near what they were."""
-    Image.fromarray(picture).save(found := BytesIO(), "JPEG", quality=92, subsampling=0)
-    return found.getvalue()
+def encode_jpeg(picture: Picture) -> bytes:
+    """Encode a photograph as JPEG, in a fifth of PNG's time; its pixels change slightly."""
+    Image.fromarray(picture).save(buffer := BytesIO(), "JPEG", quality=92, subsampling=0)
+    return buffer.getvalue()
 
 
-def summary_of(tag: str, picture: Picture, *, photo: bool = False) -> Summary:
-    """As TensorBoard's images.
+def image_summary(tag: str, picture: Picture, *, photo: bool = False) -> Summary:
+    """Make a TensorBoard image summary.
 
     Args:
-        photo: as JPEG.
+        tag: its name in TensorBoard.
+        picture: uint8 [height, width, 3].
+        photo: encode it as JPEG instead of PNG.
     """
     height, width, _ = picture.shape
-    content = jpeg_of(picture) if photo else png_of(picture)
+    content = encode_jpeg(picture) if photo else encode_png(picture)
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
     return Summary(value=[Summary.Value(tag=tag, image=image)])

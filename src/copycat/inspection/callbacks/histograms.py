@@ -1,4 +1,4 @@
-"""Weights and gradients of each layer, and what its units say, as histograms over the epochs."""
+"""Histograms of weights, gradients and activations of each layer over the epochs."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -8,95 +8,106 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 from torch.utils.tensorboard.summary import histogram_raw
 
-from copycat.inspection.callbacks.inspector import Measurer, boards, network_of
-from copycat.inspection.callbacks.regions import is_activation, shares
+from copycat.inspection.callbacks.inspector import Measurer, network_of, tensorboard_loggers
+from copycat.inspection.callbacks.regions import is_activation, saturation
 from copycat.inspection.tensorboard.logger import TensorBoardLogger
 
 BINS = 30
-MOST = 2**16
-"""Numbers of a layer that are counted: of more, every second, third, …, which takes no longer."""
+MAX_VALUES = 2**16
+"""Numbers counted per layer, at most: larger layers are sampled with a constant stride."""
 
 
 class Histograms(Measurer):
-    """Of weights as an epoch ends, and of the gradients of its last step.
+    """Write histograms of the weights at an epoch's end, and of the gradients of its last step.
 
     Args:
-        points: epochs that it looks at, about.
+        points: approximate number of measured epochs.
     """
 
     def __init__(self, *, points: int = 20) -> None:
+        """Set the number of measured epochs."""
         super().__init__(points=points)
         self._gradients: dict[str, Tensor] = {}
 
     def before_last_step(self, module: pl.LightningModule) -> None:
+        """Keep the gradients of an epoch's last step."""
         named = network_of(module).named_parameters()
         self._gradients = {name: _dense(p.grad).clone() for name, p in named if p.grad is not None}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the histograms of a measured epoch."""
         gradients, self._gradients = self._gradients, {}
         if not gradients:
             return
-        found = {f"weights/{name}": p.detach() for name, p in network_of(pl_module).named_parameters()}
-        found |= {f"gradients/{name}": gradient for name, gradient in gradients.items()}
-        for board in boards(trainer.loggers):
-            _write(board, found, trainer.current_epoch)
+        tensors = {f"weights/{name}": p.detach() for name, p in network_of(pl_module).named_parameters()}
+        tensors |= {f"gradients/{name}": gradient for name, gradient in gradients.items()}
+        for logger in tensorboard_loggers(trainer.loggers):
+            _write(logger, tensors, trainer.current_epoch)
 
 
 class Activations(Measurer):
-    """Of what each layer gives for validation images, and of each activation function the share of its inputs in the
-    undersaturated, the sensitive and the oversaturated region, from which gradients do and do not come back.
+    """Write histograms of the activations of validation images, and how saturated each activation function is.
+
+    Saturation is the share of an activation function's inputs in its undersaturated, sensitive and oversaturated
+    region: gradients return from the sensitive region alone.
 
     Args:
-        points: epochs that it looks at, about.
-        images: of the validation part, the first so many.
+        points: approximate number of measured epochs.
+        images: number of validation images, from the first on.
     """
 
     def __init__(self, *, points: int = 20, images: int = 256) -> None:
+        """Set the numbers of measured epochs and of images."""
         super().__init__(points=points)
         self.images = images
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        found = boards(trainer.loggers)
-        if not found or not self.measures(trainer.current_epoch):
+        """Write the histograms and shares of a measured epoch."""
+        loggers = tensorboard_loggers(trainer.loggers)
+        if not loggers or not self.measures(trainer.current_epoch):
             return
         network = network_of(pl_module)
         part = trainer.datamodule.parts["val"]  # type: ignore[attr-defined]
         count = min(self.images, len(part))
         like = next(network.parameters())
-        image = torch.stack([part.images[place] for place in range(count)]).to(like.device).div(255).to(like.dtype)
+        image = torch.stack([part.images[index] for index in range(count)]).to(like.device).div(255).to(like.dtype)
         scalars: dict[str, float] = {}
         outputs: dict[str, Tensor] = {}
-        for name, (module, given, gave) in seen(network, image, most=MOST).items():
-            outputs[f"activations/{name}"] = gave
+        for name, (module, inputs, output) in capture_activations(network, image, most=MAX_VALUES).items():
+            outputs[f"activations/{name}"] = output
             if is_activation(module):
-                scalars |= {f"{region}/{name}": share for region, share in shares(module, given).items()}
-        for board in found:
-            _write(board, outputs, trainer.current_epoch)
+                scalars |= {f"{region}/{name}": share for region, share in saturation(module, inputs).items()}
+        for logger in loggers:
+            _write(logger, outputs, trainer.current_epoch)
             if scalars:
-                board.log_scalars(scalars, trainer.current_epoch)
+                logger.log_scalars(scalars, trainer.current_epoch)
 
 
-def seen(network: nn.Module, image: Tensor, *, most: int | None = None) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
-    """What goes into each layer without layers of its own, and what comes out, in evaluation mode, by its name. Inputs
-    are copied before a layer runs, which may write to them.
+def capture_activations(
+    network: nn.Module, image: Tensor, *, most: int | None = None
+) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
+    """Return the input and output of each leaf layer in evaluation mode, by the layer's name.
 
-    Nothing changes: modes are put back, and no random number is drawn.
+    Inputs are copied before a layer runs, since it may write to them. Training modes are restored, and no random number
+    is drawn.
 
     Args:
-        most: numbers of each, evenly spread, without their shape; None: all.
+        network: run once.
+        image: [N, C, H, W], as the network takes it.
+        most: numbers kept of each tensor, evenly spread and flattened; None: the whole tensor.
     """
-    found: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
+    activations: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
     inputs: dict[nn.Module, Tensor] = {}
 
-    def keep_input(module: nn.Module, given: tuple[object, ...]) -> None:
+    def keep_input(module: nn.Module, arguments: tuple[object, ...]) -> None:
         inputs.pop(module, None)
-        if given and isinstance(given[0], Tensor):
-            inputs[module] = _some(given[0], most)
+        if arguments and isinstance(arguments[0], Tensor):
+            inputs[module] = _sample(arguments[0], most)
 
     def keep(name: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(module: nn.Module, _: object, gave: object) -> None:
-            if module in inputs and isinstance(gave, Tensor):
-                found[name] = module, inputs[module], _some(gave, most)
+        def hook(module: nn.Module, _: object, output: object) -> None:
+            if module in inputs and isinstance(output, Tensor):
+                activations[name] = module, inputs[module], _sample(output, most)
 
         return hook
 
@@ -113,19 +124,19 @@ def seen(network: nn.Module, image: Tensor, *, most: int | None = None) -> dict[
             handle.remove()
         for module, training in modes.items():
             module.training = training
-    return found
+    return activations
 
 
-def _some(tensor: Tensor, most: int | None) -> Tensor:
+def _sample(tensor: Tensor, most: int | None) -> Tensor:
     if most is None:
         return tensor.detach().clone()
     step = -(-tensor.numel() // most)
     return tensor.detach().flatten()[:: step or 1].clone()
 
 
-def _write(board: TensorBoardLogger, tensors: Mapping[str, Tensor], epoch: int) -> None:
+def _write(logger: TensorBoardLogger, tensors: Mapping[str, Tensor], epoch: int) -> None:
     summary = Summary(value=[value for name, tensor in tensors.items() for value in _values(name, tensor)])
-    board.write(summary, epoch)
+    logger.write(summary, epoch)
 
 
 def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:
@@ -134,7 +145,7 @@ def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:
     if not values.numel():
         return
     low, high = (float(v) for v in values.aminmax())
-    if low == high:  # a bin without width is none
+    if low == high:  # bins need a width
         low, high = low - 0.5, high + 0.5
     counts = torch.histc(values.cpu(), bins=BINS, min=low, max=high)
     edges = torch.linspace(low, high, BINS + 1, dtype=torch.float64)
@@ -142,8 +153,15 @@ def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:
 
 
 def histogram_of(name: str, values: Tensor, counts: Tensor, edges: Tensor) -> Summary:
-    """A summary from counts: torch's own counts into 1549 bins, and takes 30 times as long."""
-    found: Summary = histogram_raw(  # type: ignore[no-untyped-call]
+    """Make a histogram summary from counts: torch's own counts into 1549 bins, and takes 30 times as long.
+
+    Args:
+        name: the summary's tag.
+        values: those that were counted, [N].
+        counts: [bins].
+        edges: [bins + 1].
+    """
+    summary: Summary = histogram_raw(  # type: ignore[no-untyped-call]
         name,
         min=float(edges[0]),
         max=float(edges[-1]),
@@ -153,7 +171,7 @@ def histogram_of(name: str, values: Tensor, counts: Tensor, edges: Tensor) -> Su
         bucket_limits=edges[1:].tolist(),
         bucket_counts=counts.tolist(),
     )
-    return found
+    return summary
 
 
 def _dense(gradient: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The first images as they are fed: before augmentation, and after."""
+"""The first training images as the model receives them, before and after augmentation."""
 
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
@@ -10,66 +10,77 @@ from torch import Tensor
 
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import to_float
-from copycat.inspection.callbacks.contact_sheet import Picture, sheet, summary_of
-from copycat.inspection.callbacks.inspector import Inspector, boards
+from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, image_summary
+from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
 from copycat.training.run_context import RunContext
 
 
-class FedImages(Inspector):
-    """Args:
-    count: images of the first batch of the first epoch.
+class InputImages(Inspector):
+    """Write the first training images to TensorBoard, before and after augmentation.
+
+    Args:
+        count: images of the first batch of the first epoch.
     """
 
     def __init__(self, *, count: int = 16) -> None:
+        """Set the number of images."""
         self.count = count
 
     def on_run_start(self, context: RunContext) -> None:
-        if not (found := boards(context.loggers)):
+        """Write the images before the first step."""
+        if not (loggers := tensorboard_loggers(context.loggers)):
             return
-        known = _known.setdefault(context.data, {})
-        if self.count not in known:
-            known[self.count] = list(_summaries(context.data, self.count))
-        for summary in known[self.count]:
-            for board in found:
-                board.write(summary)
+        summaries = _summaries_by_count.setdefault(context.data, {})
+        if self.count not in summaries:
+            summaries[self.count] = list(_summaries(context.data, self.count))
+        for summary in summaries[self.count]:
+            for logger in loggers:
+                logger.write(summary)
 
 
-_known: WeakKeyDictionary[DataModule, dict[int, list[Summary]]] = WeakKeyDictionary()
-"""By count: trials of a pack may be fed the same."""
+_summaries_by_count: WeakKeyDictionary[DataModule, dict[int, list[Summary]]] = WeakKeyDictionary()
+"""Summaries by number of images: the trials of a pack may share their data."""
 
 
 def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
     order = data.loader("train", shuffle=data.shuffle).batch_sampler
     order.set_epoch(0)
     index = order.indices()[: order.batch_size]
-    if data.mixing is None:  # else any of the batch may be in the first images
+    if data.mixing is None:  # mixing may add any image of the batch to the first ones
         index = index[:count]
     part = data.parts["train"]
-    image, label = torch.stack([part.images[place] for place in index.tolist()]), part.labels[index]
+    image, label = torch.stack([part.images[i] for i in index.tolist()]), part.labels[index]
     augments = data.augmentation is not None
     yield _sheet("data/before_augmentation" if augments else "data/fed", image[:count], label[:count], data.classes)
     if augments:
-        fed = data.augmented({"image": to_float(image), "label": label, "index": index}, 0)
-        yield _sheet("data/after_augmentation", fed["image"][:count], fed["label"][:count], data.classes)
+        augmented = data.augmented({"image": to_float(image), "label": label, "index": index}, 0)
+        yield _sheet("data/after_augmentation", augmented["image"][:count], augmented["label"][:count], data.classes)
 
 
 def _sheet(tag: str, image: Tensor, label: Tensor, classes: Sequence[str]) -> Summary:
-    names = [_name(one, classes) for one in label]
-    return summary_of(tag, sheet(pictures(image), names), photo=True)
+    names = [_class_names(one, classes) for one in label]
+    return image_summary(tag, contact_sheet(to_pictures(image), names), photo=True)
 
 
-def _name(label: Tensor, classes: Sequence[str]) -> str:
-    """Of its class; of a mixed image, of each that it has a share of, a line each."""
+def _class_names(label: Tensor, classes: Sequence[str]) -> str:
+    """Return an image's class; for a mixed image its two largest shares, one a line."""
     if not label.is_floating_point():
         return classes[int(label)]
     shares = sorted(zip(label.tolist(), classes, strict=True), reverse=True)[:2]
     return "\n".join(f"{name} {share:.2f}" for share, name in shares if share >= 0.005)
 
 
-def pictures(image: Tensor) -> list[Picture]:
-    """Float [N, C, H, W] in [0, 1], or uint8: as what Pillow draws; a single channel becomes grey."""
-    whole = image if image.dtype == torch.uint8 else (image.float() * 255).round().clamp(0, 255).byte()
-    found = whole.cpu().permute(0, 2, 3, 1).numpy()
-    if found.shape[-1] != 3:
-        found = np.repeat(found[..., :1], 3, axis=-1)
-    return list(found)
+def to_pictures(image: Tensor) -> list[Picture]:
+    """Convert images to arrays that Pillow can draw; a single channel becomes grey.
+
+    Args:
+        image: float [N, C, H, W] in [0, 1], or uint8.
+
+    Returns:
+        N arrays, uint8 [H, W, 3].
+    """
+    pixels = image if image.dtype == torch.uint8 else (image.float() * 255).round().clamp(0, 255).byte()
+    arrays = pixels.cpu().permute(0, 2, 3, 1).numpy()
+    if arrays.shape[-1] != 3:
+        arrays = np.repeat(arrays[..., :1], 3, axis=-1)
+    return list(arrays)

@@ -1,4 +1,4 @@
-"""A callback that looks at a run and writes what it saw into its event files."""
+"""Base classes of callbacks that inspect a run and write to its event files."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,53 +12,61 @@ from copycat.training.run_context import RunContext
 
 
 class Inspector(pl.Callback):
-    """Changes nothing, and draws no random number: a run with it has the bits of one without."""
+    """Inspect a run without changing it.
+
+    It draws no random number: a run with an inspector has the same bits as one without.
+    """
 
     def supports_multi_step(self) -> bool:
-        """Return true: it looks at whole epochs alone; in a pack, at the ends of trials."""
+        """Return true: it inspects whole epochs only; in a pack, the ends of trials."""
         return True
 
     def on_run_start(self, context: RunContext) -> None:
-        """Look at the run before its first step."""
+        """Inspect the run before its first step."""
 
     def on_run_end(self, context: RunContext) -> None:
-        """Look at it after the final weights were evaluated."""
+        """Inspect the run after the final weights were evaluated."""
 
 
 class Measurer(Inspector):
-    """Looks at some epochs too, evenly spread over the run.
+    """Measure some epochs too, evenly spread over the run.
 
     Args:
-        points: epochs that it looks at, about.
+        points: approximate number of measured epochs.
     """
 
     def __init__(self, *, points: int) -> None:
+        """Set the number of measured epochs."""
         self.points = points
         self._every, self._last = 1, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Spread the measured epochs over the run."""
         self.spread(trainer.max_epochs or 1)
 
     def spread(self, epochs: int) -> None:
-        """Over a run of so many epochs."""
+        """Spread the measured epochs over a run of `epochs` epochs."""
         self._every, self._last = max(1, epochs // self.points), epochs - 1
 
     def measures(self, epoch: int) -> bool:
-        """Whether it looks at that epoch."""
+        """Return whether an epoch is measured."""
         return epoch % self._every == 0 or epoch == self._last
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
+        """Call `before_last_step` before the last optimizer step of a measured epoch."""
         if trainer.is_last_batch and self.measures(trainer.current_epoch):
             self.before_last_step(pl_module)
 
     def before_last_step(self, module: pl.LightningModule) -> None:
-        """Look at the gradients of an epoch's last step, before they are clipped."""
+        """Inspect the gradients of an epoch's last step, before they are clipped."""
 
 
 def network_of(module: pl.LightningModule) -> nn.Module:
+    """Return the network inside a classifier."""
     assert isinstance(module, Classifier)
     return module.network
 
 
-def boards(loggers: Sequence[Any]) -> list[TensorBoardLogger]:
+def tensorboard_loggers(loggers: Sequence[Any]) -> list[TensorBoardLogger]:
+    """Return the TensorBoard loggers among all loggers."""
     return [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]

@@ -1,4 +1,4 @@
-"""How training moves, as scalars: learning rate, norms, the size of an update, time."""
+"""Scalars that describe training: learning rate, gradient, weight and update norms, time."""
 
 import time
 from collections.abc import Iterable
@@ -7,39 +7,43 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from copycat.inspection.callbacks.inspector import Measurer, boards, network_of
+from copycat.inspection.callbacks.inspector import Measurer, network_of, tensorboard_loggers
 
-MOST = 32
-"""Layers whose weights have a curve of their own."""
+MAX_LAYERS = 32
+"""Layers whose weights have a curve of their own, at most."""
 RATE, GRADIENT = "optimizer/learning_rate", "optimizer/gradient_norm"
 UPDATE, WEIGHT = "optimizer/update_to_weight", "optimizer/weight_norm"
 
 
 class Statistics(Measurer):
-    """Of the last step of some epochs: its learning rate, gradient and update; of the epochs since the last look: time.
+    """Write the learning rate, gradient norm and update norm of the last step of some epochs, and the time per epoch.
 
     Args:
-        points: epochs that it looks at, about.
+        points: approximate number of measured epochs.
     """
 
     def __init__(self, *, points: int = 100) -> None:
+        """Set the number of measured epochs."""
         super().__init__(points=points)
         self._gradient = self._rate = 0.0
         self._before: list[Tensor] = []
-        self._since = 0.0, 0
-        """When it last looked, and at how many epochs done."""
+        self._last_measured = 0.0, 0
+        """Time of the last measurement in seconds, and the number of epochs completed by then."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Spread the measured epochs and start the clock."""
         self._before = []
-        self.begin(trainer.current_epoch, epochs=trainer.max_epochs or 1)
+        self.start_clock(trainer.current_epoch, epochs=trainer.max_epochs or 1)
 
     def before_last_step(self, module: pl.LightningModule) -> None:
+        """Keep the learning rate, the gradient norm and the weights before an epoch's last step."""
         parameters = list(network_of(module).parameters())
         self._rate = float(module.trainer.optimizers[0].param_groups[0]["lr"])
         self._gradient = _norm(p.grad for p in parameters if p.grad is not None)
         self._before = [p.detach().clone() for p in parameters]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the scalars of a measured epoch."""
         before, self._before = self._before, []
         if not before:
             return
@@ -48,46 +52,54 @@ class Statistics(Measurer):
         weight = _norm(after)
         update = _norm(b - a for a, b in zip(before, after, strict=True))
         images = len(trainer.datamodule.parts["train"])  # type: ignore[attr-defined]
-        found = {
+        scalars = {
             RATE: self._rate,
             GRADIENT: self._gradient,
             UPDATE: update / weight if weight else 0.0,
             WEIGHT: weight,
-            **self.pace(trainer.current_epoch + 1, images=images),
+            **self.epoch_time(trainer.current_epoch + 1, images=images),
             **_by_layer(network),
         }
-        for board in boards(trainer.loggers):
-            board.log_scalars(found, trainer.current_epoch)
+        for logger in tensorboard_loggers(trainer.loggers):
+            logger.log_scalars(scalars, trainer.current_epoch)
 
-    def begin(self, epoch: int, *, epochs: int) -> None:
-        """Count from here.
+    def start_clock(self, epoch: int, *, epochs: int) -> None:
+        """Start the clock.
 
         Args:
+            epoch: the number of completed epochs.
             epochs: of the whole run.
         """
         self.spread(epochs)
-        self._since = time.perf_counter(), epoch
+        self._last_measured = time.perf_counter(), epoch
 
-    def pace(self, done: int, *, images: int) -> dict[str, float]:
-        """How long an epoch took since the last look."""
+    def epoch_time(self, epochs: int, *, images: int) -> dict[str, float]:
+        """Return the mean time of an epoch since the last measured one.
+
+        Args:
+            epochs: the number of completed epochs.
+            images: training images of an epoch.
+        """
         now = time.perf_counter()
-        (then, had), self._since = self._since, (now, done)
-        seconds = (now - then) / max(1, done - had)
+        (last_time, last_epochs), self._last_measured = self._last_measured, (now, epochs)
+        seconds = (now - last_time) / max(1, epochs - last_epochs)
         return {"time/seconds_per_epoch": seconds, "time/images_per_second": images / seconds if seconds else 0.0}
 
 
-def layers(network: nn.Module) -> list[str]:
-    """Parameters whose norms have curves of their own; none where there is but one beside biases."""
+def layers_with_curves(network: nn.Module) -> list[str]:
+    """Return the parameters whose norms have their own curves; none where the network has only one besides biases."""
     named = [name for name, p in network.named_parameters() if p.ndim > 1]
-    return named[:MOST] if len(named) > 1 else []
+    return named[:MAX_LAYERS] if len(named) > 1 else []
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:
-    """Of all of them together."""
+    """Return the norm of all tensors together."""
     dense = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
     return float(nn.utils.get_total_norm(dense)) if dense else 0.0
 
 
 def _by_layer(network: nn.Module) -> dict[str, float]:
     norm = torch.linalg.vector_norm
-    return {f"weight_norm/{name}": float(norm(network.get_parameter(name).detach())) for name in layers(network)}
+    return {
+        f"weight_norm/{name}": float(norm(network.get_parameter(name).detach())) for name in layers_with_curves(network)
+    }

@@ -9,17 +9,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-EVERY = 0.1
-"""Seconds between two drawings: drawing at each step costs more than the step."""
+UPDATE_SECONDS = 0.1
+"""Seconds between two updates: an update costs more than a step."""
 
 
 class ProgressBar(pl.Callback):
-    """Epochs done, time left and the last loss. Draws nothing where standard error is no terminal."""
+    """Show completed epochs, remaining time and the last loss; draw nothing where standard error is no terminal."""
 
     draws = True
-    """On the terminal: a sweep has a display of its own."""
+    """Draws on the terminal: a sweep leaves it out, since it has its own display."""
 
     def __init__(self) -> None:
+        """Start without a bar: training draws it."""
         self._bar: Progress | None = None
         self._due = 0.0
 
@@ -28,6 +29,7 @@ class ProgressBar(pl.Callback):
         return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the bar where standard error is a terminal."""
         console = Console(stderr=True)
         if not console.is_terminal:
             return
@@ -47,27 +49,30 @@ class ProgressBar(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Update the bar after a step."""
         done = trainer.current_epoch + (batch_idx + 1) / max(1, int(trainer.num_training_batches))
-        self.look(int(done), outputs["loss"])
+        self.on_progress(int(done), outputs["loss"])
 
-    def look(self, epochs: int, loss: Tensor) -> None:
-        """Draw, where it is time.
+    def on_progress(self, epochs: int, loss: Tensor) -> None:
+        """Redraw the bar if `EVERY` seconds have passed.
 
         Args:
-            epochs: that are done.
+            epochs: completed ones.
             loss: of the last step.
         """
         now = time.monotonic()
         if self._bar is None or now < self._due:
             return
-        self._due = now + EVERY
+        self._due = now + UPDATE_SECONDS
         self._bar.update(self._bar.task_ids[0], completed=epochs, loss=f"{loss:.6f}")
         self._bar.refresh()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remove the bar."""
         self._stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Remove the bar."""
         self._stop()
 
     def _stop(self) -> None:

@@ -1,4 +1,4 @@
-"""A run in words, among TensorBoard's texts: what was typed, its configuration, what it runs on, how to rerun it."""
+"""A run's command, configuration, fingerprints and rerun command among TensorBoard's texts."""
 
 import json
 import shlex
@@ -8,47 +8,50 @@ from typing import Any
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import text
 
-from copycat.inspection.callbacks.inspector import Inspector, boards
+from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
 from copycat.records.run_folder import CONFIG, read_manifest
 from copycat.training.run_context import RunContext
 
-OF_CODE = ("version", "digest", "commit")
-OF_ENVIRONMENT = ("python", "platform", "cpu", "cores", "threads", "accelerator", "precision", "packages_digest")
+CODE_KEYS = ("version", "digest", "commit")
+ENVIRONMENT_KEYS = ("python", "platform", "cpu", "cores", "threads", "accelerator", "precision", "packages_digest")
 
 
 class Texts(Inspector):
-    """Read from the run folder as the run begins."""
+    """Write a run's command, configuration and fingerprints, read from the run folder at its start."""
 
     def on_run_start(self, context: RunContext) -> None:
-        if not (found := boards(context.loggers)):
+        """Write the texts to TensorBoard."""
+        if not (loggers := tensorboard_loggers(context.loggers)):
             return
         manifest = read_manifest(context.folder)
         folder = shlex.quote(str(context.folder))
-        asked = manifest["request"]
-        said = {
-            "run/command": _block(shlex.join(["copycat", "train", *asked["overrides"]])),
-            "run/rerun": _block(f"copycat rerun {folder}\ncopycat resume {folder}\ncopycat report {folder}"),
-            "run/fingerprint": _block(json.dumps(_fingerprint(manifest["provenance"]), indent=2, ensure_ascii=False)),
-            "run/config": _block((context.folder / CONFIG).read_text(encoding="utf-8")),
+        request = manifest["request"]
+        contents = {
+            "run/command": _code_block(shlex.join(["copycat", "train", *request["overrides"]])),
+            "run/rerun": _code_block(f"copycat rerun {folder}\ncopycat resume {folder}\ncopycat report {folder}"),
+            "run/fingerprint": _code_block(
+                json.dumps(_fingerprint(manifest["provenance"]), indent=2, ensure_ascii=False)
+            ),
+            "run/config": _code_block((context.folder / CONFIG).read_text(encoding="utf-8")),
         }
         texts = Summary()
-        for tag, words in said.items():
-            texts.MergeFrom(text(tag, words))  # type: ignore[no-untyped-call]
-        for board in found:
-            board.write(texts)
+        for tag, content in contents.items():
+            texts.MergeFrom(text(tag, content))  # type: ignore[no-untyped-call]
+        for logger in loggers:
+            logger.write(texts)
 
 
-def _fingerprint(ran_on: Mapping[str, Any]) -> dict[str, Any]:
-    code, environment = ran_on["code"], ran_on["environment"]
+def _fingerprint(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    code, environment = provenance["code"], provenance["environment"]
     packages = environment.get("packages") or {}
     return {
-        "code": {name: code.get(name) for name in OF_CODE},
-        "environment": {name: environment.get(name) for name in OF_ENVIRONMENT},
+        "code": {name: code.get(name) for name in CODE_KEYS},
+        "environment": {name: environment.get(name) for name in ENVIRONMENT_KEYS},
         "packages": {name: packages.get(name) for name in ("torch", "pytorch-lightning", "hydra-core", "numpy")},
-        "data": ran_on["data"],
+        "data": provenance["data"],
     }
 
 
-def _block(words: str) -> str:
-    """As Markdown shows it: as it is."""
-    return "\n".join(f"    {line}" for line in words.splitlines())
+def _code_block(content: str) -> str:
+    """Return text as a Markdown code block."""
+    return "\n".join(f"    {line}" for line in content.splitlines())

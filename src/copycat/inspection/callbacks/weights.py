@@ -1,4 +1,4 @@
-"""The weights of a first layer as images: what speaks for a class, and what against."""
+"""First-layer weights as images: evidence for and against each unit."""
 
 from collections.abc import Mapping
 from math import prod
@@ -7,29 +7,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from copycat.inspection.callbacks.contact_sheet import Picture, sheet, summary_of
-from copycat.inspection.callbacks.inspector import Inspector, boards
+from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, image_summary
+from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
 from copycat.training.run_context import RunContext
 
-MOST = 64
-"""Units that are shown."""
+MAX_UNITS = 64
+"""Units that are drawn, at most."""
 
 
 class WeightImages(Inspector):
-    """Of the final weights."""
+    """Write the first-layer weights of the final network as images."""
 
     def on_run_end(self, context: RunContext) -> None:
-        found = boards(context.loggers)
+        """Write the images to TensorBoard."""
+        loggers = tensorboard_loggers(context.loggers)
         weights, image_shape = context.classifier.network.state_dict(), context.data.image_shape
-        shown = weight_images(weights, image_shape=image_shape) if found else []
-        for board in found if shown else ():
-            board.write(summary_of("weights/first_layer", sheet(shown, columns=8)), context.epochs)
+        images = draw_weights(weights, image_shape=image_shape) if loggers else []
+        for logger in loggers if images else ():
+            logger.write(image_summary("weights/first_layer", contact_sheet(images, columns=8)), context.epochs)
 
 
-def weight_images(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]) -> list[Picture]:
-    """An image for each unit of the first layer: of a linear layer in the image's own shape, of a convolution each
-    filter. Grey is a weight of 0; brighter speaks for the unit, darker against it, channel by channel. Each is scaled
-    by its own largest weight. Empty where the first layer is of another kind.
+def draw_weights(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]) -> list[Picture]:
+    """Draw an image for each unit of a first layer that is linear or a convolution, else none.
+
+    A linear layer's weights are drawn in the image's shape, a convolution's as its filter. Grey is a weight of 0;
+    brighter pixels increase the unit's output, darker ones decrease it, channel by channel. Each image is scaled by its
+    own largest weight.
 
     Args:
         weights: of a network, by name, in its layers' order.
@@ -47,10 +50,10 @@ def weight_images(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]
         return []
     if units.shape[1] not in (1, 3):
         return []
-    return [_image(unit) for unit in units[:MOST]]
+    return [_draw_unit(unit) for unit in units[:MAX_UNITS]]
 
 
-def _image(unit: Tensor) -> Picture:
+def _draw_unit(unit: Tensor) -> Picture:
     largest = unit.abs().max()
     scaled = unit / largest if largest > 0 else unit
     grey = (127.5 + 127.5 * scaled).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()

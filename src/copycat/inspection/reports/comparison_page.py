@@ -1,4 +1,4 @@
-"""Several runs on one page: what differs in their configurations, their curves, their metrics."""
+"""Compare several runs on one page: configuration differences, curves, metrics."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -7,29 +7,34 @@ from pathlib import Path
 from copycat.config.errors import UserError
 from copycat.config.printable import printable
 from copycat.config.suggestions import counted
-from copycat.inspection.reports.page import Image, Page, Section, Table
+from copycat.inspection.reports.page import Page, PageImage, Section, Table
 from copycat.records.lock import KILLED
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
 from copycat.records.reader import not_a_run
-from copycat.tables.comparison import Compared, Line, cells, how_sure, read_compared
+from copycat.tables.comparison import ComparisonLine, RunComparison, describe_uncertainty, format_cells, read_comparison
 
-MOST = 12
-"""Runs side by side."""
-DRAWN = ("val/loss", "train/loss", "val/accuracy")
+MAX_RUNS = 12
+"""Runs on one page, at most."""
+PLOTTED_METRICS = ("val/loss", "train/loss", "val/accuracy")
 
 
-def compared_page(folders: Sequence[Path], *, title: str) -> Page:
-    """Made from the runs' folders alone.
+def make_comparison_page(folders: Sequence[Path], *, title: str) -> Page:
+    """Make the page from the runs' folders alone.
+
+    Args:
+        folders: of the runs.
+        title: of the page.
 
     Raises:
-        UserError: where one is no run, or they are too many.
+        UserError: where one is no run, or there are too many.
     """
-    if len(folders) > MOST:
+    if len(folders) > MAX_RUNS:
         raise UserError(
-            f"report: expected {MOST} runs or fewer side by side; got {len(folders)}. Name some of them, or a sweep."
+            f"report: expected {MAX_RUNS} runs or fewer side by side; got {len(folders)}."
+            " Name some of them, or a sweep."
         )
-    compared = read_compared(folders)
+    compared = read_comparison(folders)
     lines = compared.lines(equal=False)
     kinds = {
         "How they ended": [line for line in lines if line.kind == "run"],
@@ -38,16 +43,16 @@ def compared_page(folders: Sequence[Path], *, title: str) -> Page:
     }
     notes = {
         "What was asked": "Keys that differ.",
-        "Metrics": ". ".join(["* is the best of its row", *how_sure(compared)]) + ".",
+        "Metrics": ". ".join(["* is the best of its row", *describe_uncertainty(compared)]) + ".",
     }
     sections = []
-    for name, found in kinds.items():
-        if found:
-            table = Table([[line.name, *_row(line, compared)] for line in found], ["", *compared.folders])
+    for name, lines_of_kind in kinds.items():
+        if lines_of_kind:
+            table = Table([[line.name, *_row(line, compared)] for line in lines_of_kind], ["", *compared.folders])
             sections.append(Section(title=name, note=notes.get(name, ""), table=table))
         if name == "How they ended":
             sections += _curves(compared)
-    killed = [folder for name, folder in compared.folders.items() if compared.found[name]["status"] == KILLED]
+    killed = [folder for name, folder in compared.folders.items() if compared.rows[name]["status"] == KILLED]
     if killed:
         code = "\n".join(f"copycat resume {shlex.quote(str(folder))}" for folder in killed)
         sections.append(Section(title="Go on with those that were killed", code=code))
@@ -56,24 +61,28 @@ def compared_page(folders: Sequence[Path], *, title: str) -> Page:
     return Page(title, f"{counted(len(folders), 'run')} side by side", sections)
 
 
-def _row(line: Line, compared: Compared) -> list[str]:
-    shown = cells(line)
-    return [shown.get(name, "–").strip() for name in compared.folders]
+def _row(line: ComparisonLine, compared: RunComparison) -> list[str]:
+    cells_by_title = format_cells(line)
+    return [cells_by_title.get(name, "–").strip() for name in compared.folders]
 
 
-def _curves(compared: Compared) -> list[Section]:
+def _curves(compared: RunComparison) -> list[Section]:
     rows = {
         printable(name): _history(folder)
         for name, folder in compared.folders.items()
         if (folder / HISTORY).exists() and name in compared.manifests
     }
-    drawn = [metric for metric in DRAWN if any(metric in row for of_run in rows.values() for row in of_run)]
-    if not drawn:
+    metrics = [
+        metric
+        for metric in PLOTTED_METRICS
+        if any(metric in row for rows_of_run in rows.values() for row in rows_of_run)
+    ]
+    if not metrics:
         return []
-    from copycat.inspection.reports.curves import compared_curves  # what draws is an extra, and takes half a second
+    from copycat.inspection.reports.curves import plot_compared_curves  # matplotlib is an extra, and slow to import
 
-    says = f"{', '.join(drawn)} by epoch, a line for each of {', '.join(rows)}."
-    return [Section(title="Curves", images=[Image(compared_curves(rows, drawn), says, "curves")])]
+    caption = f"{', '.join(metrics)} by epoch, a line for each of {', '.join(rows)}."
+    return [Section(title="Curves", images=[PageImage(plot_compared_curves(rows, metrics), caption, "curves")])]
 
 
 def _history(folder: Path) -> Sequence[Mapping[str, float]]:

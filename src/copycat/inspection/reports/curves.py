@@ -1,60 +1,66 @@
-"""Metrics of each epoch as curves, training and validation of one metric together, or one metric of several runs."""
+"""Metrics by epoch as curves: training and validation of one run, or several runs."""
 
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from copycat.inspection.reports.figures import LINES, SHADES, drawn
+from copycat.inspection.reports.figures import COLORS, LINE_STYLES, styled_png
 
 Rows = Sequence[Mapping[str, float]]
 
 
-def curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> bytes:
-    """A PNG with a panel for each metric.
+def plot_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> bytes:
+    """Draw a panel for each metric.
 
     Args:
         rows: of metrics.csv.
         metrics: as `loss`; each part that has it gets a line.
-        best: the epoch that is marked.
+        best: the epoch to mark.
+
+    Returns:
+        A PNG file's bytes.
     """
-    with drawn() as png:
+    with styled_png() as png:
         figure = Figure(figsize=(8, 2.6 * len(metrics)), dpi=120, layout="constrained")
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, metrics, strict=True):
-            for part, style in LINES.items():
-                _line(axes, rows, f"{part}/{metric}", label=f"{part}/{metric}", **style)
+            for part, style in LINE_STYLES.items():
+                _plot_line(axes, rows, f"{part}/{metric}", label=f"{part}/{metric}", **style)
             if best is not None:
                 axes.axvline(best, color="#8C8C8C", lw=1, label=f"best epoch, {best}")
             axes.set_ylabel(metric)
             axes.legend(frameon=False)
         panels[-1].set_xlabel("epoch")
-        png.take(figure)
+        png.render(figure)
     return png.bytes
 
 
-def compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str]) -> bytes:
-    """A PNG with a panel for each metric, and in each a line for each run.
+def plot_compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str]) -> bytes:
+    """Draw a panel for each metric, with a line for each run.
 
     Args:
-        runs: rows of metrics.csv, by what a run is called.
+        runs: rows of metrics.csv, by the run's name.
         metrics: as `val/loss`.
+
+    Returns:
+        A PNG file's bytes.
     """
-    with drawn() as png:
+    with styled_png() as png:
         figure = Figure(figsize=(8, 2.6 * len(metrics) + 0.25 * len(runs)), dpi=120, layout="constrained")
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, metrics, strict=True):
-            for place, (name, rows) in enumerate(runs.items()):
-                style = ("-", "--", ":", "-.")[place // len(SHADES) % 4]
-                _line(axes, rows, metric, label=name, color=SHADES[place % len(SHADES)], linestyle=style)
+            for index, (name, rows) in enumerate(runs.items()):
+                style = ("-", "--", ":", "-.")[index // len(COLORS) % 4]
+                _plot_line(axes, rows, metric, label=name, color=COLORS[index % len(COLORS)], linestyle=style)
             axes.set_ylabel(metric)
         panels[-1].set_xlabel("epoch")
-        found = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
-        figure.legend([*found.values()], [*found], loc="outside lower left", frameon=False)
-        png.take(figure)
+        legend = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
+        figure.legend([*legend.values()], [*legend], loc="outside lower left", frameon=False)
+        png.render(figure)
     return png.bytes
 
 
-def _line(axes: object, rows: Rows, name: str, **style: object) -> None:
+def _plot_line(axes: object, rows: Rows, name: str, **style: object) -> None:
     points = [(row["epoch"], row[name]) for row in rows if name in row]
     if points:
         marker = "o" if len(points) == 1 else ""

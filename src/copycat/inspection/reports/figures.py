@@ -1,4 +1,4 @@
-"""How the plots of runs look, and how one becomes a PNG."""
+"""The style of plots, and how a plot becomes a PNG."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -9,33 +9,34 @@ from threading import RLock
 import matplotlib.style
 from matplotlib.figure import Figure
 
-# of Okabe and Ito, https://jfly.uni-koeln.de/color/: told apart by the colour-blind
-SHADES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-LINES: Mapping[str, Mapping[str, str]] = {
-    "train": {"color": SHADES[0], "linestyle": "-"},
-    "val": {"color": SHADES[1], "linestyle": "--"},
-    "test": {"color": SHADES[-1], "linestyle": ":"},
+# the palette of Okabe and Ito, https://jfly.uni-koeln.de/color/, distinguishable by the color-blind
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LINE_STYLES: Mapping[str, Mapping[str, str]] = {
+    "train": {"color": COLORS[0], "linestyle": "-"},
+    "val": {"color": COLORS[1], "linestyle": "--"},
+    "test": {"color": COLORS[-1], "linestyle": ":"},
 }
 STYLE = {"axes.grid": True, "grid.color": "#E6E6E6", "axes.axisbelow": True, "font.size": 9, "text.parse_math": False}
 
 
-_one_at_a_time = RLock()
-"""Styles and filters of warnings are the process's, and threads write the records of a pack."""
+_style_lock = RLock()
+"""Matplotlib's style and the warning filters belong to the process, and a pack writes its records in threads."""
 
 
 class Png:
-    """A figure, drawn: the same bytes for the same numbers."""
+    """Hold a rendered figure: equal numbers give equal bytes."""
 
     bytes = b""
 
-    def take(self, figure: Figure) -> None:
-        figure.savefig(found := BytesIO(), metadata={"Software": None})
-        self.bytes = found.getvalue()
+    def render(self, figure: Figure) -> None:
+        """Render a figure."""
+        figure.savefig(buffer := BytesIO(), metadata={"Software": None})
+        self.bytes = buffer.getvalue()
 
 
 @contextmanager
-def drawn() -> Iterator[Png]:
-    """Where figures are made in the house's style."""
-    with _one_at_a_time, matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn for it
+def styled_png() -> Iterator[Png]:
+    """Apply the plot style while figures are made."""
+    with _style_lock, matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn instead
         yield Png()

@@ -1,4 +1,4 @@
-"""A page of HTML that holds all it shows: it needs no network, and opens from a mail."""
+"""A self-contained HTML page: it needs no network."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -13,24 +13,25 @@ from copycat.records.run_folder import write_whole
 
 
 @dataclass(frozen=True)
-class Image:
-    """A plot, and what it shows in words: its caption, and its text for those who cannot see it."""
+class PageImage:
+    """Hold a plot and its caption, which is also its alternative text."""
 
     png: bytes
-    says: str
+    caption: str
     name: str = ""
-    """Of its file, where plots are written by themselves; without one, it is none of them."""
+    """Name of its PNG file without suffix; a plot without a name is not written to a file."""
     small: bool = False
-    """One of several in a row."""
+    """Whether several stand in a row."""
 
     @property
     def base64(self) -> str:
+        """Return the PNG as base64 text."""
         return b64encode(self.png).decode()
 
 
 @dataclass(frozen=True)
 class Table:
-    """The first cell of a row is its title."""
+    """Hold a table whose first cell of each row is the row's title."""
 
     rows: Sequence[Sequence[str]]
     head: Sequence[str] = ()
@@ -38,24 +39,25 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """What stands under a heading, in this order."""
+    """Hold the contents below a heading, in this order."""
 
     title: str
     note: str = ""
     table: Table | None = None
-    images: Sequence[Image] = ()
+    images: Sequence[PageImage] = ()
     code: str = ""
 
 
 @dataclass(frozen=True)
 class Page:
-    """All texts are shown as they are but for control characters: nothing in them is read as HTML."""
+    """Hold a page whose texts are escaped: none is interpreted as HTML, and control characters are replaced."""
 
     title: str
     summary: str
     sections: Sequence[Section]
 
     def html(self) -> str:
+        """Render the page."""
         loader = PackageLoader(__package__, "")
         environment = Environment(loader=loader, autoescape=True, finalize=_finalize, undefined=StrictUndefined)
         return environment.get_template("page.html").render(page=self)
@@ -67,10 +69,11 @@ def _finalize(value: object) -> object:
 
 
 def write_images(page: Page, to: Path) -> Iterator[Path]:
-    """Write a page's plots by themselves.
+    """Write a page's plots as PNG files and yield their paths.
 
     Args:
-        to: a folder; made if need be.
+        page: its named images are written.
+        to: a folder; created if missing.
 
     Raises:
         UserError: where it cannot be written to.
@@ -86,10 +89,10 @@ def write_images(page: Page, to: Path) -> Iterator[Path]:
 
 
 def write_page(page: Page, to: Path) -> None:
-    """Write it whole, or not at all.
+    """Write the page atomically.
 
     Raises:
-        UserError: where that file cannot be written.
+        UserError: where the file cannot be written.
     """
     try:
         to.parent.mkdir(parents=True, exist_ok=True)

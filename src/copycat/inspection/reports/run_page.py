@@ -1,4 +1,4 @@
-"""A run on one page: what was asked, what came out and how sure that is, what it ran on, how to copy it."""
+"""A run on one page: configuration, results with their intervals, environment, and the command that reruns it."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from copycat.config.printable import printable
 from copycat.config.suggestions import counted
-from copycat.inspection.callbacks.confusion import confusion
-from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, png_of, sheet
-from copycat.inspection.callbacks.weights import weight_images
-from copycat.inspection.reports.gallery_file import TITLES, Shown, read_gallery
+from copycat.inspection.callbacks.confusion import confusion_matrix
+from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_png
+from copycat.inspection.callbacks.weights import draw_weights
+from copycat.inspection.reports.gallery_file import TITLES, GalleryItem, read_gallery
 from copycat.inspection.reports.intervals import bootstrap
-from copycat.inspection.reports.page import Image, Page, Section, Table
+from copycat.inspection.reports.page import Page, PageImage, Section, Table
 from copycat.models.metrics import NAMES
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
@@ -24,22 +24,22 @@ from copycat.records.predictions import Predictions, read_predictions, trained_o
 from copycat.records.reader import check_files, not_a_run, read_checked_manifest, read_config
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.safe_tensors import read_weights
-from copycat.tables.statistics import figure, wilson
+from copycat.tables.statistics import format_number, wilson_interval
 
-DRAWN = ("loss", "accuracy")
+PLOTTED_METRICS = ("loss", "accuracy")
 """Metrics that have curves."""
 PARTS = ("train", "val", "test")
-MOST_CLASSES = 20
-"""In a confusion matrix."""
-MOST_BYTES = 2**31
-"""Of weights, whose first layer is drawn."""
+MAX_CLASSES = 20
+"""Classes in a confusion matrix, at most."""
+MAX_BYTES = 2**31
+"""Size of a weights file whose first layer is drawn, at most."""
 
 
-def run_page(folder: Path) -> Page:
-    """Made from the run's folder alone; nothing in it is built or run.
+def make_run_page(folder: Path) -> Page:
+    """Make the page from the run's folder alone; nothing in it is built or executed.
 
     Raises:
-        UserError: where it is no run's.
+        UserError: where the folder is no run's.
     """
     try:
         if folder.is_dir():
@@ -55,12 +55,12 @@ def run_page(folder: Path) -> Page:
     sections = [
         *_metrics(manifest, predictions),
         *_curves(manifest, rows),
-        *_judged(manifest, predictions, trained_on(folder, predictions)),
+        *_predictions(manifest, predictions, trained_on(folder, predictions)),
         *_gallery(gallery),
         *_weights(folder, manifest),
         *_timing(manifest),
-        _asked(manifest),
-        _ran_on(manifest),
+        _request(manifest),
+        _environment(manifest),
         *_data(manifest),
     ]
     if manifest["status"] == "completed":
@@ -72,8 +72,11 @@ def run_page(folder: Path) -> Page:
 
 
 def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
-    """Args:
-    epochs: that metrics.csv has: of a run that was not brought to its end the manifest has none.
+    """Summarize a run in one line.
+
+    Args:
+        manifest: the run's.
+        epochs: rows of metrics.csv, since the manifest of an unfinished run has none.
     """
     epochs = manifest["results"].get("epochs", epochs)
     words = [f"{manifest['status']} after {counted(epochs, 'epoch')}", f"started {manifest['started']}"]
@@ -87,34 +90,36 @@ def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
 
 
 def _metrics(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]) -> Iterator[Section]:
-    came_out, images = manifest["results"], manifest["data"]["images"]
-    best = came_out.get("best", {})
+    results, images = manifest["results"], manifest["data"]["images"]
+    best = results.get("best", {})
     columns = {
-        "final": came_out.get("final", {}),
+        "final": results.get("final", {}),
         f"epoch {best.get('epoch')}, best {best.get('monitor')}": best.get("metrics", {}),
     }
     places = [
         (title, part)
-        for title, found in columns.items()
+        for title, values in columns.items()
         for part in PARTS
-        if any(name.startswith(f"{part}/") for name in found)
+        if any(name.startswith(f"{part}/") for name in values)
     ]
     if not places:
         return
-    sure = {("final", part): bootstrap(said.probability, said.label) for part, said in predictions.items()}
+    intervals = {
+        ("final", part): bootstrap(predicted.probability, predicted.label) for part, predicted in predictions.items()
+    }
     rows = []
     for name in ("loss", *NAMES):
         cells = []
         for title, part in places:
             value, count = columns[title].get(f"{part}/{name}"), images.get(part, 0)
-            interval = sure.get((title, part), {}).get(name)
+            interval = intervals.get((title, part), {}).get(name)
             if name == "accuracy" and value is not None and count and 0 <= value <= 1:
-                interval = wilson(value, count)
+                interval = wilson_interval(value, count)
             cells.append(_cell(value, interval, count))
         rows.append([name, *cells])
     classes = manifest["data"]["classes"]
-    few = ", ".join(f"{images[part]} {part}" for part in PARTS if part != "train" and images.get(part))
-    note = f"95 % intervals, accuracy by Wilson's score, others by bootstrap: {few} images tell no more than that."
+    counts = ", ".join(f"{images[part]} {part}" for part in PARTS if part != "train" and images.get(part))
+    note = f"95 % intervals, accuracy by Wilson's score, others by bootstrap: {counts} images tell no more than that."
     if len(classes) == 2:
         note += f" Precision, recall and f1 are of: {classes[1]}."
     head = ["metric", *(f"{part}, {title}" for title, part in places)]
@@ -123,32 +128,33 @@ def _metrics(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]
 
 def _cell(value: float | None, interval: tuple[float, float] | None, images: int) -> str:
     if interval is None or value is None:
-        return figure(value)
-    return f"{figure(value)} ({interval[0]:.2f} to {interval[1]:.2f} of {images})"
+        return format_number(value)
+    return f"{format_number(value)} ({interval[0]:.2f} to {interval[1]:.2f} of {images})"
 
 
-def _judged(
+def _predictions(
     manifest: Mapping[str, Any], predictions: Mapping[str, Predictions], trained: Mapping[str, NDArray[np.bool_]]
 ) -> Iterator[Section]:
-    """What the final weights say of the images that they were not trained on."""
-    from copycat.inspection.reports.confusion_plots import reliability, roc_and_precision
+    """Describe the predictions of the final weights on held-out images."""
+    from copycat.inspection.reports.confusion_plots import plot_reliability, plot_roc_and_precision
 
     classes = [printable(name) for name in manifest["data"]["classes"]]
-    for part, said in predictions.items():
+    for part, predicted in predictions.items():
         title = {"val": "Validation images", "test": "Test images"}.get(part, part)
-        right, count = int(said.right.sum()), len(said.label)
+        right, count = int(predicted.right.sum()), len(predicted.label)
+        new = _accuracy_without_trained(predicted, trained.get(part))
         yield Section(
             title=f"{title}: what was taken for what",
-            note=f"{_right(right, count)} {_beside(said, classes)}{_without(said, trained.get(part))}",
-            table=_confused(said, classes) if len(classes) <= MOST_CLASSES else None,
+            note=f"{_accuracy(right, count)} {_baseline(predicted, classes)}{new}",
+            table=_confusion_table(predicted, classes) if len(classes) <= MAX_CLASSES else None,
             images=[
-                Image(
-                    roc_and_precision(said.probability, said.label, classes),
+                PageImage(
+                    plot_roc_and_precision(predicted.probability, predicted.label, classes),
                     f"ROC, and precision over recall, of each class against the others, on {counted(count, 'image')}.",
                     f"roc-{part}",
                 ),
-                Image(
-                    reliability(said.probability, said.label, classes),
+                PageImage(
+                    plot_reliability(predicted.probability, predicted.label, classes),
                     f"How often what was said with some probability is so, on {counted(count, 'image')}.",
                     f"reliability-{part}",
                 ),
@@ -156,49 +162,48 @@ def _judged(
         )
 
 
-def _confused(said: Predictions, classes: Sequence[str]) -> Table:
-    matrix = confusion(said.probability, said.label).tolist()
+def _confusion_table(predicted: Predictions, classes: Sequence[str]) -> Table:
+    matrix = confusion_matrix(predicted.probability, predicted.label).tolist()
     rows = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
     return Table(rows, ["is, down; said, across", *classes])
 
 
-def _right(right: int, count: int) -> str:
-    return f"{right} of {count} are right: {figure(right / count)}."
+def _accuracy(right: int, count: int) -> str:
+    return f"{right} of {count} are right: {format_number(right / count)}."
 
 
-def _without(said: Predictions, trained: NDArray[np.bool_] | None) -> str:
-    """What is left without images that were trained on too."""
+def _accuracy_without_trained(predicted: Predictions, trained: NDArray[np.bool_] | None) -> str:
+    """State the accuracy without images that the run also trained on."""
     if trained is None or not trained.any() or trained.all():
         return ""
-    new = said[~trained]
-    balanced = new.scores().get("balanced_accuracy")
-    few = f" Without {counted(int(trained.sum()), 'image')} that train has too, "
-    words = few + _right(int(new.right.sum()), len(new.label))
-    return words if balanced is None else f"{words} Balanced accuracy is then {figure(balanced)}."
+    untrained = predicted[~trained]
+    balanced = untrained.scores().get("balanced_accuracy")
+    prefix = f" Without {counted(int(trained.sum()), 'image')} that train has too, "
+    words = prefix + _accuracy(int(untrained.right.sum()), len(untrained.label))
+    return words if balanced is None else f"{words} Balanced accuracy is then {format_number(balanced)}."
 
 
-def _beside(said: Predictions, classes: Sequence[str]) -> str:
-    """What an accuracy is to be held against, where some classes have more images than others."""
-    counts = np.bincount(said.label)
-    always = (
-        f"always to say {classes[int(counts.argmax())]} would be right of {figure(float(counts.max() / counts.sum()))}."
-    )
-    balanced = said.scores().get("balanced_accuracy")
+def _baseline(predicted: Predictions, classes: Sequence[str]) -> str:
+    """State the baseline of an accuracy where classes differ in size."""
+    counts = np.bincount(predicted.label)
+    share = format_number(float(counts.max() / counts.sum()))
+    baseline = f"always to say {classes[int(counts.argmax())]} would be right of {share}."
+    balanced = predicted.scores().get("balanced_accuracy")
     if balanced is None:
-        return always[0].upper() + always[1:]
-    return f"Balanced accuracy, the mean over classes, is {figure(balanced)}; {always}"
+        return baseline[0].upper() + baseline[1:]
+    return f"Balanced accuracy, the mean over classes, is {format_number(balanced)}; {baseline}"
 
 
-def _gallery(shown: Sequence[tuple[Shown, Picture]]) -> Iterator[Section]:
+def _gallery(items: Sequence[tuple[GalleryItem, Picture]]) -> Iterator[Section]:
     for kind, title in TITLES.items():
         images = [
-            Image(
-                png_of(picture),
-                f"{one.name}: says {one.said} {one.probability:.2f}, is {one.label}",
+            PageImage(
+                encode_png(picture),
+                f"{item.name}: says {item.said} {item.probability:.2f}, is {item.label}",
                 small=True,
             )
-            for one, picture in shown
-            if one.kind == kind
+            for item, picture in items
+            if item.kind == kind
         ]
         if images:
             yield Section(title=f"Validation images, {title}", images=images)
@@ -206,22 +211,28 @@ def _gallery(shown: Sequence[tuple[Shown, Picture]]) -> Iterator[Section]:
 
 def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
     path, shape = folder / WEIGHTS, manifest["data"].get("image_shape")
-    if not path.exists() or not shape or path.stat().st_size > MOST_BYTES:
+    if not path.exists() or not shape or path.stat().st_size > MAX_BYTES:
         return
-    images = weight_images(read_weights(path), image_shape=tuple(shape))
+    images = draw_weights(read_weights(path), image_shape=tuple(shape))
     if images:
-        says = "First-layer weights, an image for each unit: grey is 0, brighter speaks for it, darker against it."
+        caption = "First-layer weights, an image for each unit: grey is 0, brighter speaks for it, darker against it."
         yield Section(
             title="Weights",
-            images=[Image(png_of(sheet(images, side=256 if len(images) == 1 else SIDE, columns=8)), says, "weights")],
+            images=[
+                PageImage(
+                    encode_png(contact_sheet(images, side=256 if len(images) == 1 else SIDE, columns=8)),
+                    caption,
+                    "weights",
+                )
+            ],
         )
 
 
 def _timing(manifest: Mapping[str, Any]) -> Iterator[Section]:
-    seconds, came_out = manifest["seconds"], manifest["results"]
-    if not seconds or not came_out.get("epochs"):
+    seconds, results = manifest["seconds"], manifest["results"]
+    if not seconds or not results.get("epochs"):
         return
-    epochs, steps = came_out["epochs"], came_out.get("steps") or 0
+    epochs, steps = results["epochs"], results.get("steps") or 0
     images = manifest["data"]["images"].get("train", 0)
     rows = [
         ["in all", f"{seconds:.1f} s"],
@@ -234,38 +245,43 @@ def _timing(manifest: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def _curves(manifest: Mapping[str, Any], rows: list[dict[str, float]]) -> Iterator[Section]:
-    from copycat.inspection.reports.curves import curves  # what draws is an extra, and takes half a second
+    from copycat.inspection.reports.curves import plot_curves  # matplotlib is an extra, and slow to import
 
-    drawn = [metric for metric in DRAWN if any(f"{part}/{metric}" in row for row in rows for part in PARTS)]
-    if not drawn:
+    metrics = [metric for metric in PLOTTED_METRICS if any(f"{part}/{metric}" in row for row in rows for part in PARTS)]
+    if not metrics:
         return
     best = manifest["results"].get("best", {})
-    says = f"{' and '.join(drawn)} by epoch, from {rows[0]['epoch']:.0f} to {rows[-1]['epoch']:.0f}: "
-    says += "; ".join(
-        _course(rows, f"{part}/{metric}") for metric in drawn for part in PARTS if _values(rows, f"{part}/{metric}")
+    caption = f"{' and '.join(metrics)} by epoch, from {rows[0]['epoch']:.0f} to {rows[-1]['epoch']:.0f}: "
+    caption += "; ".join(
+        _describe_course(rows, f"{part}/{metric}")
+        for metric in metrics
+        for part in PARTS
+        if _values(rows, f"{part}/{metric}")
     )
-    yield Section(title="Curves", images=[Image(curves(rows, drawn, best=best.get("epoch")), f"{says}.", "curves")])
+    yield Section(
+        title="Curves", images=[PageImage(plot_curves(rows, metrics, best=best.get("epoch")), f"{caption}.", "curves")]
+    )
 
 
 def _values(rows: list[dict[str, float]], name: str) -> list[float]:
     return [row[name] for row in rows if name in row]
 
 
-def _course(rows: list[dict[str, float]], name: str) -> str:
+def _describe_course(rows: list[dict[str, float]], name: str) -> str:
     values = _values(rows, name)
-    return f"{name} from {figure(values[0])} to {figure(values[-1])}"
+    return f"{name} from {format_number(values[0])} to {format_number(values[-1])}"
 
 
-def _asked(manifest: Mapping[str, Any]) -> Section:
-    asked = manifest["request"]
-    rows = [["experiment", asked["experiment"]], ["overrides", " ".join(asked["overrides"]) or "none"]]
+def _request(manifest: Mapping[str, Any]) -> Section:
+    request = manifest["request"]
+    rows = [["experiment", request["experiment"]], ["overrides", " ".join(request["overrides"]) or "none"]]
     return Section(title="What was asked", table=Table(rows))
 
 
-def _ran_on(manifest: Mapping[str, Any]) -> Section:
+def _environment(manifest: Mapping[str, Any]) -> Section:
     code, environment = manifest["provenance"]["code"], manifest["provenance"]["environment"]
     packages = environment.get("packages") or {}
-    facts = {
+    values = {
         "code": code.get("digest"),
         "commit": code.get("commit"),
         "changed since": ", ".join(code.get("dirty") or {}) or None,
@@ -280,7 +296,7 @@ def _ran_on(manifest: Mapping[str, Any]) -> Section:
         "data": (manifest["provenance"].get("data") or {}).get("all"),
         "weights": manifest["results"].get("weights_digest"),
     }
-    rows = [[name, printable(value)] for name, value in facts.items() if value not in (None, "")]
+    rows = [[name, printable(value)] for name, value in values.items() if value not in (None, "")]
     return Section(title="What it ran on", note="The whole fingerprint is in run.json.", table=Table(rows))
 
 

@@ -1,4 +1,4 @@
-"""`copycat inspect --weights`: what a run's final weights have become, tensor by tensor."""
+"""`copycat inspect --weights`: statistics of a run's final weights, tensor by tensor."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,14 +8,14 @@ from copycat.config.printable import print_line
 from copycat.config.suggestions import counted
 from copycat.records.reader import check_files
 from copycat.records.run_folder import WEIGHTS
-from copycat.tables.render import Column, given, print_table, wide_console
-from copycat.tables.statistics import figure
+from copycat.tables.render import Column, print_table, value_cell, wide_console
+from copycat.tables.statistics import format_number
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TINY = 1e-3
-"""Of a tensor's largest number: what is smaller counts as next to nothing."""
+TINY_SHARE = 1e-3
+"""Numbers below this share of a tensor's largest count as tiny."""
 TITLES = ("shape", "numbers", "norm", "mean", "std", "min", "max", "tiny")
 
 
@@ -32,29 +32,29 @@ def print_weights(run: Path) -> None:
     from copycat.records.safe_tensors import read_weights  # it imports torch
 
     weights = read_weights(path)
-    columns: list[Column] = [("tensor", given("tensor")), *((title, given(title)) for title in TITLES)]
-    print_table(wide_console(), columns, [{"tensor": name, **_row(found)} for name, found in weights.items()])
+    columns: list[Column] = [("tensor", value_cell("tensor")), *((title, value_cell(title)) for title in TITLES)]
+    print_table(wide_console(), columns, [{"tensor": name, **_row(tensor)} for name, tensor in weights.items()])
     print_line(
-        f"{counted(sum(found.numel() for found in weights.values()), 'number')} in {counted(len(weights), 'tensor')}"
+        f"{counted(sum(tensor.numel() for tensor in weights.values()), 'number')} in {counted(len(weights), 'tensor')}"
     )
-    print_line(f"tiny: share below {TINY:g} of the tensor's largest")
+    print_line(f"tiny: share below {TINY_SHARE:g} of the tensor's largest")
 
 
-def _row(found: "Tensor") -> dict[str, str]:
+def _row(tensor: "Tensor") -> dict[str, str]:
     import torch
 
-    shape = "×".join(map(str, found.shape)) or "1"
-    values = found.double()
+    shape = "×".join(map(str, tensor.shape)) or "1"
+    values = tensor.double()
     if not values.numel():
         return {"shape": shape, "numbers": "0"}
     size = values.abs()
     return {
         "shape": shape,
         "numbers": str(values.numel()),
-        "norm": figure(float(torch.linalg.vector_norm(values))),
-        "mean": figure(float(values.mean())),
-        "std": figure(float(values.std(correction=0))),
-        "min": figure(float(values.min())),
-        "max": figure(float(values.max())),
-        "tiny": f"{float((size < TINY * size.max()).double().mean()):.0%}",
+        "norm": format_number(float(torch.linalg.vector_norm(values))),
+        "mean": format_number(float(values.mean())),
+        "std": format_number(float(values.std(correction=0))),
+        "min": format_number(float(values.min())),
+        "max": format_number(float(values.max())),
+        "tiny": f"{float((size < TINY_SHARE * size.max()).double().mean()):.0%}",
     }

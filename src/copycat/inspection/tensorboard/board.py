@@ -1,4 +1,4 @@
-"""TensorBoard on runs, on this machine's own address, each under a name that a person reads."""
+"""TensorBoard on runs, on a local address, each run under a readable name."""
 
 import logging
 import tempfile
@@ -11,53 +11,65 @@ from tensorboard.program import TensorBoard, TensorBoardPortInUseError, TensorBo
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.inspection.tensorboard.run_names import Named
+from copycat.inspection.tensorboard.run_names import RunLinks
 from copycat.tables.run_table import check_folder
 
-EVERY = 5.0
-"""Seconds between two looks for runs that are new."""
+REFRESH_SECONDS = 5.0
+"""Seconds between two searches for new runs."""
 
 
 def serve(folder: Path, *, port: int, browser: bool) -> None:
-    """Serve until Ctrl-C; the address goes to standard output.
+    """Serve until Ctrl-C, and print the address to standard output.
 
     Args:
-        port: 0 for any that is free.
+        folder: of runs.
+        port: 0 for any free one.
+        browser: whether to open the address in a browser.
 
     Raises:
         UserError: where the folder does not exist, or the port is taken.
     """
     check_folder(folder)
     with tempfile.TemporaryDirectory(prefix="copycat-board-") as names:
-        named = Named(folder, Path(names))
-        named.look()
+        links = RunLinks(folder, Path(names))
+        links.update()
         address = launch(Path(names), title=str(folder), port=port)
         print_line(f"{address} shows {folder}; Ctrl-C ends it")
-        if not named.count:
+        if not links.count:
             print_line("no run in it has TensorBoard's files yet: those that begin show as they do")
         if browser:
             webbrowser.open(address)
         ended = threading.Event()
         try:
-            while not ended.wait(EVERY):
-                named.look()
+            while not ended.wait(REFRESH_SECONDS):
+                links.update()
         except KeyboardInterrupt:
             print_line("")
 
 
 def launch(folder: Path, *, title: str, port: int) -> str:
-    """Start TensorBoard in a thread; its address.
+    """Start TensorBoard in a thread and return its address.
+
+    Args:
+        folder: of event files.
+        title: of the browser window.
+        port: 0 for any free one.
 
     Raises:
         UserError: where it does not start.
     """
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     program = TensorBoard()
-    fast = "true" if find_spec("tensorboard_data_server") else "false"  # said, or TensorBoard prints a note on it
-    where = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--window_title", title]
-    # each image of a step is kept, of few steps: the projector and the curves of all
-    kept = ["--samples_per_plugin", "images=100,scalars=2000,pr_curves=100", "--reload_interval", str(int(EVERY))]
-    program.configure(argv=["tensorboard", *where, *kept, f"--load_fast={fast}"])
+    fast = "true" if find_spec("tensorboard_data_server") else "false"  # unset, TensorBoard prints a note
+    address = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--window_title", title]
+    # keep all images and curves of a run; TensorBoard's default drops most of them
+    retention = [
+        "--samples_per_plugin",
+        "images=100,scalars=2000,pr_curves=100",
+        "--reload_interval",
+        str(int(REFRESH_SECONDS)),
+    ]
+    program.configure(argv=["tensorboard", *address, *retention, f"--load_fast={fast}"])
     try:
         return str(program.launch())
     except TensorBoardPortInUseError as error:

@@ -1,4 +1,4 @@
-"""Scalars as TensorBoard's event records, many at once."""
+"""Scalars as TensorBoard event records, many at once."""
 
 import os
 import socket
@@ -17,24 +17,25 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 _LONG_STEP = 2**34
-"""Takes five bytes as a varint; a shorter number is padded to as many."""
+"""A step of five bytes as a varint; smaller steps are padded to the same length."""
 _VALUE = b"\x15" + struct.pack("<f", 1.0)
-"""A `simple_value` of 1."""
+"""An encoded `simple_value` of 1."""
 _MASK = 0xA282EAD8
-"""Of a record's checksums: https://github.com/google/crc32c, and TensorFlow's record format."""
+"""Mask of a record's checksums: https://github.com/google/crc32c, and TensorFlow's record format."""
 _numbers = count()
 
 Bytes = NDArray[np.uint8]
 
 
 class EventFile:
-    """A new event file in a folder, which is made where the one above it is there.
+    """Write a new event file into a folder, which is created where its parent exists.
 
-    A record for each epoch holds all of its scalars. All records of a call are laid out together, each event between
-    its length and checksums, since one alone costs as much as many.
+    A record for each epoch holds all of its scalars. All records of a call are encoded together, each event between its
+    length and checksums, since encoding one costs as much as encoding many.
     """
 
     def __init__(self, folder: Path) -> None:
+        """Create the file in a folder."""
         folder.mkdir(exist_ok=True)
         self._folder = folder
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
@@ -42,10 +43,10 @@ class EventFile:
         self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def add_event(self, event: Event) -> None:
-        """Append one of any kind."""
+        """Append an event of any kind."""
         content: bytes = event.SerializeToString()
         self._file.write(
-            b"".join([_head(len(content)), content, struct.pack("<I", _masked(google_crc32c.value(content)))])
+            b"".join([_length_header(len(content)), content, struct.pack("<I", _mask(google_crc32c.value(content)))])
         )
 
     def add(
@@ -56,60 +57,66 @@ class EventFile:
         steps: Sequence[int],
         times: NDArray[np.float64],
     ) -> None:
-        """Append records.
+        """Append records of scalars.
 
         Args:
+            tags: of the scalars.
             values: [records, tags].
             steps: of each record, from 0.
             times: of each record, seconds since 1970.
         """
-        template, places = _template(tuple(tags))
+        template, offsets = _template(tuple(tags))
         events = np.repeat(template[None], len(steps), axis=0)
         events[:, 1:9] = times.astype("<f8")[:, None].view(np.uint8)
         events[:, 10:15] = (np.asarray(steps)[:, None] >> np.arange(0, 35, 7)) & 0x7F
         events[:, 10:14] |= 0x80  # more bytes follow
-        for place, column in zip(places, values.T, strict=True):
-            events[:, place : place + 4] = np.ascontiguousarray(column, dtype="<f4")[:, None].view(np.uint8)
+        for offset, column in zip(offsets, values.T, strict=True):
+            events[:, offset : offset + 4] = np.ascontiguousarray(column, dtype="<f4")[:, None].view(np.uint8)
         records = np.empty((len(events), events.shape[1] + 16), dtype=np.uint8)
-        records[:, :12] = np.frombuffer(_head(events.shape[1]), dtype=np.uint8)
+        records[:, :12] = np.frombuffer(_length_header(events.shape[1]), dtype=np.uint8)
         records[:, 12:-4] = events
         checksums = np.array([google_crc32c.value(event.tobytes()) for event in events], dtype=np.uint64)
-        records[:, -4:] = _masked(checksums).astype("<u4")[:, None].view(np.uint8)
+        records[:, -4:] = _mask(checksums).astype("<u4")[:, None].view(np.uint8)
         self._file.write(records.tobytes())
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
-    # ----- what torch's FileWriter asks of its own
+    # ----- the interface that torch's FileWriter expects
 
     def get_logdir(self) -> str:
+        """Return the folder."""
         return str(self._folder)
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing: nothing is buffered."""
 
     def reopen(self) -> None:
-        """It is open until the run ends."""
+        """Do nothing: the file stays open until the run ends."""
 
 
 @cache
 def _template(tags: tuple[str, ...]) -> tuple[Bytes, list[int]]:
-    """An event of these scalars, and where the float32 of each lies: fields come in the order of their numbers."""
+    """Encode an event with these scalars, and find the offset of each one's float32.
+
+    Fields come in the order of their numbers.
+    """
     summary = Summary(value=[Summary.Value(tag=tag, simple_value=1.0) for tag in tags])
     event = Event(wall_time=1.0, step=_LONG_STEP, summary=summary).SerializeToString()
-    places, place = list[int](), 0
+    offsets, offset = list[int](), 0
     for tag in tags:
-        place = event.index(_VALUE, event.index(tag.encode(), place) + len(tag.encode())) + 1
-        places.append(place)
-    return np.frombuffer(event, dtype=np.uint8), places
+        offset = event.index(_VALUE, event.index(tag.encode(), offset) + len(tag.encode())) + 1
+        offsets.append(offset)
+    return np.frombuffer(event, dtype=np.uint8), offsets
 
 
-def _head(size: int) -> bytes:
-    """What stands before an event of so many bytes: that number, and its checksum."""
+def _length_header(size: int) -> bytes:
+    """Return the length of an event and its checksum, which precede it."""
     length = struct.pack("<Q", size)
-    return length + struct.pack("<I", _masked(google_crc32c.value(length)))
+    return length + struct.pack("<I", _mask(google_crc32c.value(length)))
 
 
-def _masked(checksum: Any) -> Any:
-    """As records have it: of an int, or of an array of uint64."""
+def _mask(checksum: Any) -> Any:
+    """Mask a checksum as the record format does: an int, or an array of uint64."""
     return (((checksum >> 15) | (checksum << 17)) + _MASK) & 0xFFFFFFFF

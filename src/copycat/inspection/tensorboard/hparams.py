@@ -1,6 +1,6 @@
 """The summaries that TensorBoard's HParams reads: a run's start and its end.
 
-A third kind can say what is shown, but TensorBoard takes the first it finds for all runs. Without one it shows the
+A third kind selects what is shown, but TensorBoard takes the first one it finds for all runs. Without one it shows the
 hyper-parameters and metrics of every run, with filters. TensorBoard's own writers of these need TensorFlow.
 """
 
@@ -15,7 +15,7 @@ STATUS = {"success": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
 
 
 def session_start(values: Mapping[str, Value]) -> Summary:
-    """A run's hyper-parameters."""
+    """Make the summary of a run's hyper-parameters."""
     content = SessionStartInfo()
     for name, value in values.items():
         if isinstance(value, str):
@@ -28,7 +28,7 @@ def session_start(values: Mapping[str, Value]) -> Summary:
 
 
 def session_end(status: str) -> Summary:
-    """How a run ended: `success` or `failed`; TensorBoard has no word for others."""
+    """Make the summary of a run's end: `success` or `failed`; TensorBoard has no other status."""
     content = SessionEndInfo(status=STATUS.get(status, api_pb2.STATUS_UNKNOWN))
     return _summary(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=content))
 

@@ -1,4 +1,4 @@
-"""Event files as records, to take back what a killed run wrote past its checkpoint."""
+"""Remove what a killed run wrote past its checkpoint from its event files."""
 
 import struct
 from collections.abc import Iterator
@@ -10,23 +10,23 @@ from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
 from copycat.records.run_folder import write_whole
 
 EVENTS = "events.out.tfevents.*"
-KEPT = "events.out.tfevents.0000000000.kept"
-"""Sorts before what is written later, whatever the clock said: TensorBoard reads files by their names."""
+MERGED = "events.out.tfevents.0000000000.kept"
+"""Sorts before later files whatever their clock: TensorBoard reads files in the order of their names."""
 
 
 def purge(folder: Path, step: int) -> None:
-    """Make one file of a folder's event files, without the records of that step and later, and of the run's end.
+    """Merge a folder's event files into one, without the records at `step` and later, and without the run's end.
 
-    Step 0 leaves none: a run that starts anew writes its graph and hyper-parameters again.
+    Step 0 leaves none: a run that restarts writes its graph and hyper-parameters again.
     """
     files = sorted(folder.glob(EVENTS))
     records = (record for file in files for record in _records(file.read_bytes()))
-    # where this was killed once, between writing the one file and removing the others, a record is found twice
+    # a purge killed between writing the merged file and removing the others leaves each record twice
     kept = dict.fromkeys(raw for raw, event in records if step and not _is_past(event, step))
     if kept:
-        write_whole(folder / KEPT, b"".join(kept))
+        write_whole(folder / MERGED, b"".join(kept))
     for file in files:
-        if file.name != KEPT or not kept:
+        if file.name != MERGED or not kept:
             file.unlink()
 
 
@@ -36,12 +36,12 @@ def _is_past(event: Event, step: int) -> bool:
 
 
 def _records(content: bytes) -> Iterator[tuple[bytes, Event]]:
-    """Each whole record: its length u64, a checksum u32, that many bytes, a checksum u32; all little-endian."""
-    place = 0
-    while place + 12 <= len(content):
-        (length,) = struct.unpack_from("<Q", content, place)
-        end = place + 12 + length + 4
+    """Yield each complete record: its length u64, a checksum u32, the event, a checksum u32; all little-endian."""
+    offset = 0
+    while offset + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, offset)
+        end = offset + 12 + length + 4
         if end > len(content):  # cut short
             return
-        yield content[place:end], Event.FromString(content[place + 12 : end - 4])
-        place = end
+        yield content[offset:end], Event.FromString(content[offset + 12 : end - 4])
+        offset = end

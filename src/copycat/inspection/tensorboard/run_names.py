@@ -1,4 +1,4 @@
-"""Names for runs in TensorBoard: experiment and what was overridden, where their folders have times and numbers."""
+"""Names of runs in TensorBoard: experiment and overrides, instead of the folders' times and numbers."""
 
 import os
 import re
@@ -12,16 +12,16 @@ from copycat.records.reader import check_files, find_runs, read_checked_manifest
 from copycat.records.trial_file import read_trial
 
 EVENTS = "tensorboard"
-LONGEST = 100
-"""Letters of a name."""
-LEFT_OUT = ("experiment", "output_dir", "sweep.folder", "data.root", "hydra")
-"""Keys that say nothing in a name."""
+MAX_LENGTH = 100
+"""Characters of a name, at most."""
+IGNORED_KEYS = ("experiment", "output_dir", "sweep.folder", "data.root", "hydra")
+"""Keys that do not help to tell runs apart."""
 
 
-class Named:
-    """Links to the event files of runs, under names that tell them apart.
+class RunLinks:
+    """Link the event files of runs under unique names.
 
-    TensorBoard calls a run by its path below the folder that it is given, and follows links.
+    TensorBoard calls a run by its path below the folder that it serves, and follows links.
 
     Args:
         root: of runs.
@@ -29,16 +29,18 @@ class Named:
     """
 
     def __init__(self, root: Path, names: Path) -> None:
+        """Set the folders; `update` makes the links."""
         self.root, self.names = root.absolute(), names
         self._known: dict[Path, str] = {}
         self._refused: set[Path] = set()
 
     @property
     def count(self) -> int:
+        """Return the number of linked runs."""
         return len(self._known)
 
-    def look(self) -> None:
-        """Link what is new; event files that lead out of their folder are named on standard error, and left out."""
+    def update(self) -> None:
+        """Link new runs; report those whose event files lead out of their folder on standard error, and skip them."""
         for run in find_runs(self.root):
             events = run / EVENTS
             if run in self._known or run in self._refused or events.is_symlink() or not events.is_dir():
@@ -49,40 +51,42 @@ class Named:
                 print_line(f"copycat: left out: {error}", error=True)
                 self._refused.add(run)
                 continue
-            name = self._free(name_of(run, root=self.root))
+            name = self._free(run_name(run, root=self.root))
             os.symlink(events, self.names / name, target_is_directory=True)
             self._known[run] = name
 
     def _free(self, name: str) -> str:
-        taken = set(self._known.values())
-        if name not in taken:
+        used = set(self._known.values())
+        if name not in used:
             return name
-        return next(f"{name} ({place})" for place in range(2, len(taken) + 3) if f"{name} ({place})" not in taken)
+        return next(f"{name} ({number})" for number in range(2, len(used) + 3) if f"{name} ({number})" not in used)
 
 
-def name_of(run: Path, *, root: Path, manifest: Mapping[str, Any] | None = None) -> str:
-    """As `lecture optimizer.lr=0.01`; a trial below its own sweep as `trial 3 optimizer.lr=0.01`.
+def run_name(run: Path, *, root: Path, manifest: Mapping[str, Any] | None = None) -> str:
+    """Name a run, as `lecture optimizer.lr=0.01`; a trial below its own sweep as `trial 3 optimizer.lr=0.01`.
 
     Args:
-        manifest: the run's, where it was read already.
+        run: its folder.
+        root: the folder that is shown.
+        manifest: the run's, if it has already been read.
     """
     try:
-        asked = (manifest or read_checked_manifest(run))["request"]
+        request = (manifest or read_checked_manifest(run))["request"]
     except (OSError, ValueError):
-        return _safe(run.name)
-    experiment, overrides = asked["experiment"], asked["overrides"]
+        return _safe_file_name(run.name)
+    experiment, overrides = request["experiment"], request["overrides"]
     try:
         trial = read_trial(run)
     except (OSError, ValueError):
-        shown = [word for word in overrides if not word.lstrip("+~").startswith(LEFT_OUT)]
-        return _safe(" ".join([experiment, *shown]))
-    varied = [f"{name}={printable(value)}" for name, value in trial.values.items()]
-    words = [f"trial {trial.number}", *varied]
-    # of all sweeps in a folder, each by when it began
-    return _safe(" ".join(words if root == run.parent else [experiment, run.parent.name[:8], *words]))
+        overrides_shown = [word for word in overrides if not word.lstrip("+~").startswith(IGNORED_KEYS)]
+        return _safe_file_name(" ".join([experiment, *overrides_shown]))
+    assignments = [f"{name}={printable(value)}" for name, value in trial.values.items()]
+    words = [f"trial {trial.number}", *assignments]
+    # sweeps in one folder are told apart by their start
+    return _safe_file_name(" ".join(words if root == run.parent else [experiment, run.parent.name[:8], *words]))
 
 
-def _safe(name: str) -> str:
-    """As the name of a folder, which a path separator would part."""
+def _safe_file_name(name: str) -> str:
+    """Return a name that can be a folder's."""
     plain = re.sub(r"[^\w .,=+@()\[\]-]", "_", name).strip(" .") or "run"
-    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 1]}…"
+    return plain if len(plain) <= MAX_LENGTH else f"{plain[: MAX_LENGTH - 1]}…"

@@ -327,8 +327,8 @@ def _draw_graphs(members: Sequence[Member]) -> None:
     for logger in loggers:
         if logger is loggers[0]:
             logger.log_graph(members[0].classifier)
-        elif loggers[0].traced is not None:
-            logger.write_graph(loggers[0].traced)
+        elif loggers[0].traced_graph is not None:
+            logger.write_graph(loggers[0].traced_graph)
 
 
 class _Some:

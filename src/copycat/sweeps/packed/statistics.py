@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from copycat.inspection.callbacks.inspector import boards
-from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE, WEIGHT, layers
+from copycat.inspection.callbacks.inspector import tensorboard_loggers
+from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE, WEIGHT, layers_with_curves
 from copycat.sweeps.packed.optimizer import Optimizers
 from copycat.sweeps.packed.stacked_network import Stack
 from copycat.sweeps.packed.trial import Member
@@ -20,9 +20,9 @@ class PackStatistics:
     """
 
     def __init__(self, members: Sequence[Member], *, first: int, epochs: int) -> None:
-        self.one = members[0].statistics if boards(members[0].recorder.loggers) else None
+        self.one = members[0].statistics if tensorboard_loggers(members[0].recorder.loggers) else None
         if self.one is not None:
-            self.one.begin(first, epochs=epochs)
+            self.one.start_clock(first, epochs=epochs)
         self.images = len(members[0].data.parts["train"])
         self._epochs: list[int] = []
         self._tables: list[NDArray[np.float32]] = []
@@ -46,7 +46,7 @@ class PackStatistics:
         every = {name: whole[name].detach() for name, _ in stack.networks[0].named_parameters()}
         weight = _norms(list(every.values()))
         update = _norms([b - a for a, b in zip(self._before, trained, strict=True)])
-        pace = self.one.pace(epoch + 1, images=self.images)
+        pace = self.one.epoch_time(epoch + 1, images=self.images)
         like = torch.ones_like(weight)
         columns = {
             RATE: torch.tensor(self._rate),
@@ -54,7 +54,7 @@ class PackStatistics:
             UPDATE: torch.where(weight > 0, update / weight, 0.0),
             WEIGHT: weight,
             **{name: like * value for name, value in pace.items()},
-            **{f"weight_norm/{name}": _norms([every[name]]) for name in layers(stack.networks[0])},
+            **{f"weight_norm/{name}": _norms([every[name]]) for name in layers_with_curves(stack.networks[0])},
         }
         self._tags = list(columns)
         self._epochs.append(epoch)
@@ -68,7 +68,7 @@ class PackStatistics:
             return
         whole = np.stack(tables)
         for place in here:
-            for board in boards(members[place].recorder.loggers):
+            for board in tensorboard_loggers(members[place].recorder.loggers):
                 board.log_table(self._tags, whole[:, place], steps=epochs)
 
 

@@ -8,7 +8,7 @@ from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.columns import REPEATS, Column, column, is_number, spans_decades
 from copycat.sweeps.sweep_file import check_sweep, read_sweep
 from copycat.tables.run_reader import read_trials
-from copycat.tables.statistics import Direction, sign
+from copycat.tables.statistics import Direction, direction_sign
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Results:
         return [trial for trial in self.valued("completed") if not trial.violated_constraints]
 
     def best(self, objective: str) -> Trial | None:
-        way = sign(self.objectives[objective])
+        way = direction_sign(self.objectives[objective])
         return min(self.ranked(), key=lambda trial: way * trial.objectives[objective], default=None)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from copycat.records.metrics_csv import read_history
 from copycat.records.trial_file import Trial
-from copycat.tables.statistics import Direction, natural, sign
+from copycat.tables.statistics import Direction, direction_sign, natural_direction
 
 _CONSTRAINT = re.compile(r"\s*([\w/]+)\s*([<>])=\s*([-+.\de]+)\s*")
 
@@ -16,7 +16,7 @@ def objectives(settings: Mapping[str, Any]) -> dict[str, Direction]:
     """Names and directions, from the node `sweep`."""
     names = settings["objective"] if isinstance(settings["objective"], list) else [settings["objective"]]
     given = settings["direction"] if isinstance(settings["direction"], list) else [settings["direction"]] * len(names)
-    return {name: direction or natural(name) for name, direction in zip(names, given, strict=True)}
+    return {name: direction or natural_direction(name) for name, direction in zip(names, given, strict=True)}
 
 
 def named_metrics(settings: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -37,7 +37,7 @@ def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Dir
         return {**found, **best["metrics"]}
     rows = read_history(folder, having=first)
     if rows:
-        found |= min(rows, key=lambda row: sign(wanted[first]) * row[first]) if first else rows[-1]
+        found |= min(rows, key=lambda row: direction_sign(wanted[first]) * row[first]) if first else rows[-1]
     found.pop("epoch", None)
     return found
 
@@ -60,7 +60,7 @@ def violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[
 def is_better(a: Trial, b: Trial, wanted: Mapping[str, Direction]) -> bool:
     """Whether one trial is better than another: it keeps to the constraints, or is better by the first objective."""
     name, direction = next(iter(wanted.items()))
-    return (bool(a.violated_constraints), sign(direction) * a.objectives[name]) < (
+    return (bool(a.violated_constraints), direction_sign(direction) * a.objectives[name]) < (
         bool(b.violated_constraints),
-        sign(direction) * b.objectives[name],
+        direction_sign(direction) * b.objectives[name],
     )
