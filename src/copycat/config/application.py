@@ -1,4 +1,4 @@
-"""Hands the words of `copycat train` to Hydra, its grammar and sweeps included."""
+"""Run `copycat train`: one run by our own composition; sweeps and Hydra's information flags by Hydra."""
 
 import os
 import sys
@@ -19,29 +19,32 @@ from copycat.config.suggestions import in_quotes
 
 Task = Callable[[Request], None]
 Trial = Callable[[DictConfig], float | None]
-"""Runs one trial of a sweep, in any process; returns what a sweeper may optimise."""
+"""Run one trial of a sweep, in any process, and return the objective's value."""
 
 
 def launch(
     words: Sequence[str], *, task: Task, trial: Trial, begin: Callable[[SweepRequest], Path | None]
 ) -> Path | None:
-    """Run the task once, or under -m each trial.
+    """Run the task once, or each trial of a sweep under -m.
 
     Args:
-        begin: makes the folder of a sweep, once its words are found right; None where nothing is left to do.
+        words: arguments of the command line, flags and overrides in any order.
+        task: trains one run.
+        trial: trains one trial of a sweep.
+        begin: makes the folder of a validated sweep; returns None where no trial remains.
 
     Returns:
-        The folder of the sweep.
+        The folder of the sweep; None for a single run.
 
     Raises:
-        UserError: for a mistake in the words, before anything is made.
+        UserError: for an invalid argument, before anything is written.
     """
     asked, flags, overrides = parse_flags(words)
     if asked.help or asked.hydra_help:
         _run_hydra(flags, _nothing)
         return None
     lines = as_hydra_reads(overrides)
-    if asked.cfg or asked.info:  # a configuration that is not whole yet may be looked at
+    if asked.cfg or asked.info:  # an incomplete configuration may be shown
         check_words(lines)
     elif asked.multirun:
         folder = begin(compose_sweep(lines))
@@ -58,16 +61,16 @@ def launch(
 
 
 def _nothing(config: DictConfig) -> None:
-    """For what Hydra answers by itself."""
+    """Do nothing: Hydra answers --help, --cfg and --info without running the task."""
 
 
 def quoted(path: Path) -> str:
-    """A path as a value in Hydra's grammar."""
+    """Return a path as a quoted value in Hydra's grammar."""
     return in_quotes(str(path))
 
 
 def _multirun(overrides: Sequence[str], trial: Trial) -> None:
-    """What hydra.main does under --multirun, which first composes the sweep once more, to see whether it is one."""
+    """Run a sweep as hydra.main does under --multirun, without composing the configuration once more."""
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"), _command_line(["copycat"]):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
@@ -84,7 +87,7 @@ def _run_hydra(words: Sequence[str], task: Callable[[DictConfig], object]) -> No
 
 @contextmanager
 def _command_line(words: list[str]) -> Iterator[None]:
-    """Where Hydra reads its words; its errors are raised rather than printed, so that they end as one line."""
+    """Set sys.argv, where Hydra reads its arguments, and have Hydra raise errors instead of printing them."""
     argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = words, "1"
     try:

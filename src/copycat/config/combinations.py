@@ -1,4 +1,4 @@
-"""What cannot work together, though each value alone could."""
+"""Find values that are valid alone but cannot be combined."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,23 +8,24 @@ from copycat.config.options import is_option, is_ours
 Config = Mapping[str, Any]
 
 AVERAGES = ("ema", "swa")
-"""Options of callbacks that average the weights."""
+"""Options of `callbacks` that average the weights."""
 IMAGE_SIZE = 64
-"""Side in pixels of images that have no other."""
+"""Default side of an image, in pixels."""
 
 SET_BY_A_RUN = (
     *("logger", "callbacks", "plugins", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
     *("num_sanity_val_steps", "log_every_n_steps", "use_distributed_sampler", "default_root_dir"),
     *("fast_dev_run", "barebones", "strategy"),
 )
-"""Keys of the trainer that a run fills in, or that would keep it from recording itself."""
+"""Keys of the trainer that Copycat sets itself, or that would prevent the run from being recorded."""
 
 
 def combinations(config: Config, *, data_too: bool) -> Iterator[str]:
-    """Each as the line that a user reads; for a configuration whose values are all allowed.
+    """Yield an error message for each invalid combination.
 
     Args:
-        data_too: hold the network's input against the data as well.
+        config: a resolved configuration whose values are all valid by themselves.
+        data_too: check the network's input shape against the data as well.
     """
     yield from _of_trainer(config)
     yield from _of_monitors(config)
@@ -141,9 +142,10 @@ def _of_size(model: Config, size: int) -> Iterator[str]:
 
 
 def of_shift(augmentation: Config, size: int) -> Iterator[str]:
-    """A shift that leaves nothing of an image.
+    """Yield an error message for each shift that would move an image out of its frame.
 
     Args:
+        augmentation: the configuration's node of that name.
         size: side of the images, in pixels.
     """
     for key, node in (("augmentation", augmentation), ("augmentation.base", augmentation.get("base"))):

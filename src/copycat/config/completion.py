@@ -1,4 +1,4 @@
-"""Tab completion of `copycat`, by Hydra's own: eval "$(copycat -sc install=bash)"."""
+"""Complete `copycat` command lines by Hydra's tab completion: eval "$(copycat -sc install=bash)"."""
 
 import os
 import sys
@@ -12,10 +12,11 @@ SWEEPABLE = ("train", "inspect")
 
 
 def complete(words: Sequence[str], *, commands: Sequence[str]) -> None:
-    """Answer a shell: install, uninstall or query.
+    """Answer a shell's completion request.
 
     Args:
-        commands: the words that may follow `copycat`.
+        words: one of install=SHELL, uninstall=SHELL and query=SHELL, as Hydra takes them.
+        commands: the subcommands of `copycat`.
     """
     line = os.environ.get("COMP_LINE", "").split(" ")
     if words[-1].startswith("query="):
@@ -24,7 +25,7 @@ def complete(words: Sequence[str], *, commands: Sequence[str]) -> None:
             return
         if line[1] not in SWEEPABLE:
             return
-        os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # Hydra knows nothing of commands
+        os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # Hydra knows no subcommands
     argv, sys.argv = sys.argv, ["copycat", *words]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(lambda _: None)()

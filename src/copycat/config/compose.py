@@ -1,4 +1,4 @@
-"""From words on the command line to one resolved, checked configuration, before torch is imported."""
+"""Compose command-line overrides into one resolved, validated configuration, before torch is imported."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,9 +33,9 @@ INSTEAD = {
     "model": " For a network of torchvision or timm, type model=torchvision model.name={0}, or model=timm.",
     "data": " For a folder of images, type data=folder data.root={0}.",
 }
-"""What to type for an option that is like none of a group's."""
+"""Hint for an option that resembles no option of its group."""
 MERGED = ("callbacks", "logger", "experiment")
-"""Groups that take several options at once: of the others, two would mix into something that is neither."""
+"""Groups that take several options at once. In other groups, two options would merge into an invalid node."""
 COPYCATS_OWN = {
     "hydra.mode": "Type -m for a sweep",
     "hydra.run.dir": "Type output_dir=FOLDER",
@@ -44,14 +44,14 @@ COPYCATS_OWN = {
     "hydra.output_subdir": "Type output_dir=FOLDER",
     "hydra.job.chdir": "Type output_dir=FOLDER",
 }
-"""Keys of Hydra's that would make folders beside the run folder, with what to type instead."""
+"""Keys of Hydra that would create folders beside the run folder, with a hint for each."""
 OF_FOLDER = ("hydra.sweep.dir", "hydra.sweep.subdir")
-"""Keys of Hydra's that say where a trial lies."""
+"""Keys of Hydra that hold a trial's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What was asked: enough, with the code and the data, to run it."""
+    """Hold the request for one run: with the code and the data, all that reproduces it."""
 
     config: Mapping[str, Any]
     """The whole resolved configuration in plain containers."""
@@ -61,10 +61,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRequest:
-    """What was asked of one trial of a sweep."""
+    """Hold the request for one trial of a sweep."""
 
     config: Mapping[str, Any]
-    """Of its run: whole, resolved and checked."""
+    """The whole configuration of its run, resolved and validated."""
     experiment: str
     settings: Mapping[str, Any]
     """The node `sweep`."""
@@ -74,12 +74,12 @@ class TrialRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest:
-    """What was asked of a sweep."""
+    """Hold the request for a sweep."""
 
     first: Request
     """Its first trial."""
     shared: Mapping[str, Any]
-    """The configuration that all trials share, where the keys that vary have their defaults."""
+    """The configuration that all trials share; keys that vary have their defaults."""
     settings: Mapping[str, Any]
     """The node `sweep`."""
     sweeper: Mapping[str, Any]
@@ -89,10 +89,11 @@ class SweepRequest:
 
 
 def compose(overrides: Sequence[str] = (), *, data_too: bool = True) -> Request:
-    """Compose and check one run.
+    """Compose and validate one run.
 
     Args:
-        data_too: hold the network against the data; off where it is looked at without any.
+        overrides: in Hydra's grammar, such as `optimizer.lr=1e-3`.
+        data_too: check the network's input against the data; off to inspect a network without data.
 
     Raises:
         UserError: for the first mistake, with the nearest valid word.
@@ -107,7 +108,10 @@ def compose(overrides: Sequence[str] = (), *, data_too: bool = True) -> Request:
 
 
 def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
-    """Compose a sweep, and check each trial of a small one; of a large one each value, beside the first of the others.
+    """Compose a sweep and validate its trials before the first one runs.
+
+    All trials of a small sweep are composed. Of a large one, each value is composed with the first value of the other
+    axes.
 
     Raises:
         UserError: for the first mistake in any of them.
@@ -117,7 +121,7 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         fixed = [override for override in parsed if not override.is_sweep_override()]
         for override in fixed:
             _check_override(override, loader)
-        _copies.cache_clear()  # files may have changed since another sweep of this process
+        _copies.cache_clear()  # files may have changed since this process composed another sweep
         _ready.clear()
         _known_words.clear()
         whole = _copies().composed(fixed, axes=[o.key_or_group for o in parsed if o.is_sweep_override()])
@@ -140,7 +144,7 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
 
 
 def _check_trials(space: Space, loader: ConfigLoader) -> Request:
-    """Hold each trial that is tried out against every rule, from the cheapest test on; the first of them.
+    """Validate the sampled trials, cheapest checks first, and return the request for the first trial.
 
     Raises:
         UserError: for the first mistake in any of them.
@@ -152,7 +156,7 @@ def _check_trials(space: Space, loader: ConfigLoader) -> Request:
     words_of_axes = [word for axis in space.axes.values() for word in axis.ends()]
     values = dict(zip(words_of_axes, parse(words_of_axes, loader), strict=True))
     _known_words.update(values)
-    for override in values.values():  # before any file is read for the sake of one of them
+    for override in values.values():  # the cheapest check: no configuration file is composed yet
         _check_override(override, loader)
     first: Request | None = None
     for words in samples:
@@ -168,9 +172,9 @@ def _check_trials(space: Space, loader: ConfigLoader) -> Request:
 
 
 def _check_value(override: Override, config: Mapping[str, Any], space: Space) -> None:
-    """Hold one value of an axis against its rule, without composing what it would be part of."""
+    """Check one value of an axis against the rule of its key, without composing a trial."""
     key, value = override.key_or_group, override.value()
-    # an interval has its own words, and another option may be of a class that the rule does not know
+    # an interval has messages of its own, and another option of the group may be a class that the rule does not cover
     if space.axes[key].interval or key.partition(".")[0] in space.axes or isinstance(value, dict):
         return
     if not (isinstance(value, str) and "${" in value):
@@ -188,7 +192,7 @@ def _tried_out(parsed: Sequence[Override], space: Space) -> TrialRequest:
 
 
 def check_words(overrides: Sequence[str]) -> None:
-    """Check that the words name options and keys, whatever the values.
+    """Check that the overrides name existing options and keys, without validating values.
 
     Raises:
         UserError: for the first that does not.
@@ -198,13 +202,13 @@ def check_words(overrides: Sequence[str]) -> None:
 
 
 def as_hydra_reads(overrides: Sequence[str]) -> list[str]:
-    """The words, quoted where Hydra needs it."""
+    """Return the overrides, quoted where Hydra's grammar needs it."""
     with _hydra() as loader:
         return _lines(parse(overrides, loader))
 
 
 def experiment_of(parsed: Sequence[Override]) -> str:
-    """What runs are filed under: `a+b` where two are merged, `sweep` where -m takes several in turn."""
+    """Return the name of the experiment: `a+b` for two merged ones, `sweep` where experiments vary under -m."""
     named = [override for override in parsed if override.key_or_group == "experiment" and not override.is_delete()]
     if not named:
         return "default"
@@ -215,10 +219,10 @@ def experiment_of(parsed: Sequence[Override]) -> str:
 
 
 def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest]]:
-    """A trial's folder and, where it is to be run, what is asked of it, for a process that runs several.
+    """Return a trial's folder, and a function that composes its request when it is to be run.
 
     Args:
-        words: of the trial and of Hydra's own, the folder among them.
+        words: overrides of the trial, Hydra's own and the folder included.
     """
     parsed = _of_trial(words)
     place = {override.key_or_group: str(override.value()) for override in parsed}
@@ -226,10 +230,10 @@ def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest
 
 
 def compose_words(words: Sequence[str]) -> TrialRequest:
-    """What is asked of a trial, whatever its folder.
+    """Compose the request for a trial, ignoring its folder.
 
     Args:
-        words: of the trial and of Hydra's own.
+        words: overrides of the trial, Hydra's own included.
 
     Raises:
         UserError: for the first mistake.
@@ -243,9 +247,9 @@ def _of_trial(words: Sequence[str]) -> list[Override]:
 
 
 _ready: dict[tuple[str, ...], TrialRequest] = {}
-"""Trials that were tried out, until they are run."""
+"""Trials composed while the sweep was validated, until they are run."""
 _known_words: dict[str, Override] = {}
-"""Values of the axes of the sweep that was tried out last."""
+"""Parsed values of the axes of the last validated sweep."""
 
 
 @cache
@@ -265,7 +269,7 @@ def _parsed(word: str) -> Override:
 
 
 def trial_of(composed: Composed) -> TrialRequest:
-    """What is asked of a trial, checked.
+    """Validate a composed trial and return its request.
 
     Raises:
         UserError: for the first mistake.
@@ -278,7 +282,7 @@ def trial_of(composed: Composed) -> TrialRequest:
 
 
 def _apart(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a run is made of, without what is a sweep's alone; and that.
+    """Split a configuration into that of a run and the node `sweep`.
 
     Raises:
         UserError: for a key under an old name.
@@ -290,7 +294,7 @@ def _apart(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 @contextmanager
 def _hydra() -> Iterator[ConfigLoader]:
     ours = GlobalHydra.instance()
-    outer, ours.hydra = ours.hydra, None  # of the sweep whose trial this is
+    outer, ours.hydra = ours.hydra, None  # a trial is composed inside the Hydra of its sweep
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"):
             yield ours.config_loader()
@@ -305,8 +309,16 @@ def _lines(parsed: Sequence[Override]) -> list[str]:
 def _composed(
     parsed: Sequence[Override], loader: ConfigLoader, *, hydra_too: bool = False, ours: bool = False
 ) -> DictConfig:
-    """Args:
-    ours: whether Copycat's own words, of folders and the like, are among them.
+    """Compose overrides, and explain what is wrong where Hydra cannot.
+
+    Args:
+        parsed: the overrides.
+        loader: Hydra's, of the current configuration folders.
+        hydra_too: keep Hydra's own node.
+        ours: accept keys that only Copycat may set, such as the folder of a trial.
+
+    Raises:
+        UserError: for the first mistake.
     """
     for override in parsed if not ours else ():
         _check_override(override, loader)

@@ -1,4 +1,4 @@
-"""Many configurations of one sweep: Hydra reads the files of what they choose once, and values are set on copies."""
+"""Compose trials from a cached base composition: Hydra reads the files once, and values are set on copies."""
 
 import pickle
 import re
@@ -17,26 +17,29 @@ from copycat.config.search_space import flat
 from copycat.config.suggestions import first_line
 
 MOST = 64
-"""Choices that are kept at once: a sweep may try hundreds of experiments, each once."""
+"""Maximum number of cached compositions: a sweep may use each of hundreds of experiments once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Composed:
-    """A configuration as Hydra composes it, in plain containers, and what its own node says of it."""
+    """Hold a resolved composition in plain containers, apart from Hydra's own node."""
 
     config: dict[str, Any]
     """Without Hydra's node."""
     experiment: str | None
     sweeper: Mapping[str, Any]
+    """The node `hydra.sweeper`."""
     launcher: Mapping[str, Any]
-    """Hydra's nodes of these names."""
+    """The node `hydra.launcher`."""
 
 
 def apart(whole: DictConfig, *, axes: Iterable[str] | None = None) -> Composed:
-    """Take Hydra's node out of a configuration.
+    """Split Hydra's node from a composition, and resolve both.
 
     Args:
-        axes: keys that vary in the sweep whose trials share it: one without a default is null; None: of a trial.
+        whole: the composition; Hydra's node is removed from it.
+        axes: keys that vary in the sweep whose trials share the configuration: those without a default become null.
+            None for the configuration of one trial.
 
     Raises:
         UserError: where a value is missing or refers to nothing.
@@ -62,7 +65,7 @@ def _set_missing_to_null(config: DictConfig, keys: Iterable[str]) -> None:
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """Plain containers, interpolations resolved.
+    """Convert a configuration to plain containers, and resolve its interpolations.
 
     Raises:
         UserError: where a value is missing or refers to nothing.
@@ -81,7 +84,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def words_of(parsed: Sequence[Override]) -> tuple[str, ...]:
-    """As they are read, Hydra's own first: in whatever order these are among the others, they say the same."""
+    """Return a cache key of overrides: their text, Hydra's own first, since the position of those has no effect."""
     hydras_own = [override.key_or_group.startswith(("hydra.", "hydra/")) for override in parsed]
     order = sorted(range(len(parsed)), key=lambda place: not hydras_own[place])
     return tuple(str(parsed[place].input_line) for place in order)
@@ -89,20 +92,22 @@ def words_of(parsed: Sequence[Override]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What options make of a configuration, before values are set."""
+    """Hold the composition of chosen options, before values are set."""
 
     content: bytes
-    """The configuration, pickled: a deep copy of OmegaConf's takes ten times as long."""
+    """The configuration, pickled: OmegaConf's deep copy takes ten times as long."""
     tree: Any
-    """The same in plain containers, nothing resolved."""
+    """The same in plain containers, unresolved."""
     references: str
-    """All that it refers to."""
+    """All its values that hold an interpolation, joined."""
 
     def leaves_alone(self, key: str, value: object, *, typed: str) -> bool:
-        """Whether nothing but the key's own value changes where it is set: a plain one, which nothing refers to.
+        """Return whether setting a key changes nothing else: both values are plain, and nothing refers to the key.
 
         Args:
-            typed: values that were typed and refer to others.
+            key: dotted.
+            value: the new value.
+            typed: overrides that hold an interpolation, joined.
         """
         found, names = self.tree, key.split(".")
         for name in names:
@@ -117,28 +122,33 @@ class _Chosen:
 
 _MISSING, _REFERS = "???", "${"
 _NESTED = re.compile(r"\$\{[^}]*\$\{")
-"""A reference to what another one names."""
+"""An interpolation inside another one."""
 
 
 class Copies:
-    """Args:
-    compose: composes overrides from the files, Hydra's node included, and says what is wrong with them.
-    groups: whose overrides choose a file.
+    """Compose the trials of a sweep from cached compositions.
+
+    Args:
+        compose: composes overrides from the files, Hydra's node included, and raises a UserError for a mistake.
+        groups: config groups, whose overrides choose a file.
     """
 
     def __init__(self, compose: Callable[[Sequence[Override]], DictConfig], *, groups: Sequence[str]) -> None:
+        """Start with an empty cache."""
         self._compose, self._groups = compose, groups
         self._chosen: dict[tuple[str, ...], _Chosen] = {}
         self._resolved: dict[tuple[bool, tuple[str, ...]], bytes] = {}
 
     def composed(self, parsed: Sequence[Override], *, axes: Iterable[str] | None = None) -> Composed:
-        """What `compose` makes of the overrides, in a hundredth of the time where all but values that nothing refers to
-        were resolved before.
+        """Return the same as `compose` followed by `apart`, from the cache where possible.
+
+        It takes a hundredth of the time where only values differ that no interpolation refers to.
 
         Args:
-            axes: as `apart` takes them.
+            parsed: the overrides.
+            axes: as for `apart`.
         """
-        if any(override.is_delete() for override in parsed):  # what comes before it, and what after, is not the same
+        if any(override.is_delete() for override in parsed):  # its effect depends on the order of the overrides
             return apart(self._compose(parsed), axes=axes)
         values = [override for override in parsed if self._is_value(override)]
         chosen = self._choose([override for override in parsed if override not in values])
@@ -150,7 +160,7 @@ class Copies:
             config: DictConfig = pickle.loads(chosen.content)
             try:
                 ConfigLoaderImpl._apply_overrides_to_config([o for o in values if o not in free], config)
-            except HydraException:  # of which `compose` knows what to say
+            except HydraException:  # `compose` explains it
                 return apart(self._compose(parsed), axes=axes)
             if len(self._resolved) == MOST:
                 self._resolved.clear()
@@ -179,12 +189,12 @@ class Copies:
         return self._chosen[words]
 
     def _is_value(self, override: Override) -> bool:
-        """Whether it is set once all files are read: Hydra's own keys may have a say in which these are."""
+        """Return whether an override only sets a value: one of Hydra's own keys may change which files are read."""
         key = override.key_or_group
         return not (key in self._groups or "/" in key or key.startswith("hydra.") or override.package)
 
     def _is_free(self, override: Override, among: Sequence[Override], chosen: _Chosen, *, typed: str) -> bool:
-        """Whether a value can be set last, on what is resolved."""
+        """Return whether a value can be set last, on a resolved configuration."""
         if override.is_add() or override.is_force_add():
             return False
         key = override.key_or_group

@@ -1,4 +1,4 @@
-"""Named experiments, as `copycat rerun experiments/NAME` takes them."""
+"""Look up named experiments, as `copycat rerun experiments/NAME` takes them."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from copycat.config.places import EXPERIMENTS, own_options
 from copycat.config.suggestions import did_you_mean, one_of
 
 OF_FILE = (".json", ".measured.json")
-"""What follows a name; the lecture has its own printed table in the first, what was measured here in the second."""
+"""Suffixes of files of expected results: the lecture's printed table is in the first, our measurement in the second."""
 
 
 def experiment_named(word: Path) -> str | None:
-    """The name in `experiments/NAME`, with or without .yaml or .json; None where the word is no such path.
+    """Return NAME of a path `experiments/NAME`, with or without suffix; None for any other path.
 
     Raises:
         UserError: where there is no experiment of that name.
@@ -24,13 +24,13 @@ def experiment_named(word: Path) -> str | None:
     known = {file.stem for folder in experiment_folders() for file in folder.glob("*.yaml")}
     if name in known:
         return name
-    if word.is_dir():  # a folder of runs that happens to be called so
+    if word.is_dir():  # a folder of runs with the same parent name
         return None
     hint = did_you_mean(name, known, before=f"copycat rerun {EXPERIMENTS.name}/")
     raise UserError(f"{word}: expected one of {one_of(known)}; got {name!r}.{hint}")
 
 
 def experiment_folders() -> list[Path]:
-    """Where experiments lie, the user's own first."""
+    """List the folders that hold experiments, the user's own first."""
     own = own_options(EXPERIMENTS)
     return [EXPERIMENTS] if own is None else [own, EXPERIMENTS]

@@ -1,4 +1,4 @@
-"""What is wrong with words that Hydra can't compose, as the one line that a user reads."""
+"""Explain in one line why Hydra cannot compose some overrides."""
 
 from collections.abc import Iterator, Sequence
 from shlex import quote
@@ -23,11 +23,14 @@ OF_SWEEPS = {
     "hydra.sweeper.": " For a search, type hydra/sweeper=optuna.",
     "hydra.launcher.": " For worker processes, type hydra/launcher=processes.",
 }
-"""Keys of Hydra's that are typed, and what has more of them."""
+"""Prefixes of Hydra's keys that users type, with the hint that names the option with more of them."""
 
 
 def mistake(parsed: Sequence[Override], loader: ConfigLoader, error: Exception) -> UserError:
-    """Most often a key that is not there: the same choices without the keys compose, and show which there are."""
+    """Return the error for overrides that do not compose.
+
+    The usual cause is an unknown key: the chosen options alone compose, and show which keys exist.
+    """
     groups = groups_of(loader)
     choices = [o for o in parsed if o.key_or_group in groups or "/" in o.key_or_group]
     for override in choices:
@@ -55,7 +58,10 @@ def mistake(parsed: Sequence[Override], loader: ConfigLoader, error: Exception) 
 
 
 def _composed(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[Override]]:
-    """What they compose to, and which of them do: an option inside another may be inside none that was chosen."""
+    """Compose the chosen options, and return those that composed.
+
+    A nested option, such as `model/backbone=…`, is left out where no chosen option has such a group.
+    """
     try:
         return hydra_compose(MAIN, [_line(o) for o in choices], return_hydra_config=True), choices
     except HydraException:
@@ -66,7 +72,7 @@ def _composed(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[Overrid
 
 
 def _renamed_group(choices: Sequence[Override], loader: ConfigLoader) -> UserError | None:
-    """What to say where the defaults list of a chosen file names a group by an old name."""
+    """Return the error for a chosen file whose defaults list has the old name of a group; else None."""
     assert isinstance(loader, ConfigLoaderImpl)
     for choice in choices:
         group, value = choice.key_or_group, choice.value()
@@ -93,7 +99,7 @@ def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoader
     after = line[line.find("=") :]
     if key.startswith(tuple(OF_SWEEPS)):
         hint = did_you_mean(key, inside, after=after) or next(OF_SWEEPS[name] for name in OF_SWEEPS if name in key)
-    elif "." in key:  # a group takes an option, so it is no hint for a dotted key
+    elif "." in key:  # a group takes an option, so suggest none for a dotted key
         hint = _other_options(key, line, loader) or did_you_mean(key, inside or ours, after=after)
     else:
         groups = groups_of(loader)
@@ -103,7 +109,7 @@ def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoader
 
 
 def _other_options(key: str, line: str, loader: ConfigLoader) -> str:
-    """Which options of its group have a key that the chosen one lacks."""
+    """Return a hint that names the options of the group that have the key; empty where none has."""
     group, _, inside = key.partition(".")
     if group not in groups_of(loader):
         return ""
@@ -125,7 +131,7 @@ def _other_options(key: str, line: str, loader: ConfigLoader) -> str:
 
 
 def _is_typed(key: str) -> bool:
-    """Whether it is one of ours, or of what Hydra lets a sweep choose."""
+    """Return whether users type such a key: one of ours, or of Hydra's sweeper and launcher."""
     return not key.startswith("hydra") or key.startswith(tuple(OF_SWEEPS))
 
 
@@ -134,7 +140,7 @@ def _line(override: Override) -> str:
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:
-    """Each key, and whether it holds a value rather than keys."""
+    """Yield each dotted key, and whether it holds a value rather than further keys."""
     for name in map(str, config):
         node = config._get_node(name)
         inner = not OmegaConf.is_interpolation(config, name) and OmegaConf.is_dict(node)

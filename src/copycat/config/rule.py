@@ -1,4 +1,4 @@
-"""Kinds of values, each in words and as a test."""
+"""Build rules: the values that a configuration key accepts, as a test and in words."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,40 +10,54 @@ from copycat.config.suggestions import one_of
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Values that a key takes."""
+    """Describe the values that a key accepts."""
 
     words: str
-    """What was expected, in an error."""
+    """The expected values, for an error message."""
     allows: Callable[[Any], bool]
     options: Sequence[str] = ()
-    """The words that it takes, where it takes words: a wrong one is held against these."""
+    """Accepted words, from which a mistyped one gets a suggestion."""
     is_whole: bool = False
-    """Whether its numbers are whole."""
+    """Whether it accepts integers only."""
 
 
 def is_real(value: Any) -> bool:
+    """Return whether a value is a finite number; booleans are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_whole(value: Any) -> bool:
+    """Return whether a value is an integer; booleans are none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def number(test: Callable[[float], bool], words: str) -> Rule:
+    """Accept finite numbers that pass a test, described by words such as `> 0`."""
     return Rule(words=f"a number {words}".rstrip(), allows=lambda v: is_real(v) and test(v))
 
 
 def whole(least: int, most: float = math.inf) -> Rule:
+    """Accept integers in a closed interval."""
     span = f"≥ {least}" if most == math.inf else f"from {least} to {most}"
     words = str(least) if least == most else f"a whole number {span}"
     return Rule(words=words, allows=lambda v: is_whole(v) and least <= v <= most, is_whole=least < most)
 
 
 def word(*words: str) -> Rule:
+    """Accept one of the given words."""
     return Rule(words=f"one of {one_of(words)}", allows=lambda v: isinstance(v, str) and v in words, options=words)
 
 
 def listed(item: Rule, words: str, *, length: int | None = None, least: int = 0) -> Rule:
+    """Accept lists of items that a rule accepts.
+
+    Args:
+        item: the rule of each item.
+        words: the description of the list.
+        length: required number of items; None for any.
+        least: minimum number of items.
+    """
+
     def allows(value: Any) -> bool:
         return (
             isinstance(value, list)
@@ -56,6 +70,7 @@ def listed(item: Rule, words: str, *, length: int | None = None, least: int = 0)
 
 
 def either(*rules: Rule) -> Rule:
+    """Accept values that at least one of the rules accepts."""
     return Rule(
         words=" or ".join(rule.words.removeprefix("one of ") for rule in rules),
         allows=lambda v: any(rule.allows(v) for rule in rules),
@@ -64,6 +79,7 @@ def either(*rules: Rule) -> Rule:
 
 
 def optional(rule: Rule) -> Rule:
+    """Accept null as well as the values of a rule."""
     return replace(rule, words=f"{rule.words}, or null", allows=lambda v: v is None or rule.allows(v))
 
 

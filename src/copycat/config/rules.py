@@ -1,4 +1,4 @@
-"""What values may be: held against the whole tree before torch is imported."""
+"""Validate every value of a configuration, before torch is imported. Long, as it is one table of rules."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -33,15 +33,15 @@ from copycat.config.suggestions import did_you_mean, one_of, quoted_override, sh
 Config = Mapping[str, Any]
 
 BUILT = ("model", "data", "augmentation", "optimizer", "scheduler", "loss", "activation", "trainer")
-"""Groups of one `_target_`."""
+"""Groups that hold one `_target_`."""
 NAMED = ("callbacks", "logger")
-"""Groups of any number of them, each under a name of its own."""
+"""Groups that hold any number of targets, each under a name."""
 METRICS = ("loss", "accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
-# a test/ metric is not to be chosen on
+# test/ metrics are excluded: choosing on them would bias the test
 MONITOR = word("train/loss_mean", *(f"{stage}/{metric}" for stage in ("train", "val") for metric in METRICS))
 MODE = word("min", "max")
 MEASURES = ("parameters", "seconds")
-"""What a sweep may go by beside metrics."""
+"""Objectives of a sweep that are no metrics of an epoch: parameter count and wall time."""
 OBJECTIVE = word(*MONITOR.options, *MEASURES)
 DIRECTION = word("minimize", "maximize")
 CONSTRAINT = Rule(
@@ -66,7 +66,7 @@ CHANGES: dict[str, Rule] = {
     "magnitude": number(lambda v: 0 <= v <= 30, "from 0 to 30"),
     "operations": listed(TEXT, "a list of operations, as [rotate,color]", least=1),
 }
-"""Keys of augmentations that change images one by one."""
+"""Keys of augmentations that transform images one by one."""
 
 RULES: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
@@ -218,7 +218,7 @@ RULES: dict[str, Rule] = {
     "trainer.threads": optional(whole(1, 1024)),
     "trainer.steps_per_execution": optional(whole(1)),
     "trainer.accelerator": word("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
-    # the order of the data, and who makes the run folder, know of one process yet
+    # the order of the data and the creation of the run folder support one process only
     "trainer.devices": either(whole(1, 1), listed(whole(0), "a list of one device's number, as [0]", length=1)),
     "trainer.num_nodes": whole(1, 1),
     "trainer.precision": word("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true"),
@@ -227,7 +227,7 @@ RULES: dict[str, Rule] = {
     "trainer.gradient_clip_val": optional(NOT_NEGATIVE),
     "trainer.gradient_clip_algorithm": word("norm", "value"),
     "trainer.accumulate_grad_batches": whole(1),
-    # Lightning reads an int as a count of batches and a float as a share of them; nothing to train on records nothing
+    # Lightning reads an int as a number of batches and a float as a fraction; without batches nothing is recorded
     "trainer.limit_*_batches": Rule(
         words="a share above 0.0, at most 1.0, or a whole number ≥ 1",
         allows=lambda v: is_real(v) and v > 0 and (is_whole(v) or v <= 1),
@@ -252,18 +252,18 @@ RULES: dict[str, Rule] = {
     **{f"logger.*.{key}": SWITCH for key in ("graph", "log_model")},
     **{f"logger.*.{key}": TEXT for key in ("folder", "save_dir", "experiment_name", "tracking_uri", "run_name")},
 }
-"""By key; a `*` stands for any name. What stands in no rule is held against the signature of its target alone."""
+"""Rules by key; `*` matches any name. A key without a rule is checked by the signature of its target alone."""
 SINCE_THEN = frozenset(["lr_multipliers"])
-"""Keys that came later: recorded runs that lack them are none the worse."""
+"""Keys added later, which older recorded runs lack."""
 KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.")
 PATHS = ("root", "output_dir", "folder", "dirpath", "save_dir", "weights")
-"""Last parts of keys that take a path."""
+"""Last components of keys that take a path."""
 FOR_ANY_TARGET = (
     *("trainer.devices", "trainer.num_nodes"),
     *("optimizer.lr", "scheduler.interval", "scheduler.monitor", "data.batch_size", "data.shuffle", "data.workers"),
     *("data.split", "data.split_seed", "data.holdout", "data.folds", "data.fold"),
 )
-"""Rules that hold for a user's own classes too, whose other keys may mean what they like: three betas, say."""
+"""Rules that apply to a user's own classes too; their other keys may have other meanings, such as three betas."""
 TARGET = Rule(
     words="the dotted name of a class or function, as torch.optim.SGD",
     allows=lambda v: isinstance(v, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", v) is not None,
@@ -271,17 +271,18 @@ TARGET = Rule(
 
 
 def rule_of(key: str) -> Rule | None:
-    """The rule that holds for a key."""
+    """Return the rule of a key; None where there is none."""
     if key.rpartition(".")[2] == "_target_":
         return TARGET
     return RULES.get(key) or next((RULES[name] for name in RULES if "*" in name and fnmatchcase(key, name)), None)
 
 
 def check(config: Config, *, data_too: bool = True) -> None:
-    """Hold a resolved configuration against every rule.
+    """Check a resolved configuration against every rule.
 
     Args:
-        data_too: hold the network's input against the data as well.
+        config: a whole configuration, without the nodes `hydra` and `sweep`.
+        data_too: check the network's input against the data as well.
 
     Raises:
         UserError: for the first value or combination that cannot work.
@@ -301,13 +302,15 @@ def check(config: Config, *, data_too: bool = True) -> None:
 
 
 def check_value(key: str, value: Any, config: Config) -> None:
-    """Hold one value against the rule of its key.
+    """Check one value against the rule of its key.
 
     Args:
-        config: which says by its targets whether the rule holds.
+        key: dotted.
+        value: resolved.
+        config: whose targets decide whether the rule applies: keys of a user's own class may have other meanings.
 
     Raises:
-        UserError: where it is not allowed.
+        UserError: where the rule refuses the value.
     """
     rule = rule_of(key)
     if rule and _holds(key, config) and not rule.allows(value):
@@ -316,7 +319,7 @@ def check_value(key: str, value: Any, config: Config) -> None:
 
 
 def _as_text(key: str, value: Any) -> str:
-    """What to type for a word that was read as a number or a switch; nothing where the key takes no such word."""
+    """Return a hint how to quote a word that was parsed as a number or boolean; empty where the key takes no words."""
     rule, text = rule_of(key), shown(value)
     if rule is None or not isinstance(value, (bool, int, float)) or not rule.allows(text):
         return ""
@@ -324,10 +327,10 @@ def _as_text(key: str, value: Any) -> str:
 
 
 def check_hydra(hydra: Config) -> None:
-    """Hold our sweepers and launchers against every rule; those of others are theirs.
+    """Check our sweepers and launchers against every rule; those of other packages are not checked.
 
     Args:
-        hydra: its nodes `sweeper` and `launcher`.
+        hydra: the nodes `sweeper` and `launcher`.
 
     Raises:
         UserError: for the first value that cannot work.
@@ -341,7 +344,7 @@ def check_hydra(hydra: Config) -> None:
 
 
 def check_settings(sweep: Config) -> None:
-    """Hold the settings of a sweep against every rule.
+    """Check the node `sweep` against every rule.
 
     Raises:
         UserError: for the first that cannot work.
@@ -380,7 +383,7 @@ def _holds(key: str, config: Config) -> bool:
     if not places or places[0] not in BUILT or key in FOR_ANY_TARGET or name == "_target_":
         return True
     node: Any = config
-    for place in places:  # the target that takes the key may stand inside another
+    for place in places:  # the target may be nested in another
         node = node.get(place) if isinstance(node, Mapping) else None
     if not isinstance(node, Mapping):
         return True
@@ -389,7 +392,9 @@ def _holds(key: str, config: Config) -> bool:
 
 def _check_top(config: Config) -> None:
     known = [*BUILT, *NAMED, *(key for key in RULES if "." not in key)]
-    if isinstance(config.get("experiment"), Mapping):  # what Hydra makes of an experiment without its first line
+    if isinstance(
+        config.get("experiment"), Mapping
+    ):  # an experiment without its first line is composed into a node of that name
         raise UserError("experiment: expected '# @package _global_' as the first line of its file; got none. Add it.")
     for key in config:
         if key not in known:

@@ -1,4 +1,4 @@
-"""What a sweep varies: axes in Hydra's grammar, and the words of each trial."""
+"""Define the search space of a sweep: axes in Hydra's grammar, and the overrides of each trial."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,36 +14,37 @@ from copycat.config.overrides import each_value, parse
 from copycat.config.suggestions import did_you_mean, one_of
 
 ALL_CHECKED = 64
-"""Trials of a sweep that are all composed before the first runs: each takes some hundredths of a second."""
+"""Maximum number of trials that are all composed before the first runs: each takes some hundredths of a second."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A key that varies."""
+    """Represent a key that varies."""
 
     name: str
     override: Override
 
     @property
     def words(self) -> str:
-        """As typed after the first `=`."""
+        """Return the values as typed, after the first `=`."""
         return str(self.override.input_line).partition("=")[2]
 
     @property
     def interval(self) -> IntervalSweep | None:
+        """Return the interval of a continuous axis; None for one of single values."""
         value = self.override._value
         return value if isinstance(value, IntervalSweep) else None
 
     def choices(self) -> list[str]:
-        """Overrides with one value each.
+        """Return one override a value.
 
         Raises:
-            UserError: for an interval, which has no end of them.
+            UserError: for an interval, which is continuous.
         """
         return each_value(self.override)
 
     def ends(self) -> list[str]:
-        """The choices, or the two ends of an interval."""
+        """Return the choices, or overrides with the two bounds of an interval."""
         if (interval := self.interval) is None:
             return self.choices()
         return [f"{self.override.get_key_element()}={end}" for end in (interval.start, interval.end)]
@@ -51,34 +52,35 @@ class Axis:
 
 @dataclass(frozen=True)
 class Condition:
-    """An axis that is there only beside some values of another."""
+    """Restrict an axis to trials in which another axis has one of some values."""
 
     axis: str
     other: str
     values: Sequence[Any]
 
     def holds(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the axis is active in a trial with these values by key."""
         return values.get(self.other) in self.values
 
 
 @dataclass(frozen=True)
 class Space:
-    """Axes, and how they go together."""
+    """Represent the search space of a sweep: axes, zipped axes and conditions."""
 
     loader: ConfigLoader
     fixed: Sequence[str]
-    """Words that all trials share."""
+    """Overrides that all trials share."""
     axes: Mapping[str, Axis]
     together: Sequence[Sequence[str]] = ()
-    """Axes whose first values go together, and so on."""
+    """Groups of zipped axes: the n-th values of a group are combined."""
     conditions: Mapping[str, Condition] = field(default_factory=dict)
 
     def values(self, words: Sequence[str]) -> dict[str, Any]:
-        """What words of axes say, by key, in plain values."""
+        """Parse overrides of axes into plain values by key."""
         return {override.key_or_group: override.value() for override in parse(words, self.loader)}
 
     def allowed(self, words: Sequence[str]) -> list[str]:
-        """Words of axes, without those whose condition does not hold."""
+        """Return the overrides of axes whose conditions hold."""
         kept = list(words)
         while self.conditions:
             values = self.values(kept)
@@ -89,10 +91,10 @@ class Space:
         return kept
 
     def ordered(self) -> list[str]:
-        """The axes, each after the one that its condition asks for.
+        """Return the names of the axes, each after the axis that its condition depends on.
 
         Raises:
-            UserError: where conditions wait for each other.
+            UserError: for conditions that depend on each other.
         """
         waiting, done = list(self.axes), list[str]()
         while waiting:
@@ -104,7 +106,7 @@ class Space:
         return done
 
     def grid(self) -> list[list[str]]:
-        """Each value with each, the last axis fastest: the words of each trial, without those that all share.
+        """Return the overrides of every combination, the last axis varying fastest, without the shared ones.
 
         Raises:
             UserError: where an axis is an interval.
@@ -112,7 +114,7 @@ class Space:
         return self._products([axis.choices() for axis in self.axes.values()])
 
     def samples(self) -> list[list[str]]:
-        """Trials to try out: all of a small grid, and of a large one each value beside the first of the others."""
+        """Return trials to validate: all of a small grid; of a large one each value with the first of other axes."""
         columns = [axis.ends() for axis in self.axes.values()]
         if prod(map(len, columns)) <= ALL_CHECKED:
             return self._products(columns)
@@ -131,7 +133,7 @@ class Space:
         return [list(words) for words in dict.fromkeys(tuple(self.allowed(words)) for words in found)]
 
     def _merged(self, columns: Mapping[str, Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
-        """A column an axis, or one for several that go together, at the place of the first."""
+        """Yield the values of each axis; zipped axes yield tuples at the position of their first axis."""
         done: set[str] = set()
         for name, values in columns.items():
             group = next((names for names in self.together if name in names), [name])
@@ -152,14 +154,16 @@ class Space:
 def space_of(
     words: Sequence[str], *, sweep: Mapping[str, Any], params: Mapping[str, Any], loader: ConfigLoader
 ) -> Space:
-    """The space that words span, with the axes of a preset that they do not name.
+    """Build the search space from overrides and a preset, whose axes they replace by key.
 
     Args:
+        words: overrides of the command line.
         sweep: the configuration's node of that name.
-        params: Hydra's own place for axes in a configuration.
+        params: Hydra's node `hydra.sweeper.params`.
+        loader: Hydra's, which parses the overrides.
 
     Raises:
-        UserError: where a word is none of the grammar, or they do not go together.
+        UserError: for an override that does not parse, or axes that cannot be combined.
     """
     preset = {**flat(params), **flat(sweep.get("params") or {})}
     typed = {override.key_or_group: override for override in parse(words, loader)}
@@ -188,7 +192,7 @@ def space_of(
 
 
 def flat(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Values by dotted key, whether a file nests them or not."""
+    """Flatten nested mappings into values by dotted key."""
     found: dict[str, Any] = {}
     for key, value in node.items():
         found |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}

@@ -1,4 +1,4 @@
-"""What a search cannot work with, found before torch or Optuna is imported."""
+"""Validate the settings of a search, before torch or Optuna is imported."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +10,15 @@ from copycat.config.search_space import Space
 
 
 def check_search(sweeper: Mapping[str, Any], settings: Mapping[str, Any], space: Space) -> None:
-    """Hold sampler, pruner, objectives and space of a search against each other.
+    """Check that sampler, pruner, objectives and search space can be combined.
+
+    Args:
+        sweeper: the node `hydra.sweeper`.
+        settings: the node `sweep`.
+        space: the search space.
 
     Raises:
-        UserError: for the first that do not go together.
+        UserError: for the first that cannot.
     """
     if not space.axes:
         raise UserError("hydra/sweeper=optuna: expected a key that varies, as optimizer.lr=interval(1e-4,1e-1).")
@@ -35,12 +40,12 @@ def check_search(sweeper: Mapping[str, Any], settings: Mapping[str, Any], space:
 
 
 def is_grid(sweeper: Mapping[str, Any]) -> bool:
-    """Whether its sampler tries each value with each."""
+    """Return whether the sampler tries every combination."""
     return is_option(sweeper["sampler"]["_target_"], "hydra/sweeper/sampler", "grid")
 
 
 def has_pruner(sweeper: Mapping[str, Any]) -> bool:
-    """Return whether trials may be ended early."""
+    """Return whether a search may end trials early."""
     if not (pruner := sweeper.get("pruner")):
         return False
     return not is_option(pruner["_target_"], "hydra/sweeper/pruner", "none")

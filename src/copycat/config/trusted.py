@@ -1,4 +1,4 @@
-"""Which packages the user trusts in a stranger's run folder: named in their settings on this machine, nowhere else."""
+"""Read which packages the user trusts in run folders of others, from the user's settings alone."""
 
 import re
 import sys
@@ -22,22 +22,23 @@ NOBODYS = frozenset(
         *("pkg_resources", "wheel", "distutils", "pytest", "_pytest", "cloudpickle", "joblib", "dill", "fsspec"),
     )
 )
-"""Packages that do much beside networks: to trust one is to trust whoever names something in it."""
+"""Packages that cannot be trusted as a whole: some of their functions run arbitrary code or write files."""
 _PACKAGE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def file_of_trust() -> Path:
+    """Return the path of the user's list of trusted packages, which may not exist."""
     return settings() / FILE
 
 
 def may_be_trusted(target: str) -> bool:
-    """Whether a target lies in a package that can be named at all."""
+    """Return whether the package of a target may be listed as trusted."""
     top = target.partition(".")[0]
     return top not in sys.stdlib_module_names and top not in NOBODYS
 
 
 def trusted_packages() -> Sequence[str]:
-    """Names of packages and modules; none where the user has no such file.
+    """Read the names of trusted packages and modules; none without a file.
 
     Raises:
         UserError: where the file does not hold a list of them.
@@ -63,5 +64,5 @@ def trusted_packages() -> Sequence[str]:
 
 
 def is_inside(target: str, packages: Sequence[str]) -> bool:
-    """Whether a dotted name lies in one of the packages."""
+    """Return whether a dotted name is inside one of the packages."""
     return any(target.startswith(f"{package}.") for package in packages)

@@ -1,4 +1,4 @@
-"""What a stranger's configuration may hold: read before anything that it names is imported, let alone built."""
+"""Check the configuration of an untrusted run folder, before any of its targets is imported."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -10,14 +10,14 @@ from copycat.config.rules import BUILT, NAMED, TARGET, check
 from copycat.config.suggestions import one_of
 
 Refuse = Callable[[str, str], str | None]
-"""Takes a slot and a target; says what was expected instead, or None where it may be built."""
+"""Takes a slot and a target; returns what was expected instead, or None where the target is allowed."""
 
 PART = "part"
-"""The slot of whatever is named inside another node, such as a layer's activation."""
+"""The slot of a target nested in another node, such as a layer's activation."""
 SAME = (("augmentation", "base"),)
-"""Nodes inside others that are of the same kind."""
+"""Nested nodes checked like their parent."""
 PATTERNS = "lr_multipliers"
-"""The mapping whose keys are patterns of parameters, not names of arguments."""
+"""The mapping whose keys are patterns of parameter names, not names of arguments."""
 TRAINER_KEYS = (
     *(
         "_target_",
@@ -34,7 +34,7 @@ TRAINER_KEYS = (
     *("gradient_clip_val", "gradient_clip_algorithm", "check_val_every_n_epoch", "val_check_interval"),
     *("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"),
 )
-"""Those that bring neither code nor paths; a plugin, a profiler or a strategy would."""
+"""Keys of the trainer that take neither code nor paths, unlike plugins, profilers and strategies."""
 SWITCHES: Mapping[str, tuple[object, ...]] = {
     "_partial_": (True, False),
     "_recursive_": (True, False),
@@ -49,14 +49,15 @@ _WORD = re.compile(r"(?!\.)[^/\\:~{}$]*")
 
 
 def check_allowed(config: Any, *, where: str, refuse: Refuse) -> None:
-    """Hold a configuration of a stranger against what may be built, and what may be said.
+    """Check the targets, keys, values and paths of an untrusted configuration.
 
     Args:
+        config: as read from the file.
         where: the file, for the message.
-        refuse: says of a target what was expected in its place.
+        refuse: decides whether a target is allowed.
 
     Raises:
-        UserError: for the first thing that is not allowed; it names the key, and what to do.
+        UserError: for the first violation, with its key and a remedy.
     """
     try:
         _check_texts(config)
@@ -69,7 +70,11 @@ def check_allowed(config: Any, *, where: str, refuse: Refuse) -> None:
 
 
 def check_whole(config: Any, *, where: str) -> None:
-    """Hold a recorded configuration, one's own or a stranger's, against every rule.
+    """Validate a recorded configuration, trusted or not, against every rule.
+
+    Args:
+        config: as read from the file.
+        where: the file, for the message.
 
     Raises:
         UserError: for the first value that cannot work.
@@ -85,7 +90,7 @@ def check_whole(config: Any, *, where: str) -> None:
 
 
 def _check_texts(config: Any) -> None:
-    """Words that would be looked up, move a terminal's cursor, or reach for a machine."""
+    """Refuse interpolations, control characters, addresses of other machines and very long texts."""
     for key, value in _texts(config):
         if _CONTROL.search(key) or len(key) > _LONGEST:
             raise UserError(f"expected keys that can be printed; got {key!a:.80}. Rename it.")
@@ -104,7 +109,7 @@ def _check_texts(config: Any) -> None:
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every word with its key; every key as a word of its own."""
+    """Yield every text with its key, and every name of a key as a text."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if not isinstance(name, str):
@@ -120,7 +125,7 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _check_keys(value: Any, key: str = "") -> None:
-    """Refuse keys that are no names of arguments: a target that takes any keyword takes them all."""
+    """Refuse keys that are no identifiers: a target with `**kwargs` would accept them."""
     if isinstance(value, list):
         for inner in value:
             _check_keys(inner, key)
@@ -141,7 +146,7 @@ def _check_groups(config: Any) -> None:
 
 
 def _nodes(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Every mapping that names something to be built, or is meant to, with its key and slot."""
+    """Yield every mapping that has or needs a target, with its key and slot."""
     if isinstance(value, list):
         for place, inner in enumerate(value):
             yield from _nodes(inner, (*path[:-1], f"{path[-1]}[{place}]"))
@@ -191,9 +196,9 @@ def _check_node(key: str, node: Mapping[str, Any], slot: str, refuse: Refuse) ->
 
 
 def _check_place(key: str, value: Any, *, ours: str) -> None:
-    """A callback or logger writes where it is told: below the run folder, then."""
+    """Refuse paths of a callback or logger outside the run folder."""
     if isinstance(value, dict):
-        if "_target_" not in value:  # else it is a node of its own
+        if "_target_" not in value:  # else `_nodes` yields it
             for name, inner in value.items():
                 _check_place(f"{key}.{name}", inner, ours=name)
     elif isinstance(value, list):
