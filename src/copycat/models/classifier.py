@@ -1,4 +1,4 @@
-"""The LightningModule around a plain network: steps, metrics, optimizer and scheduler."""
+"""Train a plain network as a LightningModule: steps, metrics, optimizer and scheduler."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,26 +22,29 @@ Stage = Literal["train", "val", "test"]
 
 
 class DivergedError(RuntimeError):
-    """The loss, or a weight, is no longer a finite number."""
+    """Report that the loss or a weight is no longer a finite number."""
 
 
 def diverged(epoch: int, batch: int, loss: Tensor) -> DivergedError:
+    """Return the error for a training step whose loss is not finite."""
     return DivergedError(f"the loss of epoch {epoch}, batch {batch} is {loss.item()}")
 
 
 @runtime_checkable
 class LogsEpochs(Protocol):
-    """A logger that takes many epochs at once."""
+    """Define a logger that logs many epochs in one call."""
 
     def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
-        """Take the rows of consecutive epochs, from the first on."""
+        """Log the rows of consecutive epochs, the first of which is `first`."""
 
 
 def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
     """Write the rows of consecutive epochs to loggers.
 
     Args:
+        loggers: of the Trainer.
         first: epoch of the first row.
+        rows: one an epoch.
     """
     for logger in loggers:
         if isinstance(logger, LogsEpochs):
@@ -52,18 +55,22 @@ def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
 
 
 class Classifier(pl.LightningModule):
-    """Args:
-    network: [B, C, H, W] float -> [B, out_features] logits.
-    optimizer: makes one from the parameters.
-    scheduler: makes one from the optimizer.
-    interval: the scheduler steps each `epoch` or each `step`.
-    monitor: metric that a plateau scheduler watches.
-    lr_multipliers: factors of the learning rate, by patterns of parameters.
+    """Train and evaluate a network.
 
-    A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}; one of mixed images has labels as losses take
-    them, and is counted by each image's largest share. At the end of an epoch its metrics go to
-    `trainer.callback_metrics` and, in one row, to every logger. They do not pass through `self.log`, which costs more
+    A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}. A batch of mixed images has soft labels, float
+    [B, classes]; its metrics are computed with each image's largest class. At the end of an epoch its metrics are
+    written to `trainer.callback_metrics` and, in one row, to every logger. They bypass `self.log`, which takes longer
     than an epoch of the lecture.
+
+    Args:
+        network: [B, C, H, W] float -> [B, out_features] logits.
+        loss: of logits and labels; converts logits to probabilities.
+        optimizer: creates one from the parameters.
+        scheduler: creates one from the optimizer.
+        classes: number of classes.
+        interval: the scheduler steps each `epoch` or each `step`.
+        monitor: metric that a plateau scheduler watches.
+        lr_multipliers: factors of the learning rate, by patterns of parameter names.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Classifier(pl.LightningModule):
         monitor: str | None = None,
         lr_multipliers: Mapping[str, float] | None = None,
     ) -> None:
+        """Create the module, with empty metrics for each stage."""
         super().__init__()
         self.network, self.loss = network, loss
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
@@ -87,29 +95,36 @@ class Classifier(pl.LightningModule):
             {f"{s}_": StageMetrics(s, classes=classes, reduction=loss.reduction) for s in stages}
         )
         self.evaluates: Stage = "val"
-        """The stage whose name the metrics of a validation loop get."""
+        """The stage that a validation loop evaluates, which prefixes its metrics."""
         self.evaluated: dict[str, float] = {}
         """Metrics of the last evaluation, by name."""
         self.predicted = torch.empty(0)
-        """Probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
+        """Class probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
         self._row: Row = {}
         self._last_loss = torch.tensor(torch.nan)
         self._counted = -1
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return the logits [B, out_features] of images [B, C, H, W]."""
         logits: Tensor = self.network(image)
         return logits
 
     def setup(self, stage: str) -> None:
-        if self.trainer.strategy.root_device.type == "mps":  # it has no float64
+        """Have metrics accumulate in float32 on MPS, which has no float64."""
+        if self.trainer.strategy.root_device.type == "mps":
             for metrics in self.metrics.values():
                 cast(StageMetrics, metrics).seen.set_dtype(torch.float32)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of a batch, and record its metrics.
+
+        Raises:
+            DivergedError: where the loss is not finite.
+        """
         label = batch["label"]
         logits = self.network(batch["image"])
         loss: Tensor = self.loss(logits, label)
-        if batch_idx != self._counted:  # LBFGS evaluates a batch again and again: the first time counts
+        if batch_idx != self._counted:  # LBFGS evaluates a batch several times: record the first
             self._counted = batch_idx
             if not loss.isfinite():
                 raise diverged(self.current_epoch, batch_idx, loss)
@@ -117,29 +132,31 @@ class Classifier(pl.LightningModule):
         return loss
 
     def take(self, loss: Tensor, probability: Tensor, label: Tensor) -> None:
-        """Count a training step among those of the epoch that is not closed yet."""
+        """Record a training step of the current epoch."""
         self._last_loss = loss
         self._metrics("train").update(loss=loss, probability=probability, label=hard(label))
 
     @property
     def waits(self) -> bool:
-        """Whether steps are counted of an epoch that is not closed yet."""
+        """Return whether steps of an unfinished epoch are recorded."""
         return self._metrics("train").batches > 0
 
     def on_train_epoch_start(self) -> None:
+        """Start to record the steps of an epoch."""
         self._counted = -1
 
     def on_train_epoch_end(self) -> None:
+        """Log the metrics of the epoch."""
         self.log_epochs(self.current_epoch, [self.close()])
 
     def close(self) -> Row:
-        """The row of the epoch whose steps were taken. `train/loss` is the last step's, as the lecture prints it."""
+        """Compute and reset the metrics of the current epoch; `train/loss` is the last step's, as the lecture's."""
         batches = self._metrics("train").batches
         (row,) = self._with_last([self._metrics("train").compute()], self._last_loss[None], batches=batches)
         return {**row, **self.validated()}
 
     def close_many(self, epochs: Sequence[Steps]) -> list[Row]:
-        """Return the training rows of epochs that have as many steps and images, without validation metrics."""
+        """Return the training rows of epochs of equal numbers of steps and images, without validation metrics."""
         steps = len(epochs[0].losses)
         costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).view(-1, steps)
         probability = torch.stack([joined(epoch.probabilities) for epoch in epochs])
@@ -148,18 +165,19 @@ class Classifier(pl.LightningModule):
         return self.count(costs, [len(part) for part in epochs[0].labels], probability, label)
 
     def count(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
-        """The training rows of epochs that have as many steps and images, without what they validated.
+        """Return the training rows of epochs of equal numbers of steps and images, without validation metrics.
 
         Args:
-            costs: [epochs, steps].
-            sizes: images of each step.
-            probability, label: [epochs, N, …] and [epochs, N].
+            costs: losses, [epochs, steps].
+            sizes: number of images of each step.
+            probability: [epochs, N] of class 1, or [epochs, N, classes].
+            label: [epochs, N] int64.
         """
         rows = self._metrics("train").counted(costs, sizes, probability, label)
         return self._with_last(rows, costs[:, -1], batches=len(sizes))
 
     def remember(self, loss: Tensor) -> None:
-        """The loss of the last step, of training that others count."""
+        """Record the last step's loss when a pack computes the metrics."""
         self._last_loss = loss
 
     def _with_last(self, rows: Sequence[Row], losses: Tensor, *, batches: int) -> list[Row]:
@@ -172,23 +190,30 @@ class Classifier(pl.LightningModule):
         ]
 
     def validated(self) -> Row:
-        """What the last validation found, once."""
+        """Return and clear the last validation's metrics."""
         row, self._row = self._row, {}
         return row
 
     def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
-        """Hand the rows of consecutive epochs to callbacks and loggers."""
+        """Write the rows of consecutive epochs to loggers, and the last one's training metrics to callbacks."""
         train = {name: value for name, value in rows[-1].items() if name.startswith("train/")}
         self.trainer.callback_metrics.update(_tensors(train))
         log_rows(self.trainer.loggers, first, rows)
 
     def validate(self, batches: Iterable[Any]) -> None:
-        """What the Trainer's validation does, without its loop."""
+        """Evaluate batches as the Trainer's validation loop does, without that loop."""
         found, _ = self._measured(self.evaluates, batches)
         self._found(self.evaluates, found)
 
     def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
-        """Metrics of the weights as they are, and probabilities [N] of class 1, or [N, classes]; without a Trainer.
+        """Evaluate the current weights without a Trainer.
+
+        Args:
+            stage: prefixes the metrics.
+            batches: on any device.
+
+        Returns:
+            The metrics, and the probabilities [N] of class 1, or [N, classes].
 
         Raises:
             DivergedError: where the loss is not finite.
@@ -210,19 +235,23 @@ class Classifier(pl.LightningModule):
         return self.loss(logits, label)[None], self.loss.probability(logits)[None], label[None]
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Record the metrics of a batch."""
         self._evaluate(self.evaluates, batch)
 
     def on_validation_epoch_end(self) -> None:
+        """Compute the metrics of the validation."""
         self._close(self.evaluates)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Record the metrics of a batch."""
         self._evaluate("test", batch)
 
     def on_test_epoch_end(self) -> None:
+        """Compute the metrics of the test."""
         self._close("test")
 
     def optimizer(self) -> Optimizer:
-        """A new one."""
+        """Create an optimizer of the network's parameters, in groups where learning rates differ."""
         if not self.lr_multipliers:
             return self.make_optimizer(self.network.parameters())
         groups = grouped(self.network, self.lr_multipliers)
@@ -231,17 +260,18 @@ class Classifier(pl.LightningModule):
         return optimizer
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Create the optimizer and its scheduler."""
         optimizer = self.optimizer()
         schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer), "interval": self.interval}
         if self.monitor:
             schedule["monitor"] = self.monitor
             with suppress(RuntimeError):  # there is no trainer yet
-                if self.monitor.startswith("val/"):  # other epochs have no such metric
+                if self.monitor.startswith("val/"):  # epochs without validation lack the metric
                     schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what an epoch has gathered so far."""
+        """Add the metrics recorded so far in the current epoch."""
         checkpoint["classifier"] = {
             "train": self._metrics("train").state(),
             "last_loss": self._last_loss.cpu(),
@@ -249,6 +279,7 @@ class Classifier(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the metrics recorded before the checkpoint in its epoch."""
         gathered = checkpoint["classifier"]
         self._metrics("train").restore(gathered["train"])
         self._last_loss, self._row = gathered["last_loss"], gathered["row"]

@@ -25,6 +25,7 @@ def evaluate(
 
     Args:
         forward: runs the networks on a batch.
+        batches: of one evaluation.
         metrics: of the stage.
         modules: networks and losses that `forward` calls.
 

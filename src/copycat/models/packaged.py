@@ -1,4 +1,4 @@
-"""Backbones of other packages, which are imported when one is asked for: neither is needed otherwise."""
+"""Create networks on backbones of timm and torchvision, which are imported only when they are used."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from copycat.models.backbone import Backbone, Pixels, fill, measured_width, want
 from copycat.models.transfer import on_backbone
 
 MEAN, DEVIATION, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
-"""Of ImageNet, where a network does not say what it was trained on."""
+"""Preprocessing for ImageNet, the default for networks without a description of their training data."""
 
 
 def _size_of_training(node: Mapping[str, Any]) -> int:
-    """Pixels of a side that images are brought to, known without weights."""
+    """Return the side of the network's input image in pixels, without loading weights."""
     if node.get("backbone_size"):
         return int(node["backbone_size"])
     need(node["package"], wanted_by=f"model={node['package']}")
@@ -38,14 +38,17 @@ def packaged(
     freeze_batch_norm: bool = True,
     backbone_size: int | None = None,
 ) -> nn.Module:
-    """A network of timm or torchvision with a linear layer in place of its own.
+    """Create a network of timm or torchvision with a new linear layer in place of its last one.
 
     Args:
-        name: as the package lists its models.
-        pretrained: begin with the weights that the package gets.
-        weights: a file of them instead.
-        frozen, freeze_batch_norm: as in `copycat.models.transfer.efficientnet_lite0`.
-        backbone_size: pixels of a side that images are brought to; None: those of its training.
+        package: `timm` or `torchvision`.
+        name: of the network, as in the package's list of models.
+        out_features: 1 for two classes (one logit), else the number of classes.
+        pretrained: start from the weights that the package downloads.
+        weights: a file of weights to load instead.
+        frozen: as in `copycat.models.transfer.efficientnet_lite0`.
+        freeze_batch_norm: likewise.
+        backbone_size: side of the resized image, in pixels; None for that of the network's training.
 
     Raises:
         UserError: where the package is not installed, knows no such network, or the weights do not fit.
@@ -61,7 +64,7 @@ def packaged(
 
 
 Trained = tuple[nn.Module, int, Sequence[float], Sequence[float]]
-"""A network that gives features, and of its training pixels of a side, mean and deviation."""
+"""A feature extractor, with the side in pixels, mean and deviation of its training images."""
 
 
 def _of_timm(name: str, pretrained: bool) -> Trained:
@@ -86,7 +89,7 @@ PACKAGES: Mapping[str, Callable[[str, bool], Trained]] = {"timm": _of_timm, "tor
 
 
 def _made(make: Callable[[], Any], package: str, name: str) -> Any:
-    """What the package makes, or its error as one of the user's: a wrong name, or weights that it could not get."""
+    """Call a package, and convert any error to a UserError: an unknown name, or a failed download."""
     try:
         return make()
     except Exception as error:
@@ -97,7 +100,7 @@ def _made(make: Callable[[], Any], package: str, name: str) -> Any:
 
 
 def _without_last(network: nn.Module, *, name: str) -> None:
-    """Let what would go into the last linear layer come out: `fc`, or the end of `classifier` or `heads`."""
+    """Replace the last linear layer by the identity: `fc`, or the end of `classifier` or `heads`."""
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise UserError(f"model.name: expected a network that ends in a linear layer; {name} has none.")

@@ -1,4 +1,4 @@
-"""A network before it trains: its kind, layers with shapes, parameters, FLOPs, memory."""
+"""Summarize an untrained network: its kind, layers with shapes, parameters, FLOPs, memory."""
 
 from math import prod
 from typing import Any
@@ -9,7 +9,7 @@ from torch.nn.modules import activation
 from torch.utils.flop_counter import FlopCounterMode
 
 BATCH = 2
-"""Images in the batch that is traced; shapes show it as B."""
+"""Number of images in the traced batch, which shapes show as B."""
 
 HEADER = ("layer", "input", "output", "parameters")
 ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
@@ -17,10 +17,11 @@ EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
 def kind(network: nn.Module, *, loss: str) -> str:
-    """Which of the lecture's kinds a network is; the name of its class where it is none of them.
+    """Return the lecture's name for the kind of a network, or the name of its class for any other kind.
 
     Args:
-        loss: name of the loss's class, which tells linear from logistic regression.
+        network: on any device.
+        loss: name of the loss's class, which distinguishes linear from logistic regression.
     """
     leaves = [module for _, module in _leaves(network)]
     if any(isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) for m in leaves):
@@ -35,10 +36,12 @@ def kind(network: nn.Module, *, loss: str) -> str:
 
 
 def describe(network: nn.Module, image: Tensor, *, loss: str) -> str:
-    """The page that `copycat inspect` prints.
+    """Return the text that `copycat inspect` prints.
 
     Args:
-        image: a batch of BATCH images on the network's device; meta does, and costs nothing.
+        network: set to evaluation mode and run once.
+        image: a batch of BATCH images on the network's device; on `meta` nothing is computed.
+        loss: name of the loss's class.
     """
     rows: list[tuple[str, str, str, str]] = []
     held = prod(image.shape[1:]) * image.element_size()
@@ -84,12 +87,12 @@ def _leaves(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def _shares_memory(output: Tensor, given: Any) -> bool:
-    """Whether it is a view, as a flattened image is: that takes no memory of its own."""
+    """Return whether an output is a view of an input, such as a flattened image, without memory of its own."""
     return isinstance(given, Tensor) and output.untyped_storage()._cdata == given.untyped_storage()._cdata
 
 
 def _table(rows: list[tuple[str, str, str, str]]) -> list[str]:
-    """The rows under their header, the column of numbers flush right."""
+    """Align the rows under the header, with numbers flush right."""
     lines = [HEADER, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
     return [
