@@ -20,7 +20,7 @@ from tests.support.commands import run_copycat
 
 
 def render_summary(*words: str) -> str:
-    return inspect_network(compose(words, data_too=False).config)
+    return inspect_network(compose(words, check_data=False).config)
 
 
 def find_line(text: str, start: str) -> str:

@@ -13,7 +13,7 @@ from copycat import __version__
 from copycat.cli.arguments import COMMANDS
 from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED, WRONG
 from copycat.config.errors import UserError
-from copycat.config.extras import missing
+from copycat.config.extras import missing_package_error
 from copycat.config.flags import Parser
 from copycat.config.printable import print_line, printable_lines
 from copycat.config.suggestions import did_you_mean, first_line
@@ -101,7 +101,7 @@ def _run_and_exit(words: Sequence[str], *, debug: bool) -> NoReturn:
     except OutputError:  # the reader, as in `copycat runs | head`, has seen enough; `main` names any other loss
         sys.exit(DONE)
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and (text := missing(error)):
+        if isinstance(error, ModuleNotFoundError) and (text := missing_package_error(error)):
             _exit_with_error(f"copycat: {text}", WRONG, error, debug=debug)
         line = f"copycat: failed: {type(error).__name__}: {first_line(error)}. See where: add --debug."
         _exit_with_error(line, FAILED, error, debug=debug)

@@ -11,11 +11,11 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, SweepRequest, as_hydra_reads, check_words, compose, compose_sweep
+from copycat.config.compose import Request, SweepRequest, check_overrides, compose, compose_sweep, quote_overrides
 from copycat.config.flags import parse_flags
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
-from copycat.config.suggestions import in_quotes
+from copycat.config.suggestions import quote_value
 
 Task = Callable[[Request], None]
 Trial = Callable[[DictConfig], float | None]
@@ -39,34 +39,34 @@ def launch(
     Raises:
         UserError: for an invalid argument, before anything is written.
     """
-    asked, flags, overrides = parse_flags(words)
-    if asked.help or asked.hydra_help:
-        _run_hydra(flags, _nothing)
+    arguments, flags, overrides = parse_flags(words)
+    if arguments.help or arguments.hydra_help:
+        _run_hydra(flags, _do_nothing)
         return None
-    lines = as_hydra_reads(overrides)
-    if asked.cfg or asked.info:  # an incomplete configuration may be shown
-        check_words(lines)
-    elif asked.multirun:
+    lines = quote_overrides(overrides)
+    if arguments.cfg or arguments.info:  # an incomplete configuration may be shown
+        check_overrides(lines)
+    elif arguments.multirun:
         folder = begin(compose_sweep(lines))
         if folder is not None:
-            _multirun([*lines, f"hydra.sweep.dir={quoted(folder)}"], trial)
+            _multirun([*lines, f"hydra.sweep.dir={quote_path(folder)}"], trial)
         return folder
     else:
         request = compose(lines)
         allow_own_modules(request.config)
         task(request)
         return None
-    _run_hydra([*flags, *lines], _nothing)
+    _run_hydra([*flags, *lines], _do_nothing)
     return None
 
 
-def _nothing(config: DictConfig) -> None:
+def _do_nothing(config: DictConfig) -> None:
     """Do nothing: Hydra answers --help, --cfg and --info without running the task."""
 
 
-def quoted(path: Path) -> str:
+def quote_path(path: Path) -> str:
     """Return a path as a quoted value in Hydra's grammar."""
-    return in_quotes(str(path))
+    return quote_value(str(path))
 
 
 def _multirun(overrides: Sequence[str], trial: Trial) -> None:

@@ -8,7 +8,7 @@ import hydra
 
 from copycat.config.places import CONF, MAIN
 
-SWEEPABLE = ("train", "inspect")
+COMMANDS_WITH_OVERRIDES = ("train", "inspect")
 
 
 def complete(words: Sequence[str], *, commands: Sequence[str]) -> None:
@@ -23,7 +23,7 @@ def complete(words: Sequence[str], *, commands: Sequence[str]) -> None:
         if len(line) <= 2:
             print(" ".join(command for command in commands if command.startswith(line[-1])))
             return
-        if line[1] not in SWEEPABLE:
+        if line[1] not in COMMANDS_WITH_OVERRIDES:
             return
         os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # Hydra knows no subcommands
     argv, sys.argv = sys.argv, ["copycat", *words]

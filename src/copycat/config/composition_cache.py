@@ -13,10 +13,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from copycat.config.errors import UserError
-from copycat.config.search_space import flat
+from copycat.config.search_space import flatten
 from copycat.config.suggestions import first_line
 
-MOST = 64
+MAX_COMPOSITIONS = 64
 """Maximum number of cached compositions: a sweep may use each of hundreds of experiments once."""
 
 
@@ -33,7 +33,7 @@ class Composed:
     """The node `hydra.launcher`."""
 
 
-def apart(whole: DictConfig, *, axes: Iterable[str] | None = None) -> Composed:
+def split_hydra_node(whole: DictConfig, *, axes: Iterable[str] | None = None) -> Composed:
     """Split Hydra's node from a composition, and resolve both.
 
     Args:
@@ -46,14 +46,14 @@ def apart(whole: DictConfig, *, axes: Iterable[str] | None = None) -> Composed:
     """
     if axes is not None:
         presets = [node.get("params") for node in (whole.sweep, whole.hydra.sweeper)]
-        keys = [key.lstrip("+~") for preset in presets if isinstance(preset, DictConfig) for key in flat(preset)]
+        keys = [key.lstrip("+~") for preset in presets if isinstance(preset, DictConfig) for key in flatten(preset)]
         _set_missing_to_null(whole, [*axes, *keys])
-    sweeper, launcher = resolved(whole.hydra.sweeper), resolved(whole.hydra.launcher)
+    sweeper, launcher = resolve(whole.hydra.sweeper), resolve(whole.hydra.launcher)
     experiment = whole.hydra.runtime.choices.get("experiment")
     with open_dict(whole):
         del whole["hydra"]
     name = str(experiment) if experiment else None
-    return Composed(config=resolved(whole), experiment=name, sweeper=sweeper, launcher=launcher)
+    return Composed(config=resolve(whole), experiment=name, sweeper=sweeper, launcher=launcher)
 
 
 def _set_missing_to_null(config: DictConfig, keys: Iterable[str]) -> None:
@@ -64,7 +64,7 @@ def _set_missing_to_null(config: DictConfig, keys: Iterable[str]) -> None:
                 node[name] = None
 
 
-def resolved(config: DictConfig) -> dict[str, Any]:
+def resolve(config: DictConfig) -> dict[str, Any]:
     """Convert a configuration to plain containers, and resolve its interpolations.
 
     Raises:
@@ -83,7 +83,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def words_of(parsed: Sequence[Override]) -> tuple[str, ...]:
+def cache_key(parsed: Sequence[Override]) -> tuple[str, ...]:
     """Return a cache key of overrides: their text, Hydra's own first, since the position of those has no effect."""
     hydras_own = [override.key_or_group.startswith(("hydra.", "hydra/")) for override in parsed]
     order = sorted(range(len(parsed)), key=lambda place: not hydras_own[place])
@@ -91,7 +91,7 @@ def words_of(parsed: Sequence[Override]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class _BaseComposition:
     """Hold the composition of chosen options, before values are set."""
 
     content: bytes
@@ -101,7 +101,7 @@ class _Chosen:
     references: str
     """All its values that hold an interpolation, joined."""
 
-    def leaves_alone(self, key: str, value: object, *, typed: str) -> bool:
+    def is_independent(self, key: str, value: object, *, typed: str) -> bool:
         """Return whether setting a key changes nothing else: both values are plain, and nothing refers to the key.
 
         Args:
@@ -109,23 +109,24 @@ class _Chosen:
             value: the new value.
             typed: overrides that hold an interpolation, joined.
         """
-        found, names = self.tree, key.split(".")
+        old, names = self.tree, key.split(".")
         for name in names:
-            if not isinstance(found, dict) or name not in found:
+            if not isinstance(old, dict) or name not in old:
                 return False
-            found = found[name]
-        if any(isinstance(one, (dict, list)) or _REFERS in str(one) or one == _MISSING for one in (found, value)):
-            return False
+            old = old[name]
+        for one in (old, value):
+            if isinstance(one, (dict, list)) or _INTERPOLATION in str(one) or one == _MISSING:
+                return False
         references = f"{self.references} {typed}"
-        return not (_NESTED.search(references) or any(name in references for name in names))
+        return not (_NESTED_INTERPOLATION.search(references) or any(name in references for name in names))
 
 
-_MISSING, _REFERS = "???", "${"
-_NESTED = re.compile(r"\$\{[^}]*\$\{")
+_MISSING, _INTERPOLATION = "???", "${"
+_NESTED_INTERPOLATION = re.compile(r"\$\{[^}]*\$\{")
 """An interpolation inside another one."""
 
 
-class Copies:
+class CompositionCache:
     """Compose the trials of a sweep from cached compositions.
 
     Args:
@@ -136,10 +137,10 @@ class Copies:
     def __init__(self, compose: Callable[[Sequence[Override]], DictConfig], *, groups: Sequence[str]) -> None:
         """Start with an empty cache."""
         self._compose, self._groups = compose, groups
-        self._chosen: dict[tuple[str, ...], _Chosen] = {}
+        self._bases: dict[tuple[str, ...], _BaseComposition] = {}
         self._resolved: dict[tuple[bool, tuple[str, ...]], bytes] = {}
 
-    def composed(self, parsed: Sequence[Override], *, axes: Iterable[str] | None = None) -> Composed:
+    def compose(self, parsed: Sequence[Override], *, axes: Iterable[str] | None = None) -> Composed:
         """Return the same as `compose` followed by `apart`, from the cache where possible.
 
         It takes a hundredth of the time where only values differ that no interpolation refers to.
@@ -149,51 +150,52 @@ class Copies:
             axes: as for `apart`.
         """
         if any(override.is_delete() for override in parsed):  # its effect depends on the order of the overrides
-            return apart(self._compose(parsed), axes=axes)
+            return split_hydra_node(self._compose(parsed), axes=axes)
         values = [override for override in parsed if self._is_value(override)]
-        chosen = self._choose([override for override in parsed if override not in values])
-        typed = " ".join(line for line in (str(override.input_line) for override in values) if _REFERS in line)
-        free = [override for override in values if self._is_free(override, parsed, chosen, typed=typed)]
-        words = words_of([override for override in parsed if override not in free])
-        known = (axes is not None, words)
-        if known not in self._resolved:
-            config: DictConfig = pickle.loads(chosen.content)
+        base = self._compose_base([override for override in parsed if override not in values])
+        typed = " ".join(line for line in (str(override.input_line) for override in values) if _INTERPOLATION in line)
+        independent = [o for o in values if self._is_independent(o, parsed, base, typed=typed)]
+        key = (axes is not None, cache_key([override for override in parsed if override not in independent]))
+        if key not in self._resolved:
+            config: DictConfig = pickle.loads(base.content)
             try:
-                ConfigLoaderImpl._apply_overrides_to_config([o for o in values if o not in free], config)
+                ConfigLoaderImpl._apply_overrides_to_config([o for o in values if o not in independent], config)
             except HydraException:  # `compose` explains it
-                return apart(self._compose(parsed), axes=axes)
-            if len(self._resolved) == MOST:
+                return split_hydra_node(self._compose(parsed), axes=axes)
+            if len(self._resolved) == MAX_COMPOSITIONS:
                 self._resolved.clear()
-            self._resolved[known] = pickle.dumps(apart(config, axes=axes))
-        found: Composed = pickle.loads(self._resolved[known])
-        for override in free:
+            self._resolved[key] = pickle.dumps(split_hydra_node(config, axes=axes))
+        composed: Composed = pickle.loads(self._resolved[key])
+        for override in independent:
             *names, last = override.key_or_group.split(".")
-            node = found.config
+            node = composed.config
             for name in names:
                 node = node[name]
             node[last] = override.value()
-        return found
+        return composed
 
-    def _choose(self, choices: Sequence[Override]) -> _Chosen:
-        words = words_of(choices)
-        if words not in self._chosen:
-            if len(self._chosen) == MOST:
-                self._chosen.clear()
+    def _compose_base(self, choices: Sequence[Override]) -> _BaseComposition:
+        key = cache_key(choices)
+        if key not in self._bases:
+            if len(self._bases) == MAX_COMPOSITIONS:
+                self._bases.clear()
             whole = self._compose(choices)
             content, tree = pickle.dumps(whole), OmegaConf.to_container(whole)
             assert isinstance(tree, dict)
             hydra = tree.pop("hydra")
             leaves = _leaves([tree, hydra["sweeper"], hydra["launcher"]])
-            references = " ".join(value for value in leaves if _REFERS in value)
-            self._chosen[words] = _Chosen(content, tree, references)
-        return self._chosen[words]
+            references = " ".join(value for value in leaves if _INTERPOLATION in value)
+            self._bases[key] = _BaseComposition(content, tree, references)
+        return self._bases[key]
 
     def _is_value(self, override: Override) -> bool:
         """Return whether an override only sets a value: one of Hydra's own keys may change which files are read."""
         key = override.key_or_group
         return not (key in self._groups or "/" in key or key.startswith("hydra.") or override.package)
 
-    def _is_free(self, override: Override, among: Sequence[Override], chosen: _Chosen, *, typed: str) -> bool:
+    def _is_independent(
+        self, override: Override, among: Sequence[Override], base: _BaseComposition, *, typed: str
+    ) -> bool:
         """Return whether a value can be set last, on a resolved configuration."""
         if override.is_add() or override.is_force_add():
             return False
@@ -201,7 +203,7 @@ class Copies:
         around = (other.key_or_group for other in among if other.key_or_group != key)
         if any(f"{key}.".startswith(f"{other}.") for other in around if other not in self._groups):
             return False
-        return chosen.leaves_alone(key, override.value(), typed=typed)
+        return base.is_independent(key, override.value(), typed=typed)
 
 
 def _leaves(tree: Any) -> Iterator[str]:

@@ -36,7 +36,7 @@ class _Finder:
             loader, execute = spec.loader, spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
-                with _deferred():
+                with _hide_packages():
                     execute(module)
 
             loader.exec_module = exec_module  # type: ignore[method-assign]
@@ -44,7 +44,7 @@ class _Finder:
 
 
 @contextmanager
-def _deferred() -> Iterator[None]:
+def _hide_packages() -> Iterator[None]:
     """Have lightning_utilities tell torchmetrics that the packages are not installed."""
     from lightning_utilities.core import imports
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.config.places import EXPERIMENTS, own_options
+from copycat.config.places import EXPERIMENTS, user_options_folder
 from copycat.config.suggestions import did_you_mean, one_of
 
-OF_FILE = (".json", ".measured.json")
+RESULT_SUFFIXES = (".json", ".measured.json")
 """Suffixes of files of expected results: the lecture's printed table is in the first, our measurement in the second."""
 
 
-def experiment_named(word: Path) -> str | None:
+def parse_experiment_path(word: Path) -> str | None:
     """Return NAME of a path `experiments/NAME`, with or without suffix; None for any other path.
 
     Raises:
@@ -19,7 +19,7 @@ def experiment_named(word: Path) -> str | None:
     if word.parent.name != EXPERIMENTS.name or (word / "run.json").exists():
         return None
     name = word.name
-    for ending in (".yaml", *reversed(OF_FILE)):
+    for ending in (".yaml", *reversed(RESULT_SUFFIXES)):
         name = name.removesuffix(ending)
     known = {file.stem for folder in experiment_folders() for file in folder.glob("*.yaml")}
     if name in known:
@@ -32,5 +32,5 @@ def experiment_named(word: Path) -> str | None:
 
 def experiment_folders() -> list[Path]:
     """List the folders that hold experiments, the user's own first."""
-    own = own_options(EXPERIMENTS)
+    own = user_options_folder(EXPERIMENTS)
     return [EXPERIMENTS] if own is None else [own, EXPERIMENTS]

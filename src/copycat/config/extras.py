@@ -17,7 +17,7 @@ EXTRAS = {
 """Package: the extra that installs it."""
 
 
-def need(package: str, *, wanted_by: str) -> None:
+def require_package(package: str, *, wanted_by: str) -> None:
     """Check that a package is installed.
 
     Args:
@@ -28,20 +28,20 @@ def need(package: str, *, wanted_by: str) -> None:
         UserError: where it is not.
     """
     if find_spec(package) is None:
-        raise UserError(_said(package, wanted_by))
+        raise UserError(_message(package, wanted_by))
 
 
-def installing(extra: str) -> str:
+def install_command(extra: str) -> str:
     """Return the command that installs an extra."""
     return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
-def missing(error: ModuleNotFoundError) -> UserError | None:
+def missing_package_error(error: ModuleNotFoundError) -> UserError | None:
     """Return the error for a failed import of an optional package; None for any other module."""
     package = (error.name or "").partition(".")[0]
-    return UserError(_said(package, "this command")) if package in EXTRAS else None
+    return UserError(_message(package, "this command")) if package in EXTRAS else None
 
 
-def _said(package: str, wanted_by: str) -> str:
-    asked = installing(EXTRAS[package]) if package in EXTRAS else f"pip install {package}"
-    return f"{wanted_by}: expected {package}; it is not installed. Type {asked}."
+def _message(package: str, wanted_by: str) -> str:
+    command = install_command(EXTRAS[package]) if package in EXTRAS else f"pip install {package}"
+    return f"{wanted_by}: expected {package}; it is not installed. Type {command}."

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from copycat.config.errors import UserError
 from copycat.config.suggestions import did_you_mean, one_of
 
-OF_HYDRA = {
+UNSUPPORTED_FLAGS = {
     **dict.fromkeys(("--config-name", "-cn"), "Type experiment=NAME"),
     **dict.fromkeys(
         ("--config-path", "-cp", "--config-dir", "-cd"), "Put options into ./conf, experiments into ./experiments"
@@ -67,18 +67,18 @@ def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], li
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=kinds)
     takes_a_word = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
     for flag in (word.partition("=")[0] for word in words):
-        if flag in OF_HYDRA:
-            raise UserError(f"{flag}: no such flag. {OF_HYDRA[flag]}.")
+        if flag in UNSUPPORTED_FLAGS:
+            raise UserError(f"{flag}: no such flag. {UNSUPPORTED_FLAGS[flag]}.")
     flags: list[str] = []
     overrides: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         is_flag = word.startswith("-") or (before in takes_a_word and "=" not in word)
         (flags if is_flag else overrides).append(word)
-    asked = parser.parse_args(flags)
-    if asked.multirun and (asked.cfg or asked.info):
+    arguments = parser.parse_args(flags)
+    if arguments.multirun and (arguments.cfg or arguments.info):
         raise UserError("-m: expected a sweep, or --cfg or --info for one run; got both.")
-    if asked.package and not asked.cfg:
+    if arguments.package and not arguments.cfg:
         raise UserError("--package: expected --cfg job before it. Type copycat train --help.")
-    if asked.resolve and not (asked.cfg or asked.help):
+    if arguments.resolve and not (arguments.cfg or arguments.help):
         raise UserError("--resolve: expected --cfg job before it. Type copycat train --help.")
-    return asked, flags, overrides
+    return arguments, flags, overrides

@@ -17,7 +17,7 @@ def allow_own_modules(config: Mapping[str, Any]) -> None:
     Call it only for the user's own configurations: composed from the command line, or read from a run folder that the
     user signed.
     """
-    for target in targets_of(config):
+    for target in find_targets(config):
         name = target.partition(".")[0]
         if name not in sys.modules and find_spec(name) is None:
             _ALLOWED.add(name)
@@ -42,7 +42,7 @@ def own_module_importable(target: str) -> Iterator[None]:
         sys.path[:] = path
 
 
-def targets_of(node: Any) -> Iterator[str]:
+def find_targets(node: Any) -> Iterator[str]:
     """Yield every `_target_` of a configuration, however deep."""
     if isinstance(node, Mapping):
         if isinstance(node.get("_target_"), str):
@@ -50,4 +50,4 @@ def targets_of(node: Any) -> Iterator[str]:
         node = list(node.values())
     if isinstance(node, list):
         for value in node:
-            yield from targets_of(value)
+            yield from find_targets(value)

@@ -29,7 +29,7 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("copycat")
 
 
-def settings() -> Path:
+def settings_folder() -> Path:
     """Return the folder of the user's settings: COPYCAT_SETTINGS, else `copycat` in the XDG configuration folder."""
     if named := os.environ.get("COPYCAT_SETTINGS"):
         return Path(named).expanduser()
@@ -37,18 +37,18 @@ def settings() -> Path:
     return (base if base.is_absolute() else Path(os.path.expanduser("~"), ".config")) / "copycat"
 
 
-RECORDS = ("run.json", "trial.json", "sweep.json")
+RUN_FILES = ("run.json", "trial.json", "sweep.json")
 """Files that mark a folder as that of a run or a sweep."""
 
 
-def own_options(packaged: Path) -> Path | None:
+def user_options_folder(packaged: Path) -> Path | None:
     """Find the user's ./conf or ./experiments, whose options take precedence over the packaged ones.
 
     Returns:
         None where there is none, and inside a run folder or sweep, which another person may have written.
     """
-    here = Path.cwd()
-    own = here / packaged.name
-    if any((here / name).exists() for name in RECORDS) or not own.is_dir() or own.resolve() == packaged.resolve():
+    folder = Path.cwd()
+    own = folder / packaged.name
+    if any((folder / name).exists() for name in RUN_FILES) or not own.is_dir() or own.resolve() == packaged.resolve():
         return None
     return own

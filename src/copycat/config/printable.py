@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from copycat.config.suggestions import shown
+from copycat.config.suggestions import format_value
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,7 @@ Source: OWASP, CSV Injection.
 
 def printable(value: Any) -> str:
     """Format an input value on one line, safe to print."""
-    return _ONE_LINE.sub("�", value if isinstance(value, str) else shown(value))
+    return _ONE_LINE.sub("�", value if isinstance(value, str) else format_value(value))
 
 
 def printable_lines(text: str) -> str:

@@ -18,11 +18,11 @@ RENAMED: Mapping[str, str] = {
     "callbacks.judged": "callbacks.confusion",
 }
 """Old key: its present name, in the same node. An entry also applies to all keys below it."""
-NESTED = ("model", "data", "augmentation")
+NESTING_GROUPS = ("model", "data", "augmentation")
 """Groups whose nodes may contain a node of the same group."""
-OURS = (f"{PACKAGE}.", f"hydra_plugins.{PACKAGE}.")
+OWN_TARGET_PREFIXES = (f"{PACKAGE}.", f"hydra_plugins.{PACKAGE}.")
 """Prefixes of targets whose keys were renamed; keys of a user's own class are left unchanged."""
-OF_KEYS = ("sweep.params", "sweep.when", "sweep.zip", "hydra.sweeper.params")
+KEYS_OF_KEYS = ("sweep.params", "sweep.when", "sweep.zip", "hydra.sweeper.params")
 """Keys whose values contain the names of other keys."""
 _OLD_PARTS = {old.rpartition(".")[2] for old in RENAMED}
 _NAMES = re.compile(rf"(?<![\w./])({'|'.join(old.replace('.', '[./]') for old in RENAMED)})(?!\w)")
@@ -37,20 +37,20 @@ def current_key(key: str, table: Mapping[str, str] = RENAMED) -> str:
     return key
 
 
-def renamed(key: str) -> UserError | None:
+def renamed_key_error(key: str) -> UserError | None:
     """Return the error for a key typed under its old name; None where it was not renamed."""
     present = current_key(key)
-    return None if present == key else _answer(key, present)
+    return None if present == key else _make_error(key, present)
 
 
-def check_names(config: Mapping[str, Any]) -> None:
+def check_renamed_keys(config: Mapping[str, Any]) -> None:
     """Refuse keys under old names.
 
     Raises:
         UserError: for the first.
     """
     for key, present in _old_keys(config):
-        raise _answer(key, present)
+        raise _make_error(key, present)
 
 
 def with_current_keys(config: Any, path: str = "") -> Any:
@@ -70,7 +70,7 @@ def with_current_keys(config: Any, path: str = "") -> Any:
     }
 
 
-def renamed_in(config: Any) -> dict[str, str]:
+def find_renamed_keys(config: Any) -> dict[str, str]:
     """Return the keys of a recorded configuration that were renamed, in full, with their present names."""
     return dict(_old_keys(config))
 
@@ -80,7 +80,7 @@ def current_words(words: Sequence[str], table: Mapping[str, str] = RENAMED) -> l
 
     Args:
         words: overrides, as recorded.
-        table: old keys with their present names. That of `renamed_in` excludes keys of a user's own classes.
+        table: old keys with their present names. That of `find_renamed_keys` excludes keys of a user's own classes.
     """
     return [_current_word(word, table) for word in words]
 
@@ -99,7 +99,7 @@ def _current_word(word: str, table: Mapping[str, str]) -> str:
     key, equals, value = word.partition("=")
     name = key.lstrip("+~")
     signs = key[: len(key) - len(name)]
-    return signs + current_key(name, table) + equals + (current_text(value) if name in OF_KEYS else value)
+    return signs + current_key(name, table) + equals + (current_text(value) if name in KEYS_OF_KEYS else value)
 
 
 def _old_keys(node: Any, path: str = "", at: str = "") -> Iterator[tuple[str, str]]:
@@ -119,14 +119,14 @@ def _current_name(name: str, value: Any, holder: Mapping[str, Any], path: str) -
     present = RENAMED.get(f"{path}.{name}" if path else name)
     owner = value if path == "callbacks" else holder
     target = owner.get("_target_") if isinstance(owner, Mapping) else None
-    if present is None or (isinstance(target, str) and not target.startswith(OURS)):
+    if present is None or (isinstance(target, str) and not target.startswith(OWN_TARGET_PREFIXES)):
         return name
     return present.rpartition(".")[2]
 
 
 def _path(name: str, path: str) -> str:
-    return path if path in NESTED else f"{path}.{name}" if path else name
+    return path if path in NESTING_GROUPS else f"{path}.{name}" if path else name
 
 
-def _answer(key: str, present: str) -> UserError:
+def _make_error(key: str, present: str) -> UserError:
     return UserError(f"{key}: expected the new name of this key. Type {present}.")

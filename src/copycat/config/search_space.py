@@ -10,10 +10,10 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from copycat.config.errors import UserError
-from copycat.config.overrides import each_value, parse
+from copycat.config.overrides import expand_values, parse_overrides
 from copycat.config.suggestions import did_you_mean, one_of
 
-ALL_CHECKED = 64
+MAX_FULLY_VALIDATED = 64
 """Maximum number of trials that are all composed before the first runs: each takes some hundredths of a second."""
 
 
@@ -41,9 +41,9 @@ class Axis:
         Raises:
             UserError: for an interval, which is continuous.
         """
-        return each_value(self.override)
+        return expand_values(self.override)
 
-    def ends(self) -> list[str]:
+    def sample_values(self) -> list[str]:
         """Return the choices, or overrides with the two bounds of an interval."""
         if (interval := self.interval) is None:
             return self.choices()
@@ -64,22 +64,22 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Space:
+class SearchSpace:
     """Represent the search space of a sweep: axes, zipped axes and conditions."""
 
     loader: ConfigLoader
     fixed: Sequence[str]
     """Overrides that all trials share."""
     axes: Mapping[str, Axis]
-    together: Sequence[Sequence[str]] = ()
+    zipped: Sequence[Sequence[str]] = ()
     """Groups of zipped axes: the n-th values of a group are combined."""
     conditions: Mapping[str, Condition] = field(default_factory=dict)
 
     def values(self, words: Sequence[str]) -> dict[str, Any]:
         """Parse overrides of axes into plain values by key."""
-        return {override.key_or_group: override.value() for override in parse(words, self.loader)}
+        return {override.key_or_group: override.value() for override in parse_overrides(words, self.loader)}
 
-    def allowed(self, words: Sequence[str]) -> list[str]:
+    def drop_inactive(self, words: Sequence[str]) -> list[str]:
         """Return the overrides of axes whose conditions hold."""
         kept = list(words)
         while self.conditions:
@@ -90,7 +90,7 @@ class Space:
             kept = [word for word in kept if not any(name in self.values([word]) for name in out)]
         return kept
 
-    def ordered(self) -> list[str]:
+    def ordered_axes(self) -> list[str]:
         """Return the names of the axes, each after the axis that its condition depends on.
 
         Raises:
@@ -111,39 +111,39 @@ class Space:
         Raises:
             UserError: where an axis is an interval.
         """
-        return self._products([axis.choices() for axis in self.axes.values()])
+        return self._combine([axis.choices() for axis in self.axes.values()])
 
-    def samples(self) -> list[list[str]]:
+    def sample_trials(self) -> list[list[str]]:
         """Return trials to validate: all of a small grid; of a large one each value with the first of other axes."""
-        columns = [axis.ends() for axis in self.axes.values()]
-        if prod(map(len, columns)) <= ALL_CHECKED:
-            return self._products(columns)
+        columns = [axis.sample_values() for axis in self.axes.values()]
+        if prod(map(len, columns)) <= MAX_FULLY_VALIDATED:
+            return self._combine(columns)
         first = [values[0] for values in columns]
         return [
-            self.allowed([*first[:place], value, *first[place + 1 :]])
+            self.drop_inactive([*first[:place], value, *first[place + 1 :]])
             for place, values in enumerate(columns)
             for value in (values if place == 0 else values[1:])
         ]
 
-    def _products(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
-        merged = list(self._merged(dict(zip(self.axes, columns, strict=True))))
+    def _combine(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
+        merged = list(self._zip_columns(dict(zip(self.axes, columns, strict=True))))
         found = [[word for words in trial for word in words] for trial in product(*merged)]
         if not self.conditions:
             return found
-        return [list(words) for words in dict.fromkeys(tuple(self.allowed(words)) for words in found)]
+        return [list(words) for words in dict.fromkeys(tuple(self.drop_inactive(words)) for words in found)]
 
-    def _merged(self, columns: Mapping[str, Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
+    def _zip_columns(self, columns: Mapping[str, Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
         """Yield the values of each axis; zipped axes yield tuples at the position of their first axis."""
         done: set[str] = set()
         for name, values in columns.items():
-            group = next((names for names in self.together if name in names), [name])
+            group = next((names for names in self.zipped if name in names), [name])
             if name in done:
                 continue
             done.update(group)
             lengths = {other: len(columns[other]) for other in group}
             if len(set(lengths.values())) > 1:
-                said = ", ".join(f"{count} of {other}" for other, count in lengths.items())
-                raise UserError(f"sweep.zip: expected as many values of each; got {said}.")
+                counts = ", ".join(f"{count} of {other}" for other, count in lengths.items())
+                raise UserError(f"sweep.zip: expected as many values of each; got {counts}.")
             yield (
                 list(zip(*(columns[other] for other in group), strict=True))
                 if len(group) > 1
@@ -151,9 +151,9 @@ class Space:
             )
 
 
-def space_of(
+def build_search_space(
     words: Sequence[str], *, sweep: Mapping[str, Any], params: Mapping[str, Any], loader: ConfigLoader
-) -> Space:
+) -> SearchSpace:
     """Build the search space from overrides and a preset, whose axes they replace by key.
 
     Args:
@@ -165,9 +165,9 @@ def space_of(
     Raises:
         UserError: for an override that does not parse, or axes that cannot be combined.
     """
-    preset = {**flat(params), **flat(sweep.get("params") or {})}
-    typed = {override.key_or_group: override for override in parse(words, loader)}
-    given = parse(
+    preset = {**flatten(params), **flatten(sweep.get("params") or {})}
+    typed = {override.key_or_group: override for override in parse_overrides(words, loader)}
+    given = parse_overrides(
         [
             f"{key}={'null' if value is None else value}"
             for key, value in preset.items()
@@ -183,19 +183,19 @@ def space_of(
             raise UserError(f"{name}: expected one value for the whole sweep; got {axes[name].words!r}.")
     for axis in axes.values():
         _check_interval(axis)
-    together = _together(sweep.get("zip") or [], axes)
-    when = flat(sweep.get("when") or {})
-    conditions = {key: _condition(key, str(text), axes, loader) for key, text in when.items()}
-    space = Space(loader, fixed, axes, together, conditions)
-    space.ordered()
+    zipped = _parse_zip(sweep.get("zip") or [], axes)
+    when = flatten(sweep.get("when") or {})
+    conditions = {key: _parse_condition(key, str(text), axes, loader) for key, text in when.items()}
+    space = SearchSpace(loader, fixed, axes, zipped, conditions)
+    space.ordered_axes()
     return space
 
 
-def flat(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+def flatten(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """Flatten nested mappings into values by dotted key."""
     found: dict[str, Any] = {}
     for key, value in node.items():
-        found |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+        found |= flatten(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
     return found
 
 
@@ -209,7 +209,7 @@ def _check_interval(axis: Axis) -> None:
         raise UserError(f"{axis.name}: expected {above}first < last; got {axis.words}.")
 
 
-def _together(lists: Sequence[Any], axes: Mapping[str, Axis]) -> list[list[str]]:
+def _parse_zip(lists: Sequence[Any], axes: Mapping[str, Axis]) -> list[list[str]]:
     groups = [lists] if lists and isinstance(lists[0], str) else list(lists)
     seen: set[str] = set()
     for name in (name for group in groups for name in group):
@@ -223,12 +223,12 @@ def _together(lists: Sequence[Any], axes: Mapping[str, Axis]) -> list[list[str]]
     return [list(group) for group in groups]
 
 
-def _condition(key: str, text: str, axes: Mapping[str, Axis], loader: ConfigLoader) -> Condition:
-    other = parse([text], loader)[0]
+def _parse_condition(key: str, text: str, axes: Mapping[str, Axis], loader: ConfigLoader) -> Condition:
+    other = parse_overrides([text], loader)[0]
     for name in (key, other.key_or_group):
         if name not in axes:
             raise UserError(
                 f"sweep.when.{key}: expected keys that vary, as {one_of(axes)}; got {name!r}.{did_you_mean(name, axes)}"
             )
-    values = [parse([word], loader)[0].value() for word in each_value(other)]
+    values = [parse_overrides([word], loader)[0].value() for word in expand_values(other)]
     return Condition(key, other.key_or_group, values)

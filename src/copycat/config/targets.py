@@ -15,11 +15,11 @@ from copycat.config.errors import UserError
 from copycat.config.moved_names import current_name, with_current_names
 from copycat.config.options import is_ours
 from copycat.config.own_modules import own_module_importable
-from copycat.config.suggestions import did_you_mean, first_line, one_of, shown
+from copycat.config.suggestions import did_you_mean, first_line, format_value, one_of
 
 Node = Mapping[str, Any]
-_PLAINLY = {"_convert_": "all"}
-SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
+_CONVERT_ALL = {"_convert_": "all"}
+HYDRA_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
 def signature_keys(target: Callable[..., Any]) -> list[str]:
@@ -30,18 +30,18 @@ def signature_keys(target: Callable[..., Any]) -> list[str]:
 
 def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
     """Return the parameters of a callable by name; None where it has no signature."""
-    return _inspected(target) if isinstance(target, Hashable) else _inspected.__wrapped__(target)
+    return _inspect_parameters(target) if isinstance(target, Hashable) else _inspect_parameters.__wrapped__(target)
 
 
 @lru_cache(256)  # every trial of a sweep has the same targets
-def _inspected(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+def _inspect_parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
     try:
         return inspect.signature(target).parameters
     except ValueError:  # some builtins have none
         return None
 
 
-def find(key: str, target: str) -> Callable[..., Any]:
+def import_target(key: str, target: str) -> Callable[..., Any]:
     """Import the class or function of a dotted name, or of its present name if it moved.
 
     Args:
@@ -53,14 +53,14 @@ def find(key: str, target: str) -> Callable[..., Any]:
     """
     try:
         with own_module_importable(target):
-            found: Callable[..., Any] = _locate(current_name(target))
-        if not callable(found):
-            raise TypeError(f"{type(found).__name__} can't be called")
+            imported: Callable[..., Any] = _locate(current_name(target))
+        if not callable(imported):
+            raise TypeError(f"{type(imported).__name__} can't be called")
     except (ImportError, ValueError, AttributeError, TypeError) as error:
         raise UserError(
             f"{key}._target_: expected a class or function that can be imported; got {target!r}: {first_line(error)}."
         ) from error
-    return found
+    return imported
 
 
 def _locate(target: str) -> Any:
@@ -74,7 +74,7 @@ def _locate(target: str) -> Any:
         return getattr(_locate(module), name)
 
 
-def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
+def build_target(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
     """Instantiate the target of a node from the node's keys and the given arguments.
 
     Args:
@@ -92,21 +92,21 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
     check_node(key, node, given=list(more))
     try:
         # arguments are no configuration and plain values need no resolving: they bypass Hydra, which is slow for each
-        plain = {name: deepcopy(value) for name, value in node.items() if name not in SPECIAL and _is_plain(value)}
-        if not any(name in node for name in SPECIAL[2:]):
+        plain = {name: deepcopy(value) for name, value in node.items() if name not in HYDRA_KEYS and _is_plain(value)}
+        if not any(name in node for name in HYDRA_KEYS[2:]):
             inner = {name: value for name, value in node.items() if isinstance(value, Mapping) and "_target_" in value}
-            plain |= {name: build(f"{key}.{name}", value) for name, value in inner.items()}
+            plain |= {name: build_target(f"{key}.{name}", value) for name, value in inner.items()}
         rest = {name: value for name, value in node.items() if name not in plain and name != "_partial_"}
-        target = find(key, node["_target_"])
+        target = import_target(key, node["_target_"])
         if len(rest) == 1 and isinstance(target, type) and is_ours(target.__module__):
-            made: Callable[..., Any] = target  # our classes are not on Hydra's block-list, whose check is slow
+            factory: Callable[..., Any] = target  # our classes are not on Hydra's block-list, whose check is slow
         elif len(rest) == 1 and isinstance(target, Hashable):
-            made = _deferred(current_name(node["_target_"]), target)
+            factory = _hydra_partial(current_name(node["_target_"]), target)
         else:
-            made = instantiate({**with_current_names(rest), "_partial_": True, **_PLAINLY})
+            factory = instantiate({**with_current_names(rest), "_partial_": True, **_CONVERT_ALL})
         if node.get("_partial_") and not arguments and not more:
-            return partial(made, **plain)
-        return made(*arguments, **{**plain, **more})
+            return partial(factory, **plain)
+        return factory(*arguments, **{**plain, **more})
     except UserError:
         raise
     except Exception as error:
@@ -117,15 +117,15 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
 
 
 @lru_cache(256)
-def _deferred(name: str, target: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG001, part of the cache key
+def _hydra_partial(name: str, target: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG001, part of the cache key
     """Return Hydra's partial of a target, which checks its block-list.
 
     Args:
         name: dotted name of the target.
         target: the object that the name has now; an attribute that was replaced gets another cache entry.
     """
-    found: Callable[..., Any] = instantiate({"_target_": name, "_partial_": True, **_PLAINLY})
-    return found
+    factory: Callable[..., Any] = instantiate({"_target_": name, "_partial_": True, **_CONVERT_ALL})
+    return factory
 
 
 def _is_plain(value: Any) -> bool:
@@ -148,14 +148,14 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
     for name, value in node.items():
         if isinstance(value, Mapping) and "_target_" in value:
             check_node(f"{key}.{name}", value)
-    target = find(key, node["_target_"])
+    target = import_target(key, node["_target_"])
     if (parameters := _parameters(target)) is None:
         return
     if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return
     takes = signature_keys(target)
     for name, value in node.items():
-        if name in SPECIAL or (name in given and value is None):  # null: the caller passes it
+        if name in HYDRA_KEYS or (name in given and value is None):  # null: the caller passes it
             continue
         if name not in takes:
             raise UserError(
@@ -165,7 +165,7 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
         wanted = _plain_type(parameters[name])
         if wanted and not _fits(value, wanted):
             words = " or ".join("null" if t is types.NoneType else t.__name__ for t in wanted)
-            raise UserError(f"{key}.{name}: expected {words}; got {shown(value)}.")
+            raise UserError(f"{key}.{name}: expected {words}; got {format_value(value)}.")
     if node.get("_partial_"):
         return
     for p in parameters.values():

@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from copycat.config.errors import UserError
-from copycat.config.places import settings
+from copycat.config.places import settings_folder
 from copycat.config.suggestions import first_line
 
 FILE = "trusted.yaml"
-NOBODYS = frozenset(
+UNTRUSTABLE_PACKAGES = frozenset(
     (
         *("torch", "torchvision", "torchaudio", "torchmetrics", "pytorch_lightning", "lightning", "lightning_fabric"),
         *("lightning_utilities", "hydra", "hydra_plugins", "omegaconf", "yaml", "numpy", "scipy", "pandas", "sklearn"),
@@ -26,24 +26,24 @@ NOBODYS = frozenset(
 _PACKAGE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def file_of_trust() -> Path:
+def trusted_packages_file() -> Path:
     """Return the path of the user's list of trusted packages, which may not exist."""
-    return settings() / FILE
+    return settings_folder() / FILE
 
 
-def may_be_trusted(target: str) -> bool:
+def can_be_trusted(target: str) -> bool:
     """Return whether the package of a target may be listed as trusted."""
     top = target.partition(".")[0]
-    return top not in sys.stdlib_module_names and top not in NOBODYS
+    return top not in sys.stdlib_module_names and top not in UNTRUSTABLE_PACKAGES
 
 
-def trusted_packages() -> Sequence[str]:
+def read_trusted_packages() -> Sequence[str]:
     """Read the names of trusted packages and modules; none without a file.
 
     Raises:
         UserError: where the file does not hold a list of them.
     """
-    file = file_of_trust()
+    file = trusted_packages_file()
     try:
         found: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -56,7 +56,7 @@ def trusted_packages() -> Sequence[str]:
     for name in packages:
         if not isinstance(name, str) or not _PACKAGE.fullmatch(name):
             raise UserError(f"{file}: expected names of packages, as mine or labkit.networks; got {name!r:.80}.")
-        if not may_be_trusted(name):
+        if not can_be_trusted(name):
             raise UserError(
                 f"{file}: expected packages of networks and the like; got {name!r}, through which anything can be run."
             )

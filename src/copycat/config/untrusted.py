@@ -6,17 +6,17 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from copycat.config.errors import UserError
-from copycat.config.rules import BUILT, NAMED, TARGET, check
+from copycat.config.rules import NAMED_TARGET_GROUPS, TARGET, TARGET_GROUPS, check_config
 from copycat.config.suggestions import one_of
 
 Refuse = Callable[[str, str], str | None]
 """Takes a slot and a target; returns what was expected instead, or None where the target is allowed."""
 
-PART = "part"
+NESTED_SLOT = "part"
 """The slot of a target nested in another node, such as a layer's activation."""
-SAME = (("augmentation", "base"),)
+NESTED_GROUP_NODES = (("augmentation", "base"),)
 """Nested nodes checked like their parent."""
-PATTERNS = "lr_multipliers"
+PATTERN_KEY = "lr_multipliers"
 """The mapping whose keys are patterns of parameter names, not names of arguments."""
 TRAINER_KEYS = (
     *(
@@ -35,20 +35,20 @@ TRAINER_KEYS = (
     *("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"),
 )
 """Keys of the trainer that take neither code nor paths, unlike plugins, profilers and strategies."""
-SWITCHES: Mapping[str, tuple[object, ...]] = {
+HYDRA_KEY_VALUES: Mapping[str, tuple[object, ...]] = {
     "_partial_": (True, False),
     "_recursive_": (True, False),
     "_convert_": ("none", "partial", "object", "all"),
 }
 _LONGEST = 4096
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_OF_A_PATH = re.compile(r"(^|_)(dir|dirpath|folder|root|path|file|location|uri|url)(_|$)")
+_PATH_NAME = re.compile(r"(^|_)(dir|dirpath|folder|root|path|file|location|uri|url)(_|$)")
 _IN_RUN = re.compile(r"\{run\}(/[\w][\w. +-]*)*")
 _METRIC = re.compile(r"(train|val)/\w+")
 _WORD = re.compile(r"(?!\.)[^/\\:~{}$]*")
 
 
-def check_allowed(config: Any, *, where: str, refuse: Refuse) -> None:
+def check_untrusted(config: Any, *, where: str, refuse: Refuse) -> None:
     """Check the targets, keys, values and paths of an untrusted configuration.
 
     Args:
@@ -69,7 +69,7 @@ def check_allowed(config: Any, *, where: str, refuse: Refuse) -> None:
         raise UserError(f"{where}: {error}") from error
 
 
-def check_whole(config: Any, *, where: str) -> None:
+def check_recorded(config: Any, *, where: str) -> None:
     """Validate a recorded configuration, trusted or not, against every rule.
 
     Args:
@@ -82,7 +82,7 @@ def check_whole(config: Any, *, where: str) -> None:
     if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
         raise UserError(f"{where}: expected a whole configuration; got none.")
     try:
-        check(config)
+        check_config(config)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
@@ -129,7 +129,7 @@ def _check_keys(value: Any, key: str = "") -> None:
     if isinstance(value, list):
         for inner in value:
             _check_keys(inner, key)
-    elif isinstance(value, dict) and key != PATTERNS:
+    elif isinstance(value, dict) and key != PATTERN_KEY:
         for name, inner in value.items():
             inside = f"{key}.{name}" if key else name
             if not name.isidentifier():
@@ -140,7 +140,7 @@ def _check_keys(value: Any, key: str = "") -> None:
 def _check_groups(config: Any) -> None:
     if not isinstance(config, dict):
         raise UserError("expected a whole configuration; got none.")
-    for name in NAMED:
+    for name in NAMED_TARGET_GROUPS:
         if not isinstance(config.get(name), (dict, type(None))):
             raise UserError(f"{name}: expected keys or null; got {config[name]!r:.80}. Write {{}}.")
 
@@ -151,19 +151,19 @@ def _nodes(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[s
         for place, inner in enumerate(value):
             yield from _nodes(inner, (*path[:-1], f"{path[-1]}[{place}]"))
     elif isinstance(value, dict):
-        if any(name.startswith("_") for name in value) or (len(path) == 1 and path[0] in BUILT):
+        if any(name.startswith("_") for name in value) or (len(path) == 1 and path[0] in TARGET_GROUPS):
             yield ".".join(path), value, _slot(path)
         for name, inner in value.items():
             yield from _nodes(inner, (*path, name))
 
 
 def _slot(path: tuple[str, ...]) -> str:
-    if len(path) == 1 and path[0] in BUILT:
+    if len(path) == 1 and path[0] in TARGET_GROUPS:
         return path[0]
-    if len(path) == 2 and (path[0] in NAMED or path in SAME):
+    if len(path) == 2 and (path[0] in NAMED_TARGET_GROUPS or path in NESTED_GROUP_NODES):
         return path[0]
-    inside = len(path) > 1 and path[0] in (*BUILT, *NAMED) and path[0] != "trainer"
-    return PART if inside else ""
+    inside = len(path) > 1 and path[0] in (*TARGET_GROUPS, *NAMED_TARGET_GROUPS) and path[0] != "trainer"
+    return NESTED_SLOT if inside else ""
 
 
 def _check_node(key: str, node: Mapping[str, Any], slot: str, refuse: Refuse) -> None:
@@ -175,9 +175,10 @@ def _check_node(key: str, node: Mapping[str, Any], slot: str, refuse: Refuse) ->
     if expected := refuse(slot, target):
         raise UserError(f"{key}._target_: {expected}")
     for name, value in node.items():
-        if name in SWITCHES:
-            if not any(value is allowed or value == allowed for allowed in SWITCHES[name]):
-                raise UserError(f"{key}.{name}: expected one of {one_of(map(str, SWITCHES[name]))}; got {value!r:.80}.")
+        if name in HYDRA_KEY_VALUES:
+            allowed = HYDRA_KEY_VALUES[name]
+            if not any(value is option or value == option for option in allowed):
+                raise UserError(f"{key}.{name}: expected one of {one_of(map(str, allowed))}; got {value!r:.80}.")
         elif name == "_args_" and not (key.partition(".")[0] == "model" and isinstance(value, list)):
             raise UserError(f"{key}._args_: expected keys by name; got values by place. Write their names.")
         elif name.startswith("_") and name not in ("_target_", "_args_"):
@@ -189,9 +190,9 @@ def _check_node(key: str, node: Mapping[str, Any], slot: str, refuse: Refuse) ->
             )
         elif key.startswith("trainer") and isinstance(value, dict):
             raise UserError(f"{key}.{name}: expected a plain value; got keys. Write the value.")
-    if key.partition(".")[0] in NAMED:
+    if key.partition(".")[0] in NAMED_TARGET_GROUPS:
         for name, value in node.items():
-            if name not in ("_target_", *SWITCHES):
+            if name not in ("_target_", *HYDRA_KEY_VALUES):
                 _check_place(f"{key}.{name}", value, ours=name)
 
 
@@ -204,7 +205,7 @@ def _check_place(key: str, value: Any, *, ours: str) -> None:
     elif isinstance(value, list):
         for inner in value:
             _check_place(key, inner, ours=ours)
-    elif _OF_A_PATH.search(ours):
+    elif _PATH_NAME.search(ours):
         if not (isinstance(value, str) and _IN_RUN.fullmatch(value) and ".." not in PurePosixPath(value).parts):
             raise UserError(_place(key, value))
     elif isinstance(value, str) and not any(form.fullmatch(value) for form in (_IN_RUN, _METRIC, _WORD)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import one_of, shown
+from copycat.config.suggestions import format_value, one_of
 from copycat.deploy.evaluation import ACCURACIES, Judgement, Row, judge, recorded, rows_of
 from copycat.records.config_keys import values
 from copycat.records.image_index import read_images
@@ -142,7 +142,7 @@ def _check_all_folds(model: Folds) -> None:
     first = next(iter(model.values()))
     data = first.config["data"]
     if model.keys() != set(range(data["folds"])):
-        got = one_of(sorted(map(shown, model)))
+        got = one_of(sorted(map(format_value, model)))
         raise UserError(
             f"{first.folder}: expected each of the {data['folds']} folds, or runs that were validated on the same"
             f" images; got data.fold={got}. Name the images to judge them on, as data=cats."

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Literal
 
 from copycat.config.printable import print_line
-from copycat.config.suggestions import counted, one_of
+from copycat.config.suggestions import one_of, pluralize
 from copycat.deploy.arguments import Evaluated
 from copycat.deploy.ensemble import ensemble
 from copycat.deploy.evaluation import Judgement, Row, judge
@@ -52,7 +52,7 @@ def print_evaluation(asked: Evaluated, *, form: Form, views: int = 1) -> None:
     as_json = {"runs": runs, "metrics": whole, "members": members, "against": against}
     _write(rows if members else whole, form, as_json, found.whole, classes=found.classes)
     if form == "table" and members:
-        print_line(f"ensemble: the mean of the probabilities of {counted(len(found.members), 'member')}")
+        print_line(f"ensemble: the mean of the probabilities of {pluralize(len(found.members), 'member')}")
         for one in found.against():
             apart = told_apart("the ensemble", one.member, one.ensemble_alone, one.member_alone)
             print_line(f"{one.part}: {apart}")

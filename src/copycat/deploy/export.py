@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.extras import installing
+from copycat.config.extras import install_command
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line
 from copycat.data import decode
@@ -66,7 +66,7 @@ def export(opened: Opened, form: Format, *, to: Path) -> Exported:
     if form == "onnx" and (missing := [name for name in NEEDED if find_spec(name) is None]):
         raise UserError(
             f"--format onnx: expected {', '.join(NEEDED)}; {', '.join(missing)} is not installed."
-            f" Type {installing('onnx')}."
+            f" Type {install_command('onnx')}."
         )
     with opened_predictor(opened) as predictor:
         description = described(predictor, opened, form)

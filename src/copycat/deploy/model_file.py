@@ -7,8 +7,8 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.moved_names import current_name, with_current_names
 from copycat.config.options import is_ours
-from copycat.config.own_modules import targets_of
-from copycat.config.targets import find, signature_keys
+from copycat.config.own_modules import find_targets
+from copycat.config.targets import import_target, signature_keys
 from copycat.deploy.predictor import Predictor
 from copycat.models import losses, networks
 from copycat.records.run_loader import Opened
@@ -47,13 +47,13 @@ def described(predictor: Predictor, opened: Opened, form: str) -> dict[str, Any]
 
 def uses_networks(node: Mapping[str, Any]) -> bool:
     """Whether a model's node names one of Copycat's networks."""
-    return any(current_name(target).startswith(OWN) for target in targets_of(node))
+    return any(current_name(target).startswith(OWN) for target in find_targets(node))
 
 
 def _network(predictor: Predictor, opened: Opened) -> Any:
     """The model's node, its open widths filled in, with Copycat's networks as a module beside the script."""
     node = with_current_names(opened.config["model"])
-    for target in targets_of(node):
+    for target in find_targets(node):
         if is_ours(target) and not target.startswith(OWN):
             raise UserError(
                 f"--format safetensors: expected a network of {networks.__name__}; got {target}, which takes Copycat."
@@ -61,7 +61,7 @@ def _network(predictor: Predictor, opened: Opened) -> Any:
             )
     shape = [3, predictor.size, predictor.size]
     outputs = type(predictor.loss).out_features(len(predictor.classes))
-    takes = signature_keys(find("model", node["_target_"]))
+    takes = signature_keys(import_target("model", node["_target_"]))
     for name, value in {"in_features": prod(shape), "image_shape": shape, "out_features": outputs}.items():
         if name in takes and node.get(name) is None:
             node[name] = value

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.data.decode import UnreadableImage, decode
 from copycat.data.parallel_map import side_by_side
 from copycat.data.sources.folder_scan import images_below
@@ -111,7 +111,7 @@ def print_predictions(
         table = [{**row, "probability": figure(row["probability"])} for row in rows]
         print_table(wide_console(), [(name, given(name)) for name in ("file", "class", "probability")], table)
     if broken:
-        print_line(f"copycat: {counted(broken, 'file')} of {len(files)} can't be read.", error=True)
+        print_line(f"copycat: {pluralize(broken, 'file')} of {len(files)} can't be read.", error=True)
     return not broken
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from copycat.config.errors import UserError
-from copycat.config.extras import need
+from copycat.config.extras import require_package
 from copycat.config.suggestions import first_line
 from copycat.models.backbone import Backbone, Pixels, fill, measured_width, wants_images
 from copycat.models.transfer import on_backbone
@@ -21,7 +21,7 @@ def _size_of_training(node: Mapping[str, Any]) -> int:
     """Return the side of the network's input image in pixels, without loading weights."""
     if node.get("backbone_size"):
         return int(node["backbone_size"])
-    need(node["package"], wanted_by=f"model={node['package']}")
+    require_package(node["package"], wanted_by=f"model={node['package']}")
     with torch.device("meta"):
         return PACKAGES[node["package"]](node["name"], False)[1]
 
@@ -53,7 +53,7 @@ def packaged(
     Raises:
         UserError: where the package is not installed, knows no such network, or the weights do not fit.
     """
-    need(package, wanted_by=f"model={package}")
+    require_package(package, wanted_by=f"model={package}")
     network, size, mean, deviation = PACKAGES[package](name, pretrained and weights is None)
     if weights:
         fill(network, Path(weights).expanduser(), name=f"{package} {name}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from copycat.config.extras import need
+from copycat.config.extras import require_package
 from copycat.config.places import cache_folder
 from copycat.models.backbone import Backbone, Pixels, fill, wants_images, weights_digest
 from copycat.models.efficientnet import WIDTH, EfficientNetLite0
@@ -129,7 +129,7 @@ def efficientnet_lite0(
 
 
 def _packaged() -> Path:
-    need(LITE0, wanted_by="model=transfer")
+    require_package(LITE0, wanted_by="model=transfer")
     found = find_spec(LITE0)
     assert found is not None
     assert found.origin is not None

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from copycat.config.printable import make_console, print_line, printable
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.provenance.diagnosis import Cause
 from copycat.records.run_folder import WEIGHTS
 from copycat.reruns.comparison import Comparison
@@ -52,10 +52,10 @@ def show_check(causes: Sequence[Cause]) -> bool:
 
 
 def _what(found: Rerun) -> str:
-    epochs = counted(found.comparison.epochs, "epoch")
+    epochs = pluralize(found.comparison.epochs, "epoch")
     status, error = found.original.manifest["status"], found.original.manifest["error"]
     if status == "completed":
-        return f"{epochs}, {counted(found.comparison.tensors, 'tensor')}"
+        return f"{epochs}, {pluralize(found.comparison.tensors, 'tensor')}"
     kind = {"failed": "a failed run", "interrupted": "an interrupted run", "pruned": "a pruned run"}.get(
         status, "a run that was killed"
     )
@@ -103,7 +103,7 @@ def _apart(comparison: Comparison) -> Iterator[RenderableType]:
     stepped = [(name, found.ulps) for name, found in pairs if found.ulps is not None]
     if stepped:
         name, steps = max(stepped, key=lambda found: found[1])
-        line += f"; {name} by {counted(steps, 'ulp')}"
+        line += f"; {name} by {pluralize(steps, 'ulp')}"
     yield _line(line)
 
 

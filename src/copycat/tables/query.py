@@ -8,7 +8,7 @@ from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.printable import printable
-from copycat.config.rule import is_real
+from copycat.config.rule import is_number
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.records.lock import KILLED
 from copycat.records.manifest_schema import STATUS
@@ -99,15 +99,15 @@ def _test(condition: str, names: Collection[str]) -> Callable[[Facts], bool]:
         )
     if sign not in _ORDERS:
         return lambda row: _same(row.get(name), wanted) == (sign != "!=")
-    if not is_real(wanted) and name not in ("started", "ended"):
+    if not is_number(wanted) and name not in ("started", "ended"):
         raise UserError(f"--filter: expected a number after {match[1]}{sign}; got {match[3]!r}.")
     compare = _ORDERS[sign]
     if name in ("started", "ended"):  # of one form, so that they sort as words: started>=2026-11-24
         return lambda row: row.get(name) is not None and compare(row[name], match[3])
-    return lambda row: is_real(row.get(name)) and compare(row[name], wanted)
+    return lambda row: is_number(row.get(name)) and compare(row[name], wanted)
 
 
 def _same(value: Any, wanted: Any) -> bool:
-    if isinstance(value, bool) or isinstance(wanted, bool) or not (is_real(value) and is_real(wanted)):
+    if isinstance(value, bool) or isinstance(wanted, bool) or not (is_number(value) and is_number(wanted)):
         return printable(value).replace(" ", "") == printable(wanted).replace(" ", "")
     return bool(value == wanted)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.config.rule import is_real
-from copycat.config.suggestions import counted
+from copycat.config.rule import is_number
+from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
 from copycat.tables.index import read_rows
 from copycat.tables.query import Choice, chosen, named, ordered
@@ -54,7 +54,7 @@ def print_runs(root: Path, choice: Choice | None = None) -> None:
     rows = read_facts(root)
     shown = chosen(rows, choice or Choice())
     if not shown:
-        none = f"none of {counted(len(rows), 'run')} in {root}"
+        none = f"none of {pluralize(len(rows), 'run')} in {root}"
         print_line(none if rows else f"no runs in {root}. Make one: copycat train")
         return
     console = wide_console()
@@ -86,7 +86,7 @@ def best_run(root: Path, choice: Choice, *, by: str | None) -> Facts:
     name = named(by, columns(rows), after="--by") if rows else by
     if "test/" in name:
         raise UserError(f"--by: expected a metric of train or val, since to choose by test is to learn it; got {by!r}.")
-    completed = [row for row in chosen(rows, choice) if row["status"] == "completed" and is_real(row.get(name))]
+    completed = [row for row in chosen(rows, choice) if row["status"] == "completed" and is_number(row.get(name))]
     if not completed:
         raise UserError(f"--best: expected a completed run with {by}; got none in {root}.")
     return ordered(completed, name, descending=natural(name) == "maximize")[0]

@@ -8,7 +8,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from copycat.config.places import CONF, EXPERIMENTS, own_options
+from copycat.config.places import CONF, EXPERIMENTS, user_options_folder
 
 
 class ExperimentSource(FileConfigSource):
@@ -66,5 +66,5 @@ class CopycatSearchPath(SearchPathPlugin):
             return
         search_path.append("copycat", f"experiments://{EXPERIMENTS}")
         for scheme, packaged in (("experiments", EXPERIMENTS), ("file", CONF)):
-            if own := own_options(packaged):
+            if own := user_options_folder(packaged):
                 search_path.prepend("user", f"{scheme}://{own}")

@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from copycat.config.extras import need
+from copycat.config.extras import require_package
 from copycat.inspection.callbacks.contact_sheet import summary_of
 from copycat.inspection.callbacks.inspector import Inspector, boards
 from copycat.training.run_context import RunContext
@@ -19,7 +19,7 @@ class Plotted(Inspector):
     """
 
     def __init__(self) -> None:
-        need("matplotlib", wanted_by="callbacks.plots")
+        require_package("matplotlib", wanted_by="callbacks.plots")
 
     def on_run_end(self, context: RunContext) -> None:
         if not (found := boards(context.loggers)):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.printable import printable
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.inspection.reports.page import Image, Page, Section, Table
 from copycat.records.lock import KILLED
 from copycat.records.metrics_csv import FILE as HISTORY
@@ -53,7 +53,7 @@ def compared_page(folders: Sequence[Path], *, title: str) -> Page:
         sections.append(Section(title="Go on with those that were killed", code=code))
     commands = "\n".join(f"copycat report {shlex.quote(str(folder))}" for folder in folders)
     sections.append(Section(title="Each by itself", code=commands))
-    return Page(title, f"{counted(len(folders), 'run')} side by side", sections)
+    return Page(title, f"{pluralize(len(folders), 'run')} side by side", sections)
 
 
 def _row(line: Line, compared: Compared) -> list[str]:

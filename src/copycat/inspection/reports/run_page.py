@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copycat.config.printable import printable
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.inspection.callbacks.confusion import confusion
 from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, png_of, sheet
 from copycat.inspection.callbacks.weights import weight_images
@@ -76,7 +76,7 @@ def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
     epochs: that metrics.csv has: of a run that was not brought to its end the manifest has none.
     """
     epochs = manifest["results"].get("epochs", epochs)
-    words = [f"{manifest['status']} after {counted(epochs, 'epoch')}", f"started {manifest['started']}"]
+    words = [f"{manifest['status']} after {pluralize(epochs, 'epoch')}", f"started {manifest['started']}"]
     if manifest["seconds"] is not None:
         words.append(f"{manifest['seconds']:.1f} s")
     if manifest["error"]:
@@ -144,12 +144,13 @@ def _judged(
             images=[
                 Image(
                     roc_and_precision(said.probability, said.label, classes),
-                    f"ROC, and precision over recall, of each class against the others, on {counted(count, 'image')}.",
+                    "ROC, and precision over recall, of each class against the others, on"
+                    f" {pluralize(count, 'image')}.",
                     f"roc-{part}",
                 ),
                 Image(
                     reliability(said.probability, said.label, classes),
-                    f"How often what was said with some probability is so, on {counted(count, 'image')}.",
+                    f"How often what was said with some probability is so, on {pluralize(count, 'image')}.",
                     f"reliability-{part}",
                 ),
             ],
@@ -172,7 +173,7 @@ def _without(said: Predictions, trained: NDArray[np.bool_] | None) -> str:
         return ""
     new = said[~trained]
     balanced = new.scores().get("balanced_accuracy")
-    few = f" Without {counted(int(trained.sum()), 'image')} that train has too, "
+    few = f" Without {pluralize(int(trained.sum()), 'image')} that train has too, "
     words = few + _right(int(new.right.sum()), len(new.label))
     return words if balanced is None else f"{words} Balanced accuracy is then {figure(balanced)}."
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.records.reader import check_files
 from copycat.records.run_folder import WEIGHTS
 from copycat.tables.render import Column, given, print_table, wide_console
@@ -34,9 +34,8 @@ def print_weights(run: Path) -> None:
     weights = read_weights(path)
     columns: list[Column] = [("tensor", given("tensor")), *((title, given(title)) for title in TITLES)]
     print_table(wide_console(), columns, [{"tensor": name, **_row(found)} for name, found in weights.items()])
-    print_line(
-        f"{counted(sum(found.numel() for found in weights.values()), 'number')} in {counted(len(weights), 'tensor')}"
-    )
+    numbers = sum(tensor.numel() for tensor in weights.values())
+    print_line(f"{pluralize(numbers, 'number')} in {pluralize(len(weights), 'tensor')}")
     print_line(f"tiny: share below {TINY:g} of the tensor's largest")
 
 

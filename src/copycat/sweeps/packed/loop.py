@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.data.loaders import Batch
 from copycat.data.streams import key
 from copycat.models.classifier import DivergedError, diverged
@@ -388,4 +388,4 @@ class Pack:
         self.optimizers.take([member.trained for member in self.members], self.stack)
         self._follow()
         self._kept.clear()
-        log.info("the pack goes on with %s", counted(len(here), "trial"))
+        log.info("the pack goes on with %s", pluralize(len(here), "trial"))
