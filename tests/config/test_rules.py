@@ -111,7 +111,7 @@ def test_a_rule_takes_its_range_and_nothing_beside_it(key: str, good: list[Any],
 
 
 def test_the_figures_that_may_be_watched_are_those_that_are_measured() -> None:
-    assert set(METRICS) == {"loss", *metrics.NAMES}
+    assert set(METRICS) == {"loss", *metrics.SCORE_NAMES}
 
 
 def test_every_top_key_of_the_default_is_known_and_needed_unless_older_runs_lack_it() -> None:

@@ -12,7 +12,7 @@ from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.data.loaders import to_float
 from copycat.deploy.tta import Views, views_of
-from copycat.models.features import keeping_none
+from copycat.models.features import disable_feature_cache
 from copycat.models.losses import Loss
 from copycat.provenance.backbone import check_backbone
 from copycat.records.run_folder import WEIGHTS
@@ -68,7 +68,7 @@ class Predictor:
             found: Tensor = said(images)
             if self.views is None:
                 return found
-            with keeping_none():  # a frozen backbone is to remember images, not their copies
+            with disable_feature_cache():  # a frozen backbone is to remember images, not their copies
                 copies = [said.of(copy) for copy in self.views(to_float(images))]
             return torch.stack([found, *copies]).mean(0)
 

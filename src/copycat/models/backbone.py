@@ -15,18 +15,18 @@ from torch.nn import functional as F
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 
-Make = TypeVar("Make", bound=Callable[..., nn.Module])
+Factory = TypeVar("Factory", bound=Callable[..., nn.Module])
 
 
-def wants_images(size: Callable[[Mapping[str, Any]], int]) -> Callable[[Make], Make]:
+def declare_image_size(size: Callable[[Mapping[str, Any]], int]) -> Callable[[Factory], Factory]:
     """Declare the image size of a network factory, so that data without a fixed size are prepared at that size.
 
     Args:
         size: returns the side in pixels from the keys of the model's node.
     """
 
-    def mark(make: Make) -> Make:
-        make.wanted_image_size = size  # type: ignore[attr-defined]
+    def mark(make: Factory) -> Factory:
+        make.required_image_size = size  # type: ignore[attr-defined]
         return make
 
     return mark
@@ -69,7 +69,7 @@ class Backbone:
     width: int
     name: str
 
-    def key(self, device: torch.device) -> str:
+    def fingerprint(self, device: torch.device) -> str:
         """Return a hash of all that determines the bits of an image's features on a device, except the image."""
         pixels = self.pixels
         facts = [self.name, "bicubic", pixels.size, pixels.mean.flatten().tolist(), pixels.deviation.flatten().tolist()]
@@ -91,7 +91,7 @@ def weights_digest(network: nn.Module, first: bytes = b"") -> str:
     return found.hexdigest()
 
 
-def fill(network: nn.Module, path: Path, *, name: str) -> None:
+def load_weights(network: nn.Module, path: Path, *, name: str) -> None:
     """Load a network's weights from a file of PyTorch or safetensors, ignoring additional tensors.
 
     Args:
@@ -103,14 +103,14 @@ def fill(network: nn.Module, path: Path, *, name: str) -> None:
         UserError: where there is no such file, or it holds weights of another network.
     """
     try:
-        _load(network, path)
+        _load_state(network, path)
     except FileNotFoundError as error:
         raise UserError(f"model.weights: expected a file of weights; got {path}. Leave it null.") from error
     except Exception as error:  # torch raises many types of errors for invalid files
         raise UserError(f"model.weights: expected weights of {name}; {path}: {first_line(error)}.") from error
 
 
-def _load(network: nn.Module, path: Path) -> None:
+def _load_state(network: nn.Module, path: Path) -> None:
     weights: Mapping[str, Tensor] = (
         load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     )
@@ -122,7 +122,7 @@ def _load(network: nn.Module, path: Path) -> None:
         raise ValueError(f"it lacks {missing[0]}")
 
 
-def measured_width(network: nn.Module, *, name: str, size: int) -> int:
+def measure_width(network: nn.Module, *, name: str, size: int) -> int:
     """Return the number of features that a network returns for an image.
 
     Args:

@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.evaluator import Outputs, evaluate
-from copycat.models.losses import Loss, hard
-from copycat.models.metrics import Row, StageMetrics, Steps, joined, scalar
-from copycat.models.parameter_groups import grouped, scale
+from copycat.models.losses import Loss, hard_labels
+from copycat.models.metrics import EpochSteps, Row, StageMetrics, concatenate, to_scalar_tensor
+from copycat.models.parameter_groups import group_parameters, scale_learning_rates
 
 Stage = Literal["train", "val", "test"]
 
@@ -25,7 +25,7 @@ class DivergedError(RuntimeError):
     """Report that the loss or a weight is no longer a finite number."""
 
 
-def diverged(epoch: int, batch: int, loss: Tensor) -> DivergedError:
+def divergence_error(epoch: int, batch: int, loss: Tensor) -> DivergedError:
     """Return the error for a training step whose loss is not finite."""
     return DivergedError(f"the loss of epoch {epoch}, batch {batch} is {loss.item()}")
 
@@ -94,15 +94,15 @@ class Classifier(pl.LightningModule):
         self.metrics = nn.ModuleDict(
             {f"{s}_": StageMetrics(s, classes=classes, reduction=loss.reduction) for s in stages}
         )
-        self.evaluates: Stage = "val"
+        self.evaluated_stage: Stage = "val"
         """The stage that a validation loop evaluates, which prefixes its metrics."""
-        self.evaluated: dict[str, float] = {}
+        self.evaluation: dict[str, float] = {}
         """Metrics of the last evaluation, by name."""
-        self.predicted = torch.empty(0)
+        self.probabilities = torch.empty(0)
         """Class probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
         self._row: Row = {}
         self._last_loss = torch.tensor(torch.nan)
-        self._counted = -1
+        self._last_recorded = -1
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits [B, out_features] of images [B, C, H, W]."""
@@ -113,7 +113,7 @@ class Classifier(pl.LightningModule):
         """Have metrics accumulate in float32 on MPS, which has no float64."""
         if self.trainer.strategy.root_device.type == "mps":
             for metrics in self.metrics.values():
-                cast(StageMetrics, metrics).seen.set_dtype(torch.float32)
+                cast(StageMetrics, metrics).accumulator.set_dtype(torch.float32)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a batch, and record its metrics.
@@ -124,47 +124,47 @@ class Classifier(pl.LightningModule):
         label = batch["label"]
         logits = self.network(batch["image"])
         loss: Tensor = self.loss(logits, label)
-        if batch_idx != self._counted:  # LBFGS evaluates a batch several times: record the first
-            self._counted = batch_idx
+        if batch_idx != self._last_recorded:  # LBFGS evaluates a batch several times: record the first
+            self._last_recorded = batch_idx
             if not loss.isfinite():
-                raise diverged(self.current_epoch, batch_idx, loss)
-            self.take(loss.detach(), self.loss.probability(logits.detach()), label)
+                raise divergence_error(self.current_epoch, batch_idx, loss)
+            self.record_step(loss.detach(), self.loss.probability(logits.detach()), label)
         return loss
 
-    def take(self, loss: Tensor, probability: Tensor, label: Tensor) -> None:
+    def record_step(self, loss: Tensor, probability: Tensor, label: Tensor) -> None:
         """Record a training step of the current epoch."""
         self._last_loss = loss
-        self._metrics("train").update(loss=loss, probability=probability, label=hard(label))
+        self._metrics("train").update(loss=loss, probability=probability, label=hard_labels(label))
 
     @property
-    def waits(self) -> bool:
+    def has_recorded_steps(self) -> bool:
         """Return whether steps of an unfinished epoch are recorded."""
         return self._metrics("train").batches > 0
 
     def on_train_epoch_start(self) -> None:
         """Start to record the steps of an epoch."""
-        self._counted = -1
+        self._last_recorded = -1
 
     def on_train_epoch_end(self) -> None:
         """Log the metrics of the epoch."""
-        self.log_epochs(self.current_epoch, [self.close()])
+        self.log_epochs(self.current_epoch, [self.finish_epoch()])
 
-    def close(self) -> Row:
+    def finish_epoch(self) -> Row:
         """Compute and reset the metrics of the current epoch; `train/loss` is the last step's, as the lecture's."""
         batches = self._metrics("train").batches
-        (row,) = self._with_last([self._metrics("train").compute()], self._last_loss[None], batches=batches)
-        return {**row, **self.validated()}
+        (row,) = self._add_last_loss([self._metrics("train").compute()], self._last_loss[None], batches=batches)
+        return {**row, **self.pop_validation()}
 
-    def close_many(self, epochs: Sequence[Steps]) -> list[Row]:
+    def finish_epochs(self, epochs: Sequence[EpochSteps]) -> list[Row]:
         """Return the training rows of epochs of equal numbers of steps and images, without validation metrics."""
         steps = len(epochs[0].losses)
         costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).view(-1, steps)
-        probability = torch.stack([joined(epoch.probabilities) for epoch in epochs])
-        label = torch.stack([hard(joined(epoch.labels)) for epoch in epochs])
+        probability = torch.stack([concatenate(epoch.probabilities) for epoch in epochs])
+        label = torch.stack([hard_labels(concatenate(epoch.labels)) for epoch in epochs])
         self._last_loss = epochs[-1].losses[-1]
-        return self.count(costs, [len(part) for part in epochs[0].labels], probability, label)
+        return self.compute_rows(costs, [len(part) for part in epochs[0].labels], probability, label)
 
-    def count(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
+    def compute_rows(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
         """Return the training rows of epochs of equal numbers of steps and images, without validation metrics.
 
         Args:
@@ -173,14 +173,14 @@ class Classifier(pl.LightningModule):
             probability: [epochs, N] of class 1, or [epochs, N, classes].
             label: [epochs, N] int64.
         """
-        rows = self._metrics("train").counted(costs, sizes, probability, label)
-        return self._with_last(rows, costs[:, -1], batches=len(sizes))
+        rows = self._metrics("train").compute_epochs(costs, sizes, probability, label)
+        return self._add_last_loss(rows, costs[:, -1], batches=len(sizes))
 
-    def remember(self, loss: Tensor) -> None:
+    def record_last_loss(self, loss: Tensor) -> None:
         """Record the last step's loss when a pack computes the metrics."""
         self._last_loss = loss
 
-    def _with_last(self, rows: Sequence[Row], losses: Tensor, *, batches: int) -> list[Row]:
+    def _add_last_loss(self, rows: Sequence[Row], losses: Tensor, *, batches: int) -> list[Row]:
         if batches == 1:
             return list(rows)
         last = losses.tolist()
@@ -189,7 +189,7 @@ class Classifier(pl.LightningModule):
             for loss, row in zip(last, rows, strict=True)
         ]
 
-    def validated(self) -> Row:
+    def pop_validation(self) -> Row:
         """Return and clear the last validation's metrics."""
         row, self._row = self._row, {}
         return row
@@ -197,13 +197,13 @@ class Classifier(pl.LightningModule):
     def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
         """Write the rows of consecutive epochs to loggers, and the last one's training metrics to callbacks."""
         train = {name: value for name, value in rows[-1].items() if name.startswith("train/")}
-        self.trainer.callback_metrics.update(_tensors(train))
+        self.trainer.callback_metrics.update(_to_tensors(train))
         log_rows(self.trainer.loggers, first, rows)
 
     def validate(self, batches: Iterable[Any]) -> None:
         """Evaluate batches as the Trainer's validation loop does, without that loop."""
-        found, _ = self._measured(self.evaluates, batches)
-        self._found(self.evaluates, found)
+        found, _ = self._evaluate_batches(self.evaluated_stage, batches)
+        self._store_evaluation(self.evaluated_stage, found)
 
     def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
         """Evaluate the current weights without a Trainer.
@@ -218,50 +218,50 @@ class Classifier(pl.LightningModule):
         Raises:
             DivergedError: where the loss is not finite.
         """
-        found, predicted = self._measured(stage, batches)
+        found, predicted = self._evaluate_batches(stage, batches)
         if not isfinite(loss := found[f"{stage}/loss"]):
             raise DivergedError(f"{stage}/loss of the final weights is {loss}")
         return found, predicted
 
-    def _measured(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
+    def _evaluate_batches(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
         weight, metrics = next(self.network.parameters(), None), self._metrics(stage)
-        forward = partial(self._outputs, device=None if weight is None else weight.device)
+        forward = partial(self._compute_outputs, device=None if weight is None else weight.device)
         (found,), predicted = evaluate(forward, batches, metrics, modules=[self.network, self.loss])
         return found, predicted[0]
 
-    def _outputs(self, batch: Mapping[str, Tensor], *, device: torch.device | None) -> Outputs:
+    def _compute_outputs(self, batch: Mapping[str, Tensor], *, device: torch.device | None) -> Outputs:
         image, label = batch["image"].to(device), batch["label"].to(device)
         logits = self.network(image)
         return self.loss(logits, label)[None], self.loss.probability(logits)[None], label[None]
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Record the metrics of a batch."""
-        self._evaluate(self.evaluates, batch)
+        self._record_batch(self.evaluated_stage, batch)
 
     def on_validation_epoch_end(self) -> None:
         """Compute the metrics of the validation."""
-        self._close(self.evaluates)
+        self._finish_evaluation(self.evaluated_stage)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Record the metrics of a batch."""
-        self._evaluate("test", batch)
+        self._record_batch("test", batch)
 
     def on_test_epoch_end(self) -> None:
         """Compute the metrics of the test."""
-        self._close("test")
+        self._finish_evaluation("test")
 
-    def optimizer(self) -> Optimizer:
+    def create_optimizer(self) -> Optimizer:
         """Create an optimizer of the network's parameters, in groups where learning rates differ."""
         if not self.lr_multipliers:
             return self.make_optimizer(self.network.parameters())
-        groups = grouped(self.network, self.lr_multipliers)
+        groups = group_parameters(self.network, self.lr_multipliers)
         optimizer = self.make_optimizer(list(groups.values()))
-        scale(optimizer, groups)
+        scale_learning_rates(optimizer, groups)
         return optimizer
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Create the optimizer and its scheduler."""
-        optimizer = self.optimizer()
+        optimizer = self.create_optimizer()
         schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer), "interval": self.interval}
         if self.monitor:
             schedule["monitor"] = self.monitor
@@ -289,23 +289,23 @@ class Classifier(pl.LightningModule):
         assert isinstance(metrics, StageMetrics)
         return metrics
 
-    def _evaluate(self, stage: Stage, batch: dict[str, Tensor]) -> None:
+    def _record_batch(self, stage: Stage, batch: dict[str, Tensor]) -> None:
         logits, label = self.network(batch["image"]), batch["label"]
         loss = self.loss(logits, label)
         self._metrics(stage).update(loss=loss, probability=self.loss.probability(logits), label=label)
 
-    def _close(self, stage: Stage) -> None:
+    def _finish_evaluation(self, stage: Stage) -> None:
         if self.trainer.state.fn != "fit":
-            self.predicted = self._metrics(stage).seen.compute()[2]
-        self._found(stage, self._metrics(stage).compute())
+            self.probabilities = self._metrics(stage).accumulator.compute()[2]
+        self._store_evaluation(stage, self._metrics(stage).compute())
 
-    def _found(self, stage: Stage, found: Row) -> None:
+    def _store_evaluation(self, stage: Stage, found: Row) -> None:
         if not isfinite(loss := found[f"{stage}/loss"]):
             weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
             raise DivergedError(f"{stage}/loss of {weights} is {loss}")
-        self.trainer.callback_metrics.update(_tensors(found))
-        self.evaluated = self._row = found
+        self.trainer.callback_metrics.update(_to_tensors(found))
+        self.evaluation = self._row = found
 
 
-def _tensors(row: Row) -> dict[str, Tensor]:
-    return {name: scalar(value) for name, value in row.items()}
+def _to_tensors(row: Row) -> dict[str, Tensor]:
+    return {name: to_scalar_tensor(value) for name, value in row.items()}

@@ -40,7 +40,7 @@ class SamePadding(nn.Conv2d):
         return missing // 2, missing - missing // 2
 
 
-def norm(channels: int) -> nn.BatchNorm2d:
+def batch_norm(channels: int) -> nn.BatchNorm2d:
     """Create a batch normalization with EfficientNet's epsilon and momentum."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
@@ -54,10 +54,10 @@ class Block(nn.Module):
         inner = inputs * expansion
         self.expands, self.adds = expansion > 1, stride == 1 and inputs == outputs
         if self.expands:
-            self._expand_conv, self._bn0 = SamePadding(inputs, inner, 1), norm(inner)
+            self._expand_conv, self._bn0 = SamePadding(inputs, inner, 1), batch_norm(inner)
         self._depthwise_conv = SamePadding(inner, inner, kernel, stride=stride, groups=inner)
-        self._bn1 = norm(inner)
-        self._project_conv, self._bn2 = SamePadding(inner, outputs, 1), norm(outputs)
+        self._bn1 = batch_norm(inner)
+        self._project_conv, self._bn2 = SamePadding(inner, outputs, 1), batch_norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, with the input added where the shapes are equal."""
@@ -77,7 +77,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         """Create the network with random weights."""
         super().__init__()
-        self._conv_stem, self._bn0 = SamePadding(3, STEM, 3, stride=2), norm(STEM)
+        self._conv_stem, self._bn0 = SamePadding(3, STEM, 3, stride=2), batch_norm(STEM)
         self._blocks = nn.ModuleList()
         inputs = STEM
         for kernel, stride, expansion, outputs, times in BLOCKS:
@@ -85,7 +85,7 @@ class EfficientNetLite0(nn.Module):
                 step = stride if place == 0 else 1
                 self._blocks.append(Block(inputs, outputs, kernel=kernel, stride=step, expansion=expansion))
                 inputs = outputs
-        self._conv_head, self._bn1 = SamePadding(inputs, WIDTH, 1), norm(WIDTH)
+        self._conv_head, self._bn1 = SamePadding(inputs, WIDTH, 1), batch_norm(WIDTH)
         self._fc = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:

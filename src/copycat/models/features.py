@@ -17,27 +17,27 @@ from torch import Tensor
 
 from copycat.models.backbone import Backbone
 
-MOST = 20_000
+MAX_CACHED_IMAGES = 20_000
 """Maximum number of images whose features are cached."""
-BATCHES = 64
+MAX_CACHED_BATCHES = 64
 """Maximum number of batches cached by tensor identity."""
 
 
-_keeps = ContextVar("keeps", default=True)
+_caching = ContextVar("caching", default=True)
 
 
 @contextmanager
-def keeping_none() -> Iterator[None]:
+def disable_feature_cache() -> Iterator[None]:
     """Cache no features of images that are processed meanwhile, such as augmented ones, which do not recur."""
-    token = _keeps.set(False)
+    token = _caching.set(False)
     try:
         yield
     finally:
-        _keeps.reset(token)
+        _caching.reset(token)
 
 
 @dataclass
-class Known:
+class FeatureCache:
     """Hold the features of images, by their hashes, as computed on one kind of device."""
 
     file: Path | None
@@ -46,7 +46,7 @@ class Known:
     """Number of features that the file holds."""
 
 
-class Frozen:
+class FrozenFeatures:
     """Compute and cache features of images by a frozen backbone.
 
     Args:
@@ -58,7 +58,7 @@ class Frozen:
         """Freeze the backbone, with an empty cache."""
         self.backbone, self.folder = backbone, folder
         backbone.network.eval().requires_grad_(False)
-        self._known: dict[torch.device, Known] = {}
+        self._caches: dict[torch.device, FeatureCache] = {}
         self._batches: list[tuple[Tensor, int, Tensor]] = []
 
     def __call__(self, image: Tensor) -> Tensor:
@@ -77,21 +77,21 @@ class Frozen:
         with torch.inference_mode(False), torch.no_grad():
             found = self._of_each(image)
         # a view of the whole data set recurs each epoch; a collated batch is discarded after its step
-        if _keeps.get() and image._is_view() and len(self._batches) < BATCHES:
+        if _caching.get() and image._is_view() and len(self._batches) < MAX_CACHED_BATCHES:
             self._batches.append((image, image._version, found))
         return found
 
     def file(self, device: torch.device) -> Path | None:
         """Return the path of the cache, which differs between devices that compute different bits."""
-        return self.folder / f"{self.backbone.key(device)}.safetensors" if self.folder else None
+        return self.folder / f"{self.backbone.fingerprint(device)}.safetensors" if self.folder else None
 
-    def _known_of(self, device: torch.device) -> Known:
+    def _cache_of(self, device: torch.device) -> FeatureCache:
         """Read the cache at its first use, as a network on the meta device has no weights to find it by."""
-        if device not in self._known:
+        if device not in self._caches:
             file = self.file(device)
-            features = {} if file is None else read(file)
-            self._known[device] = Known(file, features, len(features))
-        return self._known[device]
+            features = {} if file is None else read_features(file)
+            self._caches[device] = FeatureCache(file, features, len(features))
+        return self._caches[device]
 
     def _direct(self, image: Tensor) -> Tensor:
         network, pixels = self.backbone.network, self.backbone.pixels
@@ -101,24 +101,24 @@ class Frozen:
         return found
 
     def _of_each(self, image: Tensor) -> Tensor:
-        known = self._known_of(image.device)
+        known = self._cache_of(image.device)
         keys = [blake2b(pixels.tobytes(), digest_size=16).digest() for pixels in image.detach().cpu().numpy()]
         found = []
         for key, one in zip(keys, image, strict=True):
             features = known.features.get(key)
             if features is None:
                 features = self._direct(one[None].clone())[0].cpu()
-                if len(known.features) < MOST and _keeps.get():
+                if len(known.features) < MAX_CACHED_IMAGES and _caching.get():
                     known.features[key] = features
             found.append(features)
         new = len(known.features) - known.saved
         if known.file is not None and new > known.saved // 10:  # not after each batch of a large data set
-            write(known.file, known.features)
+            write_features(known.file, known.features)
             known.saved = len(known.features)
         return torch.stack(found).to(image.device)
 
 
-def read(file: Path) -> dict[bytes, Tensor]:
+def read_features(file: Path) -> dict[bytes, Tensor]:
     """Read features by the hashes of images; none where the file is missing or damaged."""
     try:
         content = load_file(file)
@@ -128,7 +128,7 @@ def read(file: Path) -> dict[bytes, Tensor]:
         return {}
 
 
-def write(file: Path, known: dict[bytes, Tensor]) -> None:
+def write_features(file: Path, known: dict[bytes, Tensor]) -> None:
     """Write features to a temporary file and rename it, since other runs may read the file meanwhile."""
     keys = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16).copy()
     temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(3)}")

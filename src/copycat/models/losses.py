@@ -76,12 +76,12 @@ class Loss(nn.Module, ABC):
         return share / factor, factor
 
 
-def hard(label: Tensor) -> Tensor:
+def hard_labels(label: Tensor) -> Tensor:
     """Return hard labels [B] int64: soft labels [B, classes] become the class of the largest share."""
     return label.argmax(1) if label.is_floating_point() else label
 
 
-class Smoothed(Loss):
+class LabelSmoothingLoss(Loss):
     """Smooth labels in training; the base class of losses that support it.
 
     Args:
@@ -105,7 +105,7 @@ class Smoothed(Loss):
         return self.label_smoothing if self.training else 0.0
 
 
-class BCEWithLogits(Smoothed):
+class BCEWithLogits(LabelSmoothingLoss):
     """Compute the binary cross-entropy of one logit, stable where a sigmoid would round to 0 or 1."""
 
     @staticmethod
@@ -193,7 +193,7 @@ class MSE(Loss):
         return p[:, 0] if p.shape[1] == 1 else p
 
 
-class CrossEntropy(Smoothed):
+class CrossEntropy(LabelSmoothingLoss):
     """Compute the softmax cross-entropy of one logit a class."""
 
     @staticmethod
@@ -218,7 +218,7 @@ class CrossEntropy(Smoothed):
         return p[:, 1] if p.shape[1] == 2 else p
 
 
-class ByClasses(Smoothed):
+class ByClasses(LabelSmoothingLoss):
     """Represent the default loss in a configuration, until the number of classes is known."""
 
     @staticmethod

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-NAMES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
-OF_ALL_CLASSES = ("balanced_accuracy", "auroc")
+SCORE_NAMES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
+ALL_CLASS_SCORES = ("balanced_accuracy", "auroc")
 """Scores that are defined only where each class has an image."""
 Row = dict[str, float]
-AT_ONCE = 512
+EPOCHS_PER_CHUNK = 512
 """Number of epochs whose scores are computed together: more would exceed the processor's cache."""
-RANKED = 2**18
+MAX_SORTED = 2**18
 """Number of probabilities that are sorted together, which bounds memory for many classes."""
 
 
-def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, list[float]]:
+def compute_scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, list[float]]:
     """Compute accuracy, balanced accuracy, precision, recall, F1 and AUROC of each epoch.
 
     With two classes, class 1 is positive, and predicted where its probability is above 0.5. With more classes, scores
@@ -39,27 +39,29 @@ def scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[str, lis
         Name of a score: its value for each epoch.
     """
     if classes == 2:
-        found: dict[str, list[float]] = {name: [] for name in NAMES}
-        for some, true in zip(torch.split(probability, AT_ONCE), torch.split(label, AT_ONCE), strict=True):
-            for name, values in _of_two(some, true == 1).items():
-                found[name] += values
-        return found
-    rows = [_of_many(p, y, classes=classes) for p, y in zip(probability, label, strict=True)]
-    return {name: [row[name] for row in rows] for name in NAMES}
+        columns: dict[str, list[float]] = {name: [] for name in SCORE_NAMES}
+        chunks = (torch.split(values, EPOCHS_PER_CHUNK) for values in (probability, label))
+        for some, true in zip(*chunks, strict=True):
+            for name, values in _binary_scores(some, true == 1).items():
+                columns[name] += values
+        return columns
+    rows = [_multiclass_scores(p, y, classes=classes) for p, y in zip(probability, label, strict=True)]
+    return {name: [row[name] for row in rows] for name in SCORE_NAMES}
 
 
-def _of_two(probability: Tensor, true: Tensor) -> dict[str, list[float]]:
-    probability = _exact(probability)
-    said = probability > 0.5
-    right, hits, positive, predicted = ((said == true).sum(1), (said & true).sum(1), true.sum(1), said.sum(1))
-    images = torch.full_like(right, true.shape[1])
-    parts = torch.stack([right, hits, hits, 2 * hits, right - hits]).to(probability.dtype)
-    wholes = torch.stack([images, predicted, positive, predicted + positive, images - positive]).to(probability.dtype)
-    accuracy, precision, recall, f1, specificity = parts / wholes
+def _binary_scores(probability: Tensor, true: Tensor) -> dict[str, list[float]]:
+    probability = _to_float(probability)
+    predicted = probability > 0.5
+    correct, hits = (predicted == true).sum(1), (predicted & true).sum(1)
+    positive, claimed = true.sum(1), predicted.sum(1)
+    images = torch.full_like(correct, true.shape[1])
+    numerators = torch.stack([correct, hits, hits, 2 * hits, correct - hits]).to(probability.dtype)
+    denominators = torch.stack([images, claimed, positive, claimed + positive, images - positive])
+    accuracy, precision, recall, f1, specificity = numerators / denominators.to(probability.dtype)
     balanced = ((recall + specificity) / 2).tolist()
     ratios = [ratio.nan_to_num(0).tolist() for ratio in (precision, recall, f1)]
     area = auroc(probability.numpy(), true.numpy()).tolist()
-    return dict(zip(NAMES, [accuracy.tolist(), balanced, *ratios, area], strict=True))
+    return dict(zip(SCORE_NAMES, [accuracy.tolist(), balanced, *ratios, area], strict=True))
 
 
 def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
@@ -94,15 +96,15 @@ def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> ND
     return areas
 
 
-def _of_many(probability: Tensor, label: Tensor, *, classes: int) -> Row:
-    found = of_confusion(probability.argmax(1), label, classes=classes, dtype=_exact(probability[:0]).dtype)
+def _multiclass_scores(probability: Tensor, label: Tensor, *, classes: int) -> Row:
+    found = scores_from_confusion(probability.argmax(1), label, classes=classes, dtype=_to_float(probability[:0]).dtype)
     found["auroc"] = torch.nan
     if found["balanced_accuracy"] == found["balanced_accuracy"]:
         found["auroc"] = _mean_auroc(probability, label)
     return found
 
 
-def of_confusion(
+def scores_from_confusion(
     predicted: Tensor, label: Tensor, *, classes: int, dtype: torch.dtype = torch.float32, present_only: bool = False
 ) -> Row:
     """Compute the scores of more than two classes that follow from the confusion matrix.
@@ -126,26 +128,26 @@ def of_confusion(
     precision, recall, f1 = (each / counts.sum()).sum(1).tolist()
     accuracy = (hits.sum().to(dtype) / len(label)).item()
     balanced = recall if bool((positive > 0).all()) else torch.nan
-    return dict(zip(NAMES, [accuracy, balanced, precision, recall, f1], strict=False))
+    return dict(zip(SCORE_NAMES, [accuracy, balanced, precision, recall, f1], strict=False))
 
 
 def _mean_auroc(probability: Tensor, label: Tensor) -> float:
     """Return the mean over classes of the AUROC of each class against all others, for some classes at a time."""
-    areas, at_once = [], max(1, RANKED // len(label))
+    areas, at_once = [], max(1, MAX_SORTED // len(label))
     for first in range(0, probability.shape[1], at_once):
-        columns = _exact(probability[:, first : first + at_once]).T
+        columns = _to_float(probability[:, first : first + at_once]).T
         true = label == torch.arange(first, first + len(columns))[:, None]
         areas.append(auroc(columns.numpy(), true.numpy()))
     each = np.concatenate(areas)
     return float(each.mean(dtype=np.float64).astype(each.dtype))
 
 
-def _exact(probability: Tensor) -> Tensor:
+def _to_float(probability: Tensor) -> Tensor:
     """Convert to float32 unless float64: NumPy has no bfloat16."""
     return probability if probability.dtype == torch.float64 else probability.float()
 
 
-def scores_of(probability: Tensor, label: Tensor, *, present_only: bool = False) -> Row:
+def score_images(probability: Tensor, label: Tensor, *, present_only: bool = False) -> Row:
     """Compute the scores of one set of images, without those that are undefined.
 
     Args:
@@ -156,21 +158,21 @@ def scores_of(probability: Tensor, label: Tensor, *, present_only: bool = False)
     """
     classes = probability.shape[1]
     if present_only:
-        of_each = of_confusion(probability.argmax(1), label, classes=classes, present_only=True)
+        scores = scores_from_confusion(probability.argmax(1), label, classes=classes, present_only=True)
         kept = ("accuracy",) if classes == 2 else ("accuracy", "precision", "recall", "f1")
-        return {name: of_each[name] for name in kept}
-    said = (probability[:, 1] if classes == 2 else probability).float()
-    found = scores(said[None], label[None], classes=classes)
-    return {name: value for name, (value,) in found.items() if value == value}
+        return {name: scores[name] for name in kept}
+    probability = (probability[:, 1] if classes == 2 else probability).float()
+    columns = compute_scores(probability[None], label[None], classes=classes)
+    return {name: value for name, (value,) in columns.items() if value == value}
 
 
-def scalar(value: float) -> Tensor:
+def to_scalar_tensor(value: float) -> Tensor:
     """Convert a metric to a tensor for Lightning: float32, or float64 where float32 would lose digits."""
     short = torch.tensor(value, dtype=torch.float32)
     return short if short.item() == value else torch.tensor(value, dtype=torch.float64)
 
 
-class Seen(Metric):
+class BatchAccumulator(Metric):
     """Accumulate losses, probabilities and labels since the last reset, and gather them from all processes."""
 
     full_state_update = False
@@ -213,7 +215,7 @@ class StageMetrics(nn.Module):
         """Start without batches."""
         super().__init__()
         self.stage, self.classes, self.averages = stage, classes, reduction == "mean"
-        self.seen = Seen()
+        self.accumulator = BatchAccumulator()
         self.batches = 0
         self._first = torch.tensor(torch.nan)
         """Loss of the first batch, to return it exactly: multiplying and dividing by its weight may round."""
@@ -222,7 +224,7 @@ class StageMetrics(nn.Module):
         """Add a batch: scalar loss, [B] or [B, classes] probabilities, [B] labels."""
         if not self.batches:
             self._first = loss.detach()
-        self.seen.update(loss.detach(), len(label) if self.averages else 1, probability.detach(), label)
+        self.accumulator.update(loss.detach(), len(label) if self.averages else 1, probability.detach(), label)
         self.batches += 1
 
     def state(self) -> dict[str, Any]:
@@ -230,41 +232,42 @@ class StageMetrics(nn.Module):
         if not self.batches:
             return {}
         names = ("cost", "weight", "probability", "label")
-        seen = dict(zip(names, self.seen.compute(), strict=True))
-        return {"batches": self.batches, "seen": {name: value.detach().cpu() for name, value in seen.items()}}
+        values = dict(zip(names, self.accumulator.compute(), strict=True))
+        return {"batches": self.batches, "seen": {name: value.detach().cpu() for name, value in values.items()}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore the batches that `state` returned."""
         if not state:
             return
-        self.batches, seen, device = state["batches"], state["seen"], self.seen.device
-        self.seen.cost, self.seen.weight = seen["cost"].to(device), seen["weight"].to(device)
-        self._first = self.seen.cost / (self.seen.weight if self.averages else 1)
-        self.seen.probability, self.seen.label = [seen["probability"].to(device)], [seen["label"].to(device)]
+        accumulator, self.batches = self.accumulator, state["batches"]
+        values = {name: value.to(accumulator.device) for name, value in state["seen"].items()}
+        accumulator.cost, accumulator.weight = values["cost"], values["weight"]
+        accumulator.probability, accumulator.label = [values["probability"]], [values["label"]]
+        self._first = accumulator.cost / (accumulator.weight if self.averages else 1)
 
     def compute(self) -> Row:
         """Return the metrics by name, such as `val/accuracy`, each in the run's precision, and reset."""
-        cost, weight, probability, label = (x.cpu() for x in self.seen.compute())
+        cost, weight, probability, label = (x.cpu() for x in self.accumulator.compute())
         loss = self._first.cpu() if self.batches == 1 else cost / (weight if self.averages else 1)
         (row,) = self.rows(loss[None], probability[None], label.reshape(1, -1))
-        self.seen.reset()
+        self.accumulator.reset()
         self.batches = 0
         return row
 
     def rows(self, loss: Tensor, probability: Tensor, label: Tensor) -> list[Row]:
         """Return the metrics of epochs from losses [epochs], probabilities [epochs, N, …] and labels [epochs, N]."""
-        found = scores(probability.reshape(*label.shape, *probability.shape[2:]), label, classes=self.classes)
-        names = [f"{self.stage}/{name}" for name in ("loss", *NAMES)]
+        found = compute_scores(probability.reshape(*label.shape, *probability.shape[2:]), label, classes=self.classes)
+        names = [f"{self.stage}/{name}" for name in ("loss", *SCORE_NAMES)]
         losses = loss.to(torch.promote_types(probability.dtype, torch.float32)).tolist()
         rows = [dict(zip(names, row, strict=True)) for row in zip(losses, *found.values(), strict=True)]
-        for name in OF_ALL_CLASSES:
+        for name in ALL_CLASS_SCORES:
             whole = f"{self.stage}/{name}"
             for row in rows:
                 if row[whole] != row[whole]:  # nan: it is undefined
                     del row[whole]
         return rows
 
-    def counted(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
+    def compute_epochs(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
         """Return the metrics of epochs of equal numbers of steps and images, with the bits of `update` and `compute`.
 
         Args:
@@ -276,13 +279,13 @@ class StageMetrics(nn.Module):
         if len(sizes) == 1:
             return self.rows(costs[:, 0].cpu(), probability.cpu(), label.cpu())
         weights = list(sizes) if self.averages else [1] * len(sizes)
-        cost = torch.zeros(len(costs), dtype=self.seen.cost.dtype)
+        cost = torch.zeros(len(costs), dtype=self.accumulator.cost.dtype)
         for step, weight in zip(costs.cpu().T, weights, strict=True):
             cost += step.to(cost.dtype) * weight
         return self.rows(cost / (sum(weights) if self.averages else 1), probability.cpu(), label.cpu())
 
 
-class Steps:
+class EpochSteps:
     """Hold the losses, probabilities and labels of an epoch's steps."""
 
     __slots__ = ("labels", "losses", "probabilities")
@@ -297,12 +300,12 @@ class Steps:
         """[B] int64, or [B, classes] shares of mixed images."""
 
 
-def joined(pieces: list[Tensor], *, dim: int = 0) -> Tensor:
+def concatenate(pieces: list[Tensor], *, dim: int = 0) -> Tensor:
     """Concatenate tensors, without a copy of a single one."""
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
 
 
-def columns(stages: Iterable[str], *, several_batches: bool) -> list[str]:
+def metric_columns(stages: Iterable[str], *, several_batches: bool) -> list[str]:
     """Return the names of the metrics that an epoch may have, `train/loss` first."""
-    names = [f"{stage}/{name}" for stage in stages for name in ("loss", *NAMES)]
+    names = [f"{stage}/{name}" for stage in stages for name in ("loss", *SCORE_NAMES)]
     return [names[0], "train/loss_mean", *names[1:]] if several_batches else names

@@ -10,14 +10,14 @@ from torch import nn
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.suggestions import first_line
-from copycat.models.backbone import Backbone, Pixels, fill, measured_width, wants_images
-from copycat.models.transfer import on_backbone
+from copycat.models.backbone import Backbone, Pixels, declare_image_size, load_weights, measure_width
+from copycat.models.transfer import build_on_backbone
 
 MEAN, DEVIATION, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
 """Preprocessing for ImageNet, the default for networks without a description of their training data."""
 
 
-def _size_of_training(node: Mapping[str, Any]) -> int:
+def _image_size(node: Mapping[str, Any]) -> int:
     """Return the side of the network's input image in pixels, without loading weights."""
     if node.get("backbone_size"):
         return int(node["backbone_size"])
@@ -26,7 +26,7 @@ def _size_of_training(node: Mapping[str, Any]) -> int:
         return PACKAGES[node["package"]](node["name"], False)[1]
 
 
-@wants_images(_size_of_training)
+@declare_image_size(_image_size)
 def packaged(
     *,
     package: str,
@@ -56,39 +56,39 @@ def packaged(
     require_package(package, wanted_by=f"model={package}")
     network, size, mean, deviation = PACKAGES[package](name, pretrained and weights is None)
     if weights:
-        fill(network, Path(weights).expanduser(), name=f"{package} {name}")
+        load_weights(network, Path(weights).expanduser(), name=f"{package} {name}")
     pixels = Pixels(size=backbone_size or size, mean=mean, deviation=deviation)
-    width = measured_width(network, name=f"{package} {name}", size=pixels.size)
+    width = measure_width(network, name=f"{package} {name}", size=pixels.size)
     backbone = Backbone(network=network, pixels=pixels, width=width, name=f"{package} {name}")
-    return on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
+    return build_on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
 
 
-Trained = tuple[nn.Module, int, Sequence[float], Sequence[float]]
+Pretrained = tuple[nn.Module, int, Sequence[float], Sequence[float]]
 """A feature extractor, with the side in pixels, mean and deviation of its training images."""
 
 
-def _of_timm(name: str, pretrained: bool) -> Trained:
+def _create_timm(name: str, pretrained: bool) -> Pretrained:
     from timm import create_model
 
-    network = _made(lambda: create_model(name, pretrained=pretrained, num_classes=0), "timm", name)
+    network = _call_package(lambda: create_model(name, pretrained=pretrained, num_classes=0), "timm", name)
     said: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
     return network, said.get("input_size", (3, SIZE, SIZE))[-1], said.get("mean", MEAN), said.get("std", DEVIATION)
 
 
-def _of_torchvision(name: str, pretrained: bool) -> Trained:
+def _create_torchvision(name: str, pretrained: bool) -> Pretrained:
     from torchvision import models
 
-    best = _made(lambda: models.get_model_weights(name).DEFAULT, "torchvision", name)
-    network = _made(lambda: models.get_model(name, weights=best if pretrained else None), "torchvision", name)
-    _without_last(network, name=name)
+    best = _call_package(lambda: models.get_model_weights(name).DEFAULT, "torchvision", name)
+    network = _call_package(lambda: models.get_model(name, weights=best if pretrained else None), "torchvision", name)
+    _remove_last_layer(network, name=name)
     said = best.transforms()
     return network, said.crop_size[0], said.mean, said.std
 
 
-PACKAGES: Mapping[str, Callable[[str, bool], Trained]] = {"timm": _of_timm, "torchvision": _of_torchvision}
+PACKAGES: Mapping[str, Callable[[str, bool], Pretrained]] = {"timm": _create_timm, "torchvision": _create_torchvision}
 
 
-def _made(make: Callable[[], Any], package: str, name: str) -> Any:
+def _call_package(make: Callable[[], Any], package: str, name: str) -> Any:
     """Call a package, and convert any error to a UserError: an unknown name, or a failed download."""
     try:
         return make()
@@ -99,7 +99,7 @@ def _made(make: Callable[[], Any], package: str, name: str) -> Any:
         ) from error
 
 
-def _without_last(network: nn.Module, *, name: str) -> None:
+def _remove_last_layer(network: nn.Module, *, name: str) -> None:
     """Replace the last linear layer by the identity: `fc`, or the end of `classifier` or `heads`."""
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:

@@ -12,7 +12,7 @@ from copycat.config.suggestions import did_you_mean, one_of
 Group = dict[str, list[nn.Parameter]]
 
 
-def grouped(network: nn.Module, rates: Mapping[str, float]) -> dict[float, Group]:
+def group_parameters(network: nn.Module, rates: Mapping[str, float]) -> dict[float, Group]:
     """Group parameters by the factor of their learning rate, as optimizers take groups.
 
     The first matching pattern applies. The group of factor 1 comes first, and may be empty. Parameters of factor 0 are
@@ -31,7 +31,7 @@ def grouped(network: nn.Module, rates: Mapping[str, float]) -> dict[float, Group
     for pattern, factor in rates.items():
         found = [name for name in left if fnmatchcase(name, pattern)]
         if not found:
-            raise UserError(_unfit(pattern, names))
+            raise UserError(_explain_unmatched(pattern, names))
         parameters = [left.pop(name) for name in found]
         if factor == 0:
             for parameter in parameters:
@@ -46,7 +46,7 @@ def grouped(network: nn.Module, rates: Mapping[str, float]) -> dict[float, Group
     return groups
 
 
-def scale(optimizer: Optimizer, factors: Mapping[float, Group]) -> None:
+def scale_learning_rates(optimizer: Optimizer, factors: Mapping[float, Group]) -> None:
     """Multiply the learning rate of each group by its factor.
 
     Args:
@@ -65,7 +65,7 @@ def scale(optimizer: Optimizer, factors: Mapping[float, Group]) -> None:
         group["lr"] *= factor
 
 
-def _unfit(pattern: str, names: list[str]) -> str:
+def _explain_unmatched(pattern: str, names: list[str]) -> str:
     if any(fnmatchcase(name, pattern) for name in names):
         return f"lr_multipliers: {pattern!r} fits only what patterns before it fit already. Write it before them."
     return (

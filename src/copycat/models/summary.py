@@ -16,7 +16,7 @@ ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
-def kind(network: nn.Module, *, loss: str) -> str:
+def network_kind(network: nn.Module, *, loss: str) -> str:
     """Return the lecture's name for the kind of a network, or the name of its class for any other kind.
 
     Args:
@@ -35,7 +35,7 @@ def kind(network: nn.Module, *, loss: str) -> str:
     return "shallow network (one hidden layer)" if hidden == 1 else f"deep network ({hidden} hidden layers)"
 
 
-def describe(network: nn.Module, image: Tensor, *, loss: str) -> str:
+def describe_network(network: nn.Module, image: Tensor, *, loss: str) -> str:
     """Return the text that `copycat inspect` prints.
 
     Args:
@@ -70,7 +70,7 @@ def describe(network: nn.Module, image: Tensor, *, loss: str) -> str:
         counted += ", so no look-ups"
     return "\n".join(
         [
-            f"{kind(network, loss=loss)}: {_shape(image)} -> {_shape(output)}",
+            f"{network_kind(network, loss=loss)}: {_shape(image)} -> {_shape(output)}",
             "",
             *_table(rows),
             "",

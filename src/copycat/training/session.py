@@ -141,8 +141,8 @@ class Run:
             if stage == "test":
                 trainer.test(classifier, dataloaders=loader, verbose=False)
             else:
-                classifier.evaluates = stage
+                classifier.evaluated_stage = stage
                 trainer.validate(classifier, dataloaders=loader, verbose=False)
         finally:
             trainer.loggers, trainer.callbacks = loggers, callbacks
-        return classifier.evaluated, classifier.predicted
+        return classifier.evaluation, classifier.probabilities

@@ -18,13 +18,13 @@ class ProcessesLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Store the configuration of the sweep."""
-        self.whole = config
+        self.config = config
 
     def stream(self, runner: Any) -> None:
         """Run trials one by one as workers become free, until none remains."""
         from copycat.sweeps.launchers.processes import Pool
 
-        with Pool(self.whole, workers=self.workers, threads=self.threads) as pool:
+        with Pool(self.config, workers=self.workers, threads=self.threads) as pool:
             pool.run(runner)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -41,13 +41,13 @@ class PackedLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Store the configuration of the sweep."""
-        self.whole = config
+        self.config = config
 
     def stream(self, runner: Any) -> None:
         """Run all trials that are ready, in packs, until none remains."""
         from copycat.sweeps.packed.launcher import Packs
 
-        Packs(self.whole, max_trials_per_pack=self.max_trials_per_pack).run(runner)
+        Packs(self.config, max_trials_per_pack=self.max_trials_per_pack).run(runner)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Refuse batches of trials from sweepers of other packages."""
@@ -63,13 +63,13 @@ class RayLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Store the configuration of the sweep."""
-        self.whole = config
+        self.config = config
 
     def stream(self, runner: Any) -> None:
         """Run trials as the cluster has capacity, until none remains."""
         from copycat.sweeps.launchers.ray_tasks import Cluster
 
-        Cluster(self.whole, init=self.init, remote=self.remote, at_once=self.at_once).run(runner)
+        Cluster(self.config, init=self.init, remote=self.remote, at_once=self.at_once).run(runner)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Refuse batches of trials from sweepers of other packages."""

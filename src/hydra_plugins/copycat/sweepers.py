@@ -18,8 +18,8 @@ class GridSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Store the sweep's configuration and create its launcher."""
-        self.context, self.whole = hydra_context, config
-        self.starts = Plugins.instance().instantiate_launcher(
+        self.context, self.sweep_config = hydra_context, config
+        self.trial_launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
@@ -27,7 +27,7 @@ class GridSweeper(Sweeper):
         """Run the sweep of the given overrides."""
         from copycat.sweeps.sweeper import sweep
 
-        sweep(arguments, config=self.whole, context=self.context, launcher=self.starts)
+        sweep(arguments, config=self.sweep_config, context=self.context, launcher=self.trial_launcher)
 
 
 class OptunaSweeper(GridSweeper):

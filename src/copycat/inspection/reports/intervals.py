@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from copycat.models.metrics import of_confusion, scores
+from copycat.models.metrics import compute_scores, scores_from_confusion
 
 RESAMPLES = 2000
 RESAMPLES_OF_MANY = 200
@@ -21,7 +21,7 @@ def bootstrap(
     Args:
         probability: [N, classes].
         label: [N].
-        present_only: see `of_confusion`.
+        present_only: see `scores_from_confusion`.
 
     Source: Efron 1979, Bootstrap Methods: Another Look at the Jackknife; its percentiles.
     """
@@ -30,7 +30,7 @@ def bootstrap(
     chosen = np.random.default_rng(0).integers(count, size=(times, count))
     if classes == 2:
         said = torch.from_numpy(probability[:, 1][chosen]).float()
-        found = scores(said, torch.from_numpy(label[chosen]), classes=2)
+        found = compute_scores(said, torch.from_numpy(label[chosen]), classes=2)
     else:
         found = _of_many(probability.astype(np.float32), label, chosen, present_only=present_only)
     intervals = {}
@@ -49,7 +49,7 @@ def _of_many(
     classes = probability.shape[1]
     predicted, true = torch.from_numpy(probability.argmax(1)), torch.from_numpy(label)
     rows = [
-        of_confusion(predicted[some], true[some], classes=classes, present_only=present_only)
+        scores_from_confusion(predicted[some], true[some], classes=classes, present_only=present_only)
         for some in torch.from_numpy(chosen)
     ]
     whole = np.array([row["balanced_accuracy"] == row["balanced_accuracy"] for row in rows])

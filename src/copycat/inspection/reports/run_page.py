@@ -16,7 +16,7 @@ from copycat.inspection.callbacks.weights import weight_images
 from copycat.inspection.reports.gallery_file import TITLES, Shown, read_gallery
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.inspection.reports.page import Image, Page, Section, Table
-from copycat.models.metrics import NAMES
+from copycat.models.metrics import SCORE_NAMES
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
@@ -103,7 +103,7 @@ def _metrics(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]
         return
     sure = {("final", part): bootstrap(said.probability, said.label) for part, said in predictions.items()}
     rows = []
-    for name in ("loss", *NAMES):
+    for name in ("loss", *SCORE_NAMES):
         cells = []
         for title, part in places:
             value, count = columns[title].get(f"{part}/{name}"), images.get(part, 0)

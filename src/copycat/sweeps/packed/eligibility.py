@@ -78,7 +78,7 @@ def _of_parts(parts: Parts) -> str | None:
     for part in ("train", "val"):
         if not isinstance(data.loader(part, shuffle=data.shuffle and part == "train"), MemoryLoader):
             return "images that are decoded as they are needed"
-    optimizer = parts.classifier.optimizer()
+    optimizer = parts.classifier.create_optimizer()
     closure = signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is Parameter.empty:
         return f"{type(optimizer).__name__} evaluates the loss again and again"
