@@ -84,11 +84,11 @@ class Backbone:
 
 def weights_digest(network: nn.Module, first: bytes = b"") -> str:
     """Return a hash of a prefix and all tensors of a network with their names."""
-    found = blake2b(first, digest_size=16)
+    digest = blake2b(first, digest_size=16)
     for name, tensor in network.state_dict().items():
         content = tensor.cpu().contiguous().view(-1).view(torch.uint8)
-        found.update(name.encode() + content.numpy().tobytes())
-    return found.hexdigest()
+        digest.update(name.encode() + content.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(network: nn.Module, path: Path, *, name: str) -> None:
@@ -135,12 +135,12 @@ def measure_width(network: nn.Module, *, name: str, size: int) -> int:
     """
     try:
         with torch.no_grad():
-            found = network.eval()(torch.zeros(1, 3, size, size))
+            features = network.eval()(torch.zeros(1, 3, size, size))
     except Exception as error:  # third-party networks raise any type of error
         raise UserError(
             f"model.backbone_size: {name} refuses images of {size} pixels: {first_line(error)}. Leave it null."
         ) from error
     network.train()
-    if not isinstance(found, Tensor) or found.ndim != 2:
+    if not isinstance(features, Tensor) or features.ndim != 2:
         raise UserError(f"model.name: expected a network that gives a row of features an image; got {name}.")
-    return int(found.shape[1])
+    return int(features.shape[1])

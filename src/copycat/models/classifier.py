@@ -202,8 +202,8 @@ class Classifier(pl.LightningModule):
 
     def validate(self, batches: Iterable[Any]) -> None:
         """Evaluate batches as the Trainer's validation loop does, without that loop."""
-        found, _ = self._evaluate_batches(self.evaluated_stage, batches)
-        self._store_evaluation(self.evaluated_stage, found)
+        row, _ = self._evaluate_batches(self.evaluated_stage, batches)
+        self._store_evaluation(self.evaluated_stage, row)
 
     def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
         """Evaluate the current weights without a Trainer.
@@ -218,16 +218,16 @@ class Classifier(pl.LightningModule):
         Raises:
             DivergedError: where the loss is not finite.
         """
-        found, predicted = self._evaluate_batches(stage, batches)
-        if not isfinite(loss := found[f"{stage}/loss"]):
+        row, probabilities = self._evaluate_batches(stage, batches)
+        if not isfinite(loss := row[f"{stage}/loss"]):
             raise DivergedError(f"{stage}/loss of the final weights is {loss}")
-        return found, predicted
+        return row, probabilities
 
     def _evaluate_batches(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
         weight, metrics = next(self.network.parameters(), None), self._metrics(stage)
         forward = partial(self._compute_outputs, device=None if weight is None else weight.device)
-        (found,), predicted = evaluate(forward, batches, metrics, modules=[self.network, self.loss])
-        return found, predicted[0]
+        (row,), probabilities = evaluate(forward, batches, metrics, modules=[self.network, self.loss])
+        return row, probabilities[0]
 
     def _compute_outputs(self, batch: Mapping[str, Tensor], *, device: torch.device | None) -> Outputs:
         image, label = batch["image"].to(device), batch["label"].to(device)
@@ -299,12 +299,12 @@ class Classifier(pl.LightningModule):
             self.probabilities = self._metrics(stage).accumulator.compute()[2]
         self._store_evaluation(stage, self._metrics(stage).compute())
 
-    def _store_evaluation(self, stage: Stage, found: Row) -> None:
-        if not isfinite(loss := found[f"{stage}/loss"]):
+    def _store_evaluation(self, stage: Stage, row: Row) -> None:
+        if not isfinite(loss := row[f"{stage}/loss"]):
             weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
             raise DivergedError(f"{stage}/loss of {weights} is {loss}")
-        self.trainer.callback_metrics.update(_to_tensors(found))
-        self.evaluation = self._row = found
+        self.trainer.callback_metrics.update(_to_tensors(row))
+        self.evaluation = self._row = row
 
 
 def _to_tensors(row: Row) -> dict[str, Tensor]:

@@ -64,8 +64,8 @@ class Block(nn.Module):
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
-        found: Tensor = x + y if self.adds else y
-        return found
+        output: Tensor = x + y if self.adds else y
+        return output
 
 
 class EfficientNetLite0(nn.Module):

@@ -97,11 +97,13 @@ def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> ND
 
 
 def _multiclass_scores(probability: Tensor, label: Tensor, *, classes: int) -> Row:
-    found = scores_from_confusion(probability.argmax(1), label, classes=classes, dtype=_to_float(probability[:0]).dtype)
-    found["auroc"] = torch.nan
-    if found["balanced_accuracy"] == found["balanced_accuracy"]:
-        found["auroc"] = _mean_auroc(probability, label)
-    return found
+    scores = scores_from_confusion(
+        probability.argmax(1), label, classes=classes, dtype=_to_float(probability[:0]).dtype
+    )
+    scores["auroc"] = torch.nan
+    if scores["balanced_accuracy"] == scores["balanced_accuracy"]:
+        scores["auroc"] = _mean_auroc(probability, label)
+    return scores
 
 
 def scores_from_confusion(

@@ -71,8 +71,8 @@ def _create_timm(name: str, pretrained: bool) -> Pretrained:
     from timm import create_model
 
     network = _call_package(lambda: create_model(name, pretrained=pretrained, num_classes=0), "timm", name)
-    said: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
-    return network, said.get("input_size", (3, SIZE, SIZE))[-1], said.get("mean", MEAN), said.get("std", DEVIATION)
+    spec: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    return network, spec.get("input_size", (3, SIZE, SIZE))[-1], spec.get("mean", MEAN), spec.get("std", DEVIATION)
 
 
 def _create_torchvision(name: str, pretrained: bool) -> Pretrained:
@@ -81,8 +81,8 @@ def _create_torchvision(name: str, pretrained: bool) -> Pretrained:
     best = _call_package(lambda: models.get_model_weights(name).DEFAULT, "torchvision", name)
     network = _call_package(lambda: models.get_model(name, weights=best if pretrained else None), "torchvision", name)
     _remove_last_layer(network, name=name)
-    said = best.transforms()
-    return network, said.crop_size[0], said.mean, said.std
+    preprocessing = best.transforms()
+    return network, preprocessing.crop_size[0], preprocessing.mean, preprocessing.std
 
 
 PACKAGES: Mapping[str, Callable[[str, bool], Pretrained]] = {"timm": _create_timm, "torchvision": _create_torchvision}
