@@ -40,12 +40,12 @@ WORDS = (
 )
 SCORES = """
 import sys, time, torch
-from copycat.models.metrics import of_confusion, scores
+from copycat.models.metrics import compute_scores, scores_from_confusion
 images, classes = map(int, sys.argv[1:])
 probability, label = torch.randn(images, classes).softmax(1), torch.arange(images) % classes
 for count in (
-    lambda: of_confusion(probability.argmax(1), label, classes=classes),
-    lambda: scores(probability[None], label[None], classes=classes),
+    lambda: scores_from_confusion(probability.argmax(1), label, classes=classes),
+    lambda: compute_scores(probability[None], label[None], classes=classes),
 ):
     count()
     began = time.process_time()

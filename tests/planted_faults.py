@@ -49,7 +49,7 @@ FAULTS = (
           'for stage in ("train", "val", "test") for metric', "config/test_search_space.py"),
     Fault("fold_boundary", "data/splits.py", "dealt[turn % hands]", "dealt[turn % (hands - 1)]", "data/test_splits.py"),
     Fault("split_seed", "data/splits.py", 'key("split", seed, digest)', 'key("split", digest)', "data/test_splits.py"),
-    Fault("threshold", "models/metrics.py", "said = probability > 0.5", "said = probability >= 0.5",
+    Fault("threshold", "models/metrics.py", "predicted = probability > 0.5", "predicted = probability >= 0.5",
           "models/test_metrics.py"),
     Fault("mean_loss", "models/metrics.py", "len(label) if self.averages else 1", "1", "models/test_metrics.py"),
     Fault("best_mode", "training/checkpoints.py", 'if self.mode == "min" else', 'if self.mode == "max" else',

@@ -6,7 +6,7 @@ import pytest
 
 from copycat.config.moved_names import MOVED, current_name, former_names, with_current_names
 from copycat.config.options import is_option
-from copycat.config.targets import build, find
+from copycat.config.targets import build_target, import_target
 from copycat.data.synthetic.dataset import Drawn
 from copycat.records.target_policy import refuse_strangers
 
@@ -27,10 +27,10 @@ def test_a_present_name_leads_back_to_its_old_one(old: str) -> None:
 
 
 def test_an_old_name_builds_what_it_built() -> None:
-    assert find("data", OLD) is Drawn
-    assert build("data", {"_target_": OLD, "seed": 3}).seed == 3
+    assert import_target("data", OLD) is Drawn
+    assert build_target("data", {"_target_": OLD, "seed": 3}).seed == 3
     nested = {"_target_": "builtins.dict", "_recursive_": True, "source": {"_target_": OLD, "seed": 4}}
-    assert build("data", nested)["source"].seed == 4
+    assert build_target("data", nested)["source"].seed == 4
 
 
 def test_the_allow_list_and_the_rules_know_an_old_name() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from copycat.config.combinations import AVERAGES
+from copycat.config.combinations import AVERAGING_OPTIONS
 from copycat.config.options import is_option, packaged_targets
-from copycat.config.targets import find
+from copycat.config.targets import import_target
 from copycat.data.augmentation.transforms import Unchanged
 from copycat.data.sources.cats import Cats
 from copycat.data.sources.folder import Folder
@@ -27,7 +27,7 @@ from copycat.training import weight_averaging as averaging
 )
 def test_the_options_that_rules_name_build_the_classes_that_they_are_about(kind: type, group: str, option: str) -> None:
     (target,) = packaged_targets(group)[option]
-    assert find(group, target) is kind
+    assert import_target(group, target) is kind
     assert is_option(target, group, option)
 
 
@@ -36,9 +36,9 @@ def test_every_callback_that_averages_weights_is_known_as_one() -> None:
         option
         for option, targets in packaged_targets("callbacks").items()
         for target in targets
-        if find("callbacks", target).__module__ == averaging.__name__
+        if import_target("callbacks", target).__module__ == averaging.__name__
     }
-    assert found == {*AVERAGES}
+    assert found == {*AVERAGING_OPTIONS}
 
 
 def test_a_target_is_of_any_option_of_its_group_and_of_no_other() -> None:

@@ -9,7 +9,7 @@ import pytest
 from copycat.config import own_modules
 from copycat.config.errors import UserError
 from copycat.config.own_modules import allow_own_modules
-from copycat.config.targets import build, find
+from copycat.config.targets import build_target, import_target
 
 FILES = {
     "only_in_this_folder.py": "import beside_it\n\n\ndef made():\n    return beside_it.SEVEN\n",
@@ -33,7 +33,7 @@ def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_module_that_a_target_names_is_imported_with_what_it_imports() -> None:
     before = list(sys.path)
     allow_own_modules({"model": {"activation": NODE}})
-    assert build("x", NODE) == 7
+    assert build_target("x", NODE) == 7
     assert sys.path == before
     assert find_spec("optional_for_others") is None
 
@@ -41,14 +41,14 @@ def test_a_module_that_a_target_names_is_imported_with_what_it_imports() -> None
 def test_a_module_that_no_configuration_of_ones_own_names_is_not_found() -> None:
     allow_own_modules({"model": {"_target_": "torch.nn.ReLU"}})
     with pytest.raises(UserError, match="No module named 'only_in_this_folder'"):
-        find("x", "only_in_this_folder.made")
+        import_target("x", "only_in_this_folder.made")
 
 
 def test_a_module_that_cannot_be_imported_leaves_the_path_as_it_was() -> None:
     before = list(sys.path)
     allow_own_modules({"model": {"_target_": "optional_for_others.made"}})
     with pytest.raises(RuntimeError, match="imported"):
-        find("x", "optional_for_others.made")
+        import_target("x", "optional_for_others.made")
     assert sys.path == before
 
 
@@ -59,4 +59,4 @@ def test_a_module_in_the_working_directory_hides_none(
     (elsewhere / "installed_elsewhere.py").write_text("def made():\n    return 3\n")
     monkeypatch.syspath_prepend(elsewhere)
     allow_own_modules({"model": {"_target_": "installed_elsewhere.made"}})
-    assert find("x", "installed_elsewhere.made")() == 3
+    assert import_target("x", "installed_elsewhere.made")() == 3

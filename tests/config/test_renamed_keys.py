@@ -14,7 +14,7 @@ from copycat.config.renamed_keys import (
     current_keys,
     current_text,
     current_words,
-    renamed_in,
+    find_renamed_keys,
     with_current_keys,
 )
 from tests.support.parameters import mark_slow
@@ -150,7 +150,7 @@ def test_keys_of_ones_own_classes_and_callbacks_keep_their_names() -> None:
         "keep_statistics": 1,
     }
     config = {"model": OWN_CLASS, "data": OWN_CLASS, "augmentation": OWN_CLASS, "callbacks": {"fed": OWN_CLASS}}
-    assert renamed_in(config) == {}
+    assert find_renamed_keys(config) == {}
     assert with_current_keys(config) == config
 
 
@@ -181,7 +181,7 @@ def test_every_recorded_key_gets_its_new_name_in_its_place() -> None:
     assert list(found["augmentation"]) == ["_target_", "base", "alpha"]
     assert list(found["callbacks"]) == ["last", "input_images", "confusion"]
     assert with_current_keys(found) == found
-    assert renamed_in(config) == {
+    assert find_renamed_keys(config) == {
         "layer_rates": "lr_multipliers",
         "model.keep_statistics": "model.freeze_batch_norm",
         "data.inner.broken": "data.inner.on_unreadable",

@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF
-from copycat.config.rules import BUILT, METRICS, NAMED, RULES, SINCE_THEN, check, rule_of
+from copycat.config.rules import ADDED_KEYS, METRICS, NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, check_config, find_rule
 from copycat.models import metrics
 
-GROUPS = (*BUILT, *NAMED)
+GROUPS = (*TARGET_GROUPS, *NAMED_TARGET_GROUPS)
 
 
 def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -43,12 +43,12 @@ def test_the_packaged_options_were_found() -> None:
 
 @pytest.mark.parametrize("key", sorted({k for _, k, v in PACKAGED if isinstance(v, (bool, int, float)) or v is None}))
 def test_every_number_switch_and_open_value_in_conf_has_a_rule(key: str) -> None:
-    assert rule_of(key) is not None
+    assert find_rule(key) is not None
 
 
-@pytest.mark.parametrize("key", sorted({key for _, key, _ in PACKAGED if rule_of(key)}))
+@pytest.mark.parametrize("key", sorted({key for _, key, _ in PACKAGED if find_rule(key)}))
 def test_every_rule_refuses_a_word_that_is_none_of_its_values(key: str) -> None:
-    rule = rule_of(key)
+    rule = find_rule(key)
     assert rule is not None
     if rule.words.startswith("a word"):
         assert not rule.allows(5)
@@ -57,9 +57,9 @@ def test_every_rule_refuses_a_word_that_is_none_of_its_values(key: str) -> None:
     assert not rule.allows({"a": 1})
 
 
-@pytest.mark.parametrize("key", sorted({k for _, k, v in PACKAGED if isinstance(v, (int, float)) and rule_of(k)}))
+@pytest.mark.parametrize("key", sorted({k for _, k, v in PACKAGED if isinstance(v, (int, float)) and find_rule(k)}))
 def test_no_rule_for_a_number_takes_what_is_none_or_infinite(key: str) -> None:
-    rule = rule_of(key)
+    rule = find_rule(key)
     assert rule is not None
     for value in (float("nan"), float("inf"), float("-inf"), "1", [1, "a"]):
         assert not rule.allows(value)
@@ -67,7 +67,7 @@ def test_no_rule_for_a_number_takes_what_is_none_or_infinite(key: str) -> None:
 
 @pytest.mark.parametrize(("key", "value"), [(k, v) for _, k, v in PACKAGED if not str(v).startswith(("${", "???"))])
 def test_every_packaged_value_is_allowed_by_its_rule(key: str, value: Any) -> None:
-    rule = rule_of(key)
+    rule = find_rule(key)
     assert rule is None or rule.allows(value)
 
 
@@ -104,23 +104,23 @@ def test_every_packaged_value_is_allowed_by_its_rule(key: str, value: Any) -> No
     ],
 )
 def test_a_rule_takes_its_range_and_nothing_beside_it(key: str, good: list[Any], bad: list[Any]) -> None:
-    rule = rule_of(key)
+    rule = find_rule(key)
     assert rule is not None
     assert [value for value in good if not rule.allows(value)] == []
     assert [value for value in bad if rule.allows(value)] == []
 
 
 def test_the_figures_that_may_be_watched_are_those_that_are_measured() -> None:
-    assert set(METRICS) == {"loss", *metrics.NAMES}
+    assert set(METRICS) == {"loss", *metrics.SCORE_NAMES}
 
 
 def test_every_top_key_of_the_default_is_known_and_needed_unless_older_runs_lack_it() -> None:
     config = dict(compose().config)
     assert set(config) == {*GROUPS, *(key for key in RULES if "." not in key)}
-    check({name: value for name, value in config.items() if name not in SINCE_THEN})
-    for key in config.keys() - SINCE_THEN:
+    check_config({name: value for name, value in config.items() if name not in ADDED_KEYS})
+    for key in config.keys() - ADDED_KEYS:
         with pytest.raises(UserError, match=f"^{key}: expected"):
-            check({name: value for name, value in config.items() if name != key})
+            check_config({name: value for name, value in config.items() if name != key})
 
 
 @pytest.mark.parametrize(

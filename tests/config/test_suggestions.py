@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copycat.config.suggestions import did_you_mean, first_line, nearest, one_of, quoted_override, shown
+from copycat.config.suggestions import did_you_mean, first_line, format_value, nearest_word, one_of, quoted_override
 
 OPTIMIZERS = ["adam", "adamax", "adamw", "lbfgs", "momentum", "rmsprop", "rprop", "sgd", "sparse_adam"]
 
@@ -17,24 +17,24 @@ OPTIMIZERS = ["adam", "adamax", "adamw", "lbfgs", "momentum", "rmsprop", "rprop"
     [("adma", "adam"), ("adamW", "adamw"), ("sdg", "sgd"), ("sprase_adam", "sparse_adam"), ("lbgfs", "lbfgs")],
 )
 def test_a_slip_of_the_hand_finds_the_word_that_was_meant(typed: str, meant: str) -> None:
-    assert nearest(typed, OPTIMIZERS) == meant
+    assert nearest_word(typed, OPTIMIZERS) == meant
 
 
 def test_a_key_without_its_group_finds_the_key_inside_it() -> None:
-    assert nearest("lr", ["seed", "optimizer.lr", "data.folds"]) == "optimizer.lr"
+    assert nearest_word("lr", ["seed", "optimizer.lr", "data.folds"]) == "optimizer.lr"
 
 
 def test_a_parent_that_two_keys_share_does_not_make_them_alike() -> None:
-    assert nearest("optimizer.betas", ["optimizer.lr", "optimizer.dampening"]) is None
+    assert nearest_word("optimizer.betas", ["optimizer.lr", "optimizer.dampening"]) is None
 
 
 @pytest.mark.parametrize("typed", ["banana", "", "é", "xyz"])
 def test_a_word_like_no_other_finds_nothing(typed: str) -> None:
-    assert nearest(typed, OPTIMIZERS) is None
+    assert nearest_word(typed, OPTIMIZERS) is None
 
 
 def test_no_word_finds_nothing_where_there_is_none() -> None:
-    assert nearest("adam", []) is None
+    assert nearest_word("adam", []) is None
     assert did_you_mean("adam", []) == ""
 
 
@@ -46,7 +46,7 @@ def test_the_sentence_is_what_to_type() -> None:
 @given(st.lists(st.text(min_size=1), min_size=1, unique_by=str.lower), st.data())
 def test_a_valid_word_is_its_own_nearest(words: list[str], data: st.DataObject) -> None:
     word = data.draw(st.sampled_from(words).filter(lambda w: "." not in w))
-    assert nearest(word, words) == word
+    assert nearest_word(word, words) == word
 
 
 def test_a_long_list_keeps_its_ends() -> None:
@@ -60,7 +60,7 @@ def test_a_long_list_keeps_its_ends() -> None:
     [(None, "null"), (True, "true"), ("banana", "'banana'"), ([1, None, [False]], "[1, null, [false]]")],
 )
 def test_a_value_is_shown_as_a_user_types_it(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert format_value(value) == text
 
 
 def test_an_error_of_many_lines_is_told_by_its_first() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.config.targets import build, check_node, find, signature_keys
+from copycat.config.targets import build_target, check_node, import_target, signature_keys
 
 OWN = """
 class Rate:
@@ -34,22 +34,22 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_target_is_built_from_its_keys_and_from_those_given_here() -> None:
-    assert build("ratio", {"_target_": "fractions.Fraction", "numerator": 1}, denominator=3) == Fraction(1, 3)
+    assert build_target("ratio", {"_target_": "fractions.Fraction", "numerator": 1}, denominator=3) == Fraction(1, 3)
 
 
 def test_positions_come_before_keys() -> None:
-    assert build("count", {"_target_": "collections.Counter"}, "aab") == Counter(a=2, b=1)
+    assert build_target("count", {"_target_": "collections.Counter"}, "aab") == Counter(a=2, b=1)
 
 
 def test_a_partial_target_waits_for_the_rest() -> None:
     node = {"_target_": "own_of_targets.Rate", "_partial_": True, "steps": 5}
-    made = build("rate", node)(rate=0.5)
+    made = build_target("rate", node)(rate=0.5)
     assert (made.rate, made.steps) == (0.5, 5)
 
 
 def test_an_inner_target_is_built_too() -> None:
     inner = {"_target_": "own_of_targets.Rate", "rate": 0.5}
-    assert build("holder", {"_target_": "own_of_targets.Holder", "inner": inner}).inner.rate == 0.5
+    assert build_target("holder", {"_target_": "own_of_targets.Holder", "inner": inner}).inner.rate == 0.5
 
 
 @pytest.mark.parametrize(
@@ -70,16 +70,16 @@ def test_an_inner_target_is_built_too() -> None:
 )
 def test_a_node_that_does_not_fit_is_one_line(node: dict[str, object], line: str) -> None:
     with pytest.raises(UserError, match=line) as caught:
-        build("x", node)
+        build_target("x", node)
     assert "\n" not in str(caught.value)
 
 
 def test_a_whole_number_is_a_float_too() -> None:
-    assert build("x", {"_target_": "own_of_targets.Rate", "rate": 1}).rate == 1
+    assert build_target("x", {"_target_": "own_of_targets.Rate", "rate": 1}).rate == 1
 
 
 def test_a_target_that_takes_any_keyword_takes_any_key() -> None:
-    assert build("x", {"_target_": "own_of_targets.anything", "banana": 3}) == {"banana": 3}
+    assert build_target("x", {"_target_": "own_of_targets.anything", "banana": 3}) == {"banana": 3}
 
 
 def test_a_key_given_in_code_need_not_stand_in_the_node() -> None:
@@ -87,5 +87,5 @@ def test_a_key_given_in_code_need_not_stand_in_the_node() -> None:
 
 
 def test_the_keys_of_a_signature_are_those_that_go_by_name() -> None:
-    assert signature_keys(find("x", "own_of_targets.Rate")) == ["rate", "steps", "name"]
-    assert signature_keys(find("x", "own_of_targets.anything")) == []
+    assert signature_keys(import_target("x", "own_of_targets.Rate")) == ["rate", "steps", "name"]
+    assert signature_keys(import_target("x", "own_of_targets.anything")) == []

@@ -22,7 +22,7 @@ from torchmetrics.functional.classification import (
 
 from copycat.config.compose import Request
 from copycat.data.split import Part, digest
-from copycat.models.metrics import NAMES, StageMetrics, columns, scores
+from copycat.models.metrics import SCORE_NAMES, StageMetrics, compute_scores, metric_columns
 from copycat.records.metrics_csv import read_history
 from copycat.training.train import train
 from tests.support.runs import compose_quickly
@@ -180,8 +180,8 @@ def _quietly(metrics: StageMetrics) -> dict[str, float]:
 
 @pytest.mark.parametrize("several", [False, True])
 def test_columns_name_every_metric_and_begin_with_the_training_loss(several: bool) -> None:
-    found = columns(["train", "val"], several_batches=several)
-    wanted = {f"{stage}/{name}" for stage in ("train", "val") for name in ("loss", *NAMES)}
+    found = metric_columns(["train", "val"], several_batches=several)
+    wanted = {f"{stage}/{name}" for stage in ("train", "val") for name in ("loss", *SCORE_NAMES)}
     assert found[0] == "train/loss"
     assert sorted(found) == sorted(wanted | ({"train/loss_mean"} if several else set()))
 
@@ -227,7 +227,7 @@ def test_no_tensor_grows_with_the_square_of_the_classes() -> None:
     torch.use_deterministic_algorithms(True)
     try:
         with LargestTensor() as largest:  # type: ignore[no-untyped-call]
-            scores(probability, label, classes=classes)
+            compute_scores(probability, label, classes=classes)
     finally:
         torch.use_deterministic_algorithms(False)
     assert largest.elements <= images * classes
@@ -238,11 +238,11 @@ def test_no_tensor_grows_with_the_square_of_the_classes() -> None:
 def test_many_classes_have_the_scores_that_torchmetrics_gives(
     missing: bool, ranked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copycat.models.metrics.RANKED", ranked)
+    monkeypatch.setattr("copycat.models.metrics.MAX_SORTED", ranked)
     generator = torch.Generator().manual_seed(5)
     probability = (torch.randn(90, 12, generator=generator).softmax(1) * 32).round() / 32  # some are equal
     label = torch.arange(90) % (10 if missing else 12)
-    found = {name: value for name, (value,) in scores(probability[None], label[None], classes=12).items()}
+    found = {name: value for name, (value,) in compute_scores(probability[None], label[None], classes=12).items()}
     assert found["accuracy"] == float(multiclass_accuracy(probability, label, 12, average="micro"))
     for name, score in (
         ("precision", multiclass_precision),
@@ -288,6 +288,6 @@ def test_epochs_counted_together_keep_all_digits_of_float64() -> None:
     metrics = StageMetrics("train", classes=2, reduction="mean")
     costs = torch.tensor([[0.1], [0.7]], dtype=torch.float64)
     probability = torch.tensor([[0.2, 0.6, 0.7]] * 2, dtype=torch.float64)
-    rows = metrics.counted(costs, [3], probability, torch.tensor([[0, 0, 1]] * 2))
+    rows = metrics.compute_epochs(costs, [3], probability, torch.tensor([[0, 0, 1]] * 2))
     assert [row["train/loss"] for row in rows] == [0.1, 0.7]
     assert rows[0]["train/accuracy"] == 2 / 3

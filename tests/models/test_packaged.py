@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from copycat.config.errors import UserError
-from copycat.models.transfer import Transfer, Tuned
+from copycat.models.transfer import FineTuned, Transfer
 from copycat.training.factory import build_parts
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
@@ -99,7 +99,7 @@ def test_images_of_one_s_own_are_prepared_at_the_size_of_its_training(package: s
 
 def test_of_several_last_layers_the_very_last_is_left_out() -> None:
     network = network_of("model=torchvision", "model.name=deep", "model.frozen=false")
-    assert isinstance(network, Tuned)
+    assert isinstance(network, FineTuned)
     assert network.head.in_features == 5
     with pytest.raises(UserError, match=r"^model.name: expected a network that ends in a linear layer; none has none"):
         network_of("model=torchvision", "model.name=none")
@@ -112,7 +112,7 @@ def test_weights_come_from_a_file_that_may_have_a_last_layer_of_its_own(
 ) -> None:
     def backbone(*words: str) -> nn.Module:
         found = network_of(f"model={package}", "model.name=small", "model.frozen=false", *words)
-        assert isinstance(found, Tuned)
+        assert isinstance(found, FineTuned)
         return found.backbone
 
     def write() -> None:

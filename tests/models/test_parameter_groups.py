@@ -12,7 +12,7 @@ from torch import Tensor
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF
-from copycat.config.rules import check
+from copycat.config.rules import check_config
 from copycat.sweeps.packed.eligibility import unfit
 from copycat.training.factory import Parts, build_parts
 from copycat.training.train import Outcome
@@ -78,8 +78,8 @@ def test_a_mistake_is_named_before_training(words: list[str], message: str) -> N
 def test_a_run_that_was_recorded_before_there_were_any_is_still_read() -> None:
     config = dict(compose_quickly([*NETWORK, "data.train=16", "data.val=8"]).config)
     del config["lr_multipliers"]
-    check(config)
-    assert len(build_parts(config).classifier.optimizer().param_groups) == 1
+    check_config(config)
+    assert len(build_parts(config).classifier.create_optimizer().param_groups) == 1
 
 
 def test_trials_with_them_are_not_packed() -> None:

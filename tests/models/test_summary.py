@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.inspection.network import inspect_network
-from copycat.models.summary import BATCH, describe, kind
+from copycat.models.summary import BATCH, describe_network, network_kind
 from tests.support.commands import run_copycat
 
 
 def render_summary(*words: str) -> str:
-    return inspect_network(compose(words, data_too=False).config)
+    return inspect_network(compose(words, check_data=False).config)
 
 
 def find_line(text: str, start: str) -> str:
@@ -108,8 +108,8 @@ def test_a_network_of_one_s_own_is_not_taken_for_the_lecture_s() -> None:
             logits: Tensor = self.last(self.norm(x))
             return logits
 
-    assert kind(Mine(), loss="BCE") == "Mine"
-    assert kind(nn.Linear(4, 1), loss="BCE") == "logistic regression"
+    assert network_kind(Mine(), loss="BCE") == "Mine"
+    assert network_kind(nn.Linear(4, 1), loss="BCE") == "logistic regression"
 
 
 # ----- sums
@@ -154,7 +154,7 @@ def test_the_page_says_how_flops_are_counted() -> None:
     assert "a multiply-add counted as 2; matrix products and convolutions only" in render_summary("model.in_features=5")
     assert read_number(render_summary("model.in_features=5"), "FLOPs:") == 2 * 5
     bag = nn.EmbeddingBag(4, 1)
-    text = describe(bag, torch.zeros(BATCH, 3, dtype=torch.long), loss="BCE")
+    text = describe_network(bag, torch.zeros(BATCH, 3, dtype=torch.long), loss="BCE")
     assert find_line(text, "FLOPs:").startswith("FLOPs: 0 ")
     assert find_line(text, "FLOPs:").endswith(", so no look-ups")
 
@@ -174,7 +174,7 @@ def test_layers_that_take_or_give_more_than_one_tensor_are_shown_without_shapes(
             out: Tensor = self.last(first)
             return out
 
-    rows = parse_layer_rows(describe(Whole(), torch.zeros(BATCH, 3), loss="BCE"))
+    rows = parse_layer_rows(describe_network(Whole(), torch.zeros(BATCH, 3), loss="BCE"))
     assert rows == [["twice Twice", "–", "–", "0"], ["last Identity", "B × 3", "B × 3", "0"]]
 
 

@@ -12,7 +12,7 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.models.backbone import Backbone, Pixels
 from copycat.models.efficientnet import EfficientNetLite0, SamePadding
-from copycat.models.features import Frozen, keeping_none, read, write
+from copycat.models.features import FrozenFeatures, disable_feature_cache, read_features, write_features
 from copycat.models.transfer import Transfer, efficientnet_lite0
 from copycat.training.factory import build_parts
 from tests.support.runs import QUIET, compose_quickly, train_tiny
@@ -37,9 +37,9 @@ def images() -> Tensor:
     return torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def make_frozen(backbone: nn.Module, folder: Path | None = None) -> Frozen:
+def make_frozen(backbone: nn.Module, folder: Path | None = None) -> FrozenFeatures:
     pixels = Pixels(size=16, mean=[0.5], deviation=[0.5])
-    return Frozen(Backbone(network=backbone, pixels=pixels, width=4, name="counts"), folder=folder)
+    return FrozenFeatures(Backbone(network=backbone, pixels=pixels, width=4, name="counts"), folder=folder)
 
 
 def test_features_are_worked_out_once_for_each_image_in_whatever_batch(images: Tensor) -> None:
@@ -70,13 +70,13 @@ def test_images_that_will_not_come_again_are_not_kept(images: Tensor, tmp_path: 
     kept = held(images)
     (file,) = tmp_path.iterdir()
     written = file.read_bytes()
-    with keeping_none(), torch.inference_mode():
+    with disable_feature_cache(), torch.inference_mode():
         copies = images.flip(3).view(6, 3, 8, 8)
         found = held(copies)
         assert torch.equal(held(images), kept)
         held(copies)
     assert backbone.images == 6 + 6 + 6  # the copies twice
-    assert len(read(file)) == 6
+    assert len(read_features(file)) == 6
     assert file.read_bytes() == written
     assert torch.equal(found, make_frozen(backbone)(images.flip(3)))
 
@@ -109,15 +109,15 @@ def test_a_damaged_file_of_features_is_made_anew(images: Tensor, tmp_path: Path)
     held = make_frozen(backbone, tmp_path)
     file = held.file(images.device)
     assert file is not None
-    write(file, {b"0" * 16: torch.ones(4)})
-    assert read(file).keys() == {b"0" * 16}
+    write_features(file, {b"0" * 16: torch.ones(4)})
+    assert read_features(file).keys() == {b"0" * 16}
     file.write_bytes(file.read_bytes()[:-3])
-    assert read(file) == {}
+    assert read_features(file) == {}
     save_file({"keys": torch.zeros(2, 16, dtype=torch.uint8), "features": torch.ones(3, 4)}, file)
-    assert read(file) == {}
+    assert read_features(file) == {}
     held(images)
     assert backbone.images == 6
-    assert len(read(file)) == 6
+    assert len(read_features(file)) == 6
 
 
 def test_features_that_cannot_be_kept_cost_time_alone(images: Tensor, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.config.compose import Request, compose_words
+from copycat.config.compose import Request, compose_trial_request
 from copycat.training.train import Outcome, train
 
 QUIET = ("callbacks=none", "logger=none")
@@ -15,7 +15,7 @@ def compose_quickly(overrides: Sequence[str]) -> Request:
 
     tests/config/test_composition_cache.py holds that `compose` gives the same. Hydra takes 0.1 s for it.
     """
-    composed = compose_words(overrides)
+    composed = compose_trial_request(overrides)
     experiment = "default" if composed.experiment == "sweep" else composed.experiment
     return Request(config=composed.config, experiment=experiment, overrides=overrides)
 

@@ -9,7 +9,7 @@ import torch
 
 from copycat.cli import main
 from copycat.data.loaders import MemoryLoader
-from copycat.models.metrics import scalar
+from copycat.models.metrics import to_scalar_tensor
 from copycat.records.metrics_csv import read_history
 from copycat.training.factory import build_parts
 from tests.support.run_folders import read_training_losses
@@ -72,6 +72,6 @@ def test_single_steps_steps_at_once_and_packs_record_all_digits(tiny: Path, tmp_
 
 @pytest.mark.parametrize("value", [0.1, 0.5, float(np.float32(0.1))])
 def test_a_metric_for_callbacks_is_float32_unless_that_would_cut_digits(value: float) -> None:
-    found = scalar(value)
+    found = to_scalar_tensor(value)
     assert found.item() == value
     assert found.dtype == (torch.float64 if value == 0.1 else torch.float32)

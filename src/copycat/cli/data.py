@@ -49,7 +49,7 @@ def _check(arguments: argparse.Namespace) -> None:
     from copycat.config.compose import compose
     from copycat.config.own_modules import allow_own_modules
 
-    config = compose(arguments.overrides, data_too=False).config
+    config = compose(arguments.overrides, check_data=False).config
     allow_own_modules(config)
     check_image_folder(config)
     from copycat.data.report import print_check

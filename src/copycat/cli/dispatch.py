@@ -13,7 +13,7 @@ from copycat import __version__
 from copycat.cli.arguments import COMMANDS
 from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED, USAGE_ERROR
 from copycat.config.errors import UserError
-from copycat.config.extras import missing
+from copycat.config.extras import missing_package_error
 from copycat.config.flags import Parser
 from copycat.config.printable import print_line, printable_lines
 from copycat.config.suggestions import did_you_mean, first_line

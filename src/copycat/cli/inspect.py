@@ -32,7 +32,7 @@ def run(words: Sequence[str]) -> int:
     from copycat.config.compose import compose
     from copycat.config.own_modules import allow_own_modules
 
-    config = compose(words, data_too=False).config
+    config = compose(words, check_data=False).config
     allow_own_modules(config)
     with defer_garbage_collection():
         from copycat.inspection.network import inspect_network  # imports torch, so only after the overrides are checked

@@ -25,9 +25,9 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the images lie now")
     arguments = parser.parse_args(words)
-    from copycat.config.experiments import experiment_named
+    from copycat.config.experiments import parse_experiment_path
 
-    name = experiment_named(arguments.folder)
+    name = parse_experiment_path(arguments.folder)
     same = _rerun_experiment(name, arguments) if name else _rerun_run(arguments)
     return DONE if same else FAILED
 

@@ -37,9 +37,9 @@ def _resume_sweep(arguments: argparse.Namespace) -> int:
 
     if arguments.max_epochs is not None:
         raise UserError(f"trainer.max_epochs: expected the folder of a run; got a sweep, {arguments.run}.")
-    from copycat.config.application import quoted
+    from copycat.config.application import quote_path
 
-    return train.run(["-m", *read_own_sweep(arguments.run).words, f"sweep.folder={quoted(arguments.run)}"])
+    return train.run(["-m", *read_own_sweep(arguments.run).words, f"sweep.folder={quote_path(arguments.run)}"])
 
 
 def _resume_run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Compose words into one checked configuration, and build what its targets name.
+"""Compose overrides into one validated configuration, and instantiate its targets.
 
 Imports nothing of Copycat.
 Public names: `compose.compose`, `errors.UserError`.

@@ -1,4 +1,4 @@
-"""Hands the words of `copycat train` to Hydra, its grammar and sweeps included."""
+"""Run `copycat train`: one run by our own composition; sweeps and Hydra's information flags by Hydra."""
 
 import os
 import sys
@@ -11,63 +11,66 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, SweepRequest, as_hydra_reads, check_words, compose, compose_sweep
+from copycat.config.compose import Request, SweepRequest, check_overrides, compose, compose_sweep, quote_overrides
 from copycat.config.flags import parse_flags
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
-from copycat.config.suggestions import in_quotes
+from copycat.config.suggestions import quote_value
 
 Task = Callable[[Request], None]
 Trial = Callable[[DictConfig], float | None]
-"""Runs one trial of a sweep, in any process; returns what a sweeper may optimise."""
+"""Run one trial of a sweep, in any process, and return the objective's value."""
 
 
 def launch(
     words: Sequence[str], *, task: Task, trial: Trial, begin: Callable[[SweepRequest], Path | None]
 ) -> Path | None:
-    """Run the task once, or under -m each trial.
+    """Run the task once, or each trial of a sweep under -m.
 
     Args:
-        begin: makes the folder of a sweep, once its words are found right; None where nothing is left to do.
+        words: arguments of the command line, flags and overrides in any order.
+        task: trains one run.
+        trial: trains one trial of a sweep.
+        begin: makes the folder of a validated sweep; returns None where no trial remains.
 
     Returns:
-        The folder of the sweep.
+        The folder of the sweep; None for a single run.
 
     Raises:
-        UserError: for a mistake in the words, before anything is made.
+        UserError: for an invalid argument, before anything is written.
     """
-    asked, flags, overrides = parse_flags(words)
-    if asked.help or asked.hydra_help:
-        _run_hydra(flags, _nothing)
+    arguments, flags, overrides = parse_flags(words)
+    if arguments.help or arguments.hydra_help:
+        _run_hydra(flags, _do_nothing)
         return None
-    lines = as_hydra_reads(overrides)
-    if asked.cfg or asked.info:  # a configuration that is not whole yet may be looked at
-        check_words(lines)
-    elif asked.multirun:
+    lines = quote_overrides(overrides)
+    if arguments.cfg or arguments.info:  # an incomplete configuration may be shown
+        check_overrides(lines)
+    elif arguments.multirun:
         folder = begin(compose_sweep(lines))
         if folder is not None:
-            _multirun([*lines, f"hydra.sweep.dir={quoted(folder)}"], trial)
+            _multirun([*lines, f"hydra.sweep.dir={quote_path(folder)}"], trial)
         return folder
     else:
         request = compose(lines)
         allow_own_modules(request.config)
         task(request)
         return None
-    _run_hydra([*flags, *lines], _nothing)
+    _run_hydra([*flags, *lines], _do_nothing)
     return None
 
 
-def _nothing(config: DictConfig) -> None:
-    """For what Hydra answers by itself."""
+def _do_nothing(config: DictConfig) -> None:
+    """Do nothing: Hydra answers --help, --cfg and --info without running the task."""
 
 
-def quoted(path: Path) -> str:
-    """A path as a value in Hydra's grammar."""
-    return in_quotes(str(path))
+def quote_path(path: Path) -> str:
+    """Return a path as a quoted value in Hydra's grammar."""
+    return quote_value(str(path))
 
 
 def _multirun(overrides: Sequence[str], trial: Trial) -> None:
-    """What hydra.main does under --multirun, which first composes the sweep once more, to see whether it is one."""
+    """Run a sweep as hydra.main does under --multirun, without composing the configuration once more."""
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"), _command_line(["copycat"]):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
@@ -84,7 +87,7 @@ def _run_hydra(words: Sequence[str], task: Callable[[DictConfig], object]) -> No
 
 @contextmanager
 def _command_line(words: list[str]) -> Iterator[None]:
-    """Where Hydra reads its words; its errors are raised rather than printed, so that they end as one line."""
+    """Set sys.argv, where Hydra reads its arguments, and have Hydra raise errors instead of printing them."""
     argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = words, "1"
     try:

@@ -1,4 +1,4 @@
-"""What cannot work together, though each value alone could."""
+"""Find values that are valid alone but cannot be combined."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,41 +7,42 @@ from copycat.config.options import is_option, is_ours
 
 Config = Mapping[str, Any]
 
-AVERAGES = ("ema", "swa")
-"""Options of callbacks that average the weights."""
+AVERAGING_OPTIONS = ("ema", "swa")
+"""Options of `callbacks` that average the weights."""
 IMAGE_SIZE = 64
-"""Side in pixels of images that have no other."""
+"""Default side of an image, in pixels."""
 
-SET_BY_A_RUN = (
+MANAGED_TRAINER_KEYS = (
     *("logger", "callbacks", "plugins", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
     *("num_sanity_val_steps", "log_every_n_steps", "use_distributed_sampler", "default_root_dir"),
     *("fast_dev_run", "barebones", "strategy"),
 )
-"""Keys of the trainer that a run fills in, or that would keep it from recording itself."""
+"""Keys of the trainer that Copycat sets itself, or that would prevent the run from being recorded."""
 
 
-def combinations(config: Config, *, data_too: bool) -> Iterator[str]:
-    """Each as the line that a user reads; for a configuration whose values are all allowed.
+def find_conflicts(config: Config, *, check_data: bool) -> Iterator[str]:
+    """Yield an error message for each invalid combination.
 
     Args:
-        data_too: hold the network's input against the data as well.
+        config: a resolved configuration whose values are all valid by themselves.
+        check_data: check the network's input shape against the data as well.
     """
-    yield from _of_trainer(config)
-    yield from _of_monitors(config)
-    yield from _of_averages(config)
-    yield from _of_optimizer(config)
-    yield from _of_scheduler(config)
-    yield from _of_loss(config)
-    yield from _of_split(config["data"])
-    if data_too and "image_size" in config["data"]:
+    yield from _find_trainer_conflicts(config)
+    yield from _find_monitor_conflicts(config)
+    yield from _find_averaging_conflicts(config)
+    yield from _find_optimizer_conflicts(config)
+    yield from _find_scheduler_conflicts(config)
+    yield from _find_loss_conflicts(config)
+    yield from _find_split_conflicts(config["data"])
+    if check_data and "image_size" in config["data"]:
         size = config["data"]["image_size"] or IMAGE_SIZE
-        yield from _of_size(config["model"], size)
-        yield from of_shift(config["augmentation"], size)
+        yield from _find_image_size_conflicts(config["model"], size)
+        yield from find_shift_conflicts(config["augmentation"], size)
 
 
-def _of_trainer(config: Config) -> Iterator[str]:
+def _find_trainer_conflicts(config: Config) -> Iterator[str]:
     trainer, loss = config["trainer"], config["loss"]["_target_"]
-    for key in SET_BY_A_RUN:
+    for key in MANAGED_TRAINER_KEYS:
         if key in trainer:
             yield f"trainer.{key}: expected nothing, as Copycat sets it; got {trainer[key]!r}. Leave it out."
     mixed = str(trainer.get("precision", "")).endswith("-mixed")
@@ -52,7 +53,7 @@ def _of_trainer(config: Config) -> Iterator[str]:
         )
 
 
-def _of_monitors(config: Config) -> Iterator[str]:
+def _find_monitor_conflicts(config: Config) -> Iterator[str]:
     watchers = {f"callbacks.{name}": node for name, node in (config["callbacks"] or {}).items() if node}
     for key, node in {**watchers, "scheduler": config["scheduler"]}.items():
         if not node.get("monitor") or "mode" not in node:
@@ -62,9 +63,9 @@ def _of_monitors(config: Config) -> Iterator[str]:
             yield f"{key}.mode: expected {mode}, as {node['monitor']} is watched; got {node['mode']!r}."
 
 
-def _of_averages(config: Config) -> Iterator[str]:
+def _find_averaging_conflicts(config: Config) -> Iterator[str]:
     nodes = {name: node for name, node in (config["callbacks"] or {}).items() if node}
-    averages = [name for name, node in nodes.items() if is_option(node["_target_"], "callbacks", *AVERAGES)]
+    averages = [name for name, node in nodes.items() if is_option(node["_target_"], "callbacks", *AVERAGING_OPTIONS)]
     if len(averages) > 1:
         yield f"callbacks: expected one average of the weights; got {' and '.join(averages)}. Leave one out."
     for name in averages:
@@ -73,7 +74,7 @@ def _of_averages(config: Config) -> Iterator[str]:
             yield f"callbacks.{name}.start_epoch: expected less than trainer.max_epochs={epochs}; got {start}."
 
 
-def _of_optimizer(config: Config) -> Iterator[str]:
+def _find_optimizer_conflicts(config: Config) -> Iterator[str]:
     model, optimizer = config["model"], config["optimizer"]
     name = optimizer["_target_"].rpartition(".")[2]
     if optimizer.get("nesterov") and (not optimizer.get("momentum") or optimizer.get("dampening")):
@@ -97,7 +98,7 @@ def _of_optimizer(config: Config) -> Iterator[str]:
         yield "optimizer=lbfgs: expected trainer.accumulate_grad_batches=1, since each step evaluates the loss again."
 
 
-def _of_scheduler(config: Config) -> Iterator[str]:
+def _find_scheduler_conflicts(config: Config) -> Iterator[str]:
     scheduler = config["scheduler"]
     plateau = scheduler["_target_"].endswith(".ReduceLROnPlateau")
     if plateau and scheduler.get("interval") == "step":
@@ -106,7 +107,7 @@ def _of_scheduler(config: Config) -> Iterator[str]:
         yield "scheduler.factor: expected a number above 0 and below 1, as the rate is to fall; got 1."
 
 
-def _of_loss(config: Config) -> Iterator[str]:
+def _find_loss_conflicts(config: Config) -> Iterator[str]:
     model, loss = config["model"], config["loss"]
     binary = is_option(loss["_target_"], "loss", "bce", "bce_with_logits")
     outputs = model.get("out_features")
@@ -116,7 +117,7 @@ def _of_loss(config: Config) -> Iterator[str]:
         yield "loss=cross_entropy: expected model.out_features ≥ 2; got 1. Type loss=bce."
 
 
-def _of_split(data: Config) -> Iterator[str]:
+def _find_split_conflicts(data: Config) -> Iterator[str]:
     fold, folds, split = data["fold"], data["folds"], data["split"]
     if fold is not None and fold >= folds:
         yield f"data.fold: expected a whole number from 0 to {folds - 1}; got {fold}."
@@ -126,7 +127,7 @@ def _of_split(data: Config) -> Iterator[str]:
         yield f"data.fold: expected data.split=folds; got data.split={split}."
 
 
-def _of_size(model: Config, size: int) -> Iterator[str]:
+def _find_image_size_conflicts(model: Config, size: int) -> Iterator[str]:
     features, shape = model.get("in_features"), model.get("image_shape")
     if features not in (None, 3 * size * size):
         yield (
@@ -140,10 +141,11 @@ def _of_size(model: Config, size: int) -> Iterator[str]:
         yield f"model.channels: expected images of at least {2**poolings} pixels for {poolings} poolings; got {size}."
 
 
-def of_shift(augmentation: Config, size: int) -> Iterator[str]:
-    """A shift that leaves nothing of an image.
+def find_shift_conflicts(augmentation: Config, size: int) -> Iterator[str]:
+    """Yield an error message for each shift that would move an image out of its frame.
 
     Args:
+        augmentation: the configuration's node of that name.
         size: side of the images, in pixels.
     """
     for key, node in (("augmentation", augmentation), ("augmentation.base", augmentation.get("base"))):

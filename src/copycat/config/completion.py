@@ -1,4 +1,4 @@
-"""Tab completion of `copycat`, by Hydra's own: eval "$(copycat -sc install=bash)"."""
+"""Complete `copycat` command lines by Hydra's tab completion: eval "$(copycat -sc install=bash)"."""
 
 import os
 import sys
@@ -8,23 +8,24 @@ import hydra
 
 from copycat.config.places import CONF, MAIN
 
-SWEEPABLE = ("train", "inspect")
+COMMANDS_WITH_OVERRIDES = ("train", "inspect")
 
 
 def complete(words: Sequence[str], *, commands: Sequence[str]) -> None:
-    """Answer a shell: install, uninstall or query.
+    """Answer a shell's completion request.
 
     Args:
-        commands: the words that may follow `copycat`.
+        words: one of install=SHELL, uninstall=SHELL and query=SHELL, as Hydra takes them.
+        commands: the subcommands of `copycat`.
     """
     line = os.environ.get("COMP_LINE", "").split(" ")
     if words[-1].startswith("query="):
         if len(line) <= 2:
             print(" ".join(command for command in commands if command.startswith(line[-1])))
             return
-        if line[1] not in SWEEPABLE:
+        if line[1] not in COMMANDS_WITH_OVERRIDES:
             return
-        os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # Hydra knows nothing of commands
+        os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # Hydra knows no subcommands
     argv, sys.argv = sys.argv, ["copycat", *words]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(lambda _: None)()

@@ -1,7 +1,7 @@
-"""Keep SciPy and matplotlib out of the import of torchmetrics, which takes both wherever they are installed.
+"""Keep SciPy and matplotlib out of the import of torchmetrics, which imports both wherever they are installed.
 
 Lightning imports torchmetrics, so every run would start a second later for two packages that it does not use. They
-look absent to torchmetrics while it is imported; whoever asks for them afterwards, as a metric's `plot` does, has them.
+look absent while torchmetrics is imported; later requests, such as a metric's `plot`, find them.
 """
 
 import sys
@@ -17,13 +17,13 @@ DEFERRED = ("scipy", "matplotlib")
 
 
 def defer_packages_of_torchmetrics() -> None:
-    """Defer them whenever torchmetrics is imported, by whichever package."""
+    """Defer SciPy and matplotlib whenever a package imports torchmetrics."""
     if PACKAGE not in sys.modules:
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder:
-    """Find torchmetrics as others do, and wrap its execution."""
+    """Find torchmetrics by the usual finders, and wrap its execution."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -36,7 +36,7 @@ class _Finder:
             loader, execute = spec.loader, spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
-                with _deferred():
+                with _hide_packages():
                     execute(module)
 
             loader.exec_module = exec_module  # type: ignore[method-assign]
@@ -44,15 +44,15 @@ class _Finder:
 
 
 @contextmanager
-def _deferred() -> Iterator[None]:
-    """Hand torchmetrics, which asks lightning_utilities what is installed, other answers."""
+def _hide_packages() -> Iterator[None]:
+    """Have lightning_utilities tell torchmetrics that the packages are not installed."""
     from lightning_utilities.core import imports
 
     requirement, is_available = imports.RequirementCache, imports.package_available
     imported = False
 
     class DeferredRequirement(requirement):  # type: ignore[misc, valid-type]
-        """A requirement that is not met while torchmetrics is imported."""
+        """Represent a requirement that is unmet while torchmetrics is imported."""
 
         def __bool__(self) -> bool:
             if self.requirement not in DEFERRED:

@@ -1,15 +1,17 @@
-"""The one error that a user's mistake raises."""
+"""Define the one error that a user's mistake raises."""
 
 
 class UserError(Exception):
-    """A mistake in what was asked: one line that says what was expected, what came and what to type.
+    """Report a user's mistake in one line: what was expected, what was received, what to type.
 
-    `cli` alone turns it into that line on standard error and exit status 2.
+    `cli` alone prints it to standard error, with exit status 2.
 
     Args:
-        key: of the configuration, where its value alone is wrong.
+        message: the line.
+        key: dotted key of the configuration where its value alone is wrong; else empty.
     """
 
     def __init__(self, message: str, *, key: str = "") -> None:
+        """Create the error; see the class."""
         super().__init__(message)
         self.key = key

@@ -1,17 +1,17 @@
-"""Named experiments, as `copycat rerun experiments/NAME` takes them."""
+"""Look up named experiments, as `copycat rerun experiments/NAME` takes them."""
 
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.config.places import EXPERIMENTS, own_options
+from copycat.config.places import EXPERIMENTS, user_options_folder
 from copycat.config.suggestions import did_you_mean, one_of
 
-OF_FILE = (".json", ".measured.json")
-"""What follows a name; the lecture has its own printed table in the first, what was measured here in the second."""
+RESULT_SUFFIXES = (".json", ".measured.json")
+"""Suffixes of files of expected results: the lecture's printed table is in the first, our measurement in the second."""
 
 
-def experiment_named(word: Path) -> str | None:
-    """The name in `experiments/NAME`, with or without .yaml or .json; None where the word is no such path.
+def parse_experiment_path(word: Path) -> str | None:
+    """Return NAME of a path `experiments/NAME`, with or without suffix; None for any other path.
 
     Raises:
         UserError: where there is no experiment of that name.
@@ -19,18 +19,18 @@ def experiment_named(word: Path) -> str | None:
     if word.parent.name != EXPERIMENTS.name or (word / "run.json").exists():
         return None
     name = word.name
-    for ending in (".yaml", *reversed(OF_FILE)):
+    for ending in (".yaml", *reversed(RESULT_SUFFIXES)):
         name = name.removesuffix(ending)
     known = {file.stem for folder in experiment_folders() for file in folder.glob("*.yaml")}
     if name in known:
         return name
-    if word.is_dir():  # a folder of runs that happens to be called so
+    if word.is_dir():  # a folder of runs with the same parent name
         return None
     hint = did_you_mean(name, known, before=f"copycat rerun {EXPERIMENTS.name}/")
     raise UserError(f"{word}: expected one of {one_of(known)}; got {name!r}.{hint}")
 
 
 def experiment_folders() -> list[Path]:
-    """Where experiments lie, the user's own first."""
-    own = own_options(EXPERIMENTS)
+    """List the folders that hold experiments, the user's own first."""
+    own = user_options_folder(EXPERIMENTS)
     return [EXPERIMENTS] if own is None else [own, EXPERIMENTS]

@@ -1,11 +1,11 @@
-"""Packages that only some words need: the others do without them."""
+"""Check for optional packages, and name the extra that installs each."""
 
 from importlib.util import find_spec
 
 from copycat.config.errors import UserError
 
 DISTRIBUTION = "copycat-ml"
-"""What Copycat is called where packages are installed from: `copycat` is a stranger's package there."""
+"""Copycat's name on PyPI, where `copycat` belongs to another package."""
 EXTRAS = {
     "matplotlib": "plots",
     "scipy": "samplers",
@@ -14,30 +14,34 @@ EXTRAS = {
     "starlette": "app",
     "uvicorn": "app",
 }
-"""The extra of ours that installs a package."""
+"""Package: the extra that installs it."""
 
 
-def need(package: str, *, wanted_by: str) -> None:
-    """See that a package is installed.
+def require_package(package: str, *, wanted_by: str) -> None:
+    """Check that a package is installed.
+
+    Args:
+        package: its import name.
+        wanted_by: the setting or command that needs it, for the message.
 
     Raises:
         UserError: where it is not.
     """
     if find_spec(package) is None:
-        raise UserError(_said(package, wanted_by))
+        raise UserError(_message(package, wanted_by))
 
 
-def installing(extra: str) -> str:
-    """What to type for an extra of ours."""
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra."""
     return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
-def missing(error: ModuleNotFoundError) -> UserError | None:
-    """What to say of an import that failed; None where it is not of such a package."""
+def missing_package_error(error: ModuleNotFoundError) -> UserError | None:
+    """Return the error for a failed import of an optional package; None for any other module."""
     package = (error.name or "").partition(".")[0]
-    return UserError(_said(package, "this command")) if package in EXTRAS else None
+    return UserError(_message(package, "this command")) if package in EXTRAS else None
 
 
-def _said(package: str, wanted_by: str) -> str:
-    asked = installing(EXTRAS[package]) if package in EXTRAS else f"pip install {package}"
-    return f"{wanted_by}: expected {package}; it is not installed. Type {asked}."
+def _message(package: str, wanted_by: str) -> str:
+    command = install_command(EXTRAS[package]) if package in EXTRAS else f"pip install {package}"
+    return f"{wanted_by}: expected {package}; it is not installed. Type {command}."

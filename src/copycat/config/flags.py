@@ -1,4 +1,4 @@
-"""The flags of `copycat train`: those of Hydra's that make sense for it. The rest of its words are overrides."""
+"""Parse the command line of `copycat train`: the flags of Hydra that apply to it, and overrides."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from copycat.config.errors import UserError
 from copycat.config.suggestions import did_you_mean, one_of
 
-OF_HYDRA = {
+UNSUPPORTED_FLAGS = {
     **dict.fromkeys(("--config-name", "-cn"), "Type experiment=NAME"),
     **dict.fromkeys(
         ("--config-path", "-cp", "--config-dir", "-cd"), "Put options into ./conf, experiments into ./experiments"
@@ -18,15 +18,19 @@ OF_HYDRA = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Parse arguments, and report a mistake as a UserError of one line."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise argparse's message in the format of a UserError."""
         message = message.replace("the following arguments are required:", "expected").removeprefix("argument ")
         message = message.replace("not allowed with argument", "expected alone; got also")
         raise UserError(f"{message}{'' if 'got' in message else '; got none'}. Type {self.prog} --help.")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Here rather than in parse_args, so that a sub-command speaks of its own flags."""
+        """Parse arguments, and refuse unknown ones.
+
+        `parse_args` would refuse them too, but with the flags of the main command in place of a subcommand's.
+        """
         arguments, more = super().parse_known_args(args, namespace)
         if more and more[0].startswith("-"):
             flags = [flag for action in self._actions for flag in action.option_strings]
@@ -44,10 +48,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], list[str]]:
-    """Flags and overrides, which may stand in any order.
+    """Separate flags from overrides, in any order.
 
     Returns:
-        what was asked for, the flags as typed, the overrides as typed.
+        The parsed flags, the flags as typed, the overrides as typed.
 
     Raises:
         UserError: for an unknown flag, or flags that do not go together.
@@ -63,18 +67,18 @@ def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], li
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=kinds)
     takes_a_word = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
     for flag in (word.partition("=")[0] for word in words):
-        if flag in OF_HYDRA:
-            raise UserError(f"{flag}: no such flag. {OF_HYDRA[flag]}.")
+        if flag in UNSUPPORTED_FLAGS:
+            raise UserError(f"{flag}: no such flag. {UNSUPPORTED_FLAGS[flag]}.")
     flags: list[str] = []
     overrides: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         is_flag = word.startswith("-") or (before in takes_a_word and "=" not in word)
         (flags if is_flag else overrides).append(word)
-    asked = parser.parse_args(flags)
-    if asked.multirun and (asked.cfg or asked.info):
+    arguments = parser.parse_args(flags)
+    if arguments.multirun and (arguments.cfg or arguments.info):
         raise UserError("-m: expected a sweep, or --cfg or --info for one run; got both.")
-    if asked.package and not asked.cfg:
+    if arguments.package and not arguments.cfg:
         raise UserError("--package: expected --cfg job before it. Type copycat train --help.")
-    if asked.resolve and not (asked.cfg or asked.help):
+    if arguments.resolve and not (arguments.cfg or arguments.help):
         raise UserError("--resolve: expected --cfg job before it. Type copycat train --help.")
-    return asked, flags, overrides
+    return arguments, flags, overrides

@@ -1,4 +1,4 @@
-"""What is wrong with words that Hydra can't compose, as the one line that a user reads."""
+"""Explain in one line why Hydra cannot compose some overrides."""
 
 from collections.abc import Iterator, Sequence
 from shlex import quote
@@ -14,35 +14,38 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from copycat.config.errors import UserError
-from copycat.config.overrides import groups_of, options_of
+from copycat.config.overrides import list_groups, list_options
 from copycat.config.places import MAIN
-from copycat.config.renamed_keys import renamed
-from copycat.config.suggestions import did_you_mean, first_line, nearest, one_of
+from copycat.config.renamed_keys import renamed_key_error
+from copycat.config.suggestions import did_you_mean, first_line, nearest_word, one_of
 
-OF_SWEEPS = {
+SWEEP_KEY_HINTS = {
     "hydra.sweeper.": " For a search, type hydra/sweeper=optuna.",
     "hydra.launcher.": " For worker processes, type hydra/launcher=processes.",
 }
-"""Keys of Hydra's that are typed, and what has more of them."""
+"""Prefixes of Hydra's keys that users type, with the hint that names the option with more of them."""
 
 
-def mistake(parsed: Sequence[Override], loader: ConfigLoader, error: Exception) -> UserError:
-    """Most often a key that is not there: the same choices without the keys compose, and show which there are."""
-    groups = groups_of(loader)
+def explain_composition_error(parsed: Sequence[Override], loader: ConfigLoader, error: Exception) -> UserError:
+    """Return the error for overrides that do not compose.
+
+    The usual cause is an unknown key: the chosen options alone compose, and show which keys exist.
+    """
+    groups = list_groups(loader)
     choices = [o for o in parsed if o.key_or_group in groups or "/" in o.key_or_group]
     for override in choices:
         if override.key_or_group.startswith("hydra/sweeper/") and "hydra/sweeper=optuna" not in map(_line, choices):
             return UserError(f"{override.key_or_group}: expected a search. Type hydra/sweeper=optuna too.")
     try:
-        config, composed = _composed(choices)
+        config, composed = _compose_choices(choices)
     except YAMLError as broken:
-        return UserError(_where(broken))
+        return UserError(_explain_yaml_error(broken))
     except (HydraException, OmegaConfBaseException, ValueError) as broken:
         return _renamed_group(choices, loader) or UserError(f"expected options that compose; {first_line(broken)}.")
-    keys = {name: leaf for name, leaf in _keys(config) if _is_typed(name)}
+    keys = {name: leaf for name, leaf in _keys(config) if _is_user_key(name)}
     for override in parsed:
         key = override.key_or_group
-        if override in composed or not _is_typed(key):
+        if override in composed or not _is_user_key(key):
             continue
         if override.is_add() and not override.is_force_add() and key in keys:
             word = str(override.input_line).lstrip("+")
@@ -54,8 +57,11 @@ def mistake(parsed: Sequence[Override], loader: ConfigLoader, error: Exception) 
     return UserError(f"expected words that compose; {first_line(error)}.")
 
 
-def _composed(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[Override]]:
-    """What they compose to, and which of them do: an option inside another may be inside none that was chosen."""
+def _compose_choices(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[Override]]:
+    """Compose the chosen options, and return those that composed.
+
+    A nested option, such as `model/backbone=…`, is left out where no chosen option has such a group.
+    """
     try:
         return hydra_compose(MAIN, [_line(o) for o in choices], return_hydra_config=True), choices
     except HydraException:
@@ -66,7 +72,7 @@ def _composed(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[Overrid
 
 
 def _renamed_group(choices: Sequence[Override], loader: ConfigLoader) -> UserError | None:
-    """What to say where the defaults list of a chosen file names a group by an old name."""
+    """Return the error for a chosen file whose defaults list has the old name of a group; else None."""
     assert isinstance(loader, ConfigLoaderImpl)
     for choice in choices:
         group, value = choice.key_or_group, choice.value()
@@ -74,15 +80,16 @@ def _renamed_group(choices: Sequence[Override], loader: ConfigLoader) -> UserErr
             file = loader.repository.load_config(f"{group}/{name}")
             for default in (file.defaults_list if file else None) or ():
                 inner = default.group if isinstance(default, GroupDefault) else None
-                if inner and (found := renamed(inner.lstrip("/") if inner.startswith("/") else f"{group}/{inner}")):
-                    return found
+                path = inner.lstrip("/") if inner and inner.startswith("/") else f"{group}/{inner}"
+                if inner and (answer := renamed_key_error(path)):
+                    return answer
     return None
 
 
 def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoader) -> UserError:
     key, line = override.key_or_group, str(override.input_line)
-    if found := renamed(key):
-        return found
+    if answer := renamed_key_error(key):
+        return answer
     leaves = [name for name, leaf in keys.items() if leaf and not name.endswith("_")]
     ours = [name for name in leaves if not name.startswith("hydra.")]
     parent = key.rpartition(".")[0]
@@ -91,24 +98,25 @@ def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoader
         return UserError(f"{key}: no such key in {parent} yet; got {line!r}. To add it, type {quote('+' + line)}.")
     known = f"expected {one_of(name.rpartition('.')[2] for name in inside)} in {parent}; " if inside else ""
     after = line[line.find("=") :]
-    if key.startswith(tuple(OF_SWEEPS)):
-        hint = did_you_mean(key, inside, after=after) or next(OF_SWEEPS[name] for name in OF_SWEEPS if name in key)
-    elif "." in key:  # a group takes an option, so it is no hint for a dotted key
+    if key.startswith(tuple(SWEEP_KEY_HINTS)):
+        hint = did_you_mean(key, inside, after=after)
+        hint = hint or next(text for prefix, text in SWEEP_KEY_HINTS.items() if key.startswith(prefix))
+    elif "." in key:  # a group takes an option, so suggest none for a dotted key
         hint = _other_options(key, line, loader) or did_you_mean(key, inside or ours, after=after)
     else:
-        groups = groups_of(loader)
-        with_option = [group for group in groups if nearest(after[1:], options_of(group, loader))]
+        groups = list_groups(loader)
+        with_option = [group for group in groups if nearest_word(after[1:], list_options(group, loader))]
         hint = did_you_mean(key, with_option, after=after) or did_you_mean(key, [*ours, *groups], after=after)
     return UserError(f"{key}: no such key; {known}got {line!r}.{hint if '=' in line else ''}")
 
 
 def _other_options(key: str, line: str, loader: ConfigLoader) -> str:
-    """Which options of its group have a key that the chosen one lacks."""
+    """Return a hint that names the options of the group that have the key; empty where none has."""
     group, _, inside = key.partition(".")
-    if group not in groups_of(loader):
+    if group not in list_groups(loader):
         return ""
     assert isinstance(loader, ConfigLoaderImpl)
-    files = {option: loader.repository.load_config(f"{group}/{option}") for option in options_of(group, loader)}
+    files = {option: loader.repository.load_config(f"{group}/{option}") for option in list_options(group, loader)}
     configs = {option: file.config for option, file in files.items() if file}
     found = {
         option: config
@@ -124,9 +132,9 @@ def _other_options(key: str, line: str, loader: ConfigLoader) -> str:
     return f" It is a key of {group}={one_of(found, most=4)}. Type {' '.join([f'{group}={first}', *missing, line])}."
 
 
-def _is_typed(key: str) -> bool:
-    """Whether it is one of ours, or of what Hydra lets a sweep choose."""
-    return not key.startswith("hydra") or key.startswith(tuple(OF_SWEEPS))
+def _is_user_key(key: str) -> bool:
+    """Return whether users type such a key: one of ours, or of Hydra's sweeper and launcher."""
+    return not key.startswith("hydra") or key.startswith(tuple(SWEEP_KEY_HINTS))
 
 
 def _line(override: Override) -> str:
@@ -134,7 +142,7 @@ def _line(override: Override) -> str:
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:
-    """Each key, and whether it holds a value rather than keys."""
+    """Yield each dotted key, and whether it holds a value rather than further keys."""
     for name in map(str, config):
         node = config._get_node(name)
         inner = not OmegaConf.is_interpolation(config, name) and OmegaConf.is_dict(node)
@@ -143,7 +151,7 @@ def _keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:
             yield from _keys(node, f"{prefix}{name}.")
 
 
-def _where(error: YAMLError) -> str:
+def _explain_yaml_error(error: YAMLError) -> str:
     if isinstance(error, MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"{mark.name.removeprefix('file://')}, line {mark.line + 1}: expected YAML; {error.problem}."

@@ -1,4 +1,4 @@
-"""Dotted names that earlier versions recorded, and what they are called now."""
+"""Map dotted names that earlier versions recorded to their present names."""
 
 from collections.abc import Mapping
 from typing import Any

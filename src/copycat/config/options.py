@@ -1,4 +1,4 @@
-"""The packaged options, by their targets: a dotted name of Copycat's stands in conf/, and nowhere in the code."""
+"""Recognize packaged options by their targets, so that conf/ alone holds dotted names of Copycat's classes."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ _TARGET = re.compile(r"^\s*_target_:\s*([\w.]+)", re.MULTILINE)
 
 @cache
 def packaged_targets(group: str) -> Mapping[str, Sequence[str]]:
-    """Return the targets that each packaged option of a group names; the user's own conf/ is not asked."""
+    """Return the targets of each packaged option of a group; the user's own conf/ is ignored."""
     files = (CONF / group).glob("*.yaml")
     return {file.stem: _TARGET.findall(file.read_text(encoding="utf-8")) for file in files}
 
 
 def is_option(target: object, group: str, *options: str) -> bool:
-    """Return whether a target is that of a packaged option: of one of these, or of any where none is named."""
+    """Return whether a target belongs to one of the named packaged options, or to any of the group without names."""
     targets = packaged_targets(group)
     return any(current_name(str(target)) in targets[option] for option in options or targets)
 

@@ -1,4 +1,4 @@
-"""The words of an override: Hydra's grammar, and what is said where a word is none of it."""
+"""Parse overrides by Hydra's grammar, with a one-line error for what is not part of it."""
 
 import re
 from collections.abc import Sequence
@@ -13,25 +13,26 @@ from hydra.errors import HydraException
 from copycat.config.errors import UserError
 from copycat.config.suggestions import did_you_mean, quoted_override
 
-_VALUE_OF_NO_GRAMMAR = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
+_UNQUOTED_VALUE = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
-@lru_cache(8)  # Hydra copies all that it has read for each answer; a loader does not outlive its words
-def groups_of(loader: ConfigLoader) -> Sequence[str]:
-    """Our groups; Hydra's own stay reachable, but are no hint for a mistyped word."""
+@lru_cache(8)  # Hydra copies its whole repository for each answer; a loader lives for one composition
+def list_groups(loader: ConfigLoader) -> Sequence[str]:
+    """Return the config groups, without Hydra's own, which would be a poor hint for a mistyped word."""
     return [group for group in loader.list_groups("") if group != "hydra"]
 
 
 @lru_cache(64)
-def options_of(group: str, loader: ConfigLoader) -> Sequence[str]:
+def list_options(group: str, loader: ConfigLoader) -> Sequence[str]:
+    """Return the names of a group's options."""
     return loader.get_group_options(group, ObjectType.CONFIG)
 
 
-def parse(words: Sequence[str], loader: ConfigLoader) -> list[Override]:
-    """The overrides that words stand for.
+def parse_overrides(words: Sequence[str], loader: ConfigLoader) -> list[Override]:
+    """Parse words of the command line as overrides.
 
     Raises:
-        UserError: for the first word that is none.
+        UserError: for the first word that is no override.
     """
     return [_parse(word, loader) for word in words]
 
@@ -42,8 +43,8 @@ def _parse(word: str, loader: ConfigLoader) -> Override:
         try:
             override = parser.parse_overrides([word])[0]
         except HydraException:
-            # a path such as data.root=/home/me/Kätzchen is plain to a user, though Hydra wants it in quotes
-            if not (plain := _VALUE_OF_NO_GRAMMAR.fullmatch(word)):
+            # Hydra wants quotes around a path such as data.root=/home/me/Kätzchen; users should not need them
+            if not (plain := _UNQUOTED_VALUE.fullmatch(word)):
                 raise
             override = parser.parse_overrides([f"{plain[1]}='{plain[2]}'"])[0]
     except HydraException as error:
@@ -57,20 +58,20 @@ def _parse(word: str, loader: ConfigLoader) -> Override:
 
 def _hint(word: str, loader: ConfigLoader) -> str:
     if found := re.fullmatch(r"([+]{0,2}[\w./]+)=(.*)", word):
-        return _quoting(*found.groups())
+        return _quoting_hint(*found.groups())
     if "=" in word:
         return ""
-    groups = groups_of(loader)
+    groups = list_groups(loader)
     if word in groups:
         return f" Type {word}=OPTION."
-    options = {option: group for group in groups for option in options_of(group, loader)}
+    options = {option: group for group in groups for option in list_options(group, loader)}
     if word in options:
         return f" Did you mean {options[word]}={word}?"
     return did_you_mean(word, groups, after="=OPTION")
 
 
-def _quoting(key: str, value: str) -> str:
-    """How to type a value that is none of the grammar."""
+def _quoting_hint(key: str, value: str) -> str:
+    """Return a hint how to quote a value that Hydra's grammar refuses."""
     choice = re.fullmatch(r"choice\((.*)\)", value)
     if choice and "null" in (words := [word.strip() for word in choice[1].split(",")]):  # Hydra's choice takes none
         return f" Type {key}={','.join(words)}."
@@ -80,11 +81,11 @@ def _quoting(key: str, value: str) -> str:
     return " Quote what has brackets, commas or quotes: \"KEY='VALUE'\"."
 
 
-def each_value(override: Override) -> list[str]:
-    """The overrides that a sweep over one key is made of.
+def expand_values(override: Override) -> list[str]:
+    """Expand an override into one override a value, as a sweep over its key runs them.
 
     Raises:
-        UserError: where it names no values.
+        UserError: for an interval or an empty set of values.
     """
     word = str(override.input_line)
     if not override.is_sweep_override():

@@ -1,4 +1,4 @@
-"""Import the user's own modules from the working directory: for targets that name them, and for nothing else."""
+"""Import the user's own modules from the working directory, only for targets that name them."""
 
 import os
 import sys
@@ -8,16 +8,16 @@ from importlib.util import find_spec
 from typing import Any
 
 _ALLOWED: set[str] = set()
-"""Top-level modules that are installed nowhere, and that targets of the user's own configurations name."""
+"""Top-level modules that are not installed and that targets of the user's own configurations name."""
 
 
 def allow_own_modules(config: Mapping[str, Any]) -> None:
     """Allow the modules that a configuration's targets name to be imported from the working directory.
 
-    Call it for the user's own configurations alone: typed as `copycat train` takes them, or of a run folder that is
-    signed by the user.
+    Call it only for the user's own configurations: composed from the command line, or read from a run folder that the
+    user signed.
     """
-    for target in targets_of(config):
+    for target in find_targets(config):
         name = target.partition(".")[0]
         if name not in sys.modules and find_spec(name) is None:
             _ALLOWED.add(name)
@@ -25,10 +25,10 @@ def allow_own_modules(config: Mapping[str, Any]) -> None:
 
 @contextmanager
 def own_module_importable(target: str) -> Iterator[None]:
-    """Have a target's module importable from the working directory, where that is allowed and nothing else has it.
+    """Make a target's module importable from the working directory, where that is allowed and it is not installed.
 
-    A console script has its own folder on the path where `python` has the working directory. Were that one on it for
-    good, a file there called like an optional dependency of some package would be run by whatever looks for that.
+    A console script has its own folder on sys.path where `python` has the working directory. If the working directory
+    stayed on sys.path, a file in it named like an optional dependency of some package would be imported in its place.
     """
     name = target.partition(".")[0]
     if name not in _ALLOWED or name in sys.modules:
@@ -42,7 +42,7 @@ def own_module_importable(target: str) -> Iterator[None]:
         sys.path[:] = path
 
 
-def targets_of(node: Any) -> Iterator[str]:
+def find_targets(node: Any) -> Iterator[str]:
     """Yield every `_target_` of a configuration, however deep."""
     if isinstance(node, Mapping):
         if isinstance(node.get("_target_"), str):
@@ -50,4 +50,4 @@ def targets_of(node: Any) -> Iterator[str]:
         node = list(node.values())
     if isinstance(node, list):
         for value in node:
-            yield from targets_of(value)
+            yield from find_targets(value)

@@ -1,4 +1,4 @@
-"""Where the packaged configuration lies, inside the installed package or beside it in a checkout; and the user's."""
+"""Locate the packaged configuration (in the installed package or the checkout) and the user's own folders."""
 
 import os
 from pathlib import Path
@@ -14,40 +14,41 @@ def _packaged(name: str) -> Path:
 CONF = _packaged("conf")
 EXPERIMENTS = _packaged("experiments")
 MAIN = "copycat"
-"""The file in conf/ that every run starts from."""
+"""The primary configuration: the file in conf/ that every run starts from."""
 
 
 def cache_folder() -> Path:
-    """Where copycat keeps what it can work out again: COPYCAT_CACHE, else the operating system's cache folder for
-    copycat; may not exist yet.
+    """Return the folder for data that can be recomputed, which may not exist yet.
+
+    It is COPYCAT_CACHE, else the operating system's cache folder for copycat.
     """
-    import platformdirs  # its import takes longer than a wrong word
+    import platformdirs  # its import takes longer than reporting a mistyped word
 
     if named := os.environ.get("COPYCAT_CACHE"):
         return Path(named)
     return platformdirs.user_cache_path("copycat")
 
 
-def settings() -> Path:
-    """The user's own folder on this machine: COPYCAT_SETTINGS, else `copycat` where such settings lie."""
+def settings_folder() -> Path:
+    """Return the folder of the user's settings: COPYCAT_SETTINGS, else `copycat` in the XDG configuration folder."""
     if named := os.environ.get("COPYCAT_SETTINGS"):
         return Path(named).expanduser()
     base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     return (base if base.is_absolute() else Path(os.path.expanduser("~"), ".config")) / "copycat"
 
 
-RECORDS = ("run.json", "trial.json", "sweep.json")
-"""Files of run folders and sweeps."""
+RUN_FILES = ("run.json", "trial.json", "sweep.json")
+"""Files that mark a folder as that of a run or a sweep."""
 
 
-def own_options(packaged: Path) -> Path | None:
-    """Find the user's ./conf or ./experiments, whose options stand before the packaged ones.
+def user_options_folder(packaged: Path) -> Path | None:
+    """Find the user's ./conf or ./experiments, whose options take precedence over the packaged ones.
 
     Returns:
-        None where there is none, and inside a run folder or sweep: it may be a stranger's.
+        None where there is none, and inside a run folder or sweep, which another person may have written.
     """
-    here = Path.cwd()
-    own = here / packaged.name
-    if any((here / name).exists() for name in RECORDS) or not own.is_dir() or own.resolve() == packaged.resolve():
+    folder = Path.cwd()
+    own = folder / packaged.name
+    if any((folder / name).exists() for name in RUN_FILES) or not own.is_dir() or own.resolve() == packaged.resolve():
         return None
     return own

@@ -1,6 +1,6 @@
-"""Text from outside made printable: names, values and messages that anybody may have written.
+"""Make untrusted text safe to print: names, values and messages from run folders, data and configurations.
 
-Whatever a command prints passes through here: a line by `print_line`, a table by `make_console`, a cell of a CSV by
+Everything that a command prints passes through here: a line by `print_line`, a table by `make_console`, a CSV cell by
 `csv_text`, a page by `printable_lines`.
 """
 
@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from copycat.config.suggestions import shown
+from copycat.config.suggestions import format_value
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,24 +18,24 @@ CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _CONTROL = re.compile(f"[{CONTROL}]")
 _ONE_LINE = re.compile(f"[\t\n{CONTROL}]")
 _FORMULA = re.compile(r"[=+\-@＝＋－＠]")
-"""What a spreadsheet takes for the start of a formula.
+"""Characters that a spreadsheet interprets as the start of a formula.
 
 Source: OWASP, CSV Injection.
 """
 
 
 def printable(value: Any) -> str:
-    """Format a value as it was given, on one line and safe to print."""
-    return _ONE_LINE.sub("�", value if isinstance(value, str) else shown(value))
+    """Format an input value on one line, safe to print."""
+    return _ONE_LINE.sub("�", value if isinstance(value, str) else format_value(value))
 
 
 def printable_lines(text: str) -> str:
-    """Make text of several lines safe to print; its line feeds and tabs stay."""
+    """Make text of several lines safe to print, keeping line feeds and tabs."""
     return _CONTROL.sub("�", text)
 
 
 def csv_text(text: str) -> str:
-    """Make text safe for a cell of a CSV: on one line, and no formula where a spreadsheet opens it."""
+    """Make text safe for a cell of a CSV: on one line, and not a formula in a spreadsheet."""
     text = printable(text)
     return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
 
@@ -52,13 +52,14 @@ def print_line(line: object, *, error: bool = False) -> None:
     """Print one line to standard output.
 
     Args:
+        line: converted to text and made printable.
         error: print it to standard error instead.
     """
     print(printable(str(line)), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def make_console(*, error: bool = False, width: int | None = None, soft_wrap: bool = False) -> "Console":
-    """Make a console on standard output that takes no part of a text for markup, an emoji or a number to color.
+    """Make a console on standard output that does not interpret markup or emoji codes, nor color numbers.
 
     Args:
         error: make it on standard error instead.

@@ -1,4 +1,4 @@
-"""Configuration keys that were renamed: typed under their old names they are answered, and older records are read."""
+"""Answer renamed configuration keys with their new names, and read older records that have the old ones."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +17,13 @@ RENAMED: Mapping[str, str] = {
     "callbacks.fed": "callbacks.input_images",
     "callbacks.judged": "callbacks.confusion",
 }
-"""Old key: its present name, beside the same keys. An entry renames all that lies below it."""
-NESTED = ("model", "data", "augmentation")
-"""Groups whose nodes may lie inside others of their kind."""
-OURS = (f"{PACKAGE}.", f"hydra_plugins.{PACKAGE}.")
-"""How targets begin whose keys were renamed: those of a user's own class are left alone."""
-OF_KEYS = ("sweep.params", "sweep.when", "sweep.zip", "hydra.sweeper.params")
-"""Keys whose values name keys."""
+"""Old key: its present name, in the same node. An entry also applies to all keys below it."""
+NESTING_GROUPS = ("model", "data", "augmentation")
+"""Groups whose nodes may contain a node of the same group."""
+OWN_TARGET_PREFIXES = (f"{PACKAGE}.", f"hydra_plugins.{PACKAGE}.")
+"""Prefixes of targets whose keys were renamed; keys of a user's own class are left unchanged."""
+KEYS_OF_KEYS = ("sweep.params", "sweep.when", "sweep.zip", "hydra.sweeper.params")
+"""Keys whose values contain the names of other keys."""
 _OLD_PARTS = {old.rpartition(".")[2] for old in RENAMED}
 _NAMES = re.compile(rf"(?<![\w./])({'|'.join(old.replace('.', '[./]') for old in RENAMED)})(?!\w)")
 
@@ -37,26 +37,27 @@ def current_key(key: str, table: Mapping[str, str] = RENAMED) -> str:
     return key
 
 
-def renamed(key: str) -> UserError | None:
-    """Return what to say of a key that is typed under an old name; None where it was not renamed."""
+def renamed_key_error(key: str) -> UserError | None:
+    """Return the error for a key typed under its old name; None where it was not renamed."""
     present = current_key(key)
-    return None if present == key else _answer(key, present)
+    return None if present == key else _make_error(key, present)
 
 
-def check_names(config: Mapping[str, Any]) -> None:
+def check_renamed_keys(config: Mapping[str, Any]) -> None:
     """Refuse keys under old names.
 
     Raises:
         UserError: for the first.
     """
     for key, present in _old_keys(config):
-        raise _answer(key, present)
+        raise _make_error(key, present)
 
 
 def with_current_keys(config: Any, path: str = "") -> Any:
     """Return a recorded node with each key under its present name, in the same order.
 
     Args:
+        config: the node: a mapping, a list or a plain value.
         path: key of the node; empty for a whole configuration.
     """
     if isinstance(config, list):
@@ -69,7 +70,7 @@ def with_current_keys(config: Any, path: str = "") -> Any:
     }
 
 
-def renamed_in(config: Any) -> dict[str, str]:
+def find_renamed_keys(config: Any) -> dict[str, str]:
     """Return the keys of a recorded configuration that were renamed, in full, with their present names."""
     return dict(_old_keys(config))
 
@@ -78,18 +79,19 @@ def current_words(words: Sequence[str], table: Mapping[str, str] = RENAMED) -> l
     """Return recorded overrides with each key under its present name.
 
     Args:
-        table: old keys with their present names; as `renamed_in` gives it, it leaves keys of a user's own classes.
+        words: overrides, as recorded.
+        table: old keys with their present names. That of `find_renamed_keys` excludes keys of a user's own classes.
     """
     return [_current_word(word, table) for word in words]
 
 
 def current_keys(values: Mapping[str, Any], table: Mapping[str, str] = RENAMED) -> dict[str, Any]:
-    """Return values by dotted keys, each key under its present name."""
+    """Return a mapping by dotted keys, with each key under its present name."""
     return {current_key(key, table): value for key, value in values.items()}
 
 
 def current_text(text: str) -> str:
-    """Return a text that names keys, such as a value of `sweep.zip`, with their present names."""
+    """Return a text that contains keys, such as a value of `sweep.zip`, with their present names."""
     return _NAMES.sub(lambda found: current_key(found[0]), text)
 
 
@@ -97,7 +99,7 @@ def _current_word(word: str, table: Mapping[str, str]) -> str:
     key, equals, value = word.partition("=")
     name = key.lstrip("+~")
     signs = key[: len(key) - len(name)]
-    return signs + current_key(name, table) + equals + (current_text(value) if name in OF_KEYS else value)
+    return signs + current_key(name, table) + equals + (current_text(value) if name in KEYS_OF_KEYS else value)
 
 
 def _old_keys(node: Any, path: str = "", at: str = "") -> Iterator[tuple[str, str]]:
@@ -105,7 +107,7 @@ def _old_keys(node: Any, path: str = "", at: str = "") -> Iterator[tuple[str, st
     if isinstance(node, list):
         for place, inner in enumerate(node):
             yield from _old_keys(inner, path, f"{at}{place}.")
-    elif isinstance(node, dict):  # of each trial of a sweep: Mapping would take ten times as long
+    elif isinstance(node, dict):  # runs for each trial of a sweep: isinstance of Mapping takes ten times as long
         for name, value in node.items():
             if name in _OLD_PARTS and (present := _current_name(name, value, node, path)) != name:
                 yield f"{at}{name}", f"{at}{present}"
@@ -117,14 +119,14 @@ def _current_name(name: str, value: Any, holder: Mapping[str, Any], path: str) -
     present = RENAMED.get(f"{path}.{name}" if path else name)
     owner = value if path == "callbacks" else holder
     target = owner.get("_target_") if isinstance(owner, Mapping) else None
-    if present is None or (isinstance(target, str) and not target.startswith(OURS)):
+    if present is None or (isinstance(target, str) and not target.startswith(OWN_TARGET_PREFIXES)):
         return name
     return present.rpartition(".")[2]
 
 
 def _path(name: str, path: str) -> str:
-    return path if path in NESTED else f"{path}.{name}" if path else name
+    return path if path in NESTING_GROUPS else f"{path}.{name}" if path else name
 
 
-def _answer(key: str, present: str) -> UserError:
+def _make_error(key: str, present: str) -> UserError:
     return UserError(f"{key}: expected the new name of this key. Type {present}.")

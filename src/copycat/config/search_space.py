@@ -1,4 +1,4 @@
-"""What a sweep varies: axes in Hydra's grammar, and the words of each trial."""
+"""Define the search space of a sweep: axes in Hydra's grammar, and the overrides of each trial."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,40 +10,41 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from copycat.config.errors import UserError
-from copycat.config.overrides import each_value, parse
+from copycat.config.overrides import expand_values, parse_overrides
 from copycat.config.suggestions import did_you_mean, one_of
 
-ALL_CHECKED = 64
-"""Trials of a sweep that are all composed before the first runs: each takes some hundredths of a second."""
+MAX_FULLY_VALIDATED = 64
+"""Maximum number of trials that are all composed before the first runs: each takes some hundredths of a second."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A key that varies."""
+    """Represent a key that varies."""
 
     name: str
     override: Override
 
     @property
     def words(self) -> str:
-        """As typed after the first `=`."""
+        """Return the values as typed, after the first `=`."""
         return str(self.override.input_line).partition("=")[2]
 
     @property
     def interval(self) -> IntervalSweep | None:
+        """Return the interval of a continuous axis; None for one of single values."""
         value = self.override._value
         return value if isinstance(value, IntervalSweep) else None
 
     def choices(self) -> list[str]:
-        """Overrides with one value each.
+        """Return one override a value.
 
         Raises:
-            UserError: for an interval, which has no end of them.
+            UserError: for an interval, which is continuous.
         """
-        return each_value(self.override)
+        return expand_values(self.override)
 
-    def ends(self) -> list[str]:
-        """The choices, or the two ends of an interval."""
+    def sample_values(self) -> list[str]:
+        """Return the choices, or overrides with the two bounds of an interval."""
         if (interval := self.interval) is None:
             return self.choices()
         return [f"{self.override.get_key_element()}={end}" for end in (interval.start, interval.end)]
@@ -51,34 +52,35 @@ class Axis:
 
 @dataclass(frozen=True)
 class Condition:
-    """An axis that is there only beside some values of another."""
+    """Restrict an axis to trials in which another axis has one of some values."""
 
     axis: str
     other: str
     values: Sequence[Any]
 
     def holds(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the axis is active in a trial with these values by key."""
         return values.get(self.other) in self.values
 
 
 @dataclass(frozen=True)
-class Space:
-    """Axes, and how they go together."""
+class SearchSpace:
+    """Represent the search space of a sweep: axes, zipped axes and conditions."""
 
     loader: ConfigLoader
     fixed: Sequence[str]
-    """Words that all trials share."""
+    """Overrides that all trials share."""
     axes: Mapping[str, Axis]
-    together: Sequence[Sequence[str]] = ()
-    """Axes whose first values go together, and so on."""
+    zipped: Sequence[Sequence[str]] = ()
+    """Groups of zipped axes: the n-th values of a group are combined."""
     conditions: Mapping[str, Condition] = field(default_factory=dict)
 
     def values(self, words: Sequence[str]) -> dict[str, Any]:
-        """What words of axes say, by key, in plain values."""
-        return {override.key_or_group: override.value() for override in parse(words, self.loader)}
+        """Parse overrides of axes into plain values by key."""
+        return {override.key_or_group: override.value() for override in parse_overrides(words, self.loader)}
 
-    def allowed(self, words: Sequence[str]) -> list[str]:
-        """Words of axes, without those whose condition does not hold."""
+    def drop_inactive(self, words: Sequence[str]) -> list[str]:
+        """Return the overrides of axes whose conditions hold."""
         kept = list(words)
         while self.conditions:
             values = self.values(kept)
@@ -88,11 +90,11 @@ class Space:
             kept = [word for word in kept if not any(name in self.values([word]) for name in out)]
         return kept
 
-    def ordered(self) -> list[str]:
-        """The axes, each after the one that its condition asks for.
+    def ordered_axes(self) -> list[str]:
+        """Return the names of the axes, each after the axis that its condition depends on.
 
         Raises:
-            UserError: where conditions wait for each other.
+            UserError: for conditions that depend on each other.
         """
         waiting, done = list(self.axes), list[str]()
         while waiting:
@@ -104,44 +106,44 @@ class Space:
         return done
 
     def grid(self) -> list[list[str]]:
-        """Each value with each, the last axis fastest: the words of each trial, without those that all share.
+        """Return the overrides of every combination, the last axis varying fastest, without the shared ones.
 
         Raises:
             UserError: where an axis is an interval.
         """
-        return self._products([axis.choices() for axis in self.axes.values()])
+        return self._combine([axis.choices() for axis in self.axes.values()])
 
-    def samples(self) -> list[list[str]]:
-        """Trials to try out: all of a small grid, and of a large one each value beside the first of the others."""
-        columns = [axis.ends() for axis in self.axes.values()]
-        if prod(map(len, columns)) <= ALL_CHECKED:
-            return self._products(columns)
+    def sample_trials(self) -> list[list[str]]:
+        """Return trials to validate: all of a small grid; of a large one each value with the first of other axes."""
+        columns = [axis.sample_values() for axis in self.axes.values()]
+        if prod(map(len, columns)) <= MAX_FULLY_VALIDATED:
+            return self._combine(columns)
         first = [values[0] for values in columns]
         return [
-            self.allowed([*first[:place], value, *first[place + 1 :]])
+            self.drop_inactive([*first[:place], value, *first[place + 1 :]])
             for place, values in enumerate(columns)
             for value in (values if place == 0 else values[1:])
         ]
 
-    def _products(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
-        merged = list(self._merged(dict(zip(self.axes, columns, strict=True))))
+    def _combine(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
+        merged = list(self._zip_columns(dict(zip(self.axes, columns, strict=True))))
         found = [[word for words in trial for word in words] for trial in product(*merged)]
         if not self.conditions:
             return found
-        return [list(words) for words in dict.fromkeys(tuple(self.allowed(words)) for words in found)]
+        return [list(words) for words in dict.fromkeys(tuple(self.drop_inactive(words)) for words in found)]
 
-    def _merged(self, columns: Mapping[str, Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
-        """A column an axis, or one for several that go together, at the place of the first."""
+    def _zip_columns(self, columns: Mapping[str, Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
+        """Yield the values of each axis; zipped axes yield tuples at the position of their first axis."""
         done: set[str] = set()
         for name, values in columns.items():
-            group = next((names for names in self.together if name in names), [name])
+            group = next((names for names in self.zipped if name in names), [name])
             if name in done:
                 continue
             done.update(group)
             lengths = {other: len(columns[other]) for other in group}
             if len(set(lengths.values())) > 1:
-                said = ", ".join(f"{count} of {other}" for other, count in lengths.items())
-                raise UserError(f"sweep.zip: expected as many values of each; got {said}.")
+                counts = ", ".join(f"{count} of {other}" for other, count in lengths.items())
+                raise UserError(f"sweep.zip: expected as many values of each; got {counts}.")
             yield (
                 list(zip(*(columns[other] for other in group), strict=True))
                 if len(group) > 1
@@ -149,21 +151,23 @@ class Space:
             )
 
 
-def space_of(
+def build_search_space(
     words: Sequence[str], *, sweep: Mapping[str, Any], params: Mapping[str, Any], loader: ConfigLoader
-) -> Space:
-    """The space that words span, with the axes of a preset that they do not name.
+) -> SearchSpace:
+    """Build the search space from overrides and a preset, whose axes they replace by key.
 
     Args:
+        words: overrides of the command line.
         sweep: the configuration's node of that name.
-        params: Hydra's own place for axes in a configuration.
+        params: Hydra's node `hydra.sweeper.params`.
+        loader: Hydra's, which parses the overrides.
 
     Raises:
-        UserError: where a word is none of the grammar, or they do not go together.
+        UserError: for an override that does not parse, or axes that cannot be combined.
     """
-    preset = {**flat(params), **flat(sweep.get("params") or {})}
-    typed = {override.key_or_group: override for override in parse(words, loader)}
-    given = parse(
+    preset = {**flatten(params), **flatten(sweep.get("params") or {})}
+    typed = {override.key_or_group: override for override in parse_overrides(words, loader)}
+    given = parse_overrides(
         [
             f"{key}={'null' if value is None else value}"
             for key, value in preset.items()
@@ -179,19 +183,19 @@ def space_of(
             raise UserError(f"{name}: expected one value for the whole sweep; got {axes[name].words!r}.")
     for axis in axes.values():
         _check_interval(axis)
-    together = _together(sweep.get("zip") or [], axes)
-    when = flat(sweep.get("when") or {})
-    conditions = {key: _condition(key, str(text), axes, loader) for key, text in when.items()}
-    space = Space(loader, fixed, axes, together, conditions)
-    space.ordered()
+    zipped = _parse_zip(sweep.get("zip") or [], axes)
+    when = flatten(sweep.get("when") or {})
+    conditions = {key: _parse_condition(key, str(text), axes, loader) for key, text in when.items()}
+    space = SearchSpace(loader, fixed, axes, zipped, conditions)
+    space.ordered_axes()
     return space
 
 
-def flat(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Values by dotted key, whether a file nests them or not."""
+def flatten(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Flatten nested mappings into values by dotted key."""
     found: dict[str, Any] = {}
     for key, value in node.items():
-        found |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+        found |= flatten(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
     return found
 
 
@@ -205,7 +209,7 @@ def _check_interval(axis: Axis) -> None:
         raise UserError(f"{axis.name}: expected {above}first < last; got {axis.words}.")
 
 
-def _together(lists: Sequence[Any], axes: Mapping[str, Axis]) -> list[list[str]]:
+def _parse_zip(lists: Sequence[Any], axes: Mapping[str, Axis]) -> list[list[str]]:
     groups = [lists] if lists and isinstance(lists[0], str) else list(lists)
     seen: set[str] = set()
     for name in (name for group in groups for name in group):
@@ -219,12 +223,12 @@ def _together(lists: Sequence[Any], axes: Mapping[str, Axis]) -> list[list[str]]
     return [list(group) for group in groups]
 
 
-def _condition(key: str, text: str, axes: Mapping[str, Axis], loader: ConfigLoader) -> Condition:
-    other = parse([text], loader)[0]
+def _parse_condition(key: str, text: str, axes: Mapping[str, Axis], loader: ConfigLoader) -> Condition:
+    other = parse_overrides([text], loader)[0]
     for name in (key, other.key_or_group):
         if name not in axes:
             raise UserError(
                 f"sweep.when.{key}: expected keys that vary, as {one_of(axes)}; got {name!r}.{did_you_mean(name, axes)}"
             )
-    values = [parse([word], loader)[0].value() for word in each_value(other)]
+    values = [parse_overrides([word], loader)[0].value() for word in expand_values(other)]
     return Condition(key, other.key_or_group, values)

@@ -1,4 +1,4 @@
-"""The nearest valid word, for a message about a wrong one."""
+"""Format error messages: the nearest valid word, lists of words, quoted values."""
 
 import re
 from collections.abc import Iterable
@@ -7,81 +7,81 @@ from typing import Any
 
 from copycat.config.errors import UserError
 
-_ENOUGH = 0.6
-"""As in difflib."""
+_MIN_SIMILARITY = 0.6
+"""Minimum similarity of a suggestion, as in difflib."""
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The word most like `word`, by itself or by its last dotted part; None where none is like it."""
-    best, score = None, _ENOUGH
+def nearest_word(word: str, words: Iterable[str]) -> str | None:
+    """Return the most similar word, compared whole or by its last dotted component; None where none is similar."""
+    best, score = None, _MIN_SIMILARITY
     parent, _, name = word.rpartition(".")
     for candidate in words:
         its_parent, _, its_name = candidate.rpartition(".")
-        last = _likeness(name, its_name)
-        # a parent that both share says nothing about the rest
-        found = last if parent == its_parent else max(_likeness(word, candidate), last - 0.01)
-        if found > score:
-            best, score = candidate, found
+        last = _similarity(name, its_name)
+        # a parent that both share would raise the similarity of the whole
+        similarity = last if parent == its_parent else max(_similarity(word, candidate), last - 0.01)
+        if similarity > score:
+            best, score = candidate, similarity
     return best
 
 
-def _likeness(a: str, b: str) -> float:
-    """From 0 to 1: how much they share in order; nearly 1 where letters changed places, as in `adma`."""
+def _similarity(a: str, b: str) -> float:
+    """Return the similarity of two words in [0, 1], nearly 1 where letters are transposed, as in `adma`."""
     a, b = a.lower(), b.lower()
     ratio = SequenceMatcher(None, a, b).ratio()
     return max(ratio, 0.99) if sorted(a) == sorted(b) else ratio
 
 
 def one_of(words: Iterable[str], *, most: int = 16) -> str:
-    """The words as a list for a message, its middle left out where it is long."""
+    """Return the words as a sorted list for a message, abbreviated to `most` entries."""
     names = sorted(words)
     if len(names) > most:
         names = [*names[: most - 2], "…", names[-1]]
     return ", ".join(names)
 
 
-def counted(number: int, one: str, several: str | None = None) -> str:
-    """`1 epoch`, `2 epochs`."""
+def pluralize(number: int, one: str, several: str | None = None) -> str:
+    """Return a number with its noun: `1 epoch`, `2 epochs`."""
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def did_you_mean(word: str, words: Iterable[str], *, before: str = "", after: str = "") -> str:
-    """A sentence with the nearest word, or nothing."""
-    found = nearest(word, words)
-    return f" Did you mean {before}{found}{after}?" if found else ""
+    """Return a question with the nearest word, to append to a message; empty where no word is similar."""
+    best = nearest_word(word, words)
+    return f" Did you mean {before}{best}{after}?" if best else ""
 
 
-def shown(value: Any) -> str:
-    """The value as a user would type it."""
+def format_value(value: Any) -> str:
+    """Return a value as a user would type it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return f"[{', '.join(map(shown, value))}]"
+        return f"[{', '.join(map(format_value, value))}]"
     return repr(value)
 
 
-def in_quotes(text: str, *, mark: str = "'") -> str:
-    """Return a text as a value in Hydra's grammar, where a backslash stands for itself but before a quote."""
+def quote_value(text: str, *, mark: str = "'") -> str:
+    """Return a text as a quoted value in Hydra's grammar, where a backslash escapes only before a quote."""
     inner = re.sub(rf"(\\*)({mark}|\Z)", lambda found: 2 * found[1] + ("\\" + mark if found[2] else ""), text)
     return f"{mark}{inner}{mark}"
 
 
 def quoted_override(key: str, value: str) -> str:
-    """Return `"KEY='VALUE'"` for any text: quotes for Hydra around the value, and quotes for a shell around it all."""
+    """Return `"KEY='VALUE'"` for any text, with quotes for Hydra around the value and for a shell around the whole."""
     mark = '"' if "'" in value and '"' not in value else "'"
-    word = f"{key}={in_quotes(value, mark=mark)}"
+    word = f"{key}={quote_value(value, mark=mark)}"
     return '"' + re.sub(r'(["$`\\])', r"\\\1", word) + '"'
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, its first line without the full stop."""
+    """Return the first line of an error's message, without the full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"\s+", " ", lines[0]).removesuffix(".") if lines else type(error).__name__
 
 
-def described(failure: Exception) -> str:
-    """Return an error's type and first line; of a UserError the line alone."""
+def describe_error(failure: Exception) -> str:
+    """Return an error's type and first line; for a UserError only the line."""
     line = first_line(failure)
     return line if isinstance(failure, UserError) else f"{type(failure).__name__}: {line}"

@@ -1,4 +1,4 @@
-"""Builds what a `_target_` names, once its keys are held against its signature."""
+"""Instantiate targets, after checking their keys against their signatures."""
 
 import inspect
 import types
@@ -15,52 +15,56 @@ from copycat.config.errors import UserError
 from copycat.config.moved_names import current_name, with_current_names
 from copycat.config.options import is_ours
 from copycat.config.own_modules import own_module_importable
-from copycat.config.suggestions import did_you_mean, first_line, one_of, shown
+from copycat.config.suggestions import did_you_mean, first_line, format_value, one_of
 
 Node = Mapping[str, Any]
-_PLAINLY = {"_convert_": "all"}
-SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
+_CONVERT_ALL = {"_convert_": "all"}
+HYDRA_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
 def signature_keys(target: Callable[..., Any]) -> list[str]:
-    """The keywords that a callable takes by name."""
+    """Return the names of the parameters that a callable takes by keyword."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return [p.name for p in (_parameters(target) or {}).values() if p.kind in named]
 
 
 def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
-    """By name; None where nothing is known of them."""
-    return _inspected(target) if isinstance(target, Hashable) else _inspected.__wrapped__(target)
+    """Return the parameters of a callable by name; None where it has no signature."""
+    return _inspect_parameters(target) if isinstance(target, Hashable) else _inspect_parameters.__wrapped__(target)
 
 
-@lru_cache(256)  # a sweep asks for the same ones in each trial
-def _inspected(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+@lru_cache(256)  # every trial of a sweep has the same targets
+def _inspect_parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
     try:
         return inspect.signature(target).parameters
     except ValueError:  # some builtins have none
         return None
 
 
-def find(key: str, target: str) -> Callable[..., Any]:
-    """The callable of that dotted name, under its present one if it moved.
+def import_target(key: str, target: str) -> Callable[..., Any]:
+    """Import the class or function of a dotted name, or of its present name if it moved.
+
+    Args:
+        key: of the node, for the message.
+        target: the dotted name.
 
     Raises:
-        UserError: where there is none.
+        UserError: where it cannot be imported or called.
     """
     try:
         with own_module_importable(target):
-            found: Callable[..., Any] = _locate(current_name(target))
-        if not callable(found):
-            raise TypeError(f"{type(found).__name__} can't be called")
+            imported: Callable[..., Any] = _locate(current_name(target))
+        if not callable(imported):
+            raise TypeError(f"{type(imported).__name__} can't be called")
     except (ImportError, ValueError, AttributeError, TypeError) as error:
         raise UserError(
             f"{key}._target_: expected a class or function that can be imported; got {target!r}: {first_line(error)}."
         ) from error
-    return found
+    return imported
 
 
 def _locate(target: str) -> Any:
-    """What the dotted name names: an attribute of a module, or of a class in one."""
+    """Import an attribute of a module, or of a class in a module, by its dotted name."""
     module, _, name = target.rpartition(".")
     try:
         return getattr(import_module(module), name)
@@ -70,31 +74,39 @@ def _locate(target: str) -> Any:
         return getattr(_locate(module), name)
 
 
-def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
-    """What the node names, made from its keys and from those given here.
+def build_target(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
+    """Instantiate the target of a node from the node's keys and the given arguments.
+
+    Args:
+        key: of the node, for messages.
+        node: with its `_target_`.
+        *arguments: positional arguments.
+        **more: keyword arguments, which replace keys of the node.
+
+    Returns:
+        The object; a partial of the target where the node has `_partial_` and no arguments are given.
 
     Raises:
-        UserError: where a key is not in the target's signature, has a wrong type, or the target refuses it.
+        UserError: for a key that is not in the target's signature or has a wrong type, and where the target raises.
     """
     check_node(key, node, given=list(more))
     try:
-        # what is given here is no configuration, and what is plain would come out of one as it went in: Hydra, which
-        # takes long for each value, is not to look into them
-        plain = {name: deepcopy(value) for name, value in node.items() if name not in SPECIAL and _is_plain(value)}
-        if not any(name in node for name in SPECIAL[2:]):
+        # arguments are no configuration and plain values need no resolving: they bypass Hydra, which is slow for each
+        plain = {name: deepcopy(value) for name, value in node.items() if name not in HYDRA_KEYS and _is_plain(value)}
+        if not any(name in node for name in HYDRA_KEYS[2:]):
             inner = {name: value for name, value in node.items() if isinstance(value, Mapping) and "_target_" in value}
-            plain |= {name: build(f"{key}.{name}", value) for name, value in inner.items()}
+            plain |= {name: build_target(f"{key}.{name}", value) for name, value in inner.items()}
         rest = {name: value for name, value in node.items() if name not in plain and name != "_partial_"}
-        target = find(key, node["_target_"])
+        target = import_target(key, node["_target_"])
         if len(rest) == 1 and isinstance(target, type) and is_ours(target.__module__):
-            made: Callable[..., Any] = target  # Hydra's block-list, which takes longer than most, has none of these
+            factory: Callable[..., Any] = target  # our classes are not on Hydra's block-list, whose check is slow
         elif len(rest) == 1 and isinstance(target, Hashable):
-            made = _deferred(current_name(node["_target_"]), target)
+            factory = _hydra_partial(current_name(node["_target_"]), target)
         else:
-            made = instantiate({**with_current_names(rest), "_partial_": True, **_PLAINLY})
+            factory = instantiate({**with_current_names(rest), "_partial_": True, **_CONVERT_ALL})
         if node.get("_partial_") and not arguments and not more:
-            return partial(made, **plain)
-        return made(*arguments, **{**plain, **more})
+            return partial(factory, **plain)
+        return factory(*arguments, **{**plain, **more})
     except UserError:
         raise
     except Exception as error:
@@ -105,14 +117,15 @@ def build(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
 
 
 @lru_cache(256)
-def _deferred(name: str, target: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG001, it tells apart
-    """Hydra's partial of a target, which holds each call against its block-list.
+def _hydra_partial(name: str, target: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG001, part of the cache key
+    """Return Hydra's partial of a target, which checks its block-list.
 
     Args:
-        target: what the name stands for now.
+        name: dotted name of the target.
+        target: the object that the name has now; an attribute that was replaced gets another cache entry.
     """
-    found: Callable[..., Any] = instantiate({"_target_": name, "_partial_": True, **_PLAINLY})
-    return found
+    factory: Callable[..., Any] = instantiate({"_target_": name, "_partial_": True, **_CONVERT_ALL})
+    return factory
 
 
 def _is_plain(value: Any) -> bool:
@@ -122,22 +135,27 @@ def _is_plain(value: Any) -> bool:
 
 
 def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
-    """Hold a node, and those inside it, against the signatures of their targets.
+    """Check a node, and nodes inside it, against the signatures of their targets.
+
+    Args:
+        key: of the node, for messages.
+        node: with its `_target_`.
+        given: parameters that the caller passes itself.
 
     Raises:
-        UserError: for the first key that does not fit.
+        UserError: for the first unknown or missing key, or value of a wrong type.
     """
     for name, value in node.items():
         if isinstance(value, Mapping) and "_target_" in value:
             check_node(f"{key}.{name}", value)
-    target = find(key, node["_target_"])
+    target = import_target(key, node["_target_"])
     if (parameters := _parameters(target)) is None:
         return
     if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return
     takes = signature_keys(target)
     for name, value in node.items():
-        if name in SPECIAL or (name in given and value is None):  # null: to be filled in
+        if name in HYDRA_KEYS or (name in given and value is None):  # null: the caller passes it
             continue
         if name not in takes:
             raise UserError(
@@ -147,7 +165,7 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
         wanted = _plain_type(parameters[name])
         if wanted and not _fits(value, wanted):
             words = " or ".join("null" if t is types.NoneType else t.__name__ for t in wanted)
-            raise UserError(f"{key}.{name}: expected {words}; got {shown(value)}.")
+            raise UserError(f"{key}.{name}: expected {words}; got {format_value(value)}.")
     if node.get("_partial_"):
         return
     for p in parameters.values():
@@ -156,7 +174,7 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
 
 
 def _plain_type(parameter: inspect.Parameter) -> tuple[type, ...]:
-    """The plain types that a parameter takes, by its annotation; empty where they are not all plain, or not said."""
+    """Return the plain types of a parameter's annotation; empty where it has none or other types too."""
     annotation: Any = parameter.annotation
     union = get_origin(annotation) in (Union, types.UnionType)
     found = get_args(annotation) if union else (annotation,)

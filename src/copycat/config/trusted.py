@@ -1,4 +1,4 @@
-"""Which packages the user trusts in a stranger's run folder: named in their settings on this machine, nowhere else."""
+"""Read which packages the user trusts in run folders of others, from the user's settings alone."""
 
 import re
 import sys
@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from copycat.config.errors import UserError
-from copycat.config.places import settings
+from copycat.config.places import settings_folder
 from copycat.config.suggestions import first_line
 
 FILE = "trusted.yaml"
-NOBODYS = frozenset(
+UNTRUSTABLE_PACKAGES = frozenset(
     (
         *("torch", "torchvision", "torchaudio", "torchmetrics", "pytorch_lightning", "lightning", "lightning_fabric"),
         *("lightning_utilities", "hydra", "hydra_plugins", "omegaconf", "yaml", "numpy", "scipy", "pandas", "sklearn"),
@@ -22,27 +22,28 @@ NOBODYS = frozenset(
         *("pkg_resources", "wheel", "distutils", "pytest", "_pytest", "cloudpickle", "joblib", "dill", "fsspec"),
     )
 )
-"""Packages that do much beside networks: to trust one is to trust whoever names something in it."""
+"""Packages that cannot be trusted as a whole: some of their functions run arbitrary code or write files."""
 _PACKAGE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def file_of_trust() -> Path:
-    return settings() / FILE
+def trusted_packages_file() -> Path:
+    """Return the path of the user's list of trusted packages, which may not exist."""
+    return settings_folder() / FILE
 
 
-def may_be_trusted(target: str) -> bool:
-    """Whether a target lies in a package that can be named at all."""
+def can_be_trusted(target: str) -> bool:
+    """Return whether the package of a target may be listed as trusted."""
     top = target.partition(".")[0]
-    return top not in sys.stdlib_module_names and top not in NOBODYS
+    return top not in sys.stdlib_module_names and top not in UNTRUSTABLE_PACKAGES
 
 
-def trusted_packages() -> Sequence[str]:
-    """Names of packages and modules; none where the user has no such file.
+def read_trusted_packages() -> Sequence[str]:
+    """Read the names of trusted packages and modules; none without a file.
 
     Raises:
         UserError: where the file does not hold a list of them.
     """
-    file = file_of_trust()
+    file = trusted_packages_file()
     try:
         found: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -55,7 +56,7 @@ def trusted_packages() -> Sequence[str]:
     for name in packages:
         if not isinstance(name, str) or not _PACKAGE.fullmatch(name):
             raise UserError(f"{file}: expected names of packages, as mine or labkit.networks; got {name!r:.80}.")
-        if not may_be_trusted(name):
+        if not can_be_trusted(name):
             raise UserError(
                 f"{file}: expected packages of networks and the like; got {name!r}, through which anything can be run."
             )
@@ -63,5 +64,5 @@ def trusted_packages() -> Sequence[str]:
 
 
 def is_inside(target: str, packages: Sequence[str]) -> bool:
-    """Whether a dotted name lies in one of the packages."""
+    """Return whether a dotted name is inside one of the packages."""
     return any(target.startswith(f"{package}.") for package in packages)

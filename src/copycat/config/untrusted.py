@@ -1,4 +1,4 @@
-"""What a stranger's configuration may hold: read before anything that it names is imported, let alone built."""
+"""Check the configuration of an untrusted run folder, before any of its targets is imported."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -6,18 +6,18 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from copycat.config.errors import UserError
-from copycat.config.rules import BUILT, NAMED, TARGET, check
+from copycat.config.rules import NAMED_TARGET_GROUPS, TARGET, TARGET_GROUPS, check_config
 from copycat.config.suggestions import one_of
 
 Refuse = Callable[[str, str], str | None]
-"""Takes a slot and a target; says what was expected instead, or None where it may be built."""
+"""Takes a slot and a target; returns what was expected instead, or None where the target is allowed."""
 
-PART = "part"
-"""The slot of whatever is named inside another node, such as a layer's activation."""
-SAME = (("augmentation", "base"),)
-"""Nodes inside others that are of the same kind."""
-PATTERNS = "lr_multipliers"
-"""The mapping whose keys are patterns of parameters, not names of arguments."""
+NESTED_SLOT = "part"
+"""The slot of a target nested in another node, such as a layer's activation."""
+NESTED_GROUP_NODES = (("augmentation", "base"),)
+"""Nested nodes checked like their parent."""
+PATTERN_KEY = "lr_multipliers"
+"""The mapping whose keys are patterns of parameter names, not names of arguments."""
 TRAINER_KEYS = (
     *(
         "_target_",
@@ -34,29 +34,30 @@ TRAINER_KEYS = (
     *("gradient_clip_val", "gradient_clip_algorithm", "check_val_every_n_epoch", "val_check_interval"),
     *("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"),
 )
-"""Those that bring neither code nor paths; a plugin, a profiler or a strategy would."""
-SWITCHES: Mapping[str, tuple[object, ...]] = {
+"""Keys of the trainer that take neither code nor paths, unlike plugins, profilers and strategies."""
+HYDRA_KEY_VALUES: Mapping[str, tuple[object, ...]] = {
     "_partial_": (True, False),
     "_recursive_": (True, False),
     "_convert_": ("none", "partial", "object", "all"),
 }
 _LONGEST = 4096
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_OF_A_PATH = re.compile(r"(^|_)(dir|dirpath|folder|root|path|file|location|uri|url)(_|$)")
+_PATH_NAME = re.compile(r"(^|_)(dir|dirpath|folder|root|path|file|location|uri|url)(_|$)")
 _IN_RUN = re.compile(r"\{run\}(/[\w][\w. +-]*)*")
 _METRIC = re.compile(r"(train|val)/\w+")
 _WORD = re.compile(r"(?!\.)[^/\\:~{}$]*")
 
 
-def check_allowed(config: Any, *, where: str, refuse: Refuse) -> None:
-    """Hold a configuration of a stranger against what may be built, and what may be said.
+def check_untrusted(config: Any, *, where: str, refuse: Refuse) -> None:
+    """Check the targets, keys, values and paths of an untrusted configuration.
 
     Args:
+        config: as read from the file.
         where: the file, for the message.
-        refuse: says of a target what was expected in its place.
+        refuse: decides whether a target is allowed.
 
     Raises:
-        UserError: for the first thing that is not allowed; it names the key, and what to do.
+        UserError: for the first violation, with its key and a remedy.
     """
     try:
         _check_texts(config)
@@ -68,8 +69,12 @@ def check_allowed(config: Any, *, where: str, refuse: Refuse) -> None:
         raise UserError(f"{where}: {error}") from error
 
 
-def check_whole(config: Any, *, where: str) -> None:
-    """Hold a recorded configuration, one's own or a stranger's, against every rule.
+def check_recorded(config: Any, *, where: str) -> None:
+    """Validate a recorded configuration, trusted or not, against every rule.
+
+    Args:
+        config: as read from the file.
+        where: the file, for the message.
 
     Raises:
         UserError: for the first value that cannot work.
@@ -77,7 +82,7 @@ def check_whole(config: Any, *, where: str) -> None:
     if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
         raise UserError(f"{where}: expected a whole configuration; got none.")
     try:
-        check(config)
+        check_config(config)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
@@ -85,7 +90,7 @@ def check_whole(config: Any, *, where: str) -> None:
 
 
 def _check_texts(config: Any) -> None:
-    """Words that would be looked up, move a terminal's cursor, or reach for a machine."""
+    """Refuse interpolations, control characters, addresses of other machines and very long texts."""
     for key, value in _texts(config):
         if _CONTROL.search(key) or len(key) > _LONGEST:
             raise UserError(f"expected keys that can be printed; got {key!a:.80}. Rename it.")
@@ -104,7 +109,7 @@ def _check_texts(config: Any) -> None:
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every word with its key; every key as a word of its own."""
+    """Yield every text with its key, and every name of a key as a text."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if not isinstance(name, str):
@@ -120,11 +125,11 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _check_keys(value: Any, key: str = "") -> None:
-    """Refuse keys that are no names of arguments: a target that takes any keyword takes them all."""
+    """Refuse keys that are no identifiers: a target with `**kwargs` would accept them."""
     if isinstance(value, list):
         for inner in value:
             _check_keys(inner, key)
-    elif isinstance(value, dict) and key != PATTERNS:
+    elif isinstance(value, dict) and key != PATTERN_KEY:
         for name, inner in value.items():
             inside = f"{key}.{name}" if key else name
             if not name.isidentifier():
@@ -135,30 +140,30 @@ def _check_keys(value: Any, key: str = "") -> None:
 def _check_groups(config: Any) -> None:
     if not isinstance(config, dict):
         raise UserError("expected a whole configuration; got none.")
-    for name in NAMED:
+    for name in NAMED_TARGET_GROUPS:
         if not isinstance(config.get(name), (dict, type(None))):
             raise UserError(f"{name}: expected keys or null; got {config[name]!r:.80}. Write {{}}.")
 
 
 def _nodes(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Every mapping that names something to be built, or is meant to, with its key and slot."""
+    """Yield every mapping that has or needs a target, with its key and slot."""
     if isinstance(value, list):
         for place, inner in enumerate(value):
             yield from _nodes(inner, (*path[:-1], f"{path[-1]}[{place}]"))
     elif isinstance(value, dict):
-        if any(name.startswith("_") for name in value) or (len(path) == 1 and path[0] in BUILT):
+        if any(name.startswith("_") for name in value) or (len(path) == 1 and path[0] in TARGET_GROUPS):
             yield ".".join(path), value, _slot(path)
         for name, inner in value.items():
             yield from _nodes(inner, (*path, name))
 
 
 def _slot(path: tuple[str, ...]) -> str:
-    if len(path) == 1 and path[0] in BUILT:
+    if len(path) == 1 and path[0] in TARGET_GROUPS:
         return path[0]
-    if len(path) == 2 and (path[0] in NAMED or path in SAME):
+    if len(path) == 2 and (path[0] in NAMED_TARGET_GROUPS or path in NESTED_GROUP_NODES):
         return path[0]
-    inside = len(path) > 1 and path[0] in (*BUILT, *NAMED) and path[0] != "trainer"
-    return PART if inside else ""
+    inside = len(path) > 1 and path[0] in (*TARGET_GROUPS, *NAMED_TARGET_GROUPS) and path[0] != "trainer"
+    return NESTED_SLOT if inside else ""
 
 
 def _check_node(key: str, node: Mapping[str, Any], slot: str, refuse: Refuse) -> None:
@@ -170,9 +175,10 @@ def _check_node(key: str, node: Mapping[str, Any], slot: str, refuse: Refuse) ->
     if expected := refuse(slot, target):
         raise UserError(f"{key}._target_: {expected}")
     for name, value in node.items():
-        if name in SWITCHES:
-            if not any(value is allowed or value == allowed for allowed in SWITCHES[name]):
-                raise UserError(f"{key}.{name}: expected one of {one_of(map(str, SWITCHES[name]))}; got {value!r:.80}.")
+        if name in HYDRA_KEY_VALUES:
+            allowed = HYDRA_KEY_VALUES[name]
+            if not any(value is option or value == option for option in allowed):
+                raise UserError(f"{key}.{name}: expected one of {one_of(map(str, allowed))}; got {value!r:.80}.")
         elif name == "_args_" and not (key.partition(".")[0] == "model" and isinstance(value, list)):
             raise UserError(f"{key}._args_: expected keys by name; got values by place. Write their names.")
         elif name.startswith("_") and name not in ("_target_", "_args_"):
@@ -184,22 +190,22 @@ def _check_node(key: str, node: Mapping[str, Any], slot: str, refuse: Refuse) ->
             )
         elif key.startswith("trainer") and isinstance(value, dict):
             raise UserError(f"{key}.{name}: expected a plain value; got keys. Write the value.")
-    if key.partition(".")[0] in NAMED:
+    if key.partition(".")[0] in NAMED_TARGET_GROUPS:
         for name, value in node.items():
-            if name not in ("_target_", *SWITCHES):
+            if name not in ("_target_", *HYDRA_KEY_VALUES):
                 _check_place(f"{key}.{name}", value, ours=name)
 
 
 def _check_place(key: str, value: Any, *, ours: str) -> None:
-    """A callback or logger writes where it is told: below the run folder, then."""
+    """Refuse paths of a callback or logger outside the run folder."""
     if isinstance(value, dict):
-        if "_target_" not in value:  # else it is a node of its own
+        if "_target_" not in value:  # else `_nodes` yields it
             for name, inner in value.items():
                 _check_place(f"{key}.{name}", inner, ours=name)
     elif isinstance(value, list):
         for inner in value:
             _check_place(key, inner, ours=ours)
-    elif _OF_A_PATH.search(ours):
+    elif _PATH_NAME.search(ours):
         if not (isinstance(value, str) and _IN_RUN.fullmatch(value) and ".." not in PurePosixPath(value).parts):
             raise UserError(_place(key, value))
     elif isinstance(value, str) and not any(form.fullmatch(value) for form in (_IN_RUN, _METRIC, _WORD)):

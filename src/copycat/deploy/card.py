@@ -7,7 +7,7 @@ from typing import Any
 from copycat.config.options import is_option, is_ours
 from copycat.config.printable import printable
 from copycat.inspection.reports.intervals import bootstrap
-from copycat.models.metrics import NAMES
+from copycat.models.metrics import SCORE_NAMES
 from copycat.records.predictions import read_predictions
 from copycat.records.run_loader import Opened
 from copycat.tables.statistics import format_number, wilson_interval
@@ -107,7 +107,7 @@ def _metrics(opened: Opened) -> Iterator[str]:
     for part, predicted in read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"])).items():
         intervals = bootstrap(predicted.probability, predicted.label)
         yield f"| {part}, {images[part]} images | value | 95 % |\n| --- | --- | --- |"
-        for name in NAMES:
+        for name in SCORE_NAMES:
             value = final.get(f"{part}/{name}")
             if value is None:
                 continue

@@ -160,7 +160,7 @@ def _check_all_folds(model: Folds) -> None:
     first = next(iter(model.values()))
     data = first.config["data"]
     if model.keys() != set(range(data["folds"])):
-        got = one_of(sorted(map(shown, model)))
+        got = one_of(sorted(map(format_value, model)))
         raise UserError(
             f"{first.folder}: expected each of the {data['folds']} folds, or runs that were validated on the same"
             f" images; got data.fold={got}. Name the images to judge them on, as data=cats."

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.extras import installing
+from copycat.config.extras import install_command
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line
 from copycat.data import decode

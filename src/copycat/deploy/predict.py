@@ -13,7 +13,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.data.decode import UnreadableImage, decode
 from copycat.data.parallel_map import side_by_side
 from copycat.data.sources.folder_scan import images_below

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from copycat.models.summary import BATCH, describe
+from copycat.models.summary import BATCH, describe_network
 from copycat.training.derived_settings import chosen_loss, prepared
 from copycat.training.factory import build_data, build_network
 
@@ -34,4 +34,4 @@ def inspect_network(config: Config) -> str:
     with torch.device("meta"):
         network = build_network(config, image_shape=shape, classes=classes)
     loss = chosen_loss(config["loss"], classes=classes)["_target_"].rpartition(".")[2]
-    return describe(network, torch.empty(BATCH, *shape, device="meta"), loss=loss)
+    return describe_network(network, torch.empty(BATCH, *shape, device="meta"), loss=loss)

@@ -1,4 +1,4 @@
-"""The networks as plain modules, their losses and metrics, and the LightningModule around them.
+"""Define networks as plain modules, losses and metrics, and the LightningModule that trains them.
 
 May import `config`.
 Public names: `networks`, `losses.Loss`, `classifier.Classifier`.

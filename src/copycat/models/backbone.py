@@ -1,4 +1,4 @@
-"""A network that was trained on other images: what it gives, what it takes, and where its weights come from."""
+"""Load pretrained backbones: feature extractors, the preprocessing of their inputs, and their weights."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -15,29 +15,30 @@ from torch.nn import functional as F
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 
-Make = TypeVar("Make", bound=Callable[..., nn.Module])
+Factory = TypeVar("Factory", bound=Callable[..., nn.Module])
 
 
-def wants_images(size: Callable[[Mapping[str, Any]], int]) -> Callable[[Make], Make]:
-    """Mark a function that makes networks, so that data of open size are prepared at the size that its network takes.
+def declare_image_size(size: Callable[[Mapping[str, Any]], int]) -> Callable[[Factory], Factory]:
+    """Declare the image size of a network factory, so that data without a fixed size are prepared at that size.
 
     Args:
-        size: side in pixels, from the keys of the model's node.
+        size: returns the side in pixels from the keys of the model's node.
     """
 
-    def mark(make: Make) -> Make:
-        make.wanted_image_size = size  # type: ignore[attr-defined]
+    def mark(make: Factory) -> Factory:
+        make.required_image_size = size  # type: ignore[attr-defined]
         return make
 
     return mark
 
 
 class Pixels(nn.Module):
-    """Brings images to what a backbone was trained on.
+    """Resize and normalize images as in the training of a backbone.
 
     Args:
-        size: pixels of a side.
-        mean, deviation: of pixels, one for all channels or one each, which are taken off and divided by.
+        size: side of the resized image, in pixels.
+        mean: mean of the pixels, one for all channels or one each.
+        deviation: standard deviation of the pixels, likewise.
 
     Shapes: [B, 3, H, W] float in [0, 1] -> [B, 3, size, size].
     """
@@ -46,28 +47,30 @@ class Pixels(nn.Module):
     deviation: Tensor
 
     def __init__(self, *, size: int, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        """Create the module, without trained or saved state."""
         super().__init__()
         self.size = size
         self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(list(deviation)).view(-1, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Resize and normalize a batch of images."""
         large = F.interpolate(image, size=(self.size, self.size), mode="bicubic", align_corners=False)
-        return (large.clamp(0, 1) - self.mean) / self.deviation  # it overshoots at edges
+        return (large.clamp(0, 1) - self.mean) / self.deviation  # bicubic interpolation overshoots at edges
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """Without the layer that told its own classes apart."""
+    """Hold a pretrained network without its classification layer."""
 
     network: nn.Module
-    """[B, 3, size, size], as `pixels` gives them -> [B, width]."""
+    """Shapes: [B, 3, size, size], the output of `pixels`, -> [B, width] features."""
     pixels: Pixels
     width: int
     name: str
 
-    def key(self, device: torch.device) -> str:
-        """Of all that changes a feature's bits there, but for the image."""
+    def fingerprint(self, device: torch.device) -> str:
+        """Return a hash of all that determines the bits of an image's features on a device, except the image."""
         pixels = self.pixels
         facts = [self.name, "bicubic", pixels.size, pixels.mean.flatten().tolist(), pixels.deviation.flatten().tolist()]
         machine: list[object] = [torch.__version__]
@@ -80,55 +83,64 @@ class Backbone:
 
 
 def weights_digest(network: nn.Module, first: bytes = b"") -> str:
-    """A hash of all tensors of a network and their names, after some bytes."""
-    found = blake2b(first, digest_size=16)
+    """Return a hash of a prefix and all tensors of a network with their names."""
+    digest = blake2b(first, digest_size=16)
     for name, tensor in network.state_dict().items():
         content = tensor.cpu().contiguous().view(-1).view(torch.uint8)
-        found.update(name.encode() + content.numpy().tobytes())
-    return found.hexdigest()
+        digest.update(name.encode() + content.numpy().tobytes())
+    return digest.hexdigest()
 
 
-def fill(network: nn.Module, path: Path, *, name: str) -> None:
-    """Give a network the weights that lie in a file, of PyTorch's or safetensors; more than it has are left there.
+def load_weights(network: nn.Module, path: Path, *, name: str) -> None:
+    """Load a network's weights from a file of PyTorch or safetensors, ignoring additional tensors.
 
     Args:
-        name: the network's, for an error.
+        network: receives the weights.
+        path: of the file.
+        name: of the network, for an error.
 
     Raises:
         UserError: where there is no such file, or it holds weights of another network.
     """
     try:
-        _load(network, path)
+        _load_state(network, path)
     except FileNotFoundError as error:
         raise UserError(f"model.weights: expected a file of weights; got {path}. Leave it null.") from error
-    except Exception as error:  # whatever is wrong with a file, torch has an error of its own for it
+    except Exception as error:  # torch raises many types of errors for invalid files
         raise UserError(f"model.weights: expected weights of {name}; {path}: {first_line(error)}.") from error
 
 
-def _load(network: nn.Module, path: Path) -> None:
+def _load_state(network: nn.Module, path: Path) -> None:
     weights: Mapping[str, Tensor] = (
         load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     )
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a network that is looked at on no device
+    with warnings.catch_warnings(
+        action="ignore", category=UserWarning
+    ):  # warns of meta tensors, which `copycat inspect` uses
         missing = network.load_state_dict(weights, strict=False).missing_keys
     if missing:
         raise ValueError(f"it lacks {missing[0]}")
 
 
-def measured_width(network: nn.Module, *, name: str, size: int) -> int:
-    """How many features a network gives.
+def measure_width(network: nn.Module, *, name: str, size: int) -> int:
+    """Return the number of features that a network returns for an image.
+
+    Args:
+        network: run once on zeros, in evaluation mode.
+        name: of the network, for an error.
+        size: side of the image, in pixels.
 
     Raises:
-        UserError: where it refuses images of that size, or gives no features.
+        UserError: where it fails for images of that size, or does not return one row of features an image.
     """
     try:
         with torch.no_grad():
-            found = network.eval()(torch.zeros(1, 3, size, size))
-    except Exception as error:  # networks of others raise whatever they like
+            features = network.eval()(torch.zeros(1, 3, size, size))
+    except Exception as error:  # third-party networks raise any type of error
         raise UserError(
             f"model.backbone_size: {name} refuses images of {size} pixels: {first_line(error)}. Leave it null."
         ) from error
     network.train()
-    if not isinstance(found, Tensor) or found.ndim != 2:
+    if not isinstance(features, Tensor) or features.ndim != 2:
         raise UserError(f"model.name: expected a network that gives a row of features an image; got {name}.")
-    return int(found.shape[1])
+    return int(features.shape[1])

@@ -1,4 +1,4 @@
-"""The LightningModule around a plain network: steps, metrics, optimizer and scheduler."""
+"""Train a plain network as a LightningModule: steps, metrics, optimizer and scheduler."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,34 +14,37 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.evaluator import Outputs, evaluate
-from copycat.models.losses import Loss, hard
-from copycat.models.metrics import Row, StageMetrics, Steps, joined, scalar
-from copycat.models.parameter_groups import grouped, scale
+from copycat.models.losses import Loss, hard_labels
+from copycat.models.metrics import EpochSteps, Row, StageMetrics, concatenate, to_scalar_tensor
+from copycat.models.parameter_groups import group_parameters, scale_learning_rates
 
 Stage = Literal["train", "val", "test"]
 
 
 class DivergedError(RuntimeError):
-    """The loss, or a weight, is no longer a finite number."""
+    """Report that the loss or a weight is no longer a finite number."""
 
 
-def diverged(epoch: int, batch: int, loss: Tensor) -> DivergedError:
+def divergence_error(epoch: int, batch: int, loss: Tensor) -> DivergedError:
+    """Return the error for a training step whose loss is not finite."""
     return DivergedError(f"the loss of epoch {epoch}, batch {batch} is {loss.item()}")
 
 
 @runtime_checkable
 class LogsEpochs(Protocol):
-    """A logger that takes many epochs at once."""
+    """Define a logger that logs many epochs in one call."""
 
     def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
-        """Take the rows of consecutive epochs, from the first on."""
+        """Log the rows of consecutive epochs, the first of which is `first`."""
 
 
 def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
     """Write the rows of consecutive epochs to loggers.
 
     Args:
+        loggers: of the Trainer.
         first: epoch of the first row.
+        rows: one an epoch.
     """
     for logger in loggers:
         if isinstance(logger, LogsEpochs):
@@ -52,18 +55,22 @@ def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
 
 
 class Classifier(pl.LightningModule):
-    """Args:
-    network: [B, C, H, W] float -> [B, out_features] logits.
-    optimizer: makes one from the parameters.
-    scheduler: makes one from the optimizer.
-    interval: the scheduler steps each `epoch` or each `step`.
-    monitor: metric that a plateau scheduler watches.
-    lr_multipliers: factors of the learning rate, by patterns of parameters.
+    """Train and evaluate a network.
 
-    A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}; one of mixed images has labels as losses take
-    them, and is counted by each image's largest share. At the end of an epoch its metrics go to
-    `trainer.callback_metrics` and, in one row, to every logger. They do not pass through `self.log`, which costs more
+    A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}. A batch of mixed images has soft labels, float
+    [B, classes]; its metrics are computed with each image's largest class. At the end of an epoch its metrics are
+    written to `trainer.callback_metrics` and, in one row, to every logger. They bypass `self.log`, which takes longer
     than an epoch of the lecture.
+
+    Args:
+        network: [B, C, H, W] float -> [B, out_features] logits.
+        loss: of logits and labels; converts logits to probabilities.
+        optimizer: creates one from the parameters.
+        scheduler: creates one from the optimizer.
+        classes: number of classes.
+        interval: the scheduler steps each `epoch` or each `step`.
+        monitor: metric that a plateau scheduler watches.
+        lr_multipliers: factors of the learning rate, by patterns of parameter names.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Classifier(pl.LightningModule):
         monitor: str | None = None,
         lr_multipliers: Mapping[str, float] | None = None,
     ) -> None:
+        """Create the module, with empty metrics for each stage."""
         super().__init__()
         self.network, self.loss = network, loss
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
@@ -86,83 +94,93 @@ class Classifier(pl.LightningModule):
         self.metrics = nn.ModuleDict(
             {f"{s}_": StageMetrics(s, classes=classes, reduction=loss.reduction) for s in stages}
         )
-        self.evaluates: Stage = "val"
-        """The stage whose name the metrics of a validation loop get."""
-        self.evaluated: dict[str, float] = {}
+        self.evaluated_stage: Stage = "val"
+        """The stage that a validation loop evaluates, which prefixes its metrics."""
+        self.evaluation: dict[str, float] = {}
         """Metrics of the last evaluation, by name."""
-        self.predicted = torch.empty(0)
-        """Probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
+        self.probabilities = torch.empty(0)
+        """Class probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
         self._row: Row = {}
         self._last_loss = torch.tensor(torch.nan)
-        self._counted = -1
+        self._last_recorded = -1
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return the logits [B, out_features] of images [B, C, H, W]."""
         logits: Tensor = self.network(image)
         return logits
 
     def setup(self, stage: str) -> None:
-        if self.trainer.strategy.root_device.type == "mps":  # it has no float64
+        """Have metrics accumulate in float32 on MPS, which has no float64."""
+        if self.trainer.strategy.root_device.type == "mps":
             for metrics in self.metrics.values():
-                cast(StageMetrics, metrics).seen.set_dtype(torch.float32)
+                cast(StageMetrics, metrics).accumulator.set_dtype(torch.float32)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of a batch, and record its metrics.
+
+        Raises:
+            DivergedError: where the loss is not finite.
+        """
         label = batch["label"]
         logits = self.network(batch["image"])
         loss: Tensor = self.loss(logits, label)
-        if batch_idx != self._counted:  # LBFGS evaluates a batch again and again: the first time counts
-            self._counted = batch_idx
+        if batch_idx != self._last_recorded:  # LBFGS evaluates a batch several times: record the first
+            self._last_recorded = batch_idx
             if not loss.isfinite():
-                raise diverged(self.current_epoch, batch_idx, loss)
-            self.take(loss.detach(), self.loss.probability(logits.detach()), label)
+                raise divergence_error(self.current_epoch, batch_idx, loss)
+            self.record_step(loss.detach(), self.loss.probability(logits.detach()), label)
         return loss
 
-    def take(self, loss: Tensor, probability: Tensor, label: Tensor) -> None:
-        """Count a training step among those of the epoch that is not closed yet."""
+    def record_step(self, loss: Tensor, probability: Tensor, label: Tensor) -> None:
+        """Record a training step of the current epoch."""
         self._last_loss = loss
-        self._metrics("train").update(loss=loss, probability=probability, label=hard(label))
+        self._metrics("train").update(loss=loss, probability=probability, label=hard_labels(label))
 
     @property
-    def waits(self) -> bool:
-        """Whether steps are counted of an epoch that is not closed yet."""
+    def has_recorded_steps(self) -> bool:
+        """Return whether steps of an unfinished epoch are recorded."""
         return self._metrics("train").batches > 0
 
     def on_train_epoch_start(self) -> None:
-        self._counted = -1
+        """Start to record the steps of an epoch."""
+        self._last_recorded = -1
 
     def on_train_epoch_end(self) -> None:
-        self.log_epochs(self.current_epoch, [self.close()])
+        """Log the metrics of the epoch."""
+        self.log_epochs(self.current_epoch, [self.finish_epoch()])
 
-    def close(self) -> Row:
-        """The row of the epoch whose steps were taken. `train/loss` is the last step's, as the lecture prints it."""
+    def finish_epoch(self) -> Row:
+        """Compute and reset the metrics of the current epoch; `train/loss` is the last step's, as the lecture's."""
         batches = self._metrics("train").batches
-        (row,) = self._with_last([self._metrics("train").compute()], self._last_loss[None], batches=batches)
-        return {**row, **self.validated()}
+        (row,) = self._add_last_loss([self._metrics("train").compute()], self._last_loss[None], batches=batches)
+        return {**row, **self.pop_validation()}
 
-    def close_many(self, epochs: Sequence[Steps]) -> list[Row]:
-        """Return the training rows of epochs that have as many steps and images, without validation metrics."""
+    def finish_epochs(self, epochs: Sequence[EpochSteps]) -> list[Row]:
+        """Return the training rows of epochs of equal numbers of steps and images, without validation metrics."""
         steps = len(epochs[0].losses)
         costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).view(-1, steps)
-        probability = torch.stack([joined(epoch.probabilities) for epoch in epochs])
-        label = torch.stack([hard(joined(epoch.labels)) for epoch in epochs])
+        probability = torch.stack([concatenate(epoch.probabilities) for epoch in epochs])
+        label = torch.stack([hard_labels(concatenate(epoch.labels)) for epoch in epochs])
         self._last_loss = epochs[-1].losses[-1]
-        return self.count(costs, [len(part) for part in epochs[0].labels], probability, label)
+        return self.compute_rows(costs, [len(part) for part in epochs[0].labels], probability, label)
 
-    def count(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
-        """The training rows of epochs that have as many steps and images, without what they validated.
+    def compute_rows(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
+        """Return the training rows of epochs of equal numbers of steps and images, without validation metrics.
 
         Args:
-            costs: [epochs, steps].
-            sizes: images of each step.
-            probability, label: [epochs, N, …] and [epochs, N].
+            costs: losses, [epochs, steps].
+            sizes: number of images of each step.
+            probability: [epochs, N] of class 1, or [epochs, N, classes].
+            label: [epochs, N] int64.
         """
-        rows = self._metrics("train").counted(costs, sizes, probability, label)
-        return self._with_last(rows, costs[:, -1], batches=len(sizes))
+        rows = self._metrics("train").compute_epochs(costs, sizes, probability, label)
+        return self._add_last_loss(rows, costs[:, -1], batches=len(sizes))
 
-    def remember(self, loss: Tensor) -> None:
-        """The loss of the last step, of training that others count."""
+    def record_last_loss(self, loss: Tensor) -> None:
+        """Record the last step's loss when a pack computes the metrics."""
         self._last_loss = loss
 
-    def _with_last(self, rows: Sequence[Row], losses: Tensor, *, batches: int) -> list[Row]:
+    def _add_last_loss(self, rows: Sequence[Row], losses: Tensor, *, batches: int) -> list[Row]:
         if batches == 1:
             return list(rows)
         last = losses.tolist()
@@ -171,77 +189,89 @@ class Classifier(pl.LightningModule):
             for loss, row in zip(last, rows, strict=True)
         ]
 
-    def validated(self) -> Row:
-        """What the last validation found, once."""
+    def pop_validation(self) -> Row:
+        """Return and clear the last validation's metrics."""
         row, self._row = self._row, {}
         return row
 
     def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
-        """Hand the rows of consecutive epochs to callbacks and loggers."""
+        """Write the rows of consecutive epochs to loggers, and the last one's training metrics to callbacks."""
         train = {name: value for name, value in rows[-1].items() if name.startswith("train/")}
-        self.trainer.callback_metrics.update(_tensors(train))
+        self.trainer.callback_metrics.update(_to_tensors(train))
         log_rows(self.trainer.loggers, first, rows)
 
     def validate(self, batches: Iterable[Any]) -> None:
-        """What the Trainer's validation does, without its loop."""
-        found, _ = self._measured(self.evaluates, batches)
-        self._found(self.evaluates, found)
+        """Evaluate batches as the Trainer's validation loop does, without that loop."""
+        row, _ = self._evaluate_batches(self.evaluated_stage, batches)
+        self._store_evaluation(self.evaluated_stage, row)
 
     def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
-        """Metrics of the weights as they are, and probabilities [N] of class 1, or [N, classes]; without a Trainer.
+        """Evaluate the current weights without a Trainer.
+
+        Args:
+            stage: prefixes the metrics.
+            batches: on any device.
+
+        Returns:
+            The metrics, and the probabilities [N] of class 1, or [N, classes].
 
         Raises:
             DivergedError: where the loss is not finite.
         """
-        found, predicted = self._measured(stage, batches)
-        if not isfinite(loss := found[f"{stage}/loss"]):
+        row, probabilities = self._evaluate_batches(stage, batches)
+        if not isfinite(loss := row[f"{stage}/loss"]):
             raise DivergedError(f"{stage}/loss of the final weights is {loss}")
-        return found, predicted
+        return row, probabilities
 
-    def _measured(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
+    def _evaluate_batches(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
         weight, metrics = next(self.network.parameters(), None), self._metrics(stage)
-        forward = partial(self._outputs, device=None if weight is None else weight.device)
-        (found,), predicted = evaluate(forward, batches, metrics, modules=[self.network, self.loss])
-        return found, predicted[0]
+        forward = partial(self._compute_outputs, device=None if weight is None else weight.device)
+        (row,), probabilities = evaluate(forward, batches, metrics, modules=[self.network, self.loss])
+        return row, probabilities[0]
 
-    def _outputs(self, batch: Mapping[str, Tensor], *, device: torch.device | None) -> Outputs:
+    def _compute_outputs(self, batch: Mapping[str, Tensor], *, device: torch.device | None) -> Outputs:
         image, label = batch["image"].to(device), batch["label"].to(device)
         logits = self.network(image)
         return self.loss(logits, label)[None], self.loss.probability(logits)[None], label[None]
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self._evaluate(self.evaluates, batch)
+        """Record the metrics of a batch."""
+        self._record_batch(self.evaluated_stage, batch)
 
     def on_validation_epoch_end(self) -> None:
-        self._close(self.evaluates)
+        """Compute the metrics of the validation."""
+        self._finish_evaluation(self.evaluated_stage)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self._evaluate("test", batch)
+        """Record the metrics of a batch."""
+        self._record_batch("test", batch)
 
     def on_test_epoch_end(self) -> None:
-        self._close("test")
+        """Compute the metrics of the test."""
+        self._finish_evaluation("test")
 
-    def optimizer(self) -> Optimizer:
-        """A new one."""
+    def create_optimizer(self) -> Optimizer:
+        """Create an optimizer of the network's parameters, in groups where learning rates differ."""
         if not self.lr_multipliers:
             return self.make_optimizer(self.network.parameters())
-        groups = grouped(self.network, self.lr_multipliers)
+        groups = group_parameters(self.network, self.lr_multipliers)
         optimizer = self.make_optimizer(list(groups.values()))
-        scale(optimizer, groups)
+        scale_learning_rates(optimizer, groups)
         return optimizer
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer()
+        """Create the optimizer and its scheduler."""
+        optimizer = self.create_optimizer()
         schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer), "interval": self.interval}
         if self.monitor:
             schedule["monitor"] = self.monitor
             with suppress(RuntimeError):  # there is no trainer yet
-                if self.monitor.startswith("val/"):  # other epochs have no such metric
+                if self.monitor.startswith("val/"):  # epochs without validation lack the metric
                     schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what an epoch has gathered so far."""
+        """Add the metrics recorded so far in the current epoch."""
         checkpoint["classifier"] = {
             "train": self._metrics("train").state(),
             "last_loss": self._last_loss.cpu(),
@@ -249,6 +279,7 @@ class Classifier(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the metrics recorded before the checkpoint in its epoch."""
         gathered = checkpoint["classifier"]
         self._metrics("train").restore(gathered["train"])
         self._last_loss, self._row = gathered["last_loss"], gathered["row"]
@@ -258,23 +289,23 @@ class Classifier(pl.LightningModule):
         assert isinstance(metrics, StageMetrics)
         return metrics
 
-    def _evaluate(self, stage: Stage, batch: dict[str, Tensor]) -> None:
+    def _record_batch(self, stage: Stage, batch: dict[str, Tensor]) -> None:
         logits, label = self.network(batch["image"]), batch["label"]
         loss = self.loss(logits, label)
         self._metrics(stage).update(loss=loss, probability=self.loss.probability(logits), label=label)
 
-    def _close(self, stage: Stage) -> None:
+    def _finish_evaluation(self, stage: Stage) -> None:
         if self.trainer.state.fn != "fit":
-            self.predicted = self._metrics(stage).seen.compute()[2]
-        self._found(stage, self._metrics(stage).compute())
+            self.probabilities = self._metrics(stage).accumulator.compute()[2]
+        self._store_evaluation(stage, self._metrics(stage).compute())
 
-    def _found(self, stage: Stage, found: Row) -> None:
-        if not isfinite(loss := found[f"{stage}/loss"]):
+    def _store_evaluation(self, stage: Stage, row: Row) -> None:
+        if not isfinite(loss := row[f"{stage}/loss"]):
             weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
             raise DivergedError(f"{stage}/loss of {weights} is {loss}")
-        self.trainer.callback_metrics.update(_tensors(found))
-        self.evaluated = self._row = found
+        self.trainer.callback_metrics.update(_to_tensors(row))
+        self.evaluation = self._row = row
 
 
-def _tensors(row: Row) -> dict[str, Tensor]:
-    return {name: scalar(value) for name, value in row.items()}
+def _to_tensors(row: Row) -> dict[str, Tensor]:
+    return {name: to_scalar_tensor(value) for name, value in row.items()}

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0 in plain PyTorch, its parameters named as in the weights that are passed around.
+"""Define EfficientNet-Lite0 in plain PyTorch, with the parameter names of the published weights.
 
-Source: Tan and Le 2019, EfficientNet, https://arxiv.org/abs/1905.11946; Lite drops squeeze-and-excitation, and takes
+Source: Tan and Le 2019, EfficientNet, https://arxiv.org/abs/1905.11946; Lite omits squeeze-and-excitation, and uses
 ReLU6.
 """
 
@@ -20,16 +20,18 @@ BLOCKS = (
 )
 STEM, WIDTH = 32, 1280
 CLASSES = 1000
-"""Of ImageNet."""
+"""Number of classes of ImageNet."""
 
 
 class SamePadding(nn.Conv2d):
-    """A convolution whose output is as large as its input over the stride; an odd pixel of padding is below."""
+    """Convolve with TensorFlow's padding `same`: an odd pixel of padding is added at the right and bottom."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
+        """Create a convolution of square kernels without bias."""
         super().__init__(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Pad and convolve: [B, C, H, W] -> [B, outputs, ⌈H / stride⌉, ⌈W / stride⌉]."""
         return super().forward(F.pad(x, (*self._around(x.shape[-1]), *self._around(x.shape[-2]))))
 
     def _around(self, length: int) -> tuple[int, int]:
@@ -38,37 +40,44 @@ class SamePadding(nn.Conv2d):
         return missing // 2, missing - missing // 2
 
 
-def norm(channels: int) -> nn.BatchNorm2d:
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Create a batch normalization with EfficientNet's epsilon and momentum."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
 class Block(nn.Module):
-    """Expand, convolve each channel by itself, project; what went in is added where the shape is the same."""
+    """Apply an inverted residual block: expansion, depthwise convolution, projection."""
 
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int) -> None:
+        """Create the layers; without an expansion where its factor is 1."""
         super().__init__()
         inner = inputs * expansion
         self.expands, self.adds = expansion > 1, stride == 1 and inputs == outputs
         if self.expands:
-            self._expand_conv, self._bn0 = SamePadding(inputs, inner, 1), norm(inner)
+            self._expand_conv, self._bn0 = SamePadding(inputs, inner, 1), batch_norm(inner)
         self._depthwise_conv = SamePadding(inner, inner, kernel, stride=stride, groups=inner)
-        self._bn1 = norm(inner)
-        self._project_conv, self._bn2 = SamePadding(inner, outputs, 1), norm(outputs)
+        self._bn1 = batch_norm(inner)
+        self._project_conv, self._bn2 = SamePadding(inner, outputs, 1), batch_norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output, with the input added where the shapes are equal."""
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
-        found: Tensor = x + y if self.adds else y
-        return found
+        output: Tensor = x + y if self.adds else y
+        return output
 
 
 class EfficientNetLite0(nn.Module):
-    """Shapes: [B, 3, H, W] float, of mean 0 and deviation 1, -> [B, 1000] logits of ImageNet."""
+    """Classify normalized images into the classes of ImageNet.
+
+    Shapes: [B, 3, H, W] float, of mean 0 and deviation 1, -> [B, 1000] logits.
+    """
 
     def __init__(self) -> None:
+        """Create the network with random weights."""
         super().__init__()
-        self._conv_stem, self._bn0 = SamePadding(3, STEM, 3, stride=2), norm(STEM)
+        self._conv_stem, self._bn0 = SamePadding(3, STEM, 3, stride=2), batch_norm(STEM)
         self._blocks = nn.ModuleList()
         inputs = STEM
         for kernel, stride, expansion, outputs, times in BLOCKS:
@@ -76,10 +85,11 @@ class EfficientNetLite0(nn.Module):
                 step = stride if place == 0 else 1
                 self._blocks.append(Block(inputs, outputs, kernel=kernel, stride=step, expansion=expansion))
                 inputs = outputs
-        self._conv_head, self._bn1 = SamePadding(inputs, WIDTH, 1), norm(WIDTH)
+        self._conv_head, self._bn1 = SamePadding(inputs, WIDTH, 1), batch_norm(WIDTH)
         self._fc = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of a batch."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)

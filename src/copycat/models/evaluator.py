@@ -7,16 +7,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from copycat.models.metrics import Row, StageMetrics, joined
+from copycat.models.metrics import Row, StageMetrics, concatenate
 
-Given = TypeVar("Given")
+BatchT = TypeVar("BatchT")
 Outputs = tuple[Tensor, Tensor, Tensor]
 """Losses [n], probabilities [n, B] of class 1 or [n, B, classes], and labels [n, B] of n networks on a batch."""
 
 
 def evaluate(
-    forward: Callable[[Given], Outputs],
-    batches: Iterable[Given],
+    forward: Callable[[BatchT], Outputs],
+    batches: Iterable[BatchT],
     metrics: StageMetrics,
     *,
     modules: Sequence[nn.Module],
@@ -25,6 +25,7 @@ def evaluate(
 
     Args:
         forward: runs the networks on a batch.
+        batches: of one evaluation.
         metrics: of the stage.
         modules: networks and losses that `forward` calls.
 
@@ -40,8 +41,8 @@ def evaluate(
             losses.append(loss)
             probabilities.append(probability)
             labels.append(label)
-    sizes, found = [label.shape[1] for label in labels], joined(probabilities, dim=1)
-    return metrics.counted(torch.stack(losses, 1), sizes, found, joined(labels, dim=1)), found
+    sizes, found = [label.shape[1] for label in labels], concatenate(probabilities, dim=1)
+    return metrics.compute_epochs(torch.stack(losses, 1), sizes, found, concatenate(labels, dim=1)), found
 
 
 @contextmanager

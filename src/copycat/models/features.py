@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of images: worked out once for each, and kept from run to run."""
+"""Compute the features of a frozen backbone once an image, and cache them in memory and on disk."""
 
 import os
 import secrets
@@ -17,51 +17,56 @@ from torch import Tensor
 
 from copycat.models.backbone import Backbone
 
-MOST = 20_000
-"""Images whose features are kept."""
-BATCHES = 64
-"""That are known without a look at their pixels."""
+MAX_CACHED_IMAGES = 20_000
+"""Maximum number of images whose features are cached."""
+MAX_CACHED_BATCHES = 64
+"""Maximum number of batches cached by tensor identity."""
 
 
-_keeps = ContextVar("keeps", default=True)
+_caching = ContextVar("caching", default=True)
 
 
 @contextmanager
-def keeping_none() -> Iterator[None]:
-    """Features of images that come meanwhile are worked out, and not kept: these images will not come again."""
-    token = _keeps.set(False)
+def disable_feature_cache() -> Iterator[None]:
+    """Cache no features of images that are processed meanwhile, such as augmented ones, which do not recur."""
+    token = _caching.set(False)
     try:
         yield
     finally:
-        _keeps.reset(token)
+        _caching.reset(token)
 
 
 @dataclass
-class Known:
-    """Features by the hash of an image, as one kind of device gives them."""
+class FeatureCache:
+    """Hold the features of images, by their hashes, as computed on one kind of device."""
 
     file: Path | None
     features: dict[bytes, Tensor]
     saved: int
-    """Of them, how many the file holds."""
+    """Number of features that the file holds."""
 
 
-class Frozen:
-    """Args:
-    backbone: it is not changed, and is no part of what is trained or saved.
-    folder: where features are kept from run to run, in a file for each backbone; None: nowhere.
+class FrozenFeatures:
+    """Compute and cache features of images by a frozen backbone.
+
+    Args:
+        backbone: is neither trained nor saved.
+        folder: where features are saved, in a file for each backbone; None to keep them in memory alone.
     """
 
     def __init__(self, backbone: Backbone, *, folder: Path | None = None) -> None:
+        """Freeze the backbone, with an empty cache."""
         self.backbone, self.folder = backbone, folder
         backbone.network.eval().requires_grad_(False)
-        self._known: dict[torch.device, Known] = {}
+        self._caches: dict[torch.device, FeatureCache] = {}
         self._batches: list[tuple[Tensor, int, Tensor]] = []
 
     def __call__(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] in [0, 1] -> [B, width].
+        """Return the features of images, from the cache where it has them.
 
-        An image's features have the same bits whatever batch it comes in: each goes through the backbone by itself.
+        An image's features have the same bits in every batch: the backbone processes one image at a time.
+
+        Shapes: [B, 3, H, W] in [0, 1] -> [B, width].
         """
         followed = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
         if image.requires_grad or image.device.type == "meta" or followed:
@@ -71,50 +76,50 @@ class Frozen:
                 return found
         with torch.inference_mode(False), torch.no_grad():
             found = self._of_each(image)
-        # a view of the whole set comes again in each epoch; a batch that was put together is gone after its step
-        if _keeps.get() and image._is_view() and len(self._batches) < BATCHES:
+        # a view of the whole data set recurs each epoch; a collated batch is discarded after its step
+        if _caching.get() and image._is_view() and len(self._batches) < MAX_CACHED_BATCHES:
             self._batches.append((image, image._version, found))
         return found
 
     def file(self, device: torch.device) -> Path | None:
-        """Another where another device would give other bits."""
-        return self.folder / f"{self.backbone.key(device)}.safetensors" if self.folder else None
+        """Return the path of the cache, which differs between devices that compute different bits."""
+        return self.folder / f"{self.backbone.fingerprint(device)}.safetensors" if self.folder else None
 
-    def _known_of(self, device: torch.device) -> Known:
-        """Looked for when they are needed first: a network that is only looked at, on no device, has no weights."""
-        if device not in self._known:
+    def _cache_of(self, device: torch.device) -> FeatureCache:
+        """Read the cache at its first use, as a network on the meta device has no weights to find it by."""
+        if device not in self._caches:
             file = self.file(device)
-            features = {} if file is None else read(file)
-            self._known[device] = Known(file, features, len(features))
-        return self._known[device]
+            features = {} if file is None else read_features(file)
+            self._caches[device] = FeatureCache(file, features, len(features))
+        return self._caches[device]
 
     def _direct(self, image: Tensor) -> Tensor:
         network, pixels = self.backbone.network, self.backbone.pixels
-        if pixels.mean.device != image.device:  # an export takes a minute longer where it follows each tensor's move
+        if pixels.mean.device != image.device:  # in an export, tracing each tensor's move takes a minute
             network, pixels = network.to(image.device), pixels.to(image.device)
         found: Tensor = network(pixels(image))
         return found
 
     def _of_each(self, image: Tensor) -> Tensor:
-        known = self._known_of(image.device)
+        known = self._cache_of(image.device)
         keys = [blake2b(pixels.tobytes(), digest_size=16).digest() for pixels in image.detach().cpu().numpy()]
         found = []
         for key, one in zip(keys, image, strict=True):
             features = known.features.get(key)
             if features is None:
                 features = self._direct(one[None].clone())[0].cpu()
-                if len(known.features) < MOST and _keeps.get():
+                if len(known.features) < MAX_CACHED_IMAGES and _caching.get():
                     known.features[key] = features
             found.append(features)
         new = len(known.features) - known.saved
-        if known.file is not None and new > known.saved // 10:  # of a large set, not after each batch
-            write(known.file, known.features)
+        if known.file is not None and new > known.saved // 10:  # not after each batch of a large data set
+            write_features(known.file, known.features)
             known.saved = len(known.features)
         return torch.stack(found).to(image.device)
 
 
-def read(file: Path) -> dict[bytes, Tensor]:
-    """Features by the hash of an image; none where there is no such file, or it is damaged."""
+def read_features(file: Path) -> dict[bytes, Tensor]:
+    """Read features by the hashes of images; none where the file is missing or damaged."""
     try:
         content = load_file(file)
         keys, features = content["keys"].numpy(), content["features"]
@@ -123,14 +128,14 @@ def read(file: Path) -> dict[bytes, Tensor]:
         return {}
 
 
-def write(file: Path, known: dict[bytes, Tensor]) -> None:
-    """Under another name, then renamed: other runs may read it meanwhile."""
+def write_features(file: Path, known: dict[bytes, Tensor]) -> None:
+    """Write features to a temporary file and rename it, since other runs may read the file meanwhile."""
     keys = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16).copy()
     temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(3)}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         save_file({"keys": torch.from_numpy(keys), "features": torch.stack([*known.values()])}, temporary)
         temporary.replace(file)
-    except (OSError, SafetensorError):  # a full disk, a folder that is none: they are worked out again
+    except (OSError, SafetensorError):  # full disk, unwritable folder: the features are recomputed
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

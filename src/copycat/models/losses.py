@@ -1,7 +1,7 @@
-"""Losses: what logits and labels cost, and how logits become probabilities.
+"""Define losses of logits and labels, and how logits become probabilities.
 
-Labels are int64 [B] or, of images that were mixed, float [B, classes]: each class's share. A class's share of what an
-image costs has that class's factor, where classes are weighted.
+Labels are int64 [B] or, for mixed images, soft labels: float [B, classes], the share of each class. With class weights,
+each class's share of an image's loss is multiplied by the weight of the class.
 
 A loss of your own is a subclass of `Loss`, named by `_target_`.
 """
@@ -19,14 +19,17 @@ Reduction = Literal["mean", "sum"]
 
 
 class Loss(nn.Module, ABC):
-    """Args:
-    weight: factor of each class, by label; None weighs all alike.
-    reduction: `mean` or `sum` over the batch.
+    """Define a loss and its probabilities; the base class of all losses.
+
+    Args:
+        weight: weight of each class, by label; None for equal weights.
+        reduction: `mean` or `sum` over the batch.
     """
 
     weight: Tensor | None
 
     def __init__(self, *, weight: Sequence[float] | None = None, reduction: Reduction = "mean") -> None:
+        """Register the class weights as a buffer, which is not saved."""
         super().__init__()
         self.register_buffer("weight", None if weight is None else torch.tensor(weight), persistent=False)
         self.reduction = reduction
@@ -34,28 +37,37 @@ class Loss(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def out_features(classes: int) -> int:
-        """Logits that a network must give for so many classes.
+        """Return the number of logits that a network must have for a number of classes.
 
         Raises:
-            ValueError: where the loss cannot tell so many classes apart.
+            ValueError: where the loss does not support that number of classes.
         """
 
     @abstractmethod
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """[B, out_features] float and labels, [B] int64 or [B, classes] float -> scalar."""
+        """Return the loss of a batch.
+
+        Shapes: [B, out_features] float, and labels [B] int64 or [B, classes] float -> scalar.
+        """
 
     @abstractmethod
     def probability(self, logits: Tensor) -> Tensor:
-        """[B, out_features] -> [B] of class 1 where there are two classes, else [B, classes]."""
+        """Return the class probabilities of logits.
+
+        Shapes: [B, out_features] -> [B] of class 1 for two classes, else [B, classes].
+        """
 
     def class_weights(self, label: Tensor) -> Tensor | None:
-        """[B, 1] factors of a batch's labels, [B] int64."""
+        """Return the class weights [B, 1] of labels, [B] int64; None without class weights."""
         return None if self.weight is None else self.weight[label][:, None]
 
     def weighted(self, share: Tensor) -> tuple[Tensor, Tensor | None]:
-        """[B, classes] shares, each times its class's factor and then brought to a sum of 1; and those sums, [B, 1].
+        """Multiply soft labels by the class weights, and normalize them to a sum of 1.
 
-        A loss that is linear in shares costs so what it would with a factor for each class's share.
+        A loss that is linear in the labels, times the sums, is the loss with each class's share weighted.
+
+        Returns:
+            The normalized shares [B, classes] and their sums [B, 1]; None for the sums without class weights.
         """
         if self.weight is None:
             return share, None
@@ -64,14 +76,18 @@ class Loss(nn.Module, ABC):
         return share / factor, factor
 
 
-def hard(label: Tensor) -> Tensor:
-    """[B] int64 as they are, or [B, classes] shares -> [B] int64, the class of the largest."""
+def hard_labels(label: Tensor) -> Tensor:
+    """Return hard labels [B] int64: soft labels [B, classes] become the class of the largest share."""
     return label.argmax(1) if label.is_floating_point() else label
 
 
-class Smoothed(Loss):
-    """Args:
-    label_smoothing: share of each label that goes to all classes alike, as it is trained; validation leaves labels.
+class LabelSmoothingLoss(Loss):
+    """Smooth labels in training; the base class of losses that support it.
+
+    Args:
+        weight: weight of each class, by label; None for equal weights.
+        reduction: `mean` or `sum` over the batch.
+        label_smoothing: share of each label that is spread over all classes in training; validation has none.
 
     Source: Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, section 7.
     """
@@ -79,33 +95,41 @@ class Smoothed(Loss):
     def __init__(
         self, *, weight: Sequence[float] | None = None, reduction: Reduction = "mean", label_smoothing: float = 0.0
     ) -> None:
+        """Create the loss; see the class."""
         super().__init__(weight=weight, reduction=reduction)
         self.label_smoothing = label_smoothing
 
     @property
     def smoothing(self) -> float:
-        """As things are: none in evaluation mode."""
+        """Return the label smoothing of the current mode: 0 in evaluation mode."""
         return self.label_smoothing if self.training else 0.0
 
 
-class BCEWithLogits(Smoothed):
-    """Binary cross-entropy on one logit: stable where a sigmoid would round to 0 or 1."""
+class BCEWithLogits(LabelSmoothingLoss):
+    """Compute the binary cross-entropy of one logit, stable where a sigmoid would round to 0 or 1."""
 
     @staticmethod
     def out_features(classes: int) -> int:
+        """Return 1.
+
+        Raises:
+            ValueError: where there are not two classes.
+        """
         if classes != 2:
             raise ValueError(f"expected 2 classes; got {classes}. Type loss=cross_entropy")
         return 1
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of a batch."""
         target, factor = self.targets(label, logits.dtype)
         return F.binary_cross_entropy_with_logits(logits, target, factor, reduction=self.reduction)
 
     def probability(self, logits: Tensor) -> Tensor:
+        """Return the probabilities of class 1: [B, 1] -> [B]."""
         return logits.sigmoid()[:, 0]
 
     def targets(self, label: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """[B, 1] shares of class 1, and [B, 1] factors."""
+        """Return the target probabilities of class 1, [B, 1], and the weights of the images, [B, 1] or None."""
         soft = label.is_floating_point()
         target = (label[:, 1:] if soft else label[:, None]).to(dtype)
         if smoothing := self.smoothing:
@@ -117,34 +141,37 @@ class BCEWithLogits(Smoothed):
 
 
 class BCE(BCEWithLogits):
-    """The lecture's: a sigmoid, then nn.BCELoss on the probability, with its bits.
+    """Compute the lecture's loss: nn.BCELoss of a sigmoid's probability, with the same bits.
 
-    nn.BCELoss clamps log at -100, so outputs of exactly 0 and 1 cost at most 100.
+    nn.BCELoss clamps the logarithm at -100, so the loss of a probability of exactly 0 or 1 is at most 100.
     """
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of a batch; nan where a logit is nan."""
         target, factor = self.targets(label, logits.dtype)
         probability = logits.sigmoid()
         if probability.device.type == "cpu":
-            with suppress(RuntimeError):  # one is nan, which torch refuses here
+            with suppress(RuntimeError):  # torch raises for nan here
                 return F.binary_cross_entropy(probability, target, factor, reduction=self.reduction)
-        # on CUDA nan would end all that the process does there; now it comes by the sum, of each trial of a pack alone
+        # on CUDA nan would abort the process; added by the sum, it fails only its own trial of a pack
         number = probability.nan_to_num(0.5)
         return F.binary_cross_entropy(number, target, factor, reduction=self.reduction) + 0 * probability.sum()
 
 
 class MSE(Loss):
-    """Squared error against the label, or against one-hot labels for more than two classes.
+    """Compute the squared error against the label, or against one-hot labels for more than two classes.
 
-    The output is taken as it is (regression): as a probability it is clamped to [0, 1]. Against a mixed label it is the
-    mixed errors but for what no output changes.
+    This is regression: outputs are used without an activation, and clamped to [0, 1] as probabilities. The loss against
+    a soft label differs from the mean of the losses against its classes by a constant.
     """
 
     @staticmethod
     def out_features(classes: int) -> int:
+        """Return 1 for two classes, else the number of classes."""
         return 1 if classes == 2 else classes
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of a batch."""
         target, weight = self.targets(label, logits)
         if weight is None:
             return F.mse_loss(logits, target, reduction=self.reduction)
@@ -152,7 +179,7 @@ class MSE(Loss):
         return error.mean() if self.reduction == "mean" else error.sum()
 
     def targets(self, label: Tensor, logits: Tensor) -> tuple[Tensor, Tensor | None]:
-        """[B, out_features] numbers that outputs should be, and [B, 1] factors."""
+        """Return the target outputs [B, out_features], and the weights of the images, [B, 1] or None."""
         single = logits.shape[1] == 1
         if label.is_floating_point():
             share, factor = self.weighted(label.to(logits.dtype))
@@ -161,35 +188,40 @@ class MSE(Loss):
         return target.to(logits.dtype), self.class_weights(label)
 
     def probability(self, logits: Tensor) -> Tensor:
+        """Return the outputs, clamped to [0, 1]: [B] of class 1 for one output, else [B, classes]."""
         p = logits.clamp(0, 1)
         return p[:, 0] if p.shape[1] == 1 else p
 
 
-class CrossEntropy(Smoothed):
-    """Softmax cross-entropy, one logit a class."""
+class CrossEntropy(LabelSmoothingLoss):
+    """Compute the softmax cross-entropy of one logit a class."""
 
     @staticmethod
     def out_features(classes: int) -> int:
+        """Return the number of classes."""
         return classes
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of a batch."""
         if not label.is_floating_point():
             return F.cross_entropy(logits, label, self.weight, reduction=self.reduction, label_smoothing=self.smoothing)
         share = label.to(logits.dtype)
         cost = F.cross_entropy(logits, share, self.weight, reduction="sum", label_smoothing=self.smoothing)
         if self.reduction == "sum":
             return cost
-        # torch divides by the count of images here, and by their factors where labels are numbers
+        # torch divides by the number of images for soft labels, and by the sum of their weights for hard ones
         return cost / (len(label) if self.weight is None else (share * self.weight).sum())
 
     def probability(self, logits: Tensor) -> Tensor:
+        """Return the softmax: [B] of class 1 for two classes, else [B, classes]."""
         p = logits.softmax(1)
         return p[:, 1] if p.shape[1] == 2 else p
 
 
-class ByClasses(Smoothed):
-    """Stand in a configuration for the loss that suits the number of classes, until that is known."""
+class ByClasses(LabelSmoothingLoss):
+    """Represent the default loss in a configuration, until the number of classes is known."""
 
     @staticmethod
     def for_classes(classes: int) -> type[Loss]:
+        """Return the default loss of a number of classes: BCE for two, else cross-entropy."""
         return BCE if classes == 2 else CrossEntropy

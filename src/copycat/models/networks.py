@@ -1,4 +1,4 @@
-"""The lecture's networks in plain PyTorch: forward gives logits, and nothing here knows of Copycat."""
+"""Define the lecture's networks in plain PyTorch, which return logits and do not depend on Copycat."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -11,17 +11,19 @@ Activation = Callable[[], nn.Module]
 
 
 class MLP(nn.Module):
-    """Linear layers with one activation between them, as a subclass of nn.Module.
+    """Apply linear layers with activations between them, as a subclass of nn.Module.
 
     Args:
         in_features: width of a flattened input, N.
         hidden: widths of the hidden layers; empty for linear and logistic regression.
         out_features: 1 for two classes (one logit), else the number of classes.
+        activation: creates the activation after each hidden layer.
 
     Shapes: [B, *] float -> [B, out_features] logits.
     """
 
     def __init__(self, *, in_features: int, hidden: Sequence[int], out_features: int, activation: Activation) -> None:
+        """Create the layers."""
         super().__init__()
         widths = [in_features, *hidden, out_features]
         self.layers = nn.ModuleList()
@@ -31,6 +33,7 @@ class MLP(nn.Module):
                 self.layers.append(activation())
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of a batch."""
         x = x.flatten(1)
         for layer in self.layers:
             x = layer(x)
@@ -38,7 +41,7 @@ class MLP(nn.Module):
 
 
 def sequential(*, in_features: int, hidden: Sequence[int], out_features: int, activation: Activation) -> nn.Sequential:
-    """The same network as `MLP`, to the bit, as an nn.Sequential of named layers."""
+    """Create the same network as `MLP`, to the bit, as an nn.Sequential of named layers."""
     widths = [in_features, *hidden, out_features]
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     for place, (a, b) in enumerate(pairwise(widths), start=1):
@@ -52,18 +55,20 @@ STYLES: dict[str, Callable[..., nn.Module]] = {"sequential": sequential, "subcla
 
 
 def mlp(*, style: str, in_features: int, hidden: Sequence[int], out_features: int, activation: Activation) -> nn.Module:
-    """Linear, logistic, shallow or deep, in either of the lecture's two styles."""
+    """Create a linear, logistic, shallow or deep network in one of the lecture's two styles."""
     return STYLES[style](in_features=in_features, hidden=hidden, out_features=out_features, activation=activation)
 
 
 class CNN(nn.Module):
-    """3×3 convolutions, each with an activation and a pooling by 2, then one linear layer.
+    """Apply 3×3 convolutions, each with an activation and a max pooling by 2, then one linear layer.
 
     Args:
         image_shape: (channels, height, width) of an image.
         channels: output channels of each convolution; each halves height and width.
-        dropout: share of the last features dropped in training.
-        batch_norm: whether each convolution's outputs are normalised over the batch.
+        out_features: 1 for two classes (one logit), else the number of classes.
+        activation: creates the activation after each convolution.
+        dropout: probability of dropping a feature before the linear layer, in training.
+        batch_norm: normalize the outputs of each convolution over the batch.
 
     Shapes: [B, C, H, W] float -> [B, out_features] logits.
     """
@@ -78,6 +83,11 @@ class CNN(nn.Module):
         dropout: float,
         batch_norm: bool = False,
     ) -> None:
+        """Create the layers.
+
+        Raises:
+            ValueError: where the image is too small for the number of poolings.
+        """
         super().__init__()
         depth, height, width = image_shape
         smallest = 2 ** len(channels)
@@ -85,35 +95,39 @@ class CNN(nn.Module):
             raise ValueError(f"{len(channels)} poolings need images of at least {smallest}×{smallest}")
         layers: list[nn.Module] = []
         for a, b in pairwise([depth, *channels]):
-            normalised = [nn.BatchNorm2d(b)] if batch_norm else []
-            layers += [nn.Conv2d(a, b, 3, padding=1, bias=not batch_norm), *normalised, activation(), nn.MaxPool2d(2)]
+            normalization = [nn.BatchNorm2d(b)] if batch_norm else []
+            convolution = nn.Conv2d(a, b, 3, padding=1, bias=not batch_norm)
+            layers += [convolution, *normalization, activation(), nn.MaxPool2d(2)]
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(channels[-1] * (height // smallest) * (width // smallest), out_features)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of a batch."""
         logits: Tensor = self.linear(self.dropout(self.features(x).flatten(1)))
         return logits
 
 
 class BagOfColors(nn.Module):
-    """Counts the colours of an image and weighs each: an embedding bag over quantised pixels.
-
-    With `sparse`, its gradients are sparse: only the colours of the batch are updated, as SparseAdam wants.
+    """Average a learned weight of each pixel's color: an embedding bag over quantized pixels.
 
     Args:
-        levels: steps that each channel is cut into; there are levels³ colours.
+        levels: quantization levels of each channel; there are levels³ colors.
+        out_features: 1 for two classes (one logit), else the number of classes.
+        sparse: compute sparse gradients, of the colors in the batch alone, as SparseAdam needs.
 
     Shapes: [B, 3, H, W] float in [0, 1] -> [B, out_features] logits.
     """
 
     def __init__(self, *, levels: int, out_features: int, sparse: bool) -> None:
+        """Create the embedding bag."""
         super().__init__()
         self.levels = levels
         self.weights = nn.EmbeddingBag(levels**3, out_features, mode="mean", sparse=sparse)
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = (x * self.levels).long().clamp(0, self.levels - 1).flatten(2)
+        """Return the logits of a batch."""
+        channels = (x * self.levels).long().clamp(0, self.levels - 1).flatten(2)
         place = torch.tensor([self.levels**2, self.levels, 1], device=x.device)
-        logits: Tensor = self.weights((steps * place[:, None]).sum(1))
+        logits: Tensor = self.weights((channels * place[:, None]).sum(1))
         return logits

@@ -1,4 +1,4 @@
-"""Backbones of other packages, which are imported when one is asked for: neither is needed otherwise."""
+"""Create networks on backbones of timm and torchvision, which are imported only when they are used."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,25 +8,25 @@ import torch
 from torch import nn
 
 from copycat.config.errors import UserError
-from copycat.config.extras import need
+from copycat.config.extras import require_package
 from copycat.config.suggestions import first_line
-from copycat.models.backbone import Backbone, Pixels, fill, measured_width, wants_images
-from copycat.models.transfer import on_backbone
+from copycat.models.backbone import Backbone, Pixels, declare_image_size, load_weights, measure_width
+from copycat.models.transfer import build_on_backbone
 
 MEAN, DEVIATION, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
-"""Of ImageNet, where a network does not say what it was trained on."""
+"""Preprocessing for ImageNet, the default for networks without a description of their training data."""
 
 
-def _size_of_training(node: Mapping[str, Any]) -> int:
-    """Pixels of a side that images are brought to, known without weights."""
+def _image_size(node: Mapping[str, Any]) -> int:
+    """Return the side of the network's input image in pixels, without loading weights."""
     if node.get("backbone_size"):
         return int(node["backbone_size"])
-    need(node["package"], wanted_by=f"model={node['package']}")
+    require_package(node["package"], wanted_by=f"model={node['package']}")
     with torch.device("meta"):
         return PACKAGES[node["package"]](node["name"], False)[1]
 
 
-@wants_images(_size_of_training)
+@declare_image_size(_image_size)
 def packaged(
     *,
     package: str,
@@ -38,55 +38,58 @@ def packaged(
     freeze_batch_norm: bool = True,
     backbone_size: int | None = None,
 ) -> nn.Module:
-    """A network of timm or torchvision with a linear layer in place of its own.
+    """Create a network of timm or torchvision with a new linear layer in place of its last one.
 
     Args:
-        name: as the package lists its models.
-        pretrained: begin with the weights that the package gets.
-        weights: a file of them instead.
-        frozen, freeze_batch_norm: as in `copycat.models.transfer.efficientnet_lite0`.
-        backbone_size: pixels of a side that images are brought to; None: those of its training.
+        package: `timm` or `torchvision`.
+        name: of the network, as in the package's list of models.
+        out_features: 1 for two classes (one logit), else the number of classes.
+        pretrained: start from the weights that the package downloads.
+        weights: a file of weights to load instead.
+        frozen: as in `copycat.models.transfer.efficientnet_lite0`.
+        freeze_batch_norm: likewise.
+        backbone_size: side of the resized image, in pixels; None for that of the network's training.
 
     Raises:
         UserError: where the package is not installed, knows no such network, or the weights do not fit.
     """
-    need(package, wanted_by=f"model={package}")
+    require_package(package, wanted_by=f"model={package}")
     network, size, mean, deviation = PACKAGES[package](name, pretrained and weights is None)
     if weights:
-        fill(network, Path(weights).expanduser(), name=f"{package} {name}")
+        load_weights(network, Path(weights).expanduser(), name=f"{package} {name}")
     pixels = Pixels(size=backbone_size or size, mean=mean, deviation=deviation)
-    width = measured_width(network, name=f"{package} {name}", size=pixels.size)
+    width = measure_width(network, name=f"{package} {name}", size=pixels.size)
     backbone = Backbone(network=network, pixels=pixels, width=width, name=f"{package} {name}")
-    return on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
+    return build_on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
 
 
-Trained = tuple[nn.Module, int, Sequence[float], Sequence[float]]
-"""A network that gives features, and of its training pixels of a side, mean and deviation."""
+Pretrained = tuple[nn.Module, int, Sequence[float], Sequence[float]]
+"""A feature extractor, with the side in pixels, mean and deviation of its training images."""
 
 
-def _of_timm(name: str, pretrained: bool) -> Trained:
+def _create_timm(name: str, pretrained: bool) -> Pretrained:
     from timm import create_model
 
-    network = _made(lambda: create_model(name, pretrained=pretrained, num_classes=0), "timm", name)
-    said: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
-    return network, said.get("input_size", (3, SIZE, SIZE))[-1], said.get("mean", MEAN), said.get("std", DEVIATION)
+    network = _call_package(lambda: create_model(name, pretrained=pretrained, num_classes=0), "timm", name)
+    spec: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    return network, spec.get("input_size", (3, SIZE, SIZE))[-1], spec.get("mean", MEAN), spec.get("std", DEVIATION)
 
 
-def _of_torchvision(name: str, pretrained: bool) -> Trained:
+def _create_torchvision(name: str, pretrained: bool) -> Pretrained:
     from torchvision import models
 
-    best = _made(lambda: models.get_model_weights(name).DEFAULT, "torchvision", name)
-    network = _made(lambda: models.get_model(name, weights=best if pretrained else None), "torchvision", name)
-    _without_last(network, name=name)
-    said = best.transforms()
-    return network, said.crop_size[0], said.mean, said.std
+    best = _call_package(lambda: models.get_model_weights(name).DEFAULT, "torchvision", name)
+    network = _call_package(lambda: models.get_model(name, weights=best if pretrained else None), "torchvision", name)
+    _remove_last_layer(network, name=name)
+    preprocessing = best.transforms()
+    return network, preprocessing.crop_size[0], preprocessing.mean, preprocessing.std
 
 
-PACKAGES: Mapping[str, Callable[[str, bool], Trained]] = {"timm": _of_timm, "torchvision": _of_torchvision}
+PACKAGES: Mapping[str, Callable[[str, bool], Pretrained]] = {"timm": _create_timm, "torchvision": _create_torchvision}
 
 
-def _made(make: Callable[[], Any], package: str, name: str) -> Any:
-    """What the package makes, or its error as one of the user's: a wrong name, or weights that it could not get."""
+def _call_package(make: Callable[[], Any], package: str, name: str) -> Any:
+    """Call a package, and convert any error to a UserError: an unknown name, or a failed download."""
     try:
         return make()
     except Exception as error:
@@ -96,8 +99,8 @@ def _made(make: Callable[[], Any], package: str, name: str) -> Any:
         ) from error
 
 
-def _without_last(network: nn.Module, *, name: str) -> None:
-    """Let what would go into the last linear layer come out: `fc`, or the end of `classifier` or `heads`."""
+def _remove_last_layer(network: nn.Module, *, name: str) -> None:
+    """Replace the last linear layer by the identity: `fc`, or the end of `classifier` or `heads`."""
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise UserError(f"model.name: expected a network that ends in a linear layer; {name} has none.")

@@ -1,4 +1,4 @@
-"""Learning rates of their own for some layers: groups of parameters by patterns of names."""
+"""Group parameters by patterns of names, to multiply their learning rates."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -12,14 +12,18 @@ from copycat.config.suggestions import did_you_mean, one_of
 Group = dict[str, list[nn.Parameter]]
 
 
-def grouped(network: nn.Module, rates: Mapping[str, float]) -> dict[float, Group]:
-    """Parameters by the factor of their learning rate, in groups as optimizers take them.
+def group_parameters(network: nn.Module, rates: Mapping[str, float]) -> dict[float, Group]:
+    """Group parameters by the factor of their learning rate, as optimizers take groups.
 
-    The first pattern that fits a name counts. The group of factor 1 comes first, whether it has any or not; parameters
-    of factor 0 are in none, and get no gradients from here on.
+    The first matching pattern applies. The group of factor 1 comes first, and may be empty. Parameters of factor 0 are
+    in no group, and are frozen.
+
+    Args:
+        network: whose parameters are grouped.
+        rates: factors by patterns of parameter names, such as `head.*`.
 
     Raises:
-        UserError: for a pattern that fits nothing which is left by those before it, or where nothing is trained.
+        UserError: for a pattern that matches no remaining parameter, or where all factors are 0.
     """
     left = dict(network.named_parameters())
     names = list(left)
@@ -27,7 +31,7 @@ def grouped(network: nn.Module, rates: Mapping[str, float]) -> dict[float, Group
     for pattern, factor in rates.items():
         found = [name for name in left if fnmatchcase(name, pattern)]
         if not found:
-            raise UserError(_unfit(pattern, names))
+            raise UserError(_explain_unmatched(pattern, names))
         parameters = [left.pop(name) for name in found]
         if factor == 0:
             for parameter in parameters:
@@ -42,11 +46,15 @@ def grouped(network: nn.Module, rates: Mapping[str, float]) -> dict[float, Group
     return groups
 
 
-def scale(optimizer: Optimizer, factors: Mapping[float, Group]) -> None:
-    """Give each group its share of the rate that all were made with.
+def scale_learning_rates(optimizer: Optimizer, factors: Mapping[float, Group]) -> None:
+    """Multiply the learning rate of each group by its factor.
+
+    Args:
+        optimizer: created with the groups, all at one learning rate.
+        factors: the groups by factor, in the same order.
 
     Raises:
-        UserError: where the groups have no rate.
+        UserError: where the optimizer has no learning rate.
     """
     for group, factor in zip(optimizer.param_groups, factors, strict=True):
         if "lr" not in group:
@@ -57,7 +65,7 @@ def scale(optimizer: Optimizer, factors: Mapping[float, Group]) -> None:
         group["lr"] *= factor
 
 
-def _unfit(pattern: str, names: list[str]) -> str:
+def _explain_unmatched(pattern: str, names: list[str]) -> str:
     if any(fnmatchcase(name, pattern) for name in names):
         return f"lr_multipliers: {pattern!r} fits only what patterns before it fit already. Write it before them."
     return (
@@ -67,6 +75,6 @@ def _unfit(pattern: str, names: list[str]) -> str:
 
 
 def _patterns(names: list[str], *, depth: int) -> list[str]:
-    """Names with so many dots, and those of layers with a star for what is in them."""
+    """Return the parameter names with a number of dots, and patterns `LAYER.*` of that depth."""
     layers = {".".join([*name.split(".")[:depth], "*"]) for name in names if name.count(".") >= depth}
     return [*sorted(layers), *(name for name in names if name.count(".") == depth)]

@@ -1,4 +1,4 @@
-"""A network before it trains: its kind, layers with shapes, parameters, FLOPs, memory."""
+"""Summarize an untrained network: its kind, layers with shapes, parameters, FLOPs, memory."""
 
 from math import prod
 from typing import Any
@@ -9,18 +9,19 @@ from torch.nn.modules import activation
 from torch.utils.flop_counter import FlopCounterMode
 
 BATCH = 2
-"""Images in the batch that is traced; shapes show it as B."""
+"""Number of images in the traced batch, which shapes show as B."""
 
 HEADER = ("layer", "input", "output", "parameters")
 ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
-def kind(network: nn.Module, *, loss: str) -> str:
-    """Which of the lecture's kinds a network is; the name of its class where it is none of them.
+def network_kind(network: nn.Module, *, loss: str) -> str:
+    """Return the lecture's name for the kind of a network, or the name of its class for any other kind.
 
     Args:
-        loss: name of the loss's class, which tells linear from logistic regression.
+        network: on any device.
+        loss: name of the loss's class, which distinguishes linear from logistic regression.
     """
     leaves = [module for _, module in _leaves(network)]
     if any(isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) for m in leaves):
@@ -34,11 +35,13 @@ def kind(network: nn.Module, *, loss: str) -> str:
     return "shallow network (one hidden layer)" if hidden == 1 else f"deep network ({hidden} hidden layers)"
 
 
-def describe(network: nn.Module, image: Tensor, *, loss: str) -> str:
-    """The page that `copycat inspect` prints.
+def describe_network(network: nn.Module, image: Tensor, *, loss: str) -> str:
+    """Return the text that `copycat inspect` prints.
 
     Args:
-        image: a batch of BATCH images on the network's device; meta does, and costs nothing.
+        network: set to evaluation mode and run once.
+        image: a batch of BATCH images on the network's device; on `meta` nothing is computed.
+        loss: name of the loss's class.
     """
     rows: list[tuple[str, str, str, str]] = []
     held = prod(image.shape[1:]) * image.element_size()
@@ -67,7 +70,7 @@ def describe(network: nn.Module, image: Tensor, *, loss: str) -> str:
         counted += ", so no look-ups"
     return "\n".join(
         [
-            f"{kind(network, loss=loss)}: {_shape(image)} -> {_shape(output)}",
+            f"{network_kind(network, loss=loss)}: {_shape(image)} -> {_shape(output)}",
             "",
             *_table(rows),
             "",
@@ -84,12 +87,12 @@ def _leaves(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def _shares_memory(output: Tensor, given: Any) -> bool:
-    """Whether it is a view, as a flattened image is: that takes no memory of its own."""
+    """Return whether an output is a view of an input, such as a flattened image, without memory of its own."""
     return isinstance(given, Tensor) and output.untyped_storage()._cdata == given.untyped_storage()._cdata
 
 
 def _table(rows: list[tuple[str, str, str, str]]) -> list[str]:
-    """The rows under their header, the column of numbers flush right."""
+    """Align the rows under the header, with numbers flush right."""
     lines = [HEADER, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
     return [

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from copycat.config.errors import UserError
-from copycat.models.transfer import Transfer, Tuned
+from copycat.models.transfer import FineTuned, Transfer
 
 KEY = "backbone"
 """Of the manifest's `provenance`."""
@@ -15,7 +15,7 @@ KEY = "backbone"
 
 def backbone_record(network: nn.Module) -> dict[str, str]:
     """What a manifest says of the backbone that a network begins with; nothing where it has none."""
-    return {KEY: network.backbone_digest()} if isinstance(network, (Transfer, Tuned)) else {}
+    return {KEY: network.backbone_digest()} if isinstance(network, (Transfer, FineTuned)) else {}
 
 
 def backbone_change(network: nn.Module, manifest: Mapping[str, Any]) -> str | None:

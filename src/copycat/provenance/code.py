@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import copycat
-from copycat.config.own_modules import targets_of
+from copycat.config.own_modules import find_targets
 from copycat.provenance import git
 
 MOST_FILES = 1000
@@ -90,7 +90,7 @@ def _status(root: Root) -> git.Status | None:
 def _users_roots(config: Mapping[str, Any]) -> list[Root]:
     """Packages of targets that are neither installed nor Python's own. They are imported by now, or of no account."""
     found = {}
-    for target in targets_of(config):
+    for target in find_targets(config):
         name = target.partition(".")[0]
         module = sys.modules.get(name)
         if name == "copycat" or name in sys.stdlib_module_names or module is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import copycat
-from copycat.config.suggestions import counted, one_of
+from copycat.config.suggestions import one_of, pluralize
 from copycat.provenance import git
 
 MOST_LINES = 40
@@ -33,7 +33,7 @@ def changes(
     if not before:
         said.append(f"{name}: not recorded")
     elif old and new:
-        said.append(f"{name}: {counted(len(files), 'file')} changed: {one_of(files, most=4)}")
+        said.append(f"{name}: {pluralize(len(files), 'file')} changed: {one_of(files, most=4)}")
     else:
         said.append(f"{name}: other files; which is not recorded")
     commits = [str(found.get("commit") or "none")[:7] for found in (before, after)]
@@ -41,7 +41,7 @@ def changes(
         said.append(f"commit {commits[0]} → {commits[1]}")
     for when, found in (("then", before), ("now", after)):
         if isinstance(found.get("dirty"), list) and found["dirty"]:
-            said.append(f"{counted(len(found['dirty']), 'file')} not committed {when}")
+            said.append(f"{pluralize(len(found['dirty']), 'file')} not committed {when}")
     diff = list(_diff(files, before, patch=patch)) if name == "copycat" else []
     if len(diff) > MOST_LINES:
         diff = [*diff[:MOST_LINES], f"… {len(diff) - MOST_LINES} lines more"]

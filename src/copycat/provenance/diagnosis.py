@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from copycat.config.suggestions import shown
+from copycat.config.suggestions import format_value
 from copycat.data.datamodule import DataModule
 from copycat.provenance.code import LARGEST_PATCH, patch
 from copycat.provenance.code_changes import changes
@@ -174,7 +174,7 @@ _ = object()
 
 
 def _word(config: Mapping[str, Any], key: str) -> str:
-    return shown(config[key]) if key in config else "no such key"
+    return format_value(config[key]) if key in config else "no such key"
 
 
 def _value(value: Any) -> str:

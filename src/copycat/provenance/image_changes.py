@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from copycat.config.suggestions import counted, one_of
+from copycat.config.suggestions import one_of, pluralize
 from copycat.records.image_index import Image
 
 Key = tuple[str, str]
@@ -25,7 +25,7 @@ def image_changes(before: Sequence[Image], after: Sequence[Image]) -> tuple[str,
     verb = "differs" if len(changed) == 1 else "differ"
     names = one_of((f"{part}: {name}" for part, name in changed), most=4)
     details = [f"{part}: {name}, {kind}" for kind, keys in found.items() for part, name in keys]
-    return f"{counted(len(changed), 'image')} {verb}: {names}", details if len(details) > 1 else list(found)
+    return f"{pluralize(len(changed), 'image')} {verb}: {names}", details if len(details) > 1 else list(found)
 
 
 def _by_name(images: Sequence[Image]) -> Mapping[Key, Image]:

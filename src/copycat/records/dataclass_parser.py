@@ -5,7 +5,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from copycat.config.rule import is_real, is_whole
+from copycat.config.rule import is_integer, is_number
 
 T = TypeVar("T")
 
@@ -43,5 +43,5 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is dict:
         return isinstance(value, dict) and all(_fits(item, inner[1]) for item in value.values())
     if hint in (int, float):
-        return is_whole(value) if hint is int else is_real(value)
+        return is_integer(value) if hint is int else is_number(value)
     return hint is Any or isinstance(value, hint)

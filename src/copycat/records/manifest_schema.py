@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from copycat.config.printable import printable, printable_lines
-from copycat.config.rule import is_real, is_whole
+from copycat.config.rule import is_integer, is_number
 
 STATUS = ("running", "completed", "pruned", "failed", "interrupted")
 _EXPERIMENT = re.compile(r"(?=.{1,100}\Z)[\w+-][\w.+ -]*(/[\w+-][\w.+ -]*)*")
@@ -25,7 +25,7 @@ def _time(value: Any) -> bool:
 
 
 def _count(value: Any) -> bool:
-    return is_whole(value) and 0 <= value < 2**63
+    return is_integer(value) and 0 <= value < 2**63
 
 
 def _null_or(test: Test) -> Test:
@@ -45,7 +45,7 @@ FORM: dict[str, tuple[str, Test]] = {
     "error": ("text or null", _null_or(_text)),
     "started": ("a time", _time),
     "ended": ("a time or null", _null_or(_time)),
-    "seconds": ("a number or null", _null_or(is_real)),
+    "seconds": ("a number or null", _null_or(is_number)),
     "request": ("keys", lambda v: isinstance(v, dict)),
     "request.experiment": ("text", _text),
     "request.overrides": ("a list of words", _each(_text)),
@@ -66,7 +66,7 @@ FORM: dict[str, tuple[str, Test]] = {
 }
 """Key by key, in words and as a test; each of them must be there."""
 MAYBE: dict[str, tuple[str, Test]] = {
-    "data.majority": ("a share a part", _named(is_real)),
+    "data.majority": ("a share a part", _named(is_number)),
     "data.image_shape": ("a list of counts", _each(_count)),
     "files": ("a hash a file", _named(_text)),
     "signature": ("text or null", _null_or(_text)),
@@ -75,13 +75,13 @@ MAYBE: dict[str, tuple[str, Test]] = {
     "results.epochs": ("a count", _count),
     "results.parameters": ("a count", _count),
     "results.steps": ("a count", _count),
-    "results.final": ("a number a metric", _named(is_real)),
+    "results.final": ("a number a metric", _named(is_number)),
     "results.best": ("keys", lambda v: isinstance(v, dict)),
     "provenance.backbone": ("a hash", lambda v: isinstance(v, str) and _HASH.fullmatch(v) is not None),
     "results.best.monitor": ("text", _text),
     "results.best.mode": ("min or max", lambda v: v in ("min", "max")),
     "results.best.epoch": ("a count", _count),
-    "results.best.metrics": ("a number a metric", _named(is_real)),
+    "results.best.metrics": ("a number a metric", _named(is_number)),
     "results.predictions_digest": ("a hash", _text),
     "results.history_digest": ("a hash", _text),
     "results.weights_digest": ("a hash", _text),

@@ -47,13 +47,13 @@ class Predictions:
         """Those that there are, by name.
 
         Args:
-            present_only: see `scores_of`.
+            present_only: see `score_images`.
         """
         import torch  # who compares runs does without
 
-        from copycat.models.metrics import scores_of
+        from copycat.models.metrics import score_images
 
-        return scores_of(torch.from_numpy(self.probability), torch.from_numpy(self.label), present_only=present_only)
+        return score_images(torch.from_numpy(self.probability), torch.from_numpy(self.label), present_only=present_only)
 
 
 def write_predictions(folder: Path, found: Mapping[str, Predictions]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
-from copycat.config.renamed_keys import current_keys, current_words, renamed_in, with_current_keys
+from copycat.config.renamed_keys import current_keys, current_words, find_renamed_keys, with_current_keys
 from copycat.config.suggestions import first_line
 from copycat.records.manifest_schema import check_form
 from copycat.records.run_folder import CONFIG, MANIFEST, read_manifest
@@ -90,7 +90,7 @@ def rename_keys(config: Any, manifest: dict[str, Any]) -> tuple[Any, dict[str, A
 
     Check signatures before: they are of what the files hold.
     """
-    table = renamed_in(config)
+    table = find_renamed_keys(config)
     if not table:
         return config, manifest
     asked = {**manifest["request"], "overrides": current_words(manifest["request"]["overrides"], table)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from copycat.config.errors import UserError
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.suggestions import first_line, one_of
-from copycat.config.untrusted import check_allowed, check_whole
+from copycat.config.untrusted import check_recorded, check_untrusted
 from copycat.records.first_schema import renewed
 from copycat.records.manifest_schema import check_texts
 from copycat.records.reader import check_files, find_runs, read_checked_manifest, read_config, reason, rename_keys
@@ -77,8 +77,8 @@ def open_run(folder: Path) -> Opened:
             refuse_strangers,  # it imports Lightning: one's own run needs none of it
         )
 
-        check_allowed(config, where=str(where), refuse=refuse_strangers())
-    check_whole(config, where=str(where))
+        check_untrusted(config, where=str(where), refuse=refuse_strangers())
+    check_recorded(config, where=str(where))
     if own:
         allow_own_modules(config)
     return Opened(folder, manifest, config, own, given)

@@ -15,7 +15,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.rule import is_real, is_whole
+from copycat.config.rule import is_integer, is_number
 from copycat.config.suggestions import first_line
 from copycat.records.safe_parsers import read_file
 
@@ -128,9 +128,9 @@ def _check_parts(found: Any) -> None:
         return
     if not isinstance(ours, dict) or not isinstance(ours.get("callback_metrics"), dict):
         raise ValueError("its part of Copycat is no mapping")
-    if not all(is_whole(ours.get(name)) and 0 <= ours[name] < 2**63 for name in ("epoch", "batch")):
+    if not all(is_integer(ours.get(name)) and 0 <= ours[name] < 2**63 for name in ("epoch", "batch")):
         raise ValueError("its epoch and batch are no counts")
-    if not isinstance(ours.get("finished"), bool) or not is_real(ours.get("seconds")):
+    if not isinstance(ours.get("finished"), bool) or not is_number(ours.get("seconds")):
         raise ValueError("it does not say whether the run was finished, and after how many seconds")
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from copycat.config.places import settings
+from copycat.config.places import settings_folder
 
 KEY = "key"
 SIZE = 32
@@ -48,7 +48,7 @@ def _code(key: bytes, config: bytes, manifest: Mapping[str, Any]) -> str:
 
 def _read_key() -> bytes | None:
     try:
-        key = (settings() / KEY).read_bytes()
+        key = (settings_folder() / KEY).read_bytes()
     except OSError:
         return None
     return key if len(key) == SIZE else None
@@ -56,7 +56,7 @@ def _read_key() -> bytes | None:
 
 def _made_key() -> bytes | None:
     """A new key, or that of another process that was first."""
-    folder = settings()
+    folder = settings_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = folder / f".{KEY}.{secrets.token_hex(3)}"

@@ -17,9 +17,9 @@ from torchmetrics import Metric, classification
 from copycat.config.errors import UserError
 from copycat.config.moved_names import current_name
 from copycat.config.options import PACKAGE, packaged_targets
-from copycat.config.targets import find
-from copycat.config.trusted import file_of_trust, is_inside, may_be_trusted, trusted_packages
-from copycat.config.untrusted import PART, Refuse
+from copycat.config.targets import import_target
+from copycat.config.trusted import can_be_trusted, is_inside, read_trusted_packages, trusted_packages_file
+from copycat.config.untrusted import NESTED_SLOT, Refuse
 from copycat.models import losses, networks, transfer
 
 TORCH_LAYERS = nn.modules.__name__
@@ -67,7 +67,7 @@ KINDS: Mapping[str, Kind] = {
         defined_in=(nn.modules.activation.__name__,),
         public_in=(nn.__name__,),
     ),
-    PART: Kind(
+    NESTED_SLOT: Kind(
         words="a module of torch.nn, or a metric of torchmetrics.classification",
         bases=(nn.Module, Metric),
         defined_in=(TORCH_LAYERS, classification.__name__),
@@ -116,7 +116,7 @@ def refuse_strangers() -> Refuse:
     Raises:
         UserError: where the list of those cannot be read.
     """
-    packages = trusted_packages()
+    packages = read_trusted_packages()
 
     def refuse(slot: str, target: str) -> str | None:
         kind, name = KINDS[slot], current_name(target)
@@ -126,9 +126,9 @@ def refuse_strangers() -> Refuse:
         if kind.allows_name(name, packaged=packaged) and kind.allows(_found(name), packaged=packaged):
             return None
         got = f"expected {kind.words}; got {target!r:.80}, and this folder is not signed by you."
-        if may_be_trusted(target):
+        if can_be_trusted(target):
             package = target.rpartition(".")[0]
-            return f"{got} If you trust it, add {package} to packages in {file_of_trust()}."
+            return f"{got} If you trust it, add {package} to packages in {trusted_packages_file()}."
         return f"{got} Write another, or take what you need of it into a conf/ of your own."
 
     return refuse
@@ -140,7 +140,7 @@ def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
     if any(part.startswith("_") for part in target.split(".")):
         return f"expected a public name; got {target!r:.80}."
     try:
-        found: Any = find("", target)
+        found: Any = import_target("", target)
     except UserError as error:
         return str(error).removeprefix("._target_: ")
     defined = str(getattr(found, "__module__", None)).partition(".")[0]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
-from copycat.models.metrics import NAMES
+from copycat.models.metrics import SCORE_NAMES
 from copycat.records.checkpoint_file import damage
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import columns_of, read_history
@@ -75,7 +75,7 @@ def _unmeasured_metrics(run: Opened) -> set[str]:
         known = columns_of(run.folder)
     except FileNotFoundError:
         return set()
-    return set(NAMES) - {name.rpartition("/")[2] for name in known}
+    return set(SCORE_NAMES) - {name.rpartition("/")[2] for name in known}
 
 
 def _rows(run: Opened) -> Rows:

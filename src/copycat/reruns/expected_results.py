@@ -10,10 +10,10 @@ from rich.table import Table
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
-from copycat.config.experiments import OF_FILE, experiment_folders
+from copycat.config.experiments import RESULT_SUFFIXES, experiment_folders
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.printable import make_console, print_line, printable
-from copycat.config.suggestions import counted, first_line
+from copycat.config.suggestions import first_line, pluralize
 from copycat.records.metrics_csv import read_history
 from copycat.reruns.rerun import Say
 from copycat.training.train import train
@@ -79,7 +79,7 @@ def print_results(results: Sequence[ExpectedResult], *, tolerance: float | None)
     losses = sum(result.is_loss for result in results)
     if not differing:
         how = "to all digits" if tolerance is None else f"within {tolerance:g}"
-        print_line(f"same: {counted(losses, 'loss', 'losses')}, {counted(len(results) - losses, 'metric')}, {how}")
+        print_line(f"same: {pluralize(losses, 'loss', 'losses')}, {pluralize(len(results) - losses, 'metric')}, {how}")
         return True
     table = Table(title=f"{len(differing)} of {len(results)} results differ", title_justify="left")
     table.add_column("result")
@@ -93,7 +93,7 @@ def print_results(results: Sequence[ExpectedResult], *, tolerance: float | None)
 
 def _read_expected(name: str) -> list[Mapping[str, Any]]:
     folder = next(folder for folder in experiment_folders() if (folder / f"{name}.yaml").is_file())
-    files = [file for ending in OF_FILE if (file := folder / f"{name}{ending}").is_file()]
+    files = [file for ending in RESULT_SUFFIXES if (file := folder / f"{name}{ending}").is_file()]
     if not files:
         raise UserError(f"{folder / name}.json: expected the results to compare with; got none.")
     records = []

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from copycat.config.printable import make_console, print_line, printable
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.provenance.diagnosis import Cause
 from copycat.records.run_folder import WEIGHTS
 from copycat.reruns.comparison import Comparison

@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from copycat.config.application import quoted
+from copycat.config.application import quote_path
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.records.lock import is_locked
@@ -36,7 +36,7 @@ class Job:
     @property
     def words(self) -> list[str]:
         """For a launcher: all of them, and the folder's name."""
-        return [*self.overrides, f"hydra.sweep.subdir={quoted(Path(str(self.number)))}"]
+        return [*self.overrides, f"hydra.sweep.subdir={quote_path(Path(str(self.number)))}"]
 
 
 def begun(trial: Trial, fixed: Sequence[str]) -> Job:

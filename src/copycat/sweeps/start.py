@@ -11,7 +11,7 @@ from typing import Any
 from copycat.config.compose import SweepRequest
 from copycat.config.errors import UserError
 from copycat.config.moved_names import former_names
-from copycat.config.searches import is_grid
+from copycat.config.searches import is_grid_search
 from copycat.config.suggestions import one_of
 from copycat.records.config_keys import key_digests, values
 from copycat.records.run_folder import make_folder
@@ -92,7 +92,7 @@ def _described(asked: SweepRequest) -> SweepFile:
         space["sweep.constraints"] = repr(asked.settings["constraints"])
     wanted = objectives(asked.settings)
     trials = asked.sweeper["n_trials"] if kind == "optuna" else len(asked.space.grid())
-    if kind == "optuna" and is_grid(asked.sweeper):
+    if kind == "optuna" and is_grid_search(asked.sweeper):
         trials = min(trials, len(asked.space.grid()))
     return SweepFile(
         id=secrets.token_hex(8),

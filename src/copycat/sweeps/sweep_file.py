@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
-from copycat.config.renamed_keys import OF_KEYS, current_key, current_keys, current_text, current_words
+from copycat.config.renamed_keys import KEYS_OF_KEYS, current_key, current_keys, current_text, current_words
 from copycat.config.suggestions import first_line
 from copycat.records.dataclass_parser import made
 from copycat.records.lock import current_status
@@ -129,7 +129,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], bool]:
 
 def _with_current_keys(kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return what names keys, with their present names."""
-    space = {key: current_text(text) if key in OF_KEYS else text for key, text in kept["space"].items()}
+    space = {key: current_text(text) if key in KEYS_OF_KEYS else text for key, text in kept["space"].items()}
     return {
         "words": current_words(kept["words"]),
         "varies": [*map(current_key, kept["varies"])],

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.config.search_space import Space, space_of
+from copycat.config.search_space import SearchSpace, build_search_space
 from copycat.config.suggestions import first_line
 from copycat.records.lock import LockedError, locked
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
@@ -40,7 +40,7 @@ def sweep(words: Sequence[str], *, config: DictConfig, context: HydraContext, la
     folder = Path(config.hydra.sweep.dir)
     sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
     settings: Any = OmegaConf.to_container(config.sweep, resolve=True)
-    space = space_of(words, sweep=settings, params=sweeper.get("params") or {}, loader=context.config_loader)
+    space = build_search_space(words, sweep=settings, params=sweeper.get("params") or {}, loader=context.config_loader)
     with locked(folder, of="sweep"), _signals():
         try:
             runner = _run(_source(space, folder, sweeper, settings), folder, settings, launcher, sweeper)
@@ -58,7 +58,7 @@ def sweep(words: Sequence[str], *, config: DictConfig, context: HydraContext, la
         end(folder, status="failed" if failed else "completed", error=f"{failed} failed" if failed else None)
 
 
-def _source(space: Space, folder: Path, sweeper: Any, settings: Any) -> Source:
+def _source(space: SearchSpace, folder: Path, sweeper: Any, settings: Any) -> Source:
     described = read_own_sweep(folder)
     if described.sweeper == "grid":
         return Grid(space, folder)
@@ -118,7 +118,7 @@ def records(folder: Path) -> Iterator[Trial]:
 class Grid:
     """Each value with each, in order, but for trials that ended."""
 
-    def __init__(self, space: Space, folder: Path) -> None:
+    def __init__(self, space: SearchSpace, folder: Path) -> None:
         self._space, self._folder = space, folder
         self._left = self._jobs(list(records(folder)))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
 from copycat.sweeps.summary import Configuration, axes, configurations, front, is_done, ranked
 from copycat.sweeps.sweep_file import SweepFile, read_sweep
@@ -69,7 +69,7 @@ def print_sweep(folder: Path, choice: Query | None = None, *, most: int | None =
         _print_trials(shown[:most], sweep)
         _say_more(len(shown), most, "trial", folder)
     elif rows:
-        print_line(f"none of {counted(len(rows), 'trial')}")
+        print_line(f"none of {pluralize(len(rows), 'trial')}")
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
     if sweep.status in (KILLED, "interrupted"):
@@ -79,7 +79,7 @@ def print_sweep(folder: Path, choice: Query | None = None, *, most: int | None =
 def head(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
     """The sweep in a line."""
     counts = Counter(row["status"] for row in rows)
-    words = [f"{sweep.status}, {len(rows)} of {counted(sweep.trials, 'trial')}"]
+    words = [f"{sweep.status}, {len(rows)} of {pluralize(sweep.trials, 'trial')}"]
     words += [f"{count} {name}" for name, count in counts.items() if name != sweep.status or count != len(rows)]
     name = next(iter(sweep.objectives))
     best = next((row for row in rows if is_done(row, sweep.objectives)), None)
@@ -104,7 +104,7 @@ def best_trial(folder: Path, choice: Query) -> RunRow:
         return done[0]
     best = configurations(rows, sweep)[0]
     which = f"{' '.join(f'{name}={printable(value)}' for name, value in best.values.items())}, " if others else ""
-    said = f"the best of {counted(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
+    said = f"the best of {pluralize(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
     print_line(f"copycat: {said}", error=True)
     return best.trials[0]
 
@@ -176,4 +176,4 @@ def _figures(one: Configuration, sweep: SweepFile) -> str:
 
 def _say_more(count: int, most: int | None, what: str, folder: Path) -> None:
     if most is not None and count > most:
-        print_line(f"and {counted(count - most, what)} more: copycat runs {folder}")
+        print_line(f"and {pluralize(count - most, what)} more: copycat runs {folder}")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.config.rule import is_real
-from copycat.config.suggestions import counted
+from copycat.config.rule import is_number
+from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
 from copycat.tables.index import read_records
 from copycat.tables.query import Query, resolve_name, select_rows, sort_rows

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
-from copycat.models.metrics import Row, scalar
+from copycat.models.metrics import Row, to_scalar_tensor
 from copycat.records.background_writer import Disk
 from copycat.records.checkpoint_file import copy, keep
 from copycat.training.checkpoint_io import WholeCheckpoints
@@ -217,7 +217,7 @@ class LastCheckpoint(pl.Callback):
     ) -> None:
         ours = checkpoint[OURS]
         self.before(ours["seconds"])
-        self._metrics = {name: scalar(float(value)) for name, value in ours["callback_metrics"].items()}
+        self._metrics = {name: to_scalar_tensor(float(value)) for name, value in ours["callback_metrics"].items()}
         self.start = position = Position(ours["epoch"], ours["batch"])
         set_position(checkpoint["loops"], position)  # of whichever loop saved it
         # such as by early stopping; a run that is asked for more epochs trains on

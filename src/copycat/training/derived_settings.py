@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from copycat.config.targets import find
+from copycat.config.targets import import_target
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.folder import Folder
 
@@ -17,7 +17,7 @@ PATHS = (("data", "root"), ("model", "weights"))
 def prepared(config: Config) -> Config:
     """Fill in the size of images, where the data leave it open and the network has one that it takes."""
     data, model = config["data"], config["model"]
-    wanted = getattr(find("model", model["_target_"]), "wanted_image_size", None)
+    wanted = getattr(import_target("model", model["_target_"]), "required_image_size", None)
     if data.get("image_size", 0) is not None or wanted is None or (size := wanted(model)) is None:
         return config
     return {**config, "data": {**data, "image_size": size}}
@@ -44,7 +44,7 @@ def settled(config: Config, data: DataModule) -> Config:
 
 def chosen_loss(node: Config, *, classes: int) -> Config:
     """The loss's node, with the loss for so many classes where it leaves that open."""
-    choose = getattr(find("loss", node["_target_"]), "for_classes", None)
+    choose = getattr(import_target("loss", node["_target_"]), "for_classes", None)
     if choose is None:
         return node
     chosen = choose(classes)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from copycat.models.classifier import Classifier
-from copycat.models.metrics import Row, Steps
+from copycat.models.metrics import EpochSteps, Row
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.progress import Position
 
@@ -23,9 +23,9 @@ class EpochBuffer:
         """The epoch of the first step."""
         self.handed_over = start.batch
         """Batches before those in `steps`."""
-        self.steps = Steps()
+        self.steps = EpochSteps()
         """Of the epoch in progress."""
-        self.ended: list[Steps] = []
+        self.ended: list[EpochSteps] = []
         """Of the epochs that ended, from the first on."""
         self.validated: dict[int, Row] = {}
         """Validation metrics, by epoch."""
@@ -37,12 +37,12 @@ class EpochBuffer:
 
     def end_epoch(self) -> None:
         """Close the epoch in progress; log it where some of its steps were handed over."""
-        if not self.classifier.waits:
+        if not self.classifier.has_recorded_steps:
             self.ended.append(self.steps)
-            self.steps, self.handed_over = Steps(), 0
+            self.steps, self.handed_over = EpochSteps(), 0
             return
         self.hand_over()
-        row = {**self.classifier.close(), **self.validated.pop(self.first, {})}
+        row = {**self.classifier.finish_epoch(), **self.validated.pop(self.first, {})}
         self.classifier.log_epochs(self.first, [row])
         self.start_at(self.first + 1)
 
@@ -54,7 +54,7 @@ class EpochBuffer:
         """Log all epochs that ended."""
         if not self.ended:
             return
-        rows = self.classifier.close_many(self.ended)
+        rows = self.classifier.finish_epochs(self.ended)
         self.last.close_held(self.first, rows, [steps.losses[-1] for steps in self.ended])
         for place, row in enumerate(rows, self.first):
             row |= self.validated.get(place, {})
@@ -65,10 +65,10 @@ class EpochBuffer:
 
     def hand_over(self) -> None:
         """Let the classifier count the steps of the epoch in progress."""
-        steps, self.steps = self.steps, Steps()
+        steps, self.steps = self.steps, EpochSteps()
         self.handed_over += len(steps.losses)
         for loss, probability, label in zip(steps.losses, steps.probabilities, steps.labels, strict=True):
-            self.classifier.take(loss, probability, label)
+            self.classifier.record_step(loss, probability, label)
 
     def first_failure(self) -> tuple[Position, Tensor] | None:
         """Return where the first loss is that is not finite, and the loss."""
@@ -91,4 +91,4 @@ class EpochBuffer:
         """Forget all steps from this epoch on."""
         del self.ended[epoch - self.first :]
         self.validated = {place: row for place, row in self.validated.items() if place < epoch}
-        self.steps = Steps()
+        self.steps = EpochSteps()

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from copycat.config.combinations import of_shift
+from copycat.config.combinations import find_shift_conflicts
 from copycat.config.errors import UserError
 from copycat.config.suggestions import did_you_mean, first_line, one_of
-from copycat.config.targets import build, check_node, find, signature_keys
+from copycat.config.targets import build_target, check_node, import_target, signature_keys
 from copycat.data.augmentation.transforms import Augmentation, Mixing
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
@@ -65,13 +65,13 @@ def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapp
         )
     config = settled(config, data)
     _check_input(config["model"], data)
-    for problem in of_shift(config["augmentation"], min(data.image_shape[1:])):
+    for problem in find_shift_conflicts(config["augmentation"], min(data.image_shape[1:])):
         raise UserError(problem)
     check_monitors(config, data, also=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
-    optimizer = build("optimizer", config["optimizer"])
-    scheduler = build("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
+    optimizer = build_target("optimizer", config["optimizer"])
+    scheduler = build_target("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
     ours = {name: config["scheduler"][name] for name in OF_CLASSIFIER if name in config["scheduler"]}
     classifier = Classifier(
         network,
@@ -125,7 +125,7 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
     Args:
         augmentation: its node; None where nothing is trained.
     """
-    of_source = signature_keys(find("data", node["_target_"]))
+    of_source = signature_keys(import_target("data", node["_target_"]))
     loading = [name for name in signature_keys(DataModule) if name not in (*of_source, *NO_KEYS)]
     for name in node:
         if name not in (*of_source, *loading, "_target_"):
@@ -135,7 +135,7 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
                 + did_you_mean(name, known, before="data.")
             )
     mine = {name: value for name, value in node.items() if name in loading}
-    source = build("data", {name: value for name, value in node.items() if name not in loading})
+    source = build_target("data", {name: value for name, value in node.items() if name not in loading})
     if not all(hasattr(source, member) for member in ("classes", "synthetic", "load")):
         raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
     given = None if augmentation is None else build_augmentation(augmentation)
@@ -143,14 +143,14 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
 
 
 def build_augmentation(node: Config) -> Augmentation | Mixing:
-    augmentation = build("augmentation", node)
+    augmentation = build_target("augmentation", node)
     if not isinstance(augmentation, (Augmentation, Mixing)):
         raise UserError(f"augmentation._target_: expected one with draws and a call; got {node['_target_']!r}.")
     return augmentation
 
 
 def build_loss(node: Config, *, classes: int) -> Loss:
-    loss = build("loss", chosen_loss(node, classes=classes))
+    loss = build_target("loss", chosen_loss(node, classes=classes))
     if not isinstance(loss, Loss):
         raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
     if loss.weight is not None and len(loss.weight) != classes:
@@ -161,9 +161,9 @@ def build_loss(node: Config, *, classes: int) -> Loss:
 def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int) -> nn.Module:
     """The network, seeded, its open widths taken from the data and the loss."""
     node = dict(config["model"])
-    takes = signature_keys(find("model", node["_target_"]))
+    takes = signature_keys(import_target("model", node["_target_"]))
     try:
-        loss: Any = find("loss", chosen_loss(config["loss"], classes=classes)["_target_"])
+        loss: Any = import_target("loss", chosen_loss(config["loss"], classes=classes)["_target_"])
         outputs = loss.out_features(classes)
     except ValueError as error:
         raise UserError(f"loss: {first_line(error)}.") from error
@@ -174,7 +174,7 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
     if node.get("out_features", outputs) != outputs:
         raise UserError(f"model.out_features: expected {outputs} for {classes} classes; got {node['out_features']}.")
     seed_everything(config["seed"])
-    network = build("model", node)
+    network = build_target("model", node)
     if not isinstance(network, nn.Module):
         raise UserError(f"model._target_: expected an nn.Module; got {config['model']['_target_']!r}.")
     return network
@@ -187,7 +187,7 @@ def build_group(config: Config, group: str, folder: Path) -> list[Any]:
         UserError: where one cannot be made.
     """
     nodes = config[group] or {}
-    return [build(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
+    return [build_target(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
 
 
 def placed(node: Any, folder: Path) -> Any:

@@ -7,7 +7,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
-from copycat.models.metrics import OF_ALL_CLASSES
+from copycat.models.metrics import ALL_CLASS_SCORES
 
 
 def check_monitors(config: Mapping[str, Any], data: DataModule, *, also: Mapping[str, Sequence[str]] = {}) -> None:
@@ -48,7 +48,7 @@ def _why_missing(metric: str, trainer: Mapping[str, Any], data: DataModule) -> s
     part, _, name = metric.partition("/")
     if metric == "train/loss_mean" and _batches(trainer, data) == 1:
         return "an epoch has one batch, whose loss is train/loss"
-    if name in OF_ALL_CLASSES and part in data.parts:
+    if name in ALL_CLASS_SCORES and part in data.parts:
         counts = data.parts[part].labels.bincount(minlength=len(data.classes)).tolist()
         missing = [label for label, count in zip(data.classes, counts, strict=True) if not count]
         return f"{part} has no image of {missing[0]}" if missing else None

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import MemoryLoader
-from copycat.models.classifier import Classifier, diverged
+from copycat.models.classifier import Classifier, divergence_error
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.epoch_buffer import EpochBuffer
 from copycat.training.hook_compatibility import Compatibility, check_compatibility, overrides
@@ -198,7 +198,7 @@ class MultiStepLoop(FitLoop):
             averaging = self._runner.averaging
             with averaging.shown(self.classifier.network) if averaging else nullcontext():
                 self.classifier.validate(self.data.loader("val"))
-            self.buffer.validated[epoch] = self.classifier.validated()
+            self.buffer.validated[epoch] = self.classifier.pop_validation()
         self.buffer.end_epoch()
         is_due = self.last.every_n_epochs and (epoch + 1) % self.last.every_n_epochs == 0
         self._calls_hooks = bool(validates or is_due or self._runner.measures(epoch))
@@ -265,7 +265,7 @@ class MultiStepLoop(FitLoop):
         self._epoch, self._batch = position.epoch, position.batch
         self.buffer.drop_from(position.epoch)
         self.buffer.log()
-        raise diverged(position.epoch, position.batch, loss)
+        raise divergence_error(position.epoch, position.batch, loss)
 
     def _check(self) -> None:
         """Fail where a loss is not finite."""

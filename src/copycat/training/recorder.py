@@ -11,7 +11,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.models.classifier import Stage, log_rows
-from copycat.models.metrics import Row, columns
+from copycat.models.metrics import Row, metric_columns
 from copycat.records.background_writer import Disk
 from copycat.records.checkpoint_file import save_weights
 from copycat.records.digests import digest_files
@@ -65,7 +65,7 @@ class RunRecorder:
         self.disk = Disk()
         stages: list[Stage] = ["train", "val"]
         several = len(self.data.loader("train", shuffle=self.data.shuffle)) > 1
-        self.history = History(folder, columns(stages, several_batches=several), self.disk)
+        self.history = History(folder, metric_columns(stages, several_batches=several), self.disk)
         callbacks = build_group(config, "callbacks", folder)
         self.callbacks = [callback for callback in callbacks if not (quiet and getattr(callback, "draws", False))]
         found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from copycat.config.suggestions import described
+from copycat.config.suggestions import describe_error
 from copycat.models.classifier import DivergedError
 from copycat.training.stopping import TimeLimitError
 
@@ -50,4 +50,4 @@ def describe(failure: Exception, folder: Path) -> str:
         return f"{folder}: the run folder is gone"
     if isinstance(failure, OSError) and failure.strerror:
         return f"{failure.strerror}: {failure.filename or folder}"
-    return described(failure)
+    return describe_error(failure)

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.targets import build
+from copycat.config.targets import build_target
 from copycat.data.streams import key
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
@@ -98,7 +98,7 @@ class Run:
 
     def _trainer(self, **settings: Any) -> pl.Trainer:
         node = {name: value for name, value in self.config["trainer"].items() if name not in OF_RUN}
-        trainer = build(
+        trainer = build_target(
             "trainer",
             node,
             **settings,
@@ -141,8 +141,8 @@ class Run:
             if stage == "test":
                 trainer.test(classifier, dataloaders=loader, verbose=False)
             else:
-                classifier.evaluates = stage
+                classifier.evaluated_stage = stage
                 trainer.validate(classifier, dataloaders=loader, verbose=False)
         finally:
             trainer.loggers, trainer.callbacks = loggers, callbacks
-        return classifier.evaluated, classifier.predicted
+        return classifier.evaluation, classifier.probabilities

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from copycat.config.printable import make_console, printable
-from copycat.models.metrics import NAMES
+from copycat.models.metrics import SCORE_NAMES
 
 
 class PrintedLosses(Logger):
@@ -112,7 +112,7 @@ def _table(columns: Mapping[str, Mapping[str, float]]) -> Table:
     places = [(title, stage) for title, found in columns.items() for stage in stages if f"{stage}/loss" in found]
     for title, stage in places:
         table.add_column(f"{stage}\n{title}", justify="right")
-    for name in ("loss", *NAMES):
+    for name in ("loss", *SCORE_NAMES):
         values = (columns[title].get(f"{stage}/{name}") for title, stage in places)
         table.add_row(name, *("–" if value is None else f"{value:.4f}" for value in values))
     return table

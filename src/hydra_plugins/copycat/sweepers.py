@@ -1,4 +1,4 @@
-"""Hands our sweepers to Hydra's discovery. They are imported when a sweep starts, not whenever Hydra looks around."""
+"""Register our sweepers with Hydra's plugin discovery; their modules are imported when a sweep starts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,22 +10,25 @@ from omegaconf import DictConfig
 
 
 class GridSweeper(Sweeper):
-    """Each value with each. Its keys are in conf/hydra/sweeper/."""
+    """Try every combination of values, by a file in conf/hydra/sweeper/."""
 
     def __init__(self, **node: Any) -> None:
+        """Store the keys of the node."""
         self.node = node
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.context, self.whole = hydra_context, config
-        self.starts = Plugins.instance().instantiate_launcher(
+        """Store the sweep's configuration and create its launcher."""
+        self.context, self.sweep_config = hydra_context, config
+        self.trial_launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: Sequence[str]) -> None:
+        """Run the sweep of the given overrides."""
         from copycat.sweeps.sweeper import sweep
 
-        sweep(arguments, config=self.whole, context=self.context, launcher=self.starts)
+        sweep(arguments, config=self.sweep_config, context=self.context, launcher=self.trial_launcher)
 
 
 class OptunaSweeper(GridSweeper):
-    """A search."""
+    """Search the space by a sampler of Optuna."""

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from copycat.inspection.callbacks.confusion import calibration_error, confusion_matrix, draw_confusion_matrix
 from copycat.inspection.callbacks.mistakes import least_confident, most_confident_errors
 from copycat.inspection.reports.intervals import bootstrap
-from copycat.models.metrics import scores
+from copycat.models.metrics import compute_scores
 
 said = arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(2, 4)), elements=st.floats(0.01, 1))
 
@@ -57,7 +57,7 @@ def test_an_interval_holds_the_score_and_is_the_same_each_time(classes: int) -> 
     found = bootstrap(probability, label)
     assert found == bootstrap(probability, label)
     of_all = torch.from_numpy(probability[:, 1] if classes == 2 else probability).float()[None]
-    for name, (score,) in scores(of_all, torch.from_numpy(label)[None], classes=classes).items():
+    for name, (score,) in compute_scores(of_all, torch.from_numpy(label)[None], classes=classes).items():
         low, high = found[name]
         assert 0 <= low < score < high <= 1
         assert high - low < 0.4

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.extras import need
+from copycat.config.extras import require_package
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.augmentation.operations import OPERATIONS
 
@@ -27,7 +27,7 @@ class RandAugment:
     """
 
     def __init__(self, *, count: int, magnitude: float, operations: Sequence[str]) -> None:
-        need("kornia", wanted_by="augmentation=randaugment")
+        require_package("kornia", wanted_by="augmentation=randaugment")
         for name in operations:
             if name not in OPERATIONS:
                 hint = did_you_mean(str(name), OPERATIONS)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from copycat.config.extras import need
+from copycat.config.extras import require_package
 from copycat.data.augmentation.transforms import between
 
 
@@ -40,7 +40,7 @@ class Strong:
         erase: float = 0.25,
         erase_size: float = 0.4,
     ) -> None:
-        need("kornia", wanted_by="augmentation=strong")
+        require_package("kornia", wanted_by="augmentation=strong")
         self.flip, self.rotate, self.scale, self.move = flip, rotate, scale, move
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
         self.erase, self.erase_size = erase, erase_size

@@ -58,7 +58,7 @@ def make_comparison_page(folders: Sequence[Path], *, title: str) -> Page:
         sections.append(Section(title="Go on with those that were killed", code=code))
     commands = "\n".join(f"copycat report {shlex.quote(str(folder))}" for folder in folders)
     sections.append(Section(title="Each by itself", code=commands))
-    return Page(title, f"{counted(len(folders), 'run')} side by side", sections)
+    return Page(title, f"{pluralize(len(folders), 'run')} side by side", sections)
 
 
 def _row(line: ComparisonLine, compared: RunComparison) -> list[str]:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from copycat.models.metrics import of_confusion, scores
+from copycat.models.metrics import compute_scores, scores_from_confusion
 
 RESAMPLES = 2000
 MULTICLASS_RESAMPLES = 200
@@ -21,7 +21,7 @@ def bootstrap(
     Args:
         probability: [N, classes].
         label: [N].
-        present_only: see `of_confusion`.
+        present_only: see `scores_from_confusion`.
 
     Source: Efron 1979, Bootstrap Methods: Another Look at the Jackknife; its percentiles.
     """
@@ -49,7 +49,7 @@ def _multiclass_scores(
     classes = probability.shape[1]
     predicted, true = torch.from_numpy(probability.argmax(1)), torch.from_numpy(label)
     rows = [
-        of_confusion(predicted[some], true[some], classes=classes, present_only=present_only)
+        scores_from_confusion(predicted[some], true[some], classes=classes, present_only=present_only)
         for some in torch.from_numpy(chosen)
     ]
     whole = np.array([row["balanced_accuracy"] == row["balanced_accuracy"] for row in rows])

@@ -79,7 +79,7 @@ def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
         epochs: rows of metrics.csv, since the manifest of an unfinished run has none.
     """
     epochs = manifest["results"].get("epochs", epochs)
-    words = [f"{manifest['status']} after {counted(epochs, 'epoch')}", f"started {manifest['started']}"]
+    words = [f"{manifest['status']} after {pluralize(epochs, 'epoch')}", f"started {manifest['started']}"]
     if manifest["seconds"] is not None:
         words.append(f"{manifest['seconds']:.1f} s")
     if manifest["error"]:
@@ -108,7 +108,7 @@ def _metrics(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]
         ("final", part): bootstrap(predicted.probability, predicted.label) for part, predicted in predictions.items()
     }
     rows = []
-    for name in ("loss", *NAMES):
+    for name in ("loss", *SCORE_NAMES):
         cells = []
         for title, part in places:
             value, count = columns[title].get(f"{part}/{name}"), images.get(part, 0)

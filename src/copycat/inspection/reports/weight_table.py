@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.records.reader import check_files
 from copycat.records.run_folder import WEIGHTS
 from copycat.tables.render import Column, print_table, value_cell, wide_console

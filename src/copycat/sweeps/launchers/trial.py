@@ -10,11 +10,11 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, TrialRequest, compose_trial, trial_of
-from copycat.config.composition_cache import apart, resolved
+from copycat.config.compose import Request, TrialRequest, compose_trial, make_trial_request
+from copycat.config.composition_cache import resolve, split_hydra_node
 from copycat.config.printable import print_line
 from copycat.config.searches import has_pruner
-from copycat.config.suggestions import described, first_line
+from copycat.config.suggestions import describe_error, first_line
 from copycat.records.lock import LockedError
 from copycat.records.metrics_csv import epochs_of
 from copycat.records.trial_file import ENDED, FILE, Trial, read_own_trial, read_trial, write_trial
@@ -47,7 +47,7 @@ def run_trial(config: DictConfig) -> float | None:
     running = HydraConfig.get()
     folder = Path(running.sweep.dir, str(running.sweep.subdir))
     whole: Any = deepcopy(HydraConfig.instance().cfg)
-    trial = _run(folder, lambda: trial_of(replace(apart(whole), config=resolved(config))))
+    trial = _run(folder, lambda: make_trial_request(replace(split_hydra_node(whole), config=resolve(config))))
     return next(iter(trial.objectives.values()), None)
 
 
@@ -121,7 +121,7 @@ def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Tri
 
 def failed(trial: Trial, failure: Exception) -> Trial:
     """The trial, with why it failed."""
-    return replace(trial, status="failed", error=described(failure))
+    return replace(trial, status="failed", error=describe_error(failure))
 
 
 def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Trial:

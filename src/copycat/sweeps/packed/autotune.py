@@ -73,7 +73,9 @@ def _seconds(parts: Parts, size: int, *, steps: int = STEPS, device: torch.devic
     """Of steps of so many copies; the first one warms up where there are several."""
     networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
     stack = Stack(networks, [parts.classifier.loss] * size, device=device)
-    optimizers = Optimizers([_trained(parts, network) for network in networks], stack, like=parts.classifier.optimizer)
+    optimizers = Optimizers(
+        [_trained(parts, network) for network in networks], stack, like=parts.classifier.create_optimizer
+    )
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
     shared = not parts.data.shuffle and parts.data.augmentation is None
     image, label = batch["image"], batch["label"]

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from torch import nn
 from torch.nn.modules import dropout
 
-from copycat.config.targets import find
+from copycat.config.targets import import_target
 from copycat.data.loaders import MemoryLoader
 from copycat.inspection.callbacks.inspector import Inspector, Measurer
 from copycat.inspection.callbacks.layer_statistics import Statistics
@@ -54,7 +54,7 @@ def unfit(config: Mapping[str, Any], parts: Parts | None = None) -> str | None:
     if config.get("lr_multipliers"):
         return "lr_multipliers: a pack has one rate for all layers"
     for name, node in (config["callbacks"] or {}).items():
-        if node is not None and not _is_packable(find(f"callbacks.{name}", node["_target_"])):
+        if node is not None and not _is_packable(import_target(f"callbacks.{name}", node["_target_"])):
             return f"callbacks.{name} needs a Trainer of its own"
         if node is not None and name == "best" and not str(node.get("monitor")).startswith("val/"):
             return f"callbacks.{name}.monitor={node['monitor']}"
@@ -78,7 +78,7 @@ def _of_parts(parts: Parts) -> str | None:
     for part in ("train", "val"):
         if not isinstance(data.loader(part, shuffle=data.shuffle and part == "train"), MemoryLoader):
             return "images that are decoded as they are needed"
-    optimizer = parts.classifier.optimizer()
+    optimizer = parts.classifier.create_optimizer()
     closure = signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is Parameter.empty:
         return f"{type(optimizer).__name__} evaluates the loss again and again"

@@ -13,11 +13,11 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, compose_words
+from copycat.config.compose import Request, compose_trial_request
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 from copycat.config.printable import print_line
-from copycat.config.suggestions import described
+from copycat.config.suggestions import describe_error
 from copycat.data.datamodule import DataModule
 from copycat.provenance.backbone import check_backbone
 from copycat.provenance.code import patch
@@ -112,7 +112,7 @@ class Packs:
                 continue
             asked = Asked(job, trial, folder, Request(config={}), settings={})
             try:
-                found = compose_words([*self.words, *job.overrides])
+                found = compose_trial_request([*self.words, *job.overrides])
             except UserError as mistake:
                 self._close(asked, failed(asked.trial, mistake), runner)
                 continue
@@ -216,7 +216,7 @@ class Packs:
                 pack.interrupt()
             except Exception as failure:  # of a network, say: it is the pack's, and so each of its trials'
                 log.error("the pack failed", exc_info=failure)
-                pack.give_up(described(failure))
+                pack.give_up(describe_error(failure))
 
     def _enter(self, asked: Asked, context: ExitStack, runner: Runner) -> bool:
         """Start a trial, whose folder is its pack's from now on; whether there is one."""

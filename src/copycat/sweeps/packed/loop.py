@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.data.loaders import Batch
 from copycat.data.streams import key
-from copycat.models.classifier import DivergedError, diverged
+from copycat.models.classifier import DivergedError, divergence_error
 from copycat.models.evaluator import Outputs, evaluate
-from copycat.models.metrics import Row, joined
+from copycat.models.metrics import Row, concatenate
 from copycat.sweeps.packed.optimizer import Optimizers, clipped, in_kinds
 from copycat.sweeps.packed.stacked_network import Stack
 from copycat.sweeps.packed.statistics import PackStatistics
@@ -72,7 +72,9 @@ class Pack:
         )
         self.first = first = self.members[0]
         self.config = first.config
-        self.optimizers = Optimizers([m.trained for m in self.members], self.stack, like=first.classifier.optimizer)
+        self.optimizers = Optimizers(
+            [m.trained for m in self.members], self.stack, like=first.classifier.create_optimizer
+        )
         self._follow()
         self.draws = any(type(module).__name__ == "Dropout" for module in self.stack.skeleton.modules())
         trainer = self.config["trainer"]
@@ -241,8 +243,8 @@ class Pack:
         label = torch.stack([self._label(s) for s in at])
         if label.ndim == 2:
             label = label[:, None].expand(-1, trials, -1)
-        count = self.first.classifier.count
-        rows = count(
+        compute_rows = self.first.classifier.compute_rows
+        rows = compute_rows(
             costs.transpose(1, 2).reshape(epochs * trials, self.steps),
             self._sizes,
             probability.flatten(0, 1),
@@ -253,7 +255,7 @@ class Pack:
         first, self._rows_from = self._rows_from, self._rows_from + epochs
         for place in self.here:
             member = self.members[place]
-            member.classifier.remember(costs[-1, -1, place])
+            member.classifier.record_last_loss(costs[-1, -1, place])
             own = rows[place::trials]
             for epoch, found in self._validated.items():
                 own[epoch - first] = {**own[epoch - first], **found[place]}
@@ -265,7 +267,7 @@ class Pack:
                 member.metrics |= own[-1]
             if bad is not None:
                 epoch, batch = first + bad // self.steps, bad % self.steps
-                failure = diverged(epoch, batch, costs[bad // self.steps, batch, place])
+                failure = divergence_error(epoch, batch, costs[bad // self.steps, batch, place])
                 self._leave({place: ("failed", str(failure))}, epoch)
         for records in (self._losses, self._probabilities, self._labels):
             records.clear()
@@ -275,7 +277,7 @@ class Pack:
 
     def _label(self, start: int) -> Tensor:
         pieces = self._labels[start : start + self.steps]
-        return joined(pieces).cpu() if pieces[0].ndim == 1 else torch.cat(pieces, 1).cpu()
+        return concatenate(pieces).cpu() if pieces[0].ndim == 1 else torch.cat(pieces, 1).cpu()
 
     # ----- who stays
 
@@ -287,7 +289,7 @@ class Pack:
             member = self.members[place]
             member.metrics |= found[place]
             if self._losses:
-                member.classifier.remember(self._losses[-1][place])
+                member.classifier.record_last_loss(self._losses[-1][place])
         verdicts = self._verdicts(epoch, found is not None)
         if not self._losses:  # all rows are written
             self._validated.clear()
@@ -388,4 +390,4 @@ class Pack:
         self.optimizers.take([member.trained for member in self.members], self.stack)
         self._follow()
         self._kept.clear()
-        log.info("the pack goes on with %s", counted(len(here), "trial"))
+        log.info("the pack goes on with %s", pluralize(len(here), "trial"))

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from copycat.config.compose import Request
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.models.classifier import Stage
-from copycat.models.metrics import Row, scalar
+from copycat.models.metrics import Row, to_scalar_tensor
 from copycat.records.checkpoint_file import copy, keep
 from copycat.records.run_folder import write_manifest
 from copycat.records.trial_file import Trial
@@ -156,15 +156,15 @@ class Member:
     def judge_epoch(self, epoch: int, *, validated: bool) -> str | None:
         """After all its metrics are there: a plateau scheduler, the best checkpoint; why it stops, if it does."""
         if self.watches in self.metrics and (validated or not self.watches.startswith("val/")):
-            self.scheduler.step(scalar(self.metrics[self.watches]))
+            self.scheduler.step(to_scalar_tensor(self.metrics[self.watches]))
         if not validated:
             return None
         best = self.best
         due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
-        if best is not None and due and best.is_better(scalar(self.metrics[best.monitor])):
+        if best is not None and due and best.is_better(to_scalar_tensor(self.metrics[best.monitor])):
             self._best = self._state(Position(epoch + 1), finished=False)
         for callback in self.stops:
-            stop, reason = check_early_stopping(callback, scalar(self.metrics[callback.monitor]))
+            stop, reason = check_early_stopping(callback, to_scalar_tensor(self.metrics[callback.monitor]))
             if stop:
                 callback.stopped_epoch = epoch
                 return reason or "early stopping"

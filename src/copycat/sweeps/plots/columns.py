@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from copycat.config.errors import UserError
-from copycat.config.overrides import each_value
+from copycat.config.overrides import expand_values
 from copycat.records.trial_file import Trial
 
 REPEATS = ("seed", "data.fold", "data.split_seed")
@@ -113,7 +113,7 @@ def _override(name: str, words: str) -> Override | None:
 def _choices(override: Override | None) -> list[str]:
     """An axis's values, in their order; none of a glob, whose files may have changed."""
     try:
-        words = each_value(override) if override else []
+        words = expand_values(override) if override else []
         return [text(OverridesParser.create().parse_override(word).value()) for word in words]
     except (HydraException, UserError, ValueError):
         return []

@@ -17,7 +17,7 @@ from optuna.distributions import (
 
 from copycat.config.errors import UserError
 from copycat.config.renamed_keys import current_text
-from copycat.config.search_space import Axis, Space
+from copycat.config.search_space import Axis, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Parameter:
             )
         return drawn
 
-    def drawn(self, values: Mapping[str, Any], space: Space) -> Any:
+    def drawn(self, values: Mapping[str, Any], space: SearchSpace) -> Any:
         """What gave these values of axes; None where nothing does."""
         if not isinstance(self.distribution, CategoricalDistribution):
             return values.get(self.axes[0])
@@ -63,7 +63,7 @@ class Parameter:
         return None
 
 
-def parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
+def parameters(space: SearchSpace, study: optuna.Study) -> dict[str, Parameter]:
     """By axis; those that go together share one."""
     known = {name: of for trial in study.get_trials(deepcopy=False) for name, of in trial.distributions.items()}
     recorded = {current_text(name): name for name in known}
@@ -72,7 +72,7 @@ def parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
     for name, axis in space.axes.items():
         if name in found:
             continue
-        names = next((names for names in space.together if name in names), [name])
+        names = next((names for names in space.zipped if name in names), [name])
         if len(names) > 1:
             joined = ", ".join(names)
             rows = {" ".join(row): row for row in zip(*(space.axes[other].choices() for other in names), strict=True)}
@@ -118,7 +118,7 @@ def distribution(axis: Axis) -> BaseDistribution:
 
 
 def draw(
-    trial: optuna.Trial, space: Space, by_axis: Mapping[str, Parameter], *, sampler: Callable[[str], Any]
+    trial: optuna.Trial, space: SearchSpace, by_axis: Mapping[str, Parameter], *, sampler: Callable[[str], Any]
 ) -> list[str]:
     """The words of a trial: each axis drawn in turn, those under a condition only where it holds.
 
@@ -127,7 +127,7 @@ def draw(
             drawn now, or by a process that was killed meanwhile.
     """
     drawn: dict[str, Sequence[str]] = {}
-    for axis in space.ordered():
+    for axis in space.ordered_axes():
         parameter, condition = by_axis[axis], space.conditions.get(axis)
         words = [word for words in drawn.values() for word in words]
         if parameter.name in drawn or (condition and not condition.holds(space.values(words))):
@@ -136,4 +136,4 @@ def draw(
             assert trial.relative_params is not None  # drawn at once, by the sampler of the whole trial
             trial.study.sampler = sampler(parameter.name)
         drawn[parameter.name] = parameter.words(trial._suggest(parameter.name, parameter.distribution))
-    return space.allowed([word for words in drawn.values() for word in words])
+    return space.drop_inactive([word for words in drawn.values() for word in words])

@@ -11,9 +11,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from copycat.config.printable import print_line
-from copycat.config.search_space import Space
-from copycat.config.searches import is_grid
-from copycat.config.suggestions import counted
+from copycat.config.search_space import SearchSpace
+from copycat.config.searches import is_grid_search
+from copycat.config.suggestions import pluralize
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
 from copycat.sweeps.engine import Job, begun
@@ -38,7 +38,7 @@ class Search:
     """
 
     def __init__(
-        self, space: Space, folder: Path, sweeper: Mapping[str, Any], settings: Mapping[str, Any], *, owner: str
+        self, space: SearchSpace, folder: Path, sweeper: Mapping[str, Any], settings: Mapping[str, Any], *, owner: str
     ) -> None:
         self.space, self.folder, self.sweeper, self.settings, self.owner = space, folder, sweeper, settings, owner
         self.wanted = objectives(settings)
@@ -48,7 +48,7 @@ class Search:
         self._parameters = parameters(space, self.study)
         self.study.sampler = self._sampler(0)
         if count := restore(self.study, folder, space, self._parameters, attributes={OWNER: owner}):
-            print_line(f"copycat: {counted(count, 'trial')} taken into the study from {folder}", error=True)
+            print_line(f"copycat: {pluralize(count, 'trial')} taken into the study from {folder}", error=True)
         self._left = self._unfinished()
 
     def _sampler(self, number: int, parameter: str = "") -> Any:
@@ -70,7 +70,7 @@ class Search:
 
     def _tried_all(self, trials: Sequence[FrozenTrial]) -> bool:
         """Of a grid, whose sampler would begin to repeat itself."""
-        if not is_grid(self.sweeper):
+        if not is_grid_search(self.sweeper):
             return False
         return len({tuple(sorted(trial.params.items())) for trial in trials}) >= len(self.space.grid())
 

@@ -7,14 +7,14 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from copycat.config.search_space import Space
+from copycat.config.search_space import SearchSpace
 from copycat.records.metrics_csv import read_history
 from copycat.records.trial_file import Trial, read_trial
 from copycat.sweeps.search.parameters import Parameter
 
 
 def restore(
-    study: Study, folder: Path, space: Space, by_axis: Mapping[str, Parameter], *, attributes: Mapping[str, Any]
+    study: Study, folder: Path, space: SearchSpace, by_axis: Mapping[str, Parameter], *, attributes: Mapping[str, Any]
 ) -> int:
     """Add the trials that have a folder, and are newer than any in the study, as trials on their way.
 
@@ -37,7 +37,7 @@ def restore(
 
 
 def _frozen(
-    folder: Path, trial: Trial, space: Space, by_axis: Mapping[str, Parameter], attributes: Mapping[str, Any]
+    folder: Path, trial: Trial, space: SearchSpace, by_axis: Mapping[str, Parameter], attributes: Mapping[str, Any]
 ) -> FrozenTrial:
     parameters = {parameter.name: parameter for parameter in by_axis.values()}
     drawn = {name: parameter.drawn(trial.values, space) for name, parameter in parameters.items()}

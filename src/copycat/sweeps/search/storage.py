@@ -14,7 +14,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from copycat.config.errors import UserError
-from copycat.config.extras import installing
+from copycat.config.extras import install_command
 from copycat.config.suggestions import first_line
 
 try:
@@ -72,7 +72,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         except ImportError as error:
             raise UserError(
                 f"hydra.sweeper.storage: expected a driver for {url.partition(':')[0]}; {first_line(error)}."
-                f" For PostgreSQL type {installing('postgres')}."
+                f" For PostgreSQL type {install_command('postgres')}."
             ) from error
         except Exception as error:
             if type(error).__name__ in ("IntegrityError", "ProgrammingError") and left:

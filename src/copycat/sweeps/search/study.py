@@ -13,8 +13,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from copycat.config.errors import UserError
-from copycat.config.extras import need
-from copycat.config.targets import build, find, signature_keys
+from copycat.config.extras import require_package
+from copycat.config.targets import build_target, import_target, signature_keys
 from copycat.data.streams import key
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweep_file import read_sweep
@@ -59,7 +59,7 @@ def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, pa
         UserError: where it cannot be made.
     """
     node = dict(sweeper["sampler"])
-    takes = signature_keys(find("hydra.sweeper.sampler", node["_target_"]))
+    takes = signature_keys(import_target("hydra.sweeper.sampler", node["_target_"]))
     chosen = sweeper["seed"] if node.get("seed") is None else node["seed"]
     seed = key("sampler", chosen, number, *([parameter] if parameter else [])) % 2**31
     more: dict[str, Any] = {}
@@ -73,7 +73,7 @@ def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, pa
         more["constraints_func"] = _violations
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # of options that conf/ chose knowingly
-        return build("hydra.sweeper.sampler", node, **more)
+        return build_target("hydra.sweeper.sampler", node, **more)
 
 
 def check_built(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
@@ -84,9 +84,9 @@ def check_built(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
     """
     for part in ("sampler", "pruner"):
         if sweeper[part]["_target_"].rpartition(".")[2] in OF_SCIPY:
-            need("scipy", wanted_by=f"hydra/sweeper/{part}")
+            require_package("scipy", wanted_by=f"hydra/sweeper/{part}")
     sampler_of(sweeper, number=0, constrained=constrained)
-    build("hydra.sweeper.pruner", sweeper["pruner"])
+    build_target("hydra.sweeper.pruner", sweeper["pruner"])
 
 
 def _violations(trial: FrozenTrial) -> Sequence[float]:
@@ -105,7 +105,7 @@ def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge:
     """Reports each validation to the study, and says whether its pruner has seen enough."""
     sweep, number = folder.parent, int(folder.name)
     study = _loaded(read_sweep(sweep).study, sweeper["storage"], sweep)
-    study.pruner = build("hydra.sweeper.pruner", sweeper["pruner"])
+    study.pruner = build_target("hydra.sweeper.pruner", sweeper["pruner"])
     trial = trial_numbered(study, number)
 
     def verdict(epoch: int, metrics: Mapping[str, float]) -> str | None:
