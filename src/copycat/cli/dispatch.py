@@ -101,7 +101,7 @@ def _run_and_exit(words: Sequence[str], *, debug: bool) -> NoReturn:
     except OutputError:  # the reader, as in `copycat runs | head`, has seen enough; `main` names any other loss
         sys.exit(DONE)
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and (text := missing(error)):
+        if isinstance(error, ModuleNotFoundError) and (text := missing_package_error(error)):
             _exit_with_error(f"copycat: {text}", USAGE_ERROR, error, debug=debug)
         line = f"copycat: failed: {type(error).__name__}: {first_line(error)}. See where: add --debug."
         _exit_with_error(line, FAILED, error, debug=debug)

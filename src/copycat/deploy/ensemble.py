@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import one_of, shown
+from copycat.config.suggestions import format_value, one_of
 from copycat.deploy.evaluation import (
     ACCURACIES,
     Evaluation,

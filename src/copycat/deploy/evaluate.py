@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Literal
 
 from copycat.config.printable import print_line
-from copycat.config.suggestions import counted, one_of
+from copycat.config.suggestions import one_of, pluralize
 from copycat.deploy.arguments import EvaluationArguments
 from copycat.deploy.ensemble import evaluate_ensemble
 from copycat.deploy.evaluation import Evaluation, MetricRow, evaluate_parts
@@ -55,7 +55,7 @@ def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int =
     as_json = {"runs": runs, "metrics": combined, "members": members, "against": comparisons}
     _write(rows if members else combined, form, as_json, ensemble.combined, classes=ensemble.classes)
     if form == "table" and members:
-        print_line(f"ensemble: the mean of the probabilities of {counted(len(ensemble.members), 'member')}")
+        print_line(f"ensemble: the mean of the probabilities of {pluralize(len(ensemble.members), 'member')}")
         for comparison in ensemble.compare_with_best():
             description = describe_mcnemar(
                 "the ensemble", comparison.member, comparison.ensemble_alone, comparison.member_alone

@@ -130,7 +130,7 @@ def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Ma
     if not overrides:
         data = build_data(opened.config["data"], seed=opened.config["seed"])
         return {name: (part, part.labels) for name, part in data.parts.items()}
-    node = dict(compose(overrides, data_too=False).config["data"])
+    node = dict(compose(overrides, check_data=False).config["data"])
     for key, value in (("image_size", predictor.size), ("fit", predictor.fit)):
         if key in node:  # decode images as the run's own were
             node[key] = value

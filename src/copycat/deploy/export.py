@@ -70,7 +70,7 @@ def export(opened: Opened, form: Format, *, to: Path) -> Export:
     if form == "onnx" and (missing := [name for name in ONNX_PACKAGES if find_spec(name) is None]):
         raise UserError(
             f"--format onnx: expected {', '.join(ONNX_PACKAGES)}; {', '.join(missing)} is not installed."
-            f" Type {installing('onnx')}."
+            f" Type {install_command('onnx')}."
         )
     with open_predictor(opened) as predictor:
         description = describe_model(predictor, opened, form)

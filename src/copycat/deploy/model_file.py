@@ -52,13 +52,13 @@ def describe_model(predictor: Predictor, opened: Opened, form: str) -> dict[str,
 
 def uses_networks(node: Mapping[str, Any]) -> bool:
     """Return whether a model's node names one of Copycat's networks."""
-    return any(current_name(target).startswith(NETWORKS_PREFIX) for target in targets_of(node))
+    return any(current_name(target).startswith(NETWORKS_PREFIX) for target in find_targets(node))
 
 
 def _network(predictor: Predictor, opened: Opened) -> Any:
     """Return the model's node with its widths filled in, and Copycat's networks as the module beside the script."""
     node = with_current_names(opened.config["model"])
-    for target in targets_of(node):
+    for target in find_targets(node):
         if is_ours(target) and not target.startswith(NETWORKS_PREFIX):
             raise UserError(
                 f"--format safetensors: expected a network of {networks.__name__}; got {target}, which takes Copycat."

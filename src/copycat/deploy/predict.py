@@ -114,7 +114,7 @@ def print_predictions(
         table = [{**row, "probability": format_number(row["probability"])} for row in rows]
         print_table(wide_console(), [(name, value_cell(name)) for name in ("file", "class", "probability")], table)
     if unreadable:
-        print_line(f"copycat: {counted(unreadable, 'file')} of {len(files)} can't be read.", error=True)
+        print_line(f"copycat: {pluralize(unreadable, 'file')} of {len(files)} can't be read.", error=True)
     return not unreadable
 
 

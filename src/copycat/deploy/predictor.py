@@ -12,7 +12,7 @@ from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.data.loaders import to_float
 from copycat.deploy.tta import AugmentedViews, make_views
-from copycat.models.features import keeping_none
+from copycat.models.features import disable_feature_cache
 from copycat.models.losses import Loss
 from copycat.provenance.backbone import check_backbone
 from copycat.records.run_folder import WEIGHTS
@@ -70,7 +70,7 @@ class Predictor:
             probability: Tensor = module(images)
             if self.views is None:
                 return probability
-            with keeping_none():  # a frozen backbone caches features of images, not of their copies
+            with disable_feature_cache():  # a frozen backbone caches features of images, not of their copies
                 copies = [module.probabilities(copy) for copy in self.views(to_float(images))]
             return torch.stack([probability, *copies]).mean(0)
 

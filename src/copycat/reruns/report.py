@@ -53,10 +53,10 @@ def print_check(causes: Sequence[Cause]) -> bool:
 
 
 def _describe_run(rerun: Rerun) -> str:
-    epochs = counted(rerun.comparison.epochs, "epoch")
+    epochs = pluralize(rerun.comparison.epochs, "epoch")
     status, error = rerun.original.manifest["status"], rerun.original.manifest["error"]
     if status == "completed":
-        return f"{epochs}, {counted(rerun.comparison.tensors, 'tensor')}"
+        return f"{epochs}, {pluralize(rerun.comparison.tensors, 'tensor')}"
     kind = {"failed": "a failed run", "interrupted": "an interrupted run", "pruned": "a pruned run"}.get(
         status, "a run that was killed"
     )
@@ -104,7 +104,7 @@ def _totals(comparison: Comparison) -> Iterator[RenderableType]:
     stepped = [(name, item.ulps) for name, item in pairs if item.ulps is not None]
     if stepped:
         name, steps = max(stepped, key=lambda item: item[1])
-        line += f"; {name} by {counted(steps, 'ulp')}"
+        line += f"; {name} by {pluralize(steps, 'ulp')}"
     yield _line(line)
 
 

@@ -106,15 +106,15 @@ def _parse_condition(condition: str, names: Collection[str]) -> Callable[[RunRow
         )
     if sign not in _COMPARISONS:
         return lambda row: _is_equal(row.get(name), expected) == (sign != "!=")
-    if not is_real(expected) and name not in ("started", "ended"):
+    if not is_number(expected) and name not in ("started", "ended"):
         raise UserError(f"--filter: expected a number after {match[1]}{sign}; got {match[3]!r}.")
     compare = _COMPARISONS[sign]
     if name in ("started", "ended"):  # times of one format sort as text: started>=2026-11-24
         return lambda row: row.get(name) is not None and compare(row[name], match[3])
-    return lambda row: is_real(row.get(name)) and compare(row[name], expected)
+    return lambda row: is_number(row.get(name)) and compare(row[name], expected)
 
 
 def _is_equal(value: Any, expected: Any) -> bool:
-    if isinstance(value, bool) or isinstance(expected, bool) or not (is_real(value) and is_real(expected)):
+    if isinstance(value, bool) or isinstance(expected, bool) or not (is_number(value) and is_number(expected)):
         return printable(value).replace(" ", "") == printable(expected).replace(" ", "")
     return bool(value == expected)

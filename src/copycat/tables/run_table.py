@@ -64,7 +64,7 @@ def print_runs(root: Path, query: Query | None = None) -> None:
     rows = read_run_rows(root)
     shown = select_rows(rows, query or Query())
     if not shown:
-        nothing = f"none of {counted(len(rows), 'run')} in {root}"
+        nothing = f"none of {pluralize(len(rows), 'run')} in {root}"
         print_line(nothing if rows else f"no runs in {root}. Make one: copycat train")
         return
     console = wide_console()
@@ -98,7 +98,7 @@ def best_run(root: Path, query: Query, *, by: str | None) -> RunRow:
     name = resolve_name(by, column_names(rows), after="--by") if rows else by
     if "test/" in name:
         raise UserError(f"--by: expected a metric of train or val, since to choose by test is to learn it; got {by!r}.")
-    completed = [row for row in select_rows(rows, query) if row["status"] == "completed" and is_real(row.get(name))]
+    completed = [row for row in select_rows(rows, query) if row["status"] == "completed" and is_number(row.get(name))]
     if not completed:
         raise UserError(f"--best: expected a completed run with {by}; got none in {root}.")
     return sort_rows(completed, name, descending=natural_direction(name) == "maximize")[0]

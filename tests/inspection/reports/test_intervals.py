@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from copycat.inspection.reports.intervals import MULTICLASS_RESAMPLES, bootstrap
-from copycat.models.metrics import scores
+from copycat.models.metrics import compute_scores
 
 
 @pytest.mark.parametrize("few", [0, 1000])
@@ -18,7 +18,7 @@ def test_intervals_of_many_classes_are_those_of_each_resample_scored_by_itself(
     label = np.arange(60) % 4
     label[:40] = 0  # a resample may lack a class
     chosen = np.random.default_rng(0).integers(60, size=(MULTICLASS_RESAMPLES, 60))
-    expected = scores(torch.from_numpy(probability[chosen]), torch.from_numpy(label[chosen]), classes=4)
+    expected = compute_scores(torch.from_numpy(probability[chosen]), torch.from_numpy(label[chosen]), classes=4)
     found = bootstrap(probability, label)
     assert found.keys() == expected.keys()
     for name, values in expected.items():

@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from copycat.config.extras import need
+from copycat.config.extras import require_package
 from copycat.inspection.callbacks.contact_sheet import image_summary
 from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
 from copycat.training.run_context import RunContext
@@ -20,7 +20,7 @@ class ClassificationPlots(Inspector):
 
     def __init__(self) -> None:
         """Check that matplotlib is installed."""
-        need("matplotlib", wanted_by="callbacks.plots")
+        require_package("matplotlib", wanted_by="callbacks.plots")
 
     def on_run_end(self, context: RunContext) -> None:
         """Write the plots to TensorBoard."""

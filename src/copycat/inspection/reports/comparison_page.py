@@ -6,7 +6,7 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.printable import printable
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.inspection.reports.page import Page, PageImage, Section, Table
 from copycat.records.lock import KILLED
 from copycat.records.metrics_csv import FILE as HISTORY

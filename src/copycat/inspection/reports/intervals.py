@@ -30,7 +30,7 @@ def bootstrap(
     chosen = np.random.default_rng(0).integers(count, size=(times, count))
     if classes == 2:
         positive = torch.from_numpy(probability[:, 1][chosen]).float()
-        values_by_metric = scores(positive, torch.from_numpy(label[chosen]), classes=2)
+        values_by_metric = compute_scores(positive, torch.from_numpy(label[chosen]), classes=2)
     else:
         values_by_metric = _multiclass_scores(probability.astype(np.float32), label, chosen, present_only=present_only)
     intervals = {}

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copycat.config.printable import printable
-from copycat.config.suggestions import counted
+from copycat.config.suggestions import pluralize
 from copycat.inspection.callbacks.confusion import confusion_matrix
 from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_png
 from copycat.inspection.callbacks.weights import draw_weights
 from copycat.inspection.reports.gallery_file import TITLES, GalleryItem, read_gallery
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.inspection.reports.page import Page, PageImage, Section, Table
-from copycat.models.metrics import NAMES
+from copycat.models.metrics import SCORE_NAMES
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
@@ -150,12 +150,12 @@ def _predictions(
             images=[
                 PageImage(
                     plot_roc_and_precision(predicted.probability, predicted.label, classes),
-                    f"ROC, and precision over recall, of each class against the others, on {counted(count, 'image')}.",
+                    f"ROC, and precision over recall, of each class against the others, on {pluralize(count, 'image')}.",
                     f"roc-{part}",
                 ),
                 PageImage(
                     plot_reliability(predicted.probability, predicted.label, classes),
-                    f"How often what was said with some probability is so, on {counted(count, 'image')}.",
+                    f"How often what was said with some probability is so, on {pluralize(count, 'image')}.",
                     f"reliability-{part}",
                 ),
             ],
@@ -178,7 +178,7 @@ def _accuracy_without_trained(predicted: Predictions, trained: NDArray[np.bool_]
         return ""
     untrained = predicted[~trained]
     balanced = untrained.scores().get("balanced_accuracy")
-    prefix = f" Without {counted(int(trained.sum()), 'image')} that train has too, "
+    prefix = f" Without {pluralize(int(trained.sum()), 'image')} that train has too, "
     words = prefix + _accuracy(int(untrained.right.sum()), len(untrained.label))
     return words if balanced is None else f"{words} Balanced accuracy is then {format_number(balanced)}."
 

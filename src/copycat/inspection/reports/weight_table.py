@@ -35,7 +35,7 @@ def print_weights(run: Path) -> None:
     columns: list[Column] = [("tensor", value_cell("tensor")), *((title, value_cell(title)) for title in TITLES)]
     print_table(wide_console(), columns, [{"tensor": name, **_row(tensor)} for name, tensor in weights.items()])
     print_line(
-        f"{counted(sum(tensor.numel() for tensor in weights.values()), 'number')} in {counted(len(weights), 'tensor')}"
+        f"{pluralize(sum(tensor.numel() for tensor in weights.values()), 'number')} in {pluralize(len(weights), 'tensor')}"
     )
     print_line(f"tiny: share below {TINY_SHARE:g} of the tensor's largest")
 
