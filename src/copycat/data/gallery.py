@@ -1,4 +1,4 @@
-"""The drawn set as files, to look at."""
+"""Write the synthetic images as files."""
 
 from pathlib import Path
 from shlex import quote
@@ -12,10 +12,10 @@ from copycat.data.synthetic.dataset import Drawn
 
 
 def write_gallery(folder: Path, *, seed: int) -> str:
-    """Write folder/PART/CLASS/NNN.png, which `data=folder` reads again; a line that says so.
+    """Write folder/PART/CLASS/NNN.png, which `data=folder` reads, and return a line that says how to train on them.
 
     Raises:
-        UserError: where the folder holds anything already, or the seed is below 0.
+        UserError: where the folder is not empty, or the seed is below 0.
     """
     if seed < 0:
         raise UserError(f"--seed: expected a whole number ≥ 0; got {seed}.")

@@ -1,4 +1,4 @@
-"""Parts that a process has read, for the next trial of a sweep: as long as their files, and they, stay as they were."""
+"""Cache parts in memory for the next trial of a sweep, as long as neither the file nor the tensors change."""
 
 import os
 import time
@@ -10,18 +10,20 @@ from torch import Tensor
 from copycat.data.split import Part
 
 MOST = 8
-"""Files at once: a sweep may go through many sets."""
+"""Largest number of cached files: a sweep may go through many data sets."""
 SETTLED = 2.0
-"""Seconds since a file's last change, from which on another would show: file systems have coarse clocks."""
+"""Least age in seconds of a cached file: file systems have coarse clocks, which may hide a second change."""
 Stamp = tuple[int, int, int]
 _parts: dict[tuple[Path, str], tuple[Stamp, Sequence[Part]]] = {}
 
 
 def kept(file: Path, key: str, read: Callable[[], Sequence[Part]]) -> Sequence[Part]:
-    """What `read` makes of a file, or made of it before.
+    """Return the parts that `read` makes of a file, from the cache where the file is unchanged.
 
     Args:
-        key: whatever else decides what is read.
+        file: whose size, inode and modification time are compared.
+        key: all settings that decide what is read.
+        read: reads the file.
     """
     before = _stamp(file)
     found = _parts.get((file, key))
@@ -36,7 +38,7 @@ def kept(file: Path, key: str, read: Callable[[], Sequence[Part]]) -> Sequence[P
 
 
 def _stamp(file: Path) -> Stamp | None:
-    """Of what lies there; None where nothing does, or it may still be written."""
+    """Return modification time, size and inode; None where there is no file, or it may still be written."""
     try:
         found = os.stat(file)
     except OSError:
@@ -47,6 +49,6 @@ def _stamp(file: Path) -> Stamp | None:
 
 
 def _is_untouched(part: Part) -> bool:
-    """Whether nobody wrote to the tensors, which torch counts: a callback may do anything."""
+    """Return whether nobody wrote to the tensors, by torch's version counter: a callback may change them."""
     assert isinstance(part.images, Tensor)
     return part.images._version == part.labels._version == 0

@@ -1,4 +1,4 @@
-"""Work on many files at once, in order, with a progress bar where it takes long."""
+"""Map a function over many files in threads, in order, with a progress bar where it takes long."""
 
 import os
 import time
@@ -16,10 +16,12 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[int], Result], count: int, *, what: str) -> Iterator[Result]:
-    """work(0), work(1), … in this order, computed in threads: for work like Pillow's, which lets go of Python's lock.
+    """Yield work(0), work(1), … in order, computed in threads; for work that releases the GIL, as Pillow does.
 
     Args:
-        what: the bar's title, on standard error.
+        work: called with each index.
+        count: number of calls.
+        what: title of the progress bar, on standard error.
     """
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -28,7 +30,7 @@ def side_by_side(work: Callable[[int], Result], count: int, *, what: str) -> Ite
     due = time.monotonic() + PATIENCE
     pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
     with ExitStack() as stack:
-        stack.callback(pool.shutdown, cancel_futures=True)  # after Ctrl-C the rest is not worth waiting for
+        stack.callback(pool.shutdown, cancel_futures=True)  # Ctrl-C must not wait for the remaining work
         shown = False
         for result in pool.map(work, range(count)):
             if not shown and console.is_terminal and time.monotonic() > due:

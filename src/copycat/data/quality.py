@@ -1,4 +1,4 @@
-"""What is odd about a set: duplicates, contradictions, shifts between its parts, unreadable files."""
+"""Find duplicates, contradicting labels, shifts between parts and unreadable files in a data set."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,18 +16,18 @@ from copycat.data.sources.folder_scan import LeftOut
 from copycat.data.split import Part
 
 SHARE_SHIFT = 0.1
-"""Difference of a class's share between parts from which it is worth a warning."""
+"""Least difference of a class's share between parts that gives a warning."""
 COLOR_SHIFT = 10.0
-"""Difference of mean brightness or of a channel's mean, in steps of 255, likewise."""
+"""Least difference of mean brightness, or of a channel's mean, that gives a warning; of 255."""
 SAMPLE = 500
-"""Images whose colours are looked at, at most, in a part that is decoded on demand."""
+"""Largest number of images whose colors are measured in a part that is decoded on demand."""
 LONGEST = 40
-"""Characters of a name in a warning; the page of `copycat data check` has the whole."""
+"""Longest name in a warning, in characters; `copycat data check` prints the whole name."""
 
 
 @dataclass(frozen=True)
 class PartCheck:
-    """Counts of a part, and its mean colour."""
+    """Hold the counts and the mean color of a part."""
 
     images: int
     counts: Mapping[str, int]
@@ -36,15 +36,17 @@ class PartCheck:
 
     @property
     def brightness(self) -> float:
+        """Return the mean of the channels' means, from 0 to 255."""
         return sum(self.color) / len(self.color)
 
     def share(self, name: str) -> float:
+        """Return a class's share of the images, from 0 to 1."""
         return self.counts[name] / self.images
 
 
 @dataclass(frozen=True)
 class Twin:
-    """One of several images that are equal byte for byte."""
+    """Name one of several images that are equal byte for byte."""
 
     part: str
     name: str
@@ -53,22 +55,22 @@ class Twin:
 
 @dataclass(frozen=True)
 class Check:
-    """Everything that `copycat data check` prints."""
+    """Hold everything that `copycat data check` prints."""
 
     parts: Mapping[str, PartCheck]
     within: list[list[Twin]]
-    """Images that are twice or more in one part, and in no other."""
+    """Equal images that occur several times in one part, and in no other."""
     across: list[list[Twin]]
-    """Images that are in several parts: what was trained on is validated on."""
+    """Equal images that occur in several parts, so that the network is evaluated on images it trained on."""
     unreadable: list[str]
     left_out: Sequence[LeftOut]
-    """Files that are not among the images."""
+    """Files that are not images of the data set."""
     warnings: list[str]
     """One short line each."""
 
 
 def check_data(data: DataModule) -> Check:
-    """Look a set over."""
+    """Check a data set: count images, compare parts, and find duplicates and unreadable files."""
     parts = {name: _check_part(part, data.classes) for name, part in data.parts.items()}
     within, across = _duplicates(data)
     unreadable = sorted({line for part in data.parts.values() for line in part.unreadable})
@@ -93,6 +95,7 @@ def check_data(data: DataModule) -> Check:
 
 
 def warnings_of(data: DataModule) -> list[str]:
+    """Return the warnings of `check_data`."""
     return check_data(data).warnings
 
 
@@ -103,7 +106,7 @@ def _check_part(part: Part, classes: Sequence[str]) -> PartCheck:
 
 def _mean_color(part: Part) -> list[float]:
     images = part.images
-    if isinstance(images, Tensor):  # NumPy converts as it goes; torch first makes a copy of 8 bytes a value
+    if isinstance(images, Tensor):  # NumPy converts as it adds; torch would first copy to 8 bytes per value
         colors: list[float] = images.numpy().mean((0, 2, 3)).tolist()
         return colors
     chosen = range(0, len(part), -(-len(part) // SAMPLE))
@@ -126,7 +129,7 @@ def _duplicates(data: DataModule) -> tuple[list[list[Twin]], list[list[Twin]]]:
 
 
 def _shifts(parts: Mapping[str, PartCheck], classes: Sequence[str]) -> list[str]:
-    """Differences of each part from the training part."""
+    """Return a warning for each class share or color in which a part differs from the training part."""
     train, found = parts["train"], []
     for name, part in parts.items():
         if missing := [label for label in classes if not part.counts[label]]:
@@ -134,7 +137,7 @@ def _shifts(parts: Mapping[str, PartCheck], classes: Sequence[str]) -> list[str]
             found.append(f"no image of {_short(missing[0])}{others} in {name}")
         if name == "train":
             continue
-        named = classes[1:] if len(classes) == 2 else classes  # of two classes the second tells it all
+        named = classes[1:] if len(classes) == 2 else classes  # of two classes, one share implies the other
         shift, label = max((abs(part.share(c) - train.share(c)), c) for c in named)
         if shift >= SHARE_SHIFT:
             found.append(f"{_short(label)} is {train.share(label):.0%} of train but {part.share(label):.0%} of {name}")
@@ -146,7 +149,7 @@ def _shifts(parts: Mapping[str, PartCheck], classes: Sequence[str]) -> list[str]
 
 
 def _reasons(left_out: Sequence[LeftOut]) -> list[str]:
-    """How many files are left out for each reason, and the first."""
+    """Return a line for each reason that files are left out, with their number and the first name."""
     by_reason: dict[str, list[LeftOut]] = defaultdict(list)
     for one in left_out:
         by_reason[one.reason].append(one)
@@ -161,13 +164,13 @@ def _count(groups: Sequence[object]) -> str:
 
 
 def _first(groups: Sequence[Sequence[Twin]]) -> str:
-    """Two equal images of the first group, of different parts or classes where it has them."""
+    """Name two equal images of the first group, from different parts or classes where there are such."""
     twins = groups[0]
     other = max(twins[1:], key=lambda twin: (twin.part != twins[0].part, twin.label != twins[0].label))
     return f"{_short(twins[0].name)} = {_short(other.name)}"
 
 
 def _short(words: str, longest: int = LONGEST) -> str:
-    """Printable, and without the middle where it is too long: a class shows at its start, a file at its end."""
+    """Return printable text, its middle cut out where it is too long: a class shows at its start, a file at its end."""
     words, half = printable(words), longest // 2
     return words if len(words) <= longest else f"{words[: half - 1]}…{words[-half:]}"

@@ -1,4 +1,4 @@
-"""What `copycat data check` prints."""
+"""Print the report of `copycat data check`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,11 +9,11 @@ from copycat.data.datamodule import DataModule
 from copycat.data.quality import Check, Twin, check_data
 
 SHOWN = 20
-"""Lines of a list in a terminal, at most; a file or a pipe gets them all."""
+"""Largest number of lines of a list in a terminal; a file or a pipe gets all lines."""
 
 
 def print_check(data: DataModule) -> None:
-    """Counts, class shares and colours of each part, duplicates, unreadable files, and a warning a line."""
+    """Print counts, class shares and colors of each part, duplicates, unreadable files and warnings."""
     found = check_data(data)
     console = make_console(soft_wrap=True)
     most = SHOWN if console.is_terminal else None
@@ -26,7 +26,7 @@ def print_check(data: DataModule) -> None:
 
 
 def _table(found: Check) -> Table:
-    """A column a part, so that many classes make a long table and not a wide one."""
+    """Build a table with one column per part, so that many classes make it long and not wide."""
     table, parts = Table(), found.parts.values()
     for title in ("", *found.parts):
         table.add_column(printable(title), justify="right" if title else "left", overflow="fold")
@@ -57,7 +57,7 @@ def _lists(found: Check, *, most: int | None) -> Iterator[str]:
 
 
 def _equation(twins: Sequence[Twin]) -> str:
-    """The names of equal images, and in brackets what else they differ in."""
+    """Join the names of equal images, with their part and class in brackets where these differ."""
     parts, labels = len({twin.part for twin in twins}) > 1, len({twin.label for twin in twins}) > 1
     differ = [", ".join([twin.part] * parts + [twin.label] * labels) for twin in twins]
     return " = ".join(twin.name + (f" ({more})" if more else "") for twin, more in zip(twins, differ, strict=True))

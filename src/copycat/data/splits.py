@@ -1,4 +1,4 @@
-"""Training, validation and test parts: official, held out, or one of k folds. A cut puts no image in two of them."""
+"""Make training, validation and test parts: official, held out, or one of k folds, without a common image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,22 +12,25 @@ from copycat.data.split import Chosen, Part
 from copycat.data.streams import key
 
 Group = list[int]
-"""Places of images that are equal byte for byte, and so stay together."""
+"""Indices of images that are equal byte for byte, and so stay in one part."""
 
 
 def split(
     parts: Mapping[str, Part], *, how: str | None, holdout: float, folds: int, fold: int | None, seed: int
 ) -> dict[str, Part]:
-    """Make the parts of a run out of a source's official ones.
+    """Make the parts of a run from a source's official ones.
 
-    Hold-out and folds cut the official training part. The source's test part stays; where it has none, the official
-    validation part is the test part, since nothing was chosen on it. Images that the test part has too are set aside.
-    Official parts stay as they are, their duplicates too: the lecture's have one.
+    Hold-out and folds divide the official training part. The source's test part stays; where it has none, the official
+    validation part is the test part, since nothing was chosen by it. Images that the test part has too are left out of
+    training. Official parts stay as they are, with their duplicates: the lecture's have one.
 
     Args:
+        parts: the official ones.
         how: `official`, `holdout` or `folds`; None: folds where `fold` is given, else official where it exists.
         holdout: share of the images held out.
-        seed: of the cut, which is stratified: each part has the classes in the same shares.
+        folds: number of folds.
+        fold: the one to validate on, from 0.
+        seed: of the division, which is stratified: each part has the classes in the same shares.
 
     Raises:
         UserError: where the source has no such parts, or too few images for them.
@@ -51,14 +54,17 @@ def split(
 
 
 def _without(pool: Part, digests: set[str]) -> Part:
-    """The images that are not also in the test part."""
+    """Leave out the images that the test part has too."""
     kept = [index for index, digest in enumerate(pool.digests) if digest not in digests]
     aside = [name for name, digest in zip(pool.names, pool.digests, strict=True) if digest in digests]
     return replace(_take(pool, kept), set_aside=aside) if aside else pool
 
 
 def _strata(part: Part, seed: int) -> list[list[Group]]:
-    """By class, groups in an order that hashes seed and pixels: file names and torch's version have no say in it."""
+    """Return groups of equal images by class, ordered by a hash of seed and pixels.
+
+    So the order depends neither on file names nor on torch's version.
+    """
     groups: dict[str, Group] = {}
     for index, digest in enumerate(part.digests):
         groups.setdefault(digest, []).append(index)
@@ -70,26 +76,26 @@ def _strata(part: Part, seed: int) -> list[list[Group]]:
 
 
 def _deal(part: Part, hands: int, seed: int) -> list[list[int]]:
-    """Folds whose sizes, and whose counts of each class, differ by one at most where no image occurs twice."""
+    """Return folds whose sizes and class counts differ by one at most, where no image occurs twice."""
     groups = list(chain.from_iterable(_strata(part, seed)))
     if len(groups) < hands:
         raise UserError(f"data.folds: expected at most {len(groups)}, the number of different images; got {hands}.")
     dealt: list[list[int]] = [[] for _ in range(hands)]
-    first = key("first hand", seed) % hands  # or a lone image would be in the same fold whatever the seed
+    first = key("first hand", seed) % hands  # without it, a single image would be in fold 0 for every seed
     for turn, members in enumerate(groups, start=first):
         dealt[turn % hands] += members
     return dealt
 
 
 def _hold_out(part: Part, share: float, seed: int) -> list[int]:
-    """Of each class its share to within one image, but one at least, and never all of it."""
+    """Return the indices of each class's share to within one image: at least one image, and never the whole class."""
     held: list[int] = []
     seen = 0
     for groups in _strata(part, seed):
         size = sum(map(len, groups))
-        wanted = round(share * (seen + size)) - round(share * seen)  # so that what rounding takes here it gives there
+        wanted = round(share * (seen + size)) - round(share * seen)  # so that rounding errors cancel over classes
         seen += size
-        if len(groups) == 1:  # nothing to learn from if it were held out
+        if len(groups) == 1:  # training needs the only image of a class
             continue
         wanted = min(max(wanted, 1), size - 1)
         taken: list[int] = []

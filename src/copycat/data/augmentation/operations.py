@@ -1,4 +1,4 @@
-"""What RandAugment does to images, by kornia: each operation as strong as asked for, one way or the other."""
+"""Define RandAugment's image operations, by kornia, with a signed strength."""
 
 from collections.abc import Callable, Mapping
 from math import pi
@@ -7,15 +7,21 @@ import torch
 from torch import Tensor
 
 Operation = Callable[[Tensor, Tensor], Tensor]
-"""Float [B, C, H, W] in [0, 1], and [B] strengths from -1 to 1 -> float [B, C, H, W] in [0, 1]."""
+"""Map float [B, C, H, W] in [0, 1] and strengths [B] from -1 to 1 to float [B, C, H, W] in [0, 1]."""
 
-# ----- where pixels are; what that bares mirrors the border
+# ----- geometry; uncovered pixels mirror the border
 
 
 def _moved(image: Tensor, *, right: Tensor, down: Tensor, turn: Tensor, lean_x: Tensor, lean_y: Tensor) -> Tensor:
-    """Args:
-    right, down: shares of a side.
-    turn, lean_x, lean_y: degrees, and radians.
+    """Warp images by an affine map about their center.
+
+    Args:
+        image: float [B, C, H, W].
+        right: [B], shift as a share of the width.
+        down: [B], shift as a share of the height.
+        turn: [B], degrees.
+        lean_x: [B], shear in radians.
+        lean_y: [B], shear in radians.
     """
     from kornia.geometry.transform import get_affine_matrix2d, warp_affine
 
@@ -28,7 +34,7 @@ def _moved(image: Tensor, *, right: Tensor, down: Tensor, turn: Tensor, lean_x: 
 
 
 def _moves(**most: float) -> Operation:
-    """By so much at most, one way or the other."""
+    """Return an operation that moves pixels by up to these amounts, in either direction."""
 
     def moved(image: Tensor, strength: Tensor) -> Tensor:
         names = ("right", "down", "turn", "lean_x", "lean_y")
@@ -37,7 +43,7 @@ def _moves(**most: float) -> Operation:
     return moved
 
 
-# ----- what colours they have
+# ----- colors
 
 
 def _brightness(image: Tensor, strength: Tensor) -> Tensor:
@@ -64,7 +70,7 @@ def _color(image: Tensor, strength: Tensor) -> Tensor:
 def _sharpness(image: Tensor, strength: Tensor) -> Tensor:
     from kornia.enhance import sharpness
 
-    # of one channel, torch's convolution has other bits in a larger batch
+    # on one channel, the bits of torch's convolution depend on the batch size
     found: Tensor = sharpness(image.expand(-1, max(3, image.shape[1]), -1, -1), _factor(strength))
     return found[:, : image.shape[1]]
 
@@ -74,7 +80,7 @@ def _factor(strength: Tensor) -> Tensor:
 
 
 def _posterize(image: Tensor, strength: Tensor) -> Tensor:
-    """Of 8 bits a channel, 4 at least are left."""
+    """Keep 8 bits per channel at strength 0 and 4 bits at strength 1."""
     from kornia.enhance import posterize
 
     found: Tensor = posterize(image, 8 - (4 * strength.abs()).round().int())
@@ -82,7 +88,7 @@ def _posterize(image: Tensor, strength: Tensor) -> Tensor:
 
 
 def _solarize(image: Tensor, strength: Tensor) -> Tensor:
-    """The negative of what is brighter than a threshold, which is 256 of 255 at first."""
+    """Invert pixels above a threshold, which falls from 256 of 255 at strength 0 to 0 at strength 1."""
     from kornia.enhance import solarize
 
     found: Tensor = solarize(image, (1 - strength.abs()) * (256 / 255))
@@ -90,7 +96,7 @@ def _solarize(image: Tensor, strength: Tensor) -> Tensor:
 
 
 def _autocontrast(image: Tensor, _: Tensor) -> Tensor:
-    """Each channel from 0 to 1; one that is all alike stays."""
+    """Stretch each channel to the range from 0 to 1; a constant channel stays."""
     from kornia.enhance import normalize_min_max
 
     flat = image.amax((2, 3), keepdim=True) == image.amin((2, 3), keepdim=True)
@@ -125,4 +131,4 @@ OPERATIONS: Mapping[str, Operation] = {
     "translate_x": _moves(right=0.45),
     "translate_y": _moves(down=0.45),
 }
-"""The paper's."""
+"""Operations of the paper, by name."""

@@ -1,4 +1,4 @@
-"""A few operations out of many on each image, by kornia; which ones follows from its own chances alone."""
+"""Apply a few random operations to each image, by kornia."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,16 @@ from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.augmentation.operations import OPERATIONS
 
 MOST = 30
-"""Of the magnitude: there, each operation is as strong as it gets."""
+"""Largest magnitude, at which each operation has its full strength."""
 
 
 class RandAugment:
-    """Args:
-    count: operations on each image, one after the other.
-    magnitude: of all of them, from 0 to 30.
-    operations: that are drawn from, each as often, by their names in OPERATIONS.
+    """Apply `count` random operations to each image; they depend on the image's own random numbers alone.
+
+    Args:
+        count: operations per image, one after the other.
+        magnitude: of all of them, from 0 to 30.
+        operations: names in OPERATIONS to draw from, equally likely.
 
     Raises:
         UserError: where kornia is missing, or there is no such operation.
@@ -27,6 +29,7 @@ class RandAugment:
     """
 
     def __init__(self, *, count: int, magnitude: float, operations: Sequence[str]) -> None:
+        """Look the operations up."""
         need("kornia", wanted_by="augmentation=randaugment")
         for name in operations:
             if name not in OPERATIONS:
@@ -39,12 +42,13 @@ class RandAugment:
         self.draws = 2 * count
 
     def __call__(self, image: Tensor, chance: Tensor) -> Tensor:
+        """Augment images, as `Augmentation` describes."""
         for which, sign in (some.T for some in torch.split(chance, 2, dim=1)):
             image = self._changed(image, which, sign)
         return image
 
     def _changed(self, image: Tensor, which: Tensor, sign: Tensor) -> Tensor:
-        """Each image by the operation that it drew: one call of it for all that did."""
+        """Apply to each image the operation that it drew, with one call per operation."""
         drawn = (which * len(self.operations)).long()
         strength = torch.where(sign < 0.5, -self.strength, self.strength).to(image)
         counts = torch.bincount(drawn, minlength=len(self.operations)).tolist()

@@ -1,4 +1,4 @@
-"""Images turned, moved, recoloured and partly hidden, by kornia; what one gets follows from its own chances alone."""
+"""Flip, move, recolor and partly hide images, by kornia."""
 
 import torch
 from torch import Tensor
@@ -8,17 +8,19 @@ from copycat.data.augmentation.transforms import between
 
 
 class Strong:
-    """Mirrors, turns, scales and shifts; then changes brightness, contrast, saturation and hue; then hides a part.
+    """Flip, rotate, scale and shift; then change brightness, contrast, saturation and hue; then hide a part.
+
+    All of it depends on each image's own random numbers alone.
 
     Args:
-        flip: share of images that are mirrored, left to right.
-        rotate: degrees, at most, each way.
-        scale: by how much, at most, an image becomes larger or smaller.
-        move: share of a side, at most, each way; what that bares mirrors the border.
-        brightness, contrast, saturation: by how much, at most, each way; 0.3 is 0.7 to 1.3 times.
-        hue: share of the circle of colours, at most, each way.
-        erase: share of images of which a part turns grey.
-        erase_size: its side, as a share of the image's, at most.
+        flip: share of images that are flipped, left to right.
+        rotate: largest angle in degrees, in either direction.
+        scale: largest relative change of an image's size.
+        move: largest shift as a share of a side, in either direction; uncovered pixels mirror the border.
+        brightness, contrast, saturation: largest relative change; 0.3 is 0.7 to 1.3 times.
+        hue: largest change as a share of the color circle, in either direction.
+        erase: share of images of which a square turns gray.
+        erase_size: largest side of the square, as a share of the image's.
 
     Raises:
         UserError: where kornia is missing.
@@ -40,12 +42,14 @@ class Strong:
         erase: float = 0.25,
         erase_size: float = 0.4,
     ) -> None:
+        """Store the ranges, and check that kornia is installed."""
         need("kornia", wanted_by="augmentation=strong")
         self.flip, self.rotate, self.scale, self.move = flip, rotate, scale, move
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
         self.erase, self.erase_size = erase, erase_size
 
     def __call__(self, image: Tensor, chance: Tensor) -> Tensor:
+        """Augment images, as `Augmentation` describes."""
         flip, turn, larger, right, down, bright, contrast, saturation, hue, erase, wide, left, top = chance.to(image).T
         moved = self._moved(image, flip, turn, larger, right, down)
         coloured = self._coloured(moved, bright, contrast, saturation, hue)
@@ -72,7 +76,7 @@ class Strong:
         image = (image * times(bright, self.brightness)).clamp(0, 1)
         mean = image.mean((1, 2, 3), keepdim=True)
         image = (mean + (image - mean) * times(contrast, self.contrast)).clamp(0, 1)
-        if image.shape[1] != 3:  # grey has neither saturation nor hue
+        if image.shape[1] != 3:  # gray has neither saturation nor hue
             return image
         image = adjust_saturation_with_gray_subtraction(image, 1 + self.saturation * _both_ways(saturation))
         found: Tensor = adjust_hue(image, 2 * torch.pi * self.hue * _both_ways(hue))
@@ -88,5 +92,5 @@ class Strong:
 
 
 def _both_ways(chance: Tensor) -> Tensor:
-    """From -1 to 1."""
+    """Map [0, 1) to [-1, 1)."""
     return 2 * chance - 1

@@ -1,4 +1,4 @@
-"""The lecture's cats: two HDF5 files of 64 x 64 photographs."""
+"""Load the lecture's cats: two HDF5 files of 64 x 64 photographs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,26 @@ SIDE = 64
 
 
 class Cats:
-    """209 training and 50 validation photographs, labelled cat or not.
+    """Load 209 training and 50 validation photographs, labeled cat or not.
 
     The lecture calls the 50 its test set, but chooses by them: so they are `val` here, and there is no `test`.
 
     Args:
-        root: folder with the two files; None is the folder in COPYCAT_DATA, else ./data.
+        root: folder with the two files; None: the folder in COPYCAT_DATA, else ./data.
     """
 
     classes: Sequence[str] = ("non-cat", "cat")
     synthetic: bool = False
 
     def __init__(self, *, root: str | None = None) -> None:
+        """Find the folder; nothing is read."""
         self.root = root or os.environ.get("COPYCAT_DATA") or "./data"
 
     def load(self) -> Mapping[str, Part]:
-        """`train`, 209 images, and `val`, 50; uint8 [N, 3, 64, 64].
+        """Return `train`, 209 images, and `val`, 50; uint8 [N, 3, 64, 64].
 
         Raises:
-            UserError: where a file is missing, damaged or another than the lecture's.
+            UserError: where a file is missing, damaged or not the lecture's.
         """
         return {
             "train": self._part("train", stem="train", count=209),
@@ -74,7 +75,7 @@ class Cats:
                 if (array.shape, str(array.dtype)) != (shape, dtype):
                     raise self._wrong(file, expected, f"{array.dtype} {list(array.shape or ())}")
                 return np.asarray(array[()])
-        except (OSError, RuntimeError, KeyError) as error:  # h5py's three ways to say that the bytes make no sense
+        except (OSError, RuntimeError, KeyError) as error:  # h5py raises any of the three for a damaged file
             raise self._wrong(file, f"expected an HDF5 file with {key}", "a damaged file or another format") from error
 
     def _wrong(self, file: str, expected: str, got: str) -> UserError:
@@ -84,9 +85,9 @@ class Cats:
 
 
 def _outside(h5: h5py.File, key: str) -> str | None:
-    """Name the HDF5 feature by which a data set can have its values read from another file; None where it has none.
+    """Name the HDF5 feature by which a data set reads its values from another file; None where it has none.
 
-    The link is looked at before it is followed, since following it opens the other file.
+    The link is examined before it is followed, since following it opens the other file.
     """
     link = h5.get(key, getlink=True)
     if link is not None and not isinstance(link, h5py.HardLink):

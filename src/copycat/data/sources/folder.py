@@ -1,4 +1,4 @@
-"""One's own images: a folder with a sub-folder a class."""
+"""Load a user's own images from a folder with one sub-folder per class."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,17 +18,20 @@ ON_UNREADABLE = ("stop", "skip")
 
 
 class Folder:
-    """Images in ROOT/CLASS/…, or in ROOT/train/CLASS/…, ROOT/val/CLASS/… and ROOT/test/CLASS/….
+    """Load images from ROOT/CLASS/…, or from ROOT/train/CLASS/…, ROOT/val/CLASS/… and ROOT/test/CLASS/….
 
-    The classes are the sub-folders' names in the order of the alphabet. Without parts of its own everything is `train`.
+    The classes are the sub-folders' names in alphabetical order. Without folders of parts, all images are `train`.
 
     Args:
         root: the folder.
         image_size: side of the square that every image becomes, in pixels; None: 64.
-        fit: how an image becomes a square: `crop`, `squash` or `pad`, as `decode` says.
-        on_unreadable: what to do about unreadable files: `stop`, or `skip` and list them in `Part.unreadable`.
-        memory_mb: a set whose decoded images take more is read once for its digests, then decoded as needed.
+        fit: how an image becomes a square: `crop`, `squash` or `pad`, see `decode_pixels`.
+        on_unreadable: `stop` at unreadable files, or `skip` them and list them in `Part.unreadable`.
+        memory_mb: a data set whose decoded images take more is read once for its digests, then decoded as needed.
         max_megapixels: larger images count as unreadable; None: 89.
+
+    Raises:
+        UserError: where a value is out of its range.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Folder:
         memory_mb: int = 2048,
         max_megapixels: float | None = None,
     ) -> None:
+        """Check the settings; nothing is read."""
         image_size = IMAGE_SIZE if image_size is None else image_size
         for key, got, words in (("fit", fit, FITS), ("on_unreadable", on_unreadable, ON_UNREADABLE)):
             if got not in words:
@@ -58,18 +62,17 @@ class Folder:
         self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
         self.classes: Sequence[str] = ()
         self.least_classes = 2
-        """Classes that the folder must have: one suffices where a run is evaluated on it."""
+        """Least number of classes: one suffices to evaluate a run."""
         self.left_out: Sequence[LeftOut] = ()
         self.warnings: Sequence[str] = ()
         self.synthetic = (self.root / DRAWN).is_file()
         self._has_too_large = False
 
     def load(self) -> Mapping[str, Part]:
-        """`train`, and where ROOT has them `val` and `test`; fills `classes`.
+        """Return `train`, and where ROOT has them `val` and `test`; fill `classes`.
 
         Raises:
-            UserError: where the folder is not as described above, or `on_unreadable` is `stop` and files are
-                unreadable.
+            UserError: where the folder is not as described above, or `on_unreadable` is `stop` and a file unreadable.
         """
         listing = list_images(self.root, least=self.least_classes)
         self.classes, self.left_out, self.warnings = listing.classes, listing.left_out, listing.warnings
@@ -83,7 +86,7 @@ class Folder:
         try:
             parts = {name: self._part(name, files, known) for name, files in listing.parts.items()}
         finally:
-            if known is not None:  # after Ctrl-C too: the next run goes on from here
+            if known is not None:  # after Ctrl-C too: the next run need not read these files again
                 known.save()
         unreadable = [line for part in parts.values() for line in part.unreadable]
         if unreadable and self.on_unreadable == "stop":
@@ -105,7 +108,7 @@ class Folder:
         store = torch.empty(len(files), 3, self.size, self.size, dtype=torch.uint8) if known is None else None
 
         def read(index: int) -> str | UnreadableImage:
-            """Store image `index` if all are stored, and give its digest."""
+            """Decode image `index`, store it where images are held in memory, and return its digest."""
             file = files[index]
             stamp = known.stamp(file) if known is not None else None  # before decoding: the file may change meanwhile
             if known is not None and (found := known.find(file, stamp)):

@@ -1,4 +1,4 @@
-"""Which image files a folder holds, by part and class, and which files are left out."""
+"""List the image files of a folder by part and class, and the files that are left out."""
 
 import os
 import re
@@ -16,20 +16,20 @@ PARTS: Mapping[str, Sequence[str]] = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-"""Names of the folder of an official part, in any case, alone or before `set`, `data`, `images` or `split`."""
+"""Folder names of each official part, in any case, alone or before `set`, `data`, `images` or `split`."""
 _SET = re.compile(r"[-_ ]?(set|data|images|split)$")
 SYSTEM = frozenset(
     {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"}
 )
 """Folders in which operating systems keep thumbnails and deleted files, in lower case."""
 DRAWN = "DRAWN.txt"
-"""A file of this name in the folder says that its images are drawn: results on them are marked as such."""
+"""File that marks a folder's images as drawn, so that results on them are marked too."""
 _MANY = {1: "a sub-folder", 2: "two or more sub-folders"}
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file, or a folder with all its files, that is not among the images."""
+    """Describe a file, or a folder with all its files, that is not an image of the data set."""
 
     name: str
     """Relative to the root."""
@@ -37,34 +37,36 @@ class LeftOut:
     files: int = 1
 
     def __str__(self) -> str:
+        """Return the name, the reason and the number of files."""
         return f"{self.name}: {self.reason}" + (f", {self.files} files" if self.files > 1 else "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The image files below a root, in an order that depends on their names alone."""
+    """List the image files below a root, in an order that depends on their names alone."""
 
     classes: Sequence[str]
-    """Their names as text that can be printed and stored."""
+    """Names of the classes as text that can be printed and stored."""
     parts: Mapping[str, Sequence[tuple[str, int]]]
-    """For each part its files, relative to the root with forward slashes, and their labels."""
+    """Files of each part, relative to the root with forward slashes, and their labels."""
     left_out: Sequence[LeftOut]
     warnings: Sequence[str]
     """One short line each."""
 
 
 def as_text(name: str) -> str:
-    """A file's name as text, its bytes that are not UTF-8 as escapes, so that it can be printed and stored."""
+    """Return a file's name as text that can be printed and stored; bytes that are not UTF-8 are escaped."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def list_images(root: Path, *, least: int = 2) -> Listing:
-    """The images below `root`: in ROOT/PART/CLASS where it has a train and a val or test folder, else in ROOT/CLASS.
+    """List the images in ROOT/PART/CLASS where there is a train and a val or test folder, else in ROOT/CLASS.
 
     Sub-folders of a class belong to it, and links are followed. A sub-folder without images is no class.
 
     Args:
-        least: classes that there must be: two to train on, one to evaluate.
+        root: the folder.
+        least: least number of classes: two to train on, one to evaluate.
 
     Raises:
         UserError: where there is no such folder, fewer classes, or a part with a class that train lacks.
@@ -78,7 +80,7 @@ def list_images(root: Path, *, least: int = 2) -> Listing:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """All images in a folder and its sub-folders, by name.
+    """Return all images in a folder and its sub-folders, by name.
 
     Raises:
         OSError: where a folder cannot be listed.
@@ -128,7 +130,7 @@ def _listing(root: Path, least: int) -> Listing:
 
 
 def _homes(root: Path, walk: "_Walk") -> dict[str, Path]:
-    """The folder of each part; that of train alone where no other part has one."""
+    """Return the folder of each part, or the root as that of train where no other part has one."""
     below = walk.sub_folders(root)
     found: dict[str, list[str]] = {}
     for name in below:
@@ -158,7 +160,7 @@ def _class_folders(home: Path, walk: "_Walk", least: int) -> list[str]:
 
 
 def _alike(home: Path, classes: Sequence[str]) -> Iterator[str]:
-    """A warning where the folders of classes look like those of parts, years or cameras."""
+    """Warn where the folders of classes look like those of parts, years or cameras."""
     inside = [set(_Walk(home).sub_folders(home / name)) for name in classes]
     if len(inside) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside):
         yield (
@@ -169,7 +171,7 @@ def _alike(home: Path, classes: Sequence[str]) -> Iterator[str]:
 
 @dataclass
 class _Walk:
-    """Goes through folders by name, and notes what it leaves out."""
+    """Walk through folders in the order of names, and note what is left out."""
 
     root: Path
     endings: frozenset[str] = field(default_factory=image_extensions)
@@ -179,7 +181,7 @@ class _Walk:
         return [entry.name for entry in _entries(folder) if entry.is_dir() and not _refused(entry)]
 
     def leave_files(self, folder: Path) -> None:
-        """Leave out what lies in a folder beside its sub-folders, and its hidden ones."""
+        """Leave out the files that lie beside a folder's sub-folders, and hidden sub-folders."""
         for entry in _entries(folder):
             if reason := _refused(entry):
                 self.leave(folder / entry.name, reason)
@@ -187,7 +189,7 @@ class _Walk:
                 self.leave(folder / entry.name, "in no class's folder")
 
     def images(self, folder: Path, *, seen: set[tuple[int, int]]) -> Iterator[Path]:
-        """Images below a folder; each real folder once, so that links that lead back end."""
+        """Yield the images below a folder, each real folder once, so that circular links end."""
         if (identity := _identity(folder)) in seen:
             return
         seen.add(identity)
@@ -208,8 +210,8 @@ class _Walk:
             self.left_out.append(LeftOut(as_text(path.relative_to(self.root).as_posix()), reason, files))
 
     def _why_not(self, entry: os.DirEntry[str]) -> str | None:
-        """Why a file is no image; None where it is one."""
-        if not entry.is_file() and os.path.exists(entry.path):  # but a link to nothing is a broken file
+        """Return why a file is no image; None where it is one."""
+        if not entry.is_file() and os.path.exists(entry.path):  # a broken link counts as an unreadable image
             return "no plain file"
         ending = os.path.splitext(entry.name)[1].lower()
         if ending in self.endings or (not ending and is_image(Path(entry.path))):
@@ -228,7 +230,7 @@ def _refused(entry: os.DirEntry[str]) -> str | None:
 
 
 def _content(folder: Path) -> str:
-    """What a folder without images has, by the endings of its files."""
+    """Describe the files of a folder without images, by their extensions."""
     files = [name for _, _, names in os.walk(folder) for name in names]
     counts = Counter(os.path.splitext(name)[1].lower() for name in files).most_common(3)
     return ", ".join(f"{count} {as_text(ending) or 'without ending'}" for ending, count in counts) or "nothing"
@@ -240,7 +242,7 @@ def _words(names: Sequence[str] | Mapping[str, object], *, most: int = 16) -> st
 
 
 def _above(folder: Path) -> set[tuple[int, int]]:
-    """Folders above one: a link to them would lead to the other classes."""
+    """Return the folders above one: a link to them would lead to the other classes."""
     return {_identity(parent) for parent in (*folder.absolute().parents, *folder.resolve().parents)}
 
 

@@ -1,4 +1,4 @@
-"""The folder of one's own images: looked at before torch is imported."""
+"""Check the folder of a user's own images before torch is imported."""
 
 from collections.abc import Mapping
 from pathlib import Path

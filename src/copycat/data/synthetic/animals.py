@@ -1,7 +1,7 @@
-"""Cats, and the animals and people they must be told from.
+"""Draw cats, and the animals and people that a network must tell from cats.
 
-All share coats, bodies and a turn of the face, and some a cat's ears or whiskers: only ears, eyes and whiskers together
-make a cat.
+All share coats, bodies and a turn of the face, and some have a cat's ears or whiskers: only ears, eyes and whiskers
+together make a cat.
 """
 
 from copycat.data.synthetic.head_parts import (
@@ -28,6 +28,7 @@ from copycat.data.synthetic.raster import Canvas
 
 
 def cat(canvas: Canvas, chance: Chance) -> None:
+    """Draw a cat: pointed ears, slit eyes and whiskers."""
     head = Head.by(chance)
     body(canvas, chance, head.fur)
     if chance.happens(0.3):
@@ -47,6 +48,7 @@ def cat(canvas: Canvas, chance: Chance) -> None:
 
 
 def dog(canvas: Canvas, chance: Chance) -> None:
+    """Draw a dog, with hanging or, rarely, pointed ears and a long muzzle."""
     head = Head.by(chance)
     body(canvas, chance, head.fur)
     ear = darker(head.fur, chance.between(0.5, 0.9))
@@ -67,6 +69,7 @@ def dog(canvas: Canvas, chance: Chance) -> None:
 
 
 def fox(canvas: Canvas, chance: Chance) -> None:
+    """Draw a fox, with pointed ears and snout."""
     head = Head.by(chance)
     body(canvas, chance, head.fur)
     if chance.happens(0.5):
@@ -82,7 +85,7 @@ def fox(canvas: Canvas, chance: Chance) -> None:
 
 
 def bear(canvas: Canvas, chance: Chance) -> None:
-    """A bear, or with larger ears and whiskers a mouse."""
+    """Draw a bear or, with larger ears and sometimes whiskers, a mouse."""
     head = Head.by(chance)
     mouse = chance.happens(0.5)
     body(canvas, chance, head.fur)
@@ -99,6 +102,7 @@ def bear(canvas: Canvas, chance: Chance) -> None:
 
 
 def rabbit(canvas: Canvas, chance: Chance) -> None:
+    """Draw a rabbit, with long ears and sometimes whiskers."""
     head = Head.by(chance)
     body(canvas, chance, head.fur)
     inner = inner_ear(chance, head)
@@ -116,6 +120,7 @@ def rabbit(canvas: Canvas, chance: Chance) -> None:
 
 
 def owl(canvas: Canvas, chance: Chance) -> None:
+    """Draw an owl, with large ringed eyes and sometimes pointed ears."""
     head = Head.by(chance)
     canvas.ellipse((0.0, 1.3), (1.15, 1.5), darker(head.fur, 0.8))
     canvas.ellipse((0.0, 1.5), (0.7, 1.1), darker(head.fur, 1.25))
@@ -132,6 +137,7 @@ def owl(canvas: Canvas, chance: Chance) -> None:
 
 
 def person(canvas: Canvas, chance: Chance) -> None:
+    """Draw a person, with hair and sometimes a pointed hat."""
     skin: Colour = chance.near(chance.pick(((0.9, 0.72, 0.6), (0.7, 0.5, 0.36), (0.42, 0.28, 0.2))), spread=0.06)
     head = Head(fur=skin, wide=chance.between(0.7, 0.9), high=1.0, aside=chance.between(-0.25, 0.25))
     canvas.ellipse((0.0, 2.1), (1.4, 1.2), chance.hue(saturation=(0.2, 0.8), value=(0.2, 0.9)))

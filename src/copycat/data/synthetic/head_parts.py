@@ -1,4 +1,4 @@
-"""What animals and people share: coats, bodies, and parts of a head, which is a circle of radius 1 about the origin."""
+"""Draw what animals and people share: bodies, and parts of a head, which is a circle of radius 1 about the origin."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ COATS: tuple[Colour, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What every head has: a coat, its proportions, and how far the face looks aside."""
+    """Hold a head's coat, its proportions, and how far the face looks aside."""
 
     fur: Colour
     wide: float
@@ -31,6 +31,7 @@ class Head:
 
     @classmethod
     def by(cls, chance: Chance) -> "Head":
+        """Draw a head's properties at random."""
         return cls(
             fur=chance.near(chance.pick(COATS), spread=0.07),
             wide=chance.between(0.9, 1.15),
@@ -40,7 +41,7 @@ class Head:
 
 
 def body(canvas: Canvas, chance: Chance, fur: Colour) -> None:
-    """None, one that sits below the head, or one that lies beside it."""
+    """Draw no body, one that sits below the head, or one that lies beside it."""
     coat = darker(fur, chance.between(0.75, 1.1))
     pose = chance.below(3)
     if pose == 1:
@@ -50,6 +51,7 @@ def body(canvas: Canvas, chance: Chance, fur: Colour) -> None:
 
 
 def tail(canvas: Canvas, chance: Chance, fur: Colour) -> None:
+    """Draw a tail of four strokes."""
     x, y = chance.between(1.1, 1.6), 1.9
     for _ in range(4):
         end = (x + chance.between(-0.1, 0.45), y - chance.between(0.3, 0.7))
@@ -58,14 +60,17 @@ def tail(canvas: Canvas, chance: Chance, fur: Colour) -> None:
 
 
 def skull(canvas: Canvas, head: Head) -> None:
+    """Draw the head's outline, filled with its coat."""
     canvas.ellipse((0.0, 0.0), (head.wide, head.high), head.fur)
 
 
 def inner_ear(chance: Chance, head: Head) -> Colour:
+    """Return a color for the inside of ears."""
     return PINK if chance.happens(0.5) else darker(head.fur, chance.between(0.55, 0.8))
 
 
 def pointed_ears(canvas: Canvas, chance: Chance, head: Head, *, length: float) -> None:
+    """Draw two pointed ears of a length relative to the head's height."""
     lean, inner = chance.between(-0.2, 0.25), inner_ear(chance, head)
     for side in SIDES:
         near, far = (side * 0.18 * head.wide, -0.9 * head.high), (side * 0.97 * head.wide, -0.2 * head.high)
@@ -77,6 +82,7 @@ def pointed_ears(canvas: Canvas, chance: Chance, head: Head, *, length: float) -
 
 
 def stripes(canvas: Canvas, head: Head) -> None:
+    """Draw a tabby's stripes on forehead and cheeks."""
     dark = darker(head.fur, 0.5)
     for place in (-0.25, 0.0, 0.25):
         canvas.stroke((place + head.aside * 0.5, -0.92 * head.high), (place * 0.8 + head.aside, -0.5), 0.1, dark)
@@ -85,11 +91,13 @@ def stripes(canvas: Canvas, head: Head) -> None:
 
 
 def patch(canvas: Canvas, chance: Chance, head: Head) -> None:
+    """Draw a patch of another coat about one eye."""
     at = (chance.pick(SIDES) * 0.4 * head.wide, -0.25 * head.high)
     canvas.ellipse(at, (0.4 * head.wide, 0.45 * head.high), chance.pick(COATS), turn=chance.between(-0.3, 0.3))
 
 
 def slit_eyes(canvas: Canvas, chance: Chance, head: Head) -> None:
+    """Draw two eyes with slit pupils or, rarely, closed ones."""
     iris = chance.hue(saturation=(0.3, 0.8), value=(0.9, 1.0))
     opened, slit, slant = chance.between(0.28, 0.34), chance.between(0.08, 0.12), chance.between(0.0, 0.15)
     asleep = chance.happens(0.04)
@@ -103,7 +111,7 @@ def slit_eyes(canvas: Canvas, chance: Chance, head: Head) -> None:
 
 
 def round_eyes(canvas: Canvas, chance: Chance, head: Head, *, size: float) -> None:
-    """Dark ones, or with a coloured ring about the pupil."""
+    """Draw two dark eyes, sometimes with a colored ring about the pupil."""
     ring = chance.hue(saturation=(0.2, 0.9), value=(0.6, 0.95)) if chance.happens(0.25) else None
     for side in SIDES:
         at = (side * 0.4 * head.wide + head.aside, -0.12)
@@ -114,12 +122,14 @@ def round_eyes(canvas: Canvas, chance: Chance, head: Head, *, size: float) -> No
 
 
 def nose(canvas: Canvas, head: Head, colour: Colour, *, size: float) -> None:
+    """Draw a triangular nose, with a line below."""
     x, y = head.aside, 0.28
     canvas.polygon([(x - size, y - size * 0.6), (x + size, y - size * 0.6), (x, y + size)], colour)
     canvas.stroke((x, y), (x, y + 0.25), 0.05, INK)
 
 
 def whiskers(canvas: Canvas, chance: Chance, head: Head, *, length: float) -> None:
+    """Draw three whiskers on each side."""
     colour = chance.pick((WHITE, INK))
     for side in SIDES:
         x = head.aside + side * 0.3

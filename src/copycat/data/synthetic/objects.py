@@ -1,4 +1,7 @@
-"""Things, as subjects and as clutter about one. Coordinates as for a head: about a unit to each side, y down."""
+"""Draw objects, as subjects and as clutter about one.
+
+Coordinates are those of a head: about one unit to each side, y down.
+"""
 
 from collections.abc import Callable
 
@@ -10,10 +13,12 @@ GREEN: Colour = (0.25, 0.5, 0.2)
 
 
 def paint_of(chance: Chance) -> Colour:
+    """Return a random color of any hue."""
     return chance.hue(saturation=(0.1, 0.9), value=(0.15, 0.95))
 
 
 def car(canvas: Canvas, chance: Chance) -> None:
+    """Draw a car from the side."""
     paint = paint_of(chance)
     roof = chance.between(-0.9, -0.6)
     canvas.polygon([(-0.9, 0.0), (-0.5, roof), (0.5, roof), (1.0, 0.0)], paint)
@@ -25,6 +30,7 @@ def car(canvas: Canvas, chance: Chance) -> None:
 
 
 def house(canvas: Canvas, chance: Chance) -> None:
+    """Draw a house with a door and two windows."""
     wall, roof = paint_of(chance), paint_of(chance)
     canvas.box((-1.0, -0.2), (1.0, 1.2), wall)
     canvas.polygon([(-1.2, -0.2), (1.2, -0.2), (chance.between(-0.4, 0.4), -1.3)], roof)
@@ -34,6 +40,7 @@ def house(canvas: Canvas, chance: Chance) -> None:
 
 
 def tree(canvas: Canvas, chance: Chance) -> None:
+    """Draw a conifer or a broad-leaved tree."""
     leaf = chance.near(GREEN, spread=0.15)
     canvas.box((-0.15, 0.2), (0.15, 1.6), (0.4, 0.28, 0.18))
     if chance.happens(0.5):
@@ -46,6 +53,7 @@ def tree(canvas: Canvas, chance: Chance) -> None:
 
 
 def flower(canvas: Canvas, chance: Chance) -> None:
+    """Draw a flower of six crossed petals."""
     petal = paint_of(chance)
     canvas.stroke((0.0, 0.2), (chance.between(-0.3, 0.3), 2.2), 0.15, GREEN)
     long = chance.between(0.5, 0.7)
@@ -55,6 +63,7 @@ def flower(canvas: Canvas, chance: Chance) -> None:
 
 
 def boat(canvas: Canvas, chance: Chance) -> None:
+    """Draw a boat with two sails."""
     canvas.polygon([(-1.4, 0.6), (1.4, 0.6), (0.9, 1.2), (-0.9, 1.2)], paint_of(chance))
     canvas.stroke((0.0, 0.7), (0.0, -1.5), 0.1, INK)
     for side in (-1.0, 1.0):
@@ -64,6 +73,7 @@ def boat(canvas: Canvas, chance: Chance) -> None:
 
 
 def bird(canvas: Canvas, chance: Chance) -> None:
+    """Draw a bird from the side."""
     feather = paint_of(chance)
     canvas.polygon([(-0.8, 0.2), (-1.9, -0.1), (-1.8, 0.5)], darker(feather, 0.7))
     canvas.ellipse((0.0, 0.3), (1.1, 0.65), feather)
@@ -74,6 +84,7 @@ def bird(canvas: Canvas, chance: Chance) -> None:
 
 
 def fish(canvas: Canvas, chance: Chance) -> None:
+    """Draw a fish from the side."""
     scale = paint_of(chance)
     canvas.polygon([(-0.8, 0.0), (-1.7, -0.6), (-1.7, 0.6)], darker(scale, 0.8))
     canvas.polygon([(-0.4, -0.4), (0.5, -0.4), (-0.2, -1.0)], darker(scale, 0.8))
@@ -85,27 +96,30 @@ def fish(canvas: Canvas, chance: Chance) -> None:
 
 
 def blob(canvas: Canvas, chance: Chance) -> None:
+    """Draw an ellipse, sometimes translucent."""
     radii = (chance.between(0.4, 1.2), chance.between(0.4, 1.2))
     canvas.ellipse((0.0, 0.0), radii, paint_of(chance), opacity=chance.between(0.5, 1.0))
 
 
 def bar(canvas: Canvas, chance: Chance) -> None:
+    """Draw a bar across the image."""
     canvas.stroke((-3.0, 0.0), (3.0, 0.0), chance.between(0.1, 0.5), paint_of(chance))
 
 
 def crate(canvas: Canvas, chance: Chance) -> None:
+    """Draw a box."""
     canvas.box((-0.8, -0.6), (0.8, chance.between(0.4, 1.0)), paint_of(chance))
 
 
 def spike(canvas: Canvas, chance: Chance) -> None:
-    """A triangle like an ear, so that an ear alone is no cat."""
+    """Draw a triangle like an ear, so that an ear alone is no cat."""
     paint, tip = paint_of(chance), (chance.between(-0.4, 0.4), -0.9)
     canvas.polygon([(-0.6, 0.4), (0.6, 0.4), tip], paint)
     canvas.polygon([(-0.35, 0.3), (0.35, 0.3), (tip[0] * 0.6, -0.4)], darker(paint, 0.6))
 
 
 def bead(canvas: Canvas, chance: Chance) -> None:
-    """A disc like an eye."""
+    """Draw a disc like an eye, so that an eye alone is no cat."""
     canvas.ellipse((0.0, 0.0), (0.35, 0.3), paint_of(chance))
     canvas.ellipse((0.0, 0.0), (chance.between(0.08, 0.2), 0.25), INK)
 

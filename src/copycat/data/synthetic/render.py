@@ -1,4 +1,4 @@
-"""One image of the drawn set: a cluttered ground, a subject, light, blur and noise, from a stream of its own."""
+"""Render one image: a cluttered background, a subject, light, blur and noise, from its own stream of random numbers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,17 +9,19 @@ from copycat.data.synthetic.portable_rng import Chance, Floats
 from copycat.data.synthetic.raster import SIDE, Canvas, Frame, blur
 
 VERSION = 1
-"""Raise it with any change that moves a pixel: sets drawn by an older version are then left alone, not mistaken."""
+"""Increase it with any change of a pixel, so that sets cached by an older version are not read."""
 
 ANIMALS = (dog, fox, bear, rabbit, owl, person)
 PLACES: Floats = (np.arange(SIDE) + 0.5) / SIDE
 
 
 def draw(chance: Chance, *, is_cat: bool, warmth: float) -> NDArray[np.uint8]:
-    """[3, SIDE, SIDE] in RGB.
+    """Draw one image, uint8 [3, SIDE, SIDE] in RGB.
 
     Args:
-        warmth: how far the light's colour gives the class away, warm on cats and cold elsewhere; 0 is not at all.
+        chance: random numbers of this image.
+        is_cat: whether the subject is a cat.
+        warmth: how far the light's color gives the class away, warm on cats and cold elsewhere; 0 is not at all.
     """
     canvas = Canvas(ground(chance))
     scatter(canvas, chance, count=2 + chance.below(3), size=(3.0, 9.0))
@@ -43,14 +45,14 @@ def draw(chance: Chance, *, is_cat: bool, warmth: float) -> NDArray[np.uint8]:
 
 
 def ground(chance: Chance) -> Floats:
-    """Soft patches of colour about one base colour: coarse ones and, over them, finer ones."""
+    """Draw coarse and, over them, finer soft patches of color about one base color."""
     base = np.array(chance.hue(saturation=(0.0, 0.7), value=(0.2, 0.85)))[:, None, None]
     coarse = patches(chance, cells=3) * chance.between(0.1, 0.4)
     return base + coarse + patches(chance, cells=9) * chance.between(0.05, 0.15)
 
 
 def patches(chance: Chance, *, cells: int) -> Floats:
-    """[3, SIDE, SIDE] in [-0.5, 0.5): random colours on a lattice, mixed smoothly between its points."""
+    """Return random colors on a lattice, interpolated smoothly, [3, SIDE, SIDE] in [-0.5, 0.5)."""
     lattice = chance.uniforms(3, cells + 1, cells + 1) - 0.5
     index = np.minimum((PLACES * cells).astype(np.int64), cells - 1)
     part = PLACES * cells - index
@@ -60,6 +62,7 @@ def patches(chance: Chance, *, cells: int) -> Floats:
 
 
 def scatter(canvas: Canvas, chance: Chance, *, count: int, size: tuple[float, float]) -> None:
+    """Draw clutter of random kinds, positions and turns."""
     for _ in range(count):
         canvas.frame = Frame(
             at=(chance.between(0.0, SIDE), chance.between(0.0, SIDE)),
@@ -70,7 +73,7 @@ def scatter(canvas: Canvas, chance: Chance, *, count: int, size: tuple[float, fl
 
 
 def light(pixels: Floats, chance: Chance, *, tint: float) -> Floats:
-    """Bright or dim, from one side, sometimes with a shadow across, of a colour about `tint` (warm over 0)."""
+    """Light an image from one side, sometimes with a shadow across, in a color about `tint` (warm over 0)."""
     warm, green = tint + chance.between(-0.18, 0.18), chance.between(-0.08, 0.08)
     colour = np.array((1 + warm, 1 + green, 1 - warm))[:, None, None]
     across, down = chance.between(-0.4, 0.4), chance.between(-0.4, 0.4)
