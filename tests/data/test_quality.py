@@ -9,7 +9,7 @@ import torch
 
 from copycat.data import quality as check
 from copycat.data.datamodule import DataModule
-from copycat.data.quality import Check, Twin, check_data
+from copycat.data.quality import DataCheck, Duplicate, check_data
 from copycat.data.sources.cats import Cats
 from copycat.data.split import Part, digest
 
@@ -40,7 +40,7 @@ class PartsSource:
         return self.parts
 
 
-def check_parts(*, classes: Sequence[str] = ("dog", "cat"), synthetic: bool = False, **parts: Part) -> Check:
+def check_parts(*, classes: Sequence[str] = ("dog", "cat"), synthetic: bool = False, **parts: Part) -> DataCheck:
     return check_data(DataModule(PartsSource(classes, synthetic, parts)))
 
 
@@ -95,7 +95,7 @@ def test_of_many_images_on_demand_some_from_all_over_are_looked_at(monkeypatch: 
             asked.append(index)
             return make_solid_images(index)[0]
 
-    monkeypatch.setattr(check, "SAMPLE", 20)
+    monkeypatch.setattr(check, "COLOR_SAMPLE", 20)
     words = [str(index) for index in range(100)]
     large = Part(images=OnDemand(), labels=torch.tensor([0, 1] * 50), names=words, digests=words)
     found = check_parts(train=large, val=make_plain_part(48, 50))
@@ -111,7 +111,7 @@ def test_images_twice_within_a_part_and_across_parts_are_told_apart() -> None:
         train=make_plain_part(10, 11, 12, 13, 10, 10), val=make_plain_part(12, 15), test=make_plain_part(16, 17, 18, 17)
     )
     assert [[twin.name for twin in twins] for twins in found.within] == [["shade 10"] * 3, ["shade 17"] * 2]
-    assert found.across == [[Twin("train", "shade 12", "dog"), Twin("val", "shade 12", "dog")]]
+    assert found.across == [[Duplicate("train", "shade 12", "dog"), Duplicate("val", "shade 12", "dog")]]
     assert found.warnings[:2] == [
         "1 image twice across parts: shade 12 = shade 12",
         "2 images twice within a part: shade 10 = shade 10",
@@ -226,7 +226,7 @@ def test_the_real_cats_have_one_duplicate_and_a_shift_of_class_share() -> None:
         "1 image twice across parts: train[146] = val[17]",
         "cat is 34% of train but 66% of val",
     ]
-    assert found.across == [[Twin("train", "train[146]", "cat"), Twin("val", "val[17]", "cat")]]
+    assert found.across == [[Duplicate("train", "train[146]", "cat"), Duplicate("val", "val[17]", "cat")]]
     assert {name: dict(part.counts) for name, part in found.parts.items()} == {
         "train": {"non-cat": 137, "cat": 72},
         "val": {"non-cat": 17, "cat": 33},

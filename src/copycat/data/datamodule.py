@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from copycat.config.errors import UserError
-from copycat.data.augmentation.transforms import Augmentation, Chances, Mixing, Unchanged
-from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order
+from copycat.data.augmentation.transforms import Augmentation, Mixing, Unchanged, UniformNumbers
+from copycat.data.loaders import Batch, BatchOrder, DecodingLoader, FloatImages, MemoryLoader
 from copycat.data.split import Part, Source
-from copycat.data.splits import split as cut
+from copycat.data.splits import split
 
 Loader = MemoryLoader | DecodingLoader
 
@@ -58,7 +58,7 @@ class DataModule(pl.LightningDataModule):
         """The augmentation, where it mixes images and their labels."""
         self._split = {"how": split, "holdout": holdout, "folds": folds, "fold": fold, "seed": split_seed}
         self._loaders: dict[tuple[str, bool], Loader] = {}
-        self._floats: dict[str, AsFloat] = {}
+        self._floats: dict[str, FloatImages] = {}
         self._device = torch.device("cpu")
 
     @cached_property
@@ -76,9 +76,9 @@ class DataModule(pl.LightningDataModule):
             low, high = part.labels.aminmax()
             if low < 0 or high > most:
                 raise UserError(f"data: expected labels from 0 to {most} in {name}; got {int(low)} to {int(high)}.")
-        return cut(loaded, **self._split)  # type: ignore[arg-type]
+        return split(loaded, **self._split)  # type: ignore[arg-type]
 
-    def share(self, other: "DataModule") -> None:
+    def share_parts(self, other: "DataModule") -> None:
         """Share the parts of a module that has the same source and split, instead of reading them again."""
         self.__dict__["parts"], self._floats = other.parts, other._floats
         self.source = other.source  # which may learn its classes only as it loads
@@ -118,21 +118,21 @@ class DataModule(pl.LightningDataModule):
 
     def _make_loader(self, name: str, *, shuffle: bool) -> Loader:
         part = self.parts[name]
-        order = Order(length=len(part), batch_size=self.batch_size, shuffle=shuffle, seed=self.seed)
+        order = BatchOrder(length=len(part), batch_size=self.batch_size, shuffle=shuffle, seed=self.seed)
         if not isinstance(part.images, Tensor):
             return DecodingLoader(part.images, part.labels, order, workers=self.workers)
         if name not in self._floats:  # shuffled or not, nothing is converted twice
-            self._floats[name] = AsFloat(part.images)
+            self._floats[name] = FloatImages(part.images)
         loader = MemoryLoader(self._floats[name], part.labels, order)
-        loader.place(self._device)
+        loader.to_device(self._device)
         return loader
 
-    def place(self, device: torch.device) -> None:
+    def to_device(self, device: torch.device) -> None:
         """Serve batches of in-memory parts on this device, so that callers need not move them."""
         self._device = device
         for loader in self._loaders.values():
             if isinstance(loader, MemoryLoader):
-                loader.place(device)
+                loader.to_device(device)
 
     def release(self) -> None:
         """Free the float copies of in-memory parts; a later batch converts its images again."""
@@ -141,25 +141,25 @@ class DataModule(pl.LightningDataModule):
                 loader.release()
 
     @cached_property
-    def _chances(self) -> Chances:
+    def _uniform_numbers(self) -> UniformNumbers:
         assert self.augmentation is not None
-        return Chances(length=len(self.parts["train"]), draws=self.augmentation.draws, seed=self.seed)
+        return UniformNumbers(length=len(self.parts["train"]), draws=self.augmentation.draws, seed=self.seed)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment a batch while the Trainer trains; called by Lightning."""
         if self.trainer is None or not self.trainer.training:
             return batch
-        return self.augmented(batch, self.trainer.current_epoch)
+        return self.augment(batch, self.trainer.current_epoch)
 
-    def augmented(self, batch: Batch, epoch: int) -> Batch:
+    def augment(self, batch: Batch, epoch: int) -> Batch:
         """Return a training batch, augmented for the given epoch."""
         if self.augmentation is None:
             return batch
-        chance = self._chances(epoch, batch["index"])
+        uniform = self._uniform_numbers(epoch, batch["index"])
         if self.mixing is None:
-            return {**batch, "image": cast(Augmentation, self.augmentation)(batch["image"], chance)}
+            return {**batch, "image": cast(Augmentation, self.augmentation)(batch["image"], uniform)}
         label = F.one_hot(batch["label"], len(self.classes)).float()
-        image, label = self.mixing.mixed(batch["image"], label, chance)
+        image, label = self.mixing.mixed(batch["image"], label, uniform)
         return {**batch, "image": image, "label": label}
 
     def train_dataloader(self) -> Loader:

@@ -20,25 +20,25 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-FITS = ("crop", "squash", "pad")
+FIT_MODES = ("crop", "squash", "pad")
 
 # Pillow registers these formats but does not decode them itself: EPS starts Ghostscript, which runs the file as a
 # program; the others are placeholders for third-party decoders.
-FOREIGN_FORMATS = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+EXCLUDED_FORMATS = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 
-PLAIN_FORMATS = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"})
+RECOGNIZABLE_FORMATS = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"})
 """Formats that are recognized by their first bytes alone."""
-NEEDS: Mapping[str, str] = {
+FORMAT_HINTS: Mapping[str, str] = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC needs pip install 'copycat-ml[heic]'"),
     ".avif": "AVIF needs Pillow 11.3",
     ".jxl": "JPEG XL is not read, save it as PNG",
 }
 """Hint for each file extension that cannot be read without further software."""
-ABOVE_LIMIT = "above the limit of"
+LIMIT_MESSAGE = "above the limit of"
 """Part of the error message for an image with too many pixels."""
 
 EXIF_ORIENTATION = 0x0112
-UPRIGHT = {
+TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -75,7 +75,7 @@ def image_extensions() -> frozenset[str]:
 
     The set grows with the Pillow plugins that are imported.
     """
-    with _pillow_muted:
+    with _pillow_settings:
         formats = _formats()
     return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)
 
@@ -83,7 +83,7 @@ def image_extensions() -> frozenset[str]:
 def is_image(path: Path) -> bool:
     """Return whether a file has the content of an image, whatever its extension; its pixels are not decoded."""
     try:
-        with _pillow_muted, Image.open(path, formats=[name for name in _formats() if name in PLAIN_FORMATS]):
+        with _pillow_settings, Image.open(path, formats=[name for name in _formats() if name in RECOGNIZABLE_FORMATS]):
             return True
     except Image.DecompressionBombError:
         return True
@@ -93,7 +93,7 @@ def is_image(path: Path) -> bool:
 
 def decoder_versions() -> Sequence[str]:
     """Return the versions of the packages that decode images."""
-    heif = _heif()
+    heif = _register_heif()
     return (PIL.__version__,) if heif is None else (PIL.__version__, heif)
 
 
@@ -124,36 +124,36 @@ def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int |
     Raises:
         UnreadableImage: where the file is missing, empty, truncated, no image, or has more than `max_pixels`.
     """
-    assert fit in FITS, fit
+    assert fit in FIT_MODES, fit
     try:
-        with _pillow_muted.allowing(max_pixels), path.open("rb") as file:
-            limit = _pillow_muted.limit if max_pixels is None else max_pixels
+        with _pillow_settings.with_limit(max_pixels), path.open("rb") as file:
+            limit = _pillow_settings.limit if max_pixels is None else max_pixels
             if not (head := file.read(512)):
                 raise UnreadableImage(path, "empty file")
             with Image.open(file, formats=_formats()) as image:
                 if limit is not None and image.width * image.height > limit:
-                    reason = f"{image.width} x {image.height} pixels, {ABOVE_LIMIT} {limit}"
+                    reason = f"{image.width} x {image.height} pixels, {LIMIT_MESSAGE} {limit}"
                     raise UnreadableImage(path, reason, is_too_large=True)
                 # A JPEG decodes straight to a half, quarter or eighth: much faster, and twice the size is enough.
                 image.draft(None, (2 * size, 2 * size))
                 image.load()
-                turn = _turn(image)
-                rgb = _rgb(image) if turn is None else _rgb(image).transpose(turn)
-                square = _square(rgb, size=size, fit=fit)
+                turn = _upright_transpose(image)
+                rgb = _to_rgb(image) if turn is None else _to_rgb(image).transpose(turn)
+                square = _make_square(rgb, size=size, fit=fit)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        reason = NEEDS.get(path.suffix.lower(), "not an image that Pillow knows")
+        reason = FORMAT_HINTS.get(path.suffix.lower(), "not an image that Pillow knows")
         reason = "a web page, not an image" if b"<html" in head.lower() else reason
         raise UnreadableImage(path, reason) from None
     except Image.DecompressionBombError:
-        raise UnreadableImage(path, f"{ABOVE_LIMIT} {limit} pixels", is_too_large=True) from None
+        raise UnreadableImage(path, f"{LIMIT_MESSAGE} {limit} pixels", is_too_large=True) from None
     except Exception as error:  # a damaged file makes Pillow's readers raise anything: struct.error, EOFError, KeyError
-        raise UnreadableImage(path, _reason(error)) from error
+        raise UnreadableImage(path, _describe_error(error)) from error
     return np.ascontiguousarray(np.array(square).transpose(2, 0, 1))
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:  # from the file system, not from Pillow
         return error.strerror
     text = str(error).partition("\n")[0]
@@ -161,7 +161,7 @@ def _reason(error: Exception) -> str:
 
 
 @cache
-def _heif() -> str | None:
+def _register_heif() -> str | None:
     """Register the HEIC plugin where it is installed, and return its version."""
     with suppress(ImportError):
         plugin = import_module("pillow_heif")
@@ -173,20 +173,20 @@ def _heif() -> str | None:
 def _formats() -> list[str]:
     Image.preinit()  # registers the common formats first: Pillow tries formats in the order of registration
     Image.init()
-    _heif()
-    return [name for name in Image.ID if name not in FOREIGN_FORMATS]
+    _register_heif()
+    return [name for name in Image.ID if name not in EXCLUDED_FORMATS]
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
+def _upright_transpose(image: Image.Image) -> Image.Transpose | None:
     try:
-        return UPRIGHT.get(image.getexif().get(EXIF_ORIENTATION, 1))
+        return TRANSPOSE_BY_ORIENTATION.get(image.getexif().get(EXIF_ORIENTATION, 1))
     except Exception:  # damaged EXIF data alone must not make an image unreadable
         return None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bit(image).convert("RGB")
+        return _to_8_bit(image).convert("RGB")
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
@@ -199,19 +199,19 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    grey = np.asarray(image).astype(np.float64)
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    gray = np.asarray(image).astype(np.float64)
     # in place: each copy of a large image takes hundreds of megabytes
-    np.nan_to_num(grey, copy=False, posinf=float(np.finfo(np.float32).max))
-    np.maximum(grey, 0.0, out=grey)
-    highest = float(grey.max())
+    np.nan_to_num(gray, copy=False, posinf=float(np.finfo(np.float32).max))
+    np.maximum(gray, 0.0, out=gray)
+    highest = float(gray.max())
     whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
     white = next((white for white in whites if highest <= white), highest)
-    grey *= 255.0 / white
-    return Image.fromarray(np.round(grey, out=grey).astype(np.uint8))
+    gray *= 255.0 / white
+    return Image.fromarray(np.round(gray, out=gray).astype(np.uint8))
 
 
-def _square(image: Image.Image, *, size: int, fit: str) -> Image.Image:
+def _make_square(image: Image.Image, *, size: int, fit: str) -> Image.Image:
     width, height = image.size
     bicubic = Image.Resampling.BICUBIC
     if fit == "squash":
@@ -227,7 +227,7 @@ def _square(image: Image.Image, *, size: int, fit: str) -> Image.Image:
     return image.resize((size, size), bicubic, box=(left, top, left + side, top + side), reducing_gap=3.0)
 
 
-class _Muted:
+class _PillowSettings:
     """Mute Pillow's warnings, and raise its pixel limit, while any thread decodes.
 
     `warnings.catch_warnings` changes the whole process: threads that enter and leave it in turn would restore the wrong
@@ -258,7 +258,7 @@ class _Muted:
                 Image.MAX_IMAGE_PIXELS = self.limit
 
     @contextmanager
-    def allowing(self, pixels: int | None) -> Iterator[None]:
+    def with_limit(self, pixels: int | None) -> Iterator[None]:
         """Let Pillow open images of up to `pixels` pixels; None keeps its limit."""
         with self:
             with self.lock:
@@ -267,4 +267,4 @@ class _Muted:
             yield
 
 
-_pillow_muted = _Muted()
+_pillow_settings = _PillowSettings()

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.sources.folder_scan import DRAWN
+from copycat.data.sources.folder_scan import SYNTHETIC_MARKER
 from copycat.data.synthetic.dataset import Drawn
 
 
@@ -23,7 +23,9 @@ def write_gallery(folder: Path, *, seed: int) -> str:
         raise UserError(f"{folder}: expected a new or empty folder; got one that is in use.")
     source, count = Drawn(seed=seed), 0
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / DRAWN).write_text(f"These images were drawn by Copycat, with seed {seed}; they are no photographs.\n")
+    (folder / SYNTHETIC_MARKER).write_text(
+        f"These images were drawn by Copycat, with seed {seed}; they are no photographs.\n"
+    )
     for name, part in source.load().items():
         assert isinstance(part.images, Tensor)
         for index, (image, label) in enumerate(zip(part.images, part.labels.tolist(), strict=True)):

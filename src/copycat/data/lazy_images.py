@@ -16,7 +16,7 @@ from copycat.data.decode import decode, decoder_versions
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnDemand:
+class LazyImages:
     """Decode image files at each access; small to pickle, for a loader's workers."""
 
     root: Path
@@ -40,7 +40,7 @@ class OnDemand:
 
 
 @dataclass
-class KnownDigests:
+class DigestCache:
     """Cache digests of decoded files between runs, in one file for each root, size, fit and limit.
 
     A digest is valid as long as its file keeps its size and modification time, and Pillow its version. A cache that is

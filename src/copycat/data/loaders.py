@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from copycat.config.errors import UserError
 from copycat.data.split import Decoder
-from copycat.data.streams import key
+from copycat.data.streams import derive_seed
 
-AS_FLOAT_AT_MOST = 2**30
+MAX_FLOAT_BYTES = 2**30
 """Largest size in bytes, as float32, of a data set that is converted once; a larger one is converted per batch."""
 
 
@@ -31,14 +31,14 @@ class Batch(TypedDict):
     """int64 [B], the index of each image in its part, in any order of the epoch."""
 
 
-class Given(TypedDict):
+class LoaderState(TypedDict):
     """Record how many batches of an epoch a loader has yielded."""
 
     epoch: int
     given: int
 
 
-class Order(Sampler[list[int]]):
+class BatchOrder(Sampler[list[int]]):
     """Sample batches of indices, in file order or in a new order every epoch.
 
     Args:
@@ -56,7 +56,7 @@ class Order(Sampler[list[int]]):
         self._in_file_order = torch.arange(length)
 
     @property
-    def sampler(self) -> "Order":
+    def sampler(self) -> "BatchOrder":
         """Return this object, where Lightning looks for `set_epoch`."""
         # Lightning calls `set_epoch` of a loader's `sampler` and `batch_sampler.sampler`, not of a batch sampler
         return self
@@ -73,7 +73,7 @@ class Order(Sampler[list[int]]):
         """Return the indices of this epoch in order, int64 [N]."""
         if not self.shuffle:
             return self._in_file_order
-        generator = torch.Generator().manual_seed(key("order", self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(derive_seed("order", self.seed, self.epoch))
         return torch.randperm(self.length, generator=generator)
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -86,7 +86,7 @@ class Order(Sampler[list[int]]):
             yield batch.tolist()
 
 
-class AsFloat:
+class FloatImages:
     """Serve in-memory images, uint8 [N, C, H, W], as float32 in [0, 1]; a slice is a view, without a copy."""
 
     def __init__(self, images: Tensor) -> None:
@@ -94,29 +94,29 @@ class AsFloat:
         self.uint8 = images
 
     @cached_property
-    def whole(self) -> Tensor | None:
-        """Return all images as float32; None where they would exceed AS_FLOAT_AT_MOST."""
+    def floats(self) -> Tensor | None:
+        """Return all images as float32; None where they would exceed MAX_FLOAT_BYTES."""
         with torch.inference_mode(False):  # training cannot use inference tensors, and validation may come first
-            # .data starts with version 0, by which `check_untouched` finds later writes
-            return to_float(self.uint8).data if self.uint8.numel() * 4 <= AS_FLOAT_AT_MOST else None
+            # .data starts with version 0, by which `check_not_modified` finds later writes
+            return to_float(self.uint8).data if self.uint8.numel() * 4 <= MAX_FLOAT_BYTES else None
 
     def release(self) -> None:
         """Free the float copy until the next access."""
-        self.__dict__.pop("whole", None)
+        self.__dict__.pop("floats", None)
 
     def __getitem__(self, chosen: slice | Tensor) -> Tensor:
         """Return the chosen images as float32 [B, C, H, W]."""
-        return self.whole[chosen] if self.whole is not None else to_float(self.uint8[chosen])
+        return self.floats[chosen] if self.floats is not None else to_float(self.uint8[chosen])
 
 
-class Resumable(ABC):
+class ResumableLoader(ABC):
     """Continue an epoch where a saved state says; Lightning keeps that state in its checkpoints."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: BatchOrder) -> None:
         """Start at the first batch of the order's epoch."""
         self.batch_sampler = order
-        self._given: Given = {"epoch": 0, "given": 0}
-        self._goes_on = False
+        self._given: LoaderState = {"epoch": 0, "given": 0}
+        self._is_resuming = False
 
     def __len__(self) -> int:
         """Return the number of batches per epoch."""
@@ -125,8 +125,8 @@ class Resumable(ABC):
     def __iter__(self) -> Iterator[Batch]:  # a generator, since Lightning calls iter() before it sets the epoch
         """Iterate over the batches of the epoch, counting them."""
         epoch = self.batch_sampler.epoch
-        first = self._given["given"] if self._goes_on and self._given["epoch"] == epoch else 0
-        self._goes_on = False
+        first = self._given["given"] if self._is_resuming and self._given["epoch"] == epoch else 0
+        self._is_resuming = False
         given = self._given = {"epoch": epoch, "given": first}
         for batch in self._batches(first):
             given["given"] += 1
@@ -136,16 +136,16 @@ class Resumable(ABC):
     def _batches(self, first: int) -> Iterator[Batch]:
         """Iterate over the batches of this epoch from batch `first` on."""
 
-    def state_dict(self) -> Given:
+    def state_dict(self) -> LoaderState:
         """Return how many batches of the latest epoch were yielded."""
         return self._given.copy()
 
-    def load_state_dict(self, state: Given) -> None:
+    def load_state_dict(self, state: LoaderState) -> None:
         """Continue once from this state; every later epoch starts at its first batch."""
-        self._given, self._goes_on = state.copy(), True
+        self._given, self._is_resuming = state.copy(), True
 
 
-class MemoryLoader(Resumable):
+class MemoryLoader(ResumableLoader):
     """Load batches of a part that is held in memory.
 
     Args:
@@ -154,57 +154,57 @@ class MemoryLoader(Resumable):
         order: of the batches.
     """
 
-    def __init__(self, images: AsFloat, labels: Tensor, order: Order) -> None:
+    def __init__(self, images: FloatImages, labels: Tensor, order: BatchOrder) -> None:
         """Start on the CPU."""
         super().__init__(order)
         self.images, self.labels = images, labels
         self.device = torch.device("cpu")
 
-    def place(self, device: torch.device) -> None:
+    def to_device(self, device: torch.device) -> None:
         """Serve batches on this device from now on; batches that never change are copied there once."""
         if device != self.device:
             self.device = device
-            self.__dict__.pop("_unchanging", None)
+            self.__dict__.pop("_fixed_batches", None)
 
     def release(self) -> None:
         """Free the float images until the next batch is requested."""
-        self.__dict__.pop("_unchanging", None)
+        self.__dict__.pop("_fixed_batches", None)
         self.images.release()
 
     def _batches(self, first: int) -> Iterator[Batch]:
-        return self.between(first, len(self))
+        return self.batches(first, len(self))
 
-    def between(self, first: int, stop: int) -> Iterator[Batch]:
+    def batches(self, first: int, stop: int) -> Iterator[Batch]:
         """Iterate over batches `first` to `stop` of the order's current epoch, without counting them as yielded."""
         order = self.batch_sampler
-        if not order.shuffle and self.images.whole is not None:
-            check_untouched(batch["image"] for batch in self._unchanging)
-            yield from self._unchanging[first:stop]
+        if not order.shuffle and self.images.floats is not None:
+            check_not_modified(batch["image"] for batch in self._fixed_batches)
+            yield from self._fixed_batches[first:stop]
             return
         size, indices = order.batch_size, order.indices()
         for start in range(first * size, min(stop * size, order.length), size):
             index = indices[start : start + size]
             chosen = index if order.shuffle else slice(start, start + size)
-            yield self._placed({"image": self.images[chosen], "label": self.labels[chosen], "index": index})
+            yield self._on_device({"image": self.images[chosen], "label": self.labels[chosen], "index": index})
 
     @cached_property
-    def _unchanging(self) -> list[Batch]:
+    def _fixed_batches(self) -> list[Batch]:
         """Return all batches in file order, as views that every epoch uses again."""
         order = self.batch_sampler
         slices = [slice(start, start + order.batch_size) for start in range(0, order.length, order.batch_size)]
         index = order.indices()
         with torch.inference_mode(False):
             views = [Batch(image=self.images[s], label=self.labels[s], index=index[s]) for s in slices]
-            return [self._placed(view) for view in views]
+            return [self._on_device(view) for view in views]
 
-    def _placed(self, batch: Batch) -> Batch:
+    def _on_device(self, batch: Batch) -> Batch:
         if self.device.type == "cpu":
             return batch
         image, label, index = (batch[name].to(self.device) for name in ("image", "label", "index"))
         return {"image": image, "label": label, "index": index}
 
 
-class DecodingLoader(Resumable):
+class DecodingLoader(ResumableLoader):
     """Load batches of a part whose images are decoded one by one, here or in workers.
 
     Every epoch makes a new DataLoader. A DataLoader requests its first batches in iter(), before Lightning sets the
@@ -218,28 +218,28 @@ class DecodingLoader(Resumable):
         workers: processes; 0 decodes in this one.
     """
 
-    def __init__(self, images: Decoder, labels: Tensor, order: Order, *, workers: int) -> None:
+    def __init__(self, images: Decoder, labels: Tensor, order: BatchOrder, *, workers: int) -> None:
         """Store the part; workers start with an epoch."""
         super().__init__(order)
-        self.dataset, self.workers = Decoding(images, labels), workers
+        self.dataset, self.workers = DecodingDataset(images, labels), workers
 
     def _batches(self, first: int) -> Iterator[Batch]:
         order = self.batch_sampler
         if first >= len(order):  # no batch is left, so no worker need start
             return
         # a separate generator, so that starting workers does not advance torch's global one
-        own = torch.Generator().manual_seed(key("workers", order.seed, order.epoch))
+        own = torch.Generator().manual_seed(derive_seed("workers", order.seed, order.epoch))
         rest = order.batches(first)
         yield from DataLoader(
             self.dataset,
             batch_sampler=rest,
             num_workers=self.workers,
             generator=own,
-            worker_init_fn=partial(end_with, os.getpid()),
+            worker_init_fn=partial(exit_with_parent, os.getpid()),
         )
 
 
-def end_with(parent: int, worker: int) -> None:
+def exit_with_parent(parent: int, worker: int) -> None:
     """End this worker process as soon as its parent has ended, even while the worker starts.
 
     torch's workers watch the parent process that they see once they are ready. If the run is killed before that, they
@@ -254,7 +254,7 @@ def end_with(parent: int, worker: int) -> None:
     threading.Thread(target=watch, name=f"watch{worker}", daemon=True).start()
 
 
-class Decoding(Dataset[Batch]):
+class DecodingDataset(Dataset[Batch]):
     """Decode images as dataset items.
 
     Args:
@@ -275,7 +275,7 @@ class Decoding(Dataset[Batch]):
         return {"image": to_float(self.images[index]), "label": self.labels[index], "index": torch.tensor(index)}
 
 
-def check_untouched(images: Iterable[Tensor]) -> None:
+def check_not_modified(images: Iterable[Tensor]) -> None:
     """Check that no network or augmentation wrote to images that are kept from epoch to epoch.
 
     Raises:

@@ -10,12 +10,12 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-PATIENCE = 1.0  # seconds of work before the bar shows
+PROGRESS_DELAY = 1.0  # seconds of work before the bar shows
 
 Result = TypeVar("Result")
 
 
-def side_by_side(work: Callable[[int], Result], count: int, *, what: str) -> Iterator[Result]:
+def parallel_map(work: Callable[[int], Result], count: int, *, what: str) -> Iterator[Result]:
     """Yield work(0), work(1), … in order, computed in threads; for work that releases the GIL, as Pillow does.
 
     Args:
@@ -27,7 +27,7 @@ def side_by_side(work: Callable[[int], Result], count: int, *, what: str) -> Ite
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     progress = Progress(*columns, console=console, transient=True)
     task = progress.add_task(what, total=count)
-    due = time.monotonic() + PATIENCE
+    due = time.monotonic() + PROGRESS_DELAY
     pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
     with ExitStack() as stack:
         stack.callback(pool.shutdown, cancel_futures=True)  # Ctrl-C must not wait for the remaining work

@@ -24,7 +24,7 @@ class Decoder(Protocol):
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Subset:
     """Select some images of a decoder, in the order given."""
 
     decoder: Decoder
@@ -69,9 +69,9 @@ class Part:
         if list(self.labels.shape) != shape[:1] or self.labels.dtype != torch.int64:
             got = f"{_word(self.labels.dtype)} {list(self.labels.shape)}"
             raise UserError(f"data: expected labels as int64 {shape[:1]}, one an image; got {got}.")
-        for field, found in (("names", self.names), ("digests", self.digests)):
-            if len(found) != shape[0]:
-                raise UserError(f"data: expected {shape[0]} {field}, one an image; got {len(found)}.")
+        for field, values in (("names", self.names), ("digests", self.digests)):
+            if len(values) != shape[0]:
+                raise UserError(f"data: expected {shape[0]} {field}, one an image; got {len(values)}.")
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.split import Chosen, Part
-from copycat.data.streams import key
+from copycat.data.split import Part, Subset
+from copycat.data.streams import derive_seed
 
 Group = list[int]
 """Indices of images that are equal byte for byte, and so stay in one part."""
@@ -41,23 +41,23 @@ def split(
             raise UserError("data.split=official: expected a source with a validation part. Type data.split=holdout.")
         return dict(parts)
     test = parts.get("test", parts.get("val"))
-    pool = parts["train"] if test is None else _without(parts["train"], set(test.digests))
+    pool = parts["train"] if test is None else _without_test_images(parts["train"], set(test.digests))
     if how == "folds":
         assert fold is not None, "the configuration's rules hold it against folds"
         assert 0 <= fold < folds
-        validating = _deal(pool, folds, seed)[fold]
+        validating = _stratified_folds(pool, folds, seed)[fold]
     else:
-        validating = _hold_out(pool, holdout, seed)
+        validating = _stratified_holdout(pool, holdout, seed)
     training = sorted(set(range(len(pool))) - set(validating))
-    cut = {"train": _take(pool, training), "val": _take(pool, sorted(validating))}
+    cut = {"train": _select(pool, training), "val": _select(pool, sorted(validating))}
     return cut | ({"test": test} if test is not None else {})
 
 
-def _without(pool: Part, digests: set[str]) -> Part:
+def _without_test_images(pool: Part, digests: set[str]) -> Part:
     """Leave out the images that the test part has too."""
     kept = [index for index, digest in enumerate(pool.digests) if digest not in digests]
     aside = [name for name, digest in zip(pool.names, pool.digests, strict=True) if digest in digests]
-    return replace(_take(pool, kept), set_aside=aside) if aside else pool
+    return replace(_select(pool, kept), set_aside=aside) if aside else pool
 
 
 def _strata(part: Part, seed: int) -> list[list[Group]]:
@@ -69,25 +69,25 @@ def _strata(part: Part, seed: int) -> list[list[Group]]:
     for index, digest in enumerate(part.digests):
         groups.setdefault(digest, []).append(index)
     strata: dict[int, list[Group]] = {}
-    for digest in sorted(groups, key=lambda digest: (key("split", seed, digest), digest)):
+    for digest in sorted(groups, key=lambda digest: (derive_seed("split", seed, digest), digest)):
         members = groups[digest]
         strata.setdefault(int(part.labels[members[0]]), []).append(members)
     return [strata[label] for label in sorted(strata)]
 
 
-def _deal(part: Part, hands: int, seed: int) -> list[list[int]]:
+def _stratified_folds(part: Part, count: int, seed: int) -> list[list[int]]:
     """Return folds whose sizes and class counts differ by one at most, where no image occurs twice."""
     groups = list(chain.from_iterable(_strata(part, seed)))
-    if len(groups) < hands:
-        raise UserError(f"data.folds: expected at most {len(groups)}, the number of different images; got {hands}.")
-    dealt: list[list[int]] = [[] for _ in range(hands)]
-    first = key("first hand", seed) % hands  # without it, a single image would be in fold 0 for every seed
+    if len(groups) < count:
+        raise UserError(f"data.folds: expected at most {len(groups)}, the number of different images; got {count}.")
+    folds: list[list[int]] = [[] for _ in range(count)]
+    first = derive_seed("first hand", seed) % count  # without it, a single image would be in fold 0 for every seed
     for turn, members in enumerate(groups, start=first):
-        dealt[turn % hands] += members
-    return dealt
+        folds[turn % count] += members
+    return folds
 
 
-def _hold_out(part: Part, share: float, seed: int) -> list[int]:
+def _stratified_holdout(part: Part, share: float, seed: int) -> list[int]:
     """Return the indices of each class's share to within one image: at least one image, and never the whole class."""
     held: list[int] = []
     seen = 0
@@ -109,8 +109,8 @@ def _hold_out(part: Part, share: float, seed: int) -> list[int]:
     return held
 
 
-def _take(part: Part, indices: Sequence[int]) -> Part:
-    images = part.images[torch.tensor(indices)] if isinstance(part.images, Tensor) else Chosen(part.images, indices)
+def _select(part: Part, indices: Sequence[int]) -> Part:
+    images = part.images[torch.tensor(indices)] if isinstance(part.images, Tensor) else Subset(part.images, indices)
     return replace(
         part,
         images=images,

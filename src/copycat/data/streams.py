@@ -3,6 +3,6 @@
 from hashlib import blake2b
 
 
-def key(*parts: str | int) -> int:
+def derive_seed(*parts: str | int) -> int:
     """Return a seed below 2⁶³ that is the same on every machine and in every process."""
     return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1

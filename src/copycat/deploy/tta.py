@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from copycat.data.augmentation.transforms import Augmentation, Chances, Light, Mixing, Unchanged
+from copycat.data.augmentation.transforms import Augmentation, Light, Mixing, Unchanged, UniformNumbers
 from copycat.training.factory import build_augmentation
 
 
@@ -18,7 +18,7 @@ class Views:
 
     def __init__(self, augmentation: Augmentation, *, count: int) -> None:
         self.augmentation = augmentation
-        chances = Chances(length=1, draws=augmentation.draws, seed=0)
+        chances = UniformNumbers(length=1, draws=augmentation.draws, seed=0)
         # one for all images, so that what is said of an image depends on no other; and the same for any count
         self.chances = [chances(view, torch.tensor([0])) for view in range(1, count)]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.augmentation.beta import SymmetricBeta
-from copycat.data.augmentation.transforms import Augmentation, between
+from copycat.data.augmentation.transforms import Augmentation, range_mask
 
 
 class _Mix(ABC):
@@ -34,23 +34,23 @@ class _Mix(ABC):
         self.base, self.share = base, SymmetricBeta(alpha)
         self.draws = self.own + base.draws
 
-    def mixed(self, image: Tensor, label: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+    def mixed(self, image: Tensor, label: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Return mixed images and labels, as `Mixing.mixed` describes."""
-        own, others = chance[:, : self.own], chance[:, self.own :]
+        own, others = uniform[:, : self.own], uniform[:, self.own :]
         image = self.base(image, others)
         partner = partners(own[:, 0])
-        image, kept = self.blended(image, image[partner], self.share(own[:, 1]), own)
+        image, kept = self.blend(image, image[partner], self.share(own[:, 1]), own)
         return image, torch.lerp(label[partner], label, kept[:, None].to(label))
 
     @abstractmethod
-    def blended(self, image: Tensor, other: Tensor, share: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+    def blend(self, image: Tensor, other: Tensor, share: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Blend images with their partners.
 
         Args:
             image: [B, C, H, W].
             other: their partners, [B, C, H, W].
             share: [B] in [0, 1], how much is to stay of the image.
-            chance: [B, own], random numbers in [0, 1).
+            uniform: [B, own], random numbers in [0, 1).
 
         Returns:
             Images, and [B] how much stayed.
@@ -65,7 +65,7 @@ class MixUp(_Mix):
 
     own = 2
 
-    def blended(self, image: Tensor, other: Tensor, share: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+    def blend(self, image: Tensor, other: Tensor, share: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Blend every pixel by the share."""
         return torch.lerp(other, image, share[:, None, None, None].to(image)), share
 
@@ -78,28 +78,28 @@ class CutMix(_Mix):
 
     own = 4
 
-    def blended(self, image: Tensor, other: Tensor, share: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+    def blend(self, image: Tensor, other: Tensor, share: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Replace a box whose area is one minus the share."""
         height, width = image.shape[-2:]
         side = (1 - share).sqrt()
-        columns = between(width, chance[:, 2] - side / 2, side)
-        rows = between(height, chance[:, 3] - side / 2, side)
+        columns = range_mask(width, uniform[:, 2] - side / 2, side)
+        rows = range_mask(height, uniform[:, 3] - side / 2, side)
         box = rows[:, :, None] & columns[:, None, :]
         return torch.where(box[:, None], other, image), 1 - box.float().mean((1, 2))
 
 
-def partners(chance: Tensor) -> Tensor:
+def partners(uniform: Tensor) -> Tensor:
     """Pair each image with the one that has the next larger random number, and the largest with the smallest.
 
     Images have the same partners in any order of the batch, and each image is the partner of one other.
 
     Args:
-        chance: [B] in [0, 1).
+        uniform: [B] in [0, 1).
 
     Returns:
         int64 [B], the index of each image's partner.
     """
-    order = chance.argsort(stable=True)
-    found = torch.empty_like(order)
-    found[order] = order.roll(-1)
-    return found
+    order = uniform.argsort(stable=True)
+    partner = torch.empty_like(order)
+    partner[order] = order.roll(-1)
+    return partner

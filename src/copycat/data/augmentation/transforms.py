@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from copycat.data.streams import key
+from copycat.data.streams import derive_seed
 
 
 @runtime_checkable
@@ -15,12 +15,12 @@ class Augmentation(Protocol):
     draws: int
     """Random numbers needed per image."""
 
-    def __call__(self, image: Tensor, chance: Tensor) -> Tensor:
+    def __call__(self, image: Tensor, uniform: Tensor) -> Tensor:
         """Augment the images.
 
         Args:
             image: float [B, C, H, W]; must not be written to, since it may be a view of the whole data set.
-            chance: float32 [B, draws] in [0, 1), random numbers.
+            uniform: float32 [B, draws] in [0, 1), random numbers.
 
         Returns:
             float [B, C, H, W].
@@ -36,13 +36,13 @@ class Mixing(Protocol):
     base: Augmentation
     """Augments each image before."""
 
-    def mixed(self, image: Tensor, label: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+    def mixed(self, image: Tensor, label: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Mix the images and their labels.
 
         Args:
             image: float [B, C, H, W]; must not be written to.
             label: float32 [B, classes], each image's share of each class.
-            chance: float32 [B, draws] in [0, 1), random numbers.
+            uniform: float32 [B, draws] in [0, 1), random numbers.
 
         Returns:
             Images and labels of the same shapes.
@@ -54,7 +54,7 @@ class Unchanged:
 
     draws = 0
 
-    def __call__(self, image: Tensor, chance: Tensor) -> Tensor:
+    def __call__(self, image: Tensor, uniform: Tensor) -> Tensor:
         """Return the images."""
         return image
 
@@ -73,35 +73,35 @@ class Light:
         """Store the ranges."""
         self.flip, self.shift = flip, shift
 
-    def __call__(self, image: Tensor, chance: Tensor) -> Tensor:
+    def __call__(self, image: Tensor, uniform: Tensor) -> Tensor:
         """Augment images, as `Augmentation` describes."""
         batch, channels, height, width = image.shape
-        mirrored, down, right = chance[:, 0] < self.flip, self._pixels(chance[:, 1]), self._pixels(chance[:, 2])
-        rows = _moved(height, down, like=image)
-        columns = _moved(width, right, like=image)
+        mirrored, down, right = uniform[:, 0] < self.flip, self._shifts(uniform[:, 1]), self._shifts(uniform[:, 2])
+        rows = _source_indices(height, down, like=image)
+        columns = _source_indices(width, right, like=image)
         columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
         places = (rows[:, :, None] * width + columns[:, None, :]).reshape(batch, 1, height * width)
         return image.flatten(2).gather(2, places.expand(-1, channels, -1)).view(batch, channels, height, width)
 
-    def _pixels(self, chance: Tensor) -> Tensor:
+    def _shifts(self, uniform: Tensor) -> Tensor:
         """Return shifts, int64 [B], each whole number from -shift to shift equally likely."""
         # the largest float below 1 times an odd count rounds to less than the count
-        return (chance * (2 * self.shift + 1)).long() - self.shift
+        return (uniform * (2 * self.shift + 1)).long() - self.shift
 
 
-def _moved(length: int, by: Tensor, *, like: Tensor) -> Tensor:
+def _source_indices(length: int, by: Tensor, *, like: Tensor) -> Tensor:
     """Return the source index of each pixel along a side, int64 [B, length]."""
     return (torch.arange(length, device=like.device) - by[:, None]).clamp(0, length - 1)
 
 
-def between(length: int, start: Tensor, share: Tensor) -> Tensor:
+def range_mask(length: int, start: Tensor, share: Tensor) -> Tensor:
     """Return which pixels of a side lie in a range, bool [B, length]; start and share are relative to the side."""
     place = torch.arange(length, device=start.device) / length
-    found: Tensor = (place >= start[:, None]) & (place < (start + share)[:, None])
-    return found
+    mask: Tensor = (place >= start[:, None]) & (place < (start + share)[:, None])
+    return mask
 
 
-class Chances:
+class UniformNumbers:
     """Draw the random numbers of all images of a part at once, anew each epoch.
 
     So neither workers, nor the size or order of batches, nor earlier epochs change what an image gets.
@@ -120,7 +120,7 @@ class Chances:
     def __call__(self, epoch: int, index: Tensor) -> Tensor:
         """Return float32 [B, draws] in [0, 1) for the images at `index`, on its device."""
         if epoch != self._epoch or self._drawn.device != index.device:
-            own = torch.Generator().manual_seed(key("augmentation", self.seed, epoch))
+            own = torch.Generator().manual_seed(derive_seed("augmentation", self.seed, epoch))
             # on the CPU, so that every device gets the same numbers
             self._drawn = torch.rand(self.length, self.draws, generator=own).to(index.device)
             self._epoch = epoch

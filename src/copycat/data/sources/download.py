@@ -23,10 +23,10 @@ SHA256 = {
 }
 
 ATTEMPTS = 5
-PAUSE = 1.0  # seconds between two attempts
-BLOCK = 1024  # bytes; small, since a block is lost where the connection breaks inside it
+RETRY_DELAY = 1.0  # seconds between two attempts
+BLOCK_BYTES = 1024  # bytes; small, since a block is lost where the connection breaks inside it
 TIMEOUT = (10.0, 30.0)  # seconds to connect, seconds without a byte
-PASSING = frozenset({429, 500, 502, 503, 504})  # HTTP statuses of temporary errors
+TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})  # HTTP statuses of temporary errors
 
 
 def fetch_cats(folder: Path, *, base_url: str | None = None) -> list[Path]:
@@ -99,19 +99,19 @@ class ResumingDownload:
             task = progress.add_task(self.part.stem, total=None)
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    for done, total in self._rest(url):
+                    for done, total in self._download_rest(url):
                         progress.update(task, completed=done, total=total)
                     break
                 except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
                     if attempt == ATTEMPTS:
                         raise
                 except requests.HTTPError as error:
-                    if attempt == ATTEMPTS or error.response.status_code not in PASSING:
+                    if attempt == ATTEMPTS or error.response.status_code not in TRANSIENT_STATUSES:
                         raise
-                time.sleep(PAUSE)
+                time.sleep(RETRY_DELAY)
         os.replace(self.part, output_file)
 
-    def _rest(self, url: str) -> Iterator[tuple[int, int | None]]:
+    def _download_rest(self, url: str) -> Iterator[tuple[int, int | None]]:
         """Request the missing bytes and append them to `part`, yielding (bytes so far, bytes in total)."""
         have = self.part.stat().st_size if self.part.exists() else 0
         headers = {"Accept-Encoding": "identity"}  # ranges count transferred bytes, which compression would change
@@ -125,12 +125,12 @@ class ResumingDownload:
                     raise requests.ConnectionError(f"{self.part.name} is longer than the file")
                 return
             response.raise_for_status()
-            going_on = response.status_code == 206 and span.startswith(f"bytes {have}-")
-            done = have if going_on else 0  # a server without ranges sends the whole file again
+            is_resuming = response.status_code == 206 and span.startswith(f"bytes {have}-")
+            done = have if is_resuming else 0  # a server without ranges sends the whole file again
             length = response.headers.get("Content-Length", "")
             total = done + int(length) if length.isdecimal() else None
-            with self.part.open("ab" if going_on else "wb") as file:
-                for block in response.iter_content(BLOCK):
+            with self.part.open("ab" if is_resuming else "wb") as file:
+                for block in response.iter_content(BLOCK_BYTES):
                     file.write(block)
                     done += len(block)
                     yield done, total

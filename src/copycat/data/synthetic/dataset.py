@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
-from copycat.data.memory_cache import kept
+from copycat.data.memory_cache import cached
 from copycat.data.split import Part, digest
 from copycat.data.synthetic.checksummed_npz import DamagedError, read_checksummed, write_checksummed
 from copycat.data.synthetic.portable_rng import Chance
@@ -26,7 +26,7 @@ from copycat.data.synthetic.render import VERSION, draw
 log = logging.getLogger(__name__)
 
 SHARES = {"train": (72, 209), "val": (33, 50)}  # cats among the images of each part, as in the real set
-PATIENCE = 1.0  # seconds without a progress bar
+PROGRESS_DELAY = 1.0  # seconds without a progress bar
 
 
 class Drawn:
@@ -72,7 +72,7 @@ class Drawn:
 
     def load(self) -> dict[str, Part]:
         """Return `train` and `val`, uint8 [N, 3, 64, 64]: drawn at first use, read from the cache folder after that."""
-        return dict(zip(self.sizes, kept(self.cache.absolute(), self.key, self._parts), strict=True))
+        return dict(zip(self.sizes, cached(self.cache.absolute(), self.key, self._parts), strict=True))
 
     def _parts(self) -> list[Part]:
         try:
@@ -136,7 +136,7 @@ def with_progress(places: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]
     """Yield the same items, with a progress bar on standard error after a second."""
     progress = Progress(console=Console(stderr=True), transient=True)
     task = progress.add_task("drawing images", total=len(places))
-    due = time.monotonic() + PATIENCE
+    due = time.monotonic() + PROGRESS_DELAY
     with ExitStack() as stack:
         shown = False
         for place in places:

@@ -49,7 +49,7 @@ def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
     augments = data.augmentation is not None
     yield _sheet("data/before_augmentation" if augments else "data/fed", image[:count], label[:count], data.classes)
     if augments:
-        fed = data.augmented({"image": to_float(image), "label": label, "index": index}, 0)
+        fed = data.augment({"image": to_float(image), "label": label, "index": index}, 0)
         yield _sheet("data/after_augmentation", fed["image"][:count], fed["label"][:count], data.classes)
 
 

@@ -74,7 +74,7 @@ def _seconds(parts: Parts, size: int, *, steps: int = STEPS, device: torch.devic
     networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
     stack = Stack(networks, [parts.classifier.loss] * size, device=device)
     optimizers = Optimizers([_trained(parts, network) for network in networks], stack, like=parts.classifier.optimizer)
-    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
+    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).batches(0, 1))  # type: ignore[union-attr]
     shared = not parts.data.shuffle and parts.data.augmentation is None
     image, label = batch["image"], batch["label"]
     if not shared:
@@ -101,7 +101,7 @@ def _bytes(parts: Parts) -> int:
     """Of one trial: weights, gradients and two states for each; and what a batch becomes on its way, twice."""
     network = copy.deepcopy(parts.classifier.network)  # a batch changes what BatchNorm keeps
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
+    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).batches(0, 1))  # type: ignore[union-attr]
     between = 0
 
     def count(*of_hook: object) -> None:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from copycat.config.errors import UserError
 from copycat.config.extras import need
 from copycat.config.targets import build, find, signature_keys
-from copycat.data.streams import key
+from copycat.data.streams import derive_seed
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweep_file import read_sweep
 from copycat.tables.statistics import Direction
@@ -61,7 +61,7 @@ def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, pa
     node = dict(sweeper["sampler"])
     takes = signature_keys(find("hydra.sweeper.sampler", node["_target_"]))
     chosen = sweeper["seed"] if node.get("seed") is None else node["seed"]
-    seed = key("sampler", chosen, number, *([parameter] if parameter else [])) % 2**31
+    seed = derive_seed("sampler", chosen, number, *([parameter] if parameter else [])) % 2**31
     more: dict[str, Any] = {}
     if "qmc_type" in takes:  # one sequence for all trials, by the seed as it is
         more["independent_sampler"] = optuna.samplers.RandomSampler(seed)
