@@ -19,13 +19,13 @@ from copycat.config.places import cache_folder
 from copycat.data.memory_cache import cached
 from copycat.data.split import Part, digest
 from copycat.data.synthetic.checksummed_npz import DamagedError, read_checksummed, write_checksummed
-from copycat.data.synthetic.portable_rng import Chance
+from copycat.data.synthetic.portable_rng import PortableRNG
 from copycat.data.synthetic.raster import SIDE
-from copycat.data.synthetic.render import VERSION, draw
+from copycat.data.synthetic.render import VERSION, draw_image
 
 log = logging.getLogger(__name__)
 
-SHARES = {"train": (72, 209), "val": (33, 50)}  # cats among the images of each part, as in the real set
+CLASS_COUNTS = {"train": (72, 209), "val": (33, 50)}  # cats among the images of each part, as in the real set
 PROGRESS_DELAY = 1.0  # seconds without a progress bar
 
 
@@ -66,36 +66,36 @@ class Drawn:
         return f"drawing {VERSION}, seed {self.seed}, warmth {self.warmth!r}, {self.sizes}"
 
     @property
-    def cache(self) -> Path:
+    def cache_file(self) -> Path:
         """Return the file that the images are cached in."""
         return cache_folder() / f"drawn-{sha256(self.key.encode()).hexdigest()[:16]}.npz"
 
     def load(self) -> dict[str, Part]:
         """Return `train` and `val`, uint8 [N, 3, 64, 64]: drawn at first use, read from the cache folder after that."""
-        return dict(zip(self.sizes, cached(self.cache.absolute(), self.key, self._parts), strict=True))
+        return dict(zip(self.sizes, cached(self.cache_file.absolute(), self.key, self._parts), strict=True))
 
     def _parts(self) -> list[Part]:
         try:
-            arrays = read_checksummed(self.cache, key=self.key)
+            arrays = read_checksummed(self.cache_file, key=self.key)
         except FileNotFoundError:
-            arrays = self._fresh()
+            arrays = self._draw_all()
         except DamagedError as error:
-            log.warning("%s is damaged (%s); drawing it again.", self.cache, error)
-            arrays = self._fresh()
-        return [as_part(name, arrays[f"{name} images"], arrays[f"{name} labels"]) for name in self.sizes]
+            log.warning("%s is damaged (%s); drawing it again.", self.cache_file, error)
+            arrays = self._draw_all()
+        return [make_part(name, arrays[f"{name} images"], arrays[f"{name} labels"]) for name in self.sizes]
 
-    def _fresh(self) -> dict[str, NDArray[Any]]:
+    def _draw_all(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {}
         for name, count in self.sizes.items():
             arrays[f"{name} images"] = np.empty((count, 3, SIDE, SIDE), dtype=np.uint8)
             arrays[f"{name} labels"] = np.array(shuffled_labels(self.seed, name, count), dtype=np.int64)
         places = [(name, index) for name, count in self.sizes.items() for index in range(count)]
-        for name, index in with_progress(places):
+        for name, index in show_progress(places):
             is_cat = bool(arrays[f"{name} labels"][index])
-            chance = Chance("picture", self.seed, name, index)
-            arrays[f"{name} images"][index] = draw(chance, is_cat=is_cat, warmth=self.warmth)
+            rng = PortableRNG("picture", self.seed, name, index)
+            arrays[f"{name} images"][index] = draw_image(rng, is_cat=is_cat, warmth=self.warmth)
         try:
-            write_checksummed(self.cache, arrays, key=self.key)
+            write_checksummed(self.cache_file, arrays, key=self.key)
         except OSError as error:
             log.warning("can't keep the drawn images (%s): they will be drawn each time.", error)
         return arrays
@@ -106,12 +106,12 @@ def shuffled_labels(seed: int, name: str, count: int) -> list[int]:
 
     So the balance is exact at the real set's size, and image i has the same class however many are drawn.
     """
-    cats, total = SHARES[name]
-    chance = Chance("order", seed, name)
+    cats, total = CLASS_COUNTS[name]
+    rng = PortableRNG("order", seed, name)
     labels = []
     ahead = 0  # surplus of cats so far, times `total`; stays between -total and total
     for _ in range(count):
-        label = int(chance.below(total) < cats)
+        label = int(rng.randbelow(total) < cats)
         if ahead >= cats:
             label = 0
         elif ahead <= cats - total:
@@ -121,7 +121,7 @@ def shuffled_labels(seed: int, name: str, count: int) -> list[int]:
     return labels
 
 
-def as_part(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Part:
+def make_part(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Part:
     """Return arrays as a part: `pixels` uint8 [N, 3, SIDE, SIDE], `labels` int64 [N]."""
     images = torch.from_numpy(pixels)
     return Part(
@@ -132,7 +132,7 @@ def as_part(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> 
     )
 
 
-def with_progress(places: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+def show_progress(places: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     """Yield the same items, with a progress bar on standard error after a second."""
     progress = Progress(console=Console(stderr=True), transient=True)
     task = progress.add_task("drawing images", total=len(places))
