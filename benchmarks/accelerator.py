@@ -1,4 +1,6 @@
-"""Whether runs, reruns, resumed runs and packs are exact on an accelerator: python benchmarks/accelerator.py
+"""Check that runs, reruns, resumed runs and packs are exact on an accelerator.
+
+    python benchmarks/accelerator.py
 
 Trains jobs on what `--accelerator` names, each several times: alone, rerun, with its steps one by one, stopped by
 Ctrl-C and resumed; then four trials as one pack, again as one, and stopped and resumed. Weights must have the same bits
@@ -42,15 +44,15 @@ JOBS = {
     "features": ["experiment=transfer"],
 }
 PACKED = ("logistic", "deep", "cnn")
-"""Those that a pack can take."""
+"""Jobs that can be packed."""
 COMPARED = 100
-"""Epochs whose losses are compared."""
+"""Number of epochs whose losses are compared."""
 SWEEP = "seed=range(4)"
 PATIENCE, INTERRUPTED = 300, 130
 
 
 class FailedError(Exception):
-    """A command ended otherwise than it should; with what it said."""
+    """Report a command that ended otherwise than it should, with its output."""
 
 
 def copycat(*words: str, at: Path, stops: bool = False) -> None:
@@ -73,24 +75,29 @@ def copycat(*words: str, at: Path, stops: bool = False) -> None:
 
 
 class Job:
-    """Args:
-    words: what is trained, and on what.
-    at: an empty folder.
+    """Train one job in many ways and compare the results.
+
+    Args:
+        name: of the job.
+        words: overrides that say what is trained, and on what.
+        at: an empty folder.
     """
 
     def __init__(self, name: str, words: Sequence[str], at: Path) -> None:
+        """Store the settings; nothing is trained."""
         self.name, self.words, self.at = name, [*words, "trainer.check_val_every_n_epoch=10"], at
         self.agrees = 1e-3 if name == "cnn" else 1e-5
         """Relative difference of losses."""
 
     def run(self, *more: str, stops: bool = False) -> Path:
-        """The folder of a new run."""
+        """Train a new run and return its folder."""
         at = self._place()
         copycat("train", *self.words, *more, at=at, stops=stops)
         (found,) = at.glob("outputs/*/*/*/run.json")
         return found.parent
 
     def sweep(self, *more: str, stops: bool = False) -> Path:
+        """Train a new sweep of seeds and return its folder."""
         at = self._place()
         words = [*self.words, SWEEP, f"sweep.folder={at}/sweep", *more]
         copycat("train", "-m", *words, at=at, stops=stops)
@@ -102,7 +109,7 @@ class Job:
         return at
 
     def checks(self) -> Iterator[tuple[str, Callable[[], str]]]:
-        """Names, and what gives the difference; empty where there is none."""
+        """Yield each check's name, and a function that returns the difference, empty where there is none."""
         alone = self.run()
         yield "a rerun", partial(self._rerun, alone)
         yield "steps one by one", lambda: differing(alone, self.run(STEPS))
@@ -119,7 +126,7 @@ class Job:
         yield f"losses and the CPU's, to {self.agrees}", lambda: self._apart(alone, self.run(CPU))
 
     def _apart(self, one: Path, other: Path) -> str:
-        """The largest relative difference of losses, where it is too large."""
+        """Return the largest relative difference of losses where it is too large, else nothing."""
         most = 0.0
         for a, b in zip(runs(one), runs(other), strict=True):
             most = max(most, *(abs(x - y) / abs(y) for x, y in zip(losses(a), losses(b), strict=True)))
@@ -142,6 +149,7 @@ class Job:
         return folder
 
     def found(self) -> list[Asked]:
+        """Make all checks and return their results."""
         found, name, checks = list[Asked](), "a run", self.checks()
         while True:
             try:
@@ -156,27 +164,31 @@ class Job:
 
 
 def runs(folder: Path) -> list[Path]:
+    """Return the run folders below a folder, in order."""
     return sorted(file.parent for file in folder.rglob("run.json"))
 
 
 def record(folder: Path) -> dict[str, Any]:
+    """Return the results in a run's manifest."""
     found: dict[str, Any] = json.loads((folder / "run.json").read_text())
     return found["results"]  # type: ignore[no-any-return]
 
 
 def differing(one: Path, other: Path) -> str:
-    """Digests that differ, of a run or of all trials of a sweep."""
+    """Return the digests that differ, of a run or of all trials of a sweep."""
     names, pairs = ("history_digest", "weights_digest"), zip(runs(one), runs(other), strict=True)
     different = [name for a, b in pairs for name in names if record(a)[name] != record(b)[name]]
     return f"{len(different)} digests differ" if different else ""
 
 
 def losses(folder: Path) -> list[float]:
+    """Return the training losses of the first epochs."""
     with (folder / "metrics.csv").open() as file:
         return [float(row["train/loss"]) for row in csv.DictReader(file)][:COMPARED]
 
 
 def main() -> int:
+    """Check every job; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accelerator", default="gpu")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
@@ -195,7 +207,7 @@ def main() -> int:
 
 
 def record_of_device(folder: Path) -> str:
-    """What the first run says that it found."""
+    """Return the accelerators that the first run recorded."""
     ran_on = json.loads((runs(folder)[0] / "run.json").read_text())["provenance"]
     return ", ".join(ran_on["environment"]["accelerator"]["found"]) or "the CPU"
 

@@ -1,4 +1,6 @@
-"""The page of `copycat app` under load: python benchmarks/app.py [--clients 50] [--rounds 5]
+"""Measure the page of `copycat app` under load.
+
+    python benchmarks/app.py [--clients 50] [--rounds 5]
 
 Serves logistic regression: beside quick answers a bomb shows most. In turn, 50 clients post at once: all of them a
 photograph of 500×400 pixels; or all but one, which posts a bomb: a WebP of 34 bytes that claims 9400×9400 pixels, or a
@@ -35,17 +37,19 @@ MOST = 3.0
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    """Return an image as the bytes of a file."""
     image.save(file := BytesIO(), kind, **options)
     return file.getvalue()
 
 
 def photograph() -> bytes:
+    """Return a JPEG of 500×400 pixels without flat areas."""
     smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8))
     return encode(smooth.resize((500, 400), Image.Resampling.BICUBIC), "JPEG", quality=90)
 
 
 def claimed(side: int) -> bytes:
-    """A WebP of one color whose header claims a square of that side: it decodes to as many pixels."""
+    """Return a WebP of one color whose header claims a square of that side: it decodes to as many pixels."""
     content = bytearray(encode(Image.new("RGB", (1, 1)), "WEBP", lossless=True))
     place = content.index(b"VP8L") + 9
     (bits,) = struct.unpack_from("<I", content, place)
@@ -55,7 +59,7 @@ def claimed(side: int) -> bytes:
 
 @contextmanager
 def served(at: Path) -> Iterator[tuple[str, int]]:
-    """The host with its port, and the process id of the server."""
+    """Serve the page, and yield the host with its port, and the server's process id."""
     command = [sys.executable, "-m", "copycat", "app", "outputs", "--no-browser"]
     with subprocess.Popen(command, cwd=at, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -66,7 +70,7 @@ def served(at: Path) -> Iterator[tuple[str, int]]:
 
 
 def post(host: str, path: str, content: bytes, start: threading.Barrier) -> tuple[int, float]:
-    """The status of the answer, and the seconds until it came."""
+    """Post an image; return the HTTP status and the seconds until the answer."""
     connection = http.client.HTTPConnection(host, timeout=300)
     start.wait()
     began = time.perf_counter()
@@ -78,7 +82,7 @@ def post(host: str, path: str, content: bytes, start: threading.Barrier) -> tupl
 
 
 def crowd(host: str, path: str, good: bytes, bomb: bytes | None, expected: int, clients: int) -> float:
-    """Seconds until the slowest photograph was answered."""
+    """Return the seconds until the slowest photograph was answered."""
     contents = [good] * (clients - 1) + [bomb or good]
     start = threading.Barrier(clients)
     with ThreadPoolExecutor(clients) as pool:
@@ -90,12 +94,13 @@ def crowd(host: str, path: str, good: bytes, bomb: bytes | None, expected: int, 
 
 
 def peak(process: int) -> float:
-    """MiB."""
+    """Return the peak memory of a process, in MiB."""
     status = Path(f"/proc/{process}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,4 +1,6 @@
-"""What classes cost: python benchmarks/classes.py [--rounds 3] [--images 10000] [--epochs 2]
+"""Measure what many classes cost.
+
+    python benchmarks/classes.py [--rounds 3] [--images 10000] [--epochs 2]
 
 As many images in 10 classes and in 1,000: a run by Copycat of a small convolutional network that pools to 64 numbers
 before its last layer, so that the network itself hardly grows with the classes. In turn and as whole processes, with
@@ -55,7 +57,7 @@ for count in (
 
 
 def draw(folder: Path, *, classes: int, images: int) -> None:
-    """Write as many images of noise for each class, whose names are all as long."""
+    """Write equally many noise images per class, with class names of equal length."""
     import numpy as np
     from PIL import Image
 
@@ -67,13 +69,14 @@ def draw(folder: Path, *, classes: int, images: int) -> None:
 
 
 def score(images: int, classes: int) -> tuple[float, float]:
-    """Seconds that the counts take, and all scores."""
+    """Return the seconds that the counts take, and that all scores take."""
     printed = subprocess.check_output([sys.executable, "-c", SCORES, str(images), str(classes)], text=True)
     counts, whole = map(float, printed.split())
     return counts, whole
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=10_000)

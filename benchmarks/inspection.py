@@ -1,4 +1,6 @@
-"""What it costs to look at a run: python benchmarks/inspection.py [--rounds 11] [--epochs N]
+"""Measure what the inspection callbacks cost.
+
+    python benchmarks/inspection.py [--rounds 11] [--epochs N]
 
 The lecture's run, and the CNN with augmentation for 41 epochs: with the callbacks that look at a run by default and
 without them, in turn and as whole processes. The seconds are run.json's, from before the first step to the last record.
@@ -62,7 +64,7 @@ class Clock(pl.Callback):
 
 
 def accounted(words: Sequence[str], *, epochs: int, every: int) -> tuple[float, float]:
-    """Seconds in the hooks of callbacks that look at a run, and of that run."""
+    """Return the seconds in the hooks of inspection callbacks, and those of the run."""
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         (at / "clock.py").write_text(CLOCK)
@@ -75,6 +77,7 @@ def accounted(words: Sequence[str], *, epochs: int, every: int) -> tuple[float, 
 
 
 def measure(name: str, *, rounds: int, epochs: int) -> Asked:
+    """Measure one job with and without the default callbacks, and return its limit."""
     job = JOBS[name]
     with tempfile.TemporaryDirectory() as folder:
         sides = {
@@ -97,6 +100,7 @@ def measure(name: str, *, rounds: int, epochs: int) -> Asked:
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--epochs", type=int, help="of each job, in place of its own; the limits are for its own")

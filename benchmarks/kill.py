@@ -1,11 +1,11 @@
-"""Kills real runs at random instants, resumes them until they are done, and compares bits with runs left alone.
+"""Kill real runs at random instants, resume them until they complete, and compare bits with undisturbed runs.
 
     python benchmarks/kill.py --rounds 200
 
 A round starts a run in a process of its own, ends it by SIGKILL after a random time, types `copycat resume`, and so on
 until one completes; every third kill also damages last.ckpt. Then weights, metrics.csv and the points in the event
-files are held against those of a run that nobody killed. The processes are forked from a server that has imported
-PyTorch, so that a round takes seconds. Prints a line a round; exits 1 where a round differs.
+files are compared with those of an undisturbed run. The processes are forked from a server that has imported PyTorch,
+so that a round takes seconds. Prints a line per round; exits 1 where a round differs.
 """
 
 import argparse
@@ -31,13 +31,13 @@ JOBS = {
         *("data.memory_mb=0", "trainer.max_epochs=12", "callbacks.last.every_n_steps=3"),
     ],
 }
-"""One full batch a step; and mini-batches with each kind of chance there is, decoded by two workers."""
+"""One full batch per step; and mini-batches with every kind of randomness, decoded by two workers."""
 SMALL = ("data=folder", "data.image_size=16", "trainer.threads=1", "callbacks.last.every_seconds=0.2")
 Point = tuple[str, str, int, float]
 
 
 def copycat(words: Sequence[str], at: str) -> None:
-    """One command, as a process of its own runs it."""
+    """Run one command as in a process of its own."""
     os.chdir(at)
     multiprocessing.set_start_method("fork", force=True)  # workers are the run's own children, as ever
     with open("output.txt", "a") as output:
@@ -49,6 +49,7 @@ def copycat(words: Sequence[str], at: str) -> None:
 
 
 def start(words: Sequence[str], at: Path) -> ForkServerProcess:
+    """Start a command in a forked process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["copycat.training.resume", "copycat.inspection.tensorboard.logger", "copycat.cli"])
     process = context.Process(target=copycat, args=(list(words), str(at)))
@@ -57,13 +58,13 @@ def start(words: Sequence[str], at: Path) -> ForkServerProcess:
 
 
 def run_folder(at: Path) -> Path | None:
-    """The newest run that got as far as a manifest."""
+    """Return the newest run that has a manifest."""
     found = sorted(at.glob("outputs/*/*/*/run.json"), key=lambda file: file.stat().st_mtime_ns)
     return found[-1].parent if found else None
 
 
 def points(folder: Path) -> list[Point]:
-    """Every scalar of a run's event files but for times, as they lie there: none is purged by the reader."""
+    """Return every scalar of a run's event files but times, as stored: the reader purges none."""
 
     def found() -> Iterator[Point]:
         for file in sorted((folder / "tensorboard").rglob("events.*")):
@@ -76,6 +77,7 @@ def points(folder: Path) -> list[Point]:
 
 
 def differences(folder: Path, reference: Path) -> list[str]:
+    """Return the names of files that differ."""
     same = {
         name: (folder / name).read_bytes() == (reference / name).read_bytes()
         for name in ("weights.safetensors", "metrics.csv")
@@ -85,7 +87,7 @@ def differences(folder: Path, reference: Path) -> list[str]:
 
 
 def play(words: Sequence[str], at: Path, *, seconds: float, chance: random.Random, kills: Counter[str]) -> Path:
-    """Kill and resume until the run is done; its folder."""
+    """Kill and resume until the run is done, and return its folder."""
     for attempt in range(1000):
         folder = run_folder(at)
         if folder and json.loads((folder / "run.json").read_text())["status"] == "completed":
@@ -107,6 +109,7 @@ def play(words: Sequence[str], at: Path, *, seconds: float, chance: random.Rando
 
 
 def damage(path: Path, chance: random.Random) -> None:
+    """Flip one bit of a file or cut it off, at random."""
     content = bytearray(path.read_bytes())
     place = chance.randrange(len(content))
     if chance.random() < 0.5:
@@ -117,6 +120,7 @@ def damage(path: Path, chance: random.Random) -> None:
 
 
 def main() -> None:
+    """Play all rounds and exit with 1 where one differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,6 @@
-"""Sixteen trials by each launcher, and where the time goes: python benchmarks/launchers.py
+"""Run sixteen trials by each launcher, and show where the time goes.
+
+    python benchmarks/launchers.py
 
 Hydra's basic launcher runs them one after the other in one process, hydra-joblib-launcher (pip install
 'copycat-ml[benchmarks]') in joblib's workers, `processes` in ours, and `packed` as one network; all under Copycat's
@@ -31,7 +33,7 @@ JOB = ("model=shallow", "trainer.threads=1", "logger=none")
 
 
 def play(launcher: str, *, trials: int, epochs: int, at: Path) -> tuple[float, float, float]:
-    """Seconds of wall time, of those before the first run began, and of training, summed over the runs."""
+    """Return the seconds of wall time, of those before the first run began, and of training, summed over the runs."""
     sweep = at / f"{launcher}{time.monotonic_ns()}"
     words = [*JOB, f"trainer.max_epochs={epochs}", f"seed=range({trials})", *LAUNCHERS[launcher]]
     began, clock = datetime.now().astimezone(), time.perf_counter()
@@ -51,6 +53,7 @@ def play(launcher: str, *, trials: int, epochs: int, at: Path) -> tuple[float, f
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=300)

@@ -1,4 +1,6 @@
-"""Memory that a run takes at most, beside the bare loop: python benchmarks/memory.py [--epochs 301] [--rounds 5]
+"""Measure a run's peak memory beside the bare loop's.
+
+    python benchmarks/memory.py [--epochs 301] [--rounds 5]
 
 The lecture's run by Copycat and by loop.py --bare, in turn and as whole processes: what was resident at most. Beside
 them two processes that only import: torch, as the loop does, and torch with Lightning, as Copycat does; less these, a
@@ -23,12 +25,13 @@ COPYCAT, BARE, TORCH, LIGHTNING = "Copycat", "bare loop", "import torch", "impor
 
 
 def peak(*words: str) -> float:
-    """MiB that a process of Python's took at most."""
+    """Return the peak memory of a Python process, in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         return play([sys.executable, *words], at=Path(folder)).peak / 2**20
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=301)
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,4 +1,4 @@
-"""One run against the same loop written by hand, with its records and bare.
+"""Compare one run with the same loop written by hand, with its records and bare.
 
     COPYCAT_DATA=data/catvnoncat python benchmarks/one_run.py [--jobs lecture cnn] [--rounds 5] [--epochs 1000]
 
@@ -31,17 +31,17 @@ COPYCAT, RECORDS, BARE = "Copycat", "loop with records", "bare loop"
 
 @dataclass(frozen=True)
 class Job:
-    """The same training in Copycat's words and in the loop's."""
+    """Describe the same training in Copycat's words and in the loop's."""
 
     copycat: Sequence[str]
     loop: Sequence[str]
     epochs: int
     most: Mapping[str, float]
-    """How many times the seconds of another side Copycat's may be."""
+    """Largest ratio of Copycat's seconds to those of another side."""
     every: int = 100
     """Epochs between validations, and checkpoints."""
     plain: bool = True
-    """No chance after the first weights: the losses are the loop's, and so is the yardstick's model."""
+    """Whether nothing is random after the initial weights: then losses equal the loop's, and a yardstick may run."""
 
 
 ADAM = ("--optimizer", "Adam")
@@ -78,14 +78,17 @@ JOBS = {
 
 @dataclass(frozen=True)
 class Trained:
+    """Hold what a training took."""
+
     seconds: float
-    """Of the training, with all that it writes."""
+    """Seconds of the training, with all that it writes."""
     wall: float
-    """Of the whole process."""
+    """Seconds of the whole process."""
     losses: Sequence[float]
 
 
 def copycat(job: Job, *, epochs: int, at: Path) -> Trained:
+    """Train a job by Copycat."""
     words = [*job.copycat, f"trainer.max_epochs={epochs}", f"trainer.check_val_every_n_epoch={job.every}"]
     with tempfile.TemporaryDirectory(dir=at) as folder:
         home = Path(folder)
@@ -97,6 +100,7 @@ def copycat(job: Job, *, epochs: int, at: Path) -> Trained:
 
 
 def loop(job: Job, *words: str, script: Path = LOOP, data: str, epochs: int, at: Path) -> Trained:
+    """Train a job by a script with the words of loop.py."""
     command = [sys.executable, str(script), "--data", data, *job.loop, "--epochs", str(epochs), "--json", "said.json"]
     with tempfile.TemporaryDirectory(dir=at) as folder:
         process = play([*command, *words], at=Path(folder))
@@ -105,7 +109,7 @@ def loop(job: Job, *words: str, script: Path = LOOP, data: str, epochs: int, at:
 
 
 def measure(name: str, *, rounds: int, epochs: int, data: str, yardstick: Path | None) -> list[Asked]:
-    """Print what a job took on each side; what was asked of it."""
+    """Print what a job took on each side, and return its limits."""
     job = JOBS[name]
     own = yardstick if job.plain else None
     bare = () if own else ("--bare",)
@@ -140,6 +144,7 @@ def measure(name: str, *, rounds: int, epochs: int, data: str, yardstick: Path |
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,4 +1,6 @@
-"""What a step costs beyond the network's own work: python benchmarks/overhead.py [--steps 10000] [--rounds 5]
+"""Measure a step's overhead beyond the network's own work.
+
+    python benchmarks/overhead.py [--steps 10000] [--rounds 5]
 
 Trains a network of one weight on 16 images of one pixel, from a package and a ./conf such as a user writes, with the
 callbacks and loggers that a run has by default, validated every 100 epochs; once with the whole set a step and once
@@ -94,11 +96,11 @@ WORDS = (
     "trainer.check_val_every_n_epoch=100",
 )
 SIZES = {1: 16, 8: 2}
-"""Images of a batch, by steps of an epoch."""
+"""Steps per epoch: batch size."""
 
 
 def seconds(command: Sequence[str], *, at: Path) -> float:
-    """Of the training, in a new folder of a user's."""
+    """Return the seconds of the training, in a new folder as a user has it."""
     with tempfile.TemporaryDirectory(dir=at) as folder:
         for name, text in FILES.items():
             file = Path(folder, name)
@@ -111,14 +113,17 @@ def seconds(command: Sequence[str], *, at: Path) -> float:
 
 
 def copycat(epochs: int, size: int) -> list[str]:
+    """Return the command of Copycat."""
     return ["-m", "copycat", "train", *WORDS, f"data.batch_size={size}", f"trainer.max_epochs={epochs}"]
 
 
 def bare(epochs: int, size: int) -> list[str]:
+    """Return the command of the bare loop."""
     return ["bare.py", str(epochs), str(size)]
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=10_000, help="of the long runs; the short ones take a fifth")
     parser.add_argument("--rounds", type=int, default=5)

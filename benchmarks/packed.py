@@ -1,4 +1,4 @@
-"""Many trials as one, against the same trials one after the other.
+"""Compare many trials trained as one network with the same trials one after the other.
 
     COPYCAT_DATA=data/catvnoncat python benchmarks/packed.py [--rounds 5] [--epochs 8001] [--parts logistic peers]
 
@@ -10,7 +10,7 @@ limit is what a pack reaches beside one plain matrix product, and one plain read
 the same against Hydra's basic launcher of a project in the usual Lightning-and-Hydra pattern
 (benchmarks/peers/lightning_hydra; make its environment by python benchmarks/peers.py --setup lightning-hydra), as whole
 processes of 200 epochs a trial in a terminal, where both draw their progress; in `peers-piped` both write to a file,
-where Rich's bar draws nothing. The project runs trials one after the other, so its time for more of them is reckoned
+where Rich's bar draws nothing. The project runs trials one after the other, so its time for more of them is computed
 from that of one and of three. With --yardstick, a script of one's own stands in for the loop.
 """
 
@@ -54,7 +54,7 @@ print(json.dumps([4 * 209 * 12288 * trials * width / both / 1e9, big.nbytes / be
 
 @dataclass(frozen=True)
 class Kind:
-    """What is trained, in Copycat's words and in the loop's."""
+    """Describe a network to train, in Copycat's words and in the loop's."""
 
     copycat: Sequence[str]
     loop: Sequence[str]
@@ -62,7 +62,7 @@ class Kind:
     """Units of the first layer, which has nearly all the weights."""
     counts: Sequence[int]
     least: dict[int, float]
-    """How many times faster so many trials are to be."""
+    """Least speed-up by number of trials."""
 
 
 KINDS = {
@@ -78,7 +78,7 @@ KINDS = {
 
 
 def sweep(kind: Kind, trials: int, *, epochs: int, at: Path, terminal: bool = False) -> tuple[float, float]:
-    """Seconds of a packed sweep: from its first record to its last, and of the whole process."""
+    """Return the seconds of a packed sweep, from its first record to its last, and of the whole process."""
     folder = at / f"sweep{trials}-{len(list(at.iterdir()))}"
     words = [*kind.copycat, f"trainer.max_epochs={epochs}", "trainer.check_val_every_n_epoch=100"]
     many = [f"seed=range({trials})", "hydra/launcher=packed", f"sweep.folder={folder}"]
@@ -91,7 +91,7 @@ def sweep(kind: Kind, trials: int, *, epochs: int, at: Path, terminal: bool = Fa
 
 
 def loop(kind: Kind, script: Path, *, epochs: int, at: Path) -> tuple[float, float]:
-    """Seconds of the loop's steps, and of the whole process."""
+    """Return the seconds of the loop's steps, and of the whole process."""
     words = ["--data", os.environ["COPYCAT_DATA"], "--epochs", str(epochs), "--json", str(at / "loop.json")]
     bare = ["--bare"] if script == LOOP else []
     process = play([sys.executable, str(script), *words, *kind.loop, *bare], at=at)
@@ -101,6 +101,7 @@ def loop(kind: Kind, script: Path, *, epochs: int, at: Path) -> tuple[float, flo
 def against_loop(
     name: str, *, counts: Sequence[int] | None, rounds: int, epochs: int, script: Path, at: Path
 ) -> list[Asked]:
+    """Compare packed sweeps with the loop, and return the limits."""
     kind, limits = KINDS[name], list[Asked]()
     counts = counts or kind.counts
     found: dict[int, list[tuple[float, float]]] = {trials: [] for trials in counts}
@@ -138,6 +139,7 @@ def against_loop(
 
 
 def against_peer(*, rounds: int, environment: Path, at: Path, terminal: bool) -> list[Asked]:
+    """Compare packed sweeps with the Lightning-and-Hydra project, and return the limits."""
     python = environment / "lightning-hydra" / "bin" / "python"
     if not python.exists():
         sys.exit(f"{python} is missing. Type python benchmarks/peers.py --setup lightning-hydra")
@@ -176,6 +178,7 @@ def against_peer(*, rounds: int, environment: Path, at: Path, terminal: bool) ->
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=8001)

@@ -1,4 +1,6 @@
-"""Many images said by a run, beside a loop written by hand: python benchmarks/predict.py [--images 10000] [--rounds 3]
+"""Measure the classification of many images beside a hand-written loop.
+
+    python benchmarks/predict.py [--images 10000] [--rounds 3]
 
 `copycat predict RUN FOLDER --csv` and predict_loop.py, which decodes with as many threads and goes by batches of 256,
 in turn and as whole processes, on JPEGs of 200 to 500 pixels a side: drawn images, enlarged and in noise,
@@ -32,7 +34,7 @@ TRAIN = ("model=cnn", "optimizer=adam", "data.batch_size=32", "trainer.max_epoch
 
 
 def draw(folder: Path, count: int, *, drawn: Path) -> Path:
-    """JPEGs as a camera would leave them: large, of any shape, and never smooth."""
+    """Write JPEGs as a camera leaves them: large, of any shape, and noisy."""
     chance, small = np.random.default_rng(0), sorted(drawn.rglob("*.png"))
     folder.mkdir()
     for number in range(count):
@@ -48,7 +50,7 @@ def draw(folder: Path, count: int, *, drawn: Path) -> Path:
 
 
 def few(folder: Path, files: Iterable[Path]) -> Path:
-    """Some of them in a folder of their own."""
+    """Link some of the files into a folder of their own."""
     folder.mkdir()
     for file in files:
         (folder / file.name).hardlink_to(file)
@@ -56,13 +58,14 @@ def few(folder: Path, files: Iterable[Path]) -> Path:
 
 
 def said(path: Path, column: str) -> Iterator[float]:
+    """Yield a column of a CSV as numbers."""
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             yield float(row[column])
 
 
 def features() -> list[Asked]:
-    """Milliseconds of an image, through the backbone and from memory."""
+    """Measure the milliseconds of an image's features, through the backbone and from memory."""
     import torch
 
     from copycat.config.errors import UserError
@@ -88,6 +91,7 @@ def features() -> list[Asked]:
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)

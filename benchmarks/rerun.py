@@ -1,4 +1,6 @@
-"""What a rerun costs beside the run: python benchmarks/rerun.py [--epochs 8001] [--rounds 3]
+"""Measure what a rerun costs beside the run.
+
+    python benchmarks/rerun.py [--epochs 8001] [--rounds 3]
 
 Trains the lecture and reruns it, in turn and as whole processes, and prints the median of the pairs' ratios, and the
 ratio of the two shortest times, which a busy machine disturbs least. Ends with status 1 where the median is above 1.03.
@@ -17,7 +19,7 @@ MOST = 1.03
 
 
 def seconds(*words: str, at: Path) -> float:
-    """How long a command takes, from its start to its end.
+    """Return how long a command takes, from its start to its end.
 
     Raises:
         subprocess.CalledProcessError: where it fails: a rerun that differs counts for nothing.
@@ -28,6 +30,7 @@ def seconds(*words: str, at: Path) -> float:
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=8001)
     parser.add_argument("--rounds", type=int, default=3)

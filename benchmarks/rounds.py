@@ -1,4 +1,4 @@
-"""Whole processes in turn, the ratios of their figures, and what was asked beside what was measured."""
+"""Run whole processes in turn, compute the ratios of their figures, and compare these with limits."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from typing import IO, TypeVar
 
 Figure = TypeVar("Figure")
 MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes, of what the system says a process took at most."""
+"""Bytes per unit of `ru_maxrss`."""
 
 WINDOW = 40, 120
 """Rows and columns of a terminal."""
@@ -25,21 +25,23 @@ WINDOW = 40, 120
 
 @dataclass(frozen=True)
 class Process:
-    """What a whole process took."""
+    """Hold what a whole process took."""
 
     wall: float
     """Seconds from its start to its end."""
     peak: int
-    """Bytes of memory that were resident at most, in it or in a process that it started."""
+    """Largest resident memory in bytes, of it or of a process that it started."""
     processor: float
-    """Seconds of the processor, of it and of processes that it started and waited for."""
+    """CPU seconds of it and of processes that it started and waited for."""
 
 
 def play(command: Sequence[str], *, at: Path, terminal: bool = False) -> Process:
-    """Run a command in that folder, to its end; one that fails ends the benchmark with what it said.
+    """Run a command to its end; one that fails ends the benchmark with its output.
 
     Args:
-        terminal: what it says goes to one, as most users start it; else to a file.
+        command: program and arguments.
+        at: working folder.
+        terminal: whether output goes to a terminal, as most users start it; else to a file.
     """
     with (at / "output.txt").open("wb+") as output, shown(output) if terminal else nullcontext(output) as to:
         began = time.perf_counter()
@@ -56,12 +58,12 @@ def play(command: Sequence[str], *, at: Path, terminal: bool = False) -> Process
 
 @contextmanager
 def shown(output: IO[bytes]) -> Iterator[int]:
-    """A terminal, whose whole output is written there."""
+    """Yield a terminal whose whole output is written to a file."""
     terminal, inside = os.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", *WINDOW, 0, 0))
 
     def read() -> None:
-        with suppress(OSError):  # nobody writes to it any more
+        with suppress(OSError):  # raised once the other end is closed
             while said := os.read(terminal, 2**16):
                 output.write(said)
 
@@ -76,7 +78,7 @@ def shown(output: IO[bytes]) -> Iterator[int]:
 
 
 def alternate(sides: Mapping[str, Callable[[], Figure]], *, rounds: int) -> dict[str, list[Figure]]:
-    """A B A B …: what each gave in each round."""
+    """Run the sides in turn, A B A B …, and return each side's figure in each round."""
     found: dict[str, list[Figure]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
@@ -86,25 +88,28 @@ def alternate(sides: Mapping[str, Callable[[], Figure]], *, rounds: int) -> dict
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of two sides that ran in turn: round by round, so that what slows a whole round down does not count."""
+    """Hold the ratios of two sides round by round, so that a round that is slow as a whole does not count."""
 
     rounds: Sequence[float]
 
     @property
     def median(self) -> float:
+        """Return the median of the rounds."""
         return statistics.median(self.rounds)
 
     def __str__(self) -> str:
+        """Return the median and the range."""
         return f"{self.median:.3f} ({min(self.rounds):.3f} to {max(self.rounds):.3f})"
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> Ratio:
+    """Divide two sides' figures round by round."""
     return Ratio([a / b for a, b in zip(over, under, strict=True)])
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A figure that was asked for, and what was measured of it."""
+    """Hold a limit and what was measured."""
 
     name: str
     asked: str
@@ -113,11 +118,12 @@ class Asked:
 
 
 def at_most(name: str, most: float, measured: Ratio) -> Asked:
+    """Limit a ratio's median from above."""
     return Asked(name, f"at most {most:.2f}", str(measured), measured.median <= most)
 
 
 def concluded(limits: Sequence[Asked]) -> int:
-    """Print the last lines of a benchmark: what was asked beside what was measured. Its exit status."""
+    """Print each limit beside what was measured, and return the exit status."""
     print("asked, and measured (a ratio: median, and from the lowest round to the highest):")
     names, asked = (max(len(getattr(limit, field)) for limit in limits) for field in ("name", "request"))
     for limit in limits:

@@ -1,4 +1,6 @@
-"""How long a user waits before anything is trained, beside the imports that it takes: python benchmarks/startup.py
+"""Measure how long a user waits before training starts, beside the imports that it needs.
+
+    python benchmarks/startup.py
 
 In turn, as whole processes, after a round that does not count: importing torch; importing torch and pytorch_lightning;
 `copycat --help`; wrong overrides; and `copycat train`, up to its first training step, for which a callback of a
@@ -60,16 +62,17 @@ MISTAKES = (
     ("train", "-m", "seed=range(1000)", "optimizer.lr=0.1,banana"),
 )
 AROUND = 60
-"""Milliseconds, at most, around the training of a trial in a sweep."""
+"""Largest time between the training of two trials of a sweep, in milliseconds."""
 
 
 def limits() -> Mapping[str, tuple[str, float]]:
-    """Of each command: what it is measured by, and the highest ratio."""
+    """Return for each command the import that it is compared with, and the largest ratio."""
     wrong = {" ".join(words): (TORCH, 1.0) for words in MISTAKES}
     return {HELP: (TORCH, 0.15), **wrong, STEP: (BOTH, 1.15)}
 
 
 def command(name: str) -> Sequence[str]:
+    """Return the words of a measured command."""
     if name.startswith("import"):
         return (sys.executable, "-c", f"{name}; import time; print(time.time())")  # what it takes to end is not counted
     if name == STEP:
@@ -78,7 +81,7 @@ def command(name: str) -> Sequence[str]:
 
 
 def seconds(name: str, *, at: Path) -> float:
-    """Of a whole command; of `train` until its first step, and of an import until it is done."""
+    """Return the seconds of a whole command; of `train` until its first step, and of an import until it is done."""
     times = at / "times.txt"
     times.unlink(missing_ok=True)
     began = time.time()
@@ -92,6 +95,7 @@ def seconds(name: str, *, at: Path) -> float:
 
 
 def run(words: Sequence[str], *, at: Path, status: int = 0) -> str:
+    """Run a command that must end with `status`, and return its output."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(at), os.environ.get("PYTHONPATH")]))}
     done = subprocess.run(words, cwd=at, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != status:
@@ -100,12 +104,13 @@ def run(words: Sequence[str], *, at: Path, status: int = 0) -> str:
 
 
 def written(times: Path) -> list[tuple[str, float]]:
+    """Return the events and times that the callback wrote."""
     lines = (line.split() for line in times.read_text().splitlines())
     return [(what, float(when)) for what, when in lines]
 
 
 def around(words: Sequence[str], *, trials: int, at: Path) -> float:
-    """Milliseconds between the training of one trial and of the next, their median."""
+    """Return the median of the milliseconds between the training of one trial and of the next."""
     times = at / "times.txt"
     times.unlink(missing_ok=True)
     run((*COPYCAT, "train", "-m", f"seed=range({trials})", *WITH_CLOCK, *words), at=at)
@@ -116,6 +121,7 @@ def around(words: Sequence[str], *, trials: int, at: Path) -> float:
 
 
 def main() -> None:
+    """Measure, print, and exit with 1 where a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=8)

@@ -1,11 +1,11 @@
-"""Kills a real search at random instants, goes on with it until it is done, and looks for what is lost or done twice.
+"""Kill a real search at random instants, continue it until it is done, and look for lost or repeated trials.
 
     COPYCAT_DATA=data/catvnoncat python benchmarks/sweep_kills.py --kills 10
 
 Forty trials by TPE, pruned by the median, on the cat data; SIGKILL to the whole process group each time, then the same
-command with the same folder. Afterwards the trials' folders, the study and the table must say the same of each number.
-With one trial at a time (--launcher basic), each must also have proposed, and given, what it does in a search that
-nobody killed. Prints a line a kill; exits 1 where something is amiss.
+command with the same folder. Afterwards the trials' folders, the study and the table must agree on each number. With
+one trial at a time (--launcher basic), each must also have the parameters and values that it has in an undisturbed
+search. Prints a line per kill; exits 1 where something is wrong.
 """
 
 import argparse
@@ -34,10 +34,11 @@ JOB = (
     *("hydra.sweeper.pruner.n_warmup_steps=50",),
 )
 START = 5.0
-"""Seconds that a process takes before its first trial, about."""
+"""Approximate seconds that a process takes before its first trial."""
 
 
 def command(folder: Path, asked: argparse.Namespace) -> list[str]:
+    """Return the command of the sweep."""
     return [
         *(sys.executable, "-m", "copycat", "train", "-m", *JOB, f"hydra/launcher={asked.launcher}"),
         *(f"hydra.sweeper.n_trials={asked.trials}", f"sweep.folder={folder}"),
@@ -45,7 +46,7 @@ def command(folder: Path, asked: argparse.Namespace) -> list[str]:
 
 
 def ended(words: list[str], *, at: Path, seconds: float | None) -> bool:
-    """Run it, and kill it with all its processes after so many seconds; whether it came to its own end."""
+    """Run a command, kill it with all its processes after `seconds`, and return whether it ended by itself."""
     with (at / "output.txt").open("a") as output:
         process = subprocess.Popen(words, cwd=at, stdout=output, stderr=output, start_new_session=True)
         try:
@@ -60,11 +61,13 @@ def ended(words: list[str], *, at: Path, seconds: float | None) -> bool:
 
 
 def trials(sweep: Path) -> dict[int, dict[str, Any]]:
+    """Return the trials' records by number."""
     found = {int(file.parent.name): json.loads(file.read_text()) for file in sweep.glob("*/trial.json")}
     return dict(sorted(found.items()))
 
 
 def states(sweep: Path) -> dict[int, str]:
+    """Return the trials' states in the study, by number."""
     storage = JournalStorage(JournalFileBackend(str(sweep / "study.journal")))
     study = optuna.load_study(study_name=None, storage=storage).get_trials(deepcopy=False)
     names = {"COMPLETE": "completed", "PRUNED": "pruned", "FAIL": "failed"}
@@ -72,7 +75,7 @@ def states(sweep: Path) -> dict[int, str]:
 
 
 def amiss(sweep: Path, count: int) -> Iterator[str]:
-    """What is lost, there twice, or said otherwise by folders, study and table."""
+    """Yield what is lost, repeated, or differs between folders, study and table."""
     found = trials(sweep)
     if list(found) != list(range(count)):
         yield f"numbers: {list(found)}"
@@ -92,10 +95,12 @@ def amiss(sweep: Path, count: int) -> Iterator[str]:
 
 
 def results(sweep: Path) -> list[tuple[Any, ...]]:
+    """Return what must be the same in an undisturbed search."""
     return [(trial["values"], trial["status"], trial["objectives"]) for trial in trials(sweep).values()]
 
 
 def main() -> None:
+    """Kill, continue, compare, and exit with 1 where something is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--kills", type=int, default=10)

@@ -1,4 +1,6 @@
-"""Remakes docs/performance.md from what the benchmarks print: python benchmarks/write_docs.py [NAME …] [--from FOLDER]
+"""Remake docs/performance.md from what the benchmarks print.
+
+    python benchmarks/write_docs.py [NAME …] [--from FOLDER]
 
 Runs those that are named, or all, one after the other, and keeps what each prints in FOLDER/NAME.txt, after the command
 that printed it; one that was called with words of one's own may be put there by hand, in the same form. With --from,
@@ -29,7 +31,7 @@ TITLES = {
     "launchers": "Launchers",
     "peers": "Peers",
 }
-"""In the order of the page; what is said of each is the docstring of its file."""
+"""Titles in the order of the page; the text below each is the docstring of its file."""
 OPENING = """# Performance
 
 What Copycat costs in time and memory beside what one would write by hand. Each figure comes from a command in
@@ -42,7 +44,7 @@ This page is made by `python benchmarks/write_docs.py`; what is typed into it is
 
 
 def run(name: str) -> str:
-    """What a benchmark prints, also where it ends with a limit that is not kept; one that fails ends this."""
+    """Return what a benchmark prints, also where it exceeds a limit; exit where it fails."""
     words = [sys.executable, str(HERE / f"{name}.py")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -57,15 +59,17 @@ def run(name: str) -> str:
 
 
 def page(outputs: Mapping[str, str]) -> Iterator[str]:
+    """Yield the sections of the page."""
     yield OPENING
     for name, printed in outputs.items():
         docstring = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or ""
-        _, _, said = docstring.partition("\n\n")  # the first line says how to call it, and so does the block
-        yield f"## {TITLES[name]}\n\n{said}\n"
+        _summary, _command, text = docstring.split("\n\n", 2)  # the block below the text shows the command
+        yield f"## {TITLES[name]}\n\n{text}\n"
         yield f"```console\n{printed.rstrip()}\n```\n"
 
 
 def main() -> None:
+    """Run benchmarks and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TITLES)}")
     parser.add_argument("--from", dest="kept", type=Path, help="folder of outputs that were kept earlier")

@@ -1,4 +1,4 @@
-"""The floor: the lecture's loop in plain PyTorch. It writes nothing, and draws no bar.
+"""Train the lecture's loop in plain PyTorch, without records or a progress bar: the lower limit of an epoch's time.
 
 --check-every 100 validates as often as the lecture does; the peers validate at every epoch.
 """
@@ -11,6 +11,7 @@ from torch import nn
 
 
 def main() -> None:
+    """Train and report."""
     parser = job.parser(__doc__)
     parser.add_argument("--check-every", type=int, default=1, help="epochs from one validation to the next")
     asked = parser.parse_args()

@@ -1,6 +1,6 @@
-"""The lecture's job on Keras 3, by model.fit with its defaults, a CSV of the figures and a checkpoint an epoch.
+"""Train the lecture's job on Keras 3, by model.fit with its defaults, a CSV log and a checkpoint per epoch.
 
-KERAS_BACKEND names what computes: jax or torch.
+KERAS_BACKEND names the backend: jax or torch.
 """
 
 import time
@@ -12,13 +12,14 @@ import torch
 
 
 def lecture_start(features: int, seed: int) -> list[np.ndarray]:
-    """Weights [features, 1] and bias [1] as the lecture's network starts with, so that the losses can be compared."""
+    """Return the lecture's initial weights [features, 1] and bias [1], so that losses can be compared."""
     torch.manual_seed(seed)
     layer = torch.nn.Linear(features, 1)
     return [layer.weight.detach().numpy().T, layer.bias.detach().numpy()]
 
 
 def main() -> None:
+    """Train and report."""
     parser = job.parser(__doc__)
     parser.add_argument(
         "--steps-per-execution", type=int, default=1, help="an epoch has one step, so more gains nothing"

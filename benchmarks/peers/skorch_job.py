@@ -1,4 +1,4 @@
-"""The lecture's job on skorch, with its default callbacks and its Checkpoint."""
+"""Train the lecture's job on skorch, with its default callbacks and its Checkpoint."""
 
 import time
 
@@ -12,6 +12,7 @@ from torch import nn
 
 
 def main() -> None:
+    """Train and report."""
     asked = job.parser(__doc__).parse_args()
     x, y = job.load(asked.data, "train")
     x_val, y_val = job.load(asked.data, "test")

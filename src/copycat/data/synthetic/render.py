@@ -19,7 +19,7 @@ def draw_image(rng: PortableRNG, *, is_cat: bool, warmth: float) -> NDArray[np.u
     """Draw one image, uint8 [3, SIDE, SIDE] in RGB.
 
     Args:
-        chance: random numbers of this image.
+        rng: random numbers of this image.
         is_cat: whether the subject is a cat.
         warmth: how far the light's color gives the class away, warm on cats and cold elsewhere; 0 is not at all.
     """
