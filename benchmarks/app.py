@@ -28,7 +28,7 @@ from pathlib import Path
 import machine
 import numpy as np
 from PIL import Image
-from rounds import alternate, at_most, concluded, play, ratio
+from rounds import alternate, at_most, ratio, report_limits, run_process
 
 TRAIN = ("model=logistic", "trainer.max_epochs=2")
 NONE, CLAIMED, DEEP = "no bomb", "WebP of 88 megapixels", "16-bit PNG of 49 megapixels"
@@ -48,7 +48,7 @@ def photograph() -> bytes:
     return encode(smooth.resize((500, 400), Image.Resampling.BICUBIC), "JPEG", quality=90)
 
 
-def claimed(side: int) -> bytes:
+def encode_bomb(side: int) -> bytes:
     """Return a WebP of one color whose header claims a square of that side: it decodes to as many pixels."""
     content = bytearray(encode(Image.new("RGB", (1, 1)), "WEBP", lossless=True))
     place = content.index(b"VP8L") + 9
@@ -58,7 +58,7 @@ def claimed(side: int) -> bytes:
 
 
 @contextmanager
-def served(at: Path) -> Iterator[tuple[str, int]]:
+def serve(at: Path) -> Iterator[tuple[str, int]]:
     """Serve the page, and yield the host with its port, and the server's process id."""
     command = [sys.executable, "-m", "copycat", "app", "outputs", "--no-browser"]
     with subprocess.Popen(command, cwd=at, stdout=subprocess.PIPE, text=True) as server:
@@ -81,7 +81,7 @@ def post(host: str, path: str, content: bytes, start: threading.Barrier) -> tupl
     return answer.status, time.perf_counter() - began
 
 
-def crowd(host: str, path: str, good: bytes, bomb: bytes | None, expected: int, clients: int) -> float:
+def post_at_once(host: str, path: str, good: bytes, bomb: bytes | None, expected: int, clients: int) -> float:
     """Return the seconds until the slowest photograph was answered."""
     contents = [good] * (clients - 1) + [bomb or good]
     start = threading.Barrier(clients)
@@ -104,13 +104,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(machine.description(), flush=True)
-    bombs = {NONE: None, CLAIMED: claimed(9400), DEEP: encode(Image.new("I;16", (7000, 7000), 99), "PNG")}
+    bombs = {NONE: None, CLAIMED: encode_bomb(9400), DEEP: encode(Image.new("I;16", (7000, 7000), 99), "PNG")}
     with tempfile.TemporaryDirectory() as name:
         at = Path(name)
-        play([sys.executable, "-m", "copycat", "train", *TRAIN], at=at)
-        with served(at) as (host, process):
+        run_process([sys.executable, "-m", "copycat", "train", *TRAIN], at=at)
+        with serve(at) as (host, process):
             connection = http.client.HTTPConnection(host, timeout=60)
             connection.request("GET", "/")
             page = connection.getresponse().read().decode()
@@ -118,19 +118,21 @@ def main() -> int:
             path = f"/predict?{urllib.parse.urlencode({'run': run})}"
             good = photograph()
             sides = {
-                side: partial(crowd, host, path, good, bomb, ANSWERS[side], asked.clients)
+                side: partial(post_at_once, host, path, good, bomb, ANSWERS[side], options.clients)
                 for side, bomb in bombs.items()
             }
             sides[NONE]()  # opens the run
             before = peak(process)
-            found = alternate(sides, rounds=asked.rounds)
+            found = alternate(sides, rounds=options.rounds)
             after = peak(process)
-    print(f"{asked.clients} clients at once, median of {asked.rounds} rounds: the slowest answer to a photograph")
+    print(f"{options.clients} clients at once, median of {options.rounds} rounds: the slowest answer to a photograph")
     for side, bomb in bombs.items():
         size = f", {len(bomb)} bytes" if bomb else ""
         print(f"  {side + size:45} {statistics.median(found[side]):6.2f} s")
     print(f"peak memory of the server: {before:.0f} MiB before any bomb, {after:.0f} MiB after", flush=True)
-    return concluded([at_most(f"{side} ÷ {NONE}", MOST, ratio(found[side], found[NONE])) for side in (CLAIMED, DEEP)])
+    return report_limits(
+        [at_most(f"{side} ÷ {NONE}", MOST, ratio(found[side], found[NONE])) for side in (CLAIMED, DEEP)]
+    )
 
 
 if __name__ == "__main__":

@@ -86,14 +86,14 @@ def differences(folder: Path, reference: Path) -> list[str]:
     return [name for name, equal in same.items() if not equal]
 
 
-def play(words: Sequence[str], at: Path, *, seconds: float, chance: random.Random, kills: Counter[str]) -> Path:
+def kill_and_resume(words: Sequence[str], at: Path, *, seconds: float, rng: random.Random, kills: Counter[str]) -> Path:
     """Kill and resume until the run is done, and return its folder."""
     for attempt in range(1000):
         folder = run_folder(at)
         if folder and json.loads((folder / "run.json").read_text())["status"] == "completed":
             return folder  # the kill came after the last record
         process = start(["resume", str(folder)] if folder else ["train", *words], at)
-        process.join(chance.uniform(0.15, 1.0) * seconds)
+        process.join(rng.uniform(0.15, 1.0) * seconds)
         if process.exitcode == 0:
             continue
         if process.exitcode is not None:
@@ -103,17 +103,17 @@ def play(words: Sequence[str], at: Path, *, seconds: float, chance: random.Rando
         last = made / "checkpoints" / "last.ckpt" if (made := run_folder(at)) else None
         kills["after a checkpoint" if last and last.exists() else "before one"] += 1
         if attempt % 3 == 2 and last and last.exists() and last.with_name("before.ckpt").exists():
-            damage(last, chance)
+            damage(last, rng)
             kills["with last.ckpt damaged"] += 1
     sys.exit("a run that is killed so often never ends")
 
 
-def damage(path: Path, chance: random.Random) -> None:
+def damage(path: Path, rng: random.Random) -> None:
     """Flip one bit of a file or cut it off, at random."""
     content = bytearray(path.read_bytes())
-    place = chance.randrange(len(content))
-    if chance.random() < 0.5:
-        content[place] ^= 1 << chance.randrange(8)
+    place = rng.randrange(len(content))
+    if rng.random() < 0.5:
+        content[place] ^= 1 << rng.randrange(8)
     else:
         del content[place:]
     path.write_bytes(content)
@@ -124,37 +124,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    chance, kills, different = random.Random(asked.seed), Counter[str](), 0
+    options = parser.parse_args()
+    rng, kills, different = random.Random(options.seed), Counter[str](), 0
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         images = home / "images"
         draw = start(["data", "draw", str(images)], home)
         draw.join()
         where = [*SMALL, f"data.root={images}"]
-        references, took = {}, {}
+        references, duration = {}, {}
         for job, words in JOBS.items():
             at = home / job
             at.mkdir()
             began = time.monotonic()
             start(["train", *where, *words], at).join()
-            took[job] = time.monotonic() - began
+            duration[job] = time.monotonic() - began
             reference = run_folder(at)
             if reference is None or not (reference / "weights.safetensors").exists():
                 sys.exit((at / "output.txt").read_text())
             references[job] = reference
-            print(f"{job}: {took[job]:.1f} s alone, {len(points(reference))} points", flush=True)
-        for place in range(asked.rounds):
+            print(f"{job}: {duration[job]:.1f} s alone, {len(points(reference))} points", flush=True)
+        for place in range(options.rounds):
             job = list(JOBS)[place % len(JOBS)]
             at = home / f"round{place}"
             at.mkdir()
             before = kills.total()
-            folder = play([*where, *JOBS[job]], at, seconds=took[job], chance=chance, kills=kills)
+            folder = kill_and_resume([*where, *JOBS[job]], at, seconds=duration[job], rng=rng, kills=kills)
             found = differences(folder, references[job])
             different += bool(found)
-            said = f"different: {', '.join(found)}" if found else "identical"
-            print(f"round {place + 1} of {asked.rounds}, {job}, {kills.total() - before} kills: {said}", flush=True)
-    print(f"{asked.rounds - different} of {asked.rounds} rounds identical; kills: {dict(kills)}")
+            outcome = f"different: {', '.join(found)}" if found else "identical"
+            print(
+                f"round {place + 1} of {options.rounds}, {job}, {kills.total() - before} kills: {outcome}", flush=True
+            )
+    print(f"{options.rounds - different} of {options.rounds} rounds identical; kills: {dict(kills)}")
     sys.exit(different > 0)
 
 

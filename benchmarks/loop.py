@@ -172,34 +172,34 @@ def main() -> None:
     parser.add_argument("--bare", action="store_true", help="write nothing, validate nothing")
     parser.add_argument("--folder", type=Path, default=Path("outputs/loop"), help="where the records go")
     parser.add_argument("--json", type=Path, help="where losses and seconds go, for a benchmark")
-    asked = parser.parse_args()
-    if asked.augment and asked.model != "cnn":
+    options = parser.parse_args()
+    if options.augment and options.model != "cnn":
         parser.error("--augment: expected --model cnn beside it, which sees images; got --model mlp, which sees rows")
 
-    parts = {name: images(asked.data, name) for name in ("train", "test")}
-    if asked.model == "mlp":
+    parts = {name: images(options.data, name) for name in ("train", "test")}
+    if options.model == "mlp":
         parts = {name: (x.flatten(1), y) for name, (x, y) in parts.items()}
-    torch.manual_seed(asked.seed)
-    model = cnn() if asked.model == "cnn" else mlp(asked.hidden, asked.activation)
-    optimizer = getattr(torch.optim, asked.optimizer)(model.parameters(), lr=asked.lr)
+    torch.manual_seed(options.seed)
+    model = cnn() if options.model == "cnn" else mlp(options.hidden, options.activation)
+    optimizer = getattr(torch.optim, options.optimizer)(model.parameters(), lr=options.lr)
     records = None
-    if not asked.bare:
-        records = Records(asked.folder, model=model, optimizer=optimizer, val=parts["test"], every=asked.every)
+    if not options.bare:
+        records = Records(options.folder, model=model, optimizer=optimizer, val=parts["test"], every=options.every)
 
     began = time.perf_counter()
     losses = train(
         model,
         optimizer,
         parts["train"],
-        epochs=asked.epochs,
-        size=asked.batch_size or len(parts["train"][0]),
-        augment=light if asked.augment else None,
+        epochs=options.epochs,
+        size=options.batch_size or len(parts["train"][0]),
+        augment=light if options.augment else None,
         records=records,
     )
     seconds = time.perf_counter() - began
-    print(f"{seconds:.3f} s for {asked.epochs} epochs, loss {losses[-1]:.6f}")
-    if asked.json:
-        asked.json.write_text(json.dumps({"losses": losses, "seconds": seconds}))
+    print(f"{seconds:.3f} s for {options.epochs} epochs, loss {losses[-1]:.6f}")
+    if options.json:
+        options.json.write_text(json.dumps({"losses": losses, "seconds": seconds}))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def pins(environment: str) -> Path:
     return CODE / f"requirements-{environment}.txt"
 
 
-def ready(environment: str, at: Path) -> bool:
+def is_ready(environment: str, at: Path) -> bool:
     """Return whether the environment was made completely from its present pins."""
     made = at / environment / "pins.txt"
     return made.is_file() and made.read_bytes() == pins(environment).read_bytes()
@@ -107,7 +107,7 @@ def python(environment: str | None, at: Path) -> str:
     return str(at / environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
-def play(job: Job, *, epochs: int, data: Path, environments: Path) -> Result:
+def run_job(job: Job, *, epochs: int, data: Path, environments: Path) -> Result:
     """Run a job in an empty folder."""
     variables = os.environ | {"COPYCAT_DATA": str(data)} | job.variables
     if job.environment:
@@ -126,11 +126,11 @@ def play(job: Job, *, epochs: int, data: Path, environments: Path) -> Result:
         if done.returncode:
             sys.exit(f"{' '.join(job.words)}\n{done.stderr}")
         if job.words[0] == "-m":
-            return Result(**recorded(Path(folder)), wall=wall)
+            return Result(**read_result(Path(folder)), wall=wall)
         return Result(**json.loads(done.stdout.splitlines()[-1]), wall=wall)
 
 
-def recorded(folder: Path) -> dict[str, Any]:
+def read_result(folder: Path) -> dict[str, Any]:
     """Return what Copycat recorded of its run; its seconds include the final evaluation."""
     (run,) = folder.glob("outputs/*/*/*/run.json")
     manifest = json.loads(run.read_text())
@@ -149,18 +149,18 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS)
-    asked = parser.parse_args()
-    if unknown := set(asked.jobs) - set(JOBS):
+    options = parser.parse_args()
+    if unknown := set(options.jobs) - set(JOBS):
         parser.error(f"expected some of {', '.join(JOBS)}; got {', '.join(sorted(unknown))}")
-    environments, chosen = asked.environments.resolve(), asked.jobs or list(JOBS)
+    environments, chosen = options.environments.resolve(), options.jobs or list(JOBS)
 
-    if asked.setup:
+    if options.setup:
         for environment in dict.fromkeys(JOBS[name].environment for name in chosen):
-            if environment and not ready(environment, environments):
+            if environment and not is_ready(environment, environments):
                 make(environment, environments)
         return 0
 
-    missing = [name for name in chosen if (e := JOBS[name].environment) and not ready(e, environments)]
+    missing = [name for name in chosen if (e := JOBS[name].environment) and not is_ready(e, environments)]
     if missing:
         where = [] if environments == ENVIRONMENTS else ["--environments", str(environments)]
         words = " ".join(["--setup", *where, *missing])
@@ -172,12 +172,12 @@ def main() -> int:
     data = Path(os.environ.get("COPYCAT_DATA", "data")).resolve()
     found = measure(
         [name for name in JOBS if name in floors.union(chosen)],
-        epochs=asked.epochs,
-        rounds=asked.rounds,
+        epochs=options.epochs,
+        rounds=options.rounds,
         data=data,
         environments=environments,
     )
-    return tell(found, epochs=asked.epochs)
+    return print_table(found, epochs=options.epochs)
 
 
 def measure(
@@ -185,12 +185,12 @@ def measure(
 ) -> dict[str, list[tuple[Result, Result]]]:
     """Return the short and the long run of each job in each round."""
     for name in jobs:  # reads the data and the packages from disk, once
-        play(JOBS[name], epochs=1, data=data, environments=environments)
+        run_job(JOBS[name], epochs=1, data=data, environments=environments)
     found: dict[str, list[tuple[Result, Result]]] = {name: [] for name in jobs}
     for number in range(rounds):
         for name, pairs in found.items():
             short, long = (
-                play(JOBS[name], epochs=count, data=data, environments=environments)
+                run_job(JOBS[name], epochs=count, data=data, environments=environments)
                 for count in (FIRST, FIRST + epochs)
             )
             pairs.append((short, long))
@@ -198,7 +198,7 @@ def measure(
     return found
 
 
-def tell(found: Mapping[str, Sequence[tuple[Result, Result]]], *, epochs: int) -> int:
+def print_table(found: Mapping[str, Sequence[tuple[Result, Result]]], *, epochs: int) -> int:
     """Print the table and return the exit status."""
     each = {name: [(b.seconds - a.seconds) / epochs * 1e3 for a, b in pairs] for name, pairs in found.items()}
     rounds = len(next(iter(each.values())))

@@ -35,20 +35,20 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=8001)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--experiment", default="lecture")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     runs, reruns = [], []
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
-        words = (f"experiment={asked.experiment}", f"trainer.max_epochs={asked.epochs}")
+        words = (f"experiment={options.experiment}", f"trainer.max_epochs={options.epochs}")
         seconds("train", *words, "trainer.max_epochs=1", at=at)  # reads the data and the packages from disk, once
-        for _ in range(asked.rounds):
+        for _ in range(options.rounds):
             before = set(at.glob("outputs/*/*/*"))
             runs.append(seconds("train", *words, at=at))
             (made,) = set(at.glob("outputs/*/*/*")) - before
             reruns.append(seconds("rerun", str(made), at=at))
             print(f"run {runs[-1]:.2f} s, rerun {reruns[-1]:.2f} s", flush=True)
     ratio = statistics.median(again / first for first, again in zip(runs, reruns, strict=True))
-    print(f"{asked.experiment}, {asked.epochs} epochs, {asked.rounds} pairs of whole processes")
+    print(f"{options.experiment}, {options.epochs} epochs, {options.rounds} pairs of whole processes")
     print(f"a rerun takes {ratio:.3f} times its run, the median of the pairs; at most {MOST} asked")
     print(f"shortest {min(reruns):.2f} s against {min(runs):.2f} s: {min(reruns) / min(runs):.3f}")
     return int(ratio > MOST)

@@ -35,7 +35,7 @@ class Process:
     """CPU seconds of it and of processes that it started and waited for."""
 
 
-def play(command: Sequence[str], *, at: Path, terminal: bool = False) -> Process:
+def run_process(command: Sequence[str], *, at: Path, terminal: bool = False) -> Process:
     """Run a command to its end; one that fails ends the benchmark with its output.
 
     Args:
@@ -43,29 +43,29 @@ def play(command: Sequence[str], *, at: Path, terminal: bool = False) -> Process
         at: working folder.
         terminal: whether output goes to a terminal, as most users start it; else to a file.
     """
-    with (at / "output.txt").open("wb+") as output, shown(output) if terminal else nullcontext(output) as to:
-        began = time.perf_counter()
+    with (at / "output.txt").open("wb+") as output, open_terminal(output) if terminal else nullcontext(output) as to:
+        start = time.perf_counter()
         kind = {"TERM": "xterm-256color"} if terminal else {}
         process = subprocess.Popen(command, cwd=at, stdout=to, stderr=to, env=os.environ | kind)
         _, status, used = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
+        wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        said = (at / "output.txt").read_text(errors="replace")
-        sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{said}")
+        text = (at / "output.txt").read_text(errors="replace")
+        sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{text}")
     return Process(wall, used.ru_maxrss * MEMORY_UNIT, used.ru_utime + used.ru_stime)
 
 
 @contextmanager
-def shown(output: IO[bytes]) -> Iterator[int]:
+def open_terminal(output: IO[bytes]) -> Iterator[int]:
     """Yield a terminal whose whole output is written to a file."""
     terminal, inside = os.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", *WINDOW, 0, 0))
 
     def read() -> None:
         with suppress(OSError):  # raised once the other end is closed
-            while said := os.read(terminal, 2**16):
-                output.write(said)
+            while data := os.read(terminal, 2**16):
+                output.write(data)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -79,11 +79,11 @@ def shown(output: IO[bytes]) -> Iterator[int]:
 
 def alternate(sides: Mapping[str, Callable[[], Figure]], *, rounds: int) -> dict[str, list[Figure]]:
     """Run the sides in turn, A B A B …, and return each side's figure in each round."""
-    found: dict[str, list[Figure]] = {name: [] for name in sides}
+    figures: dict[str, list[Figure]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
-            found[name].append(side())
-    return found
+            figures[name].append(side())
+    return figures
 
 
 @dataclass(frozen=True)
@@ -108,25 +108,25 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> Ratio:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Limit:
     """Hold a limit and what was measured."""
 
     name: str
-    asked: str
+    expected: str
     measured: str
-    kept: bool
+    is_kept: bool
 
 
-def at_most(name: str, most: float, measured: Ratio) -> Asked:
+def at_most(name: str, most: float, measured: Ratio) -> Limit:
     """Limit a ratio's median from above."""
-    return Asked(name, f"at most {most:.2f}", str(measured), measured.median <= most)
+    return Limit(name, f"at most {most:.2f}", str(measured), measured.median <= most)
 
 
-def concluded(limits: Sequence[Asked]) -> int:
+def report_limits(limits: Sequence[Limit]) -> int:
     """Print each limit beside what was measured, and return the exit status."""
     print("asked, and measured (a ratio: median, and from the lowest round to the highest):")
-    names, asked = (max(len(getattr(limit, field)) for limit in limits) for field in ("name", "request"))
+    names, expected = (max(len(getattr(limit, field)) for limit in limits) for field in ("name", "expected"))
     for limit in limits:
-        verdict = "kept" if limit.kept else "NOT KEPT"
-        print(f"  {limit.name:{names}}  {limit.asked:{asked}}  {limit.measured}  {verdict}")
-    return int(not all(limit.kept for limit in limits))
+        verdict = "kept" if limit.is_kept else "NOT KEPT"
+        print(f"  {limit.name:{names}}  {limit.expected:{expected}}  {limit.measured}  {verdict}")
+    return int(not all(limit.is_kept for limit in limits))

@@ -42,16 +42,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=5)
-    asked = parser.parse_args()
-    places = [asked.trials // 3, 2 * asked.trials // 3, asked.trials]
+    options = parser.parse_args()
+    places = [options.trials // 3, 2 * options.trials // 3, options.trials]
     found: dict[str, list[list[float]]] = {"tpe": [], "random": []}
     print(f"lowest val/loss after {', '.join(map(str, places))} trials", flush=True)
     with tempfile.TemporaryDirectory() as name:
-        for seed in range(asked.seeds):
+        for seed in range(options.seeds):
             for sampler, curves in found.items():
-                curves.append(search(sampler, seed, count=asked.trials, at=Path(name)))
-                said = "  ".join(f"{curves[-1][place - 1]:.4f}" for place in places)
-                print(f"seed {seed}  {sampler:6}  {said}", flush=True)
+                curves.append(search(sampler, seed, count=options.trials, at=Path(name)))
+                best = "  ".join(f"{curves[-1][place - 1]:.4f}" for place in places)
+                print(f"seed {seed}  {sampler:6}  {best}", flush=True)
     for place in places:
         columns = [[curve[place - 1] for curve in curves] for curves in found.values()]
         differences = [tpe - other for tpe, other in zip(*columns, strict=True)]
@@ -61,7 +61,7 @@ def main() -> None:
         )
         print(
             f"after {place}: {means}; tpe − random {statistics.mean(differences):+.4f} ±"
-            f" {statistics.stdev(differences):.4f}, lower in {sum(d < 0 for d in differences)} of {asked.seeds}"
+            f" {statistics.stdev(differences):.4f}, lower in {sum(d < 0 for d in differences)} of {options.seeds}"
         )
 
 

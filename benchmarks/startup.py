@@ -85,12 +85,12 @@ def seconds(name: str, *, at: Path) -> float:
     times = at / "times.txt"
     times.unlink(missing_ok=True)
     began = time.time()
-    said = run(command(name), at=at, status=2 if name.startswith("train ") else 0)
+    printed = run(command(name), at=at, status=2 if name.startswith("train ") else 0)
     ended = time.time()
     if name.startswith("import"):
-        ended = float(said)
+        ended = float(printed)
     elif name == STEP:
-        ended = dict(written(times))["step"]
+        ended = dict(read_events(times))["step"]
     return ended - began
 
 
@@ -103,18 +103,18 @@ def run(words: Sequence[str], *, at: Path, status: int = 0) -> str:
     return done.stdout
 
 
-def written(times: Path) -> list[tuple[str, float]]:
+def read_events(times: Path) -> list[tuple[str, float]]:
     """Return the events and times that the callback wrote."""
     lines = (line.split() for line in times.read_text().splitlines())
     return [(what, float(when)) for what, when in lines]
 
 
-def around(words: Sequence[str], *, trials: int, at: Path) -> float:
+def between_trials(words: Sequence[str], *, trials: int, at: Path) -> float:
     """Return the median of the milliseconds between the training of one trial and of the next."""
     times = at / "times.txt"
     times.unlink(missing_ok=True)
     run((*COPYCAT, "train", "-m", f"seed=range({trials})", *WITH_CLOCK, *words), at=at)
-    events = [(what, when) for what, when in written(times) if what != "step"]
+    events = [(what, when) for what, when in read_events(times) if what != "step"]
     gaps = [after - when for (what, when), (_, after) in pairwise(events) if what == "end"]
     assert len(gaps) == trials - 1, "each trial's training starts and ends once"
     return 1000 * statistics.median(gaps)
@@ -126,18 +126,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("words", nargs="*", default=["data=cats"], help="of the sweep: data=cats unless given")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     found: dict[str, list[float]] = {name: [] for name in (TORCH, BOTH, *limits())}
     gaps: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         at = Path(name)
         (at / "clock.py").write_text(CLOCK)
-        for number in range(asked.rounds + 1):
-            taken = {command: seconds(command, at=at) for command in found}
-            gap = around(asked.words, trials=asked.trials, at=at)
+        for number in range(options.rounds + 1):
+            times = {command: seconds(command, at=at) for command in found}
+            gap = between_trials(options.words, trials=options.trials, at=at)
             if number:  # the first reads the packages from disk
                 gaps.append(gap)
-                for command, value in taken.items():
+                for command, value in times.items():
                     found[command].append(value)
     print(machine.description())
     print(f"{'':58} seconds  × torch  × both   limit")
@@ -147,10 +147,10 @@ def main() -> None:
         ratios = {by: median / medians[by] for by in (TORCH, BOTH)}
         by, limit = limits().get(command, ("", 0.0))
         beyond |= bool(by) and ratios[by] > limit
-        said = f"{limit:.2f} × {'both' if by == BOTH else 'torch'}" if by else ""
-        print(f"{command:58} {median:7.2f}  {ratios[TORCH]:7.2f}  {ratios[BOTH]:6.2f}   {said}")
+        shown = f"{limit:.2f} × {'both' if by == BOTH else 'torch'}" if by else ""
+        print(f"{command:58} {median:7.2f}  {ratios[TORCH]:7.2f}  {ratios[BOTH]:6.2f}   {shown}")
     gap = statistics.median(gaps)
-    print(f"around the training of trials 2 to {asked.trials} of a sweep: {gap:.0f} ms, of at most {AROUND}")
+    print(f"around the training of trials 2 to {options.trials} of a sweep: {gap:.0f} ms, of at most {AROUND}")
     sys.exit(beyond or gap > AROUND)
 
 

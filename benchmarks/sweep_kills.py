@@ -37,15 +37,15 @@ START = 5.0
 """Approximate seconds that a process takes before its first trial."""
 
 
-def command(folder: Path, asked: argparse.Namespace) -> list[str]:
+def command(folder: Path, options: argparse.Namespace) -> list[str]:
     """Return the command of the sweep."""
     return [
-        *(sys.executable, "-m", "copycat", "train", "-m", *JOB, f"hydra/launcher={asked.launcher}"),
-        *(f"hydra.sweeper.n_trials={asked.trials}", f"sweep.folder={folder}"),
+        *(sys.executable, "-m", "copycat", "train", "-m", *JOB, f"hydra/launcher={options.launcher}"),
+        *(f"hydra.sweeper.n_trials={options.trials}", f"sweep.folder={folder}"),
     ]
 
 
-def ended(words: list[str], *, at: Path, seconds: float | None) -> bool:
+def run_until(words: list[str], *, at: Path, seconds: float | None) -> bool:
     """Run a command, kill it with all its processes after `seconds`, and return whether it ended by itself."""
     with (at / "output.txt").open("a") as output:
         process = subprocess.Popen(words, cwd=at, stdout=output, stderr=output, start_new_session=True)
@@ -74,15 +74,15 @@ def states(sweep: Path) -> dict[int, str]:
     return {trial.number: names.get(trial.state.name, "running") for trial in study}
 
 
-def amiss(sweep: Path, count: int) -> Iterator[str]:
+def find_problems(sweep: Path, count: int) -> Iterator[str]:
     """Yield what is lost, repeated, or differs between folders, study and table."""
     found = trials(sweep)
     if list(found) != list(range(count)):
         yield f"numbers: {list(found)}"
-    said = {number: trial["status"] for number, trial in found.items()}
-    if left := [number for number, status in said.items() if status not in ("completed", "pruned")]:
+    statuses = {number: trial["status"] for number, trial in found.items()}
+    if left := [number for number, status in statuses.items() if status not in ("completed", "pruned")]:
         yield f"not done: {left}"
-    if states(sweep) != said:
+    if states(sweep) != statuses:
         yield "the study and the folders differ"
     for number in found:
         epochs = [line.partition(",")[0] for line in (sweep / str(number) / "metrics.csv").read_text().splitlines()[1:]]
@@ -106,28 +106,32 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--launcher", choices=["basic", "processes"], default="basic")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    chance, kills = random.Random(asked.seed), 0
+    options = parser.parse_args()
+    rng, kills = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         began = time.monotonic()
-        ended(command(home / "alone", asked), at=home, seconds=None)
-        took = time.monotonic() - began
-        print(f"alone: {took:.0f} s, {dict(Counter(t['status'] for t in trials(home / 'alone').values()))}", flush=True)
+        run_until(command(home / "alone", options), at=home, seconds=None)
+        duration = time.monotonic() - began
+        print(
+            f"alone: {duration:.0f} s, {dict(Counter(t['status'] for t in trials(home / 'alone').values()))}",
+            flush=True,
+        )
         killed = home / "killed"
-        while kills < asked.kills:
-            # of what is left, an equal part for each kill that is left, on average
-            share = (took - START) * (asked.trials - len(trials(killed))) / asked.trials / (asked.kills - kills + 1)
-            if ended(command(killed, asked), at=home, seconds=START + chance.uniform(0, 2 * share)):
+        while kills < options.kills:
+            # on average, each remaining kill has an equal part of the remaining work
+            remaining = (options.trials - len(trials(killed))) / options.trials
+            share = (duration - START) * remaining / (options.kills - kills + 1)
+            if run_until(command(killed, options), at=home, seconds=START + rng.uniform(0, 2 * share)):
                 break
             kills += 1
             print(f"kill {kills}: {dict(Counter(t['status'] for t in trials(killed).values()))}", flush=True)
-        ended(command(killed, asked), at=home, seconds=None)
-        problems = list(amiss(killed, asked.trials))
+        run_until(command(killed, options), at=home, seconds=None)
+        problems = list(find_problems(killed, options.trials))
         same = results(killed) == results(home / "alone")
-        if asked.launcher == "basic" and not same:
+        if options.launcher == "basic" and not same:
             problems.append("other values than in a search that nobody killed")
-    print(f"{kills} kills, {asked.trials} trials: {'; '.join(problems) or 'none lost, none twice'}")
+    print(f"{kills} kills, {options.trials} trials: {'; '.join(problems) or 'none lost, none twice'}")
     print(f"values and objectives: {'the same' if same else 'others'} as in a search that nobody killed")
     sys.exit(bool(problems))
 

@@ -73,15 +73,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TITLES)}")
     parser.add_argument("--from", dest="kept", type=Path, help="folder of outputs that were kept earlier")
-    asked = parser.parse_args()
-    if unknown := set(asked.names) - set(TITLES):
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(TITLES):
         parser.error(f"expected names of {', '.join(TITLES)}; got {', '.join(sorted(unknown))}")
-    kept = asked.kept or KEPT
-    for name in asked.names or ([] if asked.kept else TITLES):
+    kept = options.kept or KEPT
+    for name in options.names or ([] if options.kept else TITLES):
         printed = run(name)
         kept.mkdir(parents=True, exist_ok=True)
         (kept / f"{name}.txt").write_text(printed)
-    shown = TITLES if asked.kept or not asked.names else asked.names
+    shown = TITLES if options.kept or not options.names else options.names
     if missing := [name for name in shown if not (kept / f"{name}.txt").is_file()]:
         print(f"no {', '.join(f'{name}.txt' for name in missing)} in {kept}: name them to run them", file=sys.stderr)
     shown = [name for name in shown if name not in missing]

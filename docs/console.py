@@ -33,7 +33,7 @@ def commands(page: str) -> Iterator[tuple[str, str]]:
         yield block["words"], block["output"]
 
 
-def as_shown(printed: str) -> str:
+def mask_varying(printed: str) -> str:
     """Replace what differs from run to run by `…`."""
     for varying, instead in VARYING:
         printed = varying.sub(instead, printed)
@@ -48,17 +48,17 @@ def output(words: str, *, at: Path) -> str:
     """
     command, environment = [sys.executable, "-m", "copycat", *shlex.split(words)], {**os.environ, **ENVIRONMENT}
     done = subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, timeout=600, check=True)
-    return as_shown(done.stdout)
+    return mask_varying(done.stdout)
 
 
 def main() -> None:
     """Rewrite the outputs in guide.md."""
     page = GUIDE.read_text()
     with tempfile.TemporaryDirectory() as folder:
-        made = BLOCK.sub(
+        remade = BLOCK.sub(
             lambda block: f"```console\n$ copycat {block['words']}\n{output(block['words'], at=Path(folder))}```", page
         )
-    GUIDE.write_text(made)
+    GUIDE.write_text(remade)
 
 
 if __name__ == "__main__":

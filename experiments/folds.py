@@ -25,32 +25,32 @@ TITLES = (
 Figures = dict[str, dict[str, Any]]
 
 
-def measured(name: str, at: Path) -> dict[str, Any]:
+def measure_experiment(name: str, at: Path) -> dict[str, Any]:
     """Train an experiment with each seed, on each fold and on all of the 209, in folders below `at`."""
     folds = [f"data.folds={FOLDS}", f"data.fold=range({FOLDS})"]
-    found: dict[str, Any] = {"folds": FOLDS, "seeds": SEEDS, "each": {}, "ensemble": {}}
+    results: dict[str, Any] = {"folds": FOLDS, "seeds": SEEDS, "each": {}, "ensemble": {}}
     for key, words in (("cross_validated", folds), ("official", [])):
-        judged = _swept(name, words, at / key)
-        found["each"] |= _each(list(judged.members.values()))
-        found["ensemble"] |= _figures(judged.whole)
-    return found
+        evaluation = _run_sweep(name, words, at / key)
+        results["each"] |= _each(list(evaluation.members.values()))
+        results["ensemble"] |= _figures(evaluation.whole)
+    return results
 
 
-def _swept(name: str, words: Sequence[str], at: Path) -> Ensemble:
+def _run_sweep(name: str, words: Sequence[str], at: Path) -> Ensemble:
     seeds = [f"seed=range({SEEDS})", "logger=none", "hydra/launcher=processes", f"sweep.folder={at}"]
     command = [sys.executable, "-m", "copycat", "train", "-m", f"experiment={name}", *words, *seeds]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return ensemble(open_completed_in([at]), [])
 
 
-def _figures(judged: Judgement) -> Figures:
+def _figures(evaluation: Judgement) -> Figures:
     """Return by part the number of images, and the accuracies with their intervals."""
-    found: Figures = {}
-    for row in judged.rows():
+    results: Figures = {}
+    for row in evaluation.rows():
         if row["metric"] in ACCURACIES:
-            part = found.setdefault(row["part"], {"images": row["images"]})
+            part = results.setdefault(row["part"], {"images": row["images"]})
             part[row["metric"]] = {"value": round(row["value"], 4), "interval": _rounded(row["low"], row["high"])}
-    return found
+    return results
 
 
 def _each(members: Sequence[Judgement]) -> Figures:
@@ -59,15 +59,15 @@ def _each(members: Sequence[Judgement]) -> Figures:
     The interval is that of one network as good as the mean.
     """
     several = [_figures(member) for member in members]
-    found: Figures = {}
+    results: Figures = {}
     for part, first in several[0].items():
-        found[part] = {"images": first["images"]}
+        results[part] = {"images": first["images"]}
         for metric in ACCURACIES:
             values = [one[part][metric]["value"] for one in several]
-            found[part][metric] = {"mean": round(fmean(values), 4), "range": [min(values), max(values)]}
-        mean = found[part]["accuracy"]["mean"]
-        found[part]["accuracy"]["interval"] = _rounded(*wilson(mean, first["images"]))
-    return found
+            results[part][metric] = {"mean": round(fmean(values), 4), "range": [min(values), max(values)]}
+        mean = results[part]["accuracy"]["mean"]
+        results[part]["accuracy"]["interval"] = _rounded(*wilson(mean, first["images"]))
+    return results
 
 
 def _rounded(low: float, high: float) -> list[float]:
@@ -88,6 +88,6 @@ def cells(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _cell(found: Mapping[str, Any]) -> str:
-    low, high = found["interval"]
-    return f"{found.get('mean', found.get('value')):.3f} ({low:.2f} to {high:.2f})"
+def _cell(results: Mapping[str, Any]) -> str:
+    low, high = results["interval"]
+    return f"{results.get('mean', results.get('value')):.3f} ({low:.2f} to {high:.2f})"

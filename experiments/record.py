@@ -68,18 +68,18 @@ def table() -> str:
         found = json.loads(record.read_text())
         best = f"{found['best']['val/accuracy']} ({found['best']['epoch']})"
         metrics = [found["final"][name] for name in SHOWN]
-        rows.append([file.stem, _says(file), str(found["epochs"]), *metrics, best, str(found["seconds"])])
+        rows.append([file.stem, _read_description(file), str(found["epochs"]), *metrics, best, str(found["seconds"])])
         if (measured := file.with_name(f"{file.stem}.folds.json")).exists():
             of_folds.append([file.stem, *folds.cells(json.loads(measured.read_text()))])
-    return f"{_markdown(rows)}\n\n{_markdown(of_folds)}"
+    return f"{_format_table(rows)}\n\n{_format_table(of_folds)}"
 
 
-def _markdown(rows: list[list[str]]) -> str:
+def _format_table(rows: list[list[str]]) -> str:
     head, *others = rows
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *others])
 
 
-def _says(file: Path) -> str:
+def _read_description(file: Path) -> str:
     lines = file.read_text().splitlines()
     return next(line for line in lines if line.startswith("# ") and "@package" not in line).removeprefix("# ")
 
@@ -98,7 +98,7 @@ def main() -> None:
     names = [word for word in sys.argv[1:] if word != "--folds"]
     for name in names if "--folds" in sys.argv else ():
         with tempfile.TemporaryDirectory() as folder:
-            measured = folds.measured(name, Path(folder))
+            measured = folds.measure_experiment(name, Path(folder))
         (HERE / f"{name}.folds.json").write_text(json.dumps(measured, indent=2) + "\n")
         print(f"{name}: {measured['each']}")
     for name in names if "--folds" not in sys.argv else ():

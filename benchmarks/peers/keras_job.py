@@ -24,25 +24,25 @@ def main() -> None:
     parser.add_argument(
         "--steps-per-execution", type=int, default=1, help="an epoch has one step, so more gains nothing"
     )
-    asked = parser.parse_args()
-    x, y = job.load(asked.data, "train")
-    start = lecture_start(x.shape[1], asked.seed)
-    keras.utils.set_random_seed(asked.seed)
+    options = parser.parse_args()
+    x, y = job.load(options.data, "train")
+    start = lecture_start(x.shape[1], options.seed)
+    keras.utils.set_random_seed(options.seed)
     model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Dense(1, activation="sigmoid")])
     model.set_weights(start)
     model.compile(
-        optimizer=keras.optimizers.SGD(asked.lr),
+        optimizer=keras.optimizers.SGD(options.lr),
         loss="binary_crossentropy",
         metrics=["accuracy"],
-        steps_per_execution=asked.steps_per_execution,
+        steps_per_execution=options.steps_per_execution,
     )
     started = time.perf_counter()
     history = model.fit(
         x,
         y,
         batch_size=len(x),
-        epochs=asked.epochs,
-        validation_data=job.load(asked.data, "test"),
+        epochs=options.epochs,
+        validation_data=job.load(options.data, "test"),
         callbacks=[keras.callbacks.CSVLogger("history.csv"), keras.callbacks.ModelCheckpoint("last.keras")],
     )
     seconds = time.perf_counter() - started

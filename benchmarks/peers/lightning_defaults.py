@@ -50,12 +50,12 @@ class LogisticRegression(pl.LightningModule):
 
 def main() -> None:
     """Train and report."""
-    asked = job.parser(__doc__).parse_args()
-    train, val = (TensorDataset(*map(torch.from_numpy, job.load(asked.data, part))) for part in ("train", "test"))
-    pl.seed_everything(asked.seed)
-    model = LogisticRegression(in_features=train.tensors[0].shape[1], lr=asked.lr)
+    options = job.parser(__doc__).parse_args()
+    train, val = (TensorDataset(*map(torch.from_numpy, job.load(options.data, part))) for part in ("train", "test"))
+    pl.seed_everything(options.seed)
+    model = LogisticRegression(in_features=train.tensors[0].shape[1], lr=options.lr)
     loaders = DataLoader(train, batch_size=len(train)), DataLoader(val, batch_size=len(val))
-    trainer = pl.Trainer(max_epochs=asked.epochs)
+    trainer = pl.Trainer(max_epochs=options.epochs)
     started = time.perf_counter()
     trainer.fit(model, *loaders)
     seconds = time.perf_counter() - started

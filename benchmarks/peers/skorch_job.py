@@ -13,16 +13,16 @@ from torch import nn
 
 def main() -> None:
     """Train and report."""
-    asked = job.parser(__doc__).parse_args()
-    x, y = job.load(asked.data, "train")
-    x_val, y_val = job.load(asked.data, "test")
-    torch.manual_seed(asked.seed)
+    options = job.parser(__doc__).parse_args()
+    x, y = job.load(options.data, "train")
+    x_val, y_val = job.load(options.data, "test")
+    torch.manual_seed(options.seed)
     net = NeuralNetBinaryClassifier(
         nn.Sequential(nn.Linear(x.shape[1], 1), nn.Sigmoid()),
         criterion=nn.BCELoss,
         optimizer=torch.optim.SGD,
-        lr=asked.lr,
-        max_epochs=asked.epochs,
+        lr=options.lr,
+        max_epochs=options.epochs,
         batch_size=-1,  # the whole set
         train_split=predefined_split(Dataset(x_val, y_val[:, 0])),
         callbacks=[Checkpoint(dirname="checkpoints")],
