@@ -98,12 +98,12 @@ def _stratified_holdout(part: Part, share: float, seed: int) -> list[int]:
         if len(groups) == 1:  # training needs the only image of a class
             continue
         wanted = min(max(wanted, 1), size - 1)
-        taken: list[int] = []
+        chosen: list[int] = []
         for members in groups:
-            if len(taken) + len(members) <= wanted:
-                taken += members
+            if len(chosen) + len(members) <= wanted:
+                chosen += members
         smallest = min(groups, key=len)
-        held += taken or smallest
+        held += chosen or smallest
     if not held:
         raise UserError("data.split=holdout: expected two different images of a class at least; got none such.")
     return held

@@ -76,14 +76,16 @@ def test_a_picture_is_the_same_however_many_are_drawn(shipped: dict[str, Part]) 
         assert torch.equal(part.labels, shipped[name].labels[: len(part)])
 
 
-def test_warmth_moves_colours_and_no_labels(shipped: dict[str, Part]) -> None:
-    grey = Drawn(warmth=0.0, train=12, val=3).load()["train"]
-    assert torch.equal(grey.labels, shipped["train"].labels[:12])
-    warm, neutral = (
+def test_warmth_moves_colors_and_no_labels(shipped: dict[str, Part]) -> None:
+    neutral = Drawn(warmth=0.0, train=12, val=3).load()["train"]
+    assert torch.equal(neutral.labels, shipped["train"].labels[:12])
+    warm, neutral_warmth = (
         (images[:, 0].double() - images[:, 2].double()).mean((1, 2))  # red over blue
-        for images in (image_tensor(shipped["train"])[:12], image_tensor(grey))
+        for images in (image_tensor(shipped["train"])[:12], image_tensor(neutral))
     )
-    assert torch.equal((warm > neutral).long(), grey.labels), "cats should be warmer than without, the others colder"
+    assert torch.equal((warm > neutral_warmth).long(), neutral.labels), (
+        "cats should be warmer than without, the others colder"
+    )
 
 
 @pytest.mark.parametrize("name", ["train", "val"])
