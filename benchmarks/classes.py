@@ -1,4 +1,6 @@
-"""What classes cost: python benchmarks/classes.py [--rounds 3] [--images 10000] [--epochs 2]
+"""Measure what many classes cost.
+
+    python benchmarks/classes.py [--rounds 3] [--images 10000] [--epochs 2]
 
 As many images in 10 classes and in 1,000: a run by Copycat of a small convolutional network that pools to 64 numbers
 before its last layer, so that the network itself hardly grows with the classes. In turn and as whole processes, with
@@ -17,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import machine
-from rounds import Process, alternate, at_most, concluded, play, ratio
+from rounds import Process, alternate, at_most, ratio, report_limits, run_process
 
 MOST = 1.2
 CLASSES = (10, 1000)
@@ -55,7 +57,7 @@ for count in (
 
 
 def draw(folder: Path, *, classes: int, images: int) -> None:
-    """Write as many images of noise for each class, whose names are all as long."""
+    """Write equally many noise images per class, with class names of equal length."""
     import numpy as np
     from PIL import Image
 
@@ -67,38 +69,39 @@ def draw(folder: Path, *, classes: int, images: int) -> None:
 
 
 def score(images: int, classes: int) -> tuple[float, float]:
-    """Seconds that the counts take, and all scores."""
+    """Return the seconds that the counts take, and that all scores take."""
     printed = subprocess.check_output([sys.executable, "-c", SCORES, str(images), str(classes)], text=True)
     counts, whole = map(float, printed.split())
     return counts, whole
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=2)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(machine.description(), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         sides = {}
         for classes in CLASSES:
             at = Path(folder, str(classes))
-            draw(at / "images", classes=classes, images=asked.images)
+            draw(at / "images", classes=classes, images=options.images)
             (at / "network.py").write_text(NETWORK)
-            words = [sys.executable, "-m", "copycat", "train", *WORDS, f"trainer.max_epochs={asked.epochs}"]
-            sides[f"{classes} classes"] = partial(play, words, at=at)
-        found: dict[str, list[Process]] = alternate(sides, rounds=asked.rounds)
-    print(f"{asked.images} images, {asked.epochs} epochs, median of {asked.rounds} whole processes")
+            words = [sys.executable, "-m", "copycat", "train", *WORDS, f"trainer.max_epochs={options.epochs}"]
+            sides[f"{classes} classes"] = partial(run_process, words, at=at)
+        found: dict[str, list[Process]] = alternate(sides, rounds=options.rounds)
+    print(f"{options.images} images, {options.epochs} epochs, median of {options.rounds} whole processes")
     for classes, (name, runs) in zip(CLASSES, found.items(), strict=True):
         seconds, peak = median(run.processor for run in runs), median(run.peak for run in runs)
-        counts, whole = score(asked.images, classes)
+        counts, whole = score(options.images, classes)
         print(
             f"  {name:12}  {seconds:6.1f} s of the processor, {peak / 2**20:6.0f} MiB at most;"
             f" all images scored in {whole:.3f} s, {counts:.3f} s of it for the counts"
         )
     few, many = found.values()
-    return concluded(
+    return report_limits(
         [
             at_most("1000 ÷ 10 classes, seconds", MOST, ratio([r.processor for r in many], [r.processor for r in few])),
             at_most("1000 ÷ 10 classes, memory", MOST, ratio([r.peak for r in many], [r.peak for r in few])),

@@ -1,4 +1,6 @@
-"""What it costs to take a run's fingerprint, beside the first call of git: python benchmarks/fingerprint.py
+"""Measure what a run's fingerprint costs, beside the first call of git.
+
+    python benchmarks/fingerprint.py
 
 Times both in fresh processes, once PyTorch is imported, and prints medians in milliseconds; exits 1 where the
 fingerprint takes 150 ms or more beyond that call.
@@ -27,6 +29,7 @@ print(json.dumps([1000 * (called - began), 1000 * (time.perf_counter() - called)
 
 
 def main() -> None:
+    """Measure, print, and exit with 1 where the limit is exceeded."""
     times = [
         json.loads(subprocess.check_output([sys.executable, "-c", ONCE], cwd=Path(__file__).parent)) for _ in range(9)
     ]

@@ -1,4 +1,6 @@
-"""What the index of run folders saves: python benchmarks/index.py [--folders 10000]
+"""Measure what the index of run folders saves.
+
+    python benchmarks/index.py [--folders 10000]
 
 Writes so many trials of a sweep, as `copycat train -m` leaves them, and reads them as `copycat runs` does, in fresh
 processes: once without an index, with it, and after 1 % of the trials were changed. Prints the times, their ratio, and
@@ -34,7 +36,7 @@ print(read, time.perf_counter() - began)
 
 
 def make(root: Path, folders: int) -> None:
-    """A sweep of two real trials, whose folders but for tensors and event files are copied."""
+    """Make a sweep from two real trials, whose folders are copied without tensors and event files."""
     words = ["seed=0,1", "trainer.max_epochs=2", "logger=none", f"sweep.folder={root}"]
     subprocess.run([sys.executable, "-m", "copycat", "train", "-m", *words], check=True, capture_output=True)
     first = root / "0"
@@ -48,38 +50,40 @@ def make(root: Path, folders: int) -> None:
 
 
 def seconds(root: Path, folders: int) -> tuple[float, float]:
-    """Of reading them, and of the stat walk alone."""
-    said = subprocess.check_output([sys.executable, "-c", ONCE, str(root), str(folders)], text=True)
-    read, walk = map(float, said.split())
+    """Return the seconds to read all rows, and those of the stat walk alone."""
+    printed = subprocess.check_output([sys.executable, "-c", ONCE, str(root), str(folders)], text=True)
+    read, walk = map(float, printed.split())
     return read, walk
 
 
 def change(root: Path, folders: int, number: int) -> None:
+    """Change every hundredth trial's record."""
     for place in range(number % 100, folders, 100):
         file = root / str(place) / "trial.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), "attempts": number + 2}))
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folders", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["COPYCAT_CACHE"] = str(Path(folder) / "cache")
         root = Path(folder) / "sweep"
-        make(root, asked.folders)
+        make(root, options.folders)
         time.sleep(3)  # what was written just now is not remembered
-        first, _ = seconds(root, asked.folders)
-        later, walks = zip(*(seconds(root, asked.folders) for _ in range(asked.rounds)), strict=True)
+        first, _ = seconds(root, options.folders)
+        later, walks = zip(*(seconds(root, options.folders) for _ in range(options.rounds)), strict=True)
         changed = []
-        for number in range(asked.rounds):
-            change(root, asked.folders, number)
+        for number in range(options.rounds):
+            change(root, options.folders, number)
             time.sleep(3)
-            changed.append(seconds(root, asked.folders)[0])
+            changed.append(seconds(root, options.folders)[0])
     again, walk = statistics.median(later), statistics.median(walks)
-    said = f"read first in {first:.2f} s, later in {again:.2f} s, the ratio {first / again:.1f}"
-    print(f"{asked.folders} folders: {said}")
+    summary = f"read first in {first:.2f} s, later in {again:.2f} s, the ratio {first / again:.1f}"
+    print(f"{options.folders} folders: {summary}")
     print(f"of a later read the stat walk takes {walk:.2f} s: {walk / again:.0%}")
     print(f"after a change of 1 %: {statistics.median(changed):.2f} s")
     return int(again >= LIMIT)

@@ -1,4 +1,6 @@
-"""What it costs to look at a run: python benchmarks/inspection.py [--rounds 11] [--epochs N]
+"""Measure what the inspection callbacks cost.
+
+    python benchmarks/inspection.py [--rounds 11] [--epochs N]
 
 The lecture's run, and the CNN with augmentation for 41 epochs: with the callbacks that look at a run by default and
 without them, in turn and as whole processes. The seconds are run.json's, from before the first step to the last record.
@@ -20,7 +22,7 @@ from statistics import median
 
 import machine
 from one_run import JOBS, Trained, copycat
-from rounds import Asked, alternate, at_most, concluded, play, ratio
+from rounds import Limit, alternate, at_most, ratio, report_limits, run_process
 
 LOOK = ("statistics", "texts", "input_images", "weights", "confusion", "mistakes")
 DEFAULT, WITHOUT = "with the default ones", "without"
@@ -61,20 +63,21 @@ class Clock(pl.Callback):
 """
 
 
-def accounted(words: Sequence[str], *, epochs: int, every: int) -> tuple[float, float]:
-    """Seconds in the hooks of callbacks that look at a run, and of that run."""
+def time_hooks(words: Sequence[str], *, epochs: int, every: int) -> tuple[float, float]:
+    """Return the seconds in the hooks of inspection callbacks, and those of the run."""
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         (at / "clock.py").write_text(CLOCK)
         more = [f"trainer.max_epochs={epochs}", f"trainer.check_val_every_n_epoch={every}"]
         clock = "+callbacks.clock._target_=clock.Clock"
-        play([sys.executable, "-m", "copycat", "train", *words, *more, clock], at=at)
+        run_process([sys.executable, "-m", "copycat", "train", *words, *more, clock], at=at)
         (manifest,) = at.glob("outputs/*/*/*/run.json")
         (took,) = json.loads((at / "took.json").read_text())
         return took, json.loads(manifest.read_text())["seconds"]
 
 
-def measure(name: str, *, rounds: int, epochs: int) -> Asked:
+def measure(name: str, *, rounds: int, epochs: int) -> Limit:
+    """Measure one job with and without the default callbacks, and return its limit."""
     job = JOBS[name]
     with tempfile.TemporaryDirectory() as folder:
         sides = {
@@ -89,7 +92,7 @@ def measure(name: str, *, rounds: int, epochs: int) -> Asked:
         seconds, wall = median(t.seconds for t in trained), median(t.wall for t in trained)
         print(f"  {side:22}  {seconds:7.3f} s, the whole process {wall:7.3f} s")
     for side, words in ((DEFAULT, ()), ("with all but plots", MORE)):
-        took, whole = accounted([*job.copycat, *words], epochs=epochs, every=job.every)
+        took, whole = time_hooks([*job.copycat, *words], epochs=epochs, every=job.every)
         print(f"  {side:22}  {took:7.3f} s in their own hooks, {took / whole:.1%} of a run")
     sys.stdout.flush()
     cost = ratio([t.seconds for t in found[DEFAULT]], [t.seconds for t in found[WITHOUT]])
@@ -97,13 +100,14 @@ def measure(name: str, *, rounds: int, epochs: int) -> Asked:
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--epochs", type=int, help="of each job, in place of its own; the limits are for its own")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(machine.description(), flush=True)
-    return concluded(
-        [measure(name, rounds=asked.rounds, epochs=asked.epochs or EPOCHS[name]) for name in ("lecture", "cnn")]
+    return report_limits(
+        [measure(name, rounds=options.rounds, epochs=options.epochs or EPOCHS[name]) for name in ("lecture", "cnn")]
     )
 
 

@@ -1,11 +1,11 @@
-"""Kills real runs at random instants, resumes them until they are done, and compares bits with runs left alone.
+"""Kill real runs at random instants, resume them until they complete, and compare bits with undisturbed runs.
 
     python benchmarks/kill.py --rounds 200
 
 A round starts a run in a process of its own, ends it by SIGKILL after a random time, types `copycat resume`, and so on
 until one completes; every third kill also damages last.ckpt. Then weights, metrics.csv and the points in the event
-files are held against those of a run that nobody killed. The processes are forked from a server that has imported
-PyTorch, so that a round takes seconds. Prints a line a round; exits 1 where a round differs.
+files are compared with those of an undisturbed run. The processes are forked from a server that has imported PyTorch,
+so that a round takes seconds. Prints a line per round; exits 1 where a round differs.
 """
 
 import argparse
@@ -31,13 +31,13 @@ JOBS = {
         *("data.memory_mb=0", "trainer.max_epochs=12", "callbacks.last.every_n_steps=3"),
     ],
 }
-"""One full batch a step; and mini-batches with each kind of chance there is, decoded by two workers."""
+"""One full batch per step; and mini-batches with every kind of randomness, decoded by two workers."""
 SMALL = ("data=folder", "data.image_size=16", "trainer.threads=1", "callbacks.last.every_seconds=0.2")
 Point = tuple[str, str, int, float]
 
 
 def copycat(words: Sequence[str], at: str) -> None:
-    """One command, as a process of its own runs it."""
+    """Run one command as in a process of its own."""
     os.chdir(at)
     multiprocessing.set_start_method("fork", force=True)  # workers are the run's own children, as ever
     with open("output.txt", "a") as output:
@@ -49,6 +49,7 @@ def copycat(words: Sequence[str], at: str) -> None:
 
 
 def start(words: Sequence[str], at: Path) -> ForkServerProcess:
+    """Start a command in a forked process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["copycat.training.resume", "copycat.inspection.tensorboard.logger", "copycat.cli"])
     process = context.Process(target=copycat, args=(list(words), str(at)))
@@ -57,13 +58,13 @@ def start(words: Sequence[str], at: Path) -> ForkServerProcess:
 
 
 def run_folder(at: Path) -> Path | None:
-    """The newest run that got as far as a manifest."""
+    """Return the newest run that has a manifest."""
     found = sorted(at.glob("outputs/*/*/*/run.json"), key=lambda file: file.stat().st_mtime_ns)
     return found[-1].parent if found else None
 
 
 def points(folder: Path) -> list[Point]:
-    """Every scalar of a run's event files but for times, as they lie there: none is purged by the reader."""
+    """Return every scalar of a run's event files but times, as stored: the reader purges none."""
 
     def found() -> Iterator[Point]:
         for file in sorted((folder / "tensorboard").rglob("events.*")):
@@ -76,6 +77,7 @@ def points(folder: Path) -> list[Point]:
 
 
 def differences(folder: Path, reference: Path) -> list[str]:
+    """Return the names of files that differ."""
     same = {
         name: (folder / name).read_bytes() == (reference / name).read_bytes()
         for name in ("weights.safetensors", "metrics.csv")
@@ -84,14 +86,14 @@ def differences(folder: Path, reference: Path) -> list[str]:
     return [name for name, equal in same.items() if not equal]
 
 
-def play(words: Sequence[str], at: Path, *, seconds: float, chance: random.Random, kills: Counter[str]) -> Path:
-    """Kill and resume until the run is done; its folder."""
+def kill_and_resume(words: Sequence[str], at: Path, *, seconds: float, rng: random.Random, kills: Counter[str]) -> Path:
+    """Kill and resume until the run is done, and return its folder."""
     for attempt in range(1000):
         folder = run_folder(at)
         if folder and json.loads((folder / "run.json").read_text())["status"] == "completed":
             return folder  # the kill came after the last record
         process = start(["resume", str(folder)] if folder else ["train", *words], at)
-        process.join(chance.uniform(0.15, 1.0) * seconds)
+        process.join(rng.uniform(0.15, 1.0) * seconds)
         if process.exitcode == 0:
             continue
         if process.exitcode is not None:
@@ -101,56 +103,60 @@ def play(words: Sequence[str], at: Path, *, seconds: float, chance: random.Rando
         last = made / "checkpoints" / "last.ckpt" if (made := run_folder(at)) else None
         kills["after a checkpoint" if last and last.exists() else "before one"] += 1
         if attempt % 3 == 2 and last and last.exists() and last.with_name("before.ckpt").exists():
-            damage(last, chance)
+            damage(last, rng)
             kills["with last.ckpt damaged"] += 1
     sys.exit("a run that is killed so often never ends")
 
 
-def damage(path: Path, chance: random.Random) -> None:
+def damage(path: Path, rng: random.Random) -> None:
+    """Flip one bit of a file or cut it off, at random."""
     content = bytearray(path.read_bytes())
-    place = chance.randrange(len(content))
-    if chance.random() < 0.5:
-        content[place] ^= 1 << chance.randrange(8)
+    place = rng.randrange(len(content))
+    if rng.random() < 0.5:
+        content[place] ^= 1 << rng.randrange(8)
     else:
         del content[place:]
     path.write_bytes(content)
 
 
 def main() -> None:
+    """Play all rounds and exit with 1 where one differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    chance, kills, different = random.Random(asked.seed), Counter[str](), 0
+    options = parser.parse_args()
+    rng, kills, different = random.Random(options.seed), Counter[str](), 0
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         images = home / "images"
         draw = start(["data", "draw", str(images)], home)
         draw.join()
         where = [*SMALL, f"data.root={images}"]
-        references, took = {}, {}
+        references, duration = {}, {}
         for job, words in JOBS.items():
             at = home / job
             at.mkdir()
             began = time.monotonic()
             start(["train", *where, *words], at).join()
-            took[job] = time.monotonic() - began
+            duration[job] = time.monotonic() - began
             reference = run_folder(at)
             if reference is None or not (reference / "weights.safetensors").exists():
                 sys.exit((at / "output.txt").read_text())
             references[job] = reference
-            print(f"{job}: {took[job]:.1f} s alone, {len(points(reference))} points", flush=True)
-        for place in range(asked.rounds):
+            print(f"{job}: {duration[job]:.1f} s alone, {len(points(reference))} points", flush=True)
+        for place in range(options.rounds):
             job = list(JOBS)[place % len(JOBS)]
             at = home / f"round{place}"
             at.mkdir()
             before = kills.total()
-            folder = play([*where, *JOBS[job]], at, seconds=took[job], chance=chance, kills=kills)
+            folder = kill_and_resume([*where, *JOBS[job]], at, seconds=duration[job], rng=rng, kills=kills)
             found = differences(folder, references[job])
             different += bool(found)
-            said = f"different: {', '.join(found)}" if found else "identical"
-            print(f"round {place + 1} of {asked.rounds}, {job}, {kills.total() - before} kills: {said}", flush=True)
-    print(f"{asked.rounds - different} of {asked.rounds} rounds identical; kills: {dict(kills)}")
+            outcome = f"different: {', '.join(found)}" if found else "identical"
+            print(
+                f"round {place + 1} of {options.rounds}, {job}, {kills.total() - before} kills: {outcome}", flush=True
+            )
+    print(f"{options.rounds - different} of {options.rounds} rounds identical; kills: {dict(kills)}")
     sys.exit(different > 0)
 
 

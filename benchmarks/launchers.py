@@ -1,4 +1,6 @@
-"""Sixteen trials by each launcher, and where the time goes: python benchmarks/launchers.py
+"""Run sixteen trials by each launcher, and show where the time goes.
+
+    python benchmarks/launchers.py
 
 Hydra's basic launcher runs them one after the other in one process, hydra-joblib-launcher (pip install
 'copycat-ml[benchmarks]') in joblib's workers, `processes` in ours, and `packed` as one network; all under Copycat's
@@ -30,8 +32,8 @@ LAUNCHERS: Mapping[str, Sequence[str]] = {
 JOB = ("model=shallow", "trainer.threads=1", "logger=none")
 
 
-def play(launcher: str, *, trials: int, epochs: int, at: Path) -> tuple[float, float, float]:
-    """Seconds of wall time, of those before the first run began, and of training, summed over the runs."""
+def run_sweep(launcher: str, *, trials: int, epochs: int, at: Path) -> tuple[float, float, float]:
+    """Return the seconds of wall time, of those before the first run began, and of training, summed over the runs."""
     sweep = at / f"{launcher}{time.monotonic_ns()}"
     words = [*JOB, f"trainer.max_epochs={epochs}", f"seed=range({trials})", *LAUNCHERS[launcher]]
     began, clock = datetime.now().astimezone(), time.perf_counter()
@@ -51,21 +53,22 @@ def play(launcher: str, *, trials: int, epochs: int, at: Path) -> tuple[float, f
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(machine.description())
     found: dict[str, list[tuple[float, float, float]]] = {launcher: [] for launcher in LAUNCHERS}
     with tempfile.TemporaryDirectory() as name:
-        play("basic", trials=1, epochs=1, at=Path(name))  # reads the packages from disk, and draws the images, once
-        for _ in range(asked.rounds):
+        run_sweep("basic", trials=1, epochs=1, at=Path(name))  # reads packages and draws images, once
+        for _ in range(options.rounds):
             for launcher, times in found.items():
-                times.append(play(launcher, trials=asked.trials, epochs=asked.epochs, at=Path(name)))
+                times.append(run_sweep(launcher, trials=options.trials, epochs=options.epochs, at=Path(name)))
     basic = statistics.median(wall for wall, _, _ in found["basic"])
     cores = os.cpu_count() or 1
-    print(f"{asked.trials} trials of {asked.epochs} epochs on {cores} cores, median of {asked.rounds}")
+    print(f"{options.trials} trials of {options.epochs} epochs on {cores} cores, median of {options.rounds}")
     for launcher, times in found.items():
         wall, start, trained = (statistics.median(column) for column in zip(*times, strict=True))
         print(

@@ -1,10 +1,10 @@
-"""The loop that one writes by hand to get what a Copycat run leaves: plain PyTorch, and nothing of Copycat.
+"""Train by a hand-written loop in plain PyTorch that leaves what a Copycat run leaves.
 
     python benchmarks/loop.py --data data/catvnoncat [--hidden 13] [--optimizer Adam] [--epochs 8001] [--bare]
 
 Trains on the cats by the lecture's four steps, and writes what a run writes: train loss and accuracy of each epoch to
 TensorBoard and to metrics.csv, validation and two checkpoints every few epochs. With --bare it writes nothing. Prints
-the seconds from before the first step to after the last record, which the benchmarks hold Copycat's against.
+the seconds from before the first step to after the last record, with which the benchmarks compare Copycat's.
 """
 
 import argparse
@@ -23,18 +23,18 @@ from torch import Tensor, nn
 Part = tuple[Tensor, Tensor]
 """Images [N, …], and labels [N, 1]."""
 SHIFT = 4
-"""Pixels, at most, that --augment moves an image each way."""
+"""Largest shift by --augment, in pixels."""
 
 
 def images(folder: Path, part: str) -> Part:
-    """Float32 [N, 3, 64, 64] in [0, 1], and labels float32 [N, 1] in {0, 1}."""
+    """Return float32 images [N, 3, 64, 64] in [0, 1], and float32 labels [N, 1] in {0, 1}."""
     with h5py.File(folder / f"{part}_catvnoncat.h5") as file:
         pixels, labels = torch.from_numpy(file[f"{part}_set_x"][:]), torch.from_numpy(file[f"{part}_set_y"][:])
     return pixels.permute(0, 3, 1, 2).contiguous().float().div(255), labels.float()[:, None]
 
 
 def mlp(hidden: list[int], activation: str) -> nn.Sequential:
-    """Without hidden layers it is logistic regression. [B, 12288] -> [B, 1] probabilities."""
+    """Return an MLP, [B, 12288] -> [B, 1] probabilities; without hidden layers, logistic regression."""
     layers: list[nn.Module] = []
     for a, b in pairwise([3 * 64 * 64, *hidden]):
         layers += [nn.Linear(a, b), getattr(nn, activation)()]
@@ -42,7 +42,7 @@ def mlp(hidden: list[int], activation: str) -> nn.Sequential:
 
 
 def cnn() -> nn.Sequential:
-    """[B, 3, 64, 64] -> [B, 1] probabilities."""
+    """Return a CNN, [B, 3, 64, 64] -> [B, 1] probabilities."""
     layers: list[nn.Module] = []
     for a, b in pairwise([3, 16, 32, 64]):
         layers += [nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
@@ -50,7 +50,7 @@ def cnn() -> nn.Sequential:
 
 
 def light(x: Tensor) -> Tensor:
-    """Half of the images mirrored, and each shifted; a border that this bares repeats the edge."""
+    """Flip half of the images and shift each; an uncovered border repeats the edge."""
     batch, channels, height, width = x.shape
     rows = (torch.arange(height) + torch.randint(-SHIFT, SHIFT + 1, (batch, 1))).clamp(0, height - 1)
     columns = (torch.arange(width) + torch.randint(-SHIFT, SHIFT + 1, (batch, 1))).clamp(0, width - 1)
@@ -61,15 +61,20 @@ def light(x: Tensor) -> Tensor:
 
 
 class Records:
-    """What a run leaves in its folder: event files, metrics.csv and checkpoints.
+    """Write what a run leaves in its folder: event files, metrics.csv and checkpoints.
 
     Args:
-        every: epochs from one validation, with its checkpoints, to the next.
+        folder: made where it is missing.
+        model: the network to validate and save.
+        optimizer: saved with it.
+        val: validation images and labels.
+        every: epochs between validations, with their checkpoints.
     """
 
     def __init__(
         self, folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, val: Part, every: int
     ) -> None:
+        """Open the files."""
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder, self.model, self.optimizer, self.val, self.every = folder, model, optimizer, val, every
@@ -82,6 +87,7 @@ class Records:
         self.due = 0.0
 
     def epoch(self, epoch: int, loss: float, accuracy: float) -> None:
+        """Record an epoch, and validate and save where it is due."""
         figures = {"train/loss": loss, "train/accuracy": accuracy}
         if (epoch + 1) % self.every == 0:
             figures["val/loss"], figures["val/accuracy"] = self.validate()
@@ -97,7 +103,7 @@ class Records:
             self.due = time.perf_counter() + 0.1
 
     def validate(self) -> tuple[float, float]:
-        """Loss and accuracy on the validation images."""
+        """Return loss and accuracy on the validation images."""
         x, y = self.val
         self.model.eval()
         with torch.no_grad():
@@ -107,10 +113,12 @@ class Records:
         return loss, ((outputs > 0.5) == (y > 0.5)).float().mean().item()
 
     def save(self, name: str, epoch: int) -> None:
+        """Write a checkpoint."""
         state = {"epoch": epoch, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         torch.save(state, self.folder / f"{name}.pt")
 
     def close(self, epoch: int) -> None:
+        """Write the last checkpoint and close the files."""
         self.save("last", epoch)
         self.board.close()
         self.file.close()
@@ -127,7 +135,7 @@ def train(
     augment: Callable[[Tensor], Tensor] | None,
     records: Records | None,
 ) -> list[float]:
-    """The last step's loss of each epoch."""
+    """Train, and return the last step's loss of each epoch."""
     criterion, losses = nn.BCELoss(), []
     for epoch in range(epochs):
         right = torch.tensor(0)
@@ -148,6 +156,7 @@ def train(
 
 
 def main() -> None:
+    """Train as the command line says, and print the seconds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the two HDF5 files")
     parser.add_argument("--model", choices=["mlp", "cnn"], default="mlp")
@@ -163,34 +172,34 @@ def main() -> None:
     parser.add_argument("--bare", action="store_true", help="write nothing, validate nothing")
     parser.add_argument("--folder", type=Path, default=Path("outputs/loop"), help="where the records go")
     parser.add_argument("--json", type=Path, help="where losses and seconds go, for a benchmark")
-    asked = parser.parse_args()
-    if asked.augment and asked.model != "cnn":
+    options = parser.parse_args()
+    if options.augment and options.model != "cnn":
         parser.error("--augment: expected --model cnn beside it, which sees images; got --model mlp, which sees rows")
 
-    parts = {name: images(asked.data, name) for name in ("train", "test")}
-    if asked.model == "mlp":
+    parts = {name: images(options.data, name) for name in ("train", "test")}
+    if options.model == "mlp":
         parts = {name: (x.flatten(1), y) for name, (x, y) in parts.items()}
-    torch.manual_seed(asked.seed)
-    model = cnn() if asked.model == "cnn" else mlp(asked.hidden, asked.activation)
-    optimizer = getattr(torch.optim, asked.optimizer)(model.parameters(), lr=asked.lr)
+    torch.manual_seed(options.seed)
+    model = cnn() if options.model == "cnn" else mlp(options.hidden, options.activation)
+    optimizer = getattr(torch.optim, options.optimizer)(model.parameters(), lr=options.lr)
     records = None
-    if not asked.bare:
-        records = Records(asked.folder, model=model, optimizer=optimizer, val=parts["test"], every=asked.every)
+    if not options.bare:
+        records = Records(options.folder, model=model, optimizer=optimizer, val=parts["test"], every=options.every)
 
     began = time.perf_counter()
     losses = train(
         model,
         optimizer,
         parts["train"],
-        epochs=asked.epochs,
-        size=asked.batch_size or len(parts["train"][0]),
-        augment=light if asked.augment else None,
+        epochs=options.epochs,
+        size=options.batch_size or len(parts["train"][0]),
+        augment=light if options.augment else None,
         records=records,
     )
     seconds = time.perf_counter() - began
-    print(f"{seconds:.3f} s for {asked.epochs} epochs, loss {losses[-1]:.6f}")
-    if asked.json:
-        asked.json.write_text(json.dumps({"losses": losses, "seconds": seconds}))
+    print(f"{seconds:.3f} s for {options.epochs} epochs, loss {losses[-1]:.6f}")
+    if options.json:
+        options.json.write_text(json.dumps({"losses": losses, "seconds": seconds}))
 
 
 if __name__ == "__main__":

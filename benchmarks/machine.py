@@ -1,4 +1,6 @@
-"""What the figures of a benchmark were taken on: python benchmarks/machine.py
+"""Describe the machine on which a benchmark's figures were taken.
+
+    python benchmarks/machine.py
 
 Every benchmark whose figures depend on the machine prints these two lines first.
 """
@@ -13,13 +15,14 @@ from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
-# in a process of its own: the memory of one that has imported torch shows in what is measured of its children
+# in a child process: memory that this process used for torch would count in measurements of its children
 TORCH = "import torch; print(torch.__version__, torch.get_num_threads())"
 
 
 def description() -> str:
-    """Day, processor, cores, memory and system; Python, torch and its threads in a new process, and whether matplotlib
-    and SciPy are there. Two lines.
+    """Return two lines: day, processor, cores, memory and system; then versions and torch's threads.
+
+    torch is imported in a new process. The second line also says whether matplotlib and SciPy are installed.
     """
     torch, threads = subprocess.check_output([sys.executable, "-c", TORCH], text=True).split()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

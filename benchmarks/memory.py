@@ -1,4 +1,6 @@
-"""Memory that a run takes at most, beside the bare loop: python benchmarks/memory.py [--epochs 301] [--rounds 5]
+"""Measure a run's peak memory beside the bare loop's.
+
+    python benchmarks/memory.py [--epochs 301] [--rounds 5]
 
 The lecture's run by Copycat and by loop.py --bare, in turn and as whole processes: what was resident at most. Beside
 them two processes that only import: torch, as the loop does, and torch with Lightning, as Copycat does; less these, a
@@ -15,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 import machine
-from rounds import alternate, at_most, concluded, play, ratio
+from rounds import alternate, at_most, ratio, report_limits, run_process
 
 MOST = 1.15
 LOOP = Path(__file__).with_name("loop.py")
@@ -23,34 +25,35 @@ COPYCAT, BARE, TORCH, LIGHTNING = "Copycat", "bare loop", "import torch", "impor
 
 
 def peak(*words: str) -> float:
-    """MiB that a process of Python's took at most."""
+    """Return the peak memory of a Python process, in MiB."""
     with tempfile.TemporaryDirectory() as folder:
-        return play([sys.executable, *words], at=Path(folder)).peak / 2**20
+        return run_process([sys.executable, *words], at=Path(folder)).peak / 2**20
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=301)
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     data = str(Path(os.environ.get("COPYCAT_DATA", "data")).resolve())
     print(machine.description(), flush=True)
-    run = ("-m", "copycat", "train", "experiment=lecture", f"trainer.max_epochs={asked.epochs}", f"data.root={data}")
+    run = ("-m", "copycat", "train", "experiment=lecture", f"trainer.max_epochs={options.epochs}", f"data.root={data}")
     sides = {
         COPYCAT: partial(peak, *run),
-        BARE: partial(peak, str(LOOP), "--bare", "--data", data, "--epochs", str(asked.epochs)),
+        BARE: partial(peak, str(LOOP), "--bare", "--data", data, "--epochs", str(options.epochs)),
         TORCH: partial(peak, "-c", TORCH),
         LIGHTNING: partial(peak, "-c", LIGHTNING),
     }
-    found = alternate(sides, rounds=asked.rounds)
+    found = alternate(sides, rounds=options.rounds)
     middle = {name: median(peaks) for name, peaks in found.items()}
-    print(f"the lecture, {asked.epochs} epochs: MiB resident at most, median of {asked.rounds} whole processes")
+    print(f"the lecture, {options.epochs} epochs: MiB resident at most, median of {options.rounds} whole processes")
     for name, imported in ((COPYCAT, LIGHTNING), (BARE, TORCH)):
         beyond = middle[name] - middle[imported]
         print(
             f"  {name:9}  {middle[name]:6.1f}, of these {middle[imported]:6.1f} by {imported}, and {beyond:6.1f} beyond"
         )
-    return concluded([at_most(f"{COPYCAT} ÷ {BARE}", MOST, ratio(found[COPYCAT], found[BARE]))])
+    return report_limits([at_most(f"{COPYCAT} ÷ {BARE}", MOST, ratio(found[COPYCAT], found[BARE]))])
 
 
 if __name__ == "__main__":

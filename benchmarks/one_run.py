@@ -1,4 +1,4 @@
-"""One run against the same loop written by hand, with its records and bare.
+"""Compare one run with the same loop written by hand, with its records and bare.
 
     COPYCAT_DATA=data/catvnoncat python benchmarks/one_run.py [--jobs lecture cnn] [--rounds 5] [--epochs 1000]
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 
 import machine
-from rounds import Asked, alternate, at_most, concluded, play, ratio
+from rounds import Limit, alternate, at_most, ratio, report_limits, run_process
 
 LOOP = Path(__file__).with_name("loop.py")
 COPYCAT, RECORDS, BARE = "Copycat", "loop with records", "bare loop"
@@ -31,17 +31,17 @@ COPYCAT, RECORDS, BARE = "Copycat", "loop with records", "bare loop"
 
 @dataclass(frozen=True)
 class Job:
-    """The same training in Copycat's words and in the loop's."""
+    """Describe the same training in Copycat's words and in the loop's."""
 
     copycat: Sequence[str]
     loop: Sequence[str]
     epochs: int
     most: Mapping[str, float]
-    """How many times the seconds of another side Copycat's may be."""
+    """Largest ratio of Copycat's seconds to those of another side."""
     every: int = 100
     """Epochs between validations, and checkpoints."""
     plain: bool = True
-    """No chance after the first weights: the losses are the loop's, and so is the yardstick's model."""
+    """Whether nothing is random after the initial weights: then losses equal the loop's, and a yardstick may run."""
 
 
 ADAM = ("--optimizer", "Adam")
@@ -78,18 +78,21 @@ JOBS = {
 
 @dataclass(frozen=True)
 class Trained:
+    """Hold what a training took."""
+
     seconds: float
-    """Of the training, with all that it writes."""
+    """Seconds of the training, with all that it writes."""
     wall: float
-    """Of the whole process."""
+    """Seconds of the whole process."""
     losses: Sequence[float]
 
 
 def copycat(job: Job, *, epochs: int, at: Path) -> Trained:
+    """Train a job by Copycat."""
     words = [*job.copycat, f"trainer.max_epochs={epochs}", f"trainer.check_val_every_n_epoch={job.every}"]
     with tempfile.TemporaryDirectory(dir=at) as folder:
         home = Path(folder)
-        process = play([sys.executable, "-m", "copycat", "train", *words], at=home)
+        process = run_process([sys.executable, "-m", "copycat", "train", *words], at=home)
         (manifest,) = home.glob("outputs/*/*/*/run.json")
         with manifest.with_name("metrics.csv").open() as file:
             losses = [float(row["train/loss"]) for row in csv.DictReader(file)]
@@ -97,15 +100,16 @@ def copycat(job: Job, *, epochs: int, at: Path) -> Trained:
 
 
 def loop(job: Job, *words: str, script: Path = LOOP, data: str, epochs: int, at: Path) -> Trained:
-    command = [sys.executable, str(script), "--data", data, *job.loop, "--epochs", str(epochs), "--json", "said.json"]
+    """Train a job by a script with the words of loop.py."""
+    command = [sys.executable, str(script), "--data", data, *job.loop, "--epochs", str(epochs), "--json", "result.json"]
     with tempfile.TemporaryDirectory(dir=at) as folder:
-        process = play([*command, *words], at=Path(folder))
-        said = json.loads(Path(folder, "said.json").read_text())
-        return Trained(said["seconds"], process.wall, said["losses"])
+        process = run_process([*command, *words], at=Path(folder))
+        result = json.loads(Path(folder, "result.json").read_text())
+        return Trained(result["seconds"], process.wall, result["losses"])
 
 
-def measure(name: str, *, rounds: int, epochs: int, data: str, yardstick: Path | None) -> list[Asked]:
-    """Print what a job took on each side; what was asked of it."""
+def measure(name: str, *, rounds: int, epochs: int, data: str, yardstick: Path | None) -> list[Limit]:
+    """Print what a job took on each side, and return its limits."""
     job = JOBS[name]
     own = yardstick if job.plain else None
     bare = () if own else ("--bare",)
@@ -133,27 +137,28 @@ def measure(name: str, *, rounds: int, epochs: int, data: str, yardstick: Path |
             limits.append(at_most(f"{name}: Copycat ÷ {side}", job.most[side], seconds))
     if job.plain:
         same = all(t.losses == found[BARE][0].losses for trained in found.values() for t in trained)
-        said = f"{epochs} epochs, {'the same' if same else 'OTHERS'} in all sides and rounds"
-        limits.append(Asked(f"{name}: losses", "the loop's bits", said, same))
+        outcome = f"{epochs} epochs, {'the same' if same else 'OTHERS'} in all sides and rounds"
+        limits.append(Limit(f"{name}: losses", "the loop's bits", outcome, same))
     sys.stdout.flush()
     return limits
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, help="of each job, in place of its own; the limits are for its own")
     parser.add_argument("--yardstick", type=Path, help="a script to run in place of loop.py --bare")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     data = str(Path(os.environ.get("COPYCAT_DATA", "data")).resolve())
-    yardstick = asked.yardstick.resolve() if asked.yardstick else None
+    yardstick = options.yardstick.resolve() if options.yardstick else None
     print(machine.description(), flush=True)
-    limits: list[Asked] = []
-    for name in asked.jobs:
-        epochs = asked.epochs or JOBS[name].epochs
-        limits += measure(name, rounds=asked.rounds, epochs=epochs, data=data, yardstick=yardstick)
-    return concluded(limits)
+    limits: list[Limit] = []
+    for name in options.jobs:
+        epochs = options.epochs or JOBS[name].epochs
+        limits += measure(name, rounds=options.rounds, epochs=epochs, data=data, yardstick=yardstick)
+    return report_limits(limits)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What a step costs beyond the network's own work: python benchmarks/overhead.py [--steps 10000] [--rounds 5]
+"""Measure a step's overhead beyond the network's own work.
+
+    python benchmarks/overhead.py [--steps 10000] [--rounds 5]
 
 Trains a network of one weight on 16 images of one pixel, from a package and a ./conf such as a user writes, with the
 callbacks and loggers that a run has by default, validated every 100 epochs; once with the whole set a step and once
@@ -16,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 import machine
-from rounds import alternate, play
+from rounds import alternate, run_process
 
 NETWORK = '''
 import torch
@@ -94,39 +96,45 @@ WORDS = (
     "trainer.check_val_every_n_epoch=100",
 )
 SIZES = {1: 16, 8: 2}
-"""Images of a batch, by steps of an epoch."""
+"""Steps per epoch: batch size."""
 
 
 def seconds(command: Sequence[str], *, at: Path) -> float:
-    """Of the training, in a new folder of a user's."""
+    """Return the seconds of the training, in a new folder as a user has it."""
     with tempfile.TemporaryDirectory(dir=at) as folder:
         for name, text in FILES.items():
             file = Path(folder, name)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        play([sys.executable, *command], at=Path(folder))
-        (said,) = Path(folder).glob("**/run.json")
-        taken: float = json.loads(said.read_text())["seconds"]
-        return taken
+        run_process([sys.executable, *command], at=Path(folder))
+        (manifest,) = Path(folder).glob("**/run.json")
+        result: float = json.loads(manifest.read_text())["seconds"]
+        return result
 
 
 def copycat(epochs: int, size: int) -> list[str]:
+    """Return the command of Copycat."""
     return ["-m", "copycat", "train", *WORDS, f"data.batch_size={size}", f"trainer.max_epochs={epochs}"]
 
 
 def bare(epochs: int, size: int) -> list[str]:
+    """Return the command of the bare loop."""
     return ["bare.py", str(epochs), str(size)]
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=10_000, help="of the long runs; the short ones take a fifth")
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(machine.description(), flush=True)
-    print(f"a network of one weight, {asked.steps // 5} and {asked.steps} steps, median of {asked.rounds}", flush=True)
+    print(
+        f"a network of one weight, {options.steps // 5} and {options.steps} steps, median of {options.rounds}",
+        flush=True,
+    )
     for steps, size in SIZES.items():
-        epochs = (asked.steps // 5 // steps, asked.steps // steps)
+        epochs = (options.steps // 5 // steps, options.steps // steps)
         with tempfile.TemporaryDirectory() as folder:
             sides = {
                 (side.__name__, count): partial(seconds, side(count, size), at=Path(folder))
@@ -135,7 +143,7 @@ def main() -> None:
             }
             for side in (copycat, bare):  # reads the packages from disk, once
                 seconds(side(1, size), at=Path(folder))
-            found = alternate(sides, rounds=asked.rounds)
+            found = alternate(sides, rounds=options.rounds)
         each = {
             side: [
                 (long - short) / (epochs[1] - epochs[0]) / steps * 1e6
@@ -145,8 +153,8 @@ def main() -> None:
         }
         beyond = [a - b for a, b in zip(each["copycat"], each["bare"], strict=True)]
         print(f"{'1 step an epoch' if steps == 1 else f'{steps} steps an epoch'}:")
-        for name, taken in (("Copycat", each["copycat"]), ("bare loop", each["bare"]), ("difference", beyond)):
-            print(f"  {name:10}  {median(taken):7.1f} µs a step ({min(taken):.1f} to {max(taken):.1f})", flush=True)
+        for name, times in (("Copycat", each["copycat"]), ("bare loop", each["bare"]), ("difference", beyond)):
+            print(f"  {name:10}  {median(times):7.1f} µs a step ({min(times):.1f} to {max(times):.1f})", flush=True)
     print("no limit is asked of these; what they add up to in whole runs has its limits in one_run.py")
 
 

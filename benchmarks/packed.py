@@ -1,4 +1,4 @@
-"""Many trials as one, against the same trials one after the other.
+"""Compare many trials trained as one network with the same trials one after the other.
 
     COPYCAT_DATA=data/catvnoncat python benchmarks/packed.py [--rounds 5] [--epochs 8001] [--parts logistic peers]
 
@@ -10,7 +10,7 @@ limit is what a pack reaches beside one plain matrix product, and one plain read
 the same against Hydra's basic launcher of a project in the usual Lightning-and-Hydra pattern
 (benchmarks/peers/lightning_hydra; make its environment by python benchmarks/peers.py --setup lightning-hydra), as whole
 processes of 200 epochs a trial in a terminal, where both draw their progress; in `peers-piped` both write to a file,
-where Rich's bar draws nothing. The project runs trials one after the other, so its time for more of them is reckoned
+where Rich's bar draws nothing. The project runs trials one after the other, so its time for more of them is computed
 from that of one and of three. With --yardstick, a script of one's own stands in for the loop.
 """
 
@@ -28,7 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import machine
-from rounds import Asked, Ratio, concluded, play, ratio
+from rounds import Limit, Ratio, ratio, report_limits, run_process
 
 HERE = Path(__file__).parent
 LOOP = HERE / "loop.py"
@@ -54,7 +54,7 @@ print(json.dumps([4 * 209 * 12288 * trials * width / both / 1e9, big.nbytes / be
 
 @dataclass(frozen=True)
 class Kind:
-    """What is trained, in Copycat's words and in the loop's."""
+    """Describe a network to train, in Copycat's words and in the loop's."""
 
     copycat: Sequence[str]
     loop: Sequence[str]
@@ -62,7 +62,7 @@ class Kind:
     """Units of the first layer, which has nearly all the weights."""
     counts: Sequence[int]
     least: dict[int, float]
-    """How many times faster so many trials are to be."""
+    """Least speed-up by number of trials."""
 
 
 KINDS = {
@@ -78,11 +78,11 @@ KINDS = {
 
 
 def sweep(kind: Kind, trials: int, *, epochs: int, at: Path, terminal: bool = False) -> tuple[float, float]:
-    """Seconds of a packed sweep: from its first record to its last, and of the whole process."""
+    """Return the seconds of a packed sweep, from its first record to its last, and of the whole process."""
     folder = at / f"sweep{trials}-{len(list(at.iterdir()))}"
     words = [*kind.copycat, f"trainer.max_epochs={epochs}", "trainer.check_val_every_n_epoch=100"]
     many = [f"seed=range({trials})", "hydra/launcher=packed", f"sweep.folder={folder}"]
-    process = play([sys.executable, "-m", "copycat", "train", "-m", *words, *many], at=at, terminal=terminal)
+    process = run_process([sys.executable, "-m", "copycat", "train", "-m", *words, *many], at=at, terminal=terminal)
     records = [json.loads((folder / str(number) / "trial.json").read_text()) for number in range(trials)]
     assert all(record["status"] == "completed" for record in records)
     first = min(datetime.fromisoformat(record["started"]) for record in records)
@@ -91,17 +91,18 @@ def sweep(kind: Kind, trials: int, *, epochs: int, at: Path, terminal: bool = Fa
 
 
 def loop(kind: Kind, script: Path, *, epochs: int, at: Path) -> tuple[float, float]:
-    """Seconds of the loop's steps, and of the whole process."""
+    """Return the seconds of the loop's steps, and of the whole process."""
     words = ["--data", os.environ["COPYCAT_DATA"], "--epochs", str(epochs), "--json", str(at / "loop.json")]
     bare = ["--bare"] if script == LOOP else []
-    process = play([sys.executable, str(script), *words, *kind.loop, *bare], at=at)
+    process = run_process([sys.executable, str(script), *words, *kind.loop, *bare], at=at)
     return float(json.loads((at / "loop.json").read_text())["seconds"]), process.wall
 
 
 def against_loop(
     name: str, *, counts: Sequence[int] | None, rounds: int, epochs: int, script: Path, at: Path
-) -> list[Asked]:
-    kind, limits = KINDS[name], list[Asked]()
+) -> list[Limit]:
+    """Compare packed sweeps with the loop, and return the limits."""
+    kind, limits = KINDS[name], list[Limit]()
     counts = counts or kind.counts
     found: dict[int, list[tuple[float, float]]] = {trials: [] for trials in counts}
     alone: list[tuple[float, float]] = []
@@ -129,15 +130,16 @@ def against_loop(
         )
         if trials in kind.least:
             least = kind.least[trials]
-            limits.append(Asked(f"{trials} {name}", f"at least {least:.0f} times", str(faster), faster.median >= least))
+            limits.append(Limit(f"{trials} {name}", f"at least {least:.0f} times", str(faster), faster.median >= least))
     medians = [statistics.median(mine for mine, _ in times) / trials for trials, times in found.items()]
     falls = all(b <= 1.05 * a for a, b in pairwise(medians))
-    said = " ".join(f"{1000 * m:.1f}" for m in medians)
-    limits.append(Asked(f"time of a {name} trial", "falls or stays", f"{said} ms", falls))
+    listed = " ".join(f"{1000 * m:.1f}" for m in medians)
+    limits.append(Limit(f"time of a {name} trial", "falls or stays", f"{listed} ms", falls))
     return limits
 
 
-def against_peer(*, rounds: int, environment: Path, at: Path, terminal: bool) -> list[Asked]:
+def against_peer(*, rounds: int, environment: Path, at: Path, terminal: bool) -> list[Limit]:
+    """Compare packed sweeps with the Lightning-and-Hydra project, and return the limits."""
     python = environment / "lightning-hydra" / "bin" / "python"
     if not python.exists():
         sys.exit(f"{python} is missing. Type python benchmarks/peers.py --setup lightning-hydra")
@@ -152,7 +154,7 @@ def against_peer(*, rounds: int, environment: Path, at: Path, terminal: bool) ->
         for trials in (1, 3):
             words = ["-m", "trainer.max_epochs=200", f"seed=range({trials})"]
             command = [str(python), str(HERE / "peers" / "lightning_hydra" / "train.py"), *words]
-            walls.append(play(command, at=at, terminal=terminal).wall)
+            walls.append(run_process(command, at=at, terminal=terminal).wall)
         theirs.append((walls[0], (walls[1] - walls[0]) / 2))
         for count in counts:
             mine[count].append(sweep(kind, count, epochs=200, at=at, terminal=terminal)[1])
@@ -164,18 +166,19 @@ def against_peer(*, rounds: int, environment: Path, at: Path, terminal: bool) ->
         f" median of {rounds}"
     )
     for count, least in zip(counts, (15, 40), strict=True):
-        reckoned = [one + (count - 1) * more for one, more in theirs]
-        faster = ratio(reckoned, mine[count])
-        took = statistics.median(mine[count]), statistics.median(reckoned)
+        extrapolated = [one + (count - 1) * more for one, more in theirs]
+        faster = ratio(extrapolated, mine[count])
+        took = statistics.median(mine[count]), statistics.median(extrapolated)
         print(f"  {count:3} trials  packed {took[0]:.1f} s, theirs {took[1]:.0f} s")
         measured = f"{faster} times"
         limits.append(
-            Asked(f"{count} against the project, {where}", f"at least {least} times", measured, faster.median >= least)
+            Limit(f"{count} against the project, {where}", f"at least {least} times", measured, faster.median >= least)
         )
     return limits
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=8001)
@@ -183,25 +186,25 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=[*KINDS, *PEERS], default=[*KINDS, *PEERS])
     parser.add_argument("--yardstick", type=Path, default=LOOP)
     parser.add_argument("--environments", type=Path, default=HERE.parent / ".venv-peers")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     os.environ["COPYCAT_DATA"] = str(Path(os.environ.get("COPYCAT_DATA", "data")).absolute())
     print(machine.description())
-    limits: list[Asked] = []
+    limits: list[Limit] = []
     with tempfile.TemporaryDirectory() as name:
         at = Path(name)
         sweep(KINDS["logistic"], 2, epochs=100, at=at)  # reads the packages from disk, once
-        for part in asked.parts:
+        for part in options.parts:
             if part in PEERS:
-                environment = asked.environments.absolute()
-                limits += against_peer(rounds=asked.rounds, environment=environment, at=at, terminal=part == "peers")
+                environment = options.environments.absolute()
+                limits += against_peer(rounds=options.rounds, environment=environment, at=at, terminal=part == "peers")
             else:
-                script = asked.yardstick.absolute()
+                script = options.yardstick.absolute()
                 # a step of the shallow network takes as long as six of the logistic one
-                epochs = asked.epochs // (5 if part == "shallow" else 1)
+                epochs = options.epochs // (5 if part == "shallow" else 1)
                 limits += against_loop(
-                    part, counts=asked.trials, rounds=asked.rounds, epochs=epochs, script=script, at=at
+                    part, counts=options.trials, rounds=options.rounds, epochs=epochs, script=script, at=at
                 )
-    return concluded(limits)
+    return report_limits(limits)
 
 
 if __name__ == "__main__":

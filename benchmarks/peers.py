@@ -1,4 +1,7 @@
-"""What an epoch costs with Copycat and with its peers: python benchmarks/peers.py --setup, then without --setup
+"""Measure an epoch with Copycat and with its peers.
+
+    python benchmarks/peers.py --setup
+    python benchmarks/peers.py [JOB …] [--epochs 300] [--rounds 5]
 
 The lecture's logistic regression by hand, by each peer's code in peers/ (in an environment of its own, from its pins)
 and by Copycat, in turn, as whole processes, with threads as they come. Each job says itself how long its fit took. It
@@ -29,12 +32,12 @@ CODE = HERE / "peers"
 ENVIRONMENTS = HERE.parent / ".venv-peers"
 FIRST = 101  # epochs of the short run; they count from 0
 LECTURE, NEAR = 0.592499, 1e-4  # its loss at epoch 100, and how far one may be from it
-SHOWN = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "tensorboard")  # of what Copycat records
+SHOWN = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "tensorboard")  # versions that are printed
 
 
 @dataclass(frozen=True)
 class Job:
-    """How one is started."""
+    """Describe how a job is started."""
 
     words: Sequence[str]
     """After `python`; {} is the count of epochs."""
@@ -47,10 +50,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What a process gave."""
+    """Hold what a process reported."""
 
     seconds: float
-    """Of the fit, as the job says."""
+    """Seconds of the fit, as the job reports them."""
     loss: float
     versions: Mapping[str, str]
     wall: float = 0.0
@@ -58,6 +61,7 @@ class Result:
 
 
 def script(name: str, *words: str, **how: Any) -> Job:
+    """Return a job that runs a script of peers/."""
     return Job((str(CODE / name), *(words or ("--epochs={}",))), **how)
 
 
@@ -76,17 +80,18 @@ JOBS: Mapping[str, Job] = {
 
 
 def pins(environment: str) -> Path:
+    """Return the requirements file of an environment."""
     return CODE / f"requirements-{environment}.txt"
 
 
-def ready(environment: str, at: Path) -> bool:
-    """Whether it was made, whole, from the pins as they are now."""
+def is_ready(environment: str, at: Path) -> bool:
+    """Return whether the environment was made completely from its present pins."""
     made = at / environment / "pins.txt"
     return made.is_file() and made.read_bytes() == pins(environment).read_bytes()
 
 
 def make(environment: str, at: Path) -> None:
-    """An environment from its pins, by the Python that runs this."""
+    """Make an environment from its pins, by the Python that runs this."""
     folder = at / environment
     print(f"{environment}: {folder}", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
@@ -96,12 +101,13 @@ def make(environment: str, at: Path) -> None:
 
 
 def python(environment: str | None, at: Path) -> str:
+    """Return the interpreter of an environment."""
     if environment is None:
         return sys.executable
     return str(at / environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
-def play(job: Job, *, epochs: int, data: Path, environments: Path) -> Result:
+def run_job(job: Job, *, epochs: int, data: Path, environments: Path) -> Result:
     """Run a job in an empty folder."""
     variables = os.environ | {"COPYCAT_DATA": str(data)} | job.variables
     if job.environment:
@@ -120,12 +126,12 @@ def play(job: Job, *, epochs: int, data: Path, environments: Path) -> Result:
         if done.returncode:
             sys.exit(f"{' '.join(job.words)}\n{done.stderr}")
         if job.words[0] == "-m":
-            return Result(**recorded(Path(folder)), wall=wall)
+            return Result(**read_result(Path(folder)), wall=wall)
         return Result(**json.loads(done.stdout.splitlines()[-1]), wall=wall)
 
 
-def recorded(folder: Path) -> dict[str, Any]:
-    """What Copycat wrote of its run. Its seconds include what is evaluated at the end, once."""
+def read_result(folder: Path) -> dict[str, Any]:
+    """Return what Copycat recorded of its run; its seconds include the final evaluation."""
     (run,) = folder.glob("outputs/*/*/*/run.json")
     manifest = json.loads(run.read_text())
     with run.with_name("metrics.csv").open() as file:
@@ -136,24 +142,25 @@ def recorded(folder: Path) -> dict[str, Any]:
 
 
 def main() -> int:
+    """Make environments, or measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"{', '.join(JOBS)}; without words, all")
     parser.add_argument("--setup", action="store_true", help="make their environments (about 1.2 GB each), run nothing")
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS)
-    asked = parser.parse_args()
-    if unknown := set(asked.jobs) - set(JOBS):
+    options = parser.parse_args()
+    if unknown := set(options.jobs) - set(JOBS):
         parser.error(f"expected some of {', '.join(JOBS)}; got {', '.join(sorted(unknown))}")
-    environments, chosen = asked.environments.resolve(), asked.jobs or list(JOBS)
+    environments, chosen = options.environments.resolve(), options.jobs or list(JOBS)
 
-    if asked.setup:
+    if options.setup:
         for environment in dict.fromkeys(JOBS[name].environment for name in chosen):
-            if environment and not ready(environment, environments):
+            if environment and not is_ready(environment, environments):
                 make(environment, environments)
         return 0
 
-    missing = [name for name in chosen if (e := JOBS[name].environment) and not ready(e, environments)]
+    missing = [name for name in chosen if (e := JOBS[name].environment) and not is_ready(e, environments)]
     if missing:
         where = [] if environments == ENVIRONMENTS else ["--environments", str(environments)]
         words = " ".join(["--setup", *where, *missing])
@@ -165,25 +172,25 @@ def main() -> int:
     data = Path(os.environ.get("COPYCAT_DATA", "data")).resolve()
     found = measure(
         [name for name in JOBS if name in floors.union(chosen)],
-        epochs=asked.epochs,
-        rounds=asked.rounds,
+        epochs=options.epochs,
+        rounds=options.rounds,
         data=data,
         environments=environments,
     )
-    return tell(found, epochs=asked.epochs)
+    return print_table(found, epochs=options.epochs)
 
 
 def measure(
     jobs: Sequence[str], *, epochs: int, rounds: int, data: Path, environments: Path
 ) -> dict[str, list[tuple[Result, Result]]]:
-    """The short and the long run of each job in each round."""
+    """Return the short and the long run of each job in each round."""
     for name in jobs:  # reads the data and the packages from disk, once
-        play(JOBS[name], epochs=1, data=data, environments=environments)
+        run_job(JOBS[name], epochs=1, data=data, environments=environments)
     found: dict[str, list[tuple[Result, Result]]] = {name: [] for name in jobs}
     for number in range(rounds):
         for name, pairs in found.items():
             short, long = (
-                play(JOBS[name], epochs=count, data=data, environments=environments)
+                run_job(JOBS[name], epochs=count, data=data, environments=environments)
                 for count in (FIRST, FIRST + epochs)
             )
             pairs.append((short, long))
@@ -191,8 +198,8 @@ def measure(
     return found
 
 
-def tell(found: Mapping[str, Sequence[tuple[Result, Result]]], *, epochs: int) -> int:
-    """Print the table. Returns the exit status."""
+def print_table(found: Mapping[str, Sequence[tuple[Result, Result]]], *, epochs: int) -> int:
+    """Print the table and return the exit status."""
     each = {name: [(b.seconds - a.seconds) / epochs * 1e3 for a, b in pairs] for name, pairs in found.items()}
     rounds = len(next(iter(each.values())))
     print(machine.description())

@@ -1,4 +1,6 @@
-"""Many images said by a run, beside a loop written by hand: python benchmarks/predict.py [--images 10000] [--rounds 3]
+"""Measure the classification of many images beside a hand-written loop.
+
+    python benchmarks/predict.py [--images 10000] [--rounds 3]
 
 `copycat predict RUN FOLDER --csv` and predict_loop.py, which decodes with as many threads and goes by batches of 256,
 in turn and as whole processes, on JPEGs of 200 to 500 pixels a side: drawn images, enlarged and in noise,
@@ -22,7 +24,7 @@ from statistics import median
 import machine
 import numpy as np
 from PIL import Image
-from rounds import Asked, Process, alternate, at_most, concluded, play, ratio
+from rounds import Limit, Process, alternate, at_most, ratio, report_limits, run_process
 
 LOOP = Path(__file__).with_name("predict_loop.py")
 COPYCAT, BARE, FEWER = "Copycat", "loop by hand", "Copycat, a tenth"
@@ -32,7 +34,7 @@ TRAIN = ("model=cnn", "optimizer=adam", "data.batch_size=32", "trainer.max_epoch
 
 
 def draw(folder: Path, count: int, *, drawn: Path) -> Path:
-    """JPEGs as a camera would leave them: large, of any shape, and never smooth."""
+    """Write JPEGs as a camera leaves them: large, of any shape, and noisy."""
     chance, small = np.random.default_rng(0), sorted(drawn.rglob("*.png"))
     folder.mkdir()
     for number in range(count):
@@ -47,22 +49,23 @@ def draw(folder: Path, count: int, *, drawn: Path) -> Path:
     return folder
 
 
-def few(folder: Path, files: Iterable[Path]) -> Path:
-    """Some of them in a folder of their own."""
+def link_files(folder: Path, files: Iterable[Path]) -> Path:
+    """Link some of the files into a folder of their own."""
     folder.mkdir()
     for file in files:
         (folder / file.name).hardlink_to(file)
     return folder
 
 
-def said(path: Path, column: str) -> Iterator[float]:
+def read_column(path: Path, column: str) -> Iterator[float]:
+    """Yield a column of a CSV as numbers."""
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             yield float(row[column])
 
 
-def features() -> list[Asked]:
-    """Milliseconds of an image, through the backbone and from memory."""
+def features() -> list[Limit]:
+    """Measure the milliseconds of an image's features, through the backbone and from memory."""
     import torch
 
     from copycat.config.errors import UserError
@@ -84,50 +87,51 @@ def features() -> list[Asked]:
         return []
     first, kept = (median(times[1:]) for times in took)
     print(f"features of an image: {first:.1f} ms the first time, {kept:.2f} ms once kept, medians of {len(images) - 1}")
-    return [Asked("features of an image", f"at most {FEATURES} ms", f"{first:.1f} ms", first <= FEATURES)]
+    return [Limit("features of an image", f"at most {FEATURES} ms", f"{first:.1f} ms", first <= FEATURES)]
 
 
 def main() -> int:
+    """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(machine.description(), flush=True)
     copycat = [sys.executable, "-m", "copycat"]
     with tempfile.TemporaryDirectory() as name:
         at = Path(name)
-        play([*copycat, "data", "draw", "drawn"], at=at)
-        all_of_them = draw(at / "all", asked.images, drawn=at / "drawn")
-        fewer = few(at / "fewer", sorted(all_of_them.iterdir())[: asked.images // 10])
-        play([*copycat, "train", *TRAIN], at=at)
+        run_process([*copycat, "data", "draw", "drawn"], at=at)
+        all_of_them = draw(at / "all", options.images, drawn=at / "drawn")
+        fewer = link_files(at / "fewer", sorted(all_of_them.iterdir())[: options.images // 10])
+        run_process([*copycat, "train", *TRAIN], at=at)
         (run,) = (manifest.parent for manifest in at.glob("outputs/*/*/*/run.json"))
         weights = str(run / "weights.safetensors")
         for place in (COPYCAT, BARE, FEWER):
             (at / place).mkdir()
         sides = {
-            COPYCAT: partial(play, [*copycat, "predict", str(run), str(all_of_them), "--csv"], at=at / COPYCAT),
-            BARE: partial(play, [sys.executable, str(LOOP), weights, str(all_of_them)], at=at / BARE),
-            FEWER: partial(play, [*copycat, "predict", str(run), str(fewer), "--csv"], at=at / FEWER),
+            COPYCAT: partial(run_process, [*copycat, "predict", str(run), str(all_of_them), "--csv"], at=at / COPYCAT),
+            BARE: partial(run_process, [sys.executable, str(LOOP), weights, str(all_of_them)], at=at / BARE),
+            FEWER: partial(run_process, [*copycat, "predict", str(run), str(fewer), "--csv"], at=at / FEWER),
         }
         sides[FEWER]()  # reads the packages from disk, once
-        found: dict[str, list[Process]] = alternate(sides, rounds=asked.rounds)
+        found: dict[str, list[Process]] = alternate(sides, rounds=options.rounds)
         ours, theirs = (
-            said(at / COPYCAT / "output.txt", "probability/cat"),
-            said(at / BARE / "output.txt", "probability"),
+            read_column(at / COPYCAT / "output.txt", "probability/cat"),
+            read_column(at / BARE / "output.txt", "probability"),
         )
-        alike = [(a > 0.5) == (b > 0.5) for a, b in zip(ours, theirs, strict=True)]
-    print(f"{asked.images} JPEGs of 200 to 500 pixels, median of {asked.rounds} whole processes")
-    for side, count in ((COPYCAT, asked.images), (BARE, asked.images), (FEWER, asked.images // 10)):
+        is_equal = [(a > 0.5) == (b > 0.5) for a, b in zip(ours, theirs, strict=True)]
+    print(f"{options.images} JPEGs of 200 to 500 pixels, median of {options.rounds} whole processes")
+    for side, count in ((COPYCAT, options.images), (BARE, options.images), (FEWER, options.images // 10)):
         wall, peak = median(p.wall for p in found[side]), median(p.peak for p in found[side]) / 2**20
         print(f"  {side:16}  {wall:7.2f} s, {count / wall:6.0f} images a second, {peak:6.1f} MiB at most")
-    print(f"  the same class said by both: {sum(alike) / len(alike):.2%}", flush=True)
+    print(f"  the same class said by both: {sum(is_equal) / len(is_equal):.2%}", flush=True)
     rate = ratio([p.wall for p in found[BARE]], [p.wall for p in found[COPYCAT]])
     memory = ratio([p.peak for p in found[COPYCAT]], [p.peak for p in found[FEWER]])
     limits = [
-        Asked("rate: Copycat ÷ loop by hand", f"at least {RATE:.2f}", str(rate), rate.median >= RATE),
+        Limit("rate: Copycat ÷ loop by hand", f"at least {RATE:.2f}", str(rate), rate.median >= RATE),
         at_most("memory: all ÷ a tenth", MEMORY, memory),
     ]
-    return concluded([*limits, *features()])
+    return report_limits([*limits, *features()])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The loop that one writes by hand to say what is on many images: plain PyTorch and Pillow, and nothing of Copycat.
+"""Classify many images by a hand-written loop in plain PyTorch and Pillow.
 
     python benchmarks/predict_loop.py weights.safetensors FOLDER
 
-Threads, as many as there are cores, open each JPEG, cut out its middle square, bring that to 64×64 and hand it on as a
-tensor; batches of 256 go through the CNN of loop.py. Writes a CSV to standard output as it goes: file and probability.
+One thread per core opens each JPEG, crops its middle square, resizes that to 64×64 and returns a tensor; batches of
+256 go through the CNN of loop.py. Writes a CSV to standard output: file and probability.
 """
 
 import csv
@@ -24,7 +24,7 @@ SIDE, BATCH = 64, 256
 
 
 def read(path: Path) -> Tensor:
-    """uint8 [3, 64, 64], RGB."""
+    """Return an image as uint8 [3, 64, 64], RGB."""
     with Image.open(path) as image:
         side = min(image.size)
         left, top = (image.width - side) / 2, (image.height - side) / 2
@@ -34,6 +34,7 @@ def read(path: Path) -> Tensor:
 
 
 def predictions(weights: Path, files: list[Path]) -> Iterator[tuple[Path, float]]:
+    """Yield each file with its probability."""
     network = cnn().eval()
     saved = load_file(weights)
     named = {name.replace("features.", "").replace("linear.", "11."): value for name, value in saved.items()}
@@ -46,6 +47,7 @@ def predictions(weights: Path, files: list[Path]) -> Iterator[tuple[Path, float]
 
 
 def main() -> None:
+    """Write the CSV."""
     weights, folder = map(Path, sys.argv[1:])
     rows = csv.writer(sys.stdout)
     rows.writerow(["file", "probability"])

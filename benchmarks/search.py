@@ -1,4 +1,6 @@
-"""TPE against random search, at the same budget: COPYCAT_DATA=data/catvnoncat python benchmarks/search.py
+"""Compare TPE with random search, at the same budget.
+
+    COPYCAT_DATA=data/catvnoncat python benchmarks/search.py
 
 Learning rate, width and activation of a network with one hidden layer, on the cat data: each search has 30 trials, and
 each sampler five seeds of its own. What is searched for is the lowest val/loss of any epoch. Prints each seed's best
@@ -23,7 +25,7 @@ JOB = (
 
 
 def search(sampler: str, seed: int, *, count: int, at: Path) -> list[float]:
-    """The best so far after each trial; a trial that diverged gives nothing."""
+    """Return the best value so far after each trial; a diverged trial counts as infinite."""
     sweep = at / f"{sampler}{seed}"
     words = [f"hydra/sweeper/sampler={sampler}", f"hydra.sweeper.seed={seed}", f"hydra.sweeper.n_trials={count}"]
     command = [sys.executable, "-m", "copycat", "train", "-m", *JOB, *words, f"sweep.folder={sweep}"]
@@ -36,19 +38,20 @@ def search(sampler: str, seed: int, *, count: int, at: Path) -> list[float]:
 
 
 def main() -> None:
+    """Search by each sampler and seed, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=5)
-    asked = parser.parse_args()
-    places = [asked.trials // 3, 2 * asked.trials // 3, asked.trials]
+    options = parser.parse_args()
+    places = [options.trials // 3, 2 * options.trials // 3, options.trials]
     found: dict[str, list[list[float]]] = {"tpe": [], "random": []}
     print(f"lowest val/loss after {', '.join(map(str, places))} trials", flush=True)
     with tempfile.TemporaryDirectory() as name:
-        for seed in range(asked.seeds):
+        for seed in range(options.seeds):
             for sampler, curves in found.items():
-                curves.append(search(sampler, seed, count=asked.trials, at=Path(name)))
-                said = "  ".join(f"{curves[-1][place - 1]:.4f}" for place in places)
-                print(f"seed {seed}  {sampler:6}  {said}", flush=True)
+                curves.append(search(sampler, seed, count=options.trials, at=Path(name)))
+                best = "  ".join(f"{curves[-1][place - 1]:.4f}" for place in places)
+                print(f"seed {seed}  {sampler:6}  {best}", flush=True)
     for place in places:
         columns = [[curve[place - 1] for curve in curves] for curves in found.values()]
         differences = [tpe - other for tpe, other in zip(*columns, strict=True)]
@@ -58,7 +61,7 @@ def main() -> None:
         )
         print(
             f"after {place}: {means}; tpe − random {statistics.mean(differences):+.4f} ±"
-            f" {statistics.stdev(differences):.4f}, lower in {sum(d < 0 for d in differences)} of {asked.seeds}"
+            f" {statistics.stdev(differences):.4f}, lower in {sum(d < 0 for d in differences)} of {options.seeds}"
         )
 
 

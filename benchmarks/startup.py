@@ -1,4 +1,6 @@
-"""How long a user waits before anything is trained, beside the imports that it takes: python benchmarks/startup.py
+"""Measure how long a user waits before training starts, beside the imports that it needs.
+
+    python benchmarks/startup.py
 
 In turn, as whole processes, after a round that does not count: importing torch; importing torch and pytorch_lightning;
 `copycat --help`; wrong overrides; and `copycat train`, up to its first training step, for which a callback of a
@@ -60,16 +62,17 @@ MISTAKES = (
     ("train", "-m", "seed=range(1000)", "optimizer.lr=0.1,banana"),
 )
 AROUND = 60
-"""Milliseconds, at most, around the training of a trial in a sweep."""
+"""Largest time between the training of two trials of a sweep, in milliseconds."""
 
 
 def limits() -> Mapping[str, tuple[str, float]]:
-    """Of each command: what it is measured by, and the highest ratio."""
+    """Return for each command the import that it is compared with, and the largest ratio."""
     wrong = {" ".join(words): (TORCH, 1.0) for words in MISTAKES}
     return {HELP: (TORCH, 0.15), **wrong, STEP: (BOTH, 1.15)}
 
 
 def command(name: str) -> Sequence[str]:
+    """Return the words of a measured command."""
     if name.startswith("import"):
         return (sys.executable, "-c", f"{name}; import time; print(time.time())")  # what it takes to end is not counted
     if name == STEP:
@@ -78,20 +81,21 @@ def command(name: str) -> Sequence[str]:
 
 
 def seconds(name: str, *, at: Path) -> float:
-    """Of a whole command; of `train` until its first step, and of an import until it is done."""
+    """Return the seconds of a whole command; of `train` until its first step, and of an import until it is done."""
     times = at / "times.txt"
     times.unlink(missing_ok=True)
     began = time.time()
-    said = run(command(name), at=at, status=2 if name.startswith("train ") else 0)
+    printed = run(command(name), at=at, status=2 if name.startswith("train ") else 0)
     ended = time.time()
     if name.startswith("import"):
-        ended = float(said)
+        ended = float(printed)
     elif name == STEP:
-        ended = dict(written(times))["step"]
+        ended = dict(read_events(times))["step"]
     return ended - began
 
 
 def run(words: Sequence[str], *, at: Path, status: int = 0) -> str:
+    """Run a command that must end with `status`, and return its output."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(at), os.environ.get("PYTHONPATH")]))}
     done = subprocess.run(words, cwd=at, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != status:
@@ -99,39 +103,41 @@ def run(words: Sequence[str], *, at: Path, status: int = 0) -> str:
     return done.stdout
 
 
-def written(times: Path) -> list[tuple[str, float]]:
+def read_events(times: Path) -> list[tuple[str, float]]:
+    """Return the events and times that the callback wrote."""
     lines = (line.split() for line in times.read_text().splitlines())
     return [(what, float(when)) for what, when in lines]
 
 
-def around(words: Sequence[str], *, trials: int, at: Path) -> float:
-    """Milliseconds between the training of one trial and of the next, their median."""
+def between_trials(words: Sequence[str], *, trials: int, at: Path) -> float:
+    """Return the median of the milliseconds between the training of one trial and of the next."""
     times = at / "times.txt"
     times.unlink(missing_ok=True)
     run((*COPYCAT, "train", "-m", f"seed=range({trials})", *WITH_CLOCK, *words), at=at)
-    events = [(what, when) for what, when in written(times) if what != "step"]
+    events = [(what, when) for what, when in read_events(times) if what != "step"]
     gaps = [after - when for (what, when), (_, after) in pairwise(events) if what == "end"]
     assert len(gaps) == trials - 1, "each trial's training starts and ends once"
     return 1000 * statistics.median(gaps)
 
 
 def main() -> None:
+    """Measure, print, and exit with 1 where a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("words", nargs="*", default=["data=cats"], help="of the sweep: data=cats unless given")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     found: dict[str, list[float]] = {name: [] for name in (TORCH, BOTH, *limits())}
     gaps: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         at = Path(name)
         (at / "clock.py").write_text(CLOCK)
-        for number in range(asked.rounds + 1):
-            taken = {command: seconds(command, at=at) for command in found}
-            gap = around(asked.words, trials=asked.trials, at=at)
+        for number in range(options.rounds + 1):
+            times = {command: seconds(command, at=at) for command in found}
+            gap = between_trials(options.words, trials=options.trials, at=at)
             if number:  # the first reads the packages from disk
                 gaps.append(gap)
-                for command, value in taken.items():
+                for command, value in times.items():
                     found[command].append(value)
     print(machine.description())
     print(f"{'':58} seconds  × torch  × both   limit")
@@ -141,10 +147,10 @@ def main() -> None:
         ratios = {by: median / medians[by] for by in (TORCH, BOTH)}
         by, limit = limits().get(command, ("", 0.0))
         beyond |= bool(by) and ratios[by] > limit
-        said = f"{limit:.2f} × {'both' if by == BOTH else 'torch'}" if by else ""
-        print(f"{command:58} {median:7.2f}  {ratios[TORCH]:7.2f}  {ratios[BOTH]:6.2f}   {said}")
+        shown = f"{limit:.2f} × {'both' if by == BOTH else 'torch'}" if by else ""
+        print(f"{command:58} {median:7.2f}  {ratios[TORCH]:7.2f}  {ratios[BOTH]:6.2f}   {shown}")
     gap = statistics.median(gaps)
-    print(f"around the training of trials 2 to {asked.trials} of a sweep: {gap:.0f} ms, of at most {AROUND}")
+    print(f"around the training of trials 2 to {options.trials} of a sweep: {gap:.0f} ms, of at most {AROUND}")
     sys.exit(beyond or gap > AROUND)
 
 

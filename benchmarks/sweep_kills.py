@@ -1,11 +1,11 @@
-"""Kills a real search at random instants, goes on with it until it is done, and looks for what is lost or done twice.
+"""Kill a real search at random instants, continue it until it is done, and look for lost or repeated trials.
 
     COPYCAT_DATA=data/catvnoncat python benchmarks/sweep_kills.py --kills 10
 
 Forty trials by TPE, pruned by the median, on the cat data; SIGKILL to the whole process group each time, then the same
-command with the same folder. Afterwards the trials' folders, the study and the table must say the same of each number.
-With one trial at a time (--launcher basic), each must also have proposed, and given, what it does in a search that
-nobody killed. Prints a line a kill; exits 1 where something is amiss.
+command with the same folder. Afterwards the trials' folders, the study and the table must agree on each number. With
+one trial at a time (--launcher basic), each must also have the parameters and values that it has in an undisturbed
+search. Prints a line per kill; exits 1 where something is wrong.
 """
 
 import argparse
@@ -34,18 +34,19 @@ JOB = (
     *("hydra.sweeper.pruner.n_warmup_steps=50",),
 )
 START = 5.0
-"""Seconds that a process takes before its first trial, about."""
+"""Approximate seconds that a process takes before its first trial."""
 
 
-def command(folder: Path, asked: argparse.Namespace) -> list[str]:
+def command(folder: Path, options: argparse.Namespace) -> list[str]:
+    """Return the command of the sweep."""
     return [
-        *(sys.executable, "-m", "copycat", "train", "-m", *JOB, f"hydra/launcher={asked.launcher}"),
-        *(f"hydra.sweeper.n_trials={asked.trials}", f"sweep.folder={folder}"),
+        *(sys.executable, "-m", "copycat", "train", "-m", *JOB, f"hydra/launcher={options.launcher}"),
+        *(f"hydra.sweeper.n_trials={options.trials}", f"sweep.folder={folder}"),
     ]
 
 
-def ended(words: list[str], *, at: Path, seconds: float | None) -> bool:
-    """Run it, and kill it with all its processes after so many seconds; whether it came to its own end."""
+def run_until(words: list[str], *, at: Path, seconds: float | None) -> bool:
+    """Run a command, kill it with all its processes after `seconds`, and return whether it ended by itself."""
     with (at / "output.txt").open("a") as output:
         process = subprocess.Popen(words, cwd=at, stdout=output, stderr=output, start_new_session=True)
         try:
@@ -60,26 +61,28 @@ def ended(words: list[str], *, at: Path, seconds: float | None) -> bool:
 
 
 def trials(sweep: Path) -> dict[int, dict[str, Any]]:
+    """Return the trials' records by number."""
     found = {int(file.parent.name): json.loads(file.read_text()) for file in sweep.glob("*/trial.json")}
     return dict(sorted(found.items()))
 
 
 def states(sweep: Path) -> dict[int, str]:
+    """Return the trials' states in the study, by number."""
     storage = JournalStorage(JournalFileBackend(str(sweep / "study.journal")))
     study = optuna.load_study(study_name=None, storage=storage).get_trials(deepcopy=False)
     names = {"COMPLETE": "completed", "PRUNED": "pruned", "FAIL": "failed"}
     return {trial.number: names.get(trial.state.name, "running") for trial in study}
 
 
-def amiss(sweep: Path, count: int) -> Iterator[str]:
-    """What is lost, there twice, or said otherwise by folders, study and table."""
+def find_problems(sweep: Path, count: int) -> Iterator[str]:
+    """Yield what is lost, repeated, or differs between folders, study and table."""
     found = trials(sweep)
     if list(found) != list(range(count)):
         yield f"numbers: {list(found)}"
-    said = {number: trial["status"] for number, trial in found.items()}
-    if left := [number for number, status in said.items() if status not in ("completed", "pruned")]:
+    statuses = {number: trial["status"] for number, trial in found.items()}
+    if left := [number for number, status in statuses.items() if status not in ("completed", "pruned")]:
         yield f"not done: {left}"
-    if states(sweep) != said:
+    if states(sweep) != statuses:
         yield "the study and the folders differ"
     for number in found:
         epochs = [line.partition(",")[0] for line in (sweep / str(number) / "metrics.csv").read_text().splitlines()[1:]]
@@ -92,37 +95,43 @@ def amiss(sweep: Path, count: int) -> Iterator[str]:
 
 
 def results(sweep: Path) -> list[tuple[Any, ...]]:
+    """Return what must be the same in an undisturbed search."""
     return [(trial["values"], trial["status"], trial["objectives"]) for trial in trials(sweep).values()]
 
 
 def main() -> None:
+    """Kill, continue, compare, and exit with 1 where something is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--launcher", choices=["basic", "processes"], default="basic")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    chance, kills = random.Random(asked.seed), 0
+    options = parser.parse_args()
+    rng, kills = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         began = time.monotonic()
-        ended(command(home / "alone", asked), at=home, seconds=None)
-        took = time.monotonic() - began
-        print(f"alone: {took:.0f} s, {dict(Counter(t['status'] for t in trials(home / 'alone').values()))}", flush=True)
+        run_until(command(home / "alone", options), at=home, seconds=None)
+        duration = time.monotonic() - began
+        print(
+            f"alone: {duration:.0f} s, {dict(Counter(t['status'] for t in trials(home / 'alone').values()))}",
+            flush=True,
+        )
         killed = home / "killed"
-        while kills < asked.kills:
-            # of what is left, an equal part for each kill that is left, on average
-            share = (took - START) * (asked.trials - len(trials(killed))) / asked.trials / (asked.kills - kills + 1)
-            if ended(command(killed, asked), at=home, seconds=START + chance.uniform(0, 2 * share)):
+        while kills < options.kills:
+            # on average, each remaining kill has an equal part of the remaining work
+            remaining = (options.trials - len(trials(killed))) / options.trials
+            share = (duration - START) * remaining / (options.kills - kills + 1)
+            if run_until(command(killed, options), at=home, seconds=START + rng.uniform(0, 2 * share)):
                 break
             kills += 1
             print(f"kill {kills}: {dict(Counter(t['status'] for t in trials(killed).values()))}", flush=True)
-        ended(command(killed, asked), at=home, seconds=None)
-        problems = list(amiss(killed, asked.trials))
+        run_until(command(killed, options), at=home, seconds=None)
+        problems = list(find_problems(killed, options.trials))
         same = results(killed) == results(home / "alone")
-        if asked.launcher == "basic" and not same:
+        if options.launcher == "basic" and not same:
             problems.append("other values than in a search that nobody killed")
-    print(f"{kills} kills, {asked.trials} trials: {'; '.join(problems) or 'none lost, none twice'}")
+    print(f"{kills} kills, {options.trials} trials: {'; '.join(problems) or 'none lost, none twice'}")
     print(f"values and objectives: {'the same' if same else 'others'} as in a search that nobody killed")
     sys.exit(bool(problems))
 

@@ -1,4 +1,6 @@
-"""Remakes docs/performance.md from what the benchmarks print: python benchmarks/write_docs.py [NAME …] [--from FOLDER]
+"""Remake docs/performance.md from what the benchmarks print.
+
+    python benchmarks/write_docs.py [NAME …] [--from FOLDER]
 
 Runs those that are named, or all, one after the other, and keeps what each prints in FOLDER/NAME.txt, after the command
 that printed it; one that was called with words of one's own may be put there by hand, in the same form. With --from,
@@ -29,7 +31,7 @@ TITLES = {
     "launchers": "Launchers",
     "peers": "Peers",
 }
-"""In the order of the page; what is said of each is the docstring of its file."""
+"""Titles in the order of the page; the text below each is the docstring of its file."""
 OPENING = """# Performance
 
 What Copycat costs in time and memory beside what one would write by hand. Each figure comes from a command in
@@ -42,7 +44,7 @@ This page is made by `python benchmarks/write_docs.py`; what is typed into it is
 
 
 def run(name: str) -> str:
-    """What a benchmark prints, also where it ends with a limit that is not kept; one that fails ends this."""
+    """Return what a benchmark prints, also where it exceeds a limit; exit where it fails."""
     words = [sys.executable, str(HERE / f"{name}.py")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -57,27 +59,29 @@ def run(name: str) -> str:
 
 
 def page(outputs: Mapping[str, str]) -> Iterator[str]:
+    """Yield the sections of the page."""
     yield OPENING
     for name, printed in outputs.items():
         docstring = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or ""
-        _, _, said = docstring.partition("\n\n")  # the first line says how to call it, and so does the block
-        yield f"## {TITLES[name]}\n\n{said}\n"
+        _summary, _command, text = docstring.split("\n\n", 2)  # the block below the text shows the command
+        yield f"## {TITLES[name]}\n\n{text}\n"
         yield f"```console\n{printed.rstrip()}\n```\n"
 
 
 def main() -> None:
+    """Run benchmarks and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TITLES)}")
     parser.add_argument("--from", dest="kept", type=Path, help="folder of outputs that were kept earlier")
-    asked = parser.parse_args()
-    if unknown := set(asked.names) - set(TITLES):
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(TITLES):
         parser.error(f"expected names of {', '.join(TITLES)}; got {', '.join(sorted(unknown))}")
-    kept = asked.kept or KEPT
-    for name in asked.names or ([] if asked.kept else TITLES):
+    kept = options.kept or KEPT
+    for name in options.names or ([] if options.kept else TITLES):
         printed = run(name)
         kept.mkdir(parents=True, exist_ok=True)
         (kept / f"{name}.txt").write_text(printed)
-    shown = TITLES if asked.kept or not asked.names else asked.names
+    shown = TITLES if options.kept or not options.names else options.names
     if missing := [name for name in shown if not (kept / f"{name}.txt").is_file()]:
         print(f"no {', '.join(f'{name}.txt' for name in missing)} in {kept}: name them to run them", file=sys.stderr)
     shown = [name for name in shown if name not in missing]

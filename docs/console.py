@@ -1,4 +1,6 @@
-"""The commands of the guide, and what they print: python docs/console.py remakes the outputs in guide.md.
+"""Run the commands of the guide, and write their outputs into guide.md.
+
+    python docs/console.py
 
 A block that begins with `$ copycat` is a command; the lines after it are its standard output. Times and the names of
 run folders differ from run to run, and are written as `…`.
@@ -22,40 +24,41 @@ VARYING = (
     (re.compile(r" +$", re.MULTILINE), ""),
 )
 ENVIRONMENT = {"COLUMNS": "110", "NO_COLOR": "1"}
-"""As wide as a page, and never the width of who remakes it."""
+"""Width of the page, independent of the user's terminal."""
 
 
 def commands(page: str) -> Iterator[tuple[str, str]]:
-    """The words after `copycat`, and the output that the page shows."""
+    """Yield the words after `copycat`, and the output that the page shows."""
     for block in BLOCK.finditer(page):
         yield block["words"], block["output"]
 
 
-def as_shown(printed: str) -> str:
-    """With what varies written as `…`."""
+def mask_varying(printed: str) -> str:
+    """Replace what differs from run to run by `…`."""
     for varying, instead in VARYING:
         printed = varying.sub(instead, printed)
     return printed
 
 
 def output(words: str, *, at: Path) -> str:
-    """What a command prints in that folder, as it is shown.
+    """Return what a command prints in a folder, as the page shows it.
 
     Raises:
         subprocess.CalledProcessError: where it fails.
     """
     command, environment = [sys.executable, "-m", "copycat", *shlex.split(words)], {**os.environ, **ENVIRONMENT}
     done = subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, timeout=600, check=True)
-    return as_shown(done.stdout)
+    return mask_varying(done.stdout)
 
 
 def main() -> None:
+    """Rewrite the outputs in guide.md."""
     page = GUIDE.read_text()
     with tempfile.TemporaryDirectory() as folder:
-        made = BLOCK.sub(
+        remade = BLOCK.sub(
             lambda block: f"```console\n$ copycat {block['words']}\n{output(block['words'], at=Path(folder))}```", page
         )
-    GUIDE.write_text(made)
+    GUIDE.write_text(remade)
 
 
 if __name__ == "__main__":

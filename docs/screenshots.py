@@ -1,6 +1,8 @@
-"""Remakes the images of inspection.md, from a sweep and a run on drawn images: python docs/screenshots.py
+"""Remake the images of inspection.md, from a sweep and a run on drawn images.
 
-Takes Debian's chromium (apt-get install chromium) and the extra `dev`.
+    python docs/screenshots.py
+
+Needs Debian's chromium (apt-get install chromium) and the extra `dev`.
 """
 
 import shutil
@@ -28,8 +30,8 @@ RUN = ("train", "trainer.max_epochs=500", "output_dir=runs")
 
 
 @contextmanager
-def serving(folder: str, at: Path) -> Iterator[str]:
-    """The address of `copycat board`."""
+def serve_board(folder: str, at: Path) -> Iterator[str]:
+    """Serve `copycat board` and yield its address."""
     command = [*COPYCAT, "board", folder, "--no-browser"]
     with subprocess.Popen(command, cwd=at, stdout=subprocess.PIPE, text=True) as board:
         try:
@@ -39,13 +41,14 @@ def serving(folder: str, at: Path) -> Iterator[str]:
             board.terminate()
 
 
-def keep(page: Page, name: str) -> None:
-    """In 128 colours, which suit a page and take a third of the room."""
+def save_screenshot(page: Page, name: str) -> None:
+    """Save a screenshot in 128 colors, which suffice for a page and need a third of the bytes."""
     with Image.open(BytesIO(page.screenshot())) as image:
         image.convert("RGB").quantize(128).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def main() -> None:
+    """Make all images."""
     browser_path = shutil.which("chromium") or sys.exit("expected chromium: apt-get install chromium")
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -57,26 +60,26 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.set_default_timeout(PATIENCE)
-        with serving("sweep", at) as address:
+        with serve_board("sweep", at) as address:
             page.goto(f"{address}#timeseries")
             page.locator("metrics-tag-filter-component input").fill("^(loss|accuracy)$")
             page.locator("metrics-filtered-view card-view line-chart").first.wait_for()
             page.keyboard.press("Escape")
             page.get_by_role("button", name="Settings").click()  # closes them
             page.wait_for_timeout(3000)  # curves are drawn in steps
-            keep(page, "timeseries")
+            save_screenshot(page, "timeseries")
             page.goto(f"{address}#hparams")
             page.get_by_text("trial 5 ").first.wait_for()
             page.wait_for_timeout(1000)
-            keep(page, "hparams")
-        with serving("runs", at) as address:
+            save_screenshot(page, "hparams")
+        with serve_board("runs", at) as address:
             page.goto(f"{address}#images")
             page.locator("tf-image-loader img").first.wait_for()
             page.wait_for_timeout(2000)
-            keep(page, "images")
+            save_screenshot(page, "images")
         page.goto(f"file://{at}/report.html")
         page.set_viewport_size({"width": WIDTH, "height": 1600})
-        keep(page, "report")
+        save_screenshot(page, "report")
         browser.close()
 
 

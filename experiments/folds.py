@@ -1,4 +1,4 @@
-"""What an experiment is worth on images that it did not train on: five folds of the 209, and the 50, by five seeds."""
+"""Evaluate an experiment on images that it did not train on: five folds of the 209, and the 50, with five seeds."""
 
 import subprocess
 import sys
@@ -25,10 +25,10 @@ TITLES = (
 Figures = dict[str, dict[str, Any]]
 
 
-def measured(name: str, at: Path) -> dict[str, Any]:
+def measure_experiment(name: str, at: Path) -> dict[str, Any]:
     """Train an experiment with each seed, on each fold and on all of the 209, in folders below `at`."""
     folds = [f"data.folds={FOLDS}", f"data.fold=range({FOLDS})"]
-    found: dict[str, Any] = {"folds": FOLDS, "seeds": SEEDS, "each": {}, "ensemble": {}}
+    results: dict[str, Any] = {"folds": FOLDS, "seeds": SEEDS, "each": {}, "ensemble": {}}
     for key, words in (("cross_validated", folds), ("official", [])):
         judged = _swept(name, words, at / key)
         found["each"] |= _each(list(judged.members.values()))
@@ -36,7 +36,7 @@ def measured(name: str, at: Path) -> dict[str, Any]:
     return found
 
 
-def _swept(name: str, words: Sequence[str], at: Path) -> Ensemble:
+def _run_sweep(name: str, words: Sequence[str], at: Path) -> Ensemble:
     seeds = [f"seed=range({SEEDS})", "logger=none", "hydra/launcher=processes", f"sweep.folder={at}"]
     command = [sys.executable, "-m", "copycat", "train", "-m", f"experiment={name}", *words, *seeds]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -48,17 +48,17 @@ def _figures(judged: Evaluation) -> Figures:
     found: Figures = {}
     for row in judged.rows():
         if row["metric"] in ACCURACIES:
-            part = found.setdefault(row["part"], {"images": row["images"]})
+            part = results.setdefault(row["part"], {"images": row["images"]})
             part[row["metric"]] = {"value": round(row["value"], 4), "interval": _rounded(row["low"], row["high"])}
-    return found
+    return results
 
 
 def _each(members: Sequence[Evaluation]) -> Figures:
     """The same of the mean over seeds, with their range. The interval is that of one network as good as the mean."""
     several = [_figures(member) for member in members]
-    found: Figures = {}
+    results: Figures = {}
     for part, first in several[0].items():
-        found[part] = {"images": first["images"]}
+        results[part] = {"images": first["images"]}
         for metric in ACCURACIES:
             values = [one[part][metric]["value"] for one in several]
             found[part][metric] = {"mean": round(fmean(values), 4), "range": [min(values), max(values)]}
@@ -72,7 +72,7 @@ def _rounded(low: float, high: float) -> list[float]:
 
 
 def cells(record: Mapping[str, Any]) -> list[str]:
-    """What stands below TITLES."""
+    """Return the table's cells below TITLES."""
     each, whole = record["each"], record["ensemble"]
     return [
         _cell(each["all folds"]["accuracy"]),
@@ -85,6 +85,6 @@ def cells(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _cell(found: Mapping[str, Any]) -> str:
-    low, high = found["interval"]
-    return f"{found.get('mean', found.get('value')):.3f} ({low:.2f} to {high:.2f})"
+def _cell(results: Mapping[str, Any]) -> str:
+    low, high = results["interval"]
+    return f"{results.get('mean', results.get('value')):.3f} ({low:.2f} to {high:.2f})"

@@ -1,8 +1,10 @@
-"""Run the named experiments on their data and record what they give: python experiments/record.py [--folds] [NAME …]
+"""Run the named experiments on their data and record their results.
 
-Writes NAME.json beside each NAME.yaml, which a test holds later runs against, and the table in README.md. With --folds
-it writes NAME.folds.json in its place: what five folds and five seeds give. With no names the table alone, from what is
-recorded. lecture.json holds the lecture's own table, and is compared, never written.
+    python experiments/record.py [--folds] [NAME …]
+
+Writes NAME.json beside each NAME.yaml, with which a test compares later runs, and the table in README.md. With --folds
+it writes NAME.folds.json instead: the results of five folds and five seeds. Without names it writes the table alone,
+from what is recorded. lecture.json holds the lecture's own table, and is compared, never written.
 """
 
 import json
@@ -26,12 +28,12 @@ GIVEN = "lecture"
 
 
 def run(name: str, at: Path) -> Outcome:
-    """The experiment as it stands, in a folder below `at`."""
+    """Run an experiment as it stands, in a folder below `at`."""
     return train(compose([f"experiment={name}", f"output_dir={at}"]))
 
 
 def results(outcome: Outcome) -> dict[str, Any]:
-    """What a run must give again, as text with the digits that are compared."""
+    """Return what a run must reproduce, as text with the digits that are compared."""
     rows = read_history(outcome.folder)
     chosen = [row for row in rows if is_round(int(row["epoch"])) or row is rows[-1]]
     manifest = outcome.manifest
@@ -56,7 +58,7 @@ def _text(rows: Sequence[Mapping[str, float]], metric: str) -> dict[str, str]:
 
 
 def table() -> str:
-    """The recorded results as Markdown tables: of single runs, and of folds and seeds."""
+    """Return the recorded results as Markdown tables: of single runs, and of folds and seeds."""
     head = ["experiment", "what it shows", "epochs", *SHOWN, "best val/accuracy (epoch)", "seconds"]
     rows, of_folds = [head], [["experiment", *folds.TITLES]]
     for file in sorted(HERE.glob("*.yaml")):
@@ -66,18 +68,18 @@ def table() -> str:
         found = json.loads(record.read_text())
         best = f"{found['best']['val/accuracy']} ({found['best']['epoch']})"
         metrics = [found["final"][name] for name in SHOWN]
-        rows.append([file.stem, _says(file), str(found["epochs"]), *metrics, best, str(found["seconds"])])
+        rows.append([file.stem, _read_description(file), str(found["epochs"]), *metrics, best, str(found["seconds"])])
         if (measured := file.with_name(f"{file.stem}.folds.json")).exists():
             of_folds.append([file.stem, *folds.cells(json.loads(measured.read_text()))])
-    return f"{_markdown(rows)}\n\n{_markdown(of_folds)}"
+    return f"{_format_table(rows)}\n\n{_format_table(of_folds)}"
 
 
-def _markdown(rows: list[list[str]]) -> str:
+def _format_table(rows: list[list[str]]) -> str:
     head, *others = rows
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *others])
 
 
-def _says(file: Path) -> str:
+def _read_description(file: Path) -> str:
     lines = file.read_text().splitlines()
     return next(line for line in lines if line.startswith("# ") and "@package" not in line).removeprefix("# ")
 
@@ -92,10 +94,11 @@ def write_table() -> None:
 
 
 def main() -> None:
+    """Record the named experiments and write the table."""
     names = [word for word in sys.argv[1:] if word != "--folds"]
     for name in names if "--folds" in sys.argv else ():
         with tempfile.TemporaryDirectory() as folder:
-            measured = folds.measured(name, Path(folder))
+            measured = folds.measure_experiment(name, Path(folder))
         (HERE / f"{name}.folds.json").write_text(json.dumps(measured, indent=2) + "\n")
         print(f"{name}: {measured['each']}")
     for name in names if "--folds" not in sys.argv else ():

@@ -1,6 +1,6 @@
-"""The lecture's job on Keras 3, by model.fit with its defaults, a CSV of the figures and a checkpoint an epoch.
+"""Train the lecture's job on Keras 3, by model.fit with its defaults, a CSV log and a checkpoint per epoch.
 
-KERAS_BACKEND names what computes: jax or torch.
+KERAS_BACKEND names the backend: jax or torch.
 """
 
 import time
@@ -12,36 +12,37 @@ import torch
 
 
 def lecture_start(features: int, seed: int) -> list[np.ndarray]:
-    """Weights [features, 1] and bias [1] as the lecture's network starts with, so that the losses can be compared."""
+    """Return the lecture's initial weights [features, 1] and bias [1], so that losses can be compared."""
     torch.manual_seed(seed)
     layer = torch.nn.Linear(features, 1)
     return [layer.weight.detach().numpy().T, layer.bias.detach().numpy()]
 
 
 def main() -> None:
+    """Train and report."""
     parser = job.parser(__doc__)
     parser.add_argument(
         "--steps-per-execution", type=int, default=1, help="an epoch has one step, so more gains nothing"
     )
-    asked = parser.parse_args()
-    x, y = job.load(asked.data, "train")
-    start = lecture_start(x.shape[1], asked.seed)
-    keras.utils.set_random_seed(asked.seed)
+    options = parser.parse_args()
+    x, y = job.load(options.data, "train")
+    start = lecture_start(x.shape[1], options.seed)
+    keras.utils.set_random_seed(options.seed)
     model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Dense(1, activation="sigmoid")])
     model.set_weights(start)
     model.compile(
-        optimizer=keras.optimizers.SGD(asked.lr),
+        optimizer=keras.optimizers.SGD(options.lr),
         loss="binary_crossentropy",
         metrics=["accuracy"],
-        steps_per_execution=asked.steps_per_execution,
+        steps_per_execution=options.steps_per_execution,
     )
     started = time.perf_counter()
     history = model.fit(
         x,
         y,
         batch_size=len(x),
-        epochs=asked.epochs,
-        validation_data=job.load(asked.data, "test"),
+        epochs=options.epochs,
+        validation_data=job.load(options.data, "test"),
         callbacks=[keras.callbacks.CSVLogger("history.csv"), keras.callbacks.ModelCheckpoint("last.keras")],
     )
     seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""The lecture's job on Lightning, with every default: bar, summary, TensorBoard, a checkpoint an epoch."""
+"""Train the lecture's job on Lightning with all its defaults: bar, summary, TensorBoard, a checkpoint per epoch."""
 
 import time
 
@@ -11,9 +11,10 @@ from torchmetrics.classification import BinaryAccuracy
 
 
 class LogisticRegression(pl.LightningModule):
-    """[B, in_features] float -> [B, 1] probabilities."""
+    """Classify [B, in_features] float to [B, 1] probabilities."""
 
     def __init__(self, in_features: int, lr: float) -> None:
+        """Build the layer and the metrics."""
         super().__init__()
         self.save_hyperparameters()
         self.network = nn.Sequential(nn.Linear(in_features, 1), nn.Sigmoid())
@@ -21,9 +22,11 @@ class LogisticRegression(pl.LightningModule):
         self.train_accuracy, self.val_accuracy = BinaryAccuracy(), BinaryAccuracy()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return probabilities."""
         return self.network(x)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of a batch, and log it."""
         x, y = batch
         outputs = self(x)
         loss = self.criterion(outputs, y)
@@ -33,6 +36,7 @@ class LogisticRegression(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Log loss and accuracy of a batch."""
         x, y = batch
         outputs = self(x)
         self.val_accuracy(outputs, y)
@@ -40,16 +44,18 @@ class LogisticRegression(pl.LightningModule):
         self.log("val/accuracy", self.val_accuracy, prog_bar=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return SGD."""
         return torch.optim.SGD(self.parameters(), lr=self.hparams["lr"])
 
 
 def main() -> None:
-    asked = job.parser(__doc__).parse_args()
-    train, val = (TensorDataset(*map(torch.from_numpy, job.load(asked.data, part))) for part in ("train", "test"))
-    pl.seed_everything(asked.seed)
-    model = LogisticRegression(in_features=train.tensors[0].shape[1], lr=asked.lr)
+    """Train and report."""
+    options = job.parser(__doc__).parse_args()
+    train, val = (TensorDataset(*map(torch.from_numpy, job.load(options.data, part))) for part in ("train", "test"))
+    pl.seed_everything(options.seed)
+    model = LogisticRegression(in_features=train.tensors[0].shape[1], lr=options.lr)
     loaders = DataLoader(train, batch_size=len(train)), DataLoader(val, batch_size=len(val))
-    trainer = pl.Trainer(max_epochs=asked.epochs)
+    trainer = pl.Trainer(max_epochs=options.epochs)
     started = time.perf_counter()
     trainer.fit(model, *loaders)
     seconds = time.perf_counter() - started

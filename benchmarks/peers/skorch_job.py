@@ -1,4 +1,4 @@
-"""The lecture's job on skorch, with its default callbacks and its Checkpoint."""
+"""Train the lecture's job on skorch, with its default callbacks and its Checkpoint."""
 
 import time
 
@@ -12,16 +12,17 @@ from torch import nn
 
 
 def main() -> None:
-    asked = job.parser(__doc__).parse_args()
-    x, y = job.load(asked.data, "train")
-    x_val, y_val = job.load(asked.data, "test")
-    torch.manual_seed(asked.seed)
+    """Train and report."""
+    options = job.parser(__doc__).parse_args()
+    x, y = job.load(options.data, "train")
+    x_val, y_val = job.load(options.data, "test")
+    torch.manual_seed(options.seed)
     net = NeuralNetBinaryClassifier(
         nn.Sequential(nn.Linear(x.shape[1], 1), nn.Sigmoid()),
         criterion=nn.BCELoss,
         optimizer=torch.optim.SGD,
-        lr=asked.lr,
-        max_epochs=asked.epochs,
+        lr=options.lr,
+        max_epochs=options.epochs,
         batch_size=-1,  # the whole set
         train_split=predefined_split(Dataset(x_val, y_val[:, 0])),
         callbacks=[Checkpoint(dirname="checkpoints")],

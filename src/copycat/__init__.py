@@ -1,4 +1,4 @@
-"""Copycat trains, sweeps and inspects image classifiers from configuration."""
+"""Train, sweep and inspect image classifiers from configuration."""
 
 from copycat.config.deferred import defer_packages_of_torchmetrics
 

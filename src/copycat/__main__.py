@@ -1,4 +1,4 @@
-"""`python -m copycat` is the command `copycat`."""
+"""Run the command `copycat` by `python -m copycat`."""
 
 import os
 import sys

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
-from copycat.data.loaders import Batch, MemoryLoader, Resumable
+from copycat.data.loaders import Batch, MemoryLoader, ResumableLoader
 from copycat.data.split import Part, digest
 
 Pixels = Sequence[int]
@@ -110,7 +110,7 @@ def test_a_part_without_images_is_one_line(name: str) -> None:
 # ----- loaders
 
 
-def list_values(loader: Resumable) -> list[int]:
+def list_values(loader: ResumableLoader) -> list[int]:
     return [round(float(image[0, 0, 0]) * 255) for batch in loader for image in batch["image"]]
 
 
@@ -156,8 +156,8 @@ def test_what_images_take_as_floats_is_let_go_of_until_a_batch_is_asked_for(shuf
 def get_cached_images(module: DataModule, name: str) -> Tensor:
     loader = module.loader(name)
     assert isinstance(loader, MemoryLoader)
-    assert loader.images.whole is not None
-    return loader.images.whole
+    assert loader.images.floats is not None
+    return loader.images.floats
 
 
 @pytest.mark.parametrize(("batch_size", "lengths"), [(None, [20]), (8, [8, 8, 4]), (100, [20])])

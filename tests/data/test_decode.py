@@ -103,8 +103,8 @@ def test_deep_grey_of_a_tiff_is_scaled_by_its_white(
 ) -> None:
     kind = {"I;16B": ">u2", "I": "<i4", "F": "<f4"}[mode]
     row = np.array(values, dtype=kind)
-    grey = Image.frombytes(mode, (3, 3), np.tile(row, (3, 1)).tobytes())
-    image = decode(save_image(tmp_path, grey, "a.tif"), size=3)
+    gray = Image.frombytes(mode, (3, 3), np.tile(row, (3, 1)).tobytes())
+    image = decode(save_image(tmp_path, gray, "a.tif"), size=3)
     assert image[0, 1].tolist() == expected
     assert torch.equal(image[0], image[1])
     assert torch.equal(image[0], image[2])
@@ -139,13 +139,13 @@ def test_cmyk_becomes_rgb_without_being_inverted(tmp_path: Path) -> None:
 
 
 def test_lab_becomes_rgb(tmp_path: Path) -> None:
-    lab = Image.frombytes("LAB", (4, 4), bytes([255, 0, 0]) * 16)  # lightness 100, no colour
+    lab = Image.frombytes("LAB", (4, 4), bytes([255, 0, 0]) * 16)  # lightness 100, no color
     red, green, blue = get_color(decode(save_image(tmp_path, lab, "a.tif"), size=4))
     assert min(red, green, blue) > 245
 
 
 def test_the_first_frame_of_an_animation_is_the_picture(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN, BLUE)]
+    frames = [Image.new("RGB", (8, 8), color) for color in (RED, GREEN, BLUE)]
     for name, options in (("a.gif", {}), ("a.png", {}), ("a.webp", {"lossless": True}), ("a.tif", {})):
         path = save_image(tmp_path, frames[0], name, save_all=True, append_images=frames[1:], **options)
         assert get_color(decode(path, size=8)) == RED, name

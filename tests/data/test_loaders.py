@@ -19,7 +19,7 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.data import loaders
 from copycat.data.datamodule import DataModule
-from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order, Resumable
+from copycat.data.loaders import Batch, BatchOrder, DecodingLoader, FloatImages, MemoryLoader, ResumableLoader
 from copycat.data.sources.folder import Folder
 from tests.support.parameters import mark_slow
 from tests.support.trainers import make_trainer
@@ -40,18 +40,18 @@ class OnDemand:
         return IMAGES[index].clone()
 
 
-def make_order(**options: Any) -> Order:
-    return Order(**{"length": LENGTH, "batch_size": 5, "shuffle": True, "seed": 0, **options})
+def make_order(**options: Any) -> BatchOrder:
+    return BatchOrder(**{"length": LENGTH, "batch_size": 5, "shuffle": True, "seed": 0, **options})
 
 
-def make_loader(kind: str | int, **options: Any) -> Resumable:
+def make_loader(kind: str | int, **options: Any) -> ResumableLoader:
     if kind == "memory":
-        return MemoryLoader(AsFloat(IMAGES), LABELS, make_order(**options))
+        return MemoryLoader(FloatImages(IMAGES), LABELS, make_order(**options))
     assert isinstance(kind, int)
     return DecodingLoader(OnDemand(), LABELS, make_order(**options), workers=kind)
 
 
-def epoch_of(loader: Resumable, epoch: int) -> list[Batch]:
+def epoch_of(loader: ResumableLoader, epoch: int) -> list[Batch]:
     """The batches of an epoch, which is told after iter() as Lightning does."""
     batches = iter(loader)
     loader.batch_sampler.set_epoch(epoch)
@@ -93,13 +93,13 @@ def test_batches_in_file_order_have_the_bits_of_the_yardsticks(kind: str | int, 
 def test_every_value_of_a_byte_becomes_the_float_that_division_gives() -> None:
     bytes_ = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
     expected = np.arange(256, dtype=np.float32) / np.float32(255)
-    assert np.array_equal(AsFloat(bytes_)[:].numpy().ravel(), expected)
+    assert np.array_equal(FloatImages(bytes_)[:].numpy().ravel(), expected)
 
 
 def test_batches_from_memory_are_views_of_one_conversion_in_every_epoch() -> None:
     loader = make_loader("memory", shuffle=False)
     assert isinstance(loader, MemoryLoader)
-    whole = loader.images.whole
+    whole = loader.images.floats
     assert whole is not None
     for epoch in range(3):
         for place, batch in enumerate(epoch_of(loader, epoch)):
@@ -112,7 +112,7 @@ def test_batches_are_given_where_they_are_asked_for_and_copied_there_once(shuffl
     loader, device = make_loader("memory", shuffle=shuffle), torch.device("meta")
     assert isinstance(loader, MemoryLoader)
     before = epoch_of(loader, 0)
-    loader.place(device)
+    loader.to_device(device)
     first, second = epoch_of(loader, 0), epoch_of(loader, 1)
     for batch, other in zip(first, before, strict=True):
         assert batch.keys() == other.keys()
@@ -126,7 +126,7 @@ def test_batches_are_given_where_they_are_asked_for_and_copied_there_once(shuffl
 def test_who_writes_to_batches_that_are_kept_is_told_so_before_the_next_epoch(device: str) -> None:
     loader = make_loader("memory", shuffle=False)
     assert isinstance(loader, MemoryLoader)
-    loader.place(torch.device(device))
+    loader.to_device(torch.device(device))
     epoch_of(loader, 0)[1]["image"].mul_(2)
     with pytest.raises(UserError, match="leave their input as it is"):
         epoch_of(loader, 1)
@@ -137,10 +137,10 @@ def test_a_set_too_large_as_float_is_converted_by_the_batch_to_equal_bits(
     shuffle: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = epoch_of(make_loader("memory", shuffle=shuffle), 1)
-    monkeypatch.setattr(loaders, "AS_FLOAT_AT_MOST", IMAGES.numel() * 4 - 1)
+    monkeypatch.setattr(loaders, "MAX_FLOAT_BYTES", IMAGES.numel() * 4 - 1)
     loader = make_loader("memory", shuffle=shuffle)
     assert isinstance(loader, MemoryLoader)
-    assert loader.images.whole is None
+    assert loader.images.floats is None
     assert equals_expected(epoch_of(loader, 1), [(batch["image"], batch["label"]) for batch in small])
 
 
@@ -151,7 +151,7 @@ def test_a_set_too_large_as_float_is_converted_by_the_batch_to_equal_bits(
 def test_an_epochs_order_is_a_permutation_cut_into_full_batches_and_a_last_one(
     length: int, batch_size: int, seed: int, epoch: int
 ) -> None:
-    drawn = Order(length=length, batch_size=batch_size, shuffle=True, seed=seed)
+    drawn = BatchOrder(length=length, batch_size=batch_size, shuffle=True, seed=seed)
     drawn.set_epoch(epoch)
     batches = list(drawn)
     assert sorted(index for batch in batches for index in batch) == list(range(length))
@@ -191,7 +191,7 @@ def test_each_image_comes_first_about_as_often() -> None:
 
 
 def test_the_order_of_an_epoch_stays_the_same_from_release_to_release() -> None:
-    drawn = Order(length=10, batch_size=None, shuffle=True, seed=123)
+    drawn = BatchOrder(length=10, batch_size=None, shuffle=True, seed=123)
     drawn.set_epoch(2)
     assert list(drawn) == [[3, 6, 5, 9, 0, 1, 7, 4, 2, 8]]
 
@@ -229,7 +229,7 @@ def are_equal(batches: list[Batch], others: list[Batch]) -> bool:
     )
 
 
-def first_of(loader: Resumable, epoch: int, count: int) -> Iterator[Batch]:
+def first_of(loader: ResumableLoader, epoch: int, count: int) -> Iterator[Batch]:
     """Start an epoch and take so many batches of it; what follows is still to be had from what this returns."""
     batches = iter(loader)
     loader.batch_sampler.set_epoch(epoch)
@@ -448,13 +448,13 @@ def test_a_worker_whose_run_was_killed_before_it_was_ready_ends() -> None:
     """The parent goes at once; its child is ready only when it has another parent, and would sleep for a minute."""
     program = (
         "import os, time\n"
-        "from copycat.data.loaders import end_with\n"
+        "from copycat.data.loaders import exit_with_parent\n"
         "parent = os.getpid()\n"
         "if os.fork():\n"
         "    os._exit(0)\n"
         "while os.getppid() == parent:\n"
         "    time.sleep(0.01)\n"
-        "end_with(parent, 0)\n"
+        "exit_with_parent(parent, 0)\n"
         "time.sleep(60)\n"
         "print('still there')\n"
     )

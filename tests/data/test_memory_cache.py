@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from copycat.data.memory_cache import kept
+from copycat.data.memory_cache import cached
 from copycat.data.split import Part
 
 
@@ -27,7 +27,7 @@ def read_part(file: Path) -> Part:
         images = torch.full((1, 3, 2, 2), file.read_bytes()[0], dtype=torch.uint8)
         return [Part(images=images, labels=torch.tensor([0]), names=["a"], digests=["b"])]
 
-    return kept(file, "all", fresh)[0]
+    return cached(file, "all", fresh)[0]
 
 
 def find_maxima(found: Part) -> tuple[int, int]:

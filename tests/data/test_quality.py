@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from copycat.data import quality as check
+from copycat.data import quality
 from copycat.data.datamodule import DataModule
-from copycat.data.quality import Check, Twin, check_data
+from copycat.data.quality import DataCheck, Duplicate, check_data
 from copycat.data.sources.cats import Cats
 from copycat.data.split import Part, digest
 
 
-def make_solid_images(*colours: tuple[int, ...] | int) -> torch.Tensor:
-    """Images of 4x4 pixels, each of one colour."""
-    colours = tuple(colour if isinstance(colour, tuple) else (colour,) * 3 for colour in colours)
-    return torch.tensor(colours, dtype=torch.uint8)[:, :, None, None].repeat(1, 1, 4, 4)
+def make_solid_images(*colors: tuple[int, ...] | int) -> torch.Tensor:
+    """Make images of 4x4 pixels, each of one color."""
+    colors = tuple(color if isinstance(color, tuple) else (color,) * 3 for color in colors)
+    return torch.tensor(colors, dtype=torch.uint8)[:, :, None, None].repeat(1, 1, 4, 4)
 
 
 def make_part(
@@ -40,7 +40,7 @@ class PartsSource:
         return self.parts
 
 
-def check_parts(*, classes: Sequence[str] = ("dog", "cat"), synthetic: bool = False, **parts: Part) -> Check:
+def check_parts(*, classes: Sequence[str] = ("dog", "cat"), synthetic: bool = False, **parts: Part) -> DataCheck:
     return check_data(DataModule(PartsSource(classes, synthetic, parts)))
 
 
@@ -56,7 +56,7 @@ def test_a_set_with_nothing_odd_gives_no_warning() -> None:
     assert (found.warnings, found.within, found.across, found.unreadable) == ([], [], [], [])
 
 
-# ----- counts and colours
+# ----- counts and colors
 
 
 def test_counts_and_shares_are_those_of_the_labels() -> None:
@@ -95,7 +95,7 @@ def test_of_many_images_on_demand_some_from_all_over_are_looked_at(monkeypatch: 
             asked.append(index)
             return make_solid_images(index)[0]
 
-    monkeypatch.setattr(check, "SAMPLE", 20)
+    monkeypatch.setattr(quality, "COLOR_SAMPLE", 20)
     words = [str(index) for index in range(100)]
     large = Part(images=OnDemand(), labels=torch.tensor([0, 1] * 50), names=words, digests=words)
     found = check_parts(train=large, val=make_plain_part(48, 50))
@@ -111,7 +111,7 @@ def test_images_twice_within_a_part_and_across_parts_are_told_apart() -> None:
         train=make_plain_part(10, 11, 12, 13, 10, 10), val=make_plain_part(12, 15), test=make_plain_part(16, 17, 18, 17)
     )
     assert [[twin.name for twin in twins] for twins in found.within] == [["shade 10"] * 3, ["shade 17"] * 2]
-    assert found.across == [[Twin("train", "shade 12", "dog"), Twin("val", "shade 12", "dog")]]
+    assert found.across == [[Duplicate("train", "shade 12", "dog"), Duplicate("val", "shade 12", "dog")]]
     assert found.warnings[:2] == [
         "1 image twice across parts: shade 12 = shade 12",
         "2 images twice within a part: shade 10 = shade 10",
@@ -154,7 +154,7 @@ def test_a_shift_of_class_share_by_more_than_a_tenth_is_reported(cats_of_20: int
 
 
 @pytest.mark.parametrize(
-    ("colour", "warning"),
+    ("color", "warning"),
     [
         ((109, 109, 109), None),
         ((110, 110, 110), "brightness 100 in train but 110 in val"),
@@ -163,8 +163,8 @@ def test_a_shift_of_class_share_by_more_than_a_tenth_is_reported(cats_of_20: int
         ((110, 90, 100), "colours differ between train and val"),
     ],
 )
-def test_a_shift_of_brightness_or_colour_is_reported_from_ten_on(colour: tuple[int, ...], warning: str | None) -> None:
-    train, val = make_part(make_solid_images(99, 101), [0, 0]), make_part(make_solid_images(colour), [0])
+def test_a_shift_of_brightness_or_color_is_reported_from_ten_on(color: tuple[int, ...], warning: str | None) -> None:
+    train, val = make_part(make_solid_images(99, 101), [0, 0]), make_part(make_solid_images(color), [0])
     warnings = check_parts(train=train, val=val, classes=["thing"]).warnings
     assert warnings == ([warning] if warning else [])
 
@@ -226,7 +226,7 @@ def test_the_real_cats_have_one_duplicate_and_a_shift_of_class_share() -> None:
         "1 image twice across parts: train[146] = val[17]",
         "cat is 34% of train but 66% of val",
     ]
-    assert found.across == [[Twin("train", "train[146]", "cat"), Twin("val", "val[17]", "cat")]]
+    assert found.across == [[Duplicate("train", "train[146]", "cat"), Duplicate("val", "val[17]", "cat")]]
     assert {name: dict(part.counts) for name, part in found.parts.items()} == {
         "train": {"non-cat": 137, "cat": 72},
         "val": {"non-cat": 17, "cat": 33},

@@ -14,7 +14,7 @@ from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
 from copycat.data.quality import check_data
 from copycat.data.sources.cats import Cats
-from copycat.data.split import Chosen, Decoder, Part, digest
+from copycat.data.split import Decoder, Part, Subset, digest
 from copycat.data.splits import split
 
 DEFAULTS: dict[str, Any] = {"how": None, "holdout": 0.2, "folds": 5, "fold": None, "seed": 0}
@@ -105,7 +105,7 @@ def test_images_that_are_decoded_on_demand_are_cut_alike() -> None:
     on_demand: Decoder = OnDemand()
     pool = Part(images=on_demand, labels=in_memory.labels, names=in_memory.names, digests=in_memory.digests)
     for name, side in split_pool(pool, fold=3).items():
-        assert isinstance(side.images, Chosen)
+        assert isinstance(side.images, Subset)
         assert side.images.shape == (len(side), 3, 1, 1)
         assert list_pixels(side) == list_pixels(split_pool(in_memory, fold=3)[name])
 

@@ -82,7 +82,7 @@ def hand_written(tiny: Path) -> dict[str, list[float]]:
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     loader = parts.data.loader("train")
     assert isinstance(loader, MemoryLoader)
-    (batch,) = loader.between(0, 1)
+    (batch,) = loader.batches(0, 1)
     found: dict[str, list[float]] = {"gradient_norm": [], "weight_norm": [], "update_to_weight": []}
     for _ in range(EPOCHS):
         optimizer.zero_grad()

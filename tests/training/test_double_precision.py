@@ -30,7 +30,7 @@ def compute_losses_by_hand(tiny: Path, *words: str) -> list[float]:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     loader = parts.data.loader("train")
     assert isinstance(loader, MemoryLoader)
-    (batch,) = loader.between(0, 1)
+    (batch,) = loader.batches(0, 1)
     losses = []
     for _ in range(EPOCHS):
         optimizer.zero_grad()

@@ -89,7 +89,7 @@ def test_mixed_images_are_trained_on_by_shares_and_counted_as_their_larger_class
     row = read_history(train_tiny(*words, data=tiny, at=tmp_path).folder)[0]
     where = ("data=folder", f"data.root={tiny}", "data.image_size=8")
     parts = build_parts(compose_quickly([*where, *words]).config)
-    batch = parts.data.augmented(next(iter(parts.data.loader("train"))), 0)
+    batch = parts.data.augment(next(iter(parts.data.loader("train"))), 0)
     shares = batch["label"]
     assert ((shares > 0) & (shares < 1)).any()
     probability = parts.classifier(batch["image"])[:, 0].sigmoid()

@@ -1,4 +1,4 @@
-"""The LightningModule: steps, figures, optimizer."""
+"""Define the LightningModule: steps, metrics, optimizer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +15,13 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Classifier(pl.LightningModule):
-    """Args:
-    optimizer: what makes one from the parameters.
-    scheduler: what makes one from the optimizer; it watches val/loss.
-    compile: whether torch.compile takes the network.
+    """Train a network of one probability by binary cross-entropy.
+
+    Args:
+        net: [B, features] -> [B, 1] probabilities.
+        optimizer: makes one from the parameters.
+        scheduler: makes one from the optimizer; it monitors val/loss.
+        compile: whether torch.compile wraps the network.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class Classifier(pl.LightningModule):
         scheduler: Callable[..., LRScheduler] | None = None,
         compile: bool = False,  # noqa: A002, the template's word
     ) -> None:
+        """Store the parts and make the metrics."""
         super().__init__()
         self.save_hyperparameters(logger=False, ignore=["net"])
         self.net = net
@@ -37,15 +41,18 @@ class Classifier(pl.LightningModule):
         self.val_acc_best = MaxMetric()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return probabilities."""
         return self.net(x)
 
     def on_train_start(self) -> None:
+        """Forget the sanity check's metrics."""
         # the sanity check has validated already, and must not count
         self.val_loss.reset()
         self.val_acc.reset()
         self.val_acc_best.reset()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch, and log metrics."""
         loss, outputs, y = self._step(batch)
         self.train_loss(loss)
         self.train_acc(outputs, y)
@@ -54,6 +61,7 @@ class Classifier(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log metrics of a batch."""
         loss, outputs, y = self._step(batch)
         self.val_loss(loss)
         self.val_acc(outputs, y)
@@ -61,11 +69,13 @@ class Classifier(pl.LightningModule):
         self.log("val/acc", self.val_acc, on_step=False, on_epoch=True, prog_bar=True)
 
     def on_validation_epoch_end(self) -> None:
+        """Log the best accuracy so far."""
         self.val_acc_best(self.val_acc.compute())
         # as a value: Lightning would reset the metric after each epoch
         self.log("val/acc_best", self.val_acc_best.compute(), sync_dist=True, prog_bar=True)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log metrics of a batch."""
         loss, outputs, y = self._step(batch)
         self.test_loss(loss)
         self.test_acc(outputs, y)
@@ -73,10 +83,12 @@ class Classifier(pl.LightningModule):
         self.log("test/acc", self.test_acc, on_step=False, on_epoch=True, prog_bar=True)
 
     def setup(self, stage: str) -> None:
+        """Compile the network where that is configured."""
         if self.hparams["compile"] and stage == "fit":
             self.net = torch.compile(self.net)
 
     def configure_optimizers(self) -> Any:
+        """Return the optimizer and, where there is one, the scheduler."""
         optimizer = self.hparams["optimizer"](params=self.parameters())
         if self.hparams["scheduler"] is None:
             return optimizer

@@ -1,4 +1,4 @@
-"""The lecture's job as a project in the Lightning–Hydra template's pattern.
+"""Train the lecture's job as a project in the Lightning–Hydra template's pattern.
 
     python train.py trainer.max_epochs=200 model.optimizer.lr=1e-3 seed=123
     python train.py -m model.optimizer.lr=1e-4,1e-3,1e-2        Hydra's basic launcher: one trial after the other
@@ -25,7 +25,7 @@ PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "hydra-core", "rich", 
 
 
 def train(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures of training and test, and what was built, by name."""
+    """Train and test; return the metrics, and the objects built, by name."""
     pl.seed_everything(cfg.seed, workers=True)
 
     log.info("Instantiating data <%s>", cfg.data._target_)
@@ -55,7 +55,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train.yaml")
 def main(cfg: DictConfig) -> float | None:
-    """One run, or a trial of a sweep. Returns what a sweeper would optimise."""
+    """Train one run, or a trial of a sweep, and return the metric to optimize."""
     metrics, built = train(cfg)
     if cfg.train:
         result = {"seconds": built["seconds"], "loss": metrics["train/loss"].item()}

@@ -1,4 +1,4 @@
-"""The LightningDataModule: one source, split into parts, and the loaders of each."""
+"""Serve the parts of one data source as a LightningDataModule."""
 
 import os
 from collections.abc import Mapping
@@ -12,22 +12,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from copycat.config.errors import UserError
-from copycat.data.augmentation.transforms import Augmentation, Chances, Mixing, Unchanged
-from copycat.data.loaders import AsFloat, Batch, DecodingLoader, MemoryLoader, Order
+from copycat.data.augmentation.transforms import Augmentation, Mixing, Unchanged, UniformNumbers
+from copycat.data.loaders import Batch, BatchOrder, DecodingLoader, FloatImages, MemoryLoader
 from copycat.data.split import Part, Source
-from copycat.data.splits import split as cut
+from copycat.data.splits import split
 
 Loader = MemoryLoader | DecodingLoader
 
 
 class DataModule(pl.LightningDataModule):
-    """Args:
-    split, holdout, folds, fold, split_seed: see `copycat.data.splits.split`.
-    batch_size: None for the whole part a step. Validation and test take the same.
-    shuffle: a new order of the training part each epoch; None: where an epoch has several batches.
-    seed: of that order, and of the augmentation.
-    workers: processes that decode a set too large for memory; None: one a core.
-    augmentation: of the batches that are trained on, and of no others.
+    """Split a data source into parts and serve batches of each part to the Trainer.
+
+    Args:
+        source: loads the official parts.
+        split, holdout, folds, fold, split_seed: see `copycat.data.splits.split`.
+        batch_size: images per batch in every part; None: the whole part is one batch.
+        shuffle: whether the training part has a new order every epoch; None: where an epoch has several batches.
+        seed: of the shuffled order and of the augmentation.
+        workers: processes that decode a data set too large for memory; None: one per core.
+        augmentation: applied to training batches only.
     """
 
     def __init__(
@@ -45,24 +48,25 @@ class DataModule(pl.LightningDataModule):
         workers: int | None = None,
         augmentation: Augmentation | Mixing | None = None,
     ) -> None:
+        """Store the settings; images are read at first use."""
         super().__init__()
         self.source, self.seed = source, seed
         self.batch_size, self._shuffle = batch_size, shuffle
         self.workers = (os.cpu_count() or 1) if workers is None else workers
         self.augmentation = None if isinstance(augmentation, Unchanged) else augmentation
         self.mixing = augmentation if isinstance(augmentation, Mixing) else None
-        """The augmentation, where it gives images shares of several classes."""
+        """The augmentation, where it mixes images and their labels."""
         self._split = {"how": split, "holdout": holdout, "folds": folds, "fold": fold, "seed": split_seed}
         self._loaders: dict[tuple[str, bool], Loader] = {}
-        self._floats: dict[str, AsFloat] = {}
+        self._floats: dict[str, FloatImages] = {}
         self._device = torch.device("cpu")
 
     @cached_property
     def parts(self) -> Mapping[str, Part]:
-        """`train`, `val` and, where there is one, `test`; read at first use.
+        """Return `train`, `val` and, where there is one, `test`; read at first use.
 
         Raises:
-            UserError: where the source cannot be read or split so.
+            UserError: where the source cannot be read, or not be split as configured.
         """
         loaded = self.source.load()
         most = len(self.source.classes) - 1  # a source may learn its classes only as it loads
@@ -72,95 +76,102 @@ class DataModule(pl.LightningDataModule):
             low, high = part.labels.aminmax()
             if low < 0 or high > most:
                 raise UserError(f"data: expected labels from 0 to {most} in {name}; got {int(low)} to {int(high)}.")
-        return cut(loaded, **self._split)  # type: ignore[arg-type]
+        return split(loaded, **self._split)  # type: ignore[arg-type]
 
-    def share(self, other: "DataModule") -> None:
-        """Take the parts of one of the same source and split, in place of reading them again."""
+    def share_parts(self, other: "DataModule") -> None:
+        """Share the parts of a module that has the same source and split, instead of reading them again."""
         self.__dict__["parts"], self._floats = other.parts, other._floats
         self.source = other.source  # which may learn its classes only as it loads
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, by label."""
+        """Return the names of the classes, by label."""
         _ = self.parts  # which loads the source
         return tuple(self.source.classes)
 
     @cached_property
     def shuffle(self) -> bool:
-        """Whether each epoch has a new order. One batch keeps the order of the files: another would change its sums."""
+        """Return whether each epoch has a new order.
+
+        A part that is one batch keeps its order by default: another order would change the bits of its sums.
+        """
         if self._shuffle is not None:
             return self._shuffle
         return self.batch_size is not None and self.batch_size < len(self.parts["train"])
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of every image."""
+        """Return (channels, height, width) of every image."""
         _, channels, height, width = self.parts["train"].images.shape
         return channels, height, width
 
     def fingerprint(self) -> dict[str, str]:
-        """A hash of each part: its pixels, labels and order; and one of all, which names the split too."""
+        """Return a hash of each part's pixels, labels and order, and under `all` one of all parts."""
         each = {name: _fingerprint(part) for name, part in self.parts.items()}
         return each | {"all": blake2b(repr(sorted(each.items())).encode(), digest_size=16).hexdigest()}
 
     def loader(self, name: str, *, shuffle: bool = False) -> Loader:
-        """The loader of a part; asked for again, the same one."""
+        """Return the loader of a part; later calls return the same one."""
         if (name, shuffle) not in self._loaders:
             self._loaders[name, shuffle] = self._make_loader(name, shuffle=shuffle)
         return self._loaders[name, shuffle]
 
     def _make_loader(self, name: str, *, shuffle: bool) -> Loader:
         part = self.parts[name]
-        order = Order(length=len(part), batch_size=self.batch_size, shuffle=shuffle, seed=self.seed)
+        order = BatchOrder(length=len(part), batch_size=self.batch_size, shuffle=shuffle, seed=self.seed)
         if not isinstance(part.images, Tensor):
             return DecodingLoader(part.images, part.labels, order, workers=self.workers)
         if name not in self._floats:  # shuffled or not, nothing is converted twice
-            self._floats[name] = AsFloat(part.images)
+            self._floats[name] = FloatImages(part.images)
         loader = MemoryLoader(self._floats[name], part.labels, order)
-        loader.place(self._device)
+        loader.to_device(self._device)
         return loader
 
-    def place(self, device: torch.device) -> None:
-        """Give batches of sets in memory on that device: who asks for them then need not move them."""
+    def to_device(self, device: torch.device) -> None:
+        """Serve batches of in-memory parts on this device, so that callers need not move them."""
         self._device = device
         for loader in self._loaders.values():
             if isinstance(loader, MemoryLoader):
-                loader.place(device)
+                loader.to_device(device)
 
     def release(self) -> None:
-        """Let go of what sets in memory take as floats: a batch that is asked for later has them converted anew."""
+        """Free the float copies of in-memory parts; a later batch converts its images again."""
         for loader in self._loaders.values():
             if isinstance(loader, MemoryLoader):
                 loader.release()
 
     @cached_property
-    def _chances(self) -> Chances:
+    def _uniform_numbers(self) -> UniformNumbers:
         assert self.augmentation is not None
-        return Chances(length=len(self.parts["train"]), draws=self.augmentation.draws, seed=self.seed)
+        return UniformNumbers(length=len(self.parts["train"]), draws=self.augmentation.draws, seed=self.seed)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment a batch while the Trainer trains; called by Lightning."""
         if self.trainer is None or not self.trainer.training:
             return batch
-        return self.augmented(batch, self.trainer.current_epoch)
+        return self.augment(batch, self.trainer.current_epoch)
 
-    def augmented(self, batch: Batch, epoch: int) -> Batch:
-        """A training batch as it is trained on in that epoch."""
+    def augment(self, batch: Batch, epoch: int) -> Batch:
+        """Return a training batch, augmented for the given epoch."""
         if self.augmentation is None:
             return batch
-        chance = self._chances(epoch, batch["index"])
+        uniform = self._uniform_numbers(epoch, batch["index"])
         if self.mixing is None:
-            return {**batch, "image": cast(Augmentation, self.augmentation)(batch["image"], chance)}
+            return {**batch, "image": cast(Augmentation, self.augmentation)(batch["image"], uniform)}
         label = F.one_hot(batch["label"], len(self.classes)).float()
-        image, label = self.mixing.mixed(batch["image"], label, chance)
+        image, label = self.mixing.mixed(batch["image"], label, uniform)
         return {**batch, "image": image, "label": label}
 
     def train_dataloader(self) -> Loader:
+        """Return the loader of the training part."""
         return self.loader("train", shuffle=self.shuffle)
 
     def val_dataloader(self) -> Loader:
+        """Return the loader of the validation part."""
         return self.loader("val")
 
     def test_dataloader(self) -> Loader:
+        """Return the loader of the test part."""
         return self.loader("test")
 
 

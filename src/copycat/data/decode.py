@@ -1,4 +1,4 @@
-"""An image file of any size, mode and format to uint8 RGB of one size.
+"""Decode an image file of any size, mode and format to uint8 RGB of one size.
 
 This file is copied beside exported networks, whose scripts decode with it: it imports NumPy and Pillow alone.
 """
@@ -20,25 +20,25 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-FITS = ("crop", "squash", "pad")
+FIT_MODES = ("crop", "squash", "pad")
 
-# Pillow names these formats, but decodes none of them itself: EPS starts Ghostscript, which runs the file as a program;
-# the others are placeholders for decoders that somebody else has to bring.
-FOREIGN_FORMATS = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+# Pillow registers these formats but does not decode them itself: EPS starts Ghostscript, which runs the file as a
+# program; the others are placeholders for third-party decoders.
+EXCLUDED_FORMATS = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 
-PLAIN_FORMATS = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"})
-"""Formats whose files begin with bytes that no text and no other file begins with."""
-NEEDS: Mapping[str, str] = {
+RECOGNIZABLE_FORMATS = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF"})
+"""Formats that are recognized by their first bytes alone."""
+FORMAT_HINTS: Mapping[str, str] = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC needs pip install 'copycat-ml[heic]'"),
     ".avif": "AVIF needs Pillow 11.3",
     ".jxl": "JPEG XL is not read, save it as PNG",
 }
-"""What it takes to read images of these endings, where they are not read."""
-ABOVE_LIMIT = "above the limit of"
-"""Words of the reason why an image of too many pixels is not read."""
+"""Hint for each file extension that cannot be read without further software."""
+LIMIT_MESSAGE = "above the limit of"
+"""Part of the error message for an image with too many pixels."""
 
 EXIF_ORIENTATION = 0x0112
-UPRIGHT = {
+TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -49,44 +49,51 @@ UPRIGHT = {
 }
 
 
-class UnreadableImage(ValueError):  # noqa: N818 - it says what is the matter with the file
-    """A file that gives no image, with the reason in plain words.
+class UnreadableImage(ValueError):  # noqa: N818 - the name describes the file, not the call
+    """Report a file that cannot be decoded, with the reason in plain words.
 
     Args:
+        path: the file.
+        reason: for users, without the path.
         is_too_large: whether it has more pixels than the limit.
     """
 
     def __init__(self, path: Path, reason: str, *, is_too_large: bool = False) -> None:
+        """Store the parts of the message as attributes."""
         super().__init__(path, reason)
         self.path = path
         self.reason = reason
         self.is_too_large = is_too_large
 
     def __str__(self) -> str:
+        """Return the path and the reason."""
         return f"{self.path}: {self.reason}"
 
 
 def image_extensions() -> frozenset[str]:
-    """Lower-case endings, with their dot, of the files that `decode` reads; grows with the Pillow plugins imported."""
-    with _pillow_muted:
+    """Return the lower-case extensions, with their dot, that `decode` reads.
+
+    The set grows with the Pillow plugins that are imported.
+    """
+    with _pillow_settings:
         formats = _formats()
     return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file has the content of an image, whatever it is called; its pixels are not decoded."""
+    """Return whether a file has the content of an image, whatever its extension; its pixels are not decoded."""
     try:
-        with _pillow_muted, Image.open(path, formats=[name for name in _formats() if name in PLAIN_FORMATS]):
+        with _pillow_settings, Image.open(path, formats=[name for name in _formats() if name in RECOGNIZABLE_FORMATS]):
             return True
     except Image.DecompressionBombError:
         return True
-    except Exception:  # as below
+    except Exception:  # a damaged file makes Pillow raise anything, as in `decode_pixels`
         return False
 
 
 def decoder_versions() -> Sequence[str]:
-    """The versions of the packages that decode images."""
-    heif = _heif()
+    """Return the versions of the packages that decode images."""
+    heif = _register_heif()
     return (PIL.__version__,) if heif is None else (PIL.__version__, heif)
 
 
@@ -98,52 +105,55 @@ def decode(path: Path, *, size: int, fit: str = "crop", max_pixels: int | None =
 
 
 def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None) -> NDArray[np.uint8]:
-    """Image at `path` as uint8 [3, size, size], RGB.
+    """Decode an image file to uint8 [3, size, size], RGB.
 
-    Turned upright by its EXIF orientation; the first frame of an animation. Transparency lies on white. Palette, grey,
-    1-bit, CMYK, YCbCr, HSV and LAB become RGB; embedded colour profiles are not applied. Deep grey is scaled to 8 bit
-    by what its white is: 65535 for 16-bit files; for 32-bit integers 65535, or where the image exceeds that its own
-    highest value; for floats the first of 1, 255 and 65535 that the image does not exceed, else its highest value.
-    Below 0 is black. An image of the right size keeps its pixels; others are resampled (bicubic, antialiased).
+    The image is turned upright by its EXIF orientation; an animation gives its first frame. Transparency is composed on
+    white. Palette, gray, 1-bit, CMYK, YCbCr, HSV and LAB become RGB; embedded color profiles are not applied. Deep gray
+    is scaled to 8 bits by its white level: 65535 for 16-bit files; for 32-bit integers 65535, or the image's highest
+    value where that is larger; for floats the first of 1, 255 and 65535 that the image does not exceed, else its
+    highest value. Values below 0 are black. An image of the right size keeps its pixels; others are resampled (bicubic,
+    antialiased).
 
     Args:
-        fit: `crop` scales the shorter side to `size` and keeps the centre; `squash` scales both sides and so distorts;
+        path: the file.
+        size: side of the square, in pixels.
+        fit: `crop` scales the shorter side to `size` and keeps the center; `squash` scales both sides and so distorts;
             `pad` scales the longer side and fills up with white.
-        max_pixels: of the image as it lies in the file; None: Pillow's `MAX_IMAGE_PIXELS`, 89 million.
+        max_pixels: limit of the image as it is stored; None: Pillow's `MAX_IMAGE_PIXELS`, 89 million.
 
     Raises:
         UnreadableImage: where the file is missing, empty, truncated, no image, or has more than `max_pixels`.
     """
-    assert fit in FITS, fit
+    assert fit in FIT_MODES, fit
     try:
-        with _pillow_muted.allowing(max_pixels), path.open("rb") as file:
-            limit = _pillow_muted.limit if max_pixels is None else max_pixels
+        with _pillow_settings.with_limit(max_pixels), path.open("rb") as file:
+            limit = _pillow_settings.limit if max_pixels is None else max_pixels
             if not (head := file.read(512)):
                 raise UnreadableImage(path, "empty file")
             with Image.open(file, formats=_formats()) as image:
                 if limit is not None and image.width * image.height > limit:
-                    reason = f"{image.width} x {image.height} pixels, {ABOVE_LIMIT} {limit}"
+                    reason = f"{image.width} x {image.height} pixels, {LIMIT_MESSAGE} {limit}"
                     raise UnreadableImage(path, reason, is_too_large=True)
                 # A JPEG decodes straight to a half, quarter or eighth: much faster, and twice the size is enough.
                 image.draft(None, (2 * size, 2 * size))
                 image.load()
-                turn = _turn(image)
-                rgb = _rgb(image) if turn is None else _rgb(image).transpose(turn)
-                square = _square(rgb, size=size, fit=fit)
+                turn = _upright_transpose(image)
+                rgb = _to_rgb(image) if turn is None else _to_rgb(image).transpose(turn)
+                square = _make_square(rgb, size=size, fit=fit)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        reason = NEEDS.get(path.suffix.lower(), "not an image that Pillow knows")
+        reason = FORMAT_HINTS.get(path.suffix.lower(), "not an image that Pillow knows")
         reason = "a web page, not an image" if b"<html" in head.lower() else reason
         raise UnreadableImage(path, reason) from None
     except Image.DecompressionBombError:
-        raise UnreadableImage(path, f"{ABOVE_LIMIT} {limit} pixels", is_too_large=True) from None
+        raise UnreadableImage(path, f"{LIMIT_MESSAGE} {limit} pixels", is_too_large=True) from None
     except Exception as error:  # a damaged file makes Pillow's readers raise anything: struct.error, EOFError, KeyError
-        raise UnreadableImage(path, _reason(error)) from error
+        raise UnreadableImage(path, _describe_error(error)) from error
     return np.ascontiguousarray(np.array(square).transpose(2, 0, 1))
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:  # from the file system, not from Pillow
         return error.strerror
     text = str(error).partition("\n")[0]
@@ -151,8 +161,8 @@ def _reason(error: Exception) -> str:
 
 
 @cache
-def _heif() -> str | None:
-    """Have Pillow read HEIC where the extra is installed; the version of the package that does."""
+def _register_heif() -> str | None:
+    """Register the HEIC plugin where it is installed, and return its version."""
     with suppress(ImportError):
         plugin = import_module("pillow_heif")
         plugin.register_heif_opener()
@@ -161,22 +171,22 @@ def _heif() -> str | None:
 
 
 def _formats() -> list[str]:
-    Image.preinit()  # the common formats first: Pillow tries them in this order
+    Image.preinit()  # registers the common formats first: Pillow tries formats in the order of registration
     Image.init()
-    _heif()
-    return [name for name in Image.ID if name not in FOREIGN_FORMATS]
+    _register_heif()
+    return [name for name in Image.ID if name not in EXCLUDED_FORMATS]
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
+def _upright_transpose(image: Image.Image) -> Image.Transpose | None:
     try:
-        return UPRIGHT.get(image.getexif().get(EXIF_ORIENTATION, 1))
-    except Exception:  # the pixels are there: damaged EXIF alone makes no image unreadable
+        return TRANSPOSE_BY_ORIENTATION.get(image.getexif().get(EXIF_ORIENTATION, 1))
+    except Exception:  # damaged EXIF data alone must not make an image unreadable
         return None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bit(image).convert("RGB")
+        return _to_8_bit(image).convert("RGB")
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
@@ -189,19 +199,19 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    grey = np.asarray(image).astype(np.float64)
-    # in place: of a large image, each copy takes hundreds of megabytes
-    np.nan_to_num(grey, copy=False, posinf=float(np.finfo(np.float32).max))
-    np.maximum(grey, 0.0, out=grey)
-    highest = float(grey.max())
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    gray = np.asarray(image).astype(np.float64)
+    # in place: each copy of a large image takes hundreds of megabytes
+    np.nan_to_num(gray, copy=False, posinf=float(np.finfo(np.float32).max))
+    np.maximum(gray, 0.0, out=gray)
+    highest = float(gray.max())
     whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
     white = next((white for white in whites if highest <= white), highest)
-    grey *= 255.0 / white
-    return Image.fromarray(np.round(grey, out=grey).astype(np.uint8))
+    gray *= 255.0 / white
+    return Image.fromarray(np.round(gray, out=gray).astype(np.uint8))
 
 
-def _square(image: Image.Image, *, size: int, fit: str) -> Image.Image:
+def _make_square(image: Image.Image, *, size: int, fit: str) -> Image.Image:
     width, height = image.size
     bicubic = Image.Resampling.BICUBIC
     if fit == "squash":
@@ -217,19 +227,19 @@ def _square(image: Image.Image, *, size: int, fit: str) -> Image.Image:
     return image.resize((size, size), bicubic, box=(left, top, left + side, top + side), reducing_gap=3.0)
 
 
-class _Muted:
-    """Mutes Pillow's warnings, and raises its limit of pixels, while any thread decodes.
+class _PillowSettings:
+    """Mute Pillow's warnings, and raise its pixel limit, while any thread decodes.
 
-    `warnings.catch_warnings` belongs to the process: threads that enter and leave it crosswise would leave a wrong
-    filter behind. So the first thread in mutes, and the last one out restores. The limit is the process's
-    too: each thread holds images against its own.
+    `warnings.catch_warnings` changes the whole process: threads that enter and leave it in turn would restore the wrong
+    filters. So the first thread to enter mutes, and the last one to leave restores. The pixel limit is the process's
+    too, so each thread checks images against its own limit.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.inside = 0
         self.limit = Image.MAX_IMAGE_PIXELS
-        """Pillow's, where no thread raised it."""
+        """Pillow's own pixel limit, restored at the end."""
 
     def __enter__(self) -> None:
         with self.lock:
@@ -248,8 +258,8 @@ class _Muted:
                 Image.MAX_IMAGE_PIXELS = self.limit
 
     @contextmanager
-    def allowing(self, pixels: int | None) -> Iterator[None]:
-        """Have Pillow open images of that many pixels; None leaves its limit as it is."""
+    def with_limit(self, pixels: int | None) -> Iterator[None]:
+        """Let Pillow open images of up to `pixels` pixels; None keeps its limit."""
         with self:
             with self.lock:
                 if pixels is not None and Image.MAX_IMAGE_PIXELS is not None:
@@ -257,4 +267,4 @@ class _Muted:
             yield
 
 
-_pillow_muted = _Muted()
+_pillow_settings = _PillowSettings()

@@ -1,4 +1,4 @@
-"""The drawn set as files, to look at."""
+"""Write the synthetic images as files."""
 
 from pathlib import Path
 from shlex import quote
@@ -7,15 +7,15 @@ from PIL import Image
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.sources.folder_scan import DRAWN
+from copycat.data.sources.folder_scan import SYNTHETIC_MARKER
 from copycat.data.synthetic.dataset import Drawn
 
 
 def write_gallery(folder: Path, *, seed: int) -> str:
-    """Write folder/PART/CLASS/NNN.png, which `data=folder` reads again; a line that says so.
+    """Write folder/PART/CLASS/NNN.png, which `data=folder` reads, and return a line that says how to train on them.
 
     Raises:
-        UserError: where the folder holds anything already, or the seed is below 0.
+        UserError: where the folder is not empty, or the seed is below 0.
     """
     if seed < 0:
         raise UserError(f"--seed: expected a whole number ≥ 0; got {seed}.")
@@ -23,7 +23,9 @@ def write_gallery(folder: Path, *, seed: int) -> str:
         raise UserError(f"{folder}: expected a new or empty folder; got one that is in use.")
     source, count = Drawn(seed=seed), 0
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / DRAWN).write_text(f"These images were drawn by Copycat, with seed {seed}; they are no photographs.\n")
+    (folder / SYNTHETIC_MARKER).write_text(
+        f"These images were drawn by Copycat, with seed {seed}; they are no photographs.\n"
+    )
     for name, part in source.load().items():
         assert isinstance(part.images, Tensor)
         for index, (image, label) in enumerate(zip(part.images, part.labels.tolist(), strict=True)):

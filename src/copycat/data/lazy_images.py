@@ -1,4 +1,4 @@
-"""Images that stay in their files until they are asked for, and the digests that spare reading them all again."""
+"""Decode image files at each access, and cache their digests between runs."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from copycat.data.decode import decode, decoder_versions
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnDemand:
-    """Image files that are decoded at each access; small to pickle, for a loader's workers."""
+class LazyImages:
+    """Decode image files at each access; small to pickle, for a loader's workers."""
 
     root: Path
     files: Sequence[str]
@@ -27,22 +27,24 @@ class OnDemand:
 
     @property
     def shape(self) -> Sequence[int]:
-        """[N, 3, size, size]."""
+        """Return [N, 3, size, size]."""
         return (len(self.files), 3, self.size, self.size)
 
     def __len__(self) -> int:
+        """Return the number of images."""
         return len(self.files)
 
     def __getitem__(self, index: int) -> Tensor:
+        """Decode image `index` to uint8 [3, size, size]."""
         return decode(self.root / self.files[index], size=self.size, fit=self.fit, max_pixels=self.max_pixels)
 
 
 @dataclass
-class KnownDigests:
-    """Digests of decoded files, kept between runs; one cache file for each root, size, fit and limit.
+class DigestCache:
+    """Cache digests of decoded files between runs, in one file for each root, size, fit and limit.
 
-    A digest holds as long as its file keeps its size and its time of change, and Pillow its version. A cache that is
-    damaged or can't be written only costs time: it is ignored.
+    A digest is valid as long as its file keeps its size and modification time, and Pillow its version. A cache that is
+    damaged or cannot be written is ignored, which only costs time.
     """
 
     root: Path
@@ -52,6 +54,7 @@ class KnownDigests:
     entries: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """Read the cache file where there is a valid one."""
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             kept = json.loads(self.path.read_text(encoding="utf-8"))
             self.entries = {
@@ -60,24 +63,26 @@ class KnownDigests:
 
     @property
     def path(self) -> Path:
+        """Return the cache file, named by a hash of all settings that change pixels."""
         limit = () if self.max_pixels is None else (self.max_pixels,)
         what = repr((str(self.root.resolve()), self.size, self.fit, *limit, *decoder_versions()))
         name = blake2b(what.encode(errors="surrogateescape"), digest_size=16).hexdigest()
         return cache_folder() / "digests" / f"{name}.json"
 
     def stamp(self, file: str) -> tuple[int, int] | None:
-        """Size in bytes and time of the last change in ns; None where there is no such file."""
+        """Return size in bytes and modification time in ns; None where there is no such file."""
         with suppress(OSError):
             about = (self.root / file).stat()
             return about.st_size, about.st_mtime_ns
         return None
 
     def find(self, file: str, stamp: tuple[int, int] | None) -> str | None:
-        """The digest of `file`, if it is known for this stamp."""
+        """Return the cached digest of `file`; None where it is unknown or the stamp differs."""
         size, changed, digest = self.entries.get(file, (None, None, None))
         return digest if stamp == (size, changed) else None
 
     def save(self) -> None:
+        """Write the cache file whole or not at all; an error is ignored."""
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self.path.parent, suffix=".tmp")

@@ -1,4 +1,4 @@
-"""Parts that a process has read, for the next trial of a sweep: as long as their files, and they, stay as they were."""
+"""Cache parts in memory for the next trial of a sweep, as long as neither the file nor the tensors change."""
 
 import os
 import time
@@ -9,44 +9,46 @@ from torch import Tensor
 
 from copycat.data.split import Part
 
-MOST = 8
-"""Files at once: a sweep may go through many sets."""
-SETTLED = 2.0
-"""Seconds since a file's last change, from which on another would show: file systems have coarse clocks."""
+MAX_FILES = 8
+"""Largest number of cached files: a sweep may go through many data sets."""
+MIN_AGE = 2.0
+"""Least age in seconds of a cached file: file systems have coarse clocks, which may hide a second change."""
 Stamp = tuple[int, int, int]
 _parts: dict[tuple[Path, str], tuple[Stamp, Sequence[Part]]] = {}
 
 
-def kept(file: Path, key: str, read: Callable[[], Sequence[Part]]) -> Sequence[Part]:
-    """What `read` makes of a file, or made of it before.
+def cached(file: Path, key: str, read: Callable[[], Sequence[Part]]) -> Sequence[Part]:
+    """Return the parts that `read` makes of a file, from the cache where the file is unchanged.
 
     Args:
-        key: whatever else decides what is read.
+        file: whose size, inode and modification time are compared.
+        key: all settings that decide what is read.
+        read: reads the file.
     """
     before = _stamp(file)
-    found = _parts.get((file, key))
-    if found is not None and found[0] == before and all(map(_is_untouched, found[1])):
-        return found[1]
+    entry = _parts.get((file, key))
+    if entry is not None and entry[0] == before and all(map(_is_unmodified, entry[1])):
+        return entry[1]
     parts = read()
     if before is not None:
-        if len(_parts) >= MOST:
+        if len(_parts) >= MAX_FILES:
             _parts.clear()
         _parts[file, key] = before, parts
     return parts
 
 
 def _stamp(file: Path) -> Stamp | None:
-    """Of what lies there; None where nothing does, or it may still be written."""
+    """Return modification time, size and inode; None where there is no file, or it may still be written."""
     try:
-        found = os.stat(file)
+        status = os.stat(file)
     except OSError:
         return None
-    if time.time() - found.st_mtime < SETTLED:
+    if time.time() - status.st_mtime < MIN_AGE:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _is_untouched(part: Part) -> bool:
-    """Whether nobody wrote to the tensors, which torch counts: a callback may do anything."""
+def _is_unmodified(part: Part) -> bool:
+    """Return whether nobody wrote to the tensors, by torch's version counter: a callback may change them."""
     assert isinstance(part.images, Tensor)
     return part.images._version == part.labels._version == 0

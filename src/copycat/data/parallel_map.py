@@ -1,4 +1,4 @@
-"""Work on many files at once, in order, with a progress bar where it takes long."""
+"""Map a function over many files in threads, in order, with a progress bar where it takes long."""
 
 import os
 import time
@@ -10,25 +10,27 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-PATIENCE = 1.0  # seconds of work before the bar shows
+PROGRESS_DELAY = 1.0  # seconds of work before the bar shows
 
 Result = TypeVar("Result")
 
 
-def side_by_side(work: Callable[[int], Result], count: int, *, what: str) -> Iterator[Result]:
-    """work(0), work(1), … in this order, computed in threads: for work like Pillow's, which lets go of Python's lock.
+def parallel_map(work: Callable[[int], Result], count: int, *, what: str) -> Iterator[Result]:
+    """Yield work(0), work(1), … in order, computed in threads; for work that releases the GIL, as Pillow does.
 
     Args:
-        what: the bar's title, on standard error.
+        work: called with each index.
+        count: number of calls.
+        what: title of the progress bar, on standard error.
     """
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     progress = Progress(*columns, console=console, transient=True)
     task = progress.add_task(what, total=count)
-    due = time.monotonic() + PATIENCE
+    due = time.monotonic() + PROGRESS_DELAY
     pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
     with ExitStack() as stack:
-        stack.callback(pool.shutdown, cancel_futures=True)  # after Ctrl-C the rest is not worth waiting for
+        stack.callback(pool.shutdown, cancel_futures=True)  # Ctrl-C must not wait for the remaining work
         shown = False
         for result in pool.map(work, range(count)):
             if not shown and console.is_terminal and time.monotonic() > due:

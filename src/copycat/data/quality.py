@@ -1,4 +1,4 @@
-"""What is odd about a set: duplicates, contradictions, shifts between its parts, unreadable files."""
+"""Find duplicates, contradicting labels, shifts between parts and unreadable files in a data set."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,24 +10,24 @@ from torch import Tensor
 
 from copycat.config.printable import printable
 from copycat.data.datamodule import DataModule
-from copycat.data.parallel_map import side_by_side
+from copycat.data.parallel_map import parallel_map
 from copycat.data.sources.folder import Folder
 from copycat.data.sources.folder_scan import LeftOut
 from copycat.data.split import Part
 
-SHARE_SHIFT = 0.1
-"""Difference of a class's share between parts from which it is worth a warning."""
-COLOR_SHIFT = 10.0
-"""Difference of mean brightness or of a channel's mean, in steps of 255, likewise."""
-SAMPLE = 500
-"""Images whose colours are looked at, at most, in a part that is decoded on demand."""
-LONGEST = 40
-"""Characters of a name in a warning; the page of `copycat data check` has the whole."""
+MIN_SHARE_SHIFT = 0.1
+"""Least difference of a class's share between parts that gives a warning."""
+MIN_COLOR_SHIFT = 10.0
+"""Least difference of mean brightness, or of a channel's mean, that gives a warning; of 255."""
+COLOR_SAMPLE = 500
+"""Largest number of images whose colors are measured in a part that is decoded on demand."""
+MAX_NAME_LENGTH = 40
+"""Longest name in a warning, in characters; `copycat data check` prints the whole name."""
 
 
 @dataclass(frozen=True)
-class PartCheck:
-    """Counts of a part, and its mean colour."""
+class PartSummary:
+    """Hold the counts and the mean color of a part."""
 
     images: int
     counts: Mapping[str, int]
@@ -36,15 +36,17 @@ class PartCheck:
 
     @property
     def brightness(self) -> float:
+        """Return the mean of the channels' means, from 0 to 255."""
         return sum(self.color) / len(self.color)
 
     def share(self, name: str) -> float:
+        """Return a class's share of the images, from 0 to 1."""
         return self.counts[name] / self.images
 
 
 @dataclass(frozen=True)
-class Twin:
-    """One of several images that are equal byte for byte."""
+class Duplicate:
+    """Name one of several images that are equal byte for byte."""
 
     part: str
     name: str
@@ -52,107 +54,110 @@ class Twin:
 
 
 @dataclass(frozen=True)
-class Check:
-    """Everything that `copycat data check` prints."""
+class DataCheck:
+    """Hold everything that `copycat data check` prints."""
 
-    parts: Mapping[str, PartCheck]
-    within: list[list[Twin]]
-    """Images that are twice or more in one part, and in no other."""
-    across: list[list[Twin]]
-    """Images that are in several parts: what was trained on is validated on."""
+    parts: Mapping[str, PartSummary]
+    within: list[list[Duplicate]]
+    """Equal images that occur several times in one part, and in no other."""
+    across: list[list[Duplicate]]
+    """Equal images that occur in several parts, so that the network is evaluated on images it trained on."""
     unreadable: list[str]
     left_out: Sequence[LeftOut]
-    """Files that are not among the images."""
+    """Files that are not images of the data set."""
     warnings: list[str]
     """One short line each."""
 
 
-def check_data(data: DataModule) -> Check:
-    """Look a set over."""
-    parts = {name: _check_part(part, data.classes) for name, part in data.parts.items()}
+def check_data(data: DataModule) -> DataCheck:
+    """Check a data set: count images, compare parts, and find duplicates and unreadable files."""
+    parts = {name: _summarize_part(part, data.classes) for name, part in data.parts.items()}
     within, across = _duplicates(data)
     unreadable = sorted({line for part in data.parts.values() for line in part.unreadable})
     warnings = ["these images are drawn, not photographed"] if data.source.synthetic else []
     listed = data.source if isinstance(data.source, Folder) else None
-    warnings += [_short(line, 3 * LONGEST) for line in listed.warnings] if listed else []
+    warnings += [_shorten(line, 3 * MAX_NAME_LENGTH) for line in listed.warnings] if listed else []
     for groups, where in ((across, "across parts"), (within, "within a part")):
         if groups:
             warnings.append(f"{_count(groups)} twice {where}: {_first(groups)}")
-    if contradicting := [twins for twins in (*across, *within) if len({twin.label for twin in twins}) > 1]:
+    if contradicting := [group for group in (*across, *within) if len({image.label for image in group}) > 1]:
         warnings.append(f"{_count(contradicting)} under two classes: {_first(contradicting)}")
-    warnings += _shifts(parts, data.classes)
+    warnings += _compare_parts(parts, data.classes)
     if aside := data.parts["train"].set_aside:
         warnings.append(
             f"{len(aside)} left out of train, as test has {'it' if len(aside) == 1 else 'them'}: {printable(aside[0])}"
         )
     if unreadable:
-        warnings.append(f"{len(unreadable)} unreadable, left out: {_short(unreadable[0], 2 * LONGEST)}")
+        warnings.append(f"{len(unreadable)} unreadable, left out: {_shorten(unreadable[0], 2 * MAX_NAME_LENGTH)}")
     left_out = listed.left_out if listed else ()
-    warnings += _reasons(left_out)
-    return Check(parts, within, across, unreadable, left_out, warnings)
+    warnings += _summarize_left_out(left_out)
+    return DataCheck(parts, within, across, unreadable, left_out, warnings)
 
 
-def warnings_of(data: DataModule) -> list[str]:
+def find_warnings(data: DataModule) -> list[str]:
+    """Return the warnings of `check_data`."""
     return check_data(data).warnings
 
 
-def _check_part(part: Part, classes: Sequence[str]) -> PartCheck:
+def _summarize_part(part: Part, classes: Sequence[str]) -> PartSummary:
     counts = torch.bincount(part.labels, minlength=len(classes)).tolist()
-    return PartCheck(len(part), dict(zip(classes, counts, strict=True)), _mean_color(part))
+    return PartSummary(len(part), dict(zip(classes, counts, strict=True)), _mean_color(part))
 
 
 def _mean_color(part: Part) -> list[float]:
     images = part.images
-    if isinstance(images, Tensor):  # NumPy converts as it goes; torch first makes a copy of 8 bytes a value
+    if isinstance(images, Tensor):  # NumPy converts as it adds; torch would first copy to 8 bytes per value
         colors: list[float] = images.numpy().mean((0, 2, 3)).tolist()
         return colors
-    chosen = range(0, len(part), -(-len(part) // SAMPLE))
-    means = side_by_side(lambda i: images[chosen[i]].numpy().mean((1, 2)), len(chosen), what="Looking at colours")
+    chosen = range(0, len(part), -(-len(part) // COLOR_SAMPLE))
+    means = parallel_map(lambda i: images[chosen[i]].numpy().mean((1, 2)), len(chosen), what="Looking at colours")
     mean: list[float] = np.mean(list(means), axis=0).tolist()
     return mean
 
 
-def _duplicates(data: DataModule) -> tuple[list[list[Twin]], list[list[Twin]]]:
-    twins: dict[str, list[Twin]] = defaultdict(list)
+def _duplicates(data: DataModule) -> tuple[list[list[Duplicate]], list[list[Duplicate]]]:
+    by_digest: dict[str, list[Duplicate]] = defaultdict(list)
     for place, part in data.parts.items():
         for digest, name, label in zip(part.digests, part.names, part.labels.tolist(), strict=True):
-            twins[digest].append(Twin(place, name, data.classes[label]))
-    within: list[list[Twin]] = []
-    across: list[list[Twin]] = []
-    for found in twins.values():
-        if len(found) > 1:
-            (across if len({twin.part for twin in found}) > 1 else within).append(found)
+            by_digest[digest].append(Duplicate(place, name, data.classes[label]))
+    within: list[list[Duplicate]] = []
+    across: list[list[Duplicate]] = []
+    for group in by_digest.values():
+        if len(group) > 1:
+            (across if len({image.part for image in group}) > 1 else within).append(group)
     return within, across
 
 
-def _shifts(parts: Mapping[str, PartCheck], classes: Sequence[str]) -> list[str]:
-    """Differences of each part from the training part."""
-    train, found = parts["train"], []
+def _compare_parts(parts: Mapping[str, PartSummary], classes: Sequence[str]) -> list[str]:
+    """Return a warning for each class share or color in which a part differs from the training part."""
+    train, warnings = parts["train"], []
     for name, part in parts.items():
         if missing := [label for label in classes if not part.counts[label]]:
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            found.append(f"no image of {_short(missing[0])}{others} in {name}")
+            warnings.append(f"no image of {_shorten(missing[0])}{others} in {name}")
         if name == "train":
             continue
-        named = classes[1:] if len(classes) == 2 else classes  # of two classes the second tells it all
+        named = classes[1:] if len(classes) == 2 else classes  # of two classes, one share implies the other
         shift, label = max((abs(part.share(c) - train.share(c)), c) for c in named)
-        if shift >= SHARE_SHIFT:
-            found.append(f"{_short(label)} is {train.share(label):.0%} of train but {part.share(label):.0%} of {name}")
-        if abs(part.brightness - train.brightness) >= COLOR_SHIFT:
-            found.append(f"brightness {train.brightness:.0f} in train but {part.brightness:.0f} in {name}")
-        elif any(abs(a - b) >= COLOR_SHIFT for a, b in zip(part.color, train.color, strict=True)):
-            found.append(f"colours differ between train and {name}")
-    return found
+        if shift >= MIN_SHARE_SHIFT:
+            warnings.append(
+                f"{_shorten(label)} is {train.share(label):.0%} of train but {part.share(label):.0%} of {name}"
+            )
+        if abs(part.brightness - train.brightness) >= MIN_COLOR_SHIFT:
+            warnings.append(f"brightness {train.brightness:.0f} in train but {part.brightness:.0f} in {name}")
+        elif any(abs(a - b) >= MIN_COLOR_SHIFT for a, b in zip(part.color, train.color, strict=True)):
+            warnings.append(f"colours differ between train and {name}")
+    return warnings
 
 
-def _reasons(left_out: Sequence[LeftOut]) -> list[str]:
-    """How many files are left out for each reason, and the first."""
+def _summarize_left_out(left_out: Sequence[LeftOut]) -> list[str]:
+    """Return a line for each reason that files are left out, with their number and the first name."""
     by_reason: dict[str, list[LeftOut]] = defaultdict(list)
     for one in left_out:
         by_reason[one.reason].append(one)
     return [
-        f"{sum(one.files for one in found)} left out, {reason}: {_short(found[0].name)}"
-        for reason, found in by_reason.items()
+        f"{sum(one.files for one in group)} left out, {reason}: {_shorten(group[0].name)}"
+        for reason, group in by_reason.items()
     ]
 
 
@@ -160,14 +165,14 @@ def _count(groups: Sequence[object]) -> str:
     return f"{len(groups)} {'image' if len(groups) == 1 else 'images'}"
 
 
-def _first(groups: Sequence[Sequence[Twin]]) -> str:
-    """Two equal images of the first group, of different parts or classes where it has them."""
-    twins = groups[0]
-    other = max(twins[1:], key=lambda twin: (twin.part != twins[0].part, twin.label != twins[0].label))
-    return f"{_short(twins[0].name)} = {_short(other.name)}"
+def _first(groups: Sequence[Sequence[Duplicate]]) -> str:
+    """Name two equal images of the first group, from different parts or classes where there are such."""
+    first, *others = groups[0]
+    other = max(others, key=lambda image: (image.part != first.part, image.label != first.label))
+    return f"{_shorten(first.name)} = {_shorten(other.name)}"
 
 
-def _short(words: str, longest: int = LONGEST) -> str:
-    """Printable, and without the middle where it is too long: a class shows at its start, a file at its end."""
+def _shorten(words: str, longest: int = MAX_NAME_LENGTH) -> str:
+    """Return printable text, its middle cut out where it is too long: a class shows at its start, a file at its end."""
     words, half = printable(words), longest // 2
     return words if len(words) <= longest else f"{words[: half - 1]}…{words[-half:]}"

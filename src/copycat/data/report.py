@@ -1,4 +1,4 @@
-"""What `copycat data check` prints."""
+"""Print the report of `copycat data check`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,61 +6,64 @@ from rich.table import Table
 
 from copycat.config.printable import make_console, printable
 from copycat.data.datamodule import DataModule
-from copycat.data.quality import Check, Twin, check_data
+from copycat.data.quality import DataCheck, Duplicate, check_data
 
-SHOWN = 20
-"""Lines of a list in a terminal, at most; a file or a pipe gets them all."""
+MAX_LINES = 20
+"""Largest number of lines of a list in a terminal; a file or a pipe gets all lines."""
 
 
 def print_check(data: DataModule) -> None:
-    """Counts, class shares and colours of each part, duplicates, unreadable files, and a warning a line."""
-    found = check_data(data)
+    """Print counts, class shares and colors of each part, duplicates, unreadable files and warnings."""
+    check = check_data(data)
     console = make_console(soft_wrap=True)
-    most = SHOWN if console.is_terminal else None
-    console.print(_table(found), soft_wrap=False)
-    for line in _lists(found, most=most):
+    most = MAX_LINES if console.is_terminal else None
+    console.print(_build_table(check), soft_wrap=False)
+    for line in _list_lines(check, most=most):
         console.print(printable(line))
-    for warning in found.warnings:
+    for warning in check.warnings:
         console.print(f"warning: {printable(warning)}")
     console.print(f"fingerprint: {data.fingerprint()['all']}")
 
 
-def _table(found: Check) -> Table:
-    """A column a part, so that many classes make a long table and not a wide one."""
-    table, parts = Table(), found.parts.values()
-    for title in ("", *found.parts):
+def _build_table(check: DataCheck) -> Table:
+    """Build a table with one column per part, so that many classes make it long and not wide."""
+    table, parts = Table(), check.parts.values()
+    for title in ("", *check.parts):
         table.add_column(printable(title), justify="right" if title else "left", overflow="fold")
     table.add_row("images", *(str(part.images) for part in parts))
-    for label in found.parts["train"].counts:
+    for label in check.parts["train"].counts:
         table.add_row(printable(label), *(f"{part.counts[label]} ({part.share(label):.0%})" for part in parts))
     table.add_section()
     table.add_row("brightness", *(f"{part.brightness:.1f}" for part in parts))
-    channels = len(found.parts["train"].color)
+    channels = len(check.parts["train"].color)
     names = ("red", "green", "blue") if channels == 3 else [f"channel {place}" for place in range(channels)]
     for place, name in enumerate(names):
         table.add_row(name, *(f"{part.color[place]:.1f}" for part in parts))
     return table
 
 
-def _lists(found: Check, *, most: int | None) -> Iterator[str]:
+def _list_lines(check: DataCheck, *, most: int | None) -> Iterator[str]:
     lists = {
-        "twice within a part": [_equation(twins) for twins in found.within],
-        "twice across parts": [_equation(twins) for twins in found.across],
-        "unreadable": found.unreadable,
+        "twice within a part": [_join_duplicates(group) for group in check.within],
+        "twice across parts": [_join_duplicates(group) for group in check.across],
+        "unreadable": check.unreadable,
     }
     for title, lines in lists.items():
         yield f"{title}: {len(lines)}"
         yield from _first(lines, most)
-    if found.left_out:
-        yield f"left out: {sum(one.files for one in found.left_out)}"
-        yield from _first([str(one) for one in found.left_out], most)
+    if check.left_out:
+        yield f"left out: {sum(one.files for one in check.left_out)}"
+        yield from _first([str(one) for one in check.left_out], most)
 
 
-def _equation(twins: Sequence[Twin]) -> str:
-    """The names of equal images, and in brackets what else they differ in."""
-    parts, labels = len({twin.part for twin in twins}) > 1, len({twin.label for twin in twins}) > 1
-    differ = [", ".join([twin.part] * parts + [twin.label] * labels) for twin in twins]
-    return " = ".join(twin.name + (f" ({more})" if more else "") for twin, more in zip(twins, differ, strict=True))
+def _join_duplicates(group: Sequence[Duplicate]) -> str:
+    """Join the names of equal images, with their part and class in brackets where these differ."""
+    parts, labels = (
+        len({image.part for image in group}) > 1,
+        len({image.label for image in group}) > 1,
+    )
+    differ = [", ".join([image.part] * parts + [image.label] * labels) for image in group]
+    return " = ".join(image.name + (f" ({more})" if more else "") for image, more in zip(group, differ, strict=True))
 
 
 def _first(lines: Sequence[str], most: int | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a data source gives: parts of labelled images."""
+"""Define data sources and the parts of labeled images that they load."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,37 +13,39 @@ from copycat.config.errors import UserError
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Images that are decoded on demand, for sets that do not fit in memory. Pickled where workers decode."""
+    """Decode images on demand, for data sets that do not fit in memory; pickled where workers decode."""
 
     @property
     def shape(self) -> Sequence[int]:
-        """[N, C, H, W]."""
+        """Return [N, C, H, W]."""
 
     def __getitem__(self, index: int) -> Tensor:
-        """Image `index`, uint8 [C, H, W]."""
+        """Return image `index`, uint8 [C, H, W]."""
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Some images of a decoder, in the order given."""
+class Subset:
+    """Select some images of a decoder, in the order given."""
 
     decoder: Decoder
     indices: Sequence[int]
 
     @property
     def shape(self) -> Sequence[int]:
+        """Return [N, C, H, W] of the selected images."""
         return (len(self.indices), *self.decoder.shape[1:])
 
     def __getitem__(self, index: int) -> Tensor:
+        """Return the selected image `index`, uint8 [C, H, W]."""
         return self.decoder[self.indices[index]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Labelled images: the training, the validation or the test part of a source.
+    """Hold the labeled images of the training, the validation or the test part of a source.
 
     Raises:
-        UserError: where the fields are not as they say: a source of one's own may be wrong.
+        UserError: where shapes or dtypes are not as documented, which a user's own source may get wrong.
     """
 
     images: Tensor | Decoder
@@ -51,43 +53,45 @@ class Part:
     labels: Tensor
     """int64 [N], an index into the source's classes."""
     names: Sequence[str]
-    """What a message calls each image: a file, or a place in a file."""
+    """Name of each image in messages: a file, or an index in a file."""
     digests: Sequence[str]
-    """A hash of each image's pixels and shape: equal where two images are equal byte for byte."""
+    """Hash of each image's pixels and shape: equal where two images are equal byte for byte."""
     unreadable: Sequence[str] = ()
-    """Files that were left out because they could not be read, each with the reason."""
+    """Files left out because they could not be read, each with the reason."""
     set_aside: Sequence[str] = ()
-    """Images that were left out because the test part has them too."""
+    """Images left out because the test part has them too."""
 
     def __post_init__(self) -> None:
+        """Check shapes and dtypes."""
         shape, dtype = list(self.images.shape), getattr(self.images, "dtype", torch.uint8)
         if len(shape) != 4 or dtype != torch.uint8:
             raise UserError(f"data: expected images as uint8 [N, C, H, W]; got {_word(dtype)} {shape}.")
         if list(self.labels.shape) != shape[:1] or self.labels.dtype != torch.int64:
             got = f"{_word(self.labels.dtype)} {list(self.labels.shape)}"
             raise UserError(f"data: expected labels as int64 {shape[:1]}, one an image; got {got}.")
-        for field, found in (("names", self.names), ("digests", self.digests)):
-            if len(found) != shape[0]:
-                raise UserError(f"data: expected {shape[0]} {field}, one an image; got {len(found)}.")
+        for field, values in (("names", self.names), ("digests", self.digests)):
+            if len(values) != shape[0]:
+                raise UserError(f"data: expected {shape[0]} {field}, one an image; got {len(values)}.")
 
     def __len__(self) -> int:
+        """Return the number of images."""
         return len(self.labels)
 
 
 class Source(Protocol):
-    """Where images come from. A source of your own needs these three members and no base class."""
+    """Load labeled images. A user's own source needs these three members and no base class."""
 
     classes: Sequence[str]
     """Names of the classes, by label; may be filled by `load`."""
     synthetic: bool
-    """True where images are drawn, not photographed: results are marked as such."""
+    """Whether images are drawn, not photographed: results are marked as such."""
 
     def load(self) -> Mapping[str, Part]:
-        """The official parts: `train` at least; `val` and `test` where the source has them."""
+        """Return the official parts: `train`, and `val` and `test` where the source has them."""
 
 
 def digest(image: Tensor) -> str:
-    """Hash of one uint8 image [C, H, W] and its shape."""
+    """Hash one uint8 image [C, H, W] and its shape."""
     pixels = image.contiguous().numpy()
     return blake2b(pixels.tobytes(), digest_size=16, person=repr(tuple(image.shape)).encode()[:16]).hexdigest()
 

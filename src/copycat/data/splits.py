@@ -1,4 +1,4 @@
-"""Training, validation and test parts: official, held out, or one of k folds. A cut puts no image in two of them."""
+"""Make training, validation and test parts: official, held out, or one of k folds, without a common image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,26 +8,29 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.split import Chosen, Part
-from copycat.data.streams import key
+from copycat.data.split import Part, Subset
+from copycat.data.streams import derive_seed
 
 Group = list[int]
-"""Places of images that are equal byte for byte, and so stay together."""
+"""Indices of images that are equal byte for byte, and so stay in one part."""
 
 
 def split(
     parts: Mapping[str, Part], *, how: str | None, holdout: float, folds: int, fold: int | None, seed: int
 ) -> dict[str, Part]:
-    """Make the parts of a run out of a source's official ones.
+    """Make the parts of a run from a source's official ones.
 
-    Hold-out and folds cut the official training part. The source's test part stays; where it has none, the official
-    validation part is the test part, since nothing was chosen on it. Images that the test part has too are set aside.
-    Official parts stay as they are, their duplicates too: the lecture's have one.
+    Hold-out and folds divide the official training part. The source's test part stays; where it has none, the official
+    validation part is the test part, since nothing was chosen by it. Images that the test part has too are left out of
+    training. Official parts stay as they are, with their duplicates: the lecture's have one.
 
     Args:
+        parts: the official ones.
         how: `official`, `holdout` or `folds`; None: folds where `fold` is given, else official where it exists.
         holdout: share of the images held out.
-        seed: of the cut, which is stratified: each part has the classes in the same shares.
+        folds: number of folds.
+        fold: the one to validate on, from 0.
+        seed: of the division, which is stratified: each part has the classes in the same shares.
 
     Raises:
         UserError: where the source has no such parts, or too few images for them.
@@ -38,73 +41,76 @@ def split(
             raise UserError("data.split=official: expected a source with a validation part. Type data.split=holdout.")
         return dict(parts)
     test = parts.get("test", parts.get("val"))
-    pool = parts["train"] if test is None else _without(parts["train"], set(test.digests))
+    pool = parts["train"] if test is None else _without_test_images(parts["train"], set(test.digests))
     if how == "folds":
         assert fold is not None, "the configuration's rules hold it against folds"
         assert 0 <= fold < folds
-        validating = _deal(pool, folds, seed)[fold]
+        validating = _stratified_folds(pool, folds, seed)[fold]
     else:
-        validating = _hold_out(pool, holdout, seed)
+        validating = _stratified_holdout(pool, holdout, seed)
     training = sorted(set(range(len(pool))) - set(validating))
-    cut = {"train": _take(pool, training), "val": _take(pool, sorted(validating))}
+    cut = {"train": _select(pool, training), "val": _select(pool, sorted(validating))}
     return cut | ({"test": test} if test is not None else {})
 
 
-def _without(pool: Part, digests: set[str]) -> Part:
-    """The images that are not also in the test part."""
+def _without_test_images(pool: Part, digests: set[str]) -> Part:
+    """Leave out the images that the test part has too."""
     kept = [index for index, digest in enumerate(pool.digests) if digest not in digests]
     aside = [name for name, digest in zip(pool.names, pool.digests, strict=True) if digest in digests]
-    return replace(_take(pool, kept), set_aside=aside) if aside else pool
+    return replace(_select(pool, kept), set_aside=aside) if aside else pool
 
 
 def _strata(part: Part, seed: int) -> list[list[Group]]:
-    """By class, groups in an order that hashes seed and pixels: file names and torch's version have no say in it."""
+    """Return groups of equal images by class, ordered by a hash of seed and pixels.
+
+    So the order depends neither on file names nor on torch's version.
+    """
     groups: dict[str, Group] = {}
     for index, digest in enumerate(part.digests):
         groups.setdefault(digest, []).append(index)
     strata: dict[int, list[Group]] = {}
-    for digest in sorted(groups, key=lambda digest: (key("split", seed, digest), digest)):
+    for digest in sorted(groups, key=lambda digest: (derive_seed("split", seed, digest), digest)):
         members = groups[digest]
         strata.setdefault(int(part.labels[members[0]]), []).append(members)
     return [strata[label] for label in sorted(strata)]
 
 
-def _deal(part: Part, hands: int, seed: int) -> list[list[int]]:
-    """Folds whose sizes, and whose counts of each class, differ by one at most where no image occurs twice."""
+def _stratified_folds(part: Part, count: int, seed: int) -> list[list[int]]:
+    """Return folds whose sizes and class counts differ by one at most, where no image occurs twice."""
     groups = list(chain.from_iterable(_strata(part, seed)))
-    if len(groups) < hands:
-        raise UserError(f"data.folds: expected at most {len(groups)}, the number of different images; got {hands}.")
-    dealt: list[list[int]] = [[] for _ in range(hands)]
-    first = key("first hand", seed) % hands  # or a lone image would be in the same fold whatever the seed
+    if len(groups) < count:
+        raise UserError(f"data.folds: expected at most {len(groups)}, the number of different images; got {count}.")
+    folds: list[list[int]] = [[] for _ in range(count)]
+    first = derive_seed("first hand", seed) % count  # without it, a single image would be in fold 0 for every seed
     for turn, members in enumerate(groups, start=first):
-        dealt[turn % hands] += members
-    return dealt
+        folds[turn % count] += members
+    return folds
 
 
-def _hold_out(part: Part, share: float, seed: int) -> list[int]:
-    """Of each class its share to within one image, but one at least, and never all of it."""
+def _stratified_holdout(part: Part, share: float, seed: int) -> list[int]:
+    """Return the indices of each class's share to within one image: at least one image, and never the whole class."""
     held: list[int] = []
     seen = 0
     for groups in _strata(part, seed):
         size = sum(map(len, groups))
-        wanted = round(share * (seen + size)) - round(share * seen)  # so that what rounding takes here it gives there
+        wanted = round(share * (seen + size)) - round(share * seen)  # so that rounding errors cancel over classes
         seen += size
-        if len(groups) == 1:  # nothing to learn from if it were held out
+        if len(groups) == 1:  # training needs the only image of a class
             continue
         wanted = min(max(wanted, 1), size - 1)
-        taken: list[int] = []
+        chosen: list[int] = []
         for members in groups:
-            if len(taken) + len(members) <= wanted:
-                taken += members
+            if len(chosen) + len(members) <= wanted:
+                chosen += members
         smallest = min(groups, key=len)
-        held += taken or smallest
+        held += chosen or smallest
     if not held:
         raise UserError("data.split=holdout: expected two different images of a class at least; got none such.")
     return held
 
 
-def _take(part: Part, indices: Sequence[int]) -> Part:
-    images = part.images[torch.tensor(indices)] if isinstance(part.images, Tensor) else Chosen(part.images, indices)
+def _select(part: Part, indices: Sequence[int]) -> Part:
+    images = part.images[torch.tensor(indices)] if isinstance(part.images, Tensor) else Subset(part.images, indices)
     return replace(
         part,
         images=images,

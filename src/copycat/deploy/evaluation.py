@@ -135,8 +135,8 @@ def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Ma
         if key in node:  # decode images as the run's own were
             node[key] = value
     source: Any = build_data(node, seed=0).source
-    if hasattr(source, "least_classes"):
-        source.least_classes = 1
+    if hasattr(source, "min_classes"):
+        source.min_classes = 1
     parts = source.load()
     unknown = [name for name in source.classes if name not in predictor.classes]
     if unknown:

@@ -15,8 +15,8 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
 from copycat.data.decode import UnreadableImage, decode
-from copycat.data.parallel_map import side_by_side
-from copycat.data.sources.folder_scan import images_below
+from copycat.data.parallel_map import parallel_map
+from copycat.data.sources.folder_scan import find_images
 from copycat.deploy.arguments import STANDARD_INPUT, check_images
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, encode_png
@@ -67,7 +67,7 @@ def _decode_files(predictor: Predictor, files: Sequence[Path], *, what: str) -> 
         except UnreadableImage as error:
             return error
 
-    return side_by_side(read, len(files), what=what)
+    return parallel_map(read, len(files), what=what)
 
 
 def print_predictions(
@@ -158,7 +158,7 @@ def _files(places: Sequence[Path]) -> Iterator[Path]:
             yield place
             continue
         try:
-            files = images_below(place)
+            files = find_images(place)
         except OSError as error:
             raise UserError(
                 f"{place}: expected a folder that can be read; {(error.strerror or '').lower()}."

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from copycat.data.augmentation.transforms import Augmentation, Chances, Light, Mixing, Unchanged
+from copycat.data.augmentation.transforms import Augmentation, Light, Mixing, Unchanged, UniformNumbers
 from copycat.training.factory import build_augmentation
 
 

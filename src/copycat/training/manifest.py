@@ -9,7 +9,7 @@ from torch import nn
 
 from copycat.config.compose import Request
 from copycat.data.datamodule import DataModule
-from copycat.data.quality import warnings_of
+from copycat.data.quality import find_warnings
 from copycat.provenance.backbone import backbone_record
 from copycat.provenance.fingerprint import fingerprint
 from copycat.records.config_keys import key_digests
@@ -35,7 +35,7 @@ def opening(
     backbone = backbone_record(network)
     if like is None:
         ran_on = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
-        warnings = warnings_of(data)
+        warnings = find_warnings(data)
     else:
         ran_on, warnings = {**like["provenance"], **backbone}, like["data"]["warnings"]
     return {

@@ -80,7 +80,7 @@ class MultiStepLoop(FitLoop):
         super().__init__(trainer, min_epochs=before.min_epochs, max_epochs=before.max_epochs)
         self.classifier, self.compatibility, self.steps = classifier, compatibility, steps
         self.data, self.seeds, self.last, self.limiter = data, seeds, last, limiter
-        data.place(trainer.strategy.root_device)
+        data.to_device(trainer.strategy.root_device)
         loader = data.loader("train", shuffle=data.shuffle)
         assert isinstance(loader, MemoryLoader)
         self.loader, self.batches = loader, len(loader)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import modules as layers
 
-from copycat.data.streams import key
+from copycat.data.streams import derive_seed
 from copycat.models import networks
 
 BEFORE_THE_FIRST = -1
@@ -57,7 +57,7 @@ class StepSeeds(pl.Callback):
 
     def seed(self, trainer: pl.Trainer, epoch: int, batch: int) -> None:
         """Begin the streams of one batch."""
-        seed = key("step", self._key, epoch, batch, trainer.global_rank)
+        seed = derive_seed("step", self._key, epoch, batch, trainer.global_rank)
         if trainer.strategy.root_device.type == "cpu":
             torch.default_generator.manual_seed(seed)
             _seed_others(seed)

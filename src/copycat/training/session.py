@@ -121,7 +121,7 @@ class Run:
         is_plain = self.multi_step is not None and self.trainer.strategy.root_device.type == "cpu"
         measure = self._measured if is_plain else self._measured_by_trainer
         for stage in stages:
-            seed_everything(key("evaluate", self.config["seed"], stage))
+            seed_everything(derive_seed("evaluate", self.config["seed"], stage))
             metrics, said[stage] = measure(stage)
             found |= metrics
         del said["train"]

@@ -88,13 +88,13 @@ class StepRunner:
         replay, trained, averaging, schedules = self._replay, self._trained, self.averaging, self.schedules
         measurers = [callback for callback in self.measurers if callback.measures(epoch)]
         batch: Any
-        for place, batch in enumerate(self.loader.between(first, batches), first):
+        for place, batch in enumerate(self.loader.batches(first, batches), first):
             if place % window == 0 and clock() >= self.next_pause:
                 pause(place)
                 steps = buffer.steps
                 losses, probabilities, labels = steps.losses, steps.probabilities, steps.labels
             if augments:
-                batch = data.augmented(batch, epoch)
+                batch = data.augment(batch, epoch)
             if draws:
                 self.seeds.seed(self.trainer, epoch, place)
             image, label = batch["image"], batch["label"]

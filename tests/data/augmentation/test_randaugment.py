@@ -45,22 +45,22 @@ def test_an_image_gets_the_same_bits_in_whatever_batch(channels: int) -> None:
     before = images.clone()
     augmentation = RandAugment(count=3, magnitude=20, operations=list(OPERATIONS))
     assert isinstance(augmentation, Augmentation)
-    chance = draw_chances(20, augmentation.draws)
-    whole = augmentation(images, chance)
+    uniform = draw_chances(20, augmentation.draws)
+    whole = augmentation(images, uniform)
     assert torch.equal(images, before)
     assert whole.shape == images.shape
     assert whole.min() >= 0
     assert whole.max() <= 1
     for place in range(20):
-        assert torch.equal(augmentation(images[place : place + 1], chance[place : place + 1])[0], whole[place])
+        assert torch.equal(augmentation(images[place : place + 1], uniform[place : place + 1])[0], whole[place])
 
 
 @pytest.mark.parametrize(
     "name", ["posterize", "solarize", "autocontrast", "equalize", "color", "contrast", "brightness", "sharpness"]
 )
 def test_colours_change_as_pillow_changes_them(name: str) -> None:
-    images, chance = make_photos(), torch.tensor([[0.0, 0.0], [0.0, 0.9]]).repeat(3, 1)
-    made = single_operation(name, magnitude=15)(images, chance)
+    images, uniform = make_photos(), torch.tensor([[0.0, 0.0], [0.0, 0.9]]).repeat(3, 1)
+    made = single_operation(name, magnitude=15)(images, uniform)
     for place, sign in enumerate([-1, 1] * 3):
         pixels = (images[place] * 255).byte().permute(1, 2, 0).numpy()
         expected = torch.tensor(list(by_pillow(name, Image.fromarray(pixels), 0.5 * sign).tobytes()))

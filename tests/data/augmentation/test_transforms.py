@@ -1,4 +1,4 @@
-"""Augmentation: what it does to pixels, on what its chance depends, and which batches it leaves alone."""
+"""Augmentation: what it does to pixels, on what its uniform depends, and which batches it leaves alone."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor
 
-from copycat.data.augmentation.transforms import Augmentation, Chances, Light, Unchanged
+from copycat.data.augmentation.transforms import Augmentation, Light, Unchanged, UniformNumbers
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import Batch
 from copycat.data.split import Part, digest
@@ -49,9 +49,9 @@ def test_each_image_is_mirrored_and_shifted_by_its_own_chance(
     shape: tuple[int, int, int, int], shift: int, flip: float, data: st.DataObject
 ) -> None:
     image = make_distinct_pixels(shape)
-    chance = torch.from_numpy(data.draw(arrays.arrays(np.float32, (shape[0], 3), elements=SHARES)))
-    made = Light(flip=flip, shift=shift)(image, chance)
-    for place, (first, second, third) in enumerate(chance.tolist()):
+    uniform = torch.from_numpy(data.draw(arrays.arrays(np.float32, (shape[0], 3), elements=SHARES)))
+    made = Light(flip=flip, shift=shift)(image, uniform)
+    for place, (first, second, third) in enumerate(uniform.tolist()):
         down, right = (int(np.float32(x) * np.float32(2 * shift + 1)) - shift for x in (second, third))
         expected = shift_by_hand(image[place], mirrored=first < np.float32(flip), down=down, right=right)
         assert torch.equal(made[place], expected)
@@ -59,9 +59,9 @@ def test_each_image_is_mirrored_and_shifted_by_its_own_chance(
 
 @given(SHAPES)
 def test_mirrored_twice_is_the_image(shape: tuple[int, int, int, int]) -> None:
-    image, mirror, chance = make_distinct_pixels(shape), Light(flip=1, shift=0), torch.zeros(shape[0], 3)
-    assert torch.equal(mirror(mirror(image, chance), chance), image)
-    assert torch.equal(mirror(image, chance), image.flip(3))
+    image, mirror, uniform = make_distinct_pixels(shape), Light(flip=1, shift=0), torch.zeros(shape[0], 3)
+    assert torch.equal(mirror(mirror(image, uniform), uniform), image)
+    assert torch.equal(mirror(image, uniform), image.flip(3))
 
 
 @given(SHAPES, SHARES)
@@ -71,18 +71,18 @@ def test_no_flip_and_no_shift_leave_the_image(shape: tuple[int, int, int, int], 
 
 
 def test_shifts_reach_both_ends_and_no_further() -> None:
-    chance = torch.tensor([0.0, 0.5, float(LARGEST)])
+    uniform = torch.tensor([0.0, 0.5, float(LARGEST)])
     for shift in range(8193):
-        assert Light(shift=shift)._pixels(chance).tolist() == [-shift, 0, shift]
+        assert Light(shift=shift)._shifts(uniform).tolist() == [-shift, 0, shift]
 
 
 def test_shifts_are_uniform_and_the_configured_share_of_images_is_mirrored() -> None:
-    chance = Chances(length=90_000, draws=3, seed=0)(0, torch.arange(90_000))
-    counts = torch.bincount(Light(shift=4)._pixels(chance[:, 1]) + 4)
+    uniform = UniformNumbers(length=90_000, draws=3, seed=0)(0, torch.arange(90_000))
+    counts = torch.bincount(Light(shift=4)._shifts(uniform[:, 1]) + 4)
     assert len(counts) == 9
     assert counts.sub(10_000).abs().max() < 500  # give or take 94
     image = torch.tensor([0.0, 1.0]).expand(90_000, 1, 1, 2)
-    mirrored = Light(flip=0.3, shift=0)(image, chance)[:, 0, 0, 0].mean().item()
+    mirrored = Light(flip=0.3, shift=0)(image, uniform)[:, 0, 0, 0].mean().item()
     assert mirrored == pytest.approx(0.3, abs=0.01)
 
 
@@ -98,18 +98,18 @@ def test_a_batch_keeps_its_type_and_is_not_written_to(dtype: torch.dtype) -> Non
     assert made.data_ptr() != image.data_ptr()
 
 
-# ----- its chance
+# ----- its uniform
 
 
 @given(st.integers(1, 60), st.integers(0, 2**32 - 1), st.integers(0, 1000), st.integers(0, 1000), st.data())
 def test_what_an_image_gets_depends_on_seed_epoch_and_place_alone(
     length: int, seed: int, epoch: int, before: int, data: st.DataObject
 ) -> None:
-    whole = Chances(length=length, draws=3, seed=seed)(epoch, torch.arange(length))
+    whole = UniformNumbers(length=length, draws=3, seed=seed)(epoch, torch.arange(length))
     index = torch.tensor(data.draw(st.lists(st.integers(0, length - 1), min_size=1)))
     torch.manual_seed(before)
     state = torch.get_rng_state()
-    other = Chances(length=length, draws=3, seed=seed)
+    other = UniformNumbers(length=length, draws=3, seed=seed)
     other(before, index)
     assert torch.equal(other(epoch, index), whole[index])
     assert torch.equal(torch.get_rng_state(), state)
@@ -117,12 +117,12 @@ def test_what_an_image_gets_depends_on_seed_epoch_and_place_alone(
 
 def test_epochs_and_seeds_and_images_have_chances_of_their_own() -> None:
     index = torch.arange(50)
-    drawn = [Chances(length=50, draws=3, seed=seed)(epoch, index) for seed in range(5) for epoch in range(5)]
+    drawn = [UniformNumbers(length=50, draws=3, seed=seed)(epoch, index) for seed in range(5) for epoch in range(5)]
     assert len(set(torch.cat(drawn).flatten().tolist())) > 0.99 * 25 * 150
 
 
 def test_the_chances_of_an_epoch_stay_the_same_from_release_to_release() -> None:
-    drawn = Chances(length=4, draws=2, seed=123)(2, torch.tensor([3]))
+    drawn = UniformNumbers(length=4, draws=2, seed=123)(2, torch.tensor([3]))
     assert drawn.tolist() == [[0.42691701650619507, 0.8769206404685974]]
 
 
@@ -182,8 +182,8 @@ FLOATS = PIXELS.float().div(255)
 def test_batches_that_are_trained_on_are_changed_anew_each_epoch_and_others_never(tmp_path: Path) -> None:
     module = fit_recorder(tmp_path, Light(shift=2))
     for epoch in range(3):
-        chance = Chances(length=23, draws=3, seed=7)(epoch, torch.arange(23))
-        assert torch.equal(module.seen["train", epoch], Light(shift=2)(FLOATS, chance))
+        uniform = UniformNumbers(length=23, draws=3, seed=7)(epoch, torch.arange(23))
+        assert torch.equal(module.seen["train", epoch], Light(shift=2)(FLOATS, uniform))
         assert torch.equal(module.seen["val", epoch][:9], FLOATS[:9])
     assert not torch.equal(module.seen["train", 0], module.seen["train", 1])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.data.sources import download as fetch
+from copycat.data.sources import download
 from copycat.data.sources.download import fetch_cats
 
 TRAIN = bytes(range(256)) * 2000
@@ -69,8 +69,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in zip(NAMES, (TRAIN, TEST), strict=True)}
-    monkeypatch.setattr(fetch, "SHA256", sums)
-    monkeypatch.setattr(fetch, "PAUSE", 0.0)
+    monkeypatch.setattr(download, "SHA256", sums)
+    monkeypatch.setattr(download, "RETRY_DELAY", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("COPYCAT_MIRROR", raising=False)
     with Server() as server:
@@ -101,7 +101,7 @@ def test_a_connection_cut_twice_goes_on_at_the_byte_where_it_broke(server: Serve
 def test_a_connection_cut_within_a_block_goes_on_shortly_before(server: Server, tmp_path: Path) -> None:
     server.cuts = [200_000]
     fetch_cats(tmp_path, base_url=server.url)
-    assert server.asked[1] == (NAMES[0], f"bytes={200_000 // fetch.BLOCK * fetch.BLOCK}-")
+    assert server.asked[1] == (NAMES[0], f"bytes={200_000 // download.BLOCK_BYTES * download.BLOCK_BYTES}-")
     assert read_files(tmp_path) == server.files
 
 
@@ -227,8 +227,8 @@ def test_an_interrupt_leaves_the_part_alone(server: Server, tmp_path: Path, monk
 
 
 def test_the_public_copy_is_named_by_its_commit() -> None:
-    assert fetch.BASE_URL == (
+    assert download.BASE_URL == (
         "https://raw.githubusercontent.com/Hiren2002/Logistic-Regression/"
         "5aa70859e5a6890e07d9a4c3294e8adb4b6a033f/datasets"
     )
-    assert [digest[:8] for digest in fetch.SHA256.values()] == ["fbe56ab6", "6a9d39ce"]
+    assert [digest[:8] for digest in download.SHA256.values()] == ["fbe56ab6", "6a9d39ce"]

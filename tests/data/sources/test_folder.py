@@ -15,14 +15,14 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from copycat.config.errors import UserError
-from copycat.data import parallel_map as side_by_side
+from copycat.data import parallel_map
 from copycat.data.datamodule import DataModule
 from copycat.data.decode import decode
-from copycat.data.lazy_images import OnDemand
+from copycat.data.lazy_images import LazyImages
 from copycat.data.quality import check_data
 from copycat.data.sources import folder as folder_module
 from copycat.data.sources.folder import Folder
-from copycat.data.sources.folder_scan import images_below
+from copycat.data.sources.folder_scan import find_images
 from copycat.data.split import Decoder, Part, Source, digest
 
 SavePicture = Callable[..., Path]
@@ -196,7 +196,7 @@ def test_folders_beside_those_of_parts_are_left_out_and_named(save_picture: Save
 def test_a_file_without_an_ending_is_known_by_its_content(pets: Path, save_picture: SavePicture) -> None:
     save_picture("pets/cat/0.png").rename(pets / "cat" / "0")
     assert load_folder(pets)["train"].names[0] == "cat/0"
-    assert pets / "cat" / "0" in images_below(pets)
+    assert pets / "cat" / "0" in find_images(pets)
 
 
 def test_heic_is_named_with_what_reads_it_or_is_read(pets: Path) -> None:
@@ -355,7 +355,7 @@ def test_a_link_to_nothing_counts_as_unreadable(pets: Path) -> None:
 
 def test_a_set_above_memory_is_decoded_on_demand_with_the_same_pixels(pets: Path) -> None:
     small, large = load_folder(pets)["train"], load_folder(pets, memory_mb=0)["train"]
-    assert isinstance(large.images, OnDemand)
+    assert isinstance(large.images, LazyImages)
     assert isinstance(large.images, Decoder)
     assert tuple(large.images.shape) == (5, 3, 8, 8)
     assert torch.equal(stack_images(large), stack_images(small))
@@ -369,7 +369,7 @@ def test_the_border_between_memory_and_demand_is_the_bytes_of_all_parts(
     for name in ("train/cat", "train/dog", "val/cat", "val/dog"):
         save_picture(f"set/{name}/a.png")
     side = 296  # 4 * 3 * 296² is just above a mebibyte, 4 * 3 * 295² just below
-    assert isinstance(load_folder(tmp_path / "set", image_size=side, memory_mb=1)["train"].images, OnDemand)
+    assert isinstance(load_folder(tmp_path / "set", image_size=side, memory_mb=1)["train"].images, LazyImages)
     assert isinstance(load_folder(tmp_path / "set", image_size=side - 1, memory_mb=1)["val"].images, torch.Tensor)
 
 
@@ -458,9 +458,9 @@ def test_an_interrupted_first_pass_keeps_what_it_has(
 def test_results_come_in_order_and_nothing_is_printed_for_a_moment_of_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(side_by_side, "PATIENCE", 60.0)
+    monkeypatch.setattr(parallel_map, "PROGRESS_DELAY", 60.0)
     monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
-    squares = list(side_by_side.side_by_side(lambda index: index * index, 500, what="Squaring"))
+    squares = list(parallel_map.parallel_map(lambda index: index * index, 500, what="Squaring"))
     assert squares == [index * index for index in range(500)]
     assert capsys.readouterr() == ("", "")
 
@@ -468,9 +468,9 @@ def test_results_come_in_order_and_nothing_is_printed_for_a_moment_of_work(
 def test_long_work_shows_a_bar_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(side_by_side, "PATIENCE", 0.0)
+    monkeypatch.setattr(parallel_map, "PROGRESS_DELAY", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    list(side_by_side.side_by_side(lambda index: index, 50, what="Reading train"))
+    list(parallel_map.parallel_map(lambda index: index, 50, what="Reading train"))
     told = capsys.readouterr()
     assert "Reading train" in told.err
     assert told.out == ""

@@ -1,4 +1,4 @@
-"""Images mixed with others of their batch, and their labels with them."""
+"""Mix images, and their labels, with others of their batch."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -8,42 +8,49 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.augmentation.beta import SymmetricBeta
-from copycat.data.augmentation.transforms import Augmentation, between
+from copycat.data.augmentation.transforms import Augmentation, range_mask
 
 
 class _Mix(ABC):
-    """Args:
-    alpha: of the Beta(alpha, alpha) that an image's share is drawn from: small, most images stay nearly whole or become
-        the other; 1, all shares are as likely; large, most are near a half.
-    base: what is done to each image before.
+    """Mix each image with a partner from its batch.
+
+    Args:
+        alpha: of the Beta(alpha, alpha) from which an image's share is drawn. Small: most images stay nearly whole or
+            become the other; 1: all shares are equally likely; large: most shares are near a half.
+        base: augments each image before.
 
     Raises:
-        UserError: where `base` is nothing that changes images one by one.
+        UserError: where `base` does not augment images one by one.
     """
 
     own: ClassVar[int]
-    """Random numbers of its own for each image: the first says which partner, the second how much of it."""
+    """Random numbers per image beside those of `base`: the first chooses the partner, the second its share."""
 
     def __init__(self, *, alpha: float, base: Augmentation) -> None:
+        """Check `base` and tabulate the Beta distribution."""
         if not isinstance(base, Augmentation):
             got = type(base).__name__
             raise UserError(f"augmentation.base: expected one that changes images one by one; got {got}.")
         self.base, self.share = base, SymmetricBeta(alpha)
         self.draws = self.own + base.draws
 
-    def mixed(self, image: Tensor, label: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
-        own, others = chance[:, : self.own], chance[:, self.own :]
+    def mixed(self, image: Tensor, label: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mixed images and labels, as `Mixing.mixed` describes."""
+        own, others = uniform[:, : self.own], uniform[:, self.own :]
         image = self.base(image, others)
         partner = partners(own[:, 0])
-        image, kept = self.blended(image, image[partner], self.share(own[:, 1]), own)
+        image, kept = self.blend(image, image[partner], self.share(own[:, 1]), own)
         return image, torch.lerp(label[partner], label, kept[:, None].to(label))
 
     @abstractmethod
-    def blended(self, image: Tensor, other: Tensor, share: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
-        """Args:
-            image, other: [B, C, H, W].
+    def blend(self, image: Tensor, other: Tensor, share: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Blend images with their partners.
+
+        Args:
+            image: [B, C, H, W].
+            other: their partners, [B, C, H, W].
             share: [B] in [0, 1], how much is to stay of the image.
-            chance: [B, own].
+            uniform: [B, own], random numbers in [0, 1).
 
         Returns:
             Images, and [B] how much stayed.
@@ -51,40 +58,48 @@ class _Mix(ABC):
 
 
 class MixUp(_Mix):
-    """Each pixel is the mean of two images' by their shares.
+    """Average each pixel of two images, weighted by their shares.
 
     Source: Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization.
     """
 
     own = 2
 
-    def blended(self, image: Tensor, other: Tensor, share: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+    def blend(self, image: Tensor, other: Tensor, share: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Blend every pixel by the share."""
         return torch.lerp(other, image, share[:, None, None, None].to(image)), share
 
 
 class CutMix(_Mix):
-    """A box comes from the other image: its middle is anywhere, and what lies outside is cut off.
+    """Replace a box by that of another image; its center is anywhere, and what lies outside the image is cut off.
 
     Source: Yun et al. 2019, CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features.
     """
 
     own = 4
 
-    def blended(self, image: Tensor, other: Tensor, share: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+    def blend(self, image: Tensor, other: Tensor, share: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Replace a box whose area is one minus the share."""
         height, width = image.shape[-2:]
         side = (1 - share).sqrt()
-        columns = between(width, chance[:, 2] - side / 2, side)
-        rows = between(height, chance[:, 3] - side / 2, side)
+        columns = range_mask(width, uniform[:, 2] - side / 2, side)
+        rows = range_mask(height, uniform[:, 3] - side / 2, side)
         box = rows[:, :, None] & columns[:, None, :]
         return torch.where(box[:, None], other, image), 1 - box.float().mean((1, 2))
 
 
-def partners(chance: Tensor) -> Tensor:
-    """[B] -> [B] int64: the place of the image with the next larger chance, and for the largest, of the smallest.
+def partners(uniform: Tensor) -> Tensor:
+    """Pair each image with the one that has the next larger random number, and the largest with the smallest.
 
-    Whatever order a batch is in, its images have the same partners, and each is one other's.
+    Images have the same partners in any order of the batch, and each image is the partner of one other.
+
+    Args:
+        uniform: [B] in [0, 1).
+
+    Returns:
+        int64 [B], the index of each image's partner.
     """
-    order = chance.argsort(stable=True)
-    found = torch.empty_like(order)
-    found[order] = order.roll(-1)
-    return found
+    order = uniform.argsort(stable=True)
+    partner = torch.empty_like(order)
+    partner[order] = order.roll(-1)
+    return partner

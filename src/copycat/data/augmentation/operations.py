@@ -1,4 +1,4 @@
-"""What RandAugment does to images, by kornia: each operation as strong as asked for, one way or the other."""
+"""Define RandAugment's image operations, by kornia, with a signed strength."""
 
 from collections.abc import Callable, Mapping
 from math import pi
@@ -7,66 +7,72 @@ import torch
 from torch import Tensor
 
 Operation = Callable[[Tensor, Tensor], Tensor]
-"""Float [B, C, H, W] in [0, 1], and [B] strengths from -1 to 1 -> float [B, C, H, W] in [0, 1]."""
+"""Map float [B, C, H, W] in [0, 1] and strengths [B] from -1 to 1 to float [B, C, H, W] in [0, 1]."""
 
-# ----- where pixels are; what that bares mirrors the border
+# ----- geometry; uncovered pixels mirror the border
 
 
-def _moved(image: Tensor, *, right: Tensor, down: Tensor, turn: Tensor, lean_x: Tensor, lean_y: Tensor) -> Tensor:
-    """Args:
-    right, down: shares of a side.
-    turn, lean_x, lean_y: degrees, and radians.
+def _warp(image: Tensor, *, right: Tensor, down: Tensor, turn: Tensor, lean_x: Tensor, lean_y: Tensor) -> Tensor:
+    """Warp images by an affine map about their center.
+
+    Args:
+        image: float [B, C, H, W].
+        right: [B], shift as a share of the width.
+        down: [B], shift as a share of the height.
+        turn: [B], degrees.
+        lean_x: [B], shear in radians.
+        lean_y: [B], shear in radians.
     """
     from kornia.geometry.transform import get_affine_matrix2d, warp_affine
 
     batch, _, height, width = image.shape
     center = image.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(batch, 2)
-    by = torch.stack([width * right, height * down], dim=1)
-    matrix = get_affine_matrix2d(by, center, torch.ones_like(by), turn, lean_x, lean_y)
-    found: Tensor = warp_affine(image, matrix[:, :2], (height, width), padding_mode="reflection")
-    return found
+    shift = torch.stack([width * right, height * down], dim=1)
+    matrix = get_affine_matrix2d(shift, center, torch.ones_like(shift), turn, lean_x, lean_y)
+    warped: Tensor = warp_affine(image, matrix[:, :2], (height, width), padding_mode="reflection")
+    return warped
 
 
-def _moves(**most: float) -> Operation:
-    """By so much at most, one way or the other."""
+def _geometric(**most: float) -> Operation:
+    """Return an operation that moves pixels by up to these amounts, in either direction."""
 
-    def moved(image: Tensor, strength: Tensor) -> Tensor:
+    def move(image: Tensor, strength: Tensor) -> Tensor:
         names = ("right", "down", "turn", "lean_x", "lean_y")
-        return _moved(image, **{name: most.get(name, 0.0) * strength for name in names})
+        return _warp(image, **{name: most.get(name, 0.0) * strength for name in names})
 
-    return moved
+    return move
 
 
-# ----- what colours they have
+# ----- colors
 
 
 def _brightness(image: Tensor, strength: Tensor) -> Tensor:
     from kornia.enhance import adjust_brightness_accumulative
 
-    found: Tensor = adjust_brightness_accumulative(image, _factor(strength))
-    return found
+    changed: Tensor = adjust_brightness_accumulative(image, _factor(strength))
+    return changed
 
 
 def _contrast(image: Tensor, strength: Tensor) -> Tensor:
     from kornia.enhance import adjust_contrast_with_mean_subtraction
 
-    found: Tensor = adjust_contrast_with_mean_subtraction(image, _factor(strength))
-    return found
+    changed: Tensor = adjust_contrast_with_mean_subtraction(image, _factor(strength))
+    return changed
 
 
 def _color(image: Tensor, strength: Tensor) -> Tensor:
     from kornia.enhance import adjust_saturation_with_gray_subtraction
 
-    found: Tensor = adjust_saturation_with_gray_subtraction(image, _factor(strength))
-    return found
+    changed: Tensor = adjust_saturation_with_gray_subtraction(image, _factor(strength))
+    return changed
 
 
 def _sharpness(image: Tensor, strength: Tensor) -> Tensor:
     from kornia.enhance import sharpness
 
-    # of one channel, torch's convolution has other bits in a larger batch
-    found: Tensor = sharpness(image.expand(-1, max(3, image.shape[1]), -1, -1), _factor(strength))
-    return found[:, : image.shape[1]]
+    # on one channel, the bits of torch's convolution depend on the batch size
+    changed: Tensor = sharpness(image.expand(-1, max(3, image.shape[1]), -1, -1), _factor(strength))
+    return changed[:, : image.shape[1]]
 
 
 def _factor(strength: Tensor) -> Tensor:
@@ -74,35 +80,35 @@ def _factor(strength: Tensor) -> Tensor:
 
 
 def _posterize(image: Tensor, strength: Tensor) -> Tensor:
-    """Of 8 bits a channel, 4 at least are left."""
+    """Keep 8 bits per channel at strength 0 and 4 bits at strength 1."""
     from kornia.enhance import posterize
 
-    found: Tensor = posterize(image, 8 - (4 * strength.abs()).round().int())
-    return found
+    changed: Tensor = posterize(image, 8 - (4 * strength.abs()).round().int())
+    return changed
 
 
 def _solarize(image: Tensor, strength: Tensor) -> Tensor:
-    """The negative of what is brighter than a threshold, which is 256 of 255 at first."""
+    """Invert pixels above a threshold, which falls from 256 of 255 at strength 0 to 0 at strength 1."""
     from kornia.enhance import solarize
 
-    found: Tensor = solarize(image, (1 - strength.abs()) * (256 / 255))
-    return found
+    changed: Tensor = solarize(image, (1 - strength.abs()) * (256 / 255))
+    return changed
 
 
 def _autocontrast(image: Tensor, _: Tensor) -> Tensor:
-    """Each channel from 0 to 1; one that is all alike stays."""
+    """Stretch each channel to the range from 0 to 1; a constant channel stays."""
     from kornia.enhance import normalize_min_max
 
     flat = image.amax((2, 3), keepdim=True) == image.amin((2, 3), keepdim=True)
-    found: Tensor = torch.where(flat, image, normalize_min_max(image).clamp(0, 1))
-    return found
+    changed: Tensor = torch.where(flat, image, normalize_min_max(image).clamp(0, 1))
+    return changed
 
 
 def _equalize(image: Tensor, _: Tensor) -> Tensor:
     from kornia.enhance import equalize
 
-    found: Tensor = equalize(image)
-    return found
+    changed: Tensor = equalize(image)
+    return changed
 
 
 def _identity(image: Tensor, _: Tensor) -> Tensor:
@@ -113,16 +119,16 @@ OPERATIONS: Mapping[str, Operation] = {
     "identity": _identity,
     "autocontrast": _autocontrast,
     "equalize": _equalize,
-    "rotate": _moves(turn=30.0),
+    "rotate": _geometric(turn=30.0),
     "solarize": _solarize,
     "color": _color,
     "posterize": _posterize,
     "contrast": _contrast,
     "brightness": _brightness,
     "sharpness": _sharpness,
-    "shear_x": _moves(lean_x=0.1 * pi),
-    "shear_y": _moves(lean_y=0.1 * pi),
-    "translate_x": _moves(right=0.45),
-    "translate_y": _moves(down=0.45),
+    "shear_x": _geometric(lean_x=0.1 * pi),
+    "shear_y": _geometric(lean_y=0.1 * pi),
+    "translate_x": _geometric(right=0.45),
+    "translate_y": _geometric(down=0.45),
 }
-"""The paper's."""
+"""Operations of the paper, by name."""

@@ -1,4 +1,4 @@
-"""A few operations out of many on each image, by kornia; which ones follows from its own chances alone."""
+"""Apply a few random operations to each image, by kornia."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,17 @@ from copycat.config.extras import require_package
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.augmentation.operations import OPERATIONS
 
-MOST = 30
-"""Of the magnitude: there, each operation is as strong as it gets."""
+MAX_MAGNITUDE = 30
+"""Largest magnitude, at which each operation has its full strength."""
 
 
 class RandAugment:
-    """Args:
-    count: operations on each image, one after the other.
-    magnitude: of all of them, from 0 to 30.
-    operations: that are drawn from, each as often, by their names in OPERATIONS.
+    """Apply `count` random operations to each image; they depend on the image's own random numbers alone.
+
+    Args:
+        count: operations per image, one after the other.
+        magnitude: of all of them, from 0 to 30.
+        operations: names in OPERATIONS to draw from, equally likely.
 
     Raises:
         UserError: where kornia is missing, or there is no such operation.
@@ -34,24 +36,25 @@ class RandAugment:
                 raise UserError(
                     f"augmentation.operations: expected some of {one_of(OPERATIONS)}; got {str(name)!r}.{hint}"
                 )
-        self.strength = magnitude / MOST
+        self.strength = magnitude / MAX_MAGNITUDE
         self.operations = [OPERATIONS[name] for name in operations]
         self.draws = 2 * count
 
-    def __call__(self, image: Tensor, chance: Tensor) -> Tensor:
-        for which, sign in (some.T for some in torch.split(chance, 2, dim=1)):
-            image = self._changed(image, which, sign)
+    def __call__(self, image: Tensor, uniform: Tensor) -> Tensor:
+        """Augment images, as `Augmentation` describes."""
+        for which, sign in (some.T for some in torch.split(uniform, 2, dim=1)):
+            image = self._apply(image, which, sign)
         return image
 
-    def _changed(self, image: Tensor, which: Tensor, sign: Tensor) -> Tensor:
-        """Each image by the operation that it drew: one call of it for all that did."""
+    def _apply(self, image: Tensor, which: Tensor, sign: Tensor) -> Tensor:
+        """Apply to each image the operation that it drew, with one call per operation."""
         drawn = (which * len(self.operations)).long()
         strength = torch.where(sign < 0.5, -self.strength, self.strength).to(image)
         counts = torch.bincount(drawn, minlength=len(self.operations)).tolist()
         each = torch.split(drawn.argsort(stable=True), counts)
-        found = torch.empty_like(image)
+        augmented = torch.empty_like(image)
         for operation, places in zip(self.operations, each, strict=True):
             if len(places):
-                some = operation(image.index_select(0, places), strength.index_select(0, places))
-                found.index_copy_(0, places, some)
-        return found
+                changed = operation(image.index_select(0, places), strength.index_select(0, places))
+                augmented.index_copy_(0, places, changed)
+        return augmented

@@ -1,4 +1,4 @@
-"""Images turned, moved, recoloured and partly hidden, by kornia; what one gets follows from its own chances alone."""
+"""Flip, move, recolor and partly hide images, by kornia."""
 
 import torch
 from torch import Tensor
@@ -8,17 +8,19 @@ from copycat.data.augmentation.transforms import between
 
 
 class Strong:
-    """Mirrors, turns, scales and shifts; then changes brightness, contrast, saturation and hue; then hides a part.
+    """Flip, rotate, scale and shift; then change brightness, contrast, saturation and hue; then hide a part.
+
+    All of it depends on each image's own random numbers alone.
 
     Args:
-        flip: share of images that are mirrored, left to right.
-        rotate: degrees, at most, each way.
-        scale: by how much, at most, an image becomes larger or smaller.
-        move: share of a side, at most, each way; what that bares mirrors the border.
-        brightness, contrast, saturation: by how much, at most, each way; 0.3 is 0.7 to 1.3 times.
-        hue: share of the circle of colours, at most, each way.
-        erase: share of images of which a part turns grey.
-        erase_size: its side, as a share of the image's, at most.
+        flip: share of images that are flipped, left to right.
+        rotate: largest angle in degrees, in either direction.
+        scale: largest relative change of an image's size.
+        move: largest shift as a share of a side, in either direction; uncovered pixels mirror the border.
+        brightness, contrast, saturation: largest relative change; 0.3 is 0.7 to 1.3 times.
+        hue: largest change as a share of the color circle, in either direction.
+        erase: share of images of which a square turns gray.
+        erase_size: largest side of the square, as a share of the image's.
 
     Raises:
         UserError: where kornia is missing.
@@ -45,48 +47,49 @@ class Strong:
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
         self.erase, self.erase_size = erase, erase_size
 
-    def __call__(self, image: Tensor, chance: Tensor) -> Tensor:
-        flip, turn, larger, right, down, bright, contrast, saturation, hue, erase, wide, left, top = chance.to(image).T
-        moved = self._moved(image, flip, turn, larger, right, down)
-        coloured = self._coloured(moved, bright, contrast, saturation, hue)
-        return self._erased(coloured, erase, wide, left, top)
+    def __call__(self, image: Tensor, uniform: Tensor) -> Tensor:
+        """Augment images, as `Augmentation` describes."""
+        flip, turn, larger, right, down, bright, contrast, saturation, hue, erase, wide, left, top = uniform.to(image).T
+        warped = self._warp(image, flip, turn, larger, right, down)
+        recolored = self._recolor(warped, bright, contrast, saturation, hue)
+        return self._erase(recolored, erase, wide, left, top)
 
-    def _moved(self, image: Tensor, flip: Tensor, turn: Tensor, larger: Tensor, right: Tensor, down: Tensor) -> Tensor:
+    def _warp(self, image: Tensor, flip: Tensor, turn: Tensor, larger: Tensor, right: Tensor, down: Tensor) -> Tensor:
         from kornia.geometry.transform import get_affine_matrix2d, warp_affine
 
         batch, _, height, width = image.shape
         center = image.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(batch, 2)
-        size = 1 + self.scale * _both_ways(larger)
+        size = 1 + self.scale * _signed(larger)
         sides = torch.stack([torch.where(flip < self.flip, -size, size), size], dim=1)  # a negative side mirrors
-        by = self.move * torch.stack([width * _both_ways(right), height * _both_ways(down)], dim=1)
-        matrix = get_affine_matrix2d(by, center, sides, self.rotate * _both_ways(turn))
-        found: Tensor = warp_affine(image, matrix[:, :2], (height, width), padding_mode="reflection")
-        return found
+        shift = self.move * torch.stack([width * _signed(right), height * _signed(down)], dim=1)
+        matrix = get_affine_matrix2d(shift, center, sides, self.rotate * _signed(turn))
+        warped: Tensor = warp_affine(image, matrix[:, :2], (height, width), padding_mode="reflection")
+        return warped
 
-    def _coloured(self, image: Tensor, bright: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
+    def _recolor(self, image: Tensor, bright: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
         from kornia.enhance import adjust_hue, adjust_saturation_with_gray_subtraction
 
-        def times(chance: Tensor, most: float) -> Tensor:
-            return (1 + most * _both_ways(chance))[:, None, None, None]
+        def factor(uniform: Tensor, most: float) -> Tensor:
+            return (1 + most * _signed(uniform))[:, None, None, None]
 
-        image = (image * times(bright, self.brightness)).clamp(0, 1)
+        image = (image * factor(bright, self.brightness)).clamp(0, 1)
         mean = image.mean((1, 2, 3), keepdim=True)
-        image = (mean + (image - mean) * times(contrast, self.contrast)).clamp(0, 1)
-        if image.shape[1] != 3:  # grey has neither saturation nor hue
+        image = (mean + (image - mean) * factor(contrast, self.contrast)).clamp(0, 1)
+        if image.shape[1] != 3:  # gray has neither saturation nor hue
             return image
-        image = adjust_saturation_with_gray_subtraction(image, 1 + self.saturation * _both_ways(saturation))
-        found: Tensor = adjust_hue(image, 2 * torch.pi * self.hue * _both_ways(hue))
-        return found
+        image = adjust_saturation_with_gray_subtraction(image, 1 + self.saturation * _signed(saturation))
+        recolored: Tensor = adjust_hue(image, 2 * torch.pi * self.hue * _signed(hue))
+        return recolored
 
-    def _erased(self, image: Tensor, erase: Tensor, wide: Tensor, left: Tensor, top: Tensor) -> Tensor:
+    def _erase(self, image: Tensor, erase: Tensor, wide: Tensor, left: Tensor, top: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         side = self.erase_size * wide
-        columns = between(width, left * (1 - side), side)
-        rows = between(height, top * (1 - side), side)
+        columns = range_mask(width, left * (1 - side), side)
+        rows = range_mask(height, top * (1 - side), side)
         hidden = (erase < self.erase)[:, None, None] & rows[:, :, None] & columns[:, None, :]
         return torch.where(hidden[:, None], torch.full_like(image, 0.5), image)
 
 
-def _both_ways(chance: Tensor) -> Tensor:
-    """From -1 to 1."""
-    return 2 * chance - 1
+def _signed(uniform: Tensor) -> Tensor:
+    """Map [0, 1) to [-1, 1)."""
+    return 2 * uniform - 1

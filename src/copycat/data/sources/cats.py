@@ -1,4 +1,4 @@
-"""The lecture's cats: two HDF5 files of 64 x 64 photographs."""
+"""Load the lecture's cats: two HDF5 files of 64 x 64 photographs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,32 +9,33 @@ import numpy as np
 import torch
 
 from copycat.config.errors import UserError
-from copycat.data.memory_cache import kept
+from copycat.data.memory_cache import cached
 from copycat.data.split import Part, digest
 
 SIDE = 64
 
 
 class Cats:
-    """209 training and 50 validation photographs, labelled cat or not.
+    """Load 209 training and 50 validation photographs, labeled cat or not.
 
     The lecture calls the 50 its test set, but chooses by them: so they are `val` here, and there is no `test`.
 
     Args:
-        root: folder with the two files; None is the folder in COPYCAT_DATA, else ./data.
+        root: folder with the two files; None: the folder in COPYCAT_DATA, else ./data.
     """
 
     classes: Sequence[str] = ("non-cat", "cat")
     synthetic: bool = False
 
     def __init__(self, *, root: str | None = None) -> None:
+        """Find the folder; nothing is read."""
         self.root = root or os.environ.get("COPYCAT_DATA") or "./data"
 
     def load(self) -> Mapping[str, Part]:
-        """`train`, 209 images, and `val`, 50; uint8 [N, 3, 64, 64].
+        """Return `train`, 209 images, and `val`, 50; uint8 [N, 3, 64, 64].
 
         Raises:
-            UserError: where a file is missing, damaged or another than the lecture's.
+            UserError: where a file is missing, damaged or not the lecture's.
         """
         return {
             "train": self._part("train", stem="train", count=209),
@@ -48,13 +49,13 @@ class Cats:
             raise UserError(
                 f"data=cats: no {file} in {self.root}. Get it by `copycat data fetch cats`, or set COPYCAT_DATA."
             )
-        return kept(path, name, lambda: [self._fresh(name, file, stem=stem, count=count)])[0]
+        return cached(path, name, lambda: [self._read_part(name, file, stem=stem, count=count)])[0]
 
-    def _fresh(self, name: str, file: str, *, stem: str, count: int) -> Part:
+    def _read_part(self, name: str, file: str, *, stem: str, count: int) -> Part:
         pixels = self._read(file, key=f"{stem}_set_x", shape=(count, SIDE, SIDE, 3), dtype="uint8")
         labels = self._read(file, key=f"{stem}_set_y", shape=(count,), dtype="int64")
         if not np.isin(labels, (0, 1)).all():
-            raise self._wrong(file, f"expected labels 0 and 1 in {stem}_set_y", f"{labels.min()} to {labels.max()}")
+            raise self._error(file, f"expected labels 0 and 1 in {stem}_set_y", f"{labels.min()} to {labels.max()}")
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
         return Part(
             images=images,
@@ -67,26 +68,26 @@ class Cats:
         expected = f"expected {key} as {dtype} {list(shape)}"
         try:
             with h5py.File(Path(self.root).expanduser() / file, "r") as h5:
-                if elsewhere := _outside(h5, key):
-                    raise self._wrong(file, f"{expected} in the file itself", elsewhere)
+                if elsewhere := _external_feature(h5, key):
+                    raise self._error(file, f"{expected} in the file itself", elsewhere)
                 if not isinstance(array := h5.get(key), h5py.Dataset):
-                    raise self._wrong(file, expected, f"the keys {', '.join(sorted(h5)) or 'of an empty file'}")
+                    raise self._error(file, expected, f"the keys {', '.join(sorted(h5)) or 'of an empty file'}")
                 if (array.shape, str(array.dtype)) != (shape, dtype):
-                    raise self._wrong(file, expected, f"{array.dtype} {list(array.shape or ())}")
+                    raise self._error(file, expected, f"{array.dtype} {list(array.shape or ())}")
                 return np.asarray(array[()])
-        except (OSError, RuntimeError, KeyError) as error:  # h5py's three ways to say that the bytes make no sense
-            raise self._wrong(file, f"expected an HDF5 file with {key}", "a damaged file or another format") from error
+        except (OSError, RuntimeError, KeyError) as error:  # h5py raises any of the three for a damaged file
+            raise self._error(file, f"expected an HDF5 file with {key}", "a damaged file or another format") from error
 
-    def _wrong(self, file: str, expected: str, got: str) -> UserError:
+    def _error(self, file: str, expected: str, got: str) -> UserError:
         return UserError(
             f"data=cats: {Path(self.root) / file}: {expected}; got {got}. Get it anew by `copycat data fetch cats`."
         )
 
 
-def _outside(h5: h5py.File, key: str) -> str | None:
-    """Name the HDF5 feature by which a data set can have its values read from another file; None where it has none.
+def _external_feature(h5: h5py.File, key: str) -> str | None:
+    """Name the HDF5 feature by which a data set reads its values from another file; None where it has none.
 
-    The link is looked at before it is followed, since following it opens the other file.
+    The link is examined before it is followed, since following it opens the other file.
     """
     link = h5.get(key, getlink=True)
     if link is not None and not isinstance(link, h5py.HardLink):

@@ -1,4 +1,4 @@
-"""Downloads the lecture's cats, going on where an earlier attempt stopped."""
+"""Download the lecture's cats, and resume downloads that stopped."""
 
 import os
 import time
@@ -23,25 +23,27 @@ SHA256 = {
 }
 
 ATTEMPTS = 5
-PAUSE = 1.0  # seconds between two attempts
-BLOCK = 1024  # bytes; a block that the connection's end cuts in two is lost, so a small one
+RETRY_DELAY = 1.0  # seconds between two attempts
+BLOCK_BYTES = 1024  # bytes; small, since a block is lost where the connection breaks inside it
 TIMEOUT = (10.0, 30.0)  # seconds to connect, seconds without a byte
-PASSING = frozenset({429, 500, 502, 503, 504})  # answers that may be another in a second
+TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})  # HTTP statuses of temporary errors
 
 
 def fetch_cats(folder: Path, *, base_url: str | None = None) -> list[Path]:
-    """The cats' two files in `folder`, downloaded where they are missing or have the wrong SHA-256.
+    """Download the cats' two files into `folder` where they are missing or have the wrong SHA-256.
 
-    A download that was cut or interrupted stays as FILE.part, and the next call goes on there.
+    An interrupted download stays as FILE.part, and the next call resumes it.
 
     Args:
-        base_url: where the two files lie; None is the address in COPYCAT_MIRROR, else the public copy on GitHub.
+        folder: where the files are written.
+        base_url: where the two files lie; None: the address in COPYCAT_MIRROR, else the public copy on GitHub.
 
     Raises:
-        UserError: no connection, the server has no such file, it sent another file, or `folder` can't be written.
+        UserError: where there is no connection, the server lacks the file or sends another one, or `folder` cannot be
+            written.
     """
     base = (base_url or os.environ.get("COPYCAT_MIRROR") or BASE_URL).rstrip("/")
-    pooch.get_logger().setLevel("WARNING")  # what pooch tells is told below, in fewer words
+    pooch.get_logger().setLevel("WARNING")  # the messages below replace pooch's
     return [_fetch(f"{base}/{name}", folder / name, sha256=sha256) for name, sha256 in SHA256.items()]
 
 
@@ -69,7 +71,7 @@ def _fetch(url: str, target: Path, *, sha256: str) -> Path:
         raise UserError(f"data fetch: expected an http or https address; got {url!r} ({error}).") from error
     except OSError as error:
         raise UserError(f"data fetch: can't write {target}: {error.strerror or error}.") from error
-    except ValueError as error:  # pooch's word for a wrong checksum; it has thrown the file away
+    except ValueError as error:  # pooch raises it for a wrong checksum, and has deleted the file
         raise UserError(
             f"data fetch: {url}: expected the SHA-256 {sha256}; got another file, and threw it away. "
             f"Type `copycat data fetch cats` to try again, {by_hand}."
@@ -78,51 +80,57 @@ def _fetch(url: str, target: Path, *, sha256: str) -> Path:
 
 
 class ResumingDownload:
-    """A pooch downloader that keeps what it has in `part` and asks for the rest."""
+    """Download for pooch, keeping incomplete bytes in `part` and requesting only the rest.
+
+    Args:
+        part: file of the incomplete download.
+        console: where the progress bar is shown.
+    """
 
     def __init__(self, *, part: Path, console: Console) -> None:
+        """Store the settings; nothing is requested."""
         self.part = part
         self.console = console
 
     def __call__(self, url: str, output_file: str, _: pooch.Pooch | None) -> None:
-        """Download `url`, check nothing, and move it to `output_file`, the temporary name that pooch checks."""
+        """Download `url` without a check and move it to `output_file`, the temporary name that pooch checks."""
         columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
         with Progress(TextColumn("{task.description}"), *columns, console=self.console) as progress:
             task = progress.add_task(self.part.stem, total=None)
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    for done, total in self._rest(url):
+                    for done, total in self._download_rest(url):
                         progress.update(task, completed=done, total=total)
                     break
                 except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
                     if attempt == ATTEMPTS:
                         raise
                 except requests.HTTPError as error:
-                    if attempt == ATTEMPTS or error.response.status_code not in PASSING:
+                    if attempt == ATTEMPTS or error.response.status_code not in TRANSIENT_STATUSES:
                         raise
-                time.sleep(PAUSE)
+                time.sleep(RETRY_DELAY)
         os.replace(self.part, output_file)
 
-    def _rest(self, url: str) -> Iterator[tuple[int, int | None]]:
-        """Bring `part` to its end, giving (bytes there, bytes in all) as they come."""
+    def _download_rest(self, url: str) -> Iterator[tuple[int, int | None]]:
+        """Request the missing bytes and append them to `part`, yielding (bytes so far, bytes in total)."""
         have = self.part.stat().st_size if self.part.exists() else 0
-        headers = {"Accept-Encoding": "identity"}  # a range counts the bytes on the wire: they must be the file's
+        headers = {"Accept-Encoding": "identity"}  # ranges count transferred bytes, which compression would change
         if have:
             headers["Range"] = f"bytes={have}-"
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
             span = response.headers.get("Content-Range", "")  # bytes 100-199/200, or bytes */200
-            if response.status_code == 416:  # nothing after `have`: all is there, or this was another file's part
+            if response.status_code == 416:  # nothing follows `have`: `part` is complete, or belongs to another file
                 if span != f"bytes */{have}":
                     self.part.unlink(missing_ok=True)
                     raise requests.ConnectionError(f"{self.part.name} is longer than the file")
                 return
             response.raise_for_status()
-            going_on = response.status_code == 206 and span.startswith(f"bytes {have}-")
-            done = have if going_on else 0  # a server without ranges sends the whole file again
+            is_resuming = response.status_code == 206 and span.startswith(f"bytes {have}-")
+            done = have if is_resuming else 0  # a server without ranges sends the whole file again
             length = response.headers.get("Content-Length", "")
             total = done + int(length) if length.isdecimal() else None
-            with self.part.open("ab" if going_on else "wb") as file:
-                for block in response.iter_content(BLOCK):
+            with self.part.open("ab" if is_resuming else "wb") as file:
+                for block in response.iter_content(BLOCK_BYTES):
                     file.write(block)
                     done += len(block)
                     yield done, total

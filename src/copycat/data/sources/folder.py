@@ -1,4 +1,4 @@
-"""One's own images: a folder with a sub-folder a class."""
+"""Load a user's own images from a folder with one sub-folder per class."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,27 +8,30 @@ from torch import Tensor
 
 from copycat.config.combinations import IMAGE_SIZE
 from copycat.config.errors import UserError
-from copycat.data.decode import FITS, UnreadableImage, decode
-from copycat.data.lazy_images import KnownDigests, OnDemand
-from copycat.data.parallel_map import side_by_side
-from copycat.data.sources.folder_scan import DRAWN, LeftOut, as_text, list_images
+from copycat.data.decode import FIT_MODES, UnreadableImage, decode
+from copycat.data.lazy_images import DigestCache, LazyImages
+from copycat.data.parallel_map import parallel_map
+from copycat.data.sources.folder_scan import SYNTHETIC_MARKER, LeftOut, escape_name, scan_folder
 from copycat.data.split import Decoder, Part, digest
 
 ON_UNREADABLE = ("stop", "skip")
 
 
 class Folder:
-    """Images in ROOT/CLASS/…, or in ROOT/train/CLASS/…, ROOT/val/CLASS/… and ROOT/test/CLASS/….
+    """Load images from ROOT/CLASS/…, or from ROOT/train/CLASS/…, ROOT/val/CLASS/… and ROOT/test/CLASS/….
 
-    The classes are the sub-folders' names in the order of the alphabet. Without parts of its own everything is `train`.
+    The classes are the sub-folders' names in alphabetical order. Without folders of parts, all images are `train`.
 
     Args:
         root: the folder.
         image_size: side of the square that every image becomes, in pixels; None: 64.
-        fit: how an image becomes a square: `crop`, `squash` or `pad`, as `decode` says.
-        on_unreadable: what to do about unreadable files: `stop`, or `skip` and list them in `Part.unreadable`.
-        memory_mb: a set whose decoded images take more is read once for its digests, then decoded as needed.
+        fit: how an image becomes a square: `crop`, `squash` or `pad`, see `decode_pixels`.
+        on_unreadable: `stop` at unreadable files, or `skip` them and list them in `Part.unreadable`.
+        memory_mb: a data set whose decoded images take more is read once for its digests, then decoded as needed.
         max_megapixels: larger images count as unreadable; None: 89.
+
+    Raises:
+        UserError: where a value is out of its range.
     """
 
     def __init__(
@@ -41,15 +44,16 @@ class Folder:
         memory_mb: int = 2048,
         max_megapixels: float | None = None,
     ) -> None:
+        """Check the settings; nothing is read."""
         image_size = IMAGE_SIZE if image_size is None else image_size
-        for key, got, words in (("fit", fit, FITS), ("on_unreadable", on_unreadable, ON_UNREADABLE)):
+        for key, got, words in (("fit", fit, FIT_MODES), ("on_unreadable", on_unreadable, ON_UNREADABLE)):
             if got not in words:
                 raise UserError(f"data.{key}: expected one of {', '.join(words)}; got {got!r}.")
         for key, number, least in (("image_size", image_size, 1), ("memory_mb", memory_mb, 0)):
             if not isinstance(number, int) or number < least:
                 raise UserError(f"data.{key}: expected a whole number >= {least}; got {number!r}.")
-        if not root.isascii() and as_text(root) != root:  # config.yaml and run.json are UTF-8
-            raise UserError(f"data.root: expected a path in UTF-8; got {as_text(root)}. Type a link to it: ln -s.")
+        if not root.isascii() and escape_name(root) != root:  # config.yaml and run.json are UTF-8
+            raise UserError(f"data.root: expected a path in UTF-8; got {escape_name(root)}. Type a link to it: ln -s.")
         self.root = Path(root).expanduser()
         self.size = image_size
         self.fit = fit
@@ -57,33 +61,30 @@ class Folder:
         self.memory = memory_mb * 2**20
         self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
         self.classes: Sequence[str] = ()
-        self.least_classes = 2
-        """Classes that the folder must have: one suffices where a run is evaluated on it."""
+        self.min_classes = 2
+        """Least number of classes: one suffices to evaluate a run."""
         self.left_out: Sequence[LeftOut] = ()
         self.warnings: Sequence[str] = ()
-        self.synthetic = (self.root / DRAWN).is_file()
+        self.synthetic = (self.root / SYNTHETIC_MARKER).is_file()
         self._has_too_large = False
 
     def load(self) -> Mapping[str, Part]:
-        """`train`, and where ROOT has them `val` and `test`; fills `classes`.
+        """Return `train`, and where ROOT has them `val` and `test`; fill `classes`.
 
         Raises:
-            UserError: where the folder is not as described above, or `on_unreadable` is `stop` and files are
-                unreadable.
+            UserError: where the folder is not as described above, or `on_unreadable` is `stop` and a file unreadable.
         """
-        listing = list_images(self.root, least=self.least_classes)
-        self.classes, self.left_out, self.warnings = listing.classes, listing.left_out, listing.warnings
-        count = sum(len(files) for files in listing.parts.values())
+        scan = scan_folder(self.root, min_classes=self.min_classes)
+        self.classes, self.left_out, self.warnings = scan.classes, scan.left_out, scan.warnings
+        count = sum(len(files) for files in scan.parts.values())
         in_memory = count * 3 * self.size**2 <= self.memory
         known = (
-            None
-            if in_memory
-            else KnownDigests(root=self.root, size=self.size, fit=self.fit, max_pixels=self.max_pixels)
+            None if in_memory else DigestCache(root=self.root, size=self.size, fit=self.fit, max_pixels=self.max_pixels)
         )
         try:
-            parts = {name: self._part(name, files, known) for name, files in listing.parts.items()}
+            parts = {name: self._part(name, files, known) for name, files in scan.parts.items()}
         finally:
-            if known is not None:  # after Ctrl-C too: the next run goes on from here
+            if known is not None:  # after Ctrl-C too: the next run need not read these files again
                 known.save()
         unreadable = [line for part in parts.values() for line in part.unreadable]
         if unreadable and self.on_unreadable == "stop":
@@ -93,23 +94,23 @@ class Folder:
                 f"Mend or remove them, or leave them out by data.on_unreadable=skip.{allow}"
             )
         for name, part in parts.items():
-            if lost := {label for _, label in listing.parts[name]} - set(part.labels.tolist()):
+            if lost := {label for _, label in scan.parts[name]} - set(part.labels.tolist()):
                 raise UserError(
                     f"data.root: no image of {', '.join(self.classes[label] for label in sorted(lost))} in {name} can "
                     f"be read, first {part.unreadable[0]}."
                 )
         return parts
 
-    def _part(self, name: str, listed: Sequence[tuple[str, int]], known: KnownDigests | None) -> Part:
+    def _part(self, name: str, listed: Sequence[tuple[str, int]], known: DigestCache | None) -> Part:
         files = [file for file, _ in listed]
         store = torch.empty(len(files), 3, self.size, self.size, dtype=torch.uint8) if known is None else None
 
         def read(index: int) -> str | UnreadableImage:
-            """Store image `index` if all are stored, and give its digest."""
+            """Decode image `index`, store it where images are held in memory, and return its digest."""
             file = files[index]
             stamp = known.stamp(file) if known is not None else None  # before decoding: the file may change meanwhile
-            if known is not None and (found := known.find(file, stamp)):
-                return found
+            if known is not None and (known_digest := known.find(file, stamp)):
+                return known_digest
             try:
                 image = decode(self.root / file, size=self.size, fit=self.fit, max_pixels=self.max_pixels)
             except UnreadableImage as error:
@@ -121,7 +122,7 @@ class Folder:
                 known.entries[file] = (*stamp, pixels)
             return pixels
 
-        outcomes = list(side_by_side(read, len(files), what=f"Reading {name}"))
+        outcomes = list(parallel_map(read, len(files), what=f"Reading {name}"))
         self._has_too_large |= any(isinstance(one, UnreadableImage) and one.is_too_large for one in outcomes)
         good = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, str)]
         kept = [files[index] for index in good]
@@ -130,16 +131,16 @@ class Folder:
         if store is not None:
             images = store if len(good) == len(files) else store[good]
         else:
-            images = OnDemand(
+            images = LazyImages(
                 root=self.root.absolute(), files=kept, size=self.size, fit=self.fit, max_pixels=self.max_pixels
             )
         return Part(
             images=images,
             labels=torch.tensor([listed[index][1] for index in good], dtype=torch.int64),
-            names=[as_text(file) for file in kept],
+            names=[escape_name(file) for file in kept],
             digests=digests,
             unreadable=[
-                f"{as_text(file)}: {outcome.reason}"
+                f"{escape_name(file)}: {outcome.reason}"
                 for file, outcome in zip(files, outcomes, strict=True)
                 if isinstance(outcome, UnreadableImage)
             ],

@@ -1,4 +1,4 @@
-"""Which image files a folder holds, by part and class, and which files are left out."""
+"""List the image files of a folder by part and class, and the files that are left out."""
 
 import os
 import re
@@ -8,28 +8,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.data.decode import NEEDS, image_extensions, is_image
-from copycat.data.sources.root import HOW, check_root
+from copycat.data.decode import FORMAT_HINTS, image_extensions, is_image
+from copycat.data.sources.root import HINT, check_root
 
-PARTS: Mapping[str, Sequence[str]] = {
+PART_FOLDERS: Mapping[str, Sequence[str]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-"""Names of the folder of an official part, in any case, alone or before `set`, `data`, `images` or `split`."""
-_SET = re.compile(r"[-_ ]?(set|data|images|split)$")
-SYSTEM = frozenset(
+"""Folder names of each official part, in any case, alone or before `set`, `data`, `images` or `split`."""
+_SUFFIX = re.compile(r"[-_ ]?(set|data|images|split)$")
+SYSTEM_FOLDERS = frozenset(
     {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"}
 )
 """Folders in which operating systems keep thumbnails and deleted files, in lower case."""
-DRAWN = "DRAWN.txt"
-"""A file of this name in the folder says that its images are drawn: results on them are marked as such."""
-_MANY = {1: "a sub-folder", 2: "two or more sub-folders"}
+SYNTHETIC_MARKER = "DRAWN.txt"
+"""File that marks a folder's images as drawn, so that results on them are marked too."""
+_CLASS_COUNT = {1: "a sub-folder", 2: "two or more sub-folders"}
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file, or a folder with all its files, that is not among the images."""
+    """Describe a file, or a folder with all its files, that is not an image of the data set."""
 
     name: str
     """Relative to the root."""
@@ -37,167 +37,172 @@ class LeftOut:
     files: int = 1
 
     def __str__(self) -> str:
+        """Return the name, the reason and the number of files."""
         return f"{self.name}: {self.reason}" + (f", {self.files} files" if self.files > 1 else "")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
-    """The image files below a root, in an order that depends on their names alone."""
+class FolderScan:
+    """List the image files below a root, in an order that depends on their names alone."""
 
     classes: Sequence[str]
-    """Their names as text that can be printed and stored."""
+    """Names of the classes as text that can be printed and stored."""
     parts: Mapping[str, Sequence[tuple[str, int]]]
-    """For each part its files, relative to the root with forward slashes, and their labels."""
+    """Files of each part, relative to the root with forward slashes, and their labels."""
     left_out: Sequence[LeftOut]
     warnings: Sequence[str]
     """One short line each."""
 
 
-def as_text(name: str) -> str:
-    """A file's name as text, its bytes that are not UTF-8 as escapes, so that it can be printed and stored."""
+def escape_name(name: str) -> str:
+    """Return a file's name as text that can be printed and stored; bytes that are not UTF-8 are escaped."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def list_images(root: Path, *, least: int = 2) -> Listing:
-    """The images below `root`: in ROOT/PART/CLASS where it has a train and a val or test folder, else in ROOT/CLASS.
+def scan_folder(root: Path, *, min_classes: int = 2) -> FolderScan:
+    """List the images in ROOT/PART/CLASS where there is a train and a val or test folder, else in ROOT/CLASS.
 
     Sub-folders of a class belong to it, and links are followed. A sub-folder without images is no class.
 
     Args:
-        least: classes that there must be: two to train on, one to evaluate.
+        root: the folder.
+        min_classes: least number of classes: two to train on, one to evaluate.
 
     Raises:
         UserError: where there is no such folder, fewer classes, or a part with a class that train lacks.
     """
     check_root(root)
     try:
-        return _listing(root, least)
+        return _scan(root, min_classes)
     except OSError as error:
-        where = as_text(str(error.filename or root))
+        where = escape_name(str(error.filename or root))
         raise UserError(f"data.root: can't list {where}: {error.strerror or error}.") from error
 
 
-def images_below(folder: Path) -> list[Path]:
-    """All images in a folder and its sub-folders, by name.
+def find_images(folder: Path) -> list[Path]:
+    """Return all images in a folder and its sub-folders, by name.
 
     Raises:
         OSError: where a folder cannot be listed.
     """
-    return list(_Walk(folder).images(folder, seen=set()))
+    return list(_FolderWalk(folder).images(folder, seen=set()))
 
 
-def _listing(root: Path, least: int) -> Listing:
-    walk = _Walk(root)
-    homes = _homes(root, walk)
-    folders = {part: _class_folders(home, walk, least) for part, home in homes.items()}
-    found = {
-        part: {name: list(walk.images(homes[part] / name, seen=_above(homes[part] / name))) for name in names}
+def _scan(root: Path, min_classes: int) -> FolderScan:
+    walk = _FolderWalk(root)
+    part_folders = _part_folders(root, walk)
+    folders = {part: _class_folders(folder, walk, min_classes) for part, folder in part_folders.items()}
+    files = {
+        part: {
+            name: list(walk.images(part_folders[part] / name, seen=_ancestors(part_folders[part] / name)))
+            for name in names
+        }
         for part, names in folders.items()
     }
-    named = folders["train"]
-    for part, of_class in found.items():
-        if any(files and name not in named for name, files in of_class.items()):
+    train_classes = folders["train"]
+    for part, by_class in files.items():
+        if any(paths and name not in train_classes for name, paths in by_class.items()):
             raise UserError(
-                f"data.root: expected the same classes in every part; {homes['train']} has "
-                f"{_words(named)}, but {as_text(str(homes[part]))} has {_words(of_class)}."
+                f"data.root: expected the same classes in every part; {part_folders['train']} has "
+                f"{_join(train_classes)}, but {escape_name(str(part_folders[part]))} has {_join(by_class)}."
             )
-    classes = [name for name in named if any(of_class.get(name) for of_class in found.values())]
-    empty = [name for name in named if name not in classes]
-    if len(classes) < least:
-        inside = [f"{as_text(name)} has {_content(homes['train'] / name)}" for name in empty]
+    classes = [name for name in train_classes if any(by_class.get(name) for by_class in files.values())]
+    empty = [name for name in train_classes if name not in classes]
+    if len(classes) < min_classes:
+        inside = [f"{escape_name(name)} has {_describe_files(part_folders['train'] / name)}" for name in empty]
         raise UserError(
-            f"data.root: expected images in {_MANY[least]} of {as_text(str(homes['train']))}; "
+            f"data.root: expected images in {_CLASS_COUNT[min_classes]} of {escape_name(str(part_folders['train']))}; "
             f"{', '.join(inside[:3])}. Add some."
         )
-    return Listing(
-        classes=[as_text(name) for name in classes],
+    return FolderScan(
+        classes=[escape_name(name) for name in classes],
         parts={
             part: [
                 (file.relative_to(root).as_posix(), label)
                 for label, name in enumerate(classes)
-                for file in of_class.get(name, ())
+                for file in by_class.get(name, ())
             ]
-            for part, of_class in found.items()
+            for part, by_class in files.items()
         },
         left_out=walk.left_out,
         warnings=[
-            *(f"no image in {as_text(name)}: it is no class" for name in empty),
-            *_alike(homes["train"], classes),
+            *(f"no image in {escape_name(name)}: it is no class" for name in empty),
+            *_warn_of_equal_sub_folders(part_folders["train"], classes),
         ],
     )
 
 
-def _homes(root: Path, walk: "_Walk") -> dict[str, Path]:
-    """The folder of each part; that of train alone where no other part has one."""
+def _part_folders(root: Path, walk: "_FolderWalk") -> dict[str, Path]:
+    """Return the folder of each part, or the root as that of train where no other part has one."""
     below = walk.sub_folders(root)
-    found: dict[str, list[str]] = {}
+    candidates: dict[str, list[str]] = {}
     for name in below:
-        word = _SET.sub("", name.lower())
-        for part in (part for part, names in PARTS.items() if word in names):
-            found.setdefault(part, []).append(name)
-    if "train" not in found or (len(found) == 1 and len(below) > 1):
+        word = _SUFFIX.sub("", name.lower())
+        for part in (part for part, names in PART_FOLDERS.items() if word in names):
+            candidates.setdefault(part, []).append(name)
+    if "train" not in candidates or (len(candidates) == 1 and len(below) > 1):
         return {"train": root}
-    for part, names in found.items():
+    for part, names in candidates.items():
         if len(names) > 1:
-            raise UserError(f"data.root: expected one folder of {part} in {root}; got {_words(names)}. Rename one.")
-    homes = {part: root / found[part][0] for part in PARTS if part in found}
-    walk.leave_files(root)
+            raise UserError(f"data.root: expected one folder of {part} in {root}; got {_join(names)}. Rename one.")
+    part_folders = {part: root / candidates[part][0] for part in PART_FOLDERS if part in candidates}
+    walk.leave_out_files(root)
     for name in below:
-        if root / name not in homes.values():
+        if root / name not in part_folders.values():
             walk.leave(root / name, "beside the folders of train and other parts")
-    return homes
+    return part_folders
 
 
-def _class_folders(home: Path, walk: "_Walk", least: int) -> list[str]:
-    names = walk.sub_folders(home)
-    if len(names) < least:
-        got = f"only {as_text(names[0])}" if names else "no sub-folder"
-        raise UserError(f"data.root: expected a sub-folder a class, two or more, in {home}; got {got}. {HOW}.")
-    walk.leave_files(home)
+def _class_folders(folder: Path, walk: "_FolderWalk", min_classes: int) -> list[str]:
+    names = walk.sub_folders(folder)
+    if len(names) < min_classes:
+        got = f"only {escape_name(names[0])}" if names else "no sub-folder"
+        raise UserError(f"data.root: expected a sub-folder a class, two or more, in {folder}; got {got}. {HINT}.")
+    walk.leave_out_files(folder)
     return names
 
 
-def _alike(home: Path, classes: Sequence[str]) -> Iterator[str]:
-    """A warning where the folders of classes look like those of parts, years or cameras."""
-    inside = [set(_Walk(home).sub_folders(home / name)) for name in classes]
+def _warn_of_equal_sub_folders(folder: Path, classes: Sequence[str]) -> Iterator[str]:
+    """Warn where the folders of classes look like those of parts, years or cameras."""
+    inside = [set(_FolderWalk(folder).sub_folders(folder / name)) for name in classes]
     if len(inside) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside):
         yield (
-            f"all classes, {_words(classes, most=2)}, have the same sub-folders, {_words(sorted(inside[0]), most=2)}:"
+            f"all classes, {_join(classes, most=2)}, have the same sub-folders, {_join(sorted(inside[0]), most=2)}:"
             " are those the classes?"
         )
 
 
 @dataclass
-class _Walk:
-    """Goes through folders by name, and notes what it leaves out."""
+class _FolderWalk:
+    """Walk through folders in the order of names, and note what is left out."""
 
     root: Path
     endings: frozenset[str] = field(default_factory=image_extensions)
     left_out: list[LeftOut] = field(default_factory=list)
 
     def sub_folders(self, folder: Path) -> list[str]:
-        return [entry.name for entry in _entries(folder) if entry.is_dir() and not _refused(entry)]
+        return [entry.name for entry in _entries(folder) if entry.is_dir() and not _ignored_reason(entry)]
 
-    def leave_files(self, folder: Path) -> None:
-        """Leave out what lies in a folder beside its sub-folders, and its hidden ones."""
+    def leave_out_files(self, folder: Path) -> None:
+        """Leave out the files that lie beside a folder's sub-folders, and hidden sub-folders."""
         for entry in _entries(folder):
-            if reason := _refused(entry):
+            if reason := _ignored_reason(entry):
                 self.leave(folder / entry.name, reason)
-            elif not entry.is_dir() and entry.name != DRAWN:
+            elif not entry.is_dir() and entry.name != SYNTHETIC_MARKER:
                 self.leave(folder / entry.name, "in no class's folder")
 
     def images(self, folder: Path, *, seen: set[tuple[int, int]]) -> Iterator[Path]:
-        """Images below a folder; each real folder once, so that links that lead back end."""
+        """Yield the images below a folder, each real folder once, so that circular links end."""
         if (identity := _identity(folder)) in seen:
             return
         seen.add(identity)
         for entry in _entries(folder):
             path = folder / entry.name
-            if reason := _refused(entry):
+            if reason := _ignored_reason(entry):
                 self.leave(path, reason)
             elif entry.is_dir():
                 yield from self.images(path, seen=seen)
-            elif reason := self._why_not(entry):
+            elif reason := self._exclusion_reason(entry):
                 self.leave(path, reason)
             else:
                 yield path
@@ -205,42 +210,42 @@ class _Walk:
     def leave(self, path: Path, reason: str) -> None:
         files = sum(len(files) for _, _, files in os.walk(path)) if path.is_dir() else 1
         if files:
-            self.left_out.append(LeftOut(as_text(path.relative_to(self.root).as_posix()), reason, files))
+            self.left_out.append(LeftOut(escape_name(path.relative_to(self.root).as_posix()), reason, files))
 
-    def _why_not(self, entry: os.DirEntry[str]) -> str | None:
-        """Why a file is no image; None where it is one."""
-        if not entry.is_file() and os.path.exists(entry.path):  # but a link to nothing is a broken file
+    def _exclusion_reason(self, entry: os.DirEntry[str]) -> str | None:
+        """Return why a file is no image; None where it is one."""
+        if not entry.is_file() and os.path.exists(entry.path):  # a broken link counts as an unreadable image
             return "no plain file"
         ending = os.path.splitext(entry.name)[1].lower()
         if ending in self.endings or (not ending and is_image(Path(entry.path))):
             return None
-        return NEEDS.get(ending, "no image")
+        return FORMAT_HINTS.get(ending, "no image")
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(os.scandir(folder), key=lambda entry: entry.name)
 
 
-def _refused(entry: os.DirEntry[str]) -> str | None:
+def _ignored_reason(entry: os.DirEntry[str]) -> str | None:
     if entry.name.startswith("."):
         return "hidden"
-    return "of an operating system" if entry.name.lower() in SYSTEM else None
+    return "of an operating system" if entry.name.lower() in SYSTEM_FOLDERS else None
 
 
-def _content(folder: Path) -> str:
-    """What a folder without images has, by the endings of its files."""
+def _describe_files(folder: Path) -> str:
+    """Describe the files of a folder without images, by their extensions."""
     files = [name for _, _, names in os.walk(folder) for name in names]
     counts = Counter(os.path.splitext(name)[1].lower() for name in files).most_common(3)
-    return ", ".join(f"{count} {as_text(ending) or 'without ending'}" for ending, count in counts) or "nothing"
+    return ", ".join(f"{count} {escape_name(ending) or 'without ending'}" for ending, count in counts) or "nothing"
 
 
-def _words(names: Sequence[str] | Mapping[str, object], *, most: int = 16) -> str:
-    words = [as_text(name) for name in names]
+def _join(names: Sequence[str] | Mapping[str, object], *, most: int = 16) -> str:
+    words = [escape_name(name) for name in names]
     return ", ".join([*words[:most], "…"] if len(words) > most else words)
 
 
-def _above(folder: Path) -> set[tuple[int, int]]:
-    """Folders above one: a link to them would lead to the other classes."""
+def _ancestors(folder: Path) -> set[tuple[int, int]]:
+    """Return the folders above one: a link to them would lead to the other classes."""
     return {_identity(parent) for parent in (*folder.absolute().parents, *folder.resolve().parents)}
 
 

@@ -1,4 +1,4 @@
-"""The folder of one's own images: looked at before torch is imported."""
+"""Check the folder of a user's own images before torch is imported."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 
-HOW = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
+HINT = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
 
 
 def check_root(root: Path) -> None:
@@ -17,7 +17,9 @@ def check_root(root: Path) -> None:
         UserError: where it is not.
     """
     if not root.is_dir():
-        raise UserError(f"data.root: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {HOW}.")
+        raise UserError(
+            f"data.root: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {HINT}."
+        )
 
 
 def check_image_folder(config: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Arrays kept in a file with a checksum, so that a damaged file is never taken for what was written."""
+"""Store arrays in a file with a checksum, so that damage is detected."""
 
 import os
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class DamagedError(Exception):
-    """A file that does not hold what was written."""
+    """Report a file that does not hold what was written."""
 
 
 def write_checksummed(path: Path, arrays: Arrays, *, key: str) -> None:
-    """Write the file whole or not at all, whoever else writes it at the same time.
+    """Write the file whole or not at all, even where other processes write it at the same time.
 
     Raises:
-        OSError: where the folder can't be made or written to.
+        OSError: where the folder cannot be made or written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", delete=False) as file:
@@ -39,11 +39,11 @@ def write_checksummed(path: Path, arrays: Arrays, *, key: str) -> None:
 
 
 def read_checksummed(path: Path, *, key: str) -> dict[str, NDArray[Any]]:
-    """The arrays as they were written under this key.
+    """Return the arrays that were written under this key.
 
     Raises:
         FileNotFoundError: where there is no such file.
-        DamagedError: where it can't be read, or holds anything else.
+        DamagedError: where it cannot be read, or holds anything else.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -51,7 +51,7 @@ def read_checksummed(path: Path, *, key: str) -> dict[str, NDArray[Any]]:
         written = str(arrays.pop("seal"))
     except FileNotFoundError:
         raise
-    except Exception as error:  # on damaged bytes NumPy, zipfile and zlib raise nearly anything
+    except Exception as error:  # NumPy, zipfile and zlib raise many kinds for damaged bytes
         raise DamagedError(f"{type(error).__name__}: {error}") from error
     if written != checksum(arrays, key=key):
         raise DamagedError("its contents are not what was written")
@@ -59,7 +59,7 @@ def read_checksummed(path: Path, *, key: str) -> dict[str, NDArray[Any]]:
 
 
 def checksum(arrays: Arrays, *, key: str) -> str:
-    """sha256 of the key and of all arrays with their names, types and shapes; the same on every machine."""
+    """Return the SHA-256 of the key and of all arrays with their names, types and shapes, the same on every machine."""
     whole = sha256(key.encode())
     for name, array in sorted(arrays.items()):
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))

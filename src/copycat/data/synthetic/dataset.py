@@ -1,4 +1,4 @@
-"""The drawn set: cats against other animals and things, made by our own code, so that nothing need be fetched."""
+"""Draw a data set of cats against other animals and objects, so that nothing need be downloaded."""
 
 import logging
 import time
@@ -16,29 +16,29 @@ from rich.progress import Progress
 
 from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
-from copycat.data.memory_cache import kept
+from copycat.data.memory_cache import cached
 from copycat.data.split import Part, digest
 from copycat.data.synthetic.checksummed_npz import DamagedError, read_checksummed, write_checksummed
-from copycat.data.synthetic.portable_rng import Chance
+from copycat.data.synthetic.portable_rng import PortableRNG
 from copycat.data.synthetic.raster import SIDE
-from copycat.data.synthetic.render import VERSION, draw
+from copycat.data.synthetic.render import VERSION, draw_image
 
 log = logging.getLogger(__name__)
 
-SHARES = {"train": (72, 209), "val": (33, 50)}  # cats among the images of each part, as in the real set
-PATIENCE = 1.0  # seconds without a progress bar
+CLASS_COUNTS = {"train": (72, 209), "val": (33, 50)}  # cats among the images of each part, as in the real set
+PROGRESS_DELAY = 1.0  # seconds without a progress bar
 
 
 class Drawn:
-    """Images of 64 x 64 in the real set's sizes and class balance, the same pixels on every machine.
+    """Draw images of 64 x 64 in the real set's sizes and class balance, the same pixels on every machine.
 
     Args:
-        seed: which set; sets of two seeds have no image in common.
-        warmth: how far colour gives the class away, from 0 to 1: cats stand in a warmer light, the rest in a colder
-            one. At 0 logistic regression can but guess. Tuned on seeds 1 to 6 and never on 0: there it gets 0.70 of the
-            50 right in the mean, a small CNN 0.91, with batch normalisation 0.96.
-        train: how many images to learn from; of a larger set the first ones are the same.
-        val: how many to check on, likewise.
+        seed: sets of two seeds have no image in common.
+        warmth: how far color gives the class away, from 0 to 1: cats stand in a warmer light, the rest in a colder one.
+            At 0 logistic regression cannot beat chance. Tuned on seeds 1 to 6 and never on 0: there logistic regression
+            gets 0.70 of the 50 right on average, a small CNN 0.91, with batch normalization 0.96.
+        train: number of training images; a larger set begins with the images of a smaller one.
+        val: number of validation images, likewise.
 
     Raises:
         UserError: where a number is out of its range.
@@ -48,6 +48,7 @@ class Drawn:
     synthetic: bool = True
 
     def __init__(self, *, seed: int = 0, warmth: float = 0.35, train: int = 209, val: int = 50) -> None:
+        """Check the settings; nothing is drawn."""
         if seed < 0:
             raise UserError(f"data.seed: expected a whole number >= 0; got {seed}.")
         if not 0 <= warmth <= 1:  # NaN too
@@ -61,55 +62,56 @@ class Drawn:
 
     @property
     def key(self) -> str:
-        """All that decides the pixels."""
+        """Return all settings that decide the pixels, as text."""
         return f"drawing {VERSION}, seed {self.seed}, warmth {self.warmth!r}, {self.sizes}"
 
     @property
-    def cache(self) -> Path:
+    def cache_file(self) -> Path:
+        """Return the file that the images are cached in."""
         return cache_folder() / f"drawn-{sha256(self.key.encode()).hexdigest()[:16]}.npz"
 
     def load(self) -> dict[str, Part]:
-        """`train` and `val`; uint8 [N, 3, 64, 64]. Drawn at first use, read from the cache folder after that."""
-        return dict(zip(self.sizes, kept(self.cache.absolute(), self.key, self._parts), strict=True))
+        """Return `train` and `val`, uint8 [N, 3, 64, 64]: drawn at first use, read from the cache folder after that."""
+        return dict(zip(self.sizes, cached(self.cache_file.absolute(), self.key, self._parts), strict=True))
 
     def _parts(self) -> list[Part]:
         try:
-            arrays = read_checksummed(self.cache, key=self.key)
+            arrays = read_checksummed(self.cache_file, key=self.key)
         except FileNotFoundError:
-            arrays = self._fresh()
+            arrays = self._draw_all()
         except DamagedError as error:
-            log.warning("%s is damaged (%s); drawing it again.", self.cache, error)
-            arrays = self._fresh()
-        return [as_part(name, arrays[f"{name} images"], arrays[f"{name} labels"]) for name in self.sizes]
+            log.warning("%s is damaged (%s); drawing it again.", self.cache_file, error)
+            arrays = self._draw_all()
+        return [make_part(name, arrays[f"{name} images"], arrays[f"{name} labels"]) for name in self.sizes]
 
-    def _fresh(self) -> dict[str, NDArray[Any]]:
+    def _draw_all(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {}
         for name, count in self.sizes.items():
             arrays[f"{name} images"] = np.empty((count, 3, SIDE, SIDE), dtype=np.uint8)
             arrays[f"{name} labels"] = np.array(shuffled_labels(self.seed, name, count), dtype=np.int64)
         places = [(name, index) for name, count in self.sizes.items() for index in range(count)]
-        for name, index in with_progress(places):
+        for name, index in show_progress(places):
             is_cat = bool(arrays[f"{name} labels"][index])
-            chance = Chance("picture", self.seed, name, index)
-            arrays[f"{name} images"][index] = draw(chance, is_cat=is_cat, warmth=self.warmth)
+            rng = PortableRNG("picture", self.seed, name, index)
+            arrays[f"{name} images"][index] = draw_image(rng, is_cat=is_cat, warmth=self.warmth)
         try:
-            write_checksummed(self.cache, arrays, key=self.key)
+            write_checksummed(self.cache_file, arrays, key=self.key)
         except OSError as error:
             log.warning("can't keep the drawn images (%s): they will be drawn each time.", error)
         return arrays
 
 
 def shuffled_labels(seed: int, name: str, count: int) -> list[int]:
-    """Classes in a random order whose first n, for every n, hold the part's share of cats to within one.
+    """Return classes in a random order whose first n, for every n, hold the part's share of cats to within one.
 
     So the balance is exact at the real set's size, and image i has the same class however many are drawn.
     """
-    cats, total = SHARES[name]
-    chance = Chance("order", seed, name)
+    cats, total = CLASS_COUNTS[name]
+    rng = PortableRNG("order", seed, name)
     labels = []
-    ahead = 0  # of the share so far, in cats times `total`; stays between -total and total
+    ahead = 0  # surplus of cats so far, times `total`; stays between -total and total
     for _ in range(count):
-        label = int(chance.below(total) < cats)
+        label = int(rng.randbelow(total) < cats)
         if ahead >= cats:
             label = 0
         elif ahead <= cats - total:
@@ -119,7 +121,8 @@ def shuffled_labels(seed: int, name: str, count: int) -> list[int]:
     return labels
 
 
-def as_part(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Part:
+def make_part(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Part:
+    """Return arrays as a part: `pixels` uint8 [N, 3, SIDE, SIDE], `labels` int64 [N]."""
     images = torch.from_numpy(pixels)
     return Part(
         images=images,
@@ -129,11 +132,11 @@ def as_part(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> 
     )
 
 
-def with_progress(places: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    """The same places, with a bar on standard error once they have taken a second."""
+def show_progress(places: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    """Yield the same items, with a progress bar on standard error after a second."""
     progress = Progress(console=Console(stderr=True), transient=True)
     task = progress.add_task("drawing images", total=len(places))
-    due = time.monotonic() + PATIENCE
+    due = time.monotonic() + PROGRESS_DELAY
     with ExitStack() as stack:
         shown = False
         for place in places:

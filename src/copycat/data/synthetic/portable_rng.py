@@ -1,4 +1,4 @@
-"""Random numbers that are the same on every machine, whatever NumPy's release."""
+"""Generate random numbers that are the same on every machine and with every release of NumPy."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -10,50 +10,59 @@ from numpy.typing import NDArray
 
 Choice = TypeVar("Choice")
 Floats = NDArray[np.float64]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 """Red, green and blue; 0 is black, 1 is white."""
 
 
-class Chance:
-    """A stream of random numbers of its own for every key.
+class PortableRNG:
+    """Generate a stream of random numbers for each key.
 
-    Only the raw words of PCG64 are used: NumPy keeps those stable for ever, and the methods of its Generator not.
+    Only the raw words of PCG64 are used: NumPy guarantees these, but not the methods of its Generator.
+
+    Args:
+        key: two different keys give independent streams.
     """
 
     def __init__(self, *key: int | str) -> None:
+        """Seed the stream by a hash of the key."""
         seed = int.from_bytes(blake2b(repr(key).encode(), digest_size=16).digest(), "little")
         self._bits = np.random.PCG64(seed)
 
-    def between(self, low: float, high: float) -> float:
+    def uniform(self, low: float, high: float) -> float:
+        """Return a number uniform in [low, high)."""
         return low + (high - low) * ((int(self._bits.random_raw()) >> 11) * 2.0**-53)
 
-    def happens(self, probability: float) -> bool:
-        return self.between(0.0, 1.0) < probability
+    def bernoulli(self, probability: float) -> bool:
+        """Return True with this probability."""
+        return self.uniform(0.0, 1.0) < probability
 
-    def below(self, stop: int) -> int:
-        return int(self.between(0.0, stop))
+    def randbelow(self, stop: int) -> int:
+        """Return a whole number uniform from 0 to below `stop`."""
+        return int(self.uniform(0.0, stop))
 
-    def pick(self, choices: Sequence[Choice]) -> Choice:
-        return choices[self.below(len(choices))]
+    def choice(self, choices: Sequence[Choice]) -> Choice:
+        """Return one of the choices, all equally likely."""
+        return choices[self.randbelow(len(choices))]
 
-    def hue(self, *, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
-        """A colour of any hue, its saturation and value between these bounds."""
-        return from_hsv(self.between(0.0, 1.0), self.between(*saturation), self.between(*value))
+    def color(self, *, saturation: tuple[float, float], value: tuple[float, float]) -> Color:
+        """Return a color of any hue, with saturation and value in these ranges."""
+        return hsv_to_rgb(self.uniform(0.0, 1.0), self.uniform(*saturation), self.uniform(*value))
 
-    def near(self, colour: Colour, *, spread: float) -> Colour:
-        red, green, blue = (channel + self.between(-spread, spread) for channel in colour)
+    def jitter(self, color: Color, *, spread: float) -> Color:
+        """Return a color whose channels differ from the given one by at most `spread`."""
+        red, green, blue = (channel + self.uniform(-spread, spread) for channel in color)
         return red, green, blue
 
-    def uniforms(self, *shape: int) -> Floats:
-        """An array of this shape, each element uniform in [0, 1)."""
+    def uniform_array(self, *shape: int) -> Floats:
+        """Return an array of this shape, each element uniform in [0, 1)."""
         raw = np.asarray(self._bits.random_raw(int(np.prod(shape))))
         return ((raw >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(shape)
 
-    def bells(self, *shape: int) -> Floats:
-        """An array of this shape, each element of mean 0 and deviation 1: near enough to a normal one.
+    def normal_array(self, *shape: int) -> Floats:
+        """Return an array of this shape, each element approximately normal with mean 0 and standard deviation 1.
 
-        The sum of the four 16-bit quarters of a word, as integers: a logarithm or a cosine may differ in its last bit
-        between machines.
+        Each is the sum of the four 16-bit quarters of a word, as integers: a logarithm or a cosine may differ in its
+        last bit between machines.
         """
         raw = np.asarray(self._bits.random_raw(int(np.prod(shape))))
         mask = np.uint64(0xFFFF)
@@ -62,8 +71,8 @@ class Chance:
         return ((quarters.astype(np.float64) - 2 * 65535) / deviation).reshape(shape)
 
 
-def from_hsv(hue: float, saturation: float, value: float) -> Colour:
-    """All three in [0, 1]."""
+def hsv_to_rgb(hue: float, saturation: float, value: float) -> Color:
+    """Convert hue, saturation and value, all in [0, 1], to a color."""
 
     def channel(offset: float) -> float:
         sector = (offset + hue * 6) % 6
@@ -72,7 +81,7 @@ def from_hsv(hue: float, saturation: float, value: float) -> Colour:
     return channel(5), channel(3), channel(1)
 
 
-def darker(colour: Colour, factor: float) -> Colour:
-    """A colour scaled towards black; towards white where the factor is over 1."""
-    red, green, blue = (min(1.0, channel * factor) for channel in colour)
+def scale_brightness(color: Color, factor: float) -> Color:
+    """Scale a color towards black, or towards white where the factor is over 1."""
+    red, green, blue = (min(1.0, channel * factor) for channel in color)
     return red, green, blue

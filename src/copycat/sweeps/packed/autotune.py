@@ -103,7 +103,7 @@ def _bytes(parts: Parts) -> int:
     """Of one trial: weights, gradients and two states for each; and what a batch becomes on its way, twice."""
     network = copy.deepcopy(parts.classifier.network)  # a batch changes what BatchNorm keeps
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
+    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).batches(0, 1))  # type: ignore[union-attr]
     between = 0
 
     def count(*of_hook: object) -> None:

@@ -167,7 +167,7 @@ class Packs:
             made = build_data(node, seed=config["seed"], augmentation=augmentation)
             read = json.dumps({name: node[name] for name in node if name not in ("shuffle", "batch_size")})
             if read in self._data:
-                made.share(self._data[read])
+                made.share_parts(self._data[read])
             self._data.setdefault(read, made)
             self._data[own] = made
         return self._data[own]

@@ -144,7 +144,10 @@ class Pack:
         waiting: list[Tensor] = []
         for place, (batch, shared) in enumerate(self._batches("train", epoch)):
             if self.draws:
-                seeds = [key("step", self.members[p].config["seed"], epoch, place, 0) for p in range(len(self.members))]
+                seeds = [
+                    derive_seed("step", self.members[p].config["seed"], epoch, place, 0)
+                    for p in range(len(self.members))
+                ]
                 self.stack.streams.seed(seeds)
             losses, logits, gradients = self.stack.step(batch["image"], batch["label"], shared=shared)
             if self.window > 1:
@@ -187,7 +190,7 @@ class Pack:
         augments = train and self.first.data.augmentation is not None
         one = all(loader is loaders[0] for loader in loaders)
         if one and not augments:
-            for batch in loaders[0].between(0, len(loaders[0])):
+            for batch in loaders[0].batches(0, len(loaders[0])):
                 yield batch, True
             return
         moves = augments or loaders[0].batch_sampler.shuffle
@@ -205,8 +208,8 @@ class Pack:
             self._kept[part] = stacked
 
     def _augmented(self, loader: Any, member: Member, epoch: int, augments: bool) -> Iterator[Any]:
-        for batch in loader.between(0, len(loader)):
-            yield member.data.augmented(batch, epoch) if augments else batch
+        for batch in loader.batches(0, len(loader)):
+            yield member.data.augment(batch, epoch) if augments else batch
 
     # ----- records
 

@@ -130,7 +130,7 @@ class Member:
         """Go to where it is trained; there, take over weights, optimizer and counters of the checkpoint."""
         if device.type != "cpu":
             self.classifier.to(device)
-            self.data.place(device)
+            self.data.to_device(device)
         checkpoint = self.asked.checkpoint
         if checkpoint is None:
             return

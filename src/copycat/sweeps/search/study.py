@@ -61,7 +61,7 @@ def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, pa
     node = dict(sweeper["sampler"])
     takes = signature_keys(import_target("hydra.sweeper.sampler", node["_target_"]))
     chosen = sweeper["seed"] if node.get("seed") is None else node["seed"]
-    seed = key("sampler", chosen, number, *([parameter] if parameter else [])) % 2**31
+    seed = derive_seed("sampler", chosen, number, *([parameter] if parameter else [])) % 2**31
     more: dict[str, Any] = {}
     if "qmc_type" in takes:  # one sequence for all trials, by the seed as it is
         more["independent_sampler"] = optuna.samplers.RandomSampler(seed)
