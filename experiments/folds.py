@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from copycat.deploy.arguments import open_completed_in
-from copycat.deploy.ensemble import Ensemble, evaluate_ensemble
+from copycat.deploy.ensemble import Ensemble
 from copycat.deploy.evaluation import ACCURACIES, Evaluation
 from copycat.tables.statistics import wilson_interval
 
@@ -30,10 +30,10 @@ def measure_experiment(name: str, at: Path) -> dict[str, Any]:
     folds = [f"data.folds={FOLDS}", f"data.fold=range({FOLDS})"]
     results: dict[str, Any] = {"folds": FOLDS, "seeds": SEEDS, "each": {}, "ensemble": {}}
     for key, words in (("cross_validated", folds), ("official", [])):
-        judged = _swept(name, words, at / key)
-        found["each"] |= _each(list(judged.members.values()))
-        found["ensemble"] |= _figures(judged.combined)
-    return found
+        evaluation = _run_sweep(name, words, at / key)
+        results["each"] |= _each(list(evaluation.members.values()))
+        results["ensemble"] |= _figures(evaluation.combined)
+    return results
 
 
 def _run_sweep(name: str, words: Sequence[str], at: Path) -> Ensemble:
@@ -43,10 +43,10 @@ def _run_sweep(name: str, words: Sequence[str], at: Path) -> Ensemble:
     return evaluate_ensemble(open_completed_in([at]), [])
 
 
-def _figures(judged: Evaluation) -> Figures:
-    """By part: how many images, and the accuracies with their intervals."""
-    found: Figures = {}
-    for row in judged.rows():
+def _figures(evaluation: Evaluation) -> Figures:
+    """Return by part the number of images, and the accuracies with their intervals."""
+    results: Figures = {}
+    for row in evaluation.rows():
         if row["metric"] in ACCURACIES:
             part = results.setdefault(row["part"], {"images": row["images"]})
             part[row["metric"]] = {"value": round(row["value"], 4), "interval": _rounded(row["low"], row["high"])}
@@ -54,17 +54,20 @@ def _figures(judged: Evaluation) -> Figures:
 
 
 def _each(members: Sequence[Evaluation]) -> Figures:
-    """The same of the mean over seeds, with their range. The interval is that of one network as good as the mean."""
+    """Return the same for the mean over seeds, with their range.
+
+    The interval is that of one network as good as the mean.
+    """
     several = [_figures(member) for member in members]
     results: Figures = {}
     for part, first in several[0].items():
         results[part] = {"images": first["images"]}
         for metric in ACCURACIES:
             values = [one[part][metric]["value"] for one in several]
-            found[part][metric] = {"mean": round(fmean(values), 4), "range": [min(values), max(values)]}
-        mean = found[part]["accuracy"]["mean"]
-        found[part]["accuracy"]["interval"] = _rounded(*wilson_interval(mean, first["images"]))
-    return found
+            results[part][metric] = {"mean": round(fmean(values), 4), "range": [min(values), max(values)]}
+        mean = results[part]["accuracy"]["mean"]
+        results[part]["accuracy"]["interval"] = _rounded(*wilson_interval(mean, first["images"]))
+    return results
 
 
 def _rounded(low: float, high: float) -> list[float]:

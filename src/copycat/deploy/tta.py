@@ -21,7 +21,7 @@ class AugmentedViews:
     def __init__(self, augmentation: Augmentation, *, count: int) -> None:
         """Draw the random numbers of each copy, once."""
         self.augmentation = augmentation
-        chances = Chances(length=1, draws=augmentation.draws, seed=0)
+        chances = UniformNumbers(length=1, draws=augmentation.draws, seed=0)
         # the same for all images and any count, so that an image's prediction does not depend on other images
         self.chances = [chances(view, torch.tensor([0])) for view in range(1, count)]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.targets import build_target
-from copycat.data.streams import key
+from copycat.data.streams import derive_seed
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
 from copycat.training.factory import OF_RUN, Parts

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.extras import require_package
-from copycat.data.augmentation.transforms import between
+from copycat.data.augmentation.transforms import range_mask
 
 
 class Strong:

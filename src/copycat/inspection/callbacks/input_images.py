@@ -53,8 +53,8 @@ def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
     augments = data.augmentation is not None
     yield _sheet("data/before_augmentation" if augments else "data/fed", image[:count], label[:count], data.classes)
     if augments:
-        augmented = data.augmented({"image": to_float(image), "label": label, "index": index}, 0)
-        yield _sheet("data/after_augmentation", augmented["image"][:count], augmented["label"][:count], data.classes)
+        augment = data.augment({"image": to_float(image), "label": label, "index": index}, 0)
+        yield _sheet("data/after_augmentation", augment["image"][:count], augment["label"][:count], data.classes)
 
 
 def _sheet(tag: str, image: Tensor, label: Tensor, classes: Sequence[str]) -> Summary:

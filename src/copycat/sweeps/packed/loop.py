@@ -12,7 +12,7 @@ from torch import Tensor
 
 from copycat.config.suggestions import pluralize
 from copycat.data.loaders import Batch
-from copycat.data.streams import key
+from copycat.data.streams import derive_seed
 from copycat.models.classifier import DivergedError, divergence_error
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.metrics import Row, concatenate

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.targets import build_target, import_target, signature_keys
-from copycat.data.streams import key
+from copycat.data.streams import derive_seed
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweep_file import read_sweep
 from copycat.tables.statistics import Direction
