@@ -1,4 +1,4 @@
-"""What code a run is made of: Copycat's own, and the packages that its configuration names targets in."""
+"""Fingerprint the code of a run: Copycat's own, and the packages that its configuration names targets in."""
 
 import sys
 from collections.abc import Mapping
@@ -13,42 +13,45 @@ from copycat.config.own_modules import targets_of
 from copycat.provenance import git
 
 MOST_FILES = 1000
-"""Of a user's own package, looked at."""
+"""Maximum number of files hashed per user package."""
 LARGEST_PATCH = 2**20
+"""Bytes."""
 
 
 @dataclass(frozen=True)
 class Root:
-    """A package, as a folder or a single file."""
+    """Represent a package, as a folder or a single file."""
 
     name: str
     place: Path
 
     def files(self) -> list[Path]:
+        """List the package's Python files, at most MOST_FILES."""
         if self.place.is_file():
             return [self.place]
         return sorted(self.place.rglob("*.py"))[:MOST_FILES]
 
     def known_as(self, file: Path) -> str:
+        """Return a file's path as it is recorded, relative to the package's parent folder."""
         return file.relative_to(self.place.parent).as_posix()
 
 
 def code(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the package, and under `packages` of the user's own."""
+    """Return version, digest and git state of Copycat, and under `packages` those of the user's own packages."""
     own = Root("copycat", Path(copycat.__file__).parent)
     others = {root.name: dict(_facts(root)) for root in _users_roots(config)}
     return {"version": copycat.__version__, **_facts(own), "packages": others}
 
 
 def patch(config: Mapping[str, Any]) -> bytes | None:
-    """What is not committed of that code, as git prints it; None where there is nothing, or no git."""
+    """Return the uncommitted changes of that code as git prints them; None where there are none, or no git."""
     found = b"".join(map(_diff, (Root("copycat", Path(copycat.__file__).parent), *_users_roots(config))))
     return _capped(found) if found else None
 
 
 @cache
 def _diff(root: Root) -> bytes:
-    """Taken once, as the hashes are: it says what these are of."""
+    """Return a package's uncommitted changes, cached like the hashes so that both describe the same state."""
     known = _status(root)
     if known is None or known.commit is None or not known.dirty:
         return b""
@@ -65,7 +68,7 @@ def _capped(found: bytes) -> bytes:
 
 @cache
 def _facts(root: Root) -> Mapping[str, Any]:
-    """Hashes of the files, and what git says of them. Taken once: what is imported stays as it was."""
+    """Hash a package's files and read its git state, once per process: imported code does not change."""
     files = {root.known_as(file): _hash(file.read_bytes(), 8) for file in root.files()}
     known = _status(root)
     facts: dict[str, Any] = {
@@ -88,7 +91,10 @@ def _status(root: Root) -> git.Status | None:
 
 
 def _users_roots(config: Mapping[str, Any]) -> list[Root]:
-    """Packages of targets that are neither installed nor Python's own. They are imported by now, or of no account."""
+    """Find the packages of targets that are neither installed nor part of Python.
+
+    Targets are imported by now; a package that is not has no effect on the run.
+    """
     found = {}
     for target in targets_of(config):
         name = target.partition(".")[0]

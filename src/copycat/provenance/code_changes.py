@@ -1,4 +1,4 @@
-"""What differs in the code: files by their hashes, and where git still has the old ones, the lines."""
+"""Describe changes of code: files by their hashes, and lines where git still has the old version."""
 
 import difflib
 import re
@@ -14,18 +14,19 @@ from copycat.provenance import git
 MOST_LINES = 40
 MOST_FILES = 8
 PLAIN = re.compile(r"copycat/(?:\w+/)*\w+\.py", re.ASCII)
-"""Files of the package: names come from a manifest that a stranger may have written."""
+"""Names of package files that may be passed to git: a manifest may come from an untrusted source."""
 
 
 def changes(
     name: str, before: Mapping[str, Any], after: Mapping[str, Any], *, patch: bytes | None
 ) -> tuple[str, list[str]]:
-    """One line, and the lines of a diff where it can be had.
+    """Describe the changes of one package in a line, and as a diff where git has the old version.
 
     Args:
-        name: of the package.
-        before, after: what `copycat.provenance.code` found of it.
-        patch: what was not committed then.
+        name: name of the package.
+        before: recorded code of the package, as `copycat.provenance.code` returns it.
+        after: current code of the package, likewise.
+        patch: uncommitted changes at the time of `before`.
     """
     old, new = _files(before), _files(after)
     files = [file for file in dict.fromkeys([*new, *old]) if old.get(file) != new.get(file)]
@@ -54,7 +55,7 @@ def _files(found: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _diff(files: Sequence[str], before: Mapping[str, Any], *, patch: bytes | None) -> Iterator[str]:
-    """Lines of a unified diff from the files as they were to those that are here."""
+    """Yield a unified diff from the recorded files to the current ones."""
     source = Path(copycat.__file__).parents[1]
     commit, plain = before.get("commit"), [file for file in files if PLAIN.fullmatch(file)][:MOST_FILES]
     if not isinstance(commit, str) or not git.COMMIT.fullmatch(commit) or (known := git.status(source)) is None:
@@ -70,7 +71,7 @@ def _diff(files: Sequence[str], before: Mapping[str, Any], *, patch: bytes | Non
 
 
 def _as_it_was(top: Path, commit: str, file: str, *, patch: bytes | None) -> str:
-    """A file at a commit, with the patch of that time applied; empty where it was not there."""
+    """Return a file at a commit with that time's patch applied; empty where the commit does not have it."""
     content = git.run(top, "show", "--no-textconv", f"{commit}:{file}") or b""
     if patch and file.encode() in patch:
         with tempfile.TemporaryDirectory() as name:
@@ -78,7 +79,7 @@ def _as_it_was(top: Path, commit: str, file: str, *, patch: bytes | None) -> str
             (at / file).parent.mkdir(parents=True)
             (at / file).write_bytes(content)
             (at / "code.patch").write_bytes(patch)
-            # of the patch this one file; git refuses what would lie outside the folder
+            # apply the patch to this file alone; git refuses paths outside the folder
             if git.run(at, "apply", f"--include={file}", "code.patch") is not None and (at / file).is_file():
                 content = (at / file).read_bytes()
     return content.decode("utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""Why a copy may differ: what a run was made of, held against what another is made of, the likely cause first."""
+"""Diagnose why two runs differ: compare their configuration, code, data and environment, likely causes first."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from copycat.records.safe_parsers import read_file
 
 PATCH = "code.patch"
 LOCATIONS = ("output_dir", "data.root")
-"""Keys that say where something lies; what lies there is compared."""
+"""Keys that hold paths: their contents are compared, not the paths."""
 FIRST = ("torch", "numpy", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "pillow", "h5py")
-"""Packages that make the numbers."""
+"""Packages that compute the numbers, listed before all others."""
 OURS = ("copycat", "copycat-ml")
-"""What Copycat's own distribution was called, and is: its code is compared."""
+"""Former and present name of Copycat's distribution, left out as its code is compared."""
 MACHINE = {
     "threads": "CPU threads",
     "interop_threads": "threads between operations",
@@ -41,23 +41,23 @@ MACHINE = {
     "cores": "cores",
     "platform": "system",
 }
-"""Keys of the environment, those first that change bits most often."""
+"""Keys of the environment with their labels, those first that change bits most often."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """One thing that differs."""
+    """Represent one difference between two runs that may change results."""
 
     kind: str
     """`data`, `config`, `code`, `pack`, `packages`, `python`, `machine` or `accelerator`."""
     line: str
     details: Sequence[str] = ()
-    """Further lines: each image, a diff, each version."""
+    """Further lines, such as one per image, a diff, or one per version."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run is made of."""
+    """Hold the recorded inputs of a run: configuration, provenance, images and uncommitted code."""
 
     config: Mapping[str, Any]
     ran_on: Mapping[str, Any]
@@ -67,7 +67,7 @@ class Evidence:
 
     @classmethod
     def recorded(cls, folder: Path, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> "Evidence":
-        """Of a run that was, from its folder."""
+        """Read the inputs of a recorded run from its folder."""
         try:
             found = read_file(folder / PATCH, most=2 * LARGEST_PATCH)
         except (OSError, ValueError):
@@ -76,13 +76,13 @@ class Evidence:
 
     @classmethod
     def current(cls, config: Mapping[str, Any], data: DataModule) -> "Evidence":
-        """Of a run that would start here and now."""
+        """Collect the inputs of a run that would start in this process."""
         ran_on = {**fingerprint(config), "data": data.fingerprint()}
         return cls(config, ran_on, images_of(data), patch(config))
 
 
 def causes(before: Evidence, after: Evidence) -> list[Cause]:
-    """What differs; nothing where they are alike."""
+    """Return all differences, most likely causes first; empty where there are none."""
     return [
         *_data(before, after),
         *_config(before, after),
@@ -125,7 +125,7 @@ def _code(before: Evidence, after: Evidence) -> Iterator[Cause]:
 
 
 def _pack(before: Evidence, after: Evidence) -> Iterator[Cause]:
-    """Trained with others as one network, additions come in another order than alone."""
+    """Compare packs: in a pack, sums are computed in another order than in a run alone."""
     old, new = (_trials(evidence.ran_on.get("pack")) for evidence in (before, after))
     if old != new:
         yield Cause("pack", f"trained {old} → {new}: to rounding the same, as with --tolerance 1e-4")
@@ -170,7 +170,7 @@ def _one_line(lines: Sequence[str]) -> str:
 
 
 _ = object()
-"""Stands for a key that is not there: null is a value."""
+"""Sentinel for a missing key, since null is a value."""
 
 
 def _word(config: Mapping[str, Any], key: str) -> str:

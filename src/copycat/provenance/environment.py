@@ -1,4 +1,4 @@
-"""What a run runs on: Python, packages, machine, and the switches that change bits."""
+"""Record the environment of a run: Python, packages, machine, and the switches that change bits."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ _VECTORS = re.compile(r"avx|sse|fma|f16c|amx|neon|asimd|sve|bf16|fp16", re.IGNOR
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Taken inside a run, since threads belong to it."""
+    """Return the environment as plain values; call inside a run, since thread counts belong to it."""
     trainer = config.get("trainer", {})
     return {
         **_of_process(),
@@ -64,7 +64,7 @@ def _of_process() -> dict[str, Any]:
 
 
 def installed() -> dict[str, str]:
-    """Versions of every installed distribution, by the names of their folders: reading each one's metadata is slow."""
+    """Return versions of all installed distributions, from their folder names: reading metadata is slow."""
     found: dict[str, str] = {}
     for place in dict.fromkeys(sys.path):
         try:
@@ -74,12 +74,12 @@ def installed() -> dict[str, str]:
         for entry in names:
             if match := re.fullmatch(r"(.+?)-([^-]+)(?:-.*)?\.(?:dist|egg)-info", entry):
                 name = re.sub(r"[-_.]+", "-", match[1]).lower()
-                found.setdefault(name, match[2])  # the first on the path is the one that is imported
+                found.setdefault(name, match[2])  # the first on the path is imported
     return dict(sorted(found.items()))
 
 
 def _cpu() -> dict[str, str]:
-    """The first core's lines of /proc/cpuinfo."""
+    """Return the first core's entries in /proc/cpuinfo."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:

@@ -1,4 +1,4 @@
-"""What a run ran on: code and environment. docs/run-folder.md names every key."""
+"""Fingerprint the code and environment of a run. docs/run-folder.md names every key."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,5 +8,8 @@ from copycat.provenance.environment import environment
 
 
 def fingerprint(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain containers. Taken inside a run, once its parts are built: threads and imported packages belong to it."""
+    """Return code and environment of this process as plain containers.
+
+    Call inside a run, after its parts are built: thread counts and imported packages belong to it.
+    """
     return {"code": code(config), "environment": environment(config)}

@@ -1,4 +1,4 @@
-"""Which images differ between two runs."""
+"""Compare the images of two runs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ Key = tuple[str, str]
 
 
 def image_changes(before: Sequence[Image], after: Sequence[Image]) -> tuple[str, list[str]]:
-    """One line, and a line for each image."""
+    """Describe the differing images in one line, and in one line per image."""
     old, new = _by_name(before), _by_name(after)
     both = [key for key in old if key in new]
     kinds = {
