@@ -1,26 +1,26 @@
-"""Writing that a run does not wait for, in the order in which it was asked for."""
+"""Write files in the background, in the order of submission."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class Disk:
-    """One thread that writes; a disk takes longer to say that it has a checkpoint than a hundred steps take.
+    """Write files in one background thread: flushing a checkpoint takes longer than a hundred steps.
 
-    What could not be written is raised where the next thing is handed over, or at the end; what was to come after it is
-    not done, since it may rely on it.
+    An error is raised by the next call. Jobs after a failed one are skipped, since they may rely on it.
     """
 
     def __init__(self) -> None:
+        """Start without a thread: the first job starts one."""
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[Future[object]] = []
         self._failed = self._waits = False
 
     def later(self, job: Callable[[], object]) -> None:
-        """Do this once all that was handed over before is done.
+        """Run a job after all jobs submitted before it.
 
         Raises:
-            OSError: of an earlier job.
+            OSError: where an earlier job failed.
         """
         if self._waits:
             job()
@@ -41,10 +41,10 @@ class Disk:
             raise
 
     def settle(self) -> None:
-        """Wait until all is written.
+        """Wait until all jobs are done.
 
         Raises:
-            OSError: of an earlier job.
+            OSError: where one failed.
         """
         waiting, self._waiting = self._waiting, []
         thread, self._thread = self._thread, None
@@ -55,14 +55,14 @@ class Disk:
             job.result()
 
     def wait_from_now_on(self) -> None:
-        """For a thread that has nothing else to do: from now on, jobs are done as they are handed over.
+        """Wait, and run each further job within its call: for a thread that has nothing else to do.
 
         Raises:
-            OSError: of an earlier job.
+            OSError: where an earlier job failed.
         """
         self._waits = True
         self.settle()
 
 
 BEHIND = 8
-"""Jobs that may wait: a checkpoint is in memory until it is written."""
+"""Maximum number of waiting jobs: each holds a checkpoint in memory."""

@@ -1,4 +1,4 @@
-"""Dataclasses made of what a file says, each value held against the type that its field names."""
+"""Parse dataclasses from the content of a file, and check each value against the type of its field."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 def made(kind: type[T], found: Mapping[str, Any]) -> T:
-    """A dataclass of these values.
+    """Make a dataclass from these values.
 
     Raises:
-        ValueError: where a key is missing or one too many, or a value is of another type.
+        ValueError: where a key is missing or unknown, or a value has another type than its field.
     """
     try:
         result = kind(**found)

@@ -1,14 +1,14 @@
-"""A configuration of schema 1, in the keys and classes that took the place of its own."""
+"""Upgrade a configuration of schema 1 to the keys and classes of schema 2."""
 
 from typing import Any
 
 _BEFORE = "copycat.runs.checkpoints.SparseCheckpoint"
 _GONE = ("_target_", "save_on_train_epoch_end", "enable_version_counter")
-"""Its arguments that have no counterpart."""
+"""Its arguments without a counterpart."""
 
 
 def renewed(config: Any) -> Any:
-    """Name what schema 1 named otherwise; what is not of the expected type is left to who checks it."""
+    """Rename the keys and classes of schema 1; leave values of unexpected types to later checks."""
     if not isinstance(config, dict):
         return config
     callbacks = config.get("callbacks")

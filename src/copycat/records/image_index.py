@@ -1,4 +1,4 @@
-"""images.csv: a digest of every image of a run, so that a later difference can be named."""
+"""Read and write images.csv: a digest of every image of a run, so that a later difference can be named."""
 
 import csv
 from collections.abc import Iterable
@@ -13,24 +13,27 @@ from copycat.records.safe_parsers import read_file
 
 FILE = "images.csv"
 MOST_BYTES = 2**28
-"""Of the file, where it is read."""
+"""Maximum size of a file to read, in bytes."""
 MOST = 100_000
-"""Images; of larger sets the hashes of the parts are all that is recorded."""
+"""Maximum number of images; of larger data sets only the digests of the parts are recorded."""
 
 
 @dataclass(frozen=True)
 class Image:
+    """Represent one row of images.csv."""
+
     part: str
     label: int
     digest: str
     name: str
 
     def __str__(self) -> str:
+        """Return part and name, as messages print them."""
         return f"{self.part}: {self.name}"
 
 
 def images_of(data: DataModule) -> list[Image] | None:
-    """Every image in its order, or None where there are too many."""
+    """Return all images in their order, or None where there are more than MOST."""
     if sum(len(part) for part in data.parts.values()) > MOST:
         return None
     return [
@@ -41,10 +44,11 @@ def images_of(data: DataModule) -> list[Image] | None:
 
 
 _contents: WeakKeyDictionary[DataModule, bytes] = WeakKeyDictionary()
-"""Of the file: trials of a pack may have the same data."""
+"""Content of the file, by data: trials of a pack share data."""
 
 
 def write_images(folder: Path, data: DataModule) -> None:
+    """Write images.csv; nothing where there are more than MOST images."""
     if data not in _contents:
         if (found := images_of(data)) is None:
             return
@@ -61,16 +65,17 @@ def _content(images: Iterable[Image]) -> bytes:
 
 
 def _cell(name: str) -> str:
-    """Mark a name that a spreadsheet would take for a formula, or that begins with the mark, so that it reads back."""
+    """Escape a name that a spreadsheet would take for a formula, or that begins with the escape character."""
     return f"'{name}" if name.startswith(("'", *"=+-@")) else name
 
 
 def digests_of_train(images: Iterable[Image]) -> set[str]:
+    """Return the digests of the training images."""
     return {image.digest for image in images if image.part == "train"}
 
 
 def read_images(folder: Path) -> list[Image] | None:
-    """What images.csv holds; None where there is none, or it is damaged."""
+    """Read images.csv; None where it is missing or damaged."""
     try:
         text = read_file(folder / FILE, most=MOST_BYTES).decode(errors="surrogatepass")
         return [

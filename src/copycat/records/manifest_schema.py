@@ -1,4 +1,4 @@
-"""The form of a manifest: what must be there, and of which plain type. docs/run-folder.md says what it means."""
+"""Check a manifest: its required and optional keys, and their plain types. docs/run-folder.md explains them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -64,7 +64,7 @@ FORM: dict[str, tuple[str, Test]] = {
     "data.warnings": ("a list of lines", _each(_text)),
     "results": ("keys", lambda v: isinstance(v, dict)),
 }
-"""Key by key, in words and as a test; each of them must be there."""
+"""Required keys, each with its description and its test."""
 MAYBE: dict[str, tuple[str, Test]] = {
     "data.majority": ("a share a part", _named(is_real)),
     "data.image_shape": ("a list of counts", _each(_count)),
@@ -86,13 +86,13 @@ MAYBE: dict[str, tuple[str, Test]] = {
     "results.history_digest": ("a hash", _text),
     "results.weights_digest": ("a hash", _text),
 }
-"""The same of what is not always there."""
+"""Optional keys, likewise."""
 LINES = ("status", "error", "request", "data", "results", "resumed")
-"""Keys whose texts are printed, each on one line."""
+"""Keys whose texts are printed on one line each."""
 
 
 def check_form(manifest: Mapping[str, Any]) -> None:
-    """Hold a manifest against its form.
+    """Check the keys and types of a manifest.
 
     Raises:
         ValueError: for the first key that is missing or of another type.
@@ -106,10 +106,10 @@ def check_form(manifest: Mapping[str, Any]) -> None:
 
 
 def check_texts(manifest: Mapping[str, Any]) -> None:
-    """Hold a stranger's texts against what may be printed, and the experiment's name against what may be a folder's.
+    """Check that an untrusted manifest's texts can be printed, and its experiment can name a folder.
 
     Raises:
-        ValueError: for the first that may not.
+        ValueError: for the first that cannot.
     """
     experiment = manifest["request"]["experiment"]
     if not _EXPERIMENT.fullmatch(experiment):

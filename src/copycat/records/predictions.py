@@ -1,4 +1,4 @@
-"""predictions.csv: what the final weights say of each image that they were not trained on."""
+"""Read and write predictions.csv: the final weights' class probabilities of validation and test images."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from copycat.records.safe_parsers import read_file
 
 FILE = "predictions.csv"
 MOST = 2**28
-"""Bytes of it, at most."""
+"""Maximum size of a file to read, in bytes."""
 HEAD = ("part", "index", "label")
 PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of one part, in the order of its images."""
+    """Hold labels and predicted probabilities of one part, in the order of its images."""
 
     label: NDArray[np.int64]
     """[N]."""
@@ -30,26 +30,26 @@ class Predictions:
     """[N, classes]."""
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> "Predictions":
-        """Those of some images.
+        """Return the predictions of selected images.
 
         Args:
-            chosen: [N].
+            chosen: mask, [N].
         """
         return Predictions(self.label[chosen], self.probability[chosen])
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """[N]: whether the likeliest class is the true one."""
+        """Return whether the most probable class is the true one, [N]."""
         found: NDArray[np.bool_] = self.probability.argmax(1) == self.label
         return found
 
     def scores(self, *, present_only: bool = False) -> dict[str, float]:
-        """Those that there are, by name.
+        """Return the available scores, by name.
 
         Args:
             present_only: see `scores_of`.
         """
-        import torch  # who compares runs does without
+        import torch  # comparing runs needs no torch
 
         from copycat.models.metrics import scores_of
 
@@ -57,22 +57,22 @@ class Predictions:
 
 
 def write_predictions(folder: Path, found: Mapping[str, Predictions]) -> None:
-    """Write those of each part."""
+    """Write predictions.csv from the predictions of each part."""
     classes = next(iter(found.values())).probability.shape[1]
     content = BytesIO()
     text = TextIOWrapper(content, encoding="utf-8", newline="", write_through=True)
     text.write(",".join([*HEAD, *(f"probability_{place}" for place in range(classes))]) + "\r\n")
-    for part, predicted in found.items():  # row by row: texts of them all take many times the room of the numbers
+    for part, predicted in found.items():  # row by row: as texts, numbers take many times the memory
         for index, (true, said) in enumerate(zip(predicted.label.tolist(), predicted.probability, strict=True)):
             text.write(",".join((part, str(index), str(true), *map(str, said))) + "\r\n")
     write_whole(folder / FILE, content.getvalue())
 
 
 def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
-    """By part; empty where the run wrote none.
+    """Read predictions.csv, by part; empty where the run wrote none.
 
     Raises:
-        ValueError: where it is no such file.
+        ValueError: where the file is invalid.
     """
     try:
         text = read_file(folder / FILE, most=MOST).decode()
@@ -87,14 +87,18 @@ def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
     for row in rows:
         if len(row) != len(head):
             raise ValueError(f"{folder / FILE}: expected {len(head)} cells in a row; got {len(row)}")
-        if row[0] not in PARTS:  # plots are written under its name
+        if row[0] not in PARTS:  # it becomes part of a file name
             raise ValueError(f"{folder / FILE}: expected one of {', '.join(PARTS)}; got {row[0]!a:.80}")
         parts.setdefault(row[0], []).append(row)
     return {part: _checked(folder, each, classes=classes) for part, each in parts.items()}
 
 
 def trained_on(folder: Path, found: Mapping[str, Predictions]) -> dict[str, NDArray[np.bool_]]:
-    """By part, [N]: which images the training part has too, byte for byte; of parts that images.csv tells of."""
+    """Return which images also occur in the training part, byte for byte.
+
+    Returns:
+        Masks [N], by part, of the parts that images.csv lists.
+    """
     images = read_images(folder) or []
     trained = digests_of_train(images)
     parts = {part: [image.digest in trained for image in images if image.part == part] for part in found}

@@ -1,4 +1,4 @@
-"""Read run folders, for every command: no link, pipe or device is followed, and nothing is read without a bound."""
+"""Read run folders, for every command, without following links, pipes or devices, and within size limits."""
 
 import os
 import stat
@@ -14,24 +14,24 @@ from copycat.records.run_folder import CONFIG, MANIFEST, read_manifest
 from copycat.records.safe_parsers import read_file
 
 MOST_FILES = 10_000
-"""In a run folder, at most."""
+"""Maximum number of files in a run folder."""
 MOST = 2**20
-"""Bytes of a config.yaml, at most."""
+"""Maximum size of config.yaml, in bytes."""
 
 
 def find_runs(root: Path) -> Iterator[Path]:
     """Yield the run folders at or below root, in the order of their names."""
     for folder, inside, files in os.walk(root):
-        inside[:] = sorted(name for name in inside if not name.startswith("."))  # one that is being made is hidden
+        inside[:] = sorted(name for name in inside if not name.startswith("."))  # incomplete folders are hidden
         if MANIFEST in files:
             inside.clear()
             yield Path(folder)
 
 
 def check_files(folder: Path) -> None:
-    """Refuse a link, pipe or device anywhere in a folder: what is written to a run stays in it, as does what is read.
+    """Refuse links, pipes and devices anywhere in a folder, so that reads and writes stay inside it.
 
-    One's own folders are checked too, since the signature covers two files alone.
+    Own folders are checked too, since the signature covers two files alone.
 
     Raises:
         UserError: for the first of them, for a hard link to a file outside, and for a folder that cannot be listed or
@@ -49,7 +49,7 @@ def check_files(folder: Path) -> None:
         if found.st_nlink > 1:
             links.setdefault((found.st_dev, found.st_ino), []).append((path, found.st_nlink))
     for names in links.values():
-        if len(names) < names[0][1]:  # a second name, outside: what is written here would be written there
+        if len(names) < names[0][1]:  # writes would reach the name outside too
             raise UserError(
                 f"{names[0][0]!a}: expected a file of this folder alone; got one with a hard link elsewhere."
                 f" Copy the folder: cp -r {folder} FOLDER."
@@ -86,9 +86,9 @@ def read_config(folder: Path) -> bytes:
 
 
 def rename_keys(config: Any, manifest: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return a recorded configuration and its manifest, each key that was renamed since under its present name.
+    """Return a recorded configuration and its manifest with renamed keys under their present names.
 
-    Check signatures before: they are of what the files hold.
+    Check signatures before: they cover the original content.
     """
     table = renamed_in(config)
     if not table:
@@ -100,14 +100,14 @@ def rename_keys(config: Any, manifest: dict[str, Any]) -> tuple[Any, dict[str, A
 
 
 def reason(error: Exception) -> str:
-    """Say why a file could not be read, in words that end a sentence."""
+    """Return why a file could not be read, as the end of a sentence."""
     if isinstance(error, OSError):
         return (error.strerror or type(error).__name__).lower()
     return first_line(error)
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield each path below a folder, with its own state; no link is followed.
+    """Yield each path below a folder with its own state, without following links.
 
     Raises:
         UserError: where a folder cannot be listed.
@@ -124,7 +124,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _state(entry: "os.DirEntry[str]") -> os.stat_result | None:
-    """Return None for a file that is gone: a run that is under way renames what it writes."""
+    """Return a file's state; None where it is gone, as a running run renames its files."""
     try:
         return entry.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -132,5 +132,5 @@ def _state(entry: "os.DirEntry[str]") -> os.stat_result | None:
 
 
 def not_a_run(folder: Path, error: Exception) -> UserError:
-    """Make the error that names a folder which could not be read as a run's."""
+    """Return the error for a folder that could not be read as a run's."""
     return UserError(f"{folder}: expected the folder of a run; {reason(error)}. See them: copycat runs.")

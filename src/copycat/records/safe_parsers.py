@@ -1,6 +1,6 @@
-"""Reads files that a stranger may have written: nothing in them is run, and none of them can hang or exhaust a process.
+"""Parse untrusted JSON and YAML files: no content is executed, and none can hang or exhaust a process.
 
-Each function raises ValueError, in words that end a sentence, where a file is not what it should be.
+Each function raises ValueError with the end of a sentence where a file is invalid.
 """
 
 import json
@@ -16,18 +16,22 @@ from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
 DEEPEST = 24
-"""Containers inside containers."""
+"""Maximum nesting of containers."""
 _LONGEST_NUMBER = 64
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_file(path: Path, *, most: int) -> bytes:
-    """The content of a plain file of that many bytes at most; of no link, pipe or device.
+    """Return the content of a plain file, which must be no link, pipe or device.
+
+    Args:
+        path: file to read.
+        most: maximum size, in bytes.
 
     Raises:
         OSError: where it cannot be read.
     """
-    # a pipe would have a reader wait for a writer
+    # without O_NONBLOCK, opening a pipe waits for a writer
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     if path.is_symlink():
         raise ValueError("it is a link")
@@ -37,11 +41,11 @@ def read_file(path: Path, *, most: int) -> bytes:
             raise ValueError("it is no plain file")
         if found.st_size > most:
             raise ValueError(f"it has {found.st_size} bytes, more than {most}")
-        return file.read(found.st_size)  # Python sets aside as many bytes as it is asked for
+        return file.read(found.st_size)  # read allocates this size
 
 
 def read_json(content: bytes) -> Any:
-    """Mappings, lists, words, switches, null and finite numbers."""
+    """Parse mappings with unique keys, lists, strings, booleans, null and finite numbers."""
     try:
         found = json.loads(
             content.decode(), parse_constant=_float, parse_float=_float, parse_int=_int, object_pairs_hook=_unique
@@ -84,9 +88,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_yaml(content: bytes) -> Any:
-    """Mappings, lists, words, numbers, switches and null: what a resolved configuration is made of.
+    """Parse mappings, lists, strings, numbers, booleans and null, the content of a resolved configuration.
 
-    No aliases, which can grow a line into gigabytes, no tags, which can name code, no key that comes twice.
+    Refuse aliases, which can expand a line to gigabytes, tags, which can name code, and repeated keys.
     """
     try:
         text = content.decode()
@@ -124,7 +128,7 @@ def read_yaml(content: bytes) -> Any:
 
 
 class _Container:
-    """A mapping or list that is being read."""
+    """Collect the items of a mapping or list during parsing."""
 
     def __init__(self, is_mapping: bool) -> None:
         self.content: Any = {} if is_mapping else []

@@ -1,4 +1,4 @@
-"""Reads checkpoints and weights that a stranger may have written: tensors and plain containers, never code."""
+"""Read untrusted checkpoints and weights: tensors and plain containers, never code."""
 
 import os
 import pickle
@@ -27,7 +27,7 @@ _OF_A_PATH = re.compile(r"path|dir|file|folder|best_k_models|url|uri")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What torch.load gives under weights_only=True, on the CPU.
+    """Load a checkpoint to the CPU by torch.load with weights_only=True.
 
     Raises:
         UserError: where it is no checkpoint of Copycat.
@@ -49,14 +49,14 @@ _UNREADABLE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, OverflowError, RecursionError, MemoryError, NotImplementedError),
     *(ImportError, UnicodeError),
 )
-"""What broken bytes make the readers of zip archives and of pickles raise."""
+"""Errors that readers of zip archives and pickles raise for damaged files."""
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """What a safetensors file holds.
+    """Read the tensors of a safetensors file.
 
     Raises:
-        UserError: where it is none.
+        UserError: where it is invalid.
     """
     try:
         content = read_file(path, most=LARGEST)
@@ -70,7 +70,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 
 def check_states(path: Path, states: Any) -> None:
-    """Refuse a stranger's callback states that name files: Lightning's ModelCheckpoint deletes those of its own.
+    """Refuse untrusted callback states that name files, some of which Lightning's ModelCheckpoint would delete.
 
     Raises:
         UserError: for the first.
@@ -85,7 +85,7 @@ def check_states(path: Path, states: Any) -> None:
 
 
 def _check_archive(content: bytes) -> None:
-    """An archive as torch.save writes it: each record as it is, and none of them shared."""
+    """Check that an archive is as torch.save writes it: uncompressed records with unique names."""
     if not zipfile.is_zipfile(BytesIO(content)):
         raise ValueError("it is cut short, or no archive of torch.save")
     with zipfile.ZipFile(BytesIO(content)) as archive:
@@ -99,7 +99,7 @@ def _check_archive(content: bytes) -> None:
 
 
 def _check_values(found: Any, *, most: int) -> None:
-    """A few bytes can stand for a tree of a billion values, or for a tensor of them."""
+    """Limit the number of values and the sizes of tensors: a few bytes can expand to billions of values."""
     level, count = [found], 0
     for _ in range(DEEPEST):
         inner: list[Any] = []
@@ -147,7 +147,7 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _said(error: BaseException) -> str:
-    """The first line of what a reader says; torch says what it refused after several of advice."""
+    """Return the reason of an error in one line, without the advice that torch puts before it."""
     if isinstance(error, OSError):
         return (error.strerror or type(error).__name__).lower()
     said = first_line(ValueError(str(error).rpartition("WeightsUnpickler error: ")[2]))

@@ -1,4 +1,4 @@
-"""How a run is known to be one's own: a code over its configuration and manifest, by a key that never leaves here."""
+"""Sign configuration and manifest with a key that stays on this machine, so that own runs are recognized."""
 
 import hmac
 import json
@@ -23,15 +23,15 @@ def sign(config: bytes, manifest: Mapping[str, Any]) -> str | None:
     """Sign a run; None where there is no key and none can be made.
 
     Args:
-        config: what config.yaml holds.
-        manifest: what run.json holds; a signature in it counts for nothing.
+        config: content of config.yaml.
+        manifest: content of run.json; a signature in it is ignored.
     """
     key = _read_key() or _made_key()
     return None if key is None else _code(key, config, manifest)
 
 
 def is_signed(config: bytes, manifest: Mapping[str, Any]) -> bool:
-    """Return whether the manifest's signature, called seal before schema 3, was made here, of just these two."""
+    """Return whether the manifest's signature, called seal before schema 3, was made here for these contents."""
     key, found = _read_key(), manifest.get("signature", manifest.get("seal"))
     if key is None or not isinstance(found, str):
         return False
@@ -40,7 +40,7 @@ def is_signed(config: bytes, manifest: Mapping[str, Any]) -> bool:
 
 def _code(key: bytes, config: bytes, manifest: Mapping[str, Any]) -> str:
     unsigned = {name: value for name, value in manifest.items() if name not in ("signature", "seal")}
-    # the same for what is written and for what is read of it: keys are words, and floats come back to their bits
+    # equal before writing and after reading: keys are strings, and floats read back to the same bits
     text = json.dumps(unsigned, sort_keys=True, separators=(",", ":"))
     message = b"copycat run\0" + len(config).to_bytes(8, "big") + config + text.encode()
     return hmac.digest(key, message, "sha256").hex()
@@ -55,7 +55,7 @@ def _read_key() -> bytes | None:
 
 
 def _made_key() -> bytes | None:
-    """A new key, or that of another process that was first."""
+    """Make and return a new key, or return that of another process that was first."""
     folder = settings()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,10 +79,10 @@ def _made_key() -> bytes | None:
 
 
 def _name_once(temporary: Path, name: Path) -> None:
-    """Give a whole file its name, unless something has it already.
+    """Give a complete file its name, unless the name exists.
 
     Raises:
-        FileExistsError: where something has.
+        FileExistsError: where it exists.
     """
     try:
         os.link(temporary, name)

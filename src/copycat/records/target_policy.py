@@ -1,4 +1,4 @@
-"""What a stranger's run folder may have built: known by what each class is, not by what it is called."""
+"""Decide which targets an untrusted run folder may build, by the class that a name leads to, not by the name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,28 +24,30 @@ from copycat.models import losses, networks, transfer
 
 TORCH_LAYERS = nn.modules.__name__
 OF_LIGHTNING = (EarlyStopping, LearningRateMonitor, StochasticWeightAveraging, Timer)
-"""Not all of its callbacks: some take a function, some write where their arguments say, some delete."""
+"""Allowed callbacks of Lightning: others take functions, write to paths in their arguments, or delete files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What may stand in a slot."""
+    """Describe the targets that are allowed in one slot of a configuration."""
 
     words: str
     bases: tuple[type, ...] = (object,)
     defined_in: tuple[str, ...]
-    """Modules, or packages by their name and a dot, in which it must be defined, wherever it was found."""
+    """Modules or packages that must define the object, wherever it was found."""
     public_in: Sequence[str] = ()
     """Modules whose public classes are allowed beside the options of the packaged conf/."""
     also: Sequence[str] = ()
     never: Sequence[str] = ()
 
     def allows_name(self, target: str, *, packaged: bool) -> bool:
+        """Return whether a target's name is allowed, before it is imported."""
         if target in self.never or any(part.startswith("_") for part in target.split(".")):
             return False
         return target.rpartition(".")[0] in self.public_in or target in self.also or packaged
 
     def allows(self, found: Any, *, packaged: bool) -> bool:
+        """Return whether the imported object is allowed."""
         if isinstance(found, type):
             if not issubclass(found, self.bases):
                 return False
@@ -105,16 +107,16 @@ KINDS: Mapping[str, Kind] = {
         bases=(loggers.Logger,),
         defined_in=(loggers.__name__, PACKAGE),
         also=(f"{loggers.__name__}.TensorBoardLogger",),
-        never=(f"{loggers.__name__}.MLFlowLogger",),  # talks to a server
+        never=(f"{loggers.__name__}.MLFlowLogger",),  # connects to a server
     ),
 }
 
 
 def refuse_strangers() -> Refuse:
-    """What may be built from a folder that is not the user's, by the packages that they trust.
+    """Return a check of untrusted targets, which allows the packages that the user trusts.
 
     Raises:
-        UserError: where the list of those cannot be read.
+        UserError: where the list of trusted packages cannot be read.
     """
     packages = trusted_packages()
 
@@ -135,7 +137,7 @@ def refuse_strangers() -> Refuse:
 
 
 def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
-    """A trusted package is trusted with what it defines, not with all that it imports."""
+    """Check a target in a trusted package: what it defines is allowed, what it only imports is not."""
     tops = [package.partition(".")[0] for package in packages]
     if any(part.startswith("_") for part in target.split(".")):
         return f"expected a public name; got {target!r:.80}."
@@ -153,9 +155,10 @@ def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
 
 
 def one_package(target: str, packages: Sequence[str]) -> str:
+    """Return the first of the packages that contains the target."""
     return next(package for package in packages if is_inside(target, [package]))
 
 
 def _found(target: str) -> Any:
     module, _, name = target.rpartition(".")
-    return getattr(import_module(module), name, None)  # one of the few modules that are listed here
+    return getattr(import_module(module), name, None)  # one of the modules listed in KINDS
