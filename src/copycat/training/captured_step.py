@@ -26,6 +26,8 @@ def is_capturable(network: nn.Module, loss: nn.Module, *, also: str = LOSSES) ->
     All layers must be known, draw no random numbers, keep no statistics and have no hooks.
 
     Args:
+        network: network to train.
+        loss: loss module.
         also: name of a module whose layers are known too.
     """
     modules = list(network.modules())
@@ -48,6 +50,7 @@ class CapturedStep:
     """
 
     def __init__(self, step: Callable[..., Any], *, after: int) -> None:
+        """Wrap a step; the first calls of each shape only count."""
         self.step, self.after = step, after
         self._seen: dict[Any, int] = {}
         self._replays: dict[Any, Callable[..., Any]] = {}
@@ -61,7 +64,7 @@ class CapturedStep:
             if seen <= self.after:
                 return None
             replay = self._replays[shapes] = _capture(self.step, tensors)
-        with torch.no_grad(), suppress(RuntimeError):  # then the step itself may succeed
+        with torch.no_grad(), suppress(RuntimeError):  # where the replay fails, the step itself may succeed
             return replay(*tensors)
         return None
 
@@ -70,7 +73,7 @@ def _capture(step: Callable[..., Any], tensors: Sequence[Tensor]) -> Callable[..
     from torch.fx.experimental.proxy_tensor import make_fx
 
     with torch.enable_grad():
-        module = make_fx(lambda *given: step(*given))(*tensors)  # it takes no bound methods
+        module = make_fx(lambda *given: step(*given))(*tensors)  # make_fx takes no bound methods
     _remove_repeats(module.graph)
     module.graph.eliminate_dead_code()
     module.recompile()
@@ -81,7 +84,7 @@ def _capture(step: Callable[..., Any], tensors: Sequence[Tensor]) -> Callable[..
 def _remove_repeats(graph: Graph) -> None:
     """Reuse the results of repeated operations, and remove those that serve autograd alone."""
     operations = [node for node in graph.nodes if isinstance(node.target, OpOverload)]
-    if any(node.target._schema.is_mutable for node in operations):  # then a result may change before its repeat
+    if any(node.target._schema.is_mutable for node in operations):  # a result may change before its repeat
         return
     found: dict[Any, Node] = {}
     for node in operations:
@@ -89,6 +92,6 @@ def _remove_repeats(graph: Graph) -> None:
             node.replace_all_uses_with(node.args[0])
             continue
         what = (node.target, node.args, tuple(node.kwargs.items()))
-        with suppress(TypeError):  # an argument is a list
+        with suppress(TypeError):  # lists cannot be hashed
             if (first := found.setdefault(what, node)) is not node:
                 node.replace_all_uses_with(first)

@@ -1,4 +1,4 @@
-"""Lightning's checkpoints, written whole and in the background."""
+"""Write Lightning's checkpoints atomically and in the background."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -17,23 +17,29 @@ from copycat.records.run_folder import write_whole
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Lightning's checkpoints, flushed before they get their name; none with weights that are not finite.
+    """Save checkpoints atomically; refuse weights that are not finite.
 
-    A checkpoint is a zip archive, and carries a hash of itself in the archive's comment, and a signature over that: it
-    is read by torch.load like any other, and a file that was cut short or changed is noticed.
+    A checkpoint is a zip archive whose comment holds a hash of the archive, and a signature over the hash: torch.load
+    reads it like any other, and damage is detected.
 
     Args:
-        disk: writes them, while training goes on.
+        disk: writes the files while training continues.
     """
 
     def __init__(self, disk: Disk) -> None:
+        """Save directly, until `holds` is set."""
         super().__init__()
         self.disk = disk
         self.holds = False
-        """Whether what is to be saved is kept in memory, in place of what was kept before."""
+        """Whether the next checkpoint is kept in memory, in place of the previous one."""
         self.held: tuple[Path, dict[str, Any]] | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Save a checkpoint, or keep it in memory where `holds` is set.
+
+        Raises:
+            DivergedError: where a weight is not finite.
+        """
         for name, tensor in checkpoint["state_dict"].items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
@@ -41,11 +47,11 @@ class WholeCheckpoints(TorchCheckpointIO):
             self.held = Path(path), copied(checkpoint)
             return
         buffer = BytesIO()
-        torch.save(checkpoint, buffer)  # here and now: training goes on to change what is in it
+        torch.save(checkpoint, buffer)  # not in the background: training changes the tensors
         self.disk.later(partial(_write, Path(path), buffer.getvalue()))
 
     def write_held(self) -> None:
-        """Save what is held, if something is."""
+        """Save the checkpoint that is kept in memory, if any."""
         held, self.held = self.held, None
         if held is not None:
             path, checkpoint = held
@@ -54,18 +60,19 @@ class WholeCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
+        """Load tensors and plain containers, to the CPU unless asked otherwise."""
         found: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
         return found
 
 
 def _write(path: Path, archive: bytes) -> None:
     if not path.parent.is_dir():
-        path.parent.mkdir()  # and not its parents: a run folder that was deleted stays so
+        path.parent.mkdir()  # without parents: a deleted run folder must stay deleted
     write_whole(path, with_signature(archive))
 
 
 def copied(value: Any) -> Any:
-    """Containers and tensors anew: training goes on to change them, and a view would bring along all that it views."""
+    """Copy containers and tensors, since training changes them, and a view would keep its whole base alive."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Values that a configuration leaves open: filled in from the network, the data and the place where it was typed."""
+"""Fill in open values of a configuration from the network, the data and the working directory."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +11,11 @@ from copycat.data.sources.folder import Folder
 Config = Mapping[str, Any]
 
 PATHS = (("data", "root"), ("model", "weights"))
-"""Keys that name a file or folder to read."""
+"""Keys of files and folders to read."""
 
 
 def prepared(config: Config) -> Config:
-    """Fill in the size of images, where the data leave it open and the network has one that it takes."""
+    """Fill in the image size, where it is open and the network has a preferred one."""
     data, model = config["data"], config["model"]
     wanted = getattr(find("model", model["_target_"]), "wanted_image_size", None)
     if data.get("image_size", 0) is not None or wanted is None or (size := wanted(model)) is None:
@@ -24,7 +24,7 @@ def prepared(config: Config) -> Config:
 
 
 def settled(config: Config, data: DataModule) -> Config:
-    """Fill in what is known once the data are read: a run records it, and a rerun depends on no default.
+    """Fill in values that are known once the data are read, so that a rerun depends on no default.
 
     Paths become absolute, so that the run can be evaluated, rerun and resumed from any folder.
     """
@@ -43,7 +43,7 @@ def settled(config: Config, data: DataModule) -> Config:
 
 
 def chosen_loss(node: Config, *, classes: int) -> Config:
-    """The loss's node, with the loss for so many classes where it leaves that open."""
+    """Return the loss's node, with the loss for this number of classes where the node leaves it open."""
     choose = getattr(find("loss", node["_target_"]), "for_classes", None)
     if choose is None:
         return node
@@ -52,12 +52,12 @@ def chosen_loss(node: Config, *, classes: int) -> Config:
 
 
 def _absolute(path: Any) -> str | None:
-    """The absolute path of what lies at a relative one; None where nothing does, or it cannot be recorded."""
+    """Return the absolute path of an existing relative one; None where it does not exist or cannot be recorded."""
     if not isinstance(path, (str, Path)) or (found := Path(path).expanduser()).is_absolute() or not found.exists():
         return None
     absolute = str(found.resolve() if ".." in found.parts else found.absolute())
     try:
         absolute.encode()
-    except UnicodeEncodeError:  # a folder above is named in another encoding
+    except UnicodeEncodeError:  # a parent folder's name is not valid text
         return None
     return absolute

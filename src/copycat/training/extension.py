@@ -1,4 +1,4 @@
-"""More epochs for a run: a new request, which its configuration and its manifest show."""
+"""Extend a run to more epochs: a new request, recorded in its configuration and manifest."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,17 +16,19 @@ from copycat.records.yaml_text import as_yaml
 
 KEY = "trainer.max_epochs"
 OF_THE_END = (WEIGHTS, "predictions.csv", "gallery.json")
-"""Files that a completed run alone has."""
+"""Files that only a completed run has."""
 
 
 def extended(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> Opened:
-    """The run as it would be had it been asked for so many epochs: what it trained is how such a run begins.
+    """Return the run as requested with more epochs, of which the trained ones are the first.
 
     Args:
+        opened: run to extend.
+        max_epochs: new number of epochs.
         say: takes each line that a user should know.
 
     Raises:
-        UserError: where a run of so many epochs would have begun otherwise, or would not have come further.
+        UserError: where a run of so many epochs would have begun differently, or would not have gone further.
     """
     folder, config, manifest = opened.folder, opened.config, opened.manifest
     before, epochs = config["trainer"]["max_epochs"], manifest["results"].get("epochs", 0)
@@ -54,7 +56,7 @@ def extended(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> 
 
 
 def write_extended(folder: Path, config: dict[str, Any]) -> None:
-    """Write the new configuration, and remove what the end of the run before left: it is of other weights."""
+    """Write the new configuration, and remove the files of the previous end, which are of other weights."""
     write_whole(folder / CONFIG, _text(config))
     for name in OF_THE_END:
         (folder / name).unlink(missing_ok=True)

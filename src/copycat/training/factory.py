@@ -1,4 +1,4 @@
-"""From a checked configuration to the objects of a run; what can refuse it does so here, before a folder is made."""
+"""Build the components of a run from its checked configuration, and refuse what cannot work before a folder is made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,34 +25,35 @@ from copycat.training.seeds import seed_everything
 Config = Mapping[str, Any]
 
 OF_CLASSIFIER = ("interval", "monitor")
-"""Keys of the scheduler's node that say when it steps."""
+"""Keys of the scheduler's node that the classifier takes: they determine when it steps."""
 OF_RUN = ("threads", "steps_per_execution")
-"""Keys of the trainer's node that are not Lightning's."""
+"""Keys of the trainer's node that Copycat takes, not Lightning."""
 NO_KEYS = ("source", "seed", "augmentation")
-"""Parameters of the DataModule that are no keys of the data's node."""
+"""Parameters of the DataModule that are not keys of the data's node."""
 DERIVED = ("in_features", "image_shape", "out_features")
-"""Keys of the model's node that data and loss fill in."""
+"""Keys of the model's node that are filled in from data and loss."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What is trained, and on what."""
+    """Hold the components of a run: classifier, data and configuration."""
 
     classifier: Classifier
     data: DataModule
     config: Config
-    """What was asked, with what network and data decide filled in."""
+    """Resolved configuration, with the values that network and data determine."""
 
 
 def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapping[str, Sequence[str]] = {}) -> Parts:
-    """Data, network, loss, optimizer and scheduler.
+    """Build data, network, loss, optimizer and scheduler.
 
     Args:
-        data: what the configuration, prepared, asks for, where it is built already.
-        metrics: that the run must have, beside those that its configuration names.
+        config: resolved configuration.
+        data: data of this configuration, prepared, where they are built already.
+        metrics: names of further metrics that the run must have, by the keys that name them.
 
     Raises:
-        UserError: where one of them cannot be made, or they do not fit together.
+        UserError: where one of them cannot be built, or they do not fit together.
     """
     _check_targets(config)
     if data is None:
@@ -86,12 +87,12 @@ def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapp
         classifier.configure_optimizers()
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer: {config['optimizer']['_target_']} refuses this: {first_line(error)}") from error
-    classifier.example_input_array = torch.zeros(1, *data.image_shape)  # what loggers trace the graph with
+    classifier.example_input_array = torch.zeros(1, *data.image_shape)  # for loggers that trace the graph
     return Parts(classifier, data, config)
 
 
 def _check_targets(config: Config) -> None:
-    """Hold every node against the signature of its target: a mistake is found before a large set is read."""
+    """Check every node against the signature of its target before a large data set is read."""
     check_node("model", config["model"], given=DERIVED)
     check_node("augmentation", config["augmentation"])
     check_node("loss", config["loss"])
@@ -109,7 +110,7 @@ def _without(node: Config, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _check_input(node: Config, data: DataModule) -> None:
-    """Hold widths that were asked for against the data's images."""
+    """Check configured input sizes against the data's images."""
     channels, height, width = data.image_shape
     for name, expected in (("in_features", channels * height * width), ("image_shape", [channels, height, width])):
         if node.get(name) not in (None, expected):
@@ -120,10 +121,15 @@ def _check_input(node: Config, data: DataModule) -> None:
 
 
 def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -> DataModule:
-    """The source that the node names, in a DataModule that takes the keys it knows.
+    """Build the data source that the node names, in a DataModule.
 
     Args:
-        augmentation: its node; None where nothing is trained.
+        node: keys of the source and of the DataModule.
+        seed: seed of splits and order.
+        augmentation: node of the augmentation; None where nothing is trained.
+
+    Raises:
+        UserError: where a key is unknown, or the target is no data source.
     """
     of_source = signature_keys(find("data", node["_target_"]))
     loading = [name for name in signature_keys(DataModule) if name not in (*of_source, *NO_KEYS)]
@@ -143,6 +149,11 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
 
 
 def build_augmentation(node: Config) -> Augmentation | Mixing:
+    """Build an augmentation.
+
+    Raises:
+        UserError: where the target is none.
+    """
     augmentation = build("augmentation", node)
     if not isinstance(augmentation, (Augmentation, Mixing)):
         raise UserError(f"augmentation._target_: expected one with draws and a call; got {node['_target_']!r}.")
@@ -150,6 +161,11 @@ def build_augmentation(node: Config) -> Augmentation | Mixing:
 
 
 def build_loss(node: Config, *, classes: int) -> Loss:
+    """Build the loss for this number of classes.
+
+    Raises:
+        UserError: where the target is no loss, or its weights do not fit the classes.
+    """
     loss = build("loss", chosen_loss(node, classes=classes))
     if not isinstance(loss, Loss):
         raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
@@ -159,7 +175,11 @@ def build_loss(node: Config, *, classes: int) -> Loss:
 
 
 def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The network, seeded, its open widths taken from the data and the loss."""
+    """Build the network with seeded weights, and fill in its open sizes from data and loss.
+
+    Raises:
+        UserError: where the target is no network, or its outputs do not fit the classes.
+    """
     node = dict(config["model"])
     takes = signature_keys(find("model", node["_target_"]))
     try:
@@ -181,17 +201,17 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
 
 
 def build_group(config: Config, group: str, folder: Path) -> list[Any]:
-    """Build the callbacks, or the loggers, of a run in that folder.
+    """Build the callbacks, or the loggers, of a run in this folder.
 
     Raises:
-        UserError: where one cannot be made.
+        UserError: where one cannot be built.
     """
     nodes = config[group] or {}
     return [build(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
 
 
 def placed(node: Any, folder: Path) -> Any:
-    """The node with `{run}` in its strings replaced by the run folder."""
+    """Return a node with `{run}` in its strings replaced by the run folder."""
     if isinstance(node, Mapping):
         return {name: placed(value, folder) for name, value in node.items()}
     if isinstance(node, list):

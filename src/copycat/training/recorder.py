@@ -1,4 +1,4 @@
-"""The records of one run, trained alone or in a pack: from the first file of its folder to the last."""
+"""Record one run, trained alone or in a pack, from the first file of its folder to the last."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -42,12 +42,14 @@ class RunRecorder:
 
     Args:
         folder: run folder, whose lock is held.
+        config: resolved configuration.
+        parts: components of the run.
         manifest: content of run.json as the run starts; `end` completes it.
         watchers: loggers beside metrics.csv and those of the configuration.
-        quiet: leaves callbacks out that draw on the terminal.
+        quiet: whether to leave out callbacks that draw on the terminal.
 
     Raises:
-        UserError: where a callback or a logger cannot be made.
+        UserError: where a callback or a logger cannot be built.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class RunRecorder:
         watchers: Sequence[Logger] = (),
         quiet: bool = False,
     ) -> None:
+        """Build callbacks and loggers, and write nothing."""
         self.folder, self.config, self.manifest = folder, config, manifest
         self.classifier, self.data = parts.classifier, parts.data
         self.disk = Disk()
@@ -83,12 +86,12 @@ class RunRecorder:
         resumes_at: int | None = None,
         say: Callable[[str], None] = log.info,
     ) -> None:
-        """Write the files that a run has from its start, or go back to the checkpoint from which it resumes.
+        """Write the initial files of a run, or purge the records after the checkpoint from which it resumes.
 
         Args:
-            write: writes configuration and manifest to the folder; None where they lie there.
+            write: writes configuration and manifest to the folder; None where they exist.
             resumes_at: first epoch of a resumed run, whose records from there on are dropped; None for a new run.
-            say: takes one line per logger that cannot go back.
+            say: takes one line per logger that cannot purge.
 
         Raises:
             OSError: where the folder cannot be written to.
@@ -99,7 +102,7 @@ class RunRecorder:
         reserve(self.folder)
         if write is not None:
             write(self.folder)
-        if resumes_at is None or not (self.folder / IMAGES).exists():  # it was killed before
+        if resumes_at is None or not (self.folder / IMAGES).exists():  # the run may have been killed before this file
             write_images(self.folder, self.data)
 
     def _purge(self, epoch: int, say: Callable[[str], None]) -> None:
@@ -110,9 +113,9 @@ class RunRecorder:
                 say(f"{type(logger).__name__} cannot go on: it begins anew. metrics.csv and TensorBoard do.")
 
     def begin(self, epoch: int) -> None:
-        """Give loggers the hyper-parameters, and show observers the start of a run at epoch 0.
+        """Log the hyper-parameters, and notify observers of the start of a run at epoch 0.
 
-        Apart from `open`: a logger that fails here fails the run, which has a folder by then.
+        Separate from `open`: a logger that fails here fails the run, whose folder exists by then.
         """
         for logger in self.loggers:
             logger.log_hyperparams(dict(self.config))
@@ -127,15 +130,17 @@ class RunRecorder:
 
         Args:
             first: epoch of the first row.
+            rows: metrics of each epoch.
         """
         log_rows(self.loggers, first, rows)
 
     # ----- end
 
     def measured(self, final: Row, probabilities: Mapping[str, Tensor]) -> None:
-        """Take the metrics of the final weights.
+        """Record the metrics of the final weights.
 
         Args:
+            final: metrics of each part.
             probabilities: of the images of each part, "val" among them: [N] of class 1, or [N, classes].
         """
         self._probabilities = probabilities
@@ -143,9 +148,9 @@ class RunRecorder:
         came_out["final"], came_out["predictions_digest"] = final, digest_of(probabilities["val"])
 
     def complete(self, epochs: int) -> None:
-        """Write what was measured, and show observers the end of the run.
+        """Write predictions and final metrics, and notify observers of the end of the run.
 
-        Apart from `measured`: a pack measures in its main thread, and writes in a pool.
+        Separate from `measured`: a pack measures in its main thread, and writes in a pool.
 
         Args:
             epochs: number of epochs trained.
@@ -188,7 +193,7 @@ class RunRecorder:
         return self._close(status, error)
 
     def settle(self) -> None:
-        """Wait until all checkpoints and rows are on the disk.
+        """Wait until all checkpoints and rows are on disk.
 
         Raises:
             OSError: where one could not be written.
@@ -199,23 +204,23 @@ class RunRecorder:
             self.disk.settle()
 
     def failed(self, failure: Exception, status: str, error: str | None) -> tuple[str, str | None]:
-        """Return status and error of a run whose records cannot be written: one that did not complete keeps its own."""
+        """Return status and error after records could not be written: only `completed` becomes `failed`."""
         return ("failed", self.describe(failure)) if status == "completed" else (status, error)
 
     def describe(self, failure: Exception) -> str:
-        """Return one line about why the run failed; the traceback goes to train.log."""
+        """Return the reason of a failure in one line; the traceback goes to train.log."""
         return describe(failure, self.folder)
 
     def close_loggers(self, best: Mapping[str, float] = {}, *, step: int = 0) -> None:
         """Let loggers close their files.
 
         Args:
-            best: metrics of the best epoch, the last to be known of a run.
-            step: the one after the last.
+            best: metrics of the best epoch; empty where unknown.
+            step: step to log them at, the one after the last.
         """
         for logger in self.loggers:
             if best and hasattr(logger, "log_best"):
-                with suppress(OSError):  # what matters of them lies in run.json
+                with suppress(OSError):  # run.json holds them too
                     logger.log_best(best, step=step)
             if hasattr(logger, "close"):
                 logger.close()
@@ -239,7 +244,7 @@ class RunRecorder:
         self.manifest |= {"status": status, "error": error, "ended": now(), "seconds": seconds}
         with suppress(OSError, UserError):
             self.manifest["files"] = digest_files(self.folder)
-        with suppress(OSError):  # where nothing can be written any more, the outcome still says so
+        with suppress(OSError):  # where nothing can be written any more, the result still has the status
             write_manifest(self.folder, self.manifest)
         return Outcome(self.folder, status, self.manifest)
 

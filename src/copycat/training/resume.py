@@ -1,4 +1,4 @@
-"""A run that stopped goes on from its last whole checkpoint, to the bits of one that never stopped."""
+"""Resume a stopped run from its last intact checkpoint, to the bits of an uninterrupted run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ Watchers = Callable[[Mapping[str, Any]], Sequence[Logger]]
 
 @dataclass(frozen=True)
 class Point:
-    """Where a run goes on."""
+    """Represent the point from which a run resumes."""
 
     position: Position
     checkpoint: Path | None
-    """None: from the start."""
+    """None: restart from the beginning."""
 
 
 def resume(
@@ -49,16 +49,17 @@ def resume(
     limits: Limits = Limits(),  # noqa: B008, it is frozen
     max_epochs: int | None = None,
 ) -> Outcome:
-    """Go on with a run that was killed, interrupted, or failed; or with any, up to more epochs.
+    """Resume a run that was killed, interrupted, or failed; or extend any run to more epochs.
 
     Args:
+        opened: run to resume.
         say: takes each line that a user should know before it starts.
-        watchers: makes loggers beside those of the configuration, from it.
-        limits: what ends the run before it is done.
-        max_epochs: more than it was asked for; None: as many.
+        watchers: makes further loggers from the configuration.
+        limits: conditions that end the run early.
+        max_epochs: new, larger number of epochs; None: unchanged.
 
     Raises:
-        UserError: where the run has all epochs, or is of other data or another backbone.
+        UserError: where the run has all epochs, or its data or backbone have changed.
         LockedError: where it is still running.
     """
     folder = opened.given
@@ -101,7 +102,7 @@ def resume(
 
 
 def find_point(opened: Opened, *, say: Say) -> Point:
-    """The newest checkpoint that is whole, and that metrics.csv reaches up to."""
+    """Return the newest intact checkpoint for which metrics.csv has all rows."""
     folder = opened.folder / "checkpoints"
     for path in (folder / "last.ckpt", folder / BEFORE):
         if not path.exists():
@@ -123,7 +124,7 @@ def find_point(opened: Opened, *, say: Say) -> Point:
 
 
 def _rows(folder: Path) -> int:
-    """Epochs that metrics.csv holds without a gap."""
+    """Count the epochs in metrics.csv up to the first gap."""
     try:
         epochs = [row["epoch"] for row in read_history(folder)]
     except FileNotFoundError:
@@ -132,10 +133,12 @@ def _rows(folder: Path) -> int:
 
 
 def reopened(manifest: Any, point: Point, *, max_epochs: int | None = None) -> dict[str, Any]:
-    """The manifest of a run that goes on from there.
+    """Return the manifest of a run that resumes.
 
     Args:
-        max_epochs: where more are asked for than before.
+        manifest: manifest of the stopped run.
+        point: point from which it resumes.
+        max_epochs: new number of epochs of an extended run; None: unchanged.
     """
     entry = {
         "at": now(),

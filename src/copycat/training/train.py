@@ -1,4 +1,4 @@
-"""A run, from its request to its folder."""
+"""Train a run, from its request to its folder."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ from copycat.training.stopping import Limits
 
 __all__ = ["Outcome", "train", "try_out"]
 UNTRAINED = (TRIAL, CONFIG, IMAGES, PATCH, LOG)
-"""Files that a trial's folder may have before its run.json: a start overwrites them, or appends to the log."""
+"""Files that a trial's folder may have before its run.json: a new run overwrites them, or appends to the log."""
 
 
 def train(
@@ -53,17 +53,18 @@ def train(
     data: DataModule | None = None,
     limits: Limits = Limits(),  # noqa: B008, it is frozen
 ) -> Outcome:
-    """Run what was asked. A run that fails says so in its outcome, and why in its train.log.
+    """Run a request. A run that fails has status and error in its result, and the traceback in train.log.
 
     Args:
-        folder: for a trial, the one its sweep gave it; None makes a new one under `output_dir`.
+        request: request for the run.
+        folder: folder of a trial, made by its sweep; None makes a new one under `output_dir`.
         watchers: loggers beside those of the configuration, such as one that prints.
-        copy_of: what the manifest says of the run that this one repeats.
-        data: what the request asks for, where it is built already.
-        limits: what ends the run before it is done.
+        copy_of: reference to the run that this one repeats, for the manifest.
+        data: data of the request, where they are built already.
+        limits: conditions that end the run early.
 
     Raises:
-        UserError: where what was asked cannot work; then no new folder is left.
+        UserError: where the request cannot work; then no new folder is left.
         LockedError: where another process has the folder; then nothing in it is touched.
     """
     root, stop = Path(request.config["output_dir"]), Stop()
@@ -93,32 +94,33 @@ def train(
                 unmake(made, root)
             if isinstance(error, UserError):
                 raise
-            # of the first files: what a run cannot write later, it says itself
+            # only the first files raise here: later write errors are recorded in the run's status
             raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 
 def try_out(request: Request, *, metrics: Mapping[str, Sequence[str]] = {}) -> None:
-    """Build what would be trained, and leave no trace.
+    """Build the components of a run, and leave no trace.
 
     Args:
-        metrics: that the run must have, by the keys that name them.
+        request: request for the run.
+        metrics: names of metrics that the run must have, by the keys that name them.
 
     Raises:
-        UserError: where what was asked cannot work.
+        UserError: where the request cannot work.
     """
     with isolated(threads=None):
         build_parts(request.config, metrics=metrics)
 
 
 def as_text(config: Mapping[str, Any]) -> bytes:
-    """What config.yaml holds."""
+    """Return the content of config.yaml."""
     return as_yaml(config).encode()
 
 
 def write_asked(folder: Path, *, config: bytes, manifest: Mapping[str, Any], changes: bytes | None) -> None:
-    """Write what a run is made of: its configuration, what was not committed of the code, and its manifest.
+    """Write configuration, uncommitted changes of the code, and manifest.
 
-    With these it can be resumed, so they come before anything else.
+    A run can be resumed from these, so they are written before anything else.
     """
     write_whole(folder / CONFIG, config)
     if changes:
@@ -127,13 +129,13 @@ def write_asked(folder: Path, *, config: bytes, manifest: Mapping[str, Any], cha
 
 
 def start_clean(folder: Path) -> None:
-    """Set aside what another run left in a trial's folder, whose lock is held: a new one would append to it."""
+    """Set aside the files of another run in a trial's locked folder, which a new run would append to."""
     if any(not (name.startswith(".") or name in UNTRAINED) for name in os.listdir(folder)):
         aside = set_aside(folder, keep=(TRIAL,))
         print_line(f"copycat: {folder}: its run starts anew; what lay there is in {aside} now", error=True)
 
 
 def with_threads(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The configuration with the count of threads, which changes bits, where it left that to torch."""
+    """Return the configuration with the number of threads, which changes bits, filled in."""
     trainer = config["trainer"]
     return {**config, "trainer": {**trainer, "threads": trainer.get("threads") or torch.get_num_threads()}}
