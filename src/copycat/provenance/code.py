@@ -12,66 +12,66 @@ import copycat
 from copycat.config.own_modules import targets_of
 from copycat.provenance import git
 
-MOST_FILES = 1000
+MAX_FILES = 1000
 """Maximum number of files hashed per user package."""
-LARGEST_PATCH = 2**20
+MAX_PATCH_BYTES = 2**20
 """Bytes."""
 
 
 @dataclass(frozen=True)
-class Root:
+class Package:
     """Represent a package, as a folder or a single file."""
 
     name: str
     place: Path
 
     def files(self) -> list[Path]:
-        """List the package's Python files, at most MOST_FILES."""
+        """List the package's Python files, at most MAX_FILES."""
         if self.place.is_file():
             return [self.place]
-        return sorted(self.place.rglob("*.py"))[:MOST_FILES]
+        return sorted(self.place.rglob("*.py"))[:MAX_FILES]
 
-    def known_as(self, file: Path) -> str:
+    def recorded_name(self, file: Path) -> str:
         """Return a file's path as it is recorded, relative to the package's parent folder."""
         return file.relative_to(self.place.parent).as_posix()
 
 
-def code(config: Mapping[str, Any]) -> dict[str, Any]:
+def code_record(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return version, digest and git state of Copycat, and under `packages` those of the user's own packages."""
-    own = Root("copycat", Path(copycat.__file__).parent)
-    others = {root.name: dict(_facts(root)) for root in _users_roots(config)}
-    return {"version": copycat.__version__, **_facts(own), "packages": others}
+    own = Package("copycat", Path(copycat.__file__).parent)
+    others = {package.name: dict(_package_record(package)) for package in _user_packages(config)}
+    return {"version": copycat.__version__, **_package_record(own), "packages": others}
 
 
-def patch(config: Mapping[str, Any]) -> bytes | None:
+def uncommitted_patch(config: Mapping[str, Any]) -> bytes | None:
     """Return the uncommitted changes of that code as git prints them; None where there are none, or no git."""
-    found = b"".join(map(_diff, (Root("copycat", Path(copycat.__file__).parent), *_users_roots(config))))
-    return _capped(found) if found else None
+    patch = b"".join(map(_diff, (Package("copycat", Path(copycat.__file__).parent), *_user_packages(config))))
+    return _capped(patch) if patch else None
 
 
 @cache
-def _diff(root: Root) -> bytes:
+def _diff(package: Package) -> bytes:
     """Return a package's uncommitted changes, cached like the hashes so that both describe the same state."""
-    known = _status(root)
+    known = _status(package)
     if known is None or known.commit is None or not known.dirty:
         return b""
-    words = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "HEAD", "--", str(root.place))
+    words = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "HEAD", "--", str(package.place))
     return git.run(known.top, *words) or b""
 
 
-def _capped(found: bytes) -> bytes:
-    if len(found) <= LARGEST_PATCH:
-        return found
-    cut = found.rfind(b"\ndiff --git ", 0, LARGEST_PATCH)
-    return found[: max(cut, 0) + 1] + b"# cut: the whole is larger than 1 MiB\n"
+def _capped(patch: bytes) -> bytes:
+    if len(patch) <= MAX_PATCH_BYTES:
+        return patch
+    cut = patch.rfind(b"\ndiff --git ", 0, MAX_PATCH_BYTES)
+    return patch[: max(cut, 0) + 1] + b"# cut: the whole is larger than 1 MiB\n"
 
 
 @cache
-def _facts(root: Root) -> Mapping[str, Any]:
+def _package_record(package: Package) -> Mapping[str, Any]:
     """Hash a package's files and read its git state, once per process: imported code does not change."""
-    files = {root.known_as(file): _hash(file.read_bytes(), 8) for file in root.files()}
-    known = _status(root)
-    facts: dict[str, Any] = {
+    files = {package.recorded_name(file): _hash(file.read_bytes(), 8) for file in package.files()}
+    known = _status(package)
+    record: dict[str, Any] = {
         "digest": _hash(repr(sorted(files.items())).encode(), 16),
         "commit": known.commit if known else None,
         "dirty": list(known.dirty) if known else None,
@@ -79,23 +79,23 @@ def _facts(root: Root) -> Mapping[str, Any]:
         "files": files,
     }
     if known:
-        facts["untracked"] = {
+        record["untracked"] = {
             name: _hash((known.top / name).read_bytes(), 8) for name in known.untracked if (known.top / name).is_file()
         }
-    return facts
+    return record
 
 
 @cache
-def _status(root: Root) -> git.Status | None:
-    return git.status(root.place if root.place.is_dir() else root.place.parent)
+def _status(package: Package) -> git.Status | None:
+    return git.status(package.place if package.place.is_dir() else package.place.parent)
 
 
-def _users_roots(config: Mapping[str, Any]) -> list[Root]:
+def _user_packages(config: Mapping[str, Any]) -> list[Package]:
     """Find the packages of targets that are neither installed nor part of Python.
 
     Targets are imported by now; a package that is not has no effect on the run.
     """
-    found = {}
+    packages = {}
     for target in targets_of(config):
         name = target.partition(".")[0]
         module = sys.modules.get(name)
@@ -107,8 +107,8 @@ def _users_roots(config: Mapping[str, Any]) -> list[Root]:
         for file in places[:1]:
             place = file.parent if file.name == "__init__.py" else file
             if not {"site-packages", "dist-packages"} & set(place.parts):
-                found[name] = Root(name, place)
-    return list(found.values())
+                packages[name] = Package(name, place)
+    return list(packages.values())
 
 
 def _hash(content: bytes, size: int) -> str:

@@ -19,11 +19,11 @@ NAMES = ("PYTHONHASHSEED",)
 _VECTORS = re.compile(r"avx|sse|fma|f16c|amx|neon|asimd|sve|bf16|fp16", re.IGNORECASE)
 
 
-def environment(config: Mapping[str, Any]) -> dict[str, Any]:
+def environment_record(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the environment as plain values; call inside a run, since thread counts belong to it."""
     trainer = config.get("trainer", {})
     return {
-        **_of_process(),
+        **_process_record(),
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),
         "blas_threads": _blas_threads(),
@@ -40,7 +40,7 @@ def environment(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _of_process() -> dict[str, Any]:
+def _process_record() -> dict[str, Any]:
     packages, cpu = installed(), _cpu()
     return {
         "python": platform.python_version(),

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from copycat.provenance.code import code
-from copycat.provenance.environment import environment
+from copycat.provenance.code import code_record
+from copycat.provenance.environment import environment_record
 
 
 def fingerprint(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -12,4 +12,4 @@ def fingerprint(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Call inside a run, after its parts are built: thread counts and imported packages belong to it.
     """
-    return {"code": code(config), "environment": environment(config)}
+    return {"code": code_record(config), "environment": environment_record(config)}

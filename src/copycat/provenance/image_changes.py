@@ -18,14 +18,14 @@ def image_changes(before: Sequence[Image], after: Sequence[Image]) -> tuple[str,
         "gone": [key for key in old if key not in new],
         "new": [key for key in new if key not in old],
     }
-    found = {kind: keys for kind, keys in kinds.items() if keys}
-    if not found:
+    changes = {kind: keys for kind, keys in kinds.items() if keys}
+    if not changes:
         return "the same images in another order", []
-    changed = list(dict.fromkeys(key for keys in found.values() for key in keys))
+    changed = list(dict.fromkeys(key for keys in changes.values() for key in keys))
     verb = "differs" if len(changed) == 1 else "differ"
     names = one_of((f"{part}: {name}" for part, name in changed), most=4)
-    details = [f"{part}: {name}, {kind}" for kind, keys in found.items() for part, name in keys]
-    return f"{counted(len(changed), 'image')} {verb}: {names}", details if len(details) > 1 else list(found)
+    details = [f"{part}: {name}, {kind}" for kind, keys in changes.items() for part, name in keys]
+    return f"{counted(len(changed), 'image')} {verb}: {names}", details if len(details) > 1 else list(changes)
 
 
 def _by_name(images: Sequence[Image]) -> Mapping[Key, Image]:

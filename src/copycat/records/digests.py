@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b, file_digest
 from pathlib import Path
 
-from copycat.records.reader import MOST_FILES, list_files
+from copycat.records.reader import MAX_FILES, list_files
 from copycat.records.run_folder import MANIFEST
 from copycat.records.trial_file import FILE as TRIAL
 
@@ -20,7 +20,7 @@ def digest_files(folder: Path) -> dict[str, str]:
         UserError: where the folder cannot be listed.
     """
     paths = _paths(folder)
-    return {name: _digest(path) for name, path in paths.items()} if len(paths) <= MOST_FILES else {}
+    return {name: _digest(path) for name, path in paths.items()} if len(paths) <= MAX_FILES else {}
 
 
 def changed_files(folder: Path, recorded: Mapping[str, str]) -> Iterator[tuple[str, str]]:

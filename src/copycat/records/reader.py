@@ -13,7 +13,7 @@ from copycat.records.manifest_schema import check_form
 from copycat.records.run_folder import CONFIG, MANIFEST, read_manifest
 from copycat.records.safe_parsers import read_file
 
-MOST_FILES = 10_000
+MAX_FILES = 10_000
 """Maximum number of files in a run folder."""
 MOST = 2**20
 """Maximum size of config.yaml, in bytes."""
@@ -39,8 +39,8 @@ def check_files(folder: Path) -> None:
     """
     links: dict[tuple[int, int], list[tuple[str, int]]] = {}
     for count, (path, found) in enumerate(_entries(folder), start=1):
-        if count > MOST_FILES:
-            raise UserError(f"{folder}: expected the folder of one run; got one of more than {MOST_FILES} files.")
+        if count > MAX_FILES:
+            raise UserError(f"{folder}: expected the folder of one run; got one of more than {MAX_FILES} files.")
         if stat.S_ISDIR(found.st_mode):
             continue
         if not stat.S_ISREG(found.st_mode):

@@ -10,7 +10,7 @@ from copycat.config.errors import UserError
 from copycat.config.suggestions import one_of
 from copycat.data.datamodule import DataModule
 from copycat.provenance.backbone import backbone_change
-from copycat.provenance.diagnosis import Cause, Evidence, causes
+from copycat.provenance.diagnosis import Cause, RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
 from copycat.records.config_keys import changed_keys
 from copycat.records.digests import changed_files
@@ -105,13 +105,13 @@ def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Se
     as_recorded = {**config, "data": original.config["data"], "output_dir": original.config["output_dir"]}
     changed = _changed_since(original)
     with isolated(threads=config["trainer"]["threads"]):
-        now = Evidence.current(as_recorded, data)
+        now = RunInputs.from_process(as_recorded, data)
         if "backbone" in original.manifest["provenance"]:
             network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
             if change := backbone_change(network, original.manifest):
                 changed.append(Cause("weights", f"the backbone: {change}"))
-    recorded = Evidence.recorded(original.folder, original.manifest, original.config)
-    return [*changed, *causes(recorded, now)]
+    recorded = RunInputs.from_folder(original.folder, original.manifest, original.config)
+    return [*changed, *diagnose(recorded, now)]
 
 
 def _changed_since(original: Opened) -> list[Cause]:

@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import Logger
 
 from copycat.config.errors import UserError
 from copycat.provenance.backbone import check_backbone
-from copycat.provenance.diagnosis import Evidence, causes
+from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
 from copycat.records.lock import locked
 from copycat.records.metrics_csv import read_history
@@ -76,7 +76,9 @@ def resume(
     with locked(folder), isolated(threads=threads), tolerating_lost_output(), stop.listening():
         parts = build_parts(config, metrics=limits.metrics)
         check_backbone(parts.classifier.network, opened.manifest, folder=folder)
-        for cause in causes(Evidence.recorded(folder, opened.manifest, config), Evidence.current(config, parts.data)):
+        for cause in diagnose(
+            RunInputs.from_folder(folder, opened.manifest, config), RunInputs.from_process(config, parts.data)
+        ):
             if cause.kind == "data":
                 raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
             say(f"changed since the run began: {cause.kind}: {cause.line}")

@@ -14,7 +14,7 @@ from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.data.datamodule import DataModule
-from copycat.provenance.code import patch
+from copycat.provenance.code import uncommitted_patch
 from copycat.provenance.diagnosis import PATCH
 from copycat.records.image_index import FILE as IMAGES
 from copycat.records.lock import FILE as LOCK
@@ -72,7 +72,7 @@ def train(
     with isolated(threads=threads), tolerating_lost_output(), stop.listening():
         parts = build_parts(request.config, data=data, metrics=limits.metrics)
         request = replace(request, config=with_threads(parts.config))
-        text, changes = as_text(request.config), patch(request.config)
+        text, changes = as_text(request.config), uncommitted_patch(request.config)
         network = parts.classifier.network
         manifest = opening(request, parts.data, config=text, network=network, copy_of=copy_of)
         first = partial(write_asked, config=text, manifest=manifest, changes=changes)

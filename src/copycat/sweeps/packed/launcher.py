@@ -20,8 +20,8 @@ from copycat.config.printable import print_line
 from copycat.config.suggestions import described
 from copycat.data.datamodule import DataModule
 from copycat.provenance.backbone import check_backbone
-from copycat.provenance.code import patch
-from copycat.provenance.diagnosis import Evidence, causes
+from copycat.provenance.code import uncommitted_patch
+from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.lock import LockedError, locked
 from copycat.records.run_loader import read_checkpoint
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
@@ -242,7 +242,7 @@ class Packs:
         members: takes those that are made.
         """
         config = asked[0].request.config
-        changes, numbers = patch(config), [one.job.number for one in asked]
+        changes, numbers = uncommitted_patch(config), [one.job.number for one in asked]
         first: dict[int, Any] = {}
         members.extend(self._member(one, numbers, first, changes) for one in asked)
         trainer, device = _trainer(config), choose_device(config["trainer"]["accelerator"])
@@ -295,7 +295,7 @@ def _check_data(asked: Asked) -> None:
     check_backbone(asked.parts.classifier.network, manifest, folder=folder)
     if manifest["provenance"]["data"].get("all") == data.fingerprint().get("all"):
         return
-    for cause in causes(Evidence.recorded(folder, manifest, config), Evidence.current(config, data)):
+    for cause in diagnose(RunInputs.from_folder(folder, manifest, config), RunInputs.from_process(config, data)):
         if cause.kind == "data":
             raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
 
