@@ -14,7 +14,7 @@ import pytest
 from copycat.config.errors import UserError
 from copycat.inspection.reports.run_page import run_page
 from copycat.inspection.reports.weight_table import print_weights
-from copycat.records.metrics_csv import columns_of, epochs_of, read_history
+from copycat.records.metrics_csv import count_epochs, read_columns, read_history
 from copycat.records.reader import check_files
 from copycat.records.run_loader import Opened, open_run, read_checkpoint, read_weights
 from copycat.sweeps.report import report_of
@@ -169,7 +169,7 @@ def test_a_huge_file_is_not_read(name: str, strangers: Path, real_run: Path, tmp
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link"])
-@pytest.mark.parametrize("read", [read_history, columns_of, epochs_of])
+@pytest.mark.parametrize("read", [read_history, read_columns, count_epochs])
 def test_a_history_is_read_from_a_plain_file_alone(
     read: Callable[[Path], object], kind: str, strangers: Path, tmp_path: Path
 ) -> None:

@@ -12,10 +12,10 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF, EXPERIMENTS
 from copycat.config.untrusted import check_allowed
-from copycat.records.background_writer import Disk
+from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import damage, is_own
 from copycat.records.run_loader import open_recorded, open_run, read_checkpoint
-from copycat.records.target_policy import refuse_strangers
+from copycat.records.target_policy import make_untrusted_check
 from copycat.reruns.rerun import rerun
 from copycat.training.checkpoint_io import WholeCheckpoints
 from tests.support.hostile_folders import strip_signature
@@ -49,14 +49,14 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
 )
 def test_each_option_that_ships_may_be_built_from_a_strangers_folder(option: str) -> None:
     config = compose([option, *NEEDS.get(option, [])]).config
-    check_allowed(config, where="config.yaml", refuse=refuse_strangers())
+    check_allowed(config, where="config.yaml", refuse=make_untrusted_check())
 
 
 @pytest.mark.parametrize("option", STRANGE)
 def test_a_network_of_another_package_may_not(option: str) -> None:
     config = compose([f"model={option}", "model.name=resnet18"]).config
     with pytest.raises(UserError, match="model"):
-        check_allowed(config, where="config.yaml", refuse=refuse_strangers())
+        check_allowed(config, where="config.yaml", refuse=make_untrusted_check())
 
 
 EXPERIMENT_NAMES = sorted({file.stem for file in EXPERIMENTS.glob("*.yaml")} - {"ensemble"})
@@ -65,7 +65,7 @@ EXPERIMENT_NAMES = sorted({file.stem for file in EXPERIMENTS.glob("*.yaml")} - {
 
 @pytest.mark.parametrize("name", mark_slow(EXPERIMENT_NAMES, fast=["cnn_augmented", "transfer_finetuned"]))
 def test_each_experiment_may_be_built_from_a_strangers_folder(name: str) -> None:
-    check_allowed(compose([f"experiment={name}"]).config, where="config.yaml", refuse=refuse_strangers())
+    check_allowed(compose([f"experiment={name}"]).config, where="config.yaml", refuse=make_untrusted_check())
 
 
 def test_a_run_is_one_s_own_wherever_its_folder_is_moved(folder: Path, tmp_path: Path) -> None:
@@ -94,17 +94,17 @@ def test_a_checkpoint_that_names_files_is_read_only_where_the_user_wrote_it(
 ) -> None:
     folder = train_tiny("trainer.max_epochs=1", "logger=none", data=tiny, at=tmp_path).folder
     opened, path = open_run(folder), folder / "checkpoints" / "last.ckpt"
-    disk = Disk()
+    writer = BackgroundWriter()
     checkpoint = read_checkpoint(path, opened)
     checkpoint["callbacks"] = {"ModelCheckpoint": {"best_model_path": "/home/user/thesis.tex"}}
-    WholeCheckpoints(disk).save_checkpoint(checkpoint, path)
-    disk.settle()
+    WholeCheckpoints(writer).save_checkpoint(checkpoint, path)
+    writer.wait()
     assert is_own(path)
     assert read_checkpoint(path, opened)["callbacks"] == checkpoint["callbacks"]
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("COPYCAT_SETTINGS", str(tmp_path / "settings"))
-        WholeCheckpoints(disk).save_checkpoint(checkpoint, path)
-        disk.settle()
+        WholeCheckpoints(writer).save_checkpoint(checkpoint, path)
+        writer.wait()
     assert damage(path) is None
     assert opened.own
     with pytest.raises(UserError, match="expected callbacks that name no file"):

@@ -62,9 +62,9 @@ class Ensemble:
         return [self._against(part) for part in self.whole.said] if len(self.members) > 1 else []
 
     def _against(self, part: str) -> Against:
-        right = {name: member.said[part].right for name, member in self.members.items()}
+        right = {name: member.said[part].is_correct for name, member in self.members.items()}
         best = max(right, key=lambda name: int(right[name].sum()))
-        ours, theirs = self.whole.said[part].right, right[best]
+        ours, theirs = self.whole.said[part].is_correct, right[best]
         alone = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
         return Against(part, best, *alone, mcnemar(*alone))
 

@@ -42,7 +42,7 @@ def print_evaluation(asked: Evaluated, *, form: Form, views: int = 1) -> None:
         (run,) = asked.runs
         judged = judge(run, asked.overrides, views=views)
         rows, classes = judged.rows(), run.manifest["data"]["classes"]
-        _write(rows, form, {"run": str(run.given), "metrics": rows}, judged, classes=classes)
+        _write(rows, form, {"run": str(run.user_path), "metrics": rows}, judged, classes=classes)
         return
     found = ensemble(asked.runs, asked.overrides, views=views)
     whole, members = found.whole.rows(), found.rows() if len(found.members) > 1 else []

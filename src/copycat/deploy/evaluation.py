@@ -15,8 +15,8 @@ from copycat.config.suggestions import first_line
 from copycat.data.split import Part
 from copycat.deploy.predictor import Predictor, opened_predictor
 from copycat.inspection.reports.intervals import bootstrap
-from copycat.records.image_index import digests_of_train, read_images
-from copycat.records.predictions import Predictions, read_predictions, trained_on
+from copycat.records.image_index import read_images, training_digests
+from copycat.records.predictions import Predictions, find_training_copies, read_predictions
 from copycat.records.run_loader import Opened
 from copycat.tables.statistics import wilson
 from copycat.training.factory import build_data
@@ -82,7 +82,7 @@ def judge(
         order = list(classes or predictor.classes)
         place = torch.tensor([order.index(name) for name in predictor.classes])
         said, trained, missing = {}, {}, {}
-        seen = digests_of_train(read_images(opened.folder) or [])
+        seen = training_digests(read_images(opened.folder) or [])
         for name, (part, labels) in _parts(opened, overrides, predictor).items():
             found = torch.cat([predictor(images) for images in _batches(part, predictor)]).float()
             said[name] = Predictions(place[labels].numpy(), found[:, place.argsort()].numpy())
@@ -107,7 +107,7 @@ def recorded(opened: Opened, *, views: int = 1) -> Judgement:
     if not said or views > 1:
         found = judge(opened, [], views=views)
         return Judgement({part: one for part, one in found.said.items() if part != "train"}, found.trained)
-    trained = trained_on(opened.folder, said)
+    trained = find_training_copies(opened.folder, said)
     return Judgement(said, {part: trained.get(part, np.zeros(len(one.label), bool)) for part, one in said.items()})
 
 

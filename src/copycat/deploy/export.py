@@ -196,7 +196,7 @@ def _batches(part: Part) -> Iterator[Tensor]:
 
 def print_export(run: Opened, form: Format, *, to: Path | None) -> None:
     """Export, and print where it lies and how near it is to the run."""
-    done = export(run, form, to=to or run.given / "export" / form)
+    done = export(run, form, to=to or run.user_path / "export" / form)
     print_line(done.folder)
     if done.difference is None:
         print_line(f"copycat: not held against the validation images: {done.why_not}", error=True)

@@ -106,7 +106,7 @@ def print_predictions(
     if sheet is not None:
         _write_sheet(shown, sheet)
     if form == "json":
-        write_json({"run": str(run.given), "predictions": rows})
+        write_json({"run": str(run.user_path), "predictions": rows})
     elif rows:
         table = [{**row, "probability": figure(row["probability"])} for row in rows]
         print_table(wide_console(), [(name, given(name)) for name in ("file", "class", "probability")], table)

@@ -12,7 +12,7 @@ from copycat.provenance.code_changes import describe_changes
 from copycat.provenance.fingerprint import fingerprint
 from copycat.provenance.image_changes import image_changes
 from copycat.records.config_keys import values
-from copycat.records.image_index import Image, images_of, read_images
+from copycat.records.image_index import ImageRecord, index_images, read_images
 from copycat.records.safe_parsers import read_file
 
 PATCH = "code.patch"
@@ -61,7 +61,7 @@ class RunInputs:
 
     config: Mapping[str, Any]
     provenance: Mapping[str, Any]
-    images: Sequence[Image] | None
+    images: Sequence[ImageRecord] | None
     """None where they are not recorded."""
     patch: bytes | None
 
@@ -69,7 +69,7 @@ class RunInputs:
     def from_folder(cls, folder: Path, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> "RunInputs":
         """Read the inputs of a recorded run from its folder."""
         try:
-            changes = read_file(folder / PATCH, most=2 * MAX_PATCH_BYTES)
+            changes = read_file(folder / PATCH, max_bytes=2 * MAX_PATCH_BYTES)
         except (OSError, ValueError):
             changes = None
         return cls(config, manifest["provenance"], read_images(folder), changes)
@@ -78,7 +78,7 @@ class RunInputs:
     def from_process(cls, config: Mapping[str, Any], data: DataModule) -> "RunInputs":
         """Collect the inputs of a run that would start in this process."""
         provenance = {**fingerprint(config), "data": data.fingerprint()}
-        return cls(config, provenance, images_of(data), uncommitted_patch(config))
+        return cls(config, provenance, index_images(data), uncommitted_patch(config))
 
 
 def diagnose(before: RunInputs, after: RunInputs) -> list[Cause]:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from copycat.config.suggestions import counted, one_of
-from copycat.records.image_index import Image
+from copycat.records.image_index import ImageRecord
 
 Key = tuple[str, str]
 
 
-def image_changes(before: Sequence[Image], after: Sequence[Image]) -> tuple[str, list[str]]:
+def image_changes(before: Sequence[ImageRecord], after: Sequence[ImageRecord]) -> tuple[str, list[str]]:
     """Describe the differing images in one line, and in one line per image."""
     old, new = _by_name(before), _by_name(after)
     both = [key for key in old if key in new]
@@ -28,5 +28,5 @@ def image_changes(before: Sequence[Image], after: Sequence[Image]) -> tuple[str,
     return f"{counted(len(changed), 'image')} {verb}: {names}", details if len(details) > 1 else list(changes)
 
 
-def _by_name(images: Sequence[Image]) -> Mapping[Key, Image]:
+def _by_name(images: Sequence[ImageRecord]) -> Mapping[Key, ImageRecord]:
     return {(image.part, image.name): image for image in images}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 
-class Disk:
+class BackgroundWriter:
     """Write files in one background thread: flushing a checkpoint takes longer than a hundred steps.
 
     An error is raised by the next call. Jobs after a failed one are skipped, since they may rely on it.
@@ -14,20 +14,20 @@ class Disk:
         """Start without a thread: the first job starts one."""
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[Future[object]] = []
-        self._failed = self._waits = False
+        self._failed = self._is_synchronous = False
 
-    def later(self, job: Callable[[], object]) -> None:
+    def submit(self, job: Callable[[], object]) -> None:
         """Run a job after all jobs submitted before it.
 
         Raises:
             OSError: where an earlier job failed.
         """
-        if self._waits:
+        if self._is_synchronous:
             job()
             return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
-        while len(self._waiting) > BEHIND or (self._waiting and self._waiting[0].done()):
+        while len(self._waiting) > MAX_WAITING or (self._waiting and self._waiting[0].done()):
             self._waiting.pop(0).result()
         self._waiting.append(self._thread.submit(self._do, job))
 
@@ -40,7 +40,7 @@ class Disk:
             self._failed = True
             raise
 
-    def settle(self) -> None:
+    def wait(self) -> None:
         """Wait until all jobs are done.
 
         Raises:
@@ -54,15 +54,15 @@ class Disk:
         for job in waiting:
             job.result()
 
-    def wait_from_now_on(self) -> None:
+    def become_synchronous(self) -> None:
         """Wait, and run each further job within its call: for a thread that has nothing else to do.
 
         Raises:
             OSError: where an earlier job failed.
         """
-        self._waits = True
-        self.settle()
+        self._is_synchronous = True
+        self.wait()
 
 
-BEHIND = 8
+MAX_WAITING = 8
 """Maximum number of waiting jobs: each holds a checkpoint in memory."""

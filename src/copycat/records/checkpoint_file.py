@@ -20,7 +20,7 @@ _SIGNED_AS = b"checkpoint"
 """Signed in place of a configuration, so that no run's signature is valid for a checkpoint."""
 
 
-def keep(path: Path, kept: Path) -> None:
+def keep_previous(path: Path, kept: Path) -> None:
     """Give a file that is about to be replaced a second name, in place of the file that had that name."""
     temporary = kept.with_name(f".{kept.name}.{secrets.token_hex(3)}")
     try:
@@ -59,15 +59,15 @@ def is_own(path: Path) -> bool:
     if damage(path) is not None:
         return False
     content = path.read_bytes()
-    found = _signature_of(content)[len(SIGNATURE_MARK) :].decode(errors="replace")
-    return is_signed(_SIGNED_AS, {"hash": content[-_HEX:].decode(), "signature": found})
+    signature = _signature_of(content)[len(SIGNATURE_MARK) :].decode(errors="replace")
+    return is_signed(_SIGNED_AS, {"hash": content[-_HEX:].decode(), "signature": signature})
 
 
 def _signature_of(content: bytes) -> bytes:
     """Return the signature in an archive's comment, with its mark; empty where there is none."""
     end = len(content) - len(MARK) - _HEX
-    found = content[end - len(SIGNATURE_MARK) - _SIGNATURE_HEX : end]
-    return found if found.startswith(SIGNATURE_MARK) else b""
+    signature = content[end - len(SIGNATURE_MARK) - _SIGNATURE_HEX : end]
+    return signature if signature.startswith(SIGNATURE_MARK) else b""
 
 
 def with_signature(archive: bytes) -> bytes:

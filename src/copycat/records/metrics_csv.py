@@ -7,9 +7,9 @@ from pathlib import Path
 from copycat.records.safe_parsers import read_file
 
 FILE = "metrics.csv"
-MOST = 2**28
+MAX_BYTES = 2**28
 """Maximum size of a file to read, in bytes."""
-MOST_ROWS = 2**22
+MAX_ROWS = 2**22
 
 
 def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, float]]:
@@ -24,10 +24,10 @@ def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, f
         OSError: where it cannot be read.
     """
     try:
-        content = read_file(folder / FILE, most=MOST)
-        if (count := content.count(b"\n")) > MOST_ROWS:
-            raise ValueError(f"it has {count} lines, more than {MOST_ROWS}")
-        rows = rows_of(content, having=having)
+        content = read_file(folder / FILE, max_bytes=MAX_BYTES)
+        if (count := content.count(b"\n")) > MAX_ROWS:
+            raise ValueError(f"it has {count} lines, more than {MAX_ROWS}")
+        rows = parse_rows(content, having=having)
         if not all(row.get("epoch", math.nan).is_integer() for row in rows):
             raise ValueError("a row has no epoch")
     except ValueError as error:
@@ -35,15 +35,15 @@ def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, f
     return rows
 
 
-def columns_of(folder: Path) -> list[str]:
+def read_columns(folder: Path) -> list[str]:
     """Return the names of the metrics in the header of metrics.csv."""
-    header = read_file(folder / FILE, most=MOST).partition(b"\n")[0]
+    header = read_file(folder / FILE, max_bytes=MAX_BYTES).partition(b"\n")[0]
     return header.decode(errors="replace").split(",")[1:]
 
 
-def rows_of(content: bytes, *, having: str | None = None) -> list[dict[str, float]]:
+def parse_rows(content: bytes, *, having: str | None = None) -> list[dict[str, float]]:
     """Parse the content of a metrics.csv; `having` as for `read_history`."""
-    header, *lines = whole_lines(content) or [""]
+    header, *lines = complete_lines(content) or [""]
     names = header.split(",")  # names and numbers need no quotes
     if having is not None and having not in names:
         return []
@@ -57,12 +57,12 @@ def rows_of(content: bytes, *, having: str | None = None) -> list[dict[str, floa
     ]
 
 
-def epochs_of(folder: Path) -> int:
+def count_epochs(folder: Path) -> int:
     """Count the rows of metrics.csv."""
-    return max(0, read_file(folder / FILE, most=MOST).count(b"\n") - 1)
+    return max(0, read_file(folder / FILE, max_bytes=MAX_BYTES).count(b"\n") - 1)
 
 
-def whole_lines(content: bytes) -> list[str]:
+def complete_lines(content: bytes) -> list[str]:
     """Return the complete lines of a file, without a last one that was cut short as it was written."""
     return content[: content.rfind(b"\n") + 1].decode().splitlines()
 

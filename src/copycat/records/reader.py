@@ -9,13 +9,13 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.renamed_keys import current_keys, current_words, renamed_in, with_current_keys
 from copycat.config.suggestions import first_line
-from copycat.records.manifest_schema import check_form
+from copycat.records.manifest_schema import check_schema
 from copycat.records.run_folder import CONFIG, MANIFEST, read_manifest
 from copycat.records.safe_parsers import read_file
 
 MAX_FILES = 10_000
 """Maximum number of files in a run folder."""
-MOST = 2**20
+MAX_BYTES = 2**20
 """Maximum size of config.yaml, in bytes."""
 
 
@@ -38,16 +38,16 @@ def check_files(folder: Path) -> None:
             holds too many files.
     """
     links: dict[tuple[int, int], list[tuple[str, int]]] = {}
-    for count, (path, found) in enumerate(_entries(folder), start=1):
+    for count, (path, state) in enumerate(_entries(folder), start=1):
         if count > MAX_FILES:
             raise UserError(f"{folder}: expected the folder of one run; got one of more than {MAX_FILES} files.")
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(state.st_mode):
             continue
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a link" if stat.S_ISLNK(found.st_mode) else "a pipe or device"
+        if not stat.S_ISREG(state.st_mode):
+            kind = "a link" if stat.S_ISLNK(state.st_mode) else "a pipe or device"
             raise UserError(f"{path!a}: expected a plain file; got {kind}. Put the file itself there.")
-        if found.st_nlink > 1:
-            links.setdefault((found.st_dev, found.st_ino), []).append((path, found.st_nlink))
+        if state.st_nlink > 1:
+            links.setdefault((state.st_dev, state.st_ino), []).append((path, state.st_nlink))
     for names in links.values():
         if len(names) < names[0][1]:  # writes would reach the name outside too
             raise UserError(
@@ -59,7 +59,7 @@ def check_files(folder: Path) -> None:
 def list_files(folder: Path) -> list[str]:
     """List the plain files of a folder and its sub-folders by their paths below it, with forward slashes."""
     return sorted(
-        Path(path).relative_to(folder).as_posix() for path, found in _entries(folder) if stat.S_ISREG(found.st_mode)
+        Path(path).relative_to(folder).as_posix() for path, state in _entries(folder) if stat.S_ISREG(state.st_mode)
     )
 
 
@@ -71,7 +71,7 @@ def read_checked_manifest(folder: Path) -> dict[str, Any]:
         OSError: where it cannot be read.
     """
     manifest = read_manifest(folder)
-    check_form(manifest)
+    check_schema(manifest)
     return manifest
 
 
@@ -82,7 +82,7 @@ def read_config(folder: Path) -> bytes:
         ValueError: where it is no plain file, or too large.
         OSError: where it cannot be read.
     """
-    return read_file(folder / CONFIG, most=MOST)
+    return read_file(folder / CONFIG, max_bytes=MAX_BYTES)
 
 
 def rename_keys(config: Any, manifest: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -93,10 +93,10 @@ def rename_keys(config: Any, manifest: dict[str, Any]) -> tuple[Any, dict[str, A
     table = renamed_in(config)
     if not table:
         return config, manifest
-    asked = {**manifest["request"], "overrides": current_words(manifest["request"]["overrides"], table)}
-    if isinstance(digests := asked.get("config_keys"), dict):
-        asked["config_keys"] = current_keys(digests, table)
-    return with_current_keys(config), {**manifest, "request": asked}
+    request = {**manifest["request"], "overrides": current_words(manifest["request"]["overrides"], table)}
+    if isinstance(digests := request.get("config_keys"), dict):
+        request["config_keys"] = current_keys(digests, table)
+    return with_current_keys(config), {**manifest, "request": request}
 
 
 def reason(error: Exception) -> str:

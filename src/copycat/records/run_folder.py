@@ -17,7 +17,7 @@ from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import sign
 
 SCHEMA = 3
-READABLE = (1, 2, 3)
+READABLE_SCHEMAS = (1, 2, 3)
 KEYS_RENAMED = 3
 """First schema with the present key names."""
 FORMER = {"asked": "request", "ran_on": "provenance", "came_out": "results", "seal": "signature"}
@@ -25,7 +25,7 @@ FORMER = {"asked": "request", "ran_on": "provenance", "came_out": "results", "se
 MANIFEST = "run.json"
 CONFIG = "config.yaml"
 WEIGHTS = "weights.safetensors"
-MOST = 2**23
+MAX_BYTES = 2**23
 """Maximum size of a manifest, in bytes."""
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
 """Temporary names that `write_whole` uses."""
@@ -55,7 +55,7 @@ def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] 
                     _make_whole(folder, write)
                 return folder
     except OSError as error:
-        unmake(day, root)
+        remove_empty_folders(day, root)
         raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 
@@ -77,7 +77,7 @@ def _make_whole(folder: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
-def unmake(folder: Path, root: Path) -> None:
+def remove_empty_folders(folder: Path, root: Path) -> None:
     """Remove a folder and its parents, up to root, as far as they are empty."""
     for place in (folder, *folder.parents):
         if place == root.parent:
@@ -89,7 +89,7 @@ def unmake(folder: Path, root: Path) -> None:
 
 
 @contextmanager
-def taken_back(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
+def undo_on_error(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
     """Remove the new files of a locked folder where the start of its run fails.
 
     Args:
@@ -167,9 +167,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ValueError: where it is no manifest of a schema that this version reads.
         OSError: where it cannot be read.
     """
-    manifest = read_json(read_file(folder / MANIFEST, most=MOST))
-    if not isinstance(manifest, dict) or manifest.get("schema") not in READABLE:
-        raise ValueError(f"expected schema {' or '.join(map(str, READABLE))}")
+    manifest = read_json(read_file(folder / MANIFEST, max_bytes=MAX_BYTES))
+    if not isinstance(manifest, dict) or manifest.get("schema") not in READABLE_SCHEMAS:
+        raise ValueError(f"expected schema {' or '.join(map(str, READABLE_SCHEMAS))}")
     if manifest["schema"] < KEYS_RENAMED:
         return {FORMER.get(str(name), str(name)): value for name, value in manifest.items()}
     return manifest

@@ -9,7 +9,7 @@ from copycat.config.errors import UserError
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.suggestions import first_line, one_of
 from copycat.config.untrusted import check_allowed, check_whole
-from copycat.records.first_schema import renewed
+from copycat.records.first_schema import upgrade_config
 from copycat.records.manifest_schema import check_texts
 from copycat.records.reader import check_files, find_runs, read_checked_manifest, read_config, reason, rename_keys
 from copycat.records.run_folder import CONFIG, MANIFEST, as_recorded
@@ -19,7 +19,7 @@ from copycat.records.signature import is_signed
 if TYPE_CHECKING:
     from torch import Tensor
 
-REPEATABLE = 2
+RERUN_SCHEMA = 2
 """First schema with everything that a rerun needs."""
 
 
@@ -33,7 +33,7 @@ class Opened:
     config: dict[str, Any]
     own: bool
     """Whether the user made it, by its signature."""
-    given: Path
+    user_path: Path
     """Path as the user typed it, which may be a link."""
 
 
@@ -47,7 +47,7 @@ def open_run(folder: Path) -> Opened:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: expected the folder of a run; got none. See them: copycat runs.")
-    given = folder
+    user_path = folder
     if folder.is_symlink():
         folder = folder.resolve()
     check_files(folder)
@@ -61,8 +61,8 @@ def open_run(folder: Path) -> Opened:
         config = read_yaml(content)
     except (OSError, ValueError) as error:
         raise UserError(f"{where}: expected a run's configuration; {reason(error)}.") from error
-    if manifest["schema"] < REPEATABLE:
-        config = renewed(config)
+    if manifest["schema"] < RERUN_SCHEMA:
+        config = upgrade_config(config)
     own = is_signed(content, as_recorded(manifest))
     config, manifest = rename_keys(config, manifest)
     if not own:
@@ -73,14 +73,14 @@ def open_run(folder: Path) -> Opened:
                 f"{folder / MANIFEST}: {first_line(error)}, and this folder is not signed by you. Write another."
             ) from error
         from copycat.records.target_policy import (
-            refuse_strangers,  # late: it imports Lightning, which an own run does not need
+            make_untrusted_check,  # late: it imports Lightning, which an own run does not need
         )
 
-        check_allowed(config, where=str(where), refuse=refuse_strangers())
+        check_allowed(config, where=str(where), refuse=make_untrusted_check())
     check_whole(config, where=str(where))
     if own:
         allow_own_modules(config)
-    return Opened(folder, manifest, config, own, given)
+    return Opened(folder, manifest, config, own, user_path)
 
 
 def open_recorded(folder: Path) -> Opened:
@@ -93,10 +93,10 @@ def open_recorded(folder: Path) -> Opened:
         raise UserError(f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}.")
     original = open_run(folder)
     schema = original.manifest["schema"]
-    if schema < REPEATABLE:
+    if schema < RERUN_SCHEMA:
         version = original.manifest["provenance"]["code"]["version"]
         raise UserError(
-            f"{folder}: expected run.json of schema {REPEATABLE}; got {schema}, by Copycat {version}. Rerun it there."
+            f"{folder}: expected run.json of schema {RERUN_SCHEMA}; got {schema}, by Copycat {version}. Rerun it there."
         )
     return original
 
@@ -107,13 +107,13 @@ def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:
     Raises:
         UserError: where it is invalid or damaged, or names files to callbacks and was not written by the user.
     """
-    from copycat.records import safe_tensors as tensor_files
+    from copycat.records import safe_tensors
     from copycat.records.checkpoint_file import is_own
 
     assert path.is_relative_to(opened.folder)
-    checkpoint = tensor_files.read_checkpoint(path)
+    checkpoint = safe_tensors.read_checkpoint(path)
     try:
-        tensor_files.check_states(path, checkpoint.get("callbacks", {}))
+        safe_tensors.check_states(path, checkpoint.get("callbacks", {}))
     except UserError:
         if not (opened.own and is_own(path)):  # the run's signature covers run.json and config.yaml alone
             raise
@@ -126,7 +126,7 @@ def read_weights(path: Path, opened: Opened) -> "Mapping[str, Tensor]":
     Raises:
         UserError: where it is invalid or damaged.
     """
-    from copycat.records import safe_tensors as tensor_files
+    from copycat.records import safe_tensors
 
     assert path.is_relative_to(opened.folder)
-    return tensor_files.read_weights(path)
+    return safe_tensors.read_weights(path)

@@ -15,18 +15,18 @@ from yaml import events
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
-DEEPEST = 24
+MAX_DEPTH = 24
 """Maximum nesting of containers."""
-_LONGEST_NUMBER = 64
+_MAX_DIGITS = 64
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_file(path: Path, *, most: int) -> bytes:
+def read_file(path: Path, *, max_bytes: int) -> bytes:
     """Return the content of a plain file, which must be no link, pipe or device.
 
     Args:
         path: file to read.
-        most: maximum size, in bytes.
+        max_bytes: maximum size, in bytes.
 
     Raises:
         OSError: where it cannot be read.
@@ -39,8 +39,8 @@ def read_file(path: Path, *, most: int) -> bytes:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise ValueError("it is no plain file")
-        if found.st_size > most:
-            raise ValueError(f"it has {found.st_size} bytes, more than {most}")
+        if found.st_size > max_bytes:
+            raise ValueError(f"it has {found.st_size} bytes, more than {max_bytes}")
         return file.read(found.st_size)  # read allocates this size
 
 
@@ -57,7 +57,7 @@ def read_json(content: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f"it is no JSON at line {error.lineno}") from error
     level = [found]
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         inner = (value.values() if isinstance(value, dict) else value for value in level)
         level = [value for values in inner if not isinstance(values, _PLAIN) for value in values]
     if level:
@@ -69,7 +69,7 @@ _PLAIN = (str, int, float, type(None))
 
 
 def _int(word: str) -> int:
-    if len(word) > _LONGEST_NUMBER:
+    if len(word) > _MAX_DIGITS:
         raise ValueError(f"a number has {len(word)} digits")
     return int(word)
 
@@ -103,7 +103,7 @@ def read_yaml(content: bytes) -> Any:
             if tag := getattr(event, "tag", None):
                 raise ValueError(f"line {line}: it has a tag, {tag!r:.80}")
             if isinstance(event, events.CollectionStartEvent):
-                if len(stack) == DEEPEST:
+                if len(stack) == MAX_DEPTH:
                     raise ValueError(f"line {line}: it is nested too deep")
                 stack.append(_Container(isinstance(event, events.MappingStartEvent)))
                 continue
@@ -152,8 +152,8 @@ def _scalar(event: events.ScalarEvent, line: int) -> Any:
     tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit).rpartition(":")[2]
     if tag == "str":
         return event.value
-    make = _MADE.get(tag)
-    if make is None or len(event.value) > _LONGEST_NUMBER:
+    make = _CONSTRUCTORS.get(tag)
+    if make is None or len(event.value) > _MAX_DIGITS:
         raise ValueError(f"line {line}: expected a word, number, switch or null; got {event.value!r:.80}")
     try:
         return make(_CONSTRUCTOR, yaml.ScalarNode(tag, event.value))
@@ -163,7 +163,7 @@ def _scalar(event: events.ScalarEvent, line: int) -> Any:
 
 _RESOLVER: Any = Resolver()
 _CONSTRUCTOR = SafeConstructor()
-_MADE = {
+_CONSTRUCTORS = {
     "null": SafeConstructor.construct_yaml_null,
     "bool": SafeConstructor.construct_yaml_bool,
     "int": SafeConstructor.construct_yaml_int,

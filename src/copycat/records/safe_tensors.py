@@ -19,11 +19,11 @@ from copycat.config.rule import is_real, is_whole
 from copycat.config.suggestions import first_line
 from copycat.records.safe_parsers import read_file
 
-LARGEST = 2**36
-LARGEST_HEADER = 2**24
-MOST_VALUES = 1_000_000
-DEEPEST = 64
-_OF_A_PATH = re.compile(r"path|dir|file|folder|best_k_models|url|uri")
+MAX_BYTES = 2**36
+MAX_HEADER_BYTES = 2**24
+MAX_VALUES = 1_000_000
+MAX_DEPTH = 64
+_PATH_KEY = re.compile(r"path|dir|file|folder|best_k_models|url|uri")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -33,13 +33,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: where it is no checkpoint of Copycat.
     """
     try:
-        content = read_file(path, most=LARGEST)
+        content = read_file(path, max_bytes=MAX_BYTES)
         _check_archive(content)
         found: Any = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        _check_values(found, most=len(content))
+        _check_values(found, max_bytes=len(content))
         _check_parts(found)
     except _UNREADABLE as error:
-        raise UserError(f"{path}: expected a checkpoint of tensors and plain values; {_said(error)}.") from error
+        raise UserError(f"{path}: expected a checkpoint of tensors and plain values; {_reason(error)}.") from error
     checkpoint: dict[str, Any] = found
     return checkpoint
 
@@ -59,13 +59,13 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         UserError: where it is invalid.
     """
     try:
-        content = read_file(path, most=LARGEST)
+        content = read_file(path, max_bytes=MAX_BYTES)
         header = int.from_bytes(content[:8], "little")
-        if len(content) < 8 or header > min(LARGEST_HEADER, len(content) - 8):
+        if len(content) < 8 or header > min(MAX_HEADER_BYTES, len(content) - 8):
             raise ValueError(f"its header would take {header} of its {len(content)} bytes")
         found: Mapping[str, Tensor] = load(content)
     except (*_UNREADABLE, SafetensorError) as error:
-        raise UserError(f"{path}: expected weights as safetensors; {_said(error)}.") from error
+        raise UserError(f"{path}: expected weights as safetensors; {_reason(error)}.") from error
     return found
 
 
@@ -77,7 +77,7 @@ def check_states(path: Path, states: Any) -> None:
     """
     for key, text in _texts(states):
         outside = os.path.isabs(text) or PureWindowsPath(text).drive or ".." in re.split(r"[\\/]", text)
-        if outside or text.startswith(("~", "\\")) or "://" in text or (text and _OF_A_PATH.search(key)):
+        if outside or text.startswith(("~", "\\")) or "://" in text or (text and _PATH_KEY.search(key)):
             raise UserError(
                 f"{path}: expected callbacks that name no file; got {text!a:.80}, and it is not signed by you."
                 " Rerun it instead: a rerun reads no checkpoint."
@@ -98,18 +98,22 @@ def _check_archive(content: bytes) -> None:
         raise ValueError("a record comes twice")
 
 
-def _check_values(found: Any, *, most: int) -> None:
+def _check_values(found: Any, *, max_bytes: int) -> None:
     """Limit the number of values and the sizes of tensors: a few bytes can expand to billions of values."""
     level, count = [found], 0
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         inner: list[Any] = []
         for value in level:
-            if isinstance(value, Tensor) and value.layout == torch.strided and value.numel() * value.itemsize > most:
+            if (
+                isinstance(value, Tensor)
+                and value.layout == torch.strided
+                and value.numel() * value.itemsize > max_bytes
+            ):
                 raise ValueError(f"a tensor of {value.numel()} values would take more room than the file")
             if isinstance(value, (dict, list, tuple, set, frozenset)):
                 count += len(value)
-                if count > MOST_VALUES:
-                    raise ValueError(f"it holds more than {MOST_VALUES} values")
+                if count > MAX_VALUES:
+                    raise ValueError(f"it holds more than {MAX_VALUES} values")
                 inner += value.values() if isinstance(value, dict) else value
         level = inner
         if not level:
@@ -146,9 +150,9 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(inner, key)
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """Return the reason of an error in one line, without the advice that torch puts before it."""
     if isinstance(error, OSError):
         return (error.strerror or type(error).__name__).lower()
-    said = first_line(ValueError(str(error).rpartition("WeightsUnpickler error: ")[2]))
-    return f"{said!a:.160}"[1:].rstrip("'\"")
+    line = first_line(ValueError(str(error).rpartition("WeightsUnpickler error: ")[2]))
+    return f"{line!a:.160}"[1:].rstrip("'\"")

@@ -26,16 +26,16 @@ def sign(config: bytes, manifest: Mapping[str, Any]) -> str | None:
         config: content of config.yaml.
         manifest: content of run.json; a signature in it is ignored.
     """
-    key = _read_key() or _made_key()
+    key = _read_key() or _make_key()
     return None if key is None else _code(key, config, manifest)
 
 
 def is_signed(config: bytes, manifest: Mapping[str, Any]) -> bool:
     """Return whether the manifest's signature, called seal before schema 3, was made here for these contents."""
-    key, found = _read_key(), manifest.get("signature", manifest.get("seal"))
-    if key is None or not isinstance(found, str):
+    key, signature = _read_key(), manifest.get("signature", manifest.get("seal"))
+    if key is None or not isinstance(signature, str):
         return False
-    return hmac.compare_digest(_code(key, config, manifest).encode(), found.encode(errors="replace"))
+    return hmac.compare_digest(_code(key, config, manifest).encode(), signature.encode(errors="replace"))
 
 
 def _code(key: bytes, config: bytes, manifest: Mapping[str, Any]) -> str:
@@ -54,7 +54,7 @@ def _read_key() -> bytes | None:
     return key if len(key) == SIZE else None
 
 
-def _made_key() -> bytes | None:
+def _make_key() -> bytes | None:
     """Make and return a new key, or return that of another process that was first."""
     folder = settings()
     try:
@@ -67,7 +67,7 @@ def _made_key() -> bytes | None:
                 file.flush()
                 os.fsync(file.fileno())
             with suppress(FileExistsError):
-                _name_once(temporary, folder / KEY)
+                _rename_once(temporary, folder / KEY)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -78,7 +78,7 @@ def _made_key() -> bytes | None:
     return key
 
 
-def _name_once(temporary: Path, name: Path) -> None:
+def _rename_once(temporary: Path, name: Path) -> None:
     """Give a complete file its name, unless the name exists.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.renamed_keys import current_keys, current_words
-from copycat.records.dataclass_parser import made
+from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
@@ -18,7 +18,7 @@ KEYS_RENAMED = 2
 """First schema with the present key names."""
 FORMER = {"breaks": "violated_constraints", "reached": "epochs_at_start"}
 """Key names of schema 1, and their present names."""
-MOST = 2**20
+MAX_BYTES = 2**20
 """Maximum size of a file to read, in bytes."""
 ENDED = ("completed", "pruned", "failed")
 """Statuses of trials that are not run again."""
@@ -80,13 +80,13 @@ def read_own_trial(folder: Path) -> Trial | None:
 
 
 def _read(folder: Path) -> tuple[Trial, bool]:
-    found = read_json(read_file(folder / FILE, most=MOST))
-    if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
+    content = read_json(read_file(folder / FILE, max_bytes=MAX_BYTES))
+    if not isinstance(content, Mapping) or content.get("schema") not in range(1, SCHEMA + 1):
         raise ValueError(f"expected schema {SCHEMA}")
-    kept = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
-    if found["schema"] < KEYS_RENAMED:
+    kept = {name: value for name, value in content.items() if name not in ("schema", "seal", "signature")}
+    if content["schema"] < KEYS_RENAMED:
         kept = {FORMER.get(name, name): value for name, value in kept.items()}
-    trial = made(Trial, kept)
-    if found["schema"] < KEYS_RENAMED:
+    trial = parse_dataclass(Trial, kept)
+    if content["schema"] < KEYS_RENAMED:
         trial = replace(trial, overrides=current_words(trial.overrides), values=current_keys(trial.values))
-    return trial, is_signed(_SIGNED_AS, found)
+    return trial, is_signed(_SIGNED_AS, content)

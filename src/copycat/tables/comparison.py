@@ -143,7 +143,7 @@ def _paired(compared: Compared) -> tuple[int, int] | None:
     (data, classes, one), (other_data, other_classes, other) = found
     if (data, classes) != (other_data, other_classes) or len(one.label) != len(other.label):
         return None
-    return int((one.right & ~other.right).sum()), int((other.right & ~one.right).sum())
+    return int((one.is_correct & ~other.is_correct).sum()), int((other.is_correct & ~one.is_correct).sum())
 
 
 def write_compared(compared: Compared, *, equal: bool, form: Literal["csv", "json"]) -> None:

@@ -139,7 +139,7 @@ def _place(root: Path) -> Path:
 def _load(path: Path) -> dict[str, Entry]:
     """What was remembered; nothing where it is damaged, or of another form."""
     try:
-        digest, _, body = read_file(path, most=MOST).partition(b"\n")
+        digest, _, body = read_file(path, max_bytes=MOST).partition(b"\n")
         if digest != _digest(body):
             return {}
         found: dict[str, Entry] = {name: tuple(entry) for name, entry in json.loads(body).items()}

@@ -11,7 +11,7 @@ from copycat.config.printable import printable
 from copycat.config.rule import is_real
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.records.lock import KILLED
-from copycat.records.manifest_schema import STATUS
+from copycat.records.manifest_schema import RECORDED_STATUSES
 from copycat.tables.run_row import Facts, columns, plain
 
 _CONDITION = re.compile(r"\s*([^\s=<>!]+)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*")
@@ -21,7 +21,7 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-STATUSES = (*STATUS, KILLED)
+STATUSES = (*RECORDED_STATUSES, KILLED)
 NAMES = ("run", "status", "error", "started", "seconds", "epochs", "parameters", "experiment")
 """That any table knows, though no row may have them."""
 

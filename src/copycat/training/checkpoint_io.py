@@ -11,7 +11,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from copycat.models.classifier import DivergedError
-from copycat.records.background_writer import Disk
+from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import with_signature
 from copycat.records.run_folder import write_whole
 
@@ -23,13 +23,13 @@ class WholeCheckpoints(TorchCheckpointIO):
     reads it like any other, and damage is detected.
 
     Args:
-        disk: writes the files while training continues.
+        writer: writes the files while training continues.
     """
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, writer: BackgroundWriter) -> None:
         """Save directly, until `holds` is set."""
         super().__init__()
-        self.disk = disk
+        self.writer = writer
         self.holds = False
         """Whether the next checkpoint is kept in memory, in place of the previous one."""
         self.held: tuple[Path, dict[str, Any]] | None = None
@@ -48,7 +48,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             return
         buffer = BytesIO()
         torch.save(checkpoint, buffer)  # not in the background: training changes the tensors
-        self.disk.later(partial(_write, Path(path), buffer.getvalue()))
+        self.writer.submit(partial(_write, Path(path), buffer.getvalue()))
 
     def write_held(self) -> None:
         """Save the checkpoint that is kept in memory, if any."""

@@ -11,8 +11,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from copycat.models.metrics import Row, scalar
-from copycat.records.background_writer import Disk
-from copycat.records.checkpoint_file import copy, keep
+from copycat.records.background_writer import BackgroundWriter
+from copycat.records.checkpoint_file import copy, keep_previous
 from copycat.training.checkpoint_io import WholeCheckpoints
 from copycat.training.lightning_internals import (
     forget_restart,
@@ -70,7 +70,7 @@ class LastCheckpoint(pl.Callback):
         self._due = False
         self._saved_step = 0
         self._spent = 0.0
-        self.files = WholeCheckpoints(Disk())
+        self.files = WholeCheckpoints(BackgroundWriter())
         self.start: Position | None = None
         """Position at which a resumed run starts; None once it has started."""
         self.extended_at: Collection[int] = ()
@@ -145,7 +145,7 @@ class LastCheckpoint(pl.Callback):
         self._write(trainer, self.path, finished=finished)
         self._saved, self._saved_step, self._due = time.monotonic(), trainer.global_step, False
         if self.also is not None:
-            self.files.disk.later(partial(copy, self.path, self.also))
+            self.files.writer.submit(partial(copy, self.path, self.also))
             self.also = None
         self._spent += time.monotonic() - began
 
@@ -171,7 +171,7 @@ class LastCheckpoint(pl.Callback):
             self.files.held = None
         self.files.write_held()
         if path == self.path:
-            self.files.disk.later(partial(keep, path, path.with_name(BEFORE)))
+            self.files.writer.submit(partial(keep_previous, path, path.with_name(BEFORE)))
         self._save(trainer, path, finished=finished)
 
     def _save(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:

@@ -12,7 +12,7 @@ from copycat.records.config_keys import key_digests
 from copycat.records.run_folder import CONFIG, WEIGHTS, write_whole
 from copycat.records.run_loader import Opened
 from copycat.records.trial_file import FILE as TRIAL
-from copycat.records.yaml_text import as_yaml
+from copycat.records.yaml_text import to_yaml
 
 KEY = "trainer.max_epochs"
 OF_THE_END = (WEIGHTS, "predictions.csv", "gallery.json")
@@ -63,4 +63,4 @@ def write_extended(folder: Path, config: dict[str, Any]) -> None:
 
 
 def _text(config: dict[str, Any]) -> bytes:
-    return as_yaml(config).encode()
+    return to_yaml(config).encode()

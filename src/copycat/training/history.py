@@ -9,8 +9,8 @@ from typing import Any, TextIO
 
 from pytorch_lightning.loggers import Logger
 
-from copycat.records.background_writer import Disk
-from copycat.records.metrics_csv import FILE, whole_lines
+from copycat.records.background_writer import BackgroundWriter
+from copycat.records.metrics_csv import FILE, complete_lines
 from copycat.records.run_folder import write_whole
 
 LONGEST = 2**16
@@ -45,13 +45,13 @@ class History(Logger):
     Args:
         folder: run folder.
         columns: names of the metrics; a metric that an epoch lacks leaves its cell empty.
-        disk: flushes the file to disk in the background.
+        writer: flushes the file to disk in the background.
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str], disk: Disk) -> None:
+    def __init__(self, folder: Path, columns: Sequence[str], writer: BackgroundWriter) -> None:
         """Open no file: the first row does."""
         super().__init__()
-        self.disk = disk
+        self.writer = writer
         self.columns = list(columns)
         self._path = folder / FILE
         self._open: TextIO | None = None
@@ -85,14 +85,14 @@ class History(Logger):
     def save(self) -> None:
         """Flush the rows to disk, before anything that is written later."""
         self._file.flush()
-        self.disk.later(partial(_sync, self._path))
+        self.writer.submit(partial(_sync, self._path))
 
     def purge(self, epoch: int) -> None:
         """Drop the rows from this epoch on, for a run that resumes there, and take over the file's columns."""
         if epoch == 0:
             self._path.unlink(missing_ok=True)
             return
-        header, *lines = whole_lines(self._path.read_bytes())
+        header, *lines = complete_lines(self._path.read_bytes())
         self.columns = header.split(",")[1:]
         kept = [header, *(line for line in lines if int(line.partition(",")[0]) < epoch)]
         write_whole(self._path, ("\n".join(kept) + "\n").encode())

@@ -12,13 +12,13 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.models.classifier import Stage, log_rows
 from copycat.models.metrics import Row, columns
-from copycat.records.background_writer import Disk
+from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import save_weights
 from copycat.records.digests import digest_files
 from copycat.records.image_index import FILE as IMAGES
 from copycat.records.image_index import write_images
 from copycat.records.metrics_csv import FILE as HISTORY
-from copycat.records.metrics_csv import history_digest, rows_of
+from copycat.records.metrics_csv import history_digest, parse_rows
 from copycat.records.predictions import Predictions, write_predictions
 from copycat.records.reserved_space import release, reserve
 from copycat.records.run_folder import WEIGHTS, remove_half_written, write_manifest
@@ -65,15 +65,15 @@ class RunRecorder:
         """Build callbacks and loggers, and write nothing."""
         self.folder, self.config, self.manifest = folder, config, manifest
         self.classifier, self.data = parts.classifier, parts.data
-        self.disk = Disk()
+        self.writer = BackgroundWriter()
         stages: list[Stage] = ["train", "val"]
         several = len(self.data.loader("train", shuffle=self.data.shuffle)) > 1
-        self.history = History(folder, columns(stages, several_batches=several), self.disk)
+        self.history = History(folder, columns(stages, several_batches=several), self.writer)
         callbacks = build_group(config, "callbacks", folder)
         self.callbacks = [callback for callback in callbacks if not (quiet and getattr(callback, "draws", False))]
         found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
         self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
-        self.last.files = WholeCheckpoints(self.disk)
+        self.last.files = WholeCheckpoints(self.writer)
         self.loggers = [self.history, *watchers, *build_group(config, "logger", folder)]
         self._probabilities: Mapping[str, Tensor] = {}
 
@@ -201,7 +201,7 @@ class RunRecorder:
         try:
             self.last.files.write_held()
         finally:
-            self.disk.settle()
+            self.writer.wait()
 
     def failed(self, failure: Exception, status: str, error: str | None) -> tuple[str, str | None]:
         """Return status and error after records could not be written: only `completed` becomes `failed`."""
@@ -233,7 +233,7 @@ class RunRecorder:
         came_out["epochs"], came_out["steps"] = written.count(b"\n") - 1, steps
         came_out["history_digest"] = history_digest(written)
         monitor, mode = monitored(self.callbacks)
-        came_out["best"] = best_epoch(rows_of(written, having=monitor), monitor=monitor, mode=mode)
+        came_out["best"] = best_epoch(parse_rows(written, having=monitor), monitor=monitor, mode=mode)
         if status == "completed":
             came_out["weights_digest"] = save_weights(network.state_dict(), self.folder / WEIGHTS)
             self.last.path.with_name(BEFORE).unlink(missing_ok=True)

@@ -62,7 +62,7 @@ def resume(
         UserError: where the run has all epochs, or its data or backbone have changed.
         LockedError: where it is still running.
     """
-    folder = opened.given
+    folder = opened.user_path
     completed = opened.manifest["status"] == "completed"
     if max_epochs is not None:
         opened = extended(opened, max_epochs, say=say)

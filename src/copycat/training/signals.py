@@ -107,7 +107,7 @@ class Stop(pl.Callback):
             self.deaf = True
             assert self.last is not None
             self.last.save(trainer)
-            self.last.files.disk.settle()
+            self.last.files.writer.wait()
             raise InterruptedRun(self.asked)
 
     def on_train_batch_start(

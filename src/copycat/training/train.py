@@ -22,14 +22,14 @@ from copycat.records.lock import locked
 from copycat.records.run_folder import (
     CONFIG,
     make_folder,
+    remove_empty_folders,
     set_aside,
-    taken_back,
-    unmake,
+    undo_on_error,
     write_manifest,
     write_whole,
 )
 from copycat.records.trial_file import FILE as TRIAL
-from copycat.records.yaml_text import as_yaml
+from copycat.records.yaml_text import to_yaml
 from copycat.training.factory import build_parts
 from copycat.training.manifest import opening
 from copycat.training.process_state import LOG, isolated, logged
@@ -83,7 +83,7 @@ def train(
                 if folder is not None:
                     start_clean(folder)
                 with logged(made / LOG):
-                    with taken_back(made, keep=(LOCK,) if folder is None else {*os.listdir(folder), LOCK}):
+                    with undo_on_error(made, keep=(LOCK,) if folder is None else {*os.listdir(folder), LOCK}):
                         run = Run(
                             request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits
                         )
@@ -91,7 +91,7 @@ def train(
                     return run.go()
         except (UserError, OSError) as error:
             if folder is None:
-                unmake(made, root)
+                remove_empty_folders(made, root)
             if isinstance(error, UserError):
                 raise
             # only the first files raise here: later write errors are recorded in the run's status
@@ -114,7 +114,7 @@ def try_out(request: Request, *, metrics: Mapping[str, Sequence[str]] = {}) -> N
 
 def as_text(config: Mapping[str, Any]) -> bytes:
     """Return the content of config.yaml."""
-    return as_yaml(config).encode()
+    return to_yaml(config).encode()
 
 
 def write_asked(folder: Path, *, config: bytes, manifest: Mapping[str, Any], changes: bytes | None) -> None:

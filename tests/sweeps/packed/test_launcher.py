@@ -311,7 +311,7 @@ def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> Non
         "epoch = packed.Pack._epoch\n"
         "def dying(self, number):\n"
         f"    if number == {epoch}:\n"
-        "        for member in self.members: member.disk.settle()\n"
+        "        for member in self.members: member.writer.wait()\n"
         "        os.kill(os.getpid(), 9)\n"
         "    epoch(self, number)\n"
         "packed.Pack._epoch = dying\n",

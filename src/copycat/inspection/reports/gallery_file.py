@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from copycat.inspection.callbacks.contact_sheet import Picture, jpeg_of
-from copycat.records.dataclass_parser import made
+from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file, read_json
 
@@ -66,12 +66,12 @@ def read_gallery(folder: Path) -> list[tuple[Shown, Picture]]:
         ValueError: where it is no such file.
     """
     try:
-        content = read_json(read_file(folder / FILE, most=MOST))
+        content = read_json(read_file(folder / FILE, max_bytes=MOST))
     except FileNotFoundError:
         return []
     try:
         strip = _opened(b64decode(content["strip"], validate=True))
-        shown = [made(Shown, one) for one in content["shown"]]
+        shown = [parse_dataclass(Shown, one) for one in content["shown"]]
         found, left = [], 0
         for one, (height, width) in zip(shown, content["sizes"], strict=True):
             found.append((one, strip[:height, left : left + width]))

@@ -20,7 +20,7 @@ from copycat.models.metrics import NAMES
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
-from copycat.records.predictions import Predictions, read_predictions, trained_on
+from copycat.records.predictions import Predictions, find_training_copies, read_predictions
 from copycat.records.reader import check_files, not_a_run, read_checked_manifest, read_config
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.safe_tensors import read_weights
@@ -55,7 +55,7 @@ def run_page(folder: Path) -> Page:
     sections = [
         *_metrics(manifest, predictions),
         *_curves(manifest, rows),
-        *_judged(manifest, predictions, trained_on(folder, predictions)),
+        *_judged(manifest, predictions, find_training_copies(folder, predictions)),
         *_gallery(gallery),
         *_weights(folder, manifest),
         *_timing(manifest),
@@ -136,7 +136,7 @@ def _judged(
     classes = [printable(name) for name in manifest["data"]["classes"]]
     for part, said in predictions.items():
         title = {"val": "Validation images", "test": "Test images"}.get(part, part)
-        right, count = int(said.right.sum()), len(said.label)
+        right, count = int(said.is_correct.sum()), len(said.label)
         yield Section(
             title=f"{title}: what was taken for what",
             note=f"{_right(right, count)} {_beside(said, classes)}{_without(said, trained.get(part))}",
@@ -173,7 +173,7 @@ def _without(said: Predictions, trained: NDArray[np.bool_] | None) -> str:
     new = said[~trained]
     balanced = new.scores().get("balanced_accuracy")
     few = f" Without {counted(int(trained.sum()), 'image')} that train has too, "
-    words = few + _right(int(new.right.sum()), len(new.label))
+    words = few + _right(int(new.is_correct.sum()), len(new.label))
     return words if balanced is None else f"{words} Balanced accuracy is then {figure(balanced)}."
 
 

@@ -16,7 +16,7 @@ from copycat.config.printable import print_line
 from copycat.config.searches import has_pruner
 from copycat.config.suggestions import described, first_line
 from copycat.records.lock import LockedError
-from copycat.records.metrics_csv import epochs_of
+from copycat.records.metrics_csv import count_epochs
 from copycat.records.trial_file import ENDED, FILE, Trial, read_own_trial, read_trial, write_trial
 from copycat.sweeps.search.objectives import measured, named_metrics, objectives, violations
 from copycat.sweeps.trial_folder import find_run, wait_until_free
@@ -147,7 +147,7 @@ def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Tria
 
 def _epochs(folder: Path) -> int:
     try:
-        return epochs_of(folder)
+        return count_epochs(folder)
     except (OSError, ValueError):
         return 0
 

@@ -17,7 +17,7 @@ from copycat.config.compose import Request
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row, scalar
-from copycat.records.checkpoint_file import copy, keep
+from copycat.records.checkpoint_file import copy, keep_previous
 from copycat.records.run_folder import write_manifest
 from copycat.records.trial_file import Trial
 from copycat.sweeps.engine import Job
@@ -89,7 +89,7 @@ class Member:
         self.last = next((c for c in callbacks if isinstance(c, LastCheckpoint)), None)
         self.best = next((c for c in callbacks if isinstance(c, BestCheckpoint)), None)
         self.stops = [c for c in callbacks if type(c) is EarlyStopping]
-        self.clock, self.disk = recorder.last, recorder.disk
+        self.clock, self.writer = recorder.last, recorder.writer
         self.statistics = next((c for c in callbacks if isinstance(c, Statistics)), None)
         made: Any = self.classifier.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = made["optimizer"]
@@ -181,7 +181,7 @@ class Member:
         self._write(None if self.last is None else self._state(position, finished=False), loops)
 
     def _write(self, last: dict[str, Any] | None, loops: Mapping[str, Any]) -> None:
-        files, disk = self.clock.files, self.disk
+        files, writer = self.clock.files, self.writer
         best, self._best = self._best, None
         is_last = last is not None and best is not None and best["epoch"] == last["epoch"]
         if self.best is not None and best is not None and not is_last:
@@ -190,10 +190,10 @@ class Member:
             return
         for logger in self.recorder.loggers:
             logger.save()
-        disk.later(partial(keep, self.clock.path, self.clock.path.with_name(BEFORE)))
+        writer.submit(partial(keep_previous, self.clock.path, self.clock.path.with_name(BEFORE)))
         files.save_checkpoint(self._with_loops(last, loops), self.clock.path)
         if self.best is not None and is_last:
-            disk.later(partial(copy, self.clock.path, self.best.path))
+            writer.submit(partial(copy, self.clock.path, self.best.path))
 
     def _steps(self, position: Position) -> int:
         return position.epoch * -(-self.steps_an_epoch // self.window)
@@ -250,7 +250,7 @@ class Member:
         """Write the last records; what goes wrong with them is this trial's alone."""
         recorder = self.recorder
         try:
-            self.disk.wait_from_now_on()
+            self.writer.become_synchronous()
             save()
             if status == "completed":
                 recorder.complete(position.epoch)
