@@ -18,19 +18,19 @@ import folds
 from copycat.config.compose import compose
 from copycat.records.metrics_csv import read_history
 from copycat.training.summary import is_round
-from copycat.training.train import Outcome, train
+from copycat.training.train import RunResult, train
 
 HERE = Path(__file__).parent
 SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/auroc")
 GIVEN = "lecture"
 
 
-def run(name: str, at: Path) -> Outcome:
+def run(name: str, at: Path) -> RunResult:
     """The experiment as it stands, in a folder below `at`."""
     return train(compose([f"experiment={name}", f"output_dir={at}"]))
 
 
-def results(outcome: Outcome) -> dict[str, Any]:
+def results(outcome: RunResult) -> dict[str, Any]:
     """What a run must give again, as text with the digits that are compared."""
     rows = read_history(outcome.folder)
     chosen = [row for row in rows if is_round(int(row["epoch"])) or row is rows[-1]]

@@ -8,7 +8,7 @@ import torch
 
 from copycat.records.predictions import Predictions, read_predictions, write_predictions
 from copycat.records.safe_tensors import read_weights
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from copycat.training.run_context import class_probabilities
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
@@ -17,7 +17,7 @@ from tests.support.runs import QUIET, compose_quickly, train_tiny
 def test_they_are_what_the_weights_say_to_the_bit(loss: str, tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=3", f"loss={loss}", "model=shallow")
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
-    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
+    parts = build_components(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     network, criterion = parts.classifier.network.eval(), parts.classifier.loss
     network.load_state_dict(read_weights(folder / "weights.safetensors"))
     part = parts.data.parts["val"]

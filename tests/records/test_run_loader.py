@@ -17,7 +17,7 @@ from copycat.records.checkpoint_file import damage, is_own
 from copycat.records.run_loader import open_recorded, open_run, read_checkpoint
 from copycat.records.target_policy import make_untrusted_check
 from copycat.reruns.rerun import rerun
-from copycat.training.checkpoint_io import WholeCheckpoints
+from copycat.training.checkpoint_io import AtomicCheckpointIO
 from tests.support.hostile_folders import strip_signature
 from tests.support.parameters import mark_slow
 from tests.support.run_folders import change_config
@@ -97,13 +97,13 @@ def test_a_checkpoint_that_names_files_is_read_only_where_the_user_wrote_it(
     writer = BackgroundWriter()
     checkpoint = read_checkpoint(path, opened)
     checkpoint["callbacks"] = {"ModelCheckpoint": {"best_model_path": "/home/user/thesis.tex"}}
-    WholeCheckpoints(writer).save_checkpoint(checkpoint, path)
+    AtomicCheckpointIO(writer).save_checkpoint(checkpoint, path)
     writer.wait()
     assert is_own(path)
     assert read_checkpoint(path, opened)["callbacks"] == checkpoint["callbacks"]
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("COPYCAT_SETTINGS", str(tmp_path / "settings"))
-        WholeCheckpoints(writer).save_checkpoint(checkpoint, path)
+        AtomicCheckpointIO(writer).save_checkpoint(checkpoint, path)
         writer.wait()
     assert damage(path) is None
     assert opened.own

@@ -17,7 +17,7 @@ from copycat.records.background_writer import BackgroundWriter
 from copycat.records.run_loader import Opened
 from copycat.reruns.comparison import Comparison, compare
 from copycat.reruns.difference import Moment, compare_trees
-from copycat.training.checkpoint_io import WholeCheckpoints
+from copycat.training.checkpoint_io import AtomicCheckpointIO
 from tests.support.run_folders import remove_metric
 from tests.support.runs import train_tiny
 
@@ -66,7 +66,7 @@ def change_results(folder: Path, **came_out: Any) -> None:
 def change_checkpoint(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     checkpoint = torch.load(path, weights_only=True)
     change(checkpoint)
-    WholeCheckpoints(writer := BackgroundWriter()).save_checkpoint(checkpoint, path)
+    AtomicCheckpointIO(writer := BackgroundWriter()).save_checkpoint(checkpoint, path)
     writer.wait()
 
 

@@ -14,7 +14,7 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded
 from copycat.reruns.report import show_check, show_rerun
 from copycat.reruns.rerun import Rerun, differences_now, rerun
-from copycat.training.result import Outcome
+from copycat.training.result import RunResult
 from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
 
@@ -151,7 +151,7 @@ def test_a_run_that_diverged_diverges_again(
     tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("model=linear", "loss=mse", "optimizer=sgd", "optimizer.lr=1e15", "trainer.max_epochs=50")
-    outcome: Outcome = train_tiny(*words, "callbacks=none", "logger=none", data=tiny, at=tmp_path)
+    outcome: RunResult = train_tiny(*words, "callbacks=none", "logger=none", data=tiny, at=tmp_path)
     assert outcome.status == "failed"
     same, (line,) = report_rerun(rerun(open_recorded(outcome.folder), say=said.append), capsys)
     assert same

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.config.compose import Request, compose_words
-from copycat.training.train import Outcome, train
+from copycat.training.train import RunResult, train
 
 QUIET = ("callbacks=none", "logger=none")
 """Overrides of a run that writes no checkpoints and no TensorBoard files."""
@@ -20,7 +20,7 @@ def compose_quickly(overrides: Sequence[str]) -> Request:
     return Request(config=composed.config, experiment=experiment, overrides=overrides)
 
 
-def train_tiny(*overrides: str, data: Path, at: Path) -> Outcome:
+def train_tiny(*overrides: str, data: Path, at: Path) -> RunResult:
     """Train on a folder of 8×8 images, with run folders below `at`."""
     where = ["data=folder", f"data.root={data}", "data.image_size=8", f"output_dir={at}"]
     return train(compose_quickly([*where, *overrides]))

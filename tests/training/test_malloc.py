@@ -11,7 +11,7 @@ LARGE = 2**26
 """Bytes: more than the C library keeps by itself."""
 PROGRAM = f"""
 import resource, sys
-from copycat.training.malloc import give_back, keep_memory
+from copycat.training.malloc import trim_memory, keep_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -27,7 +27,7 @@ before = faults()
 for _ in range(8):
     b"x" * {LARGE}
 again, held = faults() - before, resident()
-give_back()
+trim_memory()
 print(again * resource.getpagesize(), held - resident())
 """
 

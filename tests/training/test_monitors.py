@@ -11,7 +11,7 @@ from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.data.split import Part, digest
 from copycat.records.trial_file import read_trial
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from copycat.training.train import train
 from tests.support.runs import QUIET, compose_quickly
 
@@ -24,7 +24,7 @@ def data_overrides(tiny: Path) -> list[str]:
 
 
 def build(tiny: Path, *words: str) -> None:
-    build_parts(compose_quickly([*data_overrides(tiny), *words]).config)
+    build_components(compose_quickly([*data_overrides(tiny), *words]).config)
 
 
 @pytest.mark.parametrize(

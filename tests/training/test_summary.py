@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from copycat.training.summary import PrintedLosses, next_words, show
+from copycat.training.summary import PrintedLosses, next_commands, show
 from tests.support.runs import train_tiny
 
 
@@ -36,7 +36,7 @@ def test_the_summary_tells_metrics_place_and_what_to_type(
     assert f"{outcome.manifest['results']['final']['val/auroc']:.4f}" in out
     assert str(outcome.folder) in out.replace("\n", "")
     assert "precision, recall and f1 are of: dog" in out
-    assert f"copycat board {outcome.folder}" in next_words(outcome.folder, status=outcome.status)
+    assert f"copycat board {outcome.folder}" in next_commands(outcome.folder, status=outcome.status)
 
 
 def test_what_is_odd_about_the_data_stands_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.records.lock import LockedError
 from copycat.records.metrics_csv import read_history
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from copycat.training.train import train
 from tests.support.locks import hold_lock
 from tests.support.runs import QUIET, compose_quickly, train_tiny
@@ -88,7 +88,7 @@ def test_mixed_images_are_trained_on_by_shares_and_counted_as_their_larger_class
     words = ("augmentation=mixup", "augmentation.alpha=1.0", "trainer.max_epochs=1", *QUIET)
     row = read_history(train_tiny(*words, data=tiny, at=tmp_path).folder)[0]
     where = ("data=folder", f"data.root={tiny}", "data.image_size=8")
-    parts = build_parts(compose_quickly([*where, *words]).config)
+    parts = build_components(compose_quickly([*where, *words]).config)
     batch = parts.data.augmented(next(iter(parts.data.loader("train"))), 0)
     shares = batch["label"]
     assert ((shares > 0) & (shares < 1)).any()
@@ -237,7 +237,7 @@ def test_a_logger_that_fails_ends_the_run_as_failed_with_the_reason(tiny: Path, 
             raise OSError("the server is away")
 
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}", *QUIET]
-    outcome = train(compose_quickly(words), watchers=[Away()])
+    outcome = train(compose_quickly(words), extra_loggers=[Away()])
     assert outcome.status == "failed"
     assert json.loads((outcome.folder / "run.json").read_text())["error"] == "OSError: the server is away"
     assert "Traceback" in (outcome.folder / "train.log").read_text()

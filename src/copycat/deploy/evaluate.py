@@ -12,7 +12,7 @@ from copycat.deploy.evaluation import Judgement, Row, judge
 from copycat.records.run_loader import Opened
 from copycat.tables.render import given, print_table, wide_console, write_csv, write_json
 from copycat.tables.statistics import figure, told_apart
-from copycat.training.summary import of_which
+from copycat.training.summary import positive_class_note
 
 Form = Literal["table", "csv", "json"]
 TITLES = ("member", "part", "images", "metric", "value", "95 %")
@@ -69,7 +69,7 @@ def _write(rows: Sequence[Row], form: Form, whole: Row, judged: Judgement, *, cl
         ]
         print_table(wide_console(), [(title, given(title)) for title in TITLES if title in shown[0]], shown)
         is_scored = any(row["metric"] == "precision" for row in rows)
-        for line in (*_missing(judged, classes), *(of_which(classes) if is_scored else ())):
+        for line in (*_missing(judged, classes), *(positive_class_note(classes) if is_scored else ())):
             print_line(line)
 
 

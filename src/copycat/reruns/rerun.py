@@ -20,7 +20,7 @@ from copycat.records.run_loader import Opened
 from copycat.reruns.comparison import BEST, LAST, Comparison, compare
 from copycat.training.factory import build_data, build_network
 from copycat.training.process_state import isolated
-from copycat.training.train import Outcome, train
+from copycat.training.train import RunResult, train
 
 Say = Callable[[str], None]
 OUTPUTS = "outputs"
@@ -31,7 +31,7 @@ class Rerun:
     """What came of it."""
 
     original: Opened
-    outcome: Outcome
+    outcome: RunResult
     comparison: Comparison
     causes: Sequence[Cause]
     """What differed before the start, the likely cause first."""

@@ -14,13 +14,13 @@ from torch._ops import OpOverload
 from torch.fx import Graph, Node
 
 from copycat.models import losses
-from copycat.training.seeds import KNOWN, RANDOM
+from copycat.training.seeds import KNOWN_MODULES, RANDOM_LAYERS
 
 LOSSES = losses.__name__
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def is_capturable(network: nn.Module, loss: nn.Module, *, also: str = LOSSES) -> bool:
+def is_capturable(network: nn.Module, loss: nn.Module, *, known_module: str = LOSSES) -> bool:
     """Return whether each step runs the same operations, and nothing observes them.
 
     All layers must be known, draw no random numbers, keep no statistics and have no hooks.
@@ -28,17 +28,17 @@ def is_capturable(network: nn.Module, loss: nn.Module, *, also: str = LOSSES) ->
     Args:
         network: network to train.
         loss: loss module.
-        also: name of a module whose layers are known too.
+        known_module: name of a module whose layers are known too.
     """
     modules = list(network.modules())
-    known = all(type(module).__module__.startswith((*KNOWN, also)) for module in modules)
-    draws = any(isinstance(module, RANDOM) for module in modules)
-    keeps = any(True for _ in network.buffers())
-    hooked = any(getattr(module, name) for module in (*modules, loss) for name in HOOKS)
+    is_known = all(type(module).__module__.startswith((*KNOWN_MODULES, known_module)) for module in modules)
+    is_random = any(isinstance(module, RANDOM_LAYERS) for module in modules)
+    has_buffers = any(True for _ in network.buffers())
+    has_hooks = any(getattr(module, name) for module in (*modules, loss) for name in HOOKS)
     parameters = list(network.parameters())
-    watched = any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in parameters)
-    usual = type(loss).__module__ == LOSSES and all(p.is_contiguous() for p in parameters)
-    return usual and known and not (draws or keeps or hooked or watched)
+    has_parameter_hooks = any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in parameters)
+    is_supported = type(loss).__module__ == LOSSES and all(p.is_contiguous() for p in parameters)
+    return is_supported and is_known and not (is_random or has_buffers or has_hooks or has_parameter_hooks)
 
 
 class CapturedStep:

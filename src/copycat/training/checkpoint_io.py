@@ -16,7 +16,7 @@ from copycat.records.checkpoint_file import with_signature
 from copycat.records.run_folder import write_whole
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Save checkpoints atomically; refuse weights that are not finite.
 
     A checkpoint is a zip archive whose comment holds a hash of the archive, and a signature over the hash: torch.load
@@ -27,15 +27,15 @@ class WholeCheckpoints(TorchCheckpointIO):
     """
 
     def __init__(self, writer: BackgroundWriter) -> None:
-        """Save directly, until `holds` is set."""
+        """Save directly, until `defers` is set."""
         super().__init__()
         self.writer = writer
-        self.holds = False
+        self.defers = False
         """Whether the next checkpoint is kept in memory, in place of the previous one."""
-        self.held: tuple[Path, dict[str, Any]] | None = None
+        self.pending: tuple[Path, dict[str, Any]] | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Save a checkpoint, or keep it in memory where `holds` is set.
+        """Save a checkpoint, or keep it in memory where `defers` is set.
 
         Raises:
             DivergedError: where a weight is not finite.
@@ -43,26 +43,26 @@ class WholeCheckpoints(TorchCheckpointIO):
         for name, tensor in checkpoint["state_dict"].items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
-        if self.holds:
-            self.held = Path(path), copied(checkpoint)
+        if self.defers:
+            self.pending = Path(path), deep_copy(checkpoint)
             return
         buffer = BytesIO()
         torch.save(checkpoint, buffer)  # not in the background: training changes the tensors
         self.writer.submit(partial(_write, Path(path), buffer.getvalue()))
 
-    def write_held(self) -> None:
+    def write_pending(self) -> None:
         """Save the checkpoint that is kept in memory, if any."""
-        held, self.held = self.held, None
-        if held is not None:
-            path, checkpoint = held
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            path, checkpoint = pending
             self.save_checkpoint(checkpoint, path)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Load tensors and plain containers, to the CPU unless asked otherwise."""
-        found: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-        return found
+        checkpoint: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        return checkpoint
 
 
 def _write(path: Path, archive: bytes) -> None:
@@ -71,12 +71,12 @@ def _write(path: Path, archive: bytes) -> None:
     write_whole(path, with_signature(archive))
 
 
-def copied(value: Any) -> Any:
+def deep_copy(value: Any) -> Any:
     """Copy containers and tensors, since training changes them, and a view would keep its whole base alive."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, Mapping):
-        return {key: copied(inner) for key, inner in value.items()}
+        return {key: deep_copy(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [copied(inner) for inner in value]
+        return [deep_copy(inner) for inner in value]
     return value

@@ -13,7 +13,7 @@ from torch import Tensor
 from copycat.models.metrics import Row, scalar
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import copy, keep_previous
-from copycat.training.checkpoint_io import WholeCheckpoints
+from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.lightning_internals import (
     forget_restart,
     get_fit_loop,
@@ -23,11 +23,11 @@ from copycat.training.lightning_internals import (
 )
 from copycat.training.progress import Position
 
-OURS = "copycat"
+CHECKPOINT_KEY = "copycat"
 """Key of Copycat's entry in a checkpoint."""
 BEFORE = "before.ckpt"
 """Name of the checkpoint before the last, until the run is completed."""
-OF_TIME = 0.02
+MAX_SAVING_SHARE = 0.02
 """Maximum share of the time for saving by epochs: short epochs skip some checkpoints."""
 
 
@@ -70,12 +70,12 @@ class LastCheckpoint(pl.Callback):
         self._due = False
         self._saved_step = 0
         self._spent = 0.0
-        self.files = WholeCheckpoints(BackgroundWriter())
+        self.files = AtomicCheckpointIO(BackgroundWriter())
         self.start: Position | None = None
         """Position at which a resumed run starts; None once it has started."""
         self.extended_at: Collection[int] = ()
         """Epochs at which a finished run was extended."""
-        self.also: Path | None = None
+        self.copy_to: Path | None = None
         """Path of a requested copy of the state after this epoch."""
         self._at: tuple[Position, bool] | None = None
         self._metrics: dict[str, Tensor] = {}
@@ -85,7 +85,7 @@ class LastCheckpoint(pl.Callback):
         """Return the run's seconds, including those before a resume."""
         return self._before + time.monotonic() - self._started
 
-    def before(self, seconds: float) -> None:
+    def add_seconds(self, seconds: float) -> None:
         """Add the seconds spent before the resume."""
         self._before = seconds
 
@@ -111,7 +111,7 @@ class LastCheckpoint(pl.Callback):
         """Save where a checkpoint is due, or another callback requested one."""
         if self._is_due(trainer):
             self.save(trainer)
-        self._save_also(trainer)
+        self._save_copy(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note whether a checkpoint is due by epochs."""
@@ -122,8 +122,8 @@ class LastCheckpoint(pl.Callback):
         """Save the final state."""
         if self._due or self.every_n_epochs:
             self.save(trainer, finished=True)
-        self._save_also(trainer)
-        self.files.write_held()
+        self._save_copy(trainer)
+        self.files.write_pending()
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         if self.every_n_steps and trainer.global_step - self._saved_step >= self.every_n_steps:
@@ -131,7 +131,7 @@ class LastCheckpoint(pl.Callback):
         now = time.monotonic()
         if self.every_seconds is not None and now - self._saved >= self.every_seconds:
             return True
-        return self._due and self._spent <= OF_TIME * (now - self._started)
+        return self._due and self._spent <= MAX_SAVING_SHARE * (now - self._started)
 
     # ----- what
 
@@ -144,32 +144,32 @@ class LastCheckpoint(pl.Callback):
         began = time.monotonic()
         self._write(trainer, self.path, finished=finished)
         self._saved, self._saved_step, self._due = time.monotonic(), trainer.global_step, False
-        if self.also is not None:
-            self.files.writer.submit(partial(copy, self.path, self.also))
-            self.also = None
+        if self.copy_to is not None:
+            self.files.writer.submit(partial(copy, self.path, self.copy_to))
+            self.copy_to = None
         self._spent += time.monotonic() - began
 
-    def _save_also(self, trainer: pl.Trainer) -> None:
+    def _save_copy(self, trainer: pl.Trainer) -> None:
         """Save a requested copy although no checkpoint is due; keep it in memory where epochs are buffered."""
-        also, self.also = self.also, None
-        if also is None:
+        copy_to, self.copy_to = self.copy_to, None
+        if copy_to is None:
             return
         if not isinstance(get_fit_loop(trainer), BufferingLoop):
-            self._write(trainer, also, finished=False)
+            self._write(trainer, copy_to, finished=False)
             return
-        self.files.holds = True
+        self.files.defers = True
         try:
-            self._save(trainer, also, finished=False)
+            self._save(trainer, copy_to, finished=False)
         finally:
-            self.files.holds = False
+            self.files.defers = False
 
     def _write(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:
         _flush(trainer)
         for logger in trainer.loggers:
             logger.save()  # a killed run must have all rows before its checkpoint
-        if self.also is not None:  # the new copy is of a better epoch
-            self.files.held = None
-        self.files.write_held()
+        if self.copy_to is not None:  # the new copy is of a better epoch
+            self.files.pending = None
+        self.files.write_pending()
         if path == self.path:
             self.files.writer.submit(partial(keep_previous, path, path.with_name(BEFORE)))
         self._save(trainer, path, finished=finished)
@@ -181,7 +181,7 @@ class LastCheckpoint(pl.Callback):
         finally:
             self._at = None
 
-    def close_held(self, first: int, rows: Sequence[Row], losses: Sequence[Tensor]) -> None:
+    def complete_pending(self, first: int, rows: Sequence[Row], losses: Sequence[Tensor]) -> None:
         """Add the epoch's metrics to the checkpoint in memory, which was taken before they were known.
 
         Args:
@@ -189,28 +189,30 @@ class LastCheckpoint(pl.Callback):
             rows: metrics of consecutive epochs.
             losses: loss of each epoch's last step.
         """
-        if self.files.held is None:
+        if self.files.pending is None:
             return
-        _, checkpoint = self.files.held
-        place = checkpoint[OURS]["epoch"] - 1 - first
+        _, checkpoint = self.files.pending
+        place = checkpoint[CHECKPOINT_KEY]["epoch"] - 1 - first
         if 0 <= place < len(rows):
             train = {name: value for name, value in rows[place].items() if name.startswith("train/")}
-            checkpoint[OURS]["callback_metrics"] |= train
+            checkpoint[CHECKPOINT_KEY]["callback_metrics"] |= train
             checkpoint["classifier"]["last_loss"] = losses[place].cpu()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add position, seconds and metrics to a checkpoint of this callback."""
-        if not self.files.holds:
+        if not self.files.defers:
             _flush(trainer)
         if self._at is None:  # another callback saves this one
             return
         position, finished = self._at
         set_position(checkpoint["loops"], position)
-        checkpoint[OURS] = self.ours(position, trainer.callback_metrics, finished=finished)
+        checkpoint[CHECKPOINT_KEY] = self.copycat_state(position, trainer.callback_metrics, finished=finished)
 
-    def ours(self, position: Position, metrics: Mapping[str, Tensor | float], *, finished: bool) -> dict[str, Any]:
+    def copycat_state(
+        self, position: Position, metrics: Mapping[str, Tensor | float], *, finished: bool
+    ) -> dict[str, Any]:
         """Return Copycat's entry of a checkpoint."""
         return {
             "epoch": position.epoch,
@@ -225,13 +227,13 @@ class LastCheckpoint(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Restore position, seconds and metrics."""
-        ours = checkpoint[OURS]
-        self.before(ours["seconds"])
-        self._metrics = {name: scalar(float(value)) for name, value in ours["callback_metrics"].items()}
-        self.start = position = Position(ours["epoch"], ours["batch"])
+        state = checkpoint[CHECKPOINT_KEY]
+        self.add_seconds(state["seconds"])
+        self._metrics = {name: scalar(float(value)) for name, value in state["callback_metrics"].items()}
+        self.start = position = Position(state["epoch"], state["batch"])
         set_position(checkpoint["loops"], position)  # the loop that saved it may have been another
         # a finished run stays finished, such as after early stopping, unless it was extended
-        trainer.should_stop = ours["finished"] and position.epoch not in self.extended_at
+        trainer.should_stop = state["finished"] and position.epoch not in self.extended_at
 
 
 class BestCheckpoint(Checkpoint):
@@ -263,7 +265,7 @@ class BestCheckpoint(Checkpoint):
         callbacks: Any = getattr(trainer, "callbacks")  # noqa: B009, set by a connector: mypy does not see it
         last = next((callback for callback in callbacks if isinstance(callback, LastCheckpoint)), None)
         if last is not None:
-            last.also = self.path  # copied from the last checkpoint where both are due: serialized once
+            last.copy_to = self.path  # copied from the last checkpoint where both are due: serialized once
         else:
             trainer.save_checkpoint(self.path, weights_only=False)
 

@@ -14,7 +14,7 @@ PATHS = (("data", "root"), ("model", "weights"))
 """Keys of files and folders to read."""
 
 
-def prepared(config: Config) -> Config:
+def fill_image_size(config: Config) -> Config:
     """Fill in the image size, where it is open and the network has a preferred one."""
     data, model = config["data"], config["model"]
     wanted = getattr(find("model", model["_target_"]), "wanted_image_size", None)
@@ -23,7 +23,7 @@ def prepared(config: Config) -> Config:
     return {**config, "data": {**data, "image_size": size}}
 
 
-def settled(config: Config, data: DataModule) -> Config:
+def fill_from_data(config: Config, data: DataModule) -> Config:
     """Fill in values that are known once the data are read, so that a rerun depends on no default.
 
     Paths become absolute, so that the run can be evaluated, rerun and resumed from any folder.
@@ -39,10 +39,10 @@ def settled(config: Config, data: DataModule) -> Config:
         path = _absolute(node.get(name) or (typed.get(name) if name in node else None))
         if path is not None:
             node[name] = path
-    return {**config, **filled, "loss": chosen_loss(config["loss"], classes=len(data.classes))}
+    return {**config, **filled, "loss": resolve_loss(config["loss"], classes=len(data.classes))}
 
 
-def chosen_loss(node: Config, *, classes: int) -> Config:
+def resolve_loss(node: Config, *, classes: int) -> Config:
     """Return the loss's node, with the loss for this number of classes where the node leaves it open."""
     choose = getattr(find("loss", node["_target_"]), "for_classes", None)
     if choose is None:

@@ -57,7 +57,7 @@ class EpochBuffer:
         if not self.ended:
             return
         rows = self.classifier.close_many(self.ended)
-        self.last.close_held(self.first, rows, [steps.losses[-1] for steps in self.ended])
+        self.last.complete_pending(self.first, rows, [steps.losses[-1] for steps in self.ended])
         for place, row in enumerate(rows, self.first):
             row |= self.validated.get(place, {})
         self.ended.clear()

@@ -15,11 +15,11 @@ from copycat.records.trial_file import FILE as TRIAL
 from copycat.records.yaml_text import to_yaml
 
 KEY = "trainer.max_epochs"
-OF_THE_END = (WEIGHTS, "predictions.csv", "gallery.json")
+COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json")
 """Files that only a completed run has."""
 
 
-def extended(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> Opened:
+def extend_run(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> Opened:
     """Return the run as requested with more epochs, of which the trained ones are the first.
 
     Args:
@@ -46,19 +46,19 @@ def extended(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> 
             say(f"scheduler.{name} stays {value}, as the run began with it")
     longer = {**config, "trainer": {**config["trainer"], "max_epochs": max_epochs}}
     words = [word for word in manifest["request"]["overrides"] if not word.startswith(f"{KEY}=")]
-    asked = {
+    request = {
         **manifest["request"],
         "overrides": [*words, f"{KEY}={max_epochs}"],
         "config_digest": blake2b(_text(longer), digest_size=16).hexdigest(),
         "config_keys": key_digests(longer),
     }
-    return replace(opened, config=longer, manifest={**manifest, "request": asked})
+    return replace(opened, config=longer, manifest={**manifest, "request": request})
 
 
 def write_extended(folder: Path, config: dict[str, Any]) -> None:
     """Write the new configuration, and remove the files of the previous end, which are of other weights."""
     write_whole(folder / CONFIG, _text(config))
-    for name in OF_THE_END:
+    for name in COMPLETION_FILES:
         (folder / name).unlink(missing_ok=True)
 
 

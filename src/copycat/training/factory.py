@@ -18,24 +18,24 @@ from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.models.losses import Loss
 from copycat.records.config_keys import values
-from copycat.training.derived_settings import chosen_loss, prepared, settled
+from copycat.training.derived_settings import fill_from_data, fill_image_size, resolve_loss
 from copycat.training.monitors import check_monitors
 from copycat.training.seeds import seed_everything
 
 Config = Mapping[str, Any]
 
-OF_CLASSIFIER = ("interval", "monitor")
+CLASSIFIER_KEYS = ("interval", "monitor")
 """Keys of the scheduler's node that the classifier takes: they determine when it steps."""
-OF_RUN = ("threads", "steps_per_execution")
+OWN_TRAINER_KEYS = ("threads", "steps_per_execution")
 """Keys of the trainer's node that Copycat takes, not Lightning."""
-NO_KEYS = ("source", "seed", "augmentation")
+INTERNAL_PARAMETERS = ("source", "seed", "augmentation")
 """Parameters of the DataModule that are not keys of the data's node."""
 DERIVED = ("in_features", "image_shape", "out_features")
 """Keys of the model's node that are filled in from data and loss."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class RunComponents:
     """Hold the components of a run: classifier, data and configuration."""
 
     classifier: Classifier
@@ -44,7 +44,9 @@ class Parts:
     """Resolved configuration, with the values that network and data determine."""
 
 
-def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapping[str, Sequence[str]] = {}) -> Parts:
+def build_components(
+    config: Config, *, data: DataModule | None = None, metrics: Mapping[str, Sequence[str]] = {}
+) -> RunComponents:
     """Build data, network, loss, optimizer and scheduler.
 
     Args:
@@ -57,23 +59,23 @@ def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapp
     """
     _check_targets(config)
     if data is None:
-        config = prepared(config)
+        config = fill_image_size(config)
         data = build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
     if config["test"] and "test" not in data.parts:
         raise UserError(
             "test=true: expected data with a test part; got none. Put one beside train, as a folder's test/CLASS,"
             " or where there is a validation part, type data.split=holdout."
         )
-    config = settled(config, data)
+    config = fill_from_data(config, data)
     _check_input(config["model"], data)
     for problem in of_shift(config["augmentation"], min(data.image_shape[1:])):
         raise UserError(problem)
-    check_monitors(config, data, also=metrics)
+    check_monitors(config, data, extra=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     optimizer = build("optimizer", config["optimizer"])
-    scheduler = build("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
-    ours = {name: config["scheduler"][name] for name in OF_CLASSIFIER if name in config["scheduler"]}
+    scheduler = build("scheduler", _without(config["scheduler"], CLASSIFIER_KEYS))
+    classifier_settings = {name: config["scheduler"][name] for name in CLASSIFIER_KEYS if name in config["scheduler"]}
     classifier = Classifier(
         network,
         loss=loss,
@@ -81,14 +83,14 @@ def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapp
         scheduler=scheduler,
         classes=len(data.classes),
         lr_multipliers=dict(values(config.get("lr_multipliers") or {})),
-        **ours,
+        **classifier_settings,
     )
     try:
         classifier.configure_optimizers()
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer: {config['optimizer']['_target_']} refuses this: {first_line(error)}") from error
     classifier.example_input_array = torch.zeros(1, *data.image_shape)  # for loggers that trace the graph
-    return Parts(classifier, data, config)
+    return RunComponents(classifier, data, config)
 
 
 def _check_targets(config: Config) -> None:
@@ -97,8 +99,8 @@ def _check_targets(config: Config) -> None:
     check_node("augmentation", config["augmentation"])
     check_node("loss", config["loss"])
     check_node("optimizer", config["optimizer"])
-    check_node("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
-    check_node("trainer", _without(config["trainer"], OF_RUN))
+    check_node("scheduler", _without(config["scheduler"], CLASSIFIER_KEYS))
+    check_node("trainer", _without(config["trainer"], OWN_TRAINER_KEYS))
     for group in ("callbacks", "logger"):
         for name, node in (config[group] or {}).items():
             if node is not None:
@@ -131,21 +133,21 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
     Raises:
         UserError: where a key is unknown, or the target is no data source.
     """
-    of_source = signature_keys(find("data", node["_target_"]))
-    loading = [name for name in signature_keys(DataModule) if name not in (*of_source, *NO_KEYS)]
+    source_keys = signature_keys(find("data", node["_target_"]))
+    loader_keys = [name for name in signature_keys(DataModule) if name not in (*source_keys, *INTERNAL_PARAMETERS)]
     for name in node:
-        if name not in (*of_source, *loading, "_target_"):
-            known = [*of_source, *loading]
+        if name not in (*source_keys, *loader_keys, "_target_"):
+            known = [*source_keys, *loader_keys]
             raise UserError(
                 f"data.{name}: expected one of {one_of(known)}; got {name!r}."
                 + did_you_mean(name, known, before="data.")
             )
-    mine = {name: value for name, value in node.items() if name in loading}
-    source = build("data", {name: value for name, value in node.items() if name not in loading})
+    loader_settings = {name: value for name, value in node.items() if name in loader_keys}
+    source = build("data", {name: value for name, value in node.items() if name not in loader_keys})
     if not all(hasattr(source, member) for member in ("classes", "synthetic", "load")):
         raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
-    given = None if augmentation is None else build_augmentation(augmentation)
-    return DataModule(source, **mine, seed=seed, augmentation=given)
+    transforms = None if augmentation is None else build_augmentation(augmentation)
+    return DataModule(source, **loader_settings, seed=seed, augmentation=transforms)
 
 
 def build_augmentation(node: Config) -> Augmentation | Mixing:
@@ -166,7 +168,7 @@ def build_loss(node: Config, *, classes: int) -> Loss:
     Raises:
         UserError: where the target is no loss, or its weights do not fit the classes.
     """
-    loss = build("loss", chosen_loss(node, classes=classes))
+    loss = build("loss", resolve_loss(node, classes=classes))
     if not isinstance(loss, Loss):
         raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
     if loss.weight is not None and len(loss.weight) != classes:
@@ -181,15 +183,15 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
         UserError: where the target is no network, or its outputs do not fit the classes.
     """
     node = dict(config["model"])
-    takes = signature_keys(find("model", node["_target_"]))
+    accepted = signature_keys(find("model", node["_target_"]))
     try:
-        loss: Any = find("loss", chosen_loss(config["loss"], classes=classes)["_target_"])
+        loss: Any = find("loss", resolve_loss(config["loss"], classes=classes)["_target_"])
         outputs = loss.out_features(classes)
     except ValueError as error:
         raise UserError(f"loss: {first_line(error)}.") from error
     derived = {"in_features": prod(image_shape), "image_shape": image_shape, "out_features": outputs}
     for name, value in derived.items():
-        if name in takes and node.get(name) is None:
+        if name in accepted and node.get(name) is None:
             node[name] = value
     if node.get("out_features", outputs) != outputs:
         raise UserError(f"model.out_features: expected {outputs} for {classes} classes; got {node['out_features']}.")
@@ -207,13 +209,13 @@ def build_group(config: Config, group: str, folder: Path) -> list[Any]:
         UserError: where one cannot be built.
     """
     nodes = config[group] or {}
-    return [build(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
+    return [build(f"{group}.{name}", fill_run_folder(node, folder)) for name, node in nodes.items() if node is not None]
 
 
-def placed(node: Any, folder: Path) -> Any:
+def fill_run_folder(node: Any, folder: Path) -> Any:
     """Return a node with `{run}` in its strings replaced by the run folder."""
     if isinstance(node, Mapping):
-        return {name: placed(value, folder) for name, value in node.items()}
+        return {name: fill_run_folder(value, folder) for name, value in node.items()}
     if isinstance(node, list):
-        return [placed(value, folder) for value in node]
+        return [fill_run_folder(value, folder) for value in node]
     return node.replace("{run}", str(folder)) if isinstance(node, str) else node

@@ -13,9 +13,9 @@ from copycat.records.background_writer import BackgroundWriter
 from copycat.records.metrics_csv import FILE, complete_lines
 from copycat.records.run_folder import write_whole
 
-LONGEST = 2**16
+MAX_ROW_BYTES = 2**16
 """Maximum size of a row, in bytes."""
-KNOWN = 20_000
+MAX_CACHED = 20_000
 """Maximum number of cached scores."""
 
 _scores: dict[float, str] = {}
@@ -28,18 +28,18 @@ def _cells(values: Sequence[float | None], *, is_loss: bool) -> list[str]:
     """
     if is_loss:
         return ["" if value is None else repr(value) for value in values]
-    found = _scores.get
-    return ["" if value is None else found(value) or _text(value) for value in values]
+    cached = _scores.get
+    return ["" if value is None else cached(value) or _format(value) for value in values]
 
 
-def _text(score: float) -> str:
+def _format(score: float) -> str:
     text = repr(score)
-    if len(_scores) < KNOWN and score:  # 0.0 and -0.0 would share a key
+    if len(_scores) < MAX_CACHED and score:  # 0.0 and -0.0 would share a key
         _scores[score] = text
     return text
 
 
-class History(Logger):
+class MetricsCSVLogger(Logger):
     """Append each epoch's row to a run folder's metrics.csv.
 
     Args:
@@ -112,7 +112,7 @@ class History(Logger):
             file.close()
         finally:
             with self._path.open("rb+") as written:
-                start = written.seek(max(0, self._path.stat().st_size - LONGEST))
+                start = written.seek(max(0, self._path.stat().st_size - MAX_ROW_BYTES))
                 end = written.read()
                 if not end.endswith(b"\n"):
                     written.truncate(start + end.rfind(b"\n") + 1)

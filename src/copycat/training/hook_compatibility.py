@@ -68,8 +68,8 @@ def check_compatibility(trainer: Any, data: DataModule, classifier: Classifier) 
         data: data of the run.
         classifier: module to train.
     """
-    made: Any = classifier.configure_optimizers()
-    optimizer, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    configured: Any = classifier.configure_optimizers()
+    optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     if needed := _needs_each_step(trainer, data, optimizer):
         return needed
     every, validates, supporting = 0, isinstance(data.loader("val"), MemoryLoader), []

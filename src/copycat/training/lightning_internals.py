@@ -27,8 +27,8 @@ def detects_anomalies(trainer: pl.Trainer) -> bool:
 
 def choose_device(accelerator: str) -> torch.device:
     """Return the device that a Trainer with one device of this accelerator uses."""
-    chosen = _AcceleratorConnector(accelerator=accelerator, devices=1)
-    device: torch.device = chosen.strategy.root_device
+    connector = _AcceleratorConnector(accelerator=accelerator, devices=1)
+    device: torch.device = connector.strategy.root_device
     return device
 
 
@@ -141,8 +141,8 @@ def set_position(loops: dict[str, Any], position: Position) -> None:
     epochs, batches = fit["epoch_progress"], fit["epoch_loop.batch_progress"]
     for tracker in ("total", "current"):
         done = position.epoch
-        begun = done + 1 if is_inside else done
-        epochs[tracker] |= {"ready": begun, "started": begun, "processed": done, "completed": done}
+        started = done + 1 if is_inside else done
+        epochs[tracker] |= {"ready": started, "started": started, "processed": done, "completed": done}
     total = batches["total"]["completed"]
     batches["total"] = dict.fromkeys(batches["total"], total)
     batches["current"] = dict.fromkeys(batches["current"], position.batch)

@@ -15,14 +15,14 @@ from copycat.provenance.fingerprint import fingerprint
 from copycat.records.config_keys import key_digests
 
 
-def opening(
+def make_manifest(
     request: Request,
     data: DataModule,
     *,
     config: bytes,
     network: nn.Module,
     copy_of: Mapping[str, Any] | None = None,
-    like: Mapping[str, Any] | None = None,
+    provenance_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Make the manifest of a run that starts now.
 
@@ -32,14 +32,14 @@ def opening(
         config: content of config.yaml.
         network: network with its initial weights.
         copy_of: reference to the run that this one repeats.
-        like: manifest of a run that started in this process on the same data, whose provenance is reused.
+        provenance_from: manifest of a run that started in this process on the same data, whose provenance is reused.
     """
     backbone = backbone_record(network)
-    if like is None:
-        ran_on = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
+    if provenance_from is None:
+        provenance = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
         warnings = warnings_of(data)
     else:
-        ran_on, warnings = {**like["provenance"], **backbone}, like["data"]["warnings"]
+        provenance, warnings = {**provenance_from["provenance"], **backbone}, provenance_from["data"]["warnings"]
     return {
         "status": "running",
         "error": None,
@@ -53,7 +53,7 @@ def opening(
             "config_keys": key_digests(request.config),
             "copy_of": copy_of,
         },
-        "provenance": ran_on,
+        "provenance": provenance,
         "data": {
             "source": request.config["data"]["_target_"],
             "synthetic": data.source.synthetic,

@@ -10,18 +10,18 @@ from copycat.data.datamodule import DataModule
 from copycat.models.metrics import OF_ALL_CLASSES
 
 
-def check_monitors(config: Mapping[str, Any], data: DataModule, *, also: Mapping[str, Sequence[str]] = {}) -> None:
+def check_monitors(config: Mapping[str, Any], data: DataModule, *, extra: Mapping[str, Sequence[str]] = {}) -> None:
     """Check that the run will have the metrics that callbacks and the scheduler monitor.
 
     Args:
         config: resolved configuration.
         data: data of the run.
-        also: further metrics, such as a sweep's, by the keys that name them.
+        extra: further metrics, such as a sweep's, by the keys that name them.
 
     Raises:
         UserError: for the first metric that no epoch of the run would have.
     """
-    for key, metrics in {**_monitors(config), **also}.items():
+    for key, metrics in {**_monitors(config), **extra}.items():
         for metric in metrics:
             if why := _why_missing(metric, config["trainer"], data):
                 part, _, name = metric.partition("/")

@@ -17,7 +17,7 @@ from copycat.models.classifier import Classifier, diverged
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.epoch_buffer import EpochBuffer
 from copycat.training.hook_compatibility import Compatibility, check_compatibility, overrides
-from copycat.training.lazy_scheduler import Schedule
+from copycat.training.lazy_scheduler import LazyScheduler
 from copycat.training.lightning_internals import (
     FitLoop,
     begin_epoch_loop,
@@ -140,7 +140,7 @@ class MultiStepLoop(FitLoop):
         self._batch_start = [c.on_train_batch_start for c in others if overrides(c, "on_train_batch_start")]
         self._epoch_end = [c.on_train_epoch_end for c in reversed(others) if overrides(c, "on_train_epoch_end")]
         self._look = [callback.look for callback in others if hasattr(callback, "look")]
-        self._schedules: list[Schedule] = []
+        self._schedules: list[LazyScheduler] = []
         self._plan_flush()
         self.buffer = EpochBuffer(self.classifier, self.last, start)
 
@@ -205,14 +205,14 @@ class MultiStepLoop(FitLoop):
             self._check()
             self._publish(ready=1, started=1)
             averaging = self._runner.averaging
-            with averaging.shown(self.classifier.network) if averaging else nullcontext():
+            with averaging.applied(self.classifier.network) if averaging else nullcontext():
                 self.classifier.validate(self.data.loader("val"))
             self.buffer.validated[epoch] = self.classifier.validated()
         self.buffer.end_epoch()
         is_due = self.last.every_n_epochs and (epoch + 1) % self.last.every_n_epochs == 0
         self._calls_hooks = bool(validates or is_due or self._runner.measures(epoch))
         if self._calls_hooks:
-            if self.limiter.limits.judge:
+            if self.limiter.limits.pruner:
                 self.flush()
             self._publish(ready=1, started=1, processed=1)
             for hook in self._epoch_end:
@@ -223,7 +223,7 @@ class MultiStepLoop(FitLoop):
     def _collect_schedules(self) -> None:
         """Collect the schedulers again: a callback may have changed them."""
         configs = [config for config in self.trainer.lr_scheduler_configs if not config.reduce_on_plateau]
-        schedules = [(config.interval, Schedule(config.scheduler), config.frequency) for config in configs]
+        schedules = [(config.interval, LazyScheduler(config.scheduler), config.frequency) for config in configs]
         self._schedules = [schedule for _, schedule, _ in schedules]
         self._by_epoch = [(schedule, every) for interval, schedule, every in schedules if interval == "epoch"]
         self._runner.schedules = [(schedule, every) for interval, schedule, every in schedules if interval == "step"]
@@ -245,7 +245,7 @@ class MultiStepLoop(FitLoop):
     def _publish(self, *, ready: int = 0, started: int = 0, processed: int = 0) -> None:
         """Set Lightning's counters and the schedulers to the current position."""
         for schedule in self._schedules:
-            schedule.settle()
+            schedule.apply_deferred()
         epoch, batch = self._epoch, self._batch
         set_epoch_progress(self, epoch, ready=ready, started=started, processed=processed)
         is_last = batch == self.batches

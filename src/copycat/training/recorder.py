@@ -22,30 +22,30 @@ from copycat.records.metrics_csv import history_digest, parse_rows
 from copycat.records.predictions import Predictions, write_predictions
 from copycat.records.reserved_space import release, reserve
 from copycat.records.run_folder import WEIGHTS, remove_half_written, write_manifest
-from copycat.training.checkpoint_io import WholeCheckpoints
+from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.checkpoints import BEFORE, LastCheckpoint
-from copycat.training.factory import Parts, build_group
-from copycat.training.history import History
+from copycat.training.factory import RunComponents, build_group
+from copycat.training.history import MetricsCSVLogger
 from copycat.training.manifest import best_epoch, now
 from copycat.training.monitors import monitored
 from copycat.training.process_state import LOG, end_log
-from copycat.training.result import Outcome, best_metrics, describe
-from copycat.training.run_context import RunContext, RunObserver, class_probabilities, digest_of
+from copycat.training.result import RunResult, best_metrics, describe
+from copycat.training.run_context import RunContext, RunObserver, class_probabilities, probability_digest
 
 log = logging.getLogger(__name__)
 
 
 class RunRecorder:
-    """Write the records of a run: `open`, `begin`, `log`, `measured`, `complete`, `end`, in this order.
+    """Write the records of a run: `open`, `begin`, `log`, `record_final_metrics`, `complete`, `end`, in this order.
 
     Loggers are finalized outside: Lightning does it for a run alone.
 
     Args:
         folder: run folder, whose lock is held.
         config: resolved configuration.
-        parts: components of the run.
+        components: components of the run.
         manifest: content of run.json as the run starts; `end` completes it.
-        watchers: loggers beside metrics.csv and those of the configuration.
+        extra_loggers: loggers beside metrics.csv and those of the configuration.
         quiet: whether to leave out callbacks that draw on the terminal.
 
     Raises:
@@ -57,24 +57,24 @@ class RunRecorder:
         folder: Path,
         *,
         config: Mapping[str, Any],
-        parts: Parts,
+        components: RunComponents,
         manifest: dict[str, Any],
-        watchers: Sequence[Logger] = (),
+        extra_loggers: Sequence[Logger] = (),
         quiet: bool = False,
     ) -> None:
         """Build callbacks and loggers, and write nothing."""
         self.folder, self.config, self.manifest = folder, config, manifest
-        self.classifier, self.data = parts.classifier, parts.data
+        self.classifier, self.data = components.classifier, components.data
         self.writer = BackgroundWriter()
         stages: list[Stage] = ["train", "val"]
         several = len(self.data.loader("train", shuffle=self.data.shuffle)) > 1
-        self.history = History(folder, columns(stages, several_batches=several), self.writer)
+        self.history = MetricsCSVLogger(folder, columns(stages, several_batches=several), self.writer)
         callbacks = build_group(config, "callbacks", folder)
         self.callbacks = [callback for callback in callbacks if not (quiet and getattr(callback, "draws", False))]
         found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
         self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
-        self.last.files = WholeCheckpoints(self.writer)
-        self.loggers = [self.history, *watchers, *build_group(config, "logger", folder)]
+        self.last.files = AtomicCheckpointIO(self.writer)
+        self.loggers = [self.history, *extra_loggers, *build_group(config, "logger", folder)]
         self._probabilities: Mapping[str, Tensor] = {}
 
     # ----- start
@@ -136,7 +136,7 @@ class RunRecorder:
 
     # ----- end
 
-    def measured(self, final: Row, probabilities: Mapping[str, Tensor]) -> None:
+    def record_final_metrics(self, final: Row, probabilities: Mapping[str, Tensor]) -> None:
         """Record the metrics of the final weights.
 
         Args:
@@ -144,13 +144,13 @@ class RunRecorder:
             probabilities: of the images of each part, "val" among them: [N] of class 1, or [N, classes].
         """
         self._probabilities = probabilities
-        came_out = self.manifest["results"]
-        came_out["final"], came_out["predictions_digest"] = final, digest_of(probabilities["val"])
+        results = self.manifest["results"]
+        results["final"], results["predictions_digest"] = final, probability_digest(probabilities["val"])
 
     def complete(self, epochs: int) -> None:
         """Write predictions and final metrics, and notify observers of the end of the run.
 
-        Separate from `measured`: a pack measures in its main thread, and writes in a pool.
+        Separate from `record_final_metrics`: a pack measures in its main thread, and writes in a pool.
 
         Args:
             epochs: number of epochs trained.
@@ -164,9 +164,9 @@ class RunRecorder:
         context = self._context(epochs=epochs, probabilities=found["val"].float())
         for observer in self._observers():
             observer.on_run_end(context)
-        self.settle()
+        self.wait_until_written()
 
-    def end(self, status: str, error: str | None, *, epochs: int, steps: int) -> Outcome:
+    def end(self, status: str, error: str | None, *, epochs: int, steps: int) -> RunResult:
         """Write the last records and the manifest; nothing is written to the folder afterwards.
 
         A record that cannot be written fails the run.
@@ -178,9 +178,9 @@ class RunRecorder:
             steps: number of optimizer steps.
         """
         try:
-            self.settle()
+            self.wait_until_written()
         except Exception as failure:
-            status, error = self.failed(failure, status, error)
+            status, error = self.status_after_failure(failure, status, error)
         try:
             release(self.folder)
             self._conclude(status, steps)
@@ -189,21 +189,21 @@ class RunRecorder:
         try:
             self.close_loggers(best_metrics(self.manifest), step=epochs)
         except Exception as failure:
-            status, error = self.failed(failure, status, error)
+            status, error = self.status_after_failure(failure, status, error)
         return self._close(status, error)
 
-    def settle(self) -> None:
+    def wait_until_written(self) -> None:
         """Wait until all checkpoints and rows are on disk.
 
         Raises:
             OSError: where one could not be written.
         """
         try:
-            self.last.files.write_held()
+            self.last.files.write_pending()
         finally:
             self.writer.wait()
 
-    def failed(self, failure: Exception, status: str, error: str | None) -> tuple[str, str | None]:
+    def status_after_failure(self, failure: Exception, status: str, error: str | None) -> tuple[str, str | None]:
         """Return status and error after records could not be written: only `completed` becomes `failed`."""
         return ("failed", self.describe(failure)) if status == "completed" else (status, error)
 
@@ -226,19 +226,19 @@ class RunRecorder:
                 logger.close()
 
     def _conclude(self, status: str, steps: int) -> None:
-        came_out, network = self.manifest["results"], self.classifier.network
+        results, network = self.manifest["results"], self.classifier.network
         self.history.finalize(status)
-        came_out["parameters"] = sum(p.numel() for p in network.parameters())
+        results["parameters"] = sum(p.numel() for p in network.parameters())
         written = (self.folder / HISTORY).read_bytes()
-        came_out["epochs"], came_out["steps"] = written.count(b"\n") - 1, steps
-        came_out["history_digest"] = history_digest(written)
+        results["epochs"], results["steps"] = written.count(b"\n") - 1, steps
+        results["history_digest"] = history_digest(written)
         monitor, mode = monitored(self.callbacks)
-        came_out["best"] = best_epoch(parse_rows(written, having=monitor), monitor=monitor, mode=mode)
+        results["best"] = best_epoch(parse_rows(written, having=monitor), monitor=monitor, mode=mode)
         if status == "completed":
-            came_out["weights_digest"] = save_weights(network.state_dict(), self.folder / WEIGHTS)
+            results["weights_digest"] = save_weights(network.state_dict(), self.folder / WEIGHTS)
             self.last.path.with_name(BEFORE).unlink(missing_ok=True)
 
-    def _close(self, status: str, error: str | None) -> Outcome:
+    def _close(self, status: str, error: str | None) -> RunResult:
         end_log(self.folder / LOG)
         seconds = round(self.last.seconds, 3)
         self.manifest |= {"status": status, "error": error, "ended": now(), "seconds": seconds}
@@ -246,7 +246,7 @@ class RunRecorder:
             self.manifest["files"] = digest_files(self.folder)
         with suppress(OSError):  # where nothing can be written any more, the result still has the status
             write_manifest(self.folder, self.manifest)
-        return Outcome(self.folder, status, self.manifest)
+        return RunResult(self.folder, status, self.manifest)
 
     def _observers(self) -> list[RunObserver]:
         return [callback for callback in self.callbacks if isinstance(callback, RunObserver)]

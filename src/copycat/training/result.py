@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """Hold the result of a run: its status, manifest and folder."""
 
     folder: Path

@@ -49,7 +49,7 @@ def class_probabilities(probability: Tensor) -> Tensor:
     return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
 
 
-def digest_of(probability: Tensor) -> str:
+def probability_digest(probability: Tensor) -> str:
     """Return a hash of probabilities: equal for equal bits."""
     content = probability.cpu().contiguous().view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
     return blake2b(content, digest_size=16).hexdigest()

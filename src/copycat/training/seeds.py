@@ -15,10 +15,10 @@ from torch.nn import modules as layers
 from copycat.data.streams import key
 from copycat.models import networks
 
-BEFORE_THE_FIRST = -1
+EPOCH_START = -1
 """Batch number for draws at the start of an epoch."""
 
-KNOWN = tuple(
+KNOWN_MODULES = tuple(
     module.__name__
     for module in (
         *(networks, layers.activation, layers.batchnorm, layers.container, layers.conv, layers.dropout),
@@ -27,7 +27,7 @@ KNOWN = tuple(
     )
 )
 """Names of modules whose layers are known."""
-RANDOM = (layers.dropout._DropoutNd, nn.RReLU, nn.MultiheadAttention, nn.FractionalMaxPool2d)
+RANDOM_LAYERS = (layers.dropout._DropoutNd, nn.RReLU, nn.MultiheadAttention, nn.FractionalMaxPool2d)
 """Known layers that draw random numbers."""
 
 
@@ -53,7 +53,7 @@ class StepSeeds(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Seed draws at the start of an epoch."""
-        self.seed(trainer, trainer.current_epoch, BEFORE_THE_FIRST)
+        self.seed(trainer, trainer.current_epoch, EPOCH_START)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -73,7 +73,9 @@ class StepSeeds(pl.Callback):
 
 def may_draw(network: nn.Module) -> bool:
     """Return whether a step may draw random numbers: it has a random layer of torch, or an unknown layer."""
-    return any(isinstance(m, RANDOM) or not type(m).__module__.startswith(KNOWN) for m in network.modules())
+    return any(
+        isinstance(m, RANDOM_LAYERS) or not type(m).__module__.startswith(KNOWN_MODULES) for m in network.modules()
+    )
 
 
 def _seed_others(seed: int) -> None:

@@ -15,26 +15,26 @@ from copycat.config.targets import build
 from copycat.data.streams import key
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
-from copycat.training.factory import OF_RUN, Parts
-from copycat.training.malloc import give_back, keep_memory
+from copycat.training.factory import OWN_TRAINER_KEYS, RunComponents
+from copycat.training.malloc import keep_memory, trim_memory
 from copycat.training.multi_step_loop import install
 from copycat.training.recorder import RunRecorder
-from copycat.training.result import Outcome
+from copycat.training.result import RunResult
 from copycat.training.seeds import StepSeeds, seed_everything
-from copycat.training.signals import InterruptedRun, Stop
+from copycat.training.signals import InterruptedRun, SignalHandler
 from copycat.training.stopping import Limiter, Limits, PrunedRun
 
 
-class Run:
+class TrainingSession:
     """Train, evaluate and record one run.
 
     Args:
         config: resolved configuration.
-        parts: components of the run.
+        components: components of the run.
         folder: run folder, whose lock is held.
-        stop: handles signals.
+        signals: handles signals.
         manifest: content of run.json as the run starts.
-        watchers: loggers beside those of the configuration.
+        extra_loggers: loggers beside those of the configuration.
         limits: conditions that end the run early.
 
     Raises:
@@ -44,36 +44,41 @@ class Run:
     def __init__(
         self,
         config: Mapping[str, Any],
-        parts: Parts,
+        components: RunComponents,
         folder: Path,
         *,
-        stop: Stop,
+        signals: SignalHandler,
         manifest: dict[str, Any],
-        watchers: Sequence[Logger] = (),
+        extra_loggers: Sequence[Logger] = (),
         limits: Limits = Limits(),  # noqa: B008, it is frozen
     ) -> None:
         """Build the Trainer with its callbacks and loggers, and write nothing."""
-        self.config, self.parts, self.stop = config, parts, stop
+        self.config, self.components, self.signals = config, components, signals
         self.recorder = recorder = RunRecorder(
-            folder, config=config, parts=parts, manifest=manifest, watchers=watchers, quiet=limits.quiet
+            folder,
+            config=config,
+            components=components,
+            manifest=manifest,
+            extra_loggers=extra_loggers,
+            quiet=limits.quiet,
         )
         self.last = recorder.last
         others = [callback for callback in recorder.callbacks if callback is not self.last]
-        seeds, limiter = StepSeeds(config["seed"], parts.classifier.network), Limiter(limits, self.last)
+        seeds, limiter = StepSeeds(config["seed"], components.classifier.network), Limiter(limits, self.last)
         steps = config["trainer"].get("steps_per_execution")
         self.trainer = self._trainer(
             logger=recorder.loggers,
             # saving comes before any other callback's start of a step
-            callbacks=[seeds, self.last, stop, limiter, *others],
+            callbacks=[seeds, self.last, signals, limiter, *others],
             plugins=[self.last.files],
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in recorder.callbacks),
         )
         # a user's Trainer may have added some
         recorder.loggers, recorder.callbacks = self.trainer.loggers, getattr(self.trainer, "callbacks")  # noqa: B009
-        settings = {"data": parts.data, "seeds": seeds, "last": self.last, "limiter": limiter}
-        self.multi_step = None if steps == 1 else install(self.trainer, parts.classifier, steps=steps, **settings)
+        settings = {"data": components.data, "seeds": seeds, "last": self.last, "limiter": limiter}
+        self.multi_step = None if steps == 1 else install(self.trainer, components.classifier, steps=steps, **settings)
 
-    def go(self, *, checkpoint: Path | None = None, epoch: int = 0) -> Outcome:
+    def run(self, *, checkpoint: Path | None = None, epoch: int = 0) -> RunResult:
         """Train, evaluate and record.
 
         Args:
@@ -82,31 +87,31 @@ class Run:
         """
         status, error, recorder = "completed", None, self.recorder
         keep_memory()
-        self.stop.last = self.last  # from here on a signal can save
+        self.signals.last = self.last  # from here on a signal can save
         try:
             recorder.begin(epoch)
-            classifier, data = self.parts.classifier, self.parts.data
+            classifier, data = self.components.classifier, self.components.data
             self.trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            recorder.measured(*self._evaluate())
+            recorder.record_final_metrics(*self._evaluate())
             data.release()  # figures of the whole run need memory of their own
-            give_back()
+            trim_memory()
             recorder.complete(self.trainer.current_epoch)
-        except PrunedRun as verdict:
-            status, error = "pruned", str(verdict)
+        except PrunedRun as reason:
+            status, error = "pruned", str(reason)
         except (InterruptedRun, KeyboardInterrupt, SystemExit):
-            status, error = "interrupted", self.stop.asked or "SIGINT"
+            status, error = "interrupted", self.signals.received or "SIGINT"
         except Exception as failure:
             status, error = "failed", recorder.describe(failure)
         except BaseException:  # the process must end at once
             recorder.close_loggers()
             with suppress(OSError):
-                recorder.settle()
+                recorder.wait_until_written()
             raise
-        self.stop.deaf = True  # the last records take a moment, and must be complete
+        self.signals.deferred = True  # the last records take a moment, and must be complete
         return recorder.end(status, error, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
 
     def _trainer(self, **settings: Any) -> pl.Trainer:
-        node = {name: value for name, value in self.config["trainer"].items() if name not in OF_RUN}
+        node = {name: value for name, value in self.config["trainer"].items() if name not in OWN_TRAINER_KEYS}
         trainer = build(
             "trainer",
             node,
@@ -124,27 +129,27 @@ class Run:
 
     def _evaluate(self) -> tuple[Row, dict[str, Tensor]]:
         """Return metrics of the final weights on each part, and probabilities of all parts but train."""
-        found, said = Row(), dict[str, Tensor]()
+        row, probabilities = Row(), dict[str, Tensor]()
         stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
         # a Trainer's evaluation loops take as long as a small training
         is_plain = self.multi_step is not None and self.trainer.strategy.root_device.type == "cpu"
-        measure = self._measured if is_plain else self._measured_by_trainer
+        measure = self._measure_in_memory if is_plain else self._measure_by_trainer
         for stage in stages:
             seed_everything(key("evaluate", self.config["seed"], stage))
-            metrics, said[stage] = measure(stage)
-            found |= metrics
-        del said["train"]
-        return found, said
+            metrics, probabilities[stage] = measure(stage)
+            row |= metrics
+        del probabilities["train"]
+        return row, probabilities
 
-    def _measured(self, stage: Stage) -> tuple[Row, Tensor]:
-        return self.parts.classifier.measure(stage, self.stop.between(self.parts.data.loader(stage)))
+    def _measure_in_memory(self, stage: Stage) -> tuple[Row, Tensor]:
+        return self.components.classifier.measure(stage, self.signals.until_signal(self.components.data.loader(stage)))
 
-    def _measured_by_trainer(self, stage: Stage) -> tuple[Row, Tensor]:
+    def _measure_by_trainer(self, stage: Stage) -> tuple[Row, Tensor]:
         trainer: Any = self.trainer
-        classifier, loader = self.parts.classifier, self.parts.data.loader(stage)
+        classifier, loader = self.components.classifier, self.components.data.loader(stage)
         loggers, callbacks = trainer.loggers, trainer.callbacks
         # log nothing, and ignore limits on batches, which are for training: final metrics are of whole parts
-        trainer.loggers, trainer.callbacks = [], [self.stop]
+        trainer.loggers, trainer.callbacks = [], [self.signals]
         trainer.limit_val_batches = trainer.limit_test_batches = 1.0
         try:
             if stage == "test":

@@ -14,7 +14,7 @@ from copycat.data.loaders import MemoryLoader
 from copycat.models.classifier import Classifier
 from copycat.training.captured_step import CapturedStep, is_capturable
 from copycat.training.epoch_buffer import EpochBuffer
-from copycat.training.lazy_scheduler import Schedule
+from copycat.training.lazy_scheduler import LazyScheduler
 from copycat.training.seeds import StepSeeds
 from copycat.training.weight_averaging import Averaging
 
@@ -49,7 +49,7 @@ class StepRunner:
         """Find averaging and measuring callbacks."""
         self.trainer, self.classifier, self.network = trainer, classifier, classifier.network
         self.data, self.loader, self.seeds = data, loader, seeds
-        self.schedules: Sequence[tuple[Schedule, int]] = ()
+        self.schedules: Sequence[tuple[LazyScheduler, int]] = ()
         """Schedulers that step by batch, each with its period in steps."""
         self.averaging = next((callback for callback in callbacks if isinstance(callback, Averaging)), None)
         self.measurers: list[Any] = [callback for callback in callbacks if hasattr(callback, "measures")]

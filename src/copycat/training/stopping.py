@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 
 from copycat.training.checkpoints import LastCheckpoint
 
-Judge = Callable[[int, Mapping[str, float]], str | None]
+Pruner = Callable[[int, Mapping[str, float]], str | None]
 """Takes an epoch and its metrics after each validation; returns the reason to end the run, or None."""
 
 
@@ -25,13 +25,13 @@ class Limits:
 
     Args:
         seconds: maximum duration, including the time before a resume.
-        judge: decides after each validation whether to prune the run.
+        pruner: decides after each validation whether to prune the run.
         quiet: whether to leave out callbacks that draw on the terminal.
         metrics: names of metrics that the run must have, by the keys that name them.
     """
 
     seconds: float | None = None
-    judge: Judge | None = None
+    pruner: Pruner | None = None
     quiet: bool = False
     metrics: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -48,13 +48,13 @@ class Limiter(pl.Callback):
         return True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Judge the previous epoch here, where its records are complete, and a resumed run passes again."""
+        """Ask the pruner about the previous epoch, whose records are complete here, also after a resume."""
         done = trainer.current_epoch
-        if self.limits.judge is None or done == 0 or done % (trainer.check_val_every_n_epoch or 1):
+        if self.limits.pruner is None or done == 0 or done % (trainer.check_val_every_n_epoch or 1):
             return
-        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if verdict := self.limits.judge(done - 1, found):
-            raise PrunedRun(verdict)
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if why := self.limits.pruner(done - 1, metrics):
+            raise PrunedRun(why)
 
     def on_train_batch_start(self, trainer: pl.Trainer, *args: object) -> None:
         """Raise TimeLimitError where the run took too long."""

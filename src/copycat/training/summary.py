@@ -65,30 +65,30 @@ def is_round(epoch: int) -> bool:
 
 def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     """Return the table of metrics, followed by status, warnings and folder."""
-    came_out = manifest["results"]
+    results = manifest["results"]
     shown: list[RenderableType] = []
-    columns = {"final": came_out.get("final", {}), **_best(came_out)}
+    columns = {"final": results.get("final", {}), **_best(results)}
     if any(columns.values()):
         shown.append(_table(columns))
-    lines = of_which(manifest["data"]["classes"]) if shown else []
+    lines = positive_class_note(manifest["data"]["classes"]) if shown else []
     why = {
         "failed": f": {manifest['error']}",
         "pruned": f": {manifest['error']}",
         "interrupted": f" by {manifest['error']}",
     }.get(manifest["status"], "")
-    lines.append(f"{manifest['status']} after {came_out.get('epochs', 0)} epochs, {manifest['seconds']:.1f} s{why}")
+    lines.append(f"{manifest['status']} after {results.get('epochs', 0)} epochs, {manifest['seconds']:.1f} s{why}")
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
     lines.append(f"in {folder}")
     return [*shown, *(Text(printable(line), overflow="fold") for line in lines)]
 
 
-def of_which(classes: Sequence[str]) -> list[str]:
+def positive_class_note(classes: Sequence[str]) -> list[str]:
     """Return the line that names the class of precision, recall and f1; empty for more than two classes."""
     return [f"precision, recall and f1 are of: {classes[1]}"] if len(classes) == 2 else []
 
 
-def next_words(folder: Path, *, status: str | None = None) -> str:
+def next_commands(folder: Path, *, status: str | None = None) -> str:
     """Return the commands to type next after a run of this status, or after a sweep."""
     lines = ["copycat runs"] if status else [f"copycat runs {folder}", f"copycat plots {folder}"]
     if status == "completed":
@@ -100,8 +100,8 @@ def next_words(folder: Path, *, status: str | None = None) -> str:
     return "next: " + "\n      ".join(map(printable, lines))
 
 
-def _best(came_out: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
-    best = came_out.get("best")
+def _best(results: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    best = results.get("best")
     if not best:
         return {}
     # the mean over several batches is comparable with losses of whole parts
@@ -113,7 +113,7 @@ def _table(columns: Mapping[str, Mapping[str, float]]) -> Table:
     stages = [stage for stage in ("train", "val", "test") if any(f"{stage}/loss" in c for c in columns.values())]
     table = Table()
     table.add_column("metric")
-    places = [(title, stage) for title, found in columns.items() for stage in stages if f"{stage}/loss" in found]
+    places = [(title, stage) for title, metrics in columns.items() for stage in stages if f"{stage}/loss" in metrics]
     for title, stage in places:
         table.add_column(f"{stage}\n{title}", justify="right")
     for name in ("loss", *NAMES):

@@ -18,16 +18,16 @@ from copycat.training.checkpoints import between_steps
 
 KEY = "averaging"
 """Key of the trained weights in a checkpoint, whose state_dict is the average."""
-Fold = Callable[[Any, Any, Any], None]
+UpdateAverage = Callable[[Any, Any, Any], None]
 """Takes averages, current tensors, and the number of averaged values; updates the averages in place."""
 
 
 class Averaging(pl.Callback):
     """Average trained parameters, and likewise the statistics of BatchNorm."""
 
-    def __init__(self, fold: Fold) -> None:
+    def __init__(self, update: UpdateAverage) -> None:
         """Start without an average."""
-        self._fold = fold
+        self._update = update
         self._count = 0
         self._held: dict[str, Tensor] = {}
         """The average, or the trained weights while the network holds the average."""
@@ -51,14 +51,14 @@ class Averaging(pl.Callback):
         """Update the average after an optimizer step, where due."""
         if not self.is_due(epoch, last=last):
             return
-        found = _changing(network)
-        if known := [name for name in found if name in self._held]:
-            self._fold([self._held[name] for name in known], [found[name] for name in known], self._count)
-        self._held |= {name: tensor.detach().clone() for name, tensor in found.items() if name not in self._held}
+        current = _averaged_tensors(network)
+        if known := [name for name in current if name in self._held]:
+            self._update([self._held[name] for name in known], [current[name] for name in known], self._count)
+        self._held |= {name: tensor.detach().clone() for name, tensor in current.items() if name not in self._held}
         self._count += 1
 
     @contextmanager
-    def shown(self, network: nn.Module) -> Iterator[None]:
+    def applied(self, network: nn.Module) -> Iterator[None]:
         """Swap the average into the network inside."""
         self._swap(network)
         try:
@@ -107,7 +107,7 @@ class Averaging(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Save the average as the state_dict, with the trained weights in an entry of their own."""
-        with self.shown(_network(pl_module)):
+        with self.applied(_network(pl_module)):
             checkpoint["state_dict"] = pl_module.state_dict()
             checkpoint[KEY] = {"count": self._count, "trained": dict(self._held)}
 
@@ -167,7 +167,7 @@ def _tensors(network: nn.Module) -> dict[str, Tensor]:
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
 
-def _changing(network: nn.Module) -> dict[str, Tensor]:
+def _averaged_tensors(network: nn.Module) -> dict[str, Tensor]:
     """Return the tensors that training changes and checkpoints hold."""
     saved = network.state_dict(keep_vars=True).keys()
     frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}

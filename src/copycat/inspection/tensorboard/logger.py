@@ -25,7 +25,7 @@ from copycat.inspection.tensorboard.event_file import EventFile
 from copycat.inspection.tensorboard.hparams import session_end, session_start
 from copycat.inspection.tensorboard.purge import EVENTS, purge
 from copycat.records.trial_file import read_trial
-from copycat.training.seeds import KNOWN
+from copycat.training.seeds import KNOWN_MODULES
 from copycat.training.stopping import PrunedRun
 
 log = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ MOST_GRAPHS = 16
 
 def _traced(network: nn.Module, image: Tensor) -> Any:
     # what is printed of known layers says all that the graph shows of them
-    known = all(type(module).__module__.startswith(KNOWN) for module in network.modules())
+    known = all(type(module).__module__.startswith(KNOWN_MODULES) for module in network.modules())
     key = f"{tuple(image.shape)} {network}" if known else ""
     if key in _graphs:
         return _graphs[key]
