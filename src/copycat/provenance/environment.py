@@ -65,7 +65,7 @@ def _process_record() -> dict[str, Any]:
 
 def installed() -> dict[str, str]:
     """Return versions of all installed distributions, from their folder names: reading metadata is slow."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for place in dict.fromkeys(sys.path):
         try:
             names = os.listdir(place or ".")
@@ -74,8 +74,8 @@ def installed() -> dict[str, str]:
         for entry in names:
             if match := re.fullmatch(r"(.+?)-([^-]+)(?:-.*)?\.(?:dist|egg)-info", entry):
                 name = re.sub(r"[-_.]+", "-", match[1]).lower()
-                found.setdefault(name, match[2])  # the first on the path is imported
-    return dict(sorted(found.items()))
+                versions.setdefault(name, match[2])  # the first on the path is imported
+    return dict(sorted(versions.items()))
 
 
 def _cpu() -> dict[str, str]:
@@ -85,8 +85,8 @@ def _cpu() -> dict[str, str]:
     except OSError:
         return {}
     lines = (line.partition(":") for line in text.splitlines())
-    found = {name.strip(): value.strip() for name, _, value in lines}
-    return {**found, "flags": found.get("flags", found.get("Features", ""))}
+    fields = {name.strip(): value.strip() for name, _, value in lines}
+    return {**fields, "flags": fields.get("flags", fields.get("Features", ""))}
 
 
 def _torch_blas() -> str:

@@ -116,11 +116,11 @@ def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
-                found = [(entry.path, state) for entry in entries if (state := _state(entry))]
+                children = [(entry.path, state) for entry in entries if (state := _state(entry))]
         except OSError as error:
             raise UserError(f"{folder}: expected a folder that can be read; {reason(error)}.") from error
-        waiting += [path for path, state in found if stat.S_ISDIR(state.st_mode)]
-        yield from found
+        waiting += [path for path, state in children if stat.S_ISDIR(state.st_mode)]
+        yield from children
 
 
 def _state(entry: "os.DirEntry[str]") -> os.stat_result | None:

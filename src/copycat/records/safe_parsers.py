@@ -36,18 +36,18 @@ def read_file(path: Path, *, max_bytes: int) -> bytes:
     if path.is_symlink():
         raise ValueError("it is a link")
     with os.fdopen(os.open(path, flags), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is no plain file")
-        if found.st_size > max_bytes:
-            raise ValueError(f"it has {found.st_size} bytes, more than {max_bytes}")
-        return file.read(found.st_size)  # read allocates this size
+        if status.st_size > max_bytes:
+            raise ValueError(f"it has {status.st_size} bytes, more than {max_bytes}")
+        return file.read(status.st_size)  # read allocates this size
 
 
 def read_json(content: bytes) -> Any:
     """Parse mappings with unique keys, lists, strings, booleans, null and finite numbers."""
     try:
-        found = json.loads(
+        parsed = json.loads(
             content.decode(), parse_constant=_float, parse_float=_float, parse_int=_int, object_pairs_hook=_unique
         )
     except RecursionError as error:
@@ -56,13 +56,13 @@ def read_json(content: bytes) -> Any:
         raise ValueError("it is no text") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"it is no JSON at line {error.lineno}") from error
-    level = [found]
+    level = [parsed]
     for _ in range(MAX_DEPTH + 1):
         inner = (value.values() if isinstance(value, dict) else value for value in level)
         level = [value for values in inner if not isinstance(values, _PLAIN) for value in values]
     if level:
         raise ValueError("it is nested too deep")
-    return found
+    return parsed
 
 
 _PLAIN = (str, int, float, type(None))
@@ -75,16 +75,16 @@ def _int(word: str) -> int:
 
 
 def _float(word: str) -> float:
-    if not math.isfinite(found := float(word)):
+    if not math.isfinite(number := float(word)):
         raise ValueError(f"{word:.80} is no finite number")
-    return found
+    return number
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         raise ValueError("a key comes twice")
-    return found
+    return mapping
 
 
 def read_yaml(content: bytes) -> Any:
@@ -94,7 +94,7 @@ def read_yaml(content: bytes) -> Any:
     """
     try:
         text = content.decode()
-        found: list[Any] = []
+        documents: list[Any] = []
         stack: list[_Container] = []
         for event in yaml.parse(text, Loader=_Loader):
             line = event.start_mark.line + 1 if event.start_mark else 0
@@ -116,15 +116,15 @@ def read_yaml(content: bytes) -> Any:
             if stack:
                 stack[-1].take(value, line)
             else:
-                found.append(value)
+                documents.append(value)
     except UnicodeDecodeError as error:
         raise ValueError("it is no text") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ValueError(f"it is no YAML{f' at line {mark.line + 1}' if mark else ''}") from error
-    if len(found) != 1:
-        raise ValueError(f"it holds {len(found)} documents")
-    return found[0]
+    if len(documents) != 1:
+        raise ValueError(f"it holds {len(documents)} documents")
+    return documents[0]
 
 
 class _Container:

@@ -35,12 +35,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = read_file(path, max_bytes=MAX_BYTES)
         _check_archive(content)
-        found: Any = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        _check_values(found, max_bytes=len(content))
-        _check_parts(found)
+        loaded: Any = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        _check_values(loaded, max_bytes=len(content))
+        _check_parts(loaded)
     except _UNREADABLE as error:
         raise UserError(f"{path}: expected a checkpoint of tensors and plain values; {_reason(error)}.") from error
-    checkpoint: dict[str, Any] = found
+    checkpoint: dict[str, Any] = loaded
     return checkpoint
 
 
@@ -63,10 +63,10 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         header = int.from_bytes(content[:8], "little")
         if len(content) < 8 or header > min(MAX_HEADER_BYTES, len(content) - 8):
             raise ValueError(f"its header would take {header} of its {len(content)} bytes")
-        found: Mapping[str, Tensor] = load(content)
+        tensors: Mapping[str, Tensor] = load(content)
     except (*_UNREADABLE, SafetensorError) as error:
         raise UserError(f"{path}: expected weights as safetensors; {_reason(error)}.") from error
-    return found
+    return tensors
 
 
 def check_states(path: Path, states: Any) -> None:
@@ -98,9 +98,9 @@ def _check_archive(content: bytes) -> None:
         raise ValueError("a record comes twice")
 
 
-def _check_values(found: Any, *, max_bytes: int) -> None:
+def _check_values(root: Any, *, max_bytes: int) -> None:
     """Limit the number of values and the sizes of tensors: a few bytes can expand to billions of values."""
-    level, count = [found], 0
+    level, count = [root], 0
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
         for value in level:
@@ -121,20 +121,20 @@ def _check_values(found: Any, *, max_bytes: int) -> None:
     raise ValueError("it is nested too deep")
 
 
-def _check_parts(found: Any) -> None:
-    if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
+def _check_parts(checkpoint: Any) -> None:
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError("it has no state_dict")
-    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in found["state_dict"].items()):
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in checkpoint["state_dict"].items()):
         raise ValueError("its state_dict holds more than tensors")
-    if not isinstance(found.get("callbacks", {}), dict):
+    if not isinstance(checkpoint.get("callbacks", {}), dict):
         raise ValueError("its callbacks are no mapping")
-    if (ours := found.get("copycat")) is None:
+    if (state := checkpoint.get("copycat")) is None:
         return
-    if not isinstance(ours, dict) or not isinstance(ours.get("callback_metrics"), dict):
+    if not isinstance(state, dict) or not isinstance(state.get("callback_metrics"), dict):
         raise ValueError("its part of Copycat is no mapping")
-    if not all(is_whole(ours.get(name)) and 0 <= ours[name] < 2**63 for name in ("epoch", "batch")):
+    if not all(is_whole(state.get(name)) and 0 <= state[name] < 2**63 for name in ("epoch", "batch")):
         raise ValueError("its epoch and batch are no counts")
-    if not isinstance(ours.get("finished"), bool) or not is_real(ours.get("seconds")):
+    if not isinstance(state.get("finished"), bool) or not is_real(state.get("seconds")):
         raise ValueError("it does not say whether the run was finished, and after how many seconds")
 
 

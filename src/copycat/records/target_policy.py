@@ -46,14 +46,14 @@ class SlotPolicy:
             return False
         return target.rpartition(".")[0] in self.public_in or target in self.other_names or packaged
 
-    def allows(self, found: Any, *, packaged: bool) -> bool:
+    def allows(self, target: Any, *, packaged: bool) -> bool:
         """Return whether the imported object is allowed."""
-        if isinstance(found, type):
-            if not issubclass(found, self.bases):
+        if isinstance(target, type):
+            if not issubclass(target, self.bases):
                 return False
-        elif not (packaged and isinstance(found, FunctionType)):
+        elif not (packaged and isinstance(target, FunctionType)):
             return False
-        return any(f"{found.__module__}.".startswith(f"{place}.") for place in self.defined_in)
+        return any(f"{target.__module__}.".startswith(f"{place}.") for place in self.defined_in)
 
 
 SLOT_POLICIES: Mapping[str, SlotPolicy] = {
@@ -144,11 +144,11 @@ def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
     if any(part.startswith("_") for part in target.split(".")):
         return f"expected a public name; got {target!r:.80}."
     try:
-        found: Any = find("", target)
+        imported: Any = find("", target)
     except UserError as error:
         return str(error).removeprefix("._target_: ")
-    defined = str(getattr(found, "__module__", None)).partition(".")[0]
-    if isinstance(found, (type, FunctionType)) and defined in tops:
+    defined = str(getattr(imported, "__module__", None)).partition(".")[0]
+    if isinstance(imported, (type, FunctionType)) and defined in tops:
         return None
     return (
         f"expected a class or function that {containing_package(target, packages)} defines; got {target!r:.80},"

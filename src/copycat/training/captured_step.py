@@ -86,12 +86,12 @@ def _remove_repeats(graph: Graph) -> None:
     operations = [node for node in graph.nodes if isinstance(node.target, OpOverload)]
     if any(node.target._schema.is_mutable for node in operations):  # a result may change before its repeat
         return
-    found: dict[Any, Node] = {}
+    first_nodes: dict[Any, Node] = {}
     for node in operations:
         if node.target is torch.ops.aten.detach.default:
             node.replace_all_uses_with(node.args[0])
             continue
         what = (node.target, node.args, tuple(node.kwargs.items()))
         with suppress(TypeError):  # lists cannot be hashed
-            if (first := found.setdefault(what, node)) is not node:
+            if (first := first_nodes.setdefault(what, node)) is not node:
                 node.replace_all_uses_with(first)

@@ -53,9 +53,13 @@ def resolve_loss(node: Config, *, classes: int) -> Config:
 
 def _absolute(path: Any) -> str | None:
     """Return the absolute path of an existing relative one; None where it does not exist or cannot be recorded."""
-    if not isinstance(path, (str, Path)) or (found := Path(path).expanduser()).is_absolute() or not found.exists():
+    if (
+        not isinstance(path, (str, Path))
+        or (expanded := Path(path).expanduser()).is_absolute()
+        or not expanded.exists()
+    ):
         return None
-    absolute = str(found.resolve() if ".." in found.parts else found.absolute())
+    absolute = str(expanded.resolve() if ".." in expanded.parts else expanded.absolute())
     try:
         absolute.encode()
     except UnicodeEncodeError:  # a parent folder's name is not valid text

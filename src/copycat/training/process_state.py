@@ -81,11 +81,14 @@ def logged(file: Path) -> Iterator[None]:
     """Write log records and warnings to a file, and keep them off the terminal."""
     handler = _Quiet(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root, theirs = logging.getLogger(), [logging.getLogger(name) for name in LIGHTNING]
-    level, before = root.level, [(logger, list(logger.handlers), logger.propagate) for logger in (root, *theirs)]
+    root, lightning_loggers = logging.getLogger(), [logging.getLogger(name) for name in LIGHTNING]
+    level, before = (
+        root.level,
+        [(logger, list(logger.handlers), logger.propagate) for logger in (root, *lightning_loggers)],
+    )
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    for logger in theirs:
+    for logger in lightning_loggers:
         logger.handlers, logger.propagate = [], True
     logging.captureWarnings(True)
     hook, threading.excepthook = threading.excepthook, _log

@@ -71,8 +71,8 @@ class RunRecorder:
         self.history = MetricsCSVLogger(folder, columns(stages, several_batches=several), self.writer)
         callbacks = build_group(config, "callbacks", folder)
         self.callbacks = [callback for callback in callbacks if not (quiet and getattr(callback, "draws", False))]
-        found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
-        self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
+        savers = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
+        self.last = savers[0] if savers else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
         self.last.files = AtomicCheckpointIO(self.writer)
         self.loggers = [self.history, *extra_loggers, *build_group(config, "logger", folder)]
         self._probabilities: Mapping[str, Tensor] = {}
@@ -155,13 +155,15 @@ class RunRecorder:
         Args:
             epochs: number of epochs trained.
         """
-        found = {part: class_probabilities(probability) for part, probability in self._probabilities.items()}
-        labels = {part: self.data.parts[part].labels.numpy() for part in found}
-        write_predictions(self.folder, {part: Predictions(labels[part], found[part].numpy()) for part in found})
+        probabilities = {part: class_probabilities(probability) for part, probability in self._probabilities.items()}
+        labels = {part: self.data.parts[part].labels.numpy() for part in probabilities}
+        write_predictions(
+            self.folder, {part: Predictions(labels[part], probabilities[part].numpy()) for part in probabilities}
+        )
         for logger in self.loggers:
             if hasattr(logger, "log_final"):
                 logger.log_final(self.manifest["results"]["final"], step=epochs)
-        context = self._context(epochs=epochs, probabilities=found["val"].float())
+        context = self._context(epochs=epochs, probabilities=probabilities["val"].float())
         for observer in self._observers():
             observer.on_run_end(context)
         self.wait_until_written()

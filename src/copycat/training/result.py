@@ -37,8 +37,8 @@ class RunResult:
 
 def best_metrics(manifest: Mapping[str, Any]) -> Mapping[str, float]:
     """Return the metrics of the best epoch; empty where there is none."""
-    found: Mapping[str, float] = manifest["results"].get("best", {}).get("metrics", {})
-    return found
+    metrics: Mapping[str, float] = manifest["results"].get("best", {}).get("metrics", {})
+    return metrics
 
 
 def describe(failure: Exception, folder: Path) -> str:

@@ -44,9 +44,9 @@ def class_probabilities(probability: Tensor) -> Tensor:
     Args:
         probability: [N] of class 1, or [N, classes].
     """
-    found = probability.detach().cpu()
-    found = found if found.dtype == torch.float64 else found.float()
-    return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
+    values = probability.detach().cpu()
+    values = values if values.dtype == torch.float64 else values.float()
+    return torch.stack([1 - values, values], dim=1) if values.ndim == 1 else values
 
 
 def probability_digest(probability: Tensor) -> str:

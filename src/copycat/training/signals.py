@@ -21,8 +21,8 @@ GRACE_SECONDS = 3.5
 
 def ending_signals() -> list[signal.Signals]:
     """Return the signals that end a run, without SIGHUP where it is ignored, as under nohup."""
-    found = [signal.Signals[name] for name in _NAMES if hasattr(signal, name)]
-    return [one for one in found if one.name != "SIGHUP" or signal.getsignal(one) != signal.SIG_IGN]
+    known = [signal.Signals[name] for name in _NAMES if hasattr(signal, name)]
+    return [number for number in known if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN]
 
 
 class InterruptedRun(Exception):  # noqa: N818, an order, not an error

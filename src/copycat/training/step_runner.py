@@ -106,8 +106,8 @@ class StepRunner:
             if draws:
                 self.seeds.seed(self.trainer, epoch, place)
             image, label = batch["image"], batch["label"]
-            if replay is not None and (found := replay(image, label)) is not None:
-                loss, predicted, *gradients = found
+            if replay is not None and (replayed := replay(image, label)) is not None:
+                loss, predicted, *gradients = replayed
                 for parameter, gradient in zip(trained, gradients, strict=True):
                     parameter.grad = gradient
             else:
@@ -137,8 +137,8 @@ class StepRunner:
         """Return loss, probabilities and gradients, these in order of memory, as autograd leaves them to optimizers."""
         logits = self.network(image)
         loss: Tensor = self.classifier.loss(logits, label)
-        found = torch.autograd.grad(loss, self._trained, allow_unused=True)
-        gradients = [None if gradient is None else gradient.contiguous() for gradient in found]
+        computed = torch.autograd.grad(loss, self._trained, allow_unused=True)
+        gradients = [None if gradient is None else gradient.contiguous() for gradient in computed]
         return (loss.detach(), self.classifier.loss.probability(logits.detach()), *gradients)
 
     def _clear_gradients(self) -> None:

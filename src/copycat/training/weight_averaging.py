@@ -115,9 +115,9 @@ class Averaging(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Restore the average and the trained weights."""
-        network, ours = _network(pl_module), checkpoint[KEY]
-        self._count = ours["count"]
-        self._held = dict(ours["trained"])
+        network, state = _network(pl_module), checkpoint[KEY]
+        self._count = state["count"]
+        self._held = dict(state["trained"])
         self._swap(network)
 
 
