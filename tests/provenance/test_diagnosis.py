@@ -35,13 +35,13 @@ def change_inputs(before: RunInputs, change: Callable[[Any], object]) -> RunInpu
     return after
 
 
-def test_the_same_is_no_cause_and_neither_is_where_it_lies(inputs: RunInputs) -> None:
+def test_equal_inputs_and_other_paths_are_no_cause(inputs: RunInputs) -> None:
     moved = change_inputs(inputs, lambda e: e.config.update(output_dir="elsewhere"))
     moved.config["data"]["root"] = "/elsewhere"
     assert diagnose(inputs, moved) == []
 
 
-def test_what_the_distribution_was_called_is_no_cause(inputs: RunInputs) -> None:
+def test_the_name_of_the_distribution_is_no_cause(inputs: RunInputs) -> None:
     def named(name: str) -> RunInputs:
         packages = {"numpy": "2.0", name: "0.1.0"}
         return change_inputs(inputs, lambda e: e.provenance["environment"].update(packages=packages))
@@ -91,7 +91,7 @@ def test_each_difference_is_named_with_both_values(name: str, inputs: RunInputs)
 
 
 @given(st.sets(st.sampled_from(sorted(CHANGES))))
-def test_of_several_the_likely_one_comes_first(names: set[str]) -> None:
+def test_the_likeliest_cause_comes_first(names: set[str]) -> None:
     before = RunInputs(
         config={"optimizer": {"lr": 0.1}, "data": {"fold": None}},
         provenance={
@@ -185,7 +185,7 @@ def test_a_changed_line_of_code_is_shown_as_a_diff(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("commit", ["--upload-pack=x", "HEAD", "../..", "a" * 65, 7])
-def test_what_a_stranger_calls_a_commit_or_a_file_goes_to_no_program(commit: object) -> None:
+def test_untrusted_commits_and_file_names_are_passed_to_no_program(commit: object) -> None:
     from copycat.provenance.code_changes import describe_changes
 
     before = {"digest": "0", "commit": commit, "files": {"../../etc/passwd": "0", "/etc/passwd": "1"}}

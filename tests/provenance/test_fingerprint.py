@@ -52,7 +52,7 @@ def test_a_package_of_one_s_own_is_known_by_its_files_and_its_commit(mine: Path)
     assert (found["commit"], found["dirty"], found["untracked"]) == (commit, [], {})
 
 
-def test_what_is_not_committed_is_named_and_kept_as_a_patch(mine: Path) -> None:
+def test_uncommitted_changes_are_named_and_kept_as_a_patch(mine: Path) -> None:
     (mine / "nets.py").write_text("WIDTH = 4\n")
     (mine / "new one.py").write_text("x = 1\n")
     found = code_record(CONFIG)["packages"]["mine_of_a_test"]

@@ -8,7 +8,7 @@ import pytest
 from copycat.records.background_writer import BackgroundWriter
 
 
-def test_jobs_are_done_in_the_order_in_which_they_were_handed_over() -> None:
+def test_jobs_run_in_the_order_of_submission() -> None:
     writer, done = BackgroundWriter(), list[int]()
 
     def job(number: int) -> None:
@@ -21,7 +21,7 @@ def test_jobs_are_done_in_the_order_in_which_they_were_handed_over() -> None:
     assert done == list(range(20))
 
 
-def test_a_failure_is_raised_where_the_next_thing_is_handed_over_or_at_the_end() -> None:
+def test_a_failure_is_raised_by_the_next_submission_or_at_the_end() -> None:
     def fail() -> None:
         time.sleep(0.05)
         raise OSError(28, "No space left on device")

@@ -86,7 +86,7 @@ def test_a_hostile_folder_is_refused_in_one_line_before_anything_runs(
     assert hostile.says in line
 
 
-def test_there_are_more_than_forty_of_them() -> None:
+def test_more_than_forty_hostile_folders_are_tried() -> None:
     assert len({hostile.name for hostile in FOLDERS}) > 150
 
 
@@ -108,7 +108,7 @@ def test_hostile_weights_are_refused_by_their_name(spoil: Spoil, strangers: Path
     assert str(path) in assert_refused(lambda: read_weights(path, opened), tmp_path)
 
 
-def test_no_folder_at_all_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     assert "copycat runs" in assert_refused(lambda: open_run(tmp_path / "none"), tmp_path)
 
 

@@ -14,7 +14,7 @@ from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 
 @pytest.mark.parametrize("loss", ["bce", "cross_entropy", "mse"])
-def test_they_are_what_the_weights_say_to_the_bit(loss: str, tiny: Path, tmp_path: Path) -> None:
+def test_predictions_have_the_bits_of_the_final_weights(loss: str, tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=3", f"loss={loss}", "model=shallow")
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
     parts = build_components(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
@@ -37,7 +37,7 @@ def test_a_test_part_has_its_own_rows(tiny: Path, tmp_path: Path) -> None:
     assert read_predictions(folder, classes=2).keys() == {"val", "test"}
 
 
-def test_a_folder_without_them_has_none(tmp_path: Path) -> None:
+def test_a_folder_without_predictions_gives_none(tmp_path: Path) -> None:
     assert read_predictions(tmp_path, classes=2) == {}
 
 

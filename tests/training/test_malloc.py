@@ -40,7 +40,7 @@ def measure_memory(how: str) -> tuple[int, int]:
 
 
 @pytest.mark.skipif(not GNU, reason="another C library is left as it is")
-def test_what_was_let_go_is_used_again_and_given_back_when_asked() -> None:
+def test_freed_memory_is_reused_and_returned_on_request() -> None:
     cleared, back = measure_memory("left")
     assert cleared > 4 * LARGE  # or there is nothing to keep, and the rest shows nothing
     assert back < LARGE / 2

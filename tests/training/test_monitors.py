@@ -50,7 +50,7 @@ def test_the_mean_over_batches_needs_several(key: str, words: Sequence[str], one
         ("sweep.constraints", "sweep.constraints=['train/loss_mean<=1']"),
     ],
 )
-def test_a_sweep_that_goes_by_it_does_not_begin(
+def test_a_sweep_with_a_missing_objective_does_not_start(
     key: str, word: str, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match=r"^2$"):
@@ -60,9 +60,7 @@ def test_a_sweep_that_goes_by_it_does_not_begin(
 
 
 @pytest.mark.parametrize("launcher", ["basic", "packed"])
-def test_a_trial_that_lacks_what_its_sweep_goes_by_fails_before_it_trains(
-    launcher: str, tiny: Path, tmp_path: Path
-) -> None:
+def test_a_trial_without_its_sweep_s_objective_fails_before_training(launcher: str, tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     words = ["sweep.objective=train/loss_mean", "data.batch_size=4,99", f"hydra/launcher={launcher}"]
     with pytest.raises(SystemExit, match=r"^1$"):

@@ -115,7 +115,7 @@ def test_any_number_of_steps_at_once_gives_the_bits_of_single_steps(job: str, ti
     period=st.integers(1, 4),
     shuffle=st.booleans(),
 )
-def test_so_it_is_for_any_batches_windows_and_periods(
+def test_batches_windows_and_periods_do_not_change_the_bits(
     steps: int, size: int, window: int, period: int, shuffle: bool, tiny: Path, tmp_path: Path
 ) -> None:
     words = (
@@ -305,7 +305,7 @@ class Blows(pl.Callback):
     ),
 )
 @pytest.mark.parametrize("looks", mark_slow([3, 8, 17], fast=[8]))
-def test_a_run_that_dies_between_two_of_them_goes_on_to_the_same_bits(
+def test_a_run_that_dies_between_two_checkpoints_resumes_to_the_same_bits(
     job: str, looks: int, dies_after: Any, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
 ) -> None:
     words = ("callbacks.last.every_n_steps=2",)

@@ -362,7 +362,7 @@ def test_a_folder_that_was_moved_is_resumed_where_it_lies(tiny: Path, tmp_path: 
     assert sorted((tmp_path / "one").rglob("*")) == before
 
 
-def test_what_a_killed_process_was_writing_is_cleared_away(tiny: Path, tmp_path: Path) -> None:
+def test_half_written_files_of_a_killed_process_are_removed(tiny: Path, tmp_path: Path) -> None:
     folder = kill_run(tiny, tmp_path, after=("batch", 7))
     assert folder
     left = folder / "checkpoints" / ".last.ckpt.0a1b2c"
@@ -378,7 +378,7 @@ def test_checkpoints_load_under_weights_only_while_a_run_is_on_its_way(tiny: Pat
         assert torch.load(file, weights_only=True)["state_dict"]
 
 
-def test_a_judge_is_shown_each_epoch_s_metrics_once_and_those_before_a_resume_too(tiny: Path, tmp_path: Path) -> None:
+def test_a_pruner_gets_each_epoch_s_metrics_once_and_those_before_a_resume_too(tiny: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, float]] = []
 
     def judge(epoch: int, metrics: Mapping[str, float]) -> str | None:

@@ -117,7 +117,7 @@ def test_best_ckpt_holds_the_weights_that_were_validated(tiny: Path, tmp_path: P
     assert found["val/loss"] == pytest.approx(read_history(outcome.folder)[epoch]["val/loss"], rel=1e-5)
 
 
-def test_what_is_frozen_is_not_averaged(tiny: Path, tmp_path: Path) -> None:
+def test_frozen_parameters_are_not_averaged(tiny: Path, tmp_path: Path) -> None:
     outcome = train_completed(*EMA, "lr_multipliers={layers.1.*:0}", tiny=tiny, at=tmp_path)
     held = torch.load(outcome.folder / "checkpoints" / "last.ckpt", weights_only=True)["averaging"]["trained"]
     trained = {"layers.2.weight", "layers.2.bias", "layers.4.weight", "layers.4.bias"}
@@ -130,7 +130,7 @@ def test_a_run_with_an_average_is_rerun_to_the_same_bits(tiny: Path, tmp_path: P
     assert not found.comparison.differences
 
 
-def test_trials_with_one_are_not_packed() -> None:
+def test_trials_with_an_average_are_not_packed() -> None:
     assert unfit(compose(["callbacks=[default,ema]"]).config) == "callbacks.ema needs a Trainer of its own"
 
 
