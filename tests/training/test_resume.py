@@ -318,7 +318,7 @@ def test_without_any_whole_checkpoint_a_run_starts_anew(tiny: Path, tmp_path: Pa
     assert_same_folders(folder, reference)
 
 
-@pytest.mark.parametrize("step", ["recorder.reserve", "recorder.write_images", "train.Run"])
+@pytest.mark.parametrize("step", ["recorder.reserve", "recorder.write_images", "train.TrainingSession"])
 def test_a_run_that_was_killed_before_it_trained_is_resumed(
     step: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
