@@ -18,12 +18,12 @@ import json, sys, time
 from pathlib import Path
 import copycat
 from copycat.provenance import git
-from copycat.provenance.code import patch
+from copycat.provenance.code import uncommitted_patch
 from copycat.provenance.fingerprint import fingerprint
 began = time.perf_counter()
 git.run(Path(copycat.__file__).parent, "rev-parse", "HEAD")
 called = time.perf_counter()
-fingerprint({}), patch({})
+fingerprint({}), uncommitted_patch({})
 print(json.dumps([1000 * (called - began), 1000 * (time.perf_counter() - called)]))
 """
 

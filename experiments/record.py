@@ -20,7 +20,7 @@ import folds
 from copycat.config.compose import compose
 from copycat.records.metrics_csv import read_history
 from copycat.training.summary import is_round
-from copycat.training.train import Outcome, train
+from copycat.training.train import RunResult, train
 
 HERE = Path(__file__).parent
 SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/auroc")

@@ -8,7 +8,7 @@ from copycat.config.moved_names import MOVED, current_name, former_names, with_c
 from copycat.config.options import is_option
 from copycat.config.targets import build_target, import_target
 from copycat.data.synthetic.dataset import Drawn
-from copycat.records.target_policy import refuse_strangers
+from copycat.records.target_policy import make_untrusted_check
 
 OLD = "copycat.data.drawn.Drawn"
 
@@ -34,7 +34,7 @@ def test_an_old_name_builds_what_it_built() -> None:
 
 
 def test_the_allow_list_and_the_rules_know_an_old_name() -> None:
-    assert refuse_strangers()("data", OLD) is None
+    assert make_untrusted_check()("data", OLD) is None
     assert is_option(OLD, "data", "drawn")
 
 

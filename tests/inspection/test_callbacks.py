@@ -25,9 +25,9 @@ from copycat.inspection.callbacks.saliency import saliency
 from copycat.inspection.tensorboard.logger import _trace
 from copycat.records.metrics_csv import read_history
 from copycat.records.predictions import read_predictions
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from copycat.training.run_context import RunContext
-from copycat.training.train import Outcome
+from copycat.training.train import RunResult
 from tests.support.runs import compose_quickly, train_tiny
 from tests.support.tensorboard import load_events
 
@@ -37,7 +37,7 @@ WORDS = (*SHALLOW, "optimizer.lr=0.01")
 
 
 @pytest.fixture(scope="module")
-def full(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def full(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     return train_tiny(*WORDS, "callbacks=full", "augmentation=light", data=tiny, at=tmp_path_factory.mktemp("full"))
 
 
@@ -49,7 +49,7 @@ def read_scalar(folder: Path, tag: str) -> dict[int, float]:
     return {event.step: event.value for event in load_run_events(folder).Scalars(tag)}
 
 
-def test_every_kind_of_record_is_there(full: Outcome) -> None:
+def test_every_kind_of_record_is_there(full: RunResult) -> None:
     assert not [line for line in (full.folder / "train.log").read_text().splitlines() if "WARNING" in line]
     tags = load_run_events(full.folder).Tags()
     assert set(tags["images"]) == {
@@ -69,7 +69,7 @@ def test_every_kind_of_record_is_there(full: Outcome) -> None:
     assert (full.folder / "tensorboard" / "projector_config.pbtxt").exists()
 
 
-def test_a_run_has_the_bits_of_one_that_nothing_looks_at(full: Outcome, tiny: Path, tmp_path: Path) -> None:
+def test_a_run_has_the_bits_of_one_that_nothing_looks_at(full: RunResult, tiny: Path, tmp_path: Path) -> None:
     plain = train_tiny(*WORDS, "callbacks=none", "logger=none", "augmentation=light", data=tiny, at=tmp_path)
     for name in ("metrics.csv", "weights.safetensors", "predictions.csv"):
         assert (full.folder / name).read_bytes() == (plain.folder / name).read_bytes()
@@ -77,7 +77,7 @@ def test_a_run_has_the_bits_of_one_that_nothing_looks_at(full: Outcome, tiny: Pa
 
 def hand_written(tiny: Path) -> dict[str, list[float]]:
     """What a loop by hand measures at each step."""
-    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
+    parts = build_components(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
     network, loss = parts.classifier.network, parts.classifier.loss
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     loader = parts.data.loader("train")
@@ -189,7 +189,7 @@ def test_any_of_them_may_be_left_out(tiny: Path, tmp_path: Path) -> None:
     assert not (folder / "gallery.json").exists()
 
 
-def test_precision_and_recall_at_one_half_are_those_of_the_run(full: Outcome) -> None:
+def test_precision_and_recall_at_one_half_are_those_of_the_run(full: RunResult) -> None:
     (event,) = load_run_events(full.folder).Tensors("precision_recall/dog")  # class 1
     table = np.array(event.tensor_proto.float_val, dtype=np.float32).reshape(6, -1)
     counts, precision, recall = table[:4], table[4], table[5]
@@ -209,7 +209,7 @@ def test_the_profiler_records_a_trace_and_a_table(tiny: Path, tmp_path: Path) ->
     assert "run/profile/text_summary" in load_run_events(folder).Tags()["tensors"]
 
 
-def test_images_are_images(full: Outcome) -> None:
+def test_images_are_images(full: RunResult) -> None:
     board = load_run_events(full.folder)
     for tag in board.Tags()["images"]:
         (event,) = board.Images(tag)
@@ -218,7 +218,7 @@ def test_images_are_images(full: Outcome) -> None:
             assert len(np.unique(np.asarray(image))) > 2
 
 
-def test_what_augmentation_does_is_seen(full: Outcome) -> None:
+def test_what_augmentation_does_is_seen(full: RunResult) -> None:
     board = load_run_events(full.folder)
     before, after = (board.Images(f"data/{when}_augmentation")[0].encoded_image_string for when in ("before", "after"))
     assert before != after
@@ -239,7 +239,7 @@ def test_of_mixed_images_both_classes_are_named(tiny: Path, tmp_path: Path) -> N
     ]
 
 
-def test_histograms_count_every_weight(full: Outcome) -> None:
+def test_histograms_count_every_weight(full: RunResult) -> None:
     weights: dict[str, Tensor] = load_file(full.folder / "weights.safetensors")
     board = load_run_events(full.folder)
     for name, weight in weights.items():
@@ -251,7 +251,7 @@ def test_histograms_count_every_weight(full: Outcome) -> None:
             assert (value.min, value.max) == pytest.approx((float(weight.min()), float(weight.max())), rel=1e-5)
 
 
-def test_shares_of_regions_make_one(full: Outcome) -> None:
+def test_shares_of_regions_make_one(full: RunResult) -> None:
     found = [
         read_scalar(full.folder, f"{region}/layers.1") for region in ("undersaturated", "sensitive", "oversaturated")
     ]
@@ -259,7 +259,7 @@ def test_shares_of_regions_make_one(full: Outcome) -> None:
 
 
 @pytest.mark.slow
-def test_best_and_final_metrics_are_those_of_the_run(full: Outcome) -> None:
+def test_best_and_final_metrics_are_those_of_the_run(full: RunResult) -> None:
     for name, value in full.manifest["results"]["final"].items():
         assert list(read_scalar(full.folder, f"final/{name}").values()) == [pytest.approx(value, rel=1e-6)]
     best = min(read_history(full.folder), key=lambda row: row["val/loss"])
@@ -267,7 +267,7 @@ def test_best_and_final_metrics_are_those_of_the_run(full: Outcome) -> None:
         assert list(read_scalar(full.folder, f"best/{name}").values()) == [pytest.approx(best[name], rel=1e-6)]
 
 
-def test_one_file_holds_all_of_a_folder(full: Outcome) -> None:  # TensorBoard follows one
+def test_one_file_holds_all_of_a_folder(full: RunResult) -> None:  # TensorBoard follows one
     for folder in (full.folder / "tensorboard", *(full.folder / "tensorboard" / part for part in ("train", "val"))):
         assert len(list(folder.glob("events.*"))) == 1
 

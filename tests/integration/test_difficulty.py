@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from copycat.config.compose import compose
-from copycat.training.train import Outcome, train
+from copycat.training.train import RunResult, train
 
 pytestmark = pytest.mark.slow
 
 QUIET = ("callbacks=none", "logger=none")
 
 
-def _train(*words: str, at: Path) -> Outcome:
+def _train(*words: str, at: Path) -> RunResult:
     return train(compose([*words, *QUIET, f"output_dir={at}"]))
 
 

@@ -86,7 +86,7 @@ def test_an_experiment_gives_again_what_was_recorded(name: str, cats_folder: Pat
     expected = _expected(name)
     last = _last_epoch(expected)
     whole = last == expected["epochs"] - 1
-    ends = Limits(judge=lambda epoch, metrics: None if whole or epoch < last else "it is like the record so far")
+    ends = Limits(pruner=lambda epoch, metrics: None if whole or epoch < last else "it is like the record so far")
     outcome = train(compose([f"experiment={name}", "logger=none", f"output_dir={tmp_path}"]), limits=ends)
     assert outcome.status == ("completed" if whole else "pruned")
     means = "loss_means" in expected

@@ -17,7 +17,7 @@ import torch
 from copycat.cli import main
 from copycat.records.metrics_csv import read_history
 from copycat.training.recorder import RunRecorder
-from copycat.training.result import Outcome
+from copycat.training.result import RunResult
 from tests.support.commands import RunningCommand, run_copycat, start_copycat
 
 pytestmark = pytest.mark.slow
@@ -154,7 +154,7 @@ def test_ctrl_c_with_the_last_records_of_a_trial_ends_its_sweep_too(
 ) -> None:
     end = RunRecorder.end
 
-    def signalled(recorder: RunRecorder, *args: Any, **more: Any) -> Outcome:
+    def signalled(recorder: RunRecorder, *args: Any, **more: Any) -> RunResult:
         monkeypatch.setattr(RunRecorder, "end", end)
         os.kill(os.getpid(), signal.SIGINT)
         return end(recorder, *args, **more)

@@ -14,26 +14,26 @@ from copycat.config.errors import UserError
 from copycat.config.places import CONF
 from copycat.config.rules import check_config
 from copycat.sweeps.packed.eligibility import unfit
-from copycat.training.factory import Parts, build_parts
-from copycat.training.train import Outcome
+from copycat.training.factory import RunComponents, build_components
+from copycat.training.train import RunResult
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 NETWORK = ("model=shallow", "model.hidden=[3]")
 OPTIMIZERS = sorted({file.stem for file in (CONF / "optimizer").glob("*.yaml")} - {"lbfgs", "sparse_adam"})
 
 
-def compose_parts(*words: str) -> Parts:
-    return build_parts(compose_quickly([*NETWORK, "data.train=16", "data.val=8", *words]).config)
+def compose_parts(*words: str) -> RunComponents:
+    return build_components(compose_quickly([*NETWORK, "data.train=16", "data.val=8", *words]).config)
 
 
-def load_final_weights(outcome: Outcome) -> Mapping[str, Tensor]:
+def load_final_weights(outcome: RunResult) -> Mapping[str, Tensor]:
     assert outcome.status == "completed"
     return load_file(outcome.folder / "weights.safetensors")
 
 
 def test_a_layer_moves_by_its_share_of_the_rate_and_one_of_none_stays(tiny: Path, tmp_path: Path) -> None:
     words = (*NETWORK, "optimizer=sgd", "optimizer.lr=0.1", "trainer.max_epochs=1", *QUIET)
-    start = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
+    start = build_components(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     before = {name: p.detach().clone() for name, p in start.classifier.network.named_parameters()}
     plain = load_final_weights(train_tiny(*words, data=tiny, at=tmp_path))
     rates = "lr_multipliers={layers.0.weight:0.25,layers.0.*:0}"

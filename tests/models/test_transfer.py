@@ -14,7 +14,7 @@ from copycat.models.backbone import Backbone, Pixels
 from copycat.models.efficientnet import EfficientNetLite0, SamePadding
 from copycat.models.features import FrozenFeatures, disable_feature_cache, read_features, write_features
 from copycat.models.transfer import Transfer, efficientnet_lite0
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 
@@ -189,5 +189,5 @@ def test_a_run_on_cached_features_has_the_bits_of_the_first(tiny: Path, tmp_path
     for name in ("metrics.csv", "weights.safetensors", "predictions.csv"):
         assert (first / name).read_bytes() == (again / name).read_bytes()
     assert (shuffled / "weights.safetensors").exists()
-    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
+    parts = build_components(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     assert sum(p.numel() for p in parts.classifier.network.parameters()) == 1281

@@ -17,36 +17,36 @@ import copycat
 from copycat.config.compose import compose
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.folder import Folder
-from copycat.provenance.diagnosis import Evidence, causes
+from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.run_folder import read_manifest
 from tests.support.runs import QUIET, train_tiny
 
 
 @pytest.fixture(scope="module")
-def evidence(tiny: Path) -> Evidence:
+def inputs(tiny: Path) -> RunInputs:
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8"]
-    return Evidence.current(compose(words).config, DataModule(Folder(root=str(tiny), image_size=8)))
+    return RunInputs.from_process(compose(words).config, DataModule(Folder(root=str(tiny), image_size=8)))
 
 
-def change_evidence(before: Evidence, change: Callable[[Any], object]) -> Evidence:
+def change_inputs(before: RunInputs, change: Callable[[Any], object]) -> RunInputs:
     """The same with something changed in `provenance` or `config`."""
-    after = replace(before, ran_on=copy.deepcopy(before.ran_on), config=copy.deepcopy(before.config))
+    after = replace(before, provenance=copy.deepcopy(before.provenance), config=copy.deepcopy(before.config))
     change(after)
     return after
 
 
-def test_the_same_is_no_cause_and_neither_is_where_it_lies(evidence: Evidence) -> None:
-    moved = change_evidence(evidence, lambda e: e.config.update(output_dir="elsewhere"))
+def test_equal_inputs_and_other_paths_are_no_cause(inputs: RunInputs) -> None:
+    moved = change_inputs(inputs, lambda e: e.config.update(output_dir="elsewhere"))
     moved.config["data"]["root"] = "/elsewhere"
-    assert causes(evidence, moved) == []
+    assert diagnose(inputs, moved) == []
 
 
-def test_what_the_distribution_was_called_is_no_cause(evidence: Evidence) -> None:
-    def named(name: str) -> Evidence:
+def test_the_name_of_the_distribution_is_no_cause(inputs: RunInputs) -> None:
+    def named(name: str) -> RunInputs:
         packages = {"numpy": "2.0", name: "0.1.0"}
-        return change_evidence(evidence, lambda e: e.ran_on["environment"].update(packages=packages))
+        return change_inputs(inputs, lambda e: e.provenance["environment"].update(packages=packages))
 
-    assert causes(named("copycat"), named("copycat-ml")) == []
+    assert diagnose(named("copycat"), named("copycat-ml")) == []
 
 
 def test_a_recorded_run_is_the_same_as_the_run_that_would_start_now(tiny: Path, tmp_path: Path) -> None:
@@ -55,27 +55,27 @@ def test_a_recorded_run_is_the_same_as_the_run_that_would_start_now(tiny: Path, 
     manifest = read_manifest(outcome.folder)
     threads = manifest["provenance"]["environment"]["threads"]
     config = compose([*words, f"trainer.threads={threads}"]).config
-    now = Evidence.current(config, DataModule(Folder(root=str(tiny), image_size=8)))
-    assert causes(Evidence.recorded(outcome.folder, manifest, config), now) == []
+    now = RunInputs.from_process(config, DataModule(Folder(root=str(tiny), image_size=8)))
+    assert diagnose(RunInputs.from_folder(outcome.folder, manifest, config), now) == []
 
 
 CHANGES: dict[str, tuple[Callable[[Any], object], str, str]] = {
     "config": (lambda e: e.config["optimizer"].update(lr=0.5), "config", "optimizer.lr 0.001 → 0.5"),
     "null is a value": (lambda e: e.config["data"].update(fold=0), "config", "data.fold null → 0"),
     "package": (
-        lambda e: e.ran_on["environment"]["packages"].update(numpy="9.0", rich="1.0"),
+        lambda e: e.provenance["environment"]["packages"].update(numpy="9.0", rich="1.0"),
         "packages",
         "numpy ",
     ),
-    "python": (lambda e: e.ran_on["environment"].update(python="3.99.0"), "python", "3.99.0"),
-    "threads": (lambda e: e.ran_on["environment"].update(threads=77, cpu="another"), "machine", "CPU threads "),
+    "python": (lambda e: e.provenance["environment"].update(python="3.99.0"), "python", "3.99.0"),
+    "threads": (lambda e: e.provenance["environment"].update(threads=77, cpu="another"), "machine", "CPU threads "),
     "variable": (
-        lambda e: e.ran_on["environment"]["variables"].update(OMP_PROC_BIND="true"),
+        lambda e: e.provenance["environment"]["variables"].update(OMP_PROC_BIND="true"),
         "machine",
         "environment variables ",
     ),
     "accelerator": (
-        lambda e: e.ran_on["environment"]["accelerator"].update(found=["H100"]),
+        lambda e: e.provenance["environment"]["accelerator"].update(found=["H100"]),
         "accelerator",
         "found=H100",
     ),
@@ -83,18 +83,18 @@ CHANGES: dict[str, tuple[Callable[[Any], object], str, str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_each_difference_is_named_with_both_values(name: str, evidence: Evidence) -> None:
+def test_each_difference_is_named_with_both_values(name: str, inputs: RunInputs) -> None:
     change, kind, line = CHANGES[name]
-    (found,) = causes(evidence, change_evidence(evidence, change))
+    (found,) = diagnose(inputs, change_inputs(inputs, change))
     assert found.kind == kind
     assert line in found.line
 
 
 @given(st.sets(st.sampled_from(sorted(CHANGES))))
-def test_of_several_the_likely_one_comes_first(names: set[str]) -> None:
-    before = Evidence(
+def test_the_likeliest_cause_comes_first(names: set[str]) -> None:
+    before = RunInputs(
         config={"optimizer": {"lr": 0.1}, "data": {"fold": None}},
-        ran_on={
+        provenance={
             "data": {"all": "x"},
             "code": {},
             "environment": {
@@ -115,26 +115,26 @@ def test_of_several_the_likely_one_comes_first(names: set[str]) -> None:
             CHANGES[name][0](e)
 
     order = ["data", "config", "code", "packages", "python", "machine", "accelerator"]
-    found = [order.index(cause.kind) for cause in causes(before, change_evidence(before, change))]
+    found = [order.index(cause.kind) for cause in diagnose(before, change_inputs(before, change))]
     assert found == sorted(found)
     assert {order[place] for place in found} == {CHANGES[name][1] for name in names}
 
 
-def test_other_data_is_the_first_cause_and_names_the_image(tiny: Path, tmp_path: Path, evidence: Evidence) -> None:
+def test_other_data_is_the_first_cause_and_names_the_image(tiny: Path, tmp_path: Path, inputs: RunInputs) -> None:
     other = shutil.copytree(tiny, tmp_path / "other")
     shutil.copy(other / "val" / "dog" / "1.png", other / "val" / "dog" / "2.png")
-    config = copy.deepcopy(dict(evidence.config))
+    config = copy.deepcopy(dict(inputs.config))
     config["seed"] = 9
-    now = Evidence.current(config, DataModule(Folder(root=str(other), image_size=8)))
-    first, second = causes(evidence, now)
+    now = RunInputs.from_process(config, DataModule(Folder(root=str(other), image_size=8)))
+    first, second = diagnose(inputs, now)
     assert (first.kind, first.line) == ("data", "1 image differs: val: val/dog/2.png")
     assert (second.kind, second.line) == ("config", "seed 123 → 9")
 
 
-def test_a_run_of_the_first_schema_is_compared_as_far_as_it_goes(evidence: Evidence) -> None:
-    old = Evidence(
-        config=evidence.config,
-        ran_on={
+def test_a_run_of_the_first_schema_is_compared_as_far_as_it_goes(inputs: RunInputs) -> None:
+    old = RunInputs(
+        config=inputs.config,
+        provenance={
             "code": {"version": "0.1.0", "digest": "0", "commit": "abc", "dirty": True},
             "environment": {"python": "3.11.0", "packages": {"torch": "2.0"}, "threads": 1},
             "data": {"all": "other"},
@@ -142,7 +142,7 @@ def test_a_run_of_the_first_schema_is_compared_as_far_as_it_goes(evidence: Evide
         images=None,
         patch=None,
     )
-    kinds = [cause.kind for cause in causes(old, evidence)]
+    kinds = [cause.kind for cause in diagnose(old, inputs)]
     assert kinds[:4] == ["data", "code", "packages", "python"]
 
 
@@ -158,16 +158,17 @@ def test_a_changed_line_of_code_is_shown_as_a_diff(tmp_path: Path) -> None:
     losses.write_text(losses.read_text() + "# not committed then\n")
     (tmp_path / "take.py").write_text(
         "import json, pathlib\n"
-        "from copycat.provenance.code import code, patch\n"
-        "pathlib.Path('then.json').write_text(json.dumps(code({})))\n"
-        "pathlib.Path('then.patch').write_bytes(patch({}))\n"
+        "from copycat.provenance.code import code_record, uncommitted_patch\n"
+        "pathlib.Path('then.json').write_text(json.dumps(code_record({})))\n"
+        "pathlib.Path('then.patch').write_bytes(uncommitted_patch({}))\n"
     )
     (tmp_path / "hold.py").write_text(
         "import json, pathlib\n"
-        "from copycat.provenance.code import code\n"
-        "from copycat.provenance.code_changes import changes\n"
+        "from copycat.provenance.code import code_record\n"
+        "from copycat.provenance.code_changes import describe_changes\n"
         "then = json.loads(pathlib.Path('then.json').read_text())\n"
-        "line, diff = changes('copycat', then, code({}), patch=pathlib.Path('then.patch').read_bytes())\n"
+        "patch = pathlib.Path('then.patch').read_bytes()\n"
+        "line, diff = describe_changes('copycat', then, code_record({}), patch=patch)\n"
         "print(line, *diff, sep='\\n')\n"
     )
 
@@ -184,10 +185,10 @@ def test_a_changed_line_of_code_is_shown_as_a_diff(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("commit", ["--upload-pack=x", "HEAD", "../..", "a" * 65, 7])
-def test_what_a_stranger_calls_a_commit_or_a_file_goes_to_no_program(commit: object) -> None:
-    from copycat.provenance.code_changes import changes
+def test_untrusted_commits_and_file_names_are_passed_to_no_program(commit: object) -> None:
+    from copycat.provenance.code_changes import describe_changes
 
     before = {"digest": "0", "commit": commit, "files": {"../../etc/passwd": "0", "/etc/passwd": "1"}}
-    line, diff = changes("copycat", before, {"digest": "1", "files": {"copycat/cli.py": "2"}}, patch=b"x")
+    line, diff = describe_changes("copycat", before, {"digest": "1", "files": {"copycat/cli.py": "2"}}, patch=b"x")
     assert "3 files changed" in line
     assert diff == []

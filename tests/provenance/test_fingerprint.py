@@ -11,8 +11,8 @@ import torch
 import copycat
 from copycat.provenance import code as code_module
 from copycat.provenance import git
-from copycat.provenance.code import code, patch
-from copycat.provenance.environment import environment, installed
+from copycat.provenance.code import code_record, uncommitted_patch
+from copycat.provenance.environment import environment_record, installed
 from copycat.provenance.fingerprint import fingerprint
 
 SOURCE = Path(copycat.__file__).parents[1]
@@ -37,7 +37,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "mine_of_a_test", raising=False)
     __import__("mine_of_a_test")
-    code_module._facts.cache_clear()
+    code_module._package_record.cache_clear()
     code_module._status.cache_clear()
     return package
 
@@ -46,19 +46,19 @@ CONFIG = {"model": {"_target_": "mine_of_a_test.nets.Net", "layers": [{"_target_
 
 
 def test_a_package_of_one_s_own_is_known_by_its_files_and_its_commit(mine: Path) -> None:
-    found = code(CONFIG)["packages"]["mine_of_a_test"]
+    found = code_record(CONFIG)["packages"]["mine_of_a_test"]
     assert set(found["files"]) == {"mine_of_a_test/__init__.py", "mine_of_a_test/nets.py"}
     commit = subprocess.check_output(["git", "-C", str(mine), "rev-parse", "HEAD"], text=True).strip()
     assert (found["commit"], found["dirty"], found["untracked"]) == (commit, [], {})
 
 
-def test_what_is_not_committed_is_named_and_kept_as_a_patch(mine: Path) -> None:
+def test_uncommitted_changes_are_named_and_kept_as_a_patch(mine: Path) -> None:
     (mine / "nets.py").write_text("WIDTH = 4\n")
     (mine / "new one.py").write_text("x = 1\n")
-    found = code(CONFIG)["packages"]["mine_of_a_test"]
+    found = code_record(CONFIG)["packages"]["mine_of_a_test"]
     assert found["dirty"] == ["mine_of_a_test/nets.py"]
     assert list(found["untracked"]) == ["mine_of_a_test/new one.py"]
-    kept = patch(CONFIG)
+    kept = uncommitted_patch(CONFIG)
     assert kept is not None
     assert b"-WIDTH = 3\n+WIDTH = 4" in kept
     other = mine.parent / "other"
@@ -71,7 +71,7 @@ def test_what_is_not_committed_is_named_and_kept_as_a_patch(mine: Path) -> None:
 def test_a_large_patch_is_cut_at_the_end_of_a_file_and_says_so(mine: Path) -> None:
     for name in ("nets.py", "__init__.py"):
         (mine / name).write_text("".join(f"line_{number} = {number}\n" for number in range(40_000)))
-    kept = patch(CONFIG)
+    kept = uncommitted_patch(CONFIG)
     assert kept is not None
     assert len(kept) < 2**20 + 100
     assert kept.endswith(b"# cut: the whole is larger than 1 MiB\n")
@@ -88,7 +88,7 @@ def test_a_repository_without_a_commit_and_a_folder_without_one_are_no_mistake(t
 
 def test_without_git_the_files_are_known_all_the_same(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(mine))
-    found = code(CONFIG)["packages"]["mine_of_a_test"]
+    found = code_record(CONFIG)["packages"]["mine_of_a_test"]
     assert (found["commit"], found["dirty"], found["untracked"]) == (None, None, None)
     assert len(found["files"]) == 2
 
@@ -111,14 +111,14 @@ def test_a_repository_s_own_programs_are_not_run(tmp_path: Path) -> None:
 
 def test_one_line_of_the_package_changes_its_digest(tmp_path: Path) -> None:
     shutil.copytree(SOURCE / "copycat", tmp_path / "copycat", ignore=shutil.ignore_patterns("__pycache__"))
-    ask = "import sys; from copycat.provenance.code import code; print(code({})['digest'])"
+    ask = "import sys; from copycat.provenance.code import code_record; print(code_record({})['digest'])"
 
     def digest() -> str:
         command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {ask}"]
         return subprocess.check_output(command, text=True, cwd=tmp_path).strip()
 
     same = digest()
-    assert same == code({})["digest"]
+    assert same == code_record({})["digest"]
     with (tmp_path / "copycat" / "models" / "losses.py").open("a") as file:
         file.write("# one line\n")
     assert digest() != same
@@ -155,8 +155,8 @@ def test_threads_are_taken_anew_each_time() -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        assert environment({})["threads"] == 1
+        assert environment_record({})["threads"] == 1
         torch.set_num_threads(2)
-        assert environment({})["threads"] == 2
+        assert environment_record({})["threads"] == 2
     finally:
         torch.set_num_threads(before)

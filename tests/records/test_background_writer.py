@@ -5,36 +5,36 @@ from functools import partial
 
 import pytest
 
-from copycat.records.background_writer import Disk
+from copycat.records.background_writer import BackgroundWriter
 
 
-def test_jobs_are_done_in_the_order_in_which_they_were_handed_over() -> None:
-    disk, done = Disk(), list[int]()
+def test_jobs_run_in_the_order_of_submission() -> None:
+    writer, done = BackgroundWriter(), list[int]()
 
     def job(number: int) -> None:
         time.sleep(0.001 * (20 - number))
         done.append(number)
 
     for number in range(20):
-        disk.later(partial(job, number))
-    disk.settle()
+        writer.submit(partial(job, number))
+    writer.wait()
     assert done == list(range(20))
 
 
-def test_a_failure_is_raised_where_the_next_thing_is_handed_over_or_at_the_end() -> None:
+def test_a_failure_is_raised_by_the_next_submission_or_at_the_end() -> None:
     def fail() -> None:
         time.sleep(0.05)
         raise OSError(28, "No space left on device")
 
-    disk, done = Disk(), list[str]()
-    disk.later(fail)
+    writer, done = BackgroundWriter(), list[str]()
+    writer.submit(fail)
     time.sleep(0.2)  # it has failed by now
     with pytest.raises(OSError, match="No space left"):
-        disk.later(lambda: None)
-    disk.settle()
-    disk.later(fail)
-    disk.later(lambda: done.append("relies on it"))
+        writer.submit(lambda: None)
+    writer.wait()
+    writer.submit(fail)
+    writer.submit(lambda: done.append("relies on it"))
     with pytest.raises(OSError, match="No space left"):
-        disk.settle()
+        writer.wait()
     assert done == []
-    disk.settle()
+    writer.wait()

@@ -14,7 +14,7 @@ import pytest
 from copycat.config.errors import UserError
 from copycat.inspection.reports.run_page import make_run_page
 from copycat.inspection.reports.weight_table import print_weights
-from copycat.records.metrics_csv import columns_of, epochs_of, read_history
+from copycat.records.metrics_csv import count_epochs, read_columns, read_history
 from copycat.records.reader import check_files
 from copycat.records.run_loader import Opened, open_run, read_checkpoint, read_weights
 from copycat.sweeps.report import report_of
@@ -86,7 +86,7 @@ def test_a_hostile_folder_is_refused_in_one_line_before_anything_runs(
     assert hostile.says in line
 
 
-def test_there_are_more_than_forty_of_them() -> None:
+def test_more_than_forty_hostile_folders_are_tried() -> None:
     assert len({hostile.name for hostile in FOLDERS}) > 150
 
 
@@ -108,7 +108,7 @@ def test_hostile_weights_are_refused_by_their_name(spoil: Spoil, strangers: Path
     assert str(path) in assert_refused(lambda: read_weights(path, opened), tmp_path)
 
 
-def test_no_folder_at_all_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     assert "copycat runs" in assert_refused(lambda: open_run(tmp_path / "none"), tmp_path)
 
 
@@ -169,7 +169,7 @@ def test_a_huge_file_is_not_read(name: str, strangers: Path, real_run: Path, tmp
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link"])
-@pytest.mark.parametrize("read", [read_history, columns_of, epochs_of])
+@pytest.mark.parametrize("read", [read_history, read_columns, count_epochs])
 def test_a_history_is_read_from_a_plain_file_alone(
     read: Callable[[Path], object], kind: str, strangers: Path, tmp_path: Path
 ) -> None:

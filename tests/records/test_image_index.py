@@ -14,7 +14,7 @@ from copycat.data.datamodule import DataModule
 from copycat.data.sources.folder import Folder
 from copycat.data.split import Part
 from copycat.provenance.image_changes import image_changes
-from copycat.records.image_index import FILE, Image, images_of, read_images, write_images
+from copycat.records.image_index import FILE, ImageRecord, index_images, read_images, write_images
 
 NAMES = st.text(st.characters(exclude_characters="\0"), min_size=1)
 
@@ -34,7 +34,7 @@ def test_every_image_of_a_set_is_written_and_read_back(tiny: Path, tmp_path: Pat
     data = data_of(tiny)
     write_images(tmp_path, data)
     found = read_images(tmp_path)
-    assert found == images_of(data)
+    assert found == index_images(data)
     assert found is not None
     assert len(found) == 24
     assert {image.part for image in found} == {"train", "val"}
@@ -60,8 +60,8 @@ def test_a_damaged_list_counts_as_none(content: str, tmp_path: Path) -> None:
     assert not read_images(tmp_path)
 
 
-def make_images(*rows: tuple[str, int, str]) -> list[Image]:
-    return [Image("train", label, digest, name) for name, label, digest in rows]
+def make_images(*rows: tuple[str, int, str]) -> list[ImageRecord]:
+    return [ImageRecord("train", label, digest, name) for name, label, digest in rows]
 
 
 def test_what_changed_is_named_image_by_image() -> None:
@@ -79,7 +79,7 @@ def test_what_changed_is_named_image_by_image() -> None:
 def test_one_changed_file_of_a_folder_is_found(tiny: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny, tmp_path / "copy")
     shutil.copy(copy / "train" / "cat" / "1.png", copy / "train" / "cat" / "0.png")
-    before, after = images_of(data_of(tiny)), images_of(data_of(copy))
+    before, after = index_images(data_of(tiny)), index_images(data_of(copy))
     assert before
     assert after
     assert image_changes(before, after)[0] == "1 image differs: train: train/cat/0.png"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copycat.records.background_writer import Disk
+from copycat.records.background_writer import BackgroundWriter
 from copycat.records.metrics_csv import history_digest, read_history
-from copycat.training.history import History
+from copycat.training.history import MetricsCSVLogger
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=5))
@@ -17,7 +17,7 @@ def test_every_float32_reads_back_to_the_same_bits(
     tmp_path_factory: pytest.TempPathFactory, values: list[float]
 ) -> None:
     folder = tmp_path_factory.mktemp("history")
-    history = History(folder, ["train/loss"], Disk())
+    history = MetricsCSVLogger(folder, ["train/loss"], BackgroundWriter())
     for epoch, value in enumerate(values):
         history.log_metrics({"train/loss": value}, epoch)
     history.finalize("success")
@@ -26,16 +26,16 @@ def test_every_float32_reads_back_to_the_same_bits(
 
 
 def test_purging_an_epoch_leaves_the_rows_before_it(tmp_path: Path) -> None:
-    history = History(tmp_path, ["train/loss"], Disk())
+    history = MetricsCSVLogger(tmp_path, ["train/loss"], BackgroundWriter())
     for epoch in range(4):
         history.log_metrics({"train/loss": 1 / (epoch + 1)}, epoch)
     history.finalize("success")
-    History(tmp_path, ["train/loss"], Disk()).purge(2)
+    MetricsCSVLogger(tmp_path, ["train/loss"], BackgroundWriter()).purge(2)
     assert (tmp_path / "metrics.csv").read_text() == "epoch,train/loss\n0,1.0\n1,0.5\n"
 
 
 def test_an_epoch_without_validation_leaves_its_cells_empty(tmp_path: Path) -> None:
-    history = History(tmp_path, ["train/loss", "val/loss"], Disk())
+    history = MetricsCSVLogger(tmp_path, ["train/loss", "val/loss"], BackgroundWriter())
     history.log_metrics({"train/loss": 0.5}, 0)
     history.log_metrics({"train/loss": 0.25, "val/loss": 1.0}, 1)
     history.finalize("success")
@@ -50,7 +50,7 @@ def test_rows_that_have_a_metric_are_found(
     tmp_path_factory: pytest.TempPathFactory, table: list[tuple[float | None, ...]], name: str
 ) -> None:
     folder = tmp_path_factory.mktemp("history")
-    history = History(folder, ["a", "b", "c"], Disk())
+    history = MetricsCSVLogger(folder, ["a", "b", "c"], BackgroundWriter())
     rows = [{n: v for n, v in zip("abc", values, strict=True) if v is not None} for values in table]
     history.log_epochs(0, rows)
     history.finalize("success")
@@ -61,7 +61,7 @@ def test_rows_that_have_a_metric_are_found(
 
 @pytest.mark.parametrize("cut", ["7,0.1", "7,0.12345,", "7"])
 def test_a_row_that_was_cut_short_is_dropped_at_the_end(cut: str, tmp_path: Path) -> None:
-    history = History(tmp_path, ["train/loss", "val/loss"], Disk())
+    history = MetricsCSVLogger(tmp_path, ["train/loss", "val/loss"], BackgroundWriter())
     history.log_metrics({"train/loss": 0.5}, 0)
     with (tmp_path / "metrics.csv").open("a") as file:
         file.write(cut)
@@ -71,7 +71,7 @@ def test_a_row_that_was_cut_short_is_dropped_at_the_end(cut: str, tmp_path: Path
 
 
 def test_a_row_is_whole_on_disk_once_it_is_written(tmp_path: Path) -> None:
-    history = History(tmp_path, ["train/loss"], Disk())
+    history = MetricsCSVLogger(tmp_path, ["train/loss"], BackgroundWriter())
     history.log_metrics({"train/loss": 0.5}, 0)
     assert len(read_history(tmp_path)) == 1
     history.finalize("success")
@@ -81,7 +81,7 @@ def test_the_digest_tells_two_histories_apart(tmp_path: Path) -> None:
     digests = set()
     for name, value in (("a", 0.5), ("b", 0.5), ("c", 0.5000001)):
         (tmp_path / name).mkdir()
-        history = History(tmp_path / name, ["train/loss"], Disk())
+        history = MetricsCSVLogger(tmp_path / name, ["train/loss"], BackgroundWriter())
         history.log_metrics({"train/loss": value}, 0)
         history.finalize("success")
         digests.add(history_digest((tmp_path / name / "metrics.csv").read_bytes()))

@@ -8,16 +8,16 @@ import torch
 
 from copycat.records.predictions import Predictions, read_predictions, write_predictions
 from copycat.records.safe_tensors import read_weights
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from copycat.training.run_context import class_probabilities
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 
 @pytest.mark.parametrize("loss", ["bce", "cross_entropy", "mse"])
-def test_they_are_what_the_weights_say_to_the_bit(loss: str, tiny: Path, tmp_path: Path) -> None:
+def test_predictions_have_the_bits_of_the_final_weights(loss: str, tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=3", f"loss={loss}", "model=shallow")
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
-    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
+    parts = build_components(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     network, criterion = parts.classifier.network.eval(), parts.classifier.loss
     network.load_state_dict(read_weights(folder / "weights.safetensors"))
     part = parts.data.parts["val"]
@@ -37,7 +37,7 @@ def test_a_test_part_has_its_own_rows(tiny: Path, tmp_path: Path) -> None:
     assert read_predictions(folder, classes=2).keys() == {"val", "test"}
 
 
-def test_a_folder_without_them_has_none(tmp_path: Path) -> None:
+def test_a_folder_without_predictions_gives_none(tmp_path: Path) -> None:
     assert read_predictions(tmp_path, classes=2) == {}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.records.run_folder import make_folder, read_manifest, unmake, write_manifest, write_whole
+from copycat.records.run_folder import make_folder, read_manifest, remove_empty_folders, write_manifest, write_whole
 
 RUNS = 1000
 
@@ -37,13 +37,13 @@ def test_a_taken_name_is_not_shared_but_another_one_drawn(tmp_path: Path, monkey
 
 def test_a_folder_that_nothing_came_of_leaves_no_trace(tmp_path: Path) -> None:
     root = tmp_path / "outputs"
-    unmake(make_folder(root, "lecture"), root)
+    remove_empty_folders(make_folder(root, "lecture"), root)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_runs_beside_it_stay(tmp_path: Path) -> None:
     kept, gone = make_folder(tmp_path, "lecture"), make_folder(tmp_path, "lecture")
-    unmake(gone, tmp_path)
+    remove_empty_folders(gone, tmp_path)
     assert kept.is_dir()
 
 
@@ -96,5 +96,5 @@ def test_a_folder_whose_first_files_cannot_be_written_leaves_no_trace(tmp_path: 
 
 def test_a_folder_that_is_not_empty_is_not_removed(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, "lecture", write=lambda at: (at / "kept").touch())
-    unmake(folder, tmp_path)
+    remove_empty_folders(folder, tmp_path)
     assert (folder / "kept").exists()

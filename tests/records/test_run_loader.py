@@ -15,9 +15,9 @@ from copycat.config.untrusted import check_untrusted
 from copycat.records.background_writer import Disk
 from copycat.records.checkpoint_file import damage, is_own
 from copycat.records.run_loader import open_recorded, open_run, read_checkpoint
-from copycat.records.target_policy import refuse_strangers
+from copycat.records.target_policy import make_untrusted_check
 from copycat.reruns.rerun import rerun
-from copycat.training.checkpoint_io import WholeCheckpoints
+from copycat.training.checkpoint_io import AtomicCheckpointIO
 from tests.support.hostile_folders import strip_signature
 from tests.support.parameters import mark_slow
 from tests.support.run_folders import change_config
@@ -94,17 +94,17 @@ def test_a_checkpoint_that_names_files_is_read_only_where_the_user_wrote_it(
 ) -> None:
     folder = train_tiny("trainer.max_epochs=1", "logger=none", data=tiny, at=tmp_path).folder
     opened, path = open_run(folder), folder / "checkpoints" / "last.ckpt"
-    disk = Disk()
+    writer = BackgroundWriter()
     checkpoint = read_checkpoint(path, opened)
     checkpoint["callbacks"] = {"ModelCheckpoint": {"best_model_path": "/home/user/thesis.tex"}}
-    WholeCheckpoints(disk).save_checkpoint(checkpoint, path)
-    disk.settle()
+    AtomicCheckpointIO(writer).save_checkpoint(checkpoint, path)
+    writer.wait()
     assert is_own(path)
     assert read_checkpoint(path, opened)["callbacks"] == checkpoint["callbacks"]
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("COPYCAT_SETTINGS", str(tmp_path / "settings"))
-        WholeCheckpoints(disk).save_checkpoint(checkpoint, path)
-        disk.settle()
+        AtomicCheckpointIO(writer).save_checkpoint(checkpoint, path)
+        writer.wait()
     assert damage(path) is None
     assert opened.own
     with pytest.raises(UserError, match="expected callbacks that name no file"):

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from copycat.records.background_writer import Disk
+from copycat.records.background_writer import BackgroundWriter
 from copycat.records.run_loader import Opened
 from copycat.reruns.comparison import Comparison, compare
 from copycat.reruns.difference import Moment, compare_trees
-from copycat.training.checkpoint_io import WholeCheckpoints
+from copycat.training.checkpoint_io import AtomicCheckpointIO
 from tests.support.run_folders import remove_metric
 from tests.support.runs import train_tiny
 
@@ -41,7 +41,7 @@ def open_own_run(folder: Path) -> Opened:
 
     manifest = json.loads((folder / "run.json").read_text())
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    return Opened(folder=folder, manifest=manifest, config=config, own=True, given=folder)
+    return Opened(folder=folder, manifest=manifest, config=config, own=True, user_path=folder)
 
 
 def list_places(comparison: Comparison) -> list[str]:
@@ -66,8 +66,8 @@ def change_results(folder: Path, **came_out: Any) -> None:
 def change_checkpoint(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     checkpoint = torch.load(path, weights_only=True)
     change(checkpoint)
-    WholeCheckpoints(disk := Disk()).save_checkpoint(checkpoint, path)
-    disk.settle()
+    AtomicCheckpointIO(writer := BackgroundWriter()).save_checkpoint(checkpoint, path)
+    writer.wait()
 
 
 def test_a_folder_is_the_same_as_its_copy(original: Opened, copy: Path) -> None:

@@ -151,7 +151,7 @@ def test_a_run_that_diverged_diverges_again(
     tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("model=linear", "loss=mse", "optimizer=sgd", "optimizer.lr=1e15", "trainer.max_epochs=50")
-    outcome: Outcome = train_tiny(*words, "callbacks=none", "logger=none", data=tiny, at=tmp_path)
+    outcome: RunResult = train_tiny(*words, "callbacks=none", "logger=none", data=tiny, at=tmp_path)
     assert outcome.status == "failed"
     same, (line,) = report_rerun(rerun(open_recorded(outcome.folder), say=said.append), capsys)
     assert same

@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from copycat.config.compose import Request
 from copycat.data.split import Part, digest
 from copycat.records.metrics_csv import read_history
-from copycat.training.train import Outcome, train
+from copycat.training.train import RunResult, train
 from tests.support.images import write_image_folder
 from tests.support.parameters import mark_slow
 from tests.support.runs import compose_quickly
@@ -201,14 +201,14 @@ def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ----- the run
 
 
-def train_quick(root: Path, out: Path, *words: str) -> Outcome:
+def train_quick(root: Path, out: Path, *words: str) -> RunResult:
     source = ["data=folder", f"data.root={root}", "data.image_size=8"]
     outcome = train(compose_quickly([*source, *QUICK, f"output_dir={out}", *words]))
     assert outcome.status == "completed", outcome.manifest["error"]
     return outcome
 
 
-def read_loss_bits(outcome: Outcome) -> list[str]:
+def read_loss_bits(outcome: RunResult) -> list[str]:
     return format_bits(row["train/loss"] for row in read_history(outcome.folder))
 
 

@@ -12,7 +12,7 @@ from copycat.records.run_folder import read_manifest, write_manifest
 from copycat.records.safe_parsers import read_yaml
 from copycat.records.signature import sign
 from copycat.records.trial_file import FORMER
-from copycat.records.yaml_text import as_yaml
+from copycat.records.yaml_text import to_yaml
 from tests.support.hostile_folders import strip_signature
 
 LAST_PARTS = {new.rpartition(".")[2]: old.rpartition(".")[2] for old, new in RENAMED.items()}
@@ -38,7 +38,7 @@ def rewrite_run(folder: Path, *, signed: bool = True, **changes: Any) -> None:
     """
     manifest = {**read_manifest(folder), **changes}
     config = _use_old_parts(read_yaml((folder / "config.yaml").read_bytes()))
-    content = as_yaml(config).encode()
+    content = to_yaml(config).encode()
     digest = blake2b(content, digest_size=16).hexdigest()
     (folder / "config.yaml").write_bytes(content)
     asked = use_old_names(manifest["request"]) | {"config_digest": digest, "config_keys": key_digests(config)}

@@ -20,7 +20,7 @@ def compose_quickly(overrides: Sequence[str]) -> Request:
     return Request(config=composed.config, experiment=experiment, overrides=overrides)
 
 
-def train_tiny(*overrides: str, data: Path, at: Path) -> Outcome:
+def train_tiny(*overrides: str, data: Path, at: Path) -> RunResult:
     """Train on a folder of 8×8 images, with run folders below `at`."""
     where = ["data=folder", f"data.root={data}", "data.image_size=8", f"output_dir={at}"]
     return train(compose_quickly([*where, *overrides]))

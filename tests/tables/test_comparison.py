@@ -26,7 +26,7 @@ def test_two_runs_on_the_same_images_are_compared_image_by_image(
         train_tiny(f"optimizer.lr={rate}", "trainer.max_epochs=40", *QUIET, data=tiny, at=tmp_path).folder
         for rate in (1e-9, 0.1)
     ]
-    one, other = (read_predictions(folder, classes=2)["val"].right for folder in folders)
+    one, other = (read_predictions(folder, classes=2)["val"].is_correct for folder in folders)
     alone = (one & ~other).sum(), (other & ~one).sum()
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["compare", *map(str, folders)])

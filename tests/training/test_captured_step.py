@@ -64,7 +64,7 @@ def test_a_replayed_step_has_the_bits_of_one_that_is_taken(network: str, loss: s
     assert replayed is not None
 
 
-def test_the_first_steps_of_a_shape_are_taken() -> None:
+def test_the_first_steps_of_a_shape_are_not_replayed() -> None:
     replay = CapturedStep(lambda image: (image.sum(),), after=2)
     found = [replay(torch.ones(2)), replay(torch.ones(2)), replay(torch.ones(3)), replay(torch.ones(2))]
     assert [tensor is None for tensor in found] == [True, True, True, False]
@@ -79,11 +79,11 @@ class OwnLoss(BCE):
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout(), nn.BatchNorm1d(1), UserLayer(), nn.RReLU()])
-def test_a_network_that_draws_or_keeps_or_is_not_known_is_not_plain(layer: nn.Module) -> None:
+def test_a_network_with_random_stateful_or_unknown_layers_is_not_capturable(layer: nn.Module) -> None:
     assert not is_capturable(nn.Sequential(nn.Linear(1, 1), layer), BCE())
 
 
-def test_a_network_that_somebody_looks_at_is_not_plain() -> None:
+def test_a_network_with_hooks_is_not_capturable() -> None:
     def network() -> nn.Sequential:
         return nn.Sequential(nn.Linear(1, 1))
 

@@ -15,7 +15,7 @@ from copycat.deploy.evaluate import evaluate
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded, open_run
 from copycat.reruns.rerun import rerun
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from copycat.training.resume import resume
 from tests.support.images import write_image_folder
 from tests.support.run_folders import change_config, change_manifest
@@ -37,7 +37,7 @@ def read_config(folder: Path) -> Any:
 
 def derive(*overrides: str) -> Mapping[str, Any]:
     """The configuration that a run of these overrides records."""
-    return build_parts(compose_quickly(overrides).config).config
+    return build_components(compose_quickly(overrides).config).config
 
 
 class Letters:
@@ -72,7 +72,7 @@ def test_three_classes_train_without_a_word_about_the_loss(birds: Path, tmp_path
 def test_the_loss_follows_the_classes_of_a_source_of_one_s_own(count: int, loss: str) -> None:
     config = compose_quickly(["loss.label_smoothing=0.1"]).config
     source = {"_target_": f"{__name__}.Letters", "count": count}
-    found = build_parts({**config, "data": source}).config["loss"]
+    found = build_components({**config, "data": source}).config["loss"]
     assert (found["_target_"], found["label_smoothing"]) == (LOSS + loss, 0.1)
 
 
@@ -120,7 +120,7 @@ def test_a_run_that_recorded_the_order_of_the_files_is_rerun_in_it(
 
 def test_images_have_the_size_that_a_pretrained_backbone_takes(tiny: Path) -> None:
     where = ["data=folder", f"data.root={tiny}"]
-    parts = build_parts(compose_quickly([*where, "model=transfer", "model.backbone_size=32"]).config)
+    parts = build_components(compose_quickly([*where, "model=transfer", "model.backbone_size=32"]).config)
     assert parts.data.image_shape == (3, 32, 32)
     assert parts.config["data"]["image_size"] == 32
     assert derive(*where)["data"]["image_size"] == 64

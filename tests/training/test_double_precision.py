@@ -11,7 +11,7 @@ from copycat.cli import main
 from copycat.data.loaders import MemoryLoader
 from copycat.models.metrics import to_scalar_tensor
 from copycat.records.metrics_csv import read_history
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from tests.support.run_folders import read_training_losses
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
@@ -25,7 +25,7 @@ def cut(value: float) -> bool:
 
 def compute_losses_by_hand(tiny: Path, *words: str) -> list[float]:
     """Return the loss of each full-batch step of plain gradient descent in float64."""
-    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
+    parts = build_components(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     network, loss = parts.classifier.network.double(), parts.classifier.loss.double()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     loader = parts.data.loader("train")

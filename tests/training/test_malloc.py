@@ -11,7 +11,7 @@ LARGE = 2**26
 """Bytes: more than the C library keeps by itself."""
 PROGRAM = f"""
 import resource, sys
-from copycat.training.malloc import give_back, keep_memory
+from copycat.training.malloc import trim_memory, keep_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -27,7 +27,7 @@ before = faults()
 for _ in range(8):
     b"x" * {LARGE}
 again, held = faults() - before, resident()
-give_back()
+trim_memory()
 print(again * resource.getpagesize(), held - resident())
 """
 
@@ -40,7 +40,7 @@ def measure_memory(how: str) -> tuple[int, int]:
 
 
 @pytest.mark.skipif(not GNU, reason="another C library is left as it is")
-def test_what_was_let_go_is_used_again_and_given_back_when_asked() -> None:
+def test_freed_memory_is_reused_and_returned_on_request() -> None:
     cleared, back = measure_memory("left")
     assert cleared > 4 * LARGE  # or there is nothing to keep, and the rest shows nothing
     assert back < LARGE / 2

@@ -11,7 +11,7 @@ from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.data.split import Part, digest
 from copycat.records.trial_file import read_trial
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from copycat.training.train import train
 from tests.support.runs import QUIET, compose_quickly
 
@@ -24,7 +24,7 @@ def data_overrides(tiny: Path) -> list[str]:
 
 
 def build(tiny: Path, *words: str) -> None:
-    build_parts(compose_quickly([*data_overrides(tiny), *words]).config)
+    build_components(compose_quickly([*data_overrides(tiny), *words]).config)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_mean_over_batches_needs_several(key: str, words: Sequence[str], one
         ("sweep.constraints", "sweep.constraints=['train/loss_mean<=1']"),
     ],
 )
-def test_a_sweep_that_goes_by_it_does_not_begin(
+def test_a_sweep_with_a_missing_objective_does_not_start(
     key: str, word: str, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match=r"^2$"):
@@ -60,9 +60,7 @@ def test_a_sweep_that_goes_by_it_does_not_begin(
 
 
 @pytest.mark.parametrize("launcher", ["basic", "packed"])
-def test_a_trial_that_lacks_what_its_sweep_goes_by_fails_before_it_trains(
-    launcher: str, tiny: Path, tmp_path: Path
-) -> None:
+def test_a_trial_without_its_sweep_s_objective_fails_before_training(launcher: str, tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     words = ["sweep.objective=train/loss_mean", "data.batch_size=4,99", f"hydra/launcher={launcher}"]
     with pytest.raises(SystemExit, match=r"^1$"):

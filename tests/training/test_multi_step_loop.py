@@ -16,7 +16,7 @@ from copycat.reruns.comparison import compare
 from copycat.training import checkpoint_io
 from copycat.training.multi_step_loop import MultiStepLoop
 from copycat.training.resume import resume
-from copycat.training.train import Outcome
+from copycat.training.train import RunResult
 from tests.support.callbacks import SimulatedKill
 from tests.support.parameters import mark_slow
 from tests.support.run_folders import find_only_run
@@ -85,13 +85,13 @@ def _replays_soon() -> Iterator[None]:
         yield
 
 
-def train_job(job: str, *words: str, data: Path, at: Path) -> Outcome:
+def train_job(job: str, *words: str, data: Path, at: Path) -> RunResult:
     small = [word for word in SMALL if "~model.hidden" not in JOBS[job] or not word.startswith("model")]
     chosen = [word for word in JOBS[job] if not word.startswith("~")]
     return train_tiny(*small, "trainer.max_epochs=9", *chosen, *words, data=data, at=at)
 
 
-def assert_same_runs(a: Outcome, b: Outcome) -> None:
+def assert_same_runs(a: RunResult, b: RunResult) -> None:
     assert (a.status, a.manifest["error"]) == (b.status, b.manifest["error"])
     assert (a.folder / "metrics.csv").read_bytes() == (b.folder / "metrics.csv").read_bytes()
     assert a.manifest["results"] == b.manifest["results"]
@@ -115,7 +115,7 @@ def test_any_number_of_steps_at_once_gives_the_bits_of_single_steps(job: str, ti
     period=st.integers(1, 4),
     shuffle=st.booleans(),
 )
-def test_so_it_is_for_any_batches_windows_and_periods(
+def test_batches_windows_and_periods_do_not_change_the_bits(
     steps: int, size: int, window: int, period: int, shuffle: bool, tiny: Path, tmp_path: Path
 ) -> None:
     words = (
@@ -223,7 +223,7 @@ def test_a_layer_that_a_callback_freezes_or_thaws_is_trained_as_in_single_steps(
     assert (many.folder / "metrics.csv").read_bytes() != (never.folder / "metrics.csv").read_bytes()
 
 
-def assert_same_history(a: Outcome, b: Outcome) -> None:
+def assert_same_history(a: RunResult, b: RunResult) -> None:
     assert (a.folder / "metrics.csv").read_bytes() == (b.folder / "metrics.csv").read_bytes()
     assert a.manifest["results"]["weights_digest"] == b.manifest["results"]["weights_digest"]
 
@@ -256,7 +256,7 @@ def test_checkpoints_that_wait_for_each_other_are_those_of_single_steps(
     job: str, share: float, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
 ) -> None:
     single = train_job(job, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
-    monkeypatch.setattr("copycat.training.checkpoints.OF_TIME", share)
+    monkeypatch.setattr("copycat.training.checkpoints.MAX_SAVING_SHARE", share)
     written: list[str] = []
     write = checkpoint_io._write
 
@@ -277,7 +277,7 @@ def test_checkpoints_that_wait_for_each_other_are_those_of_single_steps(
 def test_a_run_that_diverges_keeps_the_best_checkpoint_that_waited(
     monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("copycat.training.checkpoints.OF_TIME", 0.0)
+    monkeypatch.setattr("copycat.training.checkpoints.MAX_SAVING_SHARE", 0.0)
     words = (f"+callbacks.blows._target_={__name__}.{Blows.__name__}", "optimizer=sgd", "optimizer.lr=1e-3")
     outcome = train_job("full batch", *words, data=tiny, at=tmp_path)
     assert outcome.status == "failed"
@@ -305,7 +305,7 @@ class Blows(pl.Callback):
     ),
 )
 @pytest.mark.parametrize("looks", mark_slow([3, 8, 17], fast=[8]))
-def test_a_run_that_dies_between_two_of_them_goes_on_to_the_same_bits(
+def test_a_run_that_dies_between_two_checkpoints_resumes_to_the_same_bits(
     job: str, looks: int, dies_after: Any, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
 ) -> None:
     words = ("callbacks.last.every_n_steps=2",)

@@ -39,12 +39,12 @@ def test_a_run_leaves_no_trace_in_the_process(tiny: Path, tmp_path: Path) -> Non
     assert _state() == before
 
 
-def test_the_asked_number_of_threads_belongs_to_the_run(tiny: Path, tmp_path: Path) -> None:
+def test_the_requested_number_of_threads_belongs_to_the_run(tiny: Path, tmp_path: Path) -> None:
     outcome = train_tiny("trainer.threads=1", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
     assert outcome.manifest["provenance"]["environment"]["threads"] == 1
 
 
-def test_whatever_happens_inside_is_undone() -> None:
+def test_the_state_is_restored_after_any_change() -> None:
     before = _state()
     try:
         with isolated(threads=1):

@@ -138,7 +138,7 @@ def test_a_logger_that_cannot_be_closed_fails_the_run(how: str, tiny: Path, tmp_
     assert manifest["ended"]
 
 
-def test_a_logger_that_cannot_go_back_is_named_once(how: str, tiny: Path, tmp_path: Path) -> None:
+def test_a_logger_that_cannot_purge_is_named_once(how: str, tiny: Path, tmp_path: Path) -> None:
     logger = f"+logger.forward._target_={__name__}.ForwardLogger"
     said = resume_as_killed(how, run(how, logger, data=tiny, at=tmp_path))
     warning = "ForwardLogger cannot go on: it begins anew. metrics.csv and TensorBoard do."
@@ -156,7 +156,7 @@ def test_half_written_files_are_removed_on_resume(how: str, tiny: Path, tmp_path
     assert read_manifest(folder)["status"] == "completed"
 
 
-def test_what_a_start_that_was_killed_left_is_removed_or_replaced(how: str, tiny: Path, tmp_path: Path) -> None:
+def test_files_of_a_killed_start_are_removed_or_replaced(how: str, tiny: Path, tmp_path: Path) -> None:
     folder = run(how, "callbacks=none", data=tiny, at=tmp_path)
     images = (folder / "images.csv").read_bytes()
     for name in set(os.listdir(folder)) - {"trial.json"}:

@@ -28,7 +28,7 @@ from copycat.records.run_loader import open_recorded, open_run
 from copycat.reruns.rerun import rerun
 from copycat.training.resume import resume
 from copycat.training.stopping import Limits
-from copycat.training.train import Outcome, train
+from copycat.training.train import RunResult, train
 from tests.support.callbacks import KillCallback, SimulatedKill, end_loader_workers
 from tests.support.parameters import mark_slow
 from tests.support.run_folders import find_newest_run, remove_metric
@@ -67,13 +67,15 @@ SOME_PLACES = {"cnn_with_workers": PLACES[1:4], "cnn": PLACES[:3], "limit": PLAC
 
 @pytest.fixture(autouse=True)
 def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("copycat.training.checkpoints.OF_TIME", inf)  # each that is due is written: places are known
+    monkeypatch.setattr(
+        "copycat.training.checkpoints.MAX_SAVING_SHARE", inf
+    )  # each that is due is written: places are known
     KillCallback.after = None
     yield
     KillCallback.after = None
 
 
-def train_killable(tiny: Path, at: Path, *words: str) -> Outcome:
+def train_killable(tiny: Path, at: Path, *words: str) -> RunResult:
     """Four batches an epoch, three epochs, a checkpoint every third step; `words` go last."""
     where = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={at}", "trainer.threads=1"]
     dies = "+callbacks.dies={_target_: tests.support.callbacks.KillCallback}"
@@ -316,7 +318,7 @@ def test_without_any_whole_checkpoint_a_run_starts_anew(tiny: Path, tmp_path: Pa
     assert_same_folders(folder, reference)
 
 
-@pytest.mark.parametrize("step", ["recorder.reserve", "recorder.write_images", "train.Run"])
+@pytest.mark.parametrize("step", ["recorder.reserve", "recorder.write_images", "train.TrainingSession"])
 def test_a_run_that_was_killed_before_it_trained_is_resumed(
     step: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,7 +362,7 @@ def test_a_folder_that_was_moved_is_resumed_where_it_lies(tiny: Path, tmp_path: 
     assert sorted((tmp_path / "one").rglob("*")) == before
 
 
-def test_what_a_killed_process_was_writing_is_cleared_away(tiny: Path, tmp_path: Path) -> None:
+def test_half_written_files_of_a_killed_process_are_removed(tiny: Path, tmp_path: Path) -> None:
     folder = kill_run(tiny, tmp_path, after=("batch", 7))
     assert folder
     left = folder / "checkpoints" / ".last.ckpt.0a1b2c"
@@ -376,7 +378,7 @@ def test_checkpoints_load_under_weights_only_while_a_run_is_on_its_way(tiny: Pat
         assert torch.load(file, weights_only=True)["state_dict"]
 
 
-def test_a_judge_is_shown_each_epoch_s_metrics_once_and_those_before_a_resume_too(tiny: Path, tmp_path: Path) -> None:
+def test_a_pruner_gets_each_epoch_s_metrics_once_and_those_before_a_resume_too(tiny: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, float]] = []
 
     def judge(epoch: int, metrics: Mapping[str, float]) -> str | None:
@@ -385,13 +387,13 @@ def test_a_judge_is_shown_each_epoch_s_metrics_once_and_those_before_a_resume_to
 
     folder = kill_run(tiny, tmp_path, after=("epoch", 4))
     assert folder
-    resume(open_run(folder), say=lambda line: None, limits=Limits(judge=judge))
+    resume(open_run(folder), say=lambda line: None, limits=Limits(pruner=judge))
     rows = read_history(folder)
     assert seen == [(epoch, rows[epoch]["val/loss"]) for epoch in (0, 1)]  # after the last there is nothing to end
 
 
 def test_a_pruned_run_ends_between_two_epochs_with_its_records_whole(tiny: Path, tmp_path: Path) -> None:
-    limits = Limits(judge=lambda epoch, metrics: "worse than others" if epoch == 1 else None)
+    limits = Limits(pruner=lambda epoch, metrics: "worse than others" if epoch == 1 else None)
     where = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}"]
     outcome = train(compose_quickly([*where, "trainer.max_epochs=9"]), limits=limits)
     assert (outcome.status, outcome.manifest["error"]) == ("pruned", "worse than others")

@@ -63,7 +63,7 @@ def test_a_run_prints_to_a_lost_stream_and_completes(
     request = compose_quickly(tiny_overrides(tiny, tmp_path))
     with lose(kind) as stream, monkeypatch.context() as patched:
         patched.setattr(sys, name, stream)
-        outcome = train(request, watchers=[PrintedTwice(None)])
+        outcome = train(request, extra_loggers=[PrintedTwice(None)])
         assert getattr(sys, name) is stream
     assert (outcome.status, outcome.manifest["error"]) == ("completed", None)
     assert outcome.manifest["results"]["epochs"] == 12

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from copycat.training.summary import PrintedLosses, next_words, show
+from copycat.training.summary import PrintedLosses, next_commands, show
 from tests.support.runs import train_tiny
 
 
-def test_asked_epochs_are_printed_in_the_lecture_s_form_as_they_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_selected_epochs_are_printed_in_the_lecture_s_form_as_they_end(capsys: pytest.CaptureFixture[str]) -> None:
     printed = PrintedLosses([1, 11, 100])
     for epoch in range(12):
         printed.log_metrics({"train/loss": 1 / (epoch + 1)}, epoch)
@@ -18,7 +18,7 @@ def test_asked_epochs_are_printed_in_the_lecture_s_form_as_they_end(capsys: pyte
     assert capsys.readouterr().out == "Epoch 11, Loss 0.083333\n"
 
 
-def test_unasked_the_first_round_ones_and_the_last_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_by_default_round_epochs_and_the_last_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     printed = PrintedLosses(None)
     for epoch in range(61):
         printed.log_metrics({"train/loss": 1.0}, epoch)
@@ -27,7 +27,7 @@ def test_unasked_the_first_round_ones_and_the_last_are(capsys: pytest.CaptureFix
     assert epochs == ["0,", "1,", "2,", "5,", "10,", "20,", "50,", "60,"]
 
 
-def test_the_summary_tells_metrics_place_and_what_to_type(
+def test_the_summary_has_metrics_folder_and_next_commands(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = train_tiny("trainer.max_epochs=2", data=tiny, at=tmp_path)
@@ -36,10 +36,10 @@ def test_the_summary_tells_metrics_place_and_what_to_type(
     assert f"{outcome.manifest['results']['final']['val/auroc']:.4f}" in out
     assert str(outcome.folder) in out.replace("\n", "")
     assert "precision, recall and f1 are of: dog" in out
-    assert f"copycat board {outcome.folder}" in next_words(outcome.folder, status=outcome.status)
+    assert f"copycat board {outcome.folder}" in next_commands(outcome.folder, status=outcome.status)
 
 
-def test_what_is_odd_about_the_data_stands_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_about_the_data_are_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from copycat.config.compose import compose
     from copycat.training.train import train
 

@@ -13,7 +13,7 @@ from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.records.lock import LockedError
 from copycat.records.metrics_csv import read_history
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from copycat.training.train import train
 from tests.support.locks import hold_lock
 from tests.support.runs import QUIET, compose_quickly, train_tiny
@@ -39,7 +39,7 @@ def test_a_run_leaves_the_folder_that_the_design_names(tiny: Path, tmp_path: Pat
     assert outcome.folder.parent.parent == tmp_path / "default"
 
 
-def test_the_manifest_tells_what_was_asked_what_it_ran_on_and_what_came_out(tiny: Path, tmp_path: Path) -> None:
+def test_the_manifest_records_request_provenance_and_results(tiny: Path, tmp_path: Path) -> None:
     outcome = train_tiny("trainer.max_epochs=3", "seed=0", data=tiny, at=tmp_path)
     manifest = json.loads((outcome.folder / "run.json").read_text())
     assert manifest["status"] == "completed"
@@ -140,7 +140,7 @@ def test_a_trial_s_folder_that_another_process_holds_is_left_as_it_is(tiny: Path
     assert (tmp_path / "metrics.csv").read_text() == "its rows"
 
 
-def test_a_start_that_fails_takes_back_its_own_files_and_no_others(tiny: Path, tmp_path: Path) -> None:
+def test_a_failed_start_removes_its_own_files_and_no_others(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "trial.json").write_text("its record")
     stop = "{_target_: pytorch_lightning.callbacks.Timer, duration: long}"
     request = request_of(tiny, f"+callbacks.stop={stop}")
@@ -237,7 +237,7 @@ def test_a_logger_that_fails_ends_the_run_as_failed_with_the_reason(tiny: Path, 
             raise OSError("the server is away")
 
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}", *QUIET]
-    outcome = train(compose_quickly(words), watchers=[Away()])
+    outcome = train(compose_quickly(words), extra_loggers=[Away()])
     assert outcome.status == "failed"
     assert json.loads((outcome.folder / "run.json").read_text())["error"] == "OSError: the server is away"
     assert "Traceback" in (outcome.folder / "train.log").read_text()

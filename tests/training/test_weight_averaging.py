@@ -14,8 +14,8 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded
 from copycat.reruns.rerun import rerun
 from copycat.sweeps.packed.eligibility import unfit
-from copycat.training.factory import build_parts
-from copycat.training.train import Outcome
+from copycat.training.factory import build_components
+from copycat.training.train import RunResult
 from tests.support.runs import compose_quickly, train_tiny
 
 EPOCHS = 4
@@ -81,7 +81,7 @@ def in_file(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("network."): tensor for name, tensor in held.items() if name.startswith("network.")}
 
 
-def train_completed(*words: str, tiny: Path, at: Path) -> Outcome:
+def train_completed(*words: str, tiny: Path, at: Path) -> RunResult:
     outcome = train_tiny(*WORDS, *words, data=tiny, at=at)
     assert outcome.status == "completed"
     return outcome
@@ -111,13 +111,13 @@ def test_best_ckpt_holds_the_weights_that_were_validated(tiny: Path, tmp_path: P
         *EMA, "callbacks.best.monitor=val/auroc", "callbacks.best.mode=max", tiny=tiny, at=tmp_path
     )
     epoch = outcome.manifest["results"]["best"]["epoch"]
-    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
+    parts = build_components(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
     parts.classifier.network.load_state_dict(in_file(outcome.folder / "checkpoints" / "best.ckpt"))
     found, _ = parts.classifier.measure("val", parts.data.loader("val"))
     assert found["val/loss"] == pytest.approx(read_history(outcome.folder)[epoch]["val/loss"], rel=1e-5)
 
 
-def test_what_is_frozen_is_not_averaged(tiny: Path, tmp_path: Path) -> None:
+def test_frozen_parameters_are_not_averaged(tiny: Path, tmp_path: Path) -> None:
     outcome = train_completed(*EMA, "lr_multipliers={layers.1.*:0}", tiny=tiny, at=tmp_path)
     held = torch.load(outcome.folder / "checkpoints" / "last.ckpt", weights_only=True)["averaging"]["trained"]
     trained = {"layers.2.weight", "layers.2.bias", "layers.4.weight", "layers.4.bias"}
@@ -130,7 +130,7 @@ def test_a_run_with_an_average_is_rerun_to_the_same_bits(tiny: Path, tmp_path: P
     assert not found.comparison.differences
 
 
-def test_trials_with_one_are_not_packed() -> None:
+def test_trials_with_an_average_are_not_packed() -> None:
     assert unfit(compose(["callbacks=[default,ema]"]).config) == "callbacks.ema needs a Trainer of its own"
 
 

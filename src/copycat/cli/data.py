@@ -53,10 +53,10 @@ def _check(arguments: argparse.Namespace) -> None:
     allow_own_modules(config)
     check_image_folder(config)
     from copycat.data.report import print_check
-    from copycat.training.derived_settings import prepared
+    from copycat.training.derived_settings import fill_image_size
     from copycat.training.factory import build_data
 
-    print_check(build_data(prepared(config)["data"], seed=config["seed"]))
+    print_check(build_data(fill_image_size(config)["data"], seed=config["seed"]))
 
 
 def _draw(arguments: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from copycat.config.printable import print_line
 
 if TYPE_CHECKING:
-    from copycat.training.result import Outcome
+    from copycat.training.result import RunResult
 
 
 def print_progress(line: str) -> None:
@@ -13,16 +13,16 @@ def print_progress(line: str) -> None:
     print_line(f"copycat: {line}", error=True)
 
 
-def print_outcome(outcome: "Outcome") -> None:
+def print_outcome(outcome: "RunResult") -> None:
     """Print a run's metrics, what to type next and, where it failed, why.
 
     Raises:
         KeyboardInterrupt: where the run was interrupted.
     """
-    from copycat.training.summary import next_words, show
+    from copycat.training.summary import next_commands, show
 
     show(outcome.folder, outcome.manifest)
-    print(next_words(outcome.folder, status=outcome.status))
+    print(next_commands(outcome.folder, status=outcome.status))
     if outcome.status == "failed":
         log = outcome.folder / "train.log"
         more = f" More in {log}." if log.exists() else ""

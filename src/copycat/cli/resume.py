@@ -54,7 +54,7 @@ def _resume_run(arguments: argparse.Namespace) -> int:
     outcome = resume(
         opened,
         say=print_progress,
-        watchers=lambda config: [PrintedLosses(config["print_losses"])],
+        extra_loggers=lambda config: [PrintedLosses(config["print_losses"])],
         max_epochs=arguments.max_epochs,
     )
     print_outcome(outcome)

@@ -40,7 +40,7 @@ def _train(request: "Request") -> str:
         from copycat.training.summary import PrintedLosses
         from copycat.training.train import train
 
-    outcome = train(request, watchers=[PrintedLosses(request.config["print_losses"])])
+    outcome = train(request, extra_loggers=[PrintedLosses(request.config["print_losses"])])
     print_outcome(outcome)
     return outcome.status
 
@@ -51,9 +51,9 @@ def _begin_sweep(request: "SweepRequest") -> Path:
     with defer_garbage_collection():
         from copycat.sweeps.search.objectives import named_metrics
         from copycat.sweeps.start import begin
-        from copycat.training.train import try_out
+        from copycat.training.train import check_buildable
 
-    try_out(request.first, metrics=named_metrics(request.settings))
+    check_buildable(request.first, metrics=named_metrics(request.settings))
     return begin(request)
 
 
@@ -67,8 +67,8 @@ def _print_sweep(folder: Path) -> str:
     """Print the sweep's table and what to type next, and return its status."""
     from copycat.sweeps.sweep_file import read_sweep
     from copycat.sweeps.table import print_sweep
-    from copycat.training.summary import next_words
+    from copycat.training.summary import next_commands
 
     print_sweep(folder, most=MAX_TRIALS_PRINTED)
-    print(next_words(folder))
+    print(next_commands(folder))
     return read_sweep(folder).status

@@ -15,8 +15,8 @@ from copycat.config.suggestions import first_line
 from copycat.data.split import Part
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.reports.intervals import bootstrap
-from copycat.records.image_index import digests_of_train, read_images
-from copycat.records.predictions import Predictions, read_predictions, trained_on
+from copycat.records.image_index import read_images, training_digests
+from copycat.records.predictions import Predictions, find_training_copies, read_predictions
 from copycat.records.run_loader import Opened
 from copycat.tables.statistics import wilson_interval
 from copycat.training.factory import build_data

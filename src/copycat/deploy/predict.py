@@ -109,7 +109,7 @@ def print_predictions(
     if sheet is not None:
         _write_sheet(sheet_entries, sheet)
     if form == "json":
-        write_json({"run": str(run.given), "predictions": rows})
+        write_json({"run": str(run.user_path), "predictions": rows})
     elif rows:
         table = [{**row, "probability": format_number(row["probability"])} for row in rows]
         print_table(wide_console(), [(name, value_cell(name)) for name in ("file", "class", "probability")], table)

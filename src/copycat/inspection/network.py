@@ -29,7 +29,7 @@ def inspect_network(config: Config) -> str:
     elif model.get("image_shape"):
         shape = tuple(model["image_shape"])
     else:
-        data = build_data(prepared(config)["data"], seed=config["seed"])
+        data = build_data(fill_image_size(config)["data"], seed=config["seed"])
         shape, classes = data.image_shape, len(data.classes)
     with torch.device("meta"):
         network = build_network(config, image_shape=shape, classes=classes)

@@ -1,4 +1,4 @@
-"""A backbone's weights, which lie outside the run folder: known by their digest, not by where they were."""
+"""Record and compare the digest of a backbone's weights, which lie outside the run folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from copycat.config.errors import UserError
 from copycat.models.transfer import FineTuned, Transfer
 
 KEY = "backbone"
-"""Of the manifest's `provenance`."""
+"""Key in the manifest's `provenance`."""
 
 
 def backbone_record(network: nn.Module) -> dict[str, str]:
@@ -19,7 +19,7 @@ def backbone_record(network: nn.Module) -> dict[str, str]:
 
 
 def backbone_change(network: nn.Module, manifest: Mapping[str, Any]) -> str | None:
-    """How a backbone differs from the one that a run began with; None where it does not, or that is not recorded."""
+    """Describe how a backbone differs from the recorded one; None where it does not, or none is recorded."""
     recorded, now = manifest["provenance"].get(KEY), backbone_record(network).get(KEY)
     return None if recorded in (None, now) else f"its weights were {recorded:.12} and are {now:.12} now"
 

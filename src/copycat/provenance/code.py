@@ -1,4 +1,4 @@
-"""What code a run is made of: Copycat's own, and the packages that its configuration names targets in."""
+"""Fingerprint the code of a run: Copycat's own, and the packages that its configuration names targets in."""
 
 import sys
 from collections.abc import Mapping
@@ -12,63 +12,66 @@ import copycat
 from copycat.config.own_modules import find_targets
 from copycat.provenance import git
 
-MOST_FILES = 1000
-"""Of a user's own package, looked at."""
-LARGEST_PATCH = 2**20
+MAX_FILES = 1000
+"""Maximum number of files hashed per user package."""
+MAX_PATCH_BYTES = 2**20
+"""Bytes."""
 
 
 @dataclass(frozen=True)
-class Root:
-    """A package, as a folder or a single file."""
+class Package:
+    """Represent a package, as a folder or a single file."""
 
     name: str
     place: Path
 
     def files(self) -> list[Path]:
+        """List the package's Python files, at most MAX_FILES."""
         if self.place.is_file():
             return [self.place]
-        return sorted(self.place.rglob("*.py"))[:MOST_FILES]
+        return sorted(self.place.rglob("*.py"))[:MAX_FILES]
 
-    def known_as(self, file: Path) -> str:
+    def recorded_name(self, file: Path) -> str:
+        """Return a file's path as it is recorded, relative to the package's parent folder."""
         return file.relative_to(self.place.parent).as_posix()
 
 
-def code(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the package, and under `packages` of the user's own."""
-    own = Root("copycat", Path(copycat.__file__).parent)
-    others = {root.name: dict(_facts(root)) for root in _users_roots(config)}
-    return {"version": copycat.__version__, **_facts(own), "packages": others}
+def code_record(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return version, digest and git state of Copycat, and under `packages` those of the user's own packages."""
+    own = Package("copycat", Path(copycat.__file__).parent)
+    others = {package.name: dict(_package_record(package)) for package in _user_packages(config)}
+    return {"version": copycat.__version__, **_package_record(own), "packages": others}
 
 
-def patch(config: Mapping[str, Any]) -> bytes | None:
-    """What is not committed of that code, as git prints it; None where there is nothing, or no git."""
-    found = b"".join(map(_diff, (Root("copycat", Path(copycat.__file__).parent), *_users_roots(config))))
-    return _capped(found) if found else None
+def uncommitted_patch(config: Mapping[str, Any]) -> bytes | None:
+    """Return the uncommitted changes of that code as git prints them; None where there are none, or no git."""
+    patch = b"".join(map(_diff, (Package("copycat", Path(copycat.__file__).parent), *_user_packages(config))))
+    return _capped(patch) if patch else None
 
 
 @cache
-def _diff(root: Root) -> bytes:
-    """Taken once, as the hashes are: it says what these are of."""
-    known = _status(root)
+def _diff(package: Package) -> bytes:
+    """Return a package's uncommitted changes, cached like the hashes so that both describe the same state."""
+    known = _status(package)
     if known is None or known.commit is None or not known.dirty:
         return b""
-    words = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "HEAD", "--", str(root.place))
+    words = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "HEAD", "--", str(package.place))
     return git.run(known.top, *words) or b""
 
 
-def _capped(found: bytes) -> bytes:
-    if len(found) <= LARGEST_PATCH:
-        return found
-    cut = found.rfind(b"\ndiff --git ", 0, LARGEST_PATCH)
-    return found[: max(cut, 0) + 1] + b"# cut: the whole is larger than 1 MiB\n"
+def _capped(patch: bytes) -> bytes:
+    if len(patch) <= MAX_PATCH_BYTES:
+        return patch
+    cut = patch.rfind(b"\ndiff --git ", 0, MAX_PATCH_BYTES)
+    return patch[: max(cut, 0) + 1] + b"# cut: the whole is larger than 1 MiB\n"
 
 
 @cache
-def _facts(root: Root) -> Mapping[str, Any]:
-    """Hashes of the files, and what git says of them. Taken once: what is imported stays as it was."""
-    files = {root.known_as(file): _hash(file.read_bytes(), 8) for file in root.files()}
-    known = _status(root)
-    facts: dict[str, Any] = {
+def _package_record(package: Package) -> Mapping[str, Any]:
+    """Hash a package's files and read its git state, once per process: imported code does not change."""
+    files = {package.recorded_name(file): _hash(file.read_bytes(), 8) for file in package.files()}
+    known = _status(package)
+    record: dict[str, Any] = {
         "digest": _hash(repr(sorted(files.items())).encode(), 16),
         "commit": known.commit if known else None,
         "dirty": list(known.dirty) if known else None,
@@ -76,15 +79,15 @@ def _facts(root: Root) -> Mapping[str, Any]:
         "files": files,
     }
     if known:
-        facts["untracked"] = {
+        record["untracked"] = {
             name: _hash((known.top / name).read_bytes(), 8) for name in known.untracked if (known.top / name).is_file()
         }
-    return facts
+    return record
 
 
 @cache
-def _status(root: Root) -> git.Status | None:
-    return git.status(root.place if root.place.is_dir() else root.place.parent)
+def _status(package: Package) -> git.Status | None:
+    return git.status(package.place if package.place.is_dir() else package.place.parent)
 
 
 def _users_roots(config: Mapping[str, Any]) -> list[Root]:
@@ -101,8 +104,8 @@ def _users_roots(config: Mapping[str, Any]) -> list[Root]:
         for file in places[:1]:
             place = file.parent if file.name == "__init__.py" else file
             if not {"site-packages", "dist-packages"} & set(place.parts):
-                found[name] = Root(name, place)
-    return list(found.values())
+                packages[name] = Package(name, place)
+    return list(packages.values())
 
 
 def _hash(content: bytes, size: int) -> str:

@@ -1,4 +1,4 @@
-"""What differs in the code: files by their hashes, and where git still has the old ones, the lines."""
+"""Describe changes of code: files by their hashes, and lines where git still has the old version."""
 
 import difflib
 import re
@@ -11,66 +11,67 @@ import copycat
 from copycat.config.suggestions import one_of, pluralize
 from copycat.provenance import git
 
-MOST_LINES = 40
-MOST_FILES = 8
-PLAIN = re.compile(r"copycat/(?:\w+/)*\w+\.py", re.ASCII)
-"""Files of the package: names come from a manifest that a stranger may have written."""
+MAX_LINES = 40
+MAX_FILES = 8
+SAFE_NAME = re.compile(r"copycat/(?:\w+/)*\w+\.py", re.ASCII)
+"""Names of package files that may be passed to git: a manifest may come from an untrusted source."""
 
 
-def changes(
+def describe_changes(
     name: str, before: Mapping[str, Any], after: Mapping[str, Any], *, patch: bytes | None
 ) -> tuple[str, list[str]]:
-    """One line, and the lines of a diff where it can be had.
+    """Describe the changes of one package in a line, and as a diff where git has the old version.
 
     Args:
-        name: of the package.
-        before, after: what `copycat.provenance.code` found of it.
-        patch: what was not committed then.
+        name: name of the package.
+        before: recorded code of the package, as `copycat.provenance.code` returns it.
+        after: current code of the package, likewise.
+        patch: uncommitted changes at the time of `before`.
     """
     old, new = _files(before), _files(after)
     files = [file for file in dict.fromkeys([*new, *old]) if old.get(file) != new.get(file)]
-    said = []
+    clauses = []
     if not before:
-        said.append(f"{name}: not recorded")
+        clauses.append(f"{name}: not recorded")
     elif old and new:
         said.append(f"{name}: {pluralize(len(files), 'file')} changed: {one_of(files, most=4)}")
     else:
-        said.append(f"{name}: other files; which is not recorded")
-    commits = [str(found.get("commit") or "none")[:7] for found in (before, after)]
+        clauses.append(f"{name}: other files; which is not recorded")
+    commits = [str(code.get("commit") or "none")[:7] for code in (before, after)]
     if commits[0] != commits[1]:
         said.append(f"commit {commits[0]} → {commits[1]}")
     for when, found in (("then", before), ("now", after)):
         if isinstance(found.get("dirty"), list) and found["dirty"]:
             said.append(f"{pluralize(len(found['dirty']), 'file')} not committed {when}")
     diff = list(_diff(files, before, patch=patch)) if name == "copycat" else []
-    if len(diff) > MOST_LINES:
-        diff = [*diff[:MOST_LINES], f"… {len(diff) - MOST_LINES} lines more"]
-    return "; ".join(said), diff
+    if len(diff) > MAX_LINES:
+        diff = [*diff[:MAX_LINES], f"… {len(diff) - MAX_LINES} lines more"]
+    return "; ".join(clauses), diff
 
 
-def _files(found: Mapping[str, Any]) -> Mapping[str, str]:
-    files = found.get("files")
+def _files(code: Mapping[str, Any]) -> Mapping[str, str]:
+    files = code.get("files")
     return files if isinstance(files, dict) else {}
 
 
 def _diff(files: Sequence[str], before: Mapping[str, Any], *, patch: bytes | None) -> Iterator[str]:
-    """Lines of a unified diff from the files as they were to those that are here."""
+    """Yield a unified diff from the recorded files to the current ones."""
     source = Path(copycat.__file__).parents[1]
-    commit, plain = before.get("commit"), [file for file in files if PLAIN.fullmatch(file)][:MOST_FILES]
+    commit, plain = before.get("commit"), [file for file in files if SAFE_NAME.fullmatch(file)][:MAX_FILES]
     if not isinstance(commit, str) or not git.COMMIT.fullmatch(commit) or (known := git.status(source)) is None:
         return
     inside = source.relative_to(known.top).as_posix()
     for file in plain:
         path = source / file
         now = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        was = _as_it_was(known.top, commit, f"{inside}/{file}", patch=patch)
+        was = _file_at_commit(known.top, commit, f"{inside}/{file}", patch=patch)
         yield from difflib.unified_diff(
             was.splitlines(), now.splitlines(), f"then/{file}", f"now/{file}", n=1, lineterm=""
         )
 
 
-def _as_it_was(top: Path, commit: str, file: str, *, patch: bytes | None) -> str:
-    """A file at a commit, with the patch of that time applied; empty where it was not there."""
+def _file_at_commit(top: Path, commit: str, file: str, *, patch: bytes | None) -> str:
+    """Return a file at a commit with that time's patch applied; empty where the commit does not have it."""
     content = git.run(top, "show", "--no-textconv", f"{commit}:{file}") or b""
     if patch and file.encode() in patch:
         with tempfile.TemporaryDirectory() as name:
@@ -78,7 +79,7 @@ def _as_it_was(top: Path, commit: str, file: str, *, patch: bytes | None) -> str
             (at / file).parent.mkdir(parents=True)
             (at / file).write_bytes(content)
             (at / "code.patch").write_bytes(patch)
-            # of the patch this one file; git refuses what would lie outside the folder
+            # apply the patch to this file alone; git refuses paths outside the folder
             if git.run(at, "apply", f"--include={file}", "code.patch") is not None and (at / file).is_file():
                 content = (at / file).read_bytes()
     return content.decode("utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""Why a copy may differ: what a run was made of, held against what another is made of, the likely cause first."""
+"""Diagnose why two runs differ: compare their configuration, code, data and environment, likely causes first."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any
 
 from copycat.config.suggestions import format_value
 from copycat.data.datamodule import DataModule
-from copycat.provenance.code import LARGEST_PATCH, patch
-from copycat.provenance.code_changes import changes
+from copycat.provenance.code import MAX_PATCH_BYTES, uncommitted_patch
+from copycat.provenance.code_changes import describe_changes
 from copycat.provenance.fingerprint import fingerprint
 from copycat.provenance.image_changes import image_changes
 from copycat.records.config_keys import values
-from copycat.records.image_index import Image, images_of, read_images
+from copycat.records.image_index import ImageRecord, index_images, read_images
 from copycat.records.safe_parsers import read_file
 
 PATCH = "code.patch"
-LOCATIONS = ("output_dir", "data.root")
-"""Keys that say where something lies; what lies there is compared."""
-FIRST = ("torch", "numpy", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "pillow", "h5py")
-"""Packages that make the numbers."""
-OURS = ("copycat", "copycat-ml")
-"""What Copycat's own distribution was called, and is: its code is compared."""
-MACHINE = {
+PATH_KEYS = ("output_dir", "data.root")
+"""Keys that hold paths: their contents are compared, not the paths."""
+NUMERIC_PACKAGES = ("torch", "numpy", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "pillow", "h5py")
+"""Packages that compute the numbers, listed before all others."""
+OWN_DISTRIBUTIONS = ("copycat", "copycat-ml")
+"""Former and present name of Copycat's distribution, left out as its code is compared."""
+MACHINE_LABELS = {
     "threads": "CPU threads",
     "interop_threads": "threads between operations",
     "blas_threads": "threads of BLAS",
@@ -41,48 +41,48 @@ MACHINE = {
     "cores": "cores",
     "platform": "system",
 }
-"""Keys of the environment, those first that change bits most often."""
+"""Keys of the environment with their labels, those first that change bits most often."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """One thing that differs."""
+    """Represent one difference between two runs that may change results."""
 
     kind: str
     """`data`, `config`, `code`, `pack`, `packages`, `python`, `machine` or `accelerator`."""
     line: str
     details: Sequence[str] = ()
-    """Further lines: each image, a diff, each version."""
+    """Further lines, such as one per image, a diff, or one per version."""
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What a run is made of."""
+class RunInputs:
+    """Hold the recorded inputs of a run: configuration, provenance, images and uncommitted code."""
 
     config: Mapping[str, Any]
-    ran_on: Mapping[str, Any]
-    images: Sequence[Image] | None
+    provenance: Mapping[str, Any]
+    images: Sequence[ImageRecord] | None
     """None where they are not recorded."""
     patch: bytes | None
 
     @classmethod
-    def recorded(cls, folder: Path, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> "Evidence":
-        """Of a run that was, from its folder."""
+    def from_folder(cls, folder: Path, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> "RunInputs":
+        """Read the inputs of a recorded run from its folder."""
         try:
-            found = read_file(folder / PATCH, most=2 * LARGEST_PATCH)
+            changes = read_file(folder / PATCH, max_bytes=2 * MAX_PATCH_BYTES)
         except (OSError, ValueError):
-            found = None
-        return cls(config, manifest["provenance"], read_images(folder), found)
+            changes = None
+        return cls(config, manifest["provenance"], read_images(folder), changes)
 
     @classmethod
-    def current(cls, config: Mapping[str, Any], data: DataModule) -> "Evidence":
-        """Of a run that would start here and now."""
-        ran_on = {**fingerprint(config), "data": data.fingerprint()}
-        return cls(config, ran_on, images_of(data), patch(config))
+    def from_process(cls, config: Mapping[str, Any], data: DataModule) -> "RunInputs":
+        """Collect the inputs of a run that would start in this process."""
+        provenance = {**fingerprint(config), "data": data.fingerprint()}
+        return cls(config, provenance, index_images(data), uncommitted_patch(config))
 
 
-def causes(before: Evidence, after: Evidence) -> list[Cause]:
-    """What differs; nothing where they are alike."""
+def diagnose(before: RunInputs, after: RunInputs) -> list[Cause]:
+    """Return all differences, most likely causes first; empty where there are none."""
     return [
         *_data(before, after),
         *_config(before, after),
@@ -92,8 +92,8 @@ def causes(before: Evidence, after: Evidence) -> list[Cause]:
     ]
 
 
-def _data(before: Evidence, after: Evidence) -> Iterator[Cause]:
-    if before.ran_on["data"].get("all") == after.ran_on["data"].get("all"):
+def _data(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
+    if before.provenance["data"].get("all") == after.provenance["data"].get("all"):
         return
     if before.images is None or after.images is None:
         yield Cause("data", "other images, labels or order; which is not recorded")
@@ -102,31 +102,33 @@ def _data(before: Evidence, after: Evidence) -> Iterator[Cause]:
     yield Cause("data", line, details)
 
 
-def _config(before: Evidence, after: Evidence) -> Iterator[Cause]:
-    old, new = (dict(values(evidence.config)) for evidence in (before, after))
+def _config(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
+    old, new = (dict(values(inputs.config)) for inputs in (before, after))
     changed = [
-        key for key in dict.fromkeys([*new, *old]) if key not in LOCATIONS and old.get(key, _) != new.get(key, _)
+        key
+        for key in dict.fromkeys([*new, *old])
+        if key not in PATH_KEYS and old.get(key, MISSING) != new.get(key, MISSING)
     ]
-    lines = [f"{key} {_word(old, key)} → {_word(new, key)}" for key in changed]
+    lines = [f"{key} {_shown_value(old, key)} → {_shown_value(new, key)}" for key in changed]
     if lines:
         yield Cause("config", _one_line(lines), lines[1:])
 
 
-def _code(before: Evidence, after: Evidence) -> Iterator[Cause]:
-    old, new = before.ran_on.get("code", {}), after.ran_on.get("code", {})
-    roots = {"copycat": (old, new)}
-    packages = [found.get("packages") if isinstance(found.get("packages"), dict) else {} for found in (old, new)]
+def _code(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
+    old, new = before.provenance.get("code", {}), after.provenance.get("code", {})
+    pairs = {"copycat": (old, new)}
+    packages = [code.get("packages") if isinstance(code.get("packages"), dict) else {} for code in (old, new)]
     for name in dict.fromkeys([*packages[0], *packages[1]]):
-        roots[name] = packages[0].get(name, {}), packages[1].get(name, {})
-    for name, (was, now) in roots.items():
+        pairs[name] = packages[0].get(name, {}), packages[1].get(name, {})
+    for name, (was, now) in pairs.items():
         if was.get("digest") != now.get("digest"):
-            line, details = changes(name, was, now, patch=before.patch)
+            line, details = describe_changes(name, was, now, patch=before.patch)
             yield Cause("code", line, details)
 
 
-def _pack(before: Evidence, after: Evidence) -> Iterator[Cause]:
-    """Trained with others as one network, additions come in another order than alone."""
-    old, new = (_trials(evidence.ran_on.get("pack")) for evidence in (before, after))
+def _pack(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
+    """Compare packs: in a pack, sums are computed in another order than in a run alone."""
+    old, new = (_trials(inputs.provenance.get("pack")) for inputs in (before, after))
     if old != new:
         yield Cause("pack", f"trained {old} → {new}: to rounding the same, as with --tolerance 1e-4")
 
@@ -137,16 +139,16 @@ def _trials(numbers: Any) -> str:
     return f"as one of {len(numbers)} in a pack"
 
 
-def _environment(before: Evidence, after: Evidence) -> Iterator[Cause]:
-    old, new = before.ran_on.get("environment", {}), after.ran_on.get("environment", {})
-    lines = list(_packages(_named(old.get("packages")), _named(new.get("packages"))))
+def _environment(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
+    old, new = before.provenance.get("environment", {}), after.provenance.get("environment", {})
+    lines = list(_packages(_as_mapping(old.get("packages")), _as_mapping(new.get("packages"))))
     if lines:
         yield Cause("packages", _one_line(lines), lines[1:])
     if old.get("python") != new.get("python"):
         yield Cause("python", f"{old.get('python', 'not recorded')} → {new.get('python')}")
     lines = [
-        f"{said} {_value(old.get(key))} → {_value(new.get(key))}"
-        for key, said in MACHINE.items()
+        f"{label} {_value(old.get(key))} → {_value(new.get(key))}"
+        for key, label in MACHINE_LABELS.items()
         if key in old and old[key] != new.get(key)
     ]
     if lines:
@@ -156,12 +158,15 @@ def _environment(before: Evidence, after: Evidence) -> Iterator[Cause]:
 
 
 def _packages(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted({*old, *new}, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name)):
-        if name not in OURS and old.get(name) != new.get(name):
+    for name in sorted(
+        {*old, *new},
+        key=lambda name: (NUMERIC_PACKAGES.index(name) if name in NUMERIC_PACKAGES else len(NUMERIC_PACKAGES), name),
+    ):
+        if name not in OWN_DISTRIBUTIONS and old.get(name) != new.get(name):
             yield f"{name} {old.get(name, 'not installed')} → {new.get(name, 'not installed')}"
 
 
-def _named(packages: Any) -> Mapping[str, str]:
+def _as_mapping(packages: Any) -> Mapping[str, str]:
     return packages if isinstance(packages, dict) else {}
 
 
@@ -169,8 +174,8 @@ def _one_line(lines: Sequence[str]) -> str:
     return lines[0] + (f", and {len(lines) - 1} more" if len(lines) > 1 else "")
 
 
-_ = object()
-"""Stands for a key that is not there: null is a value."""
+MISSING = object()
+"""Sentinel for a missing key, since null is a value."""
 
 
 def _word(config: Mapping[str, Any], key: str) -> str:

@@ -1,4 +1,4 @@
-"""What a run runs on: Python, packages, machine, and the switches that change bits."""
+"""Record the environment of a run: Python, packages, machine, and the switches that change bits."""
 
 import os
 import platform
@@ -19,11 +19,11 @@ NAMES = ("PYTHONHASHSEED",)
 _VECTORS = re.compile(r"avx|sse|fma|f16c|amx|neon|asimd|sve|bf16|fp16", re.IGNORECASE)
 
 
-def environment(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Taken inside a run, since threads belong to it."""
+def environment_record(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the environment as plain values; call inside a run, since thread counts belong to it."""
     trainer = config.get("trainer", {})
     return {
-        **_of_process(),
+        **_process_record(),
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),
         "blas_threads": _blas_threads(),
@@ -40,7 +40,7 @@ def environment(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _of_process() -> dict[str, Any]:
+def _process_record() -> dict[str, Any]:
     packages, cpu = installed(), _cpu()
     return {
         "python": platform.python_version(),
@@ -64,8 +64,8 @@ def _of_process() -> dict[str, Any]:
 
 
 def installed() -> dict[str, str]:
-    """Versions of every installed distribution, by the names of their folders: reading each one's metadata is slow."""
-    found: dict[str, str] = {}
+    """Return versions of all installed distributions, from their folder names: reading metadata is slow."""
+    versions: dict[str, str] = {}
     for place in dict.fromkeys(sys.path):
         try:
             names = os.listdir(place or ".")
@@ -74,19 +74,19 @@ def installed() -> dict[str, str]:
         for entry in names:
             if match := re.fullmatch(r"(.+?)-([^-]+)(?:-.*)?\.(?:dist|egg)-info", entry):
                 name = re.sub(r"[-_.]+", "-", match[1]).lower()
-                found.setdefault(name, match[2])  # the first on the path is the one that is imported
-    return dict(sorted(found.items()))
+                versions.setdefault(name, match[2])  # the first on the path is imported
+    return dict(sorted(versions.items()))
 
 
 def _cpu() -> dict[str, str]:
-    """The first core's lines of /proc/cpuinfo."""
+    """Return the first core's entries in /proc/cpuinfo."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
         return {}
     lines = (line.partition(":") for line in text.splitlines())
-    found = {name.strip(): value.strip() for name, _, value in lines}
-    return {**found, "flags": found.get("flags", found.get("Features", ""))}
+    fields = {name.strip(): value.strip() for name, _, value in lines}
+    return {**fields, "flags": fields.get("flags", fields.get("Features", ""))}
 
 
 def _torch_blas() -> str:

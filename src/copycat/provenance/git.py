@@ -1,4 +1,4 @@
-"""What git knows of a folder. A repository may be a stranger's: nothing that its configuration names is run."""
+"""Query git about a folder. The repository may be untrusted: no command that its configuration names is run."""
 
 import re
 import subprocess
@@ -11,19 +11,19 @@ _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "
 
 @dataclass(frozen=True)
 class Status:
-    """Of a folder inside a repository; paths are relative to the repository."""
+    """Hold the git status of a folder; paths are relative to the repository."""
 
     top: Path
     commit: str | None
-    """None before the first."""
+    """None before the first commit."""
     dirty: tuple[str, ...]
-    """Files that git tracks and that differ from the commit."""
+    """Tracked files that differ from the commit."""
     untracked: tuple[str, ...]
-    """Files that git neither tracks nor ignores."""
+    """Files that are neither tracked nor ignored."""
 
 
 def status(folder: Path) -> Status | None:
-    """None where there is no repository, no git, or no answer."""
+    """Return the git status of a folder; None where there is no repository, no git, or no answer."""
     top = next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), None)
     if top is None:
         return None
@@ -46,7 +46,7 @@ def status(folder: Path) -> Status | None:
 
 
 def run(folder: Path, *words: str) -> bytes | None:
-    """What git prints, or None where it fails."""
+    """Run git in a folder and return its output; None where it fails."""
     try:
         done = subprocess.run(
             ["git", "-C", folder, *_SAFE, *words], capture_output=True, timeout=10, check=True, stdin=subprocess.DEVNULL

@@ -1,33 +1,33 @@
-"""Writing that a run does not wait for, in the order in which it was asked for."""
+"""Write files in the background, in the order of submission."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 
-class Disk:
-    """One thread that writes; a disk takes longer to say that it has a checkpoint than a hundred steps take.
+class BackgroundWriter:
+    """Write files in one background thread: flushing a checkpoint takes longer than a hundred steps.
 
-    What could not be written is raised where the next thing is handed over, or at the end; what was to come after it is
-    not done, since it may rely on it.
+    An error is raised by the next call. Jobs after a failed one are skipped, since they may rely on it.
     """
 
     def __init__(self) -> None:
+        """Start without a thread: the first job starts one."""
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[Future[object]] = []
-        self._failed = self._waits = False
+        self._failed = self._is_synchronous = False
 
-    def later(self, job: Callable[[], object]) -> None:
-        """Do this once all that was handed over before is done.
+    def submit(self, job: Callable[[], object]) -> None:
+        """Run a job after all jobs submitted before it.
 
         Raises:
-            OSError: of an earlier job.
+            OSError: where an earlier job failed.
         """
-        if self._waits:
+        if self._is_synchronous:
             job()
             return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
-        while len(self._waiting) > BEHIND or (self._waiting and self._waiting[0].done()):
+        while len(self._waiting) > MAX_WAITING or (self._waiting and self._waiting[0].done()):
             self._waiting.pop(0).result()
         self._waiting.append(self._thread.submit(self._do, job))
 
@@ -40,11 +40,11 @@ class Disk:
             self._failed = True
             raise
 
-    def settle(self) -> None:
-        """Wait until all is written.
+    def wait(self) -> None:
+        """Wait until all jobs are done.
 
         Raises:
-            OSError: of an earlier job.
+            OSError: where one failed.
         """
         waiting, self._waiting = self._waiting, []
         thread, self._thread = self._thread, None
@@ -54,15 +54,15 @@ class Disk:
         for job in waiting:
             job.result()
 
-    def wait_from_now_on(self) -> None:
-        """For a thread that has nothing else to do: from now on, jobs are done as they are handed over.
+    def become_synchronous(self) -> None:
+        """Wait, and run each further job within its call: for a thread that has nothing else to do.
 
         Raises:
-            OSError: of an earlier job.
+            OSError: where an earlier job failed.
         """
-        self._waits = True
-        self.settle()
+        self._is_synchronous = True
+        self.wait()
 
 
-BEHIND = 8
-"""Jobs that may wait: a checkpoint is in memory until it is written."""
+MAX_WAITING = 8
+"""Maximum number of waiting jobs: each holds a checkpoint in memory."""

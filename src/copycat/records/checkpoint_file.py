@@ -1,4 +1,4 @@
-"""Checkpoints and weights as files: whole or not at all, and damage is noticed."""
+"""Write checkpoints and weights atomically, and detect damaged ones."""
 
 import os
 import secrets
@@ -17,11 +17,11 @@ _HEX = 32
 SIGNATURE_MARK = b"copycat seal "
 _SIGNATURE_HEX = 64
 _SIGNED_AS = b"checkpoint"
-"""In the place of a configuration: no run's signature is that of a checkpoint."""
+"""Signed in place of a configuration, so that no run's signature is valid for a checkpoint."""
 
 
-def keep(path: Path, kept: Path) -> None:
-    """Give a file that is about to be replaced a second name; the one that had it before is gone then."""
+def keep_previous(path: Path, kept: Path) -> None:
+    """Give a file that is about to be replaced a second name, in place of the file that had that name."""
     temporary = kept.with_name(f".{kept.name}.{secrets.token_hex(3)}")
     try:
         os.link(path, temporary)
@@ -31,16 +31,16 @@ def keep(path: Path, kept: Path) -> None:
         copy(path, kept)
         return
     temporary.replace(kept)
-    temporary.unlink(missing_ok=True)  # two names of one file: then nothing was renamed
+    temporary.unlink(missing_ok=True)  # replace does nothing where both names are of one file
 
 
 def copy(path: Path, to: Path) -> None:
-    """Write a file's bytes a second time: damage to one is none to the other."""
+    """Copy a file's bytes: damage to one copy does not affect the other."""
     write_whole(to, path.read_bytes())
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, by the hash that it carries; None where nothing is."""
+    """Describe the damage of a checkpoint, by the hash it carries; None where it is intact."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -55,27 +55,27 @@ def damage(path: Path) -> str | None:
 
 
 def is_own(path: Path) -> bool:
-    """Whether the user wrote a checkpoint, and nobody changed it since."""
+    """Return whether the user wrote a checkpoint, and nobody changed it since."""
     if damage(path) is not None:
         return False
     content = path.read_bytes()
-    found = _signature_of(content)[len(SIGNATURE_MARK) :].decode(errors="replace")
-    return is_signed(_SIGNED_AS, {"hash": content[-_HEX:].decode(), "signature": found})
+    signature = _signature_of(content)[len(SIGNATURE_MARK) :].decode(errors="replace")
+    return is_signed(_SIGNED_AS, {"hash": content[-_HEX:].decode(), "signature": signature})
 
 
 def _signature_of(content: bytes) -> bytes:
-    """The signature in an archive's comment, with its mark; empty where there is none."""
+    """Return the signature in an archive's comment, with its mark; empty where there is none."""
     end = len(content) - len(MARK) - _HEX
-    found = content[end - len(SIGNATURE_MARK) - _SIGNATURE_HEX : end]
-    return found if found.startswith(SIGNATURE_MARK) else b""
+    signature = content[end - len(SIGNATURE_MARK) - _SIGNATURE_HEX : end]
+    return signature if signature.startswith(SIGNATURE_MARK) else b""
 
 
 def with_signature(archive: bytes) -> bytes:
-    """Return a zip archive with its hash, and a signature over that, in its comment."""
+    """Return a zip archive with its hash, and a signature over the hash, in its comment."""
     digest = _hash(archive)
     code = sign(_SIGNED_AS, {"hash": digest.decode()})
     comment = (b"" if code is None else SIGNATURE_MARK + code.encode()) + MARK + digest
-    return archive[:-2] + len(comment).to_bytes(2, "little") + comment  # an archive ends with its comment, so far none
+    return archive[:-2] + len(comment).to_bytes(2, "little") + comment  # the comment, empty so far, ends the archive
 
 
 def _hash(content: bytes) -> bytes:
@@ -83,7 +83,7 @@ def _hash(content: bytes) -> bytes:
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> str:
-    """Write a state dict as safetensors; its digest."""
+    """Write a state dict as safetensors, and return its digest."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     content = save(tensors)
     write_whole(path, content)

@@ -1,4 +1,4 @@
-"""Dataclasses made of what a file says, each value held against the type that its field names."""
+"""Parse dataclasses from the content of a file, and check each value against the type of its field."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -10,14 +10,14 @@ from copycat.config.rule import is_integer, is_number
 T = TypeVar("T")
 
 
-def made(kind: type[T], found: Mapping[str, Any]) -> T:
-    """A dataclass of these values.
+def parse_dataclass(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Make a dataclass from these values.
 
     Raises:
-        ValueError: where a key is missing or one too many, or a value is of another type.
+        ValueError: where a key is missing or unknown, or a value has another type than its field.
     """
     try:
-        result = kind(**found)
+        result = kind(**values)
     except TypeError as error:
         raise ValueError("expected other keys") from error
     of_any: Any = kind
@@ -35,7 +35,7 @@ def _hints(kind: type) -> dict[str, Any]:
 def _fits(value: Any, hint: Any) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return any(_fits(value, one) for one in inner)
+        return any(_fits(value, option) for option in inner)
     if origin is Literal:
         return value in inner
     if origin is list:

@@ -1,10 +1,10 @@
-"""Digests of the files of a run: recorded in its manifest as it ends, and compared later."""
+"""Digest the files of a run: its manifest records the digests as it ends, and later commands compare them."""
 
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b, file_digest
 from pathlib import Path
 
-from copycat.records.reader import MOST_FILES, list_files
+from copycat.records.reader import MAX_FILES, list_files
 from copycat.records.run_folder import MANIFEST
 from copycat.records.trial_file import FILE as TRIAL
 
@@ -13,22 +13,23 @@ WRITTEN_LATER = (MANIFEST, TRIAL, "report.html", "export")
 
 
 def digest_files(folder: Path) -> dict[str, str]:
-    """Digest each file that a run wrote; hidden files are left out, as is a folder of too many files.
+    """Digest each file that a run wrote, without hidden files; empty for a folder of too many files.
 
     Raises:
-        OSError: where one cannot be read.
+        OSError: where a file cannot be read.
         UserError: where the folder cannot be listed.
     """
     paths = _paths(folder)
-    return {name: _digest(path) for name, path in paths.items()} if len(paths) <= MOST_FILES else {}
+    return {name: _digest(path) for name, path in paths.items()} if len(paths) <= MAX_FILES else {}
 
 
 def changed_files(folder: Path, recorded: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the name of each file that is no longer what was recorded, and what became of it.
+    """Yield the name of each file that no longer matches its digest, with the reason.
 
     Args:
-        recorded: digests, by paths below the folder; those of a stranger lead nowhere else, since only files that are
-            found in the folder are read.
+        folder: run folder.
+        recorded: digests, by paths below the folder; an untrusted path cannot lead outside, since only files found in
+            the folder are read.
     """
     paths = _paths(folder)
     for name, digest in recorded.items():
@@ -39,9 +40,9 @@ def changed_files(folder: Path, recorded: Mapping[str, str]) -> Iterator[tuple[s
 
 
 def _paths(folder: Path) -> dict[str, Path]:
-    """Map names, as a manifest holds them, to files."""
+    """Map names, as a manifest records them, to files."""
     names = [name for name in list_files(folder) if name.partition("/")[0] not in WRITTEN_LATER]
-    # a file system's bytes need not be text
+    # file names need not be valid text
     return {
         name.encode(errors="backslashreplace").decode(): folder / name
         for name in names

@@ -1,4 +1,4 @@
-"""A run is written by one process at a time; the lock of a process that was killed is gone with it."""
+"""Lock a run folder for one process at a time; the operating system releases the lock of a killed process."""
 
 import os
 import struct
@@ -17,21 +17,21 @@ except ImportError:  # Windows: a run is not locked there
 
 FILE = ".lock"
 RUNNING, KILLED = "running", "killed"
-"""What a folder says that nobody brought to its end; and what is said of it where no process is at it any more."""
+"""Recorded status of a run that has not ended, and its displayed status where no process holds the lock."""
 _FLOCK, _TYPE = ("hhqqi", 0) if sys.platform.startswith("linux") else ("qqihhi", 3)
-"""C's struct flock, and the place of the kind of lock in it."""
+"""Format of C's struct flock, and the index of the lock type in it."""
 _held: set[Path] = set()
 _guard = threading.Lock()
-"""Whoever closes a lock's file lets go of every lock that this process has on it."""
+"""Guards all lock files: closing one releases every lock that this process has on it."""
 
 
 class LockedError(UserError):
-    """Another process holds the lock of a folder."""
+    """Report that another process holds the lock of a folder."""
 
 
 @contextmanager
 def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
-    """Hold the lock of a run folder, or of a sweep's.
+    """Hold the lock of a run folder or sweep folder.
 
     Raises:
         LockedError: where another process holds it.
@@ -57,9 +57,9 @@ def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds the lock of a run folder, or of a sweep's; True where its file cannot be asked.
+    """Return whether a process holds the lock of a run folder or sweep folder; True where it cannot be queried.
 
-    Where the operating system has no such locks, nobody holds one: a sweep would wait for it in vain.
+    Return False on operating systems without such locks: a sweep would wait forever.
     """
     if fcntl is None:
         return False
@@ -73,7 +73,7 @@ def is_locked(folder: Path) -> bool:
         except OSError:
             return True
         try:
-            question = [0] * len(_FLOCK)  # of the whole file
+            question = [0] * len(_FLOCK)  # zero start and length: the whole file
             question[_TYPE] = fcntl.F_WRLCK
             answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(_FLOCK, *question))
         except OSError:
@@ -84,20 +84,20 @@ def is_locked(folder: Path) -> bool:
 
 
 def current_status(status: str, *folders: Path) -> str:
-    """The status that a folder says, but `killed` for `running` where no process holds the lock of any of these."""
+    """Return the recorded status, but `killed` for `running` where no process holds one of the locks."""
     if fcntl is None or status != RUNNING or any(map(is_locked, folders)):
         return status
     return KILLED
 
 
 def _acquire(file: Path) -> int | None:
-    """A descriptor that holds the lock; None where another process does."""
+    """Return a descriptor that holds the lock; None where another process does."""
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         if not _lock(descriptor):
             os.close(descriptor)
             return None
-        # its last holder may have removed the file meanwhile: then a third process would lock a new one
+        # the previous holder may have removed the file meanwhile: another process would then lock a new file
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(file)):
                 return descriptor
@@ -106,7 +106,7 @@ def _acquire(file: Path) -> int | None:
 
 def _lock(descriptor: int) -> bool:
     try:
-        # a record lock, not flock: workers do not inherit it, and may outlive a killed run for some seconds
+        # a record lock, not flock: worker processes, which may outlive a killed run, do not inherit it
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False

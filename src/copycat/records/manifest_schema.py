@@ -1,4 +1,4 @@
-"""The form of a manifest: what must be there, and of which plain type. docs/run-folder.md says what it means."""
+"""Check a manifest: its required and optional keys, and their plain types. docs/run-folder.md explains them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from copycat.config.printable import printable, printable_lines
 from copycat.config.rule import is_integer, is_number
 
-STATUS = ("running", "completed", "pruned", "failed", "interrupted")
+RECORDED_STATUSES = ("running", "completed", "pruned", "failed", "interrupted")
 _EXPERIMENT = re.compile(r"(?=.{1,100}\Z)[\w+-][\w.+ -]*(/[\w+-][\w.+ -]*)*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?")
 _VERSION = re.compile(r"[\w.+!-]{1,64}")
@@ -40,8 +40,8 @@ def _named(test: Test) -> Test:
     return lambda value: isinstance(value, dict) and all(map(test, value.values()))
 
 
-FORM: dict[str, tuple[str, Test]] = {
-    "status": (f"one of {', '.join(STATUS)}", lambda v: isinstance(v, str) and v in STATUS),
+REQUIRED: dict[str, tuple[str, Test]] = {
+    "status": (f"one of {', '.join(RECORDED_STATUSES)}", lambda v: isinstance(v, str) and v in RECORDED_STATUSES),
     "error": ("text or null", _null_or(_text)),
     "started": ("a time", _time),
     "ended": ("a time or null", _null_or(_time)),
@@ -86,30 +86,30 @@ MAYBE: dict[str, tuple[str, Test]] = {
     "results.history_digest": ("a hash", _text),
     "results.weights_digest": ("a hash", _text),
 }
-"""The same of what is not always there."""
-LINES = ("status", "error", "request", "data", "results", "resumed")
-"""Keys whose texts are printed, each on one line."""
+"""Optional keys, likewise."""
+SINGLE_LINE_KEYS = ("status", "error", "request", "data", "results", "resumed")
+"""Keys whose texts are printed on one line each."""
 
 
-def check_form(manifest: Mapping[str, Any]) -> None:
-    """Hold a manifest against its form.
+def check_schema(manifest: Mapping[str, Any]) -> None:
+    """Check the keys and types of a manifest.
 
     Raises:
         ValueError: for the first key that is missing or of another type.
     """
-    for key, (words, fits) in {**FORM, **MAYBE}.items():
-        there, value = _at(manifest, key)
-        if not there and key in FORM:
+    for key, (words, fits) in {**REQUIRED, **OPTIONAL}.items():
+        is_present, value = _look_up(manifest, key)
+        if not is_present and key in REQUIRED:
             raise ValueError(f"{key}: expected {words}; got nothing")
-        if there and not fits(value):
+        if is_present and not fits(value):
             raise ValueError(f"{key}: expected {words}; got {value!r:.80}")
 
 
 def check_texts(manifest: Mapping[str, Any]) -> None:
-    """Hold a stranger's texts against what may be printed, and the experiment's name against what may be a folder's.
+    """Check that an untrusted manifest's texts can be printed, and its experiment can name a folder.
 
     Raises:
-        ValueError: for the first that may not.
+        ValueError: for the first that cannot.
     """
     experiment = manifest["request"]["experiment"]
     if not _EXPERIMENT.fullmatch(experiment):
@@ -117,18 +117,18 @@ def check_texts(manifest: Mapping[str, Any]) -> None:
             f"request.experiment: expected a name of letters, digits, '-', '+', '_', '.', '/'; got {experiment!r:.80}"
         )
     for key, text in _texts(manifest):
-        safe = printable(text) if key.partition(".")[0] in LINES else printable_lines(text)
+        safe = printable(text) if key.partition(".")[0] in SINGLE_LINE_KEYS else printable_lines(text)
         if safe != text:
             raise ValueError(f"{key!a:.80}: expected text that can be printed; got {text!a:.80}")
 
 
-def _at(manifest: Mapping[str, Any], key: str) -> tuple[bool, Any]:
-    found: Any = manifest
+def _look_up(manifest: Mapping[str, Any], key: str) -> tuple[bool, Any]:
+    value: Any = manifest
     for name in key.split("."):
-        if not isinstance(found, dict) or name not in found:
+        if not isinstance(value, dict) or name not in value:
             return False, None
-        found = found[name]
-    return True, found
+        value = value[name]
+    return True, value
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

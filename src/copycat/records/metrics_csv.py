@@ -1,4 +1,4 @@
-"""metrics.csv: one row an epoch, each number in a form that reads back to the same bits."""
+"""Read metrics.csv: one row per epoch, each number in a form that reads back to the same bits."""
 
 import math
 from hashlib import blake2b
@@ -7,26 +7,27 @@ from pathlib import Path
 from copycat.records.safe_parsers import read_file
 
 FILE = "metrics.csv"
-MOST = 2**28
-"""Bytes of it, at most, where it is read for a command."""
-MOST_ROWS = 2**22
+MAX_BYTES = 2**28
+"""Maximum size of a file to read, in bytes."""
+MAX_ROWS = 2**22
 
 
 def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, float]]:
-    """The rows of metrics.csv, `epoch` among their keys; a metric that an epoch lacks is left out.
+    """Read the rows of metrics.csv, with `epoch` among their keys; omit metrics that an epoch lacks.
 
     Args:
-        having: only rows that have this metric.
+        folder: run folder.
+        having: return only rows that have this metric.
 
     Raises:
-        ValueError: where it is no such file, or too large.
+        ValueError: where the file is invalid or too large.
         OSError: where it cannot be read.
     """
     try:
-        content = read_file(folder / FILE, most=MOST)
-        if (count := content.count(b"\n")) > MOST_ROWS:
-            raise ValueError(f"it has {count} lines, more than {MOST_ROWS}")
-        rows = rows_of(content, having=having)
+        content = read_file(folder / FILE, max_bytes=MAX_BYTES)
+        if (count := content.count(b"\n")) > MAX_ROWS:
+            raise ValueError(f"it has {count} lines, more than {MAX_ROWS}")
+        rows = parse_rows(content, having=having)
         if not all(row.get("epoch", math.nan).is_integer() for row in rows):
             raise ValueError("a row has no epoch")
     except ValueError as error:
@@ -34,20 +35,20 @@ def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, f
     return rows
 
 
-def columns_of(folder: Path) -> list[str]:
-    """Names of the metrics that metrics.csv has room for."""
-    header = read_file(folder / FILE, most=MOST).partition(b"\n")[0]
+def read_columns(folder: Path) -> list[str]:
+    """Return the names of the metrics in the header of metrics.csv."""
+    header = read_file(folder / FILE, max_bytes=MAX_BYTES).partition(b"\n")[0]
     return header.decode(errors="replace").split(",")[1:]
 
 
-def rows_of(content: bytes, *, having: str | None = None) -> list[dict[str, float]]:
-    """The rows of a metrics.csv."""
-    header, *lines = whole_lines(content) or [""]
-    names = header.split(",")  # names and numbers: nothing that would be quoted
+def parse_rows(content: bytes, *, having: str | None = None) -> list[dict[str, float]]:
+    """Parse the content of a metrics.csv; `having` as for `read_history`."""
+    header, *lines = complete_lines(content) or [""]
+    names = header.split(",")  # names and numbers need no quotes
     if having is not None and having not in names:
         return []
     place = 0 if having is None else names.index(having)
-    lacking = "," * (len(names) - place)  # of most rows all that is validated is empty: found without splitting them
+    lacking = "," * (len(names) - place)  # skips most epochs without validation before splitting
     rows = [line.split(",") for line in lines if not line.endswith(lacking)]
     return [
         {name: float(cell) for name, cell in zip(names, cells, strict=False) if cell}
@@ -56,16 +57,16 @@ def rows_of(content: bytes, *, having: str | None = None) -> list[dict[str, floa
     ]
 
 
-def epochs_of(folder: Path) -> int:
-    """Rows of metrics.csv."""
-    return max(0, read_file(folder / FILE, most=MOST).count(b"\n") - 1)
+def count_epochs(folder: Path) -> int:
+    """Count the rows of metrics.csv."""
+    return max(0, read_file(folder / FILE, max_bytes=MAX_BYTES).count(b"\n") - 1)
 
 
-def whole_lines(content: bytes) -> list[str]:
-    """Return the lines of a file, but for one that was cut short as it was written."""
+def complete_lines(content: bytes) -> list[str]:
+    """Return the complete lines of a file, without a last one that was cut short as it was written."""
     return content[: content.rfind(b"\n") + 1].decode().splitlines()
 
 
 def history_digest(content: bytes) -> str:
-    """Hash of what metrics.csv holds: equal where two runs recorded the same bits."""
+    """Hash the content of metrics.csv: equal where two runs recorded the same bits."""
     return blake2b(content, digest_size=16).hexdigest()

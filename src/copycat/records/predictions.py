@@ -1,4 +1,4 @@
-"""predictions.csv: what the final weights say of each image that they were not trained on."""
+"""Read and write predictions.csv: the final weights' class probabilities of validation and test images."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from copycat.records.image_index import digests_of_train, read_images
+from copycat.records.image_index import read_images, training_digests
 from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file
 
 FILE = "predictions.csv"
-MOST = 2**28
-"""Bytes of it, at most."""
-HEAD = ("part", "index", "label")
+MAX_BYTES = 2**28
+"""Maximum size of a file to read, in bytes."""
+COLUMNS = ("part", "index", "label")
 PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of one part, in the order of its images."""
+    """Hold labels and predicted probabilities of one part, in the order of its images."""
 
     label: NDArray[np.int64]
     """[N]."""
@@ -30,80 +30,84 @@ class Predictions:
     """[N, classes]."""
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> "Predictions":
-        """Those of some images.
+        """Return the predictions of selected images.
 
         Args:
-            chosen: [N].
+            chosen: mask, [N].
         """
         return Predictions(self.label[chosen], self.probability[chosen])
 
     @property
-    def right(self) -> NDArray[np.bool_]:
-        """[N]: whether the likeliest class is the true one."""
-        found: NDArray[np.bool_] = self.probability.argmax(1) == self.label
-        return found
+    def is_correct(self) -> NDArray[np.bool_]:
+        """Return whether the most probable class is the true one, [N]."""
+        is_correct: NDArray[np.bool_] = self.probability.argmax(1) == self.label
+        return is_correct
 
     def scores(self, *, present_only: bool = False) -> dict[str, float]:
-        """Those that there are, by name.
+        """Return the available scores, by name.
 
         Args:
             present_only: see `score_images`.
         """
-        import torch  # who compares runs does without
+        import torch  # comparing runs needs no torch
 
         from copycat.models.metrics import score_images
 
         return score_images(torch.from_numpy(self.probability), torch.from_numpy(self.label), present_only=present_only)
 
 
-def write_predictions(folder: Path, found: Mapping[str, Predictions]) -> None:
-    """Write those of each part."""
-    classes = next(iter(found.values())).probability.shape[1]
+def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> None:
+    """Write predictions.csv from the predictions of each part."""
+    classes = next(iter(predictions.values())).probability.shape[1]
     content = BytesIO()
     text = TextIOWrapper(content, encoding="utf-8", newline="", write_through=True)
-    text.write(",".join([*HEAD, *(f"probability_{place}" for place in range(classes))]) + "\r\n")
-    for part, predicted in found.items():  # row by row: texts of them all take many times the room of the numbers
-        for index, (true, said) in enumerate(zip(predicted.label.tolist(), predicted.probability, strict=True)):
-            text.write(",".join((part, str(index), str(true), *map(str, said))) + "\r\n")
+    text.write(",".join([*COLUMNS, *(f"probability_{place}" for place in range(classes))]) + "\r\n")
+    for part, predicted in predictions.items():  # row by row: as texts, numbers take many times the memory
+        for index, (true, row) in enumerate(zip(predicted.label.tolist(), predicted.probability, strict=True)):
+            text.write(",".join((part, str(index), str(true), *map(str, row))) + "\r\n")
     write_whole(folder / FILE, content.getvalue())
 
 
 def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
-    """By part; empty where the run wrote none.
+    """Read predictions.csv, by part; empty where the run wrote none.
 
     Raises:
-        ValueError: where it is no such file.
+        ValueError: where the file is invalid.
     """
     try:
-        text = read_file(folder / FILE, most=MOST).decode()
+        text = read_file(folder / FILE, max_bytes=MAX_BYTES).decode()
         head, *rows = csv.reader(StringIO(text, newline=""), strict=True)
     except FileNotFoundError:
         return {}
     except csv.Error as error:
         raise ValueError(f"{folder / FILE}: {error}") from error
-    if tuple(head[: len(HEAD)]) != HEAD or len(head) != len(HEAD) + classes:
-        raise ValueError(f"{folder / FILE}: expected the columns {', '.join(HEAD)} and {classes} probabilities")
+    if tuple(head[: len(COLUMNS)]) != COLUMNS or len(head) != len(COLUMNS) + classes:
+        raise ValueError(f"{folder / FILE}: expected the columns {', '.join(COLUMNS)} and {classes} probabilities")
     parts: dict[str, list[Sequence[str]]] = {}
     for row in rows:
         if len(row) != len(head):
             raise ValueError(f"{folder / FILE}: expected {len(head)} cells in a row; got {len(row)}")
-        if row[0] not in PARTS:  # plots are written under its name
+        if row[0] not in PARTS:  # it becomes part of a file name
             raise ValueError(f"{folder / FILE}: expected one of {', '.join(PARTS)}; got {row[0]!a:.80}")
         parts.setdefault(row[0], []).append(row)
     return {part: _checked(folder, each, classes=classes) for part, each in parts.items()}
 
 
-def trained_on(folder: Path, found: Mapping[str, Predictions]) -> dict[str, NDArray[np.bool_]]:
-    """By part, [N]: which images the training part has too, byte for byte; of parts that images.csv tells of."""
+def find_training_copies(folder: Path, predictions: Mapping[str, Predictions]) -> dict[str, NDArray[np.bool_]]:
+    """Return which images also occur in the training part, byte for byte.
+
+    Returns:
+        Masks [N], by part, of the parts that images.csv lists.
+    """
     images = read_images(folder) or []
-    trained = digests_of_train(images)
-    parts = {part: [image.digest in trained for image in images if image.part == part] for part in found}
-    return {part: np.array(mask) for part, mask in parts.items() if len(mask) == len(found[part].label)}
+    trained = training_digests(images)
+    parts = {part: [image.digest in trained for image in images if image.part == part] for part in predictions}
+    return {part: np.array(mask) for part, mask in parts.items() if len(mask) == len(predictions[part].label)}
 
 
 def _checked(folder: Path, rows: Sequence[Sequence[str]], *, classes: int) -> Predictions:
     label = np.array([int(row[2]) for row in rows], dtype=np.int64)
-    probability = np.array([[float(cell) for cell in row[len(HEAD) :]] for row in rows])
+    probability = np.array([[float(cell) for cell in row[len(COLUMNS) :]] for row in rows])
     if not ((label >= 0) & (label < classes)).all() or not ((probability >= 0) & (probability <= 1)).all():
         raise ValueError(f"{folder / FILE}: expected labels of {classes} classes, and probabilities from 0 to 1")
     return Predictions(label, probability)

@@ -1,4 +1,4 @@
-"""Read run folders, for every command: no link, pipe or device is followed, and nothing is read without a bound."""
+"""Read run folders, for every command, without following links, pipes or devices, and within size limits."""
 
 import os
 import stat
@@ -9,47 +9,47 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.renamed_keys import current_keys, current_words, find_renamed_keys, with_current_keys
 from copycat.config.suggestions import first_line
-from copycat.records.manifest_schema import check_form
+from copycat.records.manifest_schema import check_schema
 from copycat.records.run_folder import CONFIG, MANIFEST, read_manifest
 from copycat.records.safe_parsers import read_file
 
-MOST_FILES = 10_000
-"""In a run folder, at most."""
-MOST = 2**20
-"""Bytes of a config.yaml, at most."""
+MAX_FILES = 10_000
+"""Maximum number of files in a run folder."""
+MAX_BYTES = 2**20
+"""Maximum size of config.yaml, in bytes."""
 
 
 def find_runs(root: Path) -> Iterator[Path]:
     """Yield the run folders at or below root, in the order of their names."""
     for folder, inside, files in os.walk(root):
-        inside[:] = sorted(name for name in inside if not name.startswith("."))  # one that is being made is hidden
+        inside[:] = sorted(name for name in inside if not name.startswith("."))  # incomplete folders are hidden
         if MANIFEST in files:
             inside.clear()
             yield Path(folder)
 
 
 def check_files(folder: Path) -> None:
-    """Refuse a link, pipe or device anywhere in a folder: what is written to a run stays in it, as does what is read.
+    """Refuse links, pipes and devices anywhere in a folder, so that reads and writes stay inside it.
 
-    One's own folders are checked too, since the signature covers two files alone.
+    Own folders are checked too, since the signature covers two files alone.
 
     Raises:
         UserError: for the first of them, for a hard link to a file outside, and for a folder that cannot be listed or
             holds too many files.
     """
     links: dict[tuple[int, int], list[tuple[str, int]]] = {}
-    for count, (path, found) in enumerate(_entries(folder), start=1):
-        if count > MOST_FILES:
-            raise UserError(f"{folder}: expected the folder of one run; got one of more than {MOST_FILES} files.")
-        if stat.S_ISDIR(found.st_mode):
+    for count, (path, state) in enumerate(_entries(folder), start=1):
+        if count > MAX_FILES:
+            raise UserError(f"{folder}: expected the folder of one run; got one of more than {MAX_FILES} files.")
+        if stat.S_ISDIR(state.st_mode):
             continue
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a link" if stat.S_ISLNK(found.st_mode) else "a pipe or device"
+        if not stat.S_ISREG(state.st_mode):
+            kind = "a link" if stat.S_ISLNK(state.st_mode) else "a pipe or device"
             raise UserError(f"{path!a}: expected a plain file; got {kind}. Put the file itself there.")
-        if found.st_nlink > 1:
-            links.setdefault((found.st_dev, found.st_ino), []).append((path, found.st_nlink))
+        if state.st_nlink > 1:
+            links.setdefault((state.st_dev, state.st_ino), []).append((path, state.st_nlink))
     for names in links.values():
-        if len(names) < names[0][1]:  # a second name, outside: what is written here would be written there
+        if len(names) < names[0][1]:  # writes would reach the name outside too
             raise UserError(
                 f"{names[0][0]!a}: expected a file of this folder alone; got one with a hard link elsewhere."
                 f" Copy the folder: cp -r {folder} FOLDER."
@@ -59,7 +59,7 @@ def check_files(folder: Path) -> None:
 def list_files(folder: Path) -> list[str]:
     """List the plain files of a folder and its sub-folders by their paths below it, with forward slashes."""
     return sorted(
-        Path(path).relative_to(folder).as_posix() for path, found in _entries(folder) if stat.S_ISREG(found.st_mode)
+        Path(path).relative_to(folder).as_posix() for path, state in _entries(folder) if stat.S_ISREG(state.st_mode)
     )
 
 
@@ -71,7 +71,7 @@ def read_checked_manifest(folder: Path) -> dict[str, Any]:
         OSError: where it cannot be read.
     """
     manifest = read_manifest(folder)
-    check_form(manifest)
+    check_schema(manifest)
     return manifest
 
 
@@ -82,32 +82,32 @@ def read_config(folder: Path) -> bytes:
         ValueError: where it is no plain file, or too large.
         OSError: where it cannot be read.
     """
-    return read_file(folder / CONFIG, most=MOST)
+    return read_file(folder / CONFIG, max_bytes=MAX_BYTES)
 
 
 def rename_keys(config: Any, manifest: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return a recorded configuration and its manifest, each key that was renamed since under its present name.
+    """Return a recorded configuration and its manifest with renamed keys under their present names.
 
-    Check signatures before: they are of what the files hold.
+    Check signatures before: they cover the original content.
     """
     table = find_renamed_keys(config)
     if not table:
         return config, manifest
-    asked = {**manifest["request"], "overrides": current_words(manifest["request"]["overrides"], table)}
-    if isinstance(digests := asked.get("config_keys"), dict):
-        asked["config_keys"] = current_keys(digests, table)
-    return with_current_keys(config), {**manifest, "request": asked}
+    request = {**manifest["request"], "overrides": current_words(manifest["request"]["overrides"], table)}
+    if isinstance(digests := request.get("config_keys"), dict):
+        request["config_keys"] = current_keys(digests, table)
+    return with_current_keys(config), {**manifest, "request": request}
 
 
 def reason(error: Exception) -> str:
-    """Say why a file could not be read, in words that end a sentence."""
+    """Return why a file could not be read, as the end of a sentence."""
     if isinstance(error, OSError):
         return (error.strerror or type(error).__name__).lower()
     return first_line(error)
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield each path below a folder, with its own state; no link is followed.
+    """Yield each path below a folder with its own state, without following links.
 
     Raises:
         UserError: where a folder cannot be listed.
@@ -116,15 +116,15 @@ def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
-                found = [(entry.path, state) for entry in entries if (state := _state(entry))]
+                children = [(entry.path, state) for entry in entries if (state := _state(entry))]
         except OSError as error:
             raise UserError(f"{folder}: expected a folder that can be read; {reason(error)}.") from error
-        waiting += [path for path, state in found if stat.S_ISDIR(state.st_mode)]
-        yield from found
+        waiting += [path for path, state in children if stat.S_ISDIR(state.st_mode)]
+        yield from children
 
 
 def _state(entry: "os.DirEntry[str]") -> os.stat_result | None:
-    """Return None for a file that is gone: a run that is under way renames what it writes."""
+    """Return a file's state; None where it is gone, as a running run renames its files."""
     try:
         return entry.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -132,5 +132,5 @@ def _state(entry: "os.DirEntry[str]") -> os.stat_result | None:
 
 
 def not_a_run(folder: Path, error: Exception) -> UserError:
-    """Make the error that names a folder which could not be read as a run's."""
+    """Return the error for a folder that could not be read as a run's."""
     return UserError(f"{folder}: expected the folder of a run; {reason(error)}. See them: copycat runs.")

@@ -1,4 +1,4 @@
-"""The run folder: made so that no two runs share one, and written so that nothing half-written is taken for whole."""
+"""Make run folders that no two runs share, and write their files atomically."""
 
 import json
 import os
@@ -17,25 +17,27 @@ from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import sign
 
 SCHEMA = 3
-READABLE = (1, 2, 3)
+READABLE_SCHEMAS = (1, 2, 3)
 KEYS_RENAMED = 3
-"""The first schema whose keys have their present names."""
+"""First schema with the present key names."""
 FORMER = {"asked": "request", "ran_on": "provenance", "came_out": "results", "seal": "signature"}
-"""Names of keys in earlier schemas, and their present ones."""
+"""Key names of earlier schemas, and their present names."""
 MANIFEST = "run.json"
 CONFIG = "config.yaml"
 WEIGHTS = "weights.safetensors"
-MOST = 2**23
-"""Bytes of a manifest, at most."""
+MAX_BYTES = 2**23
+"""Maximum size of a manifest, in bytes."""
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
-"""Names that `write_whole` gives files while it writes them."""
+"""Temporary names that `write_whole` uses."""
 
 
 def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] | None = None) -> Path:
-    """Make a new folder `root/experiment/YYYY-MM-DD/HH-MM-SS-xxxxxx` that nobody else has.
+    """Make a new, unique folder `root/experiment/YYYY-MM-DD/HH-MM-SS-xxxxxx`.
 
     Args:
-        write: writes its first files. The folder gets its name with them: nobody ever finds it without.
+        root: output directory.
+        experiment: name of the experiment.
+        write: writes the first files. The folder is renamed with them inside: nobody ever finds it without.
 
     Raises:
         UserError: where it cannot be made.
@@ -53,12 +55,12 @@ def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] 
                     _make_whole(folder, write)
                 return folder
     except OSError as error:
-        unmake(day, root)
+        remove_empty_folders(day, root)
         raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 
 def _make_whole(folder: Path, write: Callable[[Path], object]) -> None:
-    """Write a folder's files under another name, then rename it.
+    """Write a folder's files under a temporary name, then rename it.
 
     Raises:
         FileExistsError: where another process has the folder, or makes it.
@@ -75,8 +77,8 @@ def _make_whole(folder: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
-def unmake(folder: Path, root: Path) -> None:
-    """Remove a folder that is empty, and those above it, up to root, that are empty then."""
+def remove_empty_folders(folder: Path, root: Path) -> None:
+    """Remove a folder and its parents, up to root, as far as they are empty."""
     for place in (folder, *folder.parents):
         if place == root.parent:
             return
@@ -87,11 +89,12 @@ def unmake(folder: Path, root: Path) -> None:
 
 
 @contextmanager
-def taken_back(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
-    """Remove what a start that fails has made in a folder whose lock it holds.
+def undo_on_error(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
+    """Remove the new files of a locked folder where the start of its run fails.
 
     Args:
-        keep: names of what lay there before.
+        folder: run folder, whose lock is held.
+        keep: names of the files to keep.
     """
     try:
         yield
@@ -106,10 +109,11 @@ def taken_back(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
 
 
 def set_aside(folder: Path, *, keep: Collection[str]) -> Path:
-    """Move a run's files, whose lock is held, to a new folder beside theirs, so that a start finds none of them.
+    """Move a run's files to a new sibling folder, so that a new run does not find them.
 
     Args:
-        keep: names of what stays.
+        folder: run folder, whose lock is held.
+        keep: names of the files to keep in place.
 
     Returns:
         The new folder.
@@ -123,7 +127,7 @@ def set_aside(folder: Path, *, keep: Collection[str]) -> Path:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write under another name, flush, then rename: a reader finds the old file or the new one."""
+    """Write a file atomically: write and flush under a temporary name, then rename."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(3)}")
     try:
         with temporary.open("xb") as file:
@@ -137,16 +141,16 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove files that a killed process was writing in a run folder, whose lock is held."""
+    """Remove temporary files of a killed process from a run folder, whose lock is held."""
     for path in folder.rglob(".*"):
         if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
             path.unlink()
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write run.json, signed together with config.yaml as it lies there; docs/run-folder.md says what is in it.
+    """Write run.json, signed together with config.yaml. docs/run-folder.md describes the content.
 
-    A run of an earlier version that is resumed keeps its schema.
+    A resumed run of an earlier version keeps its schema.
     """
     content = as_recorded({"schema": SCHEMA, **manifest, "signature": None})
     name = "signature" if "signature" in content else "seal"
@@ -157,22 +161,22 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What run.json holds.
+    """Read run.json.
 
     Raises:
         ValueError: where it is no manifest of a schema that this version reads.
         OSError: where it cannot be read.
     """
-    manifest = read_json(read_file(folder / MANIFEST, most=MOST))
-    if not isinstance(manifest, dict) or manifest.get("schema") not in READABLE:
-        raise ValueError(f"expected schema {' or '.join(map(str, READABLE))}")
+    manifest = read_json(read_file(folder / MANIFEST, max_bytes=MAX_BYTES))
+    if not isinstance(manifest, dict) or manifest.get("schema") not in READABLE_SCHEMAS:
+        raise ValueError(f"expected schema {' or '.join(map(str, READABLE_SCHEMAS))}")
     if manifest["schema"] < KEYS_RENAMED:
         return {FORMER.get(str(name), str(name)): value for name, value in manifest.items()}
     return manifest
 
 
 def as_recorded(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a manifest with its keys as its own schema names them."""
+    """Return a manifest under the key names of its own schema."""
     names: dict[str, str] = {}
     if manifest["schema"] < KEYS_RENAMED:
         names = {new: old for old, new in FORMER.items()}

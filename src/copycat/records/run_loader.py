@@ -1,4 +1,4 @@
-"""A run folder, opened: read without running anything, and held against what a stranger's may hold."""
+"""Open run folders: read them without executing anything, and check what untrusted ones may build."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,36 +19,35 @@ from copycat.records.signature import is_signed
 if TYPE_CHECKING:
     from torch import Tensor
 
-REPEATABLE = 2
-"""The first schema that recorded all that a rerun needs."""
+RERUN_SCHEMA = 2
+"""First schema with everything that a rerun needs."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What a run folder says of its run."""
+    """Hold the content of an opened run folder."""
 
     folder: Path
-    """Where its files lie: no link."""
+    """Path of the files, with links resolved."""
     manifest: dict[str, Any]
     config: dict[str, Any]
     own: bool
-    """Whether the user made it: its signature holds."""
-    given: Path
-    """As the user named it, by a link or not."""
+    """Whether the user made it, by its signature."""
+    user_path: Path
+    """Path as the user typed it, which may be a link."""
 
 
 def open_run(folder: Path) -> Opened:
-    """Read a run folder, and hold it against what may be built from it; nothing is built yet.
+    """Read a run folder, and check what may be built from it, without building anything.
 
-    A command opens each of its runs once, and hands on what it opened.
+    A command opens each of its runs once, and passes the result on.
 
     Raises:
-        UserError: where it is no run, its files are not what they should be, or it is a stranger's and holds what only
-            one's own may.
+        UserError: where the folder is no run, its files are invalid, or it is untrusted and needs to be trusted.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: expected the folder of a run; got none. See them: copycat runs.")
-    given = folder
+    user_path = folder
     if folder.is_symlink():
         folder = folder.resolve()
     check_files(folder)
@@ -62,8 +61,8 @@ def open_run(folder: Path) -> Opened:
         config = read_yaml(content)
     except (OSError, ValueError) as error:
         raise UserError(f"{where}: expected a run's configuration; {reason(error)}.") from error
-    if manifest["schema"] < REPEATABLE:
-        config = renewed(config)
+    if manifest["schema"] < RERUN_SCHEMA:
+        config = upgrade_config(config)
     own = is_signed(content, as_recorded(manifest))
     config, manifest = rename_keys(config, manifest)
     if not own:
@@ -74,60 +73,60 @@ def open_run(folder: Path) -> Opened:
                 f"{folder / MANIFEST}: {first_line(error)}, and this folder is not signed by you. Write another."
             ) from error
         from copycat.records.target_policy import (
-            refuse_strangers,  # it imports Lightning: one's own run needs none of it
+            make_untrusted_check,  # late: it imports Lightning, which an own run does not need
         )
 
         check_untrusted(config, where=str(where), refuse=refuse_strangers())
     check_recorded(config, where=str(where))
     if own:
         allow_own_modules(config)
-    return Opened(folder, manifest, config, own, given)
+    return Opened(folder, manifest, config, own, user_path)
 
 
 def open_recorded(folder: Path) -> Opened:
-    """Read a run folder that holds all that a rerun needs.
+    """Read a run folder that holds everything that a rerun needs.
 
     Raises:
-        UserError: as `open_run` does, and where it is a folder of several runs, or of a version before reruns.
+        UserError: as for `open_run`, and where it is a folder of several runs, or of a version before reruns.
     """
     if not (folder / MANIFEST).exists() and (trials := [str(trial.relative_to(folder)) for trial in find_runs(folder)]):
         raise UserError(f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}.")
     original = open_run(folder)
     schema = original.manifest["schema"]
-    if schema < REPEATABLE:
+    if schema < RERUN_SCHEMA:
         version = original.manifest["provenance"]["code"]["version"]
         raise UserError(
-            f"{folder}: expected run.json of schema {REPEATABLE}; got {schema}, by Copycat {version}. Rerun it there."
+            f"{folder}: expected run.json of schema {RERUN_SCHEMA}; got {schema}, by Copycat {version}. Rerun it there."
         )
     return original
 
 
 def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:
-    """A checkpoint of a run: tensors and plain containers.
+    """Read a checkpoint of a run: tensors and plain containers.
 
     Raises:
-        UserError: where it is none, is damaged, or names files to callbacks and was not written by the user.
+        UserError: where it is invalid or damaged, or names files to callbacks and was not written by the user.
     """
-    from copycat.records import safe_tensors as tensor_files
+    from copycat.records import safe_tensors
     from copycat.records.checkpoint_file import is_own
 
     assert path.is_relative_to(opened.folder)
-    checkpoint = tensor_files.read_checkpoint(path)
+    checkpoint = safe_tensors.read_checkpoint(path)
     try:
-        tensor_files.check_states(path, checkpoint.get("callbacks", {}))
+        safe_tensors.check_states(path, checkpoint.get("callbacks", {}))
     except UserError:
-        if not (opened.own and is_own(path)):  # the run's signature speaks of two files alone
+        if not (opened.own and is_own(path)):  # the run's signature covers run.json and config.yaml alone
             raise
     return checkpoint
 
 
 def read_weights(path: Path, opened: Opened) -> "Mapping[str, Tensor]":
-    """The tensors of a safetensors file.
+    """Read the tensors of a safetensors file.
 
     Raises:
-        UserError: where it is none, or damaged.
+        UserError: where it is invalid or damaged.
     """
-    from copycat.records import safe_tensors as tensor_files
+    from copycat.records import safe_tensors
 
     assert path.is_relative_to(opened.folder)
-    return tensor_files.read_weights(path)
+    return safe_tensors.read_weights(path)

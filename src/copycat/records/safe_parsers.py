@@ -1,6 +1,6 @@
-"""Reads files that a stranger may have written: nothing in them is run, and none of them can hang or exhaust a process.
+"""Parse untrusted JSON and YAML files: no content is executed, and none can hang or exhaust a process.
 
-Each function raises ValueError, in words that end a sentence, where a file is not what it should be.
+Each function raises ValueError with the end of a sentence where a file is invalid.
 """
 
 import json
@@ -15,35 +15,39 @@ from yaml import events
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
-DEEPEST = 24
-"""Containers inside containers."""
-_LONGEST_NUMBER = 64
+MAX_DEPTH = 24
+"""Maximum nesting of containers."""
+_MAX_DIGITS = 64
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_file(path: Path, *, most: int) -> bytes:
-    """The content of a plain file of that many bytes at most; of no link, pipe or device.
+def read_file(path: Path, *, max_bytes: int) -> bytes:
+    """Return the content of a plain file, which must be no link, pipe or device.
+
+    Args:
+        path: file to read.
+        max_bytes: maximum size, in bytes.
 
     Raises:
         OSError: where it cannot be read.
     """
-    # a pipe would have a reader wait for a writer
+    # without O_NONBLOCK, opening a pipe waits for a writer
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     if path.is_symlink():
         raise ValueError("it is a link")
     with os.fdopen(os.open(path, flags), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is no plain file")
-        if found.st_size > most:
-            raise ValueError(f"it has {found.st_size} bytes, more than {most}")
-        return file.read(found.st_size)  # Python sets aside as many bytes as it is asked for
+        if status.st_size > max_bytes:
+            raise ValueError(f"it has {status.st_size} bytes, more than {max_bytes}")
+        return file.read(status.st_size)  # read allocates this size
 
 
 def read_json(content: bytes) -> Any:
-    """Mappings, lists, words, switches, null and finite numbers."""
+    """Parse mappings with unique keys, lists, strings, booleans, null and finite numbers."""
     try:
-        found = json.loads(
+        parsed = json.loads(
             content.decode(), parse_constant=_float, parse_float=_float, parse_int=_int, object_pairs_hook=_unique
         )
     except RecursionError as error:
@@ -52,45 +56,45 @@ def read_json(content: bytes) -> Any:
         raise ValueError("it is no text") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"it is no JSON at line {error.lineno}") from error
-    level = [found]
-    for _ in range(DEEPEST + 1):
+    level = [parsed]
+    for _ in range(MAX_DEPTH + 1):
         inner = (value.values() if isinstance(value, dict) else value for value in level)
         level = [value for values in inner if not isinstance(values, _PLAIN) for value in values]
     if level:
         raise ValueError("it is nested too deep")
-    return found
+    return parsed
 
 
 _PLAIN = (str, int, float, type(None))
 
 
 def _int(word: str) -> int:
-    if len(word) > _LONGEST_NUMBER:
+    if len(word) > _MAX_DIGITS:
         raise ValueError(f"a number has {len(word)} digits")
     return int(word)
 
 
 def _float(word: str) -> float:
-    if not math.isfinite(found := float(word)):
+    if not math.isfinite(number := float(word)):
         raise ValueError(f"{word:.80} is no finite number")
-    return found
+    return number
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         raise ValueError("a key comes twice")
-    return found
+    return mapping
 
 
 def read_yaml(content: bytes) -> Any:
-    """Mappings, lists, words, numbers, switches and null: what a resolved configuration is made of.
+    """Parse mappings, lists, strings, numbers, booleans and null, the content of a resolved configuration.
 
-    No aliases, which can grow a line into gigabytes, no tags, which can name code, no key that comes twice.
+    Refuse aliases, which can expand a line to gigabytes, tags, which can name code, and repeated keys.
     """
     try:
         text = content.decode()
-        found: list[Any] = []
+        documents: list[Any] = []
         stack: list[_Container] = []
         for event in yaml.parse(text, Loader=_Loader):
             line = event.start_mark.line + 1 if event.start_mark else 0
@@ -99,7 +103,7 @@ def read_yaml(content: bytes) -> Any:
             if tag := getattr(event, "tag", None):
                 raise ValueError(f"line {line}: it has a tag, {tag!r:.80}")
             if isinstance(event, events.CollectionStartEvent):
-                if len(stack) == DEEPEST:
+                if len(stack) == MAX_DEPTH:
                     raise ValueError(f"line {line}: it is nested too deep")
                 stack.append(_Container(isinstance(event, events.MappingStartEvent)))
                 continue
@@ -112,19 +116,19 @@ def read_yaml(content: bytes) -> Any:
             if stack:
                 stack[-1].take(value, line)
             else:
-                found.append(value)
+                documents.append(value)
     except UnicodeDecodeError as error:
         raise ValueError("it is no text") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ValueError(f"it is no YAML{f' at line {mark.line + 1}' if mark else ''}") from error
-    if len(found) != 1:
-        raise ValueError(f"it holds {len(found)} documents")
-    return found[0]
+    if len(documents) != 1:
+        raise ValueError(f"it holds {len(documents)} documents")
+    return documents[0]
 
 
 class _Container:
-    """A mapping or list that is being read."""
+    """Collect the items of a mapping or list during parsing."""
 
     def __init__(self, is_mapping: bool) -> None:
         self.content: Any = {} if is_mapping else []
@@ -148,8 +152,8 @@ def _scalar(event: events.ScalarEvent, line: int) -> Any:
     tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit).rpartition(":")[2]
     if tag == "str":
         return event.value
-    make = _MADE.get(tag)
-    if make is None or len(event.value) > _LONGEST_NUMBER:
+    make = _CONSTRUCTORS.get(tag)
+    if make is None or len(event.value) > _MAX_DIGITS:
         raise ValueError(f"line {line}: expected a word, number, switch or null; got {event.value!r:.80}")
     try:
         return make(_CONSTRUCTOR, yaml.ScalarNode(tag, event.value))
@@ -159,7 +163,7 @@ def _scalar(event: events.ScalarEvent, line: int) -> Any:
 
 _RESOLVER: Any = Resolver()
 _CONSTRUCTOR = SafeConstructor()
-_MADE = {
+_CONSTRUCTORS = {
     "null": SafeConstructor.construct_yaml_null,
     "bool": SafeConstructor.construct_yaml_bool,
     "int": SafeConstructor.construct_yaml_int,

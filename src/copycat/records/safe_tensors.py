@@ -1,4 +1,4 @@
-"""Reads checkpoints and weights that a stranger may have written: tensors and plain containers, never code."""
+"""Read untrusted checkpoints and weights: tensors and plain containers, never code."""
 
 import os
 import pickle
@@ -19,28 +19,28 @@ from copycat.config.rule import is_integer, is_number
 from copycat.config.suggestions import first_line
 from copycat.records.safe_parsers import read_file
 
-LARGEST = 2**36
-LARGEST_HEADER = 2**24
-MOST_VALUES = 1_000_000
-DEEPEST = 64
-_OF_A_PATH = re.compile(r"path|dir|file|folder|best_k_models|url|uri")
+MAX_BYTES = 2**36
+MAX_HEADER_BYTES = 2**24
+MAX_VALUES = 1_000_000
+MAX_DEPTH = 64
+_PATH_KEY = re.compile(r"path|dir|file|folder|best_k_models|url|uri")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What torch.load gives under weights_only=True, on the CPU.
+    """Load a checkpoint to the CPU by torch.load with weights_only=True.
 
     Raises:
         UserError: where it is no checkpoint of Copycat.
     """
     try:
-        content = read_file(path, most=LARGEST)
+        content = read_file(path, max_bytes=MAX_BYTES)
         _check_archive(content)
-        found: Any = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        _check_values(found, most=len(content))
-        _check_parts(found)
+        loaded: Any = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        _check_values(loaded, max_bytes=len(content))
+        _check_parts(loaded)
     except _UNREADABLE as error:
-        raise UserError(f"{path}: expected a checkpoint of tensors and plain values; {_said(error)}.") from error
-    checkpoint: dict[str, Any] = found
+        raise UserError(f"{path}: expected a checkpoint of tensors and plain values; {_reason(error)}.") from error
+    checkpoint: dict[str, Any] = loaded
     return checkpoint
 
 
@@ -49,35 +49,35 @@ _UNREADABLE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, OverflowError, RecursionError, MemoryError, NotImplementedError),
     *(ImportError, UnicodeError),
 )
-"""What broken bytes make the readers of zip archives and of pickles raise."""
+"""Errors that readers of zip archives and pickles raise for damaged files."""
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """What a safetensors file holds.
+    """Read the tensors of a safetensors file.
 
     Raises:
-        UserError: where it is none.
+        UserError: where it is invalid.
     """
     try:
-        content = read_file(path, most=LARGEST)
+        content = read_file(path, max_bytes=MAX_BYTES)
         header = int.from_bytes(content[:8], "little")
-        if len(content) < 8 or header > min(LARGEST_HEADER, len(content) - 8):
+        if len(content) < 8 or header > min(MAX_HEADER_BYTES, len(content) - 8):
             raise ValueError(f"its header would take {header} of its {len(content)} bytes")
-        found: Mapping[str, Tensor] = load(content)
+        tensors: Mapping[str, Tensor] = load(content)
     except (*_UNREADABLE, SafetensorError) as error:
-        raise UserError(f"{path}: expected weights as safetensors; {_said(error)}.") from error
-    return found
+        raise UserError(f"{path}: expected weights as safetensors; {_reason(error)}.") from error
+    return tensors
 
 
 def check_states(path: Path, states: Any) -> None:
-    """Refuse a stranger's callback states that name files: Lightning's ModelCheckpoint deletes those of its own.
+    """Refuse untrusted callback states that name files, some of which Lightning's ModelCheckpoint would delete.
 
     Raises:
         UserError: for the first.
     """
     for key, text in _texts(states):
         outside = os.path.isabs(text) or PureWindowsPath(text).drive or ".." in re.split(r"[\\/]", text)
-        if outside or text.startswith(("~", "\\")) or "://" in text or (text and _OF_A_PATH.search(key)):
+        if outside or text.startswith(("~", "\\")) or "://" in text or (text and _PATH_KEY.search(key)):
             raise UserError(
                 f"{path}: expected callbacks that name no file; got {text!a:.80}, and it is not signed by you."
                 " Rerun it instead: a rerun reads no checkpoint."
@@ -85,7 +85,7 @@ def check_states(path: Path, states: Any) -> None:
 
 
 def _check_archive(content: bytes) -> None:
-    """An archive as torch.save writes it: each record as it is, and none of them shared."""
+    """Check that an archive is as torch.save writes it: uncompressed records with unique names."""
     if not zipfile.is_zipfile(BytesIO(content)):
         raise ValueError("it is cut short, or no archive of torch.save")
     with zipfile.ZipFile(BytesIO(content)) as archive:
@@ -98,18 +98,22 @@ def _check_archive(content: bytes) -> None:
         raise ValueError("a record comes twice")
 
 
-def _check_values(found: Any, *, most: int) -> None:
-    """A few bytes can stand for a tree of a billion values, or for a tensor of them."""
-    level, count = [found], 0
-    for _ in range(DEEPEST):
+def _check_values(root: Any, *, max_bytes: int) -> None:
+    """Limit the number of values and the sizes of tensors: a few bytes can expand to billions of values."""
+    level, count = [root], 0
+    for _ in range(MAX_DEPTH):
         inner: list[Any] = []
         for value in level:
-            if isinstance(value, Tensor) and value.layout == torch.strided and value.numel() * value.itemsize > most:
+            if (
+                isinstance(value, Tensor)
+                and value.layout == torch.strided
+                and value.numel() * value.itemsize > max_bytes
+            ):
                 raise ValueError(f"a tensor of {value.numel()} values would take more room than the file")
             if isinstance(value, (dict, list, tuple, set, frozenset)):
                 count += len(value)
-                if count > MOST_VALUES:
-                    raise ValueError(f"it holds more than {MOST_VALUES} values")
+                if count > MAX_VALUES:
+                    raise ValueError(f"it holds more than {MAX_VALUES} values")
                 inner += value.values() if isinstance(value, dict) else value
         level = inner
         if not level:
@@ -117,16 +121,16 @@ def _check_values(found: Any, *, most: int) -> None:
     raise ValueError("it is nested too deep")
 
 
-def _check_parts(found: Any) -> None:
-    if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
+def _check_parts(checkpoint: Any) -> None:
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError("it has no state_dict")
-    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in found["state_dict"].items()):
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in checkpoint["state_dict"].items()):
         raise ValueError("its state_dict holds more than tensors")
-    if not isinstance(found.get("callbacks", {}), dict):
+    if not isinstance(checkpoint.get("callbacks", {}), dict):
         raise ValueError("its callbacks are no mapping")
-    if (ours := found.get("copycat")) is None:
+    if (state := checkpoint.get("copycat")) is None:
         return
-    if not isinstance(ours, dict) or not isinstance(ours.get("callback_metrics"), dict):
+    if not isinstance(state, dict) or not isinstance(state.get("callback_metrics"), dict):
         raise ValueError("its part of Copycat is no mapping")
     if not all(is_integer(ours.get(name)) and 0 <= ours[name] < 2**63 for name in ("epoch", "batch")):
         raise ValueError("its epoch and batch are no counts")
@@ -146,9 +150,9 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(inner, key)
 
 
-def _said(error: BaseException) -> str:
-    """The first line of what a reader says; torch says what it refused after several of advice."""
+def _reason(error: BaseException) -> str:
+    """Return the reason of an error in one line, without the advice that torch puts before it."""
     if isinstance(error, OSError):
         return (error.strerror or type(error).__name__).lower()
-    said = first_line(ValueError(str(error).rpartition("WeightsUnpickler error: ")[2]))
-    return f"{said!a:.160}"[1:].rstrip("'\"")
+    line = first_line(ValueError(str(error).rpartition("WeightsUnpickler error: ")[2]))
+    return f"{line!a:.160}"[1:].rstrip("'\"")

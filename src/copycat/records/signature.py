@@ -1,4 +1,4 @@
-"""How a run is known to be one's own: a code over its configuration and manifest, by a key that never leaves here."""
+"""Sign configuration and manifest with a key that stays on this machine, so that own runs are recognized."""
 
 import hmac
 import json
@@ -23,24 +23,24 @@ def sign(config: bytes, manifest: Mapping[str, Any]) -> str | None:
     """Sign a run; None where there is no key and none can be made.
 
     Args:
-        config: what config.yaml holds.
-        manifest: what run.json holds; a signature in it counts for nothing.
+        config: content of config.yaml.
+        manifest: content of run.json; a signature in it is ignored.
     """
-    key = _read_key() or _made_key()
+    key = _read_key() or _make_key()
     return None if key is None else _code(key, config, manifest)
 
 
 def is_signed(config: bytes, manifest: Mapping[str, Any]) -> bool:
-    """Return whether the manifest's signature, called seal before schema 3, was made here, of just these two."""
-    key, found = _read_key(), manifest.get("signature", manifest.get("seal"))
-    if key is None or not isinstance(found, str):
+    """Return whether the manifest's signature, called seal before schema 3, was made here for these contents."""
+    key, signature = _read_key(), manifest.get("signature", manifest.get("seal"))
+    if key is None or not isinstance(signature, str):
         return False
-    return hmac.compare_digest(_code(key, config, manifest).encode(), found.encode(errors="replace"))
+    return hmac.compare_digest(_code(key, config, manifest).encode(), signature.encode(errors="replace"))
 
 
 def _code(key: bytes, config: bytes, manifest: Mapping[str, Any]) -> str:
     unsigned = {name: value for name, value in manifest.items() if name not in ("signature", "seal")}
-    # the same for what is written and for what is read of it: keys are words, and floats come back to their bits
+    # equal before writing and after reading: keys are strings, and floats read back to the same bits
     text = json.dumps(unsigned, sort_keys=True, separators=(",", ":"))
     message = b"copycat run\0" + len(config).to_bytes(8, "big") + config + text.encode()
     return hmac.digest(key, message, "sha256").hex()
@@ -67,7 +67,7 @@ def _made_key() -> bytes | None:
                 file.flush()
                 os.fsync(file.fileno())
             with suppress(FileExistsError):
-                _name_once(temporary, folder / KEY)
+                _rename_once(temporary, folder / KEY)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -78,11 +78,11 @@ def _made_key() -> bytes | None:
     return key
 
 
-def _name_once(temporary: Path, name: Path) -> None:
-    """Give a whole file its name, unless something has it already.
+def _rename_once(temporary: Path, name: Path) -> None:
+    """Give a complete file its name, unless the name exists.
 
     Raises:
-        FileExistsError: where something has.
+        FileExistsError: where it exists.
     """
     try:
         os.link(temporary, name)

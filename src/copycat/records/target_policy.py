@@ -1,4 +1,4 @@
-"""What a stranger's run folder may have built: known by what each class is, not by what it is called."""
+"""Decide which targets an untrusted run folder may build, by the class that a name leads to, not by the name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,46 +23,48 @@ from copycat.config.untrusted import NESTED_SLOT, Refuse
 from copycat.models import losses, networks, transfer
 
 TORCH_LAYERS = nn.modules.__name__
-OF_LIGHTNING = (EarlyStopping, LearningRateMonitor, StochasticWeightAveraging, Timer)
-"""Not all of its callbacks: some take a function, some write where their arguments say, some delete."""
+LIGHTNING_CALLBACKS = (EarlyStopping, LearningRateMonitor, StochasticWeightAveraging, Timer)
+"""Allowed callbacks of Lightning: others take functions, write to paths in their arguments, or delete files."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
-    """What may stand in a slot."""
+class SlotPolicy:
+    """Describe the targets that are allowed in one slot of a configuration."""
 
-    words: str
+    description: str
     bases: tuple[type, ...] = (object,)
     defined_in: tuple[str, ...]
-    """Modules, or packages by their name and a dot, in which it must be defined, wherever it was found."""
+    """Modules or packages that must define the object, wherever it was found."""
     public_in: Sequence[str] = ()
     """Modules whose public classes are allowed beside the options of the packaged conf/."""
-    also: Sequence[str] = ()
-    never: Sequence[str] = ()
+    other_names: Sequence[str] = ()
+    excluded_names: Sequence[str] = ()
 
     def allows_name(self, target: str, *, packaged: bool) -> bool:
-        if target in self.never or any(part.startswith("_") for part in target.split(".")):
+        """Return whether a target's name is allowed, before it is imported."""
+        if target in self.excluded_names or any(part.startswith("_") for part in target.split(".")):
             return False
-        return target.rpartition(".")[0] in self.public_in or target in self.also or packaged
+        return target.rpartition(".")[0] in self.public_in or target in self.other_names or packaged
 
-    def allows(self, found: Any, *, packaged: bool) -> bool:
-        if isinstance(found, type):
-            if not issubclass(found, self.bases):
+    def allows(self, target: Any, *, packaged: bool) -> bool:
+        """Return whether the imported object is allowed."""
+        if isinstance(target, type):
+            if not issubclass(target, self.bases):
                 return False
-        elif not (packaged and isinstance(found, FunctionType)):
+        elif not (packaged and isinstance(target, FunctionType)):
             return False
-        return any(f"{found.__module__}.".startswith(f"{place}.") for place in self.defined_in)
+        return any(f"{target.__module__}.".startswith(f"{place}.") for place in self.defined_in)
 
 
-KINDS: Mapping[str, Kind] = {
-    "model": Kind(
-        words="a network of torch.nn or Copycat",
+SLOT_POLICIES: Mapping[str, SlotPolicy] = {
+    "model": SlotPolicy(
+        description="a network of torch.nn or Copycat",
         bases=(nn.Module,),
         defined_in=(TORCH_LAYERS, networks.__name__, transfer.__name__),
         public_in=(nn.__name__,),
     ),
-    "activation": Kind(
-        words="an activation of torch.nn",
+    "activation": SlotPolicy(
+        description="an activation of torch.nn",
         bases=(nn.Module,),
         defined_in=(nn.modules.activation.__name__,),
         public_in=(nn.__name__,),
@@ -73,57 +75,59 @@ KINDS: Mapping[str, Kind] = {
         defined_in=(TORCH_LAYERS, classification.__name__),
         public_in=(nn.__name__, classification.__name__),
     ),
-    "loss": Kind(
-        words=f"a loss of {losses.__name__}",
+    "loss": SlotPolicy(
+        description=f"a loss of {losses.__name__}",
         bases=(losses.Loss,),
         defined_in=(losses.__name__,),
         public_in=(losses.__name__,),
     ),
-    "optimizer": Kind(
-        words="an optimizer of torch.optim",
+    "optimizer": SlotPolicy(
+        description="an optimizer of torch.optim",
         bases=(torch.optim.Optimizer,),
         defined_in=(torch.optim.__name__,),
         public_in=(torch.optim.__name__,),
     ),
-    "scheduler": Kind(
-        words="a scheduler of torch.optim.lr_scheduler",
+    "scheduler": SlotPolicy(
+        description="a scheduler of torch.optim.lr_scheduler",
         bases=(lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau),
         defined_in=(lr_scheduler.__name__,),
         public_in=(lr_scheduler.__name__,),
     ),
-    "data": Kind(words="a source of Copycat", defined_in=(PACKAGE,)),
-    "augmentation": Kind(words="an augmentation of Copycat", defined_in=(PACKAGE,)),
-    "trainer": Kind(words="pytorch_lightning.Trainer", bases=(pl.Trainer,), defined_in=(pl.Trainer.__module__,)),
-    "callbacks": Kind(
-        words="a callback of Copycat, or EarlyStopping, LearningRateMonitor, StochasticWeightAveraging or Timer",
+    "data": SlotPolicy(description="a source of Copycat", defined_in=(PACKAGE,)),
+    "augmentation": SlotPolicy(description="an augmentation of Copycat", defined_in=(PACKAGE,)),
+    "trainer": SlotPolicy(
+        description="pytorch_lightning.Trainer", bases=(pl.Trainer,), defined_in=(pl.Trainer.__module__,)
+    ),
+    "callbacks": SlotPolicy(
+        description="a callback of Copycat, or EarlyStopping, LearningRateMonitor, StochasticWeightAveraging or Timer",
         bases=(pl.Callback,),
         defined_in=(pl.callbacks.__name__, PACKAGE),
-        also=[f"{pl.callbacks.__name__}.{kind.__name__}" for kind in OF_LIGHTNING],
+        other_names=[f"{pl.callbacks.__name__}.{kind.__name__}" for kind in LIGHTNING_CALLBACKS],
     ),
-    "logger": Kind(
-        words="TensorBoard or CSV",
+    "logger": SlotPolicy(
+        description="TensorBoard or CSV",
         bases=(loggers.Logger,),
         defined_in=(loggers.__name__, PACKAGE),
-        also=(f"{loggers.__name__}.TensorBoardLogger",),
-        never=(f"{loggers.__name__}.MLFlowLogger",),  # talks to a server
+        other_names=(f"{loggers.__name__}.TensorBoardLogger",),
+        excluded_names=(f"{loggers.__name__}.MLFlowLogger",),  # connects to a server
     ),
 }
 
 
-def refuse_strangers() -> Refuse:
-    """What may be built from a folder that is not the user's, by the packages that they trust.
+def make_untrusted_check() -> Refuse:
+    """Return a check of untrusted targets, which allows the packages that the user trusts.
 
     Raises:
-        UserError: where the list of those cannot be read.
+        UserError: where the list of trusted packages cannot be read.
     """
     packages = read_trusted_packages()
 
     def refuse(slot: str, target: str) -> str | None:
-        kind, name = KINDS[slot], current_name(target)
+        policy, name = SLOT_POLICIES[slot], current_name(target)
         if is_inside(target, packages):
             return _refuse_trusted(target, packages)
         packaged = any(name in targets for targets in packaged_targets(slot).values())
-        if kind.allows_name(name, packaged=packaged) and kind.allows(_found(name), packaged=packaged):
+        if policy.allows_name(name, packaged=packaged) and policy.allows(_import_listed(name), packaged=packaged):
             return None
         got = f"expected {kind.words}; got {target!r:.80}, and this folder is not signed by you."
         if can_be_trusted(target):
@@ -135,7 +139,7 @@ def refuse_strangers() -> Refuse:
 
 
 def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
-    """A trusted package is trusted with what it defines, not with all that it imports."""
+    """Check a target in a trusted package: what it defines is allowed, what it only imports is not."""
     tops = [package.partition(".")[0] for package in packages]
     if any(part.startswith("_") for part in target.split(".")):
         return f"expected a public name; got {target!r:.80}."
@@ -143,19 +147,20 @@ def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
         found: Any = import_target("", target)
     except UserError as error:
         return str(error).removeprefix("._target_: ")
-    defined = str(getattr(found, "__module__", None)).partition(".")[0]
-    if isinstance(found, (type, FunctionType)) and defined in tops:
+    defined = str(getattr(imported, "__module__", None)).partition(".")[0]
+    if isinstance(imported, (type, FunctionType)) and defined in tops:
         return None
     return (
-        f"expected a class or function that {one_package(target, packages)} defines; got {target!r:.80}, which it"
-        " only imports. Write one of its own."
+        f"expected a class or function that {containing_package(target, packages)} defines; got {target!r:.80},"
+        " which it only imports. Write one of its own."
     )
 
 
-def one_package(target: str, packages: Sequence[str]) -> str:
+def containing_package(target: str, packages: Sequence[str]) -> str:
+    """Return the first of the packages that contains the target."""
     return next(package for package in packages if is_inside(target, [package]))
 
 
-def _found(target: str) -> Any:
+def _import_listed(target: str) -> Any:
     module, _, name = target.rpartition(".")
-    return getattr(import_module(module), name, None)  # one of the few modules that are listed here
+    return getattr(import_module(module), name, None)  # one of the modules listed in SLOT_POLICIES

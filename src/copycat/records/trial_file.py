@@ -1,4 +1,4 @@
-"""trial.json: what a sweep asked of a trial and what came of it, beside its run.json."""
+"""Read and write trial.json: the request and the result of a sweep's trial, beside its run.json."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.renamed_keys import current_keys, current_words
-from copycat.records.dataclass_parser import made
+from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
@@ -15,44 +15,44 @@ from copycat.records.signature import is_signed, sign
 FILE = "trial.json"
 SCHEMA = 2
 KEYS_RENAMED = 2
-"""The first schema whose keys have their present names."""
+"""First schema with the present key names."""
 FORMER = {"breaks": "violated_constraints", "reached": "epochs_at_start"}
-"""Names of schema 1, and their present ones."""
-MOST = 2**20
-"""Bytes, at most."""
+"""Key names of schema 1, and their present names."""
+MAX_BYTES = 2**20
+"""Maximum size of a file to read, in bytes."""
 ENDED = ("completed", "pruned", "failed")
-"""Statuses of a trial that is not run again."""
+"""Statuses of trials that are not run again."""
 _SIGNED_AS = b"trial"
-"""In the place of a configuration: no run's signature is that of a trial."""
+"""Signed in place of a configuration, so that no run's signature is valid for a trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A trial of a sweep, as its folder says."""
+    """Hold the record of one trial of a sweep."""
 
     number: int
     overrides: list[str]
-    """Words that make it, with those of the sweep itself."""
+    """Overrides of the trial, including those of the sweep."""
     values: dict[str, Any]
-    """Of the keys that vary in the sweep."""
+    """Values of the keys that vary in the sweep."""
     status: str = "running"
-    """`running`, or one of those above; a killed trial stays `running`."""
+    """`running`, or one of ENDED; a killed trial stays `running`."""
     error: str | None = None
-    """Why it failed or was pruned."""
+    """Reason of its failure or pruning."""
     objectives: dict[str, float] = field(default_factory=dict)
-    """Values that the sweep goes by; none where it failed."""
+    """Values of the sweep's objectives; empty where it failed."""
     violated_constraints: list[str] = field(default_factory=list)
-    """Those of `sweep.constraints` that it violates."""
+    """Constraints of `sweep.constraints` that it violates."""
     attempts: int = 1
-    """How often it was started since it last got further."""
+    """Number of starts since it last made progress."""
     epochs_at_start: int = 0
-    """Epochs that it had when it was last started."""
+    """Number of epochs trained before its last start."""
     started: str
     ended: str | None = None
 
 
 def write_trial(folder: Path, trial: Trial) -> None:
-    """Write trial.json, signed: its overrides are run again when the sweep is resumed."""
+    """Write trial.json, signed, since resuming the sweep runs its overrides again."""
     folder.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {"schema": SCHEMA, **asdict(trial)}
     content["signature"] = sign(_SIGNED_AS, content)
@@ -61,17 +61,17 @@ def write_trial(folder: Path, trial: Trial) -> None:
 
 
 def read_trial(folder: Path) -> Trial:
-    """What trial.json holds.
+    """Read trial.json.
 
     Raises:
-        ValueError: where it is none, of this schema.
+        ValueError: where it is invalid, or of a schema that this version does not read.
         OSError: where it cannot be read.
     """
     return _read(folder)[0]
 
 
 def read_own_trial(folder: Path) -> Trial | None:
-    """What trial.json holds, where the user made it for this folder; None where it is missing, damaged or changed."""
+    """Read a trial.json that the user made for this folder; None where it is missing, damaged or changed."""
     try:
         trial, own = _read(folder)
     except (OSError, ValueError):
@@ -80,13 +80,13 @@ def read_own_trial(folder: Path) -> Trial | None:
 
 
 def _read(folder: Path) -> tuple[Trial, bool]:
-    found = read_json(read_file(folder / FILE, most=MOST))
-    if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
+    content = read_json(read_file(folder / FILE, max_bytes=MAX_BYTES))
+    if not isinstance(content, Mapping) or content.get("schema") not in range(1, SCHEMA + 1):
         raise ValueError(f"expected schema {SCHEMA}")
-    kept = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
-    if found["schema"] < KEYS_RENAMED:
+    kept = {name: value for name, value in content.items() if name not in ("schema", "seal", "signature")}
+    if content["schema"] < KEYS_RENAMED:
         kept = {FORMER.get(name, name): value for name, value in kept.items()}
-    trial = made(Trial, kept)
-    if found["schema"] < KEYS_RENAMED:
+    trial = parse_dataclass(Trial, kept)
+    if content["schema"] < KEYS_RENAMED:
         trial = replace(trial, overrides=current_words(trial.overrides), values=current_keys(trial.values))
-    return trial, is_signed(_SIGNED_AS, found)
+    return trial, is_signed(_SIGNED_AS, content)

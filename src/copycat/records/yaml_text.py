@@ -1,24 +1,25 @@
-"""config.yaml as text. A sweep's trials share most of it, and writing YAML takes long."""
+"""Write configurations as YAML, with a cache, since a sweep's trials share most keys and writing is slow."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
 
-MOST = 256
+MAX_CACHED = 256
+"""Maximum number of cached keys."""
 _written: dict[str, str] = {}
 
 
-def as_yaml(config: Mapping[str, Any]) -> str:
-    """A resolved configuration, each of its keys as it was written before where it has the same value."""
+def to_yaml(config: Mapping[str, Any]) -> str:
+    """Return a resolved configuration as YAML, reusing the cached text of each unchanged key."""
     return "".join(_key(name, value) for name, value in config.items())
 
 
 def _key(name: str, value: Any) -> str:
     node = {name: value}
-    known = repr(node)  # tells 1 from 1.0 and from True, which are equal
+    known = repr(node)  # repr distinguishes 1, 1.0 and True, which are equal
     if known not in _written:
-        if len(_written) == MOST:
+        if len(_written) == MAX_CACHED:
             _written.clear()
         _written[known] = OmegaConf.to_yaml(OmegaConf.create(node))
     return _written[known]

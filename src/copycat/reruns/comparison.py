@@ -12,7 +12,7 @@ from copycat.config.suggestions import first_line
 from copycat.models.metrics import SCORE_NAMES
 from copycat.records.checkpoint_file import damage
 from copycat.records.metrics_csv import FILE as HISTORY
-from copycat.records.metrics_csv import columns_of, read_history
+from copycat.records.metrics_csv import read_columns, read_history
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened
 from copycat.records.safe_tensors import read_checkpoint, read_weights
@@ -72,7 +72,7 @@ def compare(before: Opened, after: Opened) -> Comparison:
 def _unmeasured_metrics(run: Opened) -> set[str]:
     """Return the metrics that the Copycat version of a run did not measure."""
     try:
-        known = columns_of(run.folder)
+        known = read_columns(run.folder)
     except FileNotFoundError:
         return set()
     return set(SCORE_NAMES) - {name.rpartition("/")[2] for name in known}

@@ -10,7 +10,7 @@ from copycat.config.errors import UserError
 from copycat.config.suggestions import one_of
 from copycat.data.datamodule import DataModule
 from copycat.provenance.backbone import backbone_change
-from copycat.provenance.diagnosis import Cause, Evidence, causes
+from copycat.provenance.diagnosis import Cause, RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
 from copycat.records.config_keys import changed_keys
 from copycat.records.digests import changed_files
@@ -20,7 +20,7 @@ from copycat.records.run_loader import Opened
 from copycat.reruns.comparison import BEST, LAST, Comparison, compare
 from copycat.training.factory import build_data, build_network
 from copycat.training.process_state import isolated
-from copycat.training.train import Outcome, train
+from copycat.training.train import RunResult, train
 
 Say = Callable[[str], None]
 OUTPUTS = "outputs"
@@ -31,7 +31,7 @@ class Rerun:
     """Hold a rerun and its comparison with the original."""
 
     original: Opened
-    outcome: Outcome
+    outcome: RunResult
     comparison: Comparison
     causes: Sequence[Cause]
     """Differences known before the start, the likely cause first."""
@@ -105,13 +105,13 @@ def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Se
     as_recorded = {**config, "data": original.config["data"], "output_dir": original.config["output_dir"]}
     changed = _changed_records(original)
     with isolated(threads=config["trainer"]["threads"]):
-        now = Evidence.current(as_recorded, data)
+        now = RunInputs.from_process(as_recorded, data)
         if "backbone" in original.manifest["provenance"]:
             network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
             if change := backbone_change(network, original.manifest):
                 changed.append(Cause("weights", f"the backbone: {change}"))
-    recorded = Evidence.recorded(original.folder, original.manifest, original.config)
-    return [*changed, *causes(recorded, now)]
+    recorded = RunInputs.from_folder(original.folder, original.manifest, original.config)
+    return [*changed, *diagnose(recorded, now)]
 
 
 def _changed_records(original: Opened) -> list[Cause]:

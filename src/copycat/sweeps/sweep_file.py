@@ -10,7 +10,7 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.renamed_keys import KEYS_OF_KEYS, current_key, current_keys, current_text, current_words
 from copycat.config.suggestions import first_line
-from copycat.records.dataclass_parser import made
+from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.lock import current_status
 from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file, read_json
@@ -114,11 +114,11 @@ def _is_new(path: Path) -> bool:
 def _read(folder: Path) -> tuple[dict[str, Any], bool]:
     path = folder / FILE
     try:
-        found = read_json(read_file(path, most=MOST))
+        found = read_json(read_file(path, max_bytes=MOST))
         if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
             raise ValueError(f"expected schema {SCHEMA}")
         kept = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
-        made(SweepFile, kept)
+        parse_dataclass(SweepFile, kept)
         if found["schema"] < KEYS_RENAMED:
             kept |= _with_current_keys(kept)
     except (OSError, ValueError) as error:

@@ -150,7 +150,7 @@ def _count_discordant(compared: RunComparison) -> tuple[int, int] | None:
     (data, classes, one), (other_data, other_classes, other) = parts
     if (data, classes) != (other_data, other_classes) or len(one.label) != len(other.label):
         return None
-    return int((one.right & ~other.right).sum()), int((other.right & ~one.right).sum())
+    return int((one.is_correct & ~other.is_correct).sum()), int((other.is_correct & ~one.is_correct).sum())
 
 
 def write_comparison(compared: RunComparison, *, equal: bool, form: Literal["csv", "json"]) -> None:

@@ -1,5 +1,5 @@
 """Train one run, from its checked configuration to its recorded end.
 
 May import `tables` and what lies below it.
-Public names: `train.train`, `resume.resume`, `session.Run`.
+Public names: `train.train`, `resume.resume`, `session.TrainingSession`.
 """

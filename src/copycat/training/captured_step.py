@@ -14,29 +14,31 @@ from torch._ops import OpOverload
 from torch.fx import Graph, Node
 
 from copycat.models import losses
-from copycat.training.seeds import KNOWN, RANDOM
+from copycat.training.seeds import KNOWN_MODULES, RANDOM_LAYERS
 
 LOSSES = losses.__name__
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def is_capturable(network: nn.Module, loss: nn.Module, *, also: str = LOSSES) -> bool:
+def is_capturable(network: nn.Module, loss: nn.Module, *, known_module: str = LOSSES) -> bool:
     """Return whether each step runs the same operations, and nothing observes them.
 
     All layers must be known, draw no random numbers, keep no statistics and have no hooks.
 
     Args:
-        also: name of a module whose layers are known too.
+        network: network to train.
+        loss: loss module.
+        known_module: name of a module whose layers are known too.
     """
     modules = list(network.modules())
-    known = all(type(module).__module__.startswith((*KNOWN, also)) for module in modules)
-    draws = any(isinstance(module, RANDOM) for module in modules)
-    keeps = any(True for _ in network.buffers())
-    hooked = any(getattr(module, name) for module in (*modules, loss) for name in HOOKS)
+    is_known = all(type(module).__module__.startswith((*KNOWN_MODULES, known_module)) for module in modules)
+    is_random = any(isinstance(module, RANDOM_LAYERS) for module in modules)
+    has_buffers = any(True for _ in network.buffers())
+    has_hooks = any(getattr(module, name) for module in (*modules, loss) for name in HOOKS)
     parameters = list(network.parameters())
-    watched = any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in parameters)
-    usual = type(loss).__module__ == LOSSES and all(p.is_contiguous() for p in parameters)
-    return usual and known and not (draws or keeps or hooked or watched)
+    has_parameter_hooks = any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in parameters)
+    is_supported = type(loss).__module__ == LOSSES and all(p.is_contiguous() for p in parameters)
+    return is_supported and is_known and not (is_random or has_buffers or has_hooks or has_parameter_hooks)
 
 
 class CapturedStep:
@@ -48,6 +50,7 @@ class CapturedStep:
     """
 
     def __init__(self, step: Callable[..., Any], *, after: int) -> None:
+        """Wrap a step; the first calls of each shape only count."""
         self.step, self.after = step, after
         self._seen: dict[Any, int] = {}
         self._replays: dict[Any, Callable[..., Any]] = {}
@@ -61,7 +64,7 @@ class CapturedStep:
             if seen <= self.after:
                 return None
             replay = self._replays[shapes] = _capture(self.step, tensors)
-        with torch.no_grad(), suppress(RuntimeError):  # then the step itself may succeed
+        with torch.no_grad(), suppress(RuntimeError):  # where the replay fails, the step itself may succeed
             return replay(*tensors)
         return None
 
@@ -70,7 +73,7 @@ def _capture(step: Callable[..., Any], tensors: Sequence[Tensor]) -> Callable[..
     from torch.fx.experimental.proxy_tensor import make_fx
 
     with torch.enable_grad():
-        module = make_fx(lambda *given: step(*given))(*tensors)  # it takes no bound methods
+        module = make_fx(lambda *given: step(*given))(*tensors)  # make_fx takes no bound methods
     _remove_repeats(module.graph)
     module.graph.eliminate_dead_code()
     module.recompile()
@@ -81,14 +84,14 @@ def _capture(step: Callable[..., Any], tensors: Sequence[Tensor]) -> Callable[..
 def _remove_repeats(graph: Graph) -> None:
     """Reuse the results of repeated operations, and remove those that serve autograd alone."""
     operations = [node for node in graph.nodes if isinstance(node.target, OpOverload)]
-    if any(node.target._schema.is_mutable for node in operations):  # then a result may change before its repeat
+    if any(node.target._schema.is_mutable for node in operations):  # a result may change before its repeat
         return
-    found: dict[Any, Node] = {}
+    first_nodes: dict[Any, Node] = {}
     for node in operations:
         if node.target is torch.ops.aten.detach.default:
             node.replace_all_uses_with(node.args[0])
             continue
         what = (node.target, node.args, tuple(node.kwargs.items()))
-        with suppress(TypeError):  # an argument is a list
-            if (first := found.setdefault(what, node)) is not node:
+        with suppress(TypeError):  # lists cannot be hashed
+            if (first := first_nodes.setdefault(what, node)) is not node:
                 node.replace_all_uses_with(first)

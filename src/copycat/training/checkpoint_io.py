@@ -1,4 +1,4 @@
-"""Lightning's checkpoints, written whole and in the background."""
+"""Write Lightning's checkpoints atomically and in the background."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -11,65 +11,72 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from copycat.models.classifier import DivergedError
-from copycat.records.background_writer import Disk
+from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import with_signature
 from copycat.records.run_folder import write_whole
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Lightning's checkpoints, flushed before they get their name; none with weights that are not finite.
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Save checkpoints atomically; refuse weights that are not finite.
 
-    A checkpoint is a zip archive, and carries a hash of itself in the archive's comment, and a signature over that: it
-    is read by torch.load like any other, and a file that was cut short or changed is noticed.
+    A checkpoint is a zip archive whose comment holds a hash of the archive, and a signature over the hash: torch.load
+    reads it like any other, and damage is detected.
 
     Args:
-        disk: writes them, while training goes on.
+        writer: writes the files while training continues.
     """
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, writer: BackgroundWriter) -> None:
+        """Save directly, until `defers` is set."""
         super().__init__()
-        self.disk = disk
-        self.holds = False
-        """Whether what is to be saved is kept in memory, in place of what was kept before."""
-        self.held: tuple[Path, dict[str, Any]] | None = None
+        self.writer = writer
+        self.defers = False
+        """Whether the next checkpoint is kept in memory, in place of the previous one."""
+        self.pending: tuple[Path, dict[str, Any]] | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Save a checkpoint, or keep it in memory where `defers` is set.
+
+        Raises:
+            DivergedError: where a weight is not finite.
+        """
         for name, tensor in checkpoint["state_dict"].items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
-        if self.holds:
-            self.held = Path(path), copied(checkpoint)
+        if self.defers:
+            self.pending = Path(path), deep_copy(checkpoint)
             return
         buffer = BytesIO()
-        torch.save(checkpoint, buffer)  # here and now: training goes on to change what is in it
-        self.disk.later(partial(_write, Path(path), buffer.getvalue()))
+        torch.save(checkpoint, buffer)  # not in the background: training changes the tensors
+        self.writer.submit(partial(_write, Path(path), buffer.getvalue()))
 
-    def write_held(self) -> None:
-        """Save what is held, if something is."""
-        held, self.held = self.held, None
-        if held is not None:
-            path, checkpoint = held
+    def write_pending(self) -> None:
+        """Save the checkpoint that is kept in memory, if any."""
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            path, checkpoint = pending
             self.save_checkpoint(checkpoint, path)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        found: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-        return found
+        """Load tensors and plain containers, to the CPU unless asked otherwise."""
+        checkpoint: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        return checkpoint
 
 
 def _write(path: Path, archive: bytes) -> None:
     if not path.parent.is_dir():
-        path.parent.mkdir()  # and not its parents: a run folder that was deleted stays so
+        path.parent.mkdir()  # without parents: a deleted run folder must stay deleted
     write_whole(path, with_signature(archive))
 
 
-def copied(value: Any) -> Any:
-    """Containers and tensors anew: training goes on to change them, and a view would bring along all that it views."""
+def deep_copy(value: Any) -> Any:
+    """Copy containers and tensors, since training changes them, and a view would keep its whole base alive."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, Mapping):
-        return {key: copied(inner) for key, inner in value.items()}
+        return {key: deep_copy(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [copied(inner) for inner in value]
+        return [deep_copy(inner) for inner in value]
     return value

@@ -1,4 +1,4 @@
-"""When a run is saved, and what it needs to go on to the same bits."""
+"""Save checkpoints, with everything that a run needs to resume to the same bits."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -23,33 +23,34 @@ from copycat.training.lightning_internals import (
 )
 from copycat.training.progress import Position
 
-OURS = "copycat"
-"""The key of a checkpoint under which our part lies."""
+CHECKPOINT_KEY = "copycat"
+"""Key of Copycat's entry in a checkpoint."""
 BEFORE = "before.ckpt"
-"""The checkpoint before the last, until a run is completed."""
-OF_TIME = 0.02
-"""Share of the time that saving may take where epochs ask for it: where they are short, some wait for the next."""
+"""Name of the checkpoint before the last, until the run is completed."""
+MAX_SAVING_SHARE = 0.02
+"""Maximum share of the time for saving by epochs: short epochs skip some checkpoints."""
 
 
 @runtime_checkable
 class BufferingLoop(Protocol):
-    """A fit loop that logs many epochs together."""
+    """Describe a fit loop that logs many epochs together."""
 
     def flush(self) -> None:
-        """Log all epochs that ended, and hand over the steps of the one in progress."""
+        """Log all completed epochs, and pass on the steps of the one in progress."""
 
 
 class LastCheckpoint(pl.Callback):
-    """The checkpoint that a run goes on from; the one before it is kept as `before.ckpt`.
+    """Save the checkpoint from which a run resumes; keep the previous one as `before.ckpt`.
 
-    Whatever is due is written before the next batch, epoch or end, once every callback and scheduler is done with what
-    came before; but what epochs ask for waits while saving has taken more than a small share of the time. Its other
-    parts are Lightning's.
+    A due checkpoint is written before the next batch or epoch, or at the end, after all callbacks and schedulers have
+    handled the step. Checkpoints due by epochs wait while saving has taken more than a small share of the time.
 
     Args:
-        every_n_epochs: also written at the run's end, whether one is due then or not; None: neither.
-        every_n_steps: optimizer steps; None: not by steps.
-        every_seconds: None: not by time.
+        dirpath: folder of the checkpoints.
+        filename: name without its extension.
+        every_n_epochs: epochs between checkpoints, and one at the end of the run; None: neither.
+        every_n_steps: optimizer steps between checkpoints; None: not by steps.
+        every_seconds: seconds between checkpoints; None: not by time.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LastCheckpoint(pl.Callback):
         every_n_steps: int | None = None,
         every_seconds: float | None = None,
     ) -> None:
+        """Count seconds from here on."""
         self.path = Path(dirpath, f"{filename}.ckpt")
         self.every_n_epochs, self.every_n_steps, self.every_seconds = every_n_epochs, every_n_steps, every_seconds
         self._before = 0.0
@@ -68,23 +70,23 @@ class LastCheckpoint(pl.Callback):
         self._due = False
         self._saved_step = 0
         self._spent = 0.0
-        self.files = WholeCheckpoints(Disk())
+        self.files = AtomicCheckpointIO(BackgroundWriter())
         self.start: Position | None = None
-        """Where a resumed run goes on, until it does."""
+        """Position at which a resumed run starts; None once it has started."""
         self.extended_at: Collection[int] = ()
-        """Epochs at which a run that was finished is to train on."""
-        self.also: Path | None = None
-        """Where the state after this epoch is to lie too."""
+        """Epochs at which a finished run was extended."""
+        self.copy_to: Path | None = None
+        """Path of a requested copy of the state after this epoch."""
         self._at: tuple[Position, bool] | None = None
         self._metrics: dict[str, Tensor] = {}
 
     @property
     def seconds(self) -> float:
-        """Since this run was built, and before it was resumed."""
+        """Return the run's seconds, including those before a resume."""
         return self._before + time.monotonic() - self._started
 
-    def before(self, seconds: float) -> None:
-        """Count those that the run took before it was resumed."""
+    def add_seconds(self, seconds: float) -> None:
+        """Add the seconds spent before the resume."""
         self._before = seconds
 
     # ----- when
@@ -94,29 +96,34 @@ class LastCheckpoint(pl.Callback):
         return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restore metrics of the loaded checkpoint, which Lightning clears after loading."""
         self._saved_step = trainer.global_step
-        trainer.callback_metrics.update(self._metrics)  # here, as Lightning forgets them after a checkpoint is loaded
+        trainer.callback_metrics.update(self._metrics)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        """Save where a checkpoint is due, and no gradient waits for a batch to come."""
         if self._is_due(trainer) and between_steps(trainer, batch_idx):
             self.save(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save where a checkpoint is due, or another callback requested one."""
         if self._is_due(trainer):
             self.save(trainer)
-        self._save_also(trainer)
+        self._save_copy(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note whether a checkpoint is due by epochs."""
         forget_restart(trainer)
         self._due |= bool(self.every_n_epochs) and (trainer.current_epoch + 1) % (self.every_n_epochs or 1) == 0
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the final state."""
         if self._due or self.every_n_epochs:
             self.save(trainer, finished=True)
-        self._save_also(trainer)
-        self.files.write_held()
+        self._save_copy(trainer)
+        self.files.write_pending()
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         if self.every_n_steps and trainer.global_step - self._saved_step >= self.every_n_steps:
@@ -124,47 +131,47 @@ class LastCheckpoint(pl.Callback):
         now = time.monotonic()
         if self.every_seconds is not None and now - self._saved >= self.every_seconds:
             return True
-        return self._due and self._spent <= OF_TIME * (now - self._started)
+        return self._due and self._spent <= MAX_SAVING_SHARE * (now - self._started)
 
     # ----- what
 
     def save(self, trainer: pl.Trainer, *, finished: bool = False) -> None:
-        """Write the checkpoint now: only before a batch or an epoch, or at the end.
+        """Write the checkpoint now; call only before a batch or an epoch, or at the end.
 
         Raises:
-            DivergedError: where a weight is not finite; the checkpoint before stays.
+            DivergedError: where a weight is not finite; the previous checkpoint stays.
         """
         began = time.monotonic()
         self._write(trainer, self.path, finished=finished)
         self._saved, self._saved_step, self._due = time.monotonic(), trainer.global_step, False
-        if self.also is not None:
-            self.files.disk.later(partial(copy, self.path, self.also))
-            self.also = None
+        if self.copy_to is not None:
+            self.files.writer.submit(partial(copy, self.path, self.copy_to))
+            self.copy_to = None
         self._spent += time.monotonic() - began
 
-    def _save_also(self, trainer: pl.Trainer) -> None:
-        """What was asked for where no checkpoint was due by itself; held until one is, where epochs are short."""
-        also, self.also = self.also, None
-        if also is None:
+    def _save_copy(self, trainer: pl.Trainer) -> None:
+        """Save a requested copy although no checkpoint is due; keep it in memory where epochs are buffered."""
+        copy_to, self.copy_to = self.copy_to, None
+        if copy_to is None:
             return
         if not isinstance(get_fit_loop(trainer), BufferingLoop):
-            self._write(trainer, also, finished=False)
+            self._write(trainer, copy_to, finished=False)
             return
-        self.files.holds = True
+        self.files.defers = True
         try:
-            self._save(trainer, also, finished=False)
+            self._save(trainer, copy_to, finished=False)
         finally:
-            self.files.holds = False
+            self.files.defers = False
 
     def _write(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:
         _flush(trainer)
         for logger in trainer.loggers:
-            logger.save()  # or a killed run would lack rows that came before its checkpoint
-        if self.also is not None:  # a better one
-            self.files.held = None
-        self.files.write_held()
+            logger.save()  # a killed run must have all rows before its checkpoint
+        if self.copy_to is not None:  # the new copy is of a better epoch
+            self.files.pending = None
+        self.files.write_pending()
         if path == self.path:
-            self.files.disk.later(partial(keep, path, path.with_name(BEFORE)))
+            self.files.writer.submit(partial(keep_previous, path, path.with_name(BEFORE)))
         self._save(trainer, path, finished=finished)
 
     def _save(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:
@@ -174,41 +181,45 @@ class LastCheckpoint(pl.Callback):
         finally:
             self._at = None
 
-    def close_held(self, first: int, rows: Sequence[Row], losses: Sequence[Tensor]) -> None:
-        """Give what is held the metrics of its epoch, which were not known as it was taken.
+    def complete_pending(self, first: int, rows: Sequence[Row], losses: Sequence[Tensor]) -> None:
+        """Add the epoch's metrics to the checkpoint in memory, which was taken before they were known.
 
         Args:
-            first: the epoch of the first row.
-            losses: of each epoch's last step.
+            first: epoch of the first row.
+            rows: metrics of consecutive epochs.
+            losses: loss of each epoch's last step.
         """
-        if self.files.held is None:
+        if self.files.pending is None:
             return
-        _, checkpoint = self.files.held
-        place = checkpoint[OURS]["epoch"] - 1 - first
+        _, checkpoint = self.files.pending
+        place = checkpoint[CHECKPOINT_KEY]["epoch"] - 1 - first
         if 0 <= place < len(rows):
             train = {name: value for name, value in rows[place].items() if name.startswith("train/")}
-            checkpoint[OURS]["callback_metrics"] |= train
+            checkpoint[CHECKPOINT_KEY]["callback_metrics"] |= train
             checkpoint["classifier"]["last_loss"] = losses[place].cpu()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        if not self.files.holds:
+        """Add position, seconds and metrics to a checkpoint of this callback."""
+        if not self.files.defers:
             _flush(trainer)
-        if self._at is None:  # another callback's
+        if self._at is None:  # another callback saves this one
             return
         position, finished = self._at
         set_position(checkpoint["loops"], position)
-        checkpoint[OURS] = self.ours(position, trainer.callback_metrics, finished=finished)
+        checkpoint[CHECKPOINT_KEY] = self.copycat_state(position, trainer.callback_metrics, finished=finished)
 
-    def ours(self, position: Position, metrics: Mapping[str, Tensor | float], *, finished: bool) -> dict[str, Any]:
-        """What a checkpoint holds of us."""
+    def copycat_state(
+        self, position: Position, metrics: Mapping[str, Tensor | float], *, finished: bool
+    ) -> dict[str, Any]:
+        """Return Copycat's entry of a checkpoint."""
         return {
             "epoch": position.epoch,
             "batch": position.batch,
             "finished": finished,
             "seconds": self.seconds,
-            # numbers: a file of a tensor each would take longer than the weights
+            # as numbers: saving one tensor each would take longer than the weights
             "callback_metrics": {name: float(value) for name, value in metrics.items()},
         }
 
@@ -225,20 +236,26 @@ class LastCheckpoint(pl.Callback):
 
 
 class BestCheckpoint(Checkpoint):
-    """The checkpoint of the epoch with the best value of a metric.
+    """Save the checkpoint of the epoch with the best value of a metric.
 
     Args:
+        dirpath: folder of the checkpoints.
+        monitor: name of the metric.
         mode: `min` or `max`.
+        filename: name without its extension.
+        every_n_epochs: epochs between comparisons.
     """
 
     def __init__(
         self, dirpath: str, *, monitor: str, mode: str, filename: str = "best", every_n_epochs: int = 1
     ) -> None:
+        """Start without a best value."""
         self.path = Path(dirpath, f"{filename}.ckpt")
         self.monitor, self.mode, self.every_n_epochs = monitor, mode, every_n_epochs
         self.best: Tensor | None = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save, or let the last checkpoint be copied, where the value is the best so far."""
         value = trainer.callback_metrics.get(self.monitor)
         if value is None or (trainer.current_epoch + 1) % self.every_n_epochs:
             return
@@ -247,29 +264,32 @@ class BestCheckpoint(Checkpoint):
         callbacks: Any = getattr(trainer, "callbacks")  # noqa: B009, set by a connector: mypy does not see it
         last = next((callback for callback in callbacks if isinstance(callback, LastCheckpoint)), None)
         if last is not None:
-            last.also = self.path  # with the last one, where that is due too: written once
+            last.copy_to = self.path  # copied from the last checkpoint where both are due: serialized once
         else:
             trainer.save_checkpoint(self.path, weights_only=False)
 
     def is_better(self, value: Tensor) -> bool:
-        """Whether a value is the best so far; it is remembered then."""
+        """Return whether a value is the best so far, and remember it then."""
         if self.best is not None and not (value < self.best if self.mode == "min" else value > self.best):
             return False
         self.best = value.detach().cpu()
         return True
 
     def supports_multi_step(self) -> bool:
-        """Return whether it looks at validations alone, after which the loop calls its hook."""
+        """Return whether it needs validations alone, after which the loop calls its hook."""
         return self.monitor.startswith("val/")
 
     @property
     def state_key(self) -> str:
+        """Return the key of its state, by monitor and mode."""
         return make_state_key(self, monitor=self.monitor, mode=self.mode)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the best value so far."""
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the best value."""
         self.best = state_dict["best"]
 
 
@@ -280,5 +300,5 @@ def _flush(trainer: pl.Trainer) -> None:
 
 
 def between_steps(trainer: pl.Trainer, batch: int) -> bool:
-    """Whether no gradient waits for a batch to come."""
+    """Return whether no gradient is accumulated before this batch."""
     return batch % trainer.accumulate_grad_batches == 0

@@ -1,4 +1,4 @@
-"""Values that a configuration leaves open: filled in from the network, the data and the place where it was typed."""
+"""Fill in open values of a configuration from the network, the data and the working directory."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +11,11 @@ from copycat.data.sources.folder import Folder
 Config = Mapping[str, Any]
 
 PATHS = (("data", "root"), ("model", "weights"))
-"""Keys that name a file or folder to read."""
+"""Keys of files and folders to read."""
 
 
-def prepared(config: Config) -> Config:
-    """Fill in the size of images, where the data leave it open and the network has one that it takes."""
+def fill_image_size(config: Config) -> Config:
+    """Fill in the image size, where it is open and the network has a preferred one."""
     data, model = config["data"], config["model"]
     wanted = getattr(import_target("model", model["_target_"]), "required_image_size", None)
     if data.get("image_size", 0) is not None or wanted is None or (size := wanted(model)) is None:
@@ -23,8 +23,8 @@ def prepared(config: Config) -> Config:
     return {**config, "data": {**data, "image_size": size}}
 
 
-def settled(config: Config, data: DataModule) -> Config:
-    """Fill in what is known once the data are read: a run records it, and a rerun depends on no default.
+def fill_from_data(config: Config, data: DataModule) -> Config:
+    """Fill in values that are known once the data are read, so that a rerun depends on no default.
 
     Paths become absolute, so that the run can be evaluated, rerun and resumed from any folder.
     """
@@ -39,7 +39,7 @@ def settled(config: Config, data: DataModule) -> Config:
         path = _absolute(node.get(name) or (typed.get(name) if name in node else None))
         if path is not None:
             node[name] = path
-    return {**config, **filled, "loss": chosen_loss(config["loss"], classes=len(data.classes))}
+    return {**config, **filled, "loss": resolve_loss(config["loss"], classes=len(data.classes))}
 
 
 def chosen_loss(node: Config, *, classes: int) -> Config:
@@ -52,12 +52,16 @@ def chosen_loss(node: Config, *, classes: int) -> Config:
 
 
 def _absolute(path: Any) -> str | None:
-    """The absolute path of what lies at a relative one; None where nothing does, or it cannot be recorded."""
-    if not isinstance(path, (str, Path)) or (found := Path(path).expanduser()).is_absolute() or not found.exists():
+    """Return the absolute path of an existing relative one; None where it does not exist or cannot be recorded."""
+    if (
+        not isinstance(path, (str, Path))
+        or (expanded := Path(path).expanduser()).is_absolute()
+        or not expanded.exists()
+    ):
         return None
-    absolute = str(found.resolve() if ".." in found.parts else found.absolute())
+    absolute = str(expanded.resolve() if ".." in expanded.parts else expanded.absolute())
     try:
         absolute.encode()
-    except UnicodeEncodeError:  # a folder above is named in another encoding
+    except UnicodeEncodeError:  # a parent folder's name is not valid text
         return None
     return absolute

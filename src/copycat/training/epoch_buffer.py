@@ -1,4 +1,4 @@
-"""Keep the steps of epochs that are not logged yet."""
+"""Buffer the steps of epochs that are not logged yet."""
 
 import torch
 from torch import Tensor
@@ -13,14 +13,16 @@ class EpochBuffer:
     """Collect the steps of consecutive epochs, and log those epochs together.
 
     Args:
-        last: is given the metrics of a checkpoint that it holds.
-        start: of the first step.
+        classifier: computes and logs the metrics.
+        last: receives metrics for the checkpoint that it keeps in memory.
+        start: position of the first step.
     """
 
     def __init__(self, classifier: Classifier, last: LastCheckpoint, start: Position) -> None:
+        """Start with an empty buffer."""
         self.classifier, self.last = classifier, last
         self.first = start.epoch
-        """The epoch of the first step."""
+        """Epoch of the first step."""
         self.handed_over = start.batch
         """Batches before those in `steps`."""
         self.steps = EpochSteps()
@@ -47,11 +49,11 @@ class EpochBuffer:
         self.start_at(self.first + 1)
 
     def start_at(self, epoch: int) -> None:
-        """Begin an epoch, where all before it are logged."""
+        """Start an epoch after all before it were logged."""
         self.first, self.handed_over = epoch, 0
 
     def log(self) -> None:
-        """Log all epochs that ended."""
+        """Log all completed epochs."""
         if not self.ended:
             return
         rows = self.classifier.finish_epochs(self.ended)
@@ -71,7 +73,7 @@ class EpochBuffer:
             self.classifier.record_step(loss, probability, label)
 
     def first_failure(self) -> tuple[Position, Tensor] | None:
-        """Return where the first loss is that is not finite, and the loss."""
+        """Return position and value of the first loss that is not finite; None where there is none."""
         epochs = [*self.ended, self.steps]
         losses = [loss for steps in epochs for loss in steps.losses]
         if not losses:
@@ -88,7 +90,7 @@ class EpochBuffer:
         raise AssertionError
 
     def drop_from(self, epoch: int) -> None:
-        """Forget all steps from this epoch on."""
+        """Drop all steps from this epoch on."""
         del self.ended[epoch - self.first :]
         self.validated = {place: row for place, row in self.validated.items() if place < epoch}
         self.steps = EpochSteps()

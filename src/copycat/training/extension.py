@@ -1,4 +1,4 @@
-"""More epochs for a run: a new request, which its configuration and its manifest show."""
+"""Extend a run to more epochs: a new request, recorded in its configuration and manifest."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,21 +12,23 @@ from copycat.records.config_keys import key_digests
 from copycat.records.run_folder import CONFIG, WEIGHTS, write_whole
 from copycat.records.run_loader import Opened
 from copycat.records.trial_file import FILE as TRIAL
-from copycat.records.yaml_text import as_yaml
+from copycat.records.yaml_text import to_yaml
 
 KEY = "trainer.max_epochs"
-OF_THE_END = (WEIGHTS, "predictions.csv", "gallery.json")
-"""Files that a completed run alone has."""
+COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json")
+"""Files that only a completed run has."""
 
 
-def extended(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> Opened:
-    """The run as it would be had it been asked for so many epochs: what it trained is how such a run begins.
+def extend_run(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> Opened:
+    """Return the run as requested with more epochs, of which the trained ones are the first.
 
     Args:
+        opened: run to extend.
+        max_epochs: new number of epochs.
         say: takes each line that a user should know.
 
     Raises:
-        UserError: where a run of so many epochs would have begun otherwise, or would not have come further.
+        UserError: where a run of so many epochs would have begun differently, or would not have gone further.
     """
     folder, config, manifest = opened.folder, opened.config, opened.manifest
     before, epochs = config["trainer"]["max_epochs"], manifest["results"].get("epochs", 0)
@@ -44,21 +46,21 @@ def extended(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> 
             say(f"scheduler.{name} stays {value}, as the run began with it")
     longer = {**config, "trainer": {**config["trainer"], "max_epochs": max_epochs}}
     words = [word for word in manifest["request"]["overrides"] if not word.startswith(f"{KEY}=")]
-    asked = {
+    request = {
         **manifest["request"],
         "overrides": [*words, f"{KEY}={max_epochs}"],
         "config_digest": blake2b(_text(longer), digest_size=16).hexdigest(),
         "config_keys": key_digests(longer),
     }
-    return replace(opened, config=longer, manifest={**manifest, "request": asked})
+    return replace(opened, config=longer, manifest={**manifest, "request": request})
 
 
 def write_extended(folder: Path, config: dict[str, Any]) -> None:
-    """Write the new configuration, and remove what the end of the run before left: it is of other weights."""
+    """Write the new configuration, and remove the files of the previous end, which are of other weights."""
     write_whole(folder / CONFIG, _text(config))
-    for name in OF_THE_END:
+    for name in COMPLETION_FILES:
         (folder / name).unlink(missing_ok=True)
 
 
 def _text(config: dict[str, Any]) -> bytes:
-    return as_yaml(config).encode()
+    return to_yaml(config).encode()

@@ -1,4 +1,4 @@
-"""From a checked configuration to the objects of a run; what can refuse it does so here, before a folder is made."""
+"""Build the components of a run from its checked configuration, and refuse what cannot work before a folder is made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,56 +18,59 @@ from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.models.losses import Loss
 from copycat.records.config_keys import values
-from copycat.training.derived_settings import chosen_loss, prepared, settled
+from copycat.training.derived_settings import fill_from_data, fill_image_size, resolve_loss
 from copycat.training.monitors import check_monitors
 from copycat.training.seeds import seed_everything
 
 Config = Mapping[str, Any]
 
-OF_CLASSIFIER = ("interval", "monitor")
-"""Keys of the scheduler's node that say when it steps."""
-OF_RUN = ("threads", "steps_per_execution")
-"""Keys of the trainer's node that are not Lightning's."""
-NO_KEYS = ("source", "seed", "augmentation")
-"""Parameters of the DataModule that are no keys of the data's node."""
+CLASSIFIER_KEYS = ("interval", "monitor")
+"""Keys of the scheduler's node that the classifier takes: they determine when it steps."""
+OWN_TRAINER_KEYS = ("threads", "steps_per_execution")
+"""Keys of the trainer's node that Copycat takes, not Lightning."""
+INTERNAL_PARAMETERS = ("source", "seed", "augmentation")
+"""Parameters of the DataModule that are not keys of the data's node."""
 DERIVED = ("in_features", "image_shape", "out_features")
-"""Keys of the model's node that data and loss fill in."""
+"""Keys of the model's node that are filled in from data and loss."""
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What is trained, and on what."""
+class RunComponents:
+    """Hold the components of a run: classifier, data and configuration."""
 
     classifier: Classifier
     data: DataModule
     config: Config
-    """What was asked, with what network and data decide filled in."""
+    """Resolved configuration, with the values that network and data determine."""
 
 
-def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapping[str, Sequence[str]] = {}) -> Parts:
-    """Data, network, loss, optimizer and scheduler.
+def build_components(
+    config: Config, *, data: DataModule | None = None, metrics: Mapping[str, Sequence[str]] = {}
+) -> RunComponents:
+    """Build data, network, loss, optimizer and scheduler.
 
     Args:
-        data: what the configuration, prepared, asks for, where it is built already.
-        metrics: that the run must have, beside those that its configuration names.
+        config: resolved configuration.
+        data: data of this configuration, prepared, where they are built already.
+        metrics: names of further metrics that the run must have, by the keys that name them.
 
     Raises:
-        UserError: where one of them cannot be made, or they do not fit together.
+        UserError: where one of them cannot be built, or they do not fit together.
     """
     _check_targets(config)
     if data is None:
-        config = prepared(config)
+        config = fill_image_size(config)
         data = build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
     if config["test"] and "test" not in data.parts:
         raise UserError(
             "test=true: expected data with a test part; got none. Put one beside train, as a folder's test/CLASS,"
             " or where there is a validation part, type data.split=holdout."
         )
-    config = settled(config, data)
+    config = fill_from_data(config, data)
     _check_input(config["model"], data)
     for problem in find_shift_conflicts(config["augmentation"], min(data.image_shape[1:])):
         raise UserError(problem)
-    check_monitors(config, data, also=metrics)
+    check_monitors(config, data, extra=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     optimizer = build_target("optimizer", config["optimizer"])
@@ -80,24 +83,24 @@ def build_parts(config: Config, *, data: DataModule | None = None, metrics: Mapp
         scheduler=scheduler,
         classes=len(data.classes),
         lr_multipliers=dict(values(config.get("lr_multipliers") or {})),
-        **ours,
+        **classifier_settings,
     )
     try:
         classifier.configure_optimizers()
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer: {config['optimizer']['_target_']} refuses this: {first_line(error)}") from error
-    classifier.example_input_array = torch.zeros(1, *data.image_shape)  # what loggers trace the graph with
-    return Parts(classifier, data, config)
+    classifier.example_input_array = torch.zeros(1, *data.image_shape)  # for loggers that trace the graph
+    return RunComponents(classifier, data, config)
 
 
 def _check_targets(config: Config) -> None:
-    """Hold every node against the signature of its target: a mistake is found before a large set is read."""
+    """Check every node against the signature of its target before a large data set is read."""
     check_node("model", config["model"], given=DERIVED)
     check_node("augmentation", config["augmentation"])
     check_node("loss", config["loss"])
     check_node("optimizer", config["optimizer"])
-    check_node("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
-    check_node("trainer", _without(config["trainer"], OF_RUN))
+    check_node("scheduler", _without(config["scheduler"], CLASSIFIER_KEYS))
+    check_node("trainer", _without(config["trainer"], OWN_TRAINER_KEYS))
     for group in ("callbacks", "logger"):
         for name, node in (config[group] or {}).items():
             if node is not None:
@@ -109,7 +112,7 @@ def _without(node: Config, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _check_input(node: Config, data: DataModule) -> None:
-    """Hold widths that were asked for against the data's images."""
+    """Check configured input sizes against the data's images."""
     channels, height, width = data.image_shape
     for name, expected in (("in_features", channels * height * width), ("image_shape", [channels, height, width])):
         if node.get(name) not in (None, expected):
@@ -120,16 +123,21 @@ def _check_input(node: Config, data: DataModule) -> None:
 
 
 def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -> DataModule:
-    """The source that the node names, in a DataModule that takes the keys it knows.
+    """Build the data source that the node names, in a DataModule.
 
     Args:
-        augmentation: its node; None where nothing is trained.
+        node: keys of the source and of the DataModule.
+        seed: seed of splits and order.
+        augmentation: node of the augmentation; None where nothing is trained.
+
+    Raises:
+        UserError: where a key is unknown, or the target is no data source.
     """
     of_source = signature_keys(import_target("data", node["_target_"]))
     loading = [name for name in signature_keys(DataModule) if name not in (*of_source, *NO_KEYS)]
     for name in node:
-        if name not in (*of_source, *loading, "_target_"):
-            known = [*of_source, *loading]
+        if name not in (*source_keys, *loader_keys, "_target_"):
+            known = [*source_keys, *loader_keys]
             raise UserError(
                 f"data.{name}: expected one of {one_of(known)}; got {name!r}."
                 + did_you_mean(name, known, before="data.")
@@ -138,8 +146,8 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
     source = build_target("data", {name: value for name, value in node.items() if name not in loading})
     if not all(hasattr(source, member) for member in ("classes", "synthetic", "load")):
         raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
-    given = None if augmentation is None else build_augmentation(augmentation)
-    return DataModule(source, **mine, seed=seed, augmentation=given)
+    transforms = None if augmentation is None else build_augmentation(augmentation)
+    return DataModule(source, **loader_settings, seed=seed, augmentation=transforms)
 
 
 def build_augmentation(node: Config) -> Augmentation | Mixing:
@@ -159,7 +167,11 @@ def build_loss(node: Config, *, classes: int) -> Loss:
 
 
 def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The network, seeded, its open widths taken from the data and the loss."""
+    """Build the network with seeded weights, and fill in its open sizes from data and loss.
+
+    Raises:
+        UserError: where the target is no network, or its outputs do not fit the classes.
+    """
     node = dict(config["model"])
     takes = signature_keys(import_target("model", node["_target_"]))
     try:
@@ -169,7 +181,7 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
         raise UserError(f"loss: {first_line(error)}.") from error
     derived = {"in_features": prod(image_shape), "image_shape": image_shape, "out_features": outputs}
     for name, value in derived.items():
-        if name in takes and node.get(name) is None:
+        if name in accepted and node.get(name) is None:
             node[name] = value
     if node.get("out_features", outputs) != outputs:
         raise UserError(f"model.out_features: expected {outputs} for {classes} classes; got {node['out_features']}.")
@@ -181,19 +193,19 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
 
 
 def build_group(config: Config, group: str, folder: Path) -> list[Any]:
-    """Build the callbacks, or the loggers, of a run in that folder.
+    """Build the callbacks, or the loggers, of a run in this folder.
 
     Raises:
-        UserError: where one cannot be made.
+        UserError: where one cannot be built.
     """
     nodes = config[group] or {}
     return [build_target(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
 
 
-def placed(node: Any, folder: Path) -> Any:
-    """The node with `{run}` in its strings replaced by the run folder."""
+def fill_run_folder(node: Any, folder: Path) -> Any:
+    """Return a node with `{run}` in its strings replaced by the run folder."""
     if isinstance(node, Mapping):
-        return {name: placed(value, folder) for name, value in node.items()}
+        return {name: fill_run_folder(value, folder) for name, value in node.items()}
     if isinstance(node, list):
-        return [placed(value, folder) for value in node]
+        return [fill_run_folder(value, folder) for value in node]
     return node.replace("{run}", str(folder)) if isinstance(node, str) else node

@@ -1,4 +1,4 @@
-"""The logger that writes metrics.csv."""
+"""Log metrics to metrics.csv."""
 
 import os
 from argparse import Namespace
@@ -9,63 +9,69 @@ from typing import Any, TextIO
 
 from pytorch_lightning.loggers import Logger
 
-from copycat.records.background_writer import Disk
-from copycat.records.metrics_csv import FILE, whole_lines
+from copycat.records.background_writer import BackgroundWriter
+from copycat.records.metrics_csv import FILE, complete_lines
 from copycat.records.run_folder import write_whole
 
-LONGEST = 2**16
-"""Bytes of a row, at most."""
-KNOWN = 20_000
-"""Scores whose text is kept."""
+MAX_ROW_BYTES = 2**16
+"""Maximum size of a row, in bytes."""
+MAX_CACHED = 20_000
+"""Maximum number of cached scores."""
 
 _scores: dict[float, str] = {}
 
 
 def _cells(values: Sequence[float | None], *, is_loss: bool) -> list[str]:
-    """Their texts, which take longer to make than to find: scores of so many images are few, and come again and again,
-    where hardly a loss does.
+    """Format the values of a column.
+
+    Texts of scores are cached, since scores of few images take few values; losses hardly ever repeat.
     """
     if is_loss:
         return ["" if value is None else repr(value) for value in values]
-    found = _scores.get
-    return ["" if value is None else found(value) or _text(value) for value in values]
+    cached = _scores.get
+    return ["" if value is None else cached(value) or _format(value) for value in values]
 
 
-def _text(score: float) -> str:
+def _format(score: float) -> str:
     text = repr(score)
-    if len(_scores) < KNOWN and score:  # 0.0 and -0.0 would be one
+    if len(_scores) < MAX_CACHED and score:  # 0.0 and -0.0 would share a key
         _scores[score] = text
     return text
 
 
-class History(Logger):
-    """Appends each epoch's row to a run folder's metrics.csv.
+class MetricsCSVLogger(Logger):
+    """Append each epoch's row to a run folder's metrics.csv.
 
     Args:
+        folder: run folder.
         columns: names of the metrics; a metric that an epoch lacks leaves its cell empty.
-        disk: sees that what was written outlives a loss of power.
+        writer: flushes the file to disk in the background.
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str], disk: Disk) -> None:
+    def __init__(self, folder: Path, columns: Sequence[str], writer: BackgroundWriter) -> None:
+        """Open no file: the first row does."""
         super().__init__()
-        self.disk = disk
+        self.writer = writer
         self.columns = list(columns)
         self._path = folder / FILE
         self._open: TextIO | None = None
 
     @property
     def name(self) -> None:
+        """Return None: the file has one fixed name."""
         return None
 
     @property
     def version(self) -> None:
+        """Return None: the file has one fixed name."""
         return None
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """They lie in config.yaml."""
+        """Ignore hyper-parameters: config.yaml holds them."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if metrics.keys() & set(self.columns):  # else a callback's own, a learning rate say: for the other loggers
+        """Append the row of one epoch; ignore metrics without a column."""
+        if metrics.keys() & set(self.columns):  # others, such as learning rates, are for other loggers
             self.log_epochs(step or 0, [metrics])
 
     def log_epochs(self, first: int, rows: Sequence[Mapping[str, float]]) -> None:
@@ -77,16 +83,16 @@ class History(Logger):
         self._file.write("\n".join(map(",".join, zip(epochs, *columns, strict=True))) + "\n")
 
     def save(self) -> None:
-        """See that what was written outlives a loss of power, before anything that is written later."""
+        """Flush the rows to disk, before anything that is written later."""
         self._file.flush()
-        self.disk.later(partial(_sync, self._path))
+        self.writer.submit(partial(_sync, self._path))
 
     def purge(self, epoch: int) -> None:
-        """Drop the rows of that epoch and later ones, for a run that goes on from there, with the columns it has."""
+        """Drop the rows from this epoch on, for a run that resumes there, and take over the file's columns."""
         if epoch == 0:
             self._path.unlink(missing_ok=True)
             return
-        header, *lines = whole_lines(self._path.read_bytes())
+        header, *lines = complete_lines(self._path.read_bytes())
         self.columns = header.split(",")[1:]
         kept = [header, *(line for line in lines if int(line.partition(",")[0]) < epoch)]
         write_whole(self._path, ("\n".join(kept) + "\n").encode())
@@ -94,19 +100,19 @@ class History(Logger):
     @property
     def _file(self) -> TextIO:
         if self._open is None:
-            self._open = self._path.open("a", encoding="utf-8", buffering=1)  # a row is whole once it is written
+            self._open = self._path.open("a", encoding="utf-8", buffering=1)  # line buffering: rows are written whole
             if self._open.tell() == 0:
                 self._open.write(",".join(["epoch", *self.columns]) + "\n")
         return self._open
 
     def finalize(self, status: str) -> None:
-        """Close the file, without a row that was cut short; a later row opens it again."""
+        """Close the file, without a last row that was cut short; a later row opens it again."""
         file, self._open = self._file, None
         try:
             file.close()
         finally:
             with self._path.open("rb+") as written:
-                start = written.seek(max(0, self._path.stat().st_size - LONGEST))
+                start = written.seek(max(0, self._path.stat().st_size - MAX_ROW_BYTES))
                 end = written.read()
                 if not end.endswith(b"\n"):
                     written.truncate(start + end.rfind(b"\n") + 1)

@@ -1,4 +1,4 @@
-"""Find out which epochs and steps a run's callbacks need to see, by the hooks that they have."""
+"""Determine which epochs and steps a run's callbacks need to see, by the hooks that they have."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,26 +33,27 @@ VALIDATION_HOOKS = (
 )
 
 CHANGES_STEPS = (BatchSizeFinder, GradientAccumulationScheduler, LearningRateFinder, StochasticWeightAveraging)
-"""Callbacks that have no hook of steps, and change what Lightning's own loop does in them."""
+"""Callbacks without step hooks that change the steps of Lightning's own loop."""
 
 
 @runtime_checkable
 class SupportsMultiStep(Protocol):
-    """A callback that supports multi-step execution: the loop calls its hooks where it needs them."""
+    """Describe a callback that supports multi-step execution: the loop calls its hooks where it needs them."""
 
-    def supports_multi_step(self) -> bool: ...
+    def supports_multi_step(self) -> bool:
+        """Return whether it needs no hook of Lightning's own loop."""
 
 
 @dataclass(frozen=True)
 class Compatibility:
-    """The epochs that Lightning's hooks must be called for, and the callbacks that need none."""
+    """Hold the epochs that Lightning's hooks must be called for, and the callbacks that need none."""
 
     every: int
-    """Epochs from one that all hooks must see to the next; 0: they need to see none."""
+    """Period, in epochs, of those that all hooks must see; 0: none."""
     validates: bool
-    """Whether the other epochs may be validated without Lightning."""
+    """Whether the other epochs can be validated without Lightning."""
     callbacks: Sequence[Any]
-    """Those that support multi-step execution."""
+    """Callbacks that support multi-step execution."""
 
     def sees(self, epoch: int) -> bool:
         """Return whether Lightning's hooks must be called for this epoch."""
@@ -60,9 +61,15 @@ class Compatibility:
 
 
 def check_compatibility(trainer: Any, data: DataModule, classifier: Classifier) -> Compatibility | str:
-    """Return what a run's parts leave to multi-step execution, or the name of what must see each step."""
-    made: Any = classifier.configure_optimizers()
-    optimizer, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    """Return how far a run can use multi-step execution, or the name of what needs each single step.
+
+    Args:
+        trainer: Trainer of the run.
+        data: data of the run.
+        classifier: module to train.
+    """
+    configured: Any = classifier.configure_optimizers()
+    optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     if needed := _needs_each_step(trainer, data, optimizer):
         return needed
     every, validates, supporting = 0, isinstance(data.loader("val"), MemoryLoader), []
@@ -83,7 +90,7 @@ def check_compatibility(trainer: Any, data: DataModule, classifier: Classifier) 
         if _first_overridden(callback, EPOCH_HOOKS) and not of_validations:
             every = 1
     if isinstance(scheduler, ReduceLROnPlateau):
-        validates = False  # it goes by what the Trainer's validation found
+        validates = False  # it needs the metrics of the Trainer's validation
         every = every or (0 if str(classifier.monitor).startswith("val/") else 1)
     if not validates and not every:
         every = period

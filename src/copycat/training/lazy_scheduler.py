@@ -1,28 +1,30 @@
-"""Learning-rate schedules, of which one that changes nothing costs nothing."""
+"""Defer steps of learning-rate schedulers that change nothing."""
 
 from typing import Any
 
 from torch.optim.lr_scheduler import ConstantLR
 
 
-class Schedule:
-    """A scheduler whose steps wait where they change no learning rate, and are counted."""
+class LazyScheduler:
+    """Defer and count a scheduler's steps where they change no learning rate."""
 
     def __init__(self, scheduler: Any) -> None:
+        """Wrap a scheduler."""
         self.scheduler = scheduler
         self.changes = not (type(scheduler) is ConstantLR and scheduler.factor == 1)
-        self._owed = 0
+        self._deferred = 0
 
     def step(self) -> None:
+        """Step the scheduler, or defer the step."""
         if self.changes:
             self.scheduler.step()
         else:
-            self._owed += 1
+            self._deferred += 1
 
-    def settle(self) -> None:
-        """Make the steps that wait, before anybody looks at the scheduler."""
-        owed, self._owed = self._owed, 0
-        if owed:
-            self.scheduler.last_epoch += owed - 1
-            self.scheduler._step_count += owed - 1
+    def apply_deferred(self) -> None:
+        """Apply the deferred steps, before the scheduler is read."""
+        deferred, self._deferred = self._deferred, 0
+        if deferred:
+            self.scheduler.last_epoch += deferred - 1
+            self.scheduler._step_count += deferred - 1
             self.scheduler.step()

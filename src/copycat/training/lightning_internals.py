@@ -1,7 +1,7 @@
-"""The one module that touches names of Lightning that are not public.
+"""Collect every use of Lightning's private names in one module.
 
-Every other module goes through these functions. tests/runs/test_lightning_internals.py holds each of them against the
-installed Lightning, and fails by the name that has changed.
+Other modules use these functions. tests/training/test_lightning_internals.py checks each against the installed
+Lightning, and fails by the name that has changed.
 """
 
 from typing import Any
@@ -27,8 +27,8 @@ def detects_anomalies(trainer: pl.Trainer) -> bool:
 
 def choose_device(accelerator: str) -> torch.device:
     """Return the device that a Trainer with one device of this accelerator uses."""
-    chosen = _AcceleratorConnector(accelerator=accelerator, devices=1)
-    device: torch.device = chosen.strategy.root_device
+    connector = _AcceleratorConnector(accelerator=accelerator, devices=1)
+    device: torch.device = connector.strategy.root_device
     return device
 
 
@@ -41,7 +41,7 @@ def make_state_key(callback: pl.Callback, **settings: Any) -> str:
 
 
 def looks_at_validations_alone(callback: EarlyStopping) -> bool:
-    """Return whether early stopping checks its metric at the end of a validation, unless each epoch has one."""
+    """Return whether early stopping checks its metric only after validations."""
     return callback._check_on_train_epoch_end is not True
 
 
@@ -59,27 +59,27 @@ def get_fit_loop(trainer: pl.Trainer) -> FitLoop:
 
 
 def set_fit_loop(trainer: pl.Trainer, loop: FitLoop) -> None:
-    """Make `fit` run this loop, which takes over the epoch loop of the one before."""
+    """Make `fit` run this loop, which takes over the previous loop's epoch loop."""
     loop.epoch_loop = trainer.fit_loop.epoch_loop
     trainer.fit_loop = loop
 
 
 def get_position(trainer: pl.Trainer) -> Position:
-    """Return where a Trainer stands: before a batch, before an epoch, or at its end."""
+    """Return the position of a Trainer: before a batch, before an epoch, or at the end."""
     loop = trainer.fit_loop
     epochs: Any = loop.epoch_progress.current
     batches: Any = loop.epoch_loop.batch_progress.current
-    is_inside = batches.ready > batches.processed  # a batch was fetched, and not trained on yet
+    is_inside = batches.ready > batches.processed  # a batch is fetched, but not trained on yet
     return Position(epochs.processed, batches.processed if is_inside else 0)
 
 
 def forget_restart(trainer: pl.Trainer) -> None:
-    """Mark a resumed epoch as any other: plateau schedulers would not step at its end."""
+    """Clear the restart flag, with which plateau schedulers would not step at the epoch's end."""
     trainer.fit_loop.restarting = False
 
 
 def set_epoch_progress(loop: FitLoop, completed: int, *, ready: int, started: int, processed: int) -> None:
-    """Count epochs: so many are completed, and so many more are ready, started and processed."""
+    """Set the epoch counters: completed epochs, and how many more are ready, started and processed."""
     trackers: tuple[Any, ...] = (loop.epoch_progress.current, loop.epoch_progress.total)
     for tracker in trackers:
         tracker.ready, tracker.started = completed + ready, completed + started
@@ -87,7 +87,15 @@ def set_epoch_progress(loop: FitLoop, completed: int, *, ready: int, started: in
 
 
 def set_batch_progress(loop: FitLoop, done: int, *, before: int, ready: int, is_last: bool) -> None:
-    """Count batches: so many of the epoch are done, after those of the epochs before, and so many more are ready."""
+    """Set the batch counters.
+
+    Args:
+        loop: fit loop.
+        done: batches completed in this epoch.
+        before: batches completed in earlier epochs.
+        ready: further batches that are ready.
+        is_last: whether the last batch of the epoch is completed.
+    """
     progress = loop.epoch_loop.batch_progress
     trackers: tuple[tuple[Any, int], ...] = ((progress.current, done), (progress.total, before + done))
     for tracker, count in trackers:
@@ -97,7 +105,7 @@ def set_batch_progress(loop: FitLoop, done: int, *, before: int, ready: int, is_
 
 
 def set_global_step(loop: FitLoop, steps: int) -> None:
-    """Count optimizer steps."""
+    """Set the count of optimizer steps."""
     total = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
     total.ready = total.completed = loop.epoch_loop._batches_that_stepped = steps
 
@@ -108,7 +116,7 @@ def begin_epoch_loop(loop: FitLoop) -> None:
 
 
 def end_epoch_loop(loop: FitLoop) -> None:
-    """Do what Lightning does after an epoch's last batch: validate where it is due."""
+    """Run Lightning's work after an epoch's last batch: validate where it is due."""
     assert loop._data_fetcher is not None
     loop.epoch_loop.on_advance_end(loop._data_fetcher)
 
@@ -122,19 +130,19 @@ def get_loops_state(trainer: pl.Trainer) -> dict[str, Any]:
 
 
 def set_position(loops: dict[str, Any], position: Position) -> None:
-    """Rewrite the state of the loops so that the fit loop stands at a position.
+    """Rewrite the state of the loops so that the fit loop is at a position.
 
-    Lightning's own states depend on the hook that saved them, and some resume wrongly: from an epoch's last batch it
-    skips the end of that epoch, from the end of an epoch it skips a plateau scheduler's step. So a checkpoint is only
-    written before a batch or before an epoch, and its loops are set to be just there.
+    Lightning's state depends on the hook that saved it, and some states resume wrongly: from an epoch's last batch the
+    end of the epoch is skipped, from the end of an epoch a plateau scheduler's step. Checkpoints are therefore written
+    before a batch or an epoch alone, with the loops set to this position.
     """
     fit = loops["fit_loop"]
     is_inside = position.batch > 0
     epochs, batches = fit["epoch_progress"], fit["epoch_loop.batch_progress"]
     for tracker in ("total", "current"):
         done = position.epoch
-        begun = done + 1 if is_inside else done
-        epochs[tracker] |= {"ready": begun, "started": begun, "processed": done, "completed": done}
+        started = done + 1 if is_inside else done
+        epochs[tracker] |= {"ready": started, "started": started, "processed": done, "completed": done}
     total = batches["total"]["completed"]
     batches["total"] = dict.fromkeys(batches["total"], total)
     batches["current"] = dict.fromkeys(batches["current"], position.batch)
@@ -148,6 +156,6 @@ def move_to_epoch_start(fit: dict[str, Any]) -> None:
 
 
 def set_global_step_of_state(loops: dict[str, Any], steps: int) -> None:
-    """Rewrite the state of the loops so that the fit loop has made so many optimizer steps."""
+    """Rewrite the count of optimizer steps in the state of the loops."""
     progress = loops["fit_loop"]["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
     progress["total"] = {"ready": steps, "completed": steps}

@@ -1,26 +1,26 @@
-"""What the C library does with memory that is let go: GNU's; another's is left as it is."""
+"""Tune glibc malloc; no-op elsewhere."""
 
 import ctypes
 from contextlib import suppress
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of malloc.h."""
+"""Constants of malloc.h."""
 
 
 def keep_memory() -> None:
-    """Have what a step lets go kept for the next one, from now on.
+    """Keep freed memory for the next step.
 
-    Large pieces are handed back to the system otherwise, which clears each page of them before it gives it out again:
-    up to a sixth of a convolutional network's step, and a tenth of a pack's.
+    By default, large blocks are returned to the system, which clears each page again: up to a sixth of a convolutional
+    network's step, and a tenth of a pack's.
     """
     with suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-        for most in (2**25, 2**30):  # mallopt(3): older ones take no more than the first
+        for most in (2**25, 2**30):  # mallopt(3): older versions accept the first at most
             mallopt(M_MMAP_THRESHOLD, most)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def give_back() -> None:
-    """Hand what is free now to the system."""
+def trim_memory() -> None:
+    """Return free memory to the system."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What run.json says: written when a run starts, and again when it ends. docs/run-folder.md names every key."""
+"""Make the content of run.json as a run starts and ends. docs/run-folder.md names every key."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,29 +15,31 @@ from copycat.provenance.fingerprint import fingerprint
 from copycat.records.config_keys import key_digests
 
 
-def opening(
+def make_manifest(
     request: Request,
     data: DataModule,
     *,
     config: bytes,
     network: nn.Module,
     copy_of: Mapping[str, Any] | None = None,
-    like: Mapping[str, Any] | None = None,
+    provenance_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The manifest of a run that starts now.
+    """Make the manifest of a run that starts now.
 
     Args:
-        config: what config.yaml holds.
-        network: as it begins.
-        copy_of: the run that this one repeats.
-        like: the manifest of one that started here and now on the same data.
+        request: request for the run.
+        data: data of the run.
+        config: content of config.yaml.
+        network: network with its initial weights.
+        copy_of: reference to the run that this one repeats.
+        provenance_from: manifest of a run that started in this process on the same data, whose provenance is reused.
     """
     backbone = backbone_record(network)
     if like is None:
         ran_on = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
         warnings = find_warnings(data)
     else:
-        ran_on, warnings = {**like["provenance"], **backbone}, like["data"]["warnings"]
+        provenance, warnings = {**provenance_from["provenance"], **backbone}, provenance_from["data"]["warnings"]
     return {
         "status": "running",
         "error": None,
@@ -51,7 +53,7 @@ def opening(
             "config_keys": key_digests(request.config),
             "copy_of": copy_of,
         },
-        "provenance": ran_on,
+        "provenance": provenance,
         "data": {
             "source": request.config["data"]["_target_"],
             "synthetic": data.source.synthetic,
@@ -68,9 +70,11 @@ def opening(
 
 
 def best_epoch(rows: Sequence[Mapping[str, float]], *, monitor: str, mode: str) -> dict[str, Any]:
-    """The row with the best value of a metric; nothing where no row has it.
+    """Return the row with the best value of a metric; empty where no row has it.
 
     Args:
+        rows: metrics by epoch.
+        monitor: name of the metric.
         mode: `min` or `max`.
     """
     candidates = [row for row in rows if monitor in row]
@@ -83,5 +87,5 @@ def best_epoch(rows: Sequence[Mapping[str, float]], *, monitor: str, mode: str) 
 
 
 def now() -> str:
-    """In UTC, ISO 8601."""
+    """Return the time in UTC, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

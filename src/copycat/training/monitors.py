@@ -1,4 +1,4 @@
-"""Metrics that a configuration names, held against those that a run on its data has."""
+"""Check the metrics that a configuration monitors against those that the run will have."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,16 +10,18 @@ from copycat.data.datamodule import DataModule
 from copycat.models.metrics import ALL_CLASS_SCORES
 
 
-def check_monitors(config: Mapping[str, Any], data: DataModule, *, also: Mapping[str, Sequence[str]] = {}) -> None:
-    """Hold what callbacks and the scheduler watch against the metrics of the run.
+def check_monitors(config: Mapping[str, Any], data: DataModule, *, extra: Mapping[str, Sequence[str]] = {}) -> None:
+    """Check that the run will have the metrics that callbacks and the scheduler monitor.
 
     Args:
-        also: metrics that others name, such as a sweep.
+        config: resolved configuration.
+        data: data of the run.
+        extra: further metrics, such as a sweep's, by the keys that name them.
 
     Raises:
         UserError: for the first metric that no epoch of the run would have.
     """
-    for key, metrics in {**_monitors(config), **also}.items():
+    for key, metrics in {**_monitors(config), **extra}.items():
         for metric in metrics:
             if why := _why_missing(metric, config["trainer"], data):
                 part, _, name = metric.partition("/")
@@ -28,9 +30,9 @@ def check_monitors(config: Mapping[str, Any], data: DataModule, *, also: Mapping
 
 
 def monitored(callbacks: Iterable[Any]) -> tuple[str, str]:
-    """Return metric and mode of the best checkpoint; val/loss, the least first, where no checkpoint monitors one.
+    """Return metric and mode of the best checkpoint; minimal val/loss where no checkpoint monitors a metric.
 
-    Other callbacks that monitor a metric, such as early stopping, have no say, wherever they stand.
+    Other callbacks that monitor a metric, such as early stopping, are ignored, in any order.
     """
     for callback in callbacks:
         if isinstance(callback, Checkpoint) and (monitor := getattr(callback, "monitor", None)):
@@ -56,6 +58,6 @@ def _why_missing(metric: str, trainer: Mapping[str, Any], data: DataModule) -> s
 
 
 def _batches(trainer: Mapping[str, Any], data: DataModule) -> int:
-    """Batches of an epoch, as Lightning counts them."""
+    """Return the batches per epoch, as Lightning counts them."""
     whole, limit = len(data.loader("train", shuffle=data.shuffle)), trainer.get("limit_train_batches", 1.0)
     return min(whole, limit) if isinstance(limit, int) else int(whole * limit)

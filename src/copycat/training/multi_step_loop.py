@@ -1,4 +1,4 @@
-"""A Lightning loop that runs all optimizer steps of an epoch in one plain loop.
+"""Run many optimizer steps per Lightning training step.
 
 Lightning's hooks are called for an epoch only where a callback, a scheduler or the end of the run needs them. Bits,
 rows, checkpoints and the callbacks' epochs are those of single steps.
@@ -17,7 +17,7 @@ from copycat.models.classifier import Classifier, divergence_error
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.epoch_buffer import EpochBuffer
 from copycat.training.hook_compatibility import Compatibility, check_compatibility, overrides
-from copycat.training.lazy_scheduler import Schedule
+from copycat.training.lazy_scheduler import LazyScheduler
 from copycat.training.lightning_internals import (
     FitLoop,
     begin_epoch_loop,
@@ -36,16 +36,18 @@ from copycat.training.stopping import Limiter
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.5
-"""From one flush to the next, where the configuration leaves it open."""
+"""Seconds between two flushes, where the configuration leaves it open."""
 PAUSE_SECONDS = 0.05
-"""From one look at signals, limits and the progress bar to the next."""
+"""Seconds between two checks of signals, limits and the progress bar."""
 
 
 def install(trainer: pl.Trainer, classifier: Classifier, **settings: Any) -> "MultiStepLoop | None":
-    """Let `fit` run many steps at once; where something must see each step, log what, and change nothing.
+    """Install the multi-step loop; where something needs each single step, log its name and change nothing.
 
     Args:
-        settings: those of the loop.
+        trainer: Trainer of the run.
+        classifier: module to train.
+        settings: further arguments of the loop.
     """
     compatibility = check_compatibility(trainer, settings["data"], classifier)
     if isinstance(compatibility, str):
@@ -57,11 +59,17 @@ def install(trainer: pl.Trainer, classifier: Classifier, **settings: Any) -> "Mu
 
 
 class MultiStepLoop(FitLoop):
-    """Train one epoch an `advance`.
+    """Train one epoch per `advance`.
 
     Args:
-        compatibility: the epochs that Lightning's hooks are called for.
-        steps: between two flushes of the metrics, at most; None: as many as take half a second.
+        trainer: Trainer whose fit loop this one replaces.
+        classifier: module to train.
+        compatibility: epochs that Lightning's hooks are called for.
+        steps: maximum number of steps between two flushes of the metrics; None: as many as take half a second.
+        data: data of the run.
+        seeds: seeds each step.
+        last: saves checkpoints.
+        limiter: checks limits.
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class MultiStepLoop(FitLoop):
         last: LastCheckpoint,
         limiter: Limiter,
     ) -> None:
+        """Move the data to the device, and take over Lightning's limits of epochs."""
         before = get_fit_loop(trainer)
         super().__init__(trainer, min_epochs=before.min_epochs, max_epochs=before.max_epochs)
         self.classifier, self.compatibility, self.steps = classifier, compatibility, steps
@@ -91,17 +100,17 @@ class MultiStepLoop(FitLoop):
     # ----- Lightning's side
 
     def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
-        """Resume at the start of the epoch in progress: its hooks are called again, its first batches are skipped."""
+        """Resume at the start of the epoch in progress: call its hooks again, skip its first batches."""
         move_to_epoch_start(state_dict)
         super().load_state_dict(state_dict, prefix)
 
     @property
     def done(self) -> bool:
-        """Return whether training is over; to find out takes long, and nothing changes it where no hook is called."""
+        """Return whether training is over; checked only after hooks, since nothing else changes it."""
         return (self._calls_hooks or self.trainer.should_stop) and super().done
 
     def run(self) -> None:
-        """Train; however that ends, log what is known of it."""
+        """Train, and log all completed epochs however training ends."""
         try:
             super().run()
         finally:
@@ -112,7 +121,7 @@ class MultiStepLoop(FitLoop):
                     self._publish()
 
     def on_run_start(self) -> None:
-        """Collect the hooks, once for all epochs: Lightning's own calls of hooks take long."""
+        """Collect the hooks once for all epochs: Lightning's own calls of hooks are slow."""
         super().on_run_start()
         trainer = self.trainer
         start, self.last.start = self.last.start or Position(trainer.current_epoch), None
@@ -136,7 +145,7 @@ class MultiStepLoop(FitLoop):
         self.buffer = EpochBuffer(self.classifier, self.last, start)
 
     def on_advance_start(self) -> None:
-        """Call the start hooks of an epoch, where there are any to call."""
+        """Call the start hooks of an epoch, where needed."""
         self._is_visible = self._epoch + 1 >= (self.max_epochs or 0) or self.compatibility.sees(self._epoch)
         if self._is_visible:
             self._publish()
@@ -151,13 +160,13 @@ class MultiStepLoop(FitLoop):
             self._runner.inspect_network()
 
     def advance(self) -> None:
-        """Take all steps of an epoch."""
+        """Run all steps of an epoch."""
         assert self.buffer is not None
         self._runner.run(self._epoch, self._batch, self.buffer, self._pause)
         self._batch = self.batches
 
     def on_advance_end(self) -> None:
-        """Step the schedules, validate, and call the end hooks of an epoch, where there are any to call."""
+        """Step the schedulers, validate, and call the end hooks of an epoch, where needed."""
         for schedule, frequency in self._by_epoch:
             if (self._epoch + 1) % frequency == 0:
                 schedule.step()
@@ -179,7 +188,7 @@ class MultiStepLoop(FitLoop):
         """Validate and call the hooks as Lightning does."""
         assert self.buffer is not None
         self.flush()
-        if not self.seeds.draws:  # else each batch was seeded, for callbacks that draw too
+        if not self.seeds.draws:  # otherwise each batch was seeded already
             self.seeds.seed(self.trainer, self._epoch, self.batches - 1)
         self._publish(ready=1, started=1)
         end_epoch_loop(self)
@@ -196,14 +205,14 @@ class MultiStepLoop(FitLoop):
             self._check()
             self._publish(ready=1, started=1)
             averaging = self._runner.averaging
-            with averaging.shown(self.classifier.network) if averaging else nullcontext():
+            with averaging.applied(self.classifier.network) if averaging else nullcontext():
                 self.classifier.validate(self.data.loader("val"))
             self.buffer.validated[epoch] = self.classifier.pop_validation()
         self.buffer.end_epoch()
         is_due = self.last.every_n_epochs and (epoch + 1) % self.last.every_n_epochs == 0
         self._calls_hooks = bool(validates or is_due or self._runner.measures(epoch))
         if self._calls_hooks:
-            if self.limiter.limits.judge:
+            if self.limiter.limits.pruner:
                 self.flush()
             self._publish(ready=1, started=1, processed=1)
             for hook in self._epoch_end:
@@ -212,15 +221,15 @@ class MultiStepLoop(FitLoop):
     # ----- between steps
 
     def _collect_schedules(self) -> None:
-        """Find the schedules anew: a callback may have changed them."""
+        """Collect the schedulers again: a callback may have changed them."""
         configs = [config for config in self.trainer.lr_scheduler_configs if not config.reduce_on_plateau]
-        schedules = [(config.interval, Schedule(config.scheduler), config.frequency) for config in configs]
+        schedules = [(config.interval, LazyScheduler(config.scheduler), config.frequency) for config in configs]
         self._schedules = [schedule for _, schedule, _ in schedules]
         self._by_epoch = [(schedule, every) for interval, schedule, every in schedules if interval == "epoch"]
         self._runner.schedules = [(schedule, every) for interval, schedule, every in schedules if interval == "step"]
 
     def _pause(self, batch: int) -> None:
-        """Heed signals, limits and checkpoints that are due inside an epoch."""
+        """Handle signals, limits and checkpoints that are due inside an epoch."""
         assert self.buffer is not None
         self._runner.next_pause = time.monotonic() + (0 if self.last.every_n_steps else PAUSE_SECONDS)
         self._batch = batch
@@ -234,9 +243,9 @@ class MultiStepLoop(FitLoop):
                 look(self._epoch, loss)
 
     def _publish(self, *, ready: int = 0, started: int = 0, processed: int = 0) -> None:
-        """Set Lightning's counters, and the schedulers, to where training is."""
+        """Set Lightning's counters and the schedulers to the current position."""
         for schedule in self._schedules:
-            schedule.settle()
+            schedule.apply_deferred()
         epoch, batch = self._epoch, self._batch
         set_epoch_progress(self, epoch, ready=ready, started=started, processed=processed)
         is_last = batch == self.batches
@@ -249,7 +258,7 @@ class MultiStepLoop(FitLoop):
     # ----- the metrics
 
     def flush(self) -> None:
-        """Log all epochs that ended, and let the classifier count the steps of the one in progress.
+        """Log all completed epochs, and pass the steps of the one in progress to the classifier.
 
         Raises:
             DivergedError: where a loss is not finite; the epochs before are logged.
@@ -268,7 +277,7 @@ class MultiStepLoop(FitLoop):
         raise divergence_error(position.epoch, position.batch, loss)
 
     def _check(self) -> None:
-        """Fail where a loss is not finite."""
+        """Raise where a loss is not finite."""
         assert self.buffer is not None
         if self.buffer.first_failure() is not None:
             self.flush()

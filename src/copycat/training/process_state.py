@@ -1,4 +1,4 @@
-"""A run leaves the process as it found it: trial 7 of a sweep gives the bits that it gives alone."""
+"""Restore the state of the process after a run, so that a trial of a sweep gives the same bits as alone."""
 
 import logging
 import os
@@ -18,10 +18,10 @@ LIGHTNING = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "ligh
 
 @contextmanager
 def isolated(*, threads: int | None) -> Iterator[None]:
-    """Give back threads, random states, determinism, default dtype and environment at the end.
+    """Restore threads, random states, determinism, default dtype and environment at the end.
 
     Args:
-        threads: of the CPU, inside; None leaves as many as there are.
+        threads: number of CPU threads inside; None keeps the current number.
     """
     environment, before = dict(os.environ), torch.get_num_threads()
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
@@ -44,9 +44,9 @@ def isolated(*, threads: int | None) -> Iterator[None]:
 
 
 class _Quiet(logging.FileHandler):
-    """A log that can't be written, on a full disk say, is no reason to print a traceback for every line.
+    """Ignore errors in writing the log, such as of a full disk, instead of printing a traceback per line.
 
-    Once closed it stays so: a thread that was about to log would open the file anew, and leave it open.
+    Once closed it stays closed: a thread that logs later would open the file again, and leave it open.
     """
 
     ended = False
@@ -64,13 +64,13 @@ class _Quiet(logging.FileHandler):
 
 
 def _log(failure: threading.ExceptHookArgs) -> None:
-    """A thread's failure is the log's: TensorBoard's writers raise it once more where they are called from."""
+    """Log a thread's exception; TensorBoard's writers raise theirs again in the calling thread."""
     if failure.exc_value is not None:
         logging.getLogger(__name__).error("in a thread", exc_info=failure.exc_value)
 
 
 def end_log(file: Path) -> None:
-    """Write nothing more to the log of a run that ended, though other runs of its pack go on."""
+    """Close the log of a run that ended, though other runs of its pack continue."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _Quiet) and handler.baseFilename == os.path.abspath(file):
             handler.close()
@@ -78,20 +78,23 @@ def end_log(file: Path) -> None:
 
 @contextmanager
 def logged(file: Path) -> Iterator[None]:
-    """Write what is logged or warned to a file, and not among a command's results."""
+    """Write log records and warnings to a file, and keep them off the terminal."""
     handler = _Quiet(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root, theirs = logging.getLogger(), [logging.getLogger(name) for name in LIGHTNING]
-    level, before = root.level, [(logger, list(logger.handlers), logger.propagate) for logger in (root, *theirs)]
+    root, lightning_loggers = logging.getLogger(), [logging.getLogger(name) for name in LIGHTNING]
+    level, before = (
+        root.level,
+        [(logger, list(logger.handlers), logger.propagate) for logger in (root, *lightning_loggers)],
+    )
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    for logger in theirs:
+    for logger in lightning_loggers:
         logger.handlers, logger.propagate = [], True
     logging.captureWarnings(True)
     hook, threading.excepthook = threading.excepthook, _log
     try:
         with warnings.catch_warnings():
-            # a part may lack a class, in a small fold say: AUROC is 0 then, and torchmetrics says so each epoch
+            # a part may lack a class, such as in a small fold; torchmetrics would warn each epoch
             warnings.filterwarnings("ignore", "No (positive|negative) samples in targets")
             yield
     finally:

@@ -1,4 +1,4 @@
-"""The records of one run, trained alone or in a pack: from the first file of its folder to the last."""
+"""Record one run, trained alone or in a pack, from the first file of its folder to the last."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -18,36 +18,38 @@ from copycat.records.digests import digest_files
 from copycat.records.image_index import FILE as IMAGES
 from copycat.records.image_index import write_images
 from copycat.records.metrics_csv import FILE as HISTORY
-from copycat.records.metrics_csv import history_digest, rows_of
+from copycat.records.metrics_csv import history_digest, parse_rows
 from copycat.records.predictions import Predictions, write_predictions
 from copycat.records.reserved_space import release, reserve
 from copycat.records.run_folder import WEIGHTS, remove_half_written, write_manifest
-from copycat.training.checkpoint_io import WholeCheckpoints
+from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.checkpoints import BEFORE, LastCheckpoint
-from copycat.training.factory import Parts, build_group
-from copycat.training.history import History
+from copycat.training.factory import RunComponents, build_group
+from copycat.training.history import MetricsCSVLogger
 from copycat.training.manifest import best_epoch, now
 from copycat.training.monitors import monitored
 from copycat.training.process_state import LOG, end_log
-from copycat.training.result import Outcome, best_metrics, describe
-from copycat.training.run_context import RunContext, RunObserver, class_probabilities, digest_of
+from copycat.training.result import RunResult, best_metrics, describe
+from copycat.training.run_context import RunContext, RunObserver, class_probabilities, probability_digest
 
 log = logging.getLogger(__name__)
 
 
 class RunRecorder:
-    """Write the records of a run: `open`, `begin`, `log`, `measured`, `complete`, `end`, in this order.
+    """Write the records of a run: `open`, `begin`, `log`, `record_final_metrics`, `complete`, `end`, in this order.
 
     Loggers are finalized outside: Lightning does it for a run alone.
 
     Args:
         folder: run folder, whose lock is held.
+        config: resolved configuration.
+        components: components of the run.
         manifest: content of run.json as the run starts; `end` completes it.
-        watchers: loggers beside metrics.csv and those of the configuration.
-        quiet: leaves callbacks out that draw on the terminal.
+        extra_loggers: loggers beside metrics.csv and those of the configuration.
+        quiet: whether to leave out callbacks that draw on the terminal.
 
     Raises:
-        UserError: where a callback or a logger cannot be made.
+        UserError: where a callback or a logger cannot be built.
     """
 
     def __init__(
@@ -55,23 +57,24 @@ class RunRecorder:
         folder: Path,
         *,
         config: Mapping[str, Any],
-        parts: Parts,
+        components: RunComponents,
         manifest: dict[str, Any],
-        watchers: Sequence[Logger] = (),
+        extra_loggers: Sequence[Logger] = (),
         quiet: bool = False,
     ) -> None:
+        """Build callbacks and loggers, and write nothing."""
         self.folder, self.config, self.manifest = folder, config, manifest
-        self.classifier, self.data = parts.classifier, parts.data
-        self.disk = Disk()
+        self.classifier, self.data = components.classifier, components.data
+        self.writer = BackgroundWriter()
         stages: list[Stage] = ["train", "val"]
         several = len(self.data.loader("train", shuffle=self.data.shuffle)) > 1
         self.history = History(folder, metric_columns(stages, several_batches=several), self.disk)
         callbacks = build_group(config, "callbacks", folder)
         self.callbacks = [callback for callback in callbacks if not (quiet and getattr(callback, "draws", False))]
-        found = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
-        self.last = found[0] if found else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
-        self.last.files = WholeCheckpoints(self.disk)
-        self.loggers = [self.history, *watchers, *build_group(config, "logger", folder)]
+        savers = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
+        self.last = savers[0] if savers else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
+        self.last.files = AtomicCheckpointIO(self.writer)
+        self.loggers = [self.history, *extra_loggers, *build_group(config, "logger", folder)]
         self._probabilities: Mapping[str, Tensor] = {}
 
     # ----- start
@@ -83,12 +86,12 @@ class RunRecorder:
         resumes_at: int | None = None,
         say: Callable[[str], None] = log.info,
     ) -> None:
-        """Write the files that a run has from its start, or go back to the checkpoint from which it resumes.
+        """Write the initial files of a run, or purge the records after the checkpoint from which it resumes.
 
         Args:
-            write: writes configuration and manifest to the folder; None where they lie there.
+            write: writes configuration and manifest to the folder; None where they exist.
             resumes_at: first epoch of a resumed run, whose records from there on are dropped; None for a new run.
-            say: takes one line per logger that cannot go back.
+            say: takes one line per logger that cannot purge.
 
         Raises:
             OSError: where the folder cannot be written to.
@@ -99,7 +102,7 @@ class RunRecorder:
         reserve(self.folder)
         if write is not None:
             write(self.folder)
-        if resumes_at is None or not (self.folder / IMAGES).exists():  # it was killed before
+        if resumes_at is None or not (self.folder / IMAGES).exists():  # the run may have been killed before this file
             write_images(self.folder, self.data)
 
     def _purge(self, epoch: int, say: Callable[[str], None]) -> None:
@@ -110,9 +113,9 @@ class RunRecorder:
                 say(f"{type(logger).__name__} cannot go on: it begins anew. metrics.csv and TensorBoard do.")
 
     def begin(self, epoch: int) -> None:
-        """Give loggers the hyper-parameters, and show observers the start of a run at epoch 0.
+        """Log the hyper-parameters, and notify observers of the start of a run at epoch 0.
 
-        Apart from `open`: a logger that fails here fails the run, which has a folder by then.
+        Separate from `open`: a logger that fails here fails the run, whose folder exists by then.
         """
         for logger in self.loggers:
             logger.log_hyperparams(dict(self.config))
@@ -127,41 +130,45 @@ class RunRecorder:
 
         Args:
             first: epoch of the first row.
+            rows: metrics of each epoch.
         """
         log_rows(self.loggers, first, rows)
 
     # ----- end
 
-    def measured(self, final: Row, probabilities: Mapping[str, Tensor]) -> None:
-        """Take the metrics of the final weights.
+    def record_final_metrics(self, final: Row, probabilities: Mapping[str, Tensor]) -> None:
+        """Record the metrics of the final weights.
 
         Args:
+            final: metrics of each part.
             probabilities: of the images of each part, "val" among them: [N] of class 1, or [N, classes].
         """
         self._probabilities = probabilities
-        came_out = self.manifest["results"]
-        came_out["final"], came_out["predictions_digest"] = final, digest_of(probabilities["val"])
+        results = self.manifest["results"]
+        results["final"], results["predictions_digest"] = final, probability_digest(probabilities["val"])
 
     def complete(self, epochs: int) -> None:
-        """Write what was measured, and show observers the end of the run.
+        """Write predictions and final metrics, and notify observers of the end of the run.
 
-        Apart from `measured`: a pack measures in its main thread, and writes in a pool.
+        Separate from `record_final_metrics`: a pack measures in its main thread, and writes in a pool.
 
         Args:
             epochs: number of epochs trained.
         """
-        found = {part: class_probabilities(probability) for part, probability in self._probabilities.items()}
-        labels = {part: self.data.parts[part].labels.numpy() for part in found}
-        write_predictions(self.folder, {part: Predictions(labels[part], found[part].numpy()) for part in found})
+        probabilities = {part: class_probabilities(probability) for part, probability in self._probabilities.items()}
+        labels = {part: self.data.parts[part].labels.numpy() for part in probabilities}
+        write_predictions(
+            self.folder, {part: Predictions(labels[part], probabilities[part].numpy()) for part in probabilities}
+        )
         for logger in self.loggers:
             if hasattr(logger, "log_final"):
                 logger.log_final(self.manifest["results"]["final"], step=epochs)
-        context = self._context(epochs=epochs, probabilities=found["val"].float())
+        context = self._context(epochs=epochs, probabilities=probabilities["val"].float())
         for observer in self._observers():
             observer.on_run_end(context)
-        self.settle()
+        self.wait_until_written()
 
-    def end(self, status: str, error: str | None, *, epochs: int, steps: int) -> Outcome:
+    def end(self, status: str, error: str | None, *, epochs: int, steps: int) -> RunResult:
         """Write the last records and the manifest; nothing is written to the folder afterwards.
 
         A record that cannot be written fails the run.
@@ -173,9 +180,9 @@ class RunRecorder:
             steps: number of optimizer steps.
         """
         try:
-            self.settle()
+            self.wait_until_written()
         except Exception as failure:
-            status, error = self.failed(failure, status, error)
+            status, error = self.status_after_failure(failure, status, error)
         try:
             release(self.folder)
             self._conclude(status, steps)
@@ -184,64 +191,64 @@ class RunRecorder:
         try:
             self.close_loggers(best_metrics(self.manifest), step=epochs)
         except Exception as failure:
-            status, error = self.failed(failure, status, error)
+            status, error = self.status_after_failure(failure, status, error)
         return self._close(status, error)
 
-    def settle(self) -> None:
-        """Wait until all checkpoints and rows are on the disk.
+    def wait_until_written(self) -> None:
+        """Wait until all checkpoints and rows are on disk.
 
         Raises:
             OSError: where one could not be written.
         """
         try:
-            self.last.files.write_held()
+            self.last.files.write_pending()
         finally:
-            self.disk.settle()
+            self.writer.wait()
 
-    def failed(self, failure: Exception, status: str, error: str | None) -> tuple[str, str | None]:
-        """Return status and error of a run whose records cannot be written: one that did not complete keeps its own."""
+    def status_after_failure(self, failure: Exception, status: str, error: str | None) -> tuple[str, str | None]:
+        """Return status and error after records could not be written: only `completed` becomes `failed`."""
         return ("failed", self.describe(failure)) if status == "completed" else (status, error)
 
     def describe(self, failure: Exception) -> str:
-        """Return one line about why the run failed; the traceback goes to train.log."""
+        """Return the reason of a failure in one line; the traceback goes to train.log."""
         return describe(failure, self.folder)
 
     def close_loggers(self, best: Mapping[str, float] = {}, *, step: int = 0) -> None:
         """Let loggers close their files.
 
         Args:
-            best: metrics of the best epoch, the last to be known of a run.
-            step: the one after the last.
+            best: metrics of the best epoch; empty where unknown.
+            step: step to log them at, the one after the last.
         """
         for logger in self.loggers:
             if best and hasattr(logger, "log_best"):
-                with suppress(OSError):  # what matters of them lies in run.json
+                with suppress(OSError):  # run.json holds them too
                     logger.log_best(best, step=step)
             if hasattr(logger, "close"):
                 logger.close()
 
     def _conclude(self, status: str, steps: int) -> None:
-        came_out, network = self.manifest["results"], self.classifier.network
+        results, network = self.manifest["results"], self.classifier.network
         self.history.finalize(status)
-        came_out["parameters"] = sum(p.numel() for p in network.parameters())
+        results["parameters"] = sum(p.numel() for p in network.parameters())
         written = (self.folder / HISTORY).read_bytes()
-        came_out["epochs"], came_out["steps"] = written.count(b"\n") - 1, steps
-        came_out["history_digest"] = history_digest(written)
+        results["epochs"], results["steps"] = written.count(b"\n") - 1, steps
+        results["history_digest"] = history_digest(written)
         monitor, mode = monitored(self.callbacks)
-        came_out["best"] = best_epoch(rows_of(written, having=monitor), monitor=monitor, mode=mode)
+        results["best"] = best_epoch(parse_rows(written, having=monitor), monitor=monitor, mode=mode)
         if status == "completed":
-            came_out["weights_digest"] = save_weights(network.state_dict(), self.folder / WEIGHTS)
+            results["weights_digest"] = save_weights(network.state_dict(), self.folder / WEIGHTS)
             self.last.path.with_name(BEFORE).unlink(missing_ok=True)
 
-    def _close(self, status: str, error: str | None) -> Outcome:
+    def _close(self, status: str, error: str | None) -> RunResult:
         end_log(self.folder / LOG)
         seconds = round(self.last.seconds, 3)
         self.manifest |= {"status": status, "error": error, "ended": now(), "seconds": seconds}
         with suppress(OSError, UserError):
             self.manifest["files"] = digest_files(self.folder)
-        with suppress(OSError):  # where nothing can be written any more, the outcome still says so
+        with suppress(OSError):  # where nothing can be written any more, the result still has the status
             write_manifest(self.folder, self.manifest)
-        return Outcome(self.folder, status, self.manifest)
+        return RunResult(self.folder, status, self.manifest)
 
     def _observers(self) -> list[RunObserver]:
         return [callback for callback in self.callbacks if isinstance(callback, RunObserver)]

@@ -1,4 +1,4 @@
-"""How a run ended."""
+"""Represent the result of a run."""
 
 import logging
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a run ended, and where its records lie."""
+class RunResult:
+    """Hold the result of a run: its status, manifest and folder."""
 
     folder: Path
     status: str
@@ -24,26 +24,26 @@ class Outcome:
 
     @property
     def objective(self) -> float | None:
-        """What a sweep goes by: the best value of the monitored metric."""
+        """Return the best value of the monitored metric, the objective of a sweep."""
         best = self.manifest["results"].get("best", {})
         value: float | None = best["metrics"][best["monitor"]] if best else None
         return value
 
     @property
     def best(self) -> Mapping[str, float]:
-        """Metrics of the best epoch."""
+        """Return the metrics of the best epoch."""
         return best_metrics(self.manifest)
 
 
 def best_metrics(manifest: Mapping[str, Any]) -> Mapping[str, float]:
     """Return the metrics of the best epoch; empty where there is none."""
-    found: Mapping[str, float] = manifest["results"].get("best", {}).get("metrics", {})
-    return found
+    metrics: Mapping[str, float] = manifest["results"].get("best", {}).get("metrics", {})
+    return metrics
 
 
 def describe(failure: Exception, folder: Path) -> str:
-    """Return one line about why the run of that folder failed; the traceback goes to train.log."""
-    if isinstance(failure, (DivergedError, TimeLimitError)):  # of the training, and of no code
+    """Return the reason of a run's failure in one line; the traceback goes to train.log."""
+    if isinstance(failure, (DivergedError, TimeLimitError)):  # not errors of code: no traceback
         return str(failure)
     log.error("%s: the run failed", folder, exc_info=failure)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""A run that stopped goes on from its last whole checkpoint, to the bits of one that never stopped."""
+"""Resume a stopped run from its last intact checkpoint, to the bits of an uninterrupted run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,83 +9,94 @@ from pytorch_lightning.loggers import Logger
 
 from copycat.config.errors import UserError
 from copycat.provenance.backbone import check_backbone
-from copycat.provenance.diagnosis import Evidence, causes
+from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
 from copycat.records.lock import locked
 from copycat.records.metrics_csv import read_history
 from copycat.records.reserved_space import release
 from copycat.records.run_folder import write_manifest
 from copycat.records.run_loader import Opened, read_checkpoint
-from copycat.training.checkpoints import BEFORE, OURS
-from copycat.training.extension import extended, write_extended
-from copycat.training.factory import build_parts
+from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
+from copycat.training.extension import extend_run, write_extended
+from copycat.training.factory import build_components
 from copycat.training.manifest import now
 from copycat.training.process_state import LOG, isolated, logged
 from copycat.training.progress import Position
-from copycat.training.result import Outcome
-from copycat.training.session import Run
-from copycat.training.signals import Stop
+from copycat.training.result import RunResult
+from copycat.training.session import TrainingSession
+from copycat.training.signals import SignalHandler
 from copycat.training.standard_streams import tolerating_lost_output
 from copycat.training.stopping import Limits
 
 Say = Callable[[str], None]
-Watchers = Callable[[Mapping[str, Any]], Sequence[Logger]]
+MakeLoggers = Callable[[Mapping[str, Any]], Sequence[Logger]]
 
 
 @dataclass(frozen=True)
-class Point:
-    """Where a run goes on."""
+class ResumePoint:
+    """Represent the point from which a run resumes."""
 
     position: Position
     checkpoint: Path | None
-    """None: from the start."""
+    """None: restart from the beginning."""
 
 
 def resume(
     opened: Opened,
     *,
     say: Say,
-    watchers: Watchers = lambda _: (),
+    extra_loggers: MakeLoggers = lambda _: (),
     limits: Limits = Limits(),  # noqa: B008, it is frozen
     max_epochs: int | None = None,
-) -> Outcome:
-    """Go on with a run that was killed, interrupted, or failed; or with any, up to more epochs.
+) -> RunResult:
+    """Resume a run that was killed, interrupted, or failed; or extend any run to more epochs.
 
     Args:
+        opened: run to resume.
         say: takes each line that a user should know before it starts.
-        watchers: makes loggers beside those of the configuration, from it.
-        limits: what ends the run before it is done.
-        max_epochs: more than it was asked for; None: as many.
+        extra_loggers: makes further loggers from the configuration.
+        limits: conditions that end the run early.
+        max_epochs: new, larger number of epochs; None: unchanged.
 
     Raises:
-        UserError: where the run has all epochs, or is of other data or another backbone.
+        UserError: where the run has all epochs, or its data or backbone have changed.
         LockedError: where it is still running.
     """
-    folder = opened.given
+    folder = opened.user_path
     completed = opened.manifest["status"] == "completed"
     if max_epochs is not None:
-        opened = extended(opened, max_epochs, say=say)
+        opened = extend_run(opened, max_epochs, say=say)
     elif completed:
         raise UserError(
             f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {folder},"
             f" or copycat resume {folder} trainer.max_epochs=MORE."
         )
-    config, folder, stop = opened.config, opened.folder, Stop()
+    config, folder, signals = opened.config, opened.folder, SignalHandler()
     threads = config["trainer"].get("threads")
-    with locked(folder), isolated(threads=threads), tolerating_lost_output(), stop.listening():
-        parts = build_parts(config, metrics=limits.metrics)
-        check_backbone(parts.classifier.network, opened.manifest, folder=folder)
-        for cause in causes(Evidence.recorded(folder, opened.manifest, config), Evidence.current(config, parts.data)):
+    with locked(folder), isolated(threads=threads), tolerating_lost_output(), signals.listening():
+        components = build_components(config, metrics=limits.metrics)
+        check_backbone(components.classifier.network, opened.manifest, folder=folder)
+        for cause in diagnose(
+            RunInputs.from_folder(folder, opened.manifest, config), RunInputs.from_process(config, components.data)
+        ):
             if cause.kind == "data":
                 raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
             say(f"changed since the run began: {cause.kind}: {cause.line}")
-        point = find_point(opened, say=say)
+        point = find_resume_point(opened, say=say)
         if completed and point.position.epoch != opened.manifest["results"]["epochs"]:
             raise UserError(f"{folder}: expected the checkpoint of its last epoch; it has none.")
         with logged(folder / LOG):
-            manifest = reopened(opened.manifest, point, max_epochs=max_epochs)
-            run = Run(config, parts, folder, stop=stop, manifest=manifest, watchers=watchers(config), limits=limits)
-            run.last.extended_at = {entry["epoch"] for entry in manifest["resumed"] if entry.get("max_epochs")}
+            manifest = make_resumed_manifest(opened.manifest, point, max_epochs=max_epochs)
+            session = TrainingSession(
+                config,
+                components,
+                folder,
+                signals=signals,
+                manifest=manifest,
+                extra_loggers=extra_loggers(config),
+                limits=limits,
+            )
+            session.last.extended_at = {entry["epoch"] for entry in manifest["resumed"] if entry.get("max_epochs")}
 
             def write(folder: Path) -> None:
                 if max_epochs is not None:
@@ -93,15 +104,15 @@ def resume(
                 write_manifest(folder, manifest)
 
             try:
-                run.recorder.open(write, resumes_at=point.position.epoch, say=say)
+                session.recorder.open(write, resumes_at=point.position.epoch, say=say)
             except OSError as error:
                 release(folder)
                 raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error
-            return run.go(checkpoint=point.checkpoint, epoch=point.position.epoch)
+            return session.run(checkpoint=point.checkpoint, epoch=point.position.epoch)
 
 
-def find_point(opened: Opened, *, say: Say) -> Point:
-    """The newest checkpoint that is whole, and that metrics.csv reaches up to."""
+def find_resume_point(opened: Opened, *, say: Say) -> ResumePoint:
+    """Return the newest intact checkpoint for which metrics.csv has all rows."""
     folder = opened.folder / "checkpoints"
     for path in (folder / "last.ckpt", folder / BEFORE):
         if not path.exists():
@@ -109,21 +120,21 @@ def find_point(opened: Opened, *, say: Say) -> Point:
         if wrong := damage(path):
             say(f"{path}: expected a whole checkpoint; {wrong}. Going on from the one before.")
             continue
-        ours = read_checkpoint(path, opened).get(OURS)
-        if ours is None:
+        state = read_checkpoint(path, opened).get(CHECKPOINT_KEY)
+        if state is None:
             continue
-        position = Position(ours["epoch"], ours["batch"])
-        if _rows(opened.folder) < position.epoch:
+        position = Position(state["epoch"], state["batch"])
+        if _count_rows(opened.folder) < position.epoch:
             say(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Going on from before.")
             continue
         say(f"going on from {position}, by {path.name}")
-        return Point(position, path)
+        return ResumePoint(position, path)
     say("no checkpoint to go on from: starting anew")
-    return Point(Position(0), None)
+    return ResumePoint(Position(0), None)
 
 
-def _rows(folder: Path) -> int:
-    """Epochs that metrics.csv holds without a gap."""
+def _count_rows(folder: Path) -> int:
+    """Count the epochs in metrics.csv up to the first gap."""
     try:
         epochs = [row["epoch"] for row in read_history(folder)]
     except FileNotFoundError:
@@ -131,11 +142,13 @@ def _rows(folder: Path) -> int:
     return next((place for place, epoch in enumerate(epochs) if epoch != place), len(epochs))
 
 
-def reopened(manifest: Any, point: Point, *, max_epochs: int | None = None) -> dict[str, Any]:
-    """The manifest of a run that goes on from there.
+def make_resumed_manifest(manifest: Any, point: ResumePoint, *, max_epochs: int | None = None) -> dict[str, Any]:
+    """Return the manifest of a run that resumes.
 
     Args:
-        max_epochs: where more are asked for than before.
+        manifest: manifest of the stopped run.
+        point: point from which it resumes.
+        max_epochs: new number of epochs of an extended run; None: unchanged.
     """
     entry = {
         "at": now(),

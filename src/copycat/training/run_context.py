@@ -1,4 +1,4 @@
-"""The context that a run gives to callbacks which look at it as a whole, alone or in a pack."""
+"""Describe a run as a whole to callbacks, whether it is trained alone or in a pack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from copycat.models.classifier import Classifier
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """Describe a run as it starts, or after its last step."""
+    """Hold the state of a run at its start, or after its last step."""
 
     folder: Path
     classifier: Classifier
@@ -23,8 +23,8 @@ class RunContext:
     loggers: Sequence[Any]
     epochs: int = 0
     """Number of epochs trained."""
-    probabilities: Tensor = torch.empty(0)  # noqa: RUF009, nobody writes to it
-    """Probabilities that the final weights give the validation images, float32 [N, classes], on the CPU."""
+    probabilities: Tensor = torch.empty(0)  # noqa: RUF009, never written to
+    """Predicted probabilities of the validation images, float32 [N, classes], on the CPU."""
 
 
 @runtime_checkable
@@ -32,23 +32,24 @@ class RunObserver(Protocol):
     """Observe the start and the end of a run, as a callback."""
 
     def on_run_start(self, context: RunContext) -> None:
-        """Observe the run before its first step; not called again where a run resumes."""
+        """Observe the run before its first step; not called when a run resumes."""
 
     def on_run_end(self, context: RunContext) -> None:
-        """Observe the run after its final weights were evaluated."""
+        """Observe the run after the evaluation of its final weights."""
 
 
 def class_probabilities(probability: Tensor) -> Tensor:
-    """Return probabilities [N] of class 1, or [N, classes], as [N, classes] on the CPU.
+    """Return probabilities as [N, classes] on the CPU: float64 stays float64, others become float32.
 
-    They keep float64, and are float32 otherwise.
+    Args:
+        probability: [N] of class 1, or [N, classes].
     """
-    found = probability.detach().cpu()
-    found = found if found.dtype == torch.float64 else found.float()
-    return torch.stack([1 - found, found], dim=1) if found.ndim == 1 else found
+    values = probability.detach().cpu()
+    values = values if values.dtype == torch.float64 else values.float()
+    return torch.stack([1 - values, values], dim=1) if values.ndim == 1 else values
 
 
-def digest_of(probability: Tensor) -> str:
+def probability_digest(probability: Tensor) -> str:
     """Return a hash of probabilities: equal for equal bits."""
     content = probability.cpu().contiguous().view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
     return blake2b(content, digest_size=16).hexdigest()

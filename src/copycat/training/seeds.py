@@ -1,4 +1,7 @@
-"""Every draw inside a step is a function of (seed, epoch, batch, rank): no state of a generator need be saved."""
+"""Seed every random draw inside a step by (seed, epoch, batch, rank).
+
+Checkpoints therefore need no state of a generator.
+"""
 
 import random
 from typing import Any
@@ -12,10 +15,10 @@ from torch.nn import modules as layers
 from copycat.data.streams import derive_seed
 from copycat.models import networks
 
-BEFORE_THE_FIRST = -1
-"""Stands for a batch in what is drawn as an epoch starts."""
+EPOCH_START = -1
+"""Batch number for draws at the start of an epoch."""
 
-KNOWN = tuple(
+KNOWN_MODULES = tuple(
     module.__name__
     for module in (
         *(networks, layers.activation, layers.batchnorm, layers.container, layers.conv, layers.dropout),
@@ -23,24 +26,25 @@ KNOWN = tuple(
         layers.sparse,
     )
 )
-"""Modules whose layers are known."""
-RANDOM = (layers.dropout._DropoutNd, nn.RReLU, nn.MultiheadAttention, nn.FractionalMaxPool2d)
-"""Their layers that draw."""
+"""Names of modules whose layers are known."""
+RANDOM_LAYERS = (layers.dropout._DropoutNd, nn.RReLU, nn.MultiheadAttention, nn.FractionalMaxPool2d)
+"""Known layers that draw random numbers."""
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's generators, those of devices too."""
+    """Seed the generators of Python, NumPy and torch, including those of devices."""
     if torch.accelerator.is_available():
         torch.manual_seed(seed)
-    else:  # it seeds devices too, and takes a hundred times as long where there are none
+    else:  # torch.manual_seed takes a hundred times as long, to look for devices
         torch.default_generator.manual_seed(seed)
     _seed_others(seed)
 
 
 class StepSeeds(pl.Callback):
-    """Seeds all generators as each epoch and each batch starts."""
+    """Seed all generators at the start of each epoch and batch."""
 
     def __init__(self, seed: int, network: nn.Module) -> None:
+        """Find out whether the network may draw random numbers."""
         self._key, self.draws = seed, may_draw(network)
 
     def supports_multi_step(self) -> bool:
@@ -48,11 +52,13 @@ class StepSeeds(pl.Callback):
         return True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.seed(trainer, trainer.current_epoch, BEFORE_THE_FIRST)
+        """Seed draws at the start of an epoch."""
+        self.seed(trainer, trainer.current_epoch, EPOCH_START)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        """Seed draws of a batch."""
         self.seed(trainer, trainer.current_epoch, batch_idx)
 
     def seed(self, trainer: pl.Trainer, epoch: int, batch: int) -> None:
@@ -66,10 +72,12 @@ class StepSeeds(pl.Callback):
 
 
 def may_draw(network: nn.Module) -> bool:
-    """Whether a step may draw random numbers: a layer of torch that does, or one that nobody here knows."""
-    return any(isinstance(m, RANDOM) or not type(m).__module__.startswith(KNOWN) for m in network.modules())
+    """Return whether a step may draw random numbers: it has a random layer of torch, or an unknown layer."""
+    return any(
+        isinstance(m, RANDOM_LAYERS) or not type(m).__module__.startswith(KNOWN_MODULES) for m in network.modules()
+    )
 
 
 def _seed_others(seed: int) -> None:
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # it takes no more
+    np.random.seed(seed % 2**32)  # NumPy accepts 32 bits

@@ -1,4 +1,4 @@
-"""A run: its trainer, its records, and how it ends."""
+"""Train one run: its Trainer, its records, and its end."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,85 +15,99 @@ from copycat.config.targets import build_target
 from copycat.data.streams import derive_seed
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
-from copycat.training.factory import OF_RUN, Parts
-from copycat.training.malloc import give_back, keep_memory
+from copycat.training.factory import OWN_TRAINER_KEYS, RunComponents
+from copycat.training.malloc import keep_memory, trim_memory
 from copycat.training.multi_step_loop import install
 from copycat.training.recorder import RunRecorder
-from copycat.training.result import Outcome
+from copycat.training.result import RunResult
 from copycat.training.seeds import StepSeeds, seed_everything
-from copycat.training.signals import InterruptedRun, Stop
+from copycat.training.signals import InterruptedRun, SignalHandler
 from copycat.training.stopping import Limiter, Limits, PrunedRun
 
 
-class Run:
-    """Args:
-    manifest: what run.json says as it starts.
+class TrainingSession:
+    """Train, evaluate and record one run.
+
+    Args:
+        config: resolved configuration.
+        components: components of the run.
+        folder: run folder, whose lock is held.
+        signals: handles signals.
+        manifest: content of run.json as the run starts.
+        extra_loggers: loggers beside those of the configuration.
+        limits: conditions that end the run early.
 
     Raises:
-        UserError: where a callback, a logger or the trainer cannot be made.
+        UserError: where a callback, a logger or the Trainer cannot be built.
     """
 
     def __init__(
         self,
         config: Mapping[str, Any],
-        parts: Parts,
+        components: RunComponents,
         folder: Path,
         *,
-        stop: Stop,
+        signals: SignalHandler,
         manifest: dict[str, Any],
-        watchers: Sequence[Logger] = (),
+        extra_loggers: Sequence[Logger] = (),
         limits: Limits = Limits(),  # noqa: B008, it is frozen
     ) -> None:
-        self.config, self.parts, self.stop = config, parts, stop
+        """Build the Trainer with its callbacks and loggers, and write nothing."""
+        self.config, self.components, self.signals = config, components, signals
         self.recorder = recorder = RunRecorder(
-            folder, config=config, parts=parts, manifest=manifest, watchers=watchers, quiet=limits.quiet
+            folder,
+            config=config,
+            components=components,
+            manifest=manifest,
+            extra_loggers=extra_loggers,
+            quiet=limits.quiet,
         )
         self.last = recorder.last
         others = [callback for callback in recorder.callbacks if callback is not self.last]
-        seeds, limiter = StepSeeds(config["seed"], parts.classifier.network), Limiter(limits, self.last)
+        seeds, limiter = StepSeeds(config["seed"], components.classifier.network), Limiter(limits, self.last)
         steps = config["trainer"].get("steps_per_execution")
         self.trainer = self._trainer(
             logger=recorder.loggers,
-            # what is saved before a step is saved before any other callback starts that step
-            callbacks=[seeds, self.last, stop, limiter, *others],
+            # saving comes before any other callback's start of a step
+            callbacks=[seeds, self.last, signals, limiter, *others],
             plugins=[self.last.files],
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in recorder.callbacks),
         )
-        # a Trainer of the user's own may have added to them
+        # a user's Trainer may have added some
         recorder.loggers, recorder.callbacks = self.trainer.loggers, getattr(self.trainer, "callbacks")  # noqa: B009
-        settings = {"data": parts.data, "seeds": seeds, "last": self.last, "limiter": limiter}
-        self.multi_step = None if steps == 1 else install(self.trainer, parts.classifier, steps=steps, **settings)
+        settings = {"data": components.data, "seeds": seeds, "last": self.last, "limiter": limiter}
+        self.multi_step = None if steps == 1 else install(self.trainer, components.classifier, steps=steps, **settings)
 
-    def go(self, *, checkpoint: Path | None = None, epoch: int = 0) -> Outcome:
+    def run(self, *, checkpoint: Path | None = None, epoch: int = 0) -> RunResult:
         """Train, evaluate and record.
 
         Args:
-            checkpoint: where to go on from; None starts anew.
-            epoch: that it is in; of what lies before, the records are there.
+            checkpoint: checkpoint to resume from; None starts anew.
+            epoch: epoch of the checkpoint; the records before it exist.
         """
         status, error, recorder = "completed", None, self.recorder
         keep_memory()
-        self.stop.last = self.last  # from here on a signal finds something to save
+        self.signals.last = self.last  # from here on a signal can save
         try:
             recorder.begin(epoch)
-            classifier, data = self.parts.classifier, self.parts.data
+            classifier, data = self.components.classifier, self.components.data
             self.trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            recorder.measured(*self._evaluate())
-            data.release()  # what is drawn of the run as a whole takes room of its own
-            give_back()
+            recorder.record_final_metrics(*self._evaluate())
+            data.release()  # figures of the whole run need memory of their own
+            trim_memory()
             recorder.complete(self.trainer.current_epoch)
-        except PrunedRun as verdict:
-            status, error = "pruned", str(verdict)
+        except PrunedRun as reason:
+            status, error = "pruned", str(reason)
         except (InterruptedRun, KeyboardInterrupt, SystemExit):
-            status, error = "interrupted", self.stop.asked or "SIGINT"
+            status, error = "interrupted", self.signals.received or "SIGINT"
         except Exception as failure:
             status, error = "failed", recorder.describe(failure)
-        except BaseException:  # the process is to end at once
+        except BaseException:  # the process must end at once
             recorder.close_loggers()
             with suppress(OSError):
-                recorder.settle()
+                recorder.wait_until_written()
             raise
-        self.stop.deaf = True  # what is left takes a moment, and is to be whole
+        self.signals.deferred = True  # the last records take a moment, and must be complete
         return recorder.end(status, error, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
 
     def _trainer(self, **settings: Any) -> pl.Trainer:
@@ -102,10 +116,10 @@ class Run:
             "trainer",
             node,
             **settings,
-            enable_progress_bar=False,  # ours is among the callbacks, and does not draw at every step
+            enable_progress_bar=False,  # Copycat's is a callback, and does not draw at every step
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            log_every_n_steps=0,  # rows are written by the epoch
+            log_every_n_steps=0,  # rows are written per epoch
             use_distributed_sampler=False,
             default_root_dir=self.recorder.folder,
         )
@@ -114,12 +128,12 @@ class Run:
         return trainer
 
     def _evaluate(self) -> tuple[Row, dict[str, Tensor]]:
-        """Metrics of the final weights on each part, test only where it was asked for; and probabilities."""
-        found, said = Row(), dict[str, Tensor]()
+        """Return metrics of the final weights on each part, and probabilities of all parts but train."""
+        row, probabilities = Row(), dict[str, Tensor]()
         stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
-        # a Trainer's loops take as long as a small training; what supports multi-step execution needs none of them
+        # a Trainer's evaluation loops take as long as a small training
         is_plain = self.multi_step is not None and self.trainer.strategy.root_device.type == "cpu"
-        measure = self._measured if is_plain else self._measured_by_trainer
+        measure = self._measure_in_memory if is_plain else self._measure_by_trainer
         for stage in stages:
             seed_everything(derive_seed("evaluate", self.config["seed"], stage))
             metrics, said[stage] = measure(stage)
@@ -127,15 +141,15 @@ class Run:
         del said["train"]
         return found, said
 
-    def _measured(self, stage: Stage) -> tuple[Row, Tensor]:
-        return self.parts.classifier.measure(stage, self.stop.between(self.parts.data.loader(stage)))
+    def _measure_in_memory(self, stage: Stage) -> tuple[Row, Tensor]:
+        return self.components.classifier.measure(stage, self.signals.until_signal(self.components.data.loader(stage)))
 
-    def _measured_by_trainer(self, stage: Stage) -> tuple[Row, Tensor]:
+    def _measure_by_trainer(self, stage: Stage) -> tuple[Row, Tensor]:
         trainer: Any = self.trainer
-        classifier, loader = self.parts.classifier, self.parts.data.loader(stage)
+        classifier, loader = self.components.classifier, self.components.data.loader(stage)
         loggers, callbacks = trainer.loggers, trainer.callbacks
-        # nothing is logged now; and limits are for quick looks at training: a figure of a part is of all of it
-        trainer.loggers, trainer.callbacks = [], [self.stop]
+        # log nothing, and ignore limits on batches, which are for training: final metrics are of whole parts
+        trainer.loggers, trainer.callbacks = [], [self.signals]
         trainer.limit_val_batches = trainer.limit_test_batches = 1.0
         try:
             if stage == "test":

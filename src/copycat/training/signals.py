@@ -1,4 +1,4 @@
-"""Signals end a run between two steps, with a checkpoint that it goes on from."""
+"""End a run between two steps on a signal, with a checkpoint to resume from."""
 
 import signal
 import threading
@@ -13,122 +13,132 @@ from copycat.data.loaders import Batch
 from copycat.training.checkpoints import LastCheckpoint, between_steps
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-"""Ctrl-C; `kill`, and SLURM's preemption; a terminal that closes, or a connection to it that is lost; Ctrl-\\; what
-`sbatch --signal` sends before a time limit."""
-PATIENCE = 3.5
-"""Seconds that a step, or a validation, may still take until it is given up; the checkpoint before stays then."""
+"""SIGINT: Ctrl-C. SIGTERM: `kill`, SLURM's preemption. SIGHUP: a closed terminal. SIGQUIT: Ctrl-\\. SIGUSR1, SIGUSR2:
+`sbatch --signal` before a time limit."""
+GRACE_SECONDS = 3.5
+"""Seconds that a step or validation may still take before it is aborted; the previous checkpoint stays then."""
 
 
 def ending_signals() -> list[signal.Signals]:
-    """The signals that end a run; SIGHUP is not among them where it is ignored, as under nohup."""
-    found = [signal.Signals[name] for name in _NAMES if hasattr(signal, name)]
-    return [one for one in found if one.name != "SIGHUP" or signal.getsignal(one) != signal.SIG_IGN]
+    """Return the signals that end a run, without SIGHUP where it is ignored, as under nohup."""
+    known = [signal.Signals[name] for name in _NAMES if hasattr(signal, name)]
+    return [number for number in known if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN]
 
 
 class InterruptedRun(Exception):  # noqa: N818, an order, not an error
-    """Somebody asked the run to stop."""
+    """Report that a signal requested the end of the run."""
 
 
-class Stop(pl.Callback):
-    """Saves and ends the run before the next step once a signal came; a second Ctrl-C ends it at once."""
+class SignalHandler(pl.Callback):
+    """Save and end the run before the next step after a signal; a second Ctrl-C ends it at once."""
 
     def __init__(self) -> None:
-        self.asked: str | None = None
+        """Handle no signals until `listening`."""
+        self.received: str | None = None
         self._signals: list[signal.Signals] = []
-        """Those that are listened to."""
+        """Signals that are handled."""
         self.last: LastCheckpoint | None = None
-        """What saves the run; until it is set, a signal ends the process's work at once."""
-        self.deaf = False
-        """Set while a run writes its last records: a signal waits until they are written."""
-        self._missed: int | None = None
+        """Callback that saves the run; None: a signal ends the run at once."""
+        self.deferred = False
+        """Whether a signal waits, while the run writes its last records."""
+        self._deferred_signal: int | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals over; in a thread other than the main one, where that is impossible, do nothing."""
+        """Handle signals inside; do nothing in a thread other than the main one, which cannot handle them."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        heeded = ending_signals()
-        before: dict[int, Any] = {number: signal.getsignal(number) for number in heeded}
+        ending = ending_signals()
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in ending}
         if hasattr(signal, "SIGALRM"):
-            before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._give_up)
-        self._signals = heeded
-        self._listen()
+            before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._abort)
+        self._signals = ending
+        self._install()
         try:
             yield
         finally:
             self._signals = []
-            self._hurry(0)
+            self._set_alarm(0)
             for number, handler in before.items():
                 signal.signal(number, handler)
-            # a sweep has a handler, and is not to begin another trial; of a run alone, all is done that could be ended
-            if self._missed and before[self._missed] not in (*signal.Handlers, signal.default_int_handler, None):
-                signal.raise_signal(self._missed)
+            # pass it on to a sweep's handler, which must start no further trial; a run alone is over by now
+            late, defaults = self._deferred_signal, (*signal.Handlers, signal.default_int_handler, None)
+            if late and before[late] not in defaults:
+                signal.raise_signal(late)
 
-    def _listen(self) -> None:
+    def _install(self) -> None:
         for number in self._signals:
-            signal.signal(number, self._ask)
+            signal.signal(number, self._receive)
 
     def supports_multi_step(self) -> bool:
         """Return true: the loop calls its hooks between steps."""
         return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._listen()  # Lightning's own handler of SIGTERM would end the run before it is saved
+        """Take back SIGTERM, for which Lightning's handler would end the run without saving."""
+        self._install()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._listen()
+        """Take back SIGTERM from Lightning's handler."""
+        self._install()
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.deaf:
-            self._missed = number
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.deferred:
+            self._deferred_signal = number
             return
         name = signal.Signals(number).name
-        if name == self.asked == "SIGHUP":  # of a terminal that closes, and once more of the shell in it
+        if name == self.received == "SIGHUP":  # a closing terminal sends one, and its shell another
             return
-        if self.asked or self.last is None:
+        if self.received or self.last is None:
             raise KeyboardInterrupt
-        self.asked = name
-        self._hurry(PATIENCE)
+        self.received = name
+        self._set_alarm(GRACE_SECONDS)
 
-    def _give_up(self, number: int, frame: FrameType | None) -> None:
-        if not self.deaf:
-            raise InterruptedRun(self.asked)
+    def _abort(self, number: int, frame: FrameType | None) -> None:
+        if not self.deferred:
+            raise InterruptedRun(self.received)
 
-    def _hurry(self, seconds: float) -> None:
+    def _set_alarm(self, seconds: float) -> None:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, seconds)
 
-    def _heed(self, trainer: pl.Trainer) -> None:
-        if self.asked:
-            self.deaf = True
+    def _stop_if_requested(self, trainer: pl.Trainer) -> None:
+        if self.received:
+            self.deferred = True
             assert self.last is not None
             self.last.save(trainer)
-            self.last.files.disk.settle()
-            raise InterruptedRun(self.asked)
+            self.last.files.writer.wait()
+            raise InterruptedRun(self.received)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        """Save and end the run where a signal came, and no gradient is accumulated."""
         if between_steps(trainer, batch_idx):
-            self._heed(trainer)
+            self._stop_if_requested(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._heed(trainer)
+        """Save and end the run where a signal came."""
+        self._stop_if_requested(trainer)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
-        # of the final weights, which are saved; a validation between epochs is worth the moment that it takes
-        if self.asked and trainer.state.fn != "fit":
-            raise InterruptedRun(self.asked)
+        """End the final evaluation where a signal came.
 
-    def between(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Batches of an evaluation that no Trainer runs, up to a signal."""
-        self._listen()
+        Its weights are saved. A validation between epochs is short, and completes.
+        """
+        if self.received and trainer.state.fn != "fit":
+            raise InterruptedRun(self.received)
+
+    def until_signal(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches of an evaluation without a Trainer, until a signal comes."""
+        self._install()
         for batch in batches:
             yield batch
-            if self.asked:
-                raise InterruptedRun(self.asked)
+            if self.received:
+                raise InterruptedRun(self.received)
 
     def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        if self.asked:
-            raise InterruptedRun(self.asked)
+        """End the final evaluation where a signal came."""
+        if self.received:
+            raise InterruptedRun(self.received)

@@ -1,4 +1,4 @@
-"""Standard output and standard error: a closed pipe or a full disk behind them ends no run."""
+"""Keep runs going when standard output or standard error fails, such as by a closed pipe or a full disk."""
 
 import errno
 import os
@@ -9,34 +9,38 @@ from typing import Any, TextIO
 
 
 class OutputError(Exception):
-    """Standard output takes no more text, and the command exists to write it."""
+    """Report that standard output fails, for a command whose result is its output."""
 
 
 class TolerantStream:
-    """A text stream that keeps its first error, and drops the text from there on.
+    """Wrap a text stream; keep its first error, and drop the text from there on.
 
     Args:
         stream: takes the text.
-        is_result: whether the text is what the command is for; then a lost write raises OutputError.
+        is_result: whether the text is the command's result; then a lost write raises OutputError.
     """
 
     def __init__(self, stream: TextIO, *, is_result: bool = False) -> None:
+        """Wrap a stream that has not failed yet."""
         self._stream, self._is_result = stream, is_result
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
+        """Write text, or drop it after an error."""
         self._call(lambda: self._write(text))
         return len(text)
 
     def writelines(self, lines: Iterator[str]) -> None:
+        """Write lines one by one."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
+        """Flush the stream, unless it has failed."""
         self._call(self._stream.flush)
 
     def find_loss(self) -> OSError | None:
-        """Flush, and return why text was lost; None where it was written, or its reader had seen enough."""
+        """Flush, and return the error that lost text; None where none did, or the reader closed the pipe."""
         with suppress(OutputError):
             self.flush()
         return None if self.error is None or self.error.errno == errno.EPIPE else self.error
@@ -57,12 +61,13 @@ class TolerantStream:
             raise OutputError(self.error.strerror) from self.error
 
     def __getattr__(self, name: str) -> Any:
+        """Return the stream's attribute."""
         return getattr(self._stream, name)
 
 
 @contextmanager
 def tolerating_lost_output() -> Iterator[None]:
-    """Let whatever runs inside print, whether or not standard output and standard error still take it."""
+    """Let code inside print, whether or not the standard streams still take it."""
     with redirect_stdout(_tolerant(sys.stdout)), redirect_stderr(_tolerant(sys.stderr)):
         yield
 
@@ -76,7 +81,7 @@ def streams_of_command(*, prints_result: bool) -> Iterator[TolerantStream]:
     """Replace the standard streams while a command runs; yield standard output.
 
     Args:
-        prints_result: whether the command is over once nobody takes its standard output.
+        prints_result: whether the command ends once nobody reads its standard output.
     """
     _open_closed()
     out, err = TolerantStream(sys.stdout, is_result=prints_result), TolerantStream(sys.stderr)
@@ -91,7 +96,7 @@ def streams_of_command(*, prints_result: bool) -> Iterator[TolerantStream]:
 
 
 def _discard_rest(stream: TolerantStream) -> None:
-    """Send to nowhere what is buffered, or Python would fail on it at its exit."""
+    """Redirect the buffered rest to nowhere, on which Python would fail at its exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with suppress(OSError):  # a stream in memory has no descriptor
         os.dup2(nowhere, stream.fileno())
@@ -99,11 +104,11 @@ def _discard_rest(stream: TolerantStream) -> None:
 
 
 def _open_closed() -> None:
-    """Open closed standard streams on nothing: else a file of the run gets their number, and what is printed."""
+    """Open closed standard streams on nothing; otherwise a run's file gets their number, and the printed text."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, this one
             os.set_inheritable(opened, True)
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115, for the life of the process

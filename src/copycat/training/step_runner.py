@@ -1,4 +1,4 @@
-"""Run the optimizer steps of one epoch after each other, without a Trainer between them."""
+"""Run the optimizer steps of one epoch in a plain loop, without a Trainer between them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,20 +14,25 @@ from copycat.data.loaders import MemoryLoader
 from copycat.models.classifier import Classifier
 from copycat.training.captured_step import CapturedStep, is_capturable
 from copycat.training.epoch_buffer import EpochBuffer
-from copycat.training.lazy_scheduler import Schedule
+from copycat.training.lazy_scheduler import LazyScheduler
 from copycat.training.seeds import StepSeeds
 from copycat.training.weight_averaging import Averaging
 
 CAPTURE_AFTER, CAPTURE_FROM = 100, 1000
-"""Steps before a step is captured, of at least so many in all: a capture takes as long as 500 replays save."""
+"""Steps before the capture, and minimum number of all steps: a capture costs as much time as 500 replays save."""
 
 
 class StepRunner:
     """Train on the batches of one epoch.
 
     Args:
-        callbacks: whose averages and measurements belong to single steps.
-        epochs: that are to come.
+        trainer: Trainer, for its optimizer and settings.
+        classifier: module to train.
+        data: data of the run, for augmentation.
+        loader: loader of training batches.
+        seeds: seeds each step, where it draws.
+        callbacks: callbacks, for averages and measurements of single steps.
+        epochs: number of epochs to train.
     """
 
     def __init__(
@@ -41,14 +46,15 @@ class StepRunner:
         callbacks: Sequence[Any],
         epochs: int,
     ) -> None:
+        """Find averaging and measuring callbacks."""
         self.trainer, self.classifier, self.network = trainer, classifier, classifier.network
         self.data, self.loader, self.seeds = data, loader, seeds
-        self.schedules: Sequence[tuple[Schedule, int]] = ()
-        """Of the learning rate, by steps, each with the steps from one change to the next."""
+        self.schedules: Sequence[tuple[LazyScheduler, int]] = ()
+        """Schedulers that step by batch, each with its period in steps."""
         self.averaging = next((callback for callback in callbacks if isinstance(callback, Averaging)), None)
         self.measurers: list[Any] = [callback for callback in callbacks if hasattr(callback, "measures")]
         self.next_pause = 0.0
-        """The time of the next pause, by the monotonic clock."""
+        """Time of the next pause, by the monotonic clock."""
         self._trained: list[torch.nn.Parameter] = []
         self._replay: CapturedStep | None = None
         self._is_long = epochs * len(loader) >= CAPTURE_FROM
@@ -58,7 +64,7 @@ class StepRunner:
         return any(callback.measures(epoch) for callback in self.measurers)
 
     def inspect_network(self) -> None:
-        """Find the optimizer and what it trains anew: a callback may have changed them."""
+        """Find the optimizer and its parameters again: a callback may have changed them."""
         self.optimizer = self.trainer.optimizers[0]
         self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         clears = type(self.optimizer).zero_grad is torch.optim.Optimizer.zero_grad
@@ -71,11 +77,13 @@ class StepRunner:
             self._replay = CapturedStep(self._compute, after=CAPTURE_AFTER)
 
     def run(self, epoch: int, first: int, buffer: EpochBuffer, pause: Callable[[int], None]) -> None:
-        """Train on the batches of an epoch, from one of them on.
+        """Train on the batches of an epoch.
 
         Args:
-            buffer: whose `steps` the results are added to.
-            pause: is called before a step with its batch, where it is time.
+            epoch: epoch to train.
+            first: its first batch to train on.
+            buffer: collects the results in its `steps`.
+            pause: called with the batch before a step, where a pause is due.
         """
         self.loader.batch_sampler.set_epoch(epoch)
         network, criterion, optimizer, data = self.network, self.classifier.loss, self.optimizer, self.data
@@ -98,8 +106,8 @@ class StepRunner:
             if draws:
                 self.seeds.seed(self.trainer, epoch, place)
             image, label = batch["image"], batch["label"]
-            if replay is not None and (found := replay(image, label)) is not None:
-                loss, predicted, *gradients = found
+            if replay is not None and (replayed := replay(image, label)) is not None:
+                loss, predicted, *gradients = replayed
                 for parameter, gradient in zip(trained, gradients, strict=True):
                     parameter.grad = gradient
             else:
@@ -129,8 +137,8 @@ class StepRunner:
         """Return loss, probabilities and gradients, these in order of memory, as autograd leaves them to optimizers."""
         logits = self.network(image)
         loss: Tensor = self.classifier.loss(logits, label)
-        found = torch.autograd.grad(loss, self._trained, allow_unused=True)
-        gradients = [None if gradient is None else gradient.contiguous() for gradient in found]
+        computed = torch.autograd.grad(loss, self._trained, allow_unused=True)
+        gradients = [None if gradient is None else gradient.contiguous() for gradient in computed]
         return (loss.detach(), self.classifier.loss.probability(logits.detach()), *gradients)
 
     def _clear_gradients(self) -> None:

@@ -1,4 +1,4 @@
-"""What ends a run from outside, between two epochs or steps: a time limit, or a judge that has seen enough."""
+"""End a run between two epochs or steps, at a time limit or by a pruner."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,38 +7,40 @@ import pytorch_lightning as pl
 
 from copycat.training.checkpoints import LastCheckpoint
 
-Judge = Callable[[int, Mapping[str, float]], str | None]
-"""Takes an epoch and its metrics after each validation; says why the run is to end, or None."""
+Pruner = Callable[[int, Mapping[str, float]], str | None]
+"""Takes an epoch and its metrics after each validation; returns the reason to end the run, or None."""
 
 
 class PrunedRun(Exception):  # noqa: N818, a verdict, not an error
-    """A judge said so, for the reason given."""
+    """Report that a pruner ended the run, with its reason."""
 
 
 class TimeLimitError(Exception):
-    """The run took longer than it may."""
+    """Report that the run reached its time limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """For a trial of a sweep.
+    """Hold the limits of a sweep's trial.
 
     Args:
-        seconds: that the run may take, those before a resume included.
-        quiet: whether callbacks that draw on the terminal stay away.
-        metrics: that the run must have, by the keys that name them.
+        seconds: maximum duration, including the time before a resume.
+        pruner: decides after each validation whether to prune the run.
+        quiet: whether to leave out callbacks that draw on the terminal.
+        metrics: names of metrics that the run must have, by the keys that name them.
     """
 
     seconds: float | None = None
-    judge: Judge | None = None
+    pruner: Pruner | None = None
     quiet: bool = False
     metrics: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Limiter(pl.Callback):
-    """Holds a run against its limits."""
+    """End a run that reaches its limits."""
 
     def __init__(self, limits: Limits, last: LastCheckpoint) -> None:
+        """Take the limits, and the checkpoint callback that counts seconds."""
         self.limits, self.last = limits, last
 
     def supports_multi_step(self) -> bool:
@@ -46,15 +48,16 @@ class Limiter(pl.Callback):
         return True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Judge the epoch before, here where all its records are whole, and a resumed run comes by again."""
+        """Ask the pruner about the previous epoch, whose records are complete here, also after a resume."""
         done = trainer.current_epoch
-        if self.limits.judge is None or done == 0 or done % (trainer.check_val_every_n_epoch or 1):
+        if self.limits.pruner is None or done == 0 or done % (trainer.check_val_every_n_epoch or 1):
             return
-        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if verdict := self.limits.judge(done - 1, found):
-            raise PrunedRun(verdict)
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if why := self.limits.pruner(done - 1, metrics):
+            raise PrunedRun(why)
 
     def on_train_batch_start(self, trainer: pl.Trainer, *args: object) -> None:
+        """Raise TimeLimitError where the run took too long."""
         limit = self.limits.seconds
         if limit is not None and self.last.seconds > limit:
             raise TimeLimitError(f"time limit: it took more than {limit:g} s")

@@ -1,4 +1,4 @@
-"""A run, from its request to its folder."""
+"""Train a run, from its request to its folder."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.data.datamodule import DataModule
-from copycat.provenance.code import patch
+from copycat.provenance.code import uncommitted_patch
 from copycat.provenance.diagnosis import PATCH
 from copycat.records.image_index import FILE as IMAGES
 from copycat.records.lock import FILE as LOCK
@@ -22,103 +22,111 @@ from copycat.records.lock import locked
 from copycat.records.run_folder import (
     CONFIG,
     make_folder,
+    remove_empty_folders,
     set_aside,
-    taken_back,
-    unmake,
+    undo_on_error,
     write_manifest,
     write_whole,
 )
 from copycat.records.trial_file import FILE as TRIAL
-from copycat.records.yaml_text import as_yaml
-from copycat.training.factory import build_parts
-from copycat.training.manifest import opening
+from copycat.records.yaml_text import to_yaml
+from copycat.training.factory import build_components
+from copycat.training.manifest import make_manifest
 from copycat.training.process_state import LOG, isolated, logged
-from copycat.training.result import Outcome
-from copycat.training.session import Run
-from copycat.training.signals import Stop
+from copycat.training.result import RunResult
+from copycat.training.session import TrainingSession
+from copycat.training.signals import SignalHandler
 from copycat.training.standard_streams import tolerating_lost_output
 from copycat.training.stopping import Limits
 
-__all__ = ["Outcome", "train", "try_out"]
-UNTRAINED = (TRIAL, CONFIG, IMAGES, PATCH, LOG)
-"""Files that a trial's folder may have before its run.json: a start overwrites them, or appends to the log."""
+__all__ = ["RunResult", "check_buildable", "train"]
+FILES_BEFORE_START = (TRIAL, CONFIG, IMAGES, PATCH, LOG)
+"""Files that a trial's folder may have before its run.json: a new run overwrites them, or appends to the log."""
 
 
 def train(
     request: Request,
     *,
     folder: Path | None = None,
-    watchers: Sequence[Logger] = (),
+    extra_loggers: Sequence[Logger] = (),
     copy_of: Mapping[str, Any] | None = None,
     data: DataModule | None = None,
     limits: Limits = Limits(),  # noqa: B008, it is frozen
-) -> Outcome:
-    """Run what was asked. A run that fails says so in its outcome, and why in its train.log.
+) -> RunResult:
+    """Run a request. A run that fails has status and error in its result, and the traceback in train.log.
 
     Args:
-        folder: for a trial, the one its sweep gave it; None makes a new one under `output_dir`.
-        watchers: loggers beside those of the configuration, such as one that prints.
-        copy_of: what the manifest says of the run that this one repeats.
-        data: what the request asks for, where it is built already.
-        limits: what ends the run before it is done.
+        request: request for the run.
+        folder: folder of a trial, run_folder by its sweep; None makes a new one under `output_dir`.
+        extra_loggers: loggers beside those of the configuration, such as one that prints.
+        copy_of: reference to the run that this one repeats, for the manifest.
+        data: data of the request, where they are built already.
+        limits: conditions that end the run early.
 
     Raises:
-        UserError: where what was asked cannot work; then no new folder is left.
+        UserError: where the request cannot work; then no new folder is left.
         LockedError: where another process has the folder; then nothing in it is touched.
     """
-    root, stop = Path(request.config["output_dir"]), Stop()
+    root, signals = Path(request.config["output_dir"]), SignalHandler()
     threads = request.config["trainer"].get("threads")
-    with isolated(threads=threads), tolerating_lost_output(), stop.listening():
-        parts = build_parts(request.config, data=data, metrics=limits.metrics)
-        request = replace(request, config=with_threads(parts.config))
-        text, changes = as_text(request.config), patch(request.config)
-        network = parts.classifier.network
-        manifest = opening(request, parts.data, config=text, network=network, copy_of=copy_of)
-        first = partial(write_asked, config=text, manifest=manifest, changes=changes)
-        made = make_folder(root, request.experiment, write=first) if folder is None else folder
+    with isolated(threads=threads), tolerating_lost_output(), signals.listening():
+        components = build_components(request.config, data=data, metrics=limits.metrics)
+        request = replace(request, config=fill_threads(components.config))
+        text, changes = config_content(request.config), uncommitted_patch(request.config)
+        network = components.classifier.network
+        manifest = make_manifest(request, components.data, config=text, network=network, copy_of=copy_of)
+        write_files = partial(write_request, config=text, manifest=manifest, changes=changes)
+        run_folder = make_folder(root, request.experiment, write=write_files) if folder is None else folder
         try:
-            made.mkdir(parents=True, exist_ok=True)
-            with locked(made):
+            run_folder.mkdir(parents=True, exist_ok=True)
+            with locked(run_folder):
                 if folder is not None:
-                    start_clean(folder)
-                with logged(made / LOG):
-                    with taken_back(made, keep=(LOCK,) if folder is None else {*os.listdir(folder), LOCK}):
-                        run = Run(
-                            request.config, parts, made, stop=stop, manifest=manifest, watchers=watchers, limits=limits
+                    set_aside_earlier_run(folder)
+                with logged(run_folder / LOG):
+                    with undo_on_error(run_folder, keep=(LOCK,) if folder is None else {*os.listdir(folder), LOCK}):
+                        session = TrainingSession(
+                            request.config,
+                            components,
+                            run_folder,
+                            signals=signals,
+                            manifest=manifest,
+                            extra_loggers=extra_loggers,
+                            limits=limits,
                         )
-                        run.recorder.open(None if folder is None else first)
-                    return run.go()
+                        session.recorder.open(None if folder is None else write_files)
+                    return session.run()
         except (UserError, OSError) as error:
             if folder is None:
-                unmake(made, root)
+                remove_empty_folders(run_folder, root)
             if isinstance(error, UserError):
                 raise
-            # of the first files: what a run cannot write later, it says itself
+            # only the first files raise here: later write errors are recorded in the run's status
             raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 
-def try_out(request: Request, *, metrics: Mapping[str, Sequence[str]] = {}) -> None:
-    """Build what would be trained, and leave no trace.
+def check_buildable(request: Request, *, metrics: Mapping[str, Sequence[str]] = {}) -> None:
+    """Build the components of a run, and leave no trace.
 
     Args:
-        metrics: that the run must have, by the keys that name them.
+        request: request for the run.
+        metrics: names of metrics that the run must have, by the keys that name them.
 
     Raises:
-        UserError: where what was asked cannot work.
+        UserError: where the request cannot work.
     """
     with isolated(threads=None):
-        build_parts(request.config, metrics=metrics)
+        build_components(request.config, metrics=metrics)
 
 
-def as_text(config: Mapping[str, Any]) -> bytes:
-    """What config.yaml holds."""
-    return as_yaml(config).encode()
+def config_content(config: Mapping[str, Any]) -> bytes:
+    """Return the content of config.yaml."""
+    return to_yaml(config).encode()
 
 
-def write_asked(folder: Path, *, config: bytes, manifest: Mapping[str, Any], changes: bytes | None) -> None:
-    """Write what a run is made of: its configuration, what was not committed of the code, and its manifest.
+def write_request(folder: Path, *, config: bytes, manifest: Mapping[str, Any], changes: bytes | None) -> None:
+    """Write configuration, uncommitted changes of the code, and manifest.
 
-    With these it can be resumed, so they come before anything else.
+    A run can be resumed from these, so they are written before anything else.
     """
     write_whole(folder / CONFIG, config)
     if changes:
@@ -126,14 +134,14 @@ def write_asked(folder: Path, *, config: bytes, manifest: Mapping[str, Any], cha
     write_manifest(folder, manifest)
 
 
-def start_clean(folder: Path) -> None:
-    """Set aside what another run left in a trial's folder, whose lock is held: a new one would append to it."""
-    if any(not (name.startswith(".") or name in UNTRAINED) for name in os.listdir(folder)):
+def set_aside_earlier_run(folder: Path) -> None:
+    """Set aside the files of another run in a trial's locked folder, which a new run would append to."""
+    if any(not (name.startswith(".") or name in FILES_BEFORE_START) for name in os.listdir(folder)):
         aside = set_aside(folder, keep=(TRIAL,))
         print_line(f"copycat: {folder}: its run starts anew; what lay there is in {aside} now", error=True)
 
 
-def with_threads(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The configuration with the count of threads, which changes bits, where it left that to torch."""
+def fill_threads(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the configuration with the number of threads, which changes bits, filled in."""
     trainer = config["trainer"]
     return {**config, "trainer": {**trainer, "threads": trainer.get("threads") or torch.get_num_threads()}}

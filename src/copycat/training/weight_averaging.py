@@ -1,7 +1,7 @@
-"""Averages of weights over training: they are validated, evaluated and saved; training goes on with what it had.
+"""Average weights over training, for validation, evaluation and checkpoints; training continues with its own.
 
-Lightning's WeightAveraging copies the whole module, with what is frozen and what counts metrics, has to see each step,
-and hears of no validation but the Trainer's.
+Lightning's WeightAveraging copies the whole module with frozen parameters and metric states, must see each step, and
+is not notified of validations outside the Trainer.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,26 +17,28 @@ from copycat.models.classifier import Classifier
 from copycat.training.checkpoints import between_steps
 
 KEY = "averaging"
-"""Of a checkpoint, under which the weights lie that training goes on with; its state_dict is the average."""
-Fold = Callable[[Any, Any, Any], None]
-"""Takes averages, tensors as they are, and how many the averages are of; changes the averages."""
+"""Key of the trained weights in a checkpoint, whose state_dict is the average."""
+UpdateAverage = Callable[[Any, Any, Any], None]
+"""Takes averages, current tensors, and the number of averaged values; updates the averages in place."""
 
 
 class Averaging(pl.Callback):
-    """Averages parameters that are trained, and in the same way the statistics that BatchNorm keeps."""
+    """Average trained parameters, and likewise the statistics of BatchNorm."""
 
-    def __init__(self, fold: Fold) -> None:
-        self._fold = fold
+    def __init__(self, update: UpdateAverage) -> None:
+        """Start without an average."""
+        self._update = update
         self._count = 0
         self._held: dict[str, Tensor] = {}
-        """The average; where the network has that, what training goes on with."""
+        """The average, or the trained weights while the network holds the average."""
         self._epochs = 0
 
     def is_due(self, epoch: int, *, last: bool) -> bool:
-        """Whether a step's weights go into the average.
+        """Return whether a step's weights enter the average.
 
         Args:
-            last: of its epoch.
+            epoch: epoch of the step.
+            last: whether the step is the last of its epoch.
         """
         raise NotImplementedError
 
@@ -46,17 +48,18 @@ class Averaging(pl.Callback):
 
     @torch.no_grad()
     def after_step(self, network: nn.Module, epoch: int, *, last: bool) -> None:
+        """Update the average after an optimizer step, where due."""
         if not self.is_due(epoch, last=last):
             return
-        found = _changing(network)
-        if known := [name for name in found if name in self._held]:
-            self._fold([self._held[name] for name in known], [found[name] for name in known], self._count)
-        self._held |= {name: tensor.detach().clone() for name, tensor in found.items() if name not in self._held}
+        current = _averaged_tensors(network)
+        if known := [name for name in current if name in self._held]:
+            self._update([self._held[name] for name in known], [current[name] for name in known], self._count)
+        self._held |= {name: tensor.detach().clone() for name, tensor in current.items() if name not in self._held}
         self._count += 1
 
     @contextmanager
-    def shown(self, network: nn.Module) -> Iterator[None]:
-        """The network with its average."""
+    def applied(self, network: nn.Module) -> Iterator[None]:
+        """Swap the average into the network inside."""
         self._swap(network)
         try:
             yield
@@ -72,75 +75,86 @@ class Averaging(pl.Callback):
     # ----- the Trainer's side
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Note the number of epochs."""
         self._epochs = trainer.max_epochs or 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        tensors = _tensors(_network(pl_module))  # which has been moved since a checkpoint was read
+        """Move a restored average to the device of the network."""
+        tensors = _tensors(_network(pl_module))  # moved after the checkpoint was loaded
         self._held = {name: held.to(tensors[name].device) for name, held in self._held.items()}
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Update the average after an optimizer step of Lightning's own loop."""
         if trainer.is_last_batch or between_steps(trainer, batch_idx + 1):
             self.after_step(_network(pl_module), trainer.current_epoch, last=trainer.is_last_batch)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Swap the average into the network."""
         self._swap(_network(pl_module))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Swap the trained weights back."""
         self._swap(_network(pl_module))
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # after the last checkpoint; and a run that was resumed when all was trained has no other hook
+        """Leave the average in the network, after the last checkpoint; runs on resume of a finished run too."""
         self._swap(_network(pl_module))
         self._held = {}
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        with self.shown(_network(pl_module)):
+        """Save the average as the state_dict, with the trained weights in an entry of their own."""
+        with self.applied(_network(pl_module)):
             checkpoint["state_dict"] = pl_module.state_dict()
             checkpoint[KEY] = {"count": self._count, "trained": dict(self._held)}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        network, ours = _network(pl_module), checkpoint[KEY]
-        self._count = ours["count"]
-        self._held = dict(ours["trained"])
+        """Restore the average and the trained weights."""
+        network, state = _network(pl_module), checkpoint[KEY]
+        self._count = state["count"]
+        self._held = dict(state["trained"])
         self._swap(network)
 
 
 class EMA(Averaging):
-    """An exponential moving average over steps.
+    """Average weights exponentially over steps.
 
     Args:
-        decay: share of the average that stays at each step.
-        start_epoch: before it there is no average.
+        decay: share of the average that remains at each step.
+        start_epoch: first epoch whose steps are averaged.
     """
 
     def __init__(self, *, decay: float = 0.99, start_epoch: int = 0) -> None:
+        """Update by torch's exponential average."""
         super().__init__(get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
         self.start_epoch = start_epoch
 
     def is_due(self, epoch: int, *, last: bool) -> bool:
+        """Return whether the epoch is at or after the first."""
         return epoch >= self.start_epoch
 
 
 class SWA(Averaging):
-    """The mean of the weights at the ends of the last epochs.
+    """Average the weights at the ends of the last epochs.
 
     Args:
-        start: share of the epochs that come before those.
+        start: share of the epochs before the first averaged one.
 
     Source: Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization.
     """
 
     def __init__(self, *, start: float = 0.75) -> None:
+        """Update by torch's mean."""
         super().__init__(get_swa_multi_avg_fn())  # type: ignore[no-untyped-call]
         self.start = start
 
     def is_due(self, epoch: int, *, last: bool) -> bool:
+        """Return whether the step ends an epoch after the start."""
         return last and epoch >= int(self.start * self._epochs)
 
 
@@ -153,8 +167,8 @@ def _tensors(network: nn.Module) -> dict[str, Tensor]:
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
 
-def _changing(network: nn.Module) -> dict[str, Tensor]:
-    """What training changes, and a checkpoint holds."""
+def _averaged_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors that training changes and checkpoints hold."""
     saved = network.state_dict(keep_vars=True).keys()
     frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
     return {

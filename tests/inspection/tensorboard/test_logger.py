@@ -9,7 +9,7 @@ import pytest
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
-from copycat.training.train import Outcome
+from copycat.training.train import RunResult
 from tests.support.callbacks import KillCallback, SimulatedKill
 from tests.support.run_folders import find_only_run
 from tests.support.runs import train_tiny
@@ -24,12 +24,12 @@ def outputs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def good(tiny: Path, outputs: Path) -> Outcome:
+def good(tiny: Path, outputs: Path) -> RunResult:
     return train_tiny("trainer.max_epochs=4", "seed=0", "callbacks=none", data=tiny, at=outputs)
 
 
 @pytest.fixture(scope="module")
-def bad(tiny: Path, outputs: Path) -> Outcome:
+def bad(tiny: Path, outputs: Path) -> RunResult:
     words = (
         "loss=mse",
         "optimizer=momentum",
@@ -43,7 +43,7 @@ def bad(tiny: Path, outputs: Path) -> Outcome:
 
 
 @pytest.mark.parametrize("stage", ["train", "val"])
-def test_every_metric_of_every_epoch_is_there_with_its_bits(stage: str, good: Outcome) -> None:
+def test_every_metric_of_every_epoch_is_there_with_its_bits(stage: str, good: RunResult) -> None:
     found = read_scalars(good.folder / "tensorboard" / stage)
     rows = read_history(good.folder)
     names = [name.removeprefix(f"{stage}/") for name in rows[0] if name.startswith(f"{stage}/")]
@@ -53,18 +53,18 @@ def test_every_metric_of_every_epoch_is_there_with_its_bits(stage: str, good: Ou
         assert found[name] == expected
 
 
-def test_training_and_validation_share_a_chart(good: Outcome) -> None:
+def test_training_and_validation_share_a_chart(good: RunResult) -> None:
     train, val = (read_scalars(good.folder / "tensorboard" / stage) for stage in ("train", "val"))
     assert "loss" in train.keys() & val.keys()  # one tag of two runs is one chart
 
 
 @pytest.fixture(scope="module")
-def address(good: Outcome, bad: Outcome, outputs: Path) -> Iterator[str]:
+def address(good: RunResult, bad: RunResult, outputs: Path) -> Iterator[str]:
     with serve_tensorboard(outputs) as address:
         yield address
 
 
-def test_hparams_shows_every_run_with_its_true_metrics(address: str, good: Outcome, bad: Outcome) -> None:
+def test_hparams_shows_every_run_with_its_true_metrics(address: str, good: RunResult, bad: RunResult) -> None:
     groups = read_hparams(address)
     assert len(groups) == 2
     by_status = {group["status"]: group for group in groups}
@@ -124,6 +124,6 @@ def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tin
     assert group["status"] == "STATUS_SUCCESS"
 
 
-def test_the_graph_of_the_network_is_there(address: str, good: Outcome) -> None:
+def test_the_graph_of_the_network_is_there(address: str, good: RunResult) -> None:
     runs = query_plugin(address, "graphs/info")
     assert any(info["run_graph"] for info in runs.values())

@@ -29,7 +29,7 @@ from copycat.records.trial_file import Trial, read_trial, write_trial
 from copycat.sweeps.packed.eligibility import unfit
 from copycat.sweeps.packed.loop import Pack
 from copycat.sweeps.packed.trial import Member
-from copycat.training.factory import build_parts
+from copycat.training.factory import build_components
 from copycat.training.process_state import isolated
 from copycat.training.progress import Position
 from copycat.training.resume import resume
@@ -174,7 +174,7 @@ def test_what_cannot_be_packed_runs_in_processes_and_the_sweep_says_why(tiny: Pa
 
 def test_trials_whose_images_are_mixed_are_not_packed(tiny: Path) -> None:
     config = compose([*data_overrides(tiny, tiny)[:-1], "augmentation=cutmix"]).config
-    assert unfit(config, build_parts(config)) == "an augmentation that mixes images"
+    assert unfit(config, build_components(config)) == "an augmentation that mixes images"
 
 
 @pytest.mark.slow
@@ -307,11 +307,11 @@ def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> Non
     """Have a sweep die before an epoch, with all that was to be saved before it."""
     run_self_killing_sweep(
         "import copycat.sweeps.packed.loop as packed\n"
-        "packed.SAVES = packed.ROWS = 0.0\npacked.OF_TIME = float('inf')\n"
+        "packed.SAVES = packed.ROWS = 0.0\npacked.MAX_SAVING_SHARE = float('inf')\n"
         "epoch = packed.Pack._epoch\n"
         "def dying(self, number):\n"
         f"    if number == {epoch}:\n"
-        "        for member in self.members: member.disk.settle()\n"
+        "        for member in self.members: member.writer.wait()\n"
         "        os.kill(os.getpid(), 9)\n"
         "    epoch(self, number)\n"
         "packed.Pack._epoch = dying\n",
@@ -450,7 +450,7 @@ def resume_sweep(folder: Path, *, at: Path) -> None:
 def test_a_pack_whose_epoch_takes_too_long_is_interrupted_where_it_was_saved(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copycat.training.signals.PATIENCE", 0.2)
+    monkeypatch.setattr("copycat.training.signals.GRACE_SECONDS", 0.2)
     interrupt_pack("_epoch", monkeypatch, epoch=5, sleeps=30.0)
     folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
     assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
@@ -464,7 +464,7 @@ def test_a_pack_whose_epoch_takes_too_long_is_interrupted_where_it_was_saved(
 def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copycat.training.signals.PATIENCE", 0.2)
+    monkeypatch.setattr("copycat.training.signals.GRACE_SECONDS", 0.2)
     measure = Member._measure
 
     def slow(member: Member, position: Position) -> None:

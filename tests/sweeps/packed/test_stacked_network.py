@@ -13,7 +13,7 @@ from copycat.data.sources.cats import Cats
 from copycat.models.losses import BCE
 from copycat.sweeps.packed.optimizer import ELEMENTWISE, Optimizers, Trained, clipped
 from copycat.sweeps.packed.stacked_network import Stack
-from copycat.training.lazy_scheduler import Schedule
+from copycat.training.lazy_scheduler import LazyScheduler
 from tests.support.parameters import mark_slow
 
 
@@ -39,7 +39,7 @@ class ConvolutionalNetwork(nn.Module):
 
 def make_trained(network: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 1.0) -> Trained:
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)
-    return Trained(network, optimizer, Schedule(scheduler), asked=factor)
+    return Trained(network, optimizer, LazyScheduler(scheduler), asked=factor)
 
 
 def two_layers(seed: int) -> nn.Sequential:

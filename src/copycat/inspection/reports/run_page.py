@@ -20,7 +20,7 @@ from copycat.models.metrics import SCORE_NAMES
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
-from copycat.records.predictions import Predictions, read_predictions, trained_on
+from copycat.records.predictions import Predictions, find_training_copies, read_predictions
 from copycat.records.reader import check_files, not_a_run, read_checked_manifest, read_config
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.safe_tensors import read_weights

@@ -25,7 +25,7 @@ from copycat.inspection.tensorboard.event_file import EventFile
 from copycat.inspection.tensorboard.hparams import session_end, session_start
 from copycat.inspection.tensorboard.purge import EVENTS, purge
 from copycat.records.trial_file import read_trial
-from copycat.training.seeds import KNOWN
+from copycat.training.seeds import KNOWN_MODULES
 from copycat.training.stopping import PrunedRun
 
 log = logging.getLogger(__name__)

@@ -16,14 +16,14 @@ from copycat.config.printable import print_line
 from copycat.config.searches import has_pruner
 from copycat.config.suggestions import describe_error, first_line
 from copycat.records.lock import LockedError
-from copycat.records.metrics_csv import epochs_of
+from copycat.records.metrics_csv import count_epochs
 from copycat.records.trial_file import ENDED, FILE, Trial, read_own_trial, read_trial, write_trial
 from copycat.sweeps.search.objectives import measured, named_metrics, objectives, violations
 from copycat.sweeps.trial_folder import find_run, wait_until_free
 from copycat.training.manifest import now
-from copycat.training.result import Outcome
+from copycat.training.result import RunResult
 from copycat.training.resume import resume
-from copycat.training.stopping import Judge, Limits
+from copycat.training.stopping import Limits, Pruner
 from copycat.training.train import train
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Tri
         settings = found.settings
         request = Request(config=found.config, experiment=found.experiment, overrides=trial.overrides)
         judge = judge_of(found.sweeper, folder, next(iter(objectives(settings))))
-        limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True, metrics=named_metrics(settings))
+        limits = Limits(seconds=settings["max_seconds"], pruner=judge, quiet=True, metrics=named_metrics(settings))
         outcome = _outcome(folder, request, limits)
         if outcome.status == "interrupted":
             raise KeyboardInterrupt
@@ -124,7 +124,7 @@ def failed(trial: Trial, failure: Exception) -> Trial:
     return replace(trial, status="failed", error=describe_error(failure))
 
 
-def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Trial:
+def came_of(trial: Trial, outcome: RunResult, settings: Mapping[str, Any]) -> Trial:
     """The trial, with what its run gave.
 
     Args:
@@ -147,22 +147,22 @@ def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Tria
 
 def _epochs(folder: Path) -> int:
     try:
-        return epochs_of(folder)
+        return count_epochs(folder)
     except (OSError, ValueError):
         return 0
 
 
-def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
+def _outcome(folder: Path, request: Request, limits: Limits) -> RunResult:
     """Of the run: found where it is done, gone on with where it was begun, else begun."""
     opened = find_run(folder, request.overrides)
     if opened is None:
         return train(request, folder=folder, limits=limits)
     if opened.manifest["status"] in ENDED:
-        return Outcome(folder, str(opened.manifest["status"]), opened.manifest)
+        return RunResult(folder, str(opened.manifest["status"]), opened.manifest)
     return resume(opened, say=log.info, limits=limits)
 
 
-def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
+def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pruner | None:
     """What ends a trial of a search early; None where nothing does."""
     if not has_pruner(sweeper):
         return None

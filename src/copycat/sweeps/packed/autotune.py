@@ -11,8 +11,8 @@ from torch import nn
 from copycat.sweeps.packed.optimizer import Optimizers, Trained
 from copycat.sweeps.packed.stacked_network import Stack
 from copycat.sweeps.packed.trial import Asked
-from copycat.training.factory import Parts
-from copycat.training.lazy_scheduler import Schedule
+from copycat.training.factory import RunComponents
+from copycat.training.lazy_scheduler import LazyScheduler
 
 log = logging.getLogger(__name__)
 SHARE = 0.5
@@ -59,7 +59,7 @@ def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
     return max(size for size, each in found.items() if each <= ABOUT * best or each * size <= SHORT)
 
 
-def tried(parts: Parts) -> str | None:
+def tried(parts: RunComponents) -> str | None:
     """Why two copies of a network cannot take a step as one."""
     try:
         with torch.random.fork_rng():
@@ -69,7 +69,7 @@ def tried(parts: Parts) -> str | None:
     return None
 
 
-def _seconds(parts: Parts, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
+def _seconds(parts: RunComponents, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
     """Of steps of so many copies; the first one warms up where there are several."""
     networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
     stack = Stack(networks, [parts.classifier.loss] * size, device=device)
@@ -94,12 +94,12 @@ def _seconds(parts: Parts, size: int, *, steps: int = STEPS, device: torch.devic
     return found
 
 
-def _trained(parts: Parts, network: nn.Module) -> Trained:
+def _trained(parts: RunComponents, network: nn.Module) -> Trained:
     optimizer = parts.classifier.make_optimizer(network.parameters())
-    return Trained(network, optimizer, Schedule(parts.classifier.make_scheduler(optimizer)))
+    return Trained(network, optimizer, LazyScheduler(parts.classifier.make_scheduler(optimizer)))
 
 
-def _bytes(parts: Parts) -> int:
+def _bytes(parts: RunComponents) -> int:
     """Of one trial: weights, gradients and two states for each; and what a batch becomes on its way, twice."""
     network = copy.deepcopy(parts.classifier.network)  # a batch changes what BatchNorm keeps
     weights = sum(p.numel() * p.element_size() for p in network.parameters())

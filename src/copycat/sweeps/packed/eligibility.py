@@ -17,8 +17,8 @@ from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.inspection.callbacks.progress_bar import ProgressBar
 from copycat.sweeps.packed.trial import Asked
 from copycat.training.checkpoints import BestCheckpoint, LastCheckpoint
-from copycat.training.factory import Parts
-from copycat.training.seeds import KNOWN, RANDOM
+from copycat.training.factory import RunComponents
+from copycat.training.seeds import KNOWN_MODULES, RANDOM_LAYERS
 
 TRAINER = {
     "_target_": "pytorch_lightning.Trainer",
@@ -36,7 +36,7 @@ OWN = (
 """Those that a pack heeds."""
 
 
-def unfit(config: Mapping[str, Any], parts: Parts | None = None) -> str | None:
+def unfit(config: Mapping[str, Any], parts: RunComponents | None = None) -> str | None:
     """Why a trial cannot be packed, in words; None where it can.
 
     Args:
@@ -71,7 +71,7 @@ def _is_packable(found: object) -> bool:
     return looks or found in CALLBACKS
 
 
-def _of_parts(parts: Parts) -> str | None:
+def _of_parts(parts: RunComponents) -> str | None:
     data, network = parts.data, parts.classifier.network
     if data.mixing is not None:
         return "an augmentation that mixes images"
@@ -83,7 +83,7 @@ def _of_parts(parts: Parts) -> str | None:
     if closure is not None and closure.default is Parameter.empty:
         return f"{type(optimizer).__name__} evaluates the loss again and again"
     for module in network.modules():
-        if isinstance(module, RANDOM) and type(module) is not nn.Dropout:
+        if isinstance(module, RANDOM_LAYERS) and type(module) is not nn.Dropout:
             return f"{type(module).__name__} draws random numbers"
         if getattr(module, "sparse", False):
             return "sparse gradients"
@@ -94,10 +94,10 @@ def _of_parts(parts: Parts) -> str | None:
     return _by_trying(parts)
 
 
-def _by_trying(parts: Parts) -> str | None:
+def _by_trying(parts: RunComponents) -> str | None:
     """Two copies take a step, where the network is not one that is known to be fit."""
     network = parts.classifier.network
-    if all(type(module).__module__.startswith(KNOWN) for module in network.modules()):
+    if all(type(module).__module__.startswith(KNOWN_MODULES) for module in network.modules()):
         return None
     from copycat.sweeps.packed.autotune import tried
 

@@ -20,8 +20,8 @@ from copycat.config.printable import print_line
 from copycat.config.suggestions import describe_error
 from copycat.data.datamodule import DataModule
 from copycat.provenance.backbone import check_backbone
-from copycat.provenance.code import patch
-from copycat.provenance.diagnosis import Evidence, causes
+from copycat.provenance.code import uncommitted_patch
+from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.lock import LockedError, locked
 from copycat.records.run_loader import read_checkpoint
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
@@ -34,16 +34,16 @@ from copycat.sweeps.packed.loop import Pack
 from copycat.sweeps.packed.trial import Asked, Member
 from copycat.sweeps.search.objectives import named_metrics, objectives
 from copycat.sweeps.trial_folder import find_run, wait_until_free
-from copycat.training.derived_settings import prepared
-from copycat.training.factory import build_data, build_parts
+from copycat.training.derived_settings import fill_image_size
+from copycat.training.factory import build_components, build_data
 from copycat.training.lightning_internals import choose_device, get_loops_state
-from copycat.training.manifest import now, opening
+from copycat.training.manifest import make_manifest, now
 from copycat.training.process_state import LOG, isolated, logged
-from copycat.training.result import Outcome
-from copycat.training.resume import find_point, reopened
-from copycat.training.signals import InterruptedRun, Stop
+from copycat.training.result import RunResult
+from copycat.training.resume import find_resume_point, make_resumed_manifest
+from copycat.training.signals import InterruptedRun, SignalHandler
 from copycat.training.standard_streams import tolerating_lost_output
-from copycat.training.train import as_text, start_clean, with_threads
+from copycat.training.train import config_content, fill_threads, set_aside_earlier_run
 
 log = logging.getLogger(__name__)
 OF_A_SEARCH = 16
@@ -79,7 +79,7 @@ class Packs:
                 why = self._prepare(asked)
                 if isinstance(why, Exception):
                     self._close(asked, failed(asked.trial, why), runner)
-                elif isinstance(why, Outcome):
+                elif isinstance(why, RunResult):
                     self._close(asked, came_of(asked.trial, why, asked.settings), runner)
                 elif why is not None:
                     self._say(asked.job.number, why)
@@ -118,22 +118,22 @@ class Packs:
                 continue
             asked.settings = found.settings
             asked.request = Request(
-                config=with_threads(found.config), experiment=found.experiment, overrides=asked.trial.overrides
+                config=fill_threads(found.config), experiment=found.experiment, overrides=asked.trial.overrides
             )
             asked.judge = judge_of(found.sweeper, folder, next(iter(objectives(asked.settings))))
             yield asked
 
-    def _prepare(self, asked: Asked) -> Exception | Outcome | str | None:
+    def _prepare(self, asked: Asked) -> Exception | RunResult | str | None:
         """Build a trial's parts; why it cannot be packed, what it fails of, or what its run gave that is done."""
         try:
             with isolated(threads=None):
                 if (found := self._found(asked)) is not None:
                     return found
-                config = prepared(asked.request.config)
+                config = fill_image_size(asked.request.config)
                 if why := unfit(config):
                     return why
                 metrics = named_metrics(asked.settings)
-                asked.parts = build_parts(config, data=self._data_of(config), metrics=metrics)
+                asked.parts = build_components(config, data=self._data_of(config), metrics=metrics)
                 asked.request = replace(asked.request, config=asked.parts.config)
                 if asked.manifest:
                     _check_data(asked)
@@ -141,17 +141,17 @@ class Packs:
         except Exception as failure:
             return failure
 
-    def _found(self, asked: Asked) -> Outcome | str | None:
+    def _found(self, asked: Asked) -> RunResult | str | None:
         """Take over what lies in the folder already of a trial that was begun."""
         opened = find_run(asked.folder, asked.request.overrides)
         if opened is None:
             return None
         if opened.manifest["status"] in ENDED:  # the sweep died before it could say so
-            return Outcome(asked.folder, str(opened.manifest["status"]), opened.manifest)
-        point = find_point(opened, say=log.info)
+            return RunResult(asked.folder, str(opened.manifest["status"]), opened.manifest)
+        point = find_resume_point(opened, say=log.info)
         if point.position.batch:
             return "it stopped inside an epoch"
-        asked.manifest = reopened(opened.manifest, point)
+        asked.manifest = make_resumed_manifest(opened.manifest, point)
         asked.request = replace(asked.request, config=opened.config)  # threads, say, that another machine left to torch
         if point.checkpoint is not None:
             asked.checkpoint = read_checkpoint(point.checkpoint, opened)
@@ -195,7 +195,7 @@ class Packs:
             yield group[place * len(group) // count : (place + 1) * len(group) // count]
 
     def _train(self, asked: Sequence[Asked], runner: Runner) -> None:
-        config, stop = asked[0].request.config, Stop()
+        config, stop = asked[0].request.config, SignalHandler()
         with ExitStack() as context, ThreadPoolExecutor(WRITERS, thread_name_prefix="writer") as pool:
             context.enter_context(isolated(threads=config["trainer"]["threads"]))
             context.enter_context(tolerating_lost_output())
@@ -226,7 +226,7 @@ class Packs:
             asked.trial = started(asked.folder, asked.trial)
             if asked.trial.status not in ENDED:
                 if not asked.manifest:
-                    start_clean(asked.folder)
+                    set_aside_earlier_run(asked.folder)
                 context.enter_context(logged(asked.folder / LOG))
                 return True
         except LockedError as held:
@@ -237,12 +237,14 @@ class Packs:
         self._close(asked, asked.trial, runner)
         return False
 
-    def _pack(self, asked: Sequence[Asked], members: list[Member], stop: Stop, pool: Executor, runner: Runner) -> Pack:
+    def _pack(
+        self, asked: Sequence[Asked], members: list[Member], stop: SignalHandler, pool: Executor, runner: Runner
+    ) -> Pack:
         """Args:
         members: takes those that are made.
         """
         config = asked[0].request.config
-        changes, numbers = patch(config), [one.job.number for one in asked]
+        changes, numbers = uncommitted_patch(config), [one.job.number for one in asked]
         first: dict[int, Any] = {}
         members.extend(self._member(one, numbers, first, changes) for one in asked)
         trainer, device = _trainer(config), choose_device(config["trainer"]["accelerator"])
@@ -254,7 +256,7 @@ class Packs:
         for member in members:
             member.restore(device)
 
-        def told(member: Member, outcome: Outcome) -> None:
+        def told(member: Member, outcome: RunResult) -> None:
             if outcome.status != "interrupted":
                 self._close(member.asked, came_of(member.asked.trial, outcome, member.asked.settings), runner)
 
@@ -275,8 +277,10 @@ class Packs:
         assert asked.parts is not None
         manifest, data = asked.manifest, asked.parts.data
         if not manifest:
-            text, network = as_text(asked.request.config), asked.parts.classifier.network
-            manifest = opening(asked.request, data, config=text, network=network, like=first.get(id(data)))
+            text, network = config_content(asked.request.config), asked.parts.classifier.network
+            manifest = make_manifest(
+                asked.request, data, config=text, network=network, provenance_from=first.get(id(data))
+            )
             first.setdefault(id(data), manifest)
         manifest["provenance"] = {**manifest["provenance"], "pack": numbers}
         return Member(asked, manifest, changes=changes)
@@ -295,7 +299,7 @@ def _check_data(asked: Asked) -> None:
     check_backbone(asked.parts.classifier.network, manifest, folder=folder)
     if manifest["provenance"]["data"].get("all") == data.fingerprint().get("all"):
         return
-    for cause in causes(Evidence.recorded(folder, manifest, config), Evidence.current(config, data)):
+    for cause in diagnose(RunInputs.from_folder(folder, manifest, config), RunInputs.from_process(config, data)):
         if cause.kind == "data":
             raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
 

@@ -20,14 +20,14 @@ from copycat.sweeps.packed.optimizer import Optimizers, clipped, in_kinds
 from copycat.sweeps.packed.stacked_network import Stack
 from copycat.sweeps.packed.statistics import PackStatistics
 from copycat.sweeps.packed.trial import Member
-from copycat.training.checkpoints import OF_TIME
+from copycat.training.checkpoints import MAX_SAVING_SHARE
 from copycat.training.malloc import keep_memory
 from copycat.training.progress import Position
-from copycat.training.result import Outcome
-from copycat.training.signals import Stop
+from copycat.training.result import RunResult
+from copycat.training.signals import SignalHandler
 
 log = logging.getLogger(__name__)
-Told = Callable[[Member, Outcome], None]
+Told = Callable[[Member, RunResult], None]
 LOOK = 0.1
 """Seconds between two looks at time limits."""
 ROWS = 1.0
@@ -56,7 +56,7 @@ class Pack:
         *,
         device: torch.device,
         loops: Mapping[str, Any],
-        stop: Stop,
+        stop: SignalHandler,
         told: Told,
         pool: Executor,
     ) -> None:
@@ -96,7 +96,7 @@ class Pack:
         self._write_at, self._save_at = now + ROWS, now + SAVES
         self._look, self._late = 0.0, False
         self._gone: set[int] = set()
-        self._ending: list[tuple[Member, Future[Outcome]]] = []
+        self._ending: list[tuple[Member, Future[RunResult]]] = []
 
     @property
     def here(self) -> list[int]:
@@ -114,7 +114,7 @@ class Pack:
         # killed once it was stopped early, say, and saved, but before it could say so
         while self.here and epoch < self.epochs and not self.first.asked.finished:
             self._epoch(epoch)
-            ends = self.stop.asked is not None
+            ends = self.stop.received is not None
             validates = (epoch + 1) % self.period == 0
             if validates:
                 self._validate(epoch)
@@ -123,14 +123,14 @@ class Pack:
                 self._write()
             self._settle(epoch, validated=validates)
             if ends:
-                self.stop.deaf = True
+                self.stop.deferred = True
                 self._save(epoch)
                 self.interrupt()
             self._tell()
             self._shrink()
         self._leave(dict.fromkeys(self.here, ("completed", None)), epoch)
         self._tell(all_of_them=True)
-        if self.stop.asked:
+        if self.stop.received:
             raise KeyboardInterrupt  # no other pack is to begin
 
     def _follow(self) -> None:
@@ -276,7 +276,7 @@ class Pack:
             records.clear()
         self._waiting = 0
         now = time.monotonic()
-        self._write_at = now + max(ROWS, (now - began) / OF_TIME)
+        self._write_at = now + max(ROWS, (now - began) / MAX_SAVING_SHARE)
 
     def _label(self, start: int) -> Tensor:
         pieces = self._labels[start : start + self.steps]
@@ -330,7 +330,7 @@ class Pack:
             except (DivergedError, OSError) as failure:
                 self._leave({place: ("failed", member.recorder.describe(failure))}, epoch)
         now = time.monotonic()
-        self._save_at = now + max(SAVES, (now - began) / OF_TIME)
+        self._save_at = now + max(SAVES, (now - began) / MAX_SAVING_SHARE)
 
     def _leave(self, how: Mapping[int, tuple[str, str | None]], epoch: int) -> None:
         """Let trials go, with how they ended and of what.
@@ -363,10 +363,10 @@ class Pack:
         Raises:
             KeyboardInterrupt: where a signal came too.
         """
-        self.stop.deaf = True
+        self.stop.deferred = True
         self._leave(dict.fromkeys(self.here, ("failed", error)), self._rows_from)
         self._tell(all_of_them=True)
-        if self.stop.asked:
+        if self.stop.received:
             raise KeyboardInterrupt
 
     def interrupt(self) -> NoReturn:
@@ -375,8 +375,8 @@ class Pack:
         Raises:
             KeyboardInterrupt: once their records are written.
         """
-        self.stop.deaf = True
-        self._leave(dict.fromkeys(self.here, ("interrupted", self.stop.asked)), self._rows_from)
+        self.stop.deferred = True
+        self._leave(dict.fromkeys(self.here, ("interrupted", self.stop.received)), self._rows_from)
         self._tell(all_of_them=True)
         raise KeyboardInterrupt
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
 from copycat.sweeps.packed.stacked_network import Stack
-from copycat.training.lazy_scheduler import Schedule
+from copycat.training.lazy_scheduler import LazyScheduler
 
 ELEMENTWISE = (
     *(optim.SGD, optim.Adam, optim.AdamW, optim.NAdam, optim.RAdam, optim.Adamax),
@@ -25,7 +25,7 @@ class Trained:
 
     network: nn.Module
     optimizer: Optimizer
-    schedule: Schedule
+    schedule: LazyScheduler
     asked: Any = None
     """The configuration that optimizer and scheduler were made from."""
     alone: bool = False
@@ -160,7 +160,7 @@ class Optimizers:
         """Bring a trial's own optimizer and scheduler up to now; states are views."""
         first, count, own = self._of[place]
         trial, leader = self.trials[place], self.trials[first]
-        leader.schedule.settle()
+        leader.schedule.apply_deferred()
         if place != first:
             trial.schedule.scheduler.load_state_dict(leader.schedule.scheduler.state_dict())
             for group, other in zip(trial.optimizer.param_groups, leader.optimizer.param_groups, strict=True):

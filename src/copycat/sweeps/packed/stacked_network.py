@@ -31,7 +31,7 @@ class Stack:
         self.skeleton = copy.deepcopy(networks[0]).to("meta")
         shared(self.skeleton, self.streams)
         self.loss = copy.deepcopy(losses[0])
-        self._plain = is_capturable(self.skeleton, self.loss, also=packed_layers.__name__)
+        self._plain = is_capturable(self.skeleton, self.loss, known_module=packed_layers.__name__)
         weights = [loss.weight for loss in losses]
         self.weights: Tensor | None = None
         if weights[0] is not None:

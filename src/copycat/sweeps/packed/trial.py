@@ -22,17 +22,17 @@ from copycat.records.run_folder import write_manifest
 from copycat.records.trial_file import Trial
 from copycat.sweeps.engine import Job
 from copycat.sweeps.packed.optimizer import Trained
-from copycat.training.checkpoint_io import copied
-from copycat.training.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
-from copycat.training.factory import Parts
-from copycat.training.lazy_scheduler import Schedule
+from copycat.training.checkpoint_io import deep_copy
+from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY, BestCheckpoint, LastCheckpoint
+from copycat.training.factory import RunComponents
+from copycat.training.lazy_scheduler import LazyScheduler
 from copycat.training.lightning_internals import check_early_stopping, set_global_step_of_state, set_position
 from copycat.training.progress import Position
 from copycat.training.recorder import RunRecorder
-from copycat.training.result import Outcome
+from copycat.training.result import RunResult
 from copycat.training.signals import InterruptedRun
-from copycat.training.stopping import Judge
-from copycat.training.train import as_text, write_asked
+from copycat.training.stopping import Pruner
+from copycat.training.train import config_content, write_request
 
 LIGHTNING = version("pytorch-lightning")
 
@@ -47,8 +47,8 @@ class Asked:
     request: Request
     settings: Mapping[str, Any]
     """The node `sweep`."""
-    judge: Judge | None = None
-    parts: Parts | None = None
+    judge: Pruner | None = None
+    parts: RunComponents | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
     """Of a run that was begun before; empty where it was not."""
     checkpoint: dict[str, Any] | None = None
@@ -63,11 +63,11 @@ class Asked:
     @property
     def finished(self) -> bool:
         """Whether such a run had stopped, and had only its last records to write."""
-        return self.checkpoint is not None and bool(self.checkpoint[OURS]["finished"])
+        return self.checkpoint is not None and bool(self.checkpoint[CHECKPOINT_KEY]["finished"])
 
     @property
     def position(self) -> Position:
-        return Position(0) if self.checkpoint is None else Position(self.checkpoint[OURS]["epoch"])
+        return Position(0) if self.checkpoint is None else Position(self.checkpoint[CHECKPOINT_KEY]["epoch"])
 
 
 class Member:
@@ -81,7 +81,7 @@ class Member:
         assert asked.parts is not None
         self.asked, self.manifest, self.folder, self.changes = asked, manifest, asked.folder, changes
         self.config = config = asked.request.config
-        self.recorder = recorder = RunRecorder(self.folder, config=config, parts=asked.parts, manifest=manifest)
+        self.recorder = recorder = RunRecorder(self.folder, config=config, components=asked.parts, manifest=manifest)
         self.classifier, self.data = asked.parts.classifier, asked.parts.data
         self.steps_an_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
         self.window: int = config["trainer"]["accumulate_grad_batches"]
@@ -89,7 +89,7 @@ class Member:
         self.last = next((c for c in callbacks if isinstance(c, LastCheckpoint)), None)
         self.best = next((c for c in callbacks if isinstance(c, BestCheckpoint)), None)
         self.stops = [c for c in callbacks if type(c) is EarlyStopping]
-        self.clock, self.disk = recorder.last, recorder.disk
+        self.clock, self.writer = recorder.last, recorder.writer
         self.statistics = next((c for c in callbacks if isinstance(c, Statistics)), None)
         made: Any = self.classifier.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = made["optimizer"]
@@ -100,7 +100,7 @@ class Member:
         self.trained = Trained(
             self.classifier.network,
             self.optimizer,
-            Schedule(self.scheduler),
+            LazyScheduler(self.scheduler),
             asked=[config["optimizer"], config["scheduler"]],
             alone=self.watches is not None,
         )
@@ -122,8 +122,8 @@ class Member:
         if self.asked.manifest:
             self.recorder.open(partial(write_manifest, manifest=self.manifest), resumes_at=epoch, say=say)
         else:
-            text = as_text(self.config)
-            self.recorder.open(partial(write_asked, config=text, manifest=self.manifest, changes=self.changes))
+            text = config_content(self.config)
+            self.recorder.open(partial(write_request, config=text, manifest=self.manifest, changes=self.changes))
         self.recorder.begin(epoch)
 
     def restore(self, device: torch.device) -> None:
@@ -141,8 +141,8 @@ class Member:
         for callback in (self.best, *self.stops):
             if callback is not None and callback.state_key in checkpoint["callbacks"]:
                 callback.load_state_dict(checkpoint["callbacks"][callback.state_key])
-        ours = checkpoint[OURS]
-        self.clock.before(ours["seconds"])
+        ours = checkpoint[CHECKPOINT_KEY]
+        self.clock.add_seconds(ours["seconds"])
         self.metrics = dict(ours["callback_metrics"])
 
     # ----- as it trains
@@ -181,7 +181,7 @@ class Member:
         self._write(None if self.last is None else self._state(position, finished=False), loops)
 
     def _write(self, last: dict[str, Any] | None, loops: Mapping[str, Any]) -> None:
-        files, disk = self.clock.files, self.disk
+        files, writer = self.clock.files, self.writer
         best, self._best = self._best, None
         is_last = last is not None and best is not None and best["epoch"] == last["epoch"]
         if self.best is not None and best is not None and not is_last:
@@ -190,10 +190,10 @@ class Member:
             return
         for logger in self.recorder.loggers:
             logger.save()
-        disk.later(partial(keep, self.clock.path, self.clock.path.with_name(BEFORE)))
+        writer.submit(partial(keep_previous, self.clock.path, self.clock.path.with_name(BEFORE)))
         files.save_checkpoint(self._with_loops(last, loops), self.clock.path)
         if self.best is not None and is_last:
-            disk.later(partial(copy, self.clock.path, self.best.path))
+            writer.submit(partial(copy, self.clock.path, self.best.path))
 
     def _steps(self, position: Position) -> int:
         return position.epoch * -(-self.steps_an_epoch // self.window)
@@ -212,14 +212,14 @@ class Member:
             "optimizer_states": [self.optimizer.state_dict()],
             "lr_schedulers": [self.scheduler.state_dict()],
             "callbacks": {callback.state_key: callback.state_dict() for callback in callbacks},
-            OURS: self.clock.ours(position, self.metrics, finished=finished),
+            CHECKPOINT_KEY: self.clock.copycat_state(position, self.metrics, finished=finished),
         }
         self.classifier.on_save_checkpoint(state)
-        found: dict[str, Any] = copied(state)
+        found: dict[str, Any] = deep_copy(state)
         return found
 
     def _with_loops(self, state: dict[str, Any], loops: Mapping[str, Any]) -> dict[str, Any]:
-        own: dict[str, Any] = copied(loops)
+        own: dict[str, Any] = deep_copy(loops)
         set_position(own, Position(state["epoch"]))
         set_global_step_of_state(own, state["global_step"])
         return {**state, "loops": own}
@@ -232,7 +232,7 @@ class Member:
 
     def end(
         self, status: str, error: str | None, position: Position, loops: Mapping[str, Any]
-    ) -> Callable[[], Outcome]:
+    ) -> Callable[[], RunResult]:
         """Measure the final weights where it is completed; what is left then is to write, and may be done elsewhere."""
         last = None
         try:
@@ -246,21 +246,21 @@ class Member:
             status, error = "failed", self.recorder.describe(failure)
         return partial(self._conclude, status, error, position, partial(self._write, last, loops))
 
-    def _conclude(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> Outcome:
+    def _conclude(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> RunResult:
         """Write the last records; what goes wrong with them is this trial's alone."""
         recorder = self.recorder
         try:
-            self.disk.wait_from_now_on()
+            self.writer.become_synchronous()
             save()
             if status == "completed":
                 recorder.complete(position.epoch)
         except Exception as failure:
-            status, error = recorder.failed(failure, status, error)
+            status, error = recorder.status_after_failure(failure, status, error)
         try:
             for logger in recorder.loggers:
                 logger.finalize({"completed": "success", "pruned": "pruned"}.get(status, "failed"))
         except Exception as failure:
-            status, error = recorder.failed(failure, status, error)
+            status, error = recorder.status_after_failure(failure, status, error)
         return recorder.end(status, error, epochs=position.epoch, steps=self._steps(position))
 
     def _measure(self, position: Position) -> None:
@@ -270,4 +270,4 @@ class Member:
             found, probabilities[stage] = self.classifier.measure(stage, self.data.loader(stage))
             final |= found
         del probabilities["train"]
-        self.recorder.measured(final, probabilities)
+        self.recorder.record_final_metrics(final, probabilities)

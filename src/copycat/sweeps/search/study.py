@@ -19,7 +19,7 @@ from copycat.data.streams import derive_seed
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweep_file import read_sweep
 from copycat.tables.statistics import Direction
-from copycat.training.stopping import Judge
+from copycat.training.stopping import Pruner
 
 OWNER = "sweep"
 """Attribute of a trial: the id of the sweep that runs it."""
@@ -101,7 +101,7 @@ def trial_numbered(study: Study, number: int) -> optuna.Trial:
     return optuna.Trial(study, frozen._trial_id)
 
 
-def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge:
+def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pruner:
     """Reports each validation to the study, and says whether its pruner has seen enough."""
     sweep, number = folder.parent, int(folder.name)
     study = _loaded(read_sweep(sweep).study, sweeper["storage"], sweep)
