@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from copycat.deploy.arguments import open_completed_in
-from copycat.deploy.ensemble import Ensemble
+from copycat.deploy.ensemble import Ensemble, evaluate_ensemble
 from copycat.deploy.evaluation import ACCURACIES, Evaluation
 from copycat.tables.statistics import wilson_interval
 

@@ -27,12 +27,12 @@ SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/auroc"
 GIVEN = "lecture"
 
 
-def run(name: str, at: Path) -> Outcome:
+def run(name: str, at: Path) -> RunResult:
     """Run an experiment as it stands, in a folder below `at`."""
     return train(compose([f"experiment={name}", f"output_dir={at}"]))
 
 
-def results(outcome: Outcome) -> dict[str, Any]:
+def results(outcome: RunResult) -> dict[str, Any]:
     """Return what a run must reproduce, as text with the digits that are compared."""
     rows = read_history(outcome.folder)
     chosen = [row for row in rows if is_round(int(row["epoch"])) or row is rows[-1]]

@@ -79,7 +79,7 @@ def test_a_run_that_was_recorded_before_there_were_any_is_still_read() -> None:
     config = dict(compose_quickly([*NETWORK, "data.train=16", "data.val=8"]).config)
     del config["lr_multipliers"]
     check_config(config)
-    assert len(build_parts(config).classifier.create_optimizer().param_groups) == 1
+    assert len(build_components(config).classifier.create_optimizer().param_groups) == 1
 
 
 def test_trials_with_them_are_not_packed() -> None:

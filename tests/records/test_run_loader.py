@@ -12,7 +12,7 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF, EXPERIMENTS
 from copycat.config.untrusted import check_untrusted
-from copycat.records.background_writer import Disk
+from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import damage, is_own
 from copycat.records.run_loader import open_recorded, open_run, read_checkpoint
 from copycat.records.target_policy import make_untrusted_check
@@ -49,14 +49,14 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
 )
 def test_each_option_that_ships_may_be_built_from_a_strangers_folder(option: str) -> None:
     config = compose([option, *NEEDS.get(option, [])]).config
-    check_untrusted(config, where="config.yaml", refuse=refuse_strangers())
+    check_untrusted(config, where="config.yaml", refuse=make_untrusted_check())
 
 
 @pytest.mark.parametrize("option", STRANGE)
 def test_a_network_of_another_package_may_not(option: str) -> None:
     config = compose([f"model={option}", "model.name=resnet18"]).config
     with pytest.raises(UserError, match="model"):
-        check_untrusted(config, where="config.yaml", refuse=refuse_strangers())
+        check_untrusted(config, where="config.yaml", refuse=make_untrusted_check())
 
 
 EXPERIMENT_NAMES = sorted({file.stem for file in EXPERIMENTS.glob("*.yaml")} - {"ensemble"})
@@ -65,7 +65,7 @@ EXPERIMENT_NAMES = sorted({file.stem for file in EXPERIMENTS.glob("*.yaml")} - {
 
 @pytest.mark.parametrize("name", mark_slow(EXPERIMENT_NAMES, fast=["cnn_augmented", "transfer_finetuned"]))
 def test_each_experiment_may_be_built_from_a_strangers_folder(name: str) -> None:
-    check_untrusted(compose([f"experiment={name}"]).config, where="config.yaml", refuse=refuse_strangers())
+    check_untrusted(compose([f"experiment={name}"]).config, where="config.yaml", refuse=make_untrusted_check())
 
 
 def test_a_run_is_one_s_own_wherever_its_folder_is_moved(folder: Path, tmp_path: Path) -> None:

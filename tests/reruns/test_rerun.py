@@ -14,7 +14,7 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded
 from copycat.reruns.report import print_check, print_rerun
 from copycat.reruns.rerun import Rerun, current_differences, rerun
-from copycat.training.result import Outcome
+from copycat.training.result import RunResult
 from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.config.compose import Request, compose_trial_request
-from copycat.training.train import Outcome, train
+from copycat.training.train import RunResult, train
 
 QUIET = ("callbacks=none", "logger=none")
 """Overrides of a run that writes no checkpoints and no TensorBoard files."""

@@ -88,7 +88,7 @@ def test_mixed_images_are_trained_on_by_shares_and_counted_as_their_larger_class
     words = ("augmentation=mixup", "augmentation.alpha=1.0", "trainer.max_epochs=1", *QUIET)
     row = read_history(train_tiny(*words, data=tiny, at=tmp_path).folder)[0]
     where = ("data=folder", f"data.root={tiny}", "data.image_size=8")
-    parts = build_parts(compose_quickly([*where, *words]).config)
+    parts = build_components(compose_quickly([*where, *words]).config)
     batch = parts.data.augment(next(iter(parts.data.loader("train"))), 0)
     shares = batch["label"]
     assert ((shares > 0) & (shares < 1)).any()

@@ -53,7 +53,7 @@ SWA = ("callbacks=[default,swa]", "callbacks.swa.start=0.5")
 @pytest.fixture(scope="module")
 def states(tiny: Path) -> list[dict[str, Tensor]]:
     """The network after each step of a loop by hand, two an epoch."""
-    parts = build_parts(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
+    parts = build_components(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS]).config)
     network, optimizer = parts.classifier.network.train(), parts.classifier.create_optimizer()
     found = []
     for _ in range(EPOCHS):

@@ -17,7 +17,7 @@ FILES = {
     "torch": "model.pt2 is a torch.export program: `torch.export.load`.",
     "onnx": "model.onnx runs by any ONNX runtime.",
 }
-NEEDS = {
+REQUIREMENTS = {
     "safetensors": "NumPy, Pillow, PyTorch and safetensors",
     "torch": "NumPy, Pillow and PyTorch",
     "onnx": "NumPy, Pillow and onnxruntime",
@@ -47,7 +47,7 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float, images: s
     classes = [_escape_markdown(name) for name in data["classes"]]
     yield f"# {_escape_markdown(manifest['request']['experiment'])}: an image classifier\n"
     yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FILES[form]}\n"
-    yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {NEEDS[form]}; its"
+    yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {REQUIREMENTS[form]}; its"
     yield "classes, and how decode.py is to read an image, lie in model.json.\n"
     yield f"It takes RGB images of {size}×{size}, one byte a channel, [B, 3, {size}, {size}], and gives a probability"
     if form == "safetensors":

@@ -72,9 +72,9 @@ class Ensemble:
         return [self._compare(part) for part in self.combined.predictions] if len(self.members) > 1 else []
 
     def _compare(self, part: str) -> MemberComparison:
-        right = {name: member.predictions[part].right for name, member in self.members.items()}
-        best = max(right, key=lambda name: int(right[name].sum()))
-        ours, theirs = self.combined.predictions[part].right, right[best]
+        is_correct = {name: member.predictions[part].is_correct for name, member in self.members.items()}
+        best = max(is_correct, key=lambda name: int(is_correct[name].sum()))
+        ours, theirs = self.combined.predictions[part].is_correct, is_correct[best]
         alone = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
         return MemberComparison(part, best, *alone, mcnemar_p_value(*alone))
 

@@ -12,7 +12,7 @@ from copycat.deploy.evaluation import Evaluation, MetricRow, evaluate_parts
 from copycat.records.run_loader import Opened
 from copycat.tables.render import print_table, value_cell, wide_console, write_csv, write_json
 from copycat.tables.statistics import describe_mcnemar, format_number
-from copycat.training.summary import of_which
+from copycat.training.summary import positive_class_note
 
 Form = Literal["table", "csv", "json"]
 TITLES = ("member", "part", "images", "metric", "value", "95 %")
@@ -45,7 +45,7 @@ def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int =
         (run,) = arguments.runs
         evaluation = evaluate_parts(run, arguments.overrides, views=views)
         rows, classes = evaluation.rows(), run.manifest["data"]["classes"]
-        _write(rows, form, {"run": str(run.given), "metrics": rows}, evaluation, classes=classes)
+        _write(rows, form, {"run": str(run.user_path), "metrics": rows}, evaluation, classes=classes)
         return
     ensemble = evaluate_ensemble(arguments.runs, arguments.overrides, views=views)
     combined, members = ensemble.combined.rows(), ensemble.rows() if len(ensemble.members) > 1 else []
@@ -77,7 +77,7 @@ def _write(
         ]
         print_table(wide_console(), [(title, value_cell(title)) for title in TITLES if title in shown[0]], shown)
         is_scored = any(row["metric"] == "precision" for row in rows)
-        for line in (*_missing(evaluation, classes), *(of_which(classes) if is_scored else ())):
+        for line in (*_missing(evaluation, classes), *(positive_class_note(classes) if is_scored else ())):
             print_line(line)
 
 

@@ -88,7 +88,7 @@ def evaluate_parts(
         order = list(classes or predictor.classes)
         order_of_run = torch.tensor([order.index(name) for name in predictor.classes])
         predictions, trained, missing = {}, {}, {}
-        trained_digests = digests_of_train(read_images(opened.folder) or [])
+        trained_digests = training_digests(read_images(opened.folder) or [])
         for name, (part, labels) in _parts(opened, overrides, predictor).items():
             probability = torch.cat([predictor(images) for images in _batches(part, predictor)]).float()
             predictions[name] = Predictions(
@@ -118,7 +118,7 @@ def recorded_evaluation(opened: Opened, *, views: int = 1) -> Evaluation:
         return Evaluation(
             {part: of_part for part, of_part in evaluation.predictions.items() if part != "train"}, evaluation.trained
         )
-    trained = trained_on(opened.folder, predictions)
+    trained = find_training_copies(opened.folder, predictions)
     return Evaluation(
         predictions,
         {part: trained.get(part, np.zeros(len(of_part.label), bool)) for part, of_part in predictions.items()},

@@ -202,7 +202,7 @@ def _batches(part: Part) -> Iterator[Tensor]:
 
 def print_export(run: Opened, form: Format, *, to: Path | None) -> None:
     """Export a run, and print the folder and the largest differences from the run."""
-    exported = export(run, form, to=to or run.given / "export" / form)
+    exported = export(run, form, to=to or run.user_path / "export" / form)
     print_line(exported.folder)
     if exported.difference is None:
         print_line(f"copycat: not held against the validation images: {exported.why_not}", error=True)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from copycat.models.summary import BATCH, describe_network
-from copycat.training.derived_settings import chosen_loss, prepared
+from copycat.training.derived_settings import fill_image_size, resolve_loss
 from copycat.training.factory import build_data, build_network
 
 Config = Mapping[str, Any]
@@ -33,5 +33,5 @@ def inspect_network(config: Config) -> str:
         shape, classes = data.image_shape, len(data.classes)
     with torch.device("meta"):
         network = build_network(config, image_shape=shape, classes=classes)
-    loss = chosen_loss(config["loss"], classes=classes)["_target_"].rpartition(".")[2]
+    loss = resolve_loss(config["loss"], classes=classes)["_target_"].rpartition(".")[2]
     return describe_network(network, torch.empty(BATCH, *shape, device="meta"), loss=loss)

@@ -14,7 +14,7 @@ KEY = "backbone"
 
 
 def backbone_record(network: nn.Module) -> dict[str, str]:
-    """What a manifest says of the backbone that a network begins with; nothing where it has none."""
+    """Return the manifest entry for a network's initial backbone weights; empty where it has no backbone."""
     return {KEY: network.backbone_digest()} if isinstance(network, (Transfer, FineTuned)) else {}
 
 

@@ -90,9 +90,12 @@ def _status(package: Package) -> git.Status | None:
     return git.status(package.place if package.place.is_dir() else package.place.parent)
 
 
-def _users_roots(config: Mapping[str, Any]) -> list[Root]:
-    """Packages of targets that are neither installed nor Python's own. They are imported by now, or of no account."""
-    found = {}
+def _user_packages(config: Mapping[str, Any]) -> list[Package]:
+    """Find the packages of targets that are neither installed nor part of Python.
+
+    Targets are imported by now; a package that is not has no effect on the run.
+    """
+    packages = {}
     for target in find_targets(config):
         name = target.partition(".")[0]
         module = sys.modules.get(name)

@@ -34,15 +34,15 @@ def describe_changes(
     if not before:
         clauses.append(f"{name}: not recorded")
     elif old and new:
-        said.append(f"{name}: {pluralize(len(files), 'file')} changed: {one_of(files, most=4)}")
+        clauses.append(f"{name}: {pluralize(len(files), 'file')} changed: {one_of(files, most=4)}")
     else:
         clauses.append(f"{name}: other files; which is not recorded")
     commits = [str(code.get("commit") or "none")[:7] for code in (before, after)]
     if commits[0] != commits[1]:
-        said.append(f"commit {commits[0]} → {commits[1]}")
-    for when, found in (("then", before), ("now", after)):
-        if isinstance(found.get("dirty"), list) and found["dirty"]:
-            said.append(f"{pluralize(len(found['dirty']), 'file')} not committed {when}")
+        clauses.append(f"commit {commits[0]} → {commits[1]}")
+    for when, code in (("then", before), ("now", after)):
+        if isinstance(code.get("dirty"), list) and code["dirty"]:
+            clauses.append(f"{pluralize(len(code['dirty']), 'file')} not committed {when}")
     diff = list(_diff(files, before, patch=patch)) if name == "copycat" else []
     if len(diff) > MAX_LINES:
         diff = [*diff[:MAX_LINES], f"… {len(diff) - MAX_LINES} lines more"]

@@ -178,7 +178,7 @@ MISSING = object()
 """Sentinel for a missing key, since null is a value."""
 
 
-def _word(config: Mapping[str, Any], key: str) -> str:
+def _shown_value(config: Mapping[str, Any], key: str) -> str:
     return format_value(config[key]) if key in config else "no such key"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from copycat.config.suggestions import one_of, pluralize
-from copycat.records.image_index import Image
+from copycat.records.image_index import ImageRecord
 
 Key = tuple[str, str]
 
@@ -24,8 +24,8 @@ def image_changes(before: Sequence[ImageRecord], after: Sequence[ImageRecord]) -
     changed = list(dict.fromkeys(key for keys in changes.values() for key in keys))
     verb = "differs" if len(changed) == 1 else "differ"
     names = one_of((f"{part}: {name}" for part, name in changed), most=4)
-    details = [f"{part}: {name}, {kind}" for kind, keys in found.items() for part, name in keys]
-    return f"{pluralize(len(changed), 'image')} {verb}: {names}", details if len(details) > 1 else list(found)
+    details = [f"{part}: {name}, {kind}" for kind, keys in changes.items() for part, name in keys]
+    return f"{pluralize(len(changed), 'image')} {verb}: {names}", details if len(details) > 1 else list(changes)
 
 
 def _by_name(images: Sequence[ImageRecord]) -> Mapping[Key, ImageRecord]:

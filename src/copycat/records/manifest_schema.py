@@ -64,8 +64,8 @@ REQUIRED: dict[str, tuple[str, Test]] = {
     "data.warnings": ("a list of lines", _each(_text)),
     "results": ("keys", lambda v: isinstance(v, dict)),
 }
-"""Key by key, in words and as a test; each of them must be there."""
-MAYBE: dict[str, tuple[str, Test]] = {
+"""Required keys, each with its description and its test."""
+OPTIONAL: dict[str, tuple[str, Test]] = {
     "data.majority": ("a share a part", _named(is_number)),
     "data.image_shape": ("a list of counts", _each(_count)),
     "files": ("a hash a file", _named(_text)),

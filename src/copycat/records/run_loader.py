@@ -9,7 +9,7 @@ from copycat.config.errors import UserError
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.suggestions import first_line, one_of
 from copycat.config.untrusted import check_recorded, check_untrusted
-from copycat.records.first_schema import renewed
+from copycat.records.first_schema import upgrade_config
 from copycat.records.manifest_schema import check_texts
 from copycat.records.reader import check_files, find_runs, read_checked_manifest, read_config, reason, rename_keys
 from copycat.records.run_folder import CONFIG, MANIFEST, as_recorded
@@ -76,7 +76,7 @@ def open_run(folder: Path) -> Opened:
             make_untrusted_check,  # late: it imports Lightning, which an own run does not need
         )
 
-        check_untrusted(config, where=str(where), refuse=refuse_strangers())
+        check_untrusted(config, where=str(where), refuse=make_untrusted_check())
     check_recorded(config, where=str(where))
     if own:
         allow_own_modules(config)

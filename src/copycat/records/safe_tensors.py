@@ -132,9 +132,9 @@ def _check_parts(checkpoint: Any) -> None:
         return
     if not isinstance(state, dict) or not isinstance(state.get("callback_metrics"), dict):
         raise ValueError("its part of Copycat is no mapping")
-    if not all(is_integer(ours.get(name)) and 0 <= ours[name] < 2**63 for name in ("epoch", "batch")):
+    if not all(is_integer(state.get(name)) and 0 <= state[name] < 2**63 for name in ("epoch", "batch")):
         raise ValueError("its epoch and batch are no counts")
-    if not isinstance(ours.get("finished"), bool) or not is_number(ours.get("seconds")):
+    if not isinstance(state.get("finished"), bool) or not is_number(state.get("seconds")):
         raise ValueError("it does not say whether the run was finished, and after how many seconds")
 
 

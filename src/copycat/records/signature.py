@@ -54,8 +54,8 @@ def _read_key() -> bytes | None:
     return key if len(key) == SIZE else None
 
 
-def _made_key() -> bytes | None:
-    """A new key, or that of another process that was first."""
+def _make_key() -> bytes | None:
+    """Make and return a new key, or return that of another process that was first."""
     folder = settings_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

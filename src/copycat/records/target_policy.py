@@ -69,8 +69,8 @@ SLOT_POLICIES: Mapping[str, SlotPolicy] = {
         defined_in=(nn.modules.activation.__name__,),
         public_in=(nn.__name__,),
     ),
-    NESTED_SLOT: Kind(
-        words="a module of torch.nn, or a metric of torchmetrics.classification",
+    NESTED_SLOT: SlotPolicy(
+        description="a module of torch.nn, or a metric of torchmetrics.classification",
         bases=(nn.Module, Metric),
         defined_in=(TORCH_LAYERS, classification.__name__),
         public_in=(nn.__name__, classification.__name__),
@@ -129,7 +129,7 @@ def make_untrusted_check() -> Refuse:
         packaged = any(name in targets for targets in packaged_targets(slot).values())
         if policy.allows_name(name, packaged=packaged) and policy.allows(_import_listed(name), packaged=packaged):
             return None
-        got = f"expected {kind.words}; got {target!r:.80}, and this folder is not signed by you."
+        got = f"expected {policy.description}; got {target!r:.80}, and this folder is not signed by you."
         if can_be_trusted(target):
             package = target.rpartition(".")[0]
             return f"{got} If you trust it, add {package} to packages in {trusted_packages_file()}."
@@ -144,7 +144,7 @@ def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
     if any(part.startswith("_") for part in target.split(".")):
         return f"expected a public name; got {target!r:.80}."
     try:
-        found: Any = import_target("", target)
+        imported: Any = import_target("", target)
     except UserError as error:
         return str(error).removeprefix("._target_: ")
     defined = str(getattr(imported, "__module__", None)).partition(".")[0]

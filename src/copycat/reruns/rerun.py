@@ -67,7 +67,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
         raise KeyboardInterrupt
     # not opened from disk: this process has just written it, so it is trusted
     copied = outcome.folder
-    copy = Opened(folder=copied, manifest=dict(outcome.manifest), config=config, own=True, given=copied)
+    copy = Opened(folder=copied, manifest=dict(outcome.manifest), config=config, own=True, user_path=copied)
     return Rerun(original, outcome, compare(original, copy), differences)
 
 

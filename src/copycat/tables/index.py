@@ -139,7 +139,7 @@ def _index_path(root: Path) -> Path:
 def _load(path: Path) -> dict[str, Entry]:
     """Read the cached entries; empty where the index is damaged, or of another format."""
     try:
-        digest, _, body = read_file(path, most=MAX_BYTES).partition(b"\n")
+        digest, _, body = read_file(path, max_bytes=MAX_BYTES).partition(b"\n")
         if digest != _digest(body):
             return {}
         entries: dict[str, Entry] = {name: tuple(entry) for name, entry in json.loads(body).items()}

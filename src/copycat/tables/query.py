@@ -11,7 +11,7 @@ from copycat.config.printable import printable
 from copycat.config.rule import is_number
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.records.lock import KILLED
-from copycat.records.manifest_schema import STATUS
+from copycat.records.manifest_schema import RECORDED_STATUSES
 from copycat.tables.run_row import RunRow, column_names, parse_value
 
 _CONDITION = re.compile(r"\s*([^\s=<>!]+)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*")
@@ -21,7 +21,7 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-STATUSES = (*STATUS, KILLED)
+STATUSES = (*RECORDED_STATUSES, KILLED)
 KNOWN_NAMES = ("run", "status", "error", "started", "seconds", "epochs", "parameters", "experiment")
 """Names that are valid for any table, even if no row has them."""
 

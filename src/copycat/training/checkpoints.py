@@ -11,9 +11,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from copycat.models.metrics import Row, to_scalar_tensor
-from copycat.records.background_writer import Disk
-from copycat.records.checkpoint_file import copy, keep
-from copycat.training.checkpoint_io import WholeCheckpoints
+from copycat.records.background_writer import BackgroundWriter
+from copycat.records.checkpoint_file import copy, keep_previous
+from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.lightning_internals import (
     forget_restart,
     get_fit_loop,
@@ -226,13 +226,14 @@ class LastCheckpoint(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        ours = checkpoint[OURS]
-        self.before(ours["seconds"])
-        self._metrics = {name: to_scalar_tensor(float(value)) for name, value in ours["callback_metrics"].items()}
-        self.start = position = Position(ours["epoch"], ours["batch"])
-        set_position(checkpoint["loops"], position)  # of whichever loop saved it
-        # such as by early stopping; a run that is asked for more epochs trains on
-        trainer.should_stop = ours["finished"] and position.epoch not in self.extended_at
+        """Restore position, seconds and metrics."""
+        state = checkpoint[CHECKPOINT_KEY]
+        self.add_seconds(state["seconds"])
+        self._metrics = {name: to_scalar_tensor(float(value)) for name, value in state["callback_metrics"].items()}
+        self.start = position = Position(state["epoch"], state["batch"])
+        set_position(checkpoint["loops"], position)  # the loop that saved it may have been another
+        # a finished run stays finished, such as after early stopping, unless it was extended
+        trainer.should_stop = state["finished"] and position.epoch not in self.extended_at
 
 
 class BestCheckpoint(Checkpoint):

@@ -17,7 +17,7 @@ PATHS = (("data", "root"), ("model", "weights"))
 def fill_image_size(config: Config) -> Config:
     """Fill in the image size, where it is open and the network has a preferred one."""
     data, model = config["data"], config["model"]
-    wanted = getattr(import_target("model", model["_target_"]), "required_image_size", None)
+    wanted = getattr(import_target("model", model["_target_"]), "wanted_image_size", None)
     if data.get("image_size", 0) is not None or wanted is None or (size := wanted(model)) is None:
         return config
     return {**config, "data": {**data, "image_size": size}}
@@ -42,8 +42,8 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
     return {**config, **filled, "loss": resolve_loss(config["loss"], classes=len(data.classes))}
 
 
-def chosen_loss(node: Config, *, classes: int) -> Config:
-    """The loss's node, with the loss for so many classes where it leaves that open."""
+def resolve_loss(node: Config, *, classes: int) -> Config:
+    """Return the loss's node, with the loss for this number of classes where the node leaves it open."""
     choose = getattr(import_target("loss", node["_target_"]), "for_classes", None)
     if choose is None:
         return node

@@ -24,11 +24,11 @@ class EpochBuffer:
         self.first = start.epoch
         """Epoch of the first step."""
         self.handed_over = start.batch
-        """Batches before those in `steps`."""
+        """Number of batches before those in `steps`."""
         self.steps = EpochSteps()
-        """Of the epoch in progress."""
+        """Steps of the epoch in progress."""
         self.ended: list[EpochSteps] = []
-        """Of the epochs that ended, from the first on."""
+        """Steps of each completed epoch, from `first` on."""
         self.validated: dict[int, Row] = {}
         """Validation metrics, by epoch."""
 
@@ -38,7 +38,7 @@ class EpochBuffer:
         return losses[-1] if losses else None
 
     def end_epoch(self) -> None:
-        """Close the epoch in progress; log it where some of its steps were handed over."""
+        """Close the epoch in progress; log it where some of its steps were passed on."""
         if not self.classifier.has_recorded_steps:
             self.ended.append(self.steps)
             self.steps, self.handed_over = EpochSteps(), 0
@@ -57,7 +57,7 @@ class EpochBuffer:
         if not self.ended:
             return
         rows = self.classifier.finish_epochs(self.ended)
-        self.last.close_held(self.first, rows, [steps.losses[-1] for steps in self.ended])
+        self.last.complete_pending(self.first, rows, [steps.losses[-1] for steps in self.ended])
         for place, row in enumerate(rows, self.first):
             row |= self.validated.get(place, {})
         self.ended.clear()
@@ -66,7 +66,7 @@ class EpochBuffer:
         self.first += len(rows)
 
     def hand_over(self) -> None:
-        """Let the classifier count the steps of the epoch in progress."""
+        """Pass the steps of the epoch in progress to the classifier."""
         steps, self.steps = self.steps, EpochSteps()
         self.handed_over += len(steps.losses)
         for loss, probability, label in zip(steps.losses, steps.probabilities, steps.labels, strict=True):

@@ -74,8 +74,8 @@ def build_components(
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     optimizer = build_target("optimizer", config["optimizer"])
-    scheduler = build_target("scheduler", _without(config["scheduler"], OF_CLASSIFIER))
-    ours = {name: config["scheduler"][name] for name in OF_CLASSIFIER if name in config["scheduler"]}
+    scheduler = build_target("scheduler", _without(config["scheduler"], CLASSIFIER_KEYS))
+    classifier_settings = {name: config["scheduler"][name] for name in CLASSIFIER_KEYS if name in config["scheduler"]}
     classifier = Classifier(
         network,
         loss=loss,
@@ -133,8 +133,8 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
     Raises:
         UserError: where a key is unknown, or the target is no data source.
     """
-    of_source = signature_keys(import_target("data", node["_target_"]))
-    loading = [name for name in signature_keys(DataModule) if name not in (*of_source, *NO_KEYS)]
+    source_keys = signature_keys(import_target("data", node["_target_"]))
+    loader_keys = [name for name in signature_keys(DataModule) if name not in (*source_keys, *INTERNAL_PARAMETERS)]
     for name in node:
         if name not in (*source_keys, *loader_keys, "_target_"):
             known = [*source_keys, *loader_keys]
@@ -142,8 +142,8 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
                 f"data.{name}: expected one of {one_of(known)}; got {name!r}."
                 + did_you_mean(name, known, before="data.")
             )
-    mine = {name: value for name, value in node.items() if name in loading}
-    source = build_target("data", {name: value for name, value in node.items() if name not in loading})
+    loader_settings = {name: value for name, value in node.items() if name in loader_keys}
+    source = build_target("data", {name: value for name, value in node.items() if name not in loader_keys})
     if not all(hasattr(source, member) for member in ("classes", "synthetic", "load")):
         raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
     transforms = None if augmentation is None else build_augmentation(augmentation)
@@ -151,6 +151,11 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
 
 
 def build_augmentation(node: Config) -> Augmentation | Mixing:
+    """Build an augmentation.
+
+    Raises:
+        UserError: where the target is none.
+    """
     augmentation = build_target("augmentation", node)
     if not isinstance(augmentation, (Augmentation, Mixing)):
         raise UserError(f"augmentation._target_: expected one with draws and a call; got {node['_target_']!r}.")
@@ -158,7 +163,12 @@ def build_augmentation(node: Config) -> Augmentation | Mixing:
 
 
 def build_loss(node: Config, *, classes: int) -> Loss:
-    loss = build_target("loss", chosen_loss(node, classes=classes))
+    """Build the loss for this number of classes.
+
+    Raises:
+        UserError: where the target is no loss, or its weights do not fit the classes.
+    """
+    loss = build_target("loss", resolve_loss(node, classes=classes))
     if not isinstance(loss, Loss):
         raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
     if loss.weight is not None and len(loss.weight) != classes:
@@ -173,9 +183,9 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
         UserError: where the target is no network, or its outputs do not fit the classes.
     """
     node = dict(config["model"])
-    takes = signature_keys(import_target("model", node["_target_"]))
+    accepted = signature_keys(import_target("model", node["_target_"]))
     try:
-        loss: Any = import_target("loss", chosen_loss(config["loss"], classes=classes)["_target_"])
+        loss: Any = import_target("loss", resolve_loss(config["loss"], classes=classes)["_target_"])
         outputs = loss.out_features(classes)
     except ValueError as error:
         raise UserError(f"loss: {first_line(error)}.") from error
@@ -199,7 +209,11 @@ def build_group(config: Config, group: str, folder: Path) -> list[Any]:
         UserError: where one cannot be built.
     """
     nodes = config[group] or {}
-    return [build_target(f"{group}.{name}", placed(node, folder)) for name, node in nodes.items() if node is not None]
+    return [
+        build_target(f"{group}.{name}", fill_run_folder(node, folder))
+        for name, node in nodes.items()
+        if node is not None
+    ]
 
 
 def fill_run_folder(node: Any, folder: Path) -> Any:

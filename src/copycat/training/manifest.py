@@ -35,8 +35,8 @@ def make_manifest(
         provenance_from: manifest of a run that started in this process on the same data, whose provenance is reused.
     """
     backbone = backbone_record(network)
-    if like is None:
-        ran_on = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
+    if provenance_from is None:
+        provenance = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
         warnings = find_warnings(data)
     else:
         provenance, warnings = {**provenance_from["provenance"], **backbone}, provenance_from["data"]["warnings"]

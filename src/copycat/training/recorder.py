@@ -12,7 +12,7 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.models.classifier import Stage, log_rows
 from copycat.models.metrics import Row, metric_columns
-from copycat.records.background_writer import Disk
+from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import save_weights
 from copycat.records.digests import digest_files
 from copycat.records.image_index import FILE as IMAGES
@@ -68,7 +68,7 @@ class RunRecorder:
         self.writer = BackgroundWriter()
         stages: list[Stage] = ["train", "val"]
         several = len(self.data.loader("train", shuffle=self.data.shuffle)) > 1
-        self.history = History(folder, metric_columns(stages, several_batches=several), self.disk)
+        self.history = MetricsCSVLogger(folder, metric_columns(stages, several_batches=several), self.writer)
         callbacks = build_group(config, "callbacks", folder)
         self.callbacks = [callback for callback in callbacks if not (quiet and getattr(callback, "draws", False))]
         savers = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]

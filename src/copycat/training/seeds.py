@@ -62,7 +62,7 @@ class StepSeeds(pl.Callback):
         self.seed(trainer, trainer.current_epoch, batch_idx)
 
     def seed(self, trainer: pl.Trainer, epoch: int, batch: int) -> None:
-        """Begin the streams of one batch."""
+        """Seed all generators for one batch."""
         seed = derive_seed("step", self._key, epoch, batch, trainer.global_rank)
         if trainer.strategy.root_device.type == "cpu":
             torch.default_generator.manual_seed(seed)

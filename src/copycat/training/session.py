@@ -111,7 +111,7 @@ class TrainingSession:
         return recorder.end(status, error, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
 
     def _trainer(self, **settings: Any) -> pl.Trainer:
-        node = {name: value for name, value in self.config["trainer"].items() if name not in OF_RUN}
+        node = {name: value for name, value in self.config["trainer"].items() if name not in OWN_TRAINER_KEYS}
         trainer = build_target(
             "trainer",
             node,
@@ -136,10 +136,10 @@ class TrainingSession:
         measure = self._measure_in_memory if is_plain else self._measure_by_trainer
         for stage in stages:
             seed_everything(derive_seed("evaluate", self.config["seed"], stage))
-            metrics, said[stage] = measure(stage)
-            found |= metrics
-        del said["train"]
-        return found, said
+            metrics, probabilities[stage] = measure(stage)
+            row |= metrics
+        del probabilities["train"]
+        return row, probabilities
 
     def _measure_in_memory(self, stage: Stage) -> tuple[Row, Tensor]:
         return self.components.classifier.measure(stage, self.signals.until_signal(self.components.data.loader(stage)))

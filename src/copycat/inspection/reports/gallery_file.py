@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from copycat.inspection.callbacks.contact_sheet import Picture, encode_jpeg
-from copycat.records.dataclass_parser import made
+from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file, read_json
 
@@ -73,12 +73,12 @@ def read_gallery(folder: Path) -> list[tuple[GalleryItem, Picture]]:
         ValueError: where the file is not a gallery.
     """
     try:
-        content = read_json(read_file(folder / FILE, most=MAX_BYTES))
+        content = read_json(read_file(folder / FILE, max_bytes=MAX_BYTES))
     except FileNotFoundError:
         return []
     try:
         strip = _decode(b64decode(content["strip"], validate=True))
-        items = [made(GalleryItem, item) for item in content["shown"]]
+        items = [parse_dataclass(GalleryItem, item) for item in content["shown"]]
         entries, left = [], 0
         for item, (height, width) in zip(items, content["sizes"], strict=True):
             entries.append((item, strip[:height, left : left + width]))

@@ -55,7 +55,7 @@ def make_run_page(folder: Path) -> Page:
     sections = [
         *_metrics(manifest, predictions),
         *_curves(manifest, rows),
-        *_predictions(manifest, predictions, trained_on(folder, predictions)),
+        *_predictions(manifest, predictions, find_training_copies(folder, predictions)),
         *_gallery(gallery),
         *_weights(folder, manifest),
         *_timing(manifest),
@@ -141,11 +141,11 @@ def _predictions(
     classes = [printable(name) for name in manifest["data"]["classes"]]
     for part, predicted in predictions.items():
         title = {"val": "Validation images", "test": "Test images"}.get(part, part)
-        right, count = int(predicted.right.sum()), len(predicted.label)
+        is_correct, count = int(predicted.is_correct.sum()), len(predicted.label)
         new = _accuracy_without_trained(predicted, trained.get(part))
         yield Section(
             title=f"{title}: what was taken for what",
-            note=f"{_accuracy(right, count)} {_baseline(predicted, classes)}{new}",
+            note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}",
             table=_confusion_table(predicted, classes) if len(classes) <= MAX_CLASSES else None,
             images=[
                 PageImage(
@@ -179,7 +179,7 @@ def _accuracy_without_trained(predicted: Predictions, trained: NDArray[np.bool_]
     untrained = predicted[~trained]
     balanced = untrained.scores().get("balanced_accuracy")
     prefix = f" Without {pluralize(int(trained.sum()), 'image')} that train has too, "
-    words = prefix + _accuracy(int(untrained.right.sum()), len(untrained.label))
+    words = prefix + _accuracy(int(untrained.is_correct.sum()), len(untrained.label))
     return words if balanced is None else f"{words} Balanced accuracy is then {format_number(balanced)}."
 
 

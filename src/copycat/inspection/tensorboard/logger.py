@@ -209,7 +209,7 @@ MAX_GRAPHS = 16
 
 def _trace(network: nn.Module, image: Tensor) -> Any:
     # the representation of known layers determines their graph, so it can serve as the key
-    known = all(type(module).__module__.startswith(KNOWN) for module in network.modules())
+    known = all(type(module).__module__.startswith(KNOWN_MODULES) for module in network.modules())
     key = f"{tuple(image.shape)} {network}" if known else ""
     if key in _graphs:
         return _graphs[key]

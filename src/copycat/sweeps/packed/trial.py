@@ -17,7 +17,7 @@ from copycat.config.compose import Request
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row, to_scalar_tensor
-from copycat.records.checkpoint_file import copy, keep
+from copycat.records.checkpoint_file import copy, keep_previous
 from copycat.records.run_folder import write_manifest
 from copycat.records.trial_file import Trial
 from copycat.sweeps.engine import Job
