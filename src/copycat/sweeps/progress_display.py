@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: one line that is drawn over, or where there is no terminal, one now and then."""
+"""Show the progress of a sweep: a bar on a terminal, elsewhere a line every few seconds."""
 
 import time
 from collections import Counter
@@ -16,16 +16,19 @@ from copycat.sweeps.search.objectives import is_better
 from copycat.tables.statistics import Direction
 
 EVERY = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines without a terminal."""
 
 
 class Display:
-    """Args:
-    total: trials of the sweep.
-    wanted: its objectives.
+    """Count the trials of a sweep by status, and show the counts and the best trial.
+
+    Args:
+        total: number of trials of the sweep.
+        wanted: objectives of the sweep, with their directions.
     """
 
     def __init__(self, total: int, wanted: Mapping[str, Direction]) -> None:
+        """Start with no trials."""
         self.total, self.wanted = total, wanted
         self.counts: Counter[str] = Counter()
         self.running: set[int] = set()
@@ -34,6 +37,7 @@ class Display:
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
+        """Show the bar, on a terminal."""
         console = Console(stderr=True)
         if console.is_terminal:
             columns = (
@@ -53,31 +57,35 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
     def found(self, trial: Trial) -> None:
-        """Count a trial that ended before."""
+        """Count a trial that ended, and keep it if it is the best."""
         self.counts[trial.status] += 1
         if trial.status == "completed" and (self.best is None or is_better(trial, self.best, self.wanted)):
             self.best = trial
 
     def began(self, job: Job) -> None:
+        """Show that a trial runs."""
         self.running.add(job.number)
         self._show()
 
     def put_back(self, job: Job) -> None:
+        """Show that a trial no longer runs."""
         self.running.discard(job.number)
         self._show()
 
     def ended(self, job: Job, trial: Trial) -> None:
+        """Count a trial that ended, and show it."""
         self.running.discard(job.number)
         self.found(trial)
         self._show()
 
     @property
     def said(self) -> str:
-        """Counts, and the best so far."""
+        """Return the counts by status and the best trial so far, as text."""
         parts = [f"{self.counts[status]} {word}" for status, word in WORDS.items() if self.counts[status]]
         if self.running:
             parts.append(f"{len(self.running)} running")

@@ -1,4 +1,4 @@
-"""A sweep on one page: its ranking, its plots, what was asked of it; and which page `copycat report` writes."""
+"""Make the HTML page of `copycat report`; for a sweep its ranking, plots and request."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from copycat.tables.run_table import rerun_command
 from copycat.tables.statistics import figure
 
 MOST = 200
-"""Trials that have a row."""
+"""Maximum number of trials in the table."""
 SAYS = {
     "history": "Each trial by its number, and the best so far",
     "parallel": "Each completed trial as a line through its values; the better, the darker",
@@ -30,14 +30,14 @@ SAYS = {
     "slice": "Each trial over the values of each key",
     "pareto": "Objectives against each other, with the trials that no other beats",
 }
-"""What each plot shows."""
+"""Caption of each plot."""
 
 
 def report_of(folders: Sequence[Path]) -> Page:
-    """The page of a run, of a sweep, or of several runs: named, or all that lie in a folder.
+    """Make the page of a run, of a sweep, or of several runs: the named ones, or all in a folder.
 
     Raises:
-        UserError: where there are none.
+        UserError: if there are none.
     """
     if len(folders) > 1:
         return compared_page(folders, title=" ".join(map(str, folders)))
@@ -53,10 +53,10 @@ def report_of(folders: Sequence[Path]) -> Page:
 
 
 def sweep_page(folder: Path) -> Page:
-    """Made from its folder alone.
+    """Make the page of a sweep from its folder alone.
 
     Raises:
-        UserError: where sweep.json is none.
+        UserError: if sweep.json cannot be read.
     """
     sweep, rows, _ = read_sweep_facts(folder, Choice())
     sections = [*_ranking(sweep, rows), *_plots(read_results(folder)), _asked(sweep), *_next(folder, sweep, rows)]

@@ -1,4 +1,4 @@
-"""What `copycat runs` prints, of a sweep or of any folder of runs."""
+"""Print the output of `copycat runs` and `copycat compare`, for sweeps and for folders of runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +17,20 @@ from copycat.tables.run_table import best_run, print_runs, read_facts, rerun_com
 
 Form = Literal["table", "best", "csv", "json"]
 MOST = 12
-"""Trials of a sweep that stand side by side."""
+"""Maximum number of trials in a comparison."""
 
 
 def show_runs(folder: Path, choice: Choice, *, form: Form, by: str | None) -> None:
-    """Print them to standard output.
+    """Print the runs of a folder to standard output.
 
     Args:
-        by: the metric that the best is chosen by; None: a sweep's first objective, else val/loss.
+        folder: of a sweep, or any folder of runs.
+        choice: filters and order of the rows.
+        form: kind of output; `best` is the command that reruns the best run.
+        by: metric that chooses the best run; None for a sweep's first objective, else val/loss.
 
     Raises:
-        UserError: where there is no such folder, or what is asked for does not go together.
+        UserError: if the folder does not exist, or the options contradict each other.
     """
     is_sweep = (folder / FILE).is_file()
     if by and form != "best":
@@ -53,13 +56,15 @@ def show_runs(folder: Path, choice: Choice, *, form: Form, by: str | None) -> No
 
 
 def show_compared(folders: Sequence[Path], *, form: Literal["table", "csv", "json"], equal: bool) -> None:
-    """Print runs side by side to standard output; a sweep stands for its trials.
+    """Print a comparison of runs to standard output; a sweep stands for its trials.
 
     Args:
-        equal: whether keys that are the same everywhere are shown too.
+        folders: of runs and sweeps.
+        form: kind of output.
+        equal: whether to show keys with the same value in all runs too.
 
     Raises:
-        UserError: where one is no run, or there are fewer than two, or too many trials.
+        UserError: if a folder holds no run, or there are fewer than two runs, or too many trials.
     """
     runs = [run for folder in folders for run in _runs(folder)]
     compared = read_compared(runs)

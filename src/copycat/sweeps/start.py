@@ -1,4 +1,4 @@
-"""A sweep from its request to its folder: begun, gone on with, ended."""
+"""Make, reopen and close the folder of a sweep."""
 
 import os
 import secrets
@@ -20,14 +20,14 @@ from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_swe
 from copycat.training.manifest import now
 
 UNSHARED = ("output_dir",)
-"""Keys that may differ between two starts of a sweep."""
+"""Keys that may differ when a sweep is resumed."""
 
 
 def begin(asked: SweepRequest) -> Path:
-    """The sweep's folder: a new one, or the one named, which is gone on with where it is this same sweep.
+    """Return the sweep's folder: a new one, or the one named, if it holds this same sweep.
 
     Raises:
-        UserError: where the folder is another sweep's, or this one's as it was before a change.
+        UserError: if the folder holds another sweep, or this one with other settings.
     """
     named = asked.settings["folder"]
     found = _described(asked)
@@ -47,7 +47,7 @@ def begin(asked: SweepRequest) -> Path:
             _check_same(replace(before, config_keys=config_keys), found, folder)
         write_sweep(folder, replace(found, id=before.id, started=before.started))
         return folder
-    # a file whose name starts with a dot is one that a killed process was writing
+    # a killed process may have left a temporary file, whose name starts with a dot
     if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise UserError(f"sweep.folder: expected a sweep's folder, or one to be made; got {folder}, with other files.")
     try:
@@ -65,10 +65,10 @@ def _write_first(found: SweepFile, folder: Path) -> None:
 
 
 def _check_files(folder: Path) -> None:
-    """Refuse links, pipes and devices beside sweep.json: its signature does not cover them, trials are written there.
+    """Refuse links, pipes and devices beside sweep.json: its signature does not cover them, and trials write there.
 
     Raises:
-        UserError: for the first.
+        UserError: for the first such entry.
     """
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -114,7 +114,11 @@ def _described(asked: SweepRequest) -> SweepFile:
 
 
 def _check_same(before: SweepFile, found: SweepFile, folder: Path) -> None:
-    """Whether trials to come go with those that were."""
+    """Check that new trials are comparable with the recorded ones.
+
+    Raises:
+        UserError: if space, sweeper, objectives or shared configuration changed.
+    """
     changed = _changed(before.space, found.space)
     config = _changed(before.config_keys, found.config_keys)
     if before.sweeper != found.sweeper:
@@ -131,7 +135,7 @@ def _check_same(before: SweepFile, found: SweepFile, folder: Path) -> None:
 
 
 def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
-    """Return recorded hashes of values; those of targets that moved since are of their present names."""
+    """Return recorded hashes of values, with the present hashes of targets that were moved since."""
     moved = {
         key: key_digests({key: target})[key]
         for key, target in values(config)
@@ -146,5 +150,5 @@ def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 
 
 def end(folder: Path, *, status: str, error: str | None = None) -> None:
-    """Write down how a sweep ended."""
+    """Write the final status of a sweep to sweep.json."""
     write_sweep(folder, replace(read_own_sweep(folder), status=status, error=error, ended=now()))

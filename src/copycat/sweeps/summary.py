@@ -1,4 +1,4 @@
-"""Trials ranked, and summed up: means over folds and seeds, and the Pareto front of several objectives."""
+"""Rank trials, average them over folds and seeds, and find the Pareto front of several objectives."""
 
 import json
 import math
@@ -14,46 +14,46 @@ from copycat.tables.run_row import Facts
 from copycat.tables.statistics import Direction, sign
 
 REPEATS = ("seed", "data.fold")
-"""Keys that repeat a configuration rather than make another."""
+"""Keys whose values repeat a configuration, and do not make another one."""
 RANKS = ("completed", "pruned", "failed")
-"""Statuses from the best on; others come after."""
+"""Statuses in order of rank; all others come last."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Trials that differ in seed and fold alone."""
+    """Group trials that differ in seed and fold alone."""
 
     values: Mapping[str, Any]
-    """Of the other keys that vary."""
+    """Values of the other keys that vary."""
     trials: Sequence[Facts]
-    """Those that are done, the best first; one for each seed and fold."""
+    """Completed trials, the best first; one per seed and fold."""
     asked: int | None
-    """How many seeds and folds a configuration has; None for a search, which draws them."""
+    """Number of seeds and folds per configuration; None for a search, which draws them."""
     ends: Mapping[str, int]
-    """How many trials ended or stand in each other way."""
+    """Number of trials with each other status."""
 
     def mean(self, objective: str) -> float:
-        """NaN where no trial is done."""
+        """Return the mean of an objective; NaN if no trial is completed."""
         found = [trial[objective] for trial in self.trials]
         return statistics.fmean(found) if found else math.nan
 
     def deviation(self, objective: str) -> float | None:
-        """Of the sample, by n - 1; None for fewer than two."""
+        """Return the sample standard deviation (n - 1) of an objective; None for fewer than two trials."""
         found = [trial[objective] for trial in self.trials]
         return statistics.stdev(found) if len(found) > 1 else None
 
     @property
     def counts(self) -> str:
-        """`4 of 5, 1 failed`."""
+        """Return the counts of trials as text, for example `4 of 5, 1 failed`."""
         done = len(self.trials)
         words = [f"{done} of {self.asked}" if self.asked not in (None, done) else str(done)]
         return ", ".join([*words, *(f"{count} {status}" for status, count in self.ends.items())])
 
 
 def ranked(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> list[Facts]:
-    """Completed trials by their objectives, the first first, then pruned, failed, and those that are not done.
+    """Sort trials: completed, pruned, failed, unfinished; within a status by the objectives in order.
 
-    Among completed ones those that break a constraint come last.
+    Completed trials that violate a constraint come after those that do not.
     """
 
     def place(row: Facts) -> tuple[int, bool, list[float], int]:
@@ -67,12 +67,12 @@ def ranked(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> list[Facts
 
 
 def is_done(row: Facts, wanted: Mapping[str, Direction]) -> bool:
-    """Whether a trial completed, keeps to the constraints, and has what it is ranked by."""
+    """Return whether a trial is completed, violates no constraint, and has a value for each objective."""
     return row["status"] == "completed" and "breaks" not in row and all(row.get(name) is not None for name in wanted)
 
 
 def front(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> set[int]:
-    """Numbers of the trials that are done, and that no other beats in all objectives."""
+    """Return the numbers of completed trials on the Pareto front: no other is at least as good in all objectives."""
     signs = [sign(direction) for direction in wanted.values()]
     points = sorted(
         ([one * row[name] for one, name in zip(signs, wanted, strict=True)], row["trial"])
@@ -80,7 +80,7 @@ def front(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> set[int]:
         if is_done(row, wanted)
     )
     best: list[tuple[list[float], int]] = []
-    for point, number in points:  # what beats a point sorts before it, and so does one of the front
+    for point, number in points:  # a point that dominates another sorts before it, and so does one on the front
         beaten = (other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other, _ in best)
         if not any(beaten):
             best.append((point, number))
@@ -88,18 +88,18 @@ def front(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> set[int]:
 
 
 def axes(sweep: SweepFile) -> tuple[list[str], list[str]]:
-    """Keys that repeat a configuration, and those that make it."""
+    """Return the varying keys that repeat a configuration, and those that define it."""
     repeats = [name for name in sweep.varies if name in REPEATS]
     return repeats, [name for name in sweep.varies if name not in repeats]
 
 
 def configurations(rows: Iterable[Facts], sweep: SweepFile) -> list[Configuration]:
-    """Ranked by the mean of the first objective; none where neither seed nor fold varies."""
+    """Group trials by configuration, ranked by the mean of the first objective; empty if no seed or fold varies."""
     repeats, others = axes(sweep)
     if not repeats:
         return []
     groups: dict[str, dict[str, Facts]] = {}
-    for row in reversed(ranked(rows, sweep.objectives)):  # the same seed twice is one trial: the better end of them
+    for row in reversed(ranked(rows, sweep.objectives)):  # of two trials with the same seed the better one counts
         group = groups.setdefault(_key(row, others), {})
         group[_key(row, repeats)] = row
     whole = len({repeat for group in groups.values() for repeat in group}) if others else sweep.trials
@@ -110,7 +110,7 @@ def configurations(rows: Iterable[Facts], sweep: SweepFile) -> list[Configuratio
 
 
 def sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> dict[str, Any]:
-    """What `--json` prints."""
+    """Return the content that `--json` prints."""
     left_out = ("config_keys", "words", "output_dir", "id")
     said = {name: value for name, value in asdict(sweep).items() if name not in left_out}
     summed = [_json(one, sweep) for one in configurations(rows, sweep)]

@@ -1,4 +1,4 @@
-"""The sweepers: each value with each, or a search; both go on where they stopped, by their trials' folders."""
+"""Run a sweep, by a grid of every combination or by a search; both resume from the folders of their trials."""
 
 import signal
 import threading
@@ -27,15 +27,17 @@ from copycat.training.signals import ending_signals
 
 
 def sweep(words: Sequence[str], *, config: DictConfig, context: HydraContext, launcher: Launcher) -> None:
-    """Run the trials of a sweep that are not done yet; its folder has been made.
+    """Run the trials of a sweep that have not ended, in its existing folder.
 
     Args:
-        words: of the sweep, without Hydra's own.
-        config: composed from them, with Hydra's node.
+        words: overrides of the sweep, without Hydra's own.
+        config: the configuration composed from them, with Hydra's node.
+        context: Hydra's, with the loader of configurations.
+        launcher: runs the trials.
 
     Raises:
-        UserError: where the space is none that the sweeper knows.
-        KeyboardInterrupt: where a signal ended it.
+        UserError: if the sweeper does not support the search space.
+        KeyboardInterrupt: if a signal ended the sweep.
     """
     folder = Path(config.hydra.sweep.dir)
     sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
@@ -83,7 +85,7 @@ def _run(source: Source, folder: Path, settings: Any, launcher: Launcher, sweepe
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Between trials, and while other processes run them, what ends a run ends the sweep too."""
+    """End the sweep on the signals that end a run, between trials and while other processes run them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -96,18 +98,18 @@ def _signals() -> Iterator[None]:
 
 
 def _interrupt(number: int, *_: object) -> None:
-    if signal.Signals(number).name == "SIGHUP":  # of a terminal that closes; the shell in it sends another
+    if signal.Signals(number).name == "SIGHUP":  # the shell of a closing terminal sends it twice
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def done_in(folder: Path) -> Iterator[Trial]:
-    """Records of trials that ended."""
+    """Read the records of trials that ended."""
     return (trial for trial in records(folder) if trial.status in ENDED)
 
 
 def records(folder: Path) -> Iterator[Trial]:
-    """What the trials of a sweep say, in order."""
+    """Read the records of a sweep's trials, by number."""
     for number in sorted(int(place.name) for place in folder.iterdir() if place.name.isdecimal()):
         with suppress(OSError, ValueError):
             trial = read_trial(folder / str(number))
@@ -116,14 +118,15 @@ def records(folder: Path) -> Iterator[Trial]:
 
 
 class Grid:
-    """Each value with each, in order, but for trials that ended."""
+    """Propose every combination of values in order, without those whose trial ended."""
 
     def __init__(self, space: Space, folder: Path) -> None:
+        """Read the records of the sweep's folder."""
         self._space, self._folder = space, folder
         self._left = self._jobs(list(records(folder)))
 
     def _jobs(self, known: Sequence[Trial]) -> Iterator[Job]:
-        """By their values, since words may come in another order: shuffled, typed so, or of a changed sweep."""
+        """Match recorded trials by their values, since the order of the grid may have changed or be shuffled."""
         trials: dict[frozenset[str], list[Trial]] = {}
         keys = {axis.override.get_key_element() for axis in self._space.axes.values()}
         for one in known:
@@ -145,7 +148,8 @@ class Grid:
                 yield begun(own, self._space.fixed) if own else job
 
     def next(self) -> Job | None:
+        """Return the next trial, or None if none is left."""
         return next(self._left, None)
 
     def done(self, job: Job, trial: Trial) -> None:
-        """The folder says it all."""
+        """Do nothing: a grid reads its trials' folders alone."""

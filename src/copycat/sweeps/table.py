@@ -1,4 +1,4 @@
-"""The table of a sweep: its trials from the best on, and its configurations over folds and seeds."""
+"""Print the table of a sweep: its ranked trials, and its configurations over folds and seeds."""
 
 import re
 import shlex
@@ -19,14 +19,14 @@ from copycat.tables.run_table import read_facts
 from copycat.tables.statistics import figure
 
 FIXED = ("trial", "status", "epochs", "seconds", "runs", "why")
-"""Titles that are no keys."""
+"""Titles of columns that are not configuration keys."""
 
 
 def read_sweep_facts(folder: Path, choice: Choice) -> tuple[SweepFile, list[Facts], list[Facts]]:
-    """A sweep, all its trials, and those chosen, from the best on unless sorted otherwise.
+    """Read a sweep, all its trials by rank, and the chosen ones by rank or in the order of the choice.
 
     Raises:
-        UserError: where sweep.json is none, or the choice.
+        UserError: if sweep.json cannot be read, or the choice is invalid.
     """
     sweep = read_sweep(folder)
     rows = [row for row in read_facts(folder, objectives=sweep.objectives) if "trial" in row]
@@ -38,13 +38,15 @@ def read_sweep_facts(folder: Path, choice: Choice) -> tuple[SweepFile, list[Fact
 
 
 def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None = None) -> None:
-    """Print it to standard output.
+    """Print the table of a sweep to standard output.
 
     Args:
-        most: rows of a table; None: all.
+        folder: of the sweep.
+        choice: filters and order of the rows; None for all by rank.
+        most: maximum number of rows per table; None for all.
 
     Raises:
-        UserError: where sweep.json is none, or the choice.
+        UserError: if sweep.json cannot be read, or the choice is invalid.
     """
     sweep, rows, shown = read_sweep_facts(folder, choice or Choice())
     print_line(f"{folder}: {head(sweep, rows)}")
@@ -68,7 +70,7 @@ def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None 
 
 
 def head(sweep: SweepFile, rows: Sequence[Facts]) -> str:
-    """The sweep in a line."""
+    """Summarize a sweep in one line: status, counts, best trial."""
     counts = Counter(row["status"] for row in rows)
     words = [f"{sweep.status}, {len(rows)} of {counted(sweep.trials, 'trial')}"]
     words += [f"{count} {name}" for name, count in counts.items() if name != sweep.status or count != len(rows)]
@@ -80,10 +82,10 @@ def head(sweep: SweepFile, rows: Sequence[Facts]) -> str:
 
 
 def best_trial(folder: Path, choice: Choice) -> Facts:
-    """The best run of the best configuration; where that is another than the best run of all, this is said.
+    """Return the best run of the best configuration; print which one if seeds or folds vary.
 
     Raises:
-        UserError: where no trial completed, or none that keeps to the constraints.
+        UserError: if no trial completed within the constraints.
     """
     sweep, _, rows = read_sweep_facts(folder, choice)
     done = [row for row in ranked(rows, sweep.objectives) if is_done(row, sweep.objectives)]
@@ -101,7 +103,7 @@ def best_trial(folder: Path, choice: Choice) -> Facts:
 
 
 def short_names(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
-    """Titles for keys: the last part, with what a number is a place in, where no other title is that."""
+    """Return titles for keys: the last part, with the name before an index, if that is unique; else the whole key."""
     last = {name: found[0] if (found := re.search(r"[^.]+(\.\d+)*$", name)) else name for name in names}
     ends = Counter([*last.values(), *taken])
     return {name: end if ends[end] == 1 else name for name, end in last.items()}
@@ -113,7 +115,7 @@ def _print_trials(rows: Sequence[Facts], sweep: SweepFile) -> None:
 
 
 def trial_titles(rows: Sequence[Facts], sweep: SweepFile, *, wide: bool) -> list[Column]:
-    """Columns of a table of trials: the keys that vary, the objectives, and where room is wide more."""
+    """Return the columns of a table of trials: varying keys, objectives, and epochs and seconds if it is wide."""
     titles: list[Column] = [("trial", lambda row: f"{row['trial']}{'*' if row.get('pareto') else ''}")]
     titles += [("status", status), *_keys(sweep.varies, sweep)]
     titles += [(printable(name), measured(name)) for name in sweep.objectives]
@@ -128,7 +130,7 @@ OTHERS: Sequence[Column] = (("epochs", measured("epochs")), ("seconds", seconds)
 
 
 def _why(row: Facts) -> str:
-    """What keeps a trial from being ranked."""
+    """Return why a trial is not ranked: its error, or the violated constraints."""
     if row["status"] == "failed":
         return row["error"] or ""
     return f"breaks {row['breaks']}" if "breaks" in row else ""
@@ -139,13 +141,13 @@ def _print_configurations(found: Sequence[Configuration], sweep: SweepFile) -> N
 
 
 def configuration_titles(sweep: SweepFile) -> list[Column]:
-    """Columns of a table of configurations."""
+    """Return the columns of a table of configurations."""
     titles = _keys(axes(sweep)[1], sweep)
     return [*titles, *((printable(name), given(name)) for name in ("runs", *sweep.objectives))]
 
 
 def configuration_rows(found: Sequence[Configuration], sweep: SweepFile) -> list[Facts]:
-    """And its rows."""
+    """Return the rows of a table of configurations."""
     return [{**one.values, "runs": one.counts, **{n: _figure(one, n) for n in sweep.objectives}} for one in found]
 
 

@@ -1,4 +1,4 @@
-"""Worker processes on one machine; each starts once, and takes the next trial as soon as it is free."""
+"""Run trials in worker processes on one machine; each takes the next trial as soon as it is free."""
 
 import multiprocessing
 import os
@@ -22,23 +22,25 @@ from copycat.training.signals import ending_signals
 
 
 class Runner(Protocol):
-    """What trials come from."""
+    """Provide trials, and receive their ends."""
 
     def next(self) -> Job | None:
-        """The next trial; None where there is none left."""
+        """Return the next trial, or None if none is left."""
 
     def done(self, job: Job, problem: str | None = None) -> None:
-        """Takes a trial that is done, and what is to be said of one that did not come to an end."""
+        """Receive a trial that a worker is done with, and why if it did not end."""
 
 
 PATIENCE = 8.0
-"""Seconds that workers have to save what they train, once a signal ended the sweep."""
+"""Seconds that workers have to save their trials after a signal ended the sweep."""
 OF_TERMINAL = ("SIGINT", "SIGQUIT", "SIGHUP")
-"""Signals that a terminal sends to all processes that it shows."""
+"""Signals that a terminal sends to all processes of its foreground group."""
 
 
 @dataclass
 class Worker:
+    """Hold a worker process, its pipe, its GPU, and the trial that it runs."""
+
     process: BaseProcess
     pipe: Connection
     device: str | None
@@ -46,23 +48,26 @@ class Worker:
 
 
 class Pool:
-    """Args:
-    config: of the sweep, with Hydra's node.
-    workers: how many; None: one a core, or one a GPU where the trials ask for GPUs.
-    threads: of each on the CPU; None: its share of the cores.
+    """Run trials in worker processes; close it to end them.
+
+    Args:
+        config: of the sweep, with Hydra's node.
+        workers: number of processes; None for one per core, or one per GPU if the trials use GPUs.
+        threads: CPU threads per worker; None for an equal share of the cores.
     """
 
     def __init__(self, config: DictConfig, *, workers: int | None, threads: int | None) -> None:
+        """Start the server that forks workers; they start with their first trials."""
         self.words = words_of_sweep(config)
         cores, self.devices = len(os.sched_getaffinity(0)), _devices(str(config.trainer.accelerator))
         self.count = workers or len(self.devices) or cores
         self.threads = threads or max(1, cores // self.count)
-        # a server that has imported torch once forks workers in an instant; elsewhere each imports it anew
+        # a fork server imports torch once and then forks workers quickly; with "spawn" each worker imports it
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
             self._context.set_forkserver_preload([run_words.__module__])
-            # what a terminal sends goes to it as well, and would end it, or its imports with a traceback
+            # a terminal signals the server too, which would end it, or print a traceback from its imports
             numbers = [number for number in ending_signals() if number.name in OF_TERMINAL]
             before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
             forkserver.ensure_running()
@@ -71,13 +76,15 @@ class Pool:
         self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:
+        """Return the pool."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Let workers save what they train, and kill those that take longer than `PATIENCE` seconds."""
         for worker in self._workers:
-            worker.pipe.close()  # by which it knows that it is over
+            worker.pipe.close()  # which tells the worker to end
         for worker in self._workers:
             worker.process.join(PATIENCE)
             if worker.process.is_alive():
@@ -85,10 +92,10 @@ class Pool:
                 worker.process.join()
 
     def run(self, runner: Runner) -> None:
-        """Run trials until there are none left.
+        """Run trials until none is left.
 
         Raises:
-            KeyboardInterrupt: where a signal ended the sweep, or a worker's trial.
+            KeyboardInterrupt: if a signal ended the sweep, or a worker's trial.
         """
         while True:
             while sum(worker.job is not None for worker in self._workers) < self.count:
@@ -103,12 +110,12 @@ class Pool:
                     self._take(worker, runner)
 
     def _give(self, runner: Runner) -> bool:
-        """Hand the next trial to a worker that is free, or to a new one."""
+        """Send the next trial to a free worker, or to a new one; return whether there was a trial."""
         if (job := runner.next()) is None:
             return False
         worker = next((worker for worker in self._workers if worker.job is None), None) or self._start()
         worker.job = job
-        with suppress(BrokenPipeError):  # it died waiting; that is found when it is listened to
+        with suppress(BrokenPipeError):  # the worker died while idle, which `wait` reports
             worker.pipe.send([*self.words, *job.words])
         return True
 
@@ -117,7 +124,7 @@ class Pool:
         assert job is not None
         try:
             problem = worker.pipe.recv()
-        except (EOFError, ConnectionResetError):  # killed, or out of memory: the next worker takes its trial
+        except (EOFError, ConnectionResetError):  # killed, or out of memory: another worker runs its trial
             worker.process.join()
             self._workers.remove(worker)
             worker.pipe.close()
@@ -140,7 +147,7 @@ class Pool:
 
 
 def _devices(accelerator: str) -> list[str]:
-    """Names of GPUs to share out; none where trials run on the CPU."""
+    """Return the names of GPUs to distribute; empty if trials run on the CPU."""
     if accelerator not in ("auto", "gpu", "cuda"):
         return []
     if "CUDA_VISIBLE_DEVICES" in os.environ:
@@ -158,10 +165,10 @@ def _ended(code: int | None) -> str:
 
 
 def _serve(pipe: Connection, path: list[str], given: Mapping[str, Any]) -> None:
-    """The life of a worker: trials until the pipe is closed."""
+    """Run trials in a worker process until the pipe is closed."""
     if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # Ctrl-C is the sweep's; it tells its workers by the pipe, once
-    multiprocessing.set_start_method(None, force=True)  # what loads data forks, as in a run alone
+        os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
+    multiprocessing.set_start_method(None, force=True)  # data loaders use the default method, as in a single run
     sys.path[:] = path
     if given["device"] is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = given["device"]
@@ -179,7 +186,7 @@ def _serve(pipe: Connection, path: list[str], given: Mapping[str, Any]) -> None:
 
 
 class _Jobs:
-    """Reads the pipe in a thread of its own, so that a worker notices the end of the sweep while it trains."""
+    """Read the pipe in a thread, so that a worker notices the end of the sweep while it trains."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -196,7 +203,7 @@ class _Jobs:
             self._words.append(words)
             self._arrived.release()
             if words is None:
-                # the sweep is over, or was killed: what trains saves itself, as on Ctrl-C
+                # the sweep ended or was killed: the running trial saves a checkpoint, as on Ctrl-C
                 signal.raise_signal(signal.SIGTERM) if self._busy else None
                 return
 

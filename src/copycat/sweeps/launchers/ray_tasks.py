@@ -1,4 +1,4 @@
-"""Trials as tasks of a Ray cluster: each starts as soon as the cluster has room for it. Ray places them."""
+"""Run trials as tasks of a Ray cluster, which places each as soon as it has room."""
 
 import os
 import sys
@@ -17,23 +17,27 @@ from copycat.sweeps.launchers.trial import INTERRUPTED, run_words, words_of_swee
 
 
 class Cluster:
-    """Args:
-    init: of `ray.init`: an address, say; without one a cluster is started on this machine.
-    remote: of `ray.remote`: what each trial needs, as num_cpus and num_gpus.
-    at_once: trials that are handed over at once; None: as many as the cluster has CPUs for.
+    """Run trials as tasks of a Ray cluster.
+
+    Args:
+        config: of the sweep, with Hydra's node.
+        init: arguments of `ray.init`, such as an address; without one a cluster starts on this machine.
+        remote: arguments of `ray.remote`: what each trial needs, such as num_cpus and num_gpus.
+        at_once: maximum number of submitted trials; None for as many as the cluster has CPUs for.
     """
 
     def __init__(
         self, config: DictConfig, *, init: Mapping[str, Any], remote: Mapping[str, Any], at_once: int | None
     ) -> None:
+        """Store the arguments; `run` connects to the cluster."""
         self.words = words_of_sweep(config)
         self.init, self.remote, self.at_once = dict(init), dict(remote), at_once
 
     def run(self, runner: Runner) -> None:
-        """Run trials until there are none left.
+        """Run trials until none is left.
 
         Raises:
-            UserError: where there is no such cluster.
+            UserError: if there is no such cluster.
         """
         try:
             with chdir(sys.prefix):  # Ray puts the working directory first on the path of its workers
@@ -62,7 +66,7 @@ class Cluster:
 
 
 def _trial(words: list[str], folder: str, path: list[str]) -> str | None:
-    """In a process of Ray's, on any of its machines: they share the folder that the sweep was started in."""
+    """Run a trial in a Ray process; all machines of the cluster share the sweep's working directory."""
     os.chdir(folder)
     sys.path[:] = list(dict.fromkeys([*path, *sys.path]))
     return run_words(words)

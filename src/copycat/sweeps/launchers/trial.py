@@ -1,4 +1,4 @@
-"""One trial of a sweep, in whichever process: begun, gone on with, or found done; its folder says what came of it."""
+"""Run, resume or skip one trial of a sweep in any process, and record the result in its folder."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -28,21 +28,21 @@ from copycat.training.train import train
 
 log = logging.getLogger(__name__)
 INTERRUPTED = "interrupted"
-"""What a process says of a trial that a signal ended."""
+"""Result of a trial that a signal ended."""
 DEATHS = 3
-"""Workers that die of a trial, without getting further, after which it counts as failed: it may take all memory."""
+"""Deaths of workers at the same epoch after which a trial counts as failed: it may take all memory."""
 ATTEMPTS = 6
-"""The same where the sweep's own process dies, which may be for other reasons."""
+"""The same limit for deaths of the sweep's own process, which may have other causes."""
 
 
 def run_trial(config: DictConfig) -> float | None:
     """Run a trial in the folder that Hydra names, and write trial.json.
 
     Returns:
-        The first objective's value; None where there is none.
+        The first objective's value, or None if there is none.
 
     Raises:
-        KeyboardInterrupt: where a signal ended it.
+        KeyboardInterrupt: if a signal ended it.
     """
     running = HydraConfig.get()
     folder = Path(running.sweep.dir, str(running.sweep.subdir))
@@ -52,10 +52,10 @@ def run_trial(config: DictConfig) -> float | None:
 
 
 def _run(folder: Path, asked: Callable[[], TrialRequest]) -> Trial:
-    """Run a trial, unless it ended, and write trial.json.
+    """Run a trial unless it has ended, and write trial.json.
 
     Raises:
-        LockedError: where another process runs it; then nothing in its folder is touched.
+        LockedError: if another process runs it; then its folder stays as it is.
     """
     wait_until_free(folder)
     trial = read_trial(folder)
@@ -67,7 +67,7 @@ def _run(folder: Path, asked: Callable[[], TrialRequest]) -> Trial:
 
 
 def started(folder: Path, trial: Trial) -> Trial:
-    """The trial as it starts once more; failed where it has died too often."""
+    """Record another start of a trial; return it as failed if its process died too often."""
     reached = _epochs(folder)
     attempts = 1 if reached > trial.epochs_at_start else trial.attempts + 1
     trial = replace(trial, attempts=attempts, epochs_at_start=reached)
@@ -79,18 +79,18 @@ def started(folder: Path, trial: Trial) -> Trial:
 
 
 def words_of_sweep(config: DictConfig) -> list[str]:
-    """Words of Hydra's own that all trials of a sweep share, for a process that composes one by itself."""
+    """Return the overrides of Hydra's own node, which a process needs to compose a trial by itself."""
     return [word for word in config.hydra.overrides.hydra if not word.startswith("hydra.mode=")]
 
 
 def run_words(words: Sequence[str]) -> str | None:
-    """Run a trial in a process that may have run others of its sweep; Hydra need not have been set up in it.
+    """Compose and run a trial, in a process that may have run others and need not have set up Hydra.
 
     Args:
-        words: of the trial and of Hydra's own, the trial's folder among them.
+        words: overrides of the trial and of Hydra's own node, with the trial's folder.
 
     Returns:
-        INTERRUPTED where a signal ended it; what is to be said of one that another process runs.
+        INTERRUPTED if a signal ended it, a message if another process runs it, else None.
     """
     try:
         _run(*compose_trial(words))
@@ -102,7 +102,12 @@ def run_words(words: Sequence[str]) -> str | None:
 
 
 def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Trial:
-    """The trial as it ends."""
+    """Run a trial to its end and return its record.
+
+    Raises:
+        KeyboardInterrupt: if a signal ended it.
+        LockedError: if another process runs it.
+    """
     try:
         found = asked()
         settings = found.settings
@@ -115,19 +120,21 @@ def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Tri
         return came_of(trial, outcome, settings)
     except LockedError:
         raise
-    except Exception as failure:  # of a network, a callback: it does not take its sweep with it
+    except Exception as failure:  # of a network or a callback, say: the sweep continues
         return failed(trial, failure)
 
 
 def failed(trial: Trial, failure: Exception) -> Trial:
-    """The trial, with why it failed."""
+    """Return the record of a trial that failed by an error."""
     return replace(trial, status="failed", error=described(failure))
 
 
 def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Trial:
-    """The trial, with what its run gave.
+    """Return the record of a trial whose run ended: status, objectives, violated constraints.
 
     Args:
+        trial: the record so far.
+        outcome: of the run.
         settings: the node `sweep`.
     """
     wanted, error = objectives(settings), outcome.manifest["error"]
@@ -153,7 +160,7 @@ def _epochs(folder: Path) -> int:
 
 
 def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
-    """Of the run: found where it is done, gone on with where it was begun, else begun."""
+    """Return the outcome of a run that has ended; otherwise resume it, or start it."""
     opened = find_run(folder, request.overrides)
     if opened is None:
         return train(request, folder=folder, limits=limits)
@@ -163,7 +170,7 @@ def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
 
 
 def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
-    """What ends a trial of a search early; None where nothing does."""
+    """Make the check that ends a trial of a search early; None if the sweeper has no pruner."""
     if not has_pruner(sweeper):
         return None
     from copycat.sweeps.search.study import judge
@@ -172,7 +179,7 @@ def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge 
 
 
 def first_record(folder: Path, number: int, overrides: list[str], values: dict[str, Any]) -> None:
-    """Write trial.json of a trial that is about to start, where there is none yet that the user made."""
+    """Write trial.json of a trial that is about to start, unless the user's own exists."""
     if read_own_trial(folder) is not None:
         return
     try:

@@ -1,4 +1,4 @@
-"""How many trials train fastest as one, by a short measurement, and whether a network can be stacked at all."""
+"""Measure how many trials train fastest as one pack, and whether a network can be stacked."""
 
 import copy
 import logging
@@ -16,20 +16,26 @@ from copycat.training.lazy_scheduler import Schedule
 
 log = logging.getLogger(__name__)
 SHARE = 0.5
-"""Of the memory that is free, which a pack may take."""
+"""Fraction of the free memory that a pack may use."""
 LONG = 1.0
-"""Seconds of a step beyond which no larger pack is tried."""
+"""Seconds per step above which no larger pack is tried."""
 SHORT = 0.05
-"""Seconds of a step up to which more trials are always taken: what a busy machine adds by chance is as long."""
+"""Seconds per step up to which larger packs are always accepted: noise of a busy machine is as long."""
 STEPS = 3
 ABOUT = 1.15
 FILES, SPARE = 12, 256
-"""Files that a run folder keeps open, and those that all else may need."""
+"""Files that a run folder keeps open, and files reserved for everything else."""
 CPU = torch.device("cpu")
 
 
 def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
-    """The number of trials whose step takes least for each of them; no more than memory holds, and open files."""
+    """Return the number of trials with the shortest step per trial, within memory and open files.
+
+    Args:
+        asked: a prepared trial of the pack.
+        most: maximum number.
+        device: that trains.
+    """
     assert asked.parts is not None
     most = min(most, _folders())
     found, size, room = dict[int, float](), 1, 0.0
@@ -42,8 +48,8 @@ def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
             seconds = min(_seconds(asked.parts, size, device=device))
             hurries = size == 1 and most <= room and most * seconds <= 4 * SHORT
             if hurries and min(_seconds(asked.parts, most, device=device)) <= SHORT:
-                return most  # whatever sizes between would take
-        except Exception as failure:  # of a user's loss, say: the steps that count will tell
+                return most  # fast enough, so that sizes between need no measurement
+        except Exception as failure:  # of a user's loss, say: training will report it
             log.info("a step of %d trials cannot be timed", size, exc_info=failure)
             if not found:
                 return most
@@ -54,23 +60,23 @@ def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
         if size == most or (size > 1 and seconds > LONG) or slower:
             break
         size *= 4
-    # the largest of those that are about as fast, so that it does not hang on chance
+    # the largest of those that are about as fast, so that noise does not decide
     best = min(found.values())
     return max(size for size, each in found.items() if each <= ABOUT * best or each * size <= SHORT)
 
 
 def tried(parts: Parts) -> str | None:
-    """Why two copies of a network cannot take a step as one."""
+    """Return why two copies of a network cannot be stacked, by trying a step; None if they can."""
     try:
         with torch.random.fork_rng():
             _seconds(parts, 2, steps=1)
-    except Exception as failure:  # whatever a network of the user raises
+    except Exception as failure:  # a user's network may raise anything
         return f"torch.func cannot batch {type(parts.classifier.network).__name__}: {str(failure).splitlines()[0]}"
     return None
 
 
 def _seconds(parts: Parts, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
-    """Of steps of so many copies; the first one warms up where there are several."""
+    """Measure the seconds of each step of `size` copies; the first of several warms up."""
     networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
     stack = Stack(networks, [parts.classifier.loss] * size, device=device)
     optimizers = Optimizers([_trained(parts, network) for network in networks], stack, like=parts.classifier.optimizer)
@@ -98,8 +104,8 @@ def _trained(parts: Parts, network: nn.Module) -> Trained:
 
 
 def _bytes(parts: Parts) -> int:
-    """Of one trial: weights, gradients and two states for each; and what a batch becomes on its way, twice."""
-    network = copy.deepcopy(parts.classifier.network)  # a batch changes what BatchNorm keeps
+    """Estimate the bytes of one trial: weights, gradients and two optimizer states, and activations twice."""
+    network = copy.deepcopy(parts.classifier.network)  # a forward pass changes BatchNorm statistics
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
     between = 0
@@ -112,7 +118,7 @@ def _bytes(parts: Parts) -> int:
 
     hooks = [module.register_forward_hook(count) for module in network.modules()]
     with torch.random.fork_rng(), torch.no_grad():
-        network(batch["image"].cpu())  # it may lie where the pack before trained
+        network(batch["image"].cpu())  # the batch may be on the device of the previous pack
     for hook in hooks:
         hook.remove()
     own = batch["image"].nbytes if parts.data.shuffle or parts.data.augmentation is not None else 0
@@ -120,7 +126,7 @@ def _bytes(parts: Parts) -> int:
 
 
 def _folders() -> int:
-    """Run folders that may be open at once; a process may ask for more files than it has at first."""
+    """Raise the limit of open files, and return the number of run folders that may be open at once."""
     try:
         import resource
     except ImportError:  # Windows
@@ -132,7 +138,7 @@ def _folders() -> int:
 
 
 def _free(device: torch.device) -> float:
-    """Bytes of memory, the device's own where it has one; where the system does not say, plenty."""
+    """Return the free bytes of a GPU's memory, else of main memory; infinite if the system does not tell."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     try:

@@ -1,4 +1,4 @@
-"""Which trials can be packed, and which of them together."""
+"""Decide which trials can be packed, and which of them together."""
 
 import json
 from collections.abc import Mapping
@@ -27,20 +27,21 @@ TRAINER = {
     "limit_train_batches": 1.0,
     "limit_val_batches": 1.0,
 }
-"""Keys of the trainer that must have these values."""
+"""Required values of keys of the trainer."""
 OWN = (
     *("_target_", "max_epochs", "accelerator", "devices", "precision", "threads", "steps_per_execution"),
     *("deterministic", "check_val_every_n_epoch", "gradient_clip_val", "gradient_clip_algorithm"),
     *("accumulate_grad_batches", "limit_train_batches", "limit_val_batches"),
 )
-"""Those that a pack heeds."""
+"""Keys of the trainer that a pack supports."""
 
 
 def unfit(config: Mapping[str, Any], parts: Parts | None = None) -> str | None:
-    """Why a trial cannot be packed, in words; None where it can.
+    """Return why a trial cannot be packed, or None if it can.
 
     Args:
-        parts: what it is made of, where that is built already.
+        config: resolved configuration of the trial.
+        parts: built from it; None to check the configuration alone.
     """
     trainer = config["trainer"]
     for name, value in TRAINER.items():
@@ -62,11 +63,11 @@ def unfit(config: Mapping[str, Any], parts: Parts | None = None) -> str | None:
 
 
 CALLBACKS = (ProgressBar, LastCheckpoint, BestCheckpoint, EarlyStopping, Statistics)
-"""What a pack does for each trial by itself."""
+"""Callbacks whose work a pack does itself, for each trial."""
 
 
 def _is_packable(found: object) -> bool:
-    """Whether it is one of these, or looks at a run's beginning and end alone."""
+    """Return whether a callback is one of these, or an inspector of a run's start and end alone."""
     looks = isinstance(found, type) and issubclass(found, Inspector) and not issubclass(found, Measurer)
     return looks or found in CALLBACKS
 
@@ -95,7 +96,7 @@ def _of_parts(parts: Parts) -> str | None:
 
 
 def _by_trying(parts: Parts) -> str | None:
-    """Two copies take a step, where the network is not one that is known to be fit."""
+    """Try a step of two copies, unless all layers of the network are known to support it."""
     network = parts.classifier.network
     if all(type(module).__module__.startswith(KNOWN) for module in network.modules()):
         return None
@@ -105,7 +106,7 @@ def _by_trying(parts: Parts) -> str | None:
 
 
 def alike(asked: Asked) -> str:
-    """Equal for trials that can be packed together: they differ in numbers alone."""
+    """Return a key that is equal for trials that can be packed together: they differ in numbers alone."""
     assert asked.parts is not None
     config, network = asked.request.config, asked.parts.classifier.network
     data, weight = asked.parts.data, asked.parts.classifier.loss.weight

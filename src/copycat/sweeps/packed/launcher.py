@@ -1,4 +1,4 @@
-"""Trials that differ in numbers alone, trained together as one stacked network; the others by worker processes."""
+"""Launch trials in packs: those that differ in numbers alone train as one stacked network, others in processes."""
 
 import json
 import logging
@@ -47,18 +47,21 @@ from copycat.training.train import as_text, start_clean, with_threads
 
 log = logging.getLogger(__name__)
 OF_A_SEARCH = 16
-"""Trials that a search is asked for at once, where nothing else is said: from what they give, it proposes the next."""
+"""Default number of trials that a search proposes at once; their results inform its next proposals."""
 WRITERS = 2
-"""Threads that write run folders: a disk takes as long for one file as for several at once."""
+"""Threads that write run folders, since a disk writes several files at once as fast as one."""
 
 
 class Packs:
-    """Args:
-    config: of the sweep, with Hydra's node.
-    max_trials_per_pack: trials in one, at most; None: as many as memory and speed allow.
+    """Train the trials of a sweep in packs, and those that cannot be packed in worker processes.
+
+    Args:
+        config: of the sweep, with Hydra's node.
+        max_trials_per_pack: limit of trials per pack; None for as many as memory and speed allow.
     """
 
     def __init__(self, config: DictConfig, *, max_trials_per_pack: int | None) -> None:
+        """Start without packs."""
         self.config, self.max_trials_per_pack = config, max_trials_per_pack
         self.words = words_of_sweep(config)
         self.searches = "sampler" in config.hydra.sweeper
@@ -66,10 +69,10 @@ class Packs:
         self._said: set[str] = set()
 
     def run(self, runner: Runner) -> None:
-        """Run trials until there are none left.
+        """Run trials until none is left.
 
         Raises:
-            KeyboardInterrupt: where a signal ended the sweep.
+            KeyboardInterrupt: if a signal ended the sweep.
         """
         most = (self.max_trials_per_pack or OF_A_SEARCH) if self.searches else None
         while jobs := list(_taken(runner, most)):
@@ -95,10 +98,10 @@ class Packs:
                 with Pool(self.config, workers=None, threads=None) as pool:
                     pool.run(_Some(runner, rest))
 
-    # ----- what is asked
+    # ----- preparation of trials
 
     def _asked(self, jobs: Sequence[Job], runner: Runner) -> Iterator[Asked]:
-        """Each trial with its configuration, but for those that need not, or cannot, be run."""
+        """Compose each trial; report those that have ended, are locked, or have an invalid configuration."""
         for job in jobs:
             folder = runner.folder / str(job.number)
             try:
@@ -124,7 +127,11 @@ class Packs:
             yield asked
 
     def _prepare(self, asked: Asked) -> Exception | Outcome | str | None:
-        """Build a trial's parts; why it cannot be packed, what it fails of, or what its run gave that is done."""
+        """Build a trial's parts.
+
+        Returns:
+            None if it can be packed, the reason if not, the outcome of a run that has ended, or the error it fails by.
+        """
         try:
             with isolated(threads=None):
                 if (found := self._found(asked)) is not None:
@@ -142,23 +149,29 @@ class Packs:
             return failure
 
     def _found(self, asked: Asked) -> Outcome | str | None:
-        """Take over what lies in the folder already of a trial that was begun."""
+        """Load the checkpoint of a trial that was started before.
+
+        Returns:
+            The outcome of a run that has ended, the reason why the trial cannot be packed, else None.
+        """
         opened = find_run(asked.folder, asked.request.overrides)
         if opened is None:
             return None
-        if opened.manifest["status"] in ENDED:  # the sweep died before it could say so
+        if opened.manifest["status"] in ENDED:  # the sweep died before it recorded that
             return Outcome(asked.folder, str(opened.manifest["status"]), opened.manifest)
         point = find_point(opened, say=log.info)
         if point.position.batch:
             return "it stopped inside an epoch"
         asked.manifest = reopened(opened.manifest, point)
-        asked.request = replace(asked.request, config=opened.config)  # threads, say, that another machine left to torch
+        asked.request = replace(
+            asked.request, config=opened.config
+        )  # number of threads, say, which the first start resolved
         if point.checkpoint is not None:
             asked.checkpoint = read_checkpoint(point.checkpoint, opened)
         return None
 
     def _data_of(self, config: Mapping[str, Any]) -> DataModule:
-        """One for all trials whose batches are the same; the images are read once for each split."""
+        """Return a data module, shared by trials with the same batches; images are read once per split."""
         node, augmentation = config["data"], config["augmentation"]
         shuffles = node["batch_size"] is not None if node["shuffle"] is None else node["shuffle"]
         varies = shuffles or not is_option(augmentation["_target_"], "augmentation", "none")
@@ -173,7 +186,7 @@ class Packs:
         return self._data[own]
 
     def _say(self, number: int, why: str) -> None:
-        """Once for each reason, on standard error; for each trial, in the log."""
+        """Report why a trial is not packed: each reason once on standard error, each trial in the log."""
         log.info("trial %s is not packed: %s", number, why)
         if why not in self._said:
             self._said.add(why)
@@ -182,7 +195,7 @@ class Packs:
     # ----- packs
 
     def _packs(self, group: list[Asked]) -> Iterator[list[Asked]]:
-        if group[0].pack:  # those that were one go on as one: another size could change bits
+        if group[0].pack:  # a pack resumes with the same trials: another size could change bits
             yield group
             return
         size = min(len(group), self.max_trials_per_pack or sys.maxsize)
@@ -212,14 +225,14 @@ class Packs:
                 return
             try:
                 pack.run()
-            except InterruptedRun:  # within an epoch that takes too long to wait for
+            except InterruptedRun:  # in an epoch that would take too long to end
                 pack.interrupt()
-            except Exception as failure:  # of a network, say: it is the pack's, and so each of its trials'
+            except Exception as failure:  # of a network, say: all trials of the pack fail
                 log.error("the pack failed", exc_info=failure)
                 pack.give_up(described(failure))
 
     def _enter(self, asked: Asked, context: ExitStack, runner: Runner) -> bool:
-        """Start a trial, whose folder is its pack's from now on; whether there is one."""
+        """Lock a trial's folder and record its start; return whether it can train."""
         try:
             asked.folder.mkdir(parents=True, exist_ok=True)
             context.enter_context(locked(asked.folder))
@@ -238,8 +251,14 @@ class Packs:
         return False
 
     def _pack(self, asked: Sequence[Asked], members: list[Member], stop: Stop, pool: Executor, runner: Runner) -> Pack:
-        """Args:
-        members: takes those that are made.
+        """Build a pack of prepared trials, and open their run folders.
+
+        Args:
+            asked: the trials.
+            members: receives the members, also if building fails.
+            stop: tells of signals.
+            pool: writes files.
+            runner: receives the results.
         """
         config = asked[0].request.config
         changes, numbers = patch(config), [one.job.number for one in asked]
@@ -248,7 +267,7 @@ class Packs:
         trainer, device = _trainer(config), choose_device(config["trainer"]["accelerator"])
         unable: dict[str, None] = {}
         list(pool.map(lambda member: member.open(unable.setdefault), members))
-        for line in unable:  # the same for all trials, whose logs are written at once
+        for line in unable:  # once, since each line goes to the logs of all trials
             log.info(line)
         _draw_graphs(members)
         for member in members:
@@ -264,7 +283,7 @@ class Packs:
         return pack
 
     def _give_up(self, asked: Sequence[Asked], members: Sequence[Member], failure: Exception, runner: Runner) -> None:
-        """End trials that could not be begun as one."""
+        """End the trials of a pack that could not be built, as failed."""
         ended = {id(one): failed(one.trial, failure) for one in asked}
         for member in members:
             member.end("failed", str(ended[id(member.asked)].error), member.asked.position, {})()
@@ -287,8 +306,10 @@ class Packs:
 
 
 def _check_data(asked: Asked) -> None:
-    """Raises:
-    UserError: where the data, or the backbone, are not those that a run began with.
+    """Check that data and backbone are those that a run started with.
+
+    Raises:
+        UserError: if one of them changed.
     """
     assert asked.parts is not None
     folder, manifest, config, data = asked.folder, asked.manifest, asked.request.config, asked.parts.data
@@ -301,7 +322,7 @@ def _check_data(asked: Asked) -> None:
 
 
 def _taken(runner: Runner, most: int | None) -> Iterator[Job]:
-    """The next trials; of a grid, all of them."""
+    """Take the next trials, at most `most`; all of them if it is None."""
     count = 0
     while (most is None or count < most) and (job := runner.next()):
         count += 1
@@ -309,7 +330,7 @@ def _taken(runner: Runner, most: int | None) -> Iterator[Job]:
 
 
 def _trainer(config: Mapping[str, Any]) -> pl.Trainer:
-    """Has the state of loops that have not run."""
+    """Make a Trainer that never runs, for the initial state of its loops."""
     return pl.Trainer(
         accelerator=config["trainer"]["accelerator"],
         devices=1,
@@ -322,7 +343,7 @@ def _trainer(config: Mapping[str, Any]) -> pl.Trainer:
 
 
 def _draw_graphs(members: Sequence[Member]) -> None:
-    """The network's graph for each TensorBoard, traced once: it is the same for all."""
+    """Write the network's graph to each TensorBoard; it is traced once, since it is the same for all."""
     loggers = [logger for member in members for logger in member.recorder.loggers if hasattr(logger, "write_graph")]
     for logger in loggers:
         if logger is loggers[0]:
@@ -332,16 +353,19 @@ def _draw_graphs(members: Sequence[Member]) -> None:
 
 
 class _Some:
-    """A runner's view of the trials that are left to worker processes."""
+    """Provide worker processes with the trials that cannot be packed."""
 
     def __init__(self, runner: Runner, jobs: Sequence[Job]) -> None:
+        """Provide these trials, and report to the runner."""
         self._runner, self._jobs = runner, list(jobs)
 
     def next(self) -> Job | None:
+        """Return the next trial; None if none is left, or too many failed."""
         return self._jobs.pop(0) if self._jobs and not self._runner.stopped else None
 
     def done(self, job: Job, problem: str | None = None) -> None:
+        """Report a trial, and take it again if its process died."""
         self._runner.done(job, problem)
         if read_trial(self._runner.folder / str(job.number)).status not in ENDED:
-            again = self._runner.next()  # its process died: it was put back
+            again = self._runner.next()  # the runner put it back, since its process died
             self._jobs.extend([again] if again is not None else [])

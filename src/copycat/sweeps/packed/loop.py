@@ -1,4 +1,4 @@
-"""The life of a pack: all its trials step together, and each leaves when it is done."""
+"""Train a pack: all its trials step together, and each leaves at its own end."""
 
 import logging
 import time
@@ -29,25 +29,29 @@ from copycat.training.signals import Stop
 log = logging.getLogger(__name__)
 Told = Callable[[Member, Outcome], None]
 LOOK = 0.1
-"""Seconds between two looks at time limits."""
+"""Seconds between two checks of time limits."""
 ROWS = 1.0
-"""Seconds of steps whose rows are written at once, at least."""
+"""Minimum seconds between two writes of metrics."""
 SAVES = 5.0
-"""Seconds between two times that all trials are saved, where epochs say that it is due."""
+"""Minimum seconds between two checkpoints of all trials."""
 SHRINKS = 0.75
-"""Share of trials that are still there, below which the stack is made anew without the others."""
+"""Fraction of active trials at which the stack is rebuilt without the others."""
 AT_ONCE = 2**28
-"""Bytes of probabilities whose rows wait to be written."""
+"""Maximum bytes of probabilities that wait for metrics to be written."""
 KEPT = 2**30
-"""Bytes of batches, one for each trial, that are kept from epoch to epoch."""
+"""Maximum bytes of stacked batches that are cached between epochs."""
 
 
 class Pack:
-    """Args:
-    members: of one shape, standing at the same epoch.
-    loops: the state of Lightning's loops at the start of a run, for checkpoints.
-    told: takes each member that leaves, and how.
-    pool: writes the last records of those.
+    """Train trials of one shape as one stacked network.
+
+    Args:
+        members: trials of one shape, at the same epoch.
+        device: that trains.
+        loops: state of Lightning's loops at the start of a run, for checkpoints.
+        stop: tells of signals.
+        told: is called with each member that leaves and its outcome.
+        pool: writes the last records of members that leave.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Pack:
         told: Told,
         pool: Executor,
     ) -> None:
+        """Stack the trials' networks and join their optimizers."""
         kinds = in_kinds([member.trained for member in members])
         self.members = [members[place] for places in kinds for place in places]
         self.loops, self.stop = loops, stop
@@ -98,18 +103,18 @@ class Pack:
 
     @property
     def here(self) -> list[int]:
-        """Places of the members that are still in it."""
+        """Return the places of the trials that still train."""
         return [place for place in range(len(self.members)) if place not in self._gone]
 
     def run(self) -> None:
-        """Train until all have left.
+        """Train until all trials have left.
 
         Raises:
-            KeyboardInterrupt: where a signal came; all that train are saved.
-            InterruptedRun: where a signal waited too long for that.
+            KeyboardInterrupt: if a signal came; all active trials are saved first.
+            InterruptedRun: if a signal could not wait for the end of the epoch.
         """
         epoch = self._rows_from
-        # killed once it was stopped early, say, and saved, but before it could say so
+        # a finished checkpoint: the process was killed after the last save, before it recorded the end
         while self.here and epoch < self.epochs and not self.first.asked.finished:
             self._epoch(epoch)
             ends = self.stop.asked is not None
@@ -129,10 +134,10 @@ class Pack:
         self._leave(dict.fromkeys(self.here, ("completed", None)), epoch)
         self._tell(all_of_them=True)
         if self.stop.asked:
-            raise KeyboardInterrupt  # no other pack is to begin
+            raise KeyboardInterrupt  # so that no other pack starts
 
     def _follow(self) -> None:
-        """Let members ask for their optimizers' states."""
+        """Connect the members to the joint optimizer, which has their optimizers' states."""
         for place, member in enumerate(self.members):
             member.settle = partial(self.optimizers.settle, place)
 
@@ -171,13 +176,13 @@ class Pack:
             self.optimizers.schedule()
 
     def _probability(self, logits: Tensor) -> Tensor:
-        """[trials, B] or [trials, B, classes]."""
+        """Return class probabilities, [trials, B] or [trials, B, classes]."""
         trials, images = logits.shape[:2]
         found = self.first.classifier.loss.probability(logits.reshape(trials * images, -1))
         return found.reshape(trials, images, *found.shape[1:])
 
     def _batches(self, part: str, epoch: int) -> Iterator[tuple[Batch, bool]]:
-        """Batches, one for all trials or one for each, and whether it is one for all."""
+        """Yield batches, and whether a batch is shared by all trials; otherwise it is stacked, [trials, B, …]."""
         train = part == "train"
         loaders: list[Any] = [m.data.loader(part, shuffle=m.data.shuffle and train) for m in self.members]
         for loader in loaders:
@@ -232,7 +237,7 @@ class Pack:
         return (validates and (judged or stops)) or (self.first.watches or "").startswith("train/")
 
     def _write(self) -> None:
-        """Write the rows of all epochs since the last time; a trial whose loss is not finite leaves."""
+        """Write the metrics of all epochs since the last write; trials with a loss that is not finite leave."""
         began = time.monotonic()
         trials, epochs = len(self.members), len(self._losses) // self.steps
         costs = torch.stack(self._losses).cpu().view(epochs, self.steps, trials)
@@ -277,10 +282,10 @@ class Pack:
         pieces = self._labels[start : start + self.steps]
         return joined(pieces).cpu() if pieces[0].ndim == 1 else torch.cat(pieces, 1).cpu()
 
-    # ----- who stays
+    # ----- ends of trials
 
     def _settle(self, epoch: int, *, validated: bool) -> None:
-        """After an epoch: what was measured is judged, and what is due is saved."""
+        """End an epoch: apply stopping rules to the metrics, and save checkpoints that are due."""
         found = self._validated.get(epoch - 1) if validated else None
         for place in self.here if found else ():
             assert found is not None
@@ -289,7 +294,7 @@ class Pack:
             if self._losses:
                 member.classifier.remember(self._losses[-1][place])
         verdicts = self._verdicts(epoch, found is not None)
-        if not self._losses:  # all rows are written
+        if not self._losses:  # all metrics are written
             self._validated.clear()
             self._leave(verdicts, epoch)
             if time.monotonic() > self._save_at and self._is_due(epoch) and epoch < self.epochs:
@@ -328,10 +333,10 @@ class Pack:
         self._save_at = now + max(SAVES, (now - began) / OF_TIME)
 
     def _leave(self, how: Mapping[int, tuple[str, str | None]], epoch: int) -> None:
-        """Let trials go, with how they ended and of what.
+        """End trials, with the status and the reason of each.
 
         Raises:
-            InterruptedRun: where a signal waited too long; those that are not measured yet are still here.
+            InterruptedRun: if a signal could not wait; trials without final metrics stay active.
         """
         others = set(self.here) - how.keys()
         ends = []
@@ -343,20 +348,20 @@ class Pack:
                 ends.append((member, member.end(*said, Position(epoch), self.loops)))
                 self._gone.add(place)
         finally:
-            # not before all are measured: threads that write would hold up each operation of that
+            # after all final metrics, since writing threads would slow each of their operations down
             self._ending += [(member, self.pool.submit(end)) for member, end in ends]
 
     def _tell(self, *, all_of_them: bool = False) -> None:
-        """Say which members are gone, once all that they leave is written."""
+        """Report trials that ended, once their last records are written."""
         while self._ending and (all_of_them or self._ending[0][1].done()):
             member, ended = self._ending.pop(0)
             self.told(member, ended.result())
 
     def give_up(self, error: str) -> None:
-        """End all that are left, as failed.
+        """End all active trials as failed.
 
         Raises:
-            KeyboardInterrupt: where a signal came too.
+            KeyboardInterrupt: if a signal came too.
         """
         self.stop.deaf = True
         self._leave(dict.fromkeys(self.here, ("failed", error)), self._rows_from)
@@ -365,10 +370,10 @@ class Pack:
             raise KeyboardInterrupt
 
     def interrupt(self) -> NoReturn:
-        """End all that are left where they were saved last.
+        """End all active trials at their last checkpoints.
 
         Raises:
-            KeyboardInterrupt: once their records are written.
+            KeyboardInterrupt: always, once their records are written.
         """
         self.stop.deaf = True
         self._leave(dict.fromkeys(self.here, ("interrupted", self.stop.asked)), self._rows_from)
@@ -376,7 +381,7 @@ class Pack:
         raise KeyboardInterrupt
 
     def _shrink(self) -> None:
-        """Go on without those that left, once they are many and no row waits for them."""
+        """Rebuild the stack without ended trials, if they are many and all metrics are written."""
         here = self.here
         if not self._gone or not here or self._losses or len(here) > SHRINKS * len(self.members):
             return

@@ -1,4 +1,4 @@
-"""Many networks of one shape as one: their parameters are views of stacked tensors, and one pass goes through all."""
+"""Stack networks of one shape: their parameters become views of stacked tensors, and one pass runs all."""
 
 import copy
 from collections.abc import Sequence
@@ -15,15 +15,20 @@ from copycat.training.captured_step import CapturedStep, is_capturable
 
 Named = dict[str, Tensor]
 CAPTURE_AFTER = 20
-"""Steps, from which on they are replayed."""
+"""Number of steps after which a step is captured and replayed."""
 
 
 class Stack:
-    """Args:
-    networks, losses: of the trials, alike but for their numbers. The networks' parameters become views.
+    """Run networks of one shape, with their losses, as one.
+
+    Args:
+        networks: of the trials, equal but for their numbers; their parameters become views.
+        losses: of the trials, equal but for their weights.
+        device: that computes.
     """
 
     def __init__(self, networks: Sequence[nn.Module], losses: Sequence[Loss], *, device: torch.device) -> None:
+        """Stack the parameters on the device."""
         self.networks = list(networks)
         for network in self.networks:
             network.to(device)
@@ -44,11 +49,11 @@ class Stack:
         self.parameters: Named = {
             n: tensor.detach().requires_grad_() for n, tensor in parameters.items() if n in trained
         }
-        """Those that are trained, [trials, …] each."""
+        """Trainable parameters, [trials, …] each."""
         self.rest: Named = {
             n: tensor.detach() for n, tensor in (*parameters.items(), *buffers.items()) if n not in trained
         }
-        """Those that are not, and buffers."""
+        """Frozen parameters and buffers, [trials, …] each."""
         for name, tensor in (*self.parameters.items(), *self.rest.items()):
             for network, view in zip(self.networks, tensor.detach().unbind(0), strict=True):
                 own = network.get_parameter(name) if name in parameters else network.get_buffer(name)
@@ -56,7 +61,7 @@ class Stack:
         self._replays = {s: CapturedStep(partial(self._step, shared=s), after=CAPTURE_AFTER) for s in (True, False)}
 
     def keep(self, kept: Sequence[int]) -> None:
-        """Go on with these trials alone."""
+        """Drop all trials but these."""
         self.networks = [self.networks[place] for place in kept]
         self.streams.keep(kept)
         if self.weights is not None:
@@ -64,10 +69,12 @@ class Stack:
         self._stacked()
 
     def __call__(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor]:
-        """Losses [trials] and logits [trials, B, out].
+        """Return losses [trials] and logits [trials, B, out].
 
         Args:
-            image, label: one batch for all, or [trials, B, …].
+            image: [B, …] for all trials, or [trials, B, …].
+            label: [B] for all trials, or [trials, B].
+            shared: whether one batch is for all trials.
         """
         each = None if shared else 0
         dims = (0, 0, None if self.weights is None else 0, 0, each, each)
@@ -85,13 +92,14 @@ class Stack:
         return functional_call(self.loss, {"weight": weight}, (logits, label)), logits
 
     def step(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Losses and logits, and each trial's gradients of its own parameters, [trials, …]."""
+        """Return losses [trials], logits [trials, B, out] and the gradients of trainable parameters, [trials, …]."""
         replayed = self._replays[shared](image, label) if self._plain else None
         losses, logits, *gradients = replayed or self._step(image, label, shared=shared)
         return losses, logits, gradients
 
     def _step(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, ...]:
         losses, logits = self(image, label, shared=shared)
-        # no trial's loss depends on another's parameters; fused optimizers read memory in order, whatever strides say
+        # the sum is exact, since no loss depends on another trial's parameters; contiguous, since fused optimizers
+        # ignore strides
         gradients = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
         return (losses.detach(), logits.detach(), *(gradient.contiguous() for gradient in gradients))

@@ -1,4 +1,4 @@
-"""How the trials of a pack move, reckoned for all of them at once: what `Statistics` writes of a run alone."""
+"""Compute the layer statistics of all trials of a pack at once, as `Statistics` does for a single run."""
 
 from collections.abc import Sequence
 
@@ -15,31 +15,37 @@ from copycat.sweeps.packed.trial import Member
 
 
 class PackStatistics:
-    """Args:
-    members: of one pack, whose callbacks are alike.
+    """Measure norms of gradients, updates and weights of all trials of a pack.
+
+    Args:
+        members: of one pack, with equal callbacks.
+        first: epoch at the start.
+        epochs: total number of epochs.
     """
 
     def __init__(self, members: Sequence[Member], *, first: int, epochs: int) -> None:
+        """Start without measurements; measure nothing if no TensorBoard is written."""
         self.one = members[0].statistics if boards(members[0].recorder.loggers) else None
         if self.one is not None:
             self.one.begin(first, epochs=epochs)
         self.images = len(members[0].data.parts["train"])
         self._epochs: list[int] = []
         self._tables: list[NDArray[np.float32]] = []
-        """[trials, tags] of each of them."""
+        """[trials, tags] per epoch."""
         self._tags: list[str] = []
 
     def measures(self, epoch: int) -> bool:
+        """Return whether to measure an epoch."""
         return self.one is not None and self.one.measures(epoch)
 
     def before(self, gradients: Sequence[Tensor], stack: Stack, optimizers: Optimizers) -> None:
-        """Look at the gradients of an epoch's last step, [trials, …], before they are clipped."""
+        """Measure the gradients of an epoch's last step, [trials, …], before they are clipped."""
         self._rate = optimizers.learning_rates()
         self._gradient = _norms(gradients)
         self._before = [parameter.detach().clone() for parameter in stack.parameters.values()]
 
     def after(self, epoch: int, stack: Stack) -> None:
-        """Look at the weights after that step."""
+        """Measure the weights after that step."""
         assert self.one is not None
         trained = [parameter.detach() for parameter in stack.parameters.values()]
         whole = {**stack.rest, **stack.parameters}
@@ -61,7 +67,7 @@ class PackStatistics:
         self._tables.append(torch.stack([column.float().cpu() for column in columns.values()], dim=1).numpy())
 
     def write(self, members: Sequence[Member], here: Sequence[int]) -> None:
-        """Hand the trials that are still there what was measured since the last time."""
+        """Write the measurements since the last write to the TensorBoards of the trials at these places."""
         epochs, tables = self._epochs, self._tables
         self._epochs, self._tables = [], []
         if not epochs:
@@ -73,7 +79,7 @@ class PackStatistics:
 
 
 def _norms(tensors: Sequence[Tensor]) -> Tensor:
-    """[trials], of all that a trial has together."""
+    """Return the norm over all tensors, [trials, …] each, of each trial: [trials]."""
     each = torch.stack([torch.linalg.vector_norm(tensor.flatten(1), dim=1) for tensor in tensors])
     found: Tensor = torch.linalg.vector_norm(each, dim=0)
     return found

@@ -1,4 +1,4 @@
-"""A trial in a pack: its parts, and the run folder that it would have alone."""
+"""Hold a trial of a pack: its parts, and the same run folder as a single run has."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -39,7 +39,7 @@ LIGHTNING = version("pytorch-lightning")
 
 @dataclass
 class Asked:
-    """A trial that is to be run, and what it is made of."""
+    """Hold a trial that is to run, and its parts as they are built."""
 
     job: Job
     trial: Trial
@@ -50,34 +50,38 @@ class Asked:
     judge: Judge | None = None
     parts: Parts | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
-    """Of a run that was begun before; empty where it was not."""
+    """Manifest of a run that was started before; empty if it was not."""
     checkpoint: dict[str, Any] | None = None
-    """Where such a run goes on from; None starts anew."""
+    """Checkpoint that such a run resumes from; None to start from epoch 0."""
 
     @property
     def pack(self) -> list[int] | None:
-        """With whom a run was trained that was begun before."""
+        """Return the numbers of the trials in the pack that started the run; None for a new run."""
         found: list[int] | None = self.manifest.get("provenance", {}).get("pack")
         return found
 
     @property
     def finished(self) -> bool:
-        """Whether such a run had stopped, and had only its last records to write."""
+        """Return whether such a run had ended its training, and only its last records are missing."""
         return self.checkpoint is not None and bool(self.checkpoint[OURS]["finished"])
 
     @property
     def position(self) -> Position:
+        """Return the position at which training starts."""
         return Position(0) if self.checkpoint is None else Position(self.checkpoint[OURS]["epoch"])
 
 
 class Member:
-    """Args:
-    asked: with its parts.
-    manifest: what run.json says as it starts.
-    changes: what was not committed of the code.
+    """Record one trial of a pack, with its own optimizer, callbacks and checkpoints.
+
+    Args:
+        asked: the trial, with its parts.
+        manifest: content of run.json at the start.
+        changes: uncommitted changes of the code, as a patch.
     """
 
     def __init__(self, asked: Asked, manifest: dict[str, Any], *, changes: bytes | None) -> None:
+        """Make optimizer, scheduler and recorder."""
         assert asked.parts is not None
         self.asked, self.manifest, self.folder, self.changes = asked, manifest, asked.folder, changes
         self.config = config = asked.request.config
@@ -105,18 +109,18 @@ class Member:
             alone=self.watches is not None,
         )
         self.settle: Callable[[], None] = lambda: None
-        """Brings optimizer and scheduler up to now, where others are stepped for them."""
+        """Updates optimizer and scheduler to the present step, which the joint ones of the pack have taken."""
         self.metrics: Row = {}
-        """The last of each kind that were measured."""
+        """Last value of each metric."""
         self._best: dict[str, Any] | None = None
 
-    # ----- its folder
+    # ----- run folder
 
     def open(self, say: Callable[[str], None]) -> None:
-        """Write what a run folder has from the start; or take back what lies past the checkpoint it goes on from.
+        """Write the first files of the run folder, or remove records beyond the checkpoint of a resumed run.
 
         Args:
-            say: takes one line per logger that cannot go back.
+            say: receives one line per logger that cannot remove its records.
         """
         epoch = self.asked.position.epoch
         if self.asked.manifest:
@@ -127,7 +131,7 @@ class Member:
         self.recorder.begin(epoch)
 
     def restore(self, device: torch.device) -> None:
-        """Go to where it is trained; there, take over weights, optimizer and counters of the checkpoint."""
+        """Move to the device, and restore weights, optimizer and counters from the checkpoint."""
         if device.type != "cpu":
             self.classifier.to(device)
             self.data.place(device)
@@ -145,16 +149,20 @@ class Member:
         self.clock.before(ours["seconds"])
         self.metrics = dict(ours["callback_metrics"])
 
-    # ----- as it trains
+    # ----- training
 
     @property
     def is_late(self) -> bool:
-        """Whether it took longer than it may."""
+        """Return whether the trial exceeded its time limit."""
         limit: float | None = self.asked.settings["max_seconds"]
         return limit is not None and self.clock.seconds > limit
 
     def judge_epoch(self, epoch: int, *, validated: bool) -> str | None:
-        """After all its metrics are there: a plateau scheduler, the best checkpoint; why it stops, if it does."""
+        """Step a plateau scheduler and keep the best checkpoint, by the metrics of an epoch.
+
+        Returns:
+            The reason for early stopping, or None.
+        """
         if self.watches in self.metrics and (validated or not self.watches.startswith("val/")):
             self.scheduler.step(scalar(self.metrics[self.watches]))
         if not validated:
@@ -170,13 +178,13 @@ class Member:
                 return reason or "early stopping"
         return None
 
-    # ----- its checkpoints
+    # ----- checkpoints
 
     def save(self, position: Position, loops: Mapping[str, Any]) -> None:
-        """Write the best checkpoint, if there is a new one, and the last.
+        """Write the best checkpoint if there is a new one, and the last.
 
         Raises:
-            DivergedError: where a weight is not finite; the checkpoint before stays.
+            DivergedError: if a weight is not finite; the previous checkpoint stays.
         """
         self._write(None if self.last is None else self._state(position, finished=False), loops)
 
@@ -199,14 +207,14 @@ class Member:
         return position.epoch * -(-self.steps_an_epoch // self.window)
 
     def _state(self, position: Position, *, finished: bool) -> dict[str, Any]:
-        """What Lightning's checkpoints hold, as it is now: a copy."""
+        """Copy the present state into the content of a Lightning checkpoint."""
         self.settle()
         callbacks = [callback for callback in (self.best, *self.stops) if callback is not None]
         state: dict[str, Any] = {
             "epoch": position.epoch,
             "global_step": self._steps(position),
             "pytorch-lightning_version": LIGHTNING,
-            # the metrics of a classifier keep none, and take long to say so
+            # network and loss alone: the metrics of a classifier have no state, and are slow to ask
             "state_dict": self.classifier.network.state_dict(prefix="network.")
             | self.classifier.loss.state_dict(prefix="loss."),
             "optimizer_states": [self.optimizer.state_dict()],
@@ -224,16 +232,20 @@ class Member:
         set_global_step_of_state(own, state["global_step"])
         return {**state, "loops": own}
 
-    # ----- its end
+    # ----- end
 
     def part(self) -> None:
-        """Take its weights along: those that the stack has of it go on to change as the others step."""
+        """Copy the weights out of the stack, where they change as the other trials step."""
         self.classifier.network = deepcopy(self.classifier.network)
 
     def end(
         self, status: str, error: str | None, position: Position, loops: Mapping[str, Any]
     ) -> Callable[[], Outcome]:
-        """Measure the final weights where it is completed; what is left then is to write, and may be done elsewhere."""
+        """Measure the final metrics of a completed trial.
+
+        Returns:
+            A function that writes the last records, and may run in another thread.
+        """
         last = None
         try:
             if status == "completed":
@@ -247,7 +259,7 @@ class Member:
         return partial(self._conclude, status, error, position, partial(self._write, last, loops))
 
     def _conclude(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> Outcome:
-        """Write the last records; what goes wrong with them is this trial's alone."""
+        """Write the last records; an error fails this trial alone."""
         recorder = self.recorder
         try:
             self.disk.wait_from_now_on()

@@ -1,4 +1,4 @@
-"""Axes and what is marked on them: scales, limits, ticks, the best trial, those that failed, those far off."""
+"""Set scales, limits and ticks of axes, and mark the best trial, failed ones and outliers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -16,23 +16,27 @@ from copycat.sweeps.plots.style import BLACK, GREY, LONGEST, VERMILION, short
 Which = Literal["x", "y"]
 TICKS = 5
 PAD = 0.08
-"""Room at an axis's end, as a share of it."""
+"""Margin at the end of an axis, as a fraction of its length."""
 FAR = 3.0
-"""Interquartile ranges beyond the third quartile from which a value is off the axis: few of a usual spread are."""
+"""Interquartile ranges above the third quartile beyond which a value is an outlier, outside the axis."""
 MANY = 8
-"""Trials, at least, for quartiles to mean anything."""
+"""Minimum number of trials for quartiles to mean anything."""
 
 
 def objective_label(results: Results, objective: str) -> str:
+    """Return the label of an objective's axis, with its direction."""
     better = "less" if results.objectives[objective] == "minimize" else "more"
     return f"{objective} ({better} is better)"
 
 
 def set_objective(axes: Axes, results: Results, objective: str, places: Mapping[int, float]) -> None:
-    """Scale, limits and label of the upward axis; trials far worse than most are pointed at from its edge.
+    """Set scale, limits and label of the y axis, and mark outliers at its edge.
 
     Args:
-        places: along the other axis, by the trial's number, of those that are drawn.
+        axes: to change.
+        results: of the sweep.
+        objective: shown on the y axis.
+        places: x position of each drawn trial, by its number.
     """
     trials = results.valued()
     column = results.column(objective, trials)
@@ -51,11 +55,12 @@ def set_objective(axes: Axes, results: Results, objective: str, places: Mapping[
 
 
 def mark_best(axes: Axes, across: Sequence[float], up: Sequence[float], size: float) -> None:
+    """Mark the best trial with a star."""
     axes.scatter(across, up, s=4 * size, marker="*", color=VERMILION, zorder=4, label="best")
 
 
 def mark_failed(axes: Axes, places: Sequence[float], size: float) -> None:
-    """At the lower edge: they have no value."""
+    """Mark failed trials at the lower edge, since they have no value."""
     if places:
         along = axes.get_xaxis_transform()
         look: dict[str, Any] = {"s": size, "marker": "x", "color": BLACK, "clip_on": False, "zorder": 4}
@@ -63,10 +68,14 @@ def mark_failed(axes: Axes, places: Sequence[float], size: float) -> None:
 
 
 def set_column(axes: Axes, which: Which, column: Column, *, longest: int = LONGEST, below: float = PAD) -> None:
-    """Scale, limits, ticks and their labels.
+    """Set scale, limits, ticks and tick labels of an axis.
 
     Args:
-        below: room at the lower end, as a share of the axis.
+        axes: to change.
+        which: `x` or `y`.
+        column: the values on the axis.
+        longest: maximum length of a label in letters.
+        below: margin at the lower end, as a fraction of the axis.
     """
     axis: Axis = getattr(axes, f"{which}axis")
     if column.scale == "category":
@@ -80,7 +89,7 @@ def set_column(axes: Axes, which: Which, column: Column, *, longest: int = LONGE
         axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     else:
         whole = all(value == round(value) for value in column.present)
-        count = TICKS if which == "x" else TICKS + 2  # labels above each other take less room
+        count = TICKS if which == "x" else TICKS + 2  # labels on a y axis need less room
         axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 5, 10], integer=whole))
         formatter = ScalarFormatter(useOffset=False)
         formatter.set_powerlimits((-4, 6))
@@ -90,7 +99,7 @@ def set_column(axes: Axes, which: Which, column: Column, *, longest: int = LONGE
 
 
 def _few(column: Column) -> list[float]:
-    """The values themselves where they are few, short, and not too near to each other to be labelled."""
+    """Return the values as ticks if they are few, short and far enough apart; otherwise none."""
     ticks = sorted({*column.present})
     near = np.diff(column.forth(ticks)) < (column.ends[1] - column.ends[0]) / 12
     is_short = all(float(f"{tick:g}") == tick for tick in ticks)
@@ -98,7 +107,7 @@ def _few(column: Column) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high, a few: powers of ten, or where there are less than three those between too."""
+    """Return a few round numbers from low to high: powers of ten, and multiples of them if fewer than three."""
     first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
     if last - first >= 2:
         return [10.0**power for power in range(first, last + 1, -(-(last - first) // (TICKS - 1)))]

@@ -1,4 +1,4 @@
-"""Each trial's objectives by its number, and the best so far."""
+"""Plot the objectives of the trials by number, and the best value so far."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +11,7 @@ from copycat.sweeps.plots.style import BLUE, GREY, VERMILION, area, begin, legen
 
 
 def history(results: Results) -> Figure:
-    """A panel for each objective."""
+    """Plot each objective over the number of the trial, one panel per objective."""
     if not results.valued():
         return only_said(results, "history", "No trial has a value yet.")
     count = len(results.objectives)

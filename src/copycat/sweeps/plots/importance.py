@@ -1,4 +1,4 @@
-"""How much each key decides whether a trial is among the best, by Optuna's PED-ANOVA on what the folders say."""
+"""Plot the importance of each hyper-parameter, by Optuna's PED-ANOVA on the recorded trials."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,15 +18,15 @@ from copycat.sweeps.plots.style import BLUE, GREY, begin, legend, only_said, sho
 
 Costs = np.ndarray[Any, np.dtype[np.float64]]
 ENOUGH = 10
-"""Completed trials, at least."""
+"""Minimum number of completed trials."""
 TOP = 5
-"""Trials that count as the best, at least; a tenth of them where that is more."""
+"""Number of trials that count as the best; a tenth of all if that is more."""
 SHUFFLES = 40
-"""How often an objective's values are dealt out anew, to see what chance gives."""
+"""Number of random permutations of the objective that estimate the importance by chance."""
 
 
 def importance(results: Results) -> Figure:
-    """A panel for each objective. Seeds and folds have no bar: what they decide is chance."""
+    """Plot the importance of each key, one panel per objective; seeds and folds are left out as chance."""
     trials = results.valued("completed")
     keys = [key for key in results.keys_over(trials) if len({*key.places}) > 1]
     if len(trials) < ENOUGH:
@@ -57,19 +57,23 @@ def importance(results: Results) -> Figure:
 
 
 def importances(study: Study, costs: Costs, *, top: int) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """Each key's share, which make 1 together; and that which chance stays below nineteen times of twenty.
-
-    Source: Watanabe, Bansal, Hutter: PED-ANOVA (2023), https://arxiv.org/abs/2304.10255.
+    """Compute the importance of each key, and its 95th percentile under permutations of the objective.
 
     Args:
-        costs: of each trial of the study, less being better.
-        top: how many of them count as the best.
+        study: with the parameters of the trials.
+        costs: objective of each trial of the study, [trials]; lower is better.
+        top: number of trials that count as the best.
+
+    Returns:
+        Importances that sum to 1, and the percentiles on the same scale, by key.
+
+    Source: Watanabe, Bansal, Hutter: PED-ANOVA (2023), https://arxiv.org/abs/2304.10255.
     """
     evaluator = PedAnovaImportanceEvaluator(target_quantile=top / len(costs))
 
     def found(values: Costs) -> dict[str, float]:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "PedAnova.* low `target` values")  # which costs are
+            warnings.filterwarnings("ignore", "PedAnova.* low `target` values")  # costs are minimized
             return evaluator.evaluate(study, target=lambda trial: float(values[trial.number]))
 
     true = found(costs)
@@ -81,7 +85,7 @@ def importances(study: Study, costs: Costs, *, top: int) -> tuple[Mapping[str, f
 
 
 def _study(trials: Sequence[Trial], keys: Sequence[Column]) -> Study:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # or it says that a study was made
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # Optuna logs each new study otherwise
     study = optuna.create_study()
     distributions = {key.name: _distribution(key) for key in keys}
     for index in range(len(trials)):

@@ -1,4 +1,4 @@
-"""Parallel coordinates: a line a completed trial, through its value on each key's axis to its objectives."""
+"""Plot parallel coordinates: one line per completed trial, through its hyper-parameters to its objectives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,17 +15,17 @@ from copycat.sweeps.plots.results import Results
 from copycat.sweeps.plots.style import VERMILION, begin, legend, only_said, short
 
 GAP = 0.2
-"""Room below the axes for trials that lack a key, as a share of them."""
+"""Margin below the axes for trials without a value, as a fraction of the axes."""
 MISSING = 0.25
-"""Where in that room they are."""
+"""Position of these trials in that margin, as a fraction of it."""
 LONGEST = 16
-"""Letters of a value, beside its axis."""
+"""Maximum length of a label in letters."""
 
 
 def parallel(results: Results) -> Figure:
-    """The better a line's first objective, the darker; the best one stands out. Pruned and failed trials are left out.
+    """Plot completed trials as lines, the darker the better their first objective; the best one stands out.
 
-    Seeds and folds have no axis: they are no choice, and would spread each setting over all of theirs.
+    Seeds and folds have no axis: they repeat a configuration, and would spread its lines.
     """
     trials = results.valued("completed")
     if not trials:
@@ -50,7 +50,7 @@ def parallel(results: Results) -> Figure:
 
 
 def _draw(host: Axes, place: int, column: Column, below: float) -> Sequence[float]:
-    """An axis; and the height of each trial on it, from 0 to 1."""
+    """Draw one axis, and return the height of each trial on it, from 0 to 1."""
     axes = host.twinx()
     axes.spines["bottom"].set_visible(False)
     axes.spines["left"].set_position(("data", place))
@@ -67,14 +67,16 @@ def _draw(host: Axes, place: int, column: Column, below: float) -> Sequence[floa
 
 
 BEHIND: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
-"""A label's ground, so that lines do not cross it."""
+"""Background of a label, so that lines do not cross it."""
 
 
 def _lines(host: Axes, heights: np.ndarray[Any, Any], results: Results) -> None:
     objective = next(iter(results.objectives))
     trials, best = results.valued("completed"), results.best(objective)
     sign = 1 if results.objectives[objective] == "minimize" else -1
-    order = np.argsort([-sign * trial.objectives[objective] for trial in trials], kind="stable")  # the best on top
+    order = np.argsort(
+        [-sign * trial.objectives[objective] for trial in trials], kind="stable"
+    )  # the best are drawn last, on top
     places = np.arange(heights.shape[1])
     paths = [np.column_stack([places, heights[index]]) for index in order]
     colours = mpl.colormaps["cividis"](np.linspace(0.9, 0.0, len(paths)))

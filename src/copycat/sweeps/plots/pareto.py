@@ -1,4 +1,4 @@
-"""Several objectives against each other, with the trials that no other beats in all of them."""
+"""Plot several objectives against each other, with the Pareto front."""
 
 from itertools import combinations
 
@@ -13,7 +13,7 @@ from copycat.sweeps.plots.style import BLUE, VERMILION, area, begin, legend, onl
 
 
 def front(results: Results) -> list[Trial]:
-    """Trials that no other beats in one objective without being beaten in another."""
+    """Return the trials on the Pareto front: none other is as good in all objectives and better in one."""
     trials = results.ranked()
     signs = [1 if direction == "minimize" else -1 for direction in results.objectives.values()]
     costs = np.array([[trial.objectives[name] for name in results.objectives] for trial in trials]).reshape(
@@ -28,7 +28,7 @@ def front(results: Results) -> list[Trial]:
 
 
 def pareto(results: Results) -> Figure:
-    """A panel for each two objectives."""
+    """Plot each pair of objectives, one panel per pair."""
     if not results.valued("completed"):
         return only_said(results, "Pareto front", "No trial is completed yet.")
     pairs = list(combinations(results.objectives, 2))
@@ -50,7 +50,7 @@ def _draw(axes: Axes, results: Results, across: str, up: str) -> None:
 
     axes.scatter(*points(trials), s=size, color=BLUE, alpha=0.6, lw=0, label="completed")
     axes.scatter(*points(best), s=1.5 * size, marker="D", color=VERMILION, label=f"Pareto front: {short(said, 60)}")
-    if len(results.objectives) == 2:  # with more, the front is a surface, and no line
+    if len(results.objectives) == 2:  # with more objectives the front is no line
         ordered = sorted(best, key=lambda trial: points([trial]))
         if results.objectives[across] == "minimize":
             axes.step(*points(ordered), where="post", color=VERMILION, lw=1)

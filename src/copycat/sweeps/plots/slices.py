@@ -1,4 +1,4 @@
-"""The objectives against each key."""
+"""Plot the objectives against each key."""
 
 from math import ceil
 
@@ -12,15 +12,15 @@ from copycat.sweeps.plots.results import Results
 from copycat.sweeps.plots.style import BLUE, GREY, area, begin, legend, only_said, short
 
 ACROSS = 3
-"""Panels side by side."""
+"""Maximum number of panels in a row."""
 LEVEL = 26
-"""Letters for which a panel has room side by side."""
+"""Letters of horizontal tick labels that fit one panel."""
 JITTER = 0.4
-"""Width over which the trials of one category are spread where they are many, so that all are seen."""
+"""Width over which the trials of one category are spread if they are many, so that all are visible."""
 
 
 def slices(results: Results) -> Figure:
-    """Rows of panels for each objective; seeds and folds have theirs too, for they show how much chance does."""
+    """Plot each objective over each key; seeds and folds too, since they show the spread by chance."""
     keys = results.keys_over(results.trials, repeats=True)
     if not results.valued() or not keys:
         return only_said(results, "slice", "No trial has a value yet.")
@@ -72,10 +72,10 @@ def _draw(axes: Axes, results: Results, objective: str, key: Column) -> None:
 
 
 def _wide(label: str) -> int:
-    """In letters; from Hangul's on they are twice as wide, and so are the boxes for what the font lacks."""
+    """Return the width of a label in letters; East Asian letters and boxes for missing ones count twice."""
     return sum(1 if letter < "\u1100" else 2 for letter in short(label))
 
 
 def _jitter(number: int, count: int) -> float:
-    """Spread evenly, and the same for a trial each time."""
+    """Return a horizontal offset that is evenly spread and depends on the trial's number alone."""
     return JITTER * min(1.0, count / 40) * (number * 0.618034 % 1 - 0.5)

@@ -1,4 +1,4 @@
-"""How all plots look: colours that the colour-blind can tell apart, each with a mark of its own, and plain axes."""
+"""Define the style of all plots: color-blind-safe colors, each with its own marker, and plain axes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -23,18 +23,18 @@ STYLE: dict[str, Any] = {
     "text.parse_math": False,  # a value may hold a $
 }
 LONGEST = 24
-"""Letters of a label."""
+"""Maximum length of a label in letters."""
 
 
 def short(text: str, longest: int = LONGEST) -> str:
-    """A label that leaves room for others: its middle is cut out."""
+    """Shorten a label by replacing its middle with an ellipsis."""
     if len(text) <= longest:
         return text
     return f"{text[: longest // 2]}…{text[-(longest - longest // 2 - 1) :]}"
 
 
 def begin(results: Results, kind: str, *, size: tuple[float, float]) -> Figure:
-    """A figure with its title: which sweep, and how its trials ended."""
+    """Make a figure whose title names the sweep and counts its trials by status."""
     figure = Figure(figsize=size, dpi=120, layout="constrained")
     states = [trial.status for trial in results.trials]
     counts = [f"{states.count(status)} {status}" for status in dict.fromkeys(sorted(states))]
@@ -45,7 +45,7 @@ def begin(results: Results, kind: str, *, size: tuple[float, float]) -> Figure:
 
 
 def only_said(results: Results, kind: str, why: str) -> Figure:
-    """In place of a plot that would mislead."""
+    """Make a figure with a message in place of a plot that would mislead."""
     figure = begin(results, kind, size=(7, 2.5))
     axes = figure.add_subplot()
     axes.set_axis_off()
@@ -54,7 +54,7 @@ def only_said(results: Results, kind: str, why: str) -> Figure:
 
 
 def legend(figure: Figure, panels: Iterable[Axes]) -> None:
-    """Below all, each mark once."""
+    """Add one legend below all panels, with each label once."""
     found: dict[str, Artist] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
@@ -63,5 +63,5 @@ def legend(figure: Figure, panels: Iterable[Axes]) -> None:
 
 
 def area(count: int) -> float:
-    """Of a mark, in points²: small where they are many."""
+    """Return the area of a marker in points², smaller for more trials."""
     return float(np.clip(4000 / max(count, 1), 10, 36))

@@ -1,4 +1,4 @@
-"""A search as a source of trials: those of a killed sweep first, then what the sampler proposes."""
+"""Propose trials by a search: unfinished ones of a killed sweep first, then the sampler's."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -27,24 +27,28 @@ STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed
 
 
 class Search:
-    """Args:
-    folder: the sweep's.
-    sweeper: Hydra's node.
-    settings: the node `sweep`.
-    owner: the sweep's id, by which it knows its trials in a study that others share.
+    """Propose trials by an Optuna study, and report their results to it.
+
+    Args:
+        space: axes and conditions.
+        folder: of the sweep.
+        sweeper: Hydra's node.
+        settings: the node `sweep`.
+        owner: id of the sweep, which marks its trials in a study that several sweeps share.
 
     Raises:
-        UserError: where study, sampler and space do not go together.
+        UserError: if study, sampler and space are incompatible.
     """
 
     def __init__(
         self, space: Space, folder: Path, sweeper: Mapping[str, Any], settings: Mapping[str, Any], *, owner: str
     ) -> None:
+        """Open the study, and add trials that only the folder has."""
         self.space, self.folder, self.sweeper, self.settings, self.owner = space, folder, sweeper, settings, owner
         self.wanted = objectives(settings)
         self.constraints = settings["constraints"]
         self.study = open_study(sweeper, folder, directions=list(self.wanted.values()))
-        self.study.stop = lambda: None  # type: ignore[method-assign]  # a sampler that has tried all calls it
+        self.study.stop = lambda: None  # type: ignore[method-assign]  # a sampler calls it once it has tried all
         self._parameters = parameters(space, self.study)
         self.study.sampler = self._sampler(0)
         if count := restore(self.study, folder, space, self._parameters, attributes={OWNER: owner}):
@@ -55,6 +59,7 @@ class Search:
         return sampler_of(self.sweeper, number=number, constrained=bool(self.constraints), parameter=parameter)
 
     def next(self) -> Job | None:
+        """Return the next trial; None if the requested number of trials is reached."""
         if self._left:
             return self._begun(self._left.pop(0))
         trials = self.study.get_trials(deepcopy=False)
@@ -69,7 +74,7 @@ class Search:
         return self._job(trial)
 
     def _tried_all(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Of a grid, whose sampler would begin to repeat itself."""
+        """Return whether a grid is exhausted: its sampler would repeat trials."""
         if not is_grid(self.sweeper):
             return False
         return len({tuple(sorted(trial.params.items())) for trial in trials}) >= len(self.space.grid())
@@ -78,7 +83,7 @@ class Search:
         own = read_own_trial(self.folder / str(frozen.number))
         if own is not None:
             return begun(own, self.space.fixed)
-        return self._job(trial_numbered(self.study, frozen.number))  # killed before that was written, or changed since
+        return self._job(trial_numbered(self.study, frozen.number))  # its record is missing, or was changed
 
     def _job(self, trial: optuna.Trial) -> Job:
         self.study.sampler = self._sampler(trial.number)
@@ -86,6 +91,7 @@ class Search:
         return Job(trial.number, [*self.space.fixed, *words], self.space.values(words))
 
     def done(self, job: Job, trial: Trial) -> None:
+        """Report a trial that ended to the study, unless it is reported."""
         frozen = self.study.get_trials(deepcopy=False)[job.number]
         if not frozen.state.is_finished():
             self._tell(frozen, trial)
@@ -103,7 +109,7 @@ class Search:
         self.study.tell(asked, values, state=STATES[trial.status])
 
     def _unfinished(self) -> list[FrozenTrial]:
-        """Trials of this sweep that were on their way when it stopped; what those gave that ended is told now."""
+        """Return the trials of this sweep that have not ended; report those that have to the study."""
         left = []
         for frozen in self.study.get_trials(deepcopy=False):
             if frozen.state.is_finished() or not self._is_mine(frozen):
@@ -122,7 +128,7 @@ class Search:
         owner = frozen.user_attrs.get(OWNER)
         if owner is not None:
             return bool(owner == self.owner)
-        # killed between the asking and the naming; in a shared study another sweep may be about to name it
+        # killed between `ask` and `set_user_attr`; in a shared study another sweep may be about to set it
         began = frozen.datetime_start
         alone = self.sweeper["storage"] is None
         if not (alone or began is None or (datetime.now() - began).total_seconds() > ORPHANED):

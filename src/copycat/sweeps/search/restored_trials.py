@@ -1,4 +1,4 @@
-"""A study made anew from the folders of a sweep's trials, where its own storage is lost, damaged or another."""
+"""Restore a study from the folders of a sweep's trials, if its storage is lost, damaged or changed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,20 +16,24 @@ from copycat.sweeps.search.parameters import Parameter
 def restore(
     study: Study, folder: Path, space: Space, by_axis: Mapping[str, Parameter], *, attributes: Mapping[str, Any]
 ) -> int:
-    """Add the trials that have a folder, and are newer than any in the study, as trials on their way.
+    """Add the trials that have a folder and a number beyond the study's last one, as running trials.
 
     Args:
-        attributes: of each of them.
+        study: to add to.
+        folder: of the sweep.
+        space: axes and conditions.
+        by_axis: the parameter of each axis.
+        attributes: user attributes of each added trial.
 
     Returns:
-        How many were added.
+        The number of added trials.
     """
     numbers = [int(place.name) for place in folder.iterdir() if place.name.isdecimal()]
     missing = range(len(study.get_trials(deepcopy=False)), max(numbers, default=-1) + 1)
     for number in missing:
         try:
             trial = read_trial(folder / str(number))
-        except (OSError, ValueError):  # of another sweep that shares the study, or damaged
+        except (OSError, ValueError):  # a trial of another sweep in the same study, or a damaged record
             study.add_trial(create_trial(state=TrialState.FAIL))
         else:
             study.add_trial(_frozen(folder / str(number), trial, space, by_axis, attributes))

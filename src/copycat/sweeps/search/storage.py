@@ -1,4 +1,4 @@
-"""Where a study is kept: a journal beside the sweep, or a database that several machines share."""
+"""Open the storage of a study: a journal in the sweep's folder, or a database that several machines share."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ except ImportError:  # Windows
 
 JOURNAL = "study.journal"
 PATIENCE = 600.0
-"""Seconds that a database may be away before a sweep gives up."""
+"""Seconds that a database may be unreachable before a sweep gives up."""
 TRIES = 5
 REMEDY = "Move it away, and type the same again: the study is made anew from the folders of the trials."
 
@@ -32,29 +32,33 @@ log = logging.getLogger(__name__)
 
 
 class ProcessLock:
-    """Optuna's lock of a journal, but gone with the process that held it; its own would hold others up for 30 s."""
+    """Lock a journal; the lock ends with its process, while Optuna's own would block others for 30 s."""
 
     def __init__(self, path: Path) -> None:
+        """Lock by this file."""
         self._path, self._descriptor = path, -1
 
     def acquire(self) -> bool:
+        """Wait for the lock and take it."""
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
         return True
 
     def release(self) -> None:
+        """Release the lock."""
         os.close(self._descriptor)
 
 
 @cache
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
-    """The storage that a sweep names, opened once a process.
+    """Open the storage of a sweep, once per process.
 
     Args:
         url: of a database; None for the journal in the folder.
+        folder: of the sweep.
 
     Raises:
-        UserError: where it cannot be opened.
+        UserError: if it cannot be opened.
     """
     if url is None:
         path = folder / JOURNAL
@@ -64,7 +68,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
             return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
         except OSError as error:
             raise UserError(f"{path}: expected a file to write to; {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError, AssertionError, IndexError) as error:  # of a line that makes no sense
+        except (ValueError, KeyError, TypeError, AssertionError, IndexError) as error:  # from a damaged line
             raise UserError(f"{path}: expected a study;{_damage(path)} {REMEDY}") from error
     for left in reversed(range(TRIES)):
         try:
@@ -76,7 +80,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
             ) from error
         except Exception as error:
             if type(error).__name__ in ("IntegrityError", "ProgrammingError") and left:
-                time.sleep(0.5)  # two sweeps make the tables at once, and one of them is late
+                time.sleep(0.5)  # two sweeps created the tables at the same time
                 continue
             if type(error).__module__.partition(".")[0] not in ("sqlalchemy", "optuna"):
                 raise
@@ -96,7 +100,7 @@ def _damage(path: Path) -> str:
 
 
 def mend(path: Path, lock: Any) -> None:
-    """Drop a last line that was cut short, by a full disk or a loss of power: what came after would be unreadable."""
+    """Remove an incomplete last line, left by a full disk or a power loss: lines after it would be unreadable."""
     if not path.exists():
         return
     if lock:
@@ -112,7 +116,7 @@ def mend(path: Path, lock: Any) -> None:
 
 
 def _away(error: BaseException) -> BaseException | None:
-    """What says that a database did not answer, rather than refused."""
+    """Find the cause that says that a database did not answer; None if it answered and refused."""
     seen: list[BaseException] = []
     found: BaseException | None = error
     while found is not None and found not in seen:
@@ -127,17 +131,17 @@ CALLED = (
     *(name for name in vars(BaseStorage) if not name.startswith("_")),
     *("_get_trials", "_create_new_trial", "_set_trial_param", "_get_best_trial_id"),
 )
-"""Calls that reach a database: the public ones, and those that Optuna's cache of a storage makes beside them."""
+"""Methods that reach a database: the public ones, and those that Optuna's cached storage calls too."""
 
 
 def _patient(kind: type[RDBStorage]) -> type[RDBStorage]:
-    """The storage with each call tried again while the database is away."""
+    """Return a storage class that retries each call while the database is unreachable."""
     inside = {name: patiently(getattr(kind, name)) for name in CALLED}
     return type("Patient", (kind,), inside)
 
 
 def patiently(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Try again, at growing intervals, while a database is away."""
+    """Retry a call at growing intervals while the database is unreachable."""
 
     @wraps(call)
     def tried(*arguments: Any, **more: Any) -> Any:
@@ -146,7 +150,7 @@ def patiently(call: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 return call(*arguments, **more)
             except optuna.exceptions.UpdateFinishedTrialError:
-                if again:  # the first try had come through
+                if again:  # the database had executed the first try
                     return True
                 raise
             except Exception as error:

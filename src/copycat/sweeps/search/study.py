@@ -1,4 +1,4 @@
-"""A search: an Optuna study, asked for trials and told what came of them."""
+"""Open an Optuna study, and make its samplers and pruners."""
 
 import logging
 import warnings
@@ -22,23 +22,23 @@ from copycat.tables.statistics import Direction
 from copycat.training.stopping import Judge
 
 OWNER = "sweep"
-"""Attribute of a trial: the id of the sweep that runs it."""
+"""User attribute of a trial: id of the sweep that runs it."""
 VIOLATIONS = "violations"
-"""Attribute of a trial: how far it breaks each constraint."""
+"""User attribute of a trial: violation of each constraint."""
 ORPHANED = 60.0
-"""Seconds after which a trial in a shared study that no sweep has put its name to is taken over."""
+"""Seconds after which a sweep takes over a trial without an owner in a shared study."""
 OF_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
-"""Those of Optuna's that need SciPy, which they ask for when the first trials are done."""
+"""Optuna's classes that need SciPy, and import it only after the first trials."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 log = logging.getLogger(__name__)
 
 
 def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence[Direction]) -> Study:
-    """The sweep's study, made where there is none.
+    """Open the sweep's study, or create it.
 
     Raises:
-        UserError: where it is of other objectives.
+        UserError: if the study has other directions.
     """
     storage = open_storage(sweeper["storage"], folder)
     name = read_sweep(folder).study
@@ -53,17 +53,17 @@ def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence
 
 
 def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
-    """The sampler for one trial, or one parameter of it, seeded by these: a resumed sweep proposes what it would have.
+    """Make the sampler of one trial or of one of its parameters, seeded by both, so that a resume repeats proposals.
 
     Raises:
-        UserError: where it cannot be made.
+        UserError: if it cannot be made.
     """
     node = dict(sweeper["sampler"])
     takes = signature_keys(find("hydra.sweeper.sampler", node["_target_"]))
     chosen = sweeper["seed"] if node.get("seed") is None else node["seed"]
     seed = key("sampler", chosen, number, *([parameter] if parameter else [])) % 2**31
     more: dict[str, Any] = {}
-    if "qmc_type" in takes:  # one sequence for all trials, by the seed as it is
+    if "qmc_type" in takes:  # quasi-random: one sequence for all trials, with the unchanged seed
         more["independent_sampler"] = optuna.samplers.RandomSampler(seed)
     elif "seed" in node:
         node["seed"] = seed
@@ -72,15 +72,15 @@ def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, pa
             raise UserError("sweep.constraints: expected hydra/sweeper/sampler=tpe or gp, which know of constraints.")
         more["constraints_func"] = _violations
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # of options that conf/ chose knowingly
+        warnings.simplefilter("ignore", ExperimentalWarning)  # conf/ chose experimental options on purpose
         return build("hydra.sweeper.sampler", node, **more)
 
 
 def check_built(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
-    """Make a sampler and a pruner, before there is a folder of the sweep.
+    """Check that sampler and pruner can be made, before the sweep has a folder.
 
     Raises:
-        UserError: where one of them cannot be made.
+        UserError: if one of them cannot be made.
     """
     for part in ("sampler", "pruner"):
         if sweeper[part]["_target_"].rpartition(".")[2] in OF_SCIPY:
@@ -95,14 +95,14 @@ def _violations(trial: FrozenTrial) -> Sequence[float]:
 
 
 def trial_numbered(study: Study, number: int) -> optuna.Trial:
-    """A trial that is on its way, to report to and to draw the rest of."""
+    """Return a running trial of the study, to report to and to draw from."""
     frozen = study.get_trials(deepcopy=False)[number]
     assert frozen.number == number
     return optuna.Trial(study, frozen._trial_id)
 
 
 def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge:
-    """Reports each validation to the study, and says whether its pruner has seen enough."""
+    """Make a function that reports each validation to the study, and returns why the pruner ends the trial, or None."""
     sweep, number = folder.parent, int(folder.name)
     study = _loaded(read_sweep(sweep).study, sweeper["storage"], sweep)
     study.pruner = build("hydra.sweeper.pruner", sweeper["pruner"])
