@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
-from copycat.sweeps.packed.stacked_network import Stack
+from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.training.lazy_scheduler import Schedule
 
 ELEMENTWISE = (
@@ -20,30 +20,30 @@ ELEMENTWISE = (
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trainable:
     """Hold the network of a trial, its optimizer and its scheduler."""
 
     network: nn.Module
     optimizer: Optimizer
     schedule: Schedule
-    asked: Any = None
+    config: Any = None
     """Configuration of optimizer and scheduler."""
-    alone: bool = False
+    is_unshared: bool = False
     """Whether the scheduler depends on the trial's metrics, so that no other trial can share it."""
 
 
-def in_kinds(trials: Sequence[Trained]) -> list[list[int]]:
+def group_by_rule(trials: Sequence[Trainable]) -> list[list[int]]:
     """Group the places of trials whose parameters are updated by the same rule in all steps to come."""
     found: dict[str, list[int]] = {}
     for place, trial in enumerate(trials):
-        found.setdefault(_rule(trial) or str(place), []).append(place)
+        found.setdefault(_describe_rule(trial) or str(place), []).append(place)
     return list(found.values())
 
 
-def _rule(trial: Trained) -> str | None:
+def _describe_rule(trial: Trainable) -> str | None:
     """Return a description of the trial's update rule; None if it cannot be shared."""
     parameters = list(trial.network.parameters())
-    if type(trial.optimizer) not in ELEMENTWISE or trial.alone or not all(p.ndim for p in parameters):
+    if type(trial.optimizer) not in ELEMENTWISE or trial.is_unshared or not all(p.ndim for p in parameters):
         return None
     names = {parameter: name for name, parameter in trial.network.named_parameters()}
     groups = [
@@ -51,14 +51,14 @@ def _rule(trial: Trained) -> str | None:
         for group in trial.optimizer.param_groups
     ]
     state = trial.optimizer.state
-    counts = [[repr(v) for v in state[p].values() if not _is_like(v, p)] for p in parameters if p in state]
-    return repr([trial.asked, groups, counts, trial.schedule.scheduler.state_dict()])
+    counts = [[repr(v) for v in state[p].values() if not _is_elementwise(v, p)] for p in parameters if p in state]
+    return repr([trial.config, groups, counts, trial.schedule.scheduler.state_dict()])
 
 
-class Optimizers:
+class JointOptimizer:
     """Step one joint optimizer, whose parameters are slices of the stacked ones, one per kind of trial.
 
-    The trials' own optimizers and schedulers are not updated until `settle`.
+    The trials' own optimizers and schedulers are not updated until `sync`.
 
     Args:
         trials: in order of their kinds.
@@ -66,20 +66,20 @@ class Optimizers:
         like: makes another optimizer of the same class.
     """
 
-    def __init__(self, trials: Sequence[Trained], stack: Stack, *, like: Callable[[], Optimizer]) -> None:
+    def __init__(self, trials: Sequence[Trainable], stack: StackedNetwork, *, like: Callable[[], Optimizer]) -> None:
         """Make the joint optimizer."""
         self.joint = like()
-        self.take(trials, stack)
+        self.set_trials(trials, stack)
 
-    def take(self, trials: Sequence[Trained], stack: Stack) -> None:
+    def set_trials(self, trials: Sequence[Trainable], stack: StackedNetwork) -> None:
         """Replace the trials that are stepped."""
         self.trials, self.stack = list(trials), stack
         self.joint.param_groups, self.joint.state = [], defaultdict(dict)
         self._slices: list[tuple[nn.Parameter, str, slice | int]] = []
-        self._leaders: list[tuple[Trained, list[dict[str, Any]]]] = []
+        self._leaders: list[tuple[Trainable, list[dict[str, Any]]]] = []
         self._of: dict[int, tuple[int, int, Mapping[str, nn.Parameter]]] = {}
         start = 0
-        for places in in_kinds(trials):
+        for places in group_by_rule(trials):
             assert places == list(range(start, start + len(places)))
             self._add(places)
             start += len(places)
@@ -124,14 +124,14 @@ class Optimizers:
         states: list[Any] = [self.trials[p].optimizer.state.get(q) for p, q in zip(places, parameters, strict=True)]
         if not states[0]:
             return {}
-        like = {n: _is_like(value, parameters[0]) for n, value in states[0].items()}
+        like = {n: _is_elementwise(value, parameters[0]) for n, value in states[0].items()}
         return {n: torch.stack([state[n] for state in states]) if like[n] else states[0][n] for n in like}
 
     def _stacked(self, name: str) -> Tensor:
         found = self.stack.parameters.get(name)
-        return (self.stack.rest[name] if found is None else found).detach()
+        return (self.stack.frozen[name] if found is None else found).detach()
 
-    def hand_out(self, gradients: Sequence[Tensor]) -> None:
+    def set_gradients(self, gradients: Sequence[Tensor]) -> None:
         """Set the gradient of each joint parameter to its slice of the stacked gradients."""
         found = dict(zip(self.stack.parameters, gradients, strict=True))
         for parameter, name, where in self._slices:
@@ -146,20 +146,20 @@ class Optimizers:
         rates = {id(leader): float(groups[0]["lr"]) for leader, groups in self._leaders}
         return [rates[id(self.trials[self._of[place][0]])] for place in range(len(self.trials))]
 
-    def schedule(self) -> None:
+    def step_schedulers(self) -> None:
         """Step the schedulers, and apply what they change."""
         for leader, _ in self._leaders:
             leader.schedule.step()
         if self.changes:
-            self.follow()
+            self.copy_schedules()
 
-    def follow(self) -> None:
+    def copy_schedules(self) -> None:
         """Copy the schedulers' changes to the joint optimizer."""
         for leader, groups in self._leaders:
             for ours, theirs in zip(groups, leader.optimizer.param_groups, strict=True):
                 ours.update((name, value) for name, value in theirs.items() if name not in ("params", "fused"))
 
-    def settle(self, place: int) -> None:
+    def sync(self, place: int) -> None:
         """Update a trial's own optimizer and scheduler to the present step; its states are views of the joint ones."""
         first, count, own = self._of[place]
         trial, leader = self.trials[place], self.trials[first]
@@ -171,13 +171,13 @@ class Optimizers:
         for name, parameter in trial.network.named_parameters():
             state = self.joint.state.get(own[name])
             if state and count > 1:
-                here = place - first
-                state = {n: v[here] if _is_like(v, own[name]) else v for n, v in state.items()}
+                index = place - first
+                state = {n: v[index] if _is_elementwise(v, own[name]) else v for n, v in state.items()}
             if state:
                 trial.optimizer.state[parameter] = state
 
 
-def clipped(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
+def clip_gradients(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
     """Clip each trial's gradients, [trials, …], as torch.nn.utils.clip_grad_norm_ or clip_grad_value_ do."""
     if not by_norm:
         return [gradient.clamp(-most, most) for gradient in gradients]
@@ -186,6 +186,6 @@ def clipped(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[
     return [gradient * factor.view(-1, *[1] * (gradient.ndim - 1)) for gradient in gradients]
 
 
-def _is_like(value: Any, parameter: Tensor) -> bool:
+def _is_elementwise(value: Any, parameter: Tensor) -> bool:
     """Return whether an entry of an optimizer's state has the shape of the parameter."""
     return isinstance(value, Tensor) and value.shape == parameter.shape

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 Dims = tuple[int | None, ...]
 
 
-class Product(torch.autograd.Function):
+class StackedLinearFunction(torch.autograd.Function):
     """Compute F.linear, with one product for vmap over weights; torch's rule would copy a batch that trials share.
 
     Autograd differentiates the operations of `vmap`, so there is no backward.
@@ -38,7 +38,7 @@ class Product(torch.autograd.Function):
         if in_dims[0] is None:
             joined = None if bias is None else bias.reshape(-1)
             wide = weight.reshape(trials * width, features)
-            y: Tensor = Wide.apply(x.reshape(-1, features), wide, joined)  # type: ignore[no-untyped-call]
+            y: Tensor = WideLinearFunction.apply(x.reshape(-1, features), wide, joined)  # type: ignore[no-untyped-call]
             y = y.reshape(*x.shape[:-1], trials * width)
             return y.reshape(*y.shape[:-1], trials, width), y.ndim - 1
         x = x.movedim(in_dims[0], 0)
@@ -47,7 +47,7 @@ class Product(torch.autograd.Function):
         return y.reshape(*x.shape[:-1], width), 0
 
 
-class Wide(torch.autograd.Function):
+class WideLinearFunction(torch.autograd.Function):
     """Compute F.linear of [N, I], with `product` in the forward and backward pass."""
 
     @staticmethod
@@ -74,32 +74,32 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     For wide matrices oneDNN takes from half to two thirds of the time of MKL, torch's default, above all on AMD
     processors.
     """
-    if a.device.type == "cpu" and a.dtype == torch.float32 and ONEDNN:
+    if a.device.type == "cpu" and a.dtype == torch.float32 and HAS_ONEDNN:
         y: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
         return y
     return F.linear(a, b, bias)
 
 
-ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+HAS_ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-class Linear(nn.Linear):
+class StackedLinear(nn.Linear):
     """Apply the linear layers of all trials."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [..., O] of x [..., I], for each trial under vmap."""
-        y: Tensor = Product.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        y: Tensor = StackedLinearFunction.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return y
 
 
-class Streams:
+class RandomStreams:
     """Hold a random stream per trial, and the place of the present trial under vmap."""
 
     def __init__(self, count: int, device: torch.device) -> None:
         """Make `count` streams."""
         self.generators = [torch.Generator(device) for _ in range(count)]
         self.places = torch.arange(count, device=device)
-        self.here: Tensor | None = None
+        self.place: Tensor | None = None
         """The trial's place, inside vmap."""
 
     def keep(self, kept: Sequence[int]) -> None:
@@ -119,7 +119,7 @@ class Noise(torch.autograd.Function):
     generate_vmap_rule = False
 
     @staticmethod
-    def forward(x: Tensor, place: Tensor, streams: Streams, share: float) -> Tensor:
+    def forward(x: Tensor, place: Tensor, streams: RandomStreams, p: float) -> Tensor:
         """Fail, since only `vmap` is ever called."""
         raise AssertionError("it is always called under vmap")
 
@@ -128,43 +128,45 @@ class Noise(torch.autograd.Function):
         """Store nothing."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: Dims, x: Tensor, place: Tensor, streams: Streams, share: float) -> tuple[Tensor, int]:
-        """Return factors [trials, ...] of zeros and 1 / (1 - share)."""
+    def vmap(
+        info: Any, in_dims: Dims, x: Tensor, place: Tensor, streams: RandomStreams, p: float
+    ) -> tuple[Tensor, int]:
+        """Return factors [trials, ...] of zeros and 1 / (1 - p)."""
         one = x if in_dims[0] is None else x.select(in_dims[0], 0)
         if one.device.type == "cuda":
-            return torch.stack(_drawn_by_cuda(one, streams.generators, share)), 0
-        drawn = [torch.empty_like(one).bernoulli_(1 - share, generator=g) for g in streams.generators]
-        return torch.stack(drawn).div_(1 - share), 0
+            return torch.stack(_draw_on_cuda(one, streams.generators, p)), 0
+        drawn = [torch.empty_like(one).bernoulli_(1 - p, generator=g) for g in streams.generators]
+        return torch.stack(drawn).div_(1 - p), 0
 
 
-def _drawn_by_cuda(like: Tensor, generators: Sequence[torch.Generator], share: float) -> list[Tensor]:
+def _draw_on_cuda(like: Tensor, generators: Sequence[torch.Generator], p: float) -> list[Tensor]:
     """Draw by CUDA's own dropout, since it orders random numbers differently and uses the default stream alone."""
     device, ones, drawn = torch.cuda.default_generators[like.device.index], like.new_ones(like.shape), []
     for generator in generators:
         device.set_state(generator.get_state())
-        drawn.append(torch.native_dropout(ones, share, True)[0])
+        drawn.append(torch.native_dropout(ones, p, True)[0])
         generator.set_state(device.get_state())
     return drawn
 
 
-class Dropout(nn.Dropout):
+class StackedDropout(nn.Dropout):
     """Apply dropout with one random stream per trial."""
 
-    streams: Streams
+    streams: RandomStreams
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x times the factors of dropout; x itself outside training."""
         if not self.training or self.p == 0 or not torch.is_grad_enabled():
             return x
-        noise: Tensor = Noise.apply(x.detach(), self.streams.here, self.streams, self.p)  # type: ignore[no-untyped-call]
+        noise: Tensor = Noise.apply(x.detach(), self.streams.place, self.streams, self.p)  # type: ignore[no-untyped-call]
         return x * noise
 
 
-def shared(network: nn.Module, streams: Streams) -> None:
+def replace_layers(network: nn.Module, streams: RandomStreams) -> None:
     """Replace torch's layers by those above, in the network that runs all trials."""
     for module in network.modules():
         if type(module) is nn.Linear:
-            module.__class__ = Linear
+            module.__class__ = StackedLinear
         elif type(module) is nn.Dropout:
-            module.__class__ = Dropout
+            module.__class__ = StackedDropout
             module.streams = streams  # type: ignore[assignment]

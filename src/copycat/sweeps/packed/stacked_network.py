@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from copycat.models.losses import Loss
-from copycat.sweeps.packed import stacked_layers as packed_layers
-from copycat.sweeps.packed.stacked_layers import Streams, shared
+from copycat.sweeps.packed import stacked_layers
+from copycat.sweeps.packed.stacked_layers import RandomStreams, replace_layers
 from copycat.training.captured_step import CapturedStep, is_capturable
 
-Named = dict[str, Tensor]
+NamedTensors = dict[str, Tensor]
 CAPTURE_AFTER = 20
 """Number of steps after which a step is captured and replayed."""
 
 
-class Stack:
+class StackedNetwork:
     """Run networks of one shape, with their losses, as one.
 
     Args:
@@ -32,29 +32,29 @@ class Stack:
         self.networks = list(networks)
         for network in self.networks:
             network.to(device)
-        self.streams = Streams(len(networks), device)
+        self.streams = RandomStreams(len(networks), device)
         self.skeleton = copy.deepcopy(networks[0]).to("meta")
-        shared(self.skeleton, self.streams)
+        replace_layers(self.skeleton, self.streams)
         self.loss = copy.deepcopy(losses[0])
-        self._plain = is_capturable(self.skeleton, self.loss, also=packed_layers.__name__)
+        self._is_capturable = is_capturable(self.skeleton, self.loss, also=stacked_layers.__name__)
         weights = [loss.weight for loss in losses]
         self.weights: Tensor | None = None
         if weights[0] is not None:
             self.weights = torch.stack([weight for weight in weights if weight is not None]).to(device)
-        self._stacked()
+        self._stack_parameters()
 
-    def _stacked(self) -> None:
+    def _stack_parameters(self) -> None:
         parameters, buffers = stack_module_state(self.networks)
         trained = {name for name, parameter in self.networks[0].named_parameters() if parameter.requires_grad}
-        self.parameters: Named = {
+        self.parameters: NamedTensors = {
             n: tensor.detach().requires_grad_() for n, tensor in parameters.items() if n in trained
         }
         """Trainable parameters, [trials, …] each."""
-        self.rest: Named = {
+        self.frozen: NamedTensors = {
             n: tensor.detach() for n, tensor in (*parameters.items(), *buffers.items()) if n not in trained
         }
         """Frozen parameters and buffers, [trials, …] each."""
-        for name, tensor in (*self.parameters.items(), *self.rest.items()):
+        for name, tensor in (*self.parameters.items(), *self.frozen.items()):
             for network, view in zip(self.networks, tensor.detach().unbind(0), strict=True):
                 own = network.get_parameter(name) if name in parameters else network.get_buffer(name)
                 own.data = view
@@ -66,7 +66,7 @@ class Stack:
         self.streams.keep(kept)
         if self.weights is not None:
             self.weights = self.weights[list(kept)]
-        self._stacked()
+        self._stack_parameters()
 
     def __call__(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor]:
         """Return losses [trials] and logits [trials, B, out].
@@ -78,22 +78,30 @@ class Stack:
         """
         each = None if shared else 0
         dims = (0, 0, None if self.weights is None else 0, 0, each, each)
-        run = vmap(self._one, in_dims=dims, randomness="error")
-        found: tuple[Tensor, Tensor] = run(self.parameters, self.rest, self.weights, self.streams.places, image, label)
+        run = vmap(self._run_trial, in_dims=dims, randomness="error")
+        found: tuple[Tensor, Tensor] = run(
+            self.parameters, self.frozen, self.weights, self.streams.places, image, label
+        )
         return found
 
-    def _one(
-        self, parameters: Named, rest: Named, weight: Tensor | None, place: Tensor, image: Tensor, label: Tensor
+    def _run_trial(
+        self,
+        parameters: NamedTensors,
+        frozen: NamedTensors,
+        weight: Tensor | None,
+        place: Tensor,
+        image: Tensor,
+        label: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        self.streams.here = place
-        logits = functional_call(self.skeleton, (parameters, rest), (image,))
+        self.streams.place = place
+        logits = functional_call(self.skeleton, (parameters, frozen), (image,))
         if weight is None:
             return self.loss(logits, label), logits
         return functional_call(self.loss, {"weight": weight}, (logits, label)), logits
 
     def step(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Return losses [trials], logits [trials, B, out] and the gradients of trainable parameters, [trials, …]."""
-        replayed = self._replays[shared](image, label) if self._plain else None
+        replayed = self._replays[shared](image, label) if self._is_capturable else None
         losses, logits, *gradients = replayed or self._step(image, label, shared=shared)
         return losses, logits, gradients
 

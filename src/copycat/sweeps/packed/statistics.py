@@ -9,26 +9,26 @@ from torch import Tensor
 
 from copycat.inspection.callbacks.inspector import boards
 from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE, WEIGHT, layers
-from copycat.sweeps.packed.optimizer import Optimizers
-from copycat.sweeps.packed.stacked_network import Stack
-from copycat.sweeps.packed.trial import Member
+from copycat.sweeps.packed.optimizer import JointOptimizer
+from copycat.sweeps.packed.stacked_network import StackedNetwork
+from copycat.sweeps.packed.trial import TrialSession
 
 
 class PackStatistics:
     """Measure norms of gradients, updates and weights of all trials of a pack.
 
     Args:
-        members: of one pack, with equal callbacks.
+        sessions: of one pack, with equal callbacks.
         first: epoch at the start.
         epochs: total number of epochs.
     """
 
-    def __init__(self, members: Sequence[Member], *, first: int, epochs: int) -> None:
+    def __init__(self, sessions: Sequence[TrialSession], *, first: int, epochs: int) -> None:
         """Start without measurements; measure nothing if no TensorBoard is written."""
-        self.one = members[0].statistics if boards(members[0].recorder.loggers) else None
-        if self.one is not None:
-            self.one.begin(first, epochs=epochs)
-        self.images = len(members[0].data.parts["train"])
+        self.callback = sessions[0].statistics if boards(sessions[0].recorder.loggers) else None
+        if self.callback is not None:
+            self.callback.begin(first, epochs=epochs)
+        self.images = len(sessions[0].data.parts["train"])
         self._epochs: list[int] = []
         self._tables: list[NDArray[np.float32]] = []
         """[trials, tags] per epoch."""
@@ -36,23 +36,23 @@ class PackStatistics:
 
     def measures(self, epoch: int) -> bool:
         """Return whether to measure an epoch."""
-        return self.one is not None and self.one.measures(epoch)
+        return self.callback is not None and self.callback.measures(epoch)
 
-    def before(self, gradients: Sequence[Tensor], stack: Stack, optimizers: Optimizers) -> None:
+    def measure_gradients(self, gradients: Sequence[Tensor], stack: StackedNetwork, optimizers: JointOptimizer) -> None:
         """Measure the gradients of an epoch's last step, [trials, …], before they are clipped."""
         self._rate = optimizers.learning_rates()
         self._gradient = _norms(gradients)
         self._before = [parameter.detach().clone() for parameter in stack.parameters.values()]
 
-    def after(self, epoch: int, stack: Stack) -> None:
+    def measure_weights(self, epoch: int, stack: StackedNetwork) -> None:
         """Measure the weights after that step."""
-        assert self.one is not None
+        assert self.callback is not None
         trained = [parameter.detach() for parameter in stack.parameters.values()]
-        whole = {**stack.rest, **stack.parameters}
-        every = {name: whole[name].detach() for name, _ in stack.networks[0].named_parameters()}
-        weight = _norms(list(every.values()))
+        tensors = {**stack.frozen, **stack.parameters}
+        weights = {name: tensors[name].detach() for name, _ in stack.networks[0].named_parameters()}
+        weight = _norms(list(weights.values()))
         update = _norms([b - a for a, b in zip(self._before, trained, strict=True)])
-        pace = self.one.pace(epoch + 1, images=self.images)
+        pace = self.callback.pace(epoch + 1, images=self.images)
         like = torch.ones_like(weight)
         columns = {
             RATE: torch.tensor(self._rate),
@@ -60,22 +60,22 @@ class PackStatistics:
             UPDATE: torch.where(weight > 0, update / weight, 0.0),
             WEIGHT: weight,
             **{name: like * value for name, value in pace.items()},
-            **{f"weight_norm/{name}": _norms([every[name]]) for name in layers(stack.networks[0])},
+            **{f"weight_norm/{name}": _norms([weights[name]]) for name in layers(stack.networks[0])},
         }
         self._tags = list(columns)
         self._epochs.append(epoch)
         self._tables.append(torch.stack([column.float().cpu() for column in columns.values()], dim=1).numpy())
 
-    def write(self, members: Sequence[Member], here: Sequence[int]) -> None:
+    def write(self, sessions: Sequence[TrialSession], places: Sequence[int]) -> None:
         """Write the measurements since the last write to the TensorBoards of the trials at these places."""
         epochs, tables = self._epochs, self._tables
         self._epochs, self._tables = [], []
         if not epochs:
             return
-        whole = np.stack(tables)
-        for place in here:
-            for board in boards(members[place].recorder.loggers):
-                board.log_table(self._tags, whole[:, place], steps=epochs)
+        tensors = np.stack(tables)
+        for place in places:
+            for board in boards(sessions[place].recorder.loggers):
+                board.log_table(self._tags, tensors[:, place], steps=epochs)
 
 
 def _norms(tensors: Sequence[Tensor]) -> Tensor:

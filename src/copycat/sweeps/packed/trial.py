@@ -21,7 +21,7 @@ from copycat.records.checkpoint_file import copy, keep
 from copycat.records.run_folder import write_manifest
 from copycat.records.trial_file import Trial
 from copycat.sweeps.engine import Job
-from copycat.sweeps.packed.optimizer import Trained
+from copycat.sweeps.packed.optimizer import Trainable
 from copycat.training.checkpoint_io import copied
 from copycat.training.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
 from copycat.training.factory import Parts
@@ -38,11 +38,11 @@ LIGHTNING = version("pytorch-lightning")
 
 
 @dataclass
-class Asked:
+class PackedTrial:
     """Hold a trial that is to run, and its parts as they are built."""
 
     job: Job
-    trial: Trial
+    record: Trial
     folder: Path
     request: Request
     settings: Mapping[str, Any]
@@ -71,44 +71,44 @@ class Asked:
         return Position(0) if self.checkpoint is None else Position(self.checkpoint[OURS]["epoch"])
 
 
-class Member:
+class TrialSession:
     """Record one trial of a pack, with its own optimizer, callbacks and checkpoints.
 
     Args:
-        asked: the trial, with its parts.
+        trial: with its parts.
         manifest: content of run.json at the start.
         changes: uncommitted changes of the code, as a patch.
     """
 
-    def __init__(self, asked: Asked, manifest: dict[str, Any], *, changes: bytes | None) -> None:
+    def __init__(self, trial: PackedTrial, manifest: dict[str, Any], *, changes: bytes | None) -> None:
         """Make optimizer, scheduler and recorder."""
-        assert asked.parts is not None
-        self.asked, self.manifest, self.folder, self.changes = asked, manifest, asked.folder, changes
-        self.config = config = asked.request.config
-        self.recorder = recorder = RunRecorder(self.folder, config=config, parts=asked.parts, manifest=manifest)
-        self.classifier, self.data = asked.parts.classifier, asked.parts.data
-        self.steps_an_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
-        self.window: int = config["trainer"]["accumulate_grad_batches"]
+        assert trial.parts is not None
+        self.trial, self.manifest, self.folder, self.changes = trial, manifest, trial.folder, changes
+        self.config = config = trial.request.config
+        self.recorder = recorder = RunRecorder(self.folder, config=config, parts=trial.parts, manifest=manifest)
+        self.classifier, self.data = trial.parts.classifier, trial.parts.data
+        self.steps_per_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
+        self.accumulation: int = config["trainer"]["accumulate_grad_batches"]
         callbacks = recorder.callbacks
         self.last = next((c for c in callbacks if isinstance(c, LastCheckpoint)), None)
         self.best = next((c for c in callbacks if isinstance(c, BestCheckpoint)), None)
-        self.stops = [c for c in callbacks if type(c) is EarlyStopping]
+        self.early_stops = [c for c in callbacks if type(c) is EarlyStopping]
         self.clock, self.disk = recorder.last, recorder.disk
         self.statistics = next((c for c in callbacks if isinstance(c, Statistics)), None)
         made: Any = self.classifier.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = made["optimizer"]
         schedule = made["lr_scheduler"]
         self.scheduler: Any = schedule["scheduler"]
-        self.by_step = schedule["interval"] == "step"
-        self.watches = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
-        self.trained = Trained(
+        self.schedules_by_step = schedule["interval"] == "step"
+        self.scheduler_monitor = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
+        self.trainable = Trainable(
             self.classifier.network,
             self.optimizer,
             Schedule(self.scheduler),
-            asked=[config["optimizer"], config["scheduler"]],
-            alone=self.watches is not None,
+            config=[config["optimizer"], config["scheduler"]],
+            is_unshared=self.scheduler_monitor is not None,
         )
-        self.settle: Callable[[], None] = lambda: None
+        self.sync: Callable[[], None] = lambda: None
         """Updates optimizer and scheduler to the present step, which the joint ones of the pack have taken."""
         self.metrics: Row = {}
         """Last value of each metric."""
@@ -122,8 +122,8 @@ class Member:
         Args:
             say: receives one line per logger that cannot remove its records.
         """
-        epoch = self.asked.position.epoch
-        if self.asked.manifest:
+        epoch = self.trial.position.epoch
+        if self.trial.manifest:
             self.recorder.open(partial(write_manifest, manifest=self.manifest), resumes_at=epoch, say=say)
         else:
             text = as_text(self.config)
@@ -135,14 +135,14 @@ class Member:
         if device.type != "cpu":
             self.classifier.to(device)
             self.data.place(device)
-        checkpoint = self.asked.checkpoint
+        checkpoint = self.trial.checkpoint
         if checkpoint is None:
             return
         self.classifier.load_state_dict(checkpoint["state_dict"])
         self.optimizer.load_state_dict(checkpoint["optimizer_states"][0])
         self.scheduler.load_state_dict(checkpoint["lr_schedulers"][0])
         self.classifier.on_load_checkpoint(checkpoint)
-        for callback in (self.best, *self.stops):
+        for callback in (self.best, *self.early_stops):
             if callback is not None and callback.state_key in checkpoint["callbacks"]:
                 callback.load_state_dict(checkpoint["callbacks"][callback.state_key])
         ours = checkpoint[OURS]
@@ -154,24 +154,24 @@ class Member:
     @property
     def is_late(self) -> bool:
         """Return whether the trial exceeded its time limit."""
-        limit: float | None = self.asked.settings["max_seconds"]
+        limit: float | None = self.trial.settings["max_seconds"]
         return limit is not None and self.clock.seconds > limit
 
-    def judge_epoch(self, epoch: int, *, validated: bool) -> str | None:
+    def end_epoch(self, epoch: int, *, validated: bool) -> str | None:
         """Step a plateau scheduler and keep the best checkpoint, by the metrics of an epoch.
 
         Returns:
             The reason for early stopping, or None.
         """
-        if self.watches in self.metrics and (validated or not self.watches.startswith("val/")):
-            self.scheduler.step(scalar(self.metrics[self.watches]))
+        if self.scheduler_monitor in self.metrics and (validated or not self.scheduler_monitor.startswith("val/")):
+            self.scheduler.step(scalar(self.metrics[self.scheduler_monitor]))
         if not validated:
             return None
         best = self.best
         due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
         if best is not None and due and best.is_better(scalar(self.metrics[best.monitor])):
             self._best = self._state(Position(epoch + 1), finished=False)
-        for callback in self.stops:
+        for callback in self.early_stops:
             stop, reason = check_early_stopping(callback, scalar(self.metrics[callback.monitor]))
             if stop:
                 callback.stopped_epoch = epoch
@@ -204,12 +204,12 @@ class Member:
             disk.later(partial(copy, self.clock.path, self.best.path))
 
     def _steps(self, position: Position) -> int:
-        return position.epoch * -(-self.steps_an_epoch // self.window)
+        return position.epoch * -(-self.steps_per_epoch // self.accumulation)
 
     def _state(self, position: Position, *, finished: bool) -> dict[str, Any]:
         """Copy the present state into the content of a Lightning checkpoint."""
-        self.settle()
-        callbacks = [callback for callback in (self.best, *self.stops) if callback is not None]
+        self.sync()
+        callbacks = [callback for callback in (self.best, *self.early_stops) if callback is not None]
         state: dict[str, Any] = {
             "epoch": position.epoch,
             "global_step": self._steps(position),
@@ -234,7 +234,7 @@ class Member:
 
     # ----- end
 
-    def part(self) -> None:
+    def detach(self) -> None:
         """Copy the weights out of the stack, where they change as the other trials step."""
         self.classifier.network = deepcopy(self.classifier.network)
 
