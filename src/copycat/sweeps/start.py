@@ -15,7 +15,7 @@ from copycat.config.searches import is_grid
 from copycat.config.suggestions import one_of
 from copycat.records.config_keys import key_digests, values
 from copycat.records.run_folder import make_folder
-from copycat.sweeps.search.objectives import objectives
+from copycat.sweeps.search.objectives import get_objectives
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep
 from copycat.training.manifest import now
 
@@ -23,18 +23,18 @@ UNSHARED = ("output_dir",)
 """Keys that may differ when a sweep is resumed."""
 
 
-def begin(asked: SweepRequest) -> Path:
+def open_sweep_folder(request: SweepRequest) -> Path:
     """Return the sweep's folder: a new one, or the one named, if it holds this same sweep.
 
     Raises:
         UserError: if the folder holds another sweep, or this one with other settings.
     """
-    named = asked.settings["folder"]
-    found = _described(asked)
+    named = request.settings["folder"]
+    found = _describe_sweep(request)
     if found.sweeper == "optuna":
-        from copycat.sweeps.search.study import check_built
+        from copycat.sweeps.search.study import check_sampler_and_pruner
 
-        check_built(asked.sweeper, constrained=bool(asked.settings["constraints"]))
+        check_sampler_and_pruner(request.sweeper, constrained=bool(request.settings["constraints"]))
     if named is None:
         return make_folder(Path(found.output_dir), found.experiment, write=partial(_write_first, found))
     folder = Path(named)
@@ -42,8 +42,8 @@ def begin(asked: SweepRequest) -> Path:
         before = read_own_sweep(folder)
         _check_files(folder)
         found = replace(found, study=found.study or before.study)
-        if not asked.settings["allow_changes"]:
-            config_keys = _with_moved_targets(before.config_keys, asked.shared)
+        if not request.settings["allow_changes"]:
+            config_keys = _with_moved_targets(before.config_keys, request.shared)
             _check_same(replace(before, config_keys=config_keys), found, folder)
         write_sweep(folder, replace(found, id=before.id, started=before.started))
         return folder
@@ -78,38 +78,38 @@ def _check_files(folder: Path) -> None:
                 )
 
 
-def _described(asked: SweepRequest) -> SweepFile:
-    axes = asked.space.axes
-    shared = {name: value for name, value in asked.shared.items() if name not in UNSHARED}
+def _describe_sweep(request: SweepRequest) -> SweepFile:
+    axes = request.space.axes
+    shared = {name: value for name, value in request.shared.items() if name not in UNSHARED}
     space = {name: axis.words for name, axis in axes.items()}
     for key in ("zip", "when"):
-        if asked.settings[key]:
-            space[f"sweep.{key}"] = repr(asked.settings[key])
-    kind = "optuna" if "sampler" in asked.sweeper else "grid"
+        if request.settings[key]:
+            space[f"sweep.{key}"] = repr(request.settings[key])
+    kind = "optuna" if "sampler" in request.sweeper else "grid"
     for key in ("sampler", "pruner", "seed", "storage") if kind == "optuna" else ():
-        space[f"hydra.sweeper.{key}"] = repr(asked.sweeper[key])
+        space[f"hydra.sweeper.{key}"] = repr(request.sweeper[key])
     if kind == "optuna":
-        space["sweep.constraints"] = repr(asked.settings["constraints"])
-    wanted = objectives(asked.settings)
-    trials = asked.sweeper["n_trials"] if kind == "optuna" else len(asked.space.grid())
-    if kind == "optuna" and is_grid(asked.sweeper):
-        trials = min(trials, len(asked.space.grid()))
+        space["sweep.constraints"] = repr(request.settings["constraints"])
+    wanted = get_objectives(request.settings)
+    trials = request.sweeper["n_trials"] if kind == "optuna" else len(request.space.grid())
+    if kind == "optuna" and is_grid(request.sweeper):
+        trials = min(trials, len(request.space.grid()))
     return SweepFile(
         id=secrets.token_hex(8),
         status="running",
         error=None,
         started=now(),
         ended=None,
-        experiment="sweep" if asked.first.experiment == "default" else asked.first.experiment,
-        words=[word for word in asked.words if not word.startswith(("sweep.folder=", "sweep.allow_changes="))],
-        output_dir=str(asked.shared["output_dir"]),
+        experiment="sweep" if request.first.experiment == "default" else request.first.experiment,
+        words=[word for word in request.words if not word.startswith(("sweep.folder=", "sweep.allow_changes="))],
+        output_dir=str(request.shared["output_dir"]),
         sweeper=kind,
         trials=trials,
         objectives=wanted,
         varies=list(axes),
         config_keys=key_digests(shared),
         space=space,
-        study=asked.sweeper.get("study_name"),
+        study=request.sweeper.get("study_name"),
     )
 
 
@@ -119,8 +119,8 @@ def _check_same(before: SweepFile, found: SweepFile, folder: Path) -> None:
     Raises:
         UserError: if space, sweeper, objectives or shared configuration changed.
     """
-    changed = _changed(before.space, found.space)
-    config = _changed(before.config_keys, found.config_keys)
+    changed = _changed_keys(before.space, found.space)
+    config = _changed_keys(before.config_keys, found.config_keys)
     if before.sweeper != found.sweeper:
         changed.insert(0, "hydra/sweeper")
     if before.objectives != found.objectives:
@@ -145,10 +145,10 @@ def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -
     return {**digests, **moved}
 
 
-def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def _changed_keys(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     return [name for name in dict.fromkeys([*after, *before]) if after.get(name) != before.get(name)]
 
 
-def end(folder: Path, *, status: str, error: str | None = None) -> None:
+def record_end(folder: Path, *, status: str, error: str | None = None) -> None:
     """Write the final status of a sweep to sweep.json."""
     write_sweep(folder, replace(read_own_sweep(folder), status=status, error=error, ended=now()))

@@ -21,9 +21,9 @@ FILE = "sweep.json"
 SCHEMA = 2
 KEYS_RENAMED = 2
 """First schema whose configuration keys have their present names."""
-MOST = 2**23
+MAX_BYTES = 2**23
 """Maximum size of the file in bytes."""
-UNLOCKED = 10.0
+LOCK_GRACE_SECONDS = 10.0
 """Seconds within which a starting sweep locks its folder; later it counts as killed."""
 _SIGNED_AS = b"sweep"
 """Signed in place of a configuration, so that no signature of a run is valid for a sweep."""
@@ -108,31 +108,31 @@ def read_own_sweep(folder: Path) -> SweepFile:
 
 def _is_new(path: Path) -> bool:
     """Return whether a file was written just now: a sweep writes that it runs some seconds before it locks."""
-    return abs(time.time() - path.stat().st_mtime) < UNLOCKED
+    return abs(time.time() - path.stat().st_mtime) < LOCK_GRACE_SECONDS
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bool]:
     path = folder / FILE
     try:
-        found = read_json(read_file(path, most=MOST))
+        found = read_json(read_file(path, most=MAX_BYTES))
         if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
             raise ValueError(f"expected schema {SCHEMA}")
-        kept = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
-        made(SweepFile, kept)
+        fields = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
+        made(SweepFile, fields)
         if found["schema"] < KEYS_RENAMED:
-            kept |= _with_current_keys(kept)
+            fields |= _with_current_keys(fields)
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else first_line(error)
-        raise UserError(f"{path}: expected what a sweep says of itself; {said}.") from error
-    return kept, is_signed(_SIGNED_AS, dict(found))
+        problem = error.strerror if isinstance(error, OSError) else first_line(error)
+        raise UserError(f"{path}: expected what a sweep says of itself; {problem}.") from error
+    return fields, is_signed(_SIGNED_AS, dict(found))
 
 
-def _with_current_keys(kept: Mapping[str, Any]) -> dict[str, Any]:
+def _with_current_keys(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that name configuration keys, with the present names."""
-    space = {key: current_text(text) if key in OF_KEYS else text for key, text in kept["space"].items()}
+    space = {key: current_text(text) if key in OF_KEYS else text for key, text in fields["space"].items()}
     return {
-        "words": current_words(kept["words"]),
-        "varies": [*map(current_key, kept["varies"])],
-        "config_keys": current_keys(kept["config_keys"]),
+        "words": current_words(fields["words"]),
+        "varies": [*map(current_key, fields["varies"])],
+        "config_keys": current_keys(fields["config_keys"]),
         "space": current_keys(space),
     }

@@ -27,12 +27,12 @@ from copycat.records.run_loader import read_checkpoint
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.engine import Job, Runner
 from copycat.sweeps.launchers.processes import Pool
-from copycat.sweeps.launchers.trial import came_of, failed, judge_of, started, words_of_sweep
+from copycat.sweeps.launchers.trial import conclude_trial, fail_trial, get_hydra_overrides, make_pruner, start_attempt
 from copycat.sweeps.packed.autotune import choose_pack_size
 from copycat.sweeps.packed.eligibility import pack_key, why_not_packable
 from copycat.sweeps.packed.loop import Pack
 from copycat.sweeps.packed.trial import PackedTrial, TrialSession
-from copycat.sweeps.search.objectives import named_metrics, objectives
+from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
 from copycat.sweeps.trial_folder import find_run, wait_until_free
 from copycat.training.derived_settings import prepared
 from copycat.training.factory import build_data, build_parts
@@ -63,7 +63,7 @@ class PackLauncher:
     def __init__(self, config: DictConfig, *, max_trials_per_pack: int | None) -> None:
         """Start without packs."""
         self.config, self.max_trials_per_pack = config, max_trials_per_pack
-        self.words = words_of_sweep(config)
+        self.hydra_overrides = get_hydra_overrides(config)
         self.searches = "sampler" in config.hydra.sweeper
         self._data: dict[str, DataModule] = {}
         self._reported: set[str] = set()
@@ -81,9 +81,9 @@ class PackLauncher:
             for trial in self._compose_trials(jobs, runner):
                 why = self._prepare(trial)
                 if isinstance(why, Exception):
-                    self._close(trial, failed(trial.record, why), runner)
+                    self._close(trial, fail_trial(trial.record, why), runner)
                 elif isinstance(why, Outcome):
-                    self._close(trial, came_of(trial.record, why, trial.settings), runner)
+                    self._close(trial, conclude_trial(trial.record, why, trial.settings), runner)
                 elif why is not None:
                     self._report_unpacked(trial.job.number, why)
                     rest.append(trial.job)
@@ -107,23 +107,23 @@ class PackLauncher:
             try:
                 wait_until_free(folder)
             except LockedError as held:
-                runner.done(job, str(held))
+                runner.mark_done(job, str(held))
                 continue
             record = read_trial(folder)
             if record.status in ENDED:
-                runner.done(job)
+                runner.mark_done(job)
                 continue
             trial = PackedTrial(job, record, folder, Request(config={}), settings={})
             try:
-                found = compose_words([*self.words, *job.overrides])
+                found = compose_words([*self.hydra_overrides, *job.overrides])
             except UserError as mistake:
-                self._close(trial, failed(trial.record, mistake), runner)
+                self._close(trial, fail_trial(trial.record, mistake), runner)
                 continue
             trial.settings = found.settings
             trial.request = Request(
                 config=with_threads(found.config), experiment=found.experiment, overrides=trial.record.overrides
             )
-            trial.judge = judge_of(found.sweeper, folder, next(iter(objectives(trial.settings))))
+            trial.judge = make_pruner(found.sweeper, folder, next(iter(get_objectives(trial.settings))))
             yield trial
 
     def _prepare(self, trial: PackedTrial) -> Exception | Outcome | str | None:
@@ -139,7 +139,7 @@ class PackLauncher:
                 config = prepared(trial.request.config)
                 if why := why_not_packable(config):
                     return why
-                metrics = named_metrics(trial.settings)
+                metrics = get_named_metrics(trial.settings)
                 trial.parts = build_parts(config, data=self._get_data(config), metrics=metrics)
                 trial.request = replace(trial.request, config=trial.parts.config)
                 if trial.manifest:
@@ -235,17 +235,17 @@ class PackLauncher:
         try:
             trial.folder.mkdir(parents=True, exist_ok=True)
             context.enter_context(locked(trial.folder))
-            trial.record = started(trial.folder, trial.record)
+            trial.record = start_attempt(trial.folder, trial.record)
             if trial.record.status not in ENDED:
                 if not trial.manifest:
                     start_clean(trial.folder)
                 context.enter_context(logged(trial.folder / LOG))
                 return True
         except LockedError as held:
-            runner.done(trial.job, str(held))
+            runner.mark_done(trial.job, str(held))
             return False
         except Exception as failure:
-            trial.record = failed(trial.record, failure)
+            trial.record = fail_trial(trial.record, failure)
         self._close(trial, trial.record, runner)
         return False
 
@@ -276,7 +276,9 @@ class PackLauncher:
 
         def on_trial_end(session: TrialSession, outcome: Outcome) -> None:
             if outcome.status != "interrupted":
-                self._close(session.trial, came_of(session.trial.record, outcome, session.trial.settings), runner)
+                self._close(
+                    session.trial, conclude_trial(session.trial.record, outcome, session.trial.settings), runner
+                )
 
         loops = get_loops_state(trainer)
         pack = Pack(sessions, device=device, loops=loops, stop=stop, on_trial_end=on_trial_end, pool=pool)
@@ -287,7 +289,7 @@ class PackLauncher:
         self, trials: Sequence[PackedTrial], sessions: Sequence[TrialSession], failure: Exception, runner: Runner
     ) -> None:
         """End the trials of a pack that could not be built, as failed."""
-        ended = {id(one): failed(one.record, failure) for one in trials}
+        ended = {id(one): fail_trial(one.record, failure) for one in trials}
         for session in sessions:
             session.end("failed", str(ended[id(session.trial)].error), session.trial.position, {})()
         for one in trials:
@@ -307,7 +309,7 @@ class PackLauncher:
 
     def _close(self, trial: PackedTrial, record: Trial, runner: Runner) -> None:
         write_trial(trial.folder, replace(record, ended=now()))
-        runner.done(trial.job)
+        runner.mark_done(trial.job)
 
 
 def _check_data(trial: PackedTrial) -> None:
@@ -368,9 +370,9 @@ class _RemainingTrials:
         """Return the next trial; None if none is left, or too many failed."""
         return self._jobs.pop(0) if self._jobs and not self._runner.stopped else None
 
-    def done(self, job: Job, problem: str | None = None) -> None:
+    def mark_done(self, job: Job, problem: str | None = None) -> None:
         """Report a trial, and take it again if its process died."""
-        self._runner.done(job, problem)
+        self._runner.mark_done(job, problem)
         if read_trial(self._runner.folder / str(job.number)).status not in ENDED:
             again = self._runner.next()  # the runner put it back, since its process died
             self._jobs.extend([again] if again is not None else [])

@@ -13,7 +13,7 @@ from copycat.sweeps.plots.style import BLUE, VERMILION, area, begin, legend, onl
 
 
 def front(results: Results) -> list[Trial]:
-    """Return the trials on the Pareto front: none other is as good in all objectives and better in one."""
+    """Return the trials on the Pareto front, which no other trial dominates."""
     trials = results.ranked()
     signs = [1 if direction == "minimize" else -1 for direction in results.objectives.values()]
     costs = np.array([[trial.objectives[name] for name in results.objectives] for trial in trials]).reshape(

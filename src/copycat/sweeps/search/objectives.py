@@ -12,21 +12,21 @@ from copycat.tables.statistics import Direction, natural, sign
 _CONSTRAINT = re.compile(r"\s*([\w/]+)\s*([<>])=\s*([-+.\de]+)\s*")
 
 
-def objectives(settings: Mapping[str, Any]) -> dict[str, Direction]:
+def get_objectives(settings: Mapping[str, Any]) -> dict[str, Direction]:
     """Return the names and directions of the objectives in the node `sweep`."""
     names = settings["objective"] if isinstance(settings["objective"], list) else [settings["objective"]]
     given = settings["direction"] if isinstance(settings["direction"], list) else [settings["direction"]] * len(names)
     return {name: direction or natural(name) for name, direction in zip(names, given, strict=True)}
 
 
-def named_metrics(settings: Mapping[str, Any]) -> dict[str, list[str]]:
+def get_named_metrics(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the metrics that the node `sweep` names, by key of the configuration."""
     constraints = [match[1] for text in settings["constraints"] if (match := _CONSTRAINT.fullmatch(text))]
-    named = {"sweep.objective": list(objectives(settings)), "sweep.constraints": constraints}
+    named = {"sweep.objective": list(get_objectives(settings)), "sweep.constraints": constraints}
     return {key: [name for name in names if "/" in name] for key, names in named.items()}
 
 
-def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Direction]) -> dict[str, float]:
+def read_values(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Direction]) -> dict[str, float]:
     """Read the metrics of the best epoch by the first objective, and `parameters` and `seconds` of the run."""
     found: dict[str, float] = {"seconds": manifest["seconds"] or 0.0}
     if "parameters" in manifest["results"]:
@@ -42,7 +42,7 @@ def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Dir
     return found
 
 
-def violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
+def compute_violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
     """Compute the violation of each constraint: 0 or less if it holds, as in Optuna; infinite without a value."""
     found = {}
     for text in constraints:

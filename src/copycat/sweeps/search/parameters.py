@@ -33,7 +33,7 @@ class Parameter:
     rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Overrides of zipped axes, by the drawn choice."""
 
-    def words(self, drawn: Any) -> Sequence[str]:
+    def overrides(self, drawn: Any) -> Sequence[str]:
         """Return the overrides of a drawn value."""
         if self.rows:
             return self.rows[drawn]
@@ -54,17 +54,17 @@ class Parameter:
             )
         return drawn
 
-    def drawn(self, values: Mapping[str, Any], space: Space) -> Any:
+    def find_choice(self, values: Mapping[str, Any], space: Space) -> Any:
         """Find the parameter value that produced these axis values; None if there is none."""
         if not isinstance(self.distribution, CategoricalDistribution):
             return values.get(self.axes[0])
         for choice in self.distribution.choices:
-            if space.values(self.words(choice)).items() <= values.items():
+            if space.values(self.overrides(choice)).items() <= values.items():
                 return choice
         return None
 
 
-def parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
+def make_parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
     """Make a parameter for each axis; zipped axes share one."""
     known = {name: of for trial in study.get_trials(deepcopy=False) for name, of in trial.distributions.items()}
     recorded = {current_text(name): name for name in known}
@@ -78,15 +78,15 @@ def parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
             joined = ", ".join(names)
             rows = {" ".join(row): row for row in zip(*(space.axes[other].choices() for other in names), strict=True)}
             spread: BaseDistribution = CategoricalDistribution(list(rows))
-            parameter = Parameter(_name(recorded.get(joined, joined), spread, known), names, spread, rows=rows)
+            parameter = Parameter(_choose_name(recorded.get(joined, joined), spread, known), names, spread, rows=rows)
         else:
-            spread, key = distribution(axis), axis.override.get_key_element()
-            parameter = Parameter(_name(recorded.get(name, name), spread, known), names, spread, key=key)
+            spread, key = make_distribution(axis), axis.override.get_key_element()
+            parameter = Parameter(_choose_name(recorded.get(name, name), spread, known), names, spread, key=key)
         found |= dict.fromkeys(names, parameter)
     return found
 
 
-def _name(name: str, spread: BaseDistribution, known: Mapping[str, BaseDistribution]) -> str:
+def _choose_name(name: str, spread: BaseDistribution, known: Mapping[str, BaseDistribution]) -> str:
     """Return a name that the study accepts: numbered if it knows the name with an incompatible distribution."""
     for number in count(1):
         found = name if number == 1 else f"{name} ({number})"
@@ -98,7 +98,7 @@ def _name(name: str, spread: BaseDistribution, known: Mapping[str, BaseDistribut
     raise AssertionError
 
 
-def distribution(axis: Axis) -> BaseDistribution:
+def make_distribution(axis: Axis) -> BaseDistribution:
     """Return Optuna's distribution for an axis."""
     if interval := axis.interval:
         assert interval.start is not None
@@ -118,7 +118,7 @@ def distribution(axis: Axis) -> BaseDistribution:
     return CategoricalDistribution(list(dict.fromkeys(choices)))
 
 
-def draw(
+def draw_overrides(
     trial: optuna.Trial, space: Space, by_axis: Mapping[str, Parameter], *, sampler: Callable[[str], Any]
 ) -> list[str]:
     """Draw the overrides of a trial: each axis in turn, conditional axes only if their condition holds.
@@ -139,5 +139,5 @@ def draw(
         if parameter.name not in trial.params:
             assert trial.relative_params is not None  # drawn jointly, by the sampler of the whole trial
             trial.study.sampler = sampler(parameter.name)
-        drawn[parameter.name] = parameter.words(trial._suggest(parameter.name, parameter.distribution))
+        drawn[parameter.name] = parameter.overrides(trial._suggest(parameter.name, parameter.distribution))
     return space.allowed([word for words in drawn.values() for word in words])

@@ -36,15 +36,15 @@ def restore(
         except (OSError, ValueError):  # a trial of another sweep in the same study, or a damaged record
             study.add_trial(create_trial(state=TrialState.FAIL))
         else:
-            study.add_trial(_frozen(folder / str(number), trial, space, by_axis, attributes))
+            study.add_trial(_make_frozen_trial(folder / str(number), trial, space, by_axis, attributes))
     return len(missing)
 
 
-def _frozen(
+def _make_frozen_trial(
     folder: Path, trial: Trial, space: Space, by_axis: Mapping[str, Parameter], attributes: Mapping[str, Any]
 ) -> FrozenTrial:
     parameters = {parameter.name: parameter for parameter in by_axis.values()}
-    drawn = {name: parameter.drawn(trial.values, space) for name, parameter in parameters.items()}
+    drawn = {name: parameter.find_choice(trial.values, space) for name, parameter in parameters.items()}
     drawn = {name: value for name, value in drawn.items() if value is not None}
     objective = next(iter(trial.objectives), None)
     try:

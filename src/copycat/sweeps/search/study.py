@@ -27,7 +27,7 @@ VIOLATIONS = "violations"
 """User attribute of a trial: violation of each constraint."""
 ORPHANED = 60.0
 """Seconds after which a sweep takes over a trial without an owner in a shared study."""
-OF_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
+NEEDS_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
 """Optuna's classes that need SciPy, and import it only after the first trials."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -52,7 +52,7 @@ def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence
     return study
 
 
-def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
+def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
     """Make the sampler of one trial or of one of its parameters, seeded by both, so that a resume repeats proposals.
 
     Raises:
@@ -76,16 +76,16 @@ def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, pa
         return build("hydra.sweeper.sampler", node, **more)
 
 
-def check_built(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
+def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
     """Check that sampler and pruner can be made, before the sweep has a folder.
 
     Raises:
         UserError: if one of them cannot be made.
     """
     for part in ("sampler", "pruner"):
-        if sweeper[part]["_target_"].rpartition(".")[2] in OF_SCIPY:
+        if sweeper[part]["_target_"].rpartition(".")[2] in NEEDS_SCIPY:
             need("scipy", wanted_by=f"hydra/sweeper/{part}")
-    sampler_of(sweeper, number=0, constrained=constrained)
+    make_sampler(sweeper, number=0, constrained=constrained)
     build("hydra.sweeper.pruner", sweeper["pruner"])
 
 
@@ -94,21 +94,21 @@ def _violations(trial: FrozenTrial) -> Sequence[float]:
     return found
 
 
-def trial_numbered(study: Study, number: int) -> optuna.Trial:
+def get_running_trial(study: Study, number: int) -> optuna.Trial:
     """Return a running trial of the study, to report to and to draw from."""
     frozen = study.get_trials(deepcopy=False)[number]
     assert frozen.number == number
     return optuna.Trial(study, frozen._trial_id)
 
 
-def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge:
+def make_pruner(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge:
     """Make a function that reports each validation to the study, and returns why the pruner ends the trial, or None."""
     sweep, number = folder.parent, int(folder.name)
-    study = _loaded(read_sweep(sweep).study, sweeper["storage"], sweep)
+    study = _load_study(read_sweep(sweep).study, sweeper["storage"], sweep)
     study.pruner = build("hydra.sweeper.pruner", sweeper["pruner"])
-    trial = trial_numbered(study, number)
+    trial = get_running_trial(study, number)
 
-    def verdict(epoch: int, metrics: Mapping[str, float]) -> str | None:
+    def find_reason(epoch: int, metrics: Mapping[str, float]) -> str | None:
         if objective not in metrics:
             raise UserError(f"hydra/sweeper/pruner: expected an objective that each epoch has; {objective} is none.")
         reported = study._storage.get_trial(trial._trial_id).intermediate_values
@@ -116,15 +116,15 @@ def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge:
             trial.report(metrics[objective], epoch)
         if not trial.should_prune():
             return None
-        return f"{objective} {metrics[objective]:.6g} after epoch {epoch}: {_named(sweeper['pruner'])} ended it"
+        return f"{objective} {metrics[objective]:.6g} after epoch {epoch}: {_class_name(sweeper['pruner'])} ended it"
 
-    return verdict
+    return find_reason
 
 
 @cache
-def _loaded(name: str | None, url: str | None, sweep: Path) -> Study:
+def _load_study(name: str | None, url: str | None, sweep: Path) -> Study:
     return optuna.load_study(study_name=name, storage=open_storage(url, sweep))
 
 
-def _named(node: Mapping[str, Any]) -> str:
+def _class_name(node: Mapping[str, Any]) -> str:
     return str(node["_target_"]).rpartition(".")[2]
