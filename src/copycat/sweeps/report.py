@@ -10,7 +10,7 @@ from copycat.inspection.reports.run_page import run_page
 from copycat.records.lock import RUNNING
 from copycat.records.reader import find_runs
 from copycat.records.run_folder import MANIFEST
-from copycat.sweeps.plots.files import draw, kinds
+from copycat.sweeps.plots.files import list_plot_kinds, render_plot
 from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.summary import group_configurations, is_done, split_axes
 from copycat.sweeps.sweep_file import FILE, SweepFile
@@ -87,15 +87,15 @@ def _table(titles: Sequence[Column], rows: Sequence[Facts]) -> Table:
 
 
 def _plots(results: Results) -> Iterator[Section]:
-    best = {name: results.best(name) for name in results.objectives}
+    best = {name: results.get_best_trial(name) for name in results.objectives}
     said = "; ".join(
         f"the best {name} is {figure(trial.objectives[name])}, by trial {trial.number}"
         for name, trial in best.items()
         if trial
     )
     images = [
-        Image(draw(kind, results), f"{CAPTIONS[kind]}{f': {said}' if kind == 'history' and said else ''}.", kind)
-        for kind in kinds(results)
+        Image(render_plot(kind, results), f"{CAPTIONS[kind]}{f': {said}' if kind == 'history' and said else ''}.", kind)
+        for kind in list_plot_kinds(results)
     ]
     yield Section(title="Plots", images=images)
 

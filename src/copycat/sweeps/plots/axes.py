@@ -11,19 +11,19 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import BLACK, GREY, LONGEST, VERMILION, short
+from copycat.sweeps.plots.style import BLACK, GREY, MAX_LETTERS, VERMILION, shorten
 
-Which = Literal["x", "y"]
+AxisName = Literal["x", "y"]
 TICKS = 5
-PAD = 0.08
+MARGIN = 0.08
 """Margin at the end of an axis, as a fraction of its length."""
-FAR = 3.0
+OUTLIER_RANGES = 3.0
 """Interquartile ranges above the third quartile beyond which a value is an outlier, outside the axis."""
-MANY = 8
+MIN_FOR_QUARTILES = 8
 """Minimum number of trials for quartiles to mean anything."""
 
 
-def objective_label(results: Results, objective: str) -> str:
+def make_objective_label(results: Results, objective: str) -> str:
     """Return the label of an objective's axis, with its direction."""
     better = "less" if results.objectives[objective] == "minimize" else "more"
     return f"{objective} ({better} is better)"
@@ -38,20 +38,22 @@ def set_objective(axes: Axes, results: Results, objective: str, places: Mapping[
         objective: shown on the y axis.
         places: x position of each drawn trial, by its number.
     """
-    trials = results.valued()
-    column = results.column(objective, trials)
+    trials = results.get_scored_trials()
+    column = results.get_objective_column(objective, trials)
     less = results.objectives[objective] == "minimize"
-    costs = column.forth(column.present) * (1 if less else -1)
+    costs = column.to_scale(column.present) * (1 if less else -1)
     first, third = np.quantile(costs, [0.25, 0.75])
-    worst = third + FAR * (third - first) if len(costs) >= MANY and first < third else np.inf
-    near = [trial for trial, cost in zip(trials, costs, strict=True) if cost <= worst]
-    set_column(axes, "y", results.column(objective, near))
-    axes.set_ylabel(objective_label(results, objective))
-    far = [t.number for t, cost in zip(trials, costs, strict=True) if cost > worst and t.number in places]
-    if far:
+    worst = third + OUTLIER_RANGES * (third - first) if len(costs) >= MIN_FOR_QUARTILES and first < third else np.inf
+    inliers = [trial for trial, cost in zip(trials, costs, strict=True) if cost <= worst]
+    set_column(axes, "y", results.get_objective_column(objective, inliers))
+    axes.set_ylabel(make_objective_label(results, objective))
+    outliers = [t.number for t, cost in zip(trials, costs, strict=True) if cost > worst and t.number in places]
+    if outliers:
         edge, mark = (1.0, CARETUPBASE) if less else (0.0, CARETDOWNBASE)
-        look: dict[str, Any] = {"marker": mark, "color": GREY, "clip_on": False, "label": "far worse, off the axis"}
-        axes.scatter([places[n] for n in far], [edge] * len(far), transform=axes.get_xaxis_transform(), **look)
+        style: dict[str, Any] = {"marker": mark, "color": GREY, "clip_on": False, "label": "far worse, off the axis"}
+        axes.scatter(
+            [places[n] for n in outliers], [edge] * len(outliers), transform=axes.get_xaxis_transform(), **style
+        )
 
 
 def mark_best(axes: Axes, across: Sequence[float], up: Sequence[float], size: float) -> None:
@@ -63,11 +65,13 @@ def mark_failed(axes: Axes, places: Sequence[float], size: float) -> None:
     """Mark failed trials at the lower edge, since they have no value."""
     if places:
         along = axes.get_xaxis_transform()
-        look: dict[str, Any] = {"s": size, "marker": "x", "color": BLACK, "clip_on": False, "zorder": 4}
-        axes.scatter(places, [0.0] * len(places), transform=along, label="failed (no value)", **look)
+        style: dict[str, Any] = {"s": size, "marker": "x", "color": BLACK, "clip_on": False, "zorder": 4}
+        axes.scatter(places, [0.0] * len(places), transform=along, label="failed (no value)", **style)
 
 
-def set_column(axes: Axes, which: Which, column: Column, *, longest: int = LONGEST, below: float = PAD) -> None:
+def set_column(
+    axes: Axes, which: AxisName, column: Column, *, longest: int = MAX_LETTERS, below: float = MARGIN
+) -> None:
     """Set scale, limits, ticks and tick labels of an axis.
 
     Args:
@@ -79,34 +83,38 @@ def set_column(axes: Axes, which: Which, column: Column, *, longest: int = LONGE
     """
     axis: Axis = getattr(axes, f"{which}axis")
     if column.scale == "category":
-        axis.set_ticks(range(len(column.labels)), [short(label, longest) for label in column.labels])
+        axis.set_ticks(range(len(column.labels)), [shorten(label, longest) for label in column.labels])
     elif column.scale == "log":
         getattr(axes, f"set_{which}scale")("log")
         axis.set_minor_locator(NullLocator())
-        axis.set_major_locator(FixedLocator(_few(column) or log_ticks(min(column.present), max(column.present))))
+        axis.set_major_locator(
+            FixedLocator(_exact_ticks(column) or choose_log_ticks(min(column.present), max(column.present)))
+        )
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    elif ticks := _few(column):
+    elif ticks := _exact_ticks(column):
         axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     else:
-        whole = all(value == round(value) for value in column.present)
+        is_integer = all(value == round(value) for value in column.present)
         count = TICKS if which == "x" else TICKS + 2  # labels on a y axis need less room
-        axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 5, 10], integer=whole))
+        axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 5, 10], integer=is_integer))
         formatter = ScalarFormatter(useOffset=False)
         formatter.set_powerlimits((-4, 6))
         axis.set_major_formatter(formatter)
-    low, high = column.ends
-    getattr(axes, f"set_{which}lim")(*column.back(np.array([low - below * (high - low), high + PAD * (high - low)])))
+    low, high = column.limits
+    getattr(axes, f"set_{which}lim")(
+        *column.from_scale(np.array([low - below * (high - low), high + MARGIN * (high - low)]))
+    )
 
 
-def _few(column: Column) -> list[float]:
+def _exact_ticks(column: Column) -> list[float]:
     """Return the values as ticks if they are few, short and far enough apart; otherwise none."""
     ticks = sorted({*column.present})
-    near = np.diff(column.forth(ticks)) < (column.ends[1] - column.ends[0]) / 12
+    crowded = np.diff(column.to_scale(ticks)) < (column.limits[1] - column.limits[0]) / 12
     is_short = all(float(f"{tick:g}") == tick for tick in ticks)
-    return ticks if len(ticks) <= TICKS and is_short and not near.any() else []
+    return ticks if len(ticks) <= TICKS and is_short and not crowded.any() else []
 
 
-def log_ticks(low: float, high: float) -> list[float]:
+def choose_log_ticks(low: float, high: float) -> list[float]:
     """Return a few round numbers from low to high: powers of ten, and multiples of them if fewer than three."""
     first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
     if last - first >= 2:

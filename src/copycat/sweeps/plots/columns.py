@@ -15,11 +15,11 @@ from copycat.records.trial_file import Trial
 
 REPEATS = ("seed", "data.fold", "data.split_seed")
 """Keys that repeat a trial and are no hyper-parameters: the best seed is best by chance."""
-DECADES = 100.0
+LOG_RATIO = 100.0
 """Ratio between the largest and the smallest value from which an axis is logarithmic."""
-FEW = 12
+MAX_CATEGORIES = 12
 """Maximum number of different values shown as categories, if 0 is one and the others span decades."""
-MOST = 1e100
+MAX_MAGNITUDE = 1e100
 """Largest magnitude that can be drawn; its inverse is the smallest."""
 
 
@@ -40,22 +40,22 @@ class Column:
         return [place for place in self.places if place is not None]
 
     @property
-    def ends(self) -> tuple[float, float]:
+    def limits(self) -> tuple[float, float]:
         """Return the limits of the axis, on the scale where it is linear."""
         if self.scale == "category":
             return -0.5, len(self.labels) - 0.5
-        low, high = self.forth([min(self.present), max(self.present)])
+        low, high = self.to_scale([min(self.present), max(self.present)])
         return (low, high) if low < high else (low - abs(low) / 10 - 0.1, high + abs(high) / 10 + 0.1)
 
-    def forth(self, values: Sequence[float]) -> np.ndarray[Any, Any]:
+    def to_scale(self, values: Sequence[float]) -> np.ndarray[Any, Any]:
         """Transform values to the scale on which the axis is linear."""
         return np.log10(values) if self.scale == "log" else np.asarray(values, dtype=float)
 
-    def back(self, steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def from_scale(self, steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Transform from the scale on which the axis is linear to values."""
         return 10.0**steps if self.scale == "log" else steps
 
-    def at(self, indices: Sequence[int]) -> "Column":
+    def select(self, indices: Sequence[int]) -> "Column":
         """Return the column of some of the trials, on the same axis."""
         return replace(self, places=[self.places[index] for index in indices])
 
@@ -64,60 +64,64 @@ def is_number(value: Any) -> bool:
     """Return whether a value is a number that can be drawn; a boolean is none."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
-    return value == 0 or 1 / MOST < abs(value) < MOST
+    return value == 0 or 1 / MAX_MAGNITUDE < abs(value) < MAX_MAGNITUDE
 
 
 def spans_decades(values: Sequence[float]) -> bool:
     """Return whether all values are positive and span at least two decades."""
-    return bool(values) and min(values) > 0 and max(values) / min(values) >= DECADES
+    return bool(values) and min(values) > 0 and max(values) / min(values) >= LOG_RATIO
 
 
-def column(name: str, trials: Sequence[Trial], words: str = "") -> Column:
+def make_column(name: str, trials: Sequence[Trial], words: str = "") -> Column:
     """Make the column of a key: numeric if all its values are numbers, else categorical."""
     values = [trial.values[name] for trial in trials if name in trial.values]
-    override = _override(name, words)
+    override = _parse_override(name, words)
     if all(is_number(value) for value in values):
-        if not _hides(values):
+        if not _needs_categories(values):
             places = [float(trial.values[name]) if name in trial.values else None for trial in trials]
             tagged = "log" in getattr(override and override._value, "tags", ()) and bool(values) and min(values) > 0
             far = spans_decades(values) and name not in REPEATS  # seeds and folds are labels, not magnitudes
             return Column(name, places, "log" if tagged or far else "linear")
-        labels = [text(value) for value in sorted(set(values))]
+        labels = [format_value(value) for value in sorted(set(values))]
     else:
-        found = {text(value) for value in values}
-        choices = _choices(override)
+        found = {format_value(value) for value in values}
+        choices = _list_choices(override)
         labels = [*(choice for choice in choices if choice in found), *sorted(found - {*choices})]
     index = {label: float(place) for place, label in enumerate(dict.fromkeys(labels))}
     return Column(
-        name, [index[text(t.values[name])] if name in t.values else None for t in trials], "category", [*index]
+        name, [index[format_value(t.values[name])] if name in t.values else None for t in trials], "category", [*index]
     )
 
 
-def _hides(values: Sequence[float]) -> bool:
+def _needs_categories(values: Sequence[float]) -> bool:
     """Return whether a few values would overlap on a linear axis, and 0 among them rules out a logarithmic one."""
-    return 0 in values and 2 < len({*values}) <= FEW and spans_decades([abs(value) for value in values if value])
+    return (
+        0 in values
+        and 2 < len({*values}) <= MAX_CATEGORIES
+        and spans_decades([abs(value) for value in values if value])
+    )
 
 
-def text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Format a value as the user types it, in one line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
-        return f"[{','.join(map(text, value))}]"
+        return f"[{','.join(map(format_value, value))}]"
     return " ".join(str(value).split()) or "''"
 
 
-def _override(name: str, words: str) -> Override | None:
+def _parse_override(name: str, words: str) -> Override | None:
     try:
         return OverridesParser.create().parse_override(f"{name}={words}")
     except HydraException:
         return None
 
 
-def _choices(override: Override | None) -> list[str]:
+def _list_choices(override: Override | None) -> list[str]:
     """Return the values of a swept key in order; empty for a glob, whose files may have changed."""
     try:
         words = each_value(override) if override else []
-        return [text(OverridesParser.create().parse_override(word).value()) for word in words]
+        return [format_value(OverridesParser.create().parse_override(word).value()) for word in words]
     except (HydraException, UserError, ValueError):
         return []
