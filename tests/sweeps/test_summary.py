@@ -148,7 +148,7 @@ def sweep(tmp_path: Path) -> Path:
 def test_the_table_at_a_sweep_s_end_is_a_screenful_that_says_how_to_see_more(
     sweep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_sweep(sweep, most=3)
+    print_sweep(sweep, max_rows=3)
     out = capsys.readouterr().out
     assert "27 trials more: copycat runs" in out
     assert "3 configurations more" in out

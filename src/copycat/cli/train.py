@@ -69,6 +69,6 @@ def _print_sweep(folder: Path) -> str:
     from copycat.sweeps.table import print_sweep
     from copycat.training.summary import next_words
 
-    print_sweep(folder, most=MAX_TRIALS_PRINTED)
+    print_sweep(folder, max_rows=MAX_TRIALS_PRINTED)
     print(next_words(folder))
     return read_sweep(folder).status

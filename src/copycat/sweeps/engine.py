@@ -187,10 +187,10 @@ def _needs_hydra_job(config: DictConfig) -> bool:
 
 
 def _problem(returned: JobReturn) -> str | None:
-    found = returned._return_value
-    if isinstance(found, KeyboardInterrupt):
-        raise found
-    return f"{type(found).__name__}: {first_line(found)}" if isinstance(found, BaseException) else None
+    value = returned._return_value
+    if isinstance(value, KeyboardInterrupt):
+        raise value
+    return f"{type(value).__name__}: {first_line(value)}" if isinstance(value, BaseException) else None
 
 
 class TrialObserver(Protocol):

@@ -52,10 +52,10 @@ def make_report(folders: Sequence[Path]) -> Page:
         return make_sweep_page(folder)
     if (folder / MANIFEST).exists() or not folder.is_dir():
         return run_page(folder)
-    found = list(find_runs(folder))
-    if len(found) > 1:
-        return compared_page(found, title=str(folder))
-    return run_page(found[0] if found else folder)
+    runs = list(find_runs(folder))
+    if len(runs) > 1:
+        return compared_page(runs, title=str(folder))
+    return run_page(runs[0] if runs else folder)
 
 
 def make_sweep_page(folder: Path) -> Page:
@@ -88,13 +88,17 @@ def _table(titles: Sequence[Column], rows: Sequence[Facts]) -> Table:
 
 def _plots(results: Results) -> Iterator[Section]:
     best = {name: results.get_best_trial(name) for name in results.objectives}
-    said = "; ".join(
+    best_so_far = "; ".join(
         f"the best {name} is {figure(trial.objectives[name])}, by trial {trial.number}"
         for name, trial in best.items()
         if trial
     )
     images = [
-        Image(render_plot(kind, results), f"{CAPTIONS[kind]}{f': {said}' if kind == 'history' and said else ''}.", kind)
+        Image(
+            render_plot(kind, results),
+            f"{CAPTIONS[kind]}{f': {best_so_far}' if kind == 'history' and best_so_far else ''}.",
+            kind,
+        )
         for kind in list_plot_kinds(results)
     ]
     yield Section(title="Plots", images=images)

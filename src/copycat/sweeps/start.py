@@ -30,22 +30,22 @@ def open_sweep_folder(request: SweepRequest) -> Path:
         UserError: if the folder holds another sweep, or this one with other settings.
     """
     named = request.settings["folder"]
-    found = _describe_sweep(request)
-    if found.sweeper == "optuna":
+    record = _describe_sweep(request)
+    if record.sweeper == "optuna":
         from copycat.sweeps.search.study import check_sampler_and_pruner
 
         check_sampler_and_pruner(request.sweeper, constrained=bool(request.settings["constraints"]))
     if named is None:
-        return make_folder(Path(found.output_dir), found.experiment, write=partial(_write_first, found))
+        return make_folder(Path(record.output_dir), record.experiment, write=partial(_write_first, record))
     folder = Path(named)
     if (folder / FILE).exists():
         before = read_own_sweep(folder)
         _check_files(folder)
-        found = replace(found, study=found.study or before.study)
+        record = replace(record, study=record.study or before.study)
         if not request.settings["allow_changes"]:
             config_keys = _with_moved_targets(before.config_keys, request.shared)
-            _check_same(replace(before, config_keys=config_keys), found, folder)
-        write_sweep(folder, replace(found, id=before.id, started=before.started))
+            _check_same(replace(before, config_keys=config_keys), record, folder)
+        write_sweep(folder, replace(record, id=before.id, started=before.started))
         return folder
     # a killed process may have left a temporary file, whose name starts with a dot
     if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
@@ -54,14 +54,14 @@ def open_sweep_folder(request: SweepRequest) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"sweep.folder: expected a folder to write to; got {folder}: {error.strerror}.") from error
-    _write_first(found, folder)
+    _write_first(record, folder)
     return folder
 
 
-def _write_first(found: SweepFile, folder: Path) -> None:
-    if found.sweeper == "optuna":
-        found = replace(found, study=found.study or folder.resolve().name.removeprefix("."))
-    write_sweep(folder, found)
+def _write_first(record: SweepFile, folder: Path) -> None:
+    if record.sweeper == "optuna":
+        record = replace(record, study=record.study or folder.resolve().name.removeprefix("."))
+    write_sweep(folder, record)
 
 
 def _check_files(folder: Path) -> None:
@@ -113,19 +113,19 @@ def _describe_sweep(request: SweepRequest) -> SweepFile:
     )
 
 
-def _check_same(before: SweepFile, found: SweepFile, folder: Path) -> None:
+def _check_same(before: SweepFile, record: SweepFile, folder: Path) -> None:
     """Check that new trials are comparable with the recorded ones.
 
     Raises:
         UserError: if space, sweeper, objectives or shared configuration changed.
     """
-    changed = _changed_keys(before.space, found.space)
-    config = _changed_keys(before.config_keys, found.config_keys)
-    if before.sweeper != found.sweeper:
+    changed = _changed_keys(before.space, record.space)
+    config = _changed_keys(before.config_keys, record.config_keys)
+    if before.sweeper != record.sweeper:
         changed.insert(0, "hydra/sweeper")
-    if before.objectives != found.objectives:
+    if before.objectives != record.objectives:
         changed.append("sweep.objective")
-    if before.study != found.study:
+    if before.study != record.study:
         changed.append("hydra.sweeper.study_name")
     if changed or config:
         raise UserError(

@@ -34,13 +34,13 @@ class Configuration:
 
     def mean(self, objective: str) -> float:
         """Return the mean of an objective; NaN if no trial is completed."""
-        found = [trial[objective] for trial in self.trials]
-        return statistics.fmean(found) if found else math.nan
+        values = [trial[objective] for trial in self.trials]
+        return statistics.fmean(values) if values else math.nan
 
     def deviation(self, objective: str) -> float | None:
         """Return the sample standard deviation (n - 1) of an objective; None for fewer than two trials."""
-        found = [trial[objective] for trial in self.trials]
-        return statistics.stdev(found) if len(found) > 1 else None
+        values = [trial[objective] for trial in self.trials]
+        return statistics.stdev(values) if len(values) > 1 else None
 
     @property
     def counts(self) -> str:
@@ -104,17 +104,17 @@ def group_configurations(rows: Iterable[Facts], sweep: SweepFile) -> list[Config
         group[_key(row, repeats)] = row
     whole = len({repeat for group in groups.values() for repeat in group}) if others else sweep.trials
     expected_runs = whole if sweep.sweeper == "grid" else None
-    found = [_configuration(list(group.values()), others, sweep, expected_runs) for group in groups.values()]
+    summaries = [_configuration(list(group.values()), others, sweep, expected_runs) for group in groups.values()]
     name, direction = next(iter(sweep.objectives.items()))
-    return sorted(found, key=lambda one: sign(direction) * one.mean(name) if one.trials else math.inf)
+    return sorted(summaries, key=lambda one: sign(direction) * one.mean(name) if one.trials else math.inf)
 
 
 def make_sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> dict[str, Any]:
     """Return the content that `--json` prints."""
     left_out = ("config_keys", "words", "output_dir", "id")
-    said = {name: value for name, value in asdict(sweep).items() if name not in left_out}
+    fields = {name: value for name, value in asdict(sweep).items() if name not in left_out}
     summed = [_json(one, sweep) for one in group_configurations(rows, sweep)]
-    return {"sweep": {"folder": str(folder), **said}, "configurations": summed, "runs": rows}
+    return {"sweep": {"folder": str(folder), **fields}, "configurations": summed, "runs": rows}
 
 
 def _configuration(

@@ -97,13 +97,13 @@ def read_own_sweep(folder: Path) -> SweepFile:
     Raises:
         UserError: if the file cannot be read, or its signature is not the user's.
     """
-    found, own = _read(folder)
+    fields, own = _read(folder)
     if not own:
         raise UserError(
             f"{folder / FILE}: expected a sweep that you made; its signature is not yours. Type its words yourself:"
             " copycat train -m …"
         )
-    return SweepFile(**found)
+    return SweepFile(**fields)
 
 
 def _is_new(path: Path) -> bool:
@@ -114,17 +114,17 @@ def _is_new(path: Path) -> bool:
 def _read(folder: Path) -> tuple[dict[str, Any], bool]:
     path = folder / FILE
     try:
-        found = read_json(read_file(path, most=MAX_BYTES))
-        if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
+        content = read_json(read_file(path, most=MAX_BYTES))
+        if not isinstance(content, Mapping) or content.get("schema") not in range(1, SCHEMA + 1):
             raise ValueError(f"expected schema {SCHEMA}")
-        fields = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
+        fields = {name: value for name, value in content.items() if name not in ("schema", "seal", "signature")}
         made(SweepFile, fields)
-        if found["schema"] < KEYS_RENAMED:
+        if content["schema"] < KEYS_RENAMED:
             fields |= _with_current_keys(fields)
     except (OSError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else first_line(error)
         raise UserError(f"{path}: expected what a sweep says of itself; {problem}.") from error
-    return fields, is_signed(_SIGNED_AS, dict(found))
+    return fields, is_signed(_SIGNED_AS, dict(content))
 
 
 def _with_current_keys(fields: Mapping[str, Any]) -> dict[str, Any]:

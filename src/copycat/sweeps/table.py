@@ -44,13 +44,13 @@ def read_sweep_rows(folder: Path, choice: Choice) -> tuple[SweepFile, list[Facts
     return sweep, rows, chosen(rows, choice, known=[*sweep.varies, *sweep.objectives])
 
 
-def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None = None) -> None:
+def print_sweep(folder: Path, choice: Choice | None = None, *, max_rows: int | None = None) -> None:
     """Print the table of a sweep to standard output.
 
     Args:
         folder: of the sweep.
         choice: filters and order of the rows; None for all by rank.
-        most: maximum number of rows per table; None for all.
+        max_rows: maximum number of rows per table; None for all.
 
     Raises:
         UserError: if sweep.json cannot be read, or the choice is invalid.
@@ -63,11 +63,11 @@ def print_sweep(folder: Path, choice: Choice | None = None, *, most: int | None 
         for one in summed:
             print_line(f"{_figures(one, sweep)} over {' and '.join(repeats)}; runs: {one.counts}")
     elif repeats:
-        _print_configurations(summed[:most], sweep)
-        _print_omitted(len(summed), most, "configuration", folder)
+        _print_configurations(summed[:max_rows], sweep)
+        _print_omitted(len(summed), max_rows, "configuration", folder)
     if shown:
-        _print_trials(shown[:most], sweep)
-        _print_omitted(len(shown), most, "trial", folder)
+        _print_trials(shown[:max_rows], sweep)
+        _print_omitted(len(shown), max_rows, "trial", folder)
     elif rows:
         print_line(f"none of {counted(len(rows), 'trial')}")
     if any(row.get("pareto") for row in shown):
@@ -104,15 +104,15 @@ def find_best_trial(folder: Path, choice: Choice) -> Facts:
         return done[0]
     best = group_configurations(rows, sweep)[0]
     which = f"{' '.join(f'{name}={printable(value)}' for name, value in best.values.items())}, " if others else ""
-    said = f"the best of {counted(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
-    print_line(f"copycat: {said}", error=True)
+    text = f"the best of {counted(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
+    print_line(f"copycat: {text}", error=True)
     return best.trials[0]
 
 
-def short_names(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
+def short_names(names: Sequence[str], reserved: Sequence[str]) -> dict[str, str]:
     """Return titles for keys: the last part, with the name before an index, if that is unique; else the whole key."""
-    last = {name: found[0] if (found := re.search(r"[^.]+(\.\d+)*$", name)) else name for name in names}
-    ends = Counter([*last.values(), *taken])
+    last = {name: match[0] if (match := re.search(r"[^.]+(\.\d+)*$", name)) else name for name in names}
+    ends = Counter([*last.values(), *reserved])
     return {name: end if ends[end] == 1 else name for name, end in last.items()}
 
 
@@ -143,8 +143,8 @@ def _why(row: Facts) -> str:
     return f"breaks {row['breaks']}" if "breaks" in row else ""
 
 
-def _print_configurations(found: Sequence[Configuration], sweep: SweepFile) -> None:
-    print_table(wide_console(), configuration_columns(sweep), configuration_rows(found, sweep))
+def _print_configurations(summaries: Sequence[Configuration], sweep: SweepFile) -> None:
+    print_table(wide_console(), configuration_columns(sweep), configuration_rows(summaries, sweep))
 
 
 def configuration_columns(sweep: SweepFile) -> list[Column]:
@@ -153,9 +153,9 @@ def configuration_columns(sweep: SweepFile) -> list[Column]:
     return [*titles, *((printable(name), given(name)) for name in ("runs", *sweep.objectives))]
 
 
-def configuration_rows(found: Sequence[Configuration], sweep: SweepFile) -> list[Facts]:
+def configuration_rows(summaries: Sequence[Configuration], sweep: SweepFile) -> list[Facts]:
     """Return the rows of a table of configurations."""
-    return [{**one.values, "runs": one.counts, **{n: _figure(one, n) for n in sweep.objectives}} for one in found]
+    return [{**one.values, "runs": one.counts, **{n: _figure(one, n) for n in sweep.objectives}} for one in summaries]
 
 
 def _keys(names: Sequence[str], sweep: SweepFile) -> list[Column]:
@@ -174,6 +174,6 @@ def _figures(one: Configuration, sweep: SweepFile) -> str:
     return ", ".join(f"{name} {_figure(one, name)}" for name in sweep.objectives)
 
 
-def _print_omitted(count: int, most: int | None, what: str, folder: Path) -> None:
-    if most is not None and count > most:
-        print_line(f"and {counted(count - most, what)} more: copycat runs {folder}")
+def _print_omitted(count: int, max_rows: int | None, what: str, folder: Path) -> None:
+    if max_rows is not None and count > max_rows:
+        print_line(f"and {counted(count - max_rows, what)} more: copycat runs {folder}")

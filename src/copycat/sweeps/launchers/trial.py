@@ -109,10 +109,10 @@ def _run_to_end(folder: Path, trial: Trial, get_request: Callable[[], TrialReque
         LockedError: if another process runs it.
     """
     try:
-        found = get_request()
-        settings = found.settings
-        request = Request(config=found.config, experiment=found.experiment, overrides=trial.overrides)
-        judge = make_pruner(found.sweeper, folder, next(iter(get_objectives(settings))))
+        composed = get_request()
+        settings = composed.settings
+        request = Request(config=composed.config, experiment=composed.experiment, overrides=trial.overrides)
+        judge = make_pruner(composed.sweeper, folder, next(iter(get_objectives(settings))))
         limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True, metrics=get_named_metrics(settings))
         outcome = _run_or_resume(folder, request, limits)
         if outcome.status == "interrupted":
@@ -144,8 +144,8 @@ def conclude_trial(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) 
     lacking = [name for name in wanted if name not in values]
     if lacking:
         return replace(trial, status="failed", error=f"no {lacking[0]} was measured")
-    found = {name: values[name] for name in wanted}
-    trial = replace(trial, status=outcome.status, error=error, objectives=found)
+    reached = {name: values[name] for name in wanted}
+    trial = replace(trial, status=outcome.status, error=error, objectives=reached)
     if outcome.status != "completed":
         return trial
     broken = compute_violations(settings["constraints"], values)

@@ -38,7 +38,7 @@ def choose_pack_size(trial: PackedTrial, *, most: int, device: torch.device) -> 
     """
     assert trial.parts is not None
     most = min(most, _max_open_folders())
-    found, size, room = dict[int, float](), 1, 0.0
+    seconds_per_trial, size, room = dict[int, float](), 1, 0.0
     while True:
         size = min(size, most)
         if size > max(1, room):
@@ -51,18 +51,20 @@ def choose_pack_size(trial: PackedTrial, *, most: int, device: torch.device) -> 
                 return most  # fast enough, so that sizes between need no measurement
         except Exception as failure:  # of a user's loss, say: training will report it
             log.info("a step of %d trials cannot be timed", size, exc_info=failure)
-            if not found:
+            if not seconds_per_trial:
                 return most
             break
-        found[size] = seconds / size
-        log.info("a step of %d trials takes %.2f ms for each", size, 1000 * found[size])
-        slower = seconds > FAST_STEP_SECONDS and found[size] > 1.5 * min(found.values())
+        seconds_per_trial[size] = seconds / size
+        log.info("a step of %d trials takes %.2f ms for each", size, 1000 * seconds_per_trial[size])
+        slower = seconds > FAST_STEP_SECONDS and seconds_per_trial[size] > 1.5 * min(seconds_per_trial.values())
         if size == most or (size > 1 and seconds > MAX_STEP_SECONDS) or slower:
             break
         size *= 4
     # the largest of those that are about as fast, so that noise does not decide
-    best = min(found.values())
-    return max(size for size, each in found.items() if each <= TOLERANCE * best or each * size <= FAST_STEP_SECONDS)
+    best = min(seconds_per_trial.values())
+    return max(
+        size for size, each in seconds_per_trial.items() if each <= TOLERANCE * best or each * size <= FAST_STEP_SECONDS
+    )
 
 
 def why_not_stackable(parts: Parts) -> str | None:
@@ -88,7 +90,7 @@ def _time_steps(parts: Parts, size: int, *, steps: int = STEPS, device: torch.de
     if not shared:
         image, label = (torch.stack([tensor] * size) for tensor in (image, label))
     image, label = image.to(device), label.to(device)
-    found = []
+    durations = []
     for _ in range(steps):
         clock = time.perf_counter()
         *_, gradients = stack.step(image, label, shared=shared)
@@ -96,8 +98,8 @@ def _time_steps(parts: Parts, size: int, *, steps: int = STEPS, device: torch.de
         optimizers.step()
         if device.type != "cpu":
             torch.accelerator.synchronize(device)
-        found.append(time.perf_counter() - clock)
-    return found
+        durations.append(time.perf_counter() - clock)
+    return durations
 
 
 def _make_trainable(parts: Parts, network: nn.Module) -> Trainable:

@@ -66,10 +66,10 @@ PACKED_CALLBACKS = (ProgressBar, LastCheckpoint, BestCheckpoint, EarlyStopping, 
 """Callbacks whose work a pack does itself, for each trial."""
 
 
-def _is_packable(found: object) -> bool:
+def _is_packable(callback: object) -> bool:
     """Return whether a callback is one of these, or an inspector of a run's start and end alone."""
-    looks = isinstance(found, type) and issubclass(found, Inspector) and not issubclass(found, Measurer)
-    return looks or found in PACKED_CALLBACKS
+    is_inspector = isinstance(callback, type) and issubclass(callback, Inspector) and not issubclass(callback, Measurer)
+    return is_inspector or callback in PACKED_CALLBACKS
 
 
 def _check_parts(parts: Parts) -> str | None:

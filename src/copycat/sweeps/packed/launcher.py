@@ -115,15 +115,15 @@ class PackLauncher:
                 continue
             trial = PackedTrial(job, record, folder, Request(config={}), settings={})
             try:
-                found = compose_words([*self.hydra_overrides, *job.overrides])
+                composed = compose_words([*self.hydra_overrides, *job.overrides])
             except UserError as mistake:
                 self._close(trial, fail_trial(trial.record, mistake), runner)
                 continue
-            trial.settings = found.settings
+            trial.settings = composed.settings
             trial.request = Request(
-                config=with_threads(found.config), experiment=found.experiment, overrides=trial.record.overrides
+                config=with_threads(composed.config), experiment=composed.experiment, overrides=trial.record.overrides
             )
-            trial.judge = make_pruner(found.sweeper, folder, next(iter(get_objectives(trial.settings))))
+            trial.judge = make_pruner(composed.sweeper, folder, next(iter(get_objectives(trial.settings))))
             yield trial
 
     def _prepare(self, trial: PackedTrial) -> Exception | Outcome | str | None:
@@ -134,8 +134,8 @@ class PackLauncher:
         """
         try:
             with isolated(threads=None):
-                if (found := self._load_started_run(trial)) is not None:
-                    return found
+                if (outcome_or_reason := self._load_started_run(trial)) is not None:
+                    return outcome_or_reason
                 config = prepared(trial.request.config)
                 if why := why_not_packable(config):
                     return why

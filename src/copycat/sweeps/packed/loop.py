@@ -51,8 +51,8 @@ class Pack:
         device: that trains.
         loops: state of Lightning's loops at the start of a run, for checkpoints.
         stop: tells of signals.
-        told: is called with each member that leaves and its outcome.
-        pool: writes the last records of members that leave.
+        on_trial_end: is called with each session that ended and its outcome.
+        pool: writes the last records of sessions that ended.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Pack:
             raise KeyboardInterrupt  # so that no other pack starts
 
     def _connect_optimizers(self) -> None:
-        """Connect the members to the joint optimizer, which has their optimizers' states."""
+        """Connect the sessions to the joint optimizer, which has their optimizers' states."""
         for place, session in enumerate(self.sessions):
             session.sync = partial(self.optimizers.sync, place)
 
@@ -183,8 +183,8 @@ class Pack:
     def _compute_probability(self, logits: Tensor) -> Tensor:
         """Return class probabilities, [trials, B] or [trials, B, classes]."""
         trials, images = logits.shape[:2]
-        found = self.first.classifier.loss.probability(logits.reshape(trials * images, -1))
-        return found.reshape(trials, images, *found.shape[1:])
+        probability = self.first.classifier.loss.probability(logits.reshape(trials * images, -1))
+        return probability.reshape(trials, images, *probability.shape[1:])
 
     def _batches(self, part: str, epoch: int) -> Iterator[tuple[Batch, bool]]:
         """Yield batches, and whether a batch is shared by all trials; otherwise it is stacked, [trials, B, …]."""
@@ -269,8 +269,8 @@ class Pack:
             session = self.sessions[place]
             session.classifier.remember(costs[-1, -1, place])
             own = rows[place::trials]
-            for epoch, found in self._validated.items():
-                own[epoch - first] = {**own[epoch - first], **found[place]}
+            for epoch, val_rows in self._validated.items():
+                own[epoch - first] = {**own[epoch - first], **val_rows[place]}
             bad = int((~finite[:, place]).nonzero()[0]) if not finite[:, place].all() else None
             if bad is not None:
                 own = own[: bad // self.steps]
@@ -295,14 +295,14 @@ class Pack:
 
     def _end_epoch(self, epoch: int, *, validated: bool) -> None:
         """End an epoch: apply stopping rules to the metrics, and save checkpoints that are due."""
-        found = self._validated.get(epoch - 1) if validated else None
-        for place in self.active if found else ():
-            assert found is not None
+        val_rows = self._validated.get(epoch - 1) if validated else None
+        for place in self.active if val_rows else ():
+            assert val_rows is not None
             session = self.sessions[place]
-            session.metrics |= found[place]
+            session.metrics |= val_rows[place]
             if self._losses:
                 session.classifier.remember(self._losses[-1][place])
-        ends_by_place = self._decide_ends(epoch, found is not None)
+        ends_by_place = self._decide_ends(epoch, val_rows is not None)
         if not self._losses:  # all metrics are written
             self._validated.clear()
             self._end_trials(ends_by_place, epoch)
@@ -310,21 +310,21 @@ class Pack:
                 self._save(epoch)
 
     def _decide_ends(self, epoch: int, validated: bool) -> dict[int, tuple[str, str | None]]:
-        found: dict[int, tuple[str, str | None]] = {}
+        ends: dict[int, tuple[str, str | None]] = {}
         judging = validated and epoch < self.epochs
         if not (validated or self._is_any_late or self.first.scheduler_monitor):
-            return found
+            return ends
         for place in self.active:
             session = self.sessions[place]
             if session.is_late and epoch < self.epochs:
-                found[place] = "failed", f"time limit: it took more than {session.trial.settings['max_seconds']:g} s"
+                ends[place] = "failed", f"time limit: it took more than {session.trial.settings['max_seconds']:g} s"
             elif session.end_epoch(epoch - 1, validated=validated):
-                found[place] = "completed", None
+                ends[place] = "completed", None
             elif judging and session.trial.judge and (reason := session.trial.judge(epoch - 1, session.metrics)):
-                found[place] = "pruned", reason
+                ends[place] = "pruned", reason
         if self.first.scheduler_monitor:
             self.optimizers.copy_schedules()
-        return found
+        return ends
 
     def _is_save_due(self, epoch: int) -> bool:
         last = self.first.last

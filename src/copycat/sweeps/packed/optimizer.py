@@ -34,10 +34,10 @@ class Trainable:
 
 def group_by_rule(trials: Sequence[Trainable]) -> list[list[int]]:
     """Group the places of trials whose parameters are updated by the same rule in all steps to come."""
-    found: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for place, trial in enumerate(trials):
-        found.setdefault(_describe_rule(trial) or str(place), []).append(place)
-    return list(found.values())
+        groups.setdefault(_describe_rule(trial) or str(place), []).append(place)
+    return list(groups.values())
 
 
 def _describe_rule(trial: Trainable) -> str | None:
@@ -128,14 +128,14 @@ class JointOptimizer:
         return {n: torch.stack([state[n] for state in states]) if like[n] else states[0][n] for n in like}
 
     def _stacked(self, name: str) -> Tensor:
-        found = self.stack.parameters.get(name)
-        return (self.stack.frozen[name] if found is None else found).detach()
+        parameter = self.stack.parameters.get(name)
+        return (self.stack.frozen[name] if parameter is None else parameter).detach()
 
     def set_gradients(self, gradients: Sequence[Tensor]) -> None:
         """Set the gradient of each joint parameter to its slice of the stacked gradients."""
-        found = dict(zip(self.stack.parameters, gradients, strict=True))
+        by_name = dict(zip(self.stack.parameters, gradients, strict=True))
         for parameter, name, where in self._slices:
-            parameter.grad = found[name][where]
+            parameter.grad = by_name[name][where]
 
     def step(self) -> None:
         """Step the joint optimizer."""

@@ -79,10 +79,10 @@ class StackedNetwork:
         each = None if shared else 0
         dims = (0, 0, None if self.weights is None else 0, 0, each, each)
         run = vmap(self._run_trial, in_dims=dims, randomness="error")
-        found: tuple[Tensor, Tensor] = run(
+        losses_and_logits: tuple[Tensor, Tensor] = run(
             self.parameters, self.frozen, self.weights, self.streams.places, image, label
         )
-        return found
+        return losses_and_logits
 
     def _run_trial(
         self,

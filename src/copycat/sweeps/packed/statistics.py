@@ -81,5 +81,5 @@ class PackStatistics:
 def _norms(tensors: Sequence[Tensor]) -> Tensor:
     """Return the norm over all tensors, [trials, …] each, of each trial: [trials]."""
     each = torch.stack([torch.linalg.vector_norm(tensor.flatten(1), dim=1) for tensor in tensors])
-    found: Tensor = torch.linalg.vector_norm(each, dim=0)
-    return found
+    norms: Tensor = torch.linalg.vector_norm(each, dim=0)
+    return norms

@@ -57,8 +57,8 @@ class PackedTrial:
     @property
     def pack(self) -> list[int] | None:
         """Return the numbers of the trials in the pack that started the run; None for a new run."""
-        found: list[int] | None = self.manifest.get("provenance", {}).get("pack")
-        return found
+        numbers: list[int] | None = self.manifest.get("provenance", {}).get("pack")
+        return numbers
 
     @property
     def finished(self) -> bool:
@@ -223,8 +223,8 @@ class TrialSession:
             OURS: self.clock.ours(position, self.metrics, finished=finished),
         }
         self.classifier.on_save_checkpoint(state)
-        found: dict[str, Any] = copied(state)
-        return found
+        snapshot: dict[str, Any] = copied(state)
+        return snapshot
 
     def _with_loops(self, state: dict[str, Any], loops: Mapping[str, Any]) -> dict[str, Any]:
         own: dict[str, Any] = copied(loops)
@@ -279,7 +279,7 @@ class TrialSession:
         final, probabilities = Row(), dict[str, Tensor]()
         stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
         for stage in stages:
-            found, probabilities[stage] = self.classifier.measure(stage, self.data.loader(stage))
-            final |= found
+            row, probabilities[stage] = self.classifier.measure(stage, self.data.loader(stage))
+            final |= row
         del probabilities["train"]
         self.recorder.measured(final, probabilities)

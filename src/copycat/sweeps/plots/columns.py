@@ -84,9 +84,9 @@ def make_column(name: str, trials: Sequence[Trial], words: str = "") -> Column:
             return Column(name, places, "log" if tagged or far else "linear")
         labels = [format_value(value) for value in sorted(set(values))]
     else:
-        found = {format_value(value) for value in values}
+        present = {format_value(value) for value in values}
         choices = _list_choices(override)
-        labels = [*(choice for choice in choices if choice in found), *sorted(found - {*choices})]
+        labels = [*(choice for choice in choices if choice in present), *sorted(present - {*choices})]
     index = {label: float(place) for place, label in enumerate(dict.fromkeys(labels))}
     return Column(
         name, [index[format_value(t.values[name])] if name in t.values else None for t in trials], "category", [*index]

@@ -62,5 +62,5 @@ def render_plot(kind: str, results: Results) -> bytes:
     """Draw one plot as the bytes of a PNG file."""
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in for a missing letter
-        PLOTS[kind](results).savefig(found := BytesIO(), format="png", metadata={"Software": None})
-    return found.getvalue()
+        PLOTS[kind](results).savefig(buffer := BytesIO(), format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -31,12 +31,12 @@ class Results:
         wanted = {trial.number for trial in trials}
         indices = [index for index, trial in enumerate(self.trials) if trial.number in wanted]
         names = dict.fromkeys([*self.space, *(name for trial in self.trials for name in trial.values)])
-        found = [
+        columns = [
             make_column(name, self.trials, self.space.get(name, "")).select(indices)
             for name in names
             if repeats or name not in REPEATS
         ]
-        return [key for key in found if key.present]
+        return [key for key in columns if key.present]
 
     def get_scored_trials(self, status: str | None = None) -> list[Trial]:
         """Return the trials with a value for each objective, by number; of one status if given."""
@@ -69,7 +69,7 @@ def read_results(sweep: Path) -> Results:
         UserError: if the folder holds no sweep.
     """
     check_sweep(sweep)
-    found = read_sweep(sweep)
+    record = read_sweep(sweep)
     trials = [row.trial for row in read_trials(sweep) if row.trial is not None]
-    space = {name: found.space.get(name, "") for name in found.varies}
-    return Results(sweep.resolve().name, found.objectives, trials, space)
+    space = {name: record.space.get(name, "") for name in record.varies}
+    return Results(sweep.resolve().name, record.objectives, trials, space)

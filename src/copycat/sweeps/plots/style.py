@@ -55,11 +55,13 @@ def make_message_figure(results: Results, kind: str, why: str) -> Figure:
 
 def add_legend(figure: Figure, panels: Iterable[Axes]) -> None:
     """Add one legend below all panels, with each label once."""
-    found: dict[str, Artist] = {}
+    handles_by_label: dict[str, Artist] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
-        found |= {label: handle for handle, label in zip(handles, labels, strict=True) if label not in found}
-    figure.legend([*found.values()], [*found], loc="outside lower center", ncols=5)
+        handles_by_label |= {
+            label: handle for handle, label in zip(handles, labels, strict=True) if label not in handles_by_label
+        }
+    figure.legend([*handles_by_label.values()], [*handles_by_label], loc="outside lower center", ncols=5)
 
 
 def marker_area(count: int) -> float:

@@ -28,33 +28,33 @@ def get_named_metrics(settings: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def read_values(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Direction]) -> dict[str, float]:
     """Read the metrics of the best epoch by the first objective, and `parameters` and `seconds` of the run."""
-    found: dict[str, float] = {"seconds": manifest["seconds"] or 0.0}
+    values: dict[str, float] = {"seconds": manifest["seconds"] or 0.0}
     if "parameters" in manifest["results"]:
-        found["parameters"] = manifest["results"]["parameters"]
-    first = next((name for name in wanted if name not in found), None)
+        values["parameters"] = manifest["results"]["parameters"]
+    first = next((name for name in wanted if name not in values), None)
     best: Mapping[str, Any] = manifest["results"].get("best", {})
     if first and best.get("monitor") == first and wanted[first].startswith(best["mode"]):
-        return {**found, **best["metrics"]}
+        return {**values, **best["metrics"]}
     rows = read_history(folder, having=first)
     if rows:
-        found |= min(rows, key=lambda row: sign(wanted[first]) * row[first]) if first else rows[-1]
-    found.pop("epoch", None)
-    return found
+        values |= min(rows, key=lambda row: sign(wanted[first]) * row[first]) if first else rows[-1]
+    values.pop("epoch", None)
+    return values
 
 
 def compute_violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
     """Compute the violation of each constraint: 0 or less if it holds, as in Optuna; infinite without a value."""
-    found = {}
+    violations = {}
     for text in constraints:
         match = _CONSTRAINT.fullmatch(text)
         assert match
         name, way, limit = match[1], match[2], float(match[3])
         value = values.get(name)
         if value is None:
-            found[text] = float("inf")
+            violations[text] = float("inf")
         else:
-            found[text] = value - limit if way == "<" else limit - value
-    return found
+            violations[text] = value - limit if way == "<" else limit - value
+    return violations
 
 
 def is_better(a: Trial, b: Trial, wanted: Mapping[str, Direction]) -> bool:

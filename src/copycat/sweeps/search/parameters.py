@@ -69,9 +69,9 @@ def make_parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
     known = {name: of for trial in study.get_trials(deepcopy=False) for name, of in trial.distributions.items()}
     recorded = {current_text(name): name for name in known}
     """Names in a study of an older version, by the present names of keys."""
-    found: dict[str, Parameter] = {}
+    by_axis: dict[str, Parameter] = {}
     for name, axis in space.axes.items():
-        if name in found:
+        if name in by_axis:
             continue
         names = next((names for names in space.together if name in names), [name])
         if len(names) > 1:
@@ -82,19 +82,19 @@ def make_parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
         else:
             spread, key = make_distribution(axis), axis.override.get_key_element()
             parameter = Parameter(_choose_name(recorded.get(name, name), spread, known), names, spread, key=key)
-        found |= dict.fromkeys(names, parameter)
-    return found
+        by_axis |= dict.fromkeys(names, parameter)
+    return by_axis
 
 
 def _choose_name(name: str, spread: BaseDistribution, known: Mapping[str, BaseDistribution]) -> str:
     """Return a name that the study accepts: numbered if it knows the name with an incompatible distribution."""
     for number in count(1):
-        found = name if number == 1 else f"{name} ({number})"
+        numbered = name if number == 1 else f"{name} ({number})"
         try:
-            check_distribution_compatibility(known.get(found, spread), spread)
+            check_distribution_compatibility(known.get(numbered, spread), spread)
         except ValueError:
             continue
-        return found
+        return numbered
     raise AssertionError
 
 

@@ -100,8 +100,8 @@ class Search:
         running = optuna.Trial(self.study, frozen._trial_id)
         if self.constraints and trial.status != "failed":
             folder = self.folder / str(trial.number)
-            found = read_values(folder, read_manifest(folder), self.wanted)
-            running.set_user_attr(VIOLATIONS, list(compute_violations(self.constraints, found).values()))
+            metrics = read_values(folder, read_manifest(folder), self.wanted)
+            running.set_user_attr(VIOLATIONS, list(compute_violations(self.constraints, metrics).values()))
         if trial.error:
             running.set_user_attr("error", trial.error)
         values = list(trial.objectives.values()) if trial.status == "completed" else None

@@ -43,11 +43,11 @@ def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence
     storage = open_storage(sweeper["storage"], folder)
     name = read_sweep(folder).study
     study = optuna.create_study(study_name=name, storage=storage, directions=list(directions), load_if_exists=True)
-    found = [direction.name.lower() for direction in study.directions]
-    if found != list(directions):
+    recorded = [direction.name.lower() for direction in study.directions]
+    if recorded != list(directions):
         raise UserError(
             f"hydra.sweeper.study_name: expected a study that would {', '.join(directions)}; {name} would"
-            f" {', '.join(found)}. Give another name."
+            f" {', '.join(recorded)}. Give another name."
         )
     return study
 
@@ -90,8 +90,8 @@ def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -
 
 
 def _violations(trial: FrozenTrial) -> Sequence[float]:
-    found: Sequence[float] = trial.user_attrs.get(VIOLATIONS, [])
-    return found
+    violations: Sequence[float] = trial.user_attrs.get(VIOLATIONS, [])
+    return violations
 
 
 def get_running_trial(study: Study, number: int) -> optuna.Trial:
