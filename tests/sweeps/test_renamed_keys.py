@@ -1,4 +1,4 @@
-"""Sweeps and trials that were recorded under keys that were renamed since."""
+"""Sweeps and trials with renamed configuration keys are still read and resumed."""
 
 import json
 from dataclasses import replace
@@ -85,7 +85,7 @@ def test_a_search_finds_the_parameters_of_a_study_by_their_old_names() -> None:
     assert found["augmentation/base"].overrides("light") == ["augmentation/base=light"]
 
 
-def test_a_class_that_moved_is_no_change_of_the_sweep(tmp_path: Path) -> None:
+def test_a_moved_class_is_no_change_of_the_sweep(tmp_path: Path) -> None:
     asked = compose_sweep(["data=drawn", "seed=1,2", f"sweep.folder={tmp_path / 'sweep'}"])
     folder = open_sweep_folder(asked)
     found, key = read_own_sweep(folder), "data._target_"

@@ -1,4 +1,4 @@
-"""Stacked networks and their optimizers do to each trial what it does alone, to rounding."""
+"""Stacked networks and joint optimizers agree with single ones up to rounding."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +19,12 @@ from tests.support.parameters import mark_slow
 
 @pytest.fixture(autouse=True)
 def _replays_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few steps are taken here."""
+    """Capture steps early, since these tests take few."""
     monkeypatch.setattr("copycat.sweeps.packed.stacked_network.CAPTURE_AFTER", 2)
 
 
 class ConvolutionalNetwork(nn.Module):
-    """Batch norm, dropout and a head."""
+    """Combine convolution, batch norm, dropout and a head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ def make_trainable(network: nn.Module, optimizer: torch.optim.Optimizer, factor:
 
 
 def two_layers(seed: int) -> nn.Sequential:
-    """Its first layer is not trained."""
+    """Make three linear layers with the first one frozen."""
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Flatten(), nn.Linear(48, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
     network[1].requires_grad_(False)
@@ -55,7 +55,9 @@ def two_layers(seed: int) -> nn.Sequential:
     mark_slow([*ELEMENTWISE, torch.optim.Adafactor], fast=[torch.optim.SGD, torch.optim.Adam, torch.optim.Adafactor]),
 )
 @pytest.mark.parametrize("rates", [(0.01, 0.01, 0.01), (0.01, 0.02, 0.01)])
-def test_each_trial_has_the_optimizer_and_scheduler_that_it_would_have_alone(kind: Any, rates: Sequence[float]) -> None:
+def test_each_trial_of_a_stack_keeps_the_optimizer_and_scheduler_of_a_single_run(
+    kind: Any, rates: Sequence[float]
+) -> None:
     image, label = torch.rand(16, 3, 4, 4), torch.arange(16) % 2
     rates = sorted(rates)  # trials of one kind lie together
 
@@ -95,7 +97,7 @@ def test_each_trial_has_the_optimizer_and_scheduler_that_it_would_have_alone(kin
 
 
 @pytest.mark.parametrize("by_norm", [True, False])
-def test_gradients_are_clipped_trial_by_trial(by_norm: bool) -> None:
+def test_gradients_are_clipped_per_trial(by_norm: bool) -> None:
     gradients = [torch.randn(3, 4, 5), torch.randn(3, 4) * torch.tensor([[0.01], [1.0], [9.0]])]
     found = clip_gradients(gradients, 0.5, by_norm=by_norm)
     clip = torch.nn.utils.clip_grad_norm_ if by_norm else torch.nn.utils.clip_grad_value_
@@ -108,7 +110,7 @@ def test_gradients_are_clipped_trial_by_trial(by_norm: bool) -> None:
             torch.testing.assert_close(gradient[place], parameter.grad)
 
 
-def test_batch_norm_and_dropout_are_each_trial_s_own() -> None:
+def test_batch_norm_and_dropout_are_separate_per_trial() -> None:
     image, label = torch.rand(16, 3, 8, 8), torch.arange(16) % 2
     seeds = [5, 6, 7]
 
@@ -144,7 +146,7 @@ def test_batch_norm_and_dropout_are_each_trial_s_own() -> None:
 
 
 def test_where_a_trial_is_unstable_its_rows_in_another_order_drift_as_far(cats_folder: Path) -> None:
-    """At the edge of stability rounding grows from step to step, in a pack or not."""
+    """Compare drifts: at the edge of stability rounding errors grow from step to step, in a pack or not."""
     part = Cats(root=str(cats_folder)).load()["train"]
     assert isinstance(part.images, Tensor)
     image, label = part.images.float().div(255), part.labels

@@ -87,7 +87,7 @@ def compose_and_run(overrides: Sequence[str]) -> str | None:
     """Compose and run a trial, in a process that may have run others and need not have set up Hydra.
 
     Args:
-        words: overrides of the trial and of Hydra's own node, with the trial's folder.
+        overrides: of the trial and of Hydra's own node, with the trial's folder.
 
     Returns:
         INTERRUPTED if a signal ended it, a message if another process runs it, else None.
