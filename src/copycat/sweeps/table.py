@@ -127,13 +127,13 @@ def trial_columns(rows: Sequence[Facts], sweep: SweepFile, *, wide: bool) -> lis
     titles += [("status", status), *_keys(sweep.varies, sweep)]
     titles += [(printable(name), measured(name)) for name in sweep.objectives]
     if wide:
-        titles += [(name, cell) for name, cell in WIDE_COLUMNS if name not in sweep.objectives]
+        titles += [(name, cell) for name, cell in TIMING_COLUMNS if name not in sweep.objectives]
     if any(map(_why, rows)):
         titles.append(("why", _why))
     return titles
 
 
-WIDE_COLUMNS: Sequence[Column] = (("epochs", measured("epochs")), ("seconds", seconds))
+TIMING_COLUMNS: Sequence[Column] = (("epochs", measured("epochs")), ("seconds", seconds))
 
 
 def _why(row: Facts) -> str:

@@ -309,11 +309,11 @@ def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> Non
     """Run a sweep in a process that dies before an epoch, once everything before is saved."""
     run_self_killing_sweep(
         "import copycat.sweeps.packed.loop as packed\n"
-        "packed.SAVES = packed.ROWS = 0.0\npacked.OF_TIME = float('inf')\n"
+        "packed.SAVE_INTERVAL = packed.WRITE_INTERVAL = 0.0\npacked.OF_TIME = float('inf')\n"
         "epoch = packed.Pack._train_epoch\n"
         "def dying(self, number):\n"
         f"    if number == {epoch}:\n"
-        "        for member in self.members: member.disk.settle()\n"
+        "        for session in self.sessions: session.disk.settle()\n"
         "        os.kill(os.getpid(), 9)\n"
         "    epoch(self, number)\n"
         "packed.Pack._train_epoch = dying\n",

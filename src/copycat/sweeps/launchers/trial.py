@@ -112,8 +112,8 @@ def _run_to_end(folder: Path, trial: Trial, get_request: Callable[[], TrialReque
         composed = get_request()
         settings = composed.settings
         request = Request(config=composed.config, experiment=composed.experiment, overrides=trial.overrides)
-        judge = make_pruner(composed.sweeper, folder, next(iter(get_objectives(settings))))
-        limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True, metrics=get_named_metrics(settings))
+        pruner = make_pruner(composed.sweeper, folder, next(iter(get_objectives(settings))))
+        limits = Limits(seconds=settings["max_seconds"], judge=pruner, quiet=True, metrics=get_named_metrics(settings))
         outcome = _run_or_resume(folder, request, limits)
         if outcome.status == "interrupted":
             raise KeyboardInterrupt

@@ -123,7 +123,7 @@ class PackLauncher:
             trial.request = Request(
                 config=with_threads(composed.config), experiment=composed.experiment, overrides=trial.record.overrides
             )
-            trial.judge = make_pruner(composed.sweeper, folder, next(iter(get_objectives(trial.settings))))
+            trial.pruner = make_pruner(composed.sweeper, folder, next(iter(get_objectives(trial.settings))))
             yield trial
 
     def _prepare(self, trial: PackedTrial) -> Exception | Outcome | str | None:

@@ -241,7 +241,7 @@ class Pack:
             return True
         if now > self._save_at and self._is_save_due(epoch):
             return True
-        judged = any(session.trial.judge for session in self.sessions)
+        judged = any(session.trial.pruner for session in self.sessions)
         stops = any(session.early_stops or session.scheduler_monitor for session in self.sessions)
         return (validates and (judged or stops)) or (self.first.scheduler_monitor or "").startswith("train/")
 
@@ -320,7 +320,7 @@ class Pack:
                 ends[place] = "failed", f"time limit: it took more than {session.trial.settings['max_seconds']:g} s"
             elif session.end_epoch(epoch - 1, validated=validated):
                 ends[place] = "completed", None
-            elif judging and session.trial.judge and (reason := session.trial.judge(epoch - 1, session.metrics)):
+            elif judging and session.trial.pruner and (reason := session.trial.pruner(epoch - 1, session.metrics)):
                 ends[place] = "pruned", reason
         if self.first.scheduler_monitor:
             self.optimizers.copy_schedules()

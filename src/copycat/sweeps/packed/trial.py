@@ -47,7 +47,7 @@ class PackedTrial:
     request: Request
     settings: Mapping[str, Any]
     """The node `sweep`."""
-    judge: Judge | None = None
+    pruner: Judge | None = None
     parts: Parts | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
     """Manifest of a run that was started before; empty if it was not."""
