@@ -83,4 +83,4 @@ def test_a_run_that_was_recorded_before_there_were_any_is_still_read() -> None:
 
 
 def test_trials_with_them_are_not_packed() -> None:
-    assert "lr_multipliers" in str(unfit(compose([*NETWORK, "lr_multipliers={layers.0.*:0.1}"]).config))
+    assert "lr_multipliers" in str(why_not_packable(compose([*NETWORK, "lr_multipliers={layers.0.*:0.1}"]).config))

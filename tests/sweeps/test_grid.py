@@ -1,4 +1,4 @@
-"""Each value with each, gone on with after any change of the words."""
+"""Grids run every combination once, also when resumed with overrides in another order."""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ def shuffled() -> SweepRequest:
 
 
 def _run(asked: SweepRequest, folder: Path, most: int = 1000, *, end: bool = True) -> list[Job]:
-    """Trials that it gives, in order, each done at once."""
+    """Take up to `most` trials of a grid in order, and end each at once."""
     grid, found = Grid(asked.space, folder), list[Job]()
     while len(found) < most and (job := grid.next()):
         status = "completed" if end else "running"
-        trial = Trial(number=job.number, overrides=job.of_run, values=job.values, status=status, started=now())
+        trial = Trial(number=job.number, overrides=job.run_overrides, values=job.values, status=status, started=now())
         write_trial(folder / str(job.number), trial)
         found.append(job)
     return found
@@ -36,7 +36,7 @@ def _values(jobs: list[Job]) -> list[tuple[tuple[str, Any], ...]]:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 7), st.booleans())
-def test_a_shuffled_grid_that_stopped_has_each_trial_once(
+def test_a_resumed_shuffled_grid_has_each_trial_once(
     shuffled: SweepRequest, tmp_path_factory: pytest.TempPathFactory, stop: int, ended: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("sweep")
@@ -47,13 +47,13 @@ def test_a_shuffled_grid_that_stopped_has_each_trial_once(
     assert len(set(_values(jobs))) == 8
 
 
-def test_a_grid_typed_in_another_order_goes_on(tmp_path: Path) -> None:
+def test_a_grid_typed_in_another_order_is_resumed(tmp_path: Path) -> None:
     before = _run(compose_sweep(["seed=0,1,2", "activation=relu,tanh"]), tmp_path, 3)
     after = _run(compose_sweep(["activation=relu,tanh", "seed=0,1,2"]), tmp_path)
     assert len(set(_values(before + after))) == len(before + after) == 6
 
 
-def test_of_a_grid_that_was_changed_on_purpose_what_is_new_is_run(tmp_path: Path) -> None:
+def test_a_grid_that_was_changed_on_purpose_runs_its_new_trials(tmp_path: Path) -> None:
     _run(compose_sweep(["seed=0,1,2", "optimizer.lr=0.1"]), tmp_path, 2)
     _run(compose_sweep(["seed=0,1,2", "optimizer.lr=0.1"]), tmp_path, 1, end=False)
     jobs = _run(compose_sweep(["seed=2,1,5,6", "optimizer.lr=0.5"]), tmp_path)

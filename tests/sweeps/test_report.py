@@ -1,4 +1,4 @@
-"""A sweep's page says what its folders say."""
+"""The HTML page of a sweep shows the records of its trials."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ TRIALS = [
 ]
 
 
-def test_the_page_of_a_sweep_ranks_draws_and_says_how_to_copy_the_best(tmp_path: Path) -> None:
+def test_the_page_of_a_sweep_has_ranking_plots_and_a_command_to_rerun_the_best(tmp_path: Path) -> None:
     sweep = write_sweep_folder(tmp_path / "sweep", TRIALS, space=SPACE)
-    found = parse_html(sweep_page(sweep).html())
+    found = parse_html(make_sweep_page(sweep).html())
     assert found.loaded_urls == []
     titles = ["Configurations", "Trials", "Plots", "What was asked", "Run the best trial again"]
     assert found.headings == [str(sweep), *titles]
@@ -31,19 +31,19 @@ def test_the_page_of_a_sweep_ranks_draws_and_says_how_to_copy_the_best(tmp_path:
     assert f"copycat rerun {sweep}/2" in found.texts  # of that configuration
 
 
-def test_several_objectives_add_their_front_and_names_are_not_read_as_html(tmp_path: Path) -> None:
+def test_several_objectives_add_a_pareto_plot_and_names_are_escaped_as_html(tmp_path: Path) -> None:
     trials = [
         make_trial(n, {"model": "<script>alert(1)</script>"}, *both) for n, both in enumerate([(1, 3), (2, 1), (3, 2)])
     ]
     wanted = {"val/loss": "minimize", "parameters": "minimize"}
     sweep = write_sweep_folder(tmp_path / "sweep", trials, space={"model": "a,b"}, objectives=wanted)  # type: ignore[arg-type]
-    found = parse_html(sweep_page(sweep).html())
+    found = parse_html(make_sweep_page(sweep).html())
     assert len(found.images) == len(PLOTS)
     assert "script" not in found.tags
     assert "<script>alert(1)</script>" in "".join(found.texts)
 
 
 def test_a_sweep_without_a_trial_has_a_page(tmp_path: Path) -> None:
-    found = parse_html(sweep_page(write_sweep_folder(tmp_path, [], space=SPACE)).html())
+    found = parse_html(make_sweep_page(write_sweep_folder(tmp_path, [], space=SPACE)).html())
     assert "Plots" in found.headings
     assert "Trials" not in found.headings

@@ -1,4 +1,4 @@
-"""Trials ranked and summed up."""
+"""Trials are ranked and averaged."""
 
 import math
 import statistics
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copycat.sweeps.summary import configurations, front, ranked
+from copycat.sweeps.summary import find_pareto_front, group_configurations, rank_trials
 from copycat.sweeps.sweep_file import SweepFile, write_sweep
 from copycat.sweeps.table import print_sweep
 from copycat.tables.query import Query
@@ -43,7 +43,7 @@ def make_row(number: int, status: str = "completed", loss: float | None = None, 
     return found if loss is None else {**found, "val/loss": loss}
 
 
-def test_completed_trials_come_first_then_pruned_failed_and_those_under_way() -> None:
+def test_completed_trials_rank_before_pruned_failed_and_running_ones() -> None:
     rows = [
         make_row(0, "running"),
         make_row(1, "failed"),
@@ -51,20 +51,20 @@ def test_completed_trials_come_first_then_pruned_failed_and_those_under_way() ->
         make_row(3, loss=0.3),
         make_row(4, loss=0.2),
     ]
-    assert [found["trial"] for found in ranked(rows, LOSS)] == [4, 3, 2, 1, 0]
-    assert [found["trial"] for found in ranked(rows, {"val/loss": "maximize"})] == [3, 4, 2, 1, 0]
+    assert [found["trial"] for found in rank_trials(rows, LOSS)] == [4, 3, 2, 1, 0]
+    assert [found["trial"] for found in rank_trials(rows, {"val/loss": "maximize"})] == [3, 4, 2, 1, 0]
 
 
-def test_a_trial_that_breaks_a_constraint_is_below_the_others_and_sums_up_to_nothing() -> None:
+def test_a_trial_that_violates_a_constraint_ranks_last_and_counts_in_no_mean() -> None:
     rows = [
         make_row(0, loss=0.1, model="deep", seed=1, breaks="parameters<=10"),
         make_row(1, loss=0.3, model="deep", seed=2),
         make_row(2, loss=0.2, model="logistic", seed=1),
         make_row(3, "pruned", 0.05, model="logistic", seed=2),
     ]
-    assert [found["trial"] for found in ranked(rows, LOSS)] == [2, 1, 0, 3]
-    assert front(rows, LOSS) == {2}
-    best, other = configurations(rows, sweep_of("model", "seed"))
+    assert [found["trial"] for found in rank_trials(rows, LOSS)] == [2, 1, 0, 3]
+    assert find_pareto_front(rows, LOSS) == {2}
+    best, other = group_configurations(rows, sweep_of("model", "seed"))
     assert (best.values["model"], best.counts) == ("logistic", "1 of 2, 1 pruned")
     assert (other.mean("val/loss"), other.counts) == (0.3, "1 of 2, 1 outside the constraints")
 
@@ -78,7 +78,7 @@ def test_configurations_rank_by_mean_over_seeds_and_have_a_sample_deviation(
         for which, found in enumerate(losses)
         for seed, loss in enumerate(found)
     ]
-    found = configurations(rows, sweep_of("model", "seed", trials=len(rows)))
+    found = group_configurations(rows, sweep_of("model", "seed", trials=len(rows)))
     means = [one.mean("val/loss") for one in found]
     assert means == sorted(means)
     for one in found:
@@ -88,18 +88,18 @@ def test_configurations_rank_by_mean_over_seeds_and_have_a_sample_deviation(
         assert one.trials[0]["val/loss"] == min(these)
 
 
-def test_a_configuration_that_lacks_runs_says_so() -> None:
+def test_a_configuration_with_missing_runs_shows_their_number() -> None:
     rows = [make_row(n, loss=n / 10, model="a", data_fold=n) for n in range(5)]
     rows += [make_row(5 + n, loss=0.9, model="b", data_fold=n) for n in range(3)]
     rows += [make_row(8, "failed", model="b", data_fold=3), make_row(9, "pruned", 0.0, model="b", data_fold=4)]
-    first, second = configurations(rows, sweep_of("model", "data.fold", trials=10))
+    first, second = group_configurations(rows, sweep_of("model", "data.fold", trials=10))
     assert first.counts == "5"
     assert second.counts in ("3 of 5, 1 failed, 1 pruned", "3 of 5, 1 pruned, 1 failed")
     assert second.mean("val/loss") == pytest.approx(0.9)
 
 
 def test_one_run_has_no_deviation_and_none_no_mean() -> None:
-    one, none = configurations(
+    one, none = group_configurations(
         [make_row(0, loss=0.5, model="a", seed=0), make_row(1, "failed", model="b", seed=0)], sweep_of("model", "seed")
     )
     assert one.deviation("val/loss") is None
@@ -112,13 +112,13 @@ def test_a_search_that_draws_a_seed_twice_counts_it_once() -> None:
         make_row(1, loss=0.5, model="a", seed=1),
         make_row(2, loss=0.7, model="a", seed=2),
     ]
-    (one,) = configurations(rows, sweep_of("model", "seed", sweeper="optuna"))
+    (one,) = group_configurations(rows, sweep_of("model", "seed", sweeper="optuna"))
     assert one.counts == "2"
     assert one.mean("val/loss") == pytest.approx(0.6)
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=25))
-def test_the_front_holds_each_trial_that_no_other_beats(points: list[tuple[int, int, int]]) -> None:
+def test_the_front_holds_each_trial_that_no_other_dominates(points: list[tuple[int, int, int]]) -> None:
     wanted: dict[str, Direction] = {"val/loss": "minimize", "val/accuracy": "maximize", "seconds": "minimize"}
     rows = [
         {"trial": number, "status": "completed", "val/loss": a, "val/accuracy": b, "seconds": c}
@@ -129,12 +129,12 @@ def test_the_front_holds_each_trial_that_no_other_beats(points: list[tuple[int, 
         return one != other and one[0] <= other[0] and one[1] >= other[1] and one[2] <= other[2]
 
     expected = {n for n, point in enumerate(points) if not any(beats(other, point) for other in points)}
-    assert front(rows, wanted) == expected
+    assert find_pareto_front(rows, wanted) == expected
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """Thirty trials, five seeds for each of six rates, and one of them failed."""
+    """Write a sweep of thirty trials, five seeds per learning rate, one of them failed."""
     write_sweep(tmp_path, sweep_of("optimizer.lr", "seed", trials=30))
     for number in range(30):
         values = {"optimizer.lr": 0.001 * (1 + number // 5), "seed": number % 5}
@@ -145,10 +145,10 @@ def sweep(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_table_at_a_sweep_s_end_is_a_screenful_that_says_how_to_see_more(
+def test_the_table_at_a_sweep_s_end_is_cut_and_names_the_command_for_the_rest(
     sweep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_sweep(sweep, most=3)
+    print_sweep(sweep, max_rows=3)
     out = capsys.readouterr().out
     assert "27 trials more: copycat runs" in out
     assert "3 configurations more" in out
@@ -156,9 +156,7 @@ def test_the_table_at_a_sweep_s_end_is_a_screenful_that_says_how_to_see_more(
     assert len(capsys.readouterr().out.splitlines()) == 1 + 4 + 6 + 4 + 30
 
 
-def test_a_failed_trial_shows_why_and_its_configuration_lacks_it(
-    sweep: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_trial_shows_its_error_and_counts_in_no_mean(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_sweep(sweep)
     lines = capsys.readouterr().out.splitlines()
     assert "best val/loss 0.7100 by trial 29" in lines[0]
@@ -166,7 +164,9 @@ def test_a_failed_trial_shows_why_and_its_configuration_lacks_it(
     assert "it went wrong" in next(line for line in lines if "failed" in line and "│ 7 " in line)
 
 
-def test_only_seeds_give_one_line_of_mean_and_deviation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_over_seeds_alone_prints_one_line_of_mean_and_deviation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_sweep(tmp_path, sweep_of("seed", trials=3))
     for number, loss in enumerate((0.1, 0.2, 0.6)):
         write_trial_folder(tmp_path, number, {"seed": number}, status="completed", val_loss=loss)

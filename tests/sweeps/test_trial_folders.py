@@ -1,4 +1,4 @@
-"""Folders of trials that are held by another process, damaged, or changed by somebody else."""
+"""Folders of trials that another process locks, or that are damaged or forged."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from copycat.config.errors import UserError
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import read_own_trial, read_trial, write_trial
-from copycat.sweeps.launchers.trial import first_record
+from copycat.sweeps.launchers.trial import write_first_record
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweeper import Grid
 from copycat.sweeps.trial_folder import find_run
@@ -38,7 +38,7 @@ def run(words: list[str]) -> object:
 
 
 def stop_trial(folder: Path) -> None:
-    """Leave a trial as a kill just before its end does."""
+    """Leave a trial in the state of a kill just before its end."""
     write_trial(folder, replace(read_trial(folder), status="running", objectives={}, ended=None))
 
 
@@ -47,7 +47,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("launcher", mark_slow(LAUNCHERS, fast=["basic"]))
-def test_a_trial_that_another_process_runs_is_left_to_it_and_reported(
+def test_a_trial_that_another_process_runs_is_skipped_and_reported(
     launcher: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     sweep = tmp_path / "sweep"
@@ -68,7 +68,7 @@ def test_a_trial_that_another_process_runs_is_left_to_it_and_reported(
     assert read_sweep_file(sweep)["status"] == "interrupted"
 
 
-def test_a_trial_is_waited_for_that_another_process_ends(
+def test_a_sweep_waits_for_a_trial_that_another_process_is_about_to_end(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = tmp_path / "sweep"
@@ -106,7 +106,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("launcher", mark_slow(LAUNCHERS, fast=["basic"]))
 @pytest.mark.parametrize("damage", mark_slow(DAMAGES, fast=["manifest"]))
-def test_a_trial_whose_records_are_damaged_starts_anew_in_a_clean_folder(
+def test_a_trial_with_damaged_records_restarts_in_a_clean_folder(
     damage: str, launcher: str, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     sweep = tmp_path / "sweep"
@@ -142,13 +142,13 @@ def test_a_damaged_trial_file_is_named_and_its_run_is_kept(
 
 
 def change_trial(folder: Path, **changes: Any) -> None:
-    """Change a trial.json as somebody does who has no key."""
+    """Change trial.json without the key that signs it."""
     content = json.loads((folder / "trial.json").read_text())
     (folder / "trial.json").write_text(json.dumps(content | changes))
 
 
-def test_a_signed_trial_is_the_user_s_until_it_is_changed_or_lies_elsewhere(tmp_path: Path) -> None:
-    first_record(tmp_path / "3", 3, ["seed=1"], {"seed": 1})
+def test_the_signature_of_a_trial_is_invalid_once_it_is_changed_or_moved(tmp_path: Path) -> None:
+    write_first_record(tmp_path / "3", 3, ["seed=1"], {"seed": 1})
     assert read_own_trial(tmp_path / "3") == read_trial(tmp_path / "3")
     (tmp_path / "3").rename(tmp_path / "4")
     assert read_own_trial(tmp_path / "4") is None
@@ -157,34 +157,34 @@ def test_a_signed_trial_is_the_user_s_until_it_is_changed_or_lies_elsewhere(tmp_
     assert read_own_trial(tmp_path / "3") is None
 
 
-def test_words_that_somebody_wrote_into_a_trial_of_a_grid_are_not_run(tmp_path: Path) -> None:
+def test_overrides_that_were_forged_in_a_trial_of_a_grid_are_not_run(tmp_path: Path) -> None:
     space = compose_search("hydra/sweeper=grid", "seed=0,1", "optimizer.lr=0.1").space
     job = Grid(space, tmp_path).next()
     assert job is not None
-    first_record(tmp_path / "0", 0, job.of_run, job.values)
-    change_trial(tmp_path / "0", overrides=[*job.of_run, HOSTILE])
+    write_first_record(tmp_path / "0", 0, job.run_overrides, job.values)
+    change_trial(tmp_path / "0", overrides=[*job.run_overrides, HOSTILE])
     again = Grid(space, tmp_path).next()
     assert again == job
-    first_record(tmp_path / "0", 0, again.of_run, again.values)
+    write_first_record(tmp_path / "0", 0, again.run_overrides, again.values)
     assert read_own_trial(tmp_path / "0") is not None
-    assert read_trial(tmp_path / "0").overrides == job.of_run
+    assert read_trial(tmp_path / "0").overrides == job.run_overrides
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_words_that_somebody_wrote_into_a_trial_of_a_search_are_not_run(lost: bool, tmp_path: Path) -> None:
+def test_overrides_that_were_forged_in_a_trial_of_a_search_are_not_run(lost: bool, tmp_path: Path) -> None:
     words = ("model=logistic,shallow", "hydra.sweeper.n_trials=2")
     search = start_search(*words, at=tmp_path)
     job = search.next()
     assert job is not None
-    first_record(tmp_path / "0", 0, job.of_run, job.values)
-    change_trial(tmp_path / "0", overrides=[*job.of_run, HOSTILE])
+    write_first_record(tmp_path / "0", 0, job.run_overrides, job.values)
+    change_trial(tmp_path / "0", overrides=[*job.run_overrides, HOSTILE])
     if lost:
         (tmp_path / "study.journal").unlink()
     again = start_search(*words, at=tmp_path).next()
     assert again == job
 
 
-def test_choices_that_somebody_wrote_into_a_journal_are_not_run(tmp_path: Path) -> None:
+def test_choices_that_were_forged_in_a_journal_are_not_run(tmp_path: Path) -> None:
     words = ("model=logistic,shallow", "hydra.sweeper.n_trials=3")
     search = start_search(*words, at=tmp_path)
     run_trials(search, 1, lambda values: [1.0])
@@ -209,13 +209,13 @@ def test_a_sweep_whose_folder_holds_a_link_is_not_resumed(name: str, tmp_path: P
     assert not outside.exists()
 
 
-def test_a_sweep_that_was_killed_as_it_wrote_its_first_file_is_started_again(tmp_path: Path) -> None:
+def test_a_sweep_that_was_killed_while_it_wrote_its_first_file_can_be_started(tmp_path: Path) -> None:
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / ".sweep.json.0a1b2c").write_text("{")
     assert start_search("seed=1,2", at=tmp_path / "sweep").next() is not None
 
 
-def test_what_is_said_of_a_damaged_trial_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_message_about_a_damaged_trial_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "\x1b[2J7"
     folder.mkdir()
     (folder / "run.json").write_text("{")

@@ -1,4 +1,4 @@
-"""Trials ranked, and summed up: means over folds and seeds, and the Pareto front of several objectives."""
+"""Rank trials, average them over folds and seeds, and find the Pareto front of several objectives."""
 
 import json
 import math
@@ -14,14 +14,14 @@ from copycat.tables.run_row import RunRow
 from copycat.tables.statistics import Direction, direction_sign
 
 REPEATS = ("seed", "data.fold")
-"""Keys that repeat a configuration rather than make another."""
+"""Keys whose values repeat a configuration, and do not make another one."""
 RANKS = ("completed", "pruned", "failed")
-"""Statuses from the best on; others come after."""
+"""Statuses in order of rank; all others come last."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Trials that differ in seed and fold alone."""
+    """Group trials that differ in seed and fold alone."""
 
     values: Mapping[str, Any]
     """Of the other keys that vary."""
@@ -33,27 +33,27 @@ class Configuration:
     """How many trials ended or stand in each other way."""
 
     def mean(self, objective: str) -> float:
-        """NaN where no trial is done."""
-        found = [trial[objective] for trial in self.trials]
-        return statistics.fmean(found) if found else math.nan
+        """Return the mean of an objective; NaN if no trial is completed."""
+        values = [trial[objective] for trial in self.trials]
+        return statistics.fmean(values) if values else math.nan
 
     def deviation(self, objective: str) -> float | None:
-        """Of the sample, by n - 1; None for fewer than two."""
-        found = [trial[objective] for trial in self.trials]
-        return statistics.stdev(found) if len(found) > 1 else None
+        """Return the sample standard deviation (n - 1) of an objective; None for fewer than two trials."""
+        values = [trial[objective] for trial in self.trials]
+        return statistics.stdev(values) if len(values) > 1 else None
 
     @property
     def counts(self) -> str:
-        """`4 of 5, 1 failed`."""
+        """Return the counts of trials as text, for example `4 of 5, 1 failed`."""
         done = len(self.trials)
-        words = [f"{done} of {self.asked}" if self.asked not in (None, done) else str(done)]
-        return ", ".join([*words, *(f"{count} {status}" for status, count in self.ends.items())])
+        words = [f"{done} of {self.expected_runs}" if self.expected_runs not in (None, done) else str(done)]
+        return ", ".join([*words, *(f"{count} {status}" for status, count in self.other_statuses.items())])
 
 
 def ranked(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> list[RunRow]:
     """Completed trials by their objectives, the first first, then pruned, failed, and those that are not done.
 
-    Among completed ones those that break a constraint come last.
+    Completed trials that violate a constraint come after those that do not.
     """
 
     def place(row: RunRow) -> tuple[int, bool, list[float], int]:
@@ -80,15 +80,15 @@ def front(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> set[int]:
         if is_done(row, wanted)
     )
     best: list[tuple[list[float], int]] = []
-    for point, number in points:  # what beats a point sorts before it, and so does one of the front
+    for point, number in points:  # a point that dominates another sorts before it, and so does one on the front
         beaten = (other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other, _ in best)
         if not any(beaten):
             best.append((point, number))
     return {number for _, number in best}
 
 
-def axes(sweep: SweepFile) -> tuple[list[str], list[str]]:
-    """Keys that repeat a configuration, and those that make it."""
+def split_axes(sweep: SweepFile) -> tuple[list[str], list[str]]:
+    """Return the varying keys that repeat a configuration, and those that define it."""
     repeats = [name for name in sweep.varies if name in REPEATS]
     return repeats, [name for name in sweep.varies if name not in repeats]
 
@@ -103,8 +103,8 @@ def configurations(rows: Iterable[RunRow], sweep: SweepFile) -> list[Configurati
         group = groups.setdefault(_key(row, others), {})
         group[_key(row, repeats)] = row
     whole = len({repeat for group in groups.values() for repeat in group}) if others else sweep.trials
-    asked = whole if sweep.sweeper == "grid" else None
-    found = [_configuration(list(group.values()), others, sweep, asked) for group in groups.values()]
+    expected_runs = whole if sweep.sweeper == "grid" else None
+    summaries = [_configuration(list(group.values()), others, sweep, expected_runs) for group in groups.values()]
     name, direction = next(iter(sweep.objectives.items()))
     return sorted(found, key=lambda one: direction_sign(direction) * one.mean(name) if one.trials else math.inf)
 
@@ -112,20 +112,20 @@ def configurations(rows: Iterable[RunRow], sweep: SweepFile) -> list[Configurati
 def sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> dict[str, Any]:
     """What `--json` prints."""
     left_out = ("config_keys", "words", "output_dir", "id")
-    said = {name: value for name, value in asdict(sweep).items() if name not in left_out}
-    summed = [_json(one, sweep) for one in configurations(rows, sweep)]
-    return {"sweep": {"folder": str(folder), **said}, "configurations": summed, "runs": rows}
+    fields = {name: value for name, value in asdict(sweep).items() if name not in left_out}
+    summed = [_json(one, sweep) for one in group_configurations(rows, sweep)]
+    return {"sweep": {"folder": str(folder), **fields}, "configurations": summed, "runs": rows}
 
 
 def _configuration(rows: Sequence[RunRow], others: Sequence[str], sweep: SweepFile, asked: int | None) -> Configuration:
     done = [row for row in rows if is_done(row, sweep.objectives)]
-    ends = Counter(
+    other_statuses = Counter(
         "outside the constraints" if "breaks" in row else row["status"]
         for row in rows
         if not is_done(row, sweep.objectives)
     )
     values = {name: rows[0][name] for name in others if name in rows[0]}
-    return Configuration(values, ranked(done, sweep.objectives), asked, ends)
+    return Configuration(values, rank_trials(done, sweep.objectives), expected_runs, other_statuses)
 
 
 def _key(row: RunRow, names: Sequence[str]) -> str:
@@ -140,8 +140,8 @@ def _json(one: Configuration, sweep: SweepFile) -> dict[str, Any]:
     return {
         "values": one.values,
         "runs": len(one.trials),
-        "request": one.asked,
-        "not_completed": dict(one.ends),
+        "request": one.expected_runs,
+        "not_completed": dict(one.other_statuses),
         "objectives": figures,
         "trials": [trial["trial"] for trial in one.trials],
     }

@@ -1,4 +1,4 @@
-"""The table of a sweep: its trials from the best on, and its configurations over folds and seeds."""
+"""Print the table of a sweep: its ranked trials, and its configurations over folds and seeds."""
 
 import re
 import shlex
@@ -10,7 +10,14 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
-from copycat.sweeps.summary import Configuration, axes, configurations, front, is_done, ranked
+from copycat.sweeps.summary import (
+    Configuration,
+    find_pareto_front,
+    group_configurations,
+    is_done,
+    rank_trials,
+    split_axes,
+)
 from copycat.sweeps.sweep_file import SweepFile, read_sweep
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import (
@@ -27,20 +34,20 @@ from copycat.tables.run_row import RunRow
 from copycat.tables.run_table import read_run_rows
 from copycat.tables.statistics import format_number
 
-FIXED = ("trial", "status", "epochs", "seconds", "runs", "why")
-"""Titles that are no keys."""
+RESERVED_TITLES = ("trial", "status", "epochs", "seconds", "runs", "why")
+"""Titles of columns that are not configuration keys."""
 
 
 def read_sweep_facts(folder: Path, choice: Query) -> tuple[SweepFile, list[RunRow], list[RunRow]]:
     """A sweep, all its trials, and those chosen, from the best on unless sorted otherwise.
 
     Raises:
-        UserError: where sweep.json is none, or the choice.
+        UserError: if sweep.json cannot be read, or the choice is invalid.
     """
     sweep = read_sweep(folder)
     rows = [row for row in read_run_rows(folder, objectives=sweep.objectives) if "trial" in row]
     if len(sweep.objectives) > 1:
-        best = front(rows, sweep.objectives)
+        best = find_pareto_front(rows, sweep.objectives)
         rows = [{**row, "pareto": row["trial"] in best} for row in rows]
     rows = ranked(rows, sweep.objectives)
     return sweep, rows, select_rows(rows, choice, known=[*sweep.varies, *sweep.objectives])
@@ -50,10 +57,12 @@ def print_sweep(folder: Path, choice: Query | None = None, *, most: int | None =
     """Print it to standard output.
 
     Args:
-        most: rows of a table; None: all.
+        folder: of the sweep.
+        choice: filters and order of the rows; None for all by rank.
+        max_rows: maximum number of rows per table; None for all.
 
     Raises:
-        UserError: where sweep.json is none, or the choice.
+        UserError: if sweep.json cannot be read, or the choice is invalid.
     """
     sweep, rows, shown = read_sweep_facts(folder, choice or Query())
     print_line(f"{folder}: {head(sweep, rows)}")
@@ -63,11 +72,11 @@ def print_sweep(folder: Path, choice: Query | None = None, *, most: int | None =
         for one in summed:
             print_line(f"{_figures(one, sweep)} over {' and '.join(repeats)}; runs: {one.counts}")
     elif repeats:
-        _print_configurations(summed[:most], sweep)
-        _say_more(len(summed), most, "configuration", folder)
+        _print_configurations(summed[:max_rows], sweep)
+        _print_omitted(len(summed), max_rows, "configuration", folder)
     if shown:
-        _print_trials(shown[:most], sweep)
-        _say_more(len(shown), most, "trial", folder)
+        _print_trials(shown[:max_rows], sweep)
+        _print_omitted(len(shown), max_rows, "trial", folder)
     elif rows:
         print_line(f"none of {pluralize(len(rows), 'trial')}")
     if any(row.get("pareto") for row in shown):
@@ -92,27 +101,27 @@ def best_trial(folder: Path, choice: Query) -> RunRow:
     """The best run of the best configuration; where that is another than the best run of all, this is said.
 
     Raises:
-        UserError: where no trial completed, or none that keeps to the constraints.
+        UserError: if no trial completed within the constraints.
     """
-    sweep, _, rows = read_sweep_facts(folder, choice)
-    done = [row for row in ranked(rows, sweep.objectives) if is_done(row, sweep.objectives)]
+    sweep, _, rows = read_sweep_rows(folder, choice)
+    done = [row for row in rank_trials(rows, sweep.objectives) if is_done(row, sweep.objectives)]
     if not done:
         within = " that keeps to sweep.constraints" if any("breaks" in row for row in rows) else ""
         raise UserError(f"--best: expected a completed trial{within}; got none in {folder}.")
-    repeats, others = axes(sweep)
+    repeats, others = split_axes(sweep)
     if not repeats:
         return done[0]
-    best = configurations(rows, sweep)[0]
+    best = group_configurations(rows, sweep)[0]
     which = f"{' '.join(f'{name}={printable(value)}' for name, value in best.values.items())}, " if others else ""
     said = f"the best of {pluralize(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
     print_line(f"copycat: {said}", error=True)
     return best.trials[0]
 
 
-def short_names(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
-    """Titles for keys: the last part, with what a number is a place in, where no other title is that."""
-    last = {name: found[0] if (found := re.search(r"[^.]+(\.\d+)*$", name)) else name for name in names}
-    ends = Counter([*last.values(), *taken])
+def short_names(names: Sequence[str], reserved: Sequence[str]) -> dict[str, str]:
+    """Return titles for keys: the last part, with the name before an index, if that is unique; else the whole key."""
+    last = {name: match[0] if (match := re.search(r"[^.]+(\.\d+)*$", name)) else name for name in names}
+    ends = Counter([*last.values(), *reserved])
     return {name: end if ends[end] == 1 else name for name, end in last.items()}
 
 
@@ -127,7 +136,7 @@ def trial_titles(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> lis
     titles += [("status", format_status), *_keys(sweep.varies, sweep)]
     titles += [(printable(name), metric_cell(name)) for name in sweep.objectives]
     if wide:
-        titles += [(name, cell) for name, cell in OTHERS if name not in sweep.objectives]
+        titles += [(name, cell) for name, cell in TIMING_COLUMNS if name not in sweep.objectives]
     if any(map(_why, rows)):
         titles.append(("why", _why))
     return titles
@@ -143,8 +152,8 @@ def _why(row: RunRow) -> str:
     return f"breaks {row['breaks']}" if "breaks" in row else ""
 
 
-def _print_configurations(found: Sequence[Configuration], sweep: SweepFile) -> None:
-    print_table(wide_console(), configuration_titles(sweep), configuration_rows(found, sweep))
+def _print_configurations(summaries: Sequence[Configuration], sweep: SweepFile) -> None:
+    print_table(wide_console(), configuration_columns(sweep), configuration_rows(summaries, sweep))
 
 
 def configuration_titles(sweep: SweepFile) -> list[Column]:

@@ -1,4 +1,4 @@
-"""Trials that are trained as one give what each gives alone, to rounding; and a pack gives its own bits again."""
+"""Trials in a pack agree with single runs up to rounding, and a repeated pack gives the same bits."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
 from copycat.records.run_loader import open_run
 from copycat.records.trial_file import Trial, read_trial, write_trial
-from copycat.sweeps.packed.eligibility import unfit
+from copycat.sweeps.packed.eligibility import why_not_packable
 from copycat.sweeps.packed.loop import Pack
 from copycat.sweeps.packed.trial import Member
 from copycat.training.factory import build_components
@@ -42,12 +42,12 @@ PACKED = "hydra/launcher=packed"
 
 @pytest.fixture(autouse=True)
 def _replays_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs are short here."""
+    """Capture steps early, since these trials are short."""
     monkeypatch.setattr("copycat.sweeps.packed.stacked_network.CAPTURE_AFTER", 2)
 
 
 def run_sweep(*words: str, data: Path, at: Path, status: int = 0) -> Path:
-    """The folder of a sweep, run in this process; what it said is in said.txt."""
+    """Run a sweep in this process and return its folder; its output is in said.txt."""
     at.mkdir(parents=True, exist_ok=True)
     said = StringIO()
     with pytest.MonkeyPatch.context() as here, redirect_stdout(said), redirect_stderr(said):
@@ -92,7 +92,7 @@ JOBS: Mapping[str, Sequence[str]] = {
 
 
 @pytest.mark.parametrize("job", mark_slow(JOBS, fast=["logistic", "cnn"]))
-def test_each_trial_of_a_pack_agrees_with_itself_alone(job: str, tiny: Path, tmp_path: Path) -> None:
+def test_each_trial_of_a_pack_agrees_with_the_same_trial_alone(job: str, tiny: Path, tmp_path: Path) -> None:
     words = [*JOBS[job], "trainer.max_epochs=40", "trainer.check_val_every_n_epoch=5"]
     packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
     alone = run_sweep(*words, data=tiny, at=tmp_path / "alone")
@@ -124,7 +124,7 @@ STOPS_THEN_BEST = (
 )
 
 
-def test_early_stopping_before_the_best_checkpoint_does_not_choose_what_is_best(tiny: Path, tmp_path: Path) -> None:
+def test_early_stopping_before_the_best_checkpoint_does_not_choose_its_metric(tiny: Path, tmp_path: Path) -> None:
     words = ["model=logistic", "optimizer.lr=1e-3,0.3", "trainer.max_epochs=20", "logger=none", *STOPS_THEN_BEST]
     packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
     alone = run_sweep(*words, data=tiny, at=tmp_path / "alone")
@@ -138,7 +138,9 @@ def test_early_stopping_before_the_best_checkpoint_does_not_choose_what_is_best(
 
 
 @pytest.mark.slow
-def test_trials_of_other_label_smoothing_pack_apart_and_validate_on_true_labels(tiny: Path, tmp_path: Path) -> None:
+def test_trials_with_different_label_smoothing_form_separate_packs_and_validate_on_true_labels(
+    tiny: Path, tmp_path: Path
+) -> None:
     words = ["loss.label_smoothing=0.0,0.3", "optimizer.lr=0.01,0.1", "trainer.max_epochs=6"]
     words += ["callbacks=none", "logger=none"]
     packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
@@ -150,7 +152,7 @@ def test_trials_of_other_label_smoothing_pack_apart_and_validate_on_true_labels(
             assert rows[0] == pytest.approx(rows[1], rel=1e-5)
 
 
-def test_a_pack_that_is_run_again_gives_the_same_bits(tiny: Path, tmp_path: Path) -> None:
+def test_a_repeated_pack_gives_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "optimizer=adam", "seed=1,2,3", "trainer.max_epochs=12", PACKED)
     first, again = (run_sweep(*words, data=tiny, at=tmp_path / name) for name in "ab")
     for number in range(3):
@@ -162,7 +164,7 @@ def test_a_pack_that_is_run_again_gives_the_same_bits(tiny: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_what_cannot_be_packed_runs_in_processes_and_the_sweep_says_why(tiny: Path, tmp_path: Path) -> None:
+def test_trials_that_cannot_be_packed_run_in_processes_with_a_reason(tiny: Path, tmp_path: Path) -> None:
     words = ("optimizer=sgd,lbfgs", "model=logistic", "seed=1,2", "trainer.max_epochs=3", PACKED)
     folder = run_sweep(*words, data=tiny, at=tmp_path)
     assert [trial.status for trial in read_trials(folder)] == ["completed"] * 4
@@ -172,20 +174,20 @@ def test_what_cannot_be_packed_runs_in_processes_and_the_sweep_says_why(tiny: Pa
     assert "LBFGS evaluates the loss again and again" in (tmp_path / "said.txt").read_text()
 
 
-def test_trials_whose_images_are_mixed_are_not_packed(tiny: Path) -> None:
+def test_trials_with_mixing_augmentations_are_not_packed(tiny: Path) -> None:
     config = compose([*data_overrides(tiny, tiny)[:-1], "augmentation=cutmix"]).config
     assert unfit(config, build_components(config)) == "an augmentation that mixes images"
 
 
 @pytest.mark.slow
-def test_networks_of_two_shapes_make_two_packs_of_no_more_than_is_asked(tiny: Path, tmp_path: Path) -> None:
+def test_networks_of_two_shapes_form_packs_of_the_requested_size(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[2],[3]", "seed=range(3)", "trainer.max_epochs=3", PACKED)
     folder = run_sweep(*words, "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path)
     found = {tuple(pack_of(folder / str(number))) for number in range(6)}
     assert sorted(len(pack) for pack in found) == [1, 1, 2, 2]
 
 
-def test_a_trial_that_diverges_leaves_the_others_as_they_are(tiny: Path, tmp_path: Path) -> None:
+def test_a_trial_that_diverges_does_not_change_the_others(tiny: Path, tmp_path: Path) -> None:
     words = ("model=linear", "optimizer=sgd", "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=5", PACKED)
     folder = run_sweep(*words, "optimizer.lr=1e-4,1e-3,1e9,2e9", data=tiny, at=tmp_path / "a", status=1)
     healthy = run_sweep(*words, "optimizer.lr=1e-4,1e-3", data=tiny, at=tmp_path / "b")
@@ -198,7 +200,7 @@ def test_a_trial_that_diverges_leaves_the_others_as_they_are(tiny: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_trials_whose_loss_becomes_no_number_say_so_and_the_others_go_on(tiny: Path, tmp_path: Path) -> None:
+def test_trials_whose_loss_becomes_nan_fail_and_the_others_continue(tiny: Path, tmp_path: Path) -> None:
     words = ("model=deep", "model.hidden=[4,3]", "optimizer=adamw", "loss=bce", "trainer.max_epochs=20", PACKED)
     folder = run_sweep(*words, "optimizer.lr=1e30,1e-3", data=tiny, at=tmp_path / "a", status=1)
     assert [trial.status for trial in read_trials(folder)] == ["failed", "completed"]
@@ -208,7 +210,7 @@ def test_trials_whose_loss_becomes_no_number_say_so_and_the_others_go_on(tiny: P
 
 
 class Refuses(BCE):
-    """A loss of a user's own that is broken."""
+    """Represent a custom loss that fails."""
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         raise RuntimeError("I refuse")
@@ -244,7 +246,7 @@ def test_early_stopping_ends_each_trial_where_it_ends_alone(tiny: Path, tmp_path
 
 
 class SlowDisk(ThreadPoolExecutor):
-    """Writes a while later than it is asked to."""
+    """Write with a delay."""
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
         def late() -> Any:
@@ -304,7 +306,7 @@ def test_a_packed_trial_can_be_resumed_rerun_and_predicted_with(tiny: Path, tmp_
 
 
 def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> None:
-    """Have a sweep die before an epoch, with all that was to be saved before it."""
+    """Run a sweep in a process that dies before an epoch, once everything before is saved."""
     run_self_killing_sweep(
         "import copycat.sweeps.packed.loop as packed\n"
         "packed.SAVES = packed.ROWS = 0.0\npacked.MAX_SAVING_SHARE = float('inf')\n"
@@ -314,7 +316,7 @@ def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> Non
         "        for member in self.members: member.writer.wait()\n"
         "        os.kill(os.getpid(), 9)\n"
         "    epoch(self, number)\n"
-        "packed.Pack._epoch = dying\n",
+        "packed.Pack._train_epoch = dying\n",
         words,
         data=data,
         at=at,
@@ -322,14 +324,14 @@ def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> Non
 
 
 def run_self_killing_sweep(program: str, words: Sequence[str], *, data: Path, at: Path) -> None:
-    """Run a sweep in a process that is changed so that it kills itself."""
+    """Run a sweep in a process that is patched to kill itself."""
     at.mkdir(parents=True, exist_ok=True)
     done = run_copycat(*("train", "-m", *data_overrides(data, at), *words), at=at, program=f"import os\n{program}")
     assert done.returncode == -9, done.stderr
 
 
 @pytest.mark.slow
-def test_a_pack_that_was_killed_goes_on_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
+def test_a_killed_pack_resumes_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "optimizer=adam", "seed=1,2,3", "trainer.max_epochs=12", PACKED)
     whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
     kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=7)
@@ -346,7 +348,7 @@ def test_a_pack_that_was_killed_goes_on_to_the_same_bits(tiny: Path, tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("begun", [True, False])
-def test_what_a_killed_pack_was_writing_is_cleared_away(begun: bool, tiny: Path, tmp_path: Path) -> None:
+def test_partly_written_files_of_a_killed_pack_are_removed(begun: bool, tiny: Path, tmp_path: Path) -> None:
     kill_sweep((*LONG, "seed=1,2"), data=tiny, at=tmp_path, epoch=6)
     folder = tmp_path / "sweep"
     if not begun:  # killed before its manifest was written
@@ -362,7 +364,7 @@ def test_what_a_killed_pack_was_writing_is_cleared_away(begun: bool, tiny: Path,
 
 
 @pytest.mark.slow
-def test_a_pack_goes_on_with_the_threads_that_it_began_with(
+def test_a_resumed_pack_keeps_its_number_of_threads(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("model=logistic", "seed=1,2", "trainer.max_epochs=12", "trainer.threads=null", PACKED)
@@ -384,7 +386,7 @@ def test_a_pack_goes_on_with_the_threads_that_it_began_with(
 
 
 @pytest.mark.slow
-def test_a_trial_whose_run_is_done_is_not_run_again(tiny: Path, tmp_path: Path) -> None:
+def test_a_trial_whose_run_has_completed_is_not_run_again(tiny: Path, tmp_path: Path) -> None:
     folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path)
     before = read_trial(folder / "1")
     write_trial(folder / "1", replace(before, status="running", objectives={}, ended=None))  # as if killed just then
@@ -410,12 +412,12 @@ LONG = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "trainer.max_epoc
 
 
 def interrupt_pack(method: str, monkeypatch: pytest.MonkeyPatch, *, epoch: int = 0, sleeps: float = 0.0) -> None:
-    """Have Ctrl-C come once a method of a pack has run with this epoch, and the pack go on only a while later."""
+    """Send Ctrl-C after a method of a pack has run with this epoch, and delay the pack."""
     run = getattr(Pack, method)
 
     def then_ends(pack: Pack, *args: Any, **more: Any) -> Any:
         found = run(pack, *args, **more)
-        if method == "_leave" or args[0] == epoch:
+        if method == "_end_trials" or args[0] == epoch:
             monkeypatch.setattr(Pack, method, run)
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(sleeps)
@@ -425,8 +427,8 @@ def interrupt_pack(method: str, monkeypatch: pytest.MonkeyPatch, *, epoch: int =
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["_epoch", "_settle"])
-def test_a_pack_that_is_interrupted_goes_on_to_the_same_bits(
+@pytest.mark.parametrize("method", ["_train_epoch", "_end_epoch"])
+def test_an_interrupted_pack_resumes_to_the_same_bits(
     method: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path / "whole")
@@ -447,7 +449,7 @@ def resume_sweep(folder: Path, *, at: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_pack_whose_epoch_takes_too_long_is_interrupted_where_it_was_saved(
+def test_a_pack_in_a_long_epoch_is_interrupted_at_its_last_checkpoint(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("copycat.training.signals.GRACE_SECONDS", 0.2)
@@ -467,12 +469,12 @@ def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
     monkeypatch.setattr("copycat.training.signals.GRACE_SECONDS", 0.2)
     measure = Member._measure
 
-    def slow(member: Member, position: Position) -> None:
-        monkeypatch.setattr(Member, "_measure", measure)
+    def slow(session: TrialSession, position: Position) -> None:
+        monkeypatch.setattr(TrialSession, "_measure", measure)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(30)
 
-    monkeypatch.setattr(Member, "_measure", slow)
+    monkeypatch.setattr(TrialSession, "_measure", slow)
     folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
     assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
     resume_sweep(folder, at=tmp_path)
@@ -480,7 +482,7 @@ def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
 
 
 @pytest.mark.slow
-def test_trials_whose_pack_waits_do_not_count_as_started(tiny: Path, tmp_path: Path) -> None:
+def test_trials_of_a_waiting_pack_do_not_count_as_started(tiny: Path, tmp_path: Path) -> None:
     words = (*LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2")
     kill_sweep(words, data=tiny, at=tmp_path, epoch=3)
     assert [trial.attempts for trial in read_trials(tmp_path / "sweep")] == [1, 1, 0, 0]
@@ -516,31 +518,31 @@ def test_measuring_a_pack_leaves_the_first_trial_as_it_was(tiny: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_gone_fails_its_own_trial_alone(
+def test_a_missing_folder_fails_its_own_trial_alone(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave = Pack._leave
+    leave = Pack._end_trials
 
     def bereft(pack: Pack, *args: Any) -> None:
-        shutil.rmtree(pack.members[0].folder, ignore_errors=True)
+        shutil.rmtree(pack.sessions[0].folder, ignore_errors=True)
         leave(pack, *args)
 
-    monkeypatch.setattr(Pack, "_leave", bereft)
+    monkeypatch.setattr(Pack, "_end_trials", bereft)
     folder = run_sweep(*LONG, "seed=1,2,3", data=tiny, at=tmp_path, status=1)
     assert sorted(trial.status for trial in read_trials(folder)) == ["completed", "completed", "failed"]
 
 
-def test_a_pack_that_cannot_be_begun_fails_its_trials_and_not_the_sweep(
+def test_a_pack_that_cannot_start_fails_its_trials_and_not_the_sweep(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restore = Member.restore
+    restore = TrialSession.restore
 
-    def full(member: Member, device: torch.device) -> None:
-        if member.asked.job.number == 1:
+    def full(session: TrialSession, device: torch.device) -> None:
+        if session.trial.job.number == 1:
             raise MemoryError("out of memory")
-        restore(member, device)
+        restore(session, device)
 
-    monkeypatch.setattr(Member, "restore", full)
+    monkeypatch.setattr(TrialSession, "restore", full)
     folder = run_sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path, status=1)
     assert [trial.status for trial in read_trials(folder)] == ["failed", "failed", "completed", "completed"]
     assert "out of memory" in str(read_trial(folder / "0").error)
@@ -548,7 +550,7 @@ def test_a_pack_that_cannot_be_begun_fails_its_trials_and_not_the_sweep(
 
 
 @pytest.mark.slow
-def test_a_pack_goes_on_with_no_other_images_than_it_began_with(tiny: Path, tmp_path: Path) -> None:
+def test_a_pack_does_not_resume_with_changed_images(tiny: Path, tmp_path: Path) -> None:
     data = shutil.copytree(tiny, tmp_path / "data")
     kill_sweep((*LONG, "seed=1,2"), data=data, at=tmp_path, epoch=6)
     shutil.copy(data / "train" / "cat" / "1.png", data / "train" / "cat" / "0.png")
@@ -559,7 +561,7 @@ def test_a_pack_goes_on_with_no_other_images_than_it_began_with(tiny: Path, tmp_
 
 
 @pytest.mark.slow
-def test_a_trial_that_fails_has_the_best_checkpoint_that_it_names(tiny: Path, tmp_path: Path) -> None:
+def test_a_failed_trial_has_the_best_checkpoint_of_its_record(tiny: Path, tmp_path: Path) -> None:
     words = ("model=linear", "optimizer=sgd", "optimizer.lr=1e-3,1e9", "trainer.max_epochs=60")
     folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path, status=1)
     assert [trial.status for trial in read_trials(folder)] == ["completed", "failed"]
@@ -568,7 +570,7 @@ def test_a_trial_that_fails_has_the_best_checkpoint_that_it_names(tiny: Path, tm
     assert found["epoch"] == best["epoch"] + 1
 
 
-def test_a_sweep_stops_after_so_many_failures_between_packs(tiny: Path, tmp_path: Path) -> None:
+def test_a_sweep_stops_between_packs_after_max_failures(tiny: Path, tmp_path: Path) -> None:
     words = (
         f"loss._target_={__name__}.Refuses",
         "sweep.max_failures=2",
@@ -580,10 +582,10 @@ def test_a_sweep_stops_after_so_many_failures_between_packs(tiny: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_a_signal_as_a_pack_ends_keeps_the_next_one_from_beginning(
+def test_a_signal_at_the_end_of_a_pack_prevents_the_next_one(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt_pack("_leave", monkeypatch)
+    interrupt_pack("_end_trials", monkeypatch)
     folder = run_sweep(
         *LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path, status=130
     )
@@ -594,7 +596,7 @@ def test_a_signal_as_a_pack_ends_keeps_the_next_one_from_beginning(
 
 
 class Halves(nn.Module):
-    """A network of a user's own: two halves of an image, weighed apart."""
+    """Represent a custom network that weights two halves of an image separately."""
 
     def __init__(self, *, in_features: int, out_features: int, **others: Any) -> None:
         super().__init__()
@@ -608,7 +610,7 @@ class Halves(nn.Module):
 
 
 class Chooses(Halves):
-    """Goes another way for bright images: torch.func cannot batch that over trials."""
+    """Branch on the brightness of images, which torch.func cannot batch over trials."""
 
     def forward(self, x: Tensor) -> Tensor:
         logits = super().forward(x)
@@ -616,7 +618,7 @@ class Chooses(Halves):
 
 
 @pytest.mark.slow
-def test_a_network_of_the_user_s_own_is_packed_where_torch_can_batch_it(tiny: Path, tmp_path: Path) -> None:
+def test_a_custom_network_is_packed_if_torch_can_batch_it(tiny: Path, tmp_path: Path) -> None:
     words = ("seed=1,2", "trainer.max_epochs=5", f"model._target_={__name__}.Halves")
     packed, alone = (
         run_sweep(*words, PACKED, data=tiny, at=tmp_path / "a"),
@@ -630,7 +632,7 @@ def test_a_network_of_the_user_s_own_is_packed_where_torch_can_batch_it(tiny: Pa
 
 
 @pytest.mark.slow
-def test_a_network_that_torch_cannot_batch_is_said_so(tiny: Path, tmp_path: Path) -> None:
+def test_a_network_that_torch_cannot_batch_is_reported(tiny: Path, tmp_path: Path) -> None:
     words = ("seed=1,2", "trainer.max_epochs=2", f"model._target_={__name__}.Chooses")
     folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path)
     assert [trial.status for trial in read_trials(folder)] == ["completed"] * 2

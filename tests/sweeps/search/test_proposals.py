@@ -1,4 +1,4 @@
-"""Searches: what each sampler proposes, and what is told. Nothing is trained; results are made up from the values."""
+"""Proposals of samplers and reports to a study; a function of the values stands in for training."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ SAMPLERS = {
 
 
 @pytest.mark.parametrize("sampler", mark_slow(SAMPLERS, fast=["tpe", "random"]))
-def test_a_search_that_stopped_proposes_what_one_that_ran_through_does(sampler: str, tmp_path: Path) -> None:
+def test_a_resumed_search_proposes_the_same_values_as_an_uninterrupted_one(sampler: str, tmp_path: Path) -> None:
     axes = (RATE, "optimizer.momentum=interval(0,0.9)", "model=logistic,shallow")
     words = (f"hydra/sweeper/sampler={sampler}", *SAMPLERS[sampler], *axes, "hydra.sweeper.n_trials=7")
     through = run_trials(start_search(*words, at=tmp_path / "through"))
@@ -48,7 +48,7 @@ def test_another_seed_proposes_other_values(tmp_path: Path) -> None:
     assert len({value for values in found for value in values}) == 9
 
 
-def test_a_trial_whose_drawing_was_cut_short_is_drawn_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_a_trial_whose_drawing_was_interrupted_receives_the_same_values(tmp_path: Path) -> None:
     words = ("hydra/sweeper/sampler=random", RATE, "optimizer.momentum=interval(0,0.9)", "hydra.sweeper.n_trials=1")
     whole = start_search(*words, at=tmp_path / "whole").next()
     cut = start_search(*words, at=tmp_path / "cut")
@@ -61,13 +61,13 @@ def test_a_trial_whose_drawing_was_cut_short_is_drawn_on_as_if_it_had_not_been(t
     assert again.values == whole.values
 
 
-def test_a_search_comes_to_better_rates_than_those_it_began_with(tmp_path: Path) -> None:
+def test_a_search_improves_on_its_first_trials(tmp_path: Path) -> None:
     words = (RATE, "hydra.sweeper.n_trials=24", "hydra.sweeper.sampler.n_startup_trials=8")
     losses = [learning_rate_loss(values)[0] for values in run_trials(start_search(*words, at=tmp_path))]
     assert median(losses[-8:]) < median(losses[:8])
 
 
-def test_a_grid_tries_each_once_and_stops(tmp_path: Path) -> None:
+def test_a_grid_sampler_tries_each_combination_once_and_stops(tmp_path: Path) -> None:
     axes = ("model=logistic,shallow", "seed=range(0,6,2)", "optimizer.lr=1e-3,1e-2")
     more = ("+sweep.when.seed='model=shallow'", "hydra.sweeper.n_trials=50")
     words = ("hydra/sweeper/sampler=grid", *axes, *more)
@@ -80,7 +80,7 @@ def test_a_grid_tries_each_once_and_stops(tmp_path: Path) -> None:
     assert run_trials(start_search(*words, at=tmp_path)) == []
 
 
-def test_a_grid_of_two_is_not_tried_a_third_time_by_a_third_worker(tmp_path: Path) -> None:
+def test_a_grid_of_two_is_not_repeated_by_a_third_worker(tmp_path: Path) -> None:
     of = start_search("hydra/sweeper/sampler=grid", "seed=1,2", at=tmp_path)
     jobs = [of.next(), of.next(), of.next()]
     assert sorted(job.values["seed"] for job in jobs if job) == [1, 2]
@@ -104,7 +104,7 @@ def test_a_grid_of_two_is_not_tried_a_third_time_by_a_third_worker(tmp_path: Pat
         ("+optimizer.maximize=true,false", CategoricalDistribution(["True", "False"])),
     ],
 )
-def test_an_axis_is_drawn_from_what_it_says(word: str, expected: object, tmp_path: Path) -> None:
+def test_an_axis_is_drawn_from_its_distribution(word: str, expected: object, tmp_path: Path) -> None:
     of = start_search(word, "hydra.sweeper.n_trials=2", at=tmp_path)
     (parameter,) = of._parameters.values()
     assert parameter.distribution == expected
@@ -114,7 +114,7 @@ def test_an_axis_is_drawn_from_what_it_says(word: str, expected: object, tmp_pat
 
 
 @pytest.mark.parametrize("sampler", mark_slow(["tpe", "cmaes", "qmc"], fast=["tpe"]))
-def test_an_axis_under_a_condition_is_drawn_beside_it_alone_and_varies(sampler: str, tmp_path: Path) -> None:
+def test_a_conditional_axis_is_drawn_only_if_its_condition_holds(sampler: str, tmp_path: Path) -> None:
     axes = ("model=logistic,shallow", "activation=relu,tanh,sigmoid", "optimizer.lr=interval(1e-3,1)")
     words = (f"hydra/sweeper/sampler={sampler}", *axes, "+sweep.when.activation='model=shallow'")
     found = run_trials(start_search(*words, "hydra.sweeper.n_trials=12", at=tmp_path))
@@ -122,7 +122,7 @@ def test_an_axis_under_a_condition_is_drawn_beside_it_alone_and_varies(sampler: 
     assert len(Counter(values["activation"] for values in found if "activation" in values)) > 1
 
 
-def test_axes_that_go_together_are_drawn_together(tmp_path: Path) -> None:
+def test_zipped_axes_are_drawn_together(tmp_path: Path) -> None:
     axes = ("model=logistic,shallow,deep", "optimizer.lr=0.1,0.2,0.3", "seed=range(3)")
     found = run_trials(start_search(*axes, "sweep.zip=[model,optimizer.lr]", "hydra.sweeper.n_trials=9", at=tmp_path))
     pairs = {(values["model"], values["optimizer.lr"]) for values in found}
@@ -131,7 +131,7 @@ def test_axes_that_go_together_are_drawn_together(tmp_path: Path) -> None:
     assert len({values["seed"] for values in found}) > 1
 
 
-def test_a_search_of_several_objectives_is_told_all_of_them(tmp_path: Path) -> None:
+def test_a_study_of_several_objectives_receives_all_of_them(tmp_path: Path) -> None:
     words = ("sweep.objective=[val/loss,val/accuracy,parameters]", RATE, "hydra.sweeper.n_trials=4")
     of = start_search(*words, at=tmp_path)
     run_trials(of, result=lambda values: [values["optimizer.lr"], 0.5, 7.0])
@@ -142,7 +142,7 @@ def test_a_search_of_several_objectives_is_told_all_of_them(tmp_path: Path) -> N
     assert len(of.study.best_trials) == 1
 
 
-def test_a_failed_trial_is_told_as_failed_and_counts(tmp_path: Path) -> None:
+def test_a_failed_trial_is_reported_as_failed_and_counts(tmp_path: Path) -> None:
     of = start_search(RATE, "hydra.sweeper.n_trials=3", at=tmp_path)
     run_trials(of, result=lambda values: None)
     assert [trial.state.name for trial in of.study.trials] == ["FAIL"] * 3
@@ -154,7 +154,7 @@ def _fails_at_1(values: Mapping[str, Any]) -> list[float] | None:
 
 
 @pytest.mark.slow
-def test_a_space_that_was_changed_on_purpose_is_searched_on(tmp_path: Path) -> None:
+def test_a_search_continues_in_a_space_that_was_changed_on_purpose(tmp_path: Path) -> None:
     before = ("model=logistic,shallow", "seed=range(3)", "hydra.sweeper.n_trials=3")
     run_trials(start_search(*before, at=tmp_path), result=_fails_at_1)
     after = ("model=shallow,deep,cnn", "seed=range(4)", "hydra.sweeper.n_trials=12")
@@ -166,7 +166,7 @@ def test_a_space_that_was_changed_on_purpose_is_searched_on(tmp_path: Path) -> N
     assert max(values["seed"] for values in found) > 2
 
 
-def test_of_trials_on_their_way_each_ends_as_itself(tmp_path: Path) -> None:
+def test_running_trials_may_end_in_any_order(tmp_path: Path) -> None:
     of = start_search(RATE, "hydra.sweeper.n_trials=4", at=tmp_path)
     jobs = [job for job in (of.next(), of.next(), of.next(), of.next()) if job]
     for job in reversed(jobs):

@@ -1,4 +1,4 @@
-"""Sweeps whose folder or journal was moved or damaged, and grids typed in another order."""
+"""Sweeps are resumed after their folder or journal was moved or damaged."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ WORDS = (
 )
 
 
-def test_a_folder_that_was_renamed_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_search_is_resumed_after_its_folder_was_renamed(tmp_path: Path) -> None:
     through = run_trials(start_search(*WORDS, at=tmp_path / "through"))
     begun = run_trials(start_search(*WORDS, at=tmp_path / "begun"), 4)
     (tmp_path / "begun").rename(tmp_path / "renamed")
@@ -26,7 +26,7 @@ def test_a_folder_that_was_renamed_is_gone_on_with(tmp_path: Path) -> None:
     assert [trial.value for trial in again.study.trials] == [learning_rate_loss(values)[0] for values in through]
 
 
-def test_a_damaged_journal_is_named_and_made_anew_from_the_folders(tmp_path: Path) -> None:
+def test_a_damaged_journal_is_reported_and_restored_from_the_trials_once_removed(tmp_path: Path) -> None:
     through = run_trials(start_search(*WORDS, at=tmp_path / "through"))
     begun = run_trials(start_search(*WORDS, at=tmp_path / "begun"), 4)
     (tmp_path / "begun").rename(tmp_path / "damaged")
@@ -41,7 +41,7 @@ def test_a_damaged_journal_is_named_and_made_anew_from_the_folders(tmp_path: Pat
     assert [*begun, *run_trials(again)] == through
 
 
-def test_a_journal_whose_last_line_was_cut_short_is_read_without_it(tmp_path: Path) -> None:
+def test_a_journal_with_a_truncated_last_line_is_read_without_it(tmp_path: Path) -> None:
     begun = run_trials(start_search(*WORDS, at=tmp_path / "begun"), 4)
     (tmp_path / "begun").rename(tmp_path / "cut")
     with (tmp_path / "cut" / "study.journal").open("ab") as journal:
@@ -59,7 +59,9 @@ def test_a_grid_that_is_typed_in_another_order_runs_each_value_once(tmp_path: Pa
     for _ in range(2):
         job = first.next()
         assert job is not None
-        done = Trial(number=job.number, overrides=job.of_run, values=job.values, status="completed", started=now())
+        done = Trial(
+            number=job.number, overrides=job.run_overrides, values=job.values, status="completed", started=now()
+        )
         write_trial(tmp_path / str(job.number), done)
     then = grid("seed=3,2,1,0,4")
     left = []

@@ -1,4 +1,4 @@
-"""Where a study is kept: moved, cut short, damaged, lost, or in a database."""
+"""Storages of a study that are moved, truncated, damaged, lost, or a database."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.sweeps.launchers.trial import first_record
+from copycat.sweeps.launchers.trial import write_first_record
 from copycat.sweeps.search.storage import open_storage
 from tests.support.search import finish_trial, run_trials, start_search
 
@@ -17,11 +17,11 @@ STARTUP = "hydra.sweeper.sampler.n_startup_trials=2"
 
 @pytest.fixture(autouse=True)
 def _anew() -> None:
-    """As in another process, which has no storage open."""
+    """Close all storages, as in a new process."""
     open_storage.cache_clear()
 
 
-def test_a_sweep_goes_on_in_a_folder_that_was_moved_and_renamed(tmp_path: Path) -> None:
+def test_a_sweep_is_resumed_in_a_folder_that_was_moved_and_renamed(tmp_path: Path) -> None:
     through = run_trials(start_search(*WORDS, STARTUP, at=tmp_path / "through"))
     before = run_trials(start_search(*WORDS, STARTUP, at=tmp_path / "old"), 3)
     (tmp_path / "elsewhere").mkdir()
@@ -31,7 +31,7 @@ def test_a_sweep_goes_on_in_a_folder_that_was_moved_and_renamed(tmp_path: Path) 
     assert len(optuna.get_all_study_names(of.study._storage)) == 1
 
 
-def test_a_folder_may_be_named_by_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweep_folder_may_be_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_trials(start_search(*WORDS, at=tmp_path), 2)
     monkeypatch.chdir(tmp_path)
     of = start_search(*WORDS, at=Path())
@@ -39,7 +39,7 @@ def test_a_folder_may_be_named_by_a_dot(tmp_path: Path, monkeypatch: pytest.Monk
     assert of.study.study_name == tmp_path.name
 
 
-def test_a_journal_whose_last_line_was_cut_short_is_mended(tmp_path: Path) -> None:
+def test_a_truncated_last_line_is_removed_from_a_journal(tmp_path: Path) -> None:
     of = start_search(*WORDS, at=tmp_path)
     run_trials(of, 2)
     with (tmp_path / "study.journal").open("ab") as journal:
@@ -51,7 +51,7 @@ def test_a_journal_whose_last_line_was_cut_short_is_mended(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("damage", "said"), [(b"\x00\x00{\n", "line 4 is damaged"), (b"{}\n", "do not go together")])
-def test_a_journal_damaged_in_its_middle_says_what_to_do_and_that_helps(
+def test_the_message_about_a_damaged_journal_names_a_remedy_that_works(
     damage: bytes, said: str, tmp_path: Path
 ) -> None:
     through = run_trials(start_search(*WORDS, STARTUP, at=tmp_path / "through"))
@@ -72,11 +72,11 @@ def test_a_journal_damaged_in_its_middle_says_what_to_do_and_that_helps(
     assert run_trials(of) == through[3:]
 
 
-def test_trials_on_their_way_are_ended_in_a_study_made_anew(tmp_path: Path) -> None:
+def test_running_trials_are_finished_in_a_restored_study(tmp_path: Path) -> None:
     of = start_search(*WORDS, at=tmp_path)
     jobs = [job for job in (of.next(), of.next(), of.next()) if job]
     for job in jobs:
-        first_record(tmp_path / str(job.number), job.number, job.of_run, job.values)
+        write_first_record(tmp_path / str(job.number), job.number, job.run_overrides, job.values)
     finish_trial(of, jobs[1])
     (tmp_path / "study.journal").unlink()
     open_storage.cache_clear()
@@ -102,7 +102,7 @@ def test_a_database_file_holds_a_study_and_a_study_of_other_objectives_is_refuse
 
 
 @pytest.mark.slow
-def test_another_storage_is_refused_unless_asked_for_and_then_given_what_was_found(tmp_path: Path) -> None:
+def test_another_storage_needs_allow_changes_and_receives_the_finished_trials(tmp_path: Path) -> None:
     at, url = tmp_path / "sweep", f"hydra.sweeper.storage='sqlite:///{tmp_path}/study.db'"
     before = start_search(*WORDS, at=at)
     run_trials(before, 3)

@@ -1,4 +1,4 @@
-"""How the trials of a pack move, reckoned for all of them at once: what `Statistics` writes of a run alone."""
+"""Compute the layer statistics of all trials of a pack at once, as `Statistics` does for a single run."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,12 @@ from copycat.sweeps.packed.trial import Member
 
 
 class PackStatistics:
-    """Args:
-    members: of one pack, whose callbacks are alike.
+    """Measure norms of gradients, updates and weights of all trials of a pack.
+
+    Args:
+        sessions: of one pack, with equal callbacks.
+        first: epoch at the start.
+        epochs: total number of epochs.
     """
 
     def __init__(self, members: Sequence[Member], *, first: int, epochs: int) -> None:
@@ -26,25 +30,26 @@ class PackStatistics:
         self.images = len(members[0].data.parts["train"])
         self._epochs: list[int] = []
         self._tables: list[NDArray[np.float32]] = []
-        """[trials, tags] of each of them."""
+        """[trials, tags] per epoch."""
         self._tags: list[str] = []
 
     def measures(self, epoch: int) -> bool:
-        return self.one is not None and self.one.measures(epoch)
+        """Return whether to measure an epoch."""
+        return self.callback is not None and self.callback.measures(epoch)
 
-    def before(self, gradients: Sequence[Tensor], stack: Stack, optimizers: Optimizers) -> None:
-        """Look at the gradients of an epoch's last step, [trials, …], before they are clipped."""
+    def measure_gradients(self, gradients: Sequence[Tensor], stack: StackedNetwork, optimizers: JointOptimizer) -> None:
+        """Measure the gradients of an epoch's last step, [trials, …], before they are clipped."""
         self._rate = optimizers.learning_rates()
         self._gradient = _norms(gradients)
         self._before = [parameter.detach().clone() for parameter in stack.parameters.values()]
 
-    def after(self, epoch: int, stack: Stack) -> None:
-        """Look at the weights after that step."""
-        assert self.one is not None
+    def measure_weights(self, epoch: int, stack: StackedNetwork) -> None:
+        """Measure the weights after that step."""
+        assert self.callback is not None
         trained = [parameter.detach() for parameter in stack.parameters.values()]
-        whole = {**stack.rest, **stack.parameters}
-        every = {name: whole[name].detach() for name, _ in stack.networks[0].named_parameters()}
-        weight = _norms(list(every.values()))
+        tensors = {**stack.frozen, **stack.parameters}
+        weights = {name: tensors[name].detach() for name, _ in stack.networks[0].named_parameters()}
+        weight = _norms(list(weights.values()))
         update = _norms([b - a for a, b in zip(self._before, trained, strict=True)])
         pace = self.one.epoch_time(epoch + 1, images=self.images)
         like = torch.ones_like(weight)
@@ -60,8 +65,8 @@ class PackStatistics:
         self._epochs.append(epoch)
         self._tables.append(torch.stack([column.float().cpu() for column in columns.values()], dim=1).numpy())
 
-    def write(self, members: Sequence[Member], here: Sequence[int]) -> None:
-        """Hand the trials that are still there what was measured since the last time."""
+    def write(self, sessions: Sequence[TrialSession], places: Sequence[int]) -> None:
+        """Write the measurements since the last write to the TensorBoards of the trials at these places."""
         epochs, tables = self._epochs, self._tables
         self._epochs, self._tables = [], []
         if not epochs:
@@ -73,7 +78,7 @@ class PackStatistics:
 
 
 def _norms(tensors: Sequence[Tensor]) -> Tensor:
-    """[trials], of all that a trial has together."""
+    """Return the norm over all tensors, [trials, …] each, of each trial: [trials]."""
     each = torch.stack([torch.linalg.vector_norm(tensor.flatten(1), dim=1) for tensor in tensors])
-    found: Tensor = torch.linalg.vector_norm(each, dim=0)
-    return found
+    norms: Tensor = torch.linalg.vector_norm(each, dim=0)
+    return norms

@@ -1,4 +1,4 @@
-"""A search: an Optuna study, asked for trials and told what came of them."""
+"""Open an Optuna study, and make its samplers and pruners."""
 
 import logging
 import warnings
@@ -22,48 +22,48 @@ from copycat.tables.statistics import Direction
 from copycat.training.stopping import Pruner
 
 OWNER = "sweep"
-"""Attribute of a trial: the id of the sweep that runs it."""
+"""User attribute of a trial: id of the sweep that runs it."""
 VIOLATIONS = "violations"
-"""Attribute of a trial: how far it breaks each constraint."""
+"""User attribute of a trial: violation of each constraint."""
 ORPHANED = 60.0
-"""Seconds after which a trial in a shared study that no sweep has put its name to is taken over."""
-OF_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
-"""Those of Optuna's that need SciPy, which they ask for when the first trials are done."""
+"""Seconds after which a sweep takes over a trial without an owner in a shared study."""
+NEEDS_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
+"""Optuna's classes that need SciPy, and import it only after the first trials."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 log = logging.getLogger(__name__)
 
 
 def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence[Direction]) -> Study:
-    """The sweep's study, made where there is none.
+    """Open the sweep's study, or create it.
 
     Raises:
-        UserError: where it is of other objectives.
+        UserError: if the study has other directions.
     """
     storage = open_storage(sweeper["storage"], folder)
     name = read_sweep(folder).study
     study = optuna.create_study(study_name=name, storage=storage, directions=list(directions), load_if_exists=True)
-    found = [direction.name.lower() for direction in study.directions]
-    if found != list(directions):
+    recorded = [direction.name.lower() for direction in study.directions]
+    if recorded != list(directions):
         raise UserError(
             f"hydra.sweeper.study_name: expected a study that would {', '.join(directions)}; {name} would"
-            f" {', '.join(found)}. Give another name."
+            f" {', '.join(recorded)}. Give another name."
         )
     return study
 
 
-def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
-    """The sampler for one trial, or one parameter of it, seeded by these: a resumed sweep proposes what it would have.
+def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
+    """Make the sampler of one trial or of one of its parameters, seeded by both, so that a resume repeats proposals.
 
     Raises:
-        UserError: where it cannot be made.
+        UserError: if it cannot be made.
     """
     node = dict(sweeper["sampler"])
     takes = signature_keys(import_target("hydra.sweeper.sampler", node["_target_"]))
     chosen = sweeper["seed"] if node.get("seed") is None else node["seed"]
     seed = derive_seed("sampler", chosen, number, *([parameter] if parameter else [])) % 2**31
     more: dict[str, Any] = {}
-    if "qmc_type" in takes:  # one sequence for all trials, by the seed as it is
+    if "qmc_type" in takes:  # quasi-random: one sequence for all trials, with the unchanged seed
         more["independent_sampler"] = optuna.samplers.RandomSampler(seed)
     elif "seed" in node:
         node["seed"] = seed
@@ -76,11 +76,11 @@ def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, pa
         return build_target("hydra.sweeper.sampler", node, **more)
 
 
-def check_built(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
-    """Make a sampler and a pruner, before there is a folder of the sweep.
+def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
+    """Check that sampler and pruner can be made, before the sweep has a folder.
 
     Raises:
-        UserError: where one of them cannot be made.
+        UserError: if one of them cannot be made.
     """
     for part in ("sampler", "pruner"):
         if sweeper[part]["_target_"].rpartition(".")[2] in OF_SCIPY:
@@ -90,12 +90,12 @@ def check_built(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
 
 
 def _violations(trial: FrozenTrial) -> Sequence[float]:
-    found: Sequence[float] = trial.user_attrs.get(VIOLATIONS, [])
-    return found
+    violations: Sequence[float] = trial.user_attrs.get(VIOLATIONS, [])
+    return violations
 
 
-def trial_numbered(study: Study, number: int) -> optuna.Trial:
-    """A trial that is on its way, to report to and to draw the rest of."""
+def get_running_trial(study: Study, number: int) -> optuna.Trial:
+    """Return a running trial of the study, to report to and to draw from."""
     frozen = study.get_trials(deepcopy=False)[number]
     assert frozen.number == number
     return optuna.Trial(study, frozen._trial_id)
@@ -108,7 +108,7 @@ def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pruner:
     study.pruner = build_target("hydra.sweeper.pruner", sweeper["pruner"])
     trial = trial_numbered(study, number)
 
-    def verdict(epoch: int, metrics: Mapping[str, float]) -> str | None:
+    def find_reason(epoch: int, metrics: Mapping[str, float]) -> str | None:
         if objective not in metrics:
             raise UserError(f"hydra/sweeper/pruner: expected an objective that each epoch has; {objective} is none.")
         reported = study._storage.get_trial(trial._trial_id).intermediate_values
@@ -116,15 +116,15 @@ def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pruner:
             trial.report(metrics[objective], epoch)
         if not trial.should_prune():
             return None
-        return f"{objective} {metrics[objective]:.6g} after epoch {epoch}: {_named(sweeper['pruner'])} ended it"
+        return f"{objective} {metrics[objective]:.6g} after epoch {epoch}: {_class_name(sweeper['pruner'])} ended it"
 
-    return verdict
+    return find_reason
 
 
 @cache
-def _loaded(name: str | None, url: str | None, sweep: Path) -> Study:
+def _load_study(name: str | None, url: str | None, sweep: Path) -> Study:
     return optuna.load_study(study_name=name, storage=open_storage(url, sweep))
 
 
-def _named(node: Mapping[str, Any]) -> str:
+def _class_name(node: Mapping[str, Any]) -> str:
     return str(node["_target_"]).rpartition(".")[2]
