@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from copycat.sweeps.plots.files import PLOTS
-from copycat.sweeps.report import sweep_page
+from copycat.sweeps.report import make_sweep_page
 from copycat.tables.statistics import format_number
 from tests.support.html import parse_html
 from tests.support.sweep_folders import make_trial, write_sweep_folder

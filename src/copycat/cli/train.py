@@ -49,12 +49,12 @@ def _begin_sweep(request: "SweepRequest") -> Path:
     """Check the sweep's first trial, make its folder and return it."""
     check_image_folder(request.first.config)
     with defer_garbage_collection():
-        from copycat.sweeps.search.objectives import named_metrics
-        from copycat.sweeps.start import begin
+        from copycat.sweeps.search.objectives import get_named_metrics
+        from copycat.sweeps.start import open_sweep_folder
         from copycat.training.train import check_buildable
 
-    check_buildable(request.first, metrics=named_metrics(request.settings))
-    return begin(request)
+    check_buildable(request.first, metrics=get_named_metrics(request.settings))
+    return open_sweep_folder(request)
 
 
 def _run_trial(config: "DictConfig") -> float | None:
@@ -69,6 +69,6 @@ def _print_sweep(folder: Path) -> str:
     from copycat.sweeps.table import print_sweep
     from copycat.training.summary import next_commands
 
-    print_sweep(folder, most=MAX_TRIALS_PRINTED)
+    print_sweep(folder, max_rows=MAX_TRIALS_PRINTED)
     print(next_commands(folder))
     return read_sweep(folder).status

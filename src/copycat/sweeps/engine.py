@@ -34,8 +34,8 @@ class Job:
         return [word for word in self.overrides if not _is_sweep_override(word)]
 
     @property
-    def words(self) -> list[str]:
-        """For a launcher: all of them, and the folder's name."""
+    def launch_overrides(self) -> list[str]:
+        """Return the overrides for a launcher: all of them, and the name of the trial's folder."""
         return [*self.overrides, f"hydra.sweep.subdir={quote_path(Path(str(self.number)))}"]
 
 

@@ -14,7 +14,13 @@ from copycat.sweeps.plots.files import list_plot_kinds, render_plot
 from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.summary import group_configurations, is_done, split_axes
 from copycat.sweeps.sweep_file import FILE, SweepFile
-from copycat.sweeps.table import configuration_rows, configuration_titles, head, read_sweep_facts, trial_titles
+from copycat.sweeps.table import (
+    configuration_columns,
+    configuration_rows,
+    read_sweep_rows,
+    summarize_sweep,
+    trial_columns,
+)
 from copycat.tables.query import Query
 from copycat.tables.render import Column
 from copycat.tables.run_row import RunRow
@@ -46,10 +52,10 @@ def make_report(folders: Sequence[Path]) -> Page:
         return make_sweep_page(folder)
     if (folder / MANIFEST).exists() or not folder.is_dir():
         return make_run_page(folder)
-    found = list(find_runs(folder))
-    if len(found) > 1:
-        return make_comparison_page(found, title=str(folder))
-    return make_run_page(found[0] if found else folder)
+    runs = list(find_runs(folder))
+    if len(runs) > 1:
+        return make_comparison_page(runs, title=str(folder))
+    return make_run_page(runs[0] if runs else folder)
 
 
 def make_sweep_page(folder: Path) -> Page:
@@ -58,13 +64,13 @@ def make_sweep_page(folder: Path) -> Page:
     Raises:
         UserError: if sweep.json cannot be read.
     """
-    sweep, rows, _ = read_sweep_facts(folder, Query())
-    sections = [*_ranking(sweep, rows), *_plots(read_results(folder)), _asked(sweep), *_next(folder, sweep, rows)]
-    return Page(str(folder), head(sweep, rows), sections)
+    sweep, rows, _ = read_sweep_rows(folder, Query())
+    sections = [*_ranking(sweep, rows), *_plots(read_results(folder)), _request(sweep), *_next(folder, sweep, rows)]
+    return Page(str(folder), summarize_sweep(sweep, rows), sections)
 
 
 def _ranking(sweep: SweepFile, rows: Sequence[RunRow]) -> Iterator[Section]:
-    repeats, others = axes(sweep)
+    repeats, others = split_axes(sweep)
     if repeats and others:
         summed = configuration_rows(group_configurations(rows, sweep), sweep)
         note = f"Mean ± deviation over {' and '.join(repeats)}, from the best on."
@@ -81,15 +87,19 @@ def _table(titles: Sequence[Column], rows: Sequence[RunRow]) -> Table:
 
 
 def _plots(results: Results) -> Iterator[Section]:
-    best = {name: results.best(name) for name in results.objectives}
-    said = "; ".join(
+    best = {name: results.get_best_trial(name) for name in results.objectives}
+    best_so_far = "; ".join(
         f"the best {name} is {format_number(trial.objectives[name])}, by trial {trial.number}"
         for name, trial in best.items()
         if trial
     )
     images = [
-        PageImage(draw(kind, results), f"{SAYS[kind]}{f': {said}' if kind == 'history' and said else ''}.", kind)
-        for kind in kinds(results)
+        PageImage(
+            render_plot(kind, results),
+            f"{CAPTIONS[kind]}{f': {best_so_far}' if kind == 'history' and best_so_far else ''}.",
+            kind,
+        )
+        for kind in list_plot_kinds(results)
     ]
     yield Section(title="Plots", images=images)
 
@@ -101,7 +111,7 @@ def _request(sweep: SweepFile) -> Section:
 
 
 def _next(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> Iterator[Section]:
-    summed = configurations(rows, sweep)
+    summed = group_configurations(rows, sweep)
     done = summed[0].trials if summed else [row for row in rows if is_done(row, sweep.objectives)]
     if done:
         yield Section(title="Run the best trial again", code=rerun_command(done[0]))

@@ -8,7 +8,7 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.sweeps.summary import make_sweep_json
 from copycat.sweeps.sweep_file import FILE
-from copycat.sweeps.table import best_trial, print_sweep, read_sweep_facts
+from copycat.sweeps.table import find_best_trial, print_sweep, read_sweep_rows
 from copycat.tables.comparison import print_comparison, read_comparison, write_comparison
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import write_csv, write_json
@@ -20,8 +20,8 @@ MAX_COMPARED = 12
 """Maximum number of trials in a comparison."""
 
 
-def show_runs(folder: Path, choice: Query, *, form: Form, by: str | None) -> None:
-    """Print them to standard output.
+def show_runs(folder: Path, choice: Query, *, form: OutputForm, by: str | None) -> None:
+    """Print the runs of a folder to standard output.
 
     Args:
         folder: of a sweep, or any folder of runs.
@@ -66,7 +66,7 @@ def show_compared(folders: Sequence[Path], *, form: Literal["table", "csv", "jso
     Raises:
         UserError: if a folder holds no run, or there are fewer than two runs, or too many trials.
     """
-    runs = [run for folder in folders for run in _runs(folder)]
+    runs = [run for folder in folders for run in _list_runs(folder)]
     compared = read_comparison(runs)
     if form == "table":
         print_comparison(compared, equal=equal)

@@ -89,11 +89,11 @@ def _describe_sweep(request: SweepRequest) -> SweepFile:
     for key in ("sampler", "pruner", "seed", "storage") if kind == "optuna" else ():
         space[f"hydra.sweeper.{key}"] = repr(request.sweeper[key])
     if kind == "optuna":
-        space["sweep.constraints"] = repr(asked.settings["constraints"])
-    wanted = objectives(asked.settings)
-    trials = asked.sweeper["n_trials"] if kind == "optuna" else len(asked.space.grid())
-    if kind == "optuna" and is_grid_search(asked.sweeper):
-        trials = min(trials, len(asked.space.grid()))
+        space["sweep.constraints"] = repr(request.settings["constraints"])
+    wanted = get_objectives(request.settings)
+    trials = request.sweeper["n_trials"] if kind == "optuna" else len(request.space.grid())
+    if kind == "optuna" and is_grid_search(request.sweeper):
+        trials = min(trials, len(request.space.grid()))
     return SweepFile(
         id=secrets.token_hex(8),
         status="running",

@@ -24,13 +24,13 @@ class Configuration:
     """Group trials that differ in seed and fold alone."""
 
     values: Mapping[str, Any]
-    """Of the other keys that vary."""
+    """Values of the other keys that vary."""
     trials: Sequence[RunRow]
-    """Those that are done, the best first; one for each seed and fold."""
-    asked: int | None
-    """How many seeds and folds a configuration has; None for a search, which draws them."""
-    ends: Mapping[str, int]
-    """How many trials ended or stand in each other way."""
+    """Completed trials, the best first; one per seed and fold."""
+    expected_runs: int | None
+    """Number of seeds and folds per configuration; None for a search, which draws them."""
+    other_statuses: Mapping[str, int]
+    """Number of trials with each other status."""
 
     def mean(self, objective: str) -> float:
         """Return the mean of an objective; NaN if no trial is completed."""
@@ -50,8 +50,8 @@ class Configuration:
         return ", ".join([*words, *(f"{count} {status}" for status, count in self.other_statuses.items())])
 
 
-def ranked(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> list[RunRow]:
-    """Completed trials by their objectives, the first first, then pruned, failed, and those that are not done.
+def rank_trials(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> list[RunRow]:
+    """Sort trials: completed, pruned, failed, unfinished; within a status by the objectives in order.
 
     Completed trials that violate a constraint come after those that do not.
     """
@@ -67,12 +67,12 @@ def ranked(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> list[RunR
 
 
 def is_done(row: RunRow, wanted: Mapping[str, Direction]) -> bool:
-    """Whether a trial completed, keeps to the constraints, and has what it is ranked by."""
+    """Return whether a trial is completed, violates no constraint, and has a value for each objective."""
     return row["status"] == "completed" and "breaks" not in row and all(row.get(name) is not None for name in wanted)
 
 
-def front(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> set[int]:
-    """Numbers of the trials that are done, and that no other beats in all objectives."""
+def find_pareto_front(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> set[int]:
+    """Return the numbers of completed trials on the Pareto front, which no other trial dominates."""
     signs = [direction_sign(direction) for direction in wanted.values()]
     points = sorted(
         ([one * row[name] for one, name in zip(signs, wanted, strict=True)], row["trial"])
@@ -93,31 +93,33 @@ def split_axes(sweep: SweepFile) -> tuple[list[str], list[str]]:
     return repeats, [name for name in sweep.varies if name not in repeats]
 
 
-def configurations(rows: Iterable[RunRow], sweep: SweepFile) -> list[Configuration]:
-    """Ranked by the mean of the first objective; none where neither seed nor fold varies."""
-    repeats, others = axes(sweep)
+def group_configurations(rows: Iterable[RunRow], sweep: SweepFile) -> list[Configuration]:
+    """Group trials by configuration, ranked by the mean of the first objective; empty if no seed or fold varies."""
+    repeats, others = split_axes(sweep)
     if not repeats:
         return []
     groups: dict[str, dict[str, RunRow]] = {}
-    for row in reversed(ranked(rows, sweep.objectives)):  # the same seed twice is one trial: the better end of them
+    for row in reversed(rank_trials(rows, sweep.objectives)):  # of two trials with the same seed the better one counts
         group = groups.setdefault(_key(row, others), {})
         group[_key(row, repeats)] = row
     whole = len({repeat for group in groups.values() for repeat in group}) if others else sweep.trials
     expected_runs = whole if sweep.sweeper == "grid" else None
     summaries = [_configuration(list(group.values()), others, sweep, expected_runs) for group in groups.values()]
     name, direction = next(iter(sweep.objectives.items()))
-    return sorted(found, key=lambda one: direction_sign(direction) * one.mean(name) if one.trials else math.inf)
+    return sorted(summaries, key=lambda one: direction_sign(direction) * one.mean(name) if one.trials else math.inf)
 
 
-def sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> dict[str, Any]:
-    """What `--json` prints."""
+def make_sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> dict[str, Any]:
+    """Return the content that `--json` prints."""
     left_out = ("config_keys", "words", "output_dir", "id")
     fields = {name: value for name, value in asdict(sweep).items() if name not in left_out}
     summed = [_json(one, sweep) for one in group_configurations(rows, sweep)]
     return {"sweep": {"folder": str(folder), **fields}, "configurations": summed, "runs": rows}
 
 
-def _configuration(rows: Sequence[RunRow], others: Sequence[str], sweep: SweepFile, asked: int | None) -> Configuration:
+def _configuration(
+    rows: Sequence[RunRow], others: Sequence[str], sweep: SweepFile, expected_runs: int | None
+) -> Configuration:
     done = [row for row in rows if is_done(row, sweep.objectives)]
     other_statuses = Counter(
         "outside the constraints" if "breaks" in row else row["status"]

@@ -114,22 +114,22 @@ def _is_new(path: Path) -> bool:
 def _read(folder: Path) -> tuple[dict[str, Any], bool]:
     path = folder / FILE
     try:
-        found = read_json(read_file(path, max_bytes=MOST))
-        if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
+        content = read_json(read_file(path, max_bytes=MAX_BYTES))
+        if not isinstance(content, Mapping) or content.get("schema") not in range(1, SCHEMA + 1):
             raise ValueError(f"expected schema {SCHEMA}")
-        kept = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
-        parse_dataclass(SweepFile, kept)
-        if found["schema"] < KEYS_RENAMED:
-            kept |= _with_current_keys(kept)
+        fields = {name: value for name, value in content.items() if name not in ("schema", "seal", "signature")}
+        parse_dataclass(SweepFile, fields)
+        if content["schema"] < KEYS_RENAMED:
+            fields |= _with_current_keys(fields)
     except (OSError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else first_line(error)
         raise UserError(f"{path}: expected what a sweep says of itself; {problem}.") from error
     return fields, is_signed(_SIGNED_AS, dict(content))
 
 
-def _with_current_keys(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what names keys, with their present names."""
-    space = {key: current_text(text) if key in KEYS_OF_KEYS else text for key, text in kept["space"].items()}
+def _with_current_keys(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that name configuration keys, with the present names."""
+    space = {key: current_text(text) if key in KEYS_OF_KEYS else text for key, text in fields["space"].items()}
     return {
         "words": current_words(fields["words"]),
         "varies": [*map(current_key, fields["varies"])],

@@ -42,8 +42,10 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
     folder = Path(config.hydra.sweep.dir)
     sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
     settings: Any = OmegaConf.to_container(config.sweep, resolve=True)
-    space = build_search_space(words, sweep=settings, params=sweeper.get("params") or {}, loader=context.config_loader)
-    with locked(folder, of="sweep"), _signals():
+    space = build_search_space(
+        overrides, sweep=settings, params=sweeper.get("params") or {}, loader=context.config_loader
+    )
+    with locked(folder, of="sweep"), _interrupting_signals():
         try:
             runner = _run_trials(_make_source(space, folder, sweeper, settings), folder, settings, launcher, sweeper)
         except KeyboardInterrupt:
@@ -60,9 +62,9 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
         record_end(folder, status="failed" if failed else "completed", error=f"{failed} failed" if failed else None)
 
 
-def _source(space: SearchSpace, folder: Path, sweeper: Any, settings: Any) -> Source:
-    described = read_own_sweep(folder)
-    if described.sweeper == "grid":
+def _make_source(space: SearchSpace, folder: Path, sweeper: Any, settings: Any) -> TrialSource:
+    recorded = read_own_sweep(folder)
+    if recorded.sweeper == "grid":
         return Grid(space, folder)
     from copycat.sweeps.search.proposals import Search
 
@@ -121,6 +123,7 @@ class Grid:
     """Propose every combination of values in order, without those whose trial ended."""
 
     def __init__(self, space: SearchSpace, folder: Path) -> None:
+        """Read the records of the sweep's folder."""
         self._space, self._folder = space, folder
         self._left = self._jobs(list(read_records(folder)))
 

@@ -38,8 +38,8 @@ RESERVED_TITLES = ("trial", "status", "epochs", "seconds", "runs", "why")
 """Titles of columns that are not configuration keys."""
 
 
-def read_sweep_facts(folder: Path, choice: Query) -> tuple[SweepFile, list[RunRow], list[RunRow]]:
-    """A sweep, all its trials, and those chosen, from the best on unless sorted otherwise.
+def read_sweep_rows(folder: Path, choice: Query) -> tuple[SweepFile, list[RunRow], list[RunRow]]:
+    """Read a sweep, all its trials by rank, and the chosen ones by rank or in the order of the choice.
 
     Raises:
         UserError: if sweep.json cannot be read, or the choice is invalid.
@@ -49,12 +49,12 @@ def read_sweep_facts(folder: Path, choice: Query) -> tuple[SweepFile, list[RunRo
     if len(sweep.objectives) > 1:
         best = find_pareto_front(rows, sweep.objectives)
         rows = [{**row, "pareto": row["trial"] in best} for row in rows]
-    rows = ranked(rows, sweep.objectives)
+    rows = rank_trials(rows, sweep.objectives)
     return sweep, rows, select_rows(rows, choice, known=[*sweep.varies, *sweep.objectives])
 
 
-def print_sweep(folder: Path, choice: Query | None = None, *, most: int | None = None) -> None:
-    """Print it to standard output.
+def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | None = None) -> None:
+    """Print the table of a sweep to standard output.
 
     Args:
         folder: of the sweep.
@@ -64,10 +64,10 @@ def print_sweep(folder: Path, choice: Query | None = None, *, most: int | None =
     Raises:
         UserError: if sweep.json cannot be read, or the choice is invalid.
     """
-    sweep, rows, shown = read_sweep_facts(folder, choice or Query())
-    print_line(f"{folder}: {head(sweep, rows)}")
-    repeats, others = axes(sweep)
-    summed = configurations(shown, sweep)
+    sweep, rows, shown = read_sweep_rows(folder, choice or Query())
+    print_line(f"{folder}: {summarize_sweep(sweep, rows)}")
+    repeats, others = split_axes(sweep)
+    summed = group_configurations(shown, sweep)
     if repeats and not others:
         for one in summed:
             print_line(f"{_figures(one, sweep)} over {' and '.join(repeats)}; runs: {one.counts}")
@@ -85,8 +85,8 @@ def print_sweep(folder: Path, choice: Query | None = None, *, most: int | None =
         print_line(f"to go on with it: copycat resume {shlex.quote(str(folder))}")
 
 
-def head(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
-    """The sweep in a line."""
+def summarize_sweep(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
+    """Summarize a sweep in one line: status, counts, best trial."""
     counts = Counter(row["status"] for row in rows)
     words = [f"{sweep.status}, {len(rows)} of {pluralize(sweep.trials, 'trial')}"]
     words += [f"{count} {name}" for name, count in counts.items() if name != sweep.status or count != len(rows)]
@@ -97,8 +97,8 @@ def head(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
     return ", ".join(words)
 
 
-def best_trial(folder: Path, choice: Query) -> RunRow:
-    """The best run of the best configuration; where that is another than the best run of all, this is said.
+def find_best_trial(folder: Path, choice: Query) -> RunRow:
+    """Return the best run of the best configuration; print which one if seeds or folds vary.
 
     Raises:
         UserError: if no trial completed within the constraints.
@@ -113,8 +113,8 @@ def best_trial(folder: Path, choice: Query) -> RunRow:
         return done[0]
     best = group_configurations(rows, sweep)[0]
     which = f"{' '.join(f'{name}={printable(value)}' for name, value in best.values.items())}, " if others else ""
-    said = f"the best of {pluralize(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
-    print_line(f"copycat: {said}", error=True)
+    text = f"the best of {pluralize(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
+    print_line(f"copycat: {text}", error=True)
     return best.trials[0]
 
 
@@ -127,11 +127,11 @@ def short_names(names: Sequence[str], reserved: Sequence[str]) -> dict[str, str]
 
 def _print_trials(rows: Sequence[RunRow], sweep: SweepFile) -> None:
     console = wide_console()
-    print_table(console, trial_titles(rows, sweep, wide=console.width >= WIDE_COLUMNS), rows, shrinkable=("why",))
+    print_table(console, trial_columns(rows, sweep, wide=console.width >= WIDE_COLUMNS), rows, shrinkable=("why",))
 
 
-def trial_titles(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> list[Column]:
-    """Columns of a table of trials: the keys that vary, the objectives, and where room is wide more."""
+def trial_columns(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> list[Column]:
+    """Return the columns of a table of trials: varying keys, objectives, and epochs and seconds if it is wide."""
     titles: list[Column] = [("trial", lambda row: f"{row['trial']}{'*' if row.get('pareto') else ''}")]
     titles += [("status", format_status), *_keys(sweep.varies, sweep)]
     titles += [(printable(name), metric_cell(name)) for name in sweep.objectives]
@@ -142,11 +142,11 @@ def trial_titles(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> lis
     return titles
 
 
-OTHERS: Sequence[Column] = (("epochs", metric_cell("epochs")), ("seconds", format_seconds))
+TIMING_COLUMNS: Sequence[Column] = (("epochs", metric_cell("epochs")), ("seconds", format_seconds))
 
 
 def _why(row: RunRow) -> str:
-    """What keeps a trial from being ranked."""
+    """Return why a trial is not ranked: its error, or the violated constraints."""
     if row["status"] == "failed":
         return row["error"] or ""
     return f"breaks {row['breaks']}" if "breaks" in row else ""
@@ -156,19 +156,19 @@ def _print_configurations(summaries: Sequence[Configuration], sweep: SweepFile) 
     print_table(wide_console(), configuration_columns(sweep), configuration_rows(summaries, sweep))
 
 
-def configuration_titles(sweep: SweepFile) -> list[Column]:
-    """Columns of a table of configurations."""
-    titles = _keys(axes(sweep)[1], sweep)
+def configuration_columns(sweep: SweepFile) -> list[Column]:
+    """Return the columns of a table of configurations."""
+    titles = _keys(split_axes(sweep)[1], sweep)
     return [*titles, *((printable(name), value_cell(name)) for name in ("runs", *sweep.objectives))]
 
 
-def configuration_rows(found: Sequence[Configuration], sweep: SweepFile) -> list[RunRow]:
-    """And its rows."""
-    return [{**one.values, "runs": one.counts, **{n: _figure(one, n) for n in sweep.objectives}} for one in found]
+def configuration_rows(summaries: Sequence[Configuration], sweep: SweepFile) -> list[RunRow]:
+    """Return the rows of a table of configurations."""
+    return [{**one.values, "runs": one.counts, **{n: _figure(one, n) for n in sweep.objectives}} for one in summaries]
 
 
 def _keys(names: Sequence[str], sweep: SweepFile) -> list[Column]:
-    short = short_names(names, [*FIXED, *sweep.objectives])
+    short = short_names(names, [*RESERVED_TITLES, *sweep.objectives])
     return [(printable(short[name]), value_cell(name)) for name in names]
 
 
@@ -183,6 +183,6 @@ def _figures(one: Configuration, sweep: SweepFile) -> str:
     return ", ".join(f"{name} {_figure(one, name)}" for name in sweep.objectives)
 
 
-def _say_more(count: int, most: int | None, what: str, folder: Path) -> None:
-    if most is not None and count > most:
-        print_line(f"and {pluralize(count - most, what)} more: copycat runs {folder}")
+def _print_omitted(count: int, max_rows: int | None, what: str, folder: Path) -> None:
+    if max_rows is not None and count > max_rows:
+        print_line(f"and {pluralize(count - max_rows, what)} more: copycat runs {folder}")

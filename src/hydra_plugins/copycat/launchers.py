@@ -45,9 +45,9 @@ class PackedLauncher(Launcher):
 
     def stream(self, runner: Any) -> None:
         """Run all trials that are ready, in packs, until none remains."""
-        from copycat.sweeps.packed.launcher import Packs
+        from copycat.sweeps.packed.launcher import PackLauncher
 
-        Packs(self.config, max_trials_per_pack=self.max_trials_per_pack).run(runner)
+        PackLauncher(self.config, max_trials_per_pack=self.max_trials_per_pack).run(runner)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Refuse batches of trials from sweepers of other packages."""

@@ -25,9 +25,9 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: Sequence[str]) -> None:
         """Run the sweep of the given overrides."""
-        from copycat.sweeps.sweeper import sweep
+        from copycat.sweeps.sweeper import run_sweep
 
-        sweep(arguments, config=self.sweep_config, context=self.context, launcher=self.trial_launcher)
+        run_sweep(arguments, config=self.sweep_config, context=self.context, launcher=self.trial_launcher)
 
 
 class OptunaSweeper(GridSweeper):

@@ -28,7 +28,7 @@ from copycat.records.run_loader import open_run
 from copycat.records.trial_file import Trial, read_trial, write_trial
 from copycat.sweeps.packed.eligibility import why_not_packable
 from copycat.sweeps.packed.loop import Pack
-from copycat.sweeps.packed.trial import Member
+from copycat.sweeps.packed.trial import TrialSession
 from copycat.training.factory import build_components
 from copycat.training.process_state import isolated
 from copycat.training.progress import Position
@@ -176,7 +176,7 @@ def test_trials_that_cannot_be_packed_run_in_processes_with_a_reason(tiny: Path,
 
 def test_trials_with_mixing_augmentations_are_not_packed(tiny: Path) -> None:
     config = compose([*data_overrides(tiny, tiny)[:-1], "augmentation=cutmix"]).config
-    assert unfit(config, build_components(config)) == "an augmentation that mixes images"
+    assert why_not_packable(config, build_components(config)) == "an augmentation that mixes images"
 
 
 @pytest.mark.slow
@@ -309,11 +309,11 @@ def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> Non
     """Run a sweep in a process that dies before an epoch, once everything before is saved."""
     run_self_killing_sweep(
         "import copycat.sweeps.packed.loop as packed\n"
-        "packed.SAVES = packed.ROWS = 0.0\npacked.MAX_SAVING_SHARE = float('inf')\n"
-        "epoch = packed.Pack._epoch\n"
+        "packed.SAVE_INTERVAL = packed.WRITE_INTERVAL = 0.0\npacked.MAX_SAVING_SHARE = float('inf')\n"
+        "epoch = packed.Pack._train_epoch\n"
         "def dying(self, number):\n"
         f"    if number == {epoch}:\n"
-        "        for member in self.members: member.writer.wait()\n"
+        "        for session in self.sessions: session.writer.wait()\n"
         "        os.kill(os.getpid(), 9)\n"
         "    epoch(self, number)\n"
         "packed.Pack._train_epoch = dying\n",
@@ -453,7 +453,7 @@ def test_a_pack_in_a_long_epoch_is_interrupted_at_its_last_checkpoint(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("copycat.training.signals.GRACE_SECONDS", 0.2)
-    interrupt_pack("_epoch", monkeypatch, epoch=5, sleeps=30.0)
+    interrupt_pack("_train_epoch", monkeypatch, epoch=5, sleeps=30.0)
     folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
     assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
     assert {trial.status for trial in read_trials(folder)} == {"running"}
@@ -467,7 +467,7 @@ def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("copycat.training.signals.GRACE_SECONDS", 0.2)
-    measure = Member._measure
+    measure = TrialSession._measure
 
     def slow(session: TrialSession, position: Position) -> None:
         monkeypatch.setattr(TrialSession, "_measure", measure)

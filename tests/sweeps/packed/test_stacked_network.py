@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from copycat.data.sources.cats import Cats
 from copycat.models.losses import BCE
-from copycat.sweeps.packed.optimizer import ELEMENTWISE, Optimizers, Trained, clipped
-from copycat.sweeps.packed.stacked_network import Stack
+from copycat.sweeps.packed.optimizer import ELEMENTWISE, JointOptimizer, Trainable, clip_gradients
+from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.training.lazy_scheduler import LazyScheduler
 from tests.support.parameters import mark_slow
 
@@ -39,7 +39,7 @@ class ConvolutionalNetwork(nn.Module):
 
 def make_trainable(network: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 1.0) -> Trainable:
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)
-    return Trained(network, optimizer, LazyScheduler(scheduler), asked=factor)
+    return Trainable(network, optimizer, LazyScheduler(scheduler), config=factor)
 
 
 def two_layers(seed: int) -> nn.Sequential:

@@ -44,10 +44,12 @@ def run_trial(config: DictConfig) -> float | None:
     Raises:
         KeyboardInterrupt: if a signal ended it.
     """
-    running = HydraConfig.get()
-    folder = Path(running.sweep.dir, str(running.sweep.subdir))
-    whole: Any = deepcopy(HydraConfig.instance().cfg)
-    trial = _run(folder, lambda: make_trial_request(replace(split_hydra_node(whole), config=resolve(config))))
+    hydra = HydraConfig.get()
+    folder = Path(hydra.sweep.dir, str(hydra.sweep.subdir))
+    hydra_config: Any = deepcopy(HydraConfig.instance().cfg)
+    trial = _run_unless_ended(
+        folder, lambda: make_trial_request(replace(split_hydra_node(hydra_config), config=resolve(config)))
+    )
     return next(iter(trial.objectives.values()), None)
 
 
@@ -109,12 +111,12 @@ def _run_to_end(folder: Path, trial: Trial, get_request: Callable[[], TrialReque
         LockedError: if another process runs it.
     """
     try:
-        found = asked()
-        settings = found.settings
-        request = Request(config=found.config, experiment=found.experiment, overrides=trial.overrides)
-        judge = judge_of(found.sweeper, folder, next(iter(objectives(settings))))
-        limits = Limits(seconds=settings["max_seconds"], pruner=judge, quiet=True, metrics=named_metrics(settings))
-        outcome = _outcome(folder, request, limits)
+        composed = get_request()
+        settings = composed.settings
+        request = Request(config=composed.config, experiment=composed.experiment, overrides=trial.overrides)
+        pruner = make_pruner(composed.sweeper, folder, next(iter(get_objectives(settings))))
+        limits = Limits(seconds=settings["max_seconds"], pruner=pruner, quiet=True, metrics=get_named_metrics(settings))
+        outcome = _run_or_resume(folder, request, limits)
         if outcome.status == "interrupted":
             raise KeyboardInterrupt
         return conclude_trial(trial, outcome, settings)
@@ -124,13 +126,13 @@ def _run_to_end(folder: Path, trial: Trial, get_request: Callable[[], TrialReque
         return fail_trial(trial, failure)
 
 
-def failed(trial: Trial, failure: Exception) -> Trial:
-    """The trial, with why it failed."""
+def fail_trial(trial: Trial, failure: Exception) -> Trial:
+    """Return the record of a trial that failed by an error."""
     return replace(trial, status="failed", error=describe_error(failure))
 
 
-def came_of(trial: Trial, outcome: RunResult, settings: Mapping[str, Any]) -> Trial:
-    """The trial, with what its run gave.
+def conclude_trial(trial: Trial, outcome: RunResult, settings: Mapping[str, Any]) -> Trial:
+    """Return the record of a trial whose run ended: status, objectives, violated constraints.
 
     Args:
         trial: the record so far.
@@ -159,8 +161,8 @@ def _count_epochs(folder: Path) -> int:
         return 0
 
 
-def _outcome(folder: Path, request: Request, limits: Limits) -> RunResult:
-    """Of the run: found where it is done, gone on with where it was begun, else begun."""
+def _run_or_resume(folder: Path, request: Request, limits: Limits) -> RunResult:
+    """Return the outcome of a run that has ended; otherwise resume it, or start it."""
     opened = find_run(folder, request.overrides)
     if opened is None:
         return train(request, folder=folder, limits=limits)
@@ -169,8 +171,8 @@ def _outcome(folder: Path, request: Request, limits: Limits) -> RunResult:
     return resume(opened, say=log.info, limits=limits)
 
 
-def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pruner | None:
-    """What ends a trial of a search early; None where nothing does."""
+def make_pruner(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pruner | None:
+    """Make the check that ends a trial of a search early; None if the sweeper has no pruner."""
     if not has_pruner(sweeper):
         return None
     from copycat.sweeps.search import study

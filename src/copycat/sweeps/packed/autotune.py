@@ -8,9 +8,9 @@ import time
 import torch
 from torch import nn
 
-from copycat.sweeps.packed.optimizer import Optimizers, Trained
-from copycat.sweeps.packed.stacked_network import Stack
-from copycat.sweeps.packed.trial import Asked
+from copycat.sweeps.packed.optimizer import JointOptimizer, Trainable
+from copycat.sweeps.packed.stacked_network import StackedNetwork
+from copycat.sweeps.packed.trial import PackedTrial
 from copycat.training.factory import RunComponents
 from copycat.training.lazy_scheduler import LazyScheduler
 
@@ -67,8 +67,8 @@ def choose_pack_size(trial: PackedTrial, *, most: int, device: torch.device) -> 
     )
 
 
-def tried(parts: RunComponents) -> str | None:
-    """Why two copies of a network cannot take a step as one."""
+def why_not_stackable(parts: RunComponents) -> str | None:
+    """Return why two copies of a network cannot be stacked, by trying a step; None if they can."""
     try:
         with torch.random.fork_rng():
             _time_steps(parts, 2, steps=1)
@@ -77,14 +77,14 @@ def tried(parts: RunComponents) -> str | None:
     return None
 
 
-def _seconds(parts: RunComponents, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
-    """Of steps of so many copies; the first one warms up where there are several."""
+def _time_steps(parts: RunComponents, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
+    """Measure the seconds of each step of `size` copies; the first of several warms up."""
     networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
-    stack = Stack(networks, [parts.classifier.loss] * size, device=device)
-    optimizers = Optimizers(
-        [_trained(parts, network) for network in networks], stack, like=parts.classifier.create_optimizer
+    stack = StackedNetwork(networks, [parts.classifier.loss] * size, device=device)
+    optimizers = JointOptimizer(
+        [_make_trainable(parts, network) for network in networks], stack, like=parts.classifier.create_optimizer
     )
-    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
+    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).batches(0, 1))  # type: ignore[union-attr]
     shared = not parts.data.shuffle and parts.data.augmentation is None
     image, label = batch["image"], batch["label"]
     if not shared:
@@ -102,17 +102,17 @@ def _seconds(parts: RunComponents, size: int, *, steps: int = STEPS, device: tor
     return durations
 
 
-def _trained(parts: RunComponents, network: nn.Module) -> Trained:
+def _make_trainable(parts: RunComponents, network: nn.Module) -> Trainable:
     optimizer = parts.classifier.make_optimizer(network.parameters())
-    return Trained(network, optimizer, LazyScheduler(parts.classifier.make_scheduler(optimizer)))
+    return Trainable(network, optimizer, LazyScheduler(parts.classifier.make_scheduler(optimizer)))
 
 
-def _bytes(parts: RunComponents) -> int:
-    """Of one trial: weights, gradients and two states for each; and what a batch becomes on its way, twice."""
-    network = copy.deepcopy(parts.classifier.network)  # a batch changes what BatchNorm keeps
+def _estimate_bytes(parts: RunComponents) -> int:
+    """Estimate the bytes of one trial: weights, gradients and two optimizer states, and activations twice."""
+    network = copy.deepcopy(parts.classifier.network)  # a forward pass changes BatchNorm statistics
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).batches(0, 1))  # type: ignore[union-attr]
-    between = 0
+    activations = 0
 
     def count(*hook_args: object) -> None:
         nonlocal activations

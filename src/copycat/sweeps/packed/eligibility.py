@@ -36,8 +36,8 @@ SUPPORTED_KEYS = (
 """Keys of the trainer that a pack supports."""
 
 
-def unfit(config: Mapping[str, Any], parts: RunComponents | None = None) -> str | None:
-    """Why a trial cannot be packed, in words; None where it can.
+def why_not_packable(config: Mapping[str, Any], parts: RunComponents | None = None) -> str | None:
+    """Return why a trial cannot be packed, or None if it can.
 
     Args:
         config: resolved configuration of the trial.
@@ -72,7 +72,7 @@ def _is_packable(callback: object) -> bool:
     return is_inspector or callback in PACKED_CALLBACKS
 
 
-def _of_parts(parts: RunComponents) -> str | None:
+def _check_parts(parts: RunComponents) -> str | None:
     data, network = parts.data, parts.classifier.network
     if data.mixing is not None:
         return "an augmentation that mixes images"
@@ -95,8 +95,8 @@ def _of_parts(parts: RunComponents) -> str | None:
     return _try_stacking(parts)
 
 
-def _by_trying(parts: RunComponents) -> str | None:
-    """Two copies take a step, where the network is not one that is known to be fit."""
+def _try_stacking(parts: RunComponents) -> str | None:
+    """Try a step of two copies, unless all layers of the network are known to support it."""
     network = parts.classifier.network
     if all(type(module).__module__.startswith(KNOWN_MODULES) for module in network.modules()):
         return None

@@ -81,9 +81,9 @@ class PackLauncher:
             for trial in self._compose_trials(jobs, runner):
                 why = self._prepare(trial)
                 if isinstance(why, Exception):
-                    self._close(asked, failed(asked.trial, why), runner)
+                    self._close(trial, fail_trial(trial.record, why), runner)
                 elif isinstance(why, RunResult):
-                    self._close(asked, came_of(asked.trial, why, asked.settings), runner)
+                    self._close(trial, conclude_trial(trial.record, why, trial.settings), runner)
                 elif why is not None:
                     self._report_unpacked(trial.job.number, why)
                     rest.append(trial.job)
@@ -115,47 +115,56 @@ class PackLauncher:
                 continue
             trial = PackedTrial(job, record, folder, Request(config={}), settings={})
             try:
-                found = compose_trial_request([*self.words, *job.overrides])
+                composed = compose_trial_request([*self.hydra_overrides, *job.overrides])
             except UserError as mistake:
                 self._close(trial, fail_trial(trial.record, mistake), runner)
                 continue
-            asked.settings = found.settings
-            asked.request = Request(
-                config=fill_threads(found.config), experiment=found.experiment, overrides=asked.trial.overrides
+            trial.settings = composed.settings
+            trial.request = Request(
+                config=fill_threads(composed.config), experiment=composed.experiment, overrides=trial.record.overrides
             )
             trial.pruner = make_pruner(composed.sweeper, folder, next(iter(get_objectives(trial.settings))))
             yield trial
 
-    def _prepare(self, asked: Asked) -> Exception | RunResult | str | None:
-        """Build a trial's parts; why it cannot be packed, what it fails of, or what its run gave that is done."""
+    def _prepare(self, trial: PackedTrial) -> Exception | RunResult | str | None:
+        """Build a trial's parts.
+
+        Returns:
+            None if it can be packed, the reason if not, the outcome of a run that has ended, or the error it fails by.
+        """
         try:
             with isolated(threads=None):
-                if (found := self._found(asked)) is not None:
-                    return found
-                config = fill_image_size(asked.request.config)
-                if why := unfit(config):
+                if (outcome_or_reason := self._load_started_run(trial)) is not None:
+                    return outcome_or_reason
+                config = fill_image_size(trial.request.config)
+                if why := why_not_packable(config):
                     return why
-                metrics = named_metrics(asked.settings)
-                asked.parts = build_components(config, data=self._data_of(config), metrics=metrics)
-                asked.request = replace(asked.request, config=asked.parts.config)
-                if asked.manifest:
-                    _check_data(asked)
-                return unfit(config, asked.parts)
+                metrics = get_named_metrics(trial.settings)
+                trial.parts = build_components(config, data=self._get_data(config), metrics=metrics)
+                trial.request = replace(trial.request, config=trial.parts.config)
+                if trial.manifest:
+                    _check_data(trial)
+                return why_not_packable(config, trial.parts)
         except Exception as failure:
             return failure
 
-    def _found(self, asked: Asked) -> RunResult | str | None:
-        """Take over what lies in the folder already of a trial that was begun."""
-        opened = find_run(asked.folder, asked.request.overrides)
+    def _load_started_run(self, trial: PackedTrial) -> RunResult | str | None:
+        """Load the checkpoint of a trial that was started before.
+
+        Returns:
+            The outcome of a run that has ended, the reason why the trial cannot be packed, else None.
+        """
+        opened = find_run(trial.folder, trial.request.overrides)
         if opened is None:
             return None
-        if opened.manifest["status"] in ENDED:  # the sweep died before it could say so
-            return RunResult(asked.folder, str(opened.manifest["status"]), opened.manifest)
+        if opened.manifest["status"] in ENDED:  # the sweep died before it recorded that
+            return RunResult(trial.folder, str(opened.manifest["status"]), opened.manifest)
         point = find_resume_point(opened, say=log.info)
         if point.position.batch:
             return "it stopped inside an epoch"
-        asked.manifest = make_resumed_manifest(opened.manifest, point)
-        asked.request = replace(asked.request, config=opened.config)  # threads, say, that another machine left to torch
+        trial.manifest = make_resumed_manifest(opened.manifest, point)
+        # the recorded configuration has values that the first start resolved: the number of threads, say
+        trial.request = replace(trial.request, config=opened.config)
         if point.checkpoint is not None:
             trial.checkpoint = read_checkpoint(point.checkpoint, opened)
         return None
@@ -167,12 +176,12 @@ class PackLauncher:
         varies = shuffles or not is_option(augmentation["_target_"], "augmentation", "none")
         own = json.dumps([node, augmentation, config["seed"] if varies else None], sort_keys=True)
         if own not in self._data:
-            made = build_data(node, seed=config["seed"], augmentation=augmentation)
+            parse_dataclass = build_data(node, seed=config["seed"], augmentation=augmentation)
             read = json.dumps({name: node[name] for name in node if name not in ("shuffle", "batch_size")})
             if read in self._data:
-                made.share_parts(self._data[read])
-            self._data.setdefault(read, made)
-            self._data[own] = made
+                parse_dataclass.share_parts(self._data[read])
+            self._data.setdefault(read, parse_dataclass)
+            self._data[own] = parse_dataclass
         return self._data[own]
 
     def _report_unpacked(self, number: int, why: str) -> None:
@@ -197,8 +206,8 @@ class PackLauncher:
         for place in range(count):
             yield group[place * len(group) // count : (place + 1) * len(group) // count]
 
-    def _train(self, asked: Sequence[Asked], runner: Runner) -> None:
-        config, stop = asked[0].request.config, SignalHandler()
+    def _train(self, trials: Sequence[PackedTrial], runner: Runner) -> None:
+        config, stop = trials[0].request.config, SignalHandler()
         with ExitStack() as context, ThreadPoolExecutor(WRITERS, thread_name_prefix="writer") as pool:
             context.enter_context(isolated(threads=config["trainer"]["threads"]))
             context.enter_context(tolerating_lost_output())
@@ -219,18 +228,18 @@ class PackLauncher:
                 pack.interrupt()
             except Exception as failure:  # of a network, say: all trials of the pack fail
                 log.error("the pack failed", exc_info=failure)
-                pack.give_up(describe_error(failure))
+                pack.fail(describe_error(failure))
 
     def _start_trial(self, trial: PackedTrial, context: ExitStack, runner: Runner) -> bool:
         """Lock a trial's folder and record its start; return whether it can train."""
         try:
-            asked.folder.mkdir(parents=True, exist_ok=True)
-            context.enter_context(locked(asked.folder))
-            asked.trial = started(asked.folder, asked.trial)
-            if asked.trial.status not in ENDED:
-                if not asked.manifest:
-                    set_aside_earlier_run(asked.folder)
-                context.enter_context(logged(asked.folder / LOG))
+            trial.folder.mkdir(parents=True, exist_ok=True)
+            context.enter_context(locked(trial.folder))
+            trial.record = start_attempt(trial.folder, trial.record)
+            if trial.record.status not in ENDED:
+                if not trial.manifest:
+                    set_aside_earlier_run(trial.folder)
+                context.enter_context(logged(trial.folder / LOG))
                 return True
         except LockedError as held:
             runner.mark_done(trial.job, str(held))
@@ -240,14 +249,25 @@ class PackLauncher:
         self._close(trial, trial.record, runner)
         return False
 
-    def _pack(
-        self, asked: Sequence[Asked], members: list[Member], stop: SignalHandler, pool: Executor, runner: Runner
+    def _build_pack(
+        self,
+        trials: Sequence[PackedTrial],
+        sessions: list[TrialSession],
+        stop: SignalHandler,
+        pool: Executor,
+        runner: Runner,
     ) -> Pack:
-        """Args:
-        members: takes those that are made.
+        """Build a pack of prepared trials, and open their run folders.
+
+        Args:
+            trials: to pack.
+            sessions: receives the sessions, also if building fails.
+            stop: tells of signals.
+            pool: writes files.
+            runner: receives the results.
         """
-        config = asked[0].request.config
-        changes, numbers = uncommitted_patch(config), [one.job.number for one in asked]
+        config = trials[0].request.config
+        changes, numbers = uncommitted_patch(config), [one.job.number for one in trials]
         first: dict[int, Any] = {}
         sessions.extend(self._make_session(one, numbers, first, changes) for one in trials)
         trainer, device = _trainer(config), choose_device(config["trainer"]["accelerator"])
@@ -259,7 +279,7 @@ class PackLauncher:
         for session in sessions:
             session.restore(device)
 
-        def told(member: Member, outcome: RunResult) -> None:
+        def on_trial_end(session: TrialSession, outcome: RunResult) -> None:
             if outcome.status != "interrupted":
                 self._close(
                     session.trial, conclude_trial(session.trial.record, outcome, session.trial.settings), runner
@@ -286,9 +306,9 @@ class PackLauncher:
         assert trial.parts is not None
         manifest, data = trial.manifest, trial.parts.data
         if not manifest:
-            text, network = config_content(asked.request.config), asked.parts.classifier.network
+            text, network = config_content(trial.request.config), trial.parts.classifier.network
             manifest = make_manifest(
-                asked.request, data, config=text, network=network, provenance_from=first.get(id(data))
+                trial.request, data, config=text, network=network, provenance_from=first.get(id(data))
             )
             first.setdefault(id(data), manifest)
         manifest["provenance"] = {**manifest["provenance"], "pack": numbers}
@@ -341,7 +361,7 @@ def _write_graphs(sessions: Sequence[TrialSession]) -> None:
     loggers = [logger for session in sessions for logger in session.recorder.loggers if hasattr(logger, "write_graph")]
     for logger in loggers:
         if logger is loggers[0]:
-            logger.log_graph(members[0].classifier)
+            logger.log_graph(sessions[0].classifier)
         elif loggers[0].traced_graph is not None:
             logger.write_graph(loggers[0].traced_graph)
 

@@ -16,10 +16,11 @@ from copycat.data.streams import derive_seed
 from copycat.models.classifier import DivergedError, divergence_error
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.metrics import Row, concatenate
-from copycat.sweeps.packed.optimizer import Optimizers, clipped, in_kinds
-from copycat.sweeps.packed.stacked_network import Stack
+from copycat.sweeps.packed.optimizer import JointOptimizer, clip_gradients, group_by_rule
+from copycat.sweeps.packed.stacked_layers import StackedDropout
+from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.sweeps.packed.statistics import PackStatistics
-from copycat.sweeps.packed.trial import Member
+from copycat.sweeps.packed.trial import TrialSession
 from copycat.training.checkpoints import MAX_SAVING_SHARE
 from copycat.training.malloc import keep_memory
 from copycat.training.progress import Position
@@ -27,19 +28,19 @@ from copycat.training.result import RunResult
 from copycat.training.signals import SignalHandler
 
 log = logging.getLogger(__name__)
-Told = Callable[[Member, RunResult], None]
-LOOK = 0.1
-"""Seconds between two looks at time limits."""
-ROWS = 1.0
-"""Seconds of steps whose rows are written at once, at least."""
-SAVES = 5.0
-"""Seconds between two times that all trials are saved, where epochs say that it is due."""
-SHRINKS = 0.75
-"""Share of trials that are still there, below which the stack is made anew without the others."""
-AT_ONCE = 2**28
-"""Bytes of probabilities whose rows wait to be written."""
-KEPT = 2**30
-"""Bytes of batches, one for each trial, that are kept from epoch to epoch."""
+OnTrialEnd = Callable[[TrialSession, RunResult], None]
+TIME_LIMIT_INTERVAL = 0.1
+"""Seconds between two checks of time limits."""
+WRITE_INTERVAL = 1.0
+"""Minimum seconds between two writes of metrics."""
+SAVE_INTERVAL = 5.0
+"""Minimum seconds between two checkpoints of all trials."""
+SHRINK_FRACTION = 0.75
+"""Fraction of active trials at which the stack is rebuilt without the others."""
+MAX_PENDING_BYTES = 2**28
+"""Maximum bytes of probabilities that wait for metrics to be written."""
+MAX_CACHED_BYTES = 2**30
+"""Maximum bytes of stacked batches that are cached between epochs."""
 
 
 class Pack:
@@ -61,7 +62,7 @@ class Pack:
         device: torch.device,
         loops: Mapping[str, Any],
         stop: SignalHandler,
-        told: Told,
+        on_trial_end: OnTrialEnd,
         pool: Executor,
     ) -> None:
         """Stack the trials' networks and join their optimizers."""
@@ -77,11 +78,11 @@ class Pack:
         )
         self.first = first = self.sessions[0]
         self.config = first.config
-        self.optimizers = Optimizers(
-            [m.trained for m in self.members], self.stack, like=first.classifier.create_optimizer
+        self.optimizers = JointOptimizer(
+            [m.trainable for m in self.sessions], self.stack, like=first.classifier.create_optimizer
         )
-        self._follow()
-        self.draws = any(type(module).__name__ == "Dropout" for module in self.stack.skeleton.modules())
+        self._connect_optimizers()
+        self.has_dropout = any(isinstance(module, StackedDropout) for module in self.stack.skeleton.modules())
         trainer = self.config["trainer"]
         self.accumulation: int = trainer["accumulate_grad_batches"]
         self.clip, self.by_norm = trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"] != "value"
@@ -98,10 +99,10 @@ class Pack:
         self._cached_batches: dict[str, list[Batch]] = {}
         self._pending_bytes = 0
         now = time.monotonic()
-        self._write_at, self._save_at = now + ROWS, now + SAVES
-        self._look, self._late = 0.0, False
-        self._gone: set[int] = set()
-        self._ending: list[tuple[Member, Future[RunResult]]] = []
+        self._write_at, self._save_at = now + WRITE_INTERVAL, now + SAVE_INTERVAL
+        self._next_time_check, self._is_any_late = 0.0, False
+        self._ended: set[int] = set()
+        self._ending: list[tuple[TrialSession, Future[RunResult]]] = []
 
     @property
     def active(self) -> list[int]:
@@ -115,12 +116,12 @@ class Pack:
             KeyboardInterrupt: if a signal came; all active trials are saved first.
             InterruptedRun: if a signal could not wait for the end of the epoch.
         """
-        epoch = self._rows_from
-        # killed once it was stopped early, say, and saved, but before it could say so
-        while self.here and epoch < self.epochs and not self.first.asked.finished:
-            self._epoch(epoch)
+        epoch = self._first_unwritten
+        # a finished checkpoint: the process was killed after the last save, before it recorded the end
+        while self.active and epoch < self.epochs and not self.first.trial.finished:
+            self._train_epoch(epoch)
             ends = self.stop.received is not None
-            validates = (epoch + 1) % self.period == 0
+            validates = (epoch + 1) % self.val_interval == 0
             if validates:
                 self._validate(epoch)
             epoch += 1
@@ -133,10 +134,10 @@ class Pack:
                 self.interrupt()
             self._report_ended()
             self._shrink()
-        self._leave(dict.fromkeys(self.here, ("completed", None)), epoch)
-        self._tell(all_of_them=True)
+        self._end_trials(dict.fromkeys(self.active, ("completed", None)), epoch)
+        self._report_ended(wait=True)
         if self.stop.received:
-            raise KeyboardInterrupt  # no other pack is to begin
+            raise KeyboardInterrupt  # so that no other pack starts
 
     def _connect_optimizers(self) -> None:
         """Connect the sessions to the joint optimizer, which has their optimizers' states."""
@@ -148,10 +149,10 @@ class Pack:
     def _train_epoch(self, epoch: int) -> None:
         gradient_sum: list[Tensor] = []
         for place, (batch, shared) in enumerate(self._batches("train", epoch)):
-            if self.draws:
+            if self.has_dropout:
                 seeds = [
-                    derive_seed("step", self.members[p].config["seed"], epoch, place, 0)
-                    for p in range(len(self.members))
+                    derive_seed("step", self.sessions[p].config["seed"], epoch, place, 0)
+                    for p in range(len(self.sessions))
                 ]
                 self.stack.streams.seed(seeds)
             losses, logits, gradients = self.stack.step(batch["image"], batch["label"], shared=shared)
@@ -193,8 +194,8 @@ class Pack:
         for loader in loaders:
             loader.batch_sampler.set_epoch(epoch)
         augments = train and self.first.data.augmentation is not None
-        one = all(loader is loaders[0] for loader in loaders)
-        if one and not augments:
+        is_shared = all(loader is loaders[0] for loader in loaders)
+        if is_shared and not augments:
             for batch in loaders[0].batches(0, len(loaders[0])):
                 yield batch, True
             return
@@ -214,9 +215,9 @@ class Pack:
         if stacked and sum(batch["image"].nbytes for batch in stacked) <= MAX_CACHED_BYTES:
             self._cached_batches[part] = stacked
 
-    def _augmented(self, loader: Any, member: Member, epoch: int, augments: bool) -> Iterator[Any]:
+    def _augment_batches(self, loader: Any, session: TrialSession, epoch: int, augments: bool) -> Iterator[Any]:
         for batch in loader.batches(0, len(loader)):
-            yield member.data.augment(batch, epoch) if augments else batch
+            yield session.data.augment(batch, epoch) if augments else batch
 
     # ----- records
 
@@ -255,8 +256,8 @@ class Pack:
         label = torch.stack([self._join_labels(s) for s in at])
         if label.ndim == 2:
             label = label[:, None].expand(-1, trials, -1)
-        compute_rows = self.first.classifier.compute_rows
-        rows = compute_rows(
+        count = self.first.classifier.compute_rows
+        rows = count(
             costs.transpose(1, 2).reshape(epochs * trials, self.steps),
             self._sizes,
             probability.flatten(0, 1),
@@ -264,10 +265,10 @@ class Pack:
         )
         self.statistics.write(self.sessions, self.active)
         finite = costs.isfinite().flatten(0, 1)
-        first, self._rows_from = self._rows_from, self._rows_from + epochs
-        for place in self.here:
-            member = self.members[place]
-            member.classifier.record_last_loss(costs[-1, -1, place])
+        first, self._first_unwritten = self._first_unwritten, self._first_unwritten + epochs
+        for place in self.active:
+            session = self.sessions[place]
+            session.classifier.record_last_loss(costs[-1, -1, place])
             own = rows[place::trials]
             for epoch, val_rows in self._validated.items():
                 own[epoch - first] = {**own[epoch - first], **val_rows[place]}
@@ -280,12 +281,12 @@ class Pack:
             if bad is not None:
                 epoch, batch = first + bad // self.steps, bad % self.steps
                 failure = divergence_error(epoch, batch, costs[bad // self.steps, batch, place])
-                self._leave({place: ("failed", str(failure))}, epoch)
+                self._end_trials({place: ("failed", str(failure))}, epoch)
         for records in (self._losses, self._probabilities, self._labels):
             records.clear()
         self._pending_bytes = 0
         now = time.monotonic()
-        self._write_at = now + max(ROWS, (now - began) / MAX_SAVING_SHARE)
+        self._write_at = now + max(WRITE_INTERVAL, (now - began) / MAX_SAVING_SHARE)
 
     def _join_labels(self, start: int) -> Tensor:
         pieces = self._labels[start : start + self.steps]
@@ -301,9 +302,9 @@ class Pack:
             session = self.sessions[place]
             session.metrics |= val_rows[place]
             if self._losses:
-                member.classifier.record_last_loss(self._losses[-1][place])
-        verdicts = self._verdicts(epoch, found is not None)
-        if not self._losses:  # all rows are written
+                session.classifier.record_last_loss(self._losses[-1][place])
+        ends_by_place = self._decide_ends(epoch, val_rows is not None)
+        if not self._losses:  # all metrics are written
             self._validated.clear()
             self._end_trials(ends_by_place, epoch)
             if time.monotonic() > self._save_at and self._is_save_due(epoch) and epoch < self.epochs:
@@ -339,7 +340,7 @@ class Pack:
             except (DivergedError, OSError) as failure:
                 self._end_trials({place: ("failed", session.recorder.describe(failure))}, epoch)
         now = time.monotonic()
-        self._save_at = now + max(SAVES, (now - began) / MAX_SAVING_SHARE)
+        self._save_at = now + max(SAVE_INTERVAL, (now - began) / MAX_SAVING_SHARE)
 
     def _end_trials(self, ends_by_place: Mapping[int, tuple[str, str | None]], epoch: int) -> None:
         """End trials, with the status and the reason of each.
@@ -373,8 +374,8 @@ class Pack:
             KeyboardInterrupt: if a signal came too.
         """
         self.stop.deferred = True
-        self._leave(dict.fromkeys(self.here, ("failed", error)), self._rows_from)
-        self._tell(all_of_them=True)
+        self._end_trials(dict.fromkeys(self.active, ("failed", error)), self._first_unwritten)
+        self._report_ended(wait=True)
         if self.stop.received:
             raise KeyboardInterrupt
 
@@ -385,8 +386,8 @@ class Pack:
             KeyboardInterrupt: always, once their records are written.
         """
         self.stop.deferred = True
-        self._leave(dict.fromkeys(self.here, ("interrupted", self.stop.received)), self._rows_from)
-        self._tell(all_of_them=True)
+        self._end_trials(dict.fromkeys(self.active, ("interrupted", self.stop.received)), self._first_unwritten)
+        self._report_ended(wait=True)
         raise KeyboardInterrupt
 
     def _shrink(self) -> None:
@@ -394,12 +395,12 @@ class Pack:
         active = self.active
         if not self._ended or not active or self._losses or len(active) > SHRINK_FRACTION * len(self.sessions):
             return
-        self.members = [self.members[place] for place in here]
-        for member in self.members:
-            member.settle()
-        self.first, self._gone = self.members[0], set()
-        self.stack.keep(here)
-        self.optimizers.take([member.trained for member in self.members], self.stack)
-        self._follow()
-        self._kept.clear()
-        log.info("the pack goes on with %s", pluralize(len(here), "trial"))
+        self.sessions = [self.sessions[place] for place in active]
+        for session in self.sessions:
+            session.sync()
+        self.first, self._ended = self.sessions[0], set()
+        self.stack.keep(active)
+        self.optimizers.set_trials([session.trainable for session in self.sessions], self.stack)
+        self._connect_optimizers()
+        self._cached_batches.clear()
+        log.info("the pack goes on with %s", pluralize(len(active), "trial"))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
-from copycat.sweeps.packed.stacked_network import Stack
+from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.training.lazy_scheduler import LazyScheduler
 
 ELEMENTWISE = (
@@ -26,10 +26,10 @@ class Trainable:
     network: nn.Module
     optimizer: Optimizer
     schedule: LazyScheduler
-    asked: Any = None
-    """The configuration that optimizer and scheduler were made from."""
-    alone: bool = False
-    """Whether its scheduler goes by what the trial measures, so that it is like no other."""
+    config: Any = None
+    """Configuration of optimizer and scheduler."""
+    is_unshared: bool = False
+    """Whether the scheduler depends on the trial's metrics, so that no other trial can share it."""
 
 
 def group_by_rule(trials: Sequence[Trainable]) -> list[list[int]]:

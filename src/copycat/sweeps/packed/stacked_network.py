@@ -36,7 +36,7 @@ class StackedNetwork:
         self.skeleton = copy.deepcopy(networks[0]).to("meta")
         replace_layers(self.skeleton, self.streams)
         self.loss = copy.deepcopy(losses[0])
-        self._plain = is_capturable(self.skeleton, self.loss, known_module=packed_layers.__name__)
+        self._is_capturable = is_capturable(self.skeleton, self.loss, known_module=stacked_layers.__name__)
         weights = [loss.weight for loss in losses]
         self.weights: Tensor | None = None
         if weights[0] is not None:

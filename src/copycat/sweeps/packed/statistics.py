@@ -9,9 +9,9 @@ from torch import Tensor
 
 from copycat.inspection.callbacks.inspector import tensorboard_loggers
 from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE, WEIGHT, layers_with_curves
-from copycat.sweeps.packed.optimizer import Optimizers
-from copycat.sweeps.packed.stacked_network import Stack
-from copycat.sweeps.packed.trial import Member
+from copycat.sweeps.packed.optimizer import JointOptimizer
+from copycat.sweeps.packed.stacked_network import StackedNetwork
+from copycat.sweeps.packed.trial import TrialSession
 
 
 class PackStatistics:
@@ -23,11 +23,12 @@ class PackStatistics:
         epochs: total number of epochs.
     """
 
-    def __init__(self, members: Sequence[Member], *, first: int, epochs: int) -> None:
-        self.one = members[0].statistics if tensorboard_loggers(members[0].recorder.loggers) else None
-        if self.one is not None:
-            self.one.start_clock(first, epochs=epochs)
-        self.images = len(members[0].data.parts["train"])
+    def __init__(self, sessions: Sequence[TrialSession], *, first: int, epochs: int) -> None:
+        """Start without measurements; measure nothing if no TensorBoard is written."""
+        self.callback = sessions[0].statistics if tensorboard_loggers(sessions[0].recorder.loggers) else None
+        if self.callback is not None:
+            self.callback.start_clock(first, epochs=epochs)
+        self.images = len(sessions[0].data.parts["train"])
         self._epochs: list[int] = []
         self._tables: list[NDArray[np.float32]] = []
         """[trials, tags] per epoch."""
@@ -51,7 +52,7 @@ class PackStatistics:
         weights = {name: tensors[name].detach() for name, _ in stack.networks[0].named_parameters()}
         weight = _norms(list(weights.values()))
         update = _norms([b - a for a, b in zip(self._before, trained, strict=True)])
-        pace = self.one.epoch_time(epoch + 1, images=self.images)
+        pace = self.callback.epoch_time(epoch + 1, images=self.images)
         like = torch.ones_like(weight)
         columns = {
             RATE: torch.tensor(self._rate),
@@ -59,7 +60,7 @@ class PackStatistics:
             UPDATE: torch.where(weight > 0, update / weight, 0.0),
             WEIGHT: weight,
             **{name: like * value for name, value in pace.items()},
-            **{f"weight_norm/{name}": _norms([every[name]]) for name in layers_with_curves(stack.networks[0])},
+            **{f"weight_norm/{name}": _norms([weights[name]]) for name in layers_with_curves(stack.networks[0])},
         }
         self._tags = list(columns)
         self._epochs.append(epoch)
@@ -71,10 +72,10 @@ class PackStatistics:
         self._epochs, self._tables = [], []
         if not epochs:
             return
-        whole = np.stack(tables)
-        for place in here:
-            for board in tensorboard_loggers(members[place].recorder.loggers):
-                board.log_table(self._tags, whole[:, place], steps=epochs)
+        tensors = np.stack(tables)
+        for place in places:
+            for board in tensorboard_loggers(sessions[place].recorder.loggers):
+                board.log_table(self._tags, tensors[:, place], steps=epochs)
 
 
 def _norms(tensors: Sequence[Tensor]) -> Tensor:

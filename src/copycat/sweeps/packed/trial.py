@@ -21,7 +21,7 @@ from copycat.records.checkpoint_file import copy, keep_previous
 from copycat.records.run_folder import write_manifest
 from copycat.records.trial_file import Trial
 from copycat.sweeps.engine import Job
-from copycat.sweeps.packed.optimizer import Trained
+from copycat.sweeps.packed.optimizer import Trainable
 from copycat.training.checkpoint_io import deep_copy
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY, BestCheckpoint, LastCheckpoint
 from copycat.training.factory import RunComponents
@@ -47,7 +47,7 @@ class PackedTrial:
     request: Request
     settings: Mapping[str, Any]
     """The node `sweep`."""
-    judge: Pruner | None = None
+    pruner: Pruner | None = None
     parts: RunComponents | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
     """Manifest of a run that was started before; empty if it was not."""
@@ -62,11 +62,12 @@ class PackedTrial:
 
     @property
     def finished(self) -> bool:
-        """Whether such a run had stopped, and had only its last records to write."""
+        """Return whether such a run had ended its training, and only its last records are missing."""
         return self.checkpoint is not None and bool(self.checkpoint[CHECKPOINT_KEY]["finished"])
 
     @property
     def position(self) -> Position:
+        """Return the position at which training starts."""
         return Position(0) if self.checkpoint is None else Position(self.checkpoint[CHECKPOINT_KEY]["epoch"])
 
 
@@ -79,23 +80,24 @@ class TrialSession:
         changes: uncommitted changes of the code, as a patch.
     """
 
-    def __init__(self, asked: Asked, manifest: dict[str, Any], *, changes: bytes | None) -> None:
-        assert asked.parts is not None
-        self.asked, self.manifest, self.folder, self.changes = asked, manifest, asked.folder, changes
-        self.config = config = asked.request.config
-        self.recorder = recorder = RunRecorder(self.folder, config=config, components=asked.parts, manifest=manifest)
-        self.classifier, self.data = asked.parts.classifier, asked.parts.data
-        self.steps_an_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
-        self.window: int = config["trainer"]["accumulate_grad_batches"]
+    def __init__(self, trial: PackedTrial, manifest: dict[str, Any], *, changes: bytes | None) -> None:
+        """Make optimizer, scheduler and recorder."""
+        assert trial.parts is not None
+        self.trial, self.manifest, self.folder, self.changes = trial, manifest, trial.folder, changes
+        self.config = config = trial.request.config
+        self.recorder = recorder = RunRecorder(self.folder, config=config, components=trial.parts, manifest=manifest)
+        self.classifier, self.data = trial.parts.classifier, trial.parts.data
+        self.steps_per_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
+        self.accumulation: int = config["trainer"]["accumulate_grad_batches"]
         callbacks = recorder.callbacks
         self.last = next((c for c in callbacks if isinstance(c, LastCheckpoint)), None)
         self.best = next((c for c in callbacks if isinstance(c, BestCheckpoint)), None)
-        self.stops = [c for c in callbacks if type(c) is EarlyStopping]
+        self.early_stops = [c for c in callbacks if type(c) is EarlyStopping]
         self.clock, self.writer = recorder.last, recorder.writer
         self.statistics = next((c for c in callbacks if isinstance(c, Statistics)), None)
-        made: Any = self.classifier.configure_optimizers()
-        self.optimizer: torch.optim.Optimizer = made["optimizer"]
-        schedule = made["lr_scheduler"]
+        parse_dataclass: Any = self.classifier.configure_optimizers()
+        self.optimizer: torch.optim.Optimizer = parse_dataclass["optimizer"]
+        schedule = parse_dataclass["lr_scheduler"]
         self.scheduler: Any = schedule["scheduler"]
         self.schedules_by_step = schedule["interval"] == "step"
         self.scheduler_monitor = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
@@ -103,8 +105,8 @@ class TrialSession:
             self.classifier.network,
             self.optimizer,
             LazyScheduler(self.scheduler),
-            asked=[config["optimizer"], config["scheduler"]],
-            alone=self.watches is not None,
+            config=[config["optimizer"], config["scheduler"]],
+            is_unshared=self.scheduler_monitor is not None,
         )
         self.sync: Callable[[], None] = lambda: None
         """Updates optimizer and scheduler to the present step, which the joint ones of the pack have taken."""
@@ -133,7 +135,7 @@ class TrialSession:
         if device.type != "cpu":
             self.classifier.to(device)
             self.data.to_device(device)
-        checkpoint = self.asked.checkpoint
+        checkpoint = self.trial.checkpoint
         if checkpoint is None:
             return
         self.classifier.load_state_dict(checkpoint["state_dict"])
@@ -155,17 +157,21 @@ class TrialSession:
         limit: float | None = self.trial.settings["max_seconds"]
         return limit is not None and self.clock.seconds > limit
 
-    def judge_epoch(self, epoch: int, *, validated: bool) -> str | None:
-        """After all its metrics are there: a plateau scheduler, the best checkpoint; why it stops, if it does."""
-        if self.watches in self.metrics and (validated or not self.watches.startswith("val/")):
-            self.scheduler.step(to_scalar_tensor(self.metrics[self.watches]))
+    def end_epoch(self, epoch: int, *, validated: bool) -> str | None:
+        """Step a plateau scheduler and keep the best checkpoint, by the metrics of an epoch.
+
+        Returns:
+            The reason for early stopping, or None.
+        """
+        if self.scheduler_monitor in self.metrics and (validated or not self.scheduler_monitor.startswith("val/")):
+            self.scheduler.step(to_scalar_tensor(self.metrics[self.scheduler_monitor]))
         if not validated:
             return None
         best = self.best
         due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
         if best is not None and due and best.is_better(to_scalar_tensor(self.metrics[best.monitor])):
             self._best = self._state(Position(epoch + 1), finished=False)
-        for callback in self.stops:
+        for callback in self.early_stops:
             stop, reason = check_early_stopping(callback, to_scalar_tensor(self.metrics[callback.monitor]))
             if stop:
                 callback.stopped_epoch = epoch
@@ -183,7 +189,7 @@ class TrialSession:
         self._write(None if self.last is None else self._state(position, finished=False), loops)
 
     def _write(self, last: dict[str, Any] | None, loops: Mapping[str, Any]) -> None:
-        files, writer = self.clock.files, self.writer
+        files, disk = self.clock.files, self.writer
         best, self._best = self._best, None
         is_last = last is not None and best is not None and best["epoch"] == last["epoch"]
         if self.best is not None and best is not None and not is_last:
@@ -192,10 +198,10 @@ class TrialSession:
             return
         for logger in self.recorder.loggers:
             logger.save()
-        writer.submit(partial(keep_previous, self.clock.path, self.clock.path.with_name(BEFORE)))
+        disk.submit(partial(keep_previous, self.clock.path, self.clock.path.with_name(BEFORE)))
         files.save_checkpoint(self._with_loops(last, loops), self.clock.path)
         if self.best is not None and is_last:
-            writer.submit(partial(copy, self.clock.path, self.best.path))
+            disk.submit(partial(copy, self.clock.path, self.best.path))
 
     def _steps(self, position: Position) -> int:
         return position.epoch * -(-self.steps_per_epoch // self.accumulation)
@@ -217,8 +223,8 @@ class TrialSession:
             CHECKPOINT_KEY: self.clock.copycat_state(position, self.metrics, finished=finished),
         }
         self.classifier.on_save_checkpoint(state)
-        found: dict[str, Any] = deep_copy(state)
-        return found
+        snapshot: dict[str, Any] = deep_copy(state)
+        return snapshot
 
     def _with_loops(self, state: dict[str, Any], loops: Mapping[str, Any]) -> dict[str, Any]:
         own: dict[str, Any] = deep_copy(loops)
@@ -235,7 +241,11 @@ class TrialSession:
     def end(
         self, status: str, error: str | None, position: Position, loops: Mapping[str, Any]
     ) -> Callable[[], RunResult]:
-        """Measure the final weights where it is completed; what is left then is to write, and may be done elsewhere."""
+        """Measure the final metrics of a completed trial.
+
+        Returns:
+            A function that writes the last records, and may run in another thread.
+        """
         last = None
         try:
             if status == "completed":
@@ -249,7 +259,7 @@ class TrialSession:
         return partial(self._conclude, status, error, position, partial(self._write, last, loops))
 
     def _conclude(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> RunResult:
-        """Write the last records; what goes wrong with them is this trial's alone."""
+        """Write the last records; an error fails this trial alone."""
         recorder = self.recorder
         try:
             self.writer.become_synchronous()

@@ -122,6 +122,6 @@ def _list_choices(override: Override | None) -> list[str]:
     """Return the values of a swept key in order; empty for a glob, whose files may have changed."""
     try:
         words = expand_values(override) if override else []
-        return [text(OverridesParser.create().parse_override(word).value()) for word in words]
+        return [format_value(OverridesParser.create().parse_override(word).value()) for word in words]
     except (HydraException, UserError, ValueError):
         return []

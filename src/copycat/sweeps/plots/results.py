@@ -56,9 +56,10 @@ class Results:
         """Return the completed trials with all objectives and no violated constraint, by number."""
         return [trial for trial in self.get_scored_trials("completed") if not trial.violated_constraints]
 
-    def best(self, objective: str) -> Trial | None:
+    def get_best_trial(self, objective: str) -> Trial | None:
+        """Return the best trial by an objective, or None if no trial qualifies."""
         way = direction_sign(self.objectives[objective])
-        return min(self.ranked(), key=lambda trial: way * trial.objectives[objective], default=None)
+        return min(self.get_feasible_trials(), key=lambda trial: way * trial.objectives[objective], default=None)
 
 
 def read_results(sweep: Path) -> Results:

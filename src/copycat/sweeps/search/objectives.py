@@ -37,9 +37,9 @@ def read_values(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, 
         return {**values, **best["metrics"]}
     rows = read_history(folder, having=first)
     if rows:
-        found |= min(rows, key=lambda row: direction_sign(wanted[first]) * row[first]) if first else rows[-1]
-    found.pop("epoch", None)
-    return found
+        values |= min(rows, key=lambda row: direction_sign(wanted[first]) * row[first]) if first else rows[-1]
+    values.pop("epoch", None)
+    return values
 
 
 def compute_violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:

@@ -54,8 +54,8 @@ class Parameter:
             )
         return drawn
 
-    def drawn(self, values: Mapping[str, Any], space: SearchSpace) -> Any:
-        """What gave these values of axes; None where nothing does."""
+    def find_choice(self, values: Mapping[str, Any], space: SearchSpace) -> Any:
+        """Find the parameter value that produced these axis values; None if there is none."""
         if not isinstance(self.distribution, CategoricalDistribution):
             return values.get(self.axes[0])
         for choice in self.distribution.choices:
@@ -64,8 +64,8 @@ class Parameter:
         return None
 
 
-def parameters(space: SearchSpace, study: optuna.Study) -> dict[str, Parameter]:
-    """By axis; those that go together share one."""
+def make_parameters(space: SearchSpace, study: optuna.Study) -> dict[str, Parameter]:
+    """Make a parameter for each axis; zipped axes share one."""
     known = {name: of for trial in study.get_trials(deepcopy=False) for name, of in trial.distributions.items()}
     recorded = {current_text(name): name for name in known}
     """Names in a study of an older version, by the present names of keys."""
@@ -118,7 +118,7 @@ def make_distribution(axis: Axis) -> BaseDistribution:
     return CategoricalDistribution(list(dict.fromkeys(choices)))
 
 
-def draw(
+def draw_overrides(
     trial: optuna.Trial, space: SearchSpace, by_axis: Mapping[str, Parameter], *, sampler: Callable[[str], Any]
 ) -> list[str]:
     """Draw the overrides of a trial: each axis in turn, conditional axes only if their condition holds.
@@ -139,5 +139,5 @@ def draw(
         if parameter.name not in trial.params:
             assert trial.relative_params is not None  # drawn jointly, by the sampler of the whole trial
             trial.study.sampler = sampler(parameter.name)
-        drawn[parameter.name] = parameter.words(trial._suggest(parameter.name, parameter.distribution))
+        drawn[parameter.name] = parameter.overrides(trial._suggest(parameter.name, parameter.distribution))
     return space.drop_inactive([word for words in drawn.values() for word in words])

@@ -53,7 +53,7 @@ class Search:
         self.study.sampler = self._sampler(0)
         if count := restore(self.study, folder, space, self._parameters, attributes={OWNER: owner}):
             print_line(f"copycat: {pluralize(count, 'trial')} taken into the study from {folder}", error=True)
-        self._left = self._unfinished()
+        self._pending = self._find_unfinished()
 
     def _sampler(self, number: int, parameter: str = "") -> Any:
         return make_sampler(self.sweeper, number=number, constrained=bool(self.constraints), parameter=parameter)
@@ -73,8 +73,8 @@ class Search:
         trial.set_user_attr(OWNER, self.owner)
         return self._make_job(trial)
 
-    def _tried_all(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Of a grid, whose sampler would begin to repeat itself."""
+    def _is_exhausted(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Return whether a grid is exhausted: its sampler would repeat trials."""
         if not is_grid_search(self.sweeper):
             return False
         return len({tuple(sorted(trial.params.items())) for trial in trials}) >= len(self.space.grid())

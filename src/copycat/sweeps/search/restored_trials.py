@@ -40,7 +40,7 @@ def restore(
     return len(missing)
 
 
-def _frozen(
+def _make_frozen_trial(
     folder: Path, trial: Trial, space: SearchSpace, by_axis: Mapping[str, Parameter], attributes: Mapping[str, Any]
 ) -> FrozenTrial:
     parameters = {parameter.name: parameter for parameter in by_axis.values()}

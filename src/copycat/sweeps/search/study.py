@@ -60,8 +60,8 @@ def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, 
     """
     node = dict(sweeper["sampler"])
     takes = signature_keys(import_target("hydra.sweeper.sampler", node["_target_"]))
-    chosen = sweeper["seed"] if node.get("seed") is None else node["seed"]
-    seed = derive_seed("sampler", chosen, number, *([parameter] if parameter else [])) % 2**31
+    select_rows = sweeper["seed"] if node.get("seed") is None else node["seed"]
+    seed = derive_seed("sampler", select_rows, number, *([parameter] if parameter else [])) % 2**31
     more: dict[str, Any] = {}
     if "qmc_type" in takes:  # quasi-random: one sequence for all trials, with the unchanged seed
         more["independent_sampler"] = optuna.samplers.RandomSampler(seed)
@@ -72,7 +72,7 @@ def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, 
             raise UserError("sweep.constraints: expected hydra/sweeper/sampler=tpe or gp, which know of constraints.")
         more["constraints_func"] = _violations
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # of options that conf/ chose knowingly
+        warnings.simplefilter("ignore", ExperimentalWarning)  # conf/ chose experimental options on purpose
         return build_target("hydra.sweeper.sampler", node, **more)
 
 
@@ -83,9 +83,9 @@ def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -
         UserError: if one of them cannot be made.
     """
     for part in ("sampler", "pruner"):
-        if sweeper[part]["_target_"].rpartition(".")[2] in OF_SCIPY:
+        if sweeper[part]["_target_"].rpartition(".")[2] in NEEDS_SCIPY:
             require_package("scipy", wanted_by=f"hydra/sweeper/{part}")
-    sampler_of(sweeper, number=0, constrained=constrained)
+    make_sampler(sweeper, number=0, constrained=constrained)
     build_target("hydra.sweeper.pruner", sweeper["pruner"])
 
 
@@ -101,12 +101,12 @@ def get_running_trial(study: Study, number: int) -> optuna.Trial:
     return optuna.Trial(study, frozen._trial_id)
 
 
-def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pruner:
-    """Reports each validation to the study, and says whether its pruner has seen enough."""
+def make_pruner(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pruner:
+    """Make a function that reports each validation to the study, and returns why the pruner ends the trial, or None."""
     sweep, number = folder.parent, int(folder.name)
-    study = _loaded(read_sweep(sweep).study, sweeper["storage"], sweep)
+    study = _load_study(read_sweep(sweep).study, sweeper["storage"], sweep)
     study.pruner = build_target("hydra.sweeper.pruner", sweeper["pruner"])
-    trial = trial_numbered(study, number)
+    trial = get_running_trial(study, number)
 
     def find_reason(epoch: int, metrics: Mapping[str, float]) -> str | None:
         if objective not in metrics:
