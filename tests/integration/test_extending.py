@@ -9,9 +9,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.commands import CompletedCommand, run_copycat
+from tests.support.images import write_image_folder
 from tests.support.run_folders import find_only_run
 
 ROOT = Path(__file__).parents[2]
@@ -108,18 +110,32 @@ def test_an_example_runs_as_the_page_says(name: str, folder: Path) -> None:
         assert all(target in recorded for text in options for target in re.findall("_target_: .*", text))
 
 
+def compute_specificity(folder: Path) -> float:
+    """Compute the validation specificity from predictions.csv: of class 1 for two classes, else the mean of all."""
+    rows = [
+        row for row in csv.DictReader((folder / "predictions.csv").read_text().splitlines()) if row["part"] == "val"
+    ]
+    labels = np.array([int(row["label"]) for row in rows])
+    probabilities = [[float(value) for name, value in row.items() if name.startswith("probability_")] for row in rows]
+    predicted, classes = np.argmax(probabilities, axis=1), len(probabilities[0])
+    positive = [1] if classes == 2 else range(classes)
+    return float(np.mean([(predicted[labels != label] != label).mean() for label in positive]))
+
+
 def test_a_metric_is_added_by_the_edits_of_the_page(edited: Path) -> None:
     environment = {"PYTHONPATH": str(edited / "src")}
     ((_, arguments),) = read_commands(SECTIONS["A metric"])
-    run(arguments, environment, at=edited)
-    path = find_only_run(edited / "outputs")
-    results = json.loads((path / "run.json").read_text())["results"]
-    assert results["best"]["monitor"] == "val/specificity"
-    header = (path / "metrics.csv").read_text().partition("\n")[0]
-    assert {"train/specificity", "val/specificity"} <= set(header.split(","))
-    rows = csv.DictReader((path / "predictions.csv").read_text().splitlines())
-    negative = [float(row["probability_1"]) <= 0.5 for row in rows if row["label"] == "0"]
-    assert results["final"]["val/specificity"] == pytest.approx(sum(negative) / len(negative))
+    classes = {"bright": 100, "gray": 60, "dark": 0}
+    images = write_image_folder(edited / "images", classes=classes, parts={"train": 4, "val": 6}, levels=100)
+    for more in ([], ["data=folder", f"data.root={images}", "data.image_size=8"]):
+        outputs = edited / f"outputs_{len(more)}"
+        run([*arguments, *more, f"output_dir={outputs}"], environment, at=edited)
+        folder = find_only_run(outputs)
+        header = (folder / "metrics.csv").read_text().partition("\n")[0]
+        assert {"train/specificity", "val/specificity"} <= set(header.split(","))
+        results = json.loads((folder / "run.json").read_text())["results"]
+        assert results["best"]["monitor"] == "val/specificity"
+        assert results["final"]["val/specificity"] == pytest.approx(compute_specificity(folder))
 
 
 def test_a_command_is_added_by_the_edits_of_the_page(edited: Path) -> None:
