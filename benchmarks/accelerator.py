@@ -1,4 +1,4 @@
-"""Whether runs, reruns, resumed runs and packs are exact on an accelerator: python benchmarks/accelerator.py
+"""Check that runs, reruns, resumed runs and packs are exact on an accelerator: python benchmarks/accelerator.py.
 
 Trains jobs on what `--accelerator` names, each several times: alone, rerun, with its steps one by one, stopped by
 Ctrl-C and resumed; then four trials as one pack, again as one, and stopped and resumed. Weights must have the same bits
@@ -73,9 +73,11 @@ def copycat(*words: str, at: Path, stops: bool = False) -> None:
 
 
 class Job:
-    """Args:
-    words: what is trained, and on what.
-    at: an empty folder.
+    """Train one job in several ways, and compare the runs.
+
+    Args:
+        words: what is trained, and on what.
+        at: an empty folder.
     """
 
     def __init__(self, name: str, words: Sequence[str], at: Path) -> None:
@@ -84,7 +86,7 @@ class Job:
         """Relative difference of losses."""
 
     def run(self, *more: str, stops: bool = False) -> Path:
-        """The folder of a new run."""
+        """Train a new run, and return its folder."""
         at = self._place()
         copycat("train", *self.words, *more, at=at, stops=stops)
         (found,) = at.glob("outputs/*/*/*/run.json")
@@ -119,7 +121,7 @@ class Job:
         yield f"losses and the CPU's, to {self.agrees}", lambda: self._apart(alone, self.run(CPU))
 
     def _apart(self, one: Path, other: Path) -> str:
-        """The largest relative difference of losses, where it is too large."""
+        """Return the largest relative difference of losses where it is too large, else an empty text."""
         most = 0.0
         for a, b in zip(runs(one), runs(other), strict=True):
             most = max(most, *(abs(x - y) / abs(y) for x, y in zip(losses(a), losses(b), strict=True)))
@@ -195,7 +197,7 @@ def main() -> int:
 
 
 def record_of_device(folder: Path) -> str:
-    """What the first run says that it found."""
+    """Return the accelerators that the first run recorded."""
     ran_on = json.loads((runs(folder)[0] / "run.json").read_text())["provenance"]
     return ", ".join(ran_on["environment"]["accelerator"]["found"]) or "the CPU"
 
