@@ -61,7 +61,7 @@ FAULTS = (
     Fault("config_digest", "records/config_keys.py", "blake2b(repr(value).encode()", "blake2b(repr(key).encode()",
           "reruns/test_rerun.py"),
     Fault("pruner_direction", "sweeps/search/study.py", "if not trial.should_prune():", "if trial.should_prune():",
-          "sweeps/test_pruning.py"),
+          "sweeps/search/test_pruning.py"),
     Fault("constraint_sign", "sweeps/search/objectives.py", 'value - limit if way == "<" else limit - value',
           'limit - value if way == "<" else value - limit', "sweeps/search/test_objectives.py"),
     Fault("pareto_front", "sweeps/summary.py", "all(a <= b for a, b", "any(a <= b for a, b", "sweeps/test_summary.py"),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.losses import BCE, CrossEntropy, Loss
 from copycat.models.metrics import StageMetrics
-from copycat.sweeps.packed.stacked_network import Stack
+from copycat.sweeps.packed.stacked_network import StackedNetwork
 
 IMAGES = torch.rand(12, 3, 2, 2, generator=torch.Generator().manual_seed(0))
 Batches = list[tuple[Tensor, Tensor]]
@@ -42,7 +42,7 @@ def test_networks_that_are_evaluated_at_once_measure_what_each_does_alone(
     batches, seeds = make_batches(size, classes=classes), (1, 2, 3)
     alone = [evaluate_alone(make_network(seed, outputs=outputs), kind(), batches, classes=classes) for seed in seeds]
     networks = [make_network(seed, outputs=outputs) for seed in seeds]
-    stack = Stack(networks, [kind() for _ in seeds], device=torch.device("cpu"))
+    stack = StackedNetwork(networks, [kind() for _ in seeds], device=torch.device("cpu"))
 
     def forward(batch: tuple[Tensor, Tensor]) -> Outputs:
         losses, logits = stack(*batch, shared=True)

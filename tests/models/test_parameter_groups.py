@@ -13,7 +13,7 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF
 from copycat.config.rules import check
-from copycat.sweeps.packed.eligibility import unfit
+from copycat.sweeps.packed.eligibility import why_not_packable
 from copycat.training.factory import Parts, build_parts
 from copycat.training.train import Outcome
 from tests.support.runs import QUIET, compose_quickly, train_tiny
@@ -83,4 +83,4 @@ def test_a_run_that_was_recorded_before_there_were_any_is_still_read() -> None:
 
 
 def test_trials_with_them_are_not_packed() -> None:
-    assert "lr_multipliers" in str(unfit(compose([*NETWORK, "lr_multipliers={layers.0.*:0.1}"]).config))
+    assert "lr_multipliers" in str(why_not_packable(compose([*NETWORK, "lr_multipliers={layers.0.*:0.1}"]).config))

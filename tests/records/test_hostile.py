@@ -17,7 +17,7 @@ from copycat.inspection.reports.weight_table import print_weights
 from copycat.records.metrics_csv import columns_of, epochs_of, read_history
 from copycat.records.reader import check_files
 from copycat.records.run_loader import Opened, open_run, read_checkpoint, read_weights
-from copycat.sweeps.report import report_of
+from copycat.sweeps.report import make_report
 from copycat.tables.comparison import read_compared
 from tests.support.hostile_folders import CHECKPOINTS, EVIL, FOLDERS, WEIGHTS, HostileFolder, Spoil, strip_signature
 from tests.support.runs import train_tiny
@@ -141,7 +141,7 @@ def test_what_is_no_plain_file_is_refused_by_commands_that_only_look(
     hostile.spoil(strangers, tmp_path / "canary")
     for look in (
         lambda: run_page(strangers),
-        lambda: report_of([strangers, real_run]),
+        lambda: make_report([strangers, real_run]),
         lambda: read_compared([real_run, strangers]),
         lambda: print_weights(strangers),
     ):
@@ -163,7 +163,7 @@ def test_a_huge_file_is_not_read(name: str, strangers: Path, real_run: Path, tmp
     with (strangers / name).open("ab") as file:
         file.truncate(2**28 + 1)  # takes no room on the disk
     looks = [lambda: run_page(strangers)]
-    looks += [lambda: report_of([strangers, real_run])] if name not in ("predictions.csv", "gallery.json") else []
+    looks += [lambda: make_report([strangers, real_run])] if name not in ("predictions.csv", "gallery.json") else []
     for look in looks:
         assert f"has {2**28 + 1} bytes, more than" in assert_refused(look, tmp_path)
 

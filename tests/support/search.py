@@ -11,7 +11,7 @@ from copycat.config.compose import SweepRequest, compose_sweep
 from copycat.records.trial_file import Trial, read_trial, write_trial
 from copycat.sweeps.engine import Job
 from copycat.sweeps.search.proposals import Search
-from copycat.sweeps.start import begin
+from copycat.sweeps.start import open_sweep_folder
 from copycat.training.manifest import now
 
 Result = Callable[[Mapping[str, Any]], list[float] | None]
@@ -28,7 +28,7 @@ def start_search(*overrides: str, at: Path) -> Search:
     """Start a search in a folder, or resume the one that is there."""
     request = compose_search(*overrides)
     request = replace(request, settings={**request.settings, "folder": str(at)})
-    begin(request)
+    open_sweep_folder(request)
     return Search(request.space, at, request.sweeper, request.settings, owner="test")
 
 
@@ -40,13 +40,13 @@ def learning_rate_loss(values: Mapping[str, Any]) -> list[float]:
 def finish_trial(search: Search, job: Job, result: Result = learning_rate_loss) -> Trial:
     """Write a trial's result to its folder, and report it to the study."""
     folder, values = search.folder / str(job.number), result(job.values)
-    trial = Trial(number=job.number, overrides=job.of_run, values=job.values, started=now(), ended=now())
+    trial = Trial(number=job.number, overrides=job.run_overrides, values=job.values, started=now(), ended=now())
     if values is None:
         trial = replace(trial, status="failed", error="it was made to")
     else:
         trial = replace(trial, status="completed", objectives=dict(zip(search.wanted, values, strict=True)))
     write_trial(folder, trial)
-    search.done(job, read_trial(folder))
+    search.mark_done(job, read_trial(folder))
     return trial
 
 

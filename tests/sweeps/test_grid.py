@@ -24,7 +24,7 @@ def _run(asked: SweepRequest, folder: Path, most: int = 1000, *, end: bool = Tru
     grid, found = Grid(asked.space, folder), list[Job]()
     while len(found) < most and (job := grid.next()):
         status = "completed" if end else "running"
-        trial = Trial(number=job.number, overrides=job.of_run, values=job.values, status=status, started=now())
+        trial = Trial(number=job.number, overrides=job.run_overrides, values=job.values, status=status, started=now())
         write_trial(folder / str(job.number), trial)
         found.append(job)
     return found

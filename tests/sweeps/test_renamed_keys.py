@@ -14,8 +14,8 @@ from copycat.config.compose import compose_sweep
 from copycat.config.errors import UserError
 from copycat.records.config_keys import key_digests
 from copycat.records.trial_file import read_own_trial
-from copycat.sweeps.search.parameters import parameters
-from copycat.sweeps.start import begin
+from copycat.sweeps.search.parameters import make_parameters
+from copycat.sweeps.start import open_sweep_folder
 from copycat.sweeps.sweep_file import read_own_sweep, write_sweep
 from tests.support.old_names import rewrite_record, rewrite_run
 from tests.support.sweeps import read_sweep_file, read_trial_files, tiny_sweep_overrides
@@ -77,23 +77,23 @@ def test_a_search_finds_the_parameters_of_a_study_by_their_old_names() -> None:
     study.add_trial(
         create_trial(value=1.0, params={"augmentation/first": "none"}, distributions={"augmentation/first": spread})
     )
-    found = parameters(space, study)
+    found = make_parameters(space, study)
     assert {axis: parameter.name for axis, parameter in found.items()} == {
         "augmentation/base": "augmentation/first",
         "seed": "seed",
     }
-    assert found["augmentation/base"].words("light") == ["augmentation/base=light"]
+    assert found["augmentation/base"].overrides("light") == ["augmentation/base=light"]
 
 
 def test_a_class_that_moved_is_no_change_of_the_sweep(tmp_path: Path) -> None:
     asked = compose_sweep(["data=drawn", "seed=1,2", f"sweep.folder={tmp_path / 'sweep'}"])
-    folder = begin(asked)
+    folder = open_sweep_folder(asked)
     found, key = read_own_sweep(folder), "data._target_"
     for target in ("copycat.data.drawn.Drawn", asked.shared["data"]["_target_"]):
         digests = key_digests({key: target})
         write_sweep(folder, replace(found, config_keys={**found.config_keys, **digests}))
-        assert begin(asked) == folder
+        assert open_sweep_folder(asked) == folder
         assert read_own_sweep(folder).config_keys == found.config_keys
     write_sweep(folder, replace(found, config_keys={**found.config_keys, **key_digests({key: "another.Drawn"})}))
     with pytest.raises(UserError, match=r"changed since: data\._target_"):
-        begin(asked)
+        open_sweep_folder(asked)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from copycat.sweeps.plots.files import PLOTS
-from copycat.sweeps.report import sweep_page
+from copycat.sweeps.report import make_sweep_page
 from copycat.tables.statistics import figure
 from tests.support.html import parse_html
 from tests.support.sweep_folders import make_trial, write_sweep_folder
@@ -17,7 +17,7 @@ TRIALS = [
 
 def test_the_page_of_a_sweep_ranks_draws_and_says_how_to_copy_the_best(tmp_path: Path) -> None:
     sweep = write_sweep_folder(tmp_path / "sweep", TRIALS, space=SPACE)
-    found = parse_html(sweep_page(sweep).html())
+    found = parse_html(make_sweep_page(sweep).html())
     assert found.loaded_urls == []
     titles = ["Configurations", "Trials", "Plots", "What was asked", "Run the best trial again"]
     assert found.headings == [str(sweep), *titles]
@@ -37,13 +37,13 @@ def test_several_objectives_add_their_front_and_names_are_not_read_as_html(tmp_p
     ]
     wanted = {"val/loss": "minimize", "parameters": "minimize"}
     sweep = write_sweep_folder(tmp_path / "sweep", trials, space={"model": "a,b"}, objectives=wanted)  # type: ignore[arg-type]
-    found = parse_html(sweep_page(sweep).html())
+    found = parse_html(make_sweep_page(sweep).html())
     assert len(found.images) == len(PLOTS)
     assert "script" not in found.tags
     assert "<script>alert(1)</script>" in "".join(found.texts)
 
 
 def test_a_sweep_without_a_trial_has_a_page(tmp_path: Path) -> None:
-    found = parse_html(sweep_page(write_sweep_folder(tmp_path, [], space=SPACE)).html())
+    found = parse_html(make_sweep_page(write_sweep_folder(tmp_path, [], space=SPACE)).html())
     assert "Plots" in found.headings
     assert "Trials" not in found.headings

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copycat.sweeps.summary import configurations, front, ranked
+from copycat.sweeps.summary import find_pareto_front, group_configurations, rank_trials
 from copycat.sweeps.sweep_file import SweepFile, write_sweep
 from copycat.sweeps.table import print_sweep
 from copycat.tables.query import Choice
@@ -51,8 +51,8 @@ def test_completed_trials_come_first_then_pruned_failed_and_those_under_way() ->
         make_row(3, loss=0.3),
         make_row(4, loss=0.2),
     ]
-    assert [found["trial"] for found in ranked(rows, LOSS)] == [4, 3, 2, 1, 0]
-    assert [found["trial"] for found in ranked(rows, {"val/loss": "maximize"})] == [3, 4, 2, 1, 0]
+    assert [found["trial"] for found in rank_trials(rows, LOSS)] == [4, 3, 2, 1, 0]
+    assert [found["trial"] for found in rank_trials(rows, {"val/loss": "maximize"})] == [3, 4, 2, 1, 0]
 
 
 def test_a_trial_that_breaks_a_constraint_is_below_the_others_and_sums_up_to_nothing() -> None:
@@ -62,9 +62,9 @@ def test_a_trial_that_breaks_a_constraint_is_below_the_others_and_sums_up_to_not
         make_row(2, loss=0.2, model="logistic", seed=1),
         make_row(3, "pruned", 0.05, model="logistic", seed=2),
     ]
-    assert [found["trial"] for found in ranked(rows, LOSS)] == [2, 1, 0, 3]
-    assert front(rows, LOSS) == {2}
-    best, other = configurations(rows, sweep_of("model", "seed"))
+    assert [found["trial"] for found in rank_trials(rows, LOSS)] == [2, 1, 0, 3]
+    assert find_pareto_front(rows, LOSS) == {2}
+    best, other = group_configurations(rows, sweep_of("model", "seed"))
     assert (best.values["model"], best.counts) == ("logistic", "1 of 2, 1 pruned")
     assert (other.mean("val/loss"), other.counts) == (0.3, "1 of 2, 1 outside the constraints")
 
@@ -78,7 +78,7 @@ def test_configurations_rank_by_mean_over_seeds_and_have_a_sample_deviation(
         for which, found in enumerate(losses)
         for seed, loss in enumerate(found)
     ]
-    found = configurations(rows, sweep_of("model", "seed", trials=len(rows)))
+    found = group_configurations(rows, sweep_of("model", "seed", trials=len(rows)))
     means = [one.mean("val/loss") for one in found]
     assert means == sorted(means)
     for one in found:
@@ -92,14 +92,14 @@ def test_a_configuration_that_lacks_runs_says_so() -> None:
     rows = [make_row(n, loss=n / 10, model="a", data_fold=n) for n in range(5)]
     rows += [make_row(5 + n, loss=0.9, model="b", data_fold=n) for n in range(3)]
     rows += [make_row(8, "failed", model="b", data_fold=3), make_row(9, "pruned", 0.0, model="b", data_fold=4)]
-    first, second = configurations(rows, sweep_of("model", "data.fold", trials=10))
+    first, second = group_configurations(rows, sweep_of("model", "data.fold", trials=10))
     assert first.counts == "5"
     assert second.counts in ("3 of 5, 1 failed, 1 pruned", "3 of 5, 1 pruned, 1 failed")
     assert second.mean("val/loss") == pytest.approx(0.9)
 
 
 def test_one_run_has_no_deviation_and_none_no_mean() -> None:
-    one, none = configurations(
+    one, none = group_configurations(
         [make_row(0, loss=0.5, model="a", seed=0), make_row(1, "failed", model="b", seed=0)], sweep_of("model", "seed")
     )
     assert one.deviation("val/loss") is None
@@ -112,7 +112,7 @@ def test_a_search_that_draws_a_seed_twice_counts_it_once() -> None:
         make_row(1, loss=0.5, model="a", seed=1),
         make_row(2, loss=0.7, model="a", seed=2),
     ]
-    (one,) = configurations(rows, sweep_of("model", "seed", sweeper="optuna"))
+    (one,) = group_configurations(rows, sweep_of("model", "seed", sweeper="optuna"))
     assert one.counts == "2"
     assert one.mean("val/loss") == pytest.approx(0.6)
 
@@ -129,7 +129,7 @@ def test_the_front_holds_each_trial_that_no_other_beats(points: list[tuple[int, 
         return one != other and one[0] <= other[0] and one[1] >= other[1] and one[2] <= other[2]
 
     expected = {n for n, point in enumerate(points) if not any(beats(other, point) for other in points)}
-    assert front(rows, wanted) == expected
+    assert find_pareto_front(rows, wanted) == expected
 
 
 @pytest.fixture

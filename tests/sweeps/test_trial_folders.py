@@ -13,7 +13,7 @@ from copycat.config.errors import UserError
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import read_own_trial, read_trial, write_trial
-from copycat.sweeps.launchers.trial import first_record
+from copycat.sweeps.launchers.trial import write_first_record
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweeper import Grid
 from copycat.sweeps.trial_folder import find_run
@@ -148,7 +148,7 @@ def change_trial(folder: Path, **changes: Any) -> None:
 
 
 def test_a_signed_trial_is_the_user_s_until_it_is_changed_or_lies_elsewhere(tmp_path: Path) -> None:
-    first_record(tmp_path / "3", 3, ["seed=1"], {"seed": 1})
+    write_first_record(tmp_path / "3", 3, ["seed=1"], {"seed": 1})
     assert read_own_trial(tmp_path / "3") == read_trial(tmp_path / "3")
     (tmp_path / "3").rename(tmp_path / "4")
     assert read_own_trial(tmp_path / "4") is None
@@ -161,13 +161,13 @@ def test_words_that_somebody_wrote_into_a_trial_of_a_grid_are_not_run(tmp_path: 
     space = compose_search("hydra/sweeper=grid", "seed=0,1", "optimizer.lr=0.1").space
     job = Grid(space, tmp_path).next()
     assert job is not None
-    first_record(tmp_path / "0", 0, job.of_run, job.values)
-    change_trial(tmp_path / "0", overrides=[*job.of_run, HOSTILE])
+    write_first_record(tmp_path / "0", 0, job.run_overrides, job.values)
+    change_trial(tmp_path / "0", overrides=[*job.run_overrides, HOSTILE])
     again = Grid(space, tmp_path).next()
     assert again == job
-    first_record(tmp_path / "0", 0, again.of_run, again.values)
+    write_first_record(tmp_path / "0", 0, again.run_overrides, again.values)
     assert read_own_trial(tmp_path / "0") is not None
-    assert read_trial(tmp_path / "0").overrides == job.of_run
+    assert read_trial(tmp_path / "0").overrides == job.run_overrides
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -176,8 +176,8 @@ def test_words_that_somebody_wrote_into_a_trial_of_a_search_are_not_run(lost: bo
     search = start_search(*words, at=tmp_path)
     job = search.next()
     assert job is not None
-    first_record(tmp_path / "0", 0, job.of_run, job.values)
-    change_trial(tmp_path / "0", overrides=[*job.of_run, HOSTILE])
+    write_first_record(tmp_path / "0", 0, job.run_overrides, job.values)
+    change_trial(tmp_path / "0", overrides=[*job.run_overrides, HOSTILE])
     if lost:
         (tmp_path / "study.journal").unlink()
     again = start_search(*words, at=tmp_path).next()

@@ -9,7 +9,7 @@ import pytest
 
 from copycat.inspection.reports.comparison_page import compared_page
 from copycat.inspection.reports.run_page import run_page
-from copycat.sweeps.report import sweep_page
+from copycat.sweeps.report import make_sweep_page
 from copycat.sweeps.show import show_compared, show_runs
 from copycat.sweeps.sweep_file import FILE, read_sweep, write_sweep
 from copycat.sweeps.table import print_sweep
@@ -103,14 +103,14 @@ def test_a_killed_sweep_says_so_in_its_line_its_trials_and_its_page(
     first, *lines = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{sweep}: killed, 2 of 2 trials, 1 completed, 1 killed, best val/loss 0.5000")
     assert lines[-1] == f"to go on with it: copycat resume {sweep}"
-    page = parse_html(sweep_page(sweep).html())
+    page = parse_html(make_sweep_page(sweep).html())
     assert any(text.startswith("killed, 2 of 2 trials") for text in page.texts)
     assert f"copycat resume {sweep}" in page.texts
     print_runs(tmp_path)  # a trial goes on with its sweep
     assert capsys.readouterr().out.splitlines()[-1] == f"killed; to go on with it: copycat resume {sweep}"
     with hold_lock(sweep):
         print_sweep(sweep)
-        page = parse_html(sweep_page(sweep).html())
+        page = parse_html(make_sweep_page(sweep).html())
     first, *lines = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{sweep}: running, 2 of 2 trials, 1 completed, 1 running")
     assert "resume" not in lines[-1]

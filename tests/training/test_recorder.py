@@ -119,8 +119,8 @@ def test_a_checkpoint_that_cannot_be_written_is_named(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path.name)
 
     monkeypatch.setattr("copycat.training.checkpoint_io._write", write)
-    monkeypatch.setattr("copycat.sweeps.packed.loop.SAVES", 0.0)
-    monkeypatch.setattr("copycat.sweeps.packed.loop.ROWS", 0.0)
+    monkeypatch.setattr("copycat.sweeps.packed.loop.SAVE_INTERVAL", 0.0)
+    monkeypatch.setattr("copycat.sweeps.packed.loop.WRITE_INTERVAL", 0.0)
     folder = run(how, "trainer.max_epochs=50", data=tiny, at=tmp_path, status=1)
     assert read_manifest(folder)["error"] in [f"No space left on device: {name}.ckpt" for name in ("last", "best")]
 

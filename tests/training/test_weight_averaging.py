@@ -13,7 +13,7 @@ from copycat.config.errors import UserError
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded
 from copycat.reruns.rerun import rerun
-from copycat.sweeps.packed.eligibility import unfit
+from copycat.sweeps.packed.eligibility import why_not_packable
 from copycat.training.factory import build_parts
 from copycat.training.train import Outcome
 from tests.support.runs import compose_quickly, train_tiny
@@ -131,7 +131,7 @@ def test_a_run_with_an_average_is_rerun_to_the_same_bits(tiny: Path, tmp_path: P
 
 
 def test_trials_with_one_are_not_packed() -> None:
-    assert unfit(compose(["callbacks=[default,ema]"]).config) == "callbacks.ema needs a Trainer of its own"
+    assert why_not_packable(compose(["callbacks=[default,ema]"]).config) == "callbacks.ema needs a Trainer of its own"
 
 
 def test_two_averages_and_one_that_never_begins_are_refused() -> None:

@@ -21,9 +21,9 @@ def run(words: Sequence[str]) -> int:
 
     check_reported(arguments.folders)
     from copycat.inspection.reports.page import write_images, write_page
-    from copycat.sweeps.report import report_of
+    from copycat.sweeps.report import make_report
 
-    page = report_of(arguments.folders)
+    page = make_report(arguments.folders)
     if arguments.to or not arguments.png:
         first = arguments.folders[0]
         to = arguments.to or (first if first.is_dir() and len(arguments.folders) == 1 else Path()) / "report.html"

@@ -1,4 +1,4 @@
-"""What `copycat report` is given: checked before anything heavy is imported."""
+"""Check the arguments of `copycat report` before importing anything heavy."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ def check_reported(folders: Sequence[Path]) -> None:
     """Check that there is a run or a sweep in each folder.
 
     Raises:
-        UserError: for the first that has none.
+        UserError: for the first folder that has neither.
     """
     for folder in folders:
         if any((folder / file).is_file() for file in (sweep_file.FILE, trial_file.FILE)):

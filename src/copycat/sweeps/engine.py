@@ -1,4 +1,4 @@
-"""Runs the trials that a source gives, by whichever launcher, and tells it what came of each."""
+"""Run the trials of a source on any launcher, and report each result back to the source."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,155 +15,164 @@ from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.records.lock import is_locked
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
-from copycat.sweeps.launchers.trial import DEATHS, INTERRUPTED, first_record, run_words, words_of_sweep
+from copycat.sweeps.launchers.trial import DEATHS, INTERRUPTED, compose_and_run, get_hydra_overrides, write_first_record
 from copycat.training.manifest import now
 
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to run."""
+    """Describe a trial to run."""
 
     number: int
     overrides: list[str]
-    """Its words, and those that all trials share."""
+    """Overrides of this trial, and those that all trials share."""
     values: dict[str, Any]
 
     @property
-    def of_run(self) -> list[str]:
-        """What makes the run; the sweep's own words do not."""
-        return [word for word in self.overrides if not _is_sweeps(word)]
+    def run_overrides(self) -> list[str]:
+        """Return the overrides that configure the run, without those of the node `sweep`."""
+        return [word for word in self.overrides if not _is_sweep_override(word)]
 
     @property
-    def words(self) -> list[str]:
-        """For a launcher: all of them, and the folder's name."""
+    def launch_overrides(self) -> list[str]:
+        """Return the overrides for a launcher: all of them, and the name of the trial's folder."""
         return [*self.overrides, f"hydra.sweep.subdir={quoted(Path(str(self.number)))}"]
 
 
-def begun(trial: Trial, fixed: Sequence[str]) -> Job:
-    """A trial as it was begun, whatever the sweep's own words are now."""
-    return Job(trial.number, [*trial.overrides, *(word for word in fixed if _is_sweeps(word))], trial.values)
+def recorded_job(trial: Trial, fixed: Sequence[str]) -> Job:
+    """Return the job of a recorded trial, with its recorded overrides and the present ones of the node `sweep`."""
+    return Job(trial.number, [*trial.overrides, *(word for word in fixed if _is_sweep_override(word))], trial.values)
 
 
-def _is_sweeps(word: str) -> bool:
+def _is_sweep_override(word: str) -> bool:
     return word.startswith(("sweep.", "sweep="))
 
 
-class Source(Protocol):
-    """What a sweeper gives, one trial at a time."""
+class TrialSource(Protocol):
+    """Propose trials one at a time, as a sweeper does."""
 
     def next(self) -> Job | None:
-        """The next trial; None where there is none left."""
+        """Return the next trial, or None if none is left."""
 
-    def done(self, job: Job, trial: Trial) -> None:
-        """Takes what came of a trial."""
+    def mark_done(self, job: Job, trial: Trial) -> None:
+        """Receive the record of a trial that ended."""
 
 
 class Stream(Protocol):
-    """A launcher that takes the next trial as soon as there is room for it."""
+    """Launch each trial as soon as there is room for it."""
 
-    def stream(self, runner: "Runner") -> None: ...
+    def stream(self, runner: "Runner") -> None:
+        """Run trials until none is left."""
 
 
 class Runner:
-    """Args:
-    folder: the sweep's.
-    max_failures: failed trials that stop the sweep; None: none does.
-    display: takes each change.
+    """Run the trials of a source, write their first records, and run again those whose process died.
+
+    Args:
+        source: proposes the trials.
+        folder: of the sweep.
+        max_failures: number of failed trials that stops the sweep; None for no limit.
+        display: is notified when trials start, are put back and end.
     """
 
-    def __init__(self, source: Source, folder: Path, *, max_failures: int | None, display: "Display") -> None:
+    def __init__(
+        self, source: TrialSource, folder: Path, *, max_failures: int | None, display: "TrialObserver"
+    ) -> None:
+        """Start with no trial run."""
         self.source, self.folder, self.max_failures, self.display = source, folder, max_failures, display
         self.failures = 0
-        self.held: list[int] = []
-        """Trials that were left to other processes, which run them."""
-        self._put_back: list[Job] = []
-        self._before: dict[int, Trial] = {}
-        self._unstarted = 0
+        self.locked_trials: list[int] = []
+        """Numbers of trials that other processes run."""
+        self._requeued: list[Job] = []
+        self._records_at_start: dict[int, Trial] = {}
+        self._unstarted_in_turn = 0
 
     @property
     def stopped(self) -> bool:
-        """Whether too many trials failed."""
+        """Return whether too many trials failed."""
         return self.max_failures is not None and self.failures >= self.max_failures
 
     def next(self) -> Job | None:
-        """The next trial, its record written; None where there is none left, or too many failed."""
+        """Write the record of the next trial and return it; None if none is left or too many failed."""
         if self.stopped:
             return None
-        job = self._put_back.pop() if self._put_back else self.source.next()
+        job = self._requeued.pop() if self._requeued else self.source.next()
         if job is not None:
             folder = self.folder / str(job.number)
-            first_record(folder, job.number, job.of_run, job.values)
-            self._before[job.number] = read_trial(folder)
-            self.display.began(job)
+            write_first_record(folder, job.number, job.run_overrides, job.values)
+            self._records_at_start[job.number] = read_trial(folder)
+            self.display.on_start(job)
         return job
 
-    def done(self, job: Job, problem: str | None = None) -> None:
-        """Tell the source what came of a trial, by its folder; one whose process died is put back.
+    def mark_done(self, job: Job, problem: str | None = None) -> None:
+        """Report a trial's record to the source; put the trial back if its process died.
 
-        A trial that another process runs is left to it.
+        A trial that another process runs is left to that process.
 
         Args:
-            problem: what the launcher says of a trial that did not come to an end.
+            job: the trial.
+            problem: the launcher's reason why the trial did not end; None if it gave none.
 
         Raises:
-            UserError: where trials are not even started.
+            UserError: if several trials in turn were not even started.
         """
         folder = self.folder / str(job.number)
         trial = read_trial(folder)
         if trial.status not in ENDED and is_locked(folder):
-            self.held.append(job.number)
-            self.display.put_back(job)
+            self.locked_trials.append(job.number)
+            self.display.on_requeue(job)
             return
-        self._unstarted = self._unstarted + 1 if trial == self._before[job.number] else 0
-        if self._unstarted == DEATHS:
+        self._unstarted_in_turn = self._unstarted_in_turn + 1 if trial == self._records_at_start[job.number] else 0
+        if self._unstarted_in_turn == DEATHS:
             raise UserError(f"hydra/launcher: expected trials to be started; {problem or 'their processes died'}.")
         if trial.status not in ENDED:
             if trial.attempts < DEATHS:
-                self._put_back.append(job)
-                self.display.put_back(job)
+                self._requeued.append(job)
+                self.display.on_requeue(job)
                 return
-            said = f"{problem or 'its process died'}, {trial.attempts} times at epoch {trial.epochs_at_start}"
-            trial = replace(trial, status="failed", error=said, ended=now())
+            error = f"{problem or 'its process died'}, {trial.attempts} times at epoch {trial.epochs_at_start}"
+            trial = replace(trial, status="failed", error=error, ended=now())
             write_trial(folder, trial)
         self.failures += trial.status == "failed"
-        self.source.done(job, trial)
-        self.display.ended(job, trial)
+        self.source.mark_done(job, trial)
+        self.display.on_end(job, trial)
 
     def run(self, launcher: Launcher, *, batch: int | None) -> None:
-        """Run all.
+        """Run all trials.
 
         Args:
-            batch: how many a launcher of others is given at once; None: all.
+            launcher: any launcher of Hydra's; one of our own takes trials one by one.
+            batch: number of trials that a launcher of others is given per call; None for all.
         """
         if hasattr(launcher, "stream"):
             launcher.stream(self)
             return
         if isinstance(launcher, BasicLauncher):
             assert launcher.config is not None
-            if not _has_own_steps(launcher.config):
-                self._run_here(words_of_sweep(launcher.config))
+            if not _needs_hydra_job(launcher.config):
+                self._run_in_process(get_hydra_overrides(launcher.config))
                 return
             batch = 1
         while jobs := list(self._batch(batch)):
-            # a launcher numbers a batch from its first; ours are numbered by their folders
+            # a launcher numbers the jobs of a batch from the first one on; our numbers are those of the folders
             try:
-                returns = launcher.launch([job.words for job in jobs], initial_job_idx=jobs[0].number)
+                returns = launcher.launch([job.launch_overrides for job in jobs], initial_job_idx=jobs[0].number)
                 problems = [_problem(returned) for returned in returns]
-            except Exception as error:  # of one job, but it takes the word of the others with it: their folders have it
+            except Exception as error:  # one job's error hides the results of the others, which their folders have
                 problems = [f"{type(error).__name__}: {first_line(error)}"] * len(jobs)
             for job, problem in zip(jobs, problems, strict=True):
-                self.done(job, problem)
+                self.mark_done(job, problem)
 
-    def _run_here(self, shared: Sequence[str]) -> None:
-        """One after the other in this process, as Hydra's own launcher does, which composes each from all its files."""
+    def _run_in_process(self, shared: Sequence[str]) -> None:
+        """Run trials one by one in this process, without composing each from all files as Hydra's launcher does."""
         while (job := self.next()) is not None:
             try:
-                problem = run_words([*shared, *job.words])
+                problem = compose_and_run([*shared, *job.launch_overrides])
             except Exception as error:
                 problem = f"{type(error).__name__}: {first_line(error)}"
             if problem == INTERRUPTED:
                 raise KeyboardInterrupt
-            self.done(job, problem)
+            self.mark_done(job, problem)
 
     def _batch(self, most: int | None) -> Iterator[Job]:
         count = 0
@@ -172,8 +181,8 @@ class Runner:
             yield job
 
 
-def _has_own_steps(config: DictConfig) -> bool:
-    """Whether Hydra is to do more about a job than run it."""
+def _needs_hydra_job(config: DictConfig) -> bool:
+    """Return whether Hydra has to do more for a job than run it: callbacks, or environment variables."""
     return bool(config.hydra.callbacks or config.hydra.job.env_set or config.hydra.job.env_copy)
 
 
@@ -184,7 +193,14 @@ def _problem(returned: JobReturn) -> str | None:
     return f"{type(found).__name__}: {first_line(found)}" if isinstance(found, BaseException) else None
 
 
-class Display(Protocol):
-    def began(self, job: Job) -> None: ...
-    def put_back(self, job: Job) -> None: ...
-    def ended(self, job: Job, trial: Trial) -> None: ...
+class TrialObserver(Protocol):
+    """Receive the changes of state of trials."""
+
+    def on_start(self, job: Job) -> None:
+        """Handle the start of a trial."""
+
+    def on_requeue(self, job: Job) -> None:
+        """Handle a trial that has to run again, or that another process runs."""
+
+    def on_end(self, job: Job, trial: Trial) -> None:
+        """Handle the end of a trial."""

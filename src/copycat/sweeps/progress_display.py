@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: one line that is drawn over, or where there is no terminal, one now and then."""
+"""Show the progress of a sweep: a bar on a terminal, elsewhere a line every few seconds."""
 
 import time
 from collections import Counter
@@ -15,25 +15,29 @@ from copycat.sweeps.engine import Job
 from copycat.sweeps.search.objectives import is_better
 from copycat.tables.statistics import Direction
 
-EVERY = 10.0
-"""Seconds between two lines where there is no terminal."""
+PRINT_INTERVAL = 10.0
+"""Seconds between two lines without a terminal."""
 
 
-class Display:
-    """Args:
-    total: trials of the sweep.
-    wanted: its objectives.
+class ProgressDisplay:
+    """Count the trials of a sweep by status, and show the counts and the best trial.
+
+    Args:
+        total: number of trials of the sweep.
+        objectives: objectives of the sweep, with their directions.
     """
 
-    def __init__(self, total: int, wanted: Mapping[str, Direction]) -> None:
-        self.total, self.wanted = total, wanted
+    def __init__(self, total: int, objectives: Mapping[str, Direction]) -> None:
+        """Start with no trials."""
+        self.total, self.objectives = total, objectives
         self.counts: Counter[str] = Counter()
         self.running: set[int] = set()
         self.best: Trial | None = None
-        self._said = time.monotonic()
+        self._printed_at = time.monotonic()
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
+        """Show the bar, on a terminal."""
         console = Console(stderr=True)
         if console.is_terminal:
             columns = (
@@ -41,58 +45,62 @@ class Display:
                     TextColumn("trials"),
                     MofNCompleteColumn(),
                     BarColumn(bar_width=24),
-                    TextColumn("{task.fields[said]}"),
+                    TextColumn("{task.fields[status_text]}"),
                 ),
                 *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
             )
             self._bar = Progress(*columns, console=console, refresh_per_second=2, transient=True)
-            self._bar.add_task("sweep", total=self.total, said="")
+            self._bar.add_task("sweep", total=self.total, status_text="")
             self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
-    def found(self, trial: Trial) -> None:
-        """Count a trial that ended before."""
+    def count(self, trial: Trial) -> None:
+        """Count a trial that ended, and keep it if it is the best."""
         self.counts[trial.status] += 1
-        if trial.status == "completed" and (self.best is None or is_better(trial, self.best, self.wanted)):
+        if trial.status == "completed" and (self.best is None or is_better(trial, self.best, self.objectives)):
             self.best = trial
 
-    def began(self, job: Job) -> None:
+    def on_start(self, job: Job) -> None:
+        """Show that a trial runs."""
         self.running.add(job.number)
         self._show()
 
-    def put_back(self, job: Job) -> None:
+    def on_requeue(self, job: Job) -> None:
+        """Show that a trial no longer runs."""
         self.running.discard(job.number)
         self._show()
 
-    def ended(self, job: Job, trial: Trial) -> None:
+    def on_end(self, job: Job, trial: Trial) -> None:
+        """Count a trial that ended, and show it."""
         self.running.discard(job.number)
-        self.found(trial)
+        self.count(trial)
         self._show()
 
     @property
-    def said(self) -> str:
-        """Counts, and the best so far."""
-        parts = [f"{self.counts[status]} {word}" for status, word in WORDS.items() if self.counts[status]]
+    def status_text(self) -> str:
+        """Return the counts by status and the best trial so far, as text."""
+        parts = [f"{self.counts[status]} {word}" for status, word in STATUS_LABELS.items() if self.counts[status]]
         if self.running:
             parts.append(f"{len(self.running)} running")
         if self.best is not None:
-            name = next(iter(self.wanted))
+            name = next(iter(self.objectives))
             parts.append(f"best {name} {self.best.objectives[name]:.6g} by trial {self.best.number}")
         return ", ".join(parts)
 
     def _show(self) -> None:
         done = sum(self.counts.values())
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=done, said=self.said)
-        elif time.monotonic() - self._said >= EVERY:
-            self._said = time.monotonic()
-            print_line(f"trials {done}/{self.total}: {self.said}", error=True)
+            self._bar.update(self._bar.task_ids[0], completed=done, status_text=self.status_text)
+        elif time.monotonic() - self._printed_at >= PRINT_INTERVAL:
+            self._printed_at = time.monotonic()
+            print_line(f"trials {done}/{self.total}: {self.status_text}", error=True)
 
 
-WORDS = {"completed": "done", "pruned": "pruned", "failed": "failed"}
+STATUS_LABELS = {"completed": "done", "pruned": "pruned", "failed": "failed"}

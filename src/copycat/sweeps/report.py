@@ -1,4 +1,4 @@
-"""A sweep on one page: its ranking, its plots, what was asked of it; and which page `copycat report` writes."""
+"""Make the HTML page of `copycat report`; for a sweep its ranking, plots and request."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -10,40 +10,46 @@ from copycat.inspection.reports.run_page import run_page
 from copycat.records.lock import RUNNING
 from copycat.records.reader import find_runs
 from copycat.records.run_folder import MANIFEST
-from copycat.sweeps.plots.files import draw, kinds
+from copycat.sweeps.plots.files import list_plot_kinds, render_plot
 from copycat.sweeps.plots.results import Results, read_results
-from copycat.sweeps.summary import axes, configurations, is_done
+from copycat.sweeps.summary import group_configurations, is_done, split_axes
 from copycat.sweeps.sweep_file import FILE, SweepFile
-from copycat.sweeps.table import configuration_rows, configuration_titles, head, read_sweep_facts, trial_titles
+from copycat.sweeps.table import (
+    configuration_columns,
+    configuration_rows,
+    read_sweep_rows,
+    summarize_sweep,
+    trial_columns,
+)
 from copycat.tables.query import Choice
 from copycat.tables.render import Column
 from copycat.tables.run_row import Facts
 from copycat.tables.run_table import rerun_command
 from copycat.tables.statistics import figure
 
-MOST = 200
-"""Trials that have a row."""
-SAYS = {
+MAX_ROWS = 200
+"""Maximum number of trials in the table."""
+CAPTIONS = {
     "history": "Each trial by its number, and the best so far",
     "parallel": "Each completed trial as a line through its values; the better, the darker",
     "importance": "How much each key decides whether a trial is among the best",
     "slice": "Each trial over the values of each key",
     "pareto": "Objectives against each other, with the trials that no other beats",
 }
-"""What each plot shows."""
+"""Caption of each plot."""
 
 
-def report_of(folders: Sequence[Path]) -> Page:
-    """The page of a run, of a sweep, or of several runs: named, or all that lie in a folder.
+def make_report(folders: Sequence[Path]) -> Page:
+    """Make the page of a run, of a sweep, or of several runs: the named ones, or all in a folder.
 
     Raises:
-        UserError: where there are none.
+        UserError: if there are none.
     """
     if len(folders) > 1:
         return compared_page(folders, title=" ".join(map(str, folders)))
     (folder,) = folders
     if (folder / FILE).is_file():
-        return sweep_page(folder)
+        return make_sweep_page(folder)
     if (folder / MANIFEST).exists() or not folder.is_dir():
         return run_page(folder)
     found = list(find_runs(folder))
@@ -52,28 +58,28 @@ def report_of(folders: Sequence[Path]) -> Page:
     return run_page(found[0] if found else folder)
 
 
-def sweep_page(folder: Path) -> Page:
-    """Made from its folder alone.
+def make_sweep_page(folder: Path) -> Page:
+    """Make the page of a sweep from its folder alone.
 
     Raises:
-        UserError: where sweep.json is none.
+        UserError: if sweep.json cannot be read.
     """
-    sweep, rows, _ = read_sweep_facts(folder, Choice())
-    sections = [*_ranking(sweep, rows), *_plots(read_results(folder)), _asked(sweep), *_next(folder, sweep, rows)]
-    return Page(str(folder), head(sweep, rows), sections)
+    sweep, rows, _ = read_sweep_rows(folder, Choice())
+    sections = [*_ranking(sweep, rows), *_plots(read_results(folder)), _request(sweep), *_next(folder, sweep, rows)]
+    return Page(str(folder), summarize_sweep(sweep, rows), sections)
 
 
 def _ranking(sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Section]:
-    repeats, others = axes(sweep)
+    repeats, others = split_axes(sweep)
     if repeats and others:
-        summed = configuration_rows(configurations(rows, sweep), sweep)
+        summed = configuration_rows(group_configurations(rows, sweep), sweep)
         note = f"Mean ± deviation over {' and '.join(repeats)}, from the best on."
-        yield Section(title="Configurations", note=note, table=_table(configuration_titles(sweep), summed))
+        yield Section(title="Configurations", note=note, table=_table(configuration_columns(sweep), summed))
     if rows:
         note = "From the best on."
-        if len(rows) > MOST:
-            note += f" The first {MOST} of {len(rows)}; all of them: copycat runs."
-        yield Section(title="Trials", note=note, table=_table(trial_titles(rows, sweep, wide=True), rows[:MOST]))
+        if len(rows) > MAX_ROWS:
+            note += f" The first {MAX_ROWS} of {len(rows)}; all of them: copycat runs."
+        yield Section(title="Trials", note=note, table=_table(trial_columns(rows, sweep, wide=True), rows[:MAX_ROWS]))
 
 
 def _table(titles: Sequence[Column], rows: Sequence[Facts]) -> Table:
@@ -81,27 +87,27 @@ def _table(titles: Sequence[Column], rows: Sequence[Facts]) -> Table:
 
 
 def _plots(results: Results) -> Iterator[Section]:
-    best = {name: results.best(name) for name in results.objectives}
+    best = {name: results.get_best_trial(name) for name in results.objectives}
     said = "; ".join(
         f"the best {name} is {figure(trial.objectives[name])}, by trial {trial.number}"
         for name, trial in best.items()
         if trial
     )
     images = [
-        Image(draw(kind, results), f"{SAYS[kind]}{f': {said}' if kind == 'history' and said else ''}.", kind)
-        for kind in kinds(results)
+        Image(render_plot(kind, results), f"{CAPTIONS[kind]}{f': {said}' if kind == 'history' and said else ''}.", kind)
+        for kind in list_plot_kinds(results)
     ]
     yield Section(title="Plots", images=images)
 
 
-def _asked(sweep: SweepFile) -> Section:
+def _request(sweep: SweepFile) -> Section:
     rows = [[name, space] for name, space in sweep.space.items()]
     words = shlex.join(["copycat", "train", "-m", *sweep.words])
     return Section(title="What was asked", table=Table(rows), code=words)
 
 
 def _next(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> Iterator[Section]:
-    summed = configurations(rows, sweep)
+    summed = group_configurations(rows, sweep)
     done = summed[0].trials if summed else [row for row in rows if is_done(row, sweep.objectives)]
     if done:
         yield Section(title="Run the best trial again", code=rerun_command(done[0]))

@@ -1,4 +1,4 @@
-"""What `copycat runs` prints, of a sweep or of any folder of runs."""
+"""Print the output of `copycat runs` and `copycat compare`, for sweeps and for folders of runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,44 +6,47 @@ from typing import Literal
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.sweeps.summary import sweep_json
+from copycat.sweeps.summary import make_sweep_json
 from copycat.sweeps.sweep_file import FILE
-from copycat.sweeps.table import best_trial, print_sweep, read_sweep_facts
+from copycat.sweeps.table import find_best_trial, print_sweep, read_sweep_rows
 from copycat.tables.comparison import print_compared, read_compared, write_compared
 from copycat.tables.query import Choice, chosen
 from copycat.tables.render import write_csv, write_json
 from copycat.tables.run_reader import read_trials
 from copycat.tables.run_table import best_run, print_runs, read_facts, rerun_command
 
-Form = Literal["table", "best", "csv", "json"]
-MOST = 12
-"""Trials of a sweep that stand side by side."""
+OutputForm = Literal["table", "best", "csv", "json"]
+MAX_COMPARED = 12
+"""Maximum number of trials in a comparison."""
 
 
-def show_runs(folder: Path, choice: Choice, *, form: Form, by: str | None) -> None:
-    """Print them to standard output.
+def show_runs(folder: Path, choice: Choice, *, form: OutputForm, by: str | None) -> None:
+    """Print the runs of a folder to standard output.
 
     Args:
-        by: the metric that the best is chosen by; None: a sweep's first objective, else val/loss.
+        folder: of a sweep, or any folder of runs.
+        choice: filters and order of the rows.
+        form: kind of output; `best` is the command that reruns the best run.
+        by: metric that chooses the best run; None for a sweep's first objective, else val/loss.
 
     Raises:
-        UserError: where there is no such folder, or what is asked for does not go together.
+        UserError: if the folder does not exist, or the options contradict each other.
     """
     is_sweep = (folder / FILE).is_file()
     if by and form != "best":
         raise UserError(f"--by: expected --best beside it; got --by {by} alone.")
     if form == "best":
         print_line(
-            rerun_command(best_trial(folder, choice) if is_sweep and not by else best_run(folder, choice, by=by))
+            rerun_command(find_best_trial(folder, choice) if is_sweep and not by else best_run(folder, choice, by=by))
         )
     elif form == "table":
         (print_sweep if is_sweep else print_runs)(folder, choice)
     elif is_sweep:
-        sweep, _, rows = read_sweep_facts(folder, choice)
+        sweep, _, rows = read_sweep_rows(folder, choice)
         if form == "csv":
             write_csv(rows)
         else:
-            write_json(sweep_json(folder, sweep, rows))
+            write_json(make_sweep_json(folder, sweep, rows))
     else:
         rows = chosen(read_facts(folder), choice)
         if form == "csv":
@@ -53,15 +56,17 @@ def show_runs(folder: Path, choice: Choice, *, form: Form, by: str | None) -> No
 
 
 def show_compared(folders: Sequence[Path], *, form: Literal["table", "csv", "json"], equal: bool) -> None:
-    """Print runs side by side to standard output; a sweep stands for its trials.
+    """Print a comparison of runs to standard output; a sweep stands for its trials.
 
     Args:
-        equal: whether keys that are the same everywhere are shown too.
+        folders: of runs and sweeps.
+        form: kind of output.
+        equal: whether to show keys with the same value in all runs too.
 
     Raises:
-        UserError: where one is no run, or there are fewer than two, or too many trials.
+        UserError: if a folder holds no run, or there are fewer than two runs, or too many trials.
     """
-    runs = [run for folder in folders for run in _runs(folder)]
+    runs = [run for folder in folders for run in _list_runs(folder)]
     compared = read_compared(runs)
     if form == "table":
         print_compared(compared, equal=equal)
@@ -69,10 +74,12 @@ def show_compared(folders: Sequence[Path], *, form: Literal["table", "csv", "jso
         write_compared(compared, equal=equal, form=form)
 
 
-def _runs(folder: Path) -> list[Path]:
+def _list_runs(folder: Path) -> list[Path]:
     if not (folder / FILE).is_file():
         return [folder]
     trials = [row.folder for row in read_trials(folder)]
-    if len(trials) > MOST:
-        raise UserError(f"{folder}: expected a sweep of {MOST} trials or fewer; got {len(trials)}. Name some of them.")
+    if len(trials) > MAX_COMPARED:
+        raise UserError(
+            f"{folder}: expected a sweep of {MAX_COMPARED} trials or fewer; got {len(trials)}. Name some of them."
+        )
     return trials

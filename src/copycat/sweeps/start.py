@@ -1,4 +1,4 @@
-"""A sweep from its request to its folder: begun, gone on with, ended."""
+"""Make, reopen and close the folder of a sweep."""
 
 import os
 import secrets
@@ -15,26 +15,26 @@ from copycat.config.searches import is_grid
 from copycat.config.suggestions import one_of
 from copycat.records.config_keys import key_digests, values
 from copycat.records.run_folder import make_folder
-from copycat.sweeps.search.objectives import objectives
+from copycat.sweeps.search.objectives import get_objectives
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep
 from copycat.training.manifest import now
 
 UNSHARED = ("output_dir",)
-"""Keys that may differ between two starts of a sweep."""
+"""Keys that may differ when a sweep is resumed."""
 
 
-def begin(asked: SweepRequest) -> Path:
-    """The sweep's folder: a new one, or the one named, which is gone on with where it is this same sweep.
+def open_sweep_folder(request: SweepRequest) -> Path:
+    """Return the sweep's folder: a new one, or the one named, if it holds this same sweep.
 
     Raises:
-        UserError: where the folder is another sweep's, or this one's as it was before a change.
+        UserError: if the folder holds another sweep, or this one with other settings.
     """
-    named = asked.settings["folder"]
-    found = _described(asked)
+    named = request.settings["folder"]
+    found = _describe_sweep(request)
     if found.sweeper == "optuna":
-        from copycat.sweeps.search.study import check_built
+        from copycat.sweeps.search.study import check_sampler_and_pruner
 
-        check_built(asked.sweeper, constrained=bool(asked.settings["constraints"]))
+        check_sampler_and_pruner(request.sweeper, constrained=bool(request.settings["constraints"]))
     if named is None:
         return make_folder(Path(found.output_dir), found.experiment, write=partial(_write_first, found))
     folder = Path(named)
@@ -42,12 +42,12 @@ def begin(asked: SweepRequest) -> Path:
         before = read_own_sweep(folder)
         _check_files(folder)
         found = replace(found, study=found.study or before.study)
-        if not asked.settings["allow_changes"]:
-            config_keys = _with_moved_targets(before.config_keys, asked.shared)
+        if not request.settings["allow_changes"]:
+            config_keys = _with_moved_targets(before.config_keys, request.shared)
             _check_same(replace(before, config_keys=config_keys), found, folder)
         write_sweep(folder, replace(found, id=before.id, started=before.started))
         return folder
-    # a file whose name starts with a dot is one that a killed process was writing
+    # a killed process may have left a temporary file, whose name starts with a dot
     if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise UserError(f"sweep.folder: expected a sweep's folder, or one to be made; got {folder}, with other files.")
     try:
@@ -65,10 +65,10 @@ def _write_first(found: SweepFile, folder: Path) -> None:
 
 
 def _check_files(folder: Path) -> None:
-    """Refuse links, pipes and devices beside sweep.json: its signature does not cover them, trials are written there.
+    """Refuse links, pipes and devices beside sweep.json: its signature does not cover them, and trials write there.
 
     Raises:
-        UserError: for the first.
+        UserError: for the first such entry.
     """
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -78,45 +78,49 @@ def _check_files(folder: Path) -> None:
                 )
 
 
-def _described(asked: SweepRequest) -> SweepFile:
-    axes = asked.space.axes
-    shared = {name: value for name, value in asked.shared.items() if name not in UNSHARED}
+def _describe_sweep(request: SweepRequest) -> SweepFile:
+    axes = request.space.axes
+    shared = {name: value for name, value in request.shared.items() if name not in UNSHARED}
     space = {name: axis.words for name, axis in axes.items()}
     for key in ("zip", "when"):
-        if asked.settings[key]:
-            space[f"sweep.{key}"] = repr(asked.settings[key])
-    kind = "optuna" if "sampler" in asked.sweeper else "grid"
+        if request.settings[key]:
+            space[f"sweep.{key}"] = repr(request.settings[key])
+    kind = "optuna" if "sampler" in request.sweeper else "grid"
     for key in ("sampler", "pruner", "seed", "storage") if kind == "optuna" else ():
-        space[f"hydra.sweeper.{key}"] = repr(asked.sweeper[key])
+        space[f"hydra.sweeper.{key}"] = repr(request.sweeper[key])
     if kind == "optuna":
-        space["sweep.constraints"] = repr(asked.settings["constraints"])
-    wanted = objectives(asked.settings)
-    trials = asked.sweeper["n_trials"] if kind == "optuna" else len(asked.space.grid())
-    if kind == "optuna" and is_grid(asked.sweeper):
-        trials = min(trials, len(asked.space.grid()))
+        space["sweep.constraints"] = repr(request.settings["constraints"])
+    wanted = get_objectives(request.settings)
+    trials = request.sweeper["n_trials"] if kind == "optuna" else len(request.space.grid())
+    if kind == "optuna" and is_grid(request.sweeper):
+        trials = min(trials, len(request.space.grid()))
     return SweepFile(
         id=secrets.token_hex(8),
         status="running",
         error=None,
         started=now(),
         ended=None,
-        experiment="sweep" if asked.first.experiment == "default" else asked.first.experiment,
-        words=[word for word in asked.words if not word.startswith(("sweep.folder=", "sweep.allow_changes="))],
-        output_dir=str(asked.shared["output_dir"]),
+        experiment="sweep" if request.first.experiment == "default" else request.first.experiment,
+        words=[word for word in request.words if not word.startswith(("sweep.folder=", "sweep.allow_changes="))],
+        output_dir=str(request.shared["output_dir"]),
         sweeper=kind,
         trials=trials,
         objectives=wanted,
         varies=list(axes),
         config_keys=key_digests(shared),
         space=space,
-        study=asked.sweeper.get("study_name"),
+        study=request.sweeper.get("study_name"),
     )
 
 
 def _check_same(before: SweepFile, found: SweepFile, folder: Path) -> None:
-    """Whether trials to come go with those that were."""
-    changed = _changed(before.space, found.space)
-    config = _changed(before.config_keys, found.config_keys)
+    """Check that new trials are comparable with the recorded ones.
+
+    Raises:
+        UserError: if space, sweeper, objectives or shared configuration changed.
+    """
+    changed = _changed_keys(before.space, found.space)
+    config = _changed_keys(before.config_keys, found.config_keys)
     if before.sweeper != found.sweeper:
         changed.insert(0, "hydra/sweeper")
     if before.objectives != found.objectives:
@@ -131,7 +135,7 @@ def _check_same(before: SweepFile, found: SweepFile, folder: Path) -> None:
 
 
 def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
-    """Return recorded hashes of values; those of targets that moved since are of their present names."""
+    """Return recorded hashes of values, with the present hashes of targets that were moved since."""
     moved = {
         key: key_digests({key: target})[key]
         for key, target in values(config)
@@ -141,10 +145,10 @@ def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -
     return {**digests, **moved}
 
 
-def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def _changed_keys(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     return [name for name in dict.fromkeys([*after, *before]) if after.get(name) != before.get(name)]
 
 
-def end(folder: Path, *, status: str, error: str | None = None) -> None:
-    """Write down how a sweep ended."""
+def record_end(folder: Path, *, status: str, error: str | None = None) -> None:
+    """Write the final status of a sweep to sweep.json."""
     write_sweep(folder, replace(read_own_sweep(folder), status=status, error=error, ended=now()))

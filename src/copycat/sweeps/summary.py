@@ -1,4 +1,4 @@
-"""Trials ranked, and summed up: means over folds and seeds, and the Pareto front of several objectives."""
+"""Rank trials, average them over folds and seeds, and find the Pareto front of several objectives."""
 
 import json
 import math
@@ -14,46 +14,46 @@ from copycat.tables.run_row import Facts
 from copycat.tables.statistics import Direction, sign
 
 REPEATS = ("seed", "data.fold")
-"""Keys that repeat a configuration rather than make another."""
+"""Keys whose values repeat a configuration, and do not make another one."""
 RANKS = ("completed", "pruned", "failed")
-"""Statuses from the best on; others come after."""
+"""Statuses in order of rank; all others come last."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Trials that differ in seed and fold alone."""
+    """Group trials that differ in seed and fold alone."""
 
     values: Mapping[str, Any]
-    """Of the other keys that vary."""
+    """Values of the other keys that vary."""
     trials: Sequence[Facts]
-    """Those that are done, the best first; one for each seed and fold."""
-    asked: int | None
-    """How many seeds and folds a configuration has; None for a search, which draws them."""
-    ends: Mapping[str, int]
-    """How many trials ended or stand in each other way."""
+    """Completed trials, the best first; one per seed and fold."""
+    expected_runs: int | None
+    """Number of seeds and folds per configuration; None for a search, which draws them."""
+    other_statuses: Mapping[str, int]
+    """Number of trials with each other status."""
 
     def mean(self, objective: str) -> float:
-        """NaN where no trial is done."""
+        """Return the mean of an objective; NaN if no trial is completed."""
         found = [trial[objective] for trial in self.trials]
         return statistics.fmean(found) if found else math.nan
 
     def deviation(self, objective: str) -> float | None:
-        """Of the sample, by n - 1; None for fewer than two."""
+        """Return the sample standard deviation (n - 1) of an objective; None for fewer than two trials."""
         found = [trial[objective] for trial in self.trials]
         return statistics.stdev(found) if len(found) > 1 else None
 
     @property
     def counts(self) -> str:
-        """`4 of 5, 1 failed`."""
+        """Return the counts of trials as text, for example `4 of 5, 1 failed`."""
         done = len(self.trials)
-        words = [f"{done} of {self.asked}" if self.asked not in (None, done) else str(done)]
-        return ", ".join([*words, *(f"{count} {status}" for status, count in self.ends.items())])
+        words = [f"{done} of {self.expected_runs}" if self.expected_runs not in (None, done) else str(done)]
+        return ", ".join([*words, *(f"{count} {status}" for status, count in self.other_statuses.items())])
 
 
-def ranked(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> list[Facts]:
-    """Completed trials by their objectives, the first first, then pruned, failed, and those that are not done.
+def rank_trials(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> list[Facts]:
+    """Sort trials: completed, pruned, failed, unfinished; within a status by the objectives in order.
 
-    Among completed ones those that break a constraint come last.
+    Completed trials that violate a constraint come after those that do not.
     """
 
     def place(row: Facts) -> tuple[int, bool, list[float], int]:
@@ -67,12 +67,12 @@ def ranked(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> list[Facts
 
 
 def is_done(row: Facts, wanted: Mapping[str, Direction]) -> bool:
-    """Whether a trial completed, keeps to the constraints, and has what it is ranked by."""
+    """Return whether a trial is completed, violates no constraint, and has a value for each objective."""
     return row["status"] == "completed" and "breaks" not in row and all(row.get(name) is not None for name in wanted)
 
 
-def front(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> set[int]:
-    """Numbers of the trials that are done, and that no other beats in all objectives."""
+def find_pareto_front(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> set[int]:
+    """Return the numbers of completed trials on the Pareto front, which no other trial dominates."""
     signs = [sign(direction) for direction in wanted.values()]
     points = sorted(
         ([one * row[name] for one, name in zip(signs, wanted, strict=True)], row["trial"])
@@ -80,52 +80,54 @@ def front(rows: Iterable[Facts], wanted: Mapping[str, Direction]) -> set[int]:
         if is_done(row, wanted)
     )
     best: list[tuple[list[float], int]] = []
-    for point, number in points:  # what beats a point sorts before it, and so does one of the front
+    for point, number in points:  # a point that dominates another sorts before it, and so does one on the front
         beaten = (other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other, _ in best)
         if not any(beaten):
             best.append((point, number))
     return {number for _, number in best}
 
 
-def axes(sweep: SweepFile) -> tuple[list[str], list[str]]:
-    """Keys that repeat a configuration, and those that make it."""
+def split_axes(sweep: SweepFile) -> tuple[list[str], list[str]]:
+    """Return the varying keys that repeat a configuration, and those that define it."""
     repeats = [name for name in sweep.varies if name in REPEATS]
     return repeats, [name for name in sweep.varies if name not in repeats]
 
 
-def configurations(rows: Iterable[Facts], sweep: SweepFile) -> list[Configuration]:
-    """Ranked by the mean of the first objective; none where neither seed nor fold varies."""
-    repeats, others = axes(sweep)
+def group_configurations(rows: Iterable[Facts], sweep: SweepFile) -> list[Configuration]:
+    """Group trials by configuration, ranked by the mean of the first objective; empty if no seed or fold varies."""
+    repeats, others = split_axes(sweep)
     if not repeats:
         return []
     groups: dict[str, dict[str, Facts]] = {}
-    for row in reversed(ranked(rows, sweep.objectives)):  # the same seed twice is one trial: the better end of them
+    for row in reversed(rank_trials(rows, sweep.objectives)):  # of two trials with the same seed the better one counts
         group = groups.setdefault(_key(row, others), {})
         group[_key(row, repeats)] = row
     whole = len({repeat for group in groups.values() for repeat in group}) if others else sweep.trials
-    asked = whole if sweep.sweeper == "grid" else None
-    found = [_configuration(list(group.values()), others, sweep, asked) for group in groups.values()]
+    expected_runs = whole if sweep.sweeper == "grid" else None
+    found = [_configuration(list(group.values()), others, sweep, expected_runs) for group in groups.values()]
     name, direction = next(iter(sweep.objectives.items()))
     return sorted(found, key=lambda one: sign(direction) * one.mean(name) if one.trials else math.inf)
 
 
-def sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> dict[str, Any]:
-    """What `--json` prints."""
+def make_sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[Facts]) -> dict[str, Any]:
+    """Return the content that `--json` prints."""
     left_out = ("config_keys", "words", "output_dir", "id")
     said = {name: value for name, value in asdict(sweep).items() if name not in left_out}
-    summed = [_json(one, sweep) for one in configurations(rows, sweep)]
+    summed = [_json(one, sweep) for one in group_configurations(rows, sweep)]
     return {"sweep": {"folder": str(folder), **said}, "configurations": summed, "runs": rows}
 
 
-def _configuration(rows: Sequence[Facts], others: Sequence[str], sweep: SweepFile, asked: int | None) -> Configuration:
+def _configuration(
+    rows: Sequence[Facts], others: Sequence[str], sweep: SweepFile, expected_runs: int | None
+) -> Configuration:
     done = [row for row in rows if is_done(row, sweep.objectives)]
-    ends = Counter(
+    other_statuses = Counter(
         "outside the constraints" if "breaks" in row else row["status"]
         for row in rows
         if not is_done(row, sweep.objectives)
     )
     values = {name: rows[0][name] for name in others if name in rows[0]}
-    return Configuration(values, ranked(done, sweep.objectives), asked, ends)
+    return Configuration(values, rank_trials(done, sweep.objectives), expected_runs, other_statuses)
 
 
 def _key(row: Facts, names: Sequence[str]) -> str:
@@ -140,8 +142,8 @@ def _json(one: Configuration, sweep: SweepFile) -> dict[str, Any]:
     return {
         "values": one.values,
         "runs": len(one.trials),
-        "request": one.asked,
-        "not_completed": dict(one.ends),
+        "request": one.expected_runs,
+        "not_completed": dict(one.other_statuses),
         "objectives": figures,
         "trials": [trial["trial"] for trial in one.trials],
     }

@@ -1,4 +1,4 @@
-"""sweep.json: what a sweep was asked for and how it stands, beside its trials' folders."""
+"""Read and write sweep.json: the request and the status of a sweep, beside the folders of its trials."""
 
 import json
 import time
@@ -20,21 +20,21 @@ from copycat.tables.statistics import Direction
 FILE = "sweep.json"
 SCHEMA = 2
 KEYS_RENAMED = 2
-"""The first schema whose keys have their present names."""
-MOST = 2**23
-"""Bytes, at most."""
-UNLOCKED = 10.0
-"""Seconds that a sweep may take to start before it counts as killed."""
+"""First schema whose configuration keys have their present names."""
+MAX_BYTES = 2**23
+"""Maximum size of the file in bytes."""
+LOCK_GRACE_SECONDS = 10.0
+"""Seconds within which a starting sweep locks its folder; later it counts as killed."""
 _SIGNED_AS = b"sweep"
-"""In the place of a configuration: no run's signature is that of a sweep."""
+"""Signed in place of a configuration, so that no signature of a run is valid for a sweep."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepFile:
-    """A sweep, as its folder says."""
+    """Hold the record of a sweep."""
 
     id: str
-    """Given when it began; a study that several sweeps share knows each one's trials by it."""
+    """Random id, made at the start; marks the sweep's trials in a study that several sweeps share."""
     status: str
     """`running`, `completed`, `failed` (some trial did), `stopped` (too many did) or `interrupted`."""
     error: str | None
@@ -47,21 +47,21 @@ class SweepFile:
     sweeper: str
     """`grid` or `optuna`."""
     trials: int
-    """How many are asked for."""
+    """Number of trials requested."""
     objectives: dict[str, Direction]
-    """Metrics that trials are ranked by, the first first."""
+    """Metrics that rank the trials, the most important first, with their directions."""
     varies: list[str]
     """Keys whose values differ between trials."""
     config_keys: dict[str, str]
     """A short hash of each value of the configuration that all trials share, by its dotted key."""
     space: dict[str, str]
-    """What each varying key may be, in Hydra's words, and how the sweeper chooses."""
+    """Values of each varying key in Hydra's grammar, and the sweeper's settings."""
     study: str | None = None
-    """Name of a search's study, which stays when the folder is moved or renamed."""
+    """Name of a search's study, which is kept when the folder is moved or renamed."""
 
 
 def write_sweep(folder: Path, sweep: SweepFile) -> None:
-    """Write sweep.json, signed: its words are run again when the sweep is resumed."""
+    """Write sweep.json with a signature, since a resume runs the overrides in it."""
     content: dict[str, Any] = {"schema": SCHEMA, **asdict(sweep)}
     try:
         content["signature"] = sign(_SIGNED_AS, content)
@@ -72,30 +72,30 @@ def write_sweep(folder: Path, sweep: SweepFile) -> None:
 
 
 def check_sweep(folder: Path) -> None:
-    """Check that a folder is a sweep's.
+    """Check that a folder holds a sweep.
 
     Raises:
-        UserError: where it is not.
+        UserError: if it does not.
     """
     if not (folder / FILE).exists():
         raise UserError(f"{folder}: expected the folder of a sweep; it has no {FILE}. Make a sweep: copycat train -m …")
 
 
 def read_sweep(folder: Path) -> SweepFile:
-    """What sweep.json holds, but `killed` for a sweep that says that it runs and does not.
+    """Read sweep.json; the status is `killed` if it says `running` and no process runs the sweep.
 
     Raises:
-        UserError: where it is none of this schema.
+        UserError: if the file is missing, damaged, or of another schema.
     """
     sweep = SweepFile(**_read(folder)[0])
     return sweep if _is_new(folder / FILE) else replace(sweep, status=current_status(sweep.status, folder))
 
 
 def read_own_sweep(folder: Path) -> SweepFile:
-    """What sweep.json holds, where the user made it.
+    """Read sweep.json if the user made it.
 
     Raises:
-        UserError: where it is none, or a stranger's.
+        UserError: if the file cannot be read, or its signature is not the user's.
     """
     found, own = _read(folder)
     if not own:
@@ -107,32 +107,32 @@ def read_own_sweep(folder: Path) -> SweepFile:
 
 
 def _is_new(path: Path) -> bool:
-    """Whether a file was written just now: a sweep is locked some seconds after it says that it runs."""
-    return abs(time.time() - path.stat().st_mtime) < UNLOCKED
+    """Return whether a file was written just now: a sweep writes that it runs some seconds before it locks."""
+    return abs(time.time() - path.stat().st_mtime) < LOCK_GRACE_SECONDS
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bool]:
     path = folder / FILE
     try:
-        found = read_json(read_file(path, most=MOST))
+        found = read_json(read_file(path, most=MAX_BYTES))
         if not isinstance(found, Mapping) or found.get("schema") not in range(1, SCHEMA + 1):
             raise ValueError(f"expected schema {SCHEMA}")
-        kept = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
-        made(SweepFile, kept)
+        fields = {name: value for name, value in found.items() if name not in ("schema", "seal", "signature")}
+        made(SweepFile, fields)
         if found["schema"] < KEYS_RENAMED:
-            kept |= _with_current_keys(kept)
+            fields |= _with_current_keys(fields)
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else first_line(error)
-        raise UserError(f"{path}: expected what a sweep says of itself; {said}.") from error
-    return kept, is_signed(_SIGNED_AS, dict(found))
+        problem = error.strerror if isinstance(error, OSError) else first_line(error)
+        raise UserError(f"{path}: expected what a sweep says of itself; {problem}.") from error
+    return fields, is_signed(_SIGNED_AS, dict(found))
 
 
-def _with_current_keys(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what names keys, with their present names."""
-    space = {key: current_text(text) if key in OF_KEYS else text for key, text in kept["space"].items()}
+def _with_current_keys(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that name configuration keys, with the present names."""
+    space = {key: current_text(text) if key in OF_KEYS else text for key, text in fields["space"].items()}
     return {
-        "words": current_words(kept["words"]),
-        "varies": [*map(current_key, kept["varies"])],
-        "config_keys": current_keys(kept["config_keys"]),
+        "words": current_words(fields["words"]),
+        "varies": [*map(current_key, fields["varies"])],
+        "config_keys": current_keys(fields["config_keys"]),
         "space": current_keys(space),
     }

@@ -1,4 +1,4 @@
-"""The sweepers: each value with each, or a search; both go on where they stopped, by their trials' folders."""
+"""Run a sweep, by a grid of every combination or by a search; both resume from the folders of their trials."""
 
 import signal
 import threading
@@ -18,72 +18,74 @@ from copycat.config.search_space import Space, space_of
 from copycat.config.suggestions import first_line
 from copycat.records.lock import LockedError, locked
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
-from copycat.sweeps.engine import Job, Runner, Source, begun
-from copycat.sweeps.progress_display import Display
-from copycat.sweeps.search.objectives import objectives
-from copycat.sweeps.start import end
+from copycat.sweeps.engine import Job, Runner, TrialSource, recorded_job
+from copycat.sweeps.progress_display import ProgressDisplay
+from copycat.sweeps.search.objectives import get_objectives
+from copycat.sweeps.start import record_end
 from copycat.sweeps.sweep_file import read_own_sweep
 from copycat.training.signals import ending_signals
 
 
-def sweep(words: Sequence[str], *, config: DictConfig, context: HydraContext, launcher: Launcher) -> None:
-    """Run the trials of a sweep that are not done yet; its folder has been made.
+def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraContext, launcher: Launcher) -> None:
+    """Run the trials of a sweep that have not ended, in its existing folder.
 
     Args:
-        words: of the sweep, without Hydra's own.
-        config: composed from them, with Hydra's node.
+        overrides: overrides of the sweep, without Hydra's own.
+        config: the configuration composed from them, with Hydra's node.
+        context: Hydra's, with the loader of configurations.
+        launcher: runs the trials.
 
     Raises:
-        UserError: where the space is none that the sweeper knows.
-        KeyboardInterrupt: where a signal ended it.
+        UserError: if the sweeper does not support the search space.
+        KeyboardInterrupt: if a signal ended the sweep.
     """
     folder = Path(config.hydra.sweep.dir)
     sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
     settings: Any = OmegaConf.to_container(config.sweep, resolve=True)
-    space = space_of(words, sweep=settings, params=sweeper.get("params") or {}, loader=context.config_loader)
-    with locked(folder, of="sweep"), _signals():
+    space = space_of(overrides, sweep=settings, params=sweeper.get("params") or {}, loader=context.config_loader)
+    with locked(folder, of="sweep"), _interrupting_signals():
         try:
-            runner = _run(_source(space, folder, sweeper, settings), folder, settings, launcher, sweeper)
+            runner = _run_trials(_make_source(space, folder, sweeper, settings), folder, settings, launcher, sweeper)
         except KeyboardInterrupt:
-            end(folder, status="interrupted", error="by a signal")
+            record_end(folder, status="interrupted", error="by a signal")
             print_line(f"copycat: to go on with it: copycat resume {folder}", error=True)
             raise
         except UserError as error:
-            end(folder, status="interrupted", error=first_line(error))
+            record_end(folder, status="interrupted", error=first_line(error))
             raise
-    failed = sum(trial.status == "failed" for trial in done_in(folder))
+    failed = sum(trial.status == "failed" for trial in read_ended_trials(folder))
     if runner.stopped:
-        end(folder, status="stopped", error=f"{runner.failures} trials failed: sweep.max_failures")
+        record_end(folder, status="stopped", error=f"{runner.failures} trials failed: sweep.max_failures")
     else:
-        end(folder, status="failed" if failed else "completed", error=f"{failed} failed" if failed else None)
+        record_end(folder, status="failed" if failed else "completed", error=f"{failed} failed" if failed else None)
 
 
-def _source(space: Space, folder: Path, sweeper: Any, settings: Any) -> Source:
-    described = read_own_sweep(folder)
-    if described.sweeper == "grid":
+def _make_source(space: Space, folder: Path, sweeper: Any, settings: Any) -> TrialSource:
+    recorded = read_own_sweep(folder)
+    if recorded.sweeper == "grid":
         return Grid(space, folder)
     from copycat.sweeps.search.proposals import Search
 
-    return Search(space, folder, sweeper, settings, owner=described.id)
+    return Search(space, folder, sweeper, settings, owner=recorded.id)
 
 
-def _run(source: Source, folder: Path, settings: Any, launcher: Launcher, sweeper: Any) -> Runner:
-    with Display(read_own_sweep(folder).trials, objectives(settings)) as display:
-        for trial in done_in(folder):
-            display.found(trial)
+def _run_trials(source: TrialSource, folder: Path, settings: Any, launcher: Launcher, sweeper: Any) -> Runner:
+    with ProgressDisplay(read_own_sweep(folder).trials, get_objectives(settings)) as display:
+        for trial in read_ended_trials(folder):
+            display.count(trial)
         runner = Runner(source, folder, max_failures=settings["max_failures"], display=display)
         runner.run(launcher, batch=sweeper.get("max_batch_size"))
-    if runner.held:
+    if runner.locked_trials:
         raise LockedError(
-            f"{folder / str(runner.held[0])}: expected a trial that no other process runs; it is still running. Once it"
-            f" stopped, type copycat resume {folder}."
+            f"{folder / str(runner.locked_trials[0])}: expected a trial that no other process runs; it is still"
+            f" running. Once it stopped, type copycat resume {folder}."
         )
     return runner
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
-    """Between trials, and while other processes run them, what ends a run ends the sweep too."""
+def _interrupting_signals() -> Iterator[None]:
+    """End the sweep on the signals that end a run, between trials and while other processes run them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -96,18 +98,18 @@ def _signals() -> Iterator[None]:
 
 
 def _interrupt(number: int, *_: object) -> None:
-    if signal.Signals(number).name == "SIGHUP":  # of a terminal that closes; the shell in it sends another
+    if signal.Signals(number).name == "SIGHUP":  # the shell of a closing terminal sends it twice
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def done_in(folder: Path) -> Iterator[Trial]:
-    """Records of trials that ended."""
-    return (trial for trial in records(folder) if trial.status in ENDED)
+def read_ended_trials(folder: Path) -> Iterator[Trial]:
+    """Read the records of trials that ended."""
+    return (trial for trial in read_records(folder) if trial.status in ENDED)
 
 
-def records(folder: Path) -> Iterator[Trial]:
-    """What the trials of a sweep say, in order."""
+def read_records(folder: Path) -> Iterator[Trial]:
+    """Read the records of a sweep's trials, by number."""
     for number in sorted(int(place.name) for place in folder.iterdir() if place.name.isdecimal()):
         with suppress(OSError, ValueError):
             trial = read_trial(folder / str(number))
@@ -116,36 +118,39 @@ def records(folder: Path) -> Iterator[Trial]:
 
 
 class Grid:
-    """Each value with each, in order, but for trials that ended."""
+    """Propose every combination of values in order, without those whose trial ended."""
 
     def __init__(self, space: Space, folder: Path) -> None:
+        """Read the records of the sweep's folder."""
         self._space, self._folder = space, folder
-        self._left = self._jobs(list(records(folder)))
+        self._left = self._jobs(list(read_records(folder)))
 
     def _jobs(self, known: Sequence[Trial]) -> Iterator[Job]:
-        """By their values, since words may come in another order: shuffled, typed so, or of a changed sweep."""
+        """Match recorded trials by their values, since the order of the grid may have changed or be shuffled."""
         trials: dict[frozenset[str], list[Trial]] = {}
         keys = {axis.override.get_key_element() for axis in self._space.axes.values()}
         for one in known:
-            words = frozenset(word for word in one.overrides if word.partition("=")[0] in keys)
-            trials.setdefault(words, []).append(one)
+            overrides = frozenset(word for word in one.overrides if word.partition("=")[0] in keys)
+            trials.setdefault(overrides, []).append(one)
         grid = [
-            (chosen, same.pop(0) if (same := trials.get(frozenset(chosen))) else None) for chosen in self._space.grid()
+            (combination, same.pop(0) if (same := trials.get(frozenset(combination))) else None)
+            for combination in self._space.grid()
         ]
-        taken = {one.number for one in known}
+        used = {one.number for one in known}
         new = {place for place, (_, trial) in enumerate(grid) if not trial}
-        spare = (number for number in count() if number not in taken | new)
-        for place, (chosen, trial) in enumerate(grid):
-            number = trial.number if trial else next(spare) if place in taken else place
-            job = Job(number, [*self._space.fixed, *chosen], self._space.values(chosen))
+        free_numbers = (number for number in count() if number not in used | new)
+        for place, (combination, trial) in enumerate(grid):
+            number = trial.number if trial else next(free_numbers) if place in used else place
+            job = Job(number, [*self._space.fixed, *combination], self._space.values(combination))
             if not trial:
                 yield job
             elif trial.status not in ENDED:
                 own = read_own_trial(self._folder / str(number))
-                yield begun(own, self._space.fixed) if own else job
+                yield recorded_job(own, self._space.fixed) if own else job
 
     def next(self) -> Job | None:
+        """Return the next trial, or None if none is left."""
         return next(self._left, None)
 
-    def done(self, job: Job, trial: Trial) -> None:
-        """The folder says it all."""
+    def mark_done(self, job: Job, trial: Trial) -> None:
+        """Do nothing: a grid reads its trials' folders alone."""

@@ -1,4 +1,4 @@
-"""The folder of a trial that was begun before: whether another process runs it, and the run that it holds."""
+"""Inspect the folder of a trial that was started before: the lock of another process, and the run in it."""
 
 import time
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from copycat.records.run_folder import MANIFEST
 from copycat.records.run_loader import Opened, open_run
 
 PATIENCE = 30.0
-"""Seconds to wait for a run whose process is about to end."""
+"""Seconds to wait for another process that is about to end."""
 
 
 def find_run(folder: Path, overrides: Sequence[str]) -> Opened | None:
-    """Open the run that a trial began; None where it began none, or one that is damaged or changed: that is printed.
+    """Open the run in a trial's folder; None if there is none, or if it is damaged or changed, which is printed.
 
     Raises:
-        UserError: where its files cannot be read.
+        UserError: if its files cannot be read.
     """
     manifest = folder / MANIFEST
     if not manifest.exists():
@@ -41,10 +41,10 @@ def find_run(folder: Path, overrides: Sequence[str]) -> Opened | None:
 
 
 def wait_until_free(folder: Path) -> None:
-    """Wait for a process of a sweep that was killed to let go of a trial's folder.
+    """Wait until a process of a killed sweep releases a trial's folder.
 
     Raises:
-        LockedError: where it does not.
+        LockedError: if it still holds the folder after `PATIENCE` seconds.
     """
     until = time.monotonic() + PATIENCE
     while is_locked(folder):

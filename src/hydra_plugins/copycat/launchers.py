@@ -40,9 +40,9 @@ class PackedLauncher(Launcher):
 
     def stream(self, runner: Any) -> None:
         """Run trials, as many as there are, until there are none left."""
-        from copycat.sweeps.packed.launcher import Packs
+        from copycat.sweeps.packed.launcher import PackLauncher
 
-        Packs(self.whole, max_trials_per_pack=self.max_trials_per_pack).run(runner)
+        PackLauncher(self.whole, max_trials_per_pack=self.max_trials_per_pack).run(runner)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         raise NotImplementedError("it takes trials from Copycat's sweepers")

@@ -22,9 +22,9 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: Sequence[str]) -> None:
-        from copycat.sweeps.sweeper import sweep
+        from copycat.sweeps.sweeper import run_sweep
 
-        sweep(arguments, config=self.whole, context=self.context, launcher=self.starts)
+        run_sweep(arguments, config=self.whole, context=self.context, launcher=self.starts)
 
 
 class OptunaSweeper(GridSweeper):

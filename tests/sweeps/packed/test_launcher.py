@@ -26,9 +26,9 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
 from copycat.records.run_loader import open_run
 from copycat.records.trial_file import Trial, read_trial, write_trial
-from copycat.sweeps.packed.eligibility import unfit
+from copycat.sweeps.packed.eligibility import why_not_packable
 from copycat.sweeps.packed.loop import Pack
-from copycat.sweeps.packed.trial import Member
+from copycat.sweeps.packed.trial import TrialSession
 from copycat.training.factory import build_parts
 from copycat.training.process_state import isolated
 from copycat.training.progress import Position
@@ -174,7 +174,7 @@ def test_what_cannot_be_packed_runs_in_processes_and_the_sweep_says_why(tiny: Pa
 
 def test_trials_whose_images_are_mixed_are_not_packed(tiny: Path) -> None:
     config = compose([*data_overrides(tiny, tiny)[:-1], "augmentation=cutmix"]).config
-    assert unfit(config, build_parts(config)) == "an augmentation that mixes images"
+    assert why_not_packable(config, build_parts(config)) == "an augmentation that mixes images"
 
 
 @pytest.mark.slow
@@ -308,13 +308,13 @@ def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> Non
     run_self_killing_sweep(
         "import copycat.sweeps.packed.loop as packed\n"
         "packed.SAVES = packed.ROWS = 0.0\npacked.OF_TIME = float('inf')\n"
-        "epoch = packed.Pack._epoch\n"
+        "epoch = packed.Pack._train_epoch\n"
         "def dying(self, number):\n"
         f"    if number == {epoch}:\n"
         "        for member in self.members: member.disk.settle()\n"
         "        os.kill(os.getpid(), 9)\n"
         "    epoch(self, number)\n"
-        "packed.Pack._epoch = dying\n",
+        "packed.Pack._train_epoch = dying\n",
         words,
         data=data,
         at=at,
@@ -415,7 +415,7 @@ def interrupt_pack(method: str, monkeypatch: pytest.MonkeyPatch, *, epoch: int =
 
     def then_ends(pack: Pack, *args: Any, **more: Any) -> Any:
         found = run(pack, *args, **more)
-        if method == "_leave" or args[0] == epoch:
+        if method == "_end_trials" or args[0] == epoch:
             monkeypatch.setattr(Pack, method, run)
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(sleeps)
@@ -425,7 +425,7 @@ def interrupt_pack(method: str, monkeypatch: pytest.MonkeyPatch, *, epoch: int =
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["_epoch", "_settle"])
+@pytest.mark.parametrize("method", ["_train_epoch", "_end_epoch"])
 def test_a_pack_that_is_interrupted_goes_on_to_the_same_bits(
     method: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -451,7 +451,7 @@ def test_a_pack_whose_epoch_takes_too_long_is_interrupted_where_it_was_saved(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("copycat.training.signals.PATIENCE", 0.2)
-    interrupt_pack("_epoch", monkeypatch, epoch=5, sleeps=30.0)
+    interrupt_pack("_train_epoch", monkeypatch, epoch=5, sleeps=30.0)
     folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
     assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
     assert {trial.status for trial in read_trials(folder)} == {"running"}
@@ -465,14 +465,14 @@ def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("copycat.training.signals.PATIENCE", 0.2)
-    measure = Member._measure
+    measure = TrialSession._measure
 
-    def slow(member: Member, position: Position) -> None:
-        monkeypatch.setattr(Member, "_measure", measure)
+    def slow(session: TrialSession, position: Position) -> None:
+        monkeypatch.setattr(TrialSession, "_measure", measure)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(30)
 
-    monkeypatch.setattr(Member, "_measure", slow)
+    monkeypatch.setattr(TrialSession, "_measure", slow)
     folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path, status=130)
     assert {read_manifest(folder / str(number))["status"] for number in range(2)} == {"interrupted"}
     resume_sweep(folder, at=tmp_path)
@@ -519,13 +519,13 @@ def test_measuring_a_pack_leaves_the_first_trial_as_it_was(tiny: Path, tmp_path:
 def test_a_folder_that_is_gone_fails_its_own_trial_alone(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave = Pack._leave
+    leave = Pack._end_trials
 
     def bereft(pack: Pack, *args: Any) -> None:
-        shutil.rmtree(pack.members[0].folder, ignore_errors=True)
+        shutil.rmtree(pack.sessions[0].folder, ignore_errors=True)
         leave(pack, *args)
 
-    monkeypatch.setattr(Pack, "_leave", bereft)
+    monkeypatch.setattr(Pack, "_end_trials", bereft)
     folder = run_sweep(*LONG, "seed=1,2,3", data=tiny, at=tmp_path, status=1)
     assert sorted(trial.status for trial in read_trials(folder)) == ["completed", "completed", "failed"]
 
@@ -533,14 +533,14 @@ def test_a_folder_that_is_gone_fails_its_own_trial_alone(
 def test_a_pack_that_cannot_be_begun_fails_its_trials_and_not_the_sweep(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restore = Member.restore
+    restore = TrialSession.restore
 
-    def full(member: Member, device: torch.device) -> None:
-        if member.asked.job.number == 1:
+    def full(session: TrialSession, device: torch.device) -> None:
+        if session.trial.job.number == 1:
             raise MemoryError("out of memory")
-        restore(member, device)
+        restore(session, device)
 
-    monkeypatch.setattr(Member, "restore", full)
+    monkeypatch.setattr(TrialSession, "restore", full)
     folder = run_sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path, status=1)
     assert [trial.status for trial in read_trials(folder)] == ["failed", "failed", "completed", "completed"]
     assert "out of memory" in str(read_trial(folder / "0").error)
@@ -583,7 +583,7 @@ def test_a_sweep_stops_after_so_many_failures_between_packs(tiny: Path, tmp_path
 def test_a_signal_as_a_pack_ends_keeps_the_next_one_from_beginning(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt_pack("_leave", monkeypatch)
+    interrupt_pack("_end_trials", monkeypatch)
     folder = run_sweep(
         *LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path, status=130
     )

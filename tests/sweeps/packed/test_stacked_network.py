@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from copycat.data.sources.cats import Cats
 from copycat.models.losses import BCE
-from copycat.sweeps.packed.optimizer import ELEMENTWISE, Optimizers, Trained, clipped
-from copycat.sweeps.packed.stacked_network import Stack
+from copycat.sweeps.packed.optimizer import ELEMENTWISE, JointOptimizer, Trainable, clip_gradients
+from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.training.lazy_scheduler import Schedule
 from tests.support.parameters import mark_slow
 
@@ -37,9 +37,9 @@ class ConvolutionalNetwork(nn.Module):
         return logits
 
 
-def make_trained(network: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 1.0) -> Trained:
+def make_trainable(network: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 1.0) -> Trainable:
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)
-    return Trained(network, optimizer, Schedule(scheduler), asked=factor)
+    return Trainable(network, optimizer, Schedule(scheduler), config=factor)
 
 
 def two_layers(seed: int) -> nn.Sequential:
@@ -59,10 +59,10 @@ def test_each_trial_has_the_optimizer_and_scheduler_that_it_would_have_alone(kin
     image, label = torch.rand(16, 3, 4, 4), torch.arange(16) % 2
     rates = sorted(rates)  # trials of one kind lie together
 
-    def make() -> list[Trained]:
+    def make() -> list[Trainable]:
         networks = [two_layers(seed) for seed in range(len(rates))]
         return [
-            make_trained(network, kind(network.parameters(), lr=rate), factor=0.9)
+            make_trainable(network, kind(network.parameters(), lr=rate), factor=0.9)
             for network, rate in zip(networks, rates, strict=True)
         ]
 
@@ -73,20 +73,20 @@ def test_each_trial_has_the_optimizer_and_scheduler_that_it_would_have_alone(kin
             BCE()(trial.network(image), label).backward()
             trial.optimizer.step()
             trial.schedule.step()
-    stack = Stack([trial.network for trial in packed], [BCE() for _ in packed], device=torch.device("cpu"))
-    together = Optimizers(packed, stack, like=lambda: kind(packed[0].network.parameters(), lr=1.0))
+    stack = StackedNetwork([trial.network for trial in packed], [BCE() for _ in packed], device=torch.device("cpu"))
+    together = JointOptimizer(packed, stack, like=lambda: kind(packed[0].network.parameters(), lr=1.0))
     for step in range(6):
         *_, gradients = stack.step(image, label, shared=True)
-        together.hand_out(gradients)
+        together.set_gradients(gradients)
         together.step()
-        together.schedule()
+        together.step_schedulers()
         if step == 2:
             for place in range(3):
-                together.settle(place)
+                together.sync(place)
             stack.keep([0, 1, 2])
-            together.take(packed, stack)
+            together.set_trials(packed, stack)
     for place, (one, other) in enumerate(zip(alone, packed, strict=True)):
-        together.settle(place)
+        together.sync(place)
         torch.testing.assert_close(other.network.state_dict(), one.network.state_dict(), rtol=1e-5, atol=1e-6)
         theirs, ours = one.optimizer.state_dict(), other.optimizer.state_dict()
         torch.testing.assert_close(ours["state"], theirs["state"], rtol=1e-4, atol=1e-6)
@@ -97,7 +97,7 @@ def test_each_trial_has_the_optimizer_and_scheduler_that_it_would_have_alone(kin
 @pytest.mark.parametrize("by_norm", [True, False])
 def test_gradients_are_clipped_trial_by_trial(by_norm: bool) -> None:
     gradients = [torch.randn(3, 4, 5), torch.randn(3, 4) * torch.tensor([[0.01], [1.0], [9.0]])]
-    found = clipped(gradients, 0.5, by_norm=by_norm)
+    found = clip_gradients(gradients, 0.5, by_norm=by_norm)
     clip = torch.nn.utils.clip_grad_norm_ if by_norm else torch.nn.utils.clip_grad_value_
     for place in range(3):
         alone = [nn.Parameter(torch.zeros_like(gradient[place])) for gradient in gradients]
@@ -127,17 +127,17 @@ def test_batch_norm_and_dropout_are_each_trial_s_own() -> None:
             steps.zero_grad()
             BCE()(network(image), label).backward()
             steps.step()
-    stack = Stack(packed, [BCE() for _ in packed], device=torch.device("cpu"))
-    trained = [make_trained(network, optimizer(network)) for network in packed]
-    together = Optimizers(trained, stack, like=lambda: optimizer(packed[0]))
+    stack = StackedNetwork(packed, [BCE() for _ in packed], device=torch.device("cpu"))
+    trained = [make_trainable(network, optimizer(network)) for network in packed]
+    together = JointOptimizer(trained, stack, like=lambda: optimizer(packed[0]))
     for step in range(5):
         stack.streams.seed([100 * seed + step for seed in seeds])
         *_, gradients = stack.step(image, label, shared=True)
-        together.hand_out(gradients)
+        together.set_gradients(gradients)
         together.step()
         if step == 2:  # a trial leaves, and comes back as it was: the others do not notice
             stack.keep([0, 1, 2])
-            together.take(trained, stack)
+            together.set_trials(trained, stack)
     for one, other in zip(alone, packed, strict=True):
         for name, tensor in one.state_dict().items():
             assert torch.allclose(tensor, other.state_dict()[name], rtol=1e-4, atol=1e-5), name
@@ -166,13 +166,13 @@ def test_where_a_trial_is_unstable_its_rows_in_another_order_drift_as_far(cats_f
         return found
 
     packed = [network() for _ in range(4)]
-    stack = Stack(packed, [BCE() for _ in packed], device=torch.device("cpu"))
-    trained = [make_trained(model, torch.optim.SGD(model.parameters(), lr=1e-2)) for model in packed]
-    together = Optimizers(trained, stack, like=lambda: torch.optim.SGD(packed[0].parameters(), lr=1e-2))
+    stack = StackedNetwork(packed, [BCE() for _ in packed], device=torch.device("cpu"))
+    trained = [make_trainable(model, torch.optim.SGD(model.parameters(), lr=1e-2)) for model in packed]
+    together = JointOptimizer(trained, stack, like=lambda: torch.optim.SGD(packed[0].parameters(), lr=1e-2))
     of_pack = []
     for _ in range(100):
         found, _, gradients = stack.step(image, label, shared=True)
-        together.hand_out(gradients)
+        together.set_gradients(gradients)
         together.step()
         of_pack.append(found[0].item())
     reference = np.array(alone(torch.arange(len(label))))

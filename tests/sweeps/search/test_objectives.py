@@ -2,7 +2,7 @@
 
 import pytest
 
-from copycat.sweeps.search.objectives import objectives, violations
+from copycat.sweeps.search.objectives import compute_violations, get_objectives
 
 VALUES = {"val/recall": 0.75, "parameters": 300.0}
 
@@ -20,10 +20,10 @@ VALUES = {"val/recall": 0.75, "parameters": 300.0}
     ],
 )
 def test_a_constraint_is_broken_by_its_distance_where_it_is_more_than_0(constraint: str, distance: float) -> None:
-    assert violations([constraint], VALUES) == {constraint: distance}
+    assert compute_violations([constraint], VALUES) == {constraint: distance}
 
 
 def test_the_direction_of_a_metric_follows_from_its_name_unless_it_is_given() -> None:
     both = {"objective": ["val/loss", "val/accuracy"], "direction": None}
-    assert objectives(both) == {"val/loss": "minimize", "val/accuracy": "maximize"}
-    assert objectives({"objective": "val/accuracy", "direction": "minimize"}) == {"val/accuracy": "minimize"}
+    assert get_objectives(both) == {"val/loss": "minimize", "val/accuracy": "maximize"}
+    assert get_objectives({"objective": "val/accuracy", "direction": "minimize"}) == {"val/accuracy": "minimize"}

@@ -59,7 +59,9 @@ def test_a_grid_that_is_typed_in_another_order_runs_each_value_once(tmp_path: Pa
     for _ in range(2):
         job = first.next()
         assert job is not None
-        done = Trial(number=job.number, overrides=job.of_run, values=job.values, status="completed", started=now())
+        done = Trial(
+            number=job.number, overrides=job.run_overrides, values=job.values, status="completed", started=now()
+        )
         write_trial(tmp_path / str(job.number), done)
     then = grid("seed=3,2,1,0,4")
     left = []

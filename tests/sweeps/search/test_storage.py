@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.sweeps.launchers.trial import first_record
+from copycat.sweeps.launchers.trial import write_first_record
 from copycat.sweeps.search.storage import open_storage
 from tests.support.search import finish_trial, run_trials, start_search
 
@@ -76,7 +76,7 @@ def test_trials_on_their_way_are_ended_in_a_study_made_anew(tmp_path: Path) -> N
     of = start_search(*WORDS, at=tmp_path)
     jobs = [job for job in (of.next(), of.next(), of.next()) if job]
     for job in jobs:
-        first_record(tmp_path / str(job.number), job.number, job.of_run, job.values)
+        write_first_record(tmp_path / str(job.number), job.number, job.run_overrides, job.values)
     finish_trial(of, jobs[1])
     (tmp_path / "study.journal").unlink()
     open_storage.cache_clear()

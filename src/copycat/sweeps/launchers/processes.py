@@ -1,4 +1,4 @@
-"""Worker processes on one machine; each starts once, and takes the next trial as soon as it is free."""
+"""Run trials in worker processes on one machine; each takes the next trial as soon as it is free."""
 
 import multiprocessing
 import os
@@ -17,28 +17,30 @@ from typing import Any, Protocol, Self
 from omegaconf import DictConfig
 
 from copycat.sweeps.engine import Job
-from copycat.sweeps.launchers.trial import INTERRUPTED, run_words, words_of_sweep
+from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hydra_overrides
 from copycat.training.signals import ending_signals
 
 
-class Runner(Protocol):
-    """What trials come from."""
+class JobQueue(Protocol):
+    """Provide trials, and receive their ends."""
 
     def next(self) -> Job | None:
-        """The next trial; None where there is none left."""
+        """Return the next trial, or None if none is left."""
 
-    def done(self, job: Job, problem: str | None = None) -> None:
-        """Takes a trial that is done, and what is to be said of one that did not come to an end."""
+    def mark_done(self, job: Job, problem: str | None = None) -> None:
+        """Receive a trial that a worker is done with, and why if it did not end."""
 
 
-PATIENCE = 8.0
-"""Seconds that workers have to save what they train, once a signal ended the sweep."""
-OF_TERMINAL = ("SIGINT", "SIGQUIT", "SIGHUP")
-"""Signals that a terminal sends to all processes that it shows."""
+SHUTDOWN_SECONDS = 8.0
+"""Seconds that workers have to save their trials after a signal ended the sweep."""
+TERMINAL_SIGNALS = ("SIGINT", "SIGQUIT", "SIGHUP")
+"""Signals that a terminal sends to all processes of its foreground group."""
 
 
 @dataclass
 class Worker:
+    """Hold a worker process, its pipe, its GPU, and the trial that it runs."""
+
     process: BaseProcess
     pipe: Connection
     device: str | None
@@ -46,53 +48,58 @@ class Worker:
 
 
 class Pool:
-    """Args:
-    config: of the sweep, with Hydra's node.
-    workers: how many; None: one a core, or one a GPU where the trials ask for GPUs.
-    threads: of each on the CPU; None: its share of the cores.
+    """Run trials in worker processes; close it to end them.
+
+    Args:
+        config: of the sweep, with Hydra's node.
+        workers: number of processes; None for one per core, or one per GPU if the trials use GPUs.
+        threads: CPU threads per worker; None for an equal share of the cores.
     """
 
     def __init__(self, config: DictConfig, *, workers: int | None, threads: int | None) -> None:
-        self.words = words_of_sweep(config)
-        cores, self.devices = len(os.sched_getaffinity(0)), _devices(str(config.trainer.accelerator))
+        """Start the server that forks workers; they start with their first trials."""
+        self.hydra_overrides = get_hydra_overrides(config)
+        cores, self.devices = len(os.sched_getaffinity(0)), _list_devices(str(config.trainer.accelerator))
         self.count = workers or len(self.devices) or cores
         self.threads = threads or max(1, cores // self.count)
-        # a server that has imported torch once forks workers in an instant; elsewhere each imports it anew
+        # a fork server imports torch once and then forks workers quickly; with "spawn" each worker imports it
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
-            self._context.set_forkserver_preload([run_words.__module__])
-            # what a terminal sends goes to it as well, and would end it, or its imports with a traceback
-            numbers = [number for number in ending_signals() if number.name in OF_TERMINAL]
-            before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+            self._context.set_forkserver_preload([compose_and_run.__module__])
+            # a terminal signals the server too, which would end it, or print a traceback from its imports
+            numbers = [number for number in ending_signals() if number.name in TERMINAL_SIGNALS]
+            handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
             forkserver.ensure_running()
-            for number, handler in before.items():
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
         self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:
+        """Return the pool."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Let workers save what they train, and kill those that take longer than `SHUTDOWN_SECONDS` seconds."""
         for worker in self._workers:
-            worker.pipe.close()  # by which it knows that it is over
+            worker.pipe.close()  # which tells the worker to end
         for worker in self._workers:
-            worker.process.join(PATIENCE)
+            worker.process.join(SHUTDOWN_SECONDS)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
 
-    def run(self, runner: Runner) -> None:
-        """Run trials until there are none left.
+    def run(self, queue: JobQueue) -> None:
+        """Run trials until none is left.
 
         Raises:
-            KeyboardInterrupt: where a signal ended the sweep, or a worker's trial.
+            KeyboardInterrupt: if a signal ended the sweep, or a worker's trial.
         """
         while True:
             while sum(worker.job is not None for worker in self._workers) < self.count:
-                if not self._give(runner):
+                if not self._dispatch(queue):
                     break
             busy = [worker for worker in self._workers if worker.job is not None]
             if not busy:
@@ -100,38 +107,38 @@ class Pool:
             ready = wait([worker.pipe for worker in busy])
             for worker in busy:
                 if worker.pipe in ready:
-                    self._take(worker, runner)
+                    self._collect(worker, queue)
 
-    def _give(self, runner: Runner) -> bool:
-        """Hand the next trial to a worker that is free, or to a new one."""
-        if (job := runner.next()) is None:
+    def _dispatch(self, queue: JobQueue) -> bool:
+        """Send the next trial to a free worker, or to a new one; return whether there was a trial."""
+        if (job := queue.next()) is None:
             return False
-        worker = next((worker for worker in self._workers if worker.job is None), None) or self._start()
+        worker = next((worker for worker in self._workers if worker.job is None), None) or self._start_worker()
         worker.job = job
-        with suppress(BrokenPipeError):  # it died waiting; that is found when it is listened to
-            worker.pipe.send([*self.words, *job.words])
+        with suppress(BrokenPipeError):  # the worker died while idle, which `wait` reports
+            worker.pipe.send([*self.hydra_overrides, *job.launch_overrides])
         return True
 
-    def _take(self, worker: Worker, runner: Runner) -> None:
+    def _collect(self, worker: Worker, queue: JobQueue) -> None:
         job, worker.job = worker.job, None
         assert job is not None
         try:
             problem = worker.pipe.recv()
-        except (EOFError, ConnectionResetError):  # killed, or out of memory: the next worker takes its trial
+        except (EOFError, ConnectionResetError):  # killed, or out of memory: another worker runs its trial
             worker.process.join()
             self._workers.remove(worker)
             worker.pipe.close()
-            problem = _ended(worker.process.exitcode)
+            problem = _describe_exit(worker.process.exitcode)
         if problem == INTERRUPTED:
             raise KeyboardInterrupt
-        runner.done(job, problem)
+        queue.mark_done(job, problem)
 
-    def _start(self) -> Worker:
+    def _start_worker(self) -> Worker:
         ours, theirs = self._context.Pipe()
-        taken = [worker.device for worker in self._workers]
-        device = min(self.devices, key=taken.count, default=None)
-        given = {"threads": self.threads, "device": device}
-        process = self._context.Process(target=_serve, args=(theirs, list(sys.path), given), daemon=False)
+        used_devices = [worker.device for worker in self._workers]
+        device = min(self.devices, key=used_devices.count, default=None)
+        settings = {"threads": self.threads, "device": device}
+        process = self._context.Process(target=_serve, args=(theirs, list(sys.path), settings), daemon=False)
         process.start()
         theirs.close()
         worker = Worker(process, ours, device)
@@ -139,8 +146,8 @@ class Pool:
         return worker
 
 
-def _devices(accelerator: str) -> list[str]:
-    """Names of GPUs to share out; none where trials run on the CPU."""
+def _list_devices(accelerator: str) -> list[str]:
+    """Return the names of GPUs to distribute; empty if trials run on the CPU."""
     if accelerator not in ("auto", "gpu", "cuda"):
         return []
     if "CUDA_VISIBLE_DEVICES" in os.environ:
@@ -150,60 +157,60 @@ def _devices(accelerator: str) -> list[str]:
     return [str(place) for place in range(torch.cuda.device_count())]
 
 
-def _ended(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         return f"its process was ended by {name}" + (": out of memory?" if name == "SIGKILL" else "")
     return f"its process ended with status {code}"
 
 
-def _serve(pipe: Connection, path: list[str], given: Mapping[str, Any]) -> None:
-    """The life of a worker: trials until the pipe is closed."""
+def _serve(pipe: Connection, path: list[str], settings: Mapping[str, Any]) -> None:
+    """Run trials in a worker process until the pipe is closed."""
     if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # Ctrl-C is the sweep's; it tells its workers by the pipe, once
-    multiprocessing.set_start_method(None, force=True)  # what loads data forks, as in a run alone
+        os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
+    multiprocessing.set_start_method(None, force=True)  # data loaders use the default method, as in a single run
     sys.path[:] = path
-    if given["device"] is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = given["device"]
+    if settings["device"] is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = settings["device"]
     import torch
 
-    torch.set_num_threads(given["threads"])
+    torch.set_num_threads(settings["threads"])
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
-    jobs = _Jobs(pipe)
-    while (words := jobs.next()) is not None:
+    jobs = _JobPipe(pipe)
+    while (overrides := jobs.next()) is not None:
         try:
-            pipe.send(run_words(words))
+            pipe.send(compose_and_run(overrides))
         except BrokenPipeError:
             return
 
 
-class _Jobs:
-    """Reads the pipe in a thread of its own, so that a worker notices the end of the sweep while it trains."""
+class _JobPipe:
+    """Read the pipe in a thread, so that a worker notices the end of the sweep while it trains."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._arrived = threading.Semaphore(0)
-        self._words: list[list[str] | None] = []
+        self._overrides: list[list[str] | None] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         while True:
             try:
-                words = self._pipe.recv()
+                overrides = self._pipe.recv()
             except (EOFError, OSError):
-                words = None
-            self._words.append(words)
+                overrides = None
+            self._overrides.append(overrides)
             self._arrived.release()
-            if words is None:
-                # the sweep is over, or was killed: what trains saves itself, as on Ctrl-C
-                signal.raise_signal(signal.SIGTERM) if self._busy else None
+            if overrides is None:
+                # the sweep ended or was killed: the running trial saves a checkpoint, as on Ctrl-C
+                signal.raise_signal(signal.SIGTERM) if self._is_busy else None
                 return
 
-    _busy = False
+    _is_busy = False
 
     def next(self) -> list[str] | None:
-        self._busy = False
+        self._is_busy = False
         self._arrived.acquire()
-        self._busy = True
-        return self._words.pop(0)
+        self._is_busy = True
+        return self._overrides.pop(0)

@@ -1,4 +1,4 @@
-"""Trials as tasks of a Ray cluster: each starts as soon as the cluster has room for it. Ray places them."""
+"""Run trials as tasks of a Ray cluster, which places each as soon as it has room."""
 
 import os
 import sys
@@ -13,66 +13,71 @@ from ray.exceptions import RayError
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.sweeps.engine import Job, Runner
-from copycat.sweeps.launchers.trial import INTERRUPTED, run_words, words_of_sweep
+from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hydra_overrides
 
 
 class Cluster:
-    """Args:
-    init: of `ray.init`: an address, say; without one a cluster is started on this machine.
-    remote: of `ray.remote`: what each trial needs, as num_cpus and num_gpus.
-    at_once: trials that are handed over at once; None: as many as the cluster has CPUs for.
+    """Run trials as tasks of a Ray cluster.
+
+    Args:
+        config: of the sweep, with Hydra's node.
+        init: arguments of `ray.init`, such as an address; without one a cluster starts on this machine.
+        remote: arguments of `ray.remote`: what each trial needs, such as num_cpus and num_gpus.
+        at_once: maximum number of submitted trials; None for as many as the cluster has CPUs for.
     """
 
     def __init__(
         self, config: DictConfig, *, init: Mapping[str, Any], remote: Mapping[str, Any], at_once: int | None
     ) -> None:
-        self.words = words_of_sweep(config)
+        """Store the arguments; `run` connects to the cluster."""
+        self.hydra_overrides = get_hydra_overrides(config)
         self.init, self.remote, self.at_once = dict(init), dict(remote), at_once
 
     def run(self, runner: Runner) -> None:
-        """Run trials until there are none left.
+        """Run trials until none is left.
 
         Raises:
-            UserError: where there is no such cluster.
+            UserError: if there is no such cluster.
         """
         try:
             with chdir(sys.prefix):  # Ray puts the working directory first on the path of its workers
                 ray.init(**self.init)
         except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
             raise UserError(f"hydra.launcher.init: expected a Ray cluster; {first_line(error)}.") from error
-        flying: dict[Any, Job] = {}
-        task = ray.remote(**self.remote)(_trial) if self.remote else ray.remote(_trial)
+        pending: dict[Any, Job] = {}
+        task = ray.remote(**self.remote)(_run_in_task) if self.remote else ray.remote(_run_in_task)
         try:
-            most = self.at_once or self._room()
+            most = self.at_once or self._count_slots()
             while True:
-                while len(flying) < most and (job := runner.next()):
-                    flying[task.remote([*self.words, *job.words], os.getcwd(), list(sys.path))] = job
-                if not flying:
+                while len(pending) < most and (job := runner.next()):
+                    overrides = [*self.hydra_overrides, *job.launch_overrides]
+                    pending[task.remote(overrides, os.getcwd(), list(sys.path))] = job
+                if not pending:
                     return
-                (ready, *_), _ = ray.wait(list(flying), num_returns=1)
-                runner.done(flying.pop(ready), _problem(ready))
+                (ready, *_), _ = ray.wait(list(pending), num_returns=1)
+                runner.mark_done(pending.pop(ready), _problem(ready))
         finally:
-            for waiting in flying:
+            for waiting in pending:
                 ray.cancel(waiting)
             ray.shutdown()
 
-    def _room(self) -> int:
-        found = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return max(1, int(found.get("CPU", 1) / max(self.remote.get("num_cpus", 1), 1e-3)))
+    def _count_slots(self) -> int:
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return max(1, int(resources.get("CPU", 1) / max(self.remote.get("num_cpus", 1), 1e-3)))
 
 
-def _trial(words: list[str], folder: str, path: list[str]) -> str | None:
-    """In a process of Ray's, on any of its machines: they share the folder that the sweep was started in."""
+def _run_in_task(overrides: list[str], folder: str, path: list[str]) -> str | None:
+    """Run a trial in a Ray process; all machines of the cluster share the sweep's working directory."""
     os.chdir(folder)
     sys.path[:] = list(dict.fromkeys([*path, *sys.path]))
-    return run_words(words)
+    return compose_and_run(overrides)
 
 
 def _problem(ready: Any) -> str | None:
     try:
-        found: str | None = ray.get(ready)
+        result: str | None = ray.get(ready)
     except RayError as error:
         return f"Ray lost it: {type(error).__name__}"
-    if found == INTERRUPTED:
+    if result == INTERRUPTED:
         raise KeyboardInterrupt
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""One trial of a sweep, in whichever process: begun, gone on with, or found done; its folder says what came of it."""
+"""Run, resume or skip one trial of a sweep in any process, and record the result in its folder."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from copycat.config.suggestions import described, first_line
 from copycat.records.lock import LockedError
 from copycat.records.metrics_csv import epochs_of
 from copycat.records.trial_file import ENDED, FILE, Trial, read_own_trial, read_trial, write_trial
-from copycat.sweeps.search.objectives import measured, named_metrics, objectives, violations
+from copycat.sweeps.search.objectives import compute_violations, get_named_metrics, get_objectives, read_values
 from copycat.sweeps.trial_folder import find_run, wait_until_free
 from copycat.training.manifest import now
 from copycat.training.result import Outcome
@@ -28,49 +28,49 @@ from copycat.training.train import train
 
 log = logging.getLogger(__name__)
 INTERRUPTED = "interrupted"
-"""What a process says of a trial that a signal ended."""
+"""Result of a trial that a signal ended."""
 DEATHS = 3
-"""Workers that die of a trial, without getting further, after which it counts as failed: it may take all memory."""
+"""Deaths of workers at the same epoch after which a trial counts as failed: it may take all memory."""
 ATTEMPTS = 6
-"""The same where the sweep's own process dies, which may be for other reasons."""
+"""The same limit for deaths of the sweep's own process, which may have other causes."""
 
 
 def run_trial(config: DictConfig) -> float | None:
     """Run a trial in the folder that Hydra names, and write trial.json.
 
     Returns:
-        The first objective's value; None where there is none.
+        The first objective's value, or None if there is none.
 
     Raises:
-        KeyboardInterrupt: where a signal ended it.
+        KeyboardInterrupt: if a signal ended it.
     """
-    running = HydraConfig.get()
-    folder = Path(running.sweep.dir, str(running.sweep.subdir))
-    whole: Any = deepcopy(HydraConfig.instance().cfg)
-    trial = _run(folder, lambda: trial_of(replace(apart(whole), config=resolved(config))))
+    hydra = HydraConfig.get()
+    folder = Path(hydra.sweep.dir, str(hydra.sweep.subdir))
+    hydra_config: Any = deepcopy(HydraConfig.instance().cfg)
+    trial = _run_unless_ended(folder, lambda: trial_of(replace(apart(hydra_config), config=resolved(config))))
     return next(iter(trial.objectives.values()), None)
 
 
-def _run(folder: Path, asked: Callable[[], TrialRequest]) -> Trial:
-    """Run a trial, unless it ended, and write trial.json.
+def _run_unless_ended(folder: Path, get_request: Callable[[], TrialRequest]) -> Trial:
+    """Run a trial unless it has ended, and write trial.json.
 
     Raises:
-        LockedError: where another process runs it; then nothing in its folder is touched.
+        LockedError: if another process runs it; then its folder stays as it is.
     """
     wait_until_free(folder)
     trial = read_trial(folder)
     if trial.status not in ENDED:
-        trial = started(folder, trial)
-        trial = replace(trial if trial.status in ENDED else _ended(folder, trial, asked), ended=now())
+        trial = start_attempt(folder, trial)
+        trial = replace(trial if trial.status in ENDED else _run_to_end(folder, trial, get_request), ended=now())
         write_trial(folder, trial)
     return trial
 
 
-def started(folder: Path, trial: Trial) -> Trial:
-    """The trial as it starts once more; failed where it has died too often."""
-    reached = _epochs(folder)
-    attempts = 1 if reached > trial.epochs_at_start else trial.attempts + 1
-    trial = replace(trial, attempts=attempts, epochs_at_start=reached)
+def start_attempt(folder: Path, trial: Trial) -> Trial:
+    """Record another start of a trial; return it as failed if its process died too often."""
+    epochs = _count_epochs(folder)
+    attempts = 1 if epochs > trial.epochs_at_start else trial.attempts + 1
+    trial = replace(trial, attempts=attempts, epochs_at_start=epochs)
     write_trial(folder, trial)
     if attempts > ATTEMPTS:
         error = f"its process died {ATTEMPTS} times at epoch {trial.epochs_at_start}: killed, or out of memory?"
@@ -78,22 +78,22 @@ def started(folder: Path, trial: Trial) -> Trial:
     return trial
 
 
-def words_of_sweep(config: DictConfig) -> list[str]:
-    """Words of Hydra's own that all trials of a sweep share, for a process that composes one by itself."""
+def get_hydra_overrides(config: DictConfig) -> list[str]:
+    """Return the overrides of Hydra's own node, which a process needs to compose a trial by itself."""
     return [word for word in config.hydra.overrides.hydra if not word.startswith("hydra.mode=")]
 
 
-def run_words(words: Sequence[str]) -> str | None:
-    """Run a trial in a process that may have run others of its sweep; Hydra need not have been set up in it.
+def compose_and_run(overrides: Sequence[str]) -> str | None:
+    """Compose and run a trial, in a process that may have run others and need not have set up Hydra.
 
     Args:
-        words: of the trial and of Hydra's own, the trial's folder among them.
+        words: overrides of the trial and of Hydra's own node, with the trial's folder.
 
     Returns:
-        INTERRUPTED where a signal ended it; what is to be said of one that another process runs.
+        INTERRUPTED if a signal ended it, a message if another process runs it, else None.
     """
     try:
-        _run(*compose_trial(words))
+        _run_unless_ended(*compose_trial(overrides))
     except KeyboardInterrupt:
         return INTERRUPTED
     except LockedError as error:
@@ -101,39 +101,46 @@ def run_words(words: Sequence[str]) -> str | None:
     return None
 
 
-def _ended(folder: Path, trial: Trial, asked: Callable[[], TrialRequest]) -> Trial:
-    """The trial as it ends."""
+def _run_to_end(folder: Path, trial: Trial, get_request: Callable[[], TrialRequest]) -> Trial:
+    """Run a trial to its end and return its record.
+
+    Raises:
+        KeyboardInterrupt: if a signal ended it.
+        LockedError: if another process runs it.
+    """
     try:
-        found = asked()
+        found = get_request()
         settings = found.settings
         request = Request(config=found.config, experiment=found.experiment, overrides=trial.overrides)
-        judge = judge_of(found.sweeper, folder, next(iter(objectives(settings))))
-        limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True, metrics=named_metrics(settings))
-        outcome = _outcome(folder, request, limits)
+        judge = make_pruner(found.sweeper, folder, next(iter(get_objectives(settings))))
+        limits = Limits(seconds=settings["max_seconds"], judge=judge, quiet=True, metrics=get_named_metrics(settings))
+        outcome = _run_or_resume(folder, request, limits)
         if outcome.status == "interrupted":
             raise KeyboardInterrupt
-        return came_of(trial, outcome, settings)
+        return conclude_trial(trial, outcome, settings)
     except LockedError:
         raise
-    except Exception as failure:  # of a network, a callback: it does not take its sweep with it
-        return failed(trial, failure)
+    except Exception as failure:  # of a network or a callback, say: the sweep continues
+        return fail_trial(trial, failure)
 
 
-def failed(trial: Trial, failure: Exception) -> Trial:
-    """The trial, with why it failed."""
+def fail_trial(trial: Trial, failure: Exception) -> Trial:
+    """Return the record of a trial that failed by an error."""
     return replace(trial, status="failed", error=described(failure))
 
 
-def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Trial:
-    """The trial, with what its run gave.
+def conclude_trial(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Trial:
+    """Return the record of a trial whose run ended: status, objectives, violated constraints.
 
     Args:
+        trial: the record so far.
+        outcome: of the run.
         settings: the node `sweep`.
     """
-    wanted, error = objectives(settings), outcome.manifest["error"]
+    wanted, error = get_objectives(settings), outcome.manifest["error"]
     if outcome.status == "failed":
         return replace(trial, status="failed", error=error)
-    values = measured(outcome.folder, outcome.manifest, wanted)
+    values = read_values(outcome.folder, outcome.manifest, wanted)
     lacking = [name for name in wanted if name not in values]
     if lacking:
         return replace(trial, status="failed", error=f"no {lacking[0]} was measured")
@@ -141,19 +148,19 @@ def came_of(trial: Trial, outcome: Outcome, settings: Mapping[str, Any]) -> Tria
     trial = replace(trial, status=outcome.status, error=error, objectives=found)
     if outcome.status != "completed":
         return trial
-    broken = violations(settings["constraints"], values)
+    broken = compute_violations(settings["constraints"], values)
     return replace(trial, violated_constraints=[text for text, by in broken.items() if by > 0])
 
 
-def _epochs(folder: Path) -> int:
+def _count_epochs(folder: Path) -> int:
     try:
         return epochs_of(folder)
     except (OSError, ValueError):
         return 0
 
 
-def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
-    """Of the run: found where it is done, gone on with where it was begun, else begun."""
+def _run_or_resume(folder: Path, request: Request, limits: Limits) -> Outcome:
+    """Return the outcome of a run that has ended; otherwise resume it, or start it."""
     opened = find_run(folder, request.overrides)
     if opened is None:
         return train(request, folder=folder, limits=limits)
@@ -162,17 +169,17 @@ def _outcome(folder: Path, request: Request, limits: Limits) -> Outcome:
     return resume(opened, say=log.info, limits=limits)
 
 
-def judge_of(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
-    """What ends a trial of a search early; None where nothing does."""
+def make_pruner(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge | None:
+    """Make the check that ends a trial of a search early; None if the sweeper has no pruner."""
     if not has_pruner(sweeper):
         return None
-    from copycat.sweeps.search.study import judge
+    from copycat.sweeps.search import study
 
-    return judge(sweeper, folder, objective)
+    return study.make_pruner(sweeper, folder, objective)
 
 
-def first_record(folder: Path, number: int, overrides: list[str], values: dict[str, Any]) -> None:
-    """Write trial.json of a trial that is about to start, where there is none yet that the user made."""
+def write_first_record(folder: Path, number: int, overrides: list[str], values: dict[str, Any]) -> None:
+    """Write trial.json of a trial that is about to start, unless the user's own exists."""
     if read_own_trial(folder) is not None:
         return
     try:

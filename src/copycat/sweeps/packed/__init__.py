@@ -1,5 +1,5 @@
 """Train many trials as one stacked network.
 
 May import `sweeps` and what lies below it.
-Public names: `launcher.Packs`, `eligibility`.
+Public names: `launcher.PackLauncher`, `eligibility`.
 """

@@ -1,4 +1,4 @@
-"""How many trials train fastest as one, by a short measurement, and whether a network can be stacked at all."""
+"""Measure how many trials train fastest as one pack, and whether a network can be stacked."""
 
 import copy
 import logging
@@ -8,72 +8,80 @@ import time
 import torch
 from torch import nn
 
-from copycat.sweeps.packed.optimizer import Optimizers, Trained
-from copycat.sweeps.packed.stacked_network import Stack
-from copycat.sweeps.packed.trial import Asked
+from copycat.sweeps.packed.optimizer import JointOptimizer, Trainable
+from copycat.sweeps.packed.stacked_network import StackedNetwork
+from copycat.sweeps.packed.trial import PackedTrial
 from copycat.training.factory import Parts
 from copycat.training.lazy_scheduler import Schedule
 
 log = logging.getLogger(__name__)
-SHARE = 0.5
-"""Of the memory that is free, which a pack may take."""
-LONG = 1.0
-"""Seconds of a step beyond which no larger pack is tried."""
-SHORT = 0.05
-"""Seconds of a step up to which more trials are always taken: what a busy machine adds by chance is as long."""
+MEMORY_FRACTION = 0.5
+"""Fraction of the free memory that a pack may use."""
+MAX_STEP_SECONDS = 1.0
+"""Seconds per step above which no larger pack is tried."""
+FAST_STEP_SECONDS = 0.05
+"""Seconds per step up to which larger packs are always accepted: noise of a busy machine is as long."""
 STEPS = 3
-ABOUT = 1.15
-FILES, SPARE = 12, 256
-"""Files that a run folder keeps open, and those that all else may need."""
+TOLERANCE = 1.15
+FILES_PER_RUN, RESERVED_FILES = 12, 256
+"""Files that a run folder keeps open, and files reserved for everything else."""
 CPU = torch.device("cpu")
 
 
-def best_size(asked: Asked, *, most: int, device: torch.device) -> int:
-    """The number of trials whose step takes least for each of them; no more than memory holds, and open files."""
-    assert asked.parts is not None
-    most = min(most, _folders())
+def choose_pack_size(trial: PackedTrial, *, most: int, device: torch.device) -> int:
+    """Return the number of trials with the shortest step per trial, within memory and open files.
+
+    Args:
+        trial: a prepared one of the pack.
+        most: maximum number.
+        device: that trains.
+    """
+    assert trial.parts is not None
+    most = min(most, _max_open_folders())
     found, size, room = dict[int, float](), 1, 0.0
     while True:
         size = min(size, most)
         if size > max(1, room):
             break
         try:
-            room = room or SHARE * _free(device) / _bytes(asked.parts)
-            seconds = min(_seconds(asked.parts, size, device=device))
-            hurries = size == 1 and most <= room and most * seconds <= 4 * SHORT
-            if hurries and min(_seconds(asked.parts, most, device=device)) <= SHORT:
-                return most  # whatever sizes between would take
-        except Exception as failure:  # of a user's loss, say: the steps that count will tell
+            room = room or MEMORY_FRACTION * _free_bytes(device) / _estimate_bytes(trial.parts)
+            seconds = min(_time_steps(trial.parts, size, device=device))
+            may_skip = size == 1 and most <= room and most * seconds <= 4 * FAST_STEP_SECONDS
+            if may_skip and min(_time_steps(trial.parts, most, device=device)) <= FAST_STEP_SECONDS:
+                return most  # fast enough, so that sizes between need no measurement
+        except Exception as failure:  # of a user's loss, say: training will report it
             log.info("a step of %d trials cannot be timed", size, exc_info=failure)
             if not found:
                 return most
             break
         found[size] = seconds / size
         log.info("a step of %d trials takes %.2f ms for each", size, 1000 * found[size])
-        slower = seconds > SHORT and found[size] > 1.5 * min(found.values())
-        if size == most or (size > 1 and seconds > LONG) or slower:
+        slower = seconds > FAST_STEP_SECONDS and found[size] > 1.5 * min(found.values())
+        if size == most or (size > 1 and seconds > MAX_STEP_SECONDS) or slower:
             break
         size *= 4
-    # the largest of those that are about as fast, so that it does not hang on chance
+    # the largest of those that are about as fast, so that noise does not decide
     best = min(found.values())
-    return max(size for size, each in found.items() if each <= ABOUT * best or each * size <= SHORT)
+    return max(size for size, each in found.items() if each <= TOLERANCE * best or each * size <= FAST_STEP_SECONDS)
 
 
-def tried(parts: Parts) -> str | None:
-    """Why two copies of a network cannot take a step as one."""
+def why_not_stackable(parts: Parts) -> str | None:
+    """Return why two copies of a network cannot be stacked, by trying a step; None if they can."""
     try:
         with torch.random.fork_rng():
-            _seconds(parts, 2, steps=1)
-    except Exception as failure:  # whatever a network of the user raises
+            _time_steps(parts, 2, steps=1)
+    except Exception as failure:  # a user's network may raise anything
         return f"torch.func cannot batch {type(parts.classifier.network).__name__}: {str(failure).splitlines()[0]}"
     return None
 
 
-def _seconds(parts: Parts, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
-    """Of steps of so many copies; the first one warms up where there are several."""
+def _time_steps(parts: Parts, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
+    """Measure the seconds of each step of `size` copies; the first of several warms up."""
     networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
-    stack = Stack(networks, [parts.classifier.loss] * size, device=device)
-    optimizers = Optimizers([_trained(parts, network) for network in networks], stack, like=parts.classifier.optimizer)
+    stack = StackedNetwork(networks, [parts.classifier.loss] * size, device=device)
+    optimizers = JointOptimizer(
+        [_make_trainable(parts, network) for network in networks], stack, like=parts.classifier.optimizer
+    )
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
     shared = not parts.data.shuffle and parts.data.augmentation is None
     image, label = batch["image"], batch["label"]
@@ -84,7 +92,7 @@ def _seconds(parts: Parts, size: int, *, steps: int = STEPS, device: torch.devic
     for _ in range(steps):
         clock = time.perf_counter()
         *_, gradients = stack.step(image, label, shared=shared)
-        optimizers.hand_out(gradients)
+        optimizers.set_gradients(gradients)
         optimizers.step()
         if device.type != "cpu":
             torch.accelerator.synchronize(device)
@@ -92,47 +100,47 @@ def _seconds(parts: Parts, size: int, *, steps: int = STEPS, device: torch.devic
     return found
 
 
-def _trained(parts: Parts, network: nn.Module) -> Trained:
+def _make_trainable(parts: Parts, network: nn.Module) -> Trainable:
     optimizer = parts.classifier.make_optimizer(network.parameters())
-    return Trained(network, optimizer, Schedule(parts.classifier.make_scheduler(optimizer)))
+    return Trainable(network, optimizer, Schedule(parts.classifier.make_scheduler(optimizer)))
 
 
-def _bytes(parts: Parts) -> int:
-    """Of one trial: weights, gradients and two states for each; and what a batch becomes on its way, twice."""
-    network = copy.deepcopy(parts.classifier.network)  # a batch changes what BatchNorm keeps
+def _estimate_bytes(parts: Parts) -> int:
+    """Estimate the bytes of one trial: weights, gradients and two optimizer states, and activations twice."""
+    network = copy.deepcopy(parts.classifier.network)  # a forward pass changes BatchNorm statistics
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).between(0, 1))  # type: ignore[union-attr]
-    between = 0
+    activations = 0
 
-    def count(*of_hook: object) -> None:
-        nonlocal between
-        output = of_hook[-1]
+    def count(*hook_args: object) -> None:
+        nonlocal activations
+        output = hook_args[-1]
         if isinstance(output, torch.Tensor):
-            between += output.nbytes
+            activations += output.nbytes
 
     hooks = [module.register_forward_hook(count) for module in network.modules()]
     with torch.random.fork_rng(), torch.no_grad():
-        network(batch["image"].cpu())  # it may lie where the pack before trained
+        network(batch["image"].cpu())  # the batch may be on the device of the previous pack
     for hook in hooks:
         hook.remove()
     own = batch["image"].nbytes if parts.data.shuffle or parts.data.augmentation is not None else 0
-    return 4 * weights + 2 * (between + own)
+    return 4 * weights + 2 * (activations + own)
 
 
-def _folders() -> int:
-    """Run folders that may be open at once; a process may ask for more files than it has at first."""
+def _max_open_folders() -> int:
+    """Raise the limit of open files, and return the number of run folders that may be open at once."""
     try:
         import resource
     except ImportError:  # Windows
         return 64
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES * 512 if hard == resource.RLIM_INFINITY else hard
+    wanted = FILES_PER_RUN * 512 if hard == resource.RLIM_INFINITY else hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(1, (wanted - SPARE) // FILES)
+    return max(1, (wanted - RESERVED_FILES) // FILES_PER_RUN)
 
 
-def _free(device: torch.device) -> float:
-    """Bytes of memory, the device's own where it has one; where the system does not say, plenty."""
+def _free_bytes(device: torch.device) -> float:
+    """Return the free bytes of a GPU's memory, else of main memory; infinite if the system does not tell."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     try:

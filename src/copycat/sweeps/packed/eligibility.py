@@ -1,4 +1,4 @@
-"""Which trials can be packed, and which of them together."""
+"""Decide which trials can be packed, and which of them together."""
 
 import json
 from collections.abc import Mapping
@@ -15,39 +15,40 @@ from copycat.data.loaders import MemoryLoader
 from copycat.inspection.callbacks.inspector import Inspector, Measurer
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.inspection.callbacks.progress_bar import ProgressBar
-from copycat.sweeps.packed.trial import Asked
+from copycat.sweeps.packed.trial import PackedTrial
 from copycat.training.checkpoints import BestCheckpoint, LastCheckpoint
 from copycat.training.factory import Parts
 from copycat.training.seeds import KNOWN, RANDOM
 
-TRAINER = {
+REQUIRED_VALUES = {
     "_target_": "pytorch_lightning.Trainer",
     "devices": 1,
     "precision": "32-true",
     "limit_train_batches": 1.0,
     "limit_val_batches": 1.0,
 }
-"""Keys of the trainer that must have these values."""
-OWN = (
+"""Required values of keys of the trainer."""
+SUPPORTED_KEYS = (
     *("_target_", "max_epochs", "accelerator", "devices", "precision", "threads", "steps_per_execution"),
     *("deterministic", "check_val_every_n_epoch", "gradient_clip_val", "gradient_clip_algorithm"),
     *("accumulate_grad_batches", "limit_train_batches", "limit_val_batches"),
 )
-"""Those that a pack heeds."""
+"""Keys of the trainer that a pack supports."""
 
 
-def unfit(config: Mapping[str, Any], parts: Parts | None = None) -> str | None:
-    """Why a trial cannot be packed, in words; None where it can.
+def why_not_packable(config: Mapping[str, Any], parts: Parts | None = None) -> str | None:
+    """Return why a trial cannot be packed, or None if it can.
 
     Args:
-        parts: what it is made of, where that is built already.
+        config: resolved configuration of the trial.
+        parts: built from it; None to check the configuration alone.
     """
     trainer = config["trainer"]
-    for name, value in TRAINER.items():
+    for name, value in REQUIRED_VALUES.items():
         if trainer.get(name) != value:
             return f"trainer.{name}={trainer.get(name)}"
     for name in trainer:
-        if name not in OWN:
+        if name not in SUPPORTED_KEYS:
             return f"trainer.{name}={trainer[name]}"
     if not trainer["check_val_every_n_epoch"] or not trainer["max_epochs"] or trainer["max_epochs"] < 1:
         return "trainer.check_val_every_n_epoch and max_epochs need whole numbers"
@@ -58,20 +59,20 @@ def unfit(config: Mapping[str, Any], parts: Parts | None = None) -> str | None:
             return f"callbacks.{name} needs a Trainer of its own"
         if node is not None and name == "best" and not str(node.get("monitor")).startswith("val/"):
             return f"callbacks.{name}.monitor={node['monitor']}"
-    return None if parts is None else _of_parts(parts)
+    return None if parts is None else _check_parts(parts)
 
 
-CALLBACKS = (ProgressBar, LastCheckpoint, BestCheckpoint, EarlyStopping, Statistics)
-"""What a pack does for each trial by itself."""
+PACKED_CALLBACKS = (ProgressBar, LastCheckpoint, BestCheckpoint, EarlyStopping, Statistics)
+"""Callbacks whose work a pack does itself, for each trial."""
 
 
 def _is_packable(found: object) -> bool:
-    """Whether it is one of these, or looks at a run's beginning and end alone."""
+    """Return whether a callback is one of these, or an inspector of a run's start and end alone."""
     looks = isinstance(found, type) and issubclass(found, Inspector) and not issubclass(found, Measurer)
-    return looks or found in CALLBACKS
+    return looks or found in PACKED_CALLBACKS
 
 
-def _of_parts(parts: Parts) -> str | None:
+def _check_parts(parts: Parts) -> str | None:
     data, network = parts.data, parts.classifier.network
     if data.mixing is not None:
         return "an augmentation that mixes images"
@@ -91,24 +92,24 @@ def _of_parts(parts: Parts) -> str | None:
             return "dropout in place"
     if not list(network.parameters()):
         return "a network without parameters"
-    return _by_trying(parts)
+    return _try_stacking(parts)
 
 
-def _by_trying(parts: Parts) -> str | None:
-    """Two copies take a step, where the network is not one that is known to be fit."""
+def _try_stacking(parts: Parts) -> str | None:
+    """Try a step of two copies, unless all layers of the network are known to support it."""
     network = parts.classifier.network
     if all(type(module).__module__.startswith(KNOWN) for module in network.modules()):
         return None
-    from copycat.sweeps.packed.autotune import tried
+    from copycat.sweeps.packed.autotune import why_not_stackable
 
-    return tried(parts)
+    return why_not_stackable(parts)
 
 
-def alike(asked: Asked) -> str:
-    """Equal for trials that can be packed together: they differ in numbers alone."""
-    assert asked.parts is not None
-    config, network = asked.request.config, asked.parts.classifier.network
-    data, weight = asked.parts.data, asked.parts.classifier.loss.weight
+def pack_key(trial: PackedTrial) -> str:
+    """Return a key that is equal for trials that can be packed together: they differ in numbers alone."""
+    assert trial.parts is not None
+    config, network = trial.request.config, trial.parts.classifier.network
+    data, weight = trial.parts.data, trial.parts.classifier.loss.weight
     free = {
         "optimizer": {"_target_": config["optimizer"]["_target_"]},
         "scheduler": {name: config["scheduler"].get(name) for name in ("_target_", "interval", "monitor", "frequency")},
@@ -119,6 +120,6 @@ def alike(asked: Asked) -> str:
     shapes = {name: list(tensor.shape) for name, tensor in [*network.named_parameters(), *network.named_buffers()]}
     counts = [len(data.parts[part]) for part in ("train", "val")]
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
-    begun = [asked.position.epoch, asked.finished, asked.pack]
-    facts = [{**config, **free}, shapes, trained, counts, begun, torch.get_default_dtype().__repr__()]
+    start = [trial.position.epoch, trial.finished, trial.pack]
+    facts = [{**config, **free}, shapes, trained, counts, start, torch.get_default_dtype().__repr__()]
     return json.dumps(facts, sort_keys=True, default=str)

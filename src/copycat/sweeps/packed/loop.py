@@ -1,4 +1,4 @@
-"""The life of a pack: all its trials step together, and each leaves when it is done."""
+"""Train a pack: all its trials step together, and each leaves at its own end."""
 
 import logging
 import time
@@ -16,10 +16,11 @@ from copycat.data.streams import key
 from copycat.models.classifier import DivergedError, diverged
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.metrics import Row, joined
-from copycat.sweeps.packed.optimizer import Optimizers, clipped, in_kinds
-from copycat.sweeps.packed.stacked_network import Stack
+from copycat.sweeps.packed.optimizer import JointOptimizer, clip_gradients, group_by_rule
+from copycat.sweeps.packed.stacked_layers import StackedDropout
+from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.sweeps.packed.statistics import PackStatistics
-from copycat.sweeps.packed.trial import Member
+from copycat.sweeps.packed.trial import TrialSession
 from copycat.training.checkpoints import OF_TIME
 from copycat.training.malloc import keep_memory
 from copycat.training.progress import Position
@@ -27,218 +28,231 @@ from copycat.training.result import Outcome
 from copycat.training.signals import Stop
 
 log = logging.getLogger(__name__)
-Told = Callable[[Member, Outcome], None]
-LOOK = 0.1
-"""Seconds between two looks at time limits."""
-ROWS = 1.0
-"""Seconds of steps whose rows are written at once, at least."""
-SAVES = 5.0
-"""Seconds between two times that all trials are saved, where epochs say that it is due."""
-SHRINKS = 0.75
-"""Share of trials that are still there, below which the stack is made anew without the others."""
-AT_ONCE = 2**28
-"""Bytes of probabilities whose rows wait to be written."""
-KEPT = 2**30
-"""Bytes of batches, one for each trial, that are kept from epoch to epoch."""
+OnTrialEnd = Callable[[TrialSession, Outcome], None]
+TIME_LIMIT_INTERVAL = 0.1
+"""Seconds between two checks of time limits."""
+WRITE_INTERVAL = 1.0
+"""Minimum seconds between two writes of metrics."""
+SAVE_INTERVAL = 5.0
+"""Minimum seconds between two checkpoints of all trials."""
+SHRINK_FRACTION = 0.75
+"""Fraction of active trials at which the stack is rebuilt without the others."""
+MAX_PENDING_BYTES = 2**28
+"""Maximum bytes of probabilities that wait for metrics to be written."""
+MAX_CACHED_BYTES = 2**30
+"""Maximum bytes of stacked batches that are cached between epochs."""
 
 
 class Pack:
-    """Args:
-    members: of one shape, standing at the same epoch.
-    loops: the state of Lightning's loops at the start of a run, for checkpoints.
-    told: takes each member that leaves, and how.
-    pool: writes the last records of those.
+    """Train trials of one shape as one stacked network.
+
+    Args:
+        sessions: trials of one shape, at the same epoch.
+        device: that trains.
+        loops: state of Lightning's loops at the start of a run, for checkpoints.
+        stop: tells of signals.
+        told: is called with each member that leaves and its outcome.
+        pool: writes the last records of members that leave.
     """
 
     def __init__(
         self,
-        members: Sequence[Member],
+        sessions: Sequence[TrialSession],
         *,
         device: torch.device,
         loops: Mapping[str, Any],
         stop: Stop,
-        told: Told,
+        on_trial_end: OnTrialEnd,
         pool: Executor,
     ) -> None:
-        kinds = in_kinds([member.trained for member in members])
-        self.members = [members[place] for places in kinds for place in places]
+        """Stack the trials' networks and join their optimizers."""
+        kinds = group_by_rule([session.trainable for session in sessions])
+        self.sessions = [sessions[place] for places in kinds for place in places]
         self.loops, self.stop = loops, stop
-        self.told, self.pool = told, pool
+        self.on_trial_end, self.pool = on_trial_end, pool
         keep_memory()
-        self.stack = Stack(
-            [member.classifier.network for member in self.members],
-            [member.classifier.loss for member in self.members],
+        self.stack = StackedNetwork(
+            [session.classifier.network for session in self.sessions],
+            [session.classifier.loss for session in self.sessions],
             device=device,
         )
-        self.first = first = self.members[0]
+        self.first = first = self.sessions[0]
         self.config = first.config
-        self.optimizers = Optimizers([m.trained for m in self.members], self.stack, like=first.classifier.optimizer)
-        self._follow()
-        self.draws = any(type(module).__name__ == "Dropout" for module in self.stack.skeleton.modules())
+        self.optimizers = JointOptimizer(
+            [m.trainable for m in self.sessions], self.stack, like=first.classifier.optimizer
+        )
+        self._connect_optimizers()
+        self.has_dropout = any(isinstance(module, StackedDropout) for module in self.stack.skeleton.modules())
         trainer = self.config["trainer"]
-        self.window: int = trainer["accumulate_grad_batches"]
+        self.accumulation: int = trainer["accumulate_grad_batches"]
         self.clip, self.by_norm = trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"] != "value"
-        self.period: int = trainer["check_val_every_n_epoch"]
+        self.val_interval: int = trainer["check_val_every_n_epoch"]
         self.epochs: int = trainer["max_epochs"]
-        self.steps = first.steps_an_epoch
-        self.statistics = PackStatistics(self.members, first=first.asked.position.epoch, epochs=self.epochs)
+        self.steps = first.steps_per_epoch
+        self.statistics = PackStatistics(self.sessions, first=first.trial.position.epoch, epochs=self.epochs)
         self._losses: list[Tensor] = []
         self._probabilities: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._sizes: list[int] = []
         self._validated: dict[int, list[Row]] = {}
-        self._rows_from = first.asked.position.epoch
-        self._kept: dict[str, list[Batch]] = {}
-        self._waiting = 0
+        self._first_unwritten = first.trial.position.epoch
+        self._cached_batches: dict[str, list[Batch]] = {}
+        self._pending_bytes = 0
         now = time.monotonic()
-        self._write_at, self._save_at = now + ROWS, now + SAVES
-        self._look, self._late = 0.0, False
-        self._gone: set[int] = set()
-        self._ending: list[tuple[Member, Future[Outcome]]] = []
+        self._write_at, self._save_at = now + WRITE_INTERVAL, now + SAVE_INTERVAL
+        self._next_time_check, self._is_any_late = 0.0, False
+        self._ended: set[int] = set()
+        self._ending: list[tuple[TrialSession, Future[Outcome]]] = []
 
     @property
-    def here(self) -> list[int]:
-        """Places of the members that are still in it."""
-        return [place for place in range(len(self.members)) if place not in self._gone]
+    def active(self) -> list[int]:
+        """Return the places of the trials that still train."""
+        return [place for place in range(len(self.sessions)) if place not in self._ended]
 
     def run(self) -> None:
-        """Train until all have left.
+        """Train until all trials have left.
 
         Raises:
-            KeyboardInterrupt: where a signal came; all that train are saved.
-            InterruptedRun: where a signal waited too long for that.
+            KeyboardInterrupt: if a signal came; all active trials are saved first.
+            InterruptedRun: if a signal could not wait for the end of the epoch.
         """
-        epoch = self._rows_from
-        # killed once it was stopped early, say, and saved, but before it could say so
-        while self.here and epoch < self.epochs and not self.first.asked.finished:
-            self._epoch(epoch)
+        epoch = self._first_unwritten
+        # a finished checkpoint: the process was killed after the last save, before it recorded the end
+        while self.active and epoch < self.epochs and not self.first.trial.finished:
+            self._train_epoch(epoch)
             ends = self.stop.asked is not None
-            validates = (epoch + 1) % self.period == 0
+            validates = (epoch + 1) % self.val_interval == 0
             if validates:
                 self._validate(epoch)
             epoch += 1
-            if ends or self._must_write(validates=validates, epoch=epoch):
-                self._write()
-            self._settle(epoch, validated=validates)
+            if ends or self._is_write_due(validates=validates, epoch=epoch):
+                self._write_metrics()
+            self._end_epoch(epoch, validated=validates)
             if ends:
                 self.stop.deaf = True
                 self._save(epoch)
                 self.interrupt()
-            self._tell()
+            self._report_ended()
             self._shrink()
-        self._leave(dict.fromkeys(self.here, ("completed", None)), epoch)
-        self._tell(all_of_them=True)
+        self._end_trials(dict.fromkeys(self.active, ("completed", None)), epoch)
+        self._report_ended(wait=True)
         if self.stop.asked:
-            raise KeyboardInterrupt  # no other pack is to begin
+            raise KeyboardInterrupt  # so that no other pack starts
 
-    def _follow(self) -> None:
-        """Let members ask for their optimizers' states."""
-        for place, member in enumerate(self.members):
-            member.settle = partial(self.optimizers.settle, place)
+    def _connect_optimizers(self) -> None:
+        """Connect the members to the joint optimizer, which has their optimizers' states."""
+        for place, session in enumerate(self.sessions):
+            session.sync = partial(self.optimizers.sync, place)
 
     # ----- steps
 
-    def _epoch(self, epoch: int) -> None:
-        waiting: list[Tensor] = []
+    def _train_epoch(self, epoch: int) -> None:
+        gradient_sum: list[Tensor] = []
         for place, (batch, shared) in enumerate(self._batches("train", epoch)):
-            if self.draws:
-                seeds = [key("step", self.members[p].config["seed"], epoch, place, 0) for p in range(len(self.members))]
+            if self.has_dropout:
+                seeds = [
+                    key("step", self.sessions[p].config["seed"], epoch, place, 0) for p in range(len(self.sessions))
+                ]
                 self.stack.streams.seed(seeds)
             losses, logits, gradients = self.stack.step(batch["image"], batch["label"], shared=shared)
-            if self.window > 1:
-                gradients = [gradient / self.window for gradient in gradients]
-            waiting = [a + b for a, b in zip(waiting, gradients, strict=True)] if waiting else gradients
-            if (place + 1) % self.window == 0 or place + 1 == self.steps:
+            if self.accumulation > 1:
+                gradients = [gradient / self.accumulation for gradient in gradients]
+            gradient_sum = [a + b for a, b in zip(gradient_sum, gradients, strict=True)] if gradient_sum else gradients
+            if (place + 1) % self.accumulation == 0 or place + 1 == self.steps:
                 measures = place + 1 == self.steps and self.statistics.measures(epoch)
                 if measures:
-                    self.statistics.before(waiting, self.stack, self.optimizers)
+                    self.statistics.measure_gradients(gradient_sum, self.stack, self.optimizers)
                 if self.clip:
-                    waiting = clipped(waiting, self.clip, by_norm=self.by_norm)
-                self.optimizers.hand_out(waiting)
-                waiting = []
+                    gradient_sum = clip_gradients(gradient_sum, self.clip, by_norm=self.by_norm)
+                self.optimizers.set_gradients(gradient_sum)
+                gradient_sum = []
                 self.optimizers.step()
                 if measures:
-                    self.statistics.after(epoch, self.stack)
-                if self.first.by_step and self.first.watches is None:
-                    self.optimizers.schedule()
+                    self.statistics.measure_weights(epoch, self.stack)
+                if self.first.schedules_by_step and self.first.scheduler_monitor is None:
+                    self.optimizers.step_schedulers()
             self._losses.append(losses)
-            self._probabilities.append(self._probability(logits))
-            self._waiting += self._probabilities[-1].nbytes
+            self._probabilities.append(self._compute_probability(logits))
+            self._pending_bytes += self._probabilities[-1].nbytes
             self._labels.append(batch["label"])
             if len(self._sizes) < self.steps:
                 self._sizes.append(batch["label"].shape[-1])
-        if not self.first.by_step and self.first.watches is None:
-            self.optimizers.schedule()
+        if not self.first.schedules_by_step and self.first.scheduler_monitor is None:
+            self.optimizers.step_schedulers()
 
-    def _probability(self, logits: Tensor) -> Tensor:
-        """[trials, B] or [trials, B, classes]."""
+    def _compute_probability(self, logits: Tensor) -> Tensor:
+        """Return class probabilities, [trials, B] or [trials, B, classes]."""
         trials, images = logits.shape[:2]
         found = self.first.classifier.loss.probability(logits.reshape(trials * images, -1))
         return found.reshape(trials, images, *found.shape[1:])
 
     def _batches(self, part: str, epoch: int) -> Iterator[tuple[Batch, bool]]:
-        """Batches, one for all trials or one for each, and whether it is one for all."""
+        """Yield batches, and whether a batch is shared by all trials; otherwise it is stacked, [trials, B, …]."""
         train = part == "train"
-        loaders: list[Any] = [m.data.loader(part, shuffle=m.data.shuffle and train) for m in self.members]
+        loaders: list[Any] = [m.data.loader(part, shuffle=m.data.shuffle and train) for m in self.sessions]
         for loader in loaders:
             loader.batch_sampler.set_epoch(epoch)
         augments = train and self.first.data.augmentation is not None
-        one = all(loader is loaders[0] for loader in loaders)
-        if one and not augments:
+        is_shared = all(loader is loaders[0] for loader in loaders)
+        if is_shared and not augments:
             for batch in loaders[0].between(0, len(loaders[0])):
                 yield batch, True
             return
-        moves = augments or loaders[0].batch_sampler.shuffle
-        if not moves and (kept := self._kept.get(part)) is not None:
-            yield from ((batch, False) for batch in kept)
+        varies = augments or loaders[0].batch_sampler.shuffle
+        if not varies and (cached := self._cached_batches.get(part)) is not None:
+            yield from ((batch, False) for batch in cached)
             return
         stacked: list[Batch] = []
-        each = [self._augmented(loader, m, epoch, augments) for loader, m in zip(loaders, self.members, strict=True)]
+        each = [
+            self._augment_batches(loader, m, epoch, augments) for loader, m in zip(loaders, self.sessions, strict=True)
+        ]
         for batches in zip(*each, strict=True):
             own: Any = {name: torch.stack([batch[name] for batch in batches]) for name in ("image", "label")}
             yield own, False
-            if not moves:
+            if not varies:
                 stacked.append(own)
-        if stacked and sum(batch["image"].nbytes for batch in stacked) <= KEPT:
-            self._kept[part] = stacked
+        if stacked and sum(batch["image"].nbytes for batch in stacked) <= MAX_CACHED_BYTES:
+            self._cached_batches[part] = stacked
 
-    def _augmented(self, loader: Any, member: Member, epoch: int, augments: bool) -> Iterator[Any]:
+    def _augment_batches(self, loader: Any, session: TrialSession, epoch: int, augments: bool) -> Iterator[Any]:
         for batch in loader.between(0, len(loader)):
-            yield member.data.augmented(batch, epoch) if augments else batch
+            yield session.data.augmented(batch, epoch) if augments else batch
 
     # ----- records
 
     def _validate(self, epoch: int) -> None:
         metrics: Any = self.first.classifier.metrics["val_"]
         modules = self.stack.skeleton, self.stack.loss, self.first.classifier.loss
-        self._validated[epoch], _ = evaluate(self._outputs, self._batches("val", epoch), metrics, modules=modules)
+        self._validated[epoch], _ = evaluate(
+            self._evaluate_batch, self._batches("val", epoch), metrics, modules=modules
+        )
 
-    def _outputs(self, given: tuple[Batch, bool]) -> Outputs:
-        batch, shared = given
+    def _evaluate_batch(self, batch_and_shared: tuple[Batch, bool]) -> Outputs:
+        batch, shared = batch_and_shared
         losses, logits = self.stack(batch["image"], batch["label"], shared=shared)
-        return losses, self._probability(logits), batch["label"].expand(len(self.members), -1)
+        return losses, self._compute_probability(logits), batch["label"].expand(len(self.sessions), -1)
 
-    def _must_write(self, *, validates: bool, epoch: int) -> bool:
+    def _is_write_due(self, *, validates: bool, epoch: int) -> bool:
         now = time.monotonic()
-        if now > self._look:
-            self._look = now + LOOK
-            self._late = any(self.members[place].is_late for place in self.here)
-        if epoch == self.epochs or self._late or now > self._write_at or self._waiting > AT_ONCE:
+        if now > self._next_time_check:
+            self._next_time_check = now + TIME_LIMIT_INTERVAL
+            self._is_any_late = any(self.sessions[place].is_late for place in self.active)
+        if epoch == self.epochs or self._is_any_late or now > self._write_at or self._pending_bytes > MAX_PENDING_BYTES:
             return True
-        if now > self._save_at and self._is_due(epoch):
+        if now > self._save_at and self._is_save_due(epoch):
             return True
-        judged = any(member.asked.judge for member in self.members)
-        stops = any(member.stops or member.watches for member in self.members)
-        return (validates and (judged or stops)) or (self.first.watches or "").startswith("train/")
+        judged = any(session.trial.judge for session in self.sessions)
+        stops = any(session.early_stops or session.scheduler_monitor for session in self.sessions)
+        return (validates and (judged or stops)) or (self.first.scheduler_monitor or "").startswith("train/")
 
-    def _write(self) -> None:
-        """Write the rows of all epochs since the last time; a trial whose loss is not finite leaves."""
+    def _write_metrics(self) -> None:
+        """Write the metrics of all epochs since the last write; trials with a loss that is not finite leave."""
         began = time.monotonic()
-        trials, epochs = len(self.members), len(self._losses) // self.steps
+        trials, epochs = len(self.sessions), len(self._losses) // self.steps
         costs = torch.stack(self._losses).cpu().view(epochs, self.steps, trials)
         at = range(0, epochs * self.steps, self.steps)
         probability = torch.stack([torch.cat(self._probabilities[s : s + self.steps], 1) for s in at])
-        label = torch.stack([self._label(s) for s in at])
+        label = torch.stack([self._join_labels(s) for s in at])
         if label.ndim == 2:
             label = label[:, None].expand(-1, trials, -1)
         count = self.first.classifier.count
@@ -248,12 +262,12 @@ class Pack:
             probability.flatten(0, 1),
             label.flatten(0, 1),
         )
-        self.statistics.write(self.members, self.here)
+        self.statistics.write(self.sessions, self.active)
         finite = costs.isfinite().flatten(0, 1)
-        first, self._rows_from = self._rows_from, self._rows_from + epochs
-        for place in self.here:
-            member = self.members[place]
-            member.classifier.remember(costs[-1, -1, place])
+        first, self._first_unwritten = self._first_unwritten, self._first_unwritten + epochs
+        for place in self.active:
+            session = self.sessions[place]
+            session.classifier.remember(costs[-1, -1, place])
             own = rows[place::trials]
             for epoch, found in self._validated.items():
                 own[epoch - first] = {**own[epoch - first], **found[place]}
@@ -261,131 +275,131 @@ class Pack:
             if bad is not None:
                 own = own[: bad // self.steps]
             if own:
-                member.recorder.log(first, own)
-                member.metrics |= own[-1]
+                session.recorder.log(first, own)
+                session.metrics |= own[-1]
             if bad is not None:
                 epoch, batch = first + bad // self.steps, bad % self.steps
                 failure = diverged(epoch, batch, costs[bad // self.steps, batch, place])
-                self._leave({place: ("failed", str(failure))}, epoch)
+                self._end_trials({place: ("failed", str(failure))}, epoch)
         for records in (self._losses, self._probabilities, self._labels):
             records.clear()
-        self._waiting = 0
+        self._pending_bytes = 0
         now = time.monotonic()
-        self._write_at = now + max(ROWS, (now - began) / OF_TIME)
+        self._write_at = now + max(WRITE_INTERVAL, (now - began) / OF_TIME)
 
-    def _label(self, start: int) -> Tensor:
+    def _join_labels(self, start: int) -> Tensor:
         pieces = self._labels[start : start + self.steps]
         return joined(pieces).cpu() if pieces[0].ndim == 1 else torch.cat(pieces, 1).cpu()
 
-    # ----- who stays
+    # ----- ends of trials
 
-    def _settle(self, epoch: int, *, validated: bool) -> None:
-        """After an epoch: what was measured is judged, and what is due is saved."""
+    def _end_epoch(self, epoch: int, *, validated: bool) -> None:
+        """End an epoch: apply stopping rules to the metrics, and save checkpoints that are due."""
         found = self._validated.get(epoch - 1) if validated else None
-        for place in self.here if found else ():
+        for place in self.active if found else ():
             assert found is not None
-            member = self.members[place]
-            member.metrics |= found[place]
+            session = self.sessions[place]
+            session.metrics |= found[place]
             if self._losses:
-                member.classifier.remember(self._losses[-1][place])
-        verdicts = self._verdicts(epoch, found is not None)
-        if not self._losses:  # all rows are written
+                session.classifier.remember(self._losses[-1][place])
+        ends_by_place = self._decide_ends(epoch, found is not None)
+        if not self._losses:  # all metrics are written
             self._validated.clear()
-            self._leave(verdicts, epoch)
-            if time.monotonic() > self._save_at and self._is_due(epoch) and epoch < self.epochs:
+            self._end_trials(ends_by_place, epoch)
+            if time.monotonic() > self._save_at and self._is_save_due(epoch) and epoch < self.epochs:
                 self._save(epoch)
 
-    def _verdicts(self, epoch: int, validated: bool) -> dict[int, tuple[str, str | None]]:
+    def _decide_ends(self, epoch: int, validated: bool) -> dict[int, tuple[str, str | None]]:
         found: dict[int, tuple[str, str | None]] = {}
         judging = validated and epoch < self.epochs
-        if not (validated or self._late or self.first.watches):
+        if not (validated or self._is_any_late or self.first.scheduler_monitor):
             return found
-        for place in self.here:
-            member = self.members[place]
-            if member.is_late and epoch < self.epochs:
-                found[place] = "failed", f"time limit: it took more than {member.asked.settings['max_seconds']:g} s"
-            elif member.judge_epoch(epoch - 1, validated=validated):
+        for place in self.active:
+            session = self.sessions[place]
+            if session.is_late and epoch < self.epochs:
+                found[place] = "failed", f"time limit: it took more than {session.trial.settings['max_seconds']:g} s"
+            elif session.end_epoch(epoch - 1, validated=validated):
                 found[place] = "completed", None
-            elif judging and member.asked.judge and (said := member.asked.judge(epoch - 1, member.metrics)):
-                found[place] = "pruned", said
-        if self.first.watches:
-            self.optimizers.follow()
+            elif judging and session.trial.judge and (reason := session.trial.judge(epoch - 1, session.metrics)):
+                found[place] = "pruned", reason
+        if self.first.scheduler_monitor:
+            self.optimizers.copy_schedules()
         return found
 
-    def _is_due(self, epoch: int) -> bool:
+    def _is_save_due(self, epoch: int) -> bool:
         last = self.first.last
         return last is not None and (last.every_seconds is not None or epoch % (last.every_n_epochs or 1) == 0)
 
     def _save(self, epoch: int) -> None:
         began = time.monotonic()
-        for place in self.here:
-            member = self.members[place]
+        for place in self.active:
+            session = self.sessions[place]
             try:
-                member.save(Position(epoch), self.loops)
+                session.save(Position(epoch), self.loops)
             except (DivergedError, OSError) as failure:
-                self._leave({place: ("failed", member.recorder.describe(failure))}, epoch)
+                self._end_trials({place: ("failed", session.recorder.describe(failure))}, epoch)
         now = time.monotonic()
-        self._save_at = now + max(SAVES, (now - began) / OF_TIME)
+        self._save_at = now + max(SAVE_INTERVAL, (now - began) / OF_TIME)
 
-    def _leave(self, how: Mapping[int, tuple[str, str | None]], epoch: int) -> None:
-        """Let trials go, with how they ended and of what.
+    def _end_trials(self, ends_by_place: Mapping[int, tuple[str, str | None]], epoch: int) -> None:
+        """End trials, with the status and the reason of each.
 
         Raises:
-            InterruptedRun: where a signal waited too long; those that are not measured yet are still here.
+            InterruptedRun: if a signal could not wait; trials without final metrics stay active.
         """
-        others = set(self.here) - how.keys()
+        others = set(self.active) - ends_by_place.keys()
         ends = []
         try:
-            for place, said in how.items():
-                member = self.members[place]
+            for place, status_and_reason in ends_by_place.items():
+                session = self.sessions[place]
                 if others:
-                    member.part()
-                ends.append((member, member.end(*said, Position(epoch), self.loops)))
-                self._gone.add(place)
+                    session.detach()
+                ends.append((session, session.end(*status_and_reason, Position(epoch), self.loops)))
+                self._ended.add(place)
         finally:
-            # not before all are measured: threads that write would hold up each operation of that
-            self._ending += [(member, self.pool.submit(end)) for member, end in ends]
+            # after all final metrics, since writing threads would slow each of their operations down
+            self._ending += [(session, self.pool.submit(end)) for session, end in ends]
 
-    def _tell(self, *, all_of_them: bool = False) -> None:
-        """Say which members are gone, once all that they leave is written."""
-        while self._ending and (all_of_them or self._ending[0][1].done()):
-            member, ended = self._ending.pop(0)
-            self.told(member, ended.result())
+    def _report_ended(self, *, wait: bool = False) -> None:
+        """Report trials that ended, once their last records are written."""
+        while self._ending and (wait or self._ending[0][1].done()):
+            session, ended = self._ending.pop(0)
+            self.on_trial_end(session, ended.result())
 
-    def give_up(self, error: str) -> None:
-        """End all that are left, as failed.
+    def fail(self, error: str) -> None:
+        """End all active trials as failed.
 
         Raises:
-            KeyboardInterrupt: where a signal came too.
+            KeyboardInterrupt: if a signal came too.
         """
         self.stop.deaf = True
-        self._leave(dict.fromkeys(self.here, ("failed", error)), self._rows_from)
-        self._tell(all_of_them=True)
+        self._end_trials(dict.fromkeys(self.active, ("failed", error)), self._first_unwritten)
+        self._report_ended(wait=True)
         if self.stop.asked:
             raise KeyboardInterrupt
 
     def interrupt(self) -> NoReturn:
-        """End all that are left where they were saved last.
+        """End all active trials at their last checkpoints.
 
         Raises:
-            KeyboardInterrupt: once their records are written.
+            KeyboardInterrupt: always, once their records are written.
         """
         self.stop.deaf = True
-        self._leave(dict.fromkeys(self.here, ("interrupted", self.stop.asked)), self._rows_from)
-        self._tell(all_of_them=True)
+        self._end_trials(dict.fromkeys(self.active, ("interrupted", self.stop.asked)), self._first_unwritten)
+        self._report_ended(wait=True)
         raise KeyboardInterrupt
 
     def _shrink(self) -> None:
-        """Go on without those that left, once they are many and no row waits for them."""
-        here = self.here
-        if not self._gone or not here or self._losses or len(here) > SHRINKS * len(self.members):
+        """Rebuild the stack without ended trials, if they are many and all metrics are written."""
+        active = self.active
+        if not self._ended or not active or self._losses or len(active) > SHRINK_FRACTION * len(self.sessions):
             return
-        self.members = [self.members[place] for place in here]
-        for member in self.members:
-            member.settle()
-        self.first, self._gone = self.members[0], set()
-        self.stack.keep(here)
-        self.optimizers.take([member.trained for member in self.members], self.stack)
-        self._follow()
-        self._kept.clear()
-        log.info("the pack goes on with %s", counted(len(here), "trial"))
+        self.sessions = [self.sessions[place] for place in active]
+        for session in self.sessions:
+            session.sync()
+        self.first, self._ended = self.sessions[0], set()
+        self.stack.keep(active)
+        self.optimizers.set_trials([session.trainable for session in self.sessions], self.stack)
+        self._connect_optimizers()
+        self._cached_batches.clear()
+        log.info("the pack goes on with %s", counted(len(active), "trial"))

@@ -1,4 +1,4 @@
-"""The optimizers and schedulers of many trials, stepped as one."""
+"""Step the optimizers and schedulers of many trials as one."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -9,41 +9,41 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
-from copycat.sweeps.packed.stacked_network import Stack
+from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.training.lazy_scheduler import Schedule
 
 ELEMENTWISE = (
     *(optim.SGD, optim.Adam, optim.AdamW, optim.NAdam, optim.RAdam, optim.Adamax),
     *(optim.RMSprop, optim.Adagrad, optim.Adadelta, optim.ASGD, optim.Rprop),
 )
-"""What they do to a number depends on no other number of its tensor, so that trials may lie in one."""
+"""Optimizers that update each number of a tensor by itself, so that one tensor may hold several trials."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What is trained of a trial, and by what."""
+class Trainable:
+    """Hold the network of a trial, its optimizer and its scheduler."""
 
     network: nn.Module
     optimizer: Optimizer
     schedule: Schedule
-    asked: Any = None
-    """The configuration that optimizer and scheduler were made from."""
-    alone: bool = False
-    """Whether its scheduler goes by what the trial measures, so that it is like no other."""
+    config: Any = None
+    """Configuration of optimizer and scheduler."""
+    is_unshared: bool = False
+    """Whether the scheduler depends on the trial's metrics, so that no other trial can share it."""
 
 
-def in_kinds(trials: Sequence[Trained]) -> list[list[int]]:
-    """Places of trials, together those whose numbers are changed by the same rule, now and in all steps to come."""
+def group_by_rule(trials: Sequence[Trainable]) -> list[list[int]]:
+    """Group the places of trials whose parameters are updated by the same rule in all steps to come."""
     found: dict[str, list[int]] = {}
     for place, trial in enumerate(trials):
-        found.setdefault(_rule(trial) or str(place), []).append(place)
+        found.setdefault(_describe_rule(trial) or str(place), []).append(place)
     return list(found.values())
 
 
-def _rule(trial: Trained) -> str | None:
-    """None where there can be no other of its kind."""
+def _describe_rule(trial: Trainable) -> str | None:
+    """Return a description of the trial's update rule; None if it cannot be shared."""
     parameters = list(trial.network.parameters())
-    if type(trial.optimizer) not in ELEMENTWISE or trial.alone or not all(p.ndim for p in parameters):
+    if type(trial.optimizer) not in ELEMENTWISE or trial.is_unshared or not all(p.ndim for p in parameters):
         return None
     names = {parameter: name for name, parameter in trial.network.named_parameters()}
     groups = [
@@ -51,33 +51,35 @@ def _rule(trial: Trained) -> str | None:
         for group in trial.optimizer.param_groups
     ]
     state = trial.optimizer.state
-    counts = [[repr(v) for v in state[p].values() if not _is_like(v, p)] for p in parameters if p in state]
-    return repr([trial.asked, groups, counts, trial.schedule.scheduler.state_dict()])
+    counts = [[repr(v) for v in state[p].values() if not _is_elementwise(v, p)] for p in parameters if p in state]
+    return repr([trial.config, groups, counts, trial.schedule.scheduler.state_dict()])
 
 
-class Optimizers:
-    """One optimizer for all, with parameters of its own for each kind of trial: slices of the stacked ones.
+class JointOptimizer:
+    """Step one joint optimizer, whose parameters are slices of the stacked ones, one per kind of trial.
 
-    The trials' own optimizers and schedulers lag behind until `settle`.
+    The trials' own optimizers and schedulers are not updated until `sync`.
 
     Args:
-        trials: those of one kind lie together.
+        trials: in order of their kinds.
+        stack: their networks.
         like: makes another optimizer of the same class.
     """
 
-    def __init__(self, trials: Sequence[Trained], stack: Stack, *, like: Callable[[], Optimizer]) -> None:
+    def __init__(self, trials: Sequence[Trainable], stack: StackedNetwork, *, like: Callable[[], Optimizer]) -> None:
+        """Make the joint optimizer."""
         self.joint = like()
-        self.take(trials, stack)
+        self.set_trials(trials, stack)
 
-    def take(self, trials: Sequence[Trained], stack: Stack) -> None:
-        """Step these from now on."""
+    def set_trials(self, trials: Sequence[Trainable], stack: StackedNetwork) -> None:
+        """Replace the trials that are stepped."""
         self.trials, self.stack = list(trials), stack
         self.joint.param_groups, self.joint.state = [], defaultdict(dict)
         self._slices: list[tuple[nn.Parameter, str, slice | int]] = []
-        self._leaders: list[tuple[Trained, list[dict[str, Any]]]] = []
+        self._leaders: list[tuple[Trainable, list[dict[str, Any]]]] = []
         self._of: dict[int, tuple[int, int, Mapping[str, nn.Parameter]]] = {}
         start = 0
-        for places in in_kinds(trials):
+        for places in group_by_rule(trials):
             assert places == list(range(start, start + len(places)))
             self._add(places)
             start += len(places)
@@ -104,60 +106,61 @@ class Optimizers:
         for group in leader.optimizer.param_groups:
             joint = {**group, "params": [own[names[parameter]] for parameter in group["params"]]}
             if "fused" in joint and joint["fused"] is None and not joint.get("foreach"):
-                joint["fused"] = True  # one kernel for a whole group, in place of one for each operation
+                joint["fused"] = True  # one kernel per group, in place of one per operation
             groups.append(joint)
-            if joint.get("fused"):  # it counts steps where the parameters are
+            if joint.get("fused"):  # a fused optimizer keeps its step count on the device
                 for state in (self.joint.state[p] for p in joint["params"] if p in self.joint.state):
                     state.update((n, v.to(joint["params"][0].device)) for n, v in state.items() if n == "step")
         self.joint.param_groups += groups
         self._leaders.append((leader, groups))
         for place in places:
             self._of[place] = first, len(places), own
-            # schedulers ask for it: a step is made for it
+            # schedulers check that their optimizer has stepped; the joint one steps for it
             self.trials[place].optimizer._opt_called = True  # type: ignore[attr-defined]
 
     def _states(self, places: Sequence[int], name: str) -> dict[str, Any]:
-        """Of a parameter of trials that go on."""
+        """Return the optimizer state of a stacked parameter, from the trials' own states."""
         parameters = [self.trials[place].network.get_parameter(name) for place in places]
         states: list[Any] = [self.trials[p].optimizer.state.get(q) for p, q in zip(places, parameters, strict=True)]
         if not states[0]:
             return {}
-        like = {n: _is_like(value, parameters[0]) for n, value in states[0].items()}
+        like = {n: _is_elementwise(value, parameters[0]) for n, value in states[0].items()}
         return {n: torch.stack([state[n] for state in states]) if like[n] else states[0][n] for n in like}
 
     def _stacked(self, name: str) -> Tensor:
         found = self.stack.parameters.get(name)
-        return (self.stack.rest[name] if found is None else found).detach()
+        return (self.stack.frozen[name] if found is None else found).detach()
 
-    def hand_out(self, gradients: Sequence[Tensor]) -> None:
-        """Give each parameter its part of the stacked gradients."""
+    def set_gradients(self, gradients: Sequence[Tensor]) -> None:
+        """Set the gradient of each joint parameter to its slice of the stacked gradients."""
         found = dict(zip(self.stack.parameters, gradients, strict=True))
         for parameter, name, where in self._slices:
             parameter.grad = found[name][where]
 
     def step(self) -> None:
+        """Step the joint optimizer."""
         self.joint.step()
 
     def learning_rates(self) -> list[float]:
-        """Of each trial, as it is now."""
+        """Return the present learning rate of each trial."""
         rates = {id(leader): float(groups[0]["lr"]) for leader, groups in self._leaders}
         return [rates[id(self.trials[self._of[place][0]])] for place in range(len(self.trials))]
 
-    def schedule(self) -> None:
-        """Step the schedulers."""
+    def step_schedulers(self) -> None:
+        """Step the schedulers, and apply what they change."""
         for leader, _ in self._leaders:
             leader.schedule.step()
         if self.changes:
-            self.follow()
+            self.copy_schedules()
 
-    def follow(self) -> None:
-        """Take over what schedulers changed."""
+    def copy_schedules(self) -> None:
+        """Copy the schedulers' changes to the joint optimizer."""
         for leader, groups in self._leaders:
             for ours, theirs in zip(groups, leader.optimizer.param_groups, strict=True):
                 ours.update((name, value) for name, value in theirs.items() if name not in ("params", "fused"))
 
-    def settle(self, place: int) -> None:
-        """Bring a trial's own optimizer and scheduler up to now; states are views."""
+    def sync(self, place: int) -> None:
+        """Update a trial's own optimizer and scheduler to the present step; its states are views of the joint ones."""
         first, count, own = self._of[place]
         trial, leader = self.trials[place], self.trials[first]
         leader.schedule.settle()
@@ -168,14 +171,14 @@ class Optimizers:
         for name, parameter in trial.network.named_parameters():
             state = self.joint.state.get(own[name])
             if state and count > 1:
-                here = place - first
-                state = {n: v[here] if _is_like(v, own[name]) else v for n, v in state.items()}
+                index = place - first
+                state = {n: v[index] if _is_elementwise(v, own[name]) else v for n, v in state.items()}
             if state:
                 trial.optimizer.state[parameter] = state
 
 
-def clipped(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
-    """Each trial's gradients, [trials, …], as torch.nn.utils.clip_grad_norm_ or clip_grad_value_ leave them."""
+def clip_gradients(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
+    """Clip each trial's gradients, [trials, …], as torch.nn.utils.clip_grad_norm_ or clip_grad_value_ do."""
     if not by_norm:
         return [gradient.clamp(-most, most) for gradient in gradients]
     norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
@@ -183,6 +186,6 @@ def clipped(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[
     return [gradient * factor.view(-1, *[1] * (gradient.ndim - 1)) for gradient in gradients]
 
 
-def _is_like(value: Any, parameter: Tensor) -> bool:
-    """Whether an entry of an optimizer's state has a number for each of the parameter's."""
+def _is_elementwise(value: Any, parameter: Tensor) -> bool:
+    """Return whether an entry of an optimizer's state has the shape of the parameter."""
     return isinstance(value, Tensor) and value.shape == parameter.shape

@@ -1,4 +1,4 @@
-"""Layers that many trials share: one matrix product for all of them, and dropout from a stream for each."""
+"""Layers of a stacked network: one matrix product for all trials, and dropout from one random stream per trial."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,29 +10,35 @@ from torch.nn import functional as F
 Dims = tuple[int | None, ...]
 
 
-class Product(torch.autograd.Function):
-    """F.linear, whose vmap over weights is one product; torch's own would copy a batch that all trials share.
+class StackedLinearFunction(torch.autograd.Function):
+    """Compute F.linear, with one product for vmap over weights; torch's rule would copy a batch that trials share.
 
-    Autograd goes through the operations of the rule, so there is no backward here.
+    Autograd differentiates the operations of `vmap`, so there is no backward.
     """
 
     generate_vmap_rule = False
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return F.linear outside vmap."""
         return F.linear(x, weight, bias)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Store nothing."""
 
     @staticmethod
     def vmap(info: Any, in_dims: Dims, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, int]:
-        """X [..., I] of all trials or [trials, ..., I], weight [trials, O, I], bias [trials, O]."""
+        """Compute the layer of all trials.
+
+        Shape:
+            x [..., I] for all trials or [trials, ..., I], weight [trials, O, I], bias [trials, O].
+        """
         trials, width, features = weight.shape
         if in_dims[0] is None:
             joined = None if bias is None else bias.reshape(-1)
             wide = weight.reshape(trials * width, features)
-            y: Tensor = Wide.apply(x.reshape(-1, features), wide, joined)  # type: ignore[no-untyped-call]
+            y: Tensor = WideLinearFunction.apply(x.reshape(-1, features), wide, joined)  # type: ignore[no-untyped-call]
             y = y.reshape(*x.shape[:-1], trials * width)
             return y.reshape(*y.shape[:-1], trials, width), y.ndim - 1
         x = x.movedim(in_dims[0], 0)
@@ -41,16 +47,18 @@ class Product(torch.autograd.Function):
         return y.reshape(*x.shape[:-1], width), 0
 
 
-class Wide(torch.autograd.Function):
-    """F.linear of [N, I], whose products, forward and backward, are those of `product`."""
+class WideLinearFunction(torch.autograd.Function):
+    """Compute F.linear of [N, I], with `product` in the forward and backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return [N, O] of x [N, I] and weight [O, I]."""
         ctx.save_for_backward(x, weight)
         return product(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of x, weight and bias."""
         (gradient,), (x, weight) = gradients, ctx.saved_tensors
         needs = ctx.needs_input_grad
         return (
@@ -61,95 +69,104 @@ class Wide(torch.autograd.Function):
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """F.linear: [N, I] and [O, I] -> [N, O].
+    """Compute F.linear, [N, I] and [O, I] -> [N, O], by oneDNN if possible.
 
-    oneDNN's product of wide matrices takes from half to two thirds of the time that MKL's takes, on AMD's processors
-    above all; torch asks MKL where it is not told otherwise.
+    For wide matrices oneDNN takes from half to two thirds of the time of MKL, torch's default, above all on AMD
+    processors.
     """
-    if a.device.type == "cpu" and a.dtype == torch.float32 and ONEDNN:
+    if a.device.type == "cpu" and a.dtype == torch.float32 and HAS_ONEDNN:
         y: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
         return y
     return F.linear(a, b, bias)
 
 
-ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+HAS_ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-class Linear(nn.Linear):
-    """Of a network that stands for all trials."""
+class StackedLinear(nn.Linear):
+    """Apply the linear layers of all trials."""
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = Product.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        """Return [..., O] of x [..., I], for each trial under vmap."""
+        y: Tensor = StackedLinearFunction.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return y
 
 
-class Streams:
-    """A random stream for each trial, and which trial is which under vmap."""
+class RandomStreams:
+    """Hold a random stream per trial, and the place of the present trial under vmap."""
 
     def __init__(self, count: int, device: torch.device) -> None:
+        """Make `count` streams."""
         self.generators = [torch.Generator(device) for _ in range(count)]
         self.places = torch.arange(count, device=device)
-        self.here: Tensor | None = None
+        self.place: Tensor | None = None
         """The trial's place, inside vmap."""
 
     def keep(self, kept: Sequence[int]) -> None:
+        """Drop the streams of all trials but these."""
         self.generators = [self.generators[place] for place in kept]
         self.places = torch.arange(len(kept), device=self.places.device)
 
     def seed(self, seeds: Sequence[int]) -> None:
-        """Begin each stream, as a trial alone begins torch's."""
+        """Seed each stream, as a single run seeds torch's."""
         for generator, seed in zip(self.generators, seeds, strict=True):
             generator.manual_seed(seed)
 
 
 class Noise(torch.autograd.Function):
-    """What dropout multiplies by: for each trial drawn from its own stream, the numbers that it draws alone."""
+    """Draw the factors of dropout for each trial from its own stream, with the numbers of a single run."""
 
     generate_vmap_rule = False
 
     @staticmethod
-    def forward(x: Tensor, place: Tensor, streams: Streams, share: float) -> Tensor:
+    def forward(x: Tensor, place: Tensor, streams: RandomStreams, p: float) -> Tensor:
+        """Fail, since only `vmap` is ever called."""
         raise AssertionError("it is always called under vmap")
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Store nothing."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: Dims, x: Tensor, place: Tensor, streams: Streams, share: float) -> tuple[Tensor, int]:
+    def vmap(
+        info: Any, in_dims: Dims, x: Tensor, place: Tensor, streams: RandomStreams, p: float
+    ) -> tuple[Tensor, int]:
+        """Return factors [trials, ...] of zeros and 1 / (1 - p)."""
         one = x if in_dims[0] is None else x.select(in_dims[0], 0)
         if one.device.type == "cuda":
-            return torch.stack(_drawn_by_cuda(one, streams.generators, share)), 0
-        drawn = [torch.empty_like(one).bernoulli_(1 - share, generator=g) for g in streams.generators]
-        return torch.stack(drawn).div_(1 - share), 0
+            return torch.stack(_draw_on_cuda(one, streams.generators, p)), 0
+        drawn = [torch.empty_like(one).bernoulli_(1 - p, generator=g) for g in streams.generators]
+        return torch.stack(drawn).div_(1 - p), 0
 
 
-def _drawn_by_cuda(like: Tensor, generators: Sequence[torch.Generator], share: float) -> list[Tensor]:
-    """Its dropout takes the numbers of a stream in an order of its own, and of the device's own stream alone."""
+def _draw_on_cuda(like: Tensor, generators: Sequence[torch.Generator], p: float) -> list[Tensor]:
+    """Draw by CUDA's own dropout, since it orders random numbers differently and uses the default stream alone."""
     device, ones, drawn = torch.cuda.default_generators[like.device.index], like.new_ones(like.shape), []
     for generator in generators:
         device.set_state(generator.get_state())
-        drawn.append(torch.native_dropout(ones, share, True)[0])
+        drawn.append(torch.native_dropout(ones, p, True)[0])
         generator.set_state(device.get_state())
     return drawn
 
 
-class Dropout(nn.Dropout):
-    """Of a network that stands for all trials."""
+class StackedDropout(nn.Dropout):
+    """Apply dropout with one random stream per trial."""
 
-    streams: Streams
+    streams: RandomStreams
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return x times the factors of dropout; x itself outside training."""
         if not self.training or self.p == 0 or not torch.is_grad_enabled():
             return x
-        noise: Tensor = Noise.apply(x.detach(), self.streams.here, self.streams, self.p)  # type: ignore[no-untyped-call]
+        noise: Tensor = Noise.apply(x.detach(), self.streams.place, self.streams, self.p)  # type: ignore[no-untyped-call]
         return x * noise
 
 
-def shared(network: nn.Module, streams: Streams) -> None:
-    """Put the layers above in the place of torch's, in a network that stands for all trials."""
+def replace_layers(network: nn.Module, streams: RandomStreams) -> None:
+    """Replace torch's layers by those above, in the network that runs all trials."""
     for module in network.modules():
         if type(module) is nn.Linear:
-            module.__class__ = Linear
+            module.__class__ = StackedLinear
         elif type(module) is nn.Dropout:
-            module.__class__ = Dropout
+            module.__class__ = StackedDropout
             module.streams = streams  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Many networks of one shape as one: their parameters are views of stacked tensors, and one pass goes through all."""
+"""Stack networks of one shape: their parameters become views of stacked tensors, and one pass runs all."""
 
 import copy
 from collections.abc import Sequence
@@ -9,89 +9,105 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from copycat.models.losses import Loss
-from copycat.sweeps.packed import stacked_layers as packed_layers
-from copycat.sweeps.packed.stacked_layers import Streams, shared
+from copycat.sweeps.packed import stacked_layers
+from copycat.sweeps.packed.stacked_layers import RandomStreams, replace_layers
 from copycat.training.captured_step import CapturedStep, is_capturable
 
-Named = dict[str, Tensor]
+NamedTensors = dict[str, Tensor]
 CAPTURE_AFTER = 20
-"""Steps, from which on they are replayed."""
+"""Number of steps after which a step is captured and replayed."""
 
 
-class Stack:
-    """Args:
-    networks, losses: of the trials, alike but for their numbers. The networks' parameters become views.
+class StackedNetwork:
+    """Run networks of one shape, with their losses, as one.
+
+    Args:
+        networks: of the trials, equal but for their numbers; their parameters become views.
+        losses: of the trials, equal but for their weights.
+        device: that computes.
     """
 
     def __init__(self, networks: Sequence[nn.Module], losses: Sequence[Loss], *, device: torch.device) -> None:
+        """Stack the parameters on the device."""
         self.networks = list(networks)
         for network in self.networks:
             network.to(device)
-        self.streams = Streams(len(networks), device)
+        self.streams = RandomStreams(len(networks), device)
         self.skeleton = copy.deepcopy(networks[0]).to("meta")
-        shared(self.skeleton, self.streams)
+        replace_layers(self.skeleton, self.streams)
         self.loss = copy.deepcopy(losses[0])
-        self._plain = is_capturable(self.skeleton, self.loss, also=packed_layers.__name__)
+        self._is_capturable = is_capturable(self.skeleton, self.loss, also=stacked_layers.__name__)
         weights = [loss.weight for loss in losses]
         self.weights: Tensor | None = None
         if weights[0] is not None:
             self.weights = torch.stack([weight for weight in weights if weight is not None]).to(device)
-        self._stacked()
+        self._stack_parameters()
 
-    def _stacked(self) -> None:
+    def _stack_parameters(self) -> None:
         parameters, buffers = stack_module_state(self.networks)
         trained = {name for name, parameter in self.networks[0].named_parameters() if parameter.requires_grad}
-        self.parameters: Named = {
+        self.parameters: NamedTensors = {
             n: tensor.detach().requires_grad_() for n, tensor in parameters.items() if n in trained
         }
-        """Those that are trained, [trials, …] each."""
-        self.rest: Named = {
+        """Trainable parameters, [trials, …] each."""
+        self.frozen: NamedTensors = {
             n: tensor.detach() for n, tensor in (*parameters.items(), *buffers.items()) if n not in trained
         }
-        """Those that are not, and buffers."""
-        for name, tensor in (*self.parameters.items(), *self.rest.items()):
+        """Frozen parameters and buffers, [trials, …] each."""
+        for name, tensor in (*self.parameters.items(), *self.frozen.items()):
             for network, view in zip(self.networks, tensor.detach().unbind(0), strict=True):
                 own = network.get_parameter(name) if name in parameters else network.get_buffer(name)
                 own.data = view
         self._replays = {s: CapturedStep(partial(self._step, shared=s), after=CAPTURE_AFTER) for s in (True, False)}
 
     def keep(self, kept: Sequence[int]) -> None:
-        """Go on with these trials alone."""
+        """Drop all trials but these."""
         self.networks = [self.networks[place] for place in kept]
         self.streams.keep(kept)
         if self.weights is not None:
             self.weights = self.weights[list(kept)]
-        self._stacked()
+        self._stack_parameters()
 
     def __call__(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor]:
-        """Losses [trials] and logits [trials, B, out].
+        """Return losses [trials] and logits [trials, B, out].
 
         Args:
-            image, label: one batch for all, or [trials, B, …].
+            image: [B, …] for all trials, or [trials, B, …].
+            label: [B] for all trials, or [trials, B].
+            shared: whether one batch is for all trials.
         """
         each = None if shared else 0
         dims = (0, 0, None if self.weights is None else 0, 0, each, each)
-        run = vmap(self._one, in_dims=dims, randomness="error")
-        found: tuple[Tensor, Tensor] = run(self.parameters, self.rest, self.weights, self.streams.places, image, label)
+        run = vmap(self._run_trial, in_dims=dims, randomness="error")
+        found: tuple[Tensor, Tensor] = run(
+            self.parameters, self.frozen, self.weights, self.streams.places, image, label
+        )
         return found
 
-    def _one(
-        self, parameters: Named, rest: Named, weight: Tensor | None, place: Tensor, image: Tensor, label: Tensor
+    def _run_trial(
+        self,
+        parameters: NamedTensors,
+        frozen: NamedTensors,
+        weight: Tensor | None,
+        place: Tensor,
+        image: Tensor,
+        label: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        self.streams.here = place
-        logits = functional_call(self.skeleton, (parameters, rest), (image,))
+        self.streams.place = place
+        logits = functional_call(self.skeleton, (parameters, frozen), (image,))
         if weight is None:
             return self.loss(logits, label), logits
         return functional_call(self.loss, {"weight": weight}, (logits, label)), logits
 
     def step(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Losses and logits, and each trial's gradients of its own parameters, [trials, …]."""
-        replayed = self._replays[shared](image, label) if self._plain else None
+        """Return losses [trials], logits [trials, B, out] and the gradients of trainable parameters, [trials, …]."""
+        replayed = self._replays[shared](image, label) if self._is_capturable else None
         losses, logits, *gradients = replayed or self._step(image, label, shared=shared)
         return losses, logits, gradients
 
     def _step(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, ...]:
         losses, logits = self(image, label, shared=shared)
-        # no trial's loss depends on another's parameters; fused optimizers read memory in order, whatever strides say
+        # the sum is exact, since no loss depends on another trial's parameters; contiguous, since fused optimizers
+        # ignore strides
         gradients = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
         return (losses.detach(), logits.detach(), *(gradient.contiguous() for gradient in gradients))

@@ -1,4 +1,4 @@
-"""How the trials of a pack move, reckoned for all of them at once: what `Statistics` writes of a run alone."""
+"""Compute the layer statistics of all trials of a pack at once, as `Statistics` does for a single run."""
 
 from collections.abc import Sequence
 
@@ -9,44 +9,50 @@ from torch import Tensor
 
 from copycat.inspection.callbacks.inspector import boards
 from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE, WEIGHT, layers
-from copycat.sweeps.packed.optimizer import Optimizers
-from copycat.sweeps.packed.stacked_network import Stack
-from copycat.sweeps.packed.trial import Member
+from copycat.sweeps.packed.optimizer import JointOptimizer
+from copycat.sweeps.packed.stacked_network import StackedNetwork
+from copycat.sweeps.packed.trial import TrialSession
 
 
 class PackStatistics:
-    """Args:
-    members: of one pack, whose callbacks are alike.
+    """Measure norms of gradients, updates and weights of all trials of a pack.
+
+    Args:
+        sessions: of one pack, with equal callbacks.
+        first: epoch at the start.
+        epochs: total number of epochs.
     """
 
-    def __init__(self, members: Sequence[Member], *, first: int, epochs: int) -> None:
-        self.one = members[0].statistics if boards(members[0].recorder.loggers) else None
-        if self.one is not None:
-            self.one.begin(first, epochs=epochs)
-        self.images = len(members[0].data.parts["train"])
+    def __init__(self, sessions: Sequence[TrialSession], *, first: int, epochs: int) -> None:
+        """Start without measurements; measure nothing if no TensorBoard is written."""
+        self.callback = sessions[0].statistics if boards(sessions[0].recorder.loggers) else None
+        if self.callback is not None:
+            self.callback.begin(first, epochs=epochs)
+        self.images = len(sessions[0].data.parts["train"])
         self._epochs: list[int] = []
         self._tables: list[NDArray[np.float32]] = []
-        """[trials, tags] of each of them."""
+        """[trials, tags] per epoch."""
         self._tags: list[str] = []
 
     def measures(self, epoch: int) -> bool:
-        return self.one is not None and self.one.measures(epoch)
+        """Return whether to measure an epoch."""
+        return self.callback is not None and self.callback.measures(epoch)
 
-    def before(self, gradients: Sequence[Tensor], stack: Stack, optimizers: Optimizers) -> None:
-        """Look at the gradients of an epoch's last step, [trials, …], before they are clipped."""
+    def measure_gradients(self, gradients: Sequence[Tensor], stack: StackedNetwork, optimizers: JointOptimizer) -> None:
+        """Measure the gradients of an epoch's last step, [trials, …], before they are clipped."""
         self._rate = optimizers.learning_rates()
         self._gradient = _norms(gradients)
         self._before = [parameter.detach().clone() for parameter in stack.parameters.values()]
 
-    def after(self, epoch: int, stack: Stack) -> None:
-        """Look at the weights after that step."""
-        assert self.one is not None
+    def measure_weights(self, epoch: int, stack: StackedNetwork) -> None:
+        """Measure the weights after that step."""
+        assert self.callback is not None
         trained = [parameter.detach() for parameter in stack.parameters.values()]
-        whole = {**stack.rest, **stack.parameters}
-        every = {name: whole[name].detach() for name, _ in stack.networks[0].named_parameters()}
-        weight = _norms(list(every.values()))
+        tensors = {**stack.frozen, **stack.parameters}
+        weights = {name: tensors[name].detach() for name, _ in stack.networks[0].named_parameters()}
+        weight = _norms(list(weights.values()))
         update = _norms([b - a for a, b in zip(self._before, trained, strict=True)])
-        pace = self.one.pace(epoch + 1, images=self.images)
+        pace = self.callback.pace(epoch + 1, images=self.images)
         like = torch.ones_like(weight)
         columns = {
             RATE: torch.tensor(self._rate),
@@ -54,26 +60,26 @@ class PackStatistics:
             UPDATE: torch.where(weight > 0, update / weight, 0.0),
             WEIGHT: weight,
             **{name: like * value for name, value in pace.items()},
-            **{f"weight_norm/{name}": _norms([every[name]]) for name in layers(stack.networks[0])},
+            **{f"weight_norm/{name}": _norms([weights[name]]) for name in layers(stack.networks[0])},
         }
         self._tags = list(columns)
         self._epochs.append(epoch)
         self._tables.append(torch.stack([column.float().cpu() for column in columns.values()], dim=1).numpy())
 
-    def write(self, members: Sequence[Member], here: Sequence[int]) -> None:
-        """Hand the trials that are still there what was measured since the last time."""
+    def write(self, sessions: Sequence[TrialSession], places: Sequence[int]) -> None:
+        """Write the measurements since the last write to the TensorBoards of the trials at these places."""
         epochs, tables = self._epochs, self._tables
         self._epochs, self._tables = [], []
         if not epochs:
             return
-        whole = np.stack(tables)
-        for place in here:
-            for board in boards(members[place].recorder.loggers):
-                board.log_table(self._tags, whole[:, place], steps=epochs)
+        tensors = np.stack(tables)
+        for place in places:
+            for board in boards(sessions[place].recorder.loggers):
+                board.log_table(self._tags, tensors[:, place], steps=epochs)
 
 
 def _norms(tensors: Sequence[Tensor]) -> Tensor:
-    """[trials], of all that a trial has together."""
+    """Return the norm over all tensors, [trials, …] each, of each trial: [trials]."""
     each = torch.stack([torch.linalg.vector_norm(tensor.flatten(1), dim=1) for tensor in tensors])
     found: Tensor = torch.linalg.vector_norm(each, dim=0)
     return found

@@ -1,4 +1,4 @@
-"""A trial in a pack: its parts, and the run folder that it would have alone."""
+"""Hold a trial of a pack: its parts, and the same run folder as a single run has."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -21,7 +21,7 @@ from copycat.records.checkpoint_file import copy, keep
 from copycat.records.run_folder import write_manifest
 from copycat.records.trial_file import Trial
 from copycat.sweeps.engine import Job
-from copycat.sweeps.packed.optimizer import Trained
+from copycat.sweeps.packed.optimizer import Trainable
 from copycat.training.checkpoint_io import copied
 from copycat.training.checkpoints import BEFORE, OURS, BestCheckpoint, LastCheckpoint
 from copycat.training.factory import Parts
@@ -38,11 +38,11 @@ LIGHTNING = version("pytorch-lightning")
 
 
 @dataclass
-class Asked:
-    """A trial that is to be run, and what it is made of."""
+class PackedTrial:
+    """Hold a trial that is to run, and its parts as they are built."""
 
     job: Job
-    trial: Trial
+    record: Trial
     folder: Path
     request: Request
     settings: Mapping[str, Any]
@@ -50,76 +50,80 @@ class Asked:
     judge: Judge | None = None
     parts: Parts | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
-    """Of a run that was begun before; empty where it was not."""
+    """Manifest of a run that was started before; empty if it was not."""
     checkpoint: dict[str, Any] | None = None
-    """Where such a run goes on from; None starts anew."""
+    """Checkpoint that such a run resumes from; None to start from epoch 0."""
 
     @property
     def pack(self) -> list[int] | None:
-        """With whom a run was trained that was begun before."""
+        """Return the numbers of the trials in the pack that started the run; None for a new run."""
         found: list[int] | None = self.manifest.get("provenance", {}).get("pack")
         return found
 
     @property
     def finished(self) -> bool:
-        """Whether such a run had stopped, and had only its last records to write."""
+        """Return whether such a run had ended its training, and only its last records are missing."""
         return self.checkpoint is not None and bool(self.checkpoint[OURS]["finished"])
 
     @property
     def position(self) -> Position:
+        """Return the position at which training starts."""
         return Position(0) if self.checkpoint is None else Position(self.checkpoint[OURS]["epoch"])
 
 
-class Member:
-    """Args:
-    asked: with its parts.
-    manifest: what run.json says as it starts.
-    changes: what was not committed of the code.
+class TrialSession:
+    """Record one trial of a pack, with its own optimizer, callbacks and checkpoints.
+
+    Args:
+        trial: with its parts.
+        manifest: content of run.json at the start.
+        changes: uncommitted changes of the code, as a patch.
     """
 
-    def __init__(self, asked: Asked, manifest: dict[str, Any], *, changes: bytes | None) -> None:
-        assert asked.parts is not None
-        self.asked, self.manifest, self.folder, self.changes = asked, manifest, asked.folder, changes
-        self.config = config = asked.request.config
-        self.recorder = recorder = RunRecorder(self.folder, config=config, parts=asked.parts, manifest=manifest)
-        self.classifier, self.data = asked.parts.classifier, asked.parts.data
-        self.steps_an_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
-        self.window: int = config["trainer"]["accumulate_grad_batches"]
+    def __init__(self, trial: PackedTrial, manifest: dict[str, Any], *, changes: bytes | None) -> None:
+        """Make optimizer, scheduler and recorder."""
+        assert trial.parts is not None
+        self.trial, self.manifest, self.folder, self.changes = trial, manifest, trial.folder, changes
+        self.config = config = trial.request.config
+        self.recorder = recorder = RunRecorder(self.folder, config=config, parts=trial.parts, manifest=manifest)
+        self.classifier, self.data = trial.parts.classifier, trial.parts.data
+        self.steps_per_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
+        self.accumulation: int = config["trainer"]["accumulate_grad_batches"]
         callbacks = recorder.callbacks
         self.last = next((c for c in callbacks if isinstance(c, LastCheckpoint)), None)
         self.best = next((c for c in callbacks if isinstance(c, BestCheckpoint)), None)
-        self.stops = [c for c in callbacks if type(c) is EarlyStopping]
+        self.early_stops = [c for c in callbacks if type(c) is EarlyStopping]
         self.clock, self.disk = recorder.last, recorder.disk
         self.statistics = next((c for c in callbacks if isinstance(c, Statistics)), None)
         made: Any = self.classifier.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = made["optimizer"]
         schedule = made["lr_scheduler"]
         self.scheduler: Any = schedule["scheduler"]
-        self.by_step = schedule["interval"] == "step"
-        self.watches = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
-        self.trained = Trained(
+        self.schedules_by_step = schedule["interval"] == "step"
+        self.scheduler_monitor = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
+        self.trainable = Trainable(
             self.classifier.network,
             self.optimizer,
             Schedule(self.scheduler),
-            asked=[config["optimizer"], config["scheduler"]],
-            alone=self.watches is not None,
+            config=[config["optimizer"], config["scheduler"]],
+            is_unshared=self.scheduler_monitor is not None,
         )
-        self.settle: Callable[[], None] = lambda: None
-        """Brings optimizer and scheduler up to now, where others are stepped for them."""
+        self.sync: Callable[[], None] = lambda: None
+        """Updates optimizer and scheduler to the present step, which the joint ones of the pack have taken."""
         self.metrics: Row = {}
-        """The last of each kind that were measured."""
+        """Last value of each metric."""
         self._best: dict[str, Any] | None = None
 
-    # ----- its folder
+    # ----- run folder
 
     def open(self, say: Callable[[str], None]) -> None:
-        """Write what a run folder has from the start; or take back what lies past the checkpoint it goes on from.
+        """Write the first files of the run folder, or remove records beyond the checkpoint of a resumed run.
 
         Args:
-            say: takes one line per logger that cannot go back.
+            say: receives one line per logger that cannot remove its records.
         """
-        epoch = self.asked.position.epoch
-        if self.asked.manifest:
+        epoch = self.trial.position.epoch
+        if self.trial.manifest:
             self.recorder.open(partial(write_manifest, manifest=self.manifest), resumes_at=epoch, say=say)
         else:
             text = as_text(self.config)
@@ -127,56 +131,60 @@ class Member:
         self.recorder.begin(epoch)
 
     def restore(self, device: torch.device) -> None:
-        """Go to where it is trained; there, take over weights, optimizer and counters of the checkpoint."""
+        """Move to the device, and restore weights, optimizer and counters from the checkpoint."""
         if device.type != "cpu":
             self.classifier.to(device)
             self.data.place(device)
-        checkpoint = self.asked.checkpoint
+        checkpoint = self.trial.checkpoint
         if checkpoint is None:
             return
         self.classifier.load_state_dict(checkpoint["state_dict"])
         self.optimizer.load_state_dict(checkpoint["optimizer_states"][0])
         self.scheduler.load_state_dict(checkpoint["lr_schedulers"][0])
         self.classifier.on_load_checkpoint(checkpoint)
-        for callback in (self.best, *self.stops):
+        for callback in (self.best, *self.early_stops):
             if callback is not None and callback.state_key in checkpoint["callbacks"]:
                 callback.load_state_dict(checkpoint["callbacks"][callback.state_key])
         ours = checkpoint[OURS]
         self.clock.before(ours["seconds"])
         self.metrics = dict(ours["callback_metrics"])
 
-    # ----- as it trains
+    # ----- training
 
     @property
     def is_late(self) -> bool:
-        """Whether it took longer than it may."""
-        limit: float | None = self.asked.settings["max_seconds"]
+        """Return whether the trial exceeded its time limit."""
+        limit: float | None = self.trial.settings["max_seconds"]
         return limit is not None and self.clock.seconds > limit
 
-    def judge_epoch(self, epoch: int, *, validated: bool) -> str | None:
-        """After all its metrics are there: a plateau scheduler, the best checkpoint; why it stops, if it does."""
-        if self.watches in self.metrics and (validated or not self.watches.startswith("val/")):
-            self.scheduler.step(scalar(self.metrics[self.watches]))
+    def end_epoch(self, epoch: int, *, validated: bool) -> str | None:
+        """Step a plateau scheduler and keep the best checkpoint, by the metrics of an epoch.
+
+        Returns:
+            The reason for early stopping, or None.
+        """
+        if self.scheduler_monitor in self.metrics and (validated or not self.scheduler_monitor.startswith("val/")):
+            self.scheduler.step(scalar(self.metrics[self.scheduler_monitor]))
         if not validated:
             return None
         best = self.best
         due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
         if best is not None and due and best.is_better(scalar(self.metrics[best.monitor])):
             self._best = self._state(Position(epoch + 1), finished=False)
-        for callback in self.stops:
+        for callback in self.early_stops:
             stop, reason = check_early_stopping(callback, scalar(self.metrics[callback.monitor]))
             if stop:
                 callback.stopped_epoch = epoch
                 return reason or "early stopping"
         return None
 
-    # ----- its checkpoints
+    # ----- checkpoints
 
     def save(self, position: Position, loops: Mapping[str, Any]) -> None:
-        """Write the best checkpoint, if there is a new one, and the last.
+        """Write the best checkpoint if there is a new one, and the last.
 
         Raises:
-            DivergedError: where a weight is not finite; the checkpoint before stays.
+            DivergedError: if a weight is not finite; the previous checkpoint stays.
         """
         self._write(None if self.last is None else self._state(position, finished=False), loops)
 
@@ -196,17 +204,17 @@ class Member:
             disk.later(partial(copy, self.clock.path, self.best.path))
 
     def _steps(self, position: Position) -> int:
-        return position.epoch * -(-self.steps_an_epoch // self.window)
+        return position.epoch * -(-self.steps_per_epoch // self.accumulation)
 
     def _state(self, position: Position, *, finished: bool) -> dict[str, Any]:
-        """What Lightning's checkpoints hold, as it is now: a copy."""
-        self.settle()
-        callbacks = [callback for callback in (self.best, *self.stops) if callback is not None]
+        """Copy the present state into the content of a Lightning checkpoint."""
+        self.sync()
+        callbacks = [callback for callback in (self.best, *self.early_stops) if callback is not None]
         state: dict[str, Any] = {
             "epoch": position.epoch,
             "global_step": self._steps(position),
             "pytorch-lightning_version": LIGHTNING,
-            # the metrics of a classifier keep none, and take long to say so
+            # network and loss alone: the metrics of a classifier have no state, and are slow to ask
             "state_dict": self.classifier.network.state_dict(prefix="network.")
             | self.classifier.loss.state_dict(prefix="loss."),
             "optimizer_states": [self.optimizer.state_dict()],
@@ -224,16 +232,20 @@ class Member:
         set_global_step_of_state(own, state["global_step"])
         return {**state, "loops": own}
 
-    # ----- its end
+    # ----- end
 
-    def part(self) -> None:
-        """Take its weights along: those that the stack has of it go on to change as the others step."""
+    def detach(self) -> None:
+        """Copy the weights out of the stack, where they change as the other trials step."""
         self.classifier.network = deepcopy(self.classifier.network)
 
     def end(
         self, status: str, error: str | None, position: Position, loops: Mapping[str, Any]
     ) -> Callable[[], Outcome]:
-        """Measure the final weights where it is completed; what is left then is to write, and may be done elsewhere."""
+        """Measure the final metrics of a completed trial.
+
+        Returns:
+            A function that writes the last records, and may run in another thread.
+        """
         last = None
         try:
             if status == "completed":
@@ -247,7 +259,7 @@ class Member:
         return partial(self._conclude, status, error, position, partial(self._write, last, loops))
 
     def _conclude(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> Outcome:
-        """Write the last records; what goes wrong with them is this trial's alone."""
+        """Write the last records; an error fails this trial alone."""
         recorder = self.recorder
         try:
             self.disk.wait_from_now_on()

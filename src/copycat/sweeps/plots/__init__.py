@@ -1,4 +1,4 @@
-"""Draw what a sweep found.
+"""Plot the results of a sweep.
 
 May import `sweeps` and what lies below it.
 Public names: `files`.

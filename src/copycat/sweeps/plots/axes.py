@@ -1,4 +1,4 @@
-"""Axes and what is marked on them: scales, limits, ticks, the best trial, those that failed, those far off."""
+"""Set scales, limits and ticks of axes, and mark the best trial, failed ones and outliers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -11,94 +11,111 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import BLACK, GREY, LONGEST, VERMILION, short
+from copycat.sweeps.plots.style import BLACK, GREY, MAX_LETTERS, VERMILION, shorten
 
-Which = Literal["x", "y"]
+AxisName = Literal["x", "y"]
 TICKS = 5
-PAD = 0.08
-"""Room at an axis's end, as a share of it."""
-FAR = 3.0
-"""Interquartile ranges beyond the third quartile from which a value is off the axis: few of a usual spread are."""
-MANY = 8
-"""Trials, at least, for quartiles to mean anything."""
+MARGIN = 0.08
+"""Margin at the end of an axis, as a fraction of its length."""
+OUTLIER_RANGES = 3.0
+"""Interquartile ranges above the third quartile beyond which a value is an outlier, outside the axis."""
+MIN_FOR_QUARTILES = 8
+"""Minimum number of trials for quartiles to mean anything."""
 
 
-def objective_label(results: Results, objective: str) -> str:
+def make_objective_label(results: Results, objective: str) -> str:
+    """Return the label of an objective's axis, with its direction."""
     better = "less" if results.objectives[objective] == "minimize" else "more"
     return f"{objective} ({better} is better)"
 
 
 def set_objective(axes: Axes, results: Results, objective: str, places: Mapping[int, float]) -> None:
-    """Scale, limits and label of the upward axis; trials far worse than most are pointed at from its edge.
+    """Set scale, limits and label of the y axis, and mark outliers at its edge.
 
     Args:
-        places: along the other axis, by the trial's number, of those that are drawn.
+        axes: to change.
+        results: of the sweep.
+        objective: shown on the y axis.
+        places: x position of each drawn trial, by its number.
     """
-    trials = results.valued()
-    column = results.column(objective, trials)
+    trials = results.get_scored_trials()
+    column = results.get_objective_column(objective, trials)
     less = results.objectives[objective] == "minimize"
-    costs = column.forth(column.present) * (1 if less else -1)
+    costs = column.to_scale(column.present) * (1 if less else -1)
     first, third = np.quantile(costs, [0.25, 0.75])
-    worst = third + FAR * (third - first) if len(costs) >= MANY and first < third else np.inf
-    near = [trial for trial, cost in zip(trials, costs, strict=True) if cost <= worst]
-    set_column(axes, "y", results.column(objective, near))
-    axes.set_ylabel(objective_label(results, objective))
-    far = [t.number for t, cost in zip(trials, costs, strict=True) if cost > worst and t.number in places]
-    if far:
+    worst = third + OUTLIER_RANGES * (third - first) if len(costs) >= MIN_FOR_QUARTILES and first < third else np.inf
+    inliers = [trial for trial, cost in zip(trials, costs, strict=True) if cost <= worst]
+    set_column(axes, "y", results.get_objective_column(objective, inliers))
+    axes.set_ylabel(make_objective_label(results, objective))
+    outliers = [t.number for t, cost in zip(trials, costs, strict=True) if cost > worst and t.number in places]
+    if outliers:
         edge, mark = (1.0, CARETUPBASE) if less else (0.0, CARETDOWNBASE)
-        look: dict[str, Any] = {"marker": mark, "color": GREY, "clip_on": False, "label": "far worse, off the axis"}
-        axes.scatter([places[n] for n in far], [edge] * len(far), transform=axes.get_xaxis_transform(), **look)
+        style: dict[str, Any] = {"marker": mark, "color": GREY, "clip_on": False, "label": "far worse, off the axis"}
+        axes.scatter(
+            [places[n] for n in outliers], [edge] * len(outliers), transform=axes.get_xaxis_transform(), **style
+        )
 
 
 def mark_best(axes: Axes, across: Sequence[float], up: Sequence[float], size: float) -> None:
+    """Mark the best trial with a star."""
     axes.scatter(across, up, s=4 * size, marker="*", color=VERMILION, zorder=4, label="best")
 
 
 def mark_failed(axes: Axes, places: Sequence[float], size: float) -> None:
-    """At the lower edge: they have no value."""
+    """Mark failed trials at the lower edge, since they have no value."""
     if places:
         along = axes.get_xaxis_transform()
-        look: dict[str, Any] = {"s": size, "marker": "x", "color": BLACK, "clip_on": False, "zorder": 4}
-        axes.scatter(places, [0.0] * len(places), transform=along, label="failed (no value)", **look)
+        style: dict[str, Any] = {"s": size, "marker": "x", "color": BLACK, "clip_on": False, "zorder": 4}
+        axes.scatter(places, [0.0] * len(places), transform=along, label="failed (no value)", **style)
 
 
-def set_column(axes: Axes, which: Which, column: Column, *, longest: int = LONGEST, below: float = PAD) -> None:
-    """Scale, limits, ticks and their labels.
+def set_column(
+    axes: Axes, which: AxisName, column: Column, *, longest: int = MAX_LETTERS, below: float = MARGIN
+) -> None:
+    """Set scale, limits, ticks and tick labels of an axis.
 
     Args:
-        below: room at the lower end, as a share of the axis.
+        axes: to change.
+        which: `x` or `y`.
+        column: the values on the axis.
+        longest: maximum length of a label in letters.
+        below: margin at the lower end, as a fraction of the axis.
     """
     axis: Axis = getattr(axes, f"{which}axis")
     if column.scale == "category":
-        axis.set_ticks(range(len(column.labels)), [short(label, longest) for label in column.labels])
+        axis.set_ticks(range(len(column.labels)), [shorten(label, longest) for label in column.labels])
     elif column.scale == "log":
         getattr(axes, f"set_{which}scale")("log")
         axis.set_minor_locator(NullLocator())
-        axis.set_major_locator(FixedLocator(_few(column) or log_ticks(min(column.present), max(column.present))))
+        axis.set_major_locator(
+            FixedLocator(_exact_ticks(column) or choose_log_ticks(min(column.present), max(column.present)))
+        )
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    elif ticks := _few(column):
+    elif ticks := _exact_ticks(column):
         axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     else:
-        whole = all(value == round(value) for value in column.present)
-        count = TICKS if which == "x" else TICKS + 2  # labels above each other take less room
-        axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 5, 10], integer=whole))
+        is_integer = all(value == round(value) for value in column.present)
+        count = TICKS if which == "x" else TICKS + 2  # labels on a y axis need less room
+        axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 5, 10], integer=is_integer))
         formatter = ScalarFormatter(useOffset=False)
         formatter.set_powerlimits((-4, 6))
         axis.set_major_formatter(formatter)
-    low, high = column.ends
-    getattr(axes, f"set_{which}lim")(*column.back(np.array([low - below * (high - low), high + PAD * (high - low)])))
+    low, high = column.limits
+    getattr(axes, f"set_{which}lim")(
+        *column.from_scale(np.array([low - below * (high - low), high + MARGIN * (high - low)]))
+    )
 
 
-def _few(column: Column) -> list[float]:
-    """The values themselves where they are few, short, and not too near to each other to be labelled."""
+def _exact_ticks(column: Column) -> list[float]:
+    """Return the values as ticks if they are few, short and far enough apart; otherwise none."""
     ticks = sorted({*column.present})
-    near = np.diff(column.forth(ticks)) < (column.ends[1] - column.ends[0]) / 12
+    crowded = np.diff(column.to_scale(ticks)) < (column.limits[1] - column.limits[0]) / 12
     is_short = all(float(f"{tick:g}") == tick for tick in ticks)
-    return ticks if len(ticks) <= TICKS and is_short and not near.any() else []
+    return ticks if len(ticks) <= TICKS and is_short and not crowded.any() else []
 
 
-def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high, a few: powers of ten, or where there are less than three those between too."""
+def choose_log_ticks(low: float, high: float) -> list[float]:
+    """Return a few round numbers from low to high: powers of ten, and multiples of them if fewer than three."""
     first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
     if last - first >= 2:
         return [10.0**power for power in range(first, last + 1, -(-(last - first) // (TICKS - 1)))]

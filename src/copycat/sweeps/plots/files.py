@@ -1,4 +1,4 @@
-"""The plots of a sweep as PNG files: the same bytes for the same trials."""
+"""Write the plots of a sweep as PNG files, with the same bytes for the same trials."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,53 +10,57 @@ from matplotlib.figure import Figure
 
 from copycat.config.errors import UserError
 from copycat.records.run_folder import write_whole
-from copycat.sweeps.plots.history import history
-from copycat.sweeps.plots.importance import importance
-from copycat.sweeps.plots.parallel import parallel
-from copycat.sweeps.plots.pareto import pareto
+from copycat.sweeps.plots.history import plot_history
+from copycat.sweeps.plots.importance import plot_importance
+from copycat.sweeps.plots.parallel import plot_parallel
+from copycat.sweeps.plots.pareto import plot_pareto
 from copycat.sweeps.plots.results import Results, read_results
-from copycat.sweeps.plots.slices import slices
+from copycat.sweeps.plots.slices import plot_slices
 from copycat.sweeps.plots.style import STYLE
 
 PLOTS: dict[str, Callable[[Results], Figure]] = {
-    "history": history,
-    "parallel": parallel,
-    "importance": importance,
-    "slice": slices,
-    "pareto": pareto,
+    "history": plot_history,
+    "parallel": plot_parallel,
+    "importance": plot_importance,
+    "slice": plot_slices,
+    "pareto": plot_pareto,
 }
 
 
 def write_plots(sweep: Path, to: Path) -> Iterator[Path]:
-    """Write history, parallel coordinates, importance and slice, and for several objectives their Pareto front.
+    """Write history, parallel coordinates, importance and slice, and for several objectives the Pareto front.
 
     Args:
-        to: a folder; made if need be.
+        sweep: folder of the sweep.
+        to: folder for the files; made if it does not exist.
+
+    Yields:
+        The path of each file.
 
     Raises:
-        UserError: where there is no sweep, or the folder cannot be written to.
+        UserError: if there is no sweep, or the folder cannot be written to.
     """
     results = read_results(sweep)
     try:
-        if to.is_symlink() and to.parent == sweep:  # of a folder of somebody else's: what it leads to is not in it
+        if to.is_symlink() and to.parent == sweep:  # in a stranger's sweep it could lead anywhere
             raise UserError(f"{to}: expected a folder; got a link. Name another: --to FOLDER.")
         to.mkdir(parents=True, exist_ok=True)
-        for kind in kinds(results):
+        for kind in list_plot_kinds(results):
             path = to / f"{kind}.png"
-            write_whole(path, draw(kind, results))
+            write_whole(path, render_plot(kind, results))
             yield path
     except OSError as error:
         raise UserError(f"--to: expected a folder to write to; got {to}: {error.strerror}.") from error
 
 
-def kinds(results: Results) -> list[str]:
-    """The plots that it has."""
+def list_plot_kinds(results: Results) -> list[str]:
+    """Return the kinds of plots of a sweep; a Pareto front needs several objectives."""
     return [kind for kind in PLOTS if kind != "pareto" or len(results.objectives) > 1]
 
 
-def draw(kind: str, results: Results) -> bytes:
-    """One of them, as PNG."""
+def render_plot(kind: str, results: Results) -> bytes:
+    """Draw one plot as the bytes of a PNG file."""
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn for it
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in for a missing letter
         PLOTS[kind](results).savefig(found := BytesIO(), format="png", metadata={"Software": None})
     return found.getvalue()

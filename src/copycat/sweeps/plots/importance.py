@@ -1,4 +1,4 @@
-"""How much each key decides whether a trial is among the best, by Optuna's PED-ANOVA on what the folders say."""
+"""Plot the importance of each hyper-parameter, by Optuna's PED-ANOVA on the recorded trials."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,74 +14,78 @@ from optuna.study import Study
 from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import BLUE, GREY, begin, legend, only_said, short
+from copycat.sweeps.plots.style import BLUE, GREY, add_legend, make_figure, make_message_figure, shorten
 
 Costs = np.ndarray[Any, np.dtype[np.float64]]
-ENOUGH = 10
-"""Completed trials, at least."""
-TOP = 5
-"""Trials that count as the best, at least; a tenth of them where that is more."""
-SHUFFLES = 40
-"""How often an objective's values are dealt out anew, to see what chance gives."""
+MIN_TRIALS = 10
+"""Minimum number of completed trials."""
+MIN_BEST = 5
+"""Number of trials that count as the best; a tenth of all if that is more."""
+PERMUTATIONS = 40
+"""Number of random permutations of the objective that estimate the importance by chance."""
 
 
-def importance(results: Results) -> Figure:
-    """A panel for each objective. Seeds and folds have no bar: what they decide is chance."""
-    trials = results.valued("completed")
-    keys = [key for key in results.keys_over(trials) if len({*key.places}) > 1]
-    if len(trials) < ENOUGH:
-        why = f"Too few completed trials to tell: {len(trials)}, of {ENOUGH} at least."
-        return only_said(results, "importance", why)
+def plot_importance(results: Results) -> Figure:
+    """Plot the importance of each key, one panel per objective; seeds and folds are left out as chance."""
+    trials = results.get_scored_trials("completed")
+    keys = [key for key in results.get_key_columns(trials) if len({*key.places}) > 1]
+    if len(trials) < MIN_TRIALS:
+        why = f"Too few completed trials to tell: {len(trials)}, of {MIN_TRIALS} at least."
+        return make_message_figure(results, "importance", why)
     if len(keys) < 2:
-        return only_said(results, "importance", "Nothing to compare: fewer than two hyper-parameters vary.")
-    top = max(TOP, len(trials) // 10)
+        return make_message_figure(results, "importance", "Nothing to compare: fewer than two hyper-parameters vary.")
+    top = max(MIN_BEST, len(trials) // 10)
     study = _study(trials, keys)
     count = len(results.objectives)
-    figure = begin(results, "importance", size=(8, (1.4 + 0.3 * len(keys)) * count + 0.8))
+    figure = make_figure(results, "importance", size=(8, (1.4 + 0.3 * len(keys)) * count + 0.8))
     panels = figure.subplots(count, 1, squeeze=False)[:, 0]
     for axes, (name, direction) in zip(panels, results.objectives.items(), strict=True):
         costs = np.array([trial.objectives[name] for trial in trials]) * (1 if direction == "minimize" else -1)
-        shares, chance = importances(study, costs, top=top)
+        shares, chance = compute_importances(study, costs, top=top)
         names = sorted(shares, key=lambda key: shares[key])
         colours = [BLUE if shares[key] > chance[key] else GREY for key in names]
-        bars = axes.barh([short(key, 36) for key in names], [shares[key] for key in names], color=colours)
+        bars = axes.barh([shorten(key, 36) for key in names], [shares[key] for key in names], color=colours)
         axes.bar_label(bars, fmt="%.2f", padding=3)
-        for colour, said in ((BLUE, "more than chance gives"), (GREY, "no more than chance may give")):
+        for colour, label in ((BLUE, "more than chance gives"), (GREY, "no more than chance may give")):
             if colour in colours:
-                axes.plot([], [], "s", color=colour, label=said)
+                axes.plot([], [], "s", color=colour, label=label)
         axes.set_xlim(0, 1.1)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"share in what tells the best {top} of {len(trials)} by {name} from the others (PED-ANOVA)")
-    legend(figure, panels)
+    add_legend(figure, panels)
     return figure
 
 
-def importances(study: Study, costs: Costs, *, top: int) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """Each key's share, which make 1 together; and that which chance stays below nineteen times of twenty.
-
-    Source: Watanabe, Bansal, Hutter: PED-ANOVA (2023), https://arxiv.org/abs/2304.10255.
+def compute_importances(study: Study, costs: Costs, *, top: int) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Compute the importance of each key, and its 95th percentile under permutations of the objective.
 
     Args:
-        costs: of each trial of the study, less being better.
-        top: how many of them count as the best.
+        study: with the parameters of the trials.
+        costs: objective of each trial of the study, [trials]; lower is better.
+        top: number of trials that count as the best.
+
+    Returns:
+        Importances that sum to 1, and the percentiles on the same scale, by key.
+
+    Source: Watanabe, Bansal, Hutter: PED-ANOVA (2023), https://arxiv.org/abs/2304.10255.
     """
     evaluator = PedAnovaImportanceEvaluator(target_quantile=top / len(costs))
 
-    def found(values: Costs) -> dict[str, float]:
+    def evaluate(values: Costs) -> dict[str, float]:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "PedAnova.* low `target` values")  # which costs are
+            warnings.filterwarnings("ignore", "PedAnova.* low `target` values")  # costs are minimized
             return evaluator.evaluate(study, target=lambda trial: float(values[trial.number]))
 
-    true = found(costs)
-    whole = sum(true.values()) or 1.0
+    true = evaluate(costs)
+    total = sum(true.values()) or 1.0
     shuffle = np.random.default_rng(0).permutation
-    dealt = [found(shuffle(costs)) for _ in range(SHUFFLES)]
-    chance = {name: float(np.quantile([one[name] for one in dealt], 0.95)) / whole for name in true}
-    return {name: value / whole for name, value in true.items()}, chance
+    permuted = [evaluate(shuffle(costs)) for _ in range(PERMUTATIONS)]
+    chance = {name: float(np.quantile([one[name] for one in permuted], 0.95)) / total for name in true}
+    return {name: value / total for name, value in true.items()}, chance
 
 
 def _study(trials: Sequence[Trial], keys: Sequence[Column]) -> Study:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # or it says that a study was made
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # Optuna logs each new study otherwise
     study = optuna.create_study()
     distributions = {key.name: _distribution(key) for key in keys}
     for index in range(len(trials)):

@@ -1,4 +1,4 @@
-"""Parallel coordinates: a line a completed trial, through its value on each key's axis to its objectives."""
+"""Plot parallel coordinates: one line per completed trial, through its hyper-parameters to its objectives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,72 +9,76 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from copycat.sweeps.plots.axes import PAD, set_column
+from copycat.sweeps.plots.axes import MARGIN, set_column
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import VERMILION, begin, legend, only_said, short
+from copycat.sweeps.plots.style import VERMILION, add_legend, make_figure, make_message_figure, shorten
 
-GAP = 0.2
-"""Room below the axes for trials that lack a key, as a share of them."""
-MISSING = 0.25
-"""Where in that room they are."""
-LONGEST = 16
-"""Letters of a value, beside its axis."""
+MISSING_MARGIN = 0.2
+"""Margin below the axes for trials without a value, as a fraction of the axes."""
+MISSING_POSITION = 0.25
+"""Position of these trials in that margin, as a fraction of it."""
+MAX_LETTERS = 16
+"""Maximum length of a label in letters."""
 
 
-def parallel(results: Results) -> Figure:
-    """The better a line's first objective, the darker; the best one stands out. Pruned and failed trials are left out.
+def plot_parallel(results: Results) -> Figure:
+    """Plot completed trials as lines, the darker the better their first objective; the best one stands out.
 
-    Seeds and folds have no axis: they are no choice, and would spread each setting over all of theirs.
+    Seeds and folds have no axis: they repeat a configuration, and would spread its lines.
     """
-    trials = results.valued("completed")
+    trials = results.get_scored_trials("completed")
     if not trials:
-        return only_said(results, "parallel coordinates", "No trial is completed yet.")
-    keys = results.keys_over(trials)
+        return make_message_figure(results, "parallel coordinates", "No trial is completed yet.")
+    keys = results.get_key_columns(trials)
     if not keys:
-        return only_said(results, "parallel coordinates", "Nothing varies but seeds and folds.")
-    columns = [*keys, *(results.column(name, trials) for name in results.objectives)]
-    below = GAP if any(None in column.places for column in columns) else PAD
-    tall = max(4.5, 2 + 0.17 * max(len(column.labels) for column in columns))
-    figure = begin(results, "parallel coordinates of completed trials", size=(1.5 + 1.6 * len(columns), tall))
+        return make_message_figure(results, "parallel coordinates", "Nothing varies but seeds and folds.")
+    columns = [*keys, *(results.get_objective_column(name, trials) for name in results.objectives)]
+    below = MISSING_MARGIN if any(None in column.places for column in columns) else MARGIN
+    height = max(4.5, 2 + 0.17 * max(len(column.labels) for column in columns))
+    figure = make_figure(results, "parallel coordinates of completed trials", size=(1.5 + 1.6 * len(columns), height))
     host = figure.add_subplot()
     host.set(xlim=(-0.7, len(columns) - 0.8), ylim=(0, 1))
     heights = [_draw(host, place, column, below) for place, column in enumerate(columns)]
-    _lines(host, np.column_stack(heights), results)
-    host.set_xticks(range(len(columns)), [short(column.name) for column in columns], rotation=20, ha="right")
+    _draw_lines(host, np.column_stack(heights), results)
+    host.set_xticks(range(len(columns)), [shorten(column.name) for column in columns], rotation=20, ha="right")
     host.set_yticks([])
     host.grid(visible=False)
     host.spines[["left", "bottom"]].set_visible(False)
-    legend(figure, [host])
+    add_legend(figure, [host])
     return figure
 
 
 def _draw(host: Axes, place: int, column: Column, below: float) -> Sequence[float]:
-    """An axis; and the height of each trial on it, from 0 to 1."""
+    """Draw one axis, and return the height of each trial on it, from 0 to 1."""
     axes = host.twinx()
     axes.spines["bottom"].set_visible(False)
     axes.spines["left"].set_position(("data", place))
     axes.yaxis.set_ticks_position("left")
     axes.grid(visible=False)
-    set_column(axes, "y", column, longest=LONGEST, below=below)
-    low, high = column.forth(axes.get_ylim())
+    set_column(axes, "y", column, longest=MAX_LETTERS, below=below)
+    low, high = column.to_scale(axes.get_ylim())
     if None in column.places:
-        host.text(place - 0.04, MISSING * below, "not set", ha="right", va="center", bbox=BEHIND, zorder=3)
+        host.text(
+            place - 0.04, MISSING_POSITION * below, "not set", ha="right", va="center", bbox=LABEL_BACKGROUND, zorder=3
+        )
     for label in axes.get_yticklabels():
-        label.set_bbox(BEHIND)
-    heights = {at: float((column.forth([at])[0] - low) / (high - low)) for at in column.present}
-    return [MISSING * below if at is None else heights[at] for at in column.places]
+        label.set_bbox(LABEL_BACKGROUND)
+    heights = {at: float((column.to_scale([at])[0] - low) / (high - low)) for at in column.present}
+    return [MISSING_POSITION * below if at is None else heights[at] for at in column.places]
 
 
-BEHIND: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
-"""A label's ground, so that lines do not cross it."""
+LABEL_BACKGROUND: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+"""Background of a label, so that lines do not cross it."""
 
 
-def _lines(host: Axes, heights: np.ndarray[Any, Any], results: Results) -> None:
+def _draw_lines(host: Axes, heights: np.ndarray[Any, Any], results: Results) -> None:
     objective = next(iter(results.objectives))
-    trials, best = results.valued("completed"), results.best(objective)
+    trials, best = results.get_scored_trials("completed"), results.get_best_trial(objective)
     sign = 1 if results.objectives[objective] == "minimize" else -1
-    order = np.argsort([-sign * trial.objectives[objective] for trial in trials], kind="stable")  # the best on top
+    order = np.argsort(
+        [-sign * trial.objectives[objective] for trial in trials], kind="stable"
+    )  # the best are drawn last, on top
     places = np.arange(heights.shape[1])
     paths = [np.column_stack([places, heights[index]]) for index in order]
     colours = mpl.colormaps["cividis"](np.linspace(0.9, 0.0, len(paths)))

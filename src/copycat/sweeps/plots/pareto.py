@@ -1,4 +1,4 @@
-"""Several objectives against each other, with the trials that no other beats in all of them."""
+"""Plot several objectives against each other, with the Pareto front."""
 
 from itertools import combinations
 
@@ -7,14 +7,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from copycat.records.trial_file import Trial
-from copycat.sweeps.plots.axes import objective_label, set_column
+from copycat.sweeps.plots.axes import make_objective_label, set_column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import BLUE, VERMILION, area, begin, legend, only_said, short
+from copycat.sweeps.plots.style import (
+    BLUE,
+    VERMILION,
+    add_legend,
+    make_figure,
+    make_message_figure,
+    marker_area,
+    shorten,
+)
 
 
-def front(results: Results) -> list[Trial]:
-    """Trials that no other beats in one objective without being beaten in another."""
-    trials = results.ranked()
+def find_pareto_front(results: Results) -> list[Trial]:
+    """Return the trials on the Pareto front, which no other trial dominates."""
+    trials = results.get_feasible_trials()
     signs = [1 if direction == "minimize" else -1 for direction in results.objectives.values()]
     costs = np.array([[trial.objectives[name] for name in results.objectives] for trial in trials]).reshape(
         -1, len(signs)
@@ -27,35 +35,37 @@ def front(results: Results) -> list[Trial]:
     ]
 
 
-def pareto(results: Results) -> Figure:
-    """A panel for each two objectives."""
-    if not results.valued("completed"):
-        return only_said(results, "Pareto front", "No trial is completed yet.")
+def plot_pareto(results: Results) -> Figure:
+    """Plot each pair of objectives, one panel per pair."""
+    if not results.get_scored_trials("completed"):
+        return make_message_figure(results, "Pareto front", "No trial is completed yet.")
     pairs = list(combinations(results.objectives, 2))
-    figure = begin(results, "Pareto front", size=(7, 1 + 4 * len(pairs)))
+    figure = make_figure(results, "Pareto front", size=(7, 1 + 4 * len(pairs)))
     panels = figure.subplots(len(pairs), 1, squeeze=False)[:, 0]
     for axes, (across, up) in zip(panels, pairs, strict=True):
         _draw(axes, results, across, up)
-    legend(figure, panels)
+    add_legend(figure, panels)
     return figure
 
 
 def _draw(axes: Axes, results: Results, across: str, up: str) -> None:
-    trials, best = results.valued("completed"), front(results)
-    size = area(len(trials))
-    said = f"trial{'s' if len(best) > 1 else ''} {', '.join(str(trial.number) for trial in best) or 'none'}"
+    trials, best = results.get_scored_trials("completed"), find_pareto_front(results)
+    size = marker_area(len(trials))
+    numbers = f"trial{'s' if len(best) > 1 else ''} {', '.join(str(trial.number) for trial in best) or 'none'}"
 
     def points(shown: list[Trial]) -> tuple[list[float], list[float]]:
         return [trial.objectives[across] for trial in shown], [trial.objectives[up] for trial in shown]
 
     axes.scatter(*points(trials), s=size, color=BLUE, alpha=0.6, lw=0, label="completed")
-    axes.scatter(*points(best), s=1.5 * size, marker="D", color=VERMILION, label=f"Pareto front: {short(said, 60)}")
-    if len(results.objectives) == 2:  # with more, the front is a surface, and no line
+    axes.scatter(
+        *points(best), s=1.5 * size, marker="D", color=VERMILION, label=f"Pareto front: {shorten(numbers, 60)}"
+    )
+    if len(results.objectives) == 2:  # with more objectives the front is no line
         ordered = sorted(best, key=lambda trial: points([trial]))
         if results.objectives[across] == "minimize":
             axes.step(*points(ordered), where="post", color=VERMILION, lw=1)
         else:
             axes.step(*points(ordered), where="pre", color=VERMILION, lw=1)
-    set_column(axes, "x", results.column(across, trials))
-    set_column(axes, "y", results.column(up, trials))
-    axes.set(xlabel=objective_label(results, across), ylabel=objective_label(results, up))
+    set_column(axes, "x", results.get_objective_column(across, trials))
+    set_column(axes, "y", results.get_objective_column(up, trials))
+    axes.set(xlabel=make_objective_label(results, across), ylabel=make_objective_label(results, up))

@@ -1,11 +1,11 @@
-"""A sweep's trials as its plots take them: read from their folders, so that grids have plots too."""
+"""Read the trials of a sweep for plots, from their folders, so that grids have plots too."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from copycat.records.trial_file import Trial
-from copycat.sweeps.plots.columns import REPEATS, Column, column, is_number, spans_decades
+from copycat.sweeps.plots.columns import REPEATS, Column, is_number, make_column, spans_decades
 from copycat.sweeps.sweep_file import check_sweep, read_sweep
 from copycat.tables.run_reader import read_trials
 from copycat.tables.statistics import Direction, sign
@@ -13,58 +13,60 @@ from copycat.tables.statistics import Direction, sign
 
 @dataclass(frozen=True)
 class Results:
-    """A sweep, as its plots take it."""
+    """Hold the trials of a sweep for plots."""
 
     name: str
     objectives: Mapping[str, Direction]
     trials: Sequence[Trial]
     space: Mapping[str, str]
-    """What each varying key may be, in Hydra's words."""
+    """Values of each varying key, in Hydra's grammar."""
 
-    def keys_over(self, trials: Sequence[Trial], *, repeats: bool = False) -> list[Column]:
-        """The keys that vary, over some of the trials, each on the axis of all.
+    def get_key_columns(self, trials: Sequence[Trial], *, repeats: bool = False) -> list[Column]:
+        """Return a column per varying key for some of the trials, each on the axis of all trials.
 
         Args:
-            repeats: with seeds and folds.
+            trials: to include.
+            repeats: whether to include seeds and folds.
         """
         wanted = {trial.number for trial in trials}
         indices = [index for index, trial in enumerate(self.trials) if trial.number in wanted]
         names = dict.fromkeys([*self.space, *(name for trial in self.trials for name in trial.values)])
         found = [
-            column(name, self.trials, self.space.get(name, "")).at(indices)
+            make_column(name, self.trials, self.space.get(name, "")).select(indices)
             for name in names
             if repeats or name not in REPEATS
         ]
         return [key for key in found if key.present]
 
-    def valued(self, status: str | None = None) -> list[Trial]:
-        """Trials with all objectives, by number."""
+    def get_scored_trials(self, status: str | None = None) -> list[Trial]:
+        """Return the trials with a value for each objective, by number; of one status if given."""
         return [
             trial
             for trial in self.trials
             if status in (None, trial.status) and all(is_number(trial.objectives.get(name)) for name in self.objectives)
         ]
 
-    def column(self, objective: str, trials: Sequence[Trial]) -> Column:
-        """An objective's values: losses, sizes and times may span decades; what is to be large goes up to some end."""
+    def get_objective_column(self, objective: str, trials: Sequence[Trial]) -> Column:
+        """Return the column of an objective; only minimized ones may be logarithmic, as losses, sizes and times are."""
         values = [trial.objectives[objective] for trial in trials]
         logarithmic = self.objectives[objective] == "minimize" and spans_decades(values)
         return Column(objective, values, "log" if logarithmic else "linear")
 
-    def ranked(self) -> list[Trial]:
-        """Completed trials with all objectives that keep to the constraints, by number."""
-        return [trial for trial in self.valued("completed") if not trial.violated_constraints]
+    def get_feasible_trials(self) -> list[Trial]:
+        """Return the completed trials with all objectives and no violated constraint, by number."""
+        return [trial for trial in self.get_scored_trials("completed") if not trial.violated_constraints]
 
-    def best(self, objective: str) -> Trial | None:
+    def get_best_trial(self, objective: str) -> Trial | None:
+        """Return the best trial by an objective, or None if no trial qualifies."""
         way = sign(self.objectives[objective])
-        return min(self.ranked(), key=lambda trial: way * trial.objectives[objective], default=None)
+        return min(self.get_feasible_trials(), key=lambda trial: way * trial.objectives[objective], default=None)
 
 
 def read_results(sweep: Path) -> Results:
-    """What a sweep's folder says, as far as it has come.
+    """Read the results of a sweep, which may still run.
 
     Raises:
-        UserError: where it is no sweep's.
+        UserError: if the folder holds no sweep.
     """
     check_sweep(sweep)
     found = read_sweep(sweep)

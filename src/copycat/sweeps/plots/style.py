@@ -1,4 +1,4 @@
-"""How all plots look: colours that the colour-blind can tell apart, each with a mark of its own, and plain axes."""
+"""Define the style of all plots: color-blind-safe colors, each with its own marker, and plain axes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -22,39 +22,39 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "text.parse_math": False,  # a value may hold a $
 }
-LONGEST = 24
-"""Letters of a label."""
+MAX_LETTERS = 24
+"""Maximum length of a label in letters."""
 
 
-def short(text: str, longest: int = LONGEST) -> str:
-    """A label that leaves room for others: its middle is cut out."""
+def shorten(text: str, longest: int = MAX_LETTERS) -> str:
+    """Shorten a label by replacing its middle with an ellipsis."""
     if len(text) <= longest:
         return text
     return f"{text[: longest // 2]}…{text[-(longest - longest // 2 - 1) :]}"
 
 
-def begin(results: Results, kind: str, *, size: tuple[float, float]) -> Figure:
-    """A figure with its title: which sweep, and how its trials ended."""
+def make_figure(results: Results, kind: str, *, size: tuple[float, float]) -> Figure:
+    """Make a figure whose title names the sweep and counts its trials by status."""
     figure = Figure(figsize=size, dpi=120, layout="constrained")
     states = [trial.status for trial in results.trials]
     counts = [f"{states.count(status)} {status}" for status in dict.fromkeys(sorted(states))]
     trials = f"{len(states)} trial{'s' if len(states) != 1 else ''}"
-    said = f"{short(results.name, 40)}: {kind}\n{trials}" + (f": {', '.join(counts)}" if counts else "")
-    figure.suptitle(said, x=0.01, ha="left", fontsize=10)
+    title = f"{shorten(results.name, 40)}: {kind}\n{trials}" + (f": {', '.join(counts)}" if counts else "")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
 
 
-def only_said(results: Results, kind: str, why: str) -> Figure:
-    """In place of a plot that would mislead."""
-    figure = begin(results, kind, size=(7, 2.5))
+def make_message_figure(results: Results, kind: str, why: str) -> Figure:
+    """Make a figure with a message in place of a plot that would mislead."""
+    figure = make_figure(results, kind, size=(7, 2.5))
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.text(0.5, 0.5, why, ha="center", va="center", wrap=True)
     return figure
 
 
-def legend(figure: Figure, panels: Iterable[Axes]) -> None:
-    """Below all, each mark once."""
+def add_legend(figure: Figure, panels: Iterable[Axes]) -> None:
+    """Add one legend below all panels, with each label once."""
     found: dict[str, Artist] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
@@ -62,6 +62,6 @@ def legend(figure: Figure, panels: Iterable[Axes]) -> None:
     figure.legend([*found.values()], [*found], loc="outside lower center", ncols=5)
 
 
-def area(count: int) -> float:
-    """Of a mark, in points²: small where they are many."""
+def marker_area(count: int) -> float:
+    """Return the area of a marker in points², smaller for more trials."""
     return float(np.clip(4000 / max(count, 1), 10, 36))

@@ -1,4 +1,4 @@
-"""What a sweep goes by: which values of a run, and in which direction they get better."""
+"""Read the objectives and constraints of a sweep, and the values of a run for them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,22 +12,22 @@ from copycat.tables.statistics import Direction, natural, sign
 _CONSTRAINT = re.compile(r"\s*([\w/]+)\s*([<>])=\s*([-+.\de]+)\s*")
 
 
-def objectives(settings: Mapping[str, Any]) -> dict[str, Direction]:
-    """Names and directions, from the node `sweep`."""
+def get_objectives(settings: Mapping[str, Any]) -> dict[str, Direction]:
+    """Return the names and directions of the objectives in the node `sweep`."""
     names = settings["objective"] if isinstance(settings["objective"], list) else [settings["objective"]]
     given = settings["direction"] if isinstance(settings["direction"], list) else [settings["direction"]] * len(names)
     return {name: direction or natural(name) for name, direction in zip(names, given, strict=True)}
 
 
-def named_metrics(settings: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Metrics of a run that the node `sweep` names, by key."""
+def get_named_metrics(settings: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the metrics that the node `sweep` names, by key of the configuration."""
     constraints = [match[1] for text in settings["constraints"] if (match := _CONSTRAINT.fullmatch(text))]
-    named = {"sweep.objective": list(objectives(settings)), "sweep.constraints": constraints}
+    named = {"sweep.objective": list(get_objectives(settings)), "sweep.constraints": constraints}
     return {key: [name for name in names if "/" in name] for key, names in named.items()}
 
 
-def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Direction]) -> dict[str, float]:
-    """Metrics of the epoch that is best by the first objective, and `parameters` and `seconds` of the run."""
+def read_values(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Direction]) -> dict[str, float]:
+    """Read the metrics of the best epoch by the first objective, and `parameters` and `seconds` of the run."""
     found: dict[str, float] = {"seconds": manifest["seconds"] or 0.0}
     if "parameters" in manifest["results"]:
         found["parameters"] = manifest["results"]["parameters"]
@@ -42,8 +42,8 @@ def measured(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, Dir
     return found
 
 
-def violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
-    """How far each constraint is broken: 0 or less where it holds, as Optuna has it."""
+def compute_violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
+    """Compute the violation of each constraint: 0 or less if it holds, as in Optuna; infinite without a value."""
     found = {}
     for text in constraints:
         match = _CONSTRAINT.fullmatch(text)
@@ -58,7 +58,7 @@ def violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[
 
 
 def is_better(a: Trial, b: Trial, wanted: Mapping[str, Direction]) -> bool:
-    """Whether one trial is better than another: it keeps to the constraints, or is better by the first objective."""
+    """Return whether trial a is better than b: by the constraints first, then by the first objective."""
     name, direction = next(iter(wanted.items()))
     return (bool(a.violated_constraints), sign(direction) * a.objectives[name]) < (
         bool(b.violated_constraints),

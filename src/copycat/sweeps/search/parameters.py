@@ -1,4 +1,4 @@
-"""What a study draws for each trial, and the words that this makes."""
+"""Map the axes of a sweep to Optuna's distributions, and drawn values back to overrides."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,18 +22,19 @@ from copycat.config.search_space import Axis, Space
 
 @dataclass(frozen=True)
 class Parameter:
-    """The value of one axis, or of several that go together."""
+    """Represent one axis, or several zipped axes, as one parameter of a study."""
 
     name: str
-    """In the study."""
+    """Name of the parameter in the study."""
     axes: Sequence[str]
     distribution: BaseDistribution
     key: str = ""
-    """Of one axis, with its `+`."""
+    """Key of a single axis, with its `+`."""
     rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Words of several axes, by what is drawn."""
+    """Overrides of zipped axes, by the drawn choice."""
 
-    def words(self, drawn: Any) -> Sequence[str]:
+    def overrides(self, drawn: Any) -> Sequence[str]:
+        """Return the overrides of a drawn value."""
         if self.rows:
             return self.rows[drawn]
         if isinstance(self.distribution, CategoricalDistribution):
@@ -41,10 +42,10 @@ class Parameter:
         return [f"{self.key}={self._as_number(drawn)}"]
 
     def _as_number(self, drawn: Any) -> float | int:
-        """Return the value that Optuna gives, which for numbers is whatever the storage holds: text there would be run.
+        """Check that a drawn value is a number: Optuna returns what the storage holds, and text would be an override.
 
         Raises:
-            UserError: where it is no number.
+            UserError: if it is no number.
         """
         if isinstance(drawn, bool) or not isinstance(drawn, int | float):
             raise UserError(
@@ -53,21 +54,21 @@ class Parameter:
             )
         return drawn
 
-    def drawn(self, values: Mapping[str, Any], space: Space) -> Any:
-        """What gave these values of axes; None where nothing does."""
+    def find_choice(self, values: Mapping[str, Any], space: Space) -> Any:
+        """Find the parameter value that produced these axis values; None if there is none."""
         if not isinstance(self.distribution, CategoricalDistribution):
             return values.get(self.axes[0])
         for choice in self.distribution.choices:
-            if space.values(self.words(choice)).items() <= values.items():
+            if space.values(self.overrides(choice)).items() <= values.items():
                 return choice
         return None
 
 
-def parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
-    """By axis; those that go together share one."""
+def make_parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
+    """Make a parameter for each axis; zipped axes share one."""
     known = {name: of for trial in study.get_trials(deepcopy=False) for name, of in trial.distributions.items()}
     recorded = {current_text(name): name for name in known}
-    """By present names of keys, what a study of an older version calls them."""
+    """Names in a study of an older version, by the present names of keys."""
     found: dict[str, Parameter] = {}
     for name, axis in space.axes.items():
         if name in found:
@@ -77,16 +78,16 @@ def parameters(space: Space, study: optuna.Study) -> dict[str, Parameter]:
             joined = ", ".join(names)
             rows = {" ".join(row): row for row in zip(*(space.axes[other].choices() for other in names), strict=True)}
             spread: BaseDistribution = CategoricalDistribution(list(rows))
-            parameter = Parameter(_name(recorded.get(joined, joined), spread, known), names, spread, rows=rows)
+            parameter = Parameter(_choose_name(recorded.get(joined, joined), spread, known), names, spread, rows=rows)
         else:
-            spread, key = distribution(axis), axis.override.get_key_element()
-            parameter = Parameter(_name(recorded.get(name, name), spread, known), names, spread, key=key)
+            spread, key = make_distribution(axis), axis.override.get_key_element()
+            parameter = Parameter(_choose_name(recorded.get(name, name), spread, known), names, spread, key=key)
         found |= dict.fromkeys(names, parameter)
     return found
 
 
-def _name(name: str, spread: BaseDistribution, known: Mapping[str, BaseDistribution]) -> str:
-    """Another than before where a changed space has values that Optuna does not take under the name that it knows."""
+def _choose_name(name: str, spread: BaseDistribution, known: Mapping[str, BaseDistribution]) -> str:
+    """Return a name that the study accepts: numbered if it knows the name with an incompatible distribution."""
     for number in count(1):
         found = name if number == 1 else f"{name} ({number})"
         try:
@@ -97,8 +98,8 @@ def _name(name: str, spread: BaseDistribution, known: Mapping[str, BaseDistribut
     raise AssertionError
 
 
-def distribution(axis: Axis) -> BaseDistribution:
-    """What Optuna is to draw from."""
+def make_distribution(axis: Axis) -> BaseDistribution:
+    """Return Optuna's distribution for an axis."""
     if interval := axis.interval:
         assert interval.start is not None
         assert interval.end is not None
@@ -113,18 +114,21 @@ def distribution(axis: Axis) -> BaseDistribution:
         return IntDistribution(low, high, step=step, log="log" in span.tags and step == 1 and low > 0)
     choices = [choice.partition("=")[2] for choice in axis.choices()]
     if isinstance(span, ChoiceSweep | RangeSweep) and span.shuffle:
-        choices.sort()  # else each process has its own order, which a study does not take
+        choices.sort()  # each process would shuffle differently, and a study refuses choices in another order
     return CategoricalDistribution(list(dict.fromkeys(choices)))
 
 
-def draw(
+def draw_overrides(
     trial: optuna.Trial, space: Space, by_axis: Mapping[str, Parameter], *, sampler: Callable[[str], Any]
 ) -> list[str]:
-    """The words of a trial: each axis drawn in turn, those under a condition only where it holds.
+    """Draw the overrides of a trial: each axis in turn, conditional axes only if their condition holds.
 
     Args:
-        sampler: gives one for each parameter, so that what is drawn of one does not hang on whether those before were
-            drawn now, or by a process that was killed meanwhile.
+        trial: of the study; values that it has already are kept.
+        space: axes and conditions.
+        by_axis: the parameter of each axis.
+        sampler: makes a sampler for the named parameter. One sampler per parameter keeps the draws independent of
+            which parameters a killed process drew before.
     """
     drawn: dict[str, Sequence[str]] = {}
     for axis in space.ordered():
@@ -133,7 +137,7 @@ def draw(
         if parameter.name in drawn or (condition and not condition.holds(space.values(words))):
             continue
         if parameter.name not in trial.params:
-            assert trial.relative_params is not None  # drawn at once, by the sampler of the whole trial
+            assert trial.relative_params is not None  # drawn jointly, by the sampler of the whole trial
             trial.study.sampler = sampler(parameter.name)
-        drawn[parameter.name] = parameter.words(trial._suggest(parameter.name, parameter.distribution))
+        drawn[parameter.name] = parameter.overrides(trial._suggest(parameter.name, parameter.distribution))
     return space.allowed([word for words in drawn.values() for word in words])

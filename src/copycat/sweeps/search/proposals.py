@@ -1,4 +1,4 @@
-"""A search as a source of trials: those of a killed sweep first, then what the sampler proposes."""
+"""Propose trials by a search: unfinished ones of a killed sweep first, then the sampler's."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,49 +16,54 @@ from copycat.config.searches import is_grid
 from copycat.config.suggestions import counted
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
-from copycat.sweeps.engine import Job, begun
-from copycat.sweeps.search.objectives import measured, objectives, violations
-from copycat.sweeps.search.parameters import draw, parameters
+from copycat.sweeps.engine import Job, recorded_job
+from copycat.sweeps.search.objectives import compute_violations, get_objectives, read_values
+from copycat.sweeps.search.parameters import draw_overrides, make_parameters
 from copycat.sweeps.search.restored_trials import restore
-from copycat.sweeps.search.study import ORPHANED, OWNER, VIOLATIONS, open_study, sampler_of, trial_numbered
+from copycat.sweeps.search.study import ORPHANED, OWNER, VIOLATIONS, get_running_trial, make_sampler, open_study
 
 log = logging.getLogger(__name__)
 STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class Search:
-    """Args:
-    folder: the sweep's.
-    sweeper: Hydra's node.
-    settings: the node `sweep`.
-    owner: the sweep's id, by which it knows its trials in a study that others share.
+    """Propose trials by an Optuna study, and report their results to it.
+
+    Args:
+        space: axes and conditions.
+        folder: of the sweep.
+        sweeper: Hydra's node.
+        settings: the node `sweep`.
+        owner: id of the sweep, which marks its trials in a study that several sweeps share.
 
     Raises:
-        UserError: where study, sampler and space do not go together.
+        UserError: if study, sampler and space are incompatible.
     """
 
     def __init__(
         self, space: Space, folder: Path, sweeper: Mapping[str, Any], settings: Mapping[str, Any], *, owner: str
     ) -> None:
+        """Open the study, and add trials that only the folder has."""
         self.space, self.folder, self.sweeper, self.settings, self.owner = space, folder, sweeper, settings, owner
-        self.wanted = objectives(settings)
+        self.wanted = get_objectives(settings)
         self.constraints = settings["constraints"]
         self.study = open_study(sweeper, folder, directions=list(self.wanted.values()))
-        self.study.stop = lambda: None  # type: ignore[method-assign]  # a sampler that has tried all calls it
-        self._parameters = parameters(space, self.study)
+        self.study.stop = lambda: None  # type: ignore[method-assign]  # a sampler calls it once it has tried all
+        self._parameters = make_parameters(space, self.study)
         self.study.sampler = self._sampler(0)
         if count := restore(self.study, folder, space, self._parameters, attributes={OWNER: owner}):
             print_line(f"copycat: {counted(count, 'trial')} taken into the study from {folder}", error=True)
-        self._left = self._unfinished()
+        self._pending = self._find_unfinished()
 
     def _sampler(self, number: int, parameter: str = "") -> Any:
-        return sampler_of(self.sweeper, number=number, constrained=bool(self.constraints), parameter=parameter)
+        return make_sampler(self.sweeper, number=number, constrained=bool(self.constraints), parameter=parameter)
 
     def next(self) -> Job | None:
-        if self._left:
-            return self._begun(self._left.pop(0))
+        """Return the next trial; None if the requested number of trials is reached."""
+        if self._pending:
+            return self._resume_job(self._pending.pop(0))
         trials = self.study.get_trials(deepcopy=False)
-        if len(trials) >= self.sweeper["n_trials"] or self._tried_all(trials):
+        if len(trials) >= self.sweeper["n_trials"] or self._is_exhausted(trials):
             return None
         self.study.sampler = self._sampler(len(trials))
         trial = self.study.ask()
@@ -66,63 +71,64 @@ class Search:
             self.study.tell(trial, state=TrialState.FAIL)
             return None
         trial.set_user_attr(OWNER, self.owner)
-        return self._job(trial)
+        return self._make_job(trial)
 
-    def _tried_all(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Of a grid, whose sampler would begin to repeat itself."""
+    def _is_exhausted(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Return whether a grid is exhausted: its sampler would repeat trials."""
         if not is_grid(self.sweeper):
             return False
         return len({tuple(sorted(trial.params.items())) for trial in trials}) >= len(self.space.grid())
 
-    def _begun(self, frozen: FrozenTrial) -> Job:
+    def _resume_job(self, frozen: FrozenTrial) -> Job:
         own = read_own_trial(self.folder / str(frozen.number))
         if own is not None:
-            return begun(own, self.space.fixed)
-        return self._job(trial_numbered(self.study, frozen.number))  # killed before that was written, or changed since
+            return recorded_job(own, self.space.fixed)
+        return self._make_job(get_running_trial(self.study, frozen.number))  # its record is missing, or was changed
 
-    def _job(self, trial: optuna.Trial) -> Job:
+    def _make_job(self, trial: optuna.Trial) -> Job:
         self.study.sampler = self._sampler(trial.number)
-        words = draw(trial, self.space, self._parameters, sampler=partial(self._sampler, trial.number))
+        words = draw_overrides(trial, self.space, self._parameters, sampler=partial(self._sampler, trial.number))
         return Job(trial.number, [*self.space.fixed, *words], self.space.values(words))
 
-    def done(self, job: Job, trial: Trial) -> None:
+    def mark_done(self, job: Job, trial: Trial) -> None:
+        """Report a trial that ended to the study, unless it is reported."""
         frozen = self.study.get_trials(deepcopy=False)[job.number]
         if not frozen.state.is_finished():
-            self._tell(frozen, trial)
+            self._report(frozen, trial)
 
-    def _tell(self, frozen: FrozenTrial, trial: Trial) -> None:
-        asked = optuna.Trial(self.study, frozen._trial_id)
+    def _report(self, frozen: FrozenTrial, trial: Trial) -> None:
+        running = optuna.Trial(self.study, frozen._trial_id)
         if self.constraints and trial.status != "failed":
             folder = self.folder / str(trial.number)
-            found = measured(folder, read_manifest(folder), self.wanted)
-            asked.set_user_attr(VIOLATIONS, list(violations(self.constraints, found).values()))
+            found = read_values(folder, read_manifest(folder), self.wanted)
+            running.set_user_attr(VIOLATIONS, list(compute_violations(self.constraints, found).values()))
         if trial.error:
-            asked.set_user_attr("error", trial.error)
+            running.set_user_attr("error", trial.error)
         values = list(trial.objectives.values()) if trial.status == "completed" else None
         self.study.sampler = self._sampler(trial.number)
-        self.study.tell(asked, values, state=STATES[trial.status])
+        self.study.tell(running, values, state=STATES[trial.status])
 
-    def _unfinished(self) -> list[FrozenTrial]:
-        """Trials of this sweep that were on their way when it stopped; what those gave that ended is told now."""
-        left = []
+    def _find_unfinished(self) -> list[FrozenTrial]:
+        """Return the trials of this sweep that have not ended; report those that have to the study."""
+        unfinished = []
         for frozen in self.study.get_trials(deepcopy=False):
-            if frozen.state.is_finished() or not self._is_mine(frozen):
+            if frozen.state.is_finished() or not self._is_own(frozen):
                 continue
             try:
                 trial = read_trial(self.folder / str(frozen.number))
             except (OSError, ValueError):
                 trial = None
             if trial is not None and trial.status in ENDED:
-                self._tell(frozen, trial)
+                self._report(frozen, trial)
             else:
-                left.append(frozen)
-        return left
+                unfinished.append(frozen)
+        return unfinished
 
-    def _is_mine(self, frozen: FrozenTrial) -> bool:
+    def _is_own(self, frozen: FrozenTrial) -> bool:
         owner = frozen.user_attrs.get(OWNER)
         if owner is not None:
             return bool(owner == self.owner)
-        # killed between the asking and the naming; in a shared study another sweep may be about to name it
+        # killed between `ask` and `set_user_attr`; in a shared study another sweep may be about to set it
         began = frozen.datetime_start
         alone = self.sweeper["storage"] is None
         if not (alone or began is None or (datetime.now() - began).total_seconds() > ORPHANED):

@@ -1,4 +1,4 @@
-"""A study made anew from the folders of a sweep's trials, where its own storage is lost, damaged or another."""
+"""Restore a study from the folders of a sweep's trials, if its storage is lost, damaged or changed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,31 +16,35 @@ from copycat.sweeps.search.parameters import Parameter
 def restore(
     study: Study, folder: Path, space: Space, by_axis: Mapping[str, Parameter], *, attributes: Mapping[str, Any]
 ) -> int:
-    """Add the trials that have a folder, and are newer than any in the study, as trials on their way.
+    """Add the trials that have a folder and a number beyond the study's last one, as running trials.
 
     Args:
-        attributes: of each of them.
+        study: to add to.
+        folder: of the sweep.
+        space: axes and conditions.
+        by_axis: the parameter of each axis.
+        attributes: user attributes of each added trial.
 
     Returns:
-        How many were added.
+        The number of added trials.
     """
     numbers = [int(place.name) for place in folder.iterdir() if place.name.isdecimal()]
     missing = range(len(study.get_trials(deepcopy=False)), max(numbers, default=-1) + 1)
     for number in missing:
         try:
             trial = read_trial(folder / str(number))
-        except (OSError, ValueError):  # of another sweep that shares the study, or damaged
+        except (OSError, ValueError):  # a trial of another sweep in the same study, or a damaged record
             study.add_trial(create_trial(state=TrialState.FAIL))
         else:
-            study.add_trial(_frozen(folder / str(number), trial, space, by_axis, attributes))
+            study.add_trial(_make_frozen_trial(folder / str(number), trial, space, by_axis, attributes))
     return len(missing)
 
 
-def _frozen(
+def _make_frozen_trial(
     folder: Path, trial: Trial, space: Space, by_axis: Mapping[str, Parameter], attributes: Mapping[str, Any]
 ) -> FrozenTrial:
     parameters = {parameter.name: parameter for parameter in by_axis.values()}
-    drawn = {name: parameter.drawn(trial.values, space) for name, parameter in parameters.items()}
+    drawn = {name: parameter.find_choice(trial.values, space) for name, parameter in parameters.items()}
     drawn = {name: value for name, value in drawn.items() if value is not None}
     objective = next(iter(trial.objectives), None)
     try:

@@ -1,4 +1,4 @@
-"""Where a study is kept: a journal beside the sweep, or a database that several machines share."""
+"""Open the storage of a study: a journal in the sweep's folder, or a database that several machines share."""
 
 import json
 import logging
@@ -23,8 +23,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 JOURNAL = "study.journal"
-PATIENCE = 600.0
-"""Seconds that a database may be away before a sweep gives up."""
+MAX_OUTAGE = 600.0
+"""Seconds that a database may be unreachable before a sweep gives up."""
 TRIES = 5
 REMEDY = "Move it away, and type the same again: the study is made anew from the folders of the trials."
 
@@ -32,51 +32,55 @@ log = logging.getLogger(__name__)
 
 
 class ProcessLock:
-    """Optuna's lock of a journal, but gone with the process that held it; its own would hold others up for 30 s."""
+    """Lock a journal; the lock ends with its process, while Optuna's own would block others for 30 s."""
 
     def __init__(self, path: Path) -> None:
+        """Lock by this file."""
         self._path, self._descriptor = path, -1
 
     def acquire(self) -> bool:
+        """Wait for the lock and take it."""
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
         return True
 
     def release(self) -> None:
+        """Release the lock."""
         os.close(self._descriptor)
 
 
 @cache
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
-    """The storage that a sweep names, opened once a process.
+    """Open the storage of a sweep, once per process.
 
     Args:
         url: of a database; None for the journal in the folder.
+        folder: of the sweep.
 
     Raises:
-        UserError: where it cannot be opened.
+        UserError: if it cannot be opened.
     """
     if url is None:
         path = folder / JOURNAL
         lock: Any = ProcessLock(path.with_name(f".{JOURNAL}.lock")) if fcntl else None
         try:
-            mend(path, lock)
+            truncate_partial_line(path, lock)
             return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
         except OSError as error:
             raise UserError(f"{path}: expected a file to write to; {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError, AssertionError, IndexError) as error:  # of a line that makes no sense
-            raise UserError(f"{path}: expected a study;{_damage(path)} {REMEDY}") from error
-    for left in reversed(range(TRIES)):
+        except (ValueError, KeyError, TypeError, AssertionError, IndexError) as error:  # from a damaged line
+            raise UserError(f"{path}: expected a study;{_describe_damage(path)} {REMEDY}") from error
+    for tries_left in reversed(range(TRIES)):
         try:
-            return _patient(RDBStorage)(url, engine_kwargs={"pool_pre_ping": True})
+            return _with_retries(RDBStorage)(url, engine_kwargs={"pool_pre_ping": True})
         except ImportError as error:
             raise UserError(
                 f"hydra.sweeper.storage: expected a driver for {url.partition(':')[0]}; {first_line(error)}."
                 f" For PostgreSQL type {installing('postgres')}."
             ) from error
         except Exception as error:
-            if type(error).__name__ in ("IntegrityError", "ProgrammingError") and left:
-                time.sleep(0.5)  # two sweeps make the tables at once, and one of them is late
+            if type(error).__name__ in ("IntegrityError", "ProgrammingError") and tries_left:
+                time.sleep(0.5)  # two sweeps created the tables at the same time
                 continue
             if type(error).__module__.partition(".")[0] not in ("sqlalchemy", "optuna"):
                 raise
@@ -86,7 +90,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     raise AssertionError
 
 
-def _damage(path: Path) -> str:
+def _describe_damage(path: Path) -> str:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             json.loads(line)
@@ -95,8 +99,8 @@ def _damage(path: Path) -> str:
     return " its lines do not go together."
 
 
-def mend(path: Path, lock: Any) -> None:
-    """Drop a last line that was cut short, by a full disk or a loss of power: what came after would be unreadable."""
+def truncate_partial_line(path: Path, lock: Any) -> None:
+    """Remove an incomplete last line, left by a full disk or a power loss: lines after it would be unreadable."""
     if not path.exists():
         return
     if lock:
@@ -111,52 +115,52 @@ def mend(path: Path, lock: Any) -> None:
             lock.release()
 
 
-def _away(error: BaseException) -> BaseException | None:
-    """What says that a database did not answer, rather than refused."""
+def _find_outage(error: BaseException) -> BaseException | None:
+    """Find the cause that says that a database did not answer; None if it answered and refused."""
     seen: list[BaseException] = []
-    found: BaseException | None = error
-    while found is not None and found not in seen:
-        if type(found).__name__ in ("OperationalError", "InterfaceError"):
-            return found
-        seen.append(found)
-        found = found.__cause__ or found.__context__
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        if type(cause).__name__ in ("OperationalError", "InterfaceError"):
+            return cause
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
-CALLED = (
+DATABASE_CALLS = (
     *(name for name in vars(BaseStorage) if not name.startswith("_")),
     *("_get_trials", "_create_new_trial", "_set_trial_param", "_get_best_trial_id"),
 )
-"""Calls that reach a database: the public ones, and those that Optuna's cache of a storage makes beside them."""
+"""Methods that reach a database: the public ones, and those that Optuna's cached storage calls too."""
 
 
-def _patient(kind: type[RDBStorage]) -> type[RDBStorage]:
-    """The storage with each call tried again while the database is away."""
-    inside = {name: patiently(getattr(kind, name)) for name in CALLED}
-    return type("Patient", (kind,), inside)
+def _with_retries(kind: type[RDBStorage]) -> type[RDBStorage]:
+    """Return a storage class that retries each call while the database is unreachable."""
+    methods = {name: retry_during_outage(getattr(kind, name)) for name in DATABASE_CALLS}
+    return type("RetryingStorage", (kind,), methods)
 
 
-def patiently(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Try again, at growing intervals, while a database is away."""
+def retry_during_outage(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Retry a call at growing intervals while the database is unreachable."""
 
     @wraps(call)
-    def tried(*arguments: Any, **more: Any) -> Any:
-        until, pause, again = time.monotonic() + PATIENCE, 0.1, False
+    def retrying(*arguments: Any, **keywords: Any) -> Any:
+        until, pause, has_failed = time.monotonic() + MAX_OUTAGE, 0.1, False
         while True:
             try:
-                return call(*arguments, **more)
+                return call(*arguments, **keywords)
             except optuna.exceptions.UpdateFinishedTrialError:
-                if again:  # the first try had come through
+                if has_failed:  # the database had executed the first try
                     return True
                 raise
             except Exception as error:
-                cause = _away(error)
+                cause = _find_outage(error)
                 if cause is None or time.monotonic() > until:
                     raise
-                if not again:
+                if not has_failed:
                     log.warning("copycat: the database is away; waiting for it: %s", first_line(cause))
-                again = True
+                has_failed = True
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
-    return tried
+    return retrying

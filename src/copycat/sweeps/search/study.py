@@ -1,4 +1,4 @@
-"""A search: an Optuna study, asked for trials and told what came of them."""
+"""Open an Optuna study, and make its samplers and pruners."""
 
 import logging
 import warnings
@@ -22,23 +22,23 @@ from copycat.tables.statistics import Direction
 from copycat.training.stopping import Judge
 
 OWNER = "sweep"
-"""Attribute of a trial: the id of the sweep that runs it."""
+"""User attribute of a trial: id of the sweep that runs it."""
 VIOLATIONS = "violations"
-"""Attribute of a trial: how far it breaks each constraint."""
+"""User attribute of a trial: violation of each constraint."""
 ORPHANED = 60.0
-"""Seconds after which a trial in a shared study that no sweep has put its name to is taken over."""
-OF_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
-"""Those of Optuna's that need SciPy, which they ask for when the first trials are done."""
+"""Seconds after which a sweep takes over a trial without an owner in a shared study."""
+NEEDS_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
+"""Optuna's classes that need SciPy, and import it only after the first trials."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 log = logging.getLogger(__name__)
 
 
 def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence[Direction]) -> Study:
-    """The sweep's study, made where there is none.
+    """Open the sweep's study, or create it.
 
     Raises:
-        UserError: where it is of other objectives.
+        UserError: if the study has other directions.
     """
     storage = open_storage(sweeper["storage"], folder)
     name = read_sweep(folder).study
@@ -52,18 +52,18 @@ def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence
     return study
 
 
-def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
-    """The sampler for one trial, or one parameter of it, seeded by these: a resumed sweep proposes what it would have.
+def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
+    """Make the sampler of one trial or of one of its parameters, seeded by both, so that a resume repeats proposals.
 
     Raises:
-        UserError: where it cannot be made.
+        UserError: if it cannot be made.
     """
     node = dict(sweeper["sampler"])
     takes = signature_keys(find("hydra.sweeper.sampler", node["_target_"]))
     chosen = sweeper["seed"] if node.get("seed") is None else node["seed"]
     seed = key("sampler", chosen, number, *([parameter] if parameter else [])) % 2**31
     more: dict[str, Any] = {}
-    if "qmc_type" in takes:  # one sequence for all trials, by the seed as it is
+    if "qmc_type" in takes:  # quasi-random: one sequence for all trials, with the unchanged seed
         more["independent_sampler"] = optuna.samplers.RandomSampler(seed)
     elif "seed" in node:
         node["seed"] = seed
@@ -72,20 +72,20 @@ def sampler_of(sweeper: Mapping[str, Any], *, number: int, constrained: bool, pa
             raise UserError("sweep.constraints: expected hydra/sweeper/sampler=tpe or gp, which know of constraints.")
         more["constraints_func"] = _violations
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # of options that conf/ chose knowingly
+        warnings.simplefilter("ignore", ExperimentalWarning)  # conf/ chose experimental options on purpose
         return build("hydra.sweeper.sampler", node, **more)
 
 
-def check_built(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
-    """Make a sampler and a pruner, before there is a folder of the sweep.
+def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
+    """Check that sampler and pruner can be made, before the sweep has a folder.
 
     Raises:
-        UserError: where one of them cannot be made.
+        UserError: if one of them cannot be made.
     """
     for part in ("sampler", "pruner"):
-        if sweeper[part]["_target_"].rpartition(".")[2] in OF_SCIPY:
+        if sweeper[part]["_target_"].rpartition(".")[2] in NEEDS_SCIPY:
             need("scipy", wanted_by=f"hydra/sweeper/{part}")
-    sampler_of(sweeper, number=0, constrained=constrained)
+    make_sampler(sweeper, number=0, constrained=constrained)
     build("hydra.sweeper.pruner", sweeper["pruner"])
 
 
@@ -94,21 +94,21 @@ def _violations(trial: FrozenTrial) -> Sequence[float]:
     return found
 
 
-def trial_numbered(study: Study, number: int) -> optuna.Trial:
-    """A trial that is on its way, to report to and to draw the rest of."""
+def get_running_trial(study: Study, number: int) -> optuna.Trial:
+    """Return a running trial of the study, to report to and to draw from."""
     frozen = study.get_trials(deepcopy=False)[number]
     assert frozen.number == number
     return optuna.Trial(study, frozen._trial_id)
 
 
-def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge:
-    """Reports each validation to the study, and says whether its pruner has seen enough."""
+def make_pruner(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge:
+    """Make a function that reports each validation to the study, and returns why the pruner ends the trial, or None."""
     sweep, number = folder.parent, int(folder.name)
-    study = _loaded(read_sweep(sweep).study, sweeper["storage"], sweep)
+    study = _load_study(read_sweep(sweep).study, sweeper["storage"], sweep)
     study.pruner = build("hydra.sweeper.pruner", sweeper["pruner"])
-    trial = trial_numbered(study, number)
+    trial = get_running_trial(study, number)
 
-    def verdict(epoch: int, metrics: Mapping[str, float]) -> str | None:
+    def find_reason(epoch: int, metrics: Mapping[str, float]) -> str | None:
         if objective not in metrics:
             raise UserError(f"hydra/sweeper/pruner: expected an objective that each epoch has; {objective} is none.")
         reported = study._storage.get_trial(trial._trial_id).intermediate_values
@@ -116,15 +116,15 @@ def judge(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Judge:
             trial.report(metrics[objective], epoch)
         if not trial.should_prune():
             return None
-        return f"{objective} {metrics[objective]:.6g} after epoch {epoch}: {_named(sweeper['pruner'])} ended it"
+        return f"{objective} {metrics[objective]:.6g} after epoch {epoch}: {_class_name(sweeper['pruner'])} ended it"
 
-    return verdict
+    return find_reason
 
 
 @cache
-def _loaded(name: str | None, url: str | None, sweep: Path) -> Study:
+def _load_study(name: str | None, url: str | None, sweep: Path) -> Study:
     return optuna.load_study(study_name=name, storage=open_storage(url, sweep))
 
 
-def _named(node: Mapping[str, Any]) -> str:
+def _class_name(node: Mapping[str, Any]) -> str:
     return str(node["_target_"]).rpartition(".")[2]

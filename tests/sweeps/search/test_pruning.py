@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.sweeps.search.study import judge
+from copycat.sweeps.search.study import make_pruner
 from tests.support.search import finish_trial, start_search
 
 RATE = "optimizer.lr=tag(log,interval(1e-4,1))"
@@ -24,7 +24,7 @@ def run_pruned_trials(at: Path, levels: list[float], *words: str) -> list[tuple[
     for level in levels:
         job = of.next()
         assert job is not None
-        says = judge(of.sweeper, at / str(job.number), "val/loss")
+        says = make_pruner(of.sweeper, at / str(job.number), "val/loss")
         for epoch in range(EPOCHS):
             if verdict := says(epoch, {"val/loss": level - 0.01 * epoch}):
                 break
@@ -56,4 +56,4 @@ def test_an_objective_that_no_epoch_has_cannot_be_pruned_by(tmp_path: Path) -> N
     job = of.next()
     assert job is not None
     with pytest.raises(UserError, match="expected an objective that each epoch has; seconds is none"):
-        judge(of.sweeper, tmp_path / "sweep" / str(job.number), "seconds")(0, {"val/loss": 1.0})
+        make_pruner(of.sweeper, tmp_path / "sweep" / str(job.number), "seconds")(0, {"val/loss": 1.0})

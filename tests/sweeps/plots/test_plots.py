@@ -20,14 +20,14 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.config.errors import UserError
-from copycat.sweeps.plots.axes import log_ticks
+from copycat.sweeps.plots.axes import choose_log_ticks
 from copycat.sweeps.plots.files import PLOTS, write_plots
-from copycat.sweeps.plots.history import history
-from copycat.sweeps.plots.importance import importance
-from copycat.sweeps.plots.parallel import parallel
-from copycat.sweeps.plots.pareto import front, pareto
+from copycat.sweeps.plots.history import plot_history
+from copycat.sweeps.plots.importance import plot_importance
+from copycat.sweeps.plots.parallel import plot_parallel
+from copycat.sweeps.plots.pareto import find_pareto_front, plot_pareto
 from copycat.sweeps.plots.results import Results, read_results
-from copycat.sweeps.plots.slices import slices
+from copycat.sweeps.plots.slices import plot_slices
 from copycat.sweeps.plots.style import BLUE, GREY, STYLE
 from copycat.tables.statistics import Direction
 from tests.support.sweep_folders import make_trial, write_sweep_folder
@@ -106,7 +106,7 @@ def test_plots_start_without_torch() -> None:
 
 
 def test_history_has_each_trial_and_the_best_so_far(results: Results) -> None:
-    (axes,) = history(results).axes
+    (axes,) = plot_history(results).axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("trial", "val/loss (less is better)")
     assert find_markers(axes, "completed") == [(0, 0.7), (1, 0.5), (4, 0.6)]
     assert find_markers(axes, "pruned") == [(3, 0.9)]
@@ -118,27 +118,27 @@ def test_history_has_each_trial_and_the_best_so_far(results: Results) -> None:
 
 def test_what_is_to_be_large_has_its_best_above(tmp_path: Path) -> None:
     write_sweep_folder(tmp_path, TRIALS, space=SPACE, objectives={"val/loss": "maximize"})
-    (axes,) = history(read_results(tmp_path)).axes
+    (axes,) = plot_history(read_results(tmp_path)).axes
     assert axes.get_ylabel() == "val/loss (more is better)"
     assert find_markers(axes, "best") == [(0, 0.7)]
 
 
 def test_trials_that_are_far_worse_do_not_flatten_the_others(tmp_path: Path) -> None:
     trials = [make_trial(n, {"seed": n}, 0.5 + n / 100) for n in range(20)] + [make_trial(20, {"seed": 20}, 1e6)]
-    (axes,) = history(read_results(write_sweep_folder(tmp_path, trials, space={"seed": "range(21)"}))).axes
+    (axes,) = plot_history(read_results(write_sweep_folder(tmp_path, trials, space={"seed": "range(21)"}))).axes
     assert axes.get_ylim()[1] < 1
     assert [x for x, _ in find_markers(axes, "far worse, off the axis")] == [20]
 
 
 def test_losses_that_spread_over_decades_have_a_logarithmic_axis(tmp_path: Path) -> None:
     trials = [make_trial(n, {"seed": n}, 10.0 ** (n % 5)) for n in range(20)]
-    (axes,) = history(read_results(write_sweep_folder(tmp_path, trials, space={"seed": "range(20)"}))).axes
+    (axes,) = plot_history(read_results(write_sweep_folder(tmp_path, trials, space={"seed": "range(20)"}))).axes
     assert axes.get_yscale() == "log"
     assert axes.get_ylim()[1] > 1e4
 
 
 def test_slice_has_a_panel_for_each_key(results: Results) -> None:
-    figure = slices(results)
+    figure = plot_slices(results)
     lr, model, activation = (find_axes(figure, key) for key in SPACE)
     assert lr.get_xscale() == "log"  # it is tagged so
     assert find_markers(lr, "completed") == [(0.05, 0.7), (0.02, 0.5), (0.01, 0.6)]
@@ -154,7 +154,7 @@ def test_axes_over_decades_are_logarithmic_and_categorical_with_a_0_among_them(t
     rows = [(1e-5, 0, 7, 0), (1e-3, 1e-5, 7000, 10), (1e-1, 1e-1, 70, 20), (1e-2, 1e-5, 7, 30)]
     keys = ("optimizer.lr", "optimizer.weight_decay", "seed", "data.train")
     trials = [make_trial(n, dict(zip(keys, row, strict=True)), 0.5) for n, row in enumerate(rows)]
-    figure = slices(read_results(write_sweep_folder(tmp_path, trials, space=dict.fromkeys(keys, ""))))
+    figure = plot_slices(read_results(write_sweep_folder(tmp_path, trials, space=dict.fromkeys(keys, ""))))
     assert find_axes(figure, "optimizer.lr").get_xscale() == "log"
     decay = find_axes(figure, "optimizer.weight_decay")
     assert [label.get_text() for label in decay.get_xticklabels()] == ["0", "1e-05", "0.1"]
@@ -163,7 +163,7 @@ def test_axes_over_decades_are_logarithmic_and_categorical_with_a_0_among_them(t
 
 
 def test_parallel_lines_go_through_each_trial_s_values(results: Results) -> None:
-    host, *axes = parallel(results).axes
+    host, *axes = plot_parallel(results).axes
     assert [label.get_text() for label in host.get_xticklabels()] == [*SPACE, "val/loss"]
     assert [one.get_yscale() for one in axes] == ["log", "linear", "linear", "linear"]
     (best,) = (line for line in host.lines if line.get_label() == "best val/loss: trial 1")
@@ -185,11 +185,11 @@ def test_seeds_and_folds_are_no_hyper_parameters(tmp_path: Path) -> None:
     ]
     space = dict.fromkeys(trials[0].values, "")
     found = read_results(write_sweep_folder(tmp_path, trials, space=space))
-    assert [label.get_text() for label in parallel(found).axes[0].get_xticklabels()] == [
+    assert [label.get_text() for label in plot_parallel(found).axes[0].get_xticklabels()] == [
         *("optimizer.lr", "optimizer.momentum", "val/loss")
     ]
-    assert len([axes for axes in slices(found).axes if axes.get_xlabel()]) == 4
-    assert "fewer than two" in join_texts(importance(found))
+    assert len([axes for axes in plot_slices(found).axes if axes.get_xlabel()]) == 4
+    assert "fewer than two" in join_texts(plot_importance(found))
 
 
 def make_search_results(objective: Callable[[float], float], at: Path) -> Results:
@@ -207,7 +207,7 @@ def make_search_results(objective: Callable[[float], float], at: Path) -> Result
 
 def read_importance_bars(results: Results) -> dict[str, tuple[float, str]]:
     """Width and colour, by the key."""
-    (axes,) = importance(results).axes
+    (axes,) = plot_importance(results).axes
     assert "best 5 of 40 by val/loss" in axes.get_xlabel()
     assert "PED-ANOVA" in axes.get_xlabel()
     labels = [label.get_text() for label in axes.get_yticklabels()]
@@ -230,7 +230,7 @@ def test_importance_that_is_but_chance_is_grey(tmp_path: Path) -> None:
 
 
 def test_importance_of_few_trials_is_not_made_up(results: Results) -> None:
-    assert "Too few completed trials to tell: 3" in join_texts(importance(results))
+    assert "Too few completed trials to tell: 3" in join_texts(plot_importance(results))
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=20))
@@ -243,7 +243,7 @@ def test_the_pareto_front_holds_who_nobody_beats(values: list[tuple[int, int]]) 
         for number, (loss, size) in enumerate(values)
         if any(a <= loss and b >= size and (a, b) != (loss, size) for a, b in values)
     }
-    assert {found.number for found in front(results)} == set(range(len(values))) - beaten
+    assert {found.number for found in find_pareto_front(results)} == set(range(len(values))) - beaten
 
 
 @pytest.mark.parametrize("breaking", [[0], [0, 1, 2]])
@@ -257,10 +257,10 @@ def test_a_trial_that_breaks_a_constraint_is_drawn_and_is_not_the_best(breaking:
     wanted: dict[str, Direction] = {"val/loss": "minimize", "parameters": "minimize"}
     found = write_sweep_folder(tmp_path, trials, space=SPACE, objectives=wanted)
     results = read_results(found)
-    best = results.best("val/loss")
+    best = results.get_best_trial("val/loss")
     assert (best and best.number) == (None if len(breaking) == 3 else 1)
-    assert [on.number for on in front(results)] == ([] if len(breaking) == 3 else [1])
-    assert find_markers(history(results).axes[0], "completed") == [(0, 0), (1, 1), (2, 2)]
+    assert [on.number for on in find_pareto_front(results)] == ([] if len(breaking) == 3 else [1])
+    assert find_markers(plot_history(results).axes[0], "completed") == [(0, 0), (1, 1), (2, 2)]
     assert len([*write_plots(found, tmp_path / "plots")]) == len(PLOTS)
 
 
@@ -270,7 +270,7 @@ def test_several_objectives_have_a_pareto_plot(tmp_path: Path) -> None:
         tmp_path, trials, space=SPACE, objectives={"val/loss": "minimize", "parameters": "minimize"}
     )
     assert [path.stem for path in write_plots(found, tmp_path / "plots")][-1] == "pareto"
-    (axes,) = pareto(read_results(found)).axes
+    (axes,) = plot_pareto(read_results(found)).axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("val/loss (less is better)", "parameters (less is better)")
     assert find_markers(axes, "completed") == [(1, 300), (2, 100), (3, 200)]
     assert find_markers(axes, "Pareto front: trials 0, 1") == [(1, 300), (2, 100)]
@@ -300,7 +300,7 @@ ROWS = st.lists(
 @given(st.floats(1e-90, 1e90), st.floats(1, 1e9))
 @settings(deadline=None)
 def test_a_logarithmic_axis_has_a_few_ticks_inside_of_it(low: float, ratio: float) -> None:
-    ticks = log_ticks(low, low * ratio)
+    ticks = choose_log_ticks(low, low * ratio)
     assert 1 <= len(ticks) <= 5
     assert ticks == sorted(set(ticks))
     assert low * 0.99 <= ticks[0]
