@@ -1,4 +1,4 @@
-"""Check that runs, reruns, resumed runs and packs are exact on an accelerator: python benchmarks/accelerator.py.
+"""Whether runs, reruns, resumed runs and packs are exact on an accelerator: python benchmarks/accelerator.py
 
 Trains jobs on what `--accelerator` names, each several times: alone, rerun, with its steps one by one, stopped by
 Ctrl-C and resumed; then four trials as one pack, again as one, and stopped and resumed. Weights must have the same bits
@@ -73,11 +73,9 @@ def copycat(*words: str, at: Path, stops: bool = False) -> None:
 
 
 class Job:
-    """Train one job in several ways, and compare the runs.
-
-    Args:
-        words: what is trained, and on what.
-        at: an empty folder.
+    """Args:
+    words: what is trained, and on what.
+    at: an empty folder.
     """
 
     def __init__(self, name: str, words: Sequence[str], at: Path) -> None:
@@ -86,7 +84,7 @@ class Job:
         """Relative difference of losses."""
 
     def run(self, *more: str, stops: bool = False) -> Path:
-        """Train a new run, and return its folder."""
+        """The folder of a new run."""
         at = self._place()
         copycat("train", *self.words, *more, at=at, stops=stops)
         (found,) = at.glob("outputs/*/*/*/run.json")
@@ -121,7 +119,7 @@ class Job:
         yield f"losses and the CPU's, to {self.agrees}", lambda: self._apart(alone, self.run(CPU))
 
     def _apart(self, one: Path, other: Path) -> str:
-        """Return the largest relative difference of losses where it is too large, else an empty text."""
+        """The largest relative difference of losses, where it is too large."""
         most = 0.0
         for a, b in zip(runs(one), runs(other), strict=True):
             most = max(most, *(abs(x - y) / abs(y) for x, y in zip(losses(a), losses(b), strict=True)))
@@ -197,7 +195,7 @@ def main() -> int:
 
 
 def record_of_device(folder: Path) -> str:
-    """Return the accelerators that the first run recorded."""
+    """What the first run says that it found."""
     ran_on = json.loads((runs(folder)[0] / "run.json").read_text())["provenance"]
     return ", ".join(ran_on["environment"]["accelerator"]["found"]) or "the CPU"
 

@@ -1,4 +1,4 @@
-"""Put the page of `copycat app` under load: python benchmarks/app.py [--clients 50] [--rounds 5].
+"""The page of `copycat app` under load: python benchmarks/app.py [--clients 50] [--rounds 5]
 
 Serves logistic regression: beside quick answers a bomb shows most. In turn, 50 clients post at once: all of them a
 photograph of 500×400 pixels; or all but one, which posts a bomb: a WebP of 34 bytes that claims 9400×9400 pixels, or a
@@ -45,7 +45,7 @@ def photograph() -> bytes:
 
 
 def claimed(side: int) -> bytes:
-    """Make a WebP of one color whose header claims a square of that side: it decodes to as many pixels."""
+    """A WebP of one color whose header claims a square of that side: it decodes to as many pixels."""
     content = bytearray(encode(Image.new("RGB", (1, 1)), "WEBP", lossless=True))
     place = content.index(b"VP8L") + 9
     (bits,) = struct.unpack_from("<I", content, place)
@@ -55,7 +55,7 @@ def claimed(side: int) -> bytes:
 
 @contextmanager
 def served(at: Path) -> Iterator[tuple[str, int]]:
-    """Serve the page; yield the host with its port, and the process id of the server."""
+    """The host with its port, and the process id of the server."""
     command = [sys.executable, "-m", "copycat", "app", "outputs", "--no-browser"]
     with subprocess.Popen(command, cwd=at, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -66,7 +66,7 @@ def served(at: Path) -> Iterator[tuple[str, int]]:
 
 
 def post(host: str, path: str, content: bytes, start: threading.Barrier) -> tuple[int, float]:
-    """Post an image; return the status of the answer, and the seconds until it came."""
+    """The status of the answer, and the seconds until it came."""
     connection = http.client.HTTPConnection(host, timeout=300)
     start.wait()
     began = time.perf_counter()

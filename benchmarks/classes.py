@@ -1,4 +1,4 @@
-"""Measure the cost of classes: python benchmarks/classes.py [--rounds 3] [--images 10000] [--epochs 2].
+"""What classes cost: python benchmarks/classes.py [--rounds 3] [--images 10000] [--epochs 2]
 
 As many images in 10 classes and in 1,000: a run by Copycat of a small convolutional network that pools to 64 numbers
 before its last layer, so that the network itself hardly grows with the classes. In turn and as whole processes, with

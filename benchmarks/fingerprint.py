@@ -1,4 +1,4 @@
-"""Measure a run's fingerprint beside the first call of git: python benchmarks/fingerprint.py.
+"""What it costs to take a run's fingerprint, beside the first call of git: python benchmarks/fingerprint.py
 
 Times both in fresh processes, once PyTorch is imported, and prints medians in milliseconds; exits 1 where the
 fingerprint takes 150 ms or more beyond that call.

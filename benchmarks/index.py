@@ -1,4 +1,4 @@
-"""Measure what the index of run folders saves: python benchmarks/index.py [--folders 10000].
+"""What the index of run folders saves: python benchmarks/index.py [--folders 10000]
 
 Writes so many trials of a sweep, as `copycat train -m` leaves them, and reads them as `copycat runs` does, in fresh
 processes: once without an index, with it, and after 1 % of the trials were changed. Prints the times, their ratio, and
@@ -34,7 +34,7 @@ print(read, time.perf_counter() - began)
 
 
 def make(root: Path, folders: int) -> None:
-    """Make a sweep of two real trials, and copy their folders without tensors and event files."""
+    """A sweep of two real trials, whose folders but for tensors and event files are copied."""
     words = ["seed=0,1", "trainer.max_epochs=2", "logger=none", f"sweep.folder={root}"]
     subprocess.run([sys.executable, "-m", "copycat", "train", "-m", *words], check=True, capture_output=True)
     first = root / "0"

@@ -1,4 +1,4 @@
-"""Measure the cost of the callbacks that inspect a run: python benchmarks/inspection.py [--rounds 11] [--epochs N].
+"""What it costs to look at a run: python benchmarks/inspection.py [--rounds 11] [--epochs N]
 
 The lecture's run, and the CNN with augmentation for 41 epochs: with the callbacks that look at a run by default and
 without them, in turn and as whole processes. The seconds are run.json's, from before the first step to the last record.

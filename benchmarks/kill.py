@@ -57,7 +57,7 @@ def start(words: Sequence[str], at: Path) -> ForkServerProcess:
 
 
 def run_folder(at: Path) -> Path | None:
-    """Return the newest run that has a manifest."""
+    """The newest run that got as far as a manifest."""
     found = sorted(at.glob("outputs/*/*/*/run.json"), key=lambda file: file.stat().st_mtime_ns)
     return found[-1].parent if found else None
 

@@ -1,4 +1,4 @@
-"""Run sixteen trials by each launcher, and measure where the time goes: python benchmarks/launchers.py.
+"""Sixteen trials by each launcher, and where the time goes: python benchmarks/launchers.py
 
 Hydra's basic launcher runs them one after the other in one process, hydra-joblib-launcher (pip install
 'copycat-ml[benchmarks]') in joblib's workers, `processes` in ours, and `packed` as one network; all under Copycat's

@@ -127,7 +127,7 @@ def train(
     augment: Callable[[Tensor], Tensor] | None,
     records: Records | None,
 ) -> list[float]:
-    """Train; return the last step's loss of each epoch."""
+    """The last step's loss of each epoch."""
     criterion, losses = nn.BCELoss(), []
     for epoch in range(epochs):
         right = torch.tensor(0)

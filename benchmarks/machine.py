@@ -1,4 +1,4 @@
-"""Describe the machine of a benchmark: python benchmarks/machine.py.
+"""What the figures of a benchmark were taken on: python benchmarks/machine.py
 
 Every benchmark whose figures depend on the machine prints these two lines first.
 """
@@ -18,10 +18,8 @@ TORCH = "import torch; print(torch.__version__, torch.get_num_threads())"
 
 
 def description() -> str:
-    """Describe the day, the machine and its software in two lines.
-
-    The first has processor, cores, memory and system; the second Python, torch and its threads in a new process, and
-    whether matplotlib and SciPy are installed.
+    """Day, processor, cores, memory and system; Python, torch and its threads in a new process, and whether matplotlib
+    and SciPy are there. Two lines.
     """
     torch, threads = subprocess.check_output([sys.executable, "-c", TORCH], text=True).split()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

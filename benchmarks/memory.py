@@ -1,4 +1,4 @@
-"""Measure a run's peak memory beside the bare loop's: python benchmarks/memory.py [--epochs 301] [--rounds 5].
+"""Memory that a run takes at most, beside the bare loop: python benchmarks/memory.py [--epochs 301] [--rounds 5]
 
 The lecture's run by Copycat and by loop.py --bare, in turn and as whole processes: what was resident at most. Beside
 them two processes that only import: torch, as the loop does, and torch with Lightning, as Copycat does; less these, a

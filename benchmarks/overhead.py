@@ -1,4 +1,4 @@
-"""Measure the overhead of a step: python benchmarks/overhead.py [--steps 10000] [--rounds 5].
+"""What a step costs beyond the network's own work: python benchmarks/overhead.py [--steps 10000] [--rounds 5]
 
 Trains a network of one weight on 16 images of one pixel, from a package and a ./conf such as a user writes, with the
 callbacks and loggers that a run has by default, validated every 100 epochs; once with the whole set a step and once

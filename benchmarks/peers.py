@@ -1,4 +1,4 @@
-"""Measure an epoch with Copycat and with its peers: python benchmarks/peers.py --setup, then without --setup.
+"""What an epoch costs with Copycat and with its peers: python benchmarks/peers.py --setup, then without --setup
 
 The lecture's logistic regression by hand, by each peer's code in peers/ (in an environment of its own, from its pins)
 and by Copycat, in turn, as whole processes, with threads as they come. Each job says itself how long its fit took. It
@@ -86,7 +86,7 @@ def ready(environment: str, at: Path) -> bool:
 
 
 def make(environment: str, at: Path) -> None:
-    """Make an environment from its pins, by the Python that runs this."""
+    """An environment from its pins, by the Python that runs this."""
     folder = at / environment
     print(f"{environment}: {folder}", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
@@ -125,7 +125,7 @@ def play(job: Job, *, epochs: int, data: Path, environments: Path) -> Result:
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """Read what Copycat recorded of its run; its seconds include the evaluation at the end."""
+    """What Copycat wrote of its run. Its seconds include what is evaluated at the end, once."""
     (run,) = folder.glob("outputs/*/*/*/run.json")
     manifest = json.loads(run.read_text())
     with run.with_name("metrics.csv").open() as file:
@@ -176,7 +176,7 @@ def main() -> int:
 def measure(
     jobs: Sequence[str], *, epochs: int, rounds: int, data: Path, environments: Path
 ) -> dict[str, list[tuple[Result, Result]]]:
-    """Run each job; return its short and its long run of each round."""
+    """The short and the long run of each job in each round."""
     for name in jobs:  # reads the data and the packages from disk, once
         play(JOBS[name], epochs=1, data=data, environments=environments)
     found: dict[str, list[tuple[Result, Result]]] = {name: [] for name in jobs}

@@ -1,4 +1,4 @@
-"""Classify many images by a run and by a loop: python benchmarks/predict.py [--images 10000] [--rounds 3].
+"""Many images said by a run, beside a loop written by hand: python benchmarks/predict.py [--images 10000] [--rounds 3]
 
 `copycat predict RUN FOLDER --csv` and predict_loop.py, which decodes with as many threads and goes by batches of 256,
 in turn and as whole processes, on JPEGs of 200 to 500 pixels a side: drawn images, enlarged and in noise,
@@ -48,7 +48,7 @@ def draw(folder: Path, count: int, *, drawn: Path) -> Path:
 
 
 def few(folder: Path, files: Iterable[Path]) -> Path:
-    """Hard-link files into a new folder, and return it."""
+    """Some of them in a folder of their own."""
     folder.mkdir()
     for file in files:
         (folder / file.name).hardlink_to(file)

@@ -1,4 +1,4 @@
-"""Measure a rerun beside the run: python benchmarks/rerun.py [--epochs 8001] [--rounds 3].
+"""What a rerun costs beside the run: python benchmarks/rerun.py [--epochs 8001] [--rounds 3]
 
 Trains the lecture and reruns it, in turn and as whole processes, and prints the median of the pairs' ratios, and the
 ratio of the two shortest times, which a busy machine disturbs least. Ends with status 1 where the median is above 1.03.

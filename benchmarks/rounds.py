@@ -36,12 +36,10 @@ class Process:
 
 
 def play(command: Sequence[str], *, at: Path, terminal: bool = False) -> Process:
-    """Run a command to its end; one that fails ends the benchmark with what it printed.
+    """Run a command in that folder, to its end; one that fails ends the benchmark with what it said.
 
     Args:
-        command: program and arguments.
-        at: folder to run it in.
-        terminal: print to a terminal, as most users start it; else to a file.
+        terminal: what it says goes to one, as most users start it; else to a file.
     """
     with (at / "output.txt").open("wb+") as output, shown(output) if terminal else nullcontext(output) as to:
         began = time.perf_counter()
@@ -58,7 +56,7 @@ def play(command: Sequence[str], *, at: Path, terminal: bool = False) -> Process
 
 @contextmanager
 def shown(output: IO[bytes]) -> Iterator[int]:
-    """Open a terminal whose output is written to that file; yield its descriptor."""
+    """A terminal, whose whole output is written there."""
     terminal, inside = os.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", *WINDOW, 0, 0))
 
@@ -78,7 +76,7 @@ def shown(output: IO[bytes]) -> Iterator[int]:
 
 
 def alternate(sides: Mapping[str, Callable[[], Figure]], *, rounds: int) -> dict[str, list[Figure]]:
-    """Run the sides in turn, A B A B …; return what each gave in each round."""
+    """A B A B …: what each gave in each round."""
     found: dict[str, list[Figure]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():

@@ -1,4 +1,4 @@
-"""Compare TPE with random search at the same budget: COPYCAT_DATA=data/catvnoncat python benchmarks/search.py.
+"""TPE against random search, at the same budget: COPYCAT_DATA=data/catvnoncat python benchmarks/search.py
 
 Learning rate, width and activation of a network with one hidden layer, on the cat data: each search has 30 trials, and
 each sampler five seeds of its own. What is searched for is the lowest val/loss of any epoch. Prints each seed's best
@@ -23,7 +23,7 @@ JOB = (
 
 
 def search(sampler: str, seed: int, *, count: int, at: Path) -> list[float]:
-    """Search; return the best value so far after each trial, without trials that diverged."""
+    """The best so far after each trial; a trial that diverged gives nothing."""
     sweep = at / f"{sampler}{seed}"
     words = [f"hydra/sweeper/sampler={sampler}", f"hydra.sweeper.seed={seed}", f"hydra.sweeper.n_trials={count}"]
     command = [sys.executable, "-m", "copycat", "train", "-m", *JOB, *words, f"sweep.folder={sweep}"]

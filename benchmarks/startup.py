@@ -1,4 +1,4 @@
-"""Measure the start-up of a run beside its imports: python benchmarks/startup.py.
+"""How long a user waits before anything is trained, beside the imports that it takes: python benchmarks/startup.py
 
 In turn, as whole processes, after a round that does not count: importing torch; importing torch and pytorch_lightning;
 `copycat --help`; wrong overrides; and `copycat train`, up to its first training step, for which a callback of a

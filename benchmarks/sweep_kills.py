@@ -72,7 +72,7 @@ def states(sweep: Path) -> dict[int, str]:
 
 
 def amiss(sweep: Path, count: int) -> Iterator[str]:
-    """Yield each trial that is lost, doubled, or inconsistent between folders, study and table."""
+    """What is lost, there twice, or said otherwise by folders, study and table."""
     found = trials(sweep)
     if list(found) != list(range(count)):
         yield f"numbers: {list(found)}"

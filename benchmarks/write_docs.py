@@ -1,4 +1,4 @@
-"""Remake docs/performance.md from the benchmarks: python benchmarks/write_docs.py [NAME …] [--from FOLDER].
+"""Remakes docs/performance.md from what the benchmarks print: python benchmarks/write_docs.py [NAME …] [--from FOLDER]
 
 Runs those that are named, or all, one after the other, and keeps what each prints in FOLDER/NAME.txt, after the command
 that printed it; one that was called with words of one's own may be put there by hand, in the same form. With --from,
@@ -42,7 +42,7 @@ This page is made by `python benchmarks/write_docs.py`; what is typed into it is
 
 
 def run(name: str) -> str:
-    """Run a benchmark; return what it prints, also where a limit is not kept. One that fails ends this program."""
+    """What a benchmark prints, also where it ends with a limit that is not kept; one that fails ends this."""
     words = [sys.executable, str(HERE / f"{name}.py")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Run the commands of the guide: python docs/console.py remakes the outputs in guide.md.
+"""The commands of the guide, and what they print: python docs/console.py remakes the outputs in guide.md.
 
 A block that begins with `$ copycat` is a command; the lines after it are its standard output. Times and the names of
 run folders differ from run to run, and are written as `…`.
@@ -26,20 +26,20 @@ ENVIRONMENT = {"COLUMNS": "110", "NO_COLOR": "1"}
 
 
 def commands(page: str) -> Iterator[tuple[str, str]]:
-    """Yield for each command its words after `copycat`, and the output that the page shows."""
+    """The words after `copycat`, and the output that the page shows."""
     for block in BLOCK.finditer(page):
         yield block["words"], block["output"]
 
 
 def as_shown(printed: str) -> str:
-    """Write parts that differ from run to run as `…`."""
+    """With what varies written as `…`."""
     for varying, instead in VARYING:
         printed = varying.sub(instead, printed)
     return printed
 
 
 def output(words: str, *, at: Path) -> str:
-    """Return what a command prints in that folder, as the page shows it.
+    """What a command prints in that folder, as it is shown.
 
     Raises:
         subprocess.CalledProcessError: where it fails.
@@ -50,7 +50,6 @@ def output(words: str, *, at: Path) -> str:
 
 
 def main() -> None:
-    """Run every command of the guide in one new folder, and write its output into the page."""
     page = GUIDE.read_text()
     with tempfile.TemporaryDirectory() as folder:
         made = BLOCK.sub(

@@ -1,6 +1,6 @@
-"""Remake the images of inspection.md from a sweep and a run on drawn images: python docs/screenshots.py.
+"""Remakes the images of inspection.md, from a sweep and a run on drawn images: python docs/screenshots.py
 
-Needs Debian's chromium (apt-get install chromium) and the extra `dev`.
+Takes Debian's chromium (apt-get install chromium) and the extra `dev`.
 """
 
 import shutil
@@ -29,7 +29,7 @@ RUN = ("train", "trainer.max_epochs=500", "output_dir=runs")
 
 @contextmanager
 def serving(folder: str, at: Path) -> Iterator[str]:
-    """Serve `copycat board`, and yield its address."""
+    """The address of `copycat board`."""
     command = [*COPYCAT, "board", folder, "--no-browser"]
     with subprocess.Popen(command, cwd=at, stdout=subprocess.PIPE, text=True) as board:
         try:
@@ -40,13 +40,12 @@ def serving(folder: str, at: Path) -> Iterator[str]:
 
 
 def keep(page: Page, name: str) -> None:
-    """Save a screenshot in 128 colors, which suffice for a page and take a third of the bytes."""
+    """In 128 colours, which suit a page and take a third of the room."""
     with Image.open(BytesIO(page.screenshot())) as image:
         image.convert("RGB").quantize(128).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def main() -> None:
-    """Train, then take each screenshot."""
     browser_path = shutil.which("chromium") or sys.exit("expected chromium: apt-get install chromium")
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""Evaluate an experiment on images that it did not train on: five folds of the 209, and the 50, with five seeds."""
+"""What an experiment is worth on images that it did not train on: five folds of the 209, and the 50, by five seeds."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def _swept(name: str, words: Sequence[str], at: Path) -> Ensemble:
 
 
 def _figures(judged: Judgement) -> Figures:
-    """Return by part the number of images, and the accuracies with their intervals."""
+    """By part: how many images, and the accuracies with their intervals."""
     found: Figures = {}
     for row in judged.rows():
         if row["metric"] in ACCURACIES:
@@ -54,7 +54,7 @@ def _figures(judged: Judgement) -> Figures:
 
 
 def _each(members: Sequence[Judgement]) -> Figures:
-    """Return the mean over seeds by part, its range, and the interval of one network that has the mean accuracy."""
+    """The same of the mean over seeds, with their range. The interval is that of one network as good as the mean."""
     several = [_figures(member) for member in members]
     found: Figures = {}
     for part, first in several[0].items():
@@ -72,7 +72,7 @@ def _rounded(low: float, high: float) -> list[float]:
 
 
 def cells(record: Mapping[str, Any]) -> list[str]:
-    """Return the cells of the table below TITLES."""
+    """What stands below TITLES."""
     each, whole = record["each"], record["ensemble"]
     return [
         _cell(each["all folds"]["accuracy"]),

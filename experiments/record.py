@@ -1,6 +1,4 @@
-"""Run the named experiments on their data and record their results.
-
-Usage: python experiments/record.py [--folds] [NAME …]
+"""Run the named experiments on their data and record what they give: python experiments/record.py [--folds] [NAME …]
 
 Writes NAME.json beside each NAME.yaml, which a test holds later runs against, and the table in README.md. With --folds
 it writes NAME.folds.json in its place: what five folds and five seeds give. With no names the table alone, from what is
@@ -28,12 +26,12 @@ GIVEN = "lecture"
 
 
 def run(name: str, at: Path) -> Outcome:
-    """Train the experiment as it stands, in a folder below `at`."""
+    """The experiment as it stands, in a folder below `at`."""
     return train(compose([f"experiment={name}", f"output_dir={at}"]))
 
 
 def results(outcome: Outcome) -> dict[str, Any]:
-    """Return the results that a run must reproduce, as text with the digits that are compared."""
+    """What a run must give again, as text with the digits that are compared."""
     rows = read_history(outcome.folder)
     chosen = [row for row in rows if is_round(int(row["epoch"])) or row is rows[-1]]
     manifest = outcome.manifest
@@ -58,7 +56,7 @@ def _text(rows: Sequence[Mapping[str, float]], metric: str) -> dict[str, str]:
 
 
 def table() -> str:
-    """Return the recorded results as Markdown tables: of single runs, and of folds and seeds."""
+    """The recorded results as Markdown tables: of single runs, and of folds and seeds."""
     head = ["experiment", "what it shows", "epochs", *SHOWN, "best val/accuracy (epoch)", "seconds"]
     rows, of_folds = [head], [["experiment", *folds.TITLES]]
     for file in sorted(HERE.glob("*.yaml")):
@@ -94,7 +92,6 @@ def write_table() -> None:
 
 
 def main() -> None:
-    """Record the experiments that the command line names, then rewrite the table."""
     names = [word for word in sys.argv[1:] if word != "--folds"]
     for name in names if "--folds" in sys.argv else ():
         with tempfile.TemporaryDirectory() as folder:

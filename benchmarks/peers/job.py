@@ -11,7 +11,7 @@ import numpy as np
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """Make a parser of the arguments that every script takes."""
+    """The arguments that every script takes."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument(
         "--data", type=Path, default=os.environ.get("COPYCAT_DATA", "data"), help="folder of the h5 files"
@@ -23,10 +23,9 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def load(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Load images [N, 12288] float32 in [0, 1], channels first, and labels [N, 1] float32 in {0, 1}.
+    """Images [N, 12288] float32 in [0, 1], channels first, and labels [N, 1] float32 in {0, 1}.
 
     Args:
-        folder: of the h5 files.
         part: train or test.
     """
     with h5py.File(folder / f"{part}_catvnoncat.h5") as file:

@@ -15,12 +15,10 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Classifier(pl.LightningModule):
-    """Train a network in the usual way of Lightning and Hydra.
-
-    Args:
-        optimizer: makes one from the parameters.
-        scheduler: makes one from the optimizer; it watches val/loss.
-        compile: whether torch.compile takes the network.
+    """Args:
+    optimizer: what makes one from the parameters.
+    scheduler: what makes one from the optimizer; it watches val/loss.
+    compile: whether torch.compile takes the network.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ GROUPS = ("model", "data", "trainer", "callbacks", "task_name", "tags", "ckpt_pa
 
 
 def log_hyperparameters(cfg: DictConfig, *, model: pl.LightningModule, trainer: pl.Trainer) -> None:
-    """Log the configuration's main groups, and the counts of the model's parameters."""
+    """The configuration's main groups, and the counts of the model's parameters."""
     config = OmegaConf.to_container(cfg, resolve=True)
     found = {group: config.get(group) for group in GROUPS}
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]

@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 def instantiate_all(group: DictConfig | None) -> list[Any]:
-    """Instantiate each entry that has a `_target_`; return none where the group is empty."""
+    """What each entry with a `_target_` names; none where the group is empty."""
     made = []
     for node in (group or {}).values():
         if isinstance(node, DictConfig) and "_target_" in node:
