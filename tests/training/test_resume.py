@@ -61,7 +61,7 @@ JOBS = {
 }
 PLACES = [("batch", 2), ("batch", 4), ("validation", 4), ("epoch", 4), ("batch", 6), ("end", 12)]
 """After the second batch of the first epoch; after its last, before it is validated; after that; …"""
-SOME_PLACES = {"cnn_with_workers": PLACES[1:4], "cnn": PLACES[:3], "limit": PLACES[2:], "clipping": PLACES[:2]}
+SOME_PLACES = {"cnn_with_workers": PLACES[1:4], "cnn": PLACES[:3], "limit": PLACES[:3], "clipping": PLACES[:2]}
 """For jobs that others of the same kind go with through all places."""
 
 

@@ -47,7 +47,8 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float, images: s
     classes = [_escape_markdown(name) for name in data["classes"]]
     yield f"# {_escape_markdown(manifest['request']['experiment'])}: an image classifier\n"
     yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FILES[form]}\n"
-    yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {REQUIREMENTS[form]}; its"
+    needed = REQUIREMENTS[form]
+    yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {needed}; its"
     yield "classes, and how decode.py is to read an image, lie in model.json.\n"
     yield f"It takes RGB images of {size}×{size}, one byte a channel, [B, 3, {size}, {size}], and gives a probability"
     if form == "safetensors":

@@ -29,6 +29,7 @@ class RandAugment:
     """
 
     def __init__(self, *, count: int, magnitude: float, operations: Sequence[str]) -> None:
+        """Look the operations up."""
         require_package("kornia", wanted_by="augmentation=randaugment")
         for name in operations:
             if name not in OPERATIONS:

@@ -42,6 +42,7 @@ class Strong:
         erase: float = 0.25,
         erase_size: float = 0.4,
     ) -> None:
+        """Store the ranges, and check that kornia is installed."""
         require_package("kornia", wanted_by="augmentation=strong")
         self.flip, self.rotate, self.scale, self.move = flip, rotate, scale, move
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue

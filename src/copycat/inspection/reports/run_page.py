@@ -150,7 +150,8 @@ def _predictions(
             images=[
                 PageImage(
                     plot_roc_and_precision(predicted.probability, predicted.label, classes),
-                    f"ROC, and precision over recall, of each class against the others, on {pluralize(count, 'image')}.",
+                    "ROC, and precision over recall, of each class against the others, on"
+                    f" {pluralize(count, 'image')}.",
                     f"roc-{part}",
                 ),
                 PageImage(

@@ -34,9 +34,8 @@ def print_weights(run: Path) -> None:
     weights = read_weights(path)
     columns: list[Column] = [("tensor", value_cell("tensor")), *((title, value_cell(title)) for title in TITLES)]
     print_table(wide_console(), columns, [{"tensor": name, **_row(tensor)} for name, tensor in weights.items()])
-    print_line(
-        f"{pluralize(sum(tensor.numel() for tensor in weights.values()), 'number')} in {pluralize(len(weights), 'tensor')}"
-    )
+    numbers = sum(tensor.numel() for tensor in weights.values())
+    print_line(f"{pluralize(numbers, 'number')} in {pluralize(len(weights), 'tensor')}")
     print_line(f"tiny: share below {TINY_SHARE:g} of the tensor's largest")
 
 
