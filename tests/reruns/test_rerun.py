@@ -260,13 +260,6 @@ def test_a_sweep_s_folder_says_which_trials_there_are(tiny: Path, tmp_path: Path
             rerun(open_recorded(place), say=said.append)
 
 
-def test_a_run_of_an_earlier_form_is_refused(tiny: Path, tmp_path: Path, said: list[str]) -> None:
-    folder = train_folder(data=tiny, at=tmp_path)
-    update_manifest(folder, schema=1)
-    with pytest.raises(UserError, match="schema 2; got 1"):
-        rerun(open_recorded(folder), say=said.append)
-
-
 def test_changed_keys_are_named_whether_changed_added_or_removed() -> None:
     before = {"a": {"b": 1, "c": [1, 2]}, "d": None, "e": {}}
     after = {"a": {"b": 1.0, "c": [1, 2]}, "e": {"f": 0}}

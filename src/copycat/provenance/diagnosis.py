@@ -141,7 +141,10 @@ def _trials(numbers: Any) -> str:
 
 def _environment(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
     old, new = before.provenance.get("environment", {}), after.provenance.get("environment", {})
-    lines = list(_packages(_as_mapping(old.get("packages")), _as_mapping(new.get("packages"))))
+    packages, installed = _as_mapping(old.get("packages")), _as_mapping(new.get("packages"))
+    if "packages_digest" not in old:  # schema 1 recorded some of them
+        installed = {name: version for name, version in installed.items() if name in packages}
+    lines = list(_packages(packages, installed))
     if lines:
         yield Cause("packages", _one_line(lines), lines[1:])
     if old.get("python") != new.get("python"):

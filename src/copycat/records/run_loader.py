@@ -19,8 +19,8 @@ from copycat.records.signature import is_signed
 if TYPE_CHECKING:
     from torch import Tensor
 
-RERUN_SCHEMA = 2
-"""First schema with everything that a rerun needs."""
+FIRST_SCHEMA = 1
+"""Its configurations have other keys, its checkpoints no hash, and few packages are recorded."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def open_run(folder: Path) -> Opened:
         config = read_yaml(content)
     except (OSError, ValueError) as error:
         raise UserError(f"{where}: expected a run's configuration; {reason(error)}.") from error
-    if manifest["schema"] < RERUN_SCHEMA:
+    if manifest["schema"] == FIRST_SCHEMA:
         config = upgrade_config(config)
     own = is_signed(content, as_recorded(manifest))
     config, manifest = rename_keys(config, manifest)
@@ -84,21 +84,14 @@ def open_run(folder: Path) -> Opened:
 
 
 def open_recorded(folder: Path) -> Opened:
-    """Read a run folder that holds everything that a rerun needs.
+    """Read the folder of one run, to run it again.
 
     Raises:
-        UserError: as for `open_run`, and where it is a folder of several runs, or of a version before reruns.
+        UserError: as for `open_run`, and where it is a folder of several runs.
     """
     if not (folder / MANIFEST).exists() and (trials := [str(trial.relative_to(folder)) for trial in find_runs(folder)]):
         raise UserError(f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}.")
-    original = open_run(folder)
-    schema = original.manifest["schema"]
-    if schema < RERUN_SCHEMA:
-        version = original.manifest["provenance"]["code"]["version"]
-        raise UserError(
-            f"{folder}: expected run.json of schema {RERUN_SCHEMA}; got {schema}, by Copycat {version}. Rerun it there."
-        )
-    return original
+    return open_run(folder)
 
 
 def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from copycat.records.checkpoint_file import damage
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_columns, read_history
 from copycat.records.run_folder import WEIGHTS
-from copycat.records.run_loader import Opened
+from copycat.records.run_loader import FIRST_SCHEMA, Opened
 from copycat.records.safe_tensors import read_checkpoint, read_weights
 from copycat.reruns.difference import ABSENT, Difference, Moment, compare_trees
 from copycat.reruns.steps_per_epoch import steps_per_epoch
@@ -56,9 +56,10 @@ def compare(before: Opened, after: Opened) -> Comparison:
     step = steps_per_epoch(before)
     end = Moment(max(rows[0], default=None), step)
     differences = [*_compare_histories(*rows, whole=whole, step=step), *_compare_ends(before, after, end)]
-    differences += _compare_checkpoints(BEST, before, after, whole=whole, step=step)
-    # in a failed run it depends on timing whether the last epoch's checkpoint was already saved
-    differences += _compare_checkpoints(LAST, before, after, whole=completed, step=step)
+    if before.manifest["schema"] != FIRST_SCHEMA:
+        differences += _compare_checkpoints(BEST, before, after, whole=whole, step=step)
+        # in a failed run it depends on timing whether the last epoch's checkpoint was already saved
+        differences += _compare_checkpoints(LAST, before, after, whole=completed, step=step)
     if completed:
         count, of_weights = _compare_weights(before, after, end)
         differences += [*of_weights, *_compare_results(before, after, end)]

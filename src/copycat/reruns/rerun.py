@@ -16,7 +16,7 @@ from copycat.records.config_keys import changed_keys
 from copycat.records.digests import changed_files
 from copycat.records.metrics_csv import FILE
 from copycat.records.run_folder import CONFIG, WEIGHTS
-from copycat.records.run_loader import Opened
+from copycat.records.run_loader import FIRST_SCHEMA, Opened
 from copycat.reruns.comparison import BEST, LAST, Comparison, compare
 from copycat.training.factory import build_data, build_network
 from copycat.training.process_state import isolated
@@ -127,7 +127,7 @@ def _changed_records(original: Opened) -> list[Cause]:
     lines = {name: f"{name} {what}" for name, what in changed_files(original.folder, recorded)}
     for name in (f"checkpoints/{BEST}", f"checkpoints/{LAST}"):
         path = original.folder / name
-        if path.exists() and (wrong := damage(path)):
+        if original.manifest["schema"] != FIRST_SCHEMA and path.exists() and (wrong := damage(path)):
             lines[name] = f"{name}: {wrong}"
     if CONFIG in lines and isinstance(request.get("config_keys"), dict):
         keys = [key for key in changed_keys(original.config, request["config_keys"]) if key.isprintable()]
