@@ -60,7 +60,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
 
     count("copycat.records.run_folder.read_file", read_file)
     count("copycat.records.reader.read_file", read_file)
-    count("copycat.config.untrusted.check", check_config)
+    count("copycat.config.untrusted.check_config", check_config)
     return found
 
 

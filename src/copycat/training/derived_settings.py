@@ -17,7 +17,7 @@ PATHS = (("data", "root"), ("model", "weights"))
 def fill_image_size(config: Config) -> Config:
     """Fill in the image size, where it is open and the network has a preferred one."""
     data, model = config["data"], config["model"]
-    wanted = getattr(import_target("model", model["_target_"]), "wanted_image_size", None)
+    wanted = getattr(import_target("model", model["_target_"]), "required_image_size", None)
     if data.get("image_size", 0) is not None or wanted is None or (size := wanted(model)) is None:
         return config
     return {**config, "data": {**data, "image_size": size}}

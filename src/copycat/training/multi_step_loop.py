@@ -139,7 +139,7 @@ class MultiStepLoop(FitLoop):
         self._epoch_start = [c.on_train_epoch_start for c in others if overrides(c, "on_train_epoch_start")]
         self._batch_start = [c.on_train_batch_start for c in others if overrides(c, "on_train_batch_start")]
         self._epoch_end = [c.on_train_epoch_end for c in reversed(others) if overrides(c, "on_train_epoch_end")]
-        self._look = [callback.look for callback in others if hasattr(callback, "look")]
+        self._look = [callback.on_progress for callback in others if hasattr(callback, "on_progress")]
         self._schedules: list[LazyScheduler] = []
         self._plan_flush()
         self.buffer = EpochBuffer(self.classifier, self.last, start)
