@@ -49,7 +49,7 @@ class Cause:
     """Represent one difference between two runs that may change results."""
 
     kind: str
-    """`data`, `config`, `code`, `pack`, `packages`, `python`, `machine` or `accelerator`; of reruns also `record`, `weights`."""
+    """`data`, `config`, `code`, `pack`, `packages`, `python`, `machine`, `accelerator`, `record` or `weights`."""
     line: str
     details: Sequence[str] = ()
     """Further lines, such as one per image, a diff, or one per version."""
