@@ -36,7 +36,7 @@ NETWORKS = {
 }
 
 
-FAST = {"cnn-safetensors", "cnn-onnx"}
+FAST = {"cnn-safetensors", "cnn-torch"}
 EXPORTED = [
     pytest.param(name, form, id=f"{name}-{form}", marks=() if f"{name}-{form}" in FAST else pytest.mark.slow)
     for form, names in {

@@ -91,7 +91,7 @@ JOBS: Mapping[str, Sequence[str]] = {
 }
 
 
-@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["logistic", "cnn"]))
+@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["cnn"]))
 def test_each_trial_of_a_pack_agrees_with_the_same_trial_alone(job: str, tiny: Path, tmp_path: Path) -> None:
     words = [*JOBS[job], "trainer.max_epochs=40", "trainer.check_val_every_n_epoch=5"]
     packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
