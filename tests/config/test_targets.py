@@ -1,13 +1,14 @@
 """What a `_target_` names is held against its signature before it is built."""
 
 from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.config.targets import build_target, check_node, import_target, signature_keys
+from copycat.config.targets import Node, build_target, check_node, import_target, signature_keys
 
 OWN = """
 class Rate:
@@ -52,6 +53,19 @@ def test_an_inner_target_is_built_too() -> None:
     assert build_target("holder", {"_target_": "own_of_targets.Holder", "inner": inner}).inner.rate == 0.5
 
 
+def test_an_inner_target_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: Counter[str] = Counter()
+
+    def counted(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
+        checked[key] += 1
+        check_node(key, node, given=given)
+
+    monkeypatch.setattr("copycat.config.targets.check_node", counted)
+    inner = {"_target_": "own_of_targets.Rate", "rate": 0.5}
+    build_target("holder", {"_target_": "own_of_targets.Holder", "inner": inner})
+    assert checked == {"holder": 1, "holder.inner": 1}
+
+
 @pytest.mark.parametrize(
     ("node", "line"),
     [
@@ -80,6 +94,11 @@ def test_a_whole_number_is_a_float_too() -> None:
 
 def test_a_target_that_takes_any_keyword_takes_any_key() -> None:
     assert build_target("x", {"_target_": "own_of_targets.anything", "banana": 3}) == {"banana": 3}
+
+
+def test_a_null_key_that_the_target_does_not_take_is_refused_though_the_caller_passes_it() -> None:
+    with pytest.raises(UserError, match=r"x\.width: own_of_targets.Rate takes .*; got 'width'"):
+        check_node("x", {"_target_": "own_of_targets.Rate", "rate": 1, "width": None}, given=["width"])
 
 
 def test_a_key_given_in_code_need_not_stand_in_the_node() -> None:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from copycat.config.compose import compose
 from copycat.models.losses import BCE, CrossEntropy
 from copycat.models.networks import CNN, BagOfColors, mlp
-from copycat.training.factory import build_network
+from copycat.training.builders import build_network
 from tests.support.parameters import mark_slow
 
 KINDS = {

@@ -1,6 +1,9 @@
 """A run: what it leaves behind, how it fails, what it promises."""
 
 import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from safetensors.torch import load_file
 
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
+from copycat.config.targets import Node, check_node
 from copycat.records.lock import LockedError
 from copycat.records.metrics_csv import read_history
 from copycat.training.factory import build_components
@@ -50,6 +54,24 @@ def test_the_manifest_records_request_provenance_and_results(tiny: Path, tmp_pat
     assert manifest["results"]["epochs"] == 3
     assert set(manifest["results"]["final"]) >= {"train/loss", "val/accuracy"}
     assert not any(name.startswith("test/") for name in manifest["results"]["final"])
+
+
+def test_each_node_of_a_configuration_is_checked_once(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: Counter[str] = Counter()
+
+    def counted(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
+        checked[key] += 1
+        check_node(key, node, given=given)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("copycat.") and vars(module).get("check_node") is check_node:
+            monkeypatch.setattr(module, "check_node", counted)
+    train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path)
+    groups = ("data", "augmentation", "model", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger")
+    assert {key.partition(".")[0] for key in checked} == set(groups)
+    assert {key: count for key, count in checked.items() if count != 1} == {}
 
 
 def test_final_metrics_are_those_of_the_final_weights(tiny: Path, tmp_path: Path) -> None:

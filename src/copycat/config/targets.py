@@ -90,12 +90,17 @@ def build_target(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
         UserError: for a key that is not in the target's signature or has a wrong type, and where the target raises.
     """
     check_node(key, node, given=list(more))
+    return instantiate_target(key, node, *arguments, **more)
+
+
+def instantiate_target(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
+    """Instantiate the target of a node that `check_node` has accepted; else as `build_target`."""
     try:
         # arguments are no configuration and plain values need no resolving: they bypass Hydra, which is slow for each
         plain = {name: deepcopy(value) for name, value in node.items() if name not in HYDRA_KEYS and _is_plain(value)}
         if not any(name in node for name in HYDRA_KEYS[2:]):
             inner = {name: value for name, value in node.items() if isinstance(value, Mapping) and "_target_" in value}
-            plain |= {name: build_target(f"{key}.{name}", value) for name, value in inner.items()}
+            plain |= {name: instantiate_target(f"{key}.{name}", value) for name, value in inner.items()}
         rest = {name: value for name, value in node.items() if name not in plain and name != "_partial_"}
         target = import_target(key, node["_target_"])
         if len(rest) == 1 and isinstance(target, type) and is_ours(target.__module__):
@@ -155,13 +160,15 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
         return
     takes = signature_keys(target)
     for name, value in node.items():
-        if name in HYDRA_KEYS or (name in given and value is None):  # null: the caller passes it
+        if name in HYDRA_KEYS:
             continue
         if name not in takes:
             raise UserError(
                 f"{key}.{name}: {node['_target_']} takes {one_of(takes) or 'no keys'}; got {name!r}."
                 + did_you_mean(name, takes, before=f"{key}.")
             )
+        if name in given and value is None:  # the caller passes it
+            continue
         wanted = _plain_type(parameters[name])
         if wanted and not _fits(value, wanted):
             words = " or ".join("null" if t is types.NoneType else t.__name__ for t in wanted)

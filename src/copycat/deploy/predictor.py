@@ -17,7 +17,7 @@ from copycat.models.losses import Loss
 from copycat.provenance.backbone import check_backbone
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened, read_weights
-from copycat.training.factory import build_loss, build_network
+from copycat.training.builders import build_loss, build_network, check_model
 from copycat.training.process_state import isolated
 
 DEFAULT_SIDE = 64
@@ -97,6 +97,7 @@ def _predictor(opened: Opened, *, views: int) -> Predictor:
     if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2]:
         raise UserError(f"{opened.folder}: expected a run on RGB squares; its images are {'×'.join(map(str, shape))}.")
     classes = tuple(data["classes"])
+    check_model(config)
     network = build_network(config, image_shape=shape, classes=len(classes))
     check_backbone(network, opened.manifest, folder=opened.folder)
     _load_weights(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)

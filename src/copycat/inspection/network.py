@@ -6,8 +6,9 @@ from typing import Any
 import torch
 
 from copycat.models.summary import BATCH, describe_network
+from copycat.training.builders import build_network, check_model
 from copycat.training.derived_settings import fill_image_size, resolve_loss
-from copycat.training.factory import build_data, build_network
+from copycat.training.factory import build_data
 
 Config = Mapping[str, Any]
 
@@ -21,6 +22,7 @@ def inspect_network(config: Config) -> str:
     Raises:
         UserError: where the network cannot be built.
     """
+    check_model(config)
     model = config["model"]
     classes = max(2, model.get("out_features") or 2)  # a single output tells two classes apart
     shape: tuple[int, ...]

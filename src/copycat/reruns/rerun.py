@@ -18,7 +18,8 @@ from copycat.records.metrics_csv import FILE
 from copycat.records.run_folder import CONFIG, WEIGHTS
 from copycat.records.run_loader import FIRST_SCHEMA, Opened
 from copycat.reruns.comparison import BEST, LAST, Comparison, compare
-from copycat.training.factory import build_data, build_network
+from copycat.training.builders import build_network, check_model
+from copycat.training.factory import build_data
 from copycat.training.process_state import isolated
 from copycat.training.train import RunResult, train
 
@@ -107,6 +108,7 @@ def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Se
     with isolated(threads=config["trainer"]["threads"]):
         now = RunInputs.from_process(as_recorded, data)
         if "backbone" in original.manifest["provenance"]:
+            check_model(config)
             network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
             if change := backbone_change(network, original.manifest):
                 changed.append(Cause("weights", f"the backbone: {change}"))

@@ -2,25 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from copycat.config.combinations import find_shift_conflicts
 from copycat.config.errors import UserError
 from copycat.config.suggestions import did_you_mean, first_line, one_of
 from copycat.config.targets import build_target, check_node, import_target, signature_keys
-from copycat.data.augmentation.transforms import Augmentation, Mixing
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
-from copycat.models.losses import Loss
 from copycat.records.config_keys import values
-from copycat.training.derived_settings import fill_from_data, fill_image_size, resolve_loss
+from copycat.training.builders import build_augmentation, build_loss, build_network, check_model
+from copycat.training.derived_settings import fill_from_data, fill_image_size
 from copycat.training.monitors import check_monitors
-from copycat.training.seeds import seed_everything
 
 Config = Mapping[str, Any]
 
@@ -30,8 +25,6 @@ OWN_TRAINER_KEYS = ("threads", "steps_per_execution")
 """Keys of the trainer's node that Copycat takes, not Lightning."""
 INTERNAL_PARAMETERS = ("source", "seed", "augmentation")
 """Parameters of the DataModule that are not keys of the data's node."""
-DERIVED = ("in_features", "image_shape", "out_features")
-"""Keys of the model's node that are filled in from data and loss."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,10 @@ def build_components(
     Raises:
         UserError: where one of them cannot be built, or they do not fit together.
     """
-    _check_targets(config)
+    check_model(config)
+    optimizer = build_target("optimizer", config["optimizer"])
+    scheduler = build_target("scheduler", _without(config["scheduler"], CLASSIFIER_KEYS))
+    _check_late_targets(config)
     if data is None:
         config = fill_image_size(config)
         data = build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
@@ -73,8 +69,6 @@ def build_components(
     check_monitors(config, data, extra=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
-    optimizer = build_target("optimizer", config["optimizer"])
-    scheduler = build_target("scheduler", _without(config["scheduler"], CLASSIFIER_KEYS))
     classifier_settings = {name: config["scheduler"][name] for name in CLASSIFIER_KEYS if name in config["scheduler"]}
     classifier = Classifier(
         network,
@@ -93,13 +87,8 @@ def build_components(
     return RunComponents(classifier, data, config)
 
 
-def _check_targets(config: Config) -> None:
-    """Check every node against the signature of its target before a large data set is read."""
-    check_node("model", config["model"], given=DERIVED)
-    check_node("augmentation", config["augmentation"])
-    check_node("loss", config["loss"])
-    check_node("optimizer", config["optimizer"])
-    check_node("scheduler", _without(config["scheduler"], CLASSIFIER_KEYS))
+def _check_late_targets(config: Config) -> None:
+    """Check the nodes that are built in the run folder, before a large data set is read."""
     check_node("trainer", _without(config["trainer"], OWN_TRAINER_KEYS))
     for group in ("callbacks", "logger"):
         for name, node in (config[group] or {}).items():
@@ -148,78 +137,3 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
         raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
     transforms = None if augmentation is None else build_augmentation(augmentation)
     return DataModule(source, **loader_settings, seed=seed, augmentation=transforms)
-
-
-def build_augmentation(node: Config) -> Augmentation | Mixing:
-    """Build an augmentation.
-
-    Raises:
-        UserError: where the target is none.
-    """
-    augmentation = build_target("augmentation", node)
-    if not isinstance(augmentation, (Augmentation, Mixing)):
-        raise UserError(f"augmentation._target_: expected one with draws and a call; got {node['_target_']!r}.")
-    return augmentation
-
-
-def build_loss(node: Config, *, classes: int) -> Loss:
-    """Build the loss for this number of classes.
-
-    Raises:
-        UserError: where the target is no loss, or its weights do not fit the classes.
-    """
-    loss = build_target("loss", resolve_loss(node, classes=classes))
-    if not isinstance(loss, Loss):
-        raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
-    if loss.weight is not None and len(loss.weight) != classes:
-        raise UserError(f"loss.weight: expected {classes} numbers, one a class; got {len(loss.weight)}.")
-    return loss
-
-
-def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Build the network with seeded weights, and fill in its open sizes from data and loss.
-
-    Raises:
-        UserError: where the target is no network, or its outputs do not fit the classes.
-    """
-    node = dict(config["model"])
-    accepted = signature_keys(import_target("model", node["_target_"]))
-    try:
-        loss: Any = import_target("loss", resolve_loss(config["loss"], classes=classes)["_target_"])
-        outputs = loss.out_features(classes)
-    except ValueError as error:
-        raise UserError(f"loss: {first_line(error)}.") from error
-    derived = {"in_features": prod(image_shape), "image_shape": image_shape, "out_features": outputs}
-    for name, value in derived.items():
-        if name in accepted and node.get(name) is None:
-            node[name] = value
-    if node.get("out_features", outputs) != outputs:
-        raise UserError(f"model.out_features: expected {outputs} for {classes} classes; got {node['out_features']}.")
-    seed_everything(config["seed"])
-    network = build_target("model", node)
-    if not isinstance(network, nn.Module):
-        raise UserError(f"model._target_: expected an nn.Module; got {config['model']['_target_']!r}.")
-    return network
-
-
-def build_group(config: Config, group: str, folder: Path) -> list[Any]:
-    """Build the callbacks, or the loggers, of a run in this folder.
-
-    Raises:
-        UserError: where one cannot be built.
-    """
-    nodes = config[group] or {}
-    return [
-        build_target(f"{group}.{name}", fill_run_folder(node, folder))
-        for name, node in nodes.items()
-        if node is not None
-    ]
-
-
-def fill_run_folder(node: Any, folder: Path) -> Any:
-    """Return a node with `{run}` in its strings replaced by the run folder."""
-    if isinstance(node, Mapping):
-        return {name: fill_run_folder(value, folder) for name, value in node.items()}
-    if isinstance(node, list):
-        return [fill_run_folder(value, folder) for value in node]
-    return node.replace("{run}", str(folder)) if isinstance(node, str) else node

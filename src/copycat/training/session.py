@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.targets import build_target
+from copycat.config.targets import instantiate_target
 from copycat.data.streams import derive_seed
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
@@ -112,7 +112,7 @@ class TrainingSession:
 
     def _trainer(self, **settings: Any) -> pl.Trainer:
         node = {name: value for name, value in self.config["trainer"].items() if name not in OWN_TRAINER_KEYS}
-        trainer = build_target(
+        trainer = instantiate_target(
             "trainer",
             node,
             **settings,

@@ -1,0 +1,111 @@
+"""Build single components of a run from their nodes."""
+
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from copycat.config.errors import UserError
+from copycat.config.suggestions import first_line
+from copycat.config.targets import build_target, check_node, import_target, instantiate_target, signature_keys
+from copycat.data.augmentation.transforms import Augmentation, Mixing
+from copycat.models.losses import Loss
+from copycat.training.derived_settings import resolve_loss
+from copycat.training.seeds import seed_everything
+
+Config = Mapping[str, Any]
+
+DERIVED = ("in_features", "image_shape", "out_features")
+"""Keys of the model's node that are filled in from data and loss."""
+
+
+def check_model(config: Config) -> None:
+    """Check the nodes of model and loss, before data are read.
+
+    Raises:
+        UserError: where one does not fit its target.
+    """
+    check_node("model", config["model"], given=DERIVED)
+    check_node("loss", config["loss"])
+
+
+def build_augmentation(node: Config) -> Augmentation | Mixing:
+    """Build an augmentation, after checking its node.
+
+    Raises:
+        UserError: where the node does not fit its target, or the target is no augmentation.
+    """
+    augmentation = build_target("augmentation", node)
+    if not isinstance(augmentation, (Augmentation, Mixing)):
+        raise UserError(f"augmentation._target_: expected one with draws and a call; got {node['_target_']!r}.")
+    return augmentation
+
+
+def build_loss(node: Config, *, classes: int) -> Loss:
+    """Build the loss for this number of classes, from a node that `check_model` has accepted.
+
+    Raises:
+        UserError: where the target is no loss, or its weights do not fit the classes.
+    """
+    loss = instantiate_target("loss", resolve_loss(node, classes=classes))
+    if not isinstance(loss, Loss):
+        raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
+    if loss.weight is not None and len(loss.weight) != classes:
+        raise UserError(f"loss.weight: expected {classes} numbers, one a class; got {len(loss.weight)}.")
+    return loss
+
+
+def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Build the network with seeded weights, and fill in its open sizes from data and loss.
+
+    Args:
+        config: resolved configuration, which `check_model` has accepted.
+        image_shape: of the data's images, [C, H, W], or [N] where they are flattened.
+        classes: number of classes.
+
+    Raises:
+        UserError: where the target is no network, or its outputs do not fit the classes.
+    """
+    node = dict(config["model"])
+    accepted = signature_keys(import_target("model", node["_target_"]))
+    try:
+        loss: Any = import_target("loss", resolve_loss(config["loss"], classes=classes)["_target_"])
+        outputs = loss.out_features(classes)
+    except ValueError as error:
+        raise UserError(f"loss: {first_line(error)}.") from error
+    derived = {"in_features": prod(image_shape), "image_shape": image_shape, "out_features": outputs}
+    for name, value in derived.items():
+        if name in accepted and node.get(name) is None:
+            node[name] = value
+    if node.get("out_features", outputs) != outputs:
+        raise UserError(f"model.out_features: expected {outputs} for {classes} classes; got {node['out_features']}.")
+    seed_everything(config["seed"])
+    network = instantiate_target("model", node)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"model._target_: expected an nn.Module; got {config['model']['_target_']!r}.")
+    return network
+
+
+def build_group(config: Config, group: str, folder: Path) -> list[Any]:
+    """Build the callbacks, or the loggers, of a run in this folder, whose nodes `build_components` has checked.
+
+    Raises:
+        UserError: where one cannot be built.
+    """
+    nodes = config[group] or {}
+    return [
+        instantiate_target(f"{group}.{name}", fill_run_folder(node, folder))
+        for name, node in nodes.items()
+        if node is not None
+    ]
+
+
+def fill_run_folder(node: Any, folder: Path) -> Any:
+    """Return a node with `{run}` in its strings replaced by the run folder."""
+    if isinstance(node, Mapping):
+        return {name: fill_run_folder(value, folder) for name, value in node.items()}
+    if isinstance(node, list):
+        return [fill_run_folder(value, folder) for value in node]
+    return node.replace("{run}", str(folder)) if isinstance(node, str) else node
