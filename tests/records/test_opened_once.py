@@ -1,4 +1,4 @@
-"""Each command reads and checks the two files of a run folder once, and hands on what it read."""
+"""Each command reads and checks the files of a run folder once, and hands on what it read."""
 
 import shutil
 from collections import Counter
@@ -13,6 +13,7 @@ from copycat.cli import main
 from copycat.config.rules import check_config
 from copycat.records.safe_parsers import read_file
 from tests.support.runs import train_tiny
+from tests.support.sweep_folders import make_trial, write_sweep_folder
 
 COMMANDS = {
     "rerun": ["rerun", "RUN"],
@@ -29,10 +30,13 @@ COMMANDS = {
     "report, several": ["report", "RUN", "OTHER", "--to=TO.html"],
     "report, a folder": ["report", "FOLDER", "--to=TO.html"],
     "compare": ["compare", "RUN", "OTHER"],
+    "report, a sweep": ["report", "SWEEP", "--to=TO.html"],
+    "compare, a sweep": ["compare", "SWEEP"],
+    "runs, a sweep": ["runs", "SWEEP"],
     "board": ["board", "FOLDER", "--no-browser"],
     "runs": ["runs", "FOLDER"],
 }
-WITHOUT_CONFIG = ("board", "runs")
+WITHOUT_CONFIG = ("board", "runs", "runs, a sweep", "report, a sweep")
 """Commands that show what run.json says."""
 
 
@@ -60,6 +64,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
 
     count("copycat.records.run_folder.read_file", read_file)
     count("copycat.records.reader.read_file", read_file)
+    count("copycat.records.trial_file.read_file", read_file)
     count("copycat.config.untrusted.check_config", check_config)
     return found
 
@@ -81,12 +86,19 @@ def test_a_run_folder_is_opened_once(
     run, other = trained / "1", trained / "2"
     if command == "resume":  # it changes its run
         run = shutil.copytree(run, tmp_path / "run")
-    places = {"RUN": run, "OTHER": other, "FOLDER": trained, "IMAGES": tiny / "val", "DATA": tiny, "TO": "to"}
+    is_sweep = "SWEEP" in COMMANDS[command]
+    if is_sweep:
+        sweep = shutil.copytree(trained, tmp_path / "sweep")
+        run, other = sweep / "1", sweep / "2"
+        trials = [make_trial(number, {"seed": number}, 0.5) for number in (1, 2)]
+        write_sweep_folder(sweep, trials, space={"seed": "1,2"})
+    places = {"RUN": run, "OTHER": other, "SWEEP": run.parent, "FOLDER": trained}
+    places |= {"IMAGES": tiny / "val", "DATA": tiny, "TO": Path("to")}
     with pytest.raises(SystemExit, match=r"^0$"):
         main([_replaced(word, places) for word in COMMANDS[command]])
-    opened = [run, other] if {"OTHER", "FOLDER"} & set(COMMANDS[command]) else [run]
-    files = ("run.json",) if command in WITHOUT_CONFIG else ("run.json", "config.yaml")
-    assert {path: count for path, count in reads.items() if path.parent in (run, other)} == {
+    opened = [run, other] if {"OTHER", "FOLDER", "SWEEP"} & set(COMMANDS[command]) else [run]
+    files = ["run.json", *([] if command in WITHOUT_CONFIG else ["config.yaml"]), *(["trial.json"] if is_sweep else [])]
+    assert {path: count for path, count in reads.items() if path.parent in (run, other) and path.exists()} == {
         folder / name: 1 for folder in opened for name in files
     }
     assert reads[Path("rules")] <= len(opened)

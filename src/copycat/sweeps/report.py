@@ -11,20 +11,19 @@ from copycat.records.lock import RUNNING
 from copycat.records.reader import find_runs
 from copycat.records.run_folder import MANIFEST
 from copycat.sweeps.plots.files import list_plot_kinds, render_plot
-from copycat.sweeps.plots.results import Results, read_results
+from copycat.sweeps.plots.results import Results, make_results
 from copycat.sweeps.summary import group_configurations, is_done, split_axes
-from copycat.sweeps.sweep_file import FILE, SweepFile
+from copycat.sweeps.sweep_file import FILE, SweepFile, read_sweep
 from copycat.sweeps.table import (
     configuration_columns,
     configuration_rows,
-    read_sweep_rows,
+    make_trial_rows,
     summarize_sweep,
     trial_columns,
 )
-from copycat.tables.query import Query
 from copycat.tables.render import Column
 from copycat.tables.run_row import RunRow
-from copycat.tables.run_table import rerun_command
+from copycat.tables.run_table import read_run_records, rerun_command
 from copycat.tables.statistics import format_number
 
 MAX_ROWS = 200
@@ -64,8 +63,10 @@ def make_sweep_page(folder: Path) -> Page:
     Raises:
         UserError: if sweep.json cannot be read.
     """
-    sweep, rows, _ = read_sweep_rows(folder, Query())
-    sections = [*_ranking(sweep, rows), *_plots(read_results(folder)), _request(sweep), *_next(folder, sweep, rows)]
+    sweep, records = read_sweep(folder), read_run_records(folder)
+    rows = make_trial_rows(records, folder, sweep)
+    plots = _plots(make_results(folder, sweep, records))
+    sections = [*_ranking(sweep, rows), *plots, _request(sweep), *_next(folder, sweep, rows)]
     return Page(str(folder), summarize_sweep(sweep, rows), sections)
 
 

@@ -12,7 +12,7 @@ from copycat.sweeps.table import find_best_trial, print_sweep, read_sweep_rows
 from copycat.tables.comparison import print_comparison, read_comparison, write_comparison
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import write_csv, write_json
-from copycat.tables.run_reader import read_trials
+from copycat.tables.run_reader import RunRecord, read_trials
 from copycat.tables.run_table import best_run, print_runs, read_run_rows, rerun_command
 
 OutputForm = Literal["table", "best", "csv", "json"]
@@ -66,18 +66,24 @@ def show_compared(folders: Sequence[Path], *, form: Literal["table", "csv", "jso
     Raises:
         UserError: if a folder holds no run, or there are fewer than two runs, or too many trials.
     """
-    runs = [run for folder in folders for run in _list_runs(folder)]
-    compared = read_comparison(runs)
+    runs: list[Path] = []
+    records: dict[Path, RunRecord] = {}
+    for folder in folders:
+        if (folder / FILE).is_file():
+            trials = _read_few_trials(folder)
+            runs += trials
+            records |= trials
+        else:
+            runs.append(folder)
+    compared = read_comparison(runs, records=records)
     if form == "table":
         print_comparison(compared, equal=equal)
     else:
         write_comparison(compared, equal=equal, form=form)
 
 
-def _list_runs(folder: Path) -> list[Path]:
-    if not (folder / FILE).is_file():
-        return [folder]
-    trials = [row.folder for row in read_trials(folder)]
+def _read_few_trials(folder: Path) -> dict[Path, RunRecord]:
+    trials = {trial.folder: trial for trial in read_trials(folder)}
     if len(trials) > MAX_COMPARED:
         raise UserError(
             f"{folder}: expected a sweep of {MAX_COMPARED} trials or fewer; got {len(trials)}. Name some of them."

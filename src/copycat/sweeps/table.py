@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from copycat.config.errors import UserError
@@ -30,8 +30,9 @@ from copycat.tables.render import (
     value_cell,
     wide_console,
 )
+from copycat.tables.run_reader import RunRecord
 from copycat.tables.run_row import RunRow
-from copycat.tables.run_table import read_run_rows
+from copycat.tables.run_table import make_rows, read_run_records
 from copycat.tables.statistics import format_number
 
 RESERVED_TITLES = ("trial", "status", "epochs", "seconds", "runs", "why")
@@ -45,12 +46,17 @@ def read_sweep_rows(folder: Path, choice: Query) -> tuple[SweepFile, list[RunRow
         UserError: if sweep.json cannot be read, or the choice is invalid.
     """
     sweep = read_sweep(folder)
-    rows = [row for row in read_run_rows(folder, objectives=sweep.objectives) if "trial" in row]
+    rows = make_trial_rows(read_run_records(folder), folder, sweep)
+    return sweep, rows, select_rows(rows, choice, known=[*sweep.varies, *sweep.objectives])
+
+
+def make_trial_rows(records: Iterable[RunRecord], folder: Path, sweep: SweepFile) -> list[RunRow]:
+    """Flatten the trials of a sweep into rows, by rank."""
+    rows = [row for row in make_rows(records, folder, objectives=sweep.objectives) if "trial" in row]
     if len(sweep.objectives) > 1:
         best = find_pareto_front(rows, sweep.objectives)
         rows = [{**row, "pareto": row["trial"] in best} for row in rows]
-    rows = rank_trials(rows, sweep.objectives)
-    return sweep, rows, select_rows(rows, choice, known=[*sweep.varies, *sweep.objectives])
+    return rank_trials(rows, sweep.objectives)
 
 
 def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | None = None) -> None:

@@ -17,7 +17,7 @@ from copycat.records.reader import check_files, not_a_run, read_config
 from copycat.records.run_folder import CONFIG
 from copycat.records.safe_parsers import read_yaml
 from copycat.tables.render import Column, csv_cell, print_table, value_cell, wide_console, write_json
-from copycat.tables.run_reader import read_record
+from copycat.tables.run_reader import RunRecord, read_record
 from copycat.tables.run_row import RunRow, make_row
 from copycat.tables.statistics import (
     describe_mcnemar,
@@ -73,8 +73,12 @@ def _select(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {title: row[name] for title, row in rows.items() if name in row}
 
 
-def read_comparison(folders: Sequence[Path]) -> RunComparison:
+def read_comparison(folders: Sequence[Path], *, records: Mapping[Path, RunRecord] = {}) -> RunComparison:
     """Read two or more runs.
+
+    Args:
+        folders: of the runs.
+        records: of the runs that were read already, by folder.
 
     Raises:
         UserError: where one is no run, or its files are damaged.
@@ -89,16 +93,16 @@ def read_comparison(folders: Sequence[Path]) -> RunComparison:
         try:
             if folder.is_dir():
                 check_files(folder)
-            row = read_record(folder)
-            if row.manifest is not None:
+            record = records.get(folder) or read_record(folder)
+            if record.manifest is not None:
                 config = with_current_names(with_current_keys(read_yaml(read_config(folder))))
                 if not isinstance(config, Mapping):
                     raise ValueError(f"{CONFIG} has no keys")
                 configs[title] = dict(values(config))
-                manifests[title] = row.manifest
+                manifests[title] = record.manifest
         except (OSError, ValueError) as error:
             raise not_a_run(folder, error) from error
-        rows[title] = make_row(row, folder)
+        rows[title] = make_row(record, folder)
     return RunComparison(folders_by_title, configs, rows, manifests)
 
 

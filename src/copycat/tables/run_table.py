@@ -22,6 +22,7 @@ from copycat.tables.render import (
     print_table,
     wide_console,
 )
+from copycat.tables.run_reader import RunRecord
 from copycat.tables.run_row import RunRow, column_names, make_row
 from copycat.tables.statistics import natural_direction
 
@@ -42,8 +43,8 @@ def check_folder(root: Path) -> None:
         raise UserError(f"{root}: expected a folder of runs; got none. Make a run: copycat train.")
 
 
-def read_run_rows(root: Path, *, objectives: Collection[str] = ()) -> list[RunRow]:
-    """Read the runs at or below a folder, the newest last; report unreadable ones on standard error.
+def read_run_records(root: Path) -> list[RunRecord]:
+    """Read the runs at or below a folder; report unreadable ones on standard error.
 
     Raises:
         UserError: where there is no such folder.
@@ -52,7 +53,17 @@ def read_run_rows(root: Path, *, objectives: Collection[str] = ()) -> list[RunRo
     runs = read_records(root)
     for line in runs.errors:
         print_line(f"copycat: {line}", error=True)
-    return sort_rows((make_row(row, root, objectives=objectives) for row in runs.records), "started")
+    return runs.records
+
+
+def make_rows(records: Iterable[RunRecord], root: Path, *, objectives: Collection[str] = ()) -> list[RunRow]:
+    """Flatten runs into rows, the newest last."""
+    return sort_rows((make_row(record, root, objectives=objectives) for record in records), "started")
+
+
+def read_run_rows(root: Path) -> list[RunRow]:
+    """Read the runs at or below a folder as rows; as `read_run_records` and `make_rows`."""
+    return make_rows(read_run_records(root), root)
 
 
 def print_runs(root: Path, query: Query | None = None) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.columns import REPEATS, Column, is_number, make_column, spans_decades
-from copycat.sweeps.sweep_file import check_sweep, read_sweep
-from copycat.tables.run_reader import read_trials
+from copycat.sweeps.sweep_file import SweepFile, check_sweep, read_sweep
+from copycat.tables.run_reader import RunRecord, read_trials
 from copycat.tables.statistics import Direction, direction_sign
 
 
@@ -69,7 +69,12 @@ def read_results(sweep: Path) -> Results:
         UserError: if the folder holds no sweep.
     """
     check_sweep(sweep)
-    record = read_sweep(sweep)
-    trials = [row.trial for row in read_trials(sweep) if row.trial is not None]
-    space = {name: record.space.get(name, "") for name in record.varies}
-    return Results(sweep.resolve().name, record.objectives, trials, space)
+    return make_results(sweep, read_sweep(sweep), list(read_trials(sweep)))
+
+
+def make_results(folder: Path, sweep: SweepFile, records: Sequence[RunRecord]) -> Results:
+    """Return the results of a sweep from the runs that were read from its folder, in any order."""
+    own = (run for run in records if run.folder.parent == folder and run.folder.name.isdecimal())
+    trials = [run.trial for run in sorted(own, key=lambda run: int(run.folder.name)) if run.trial is not None]
+    space = {name: sweep.space.get(name, "") for name in sweep.varies}
+    return Results(folder.resolve().name, sweep.objectives, trials, space)
