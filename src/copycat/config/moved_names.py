@@ -26,6 +26,8 @@ MOVED: Mapping[str, str] = {
     "copycat.inspection.weights": "copycat.inspection.callbacks.weights",
     "copycat.runs.averaging": "copycat.training.weight_averaging",
     "copycat.runs.checkpoints": "copycat.training.checkpoints",
+    "copycat.runs.checkpoints.BestCheckpoint": "copycat.training.best_checkpoint.BestCheckpoint",
+    "copycat.training.checkpoints.BestCheckpoint": "copycat.training.best_checkpoint.BestCheckpoint",
 }
 """Old name of a module, class or function: its present name. A module's entry moves all that it holds."""
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from copycat.models.metrics import Row, to_scalar_tensor
@@ -18,7 +17,6 @@ from copycat.training.lightning_internals import (
     forget_restart,
     get_fit_loop,
     get_position,
-    make_state_key,
     set_position,
 )
 from copycat.training.progress import Position
@@ -234,64 +232,6 @@ class LastCheckpoint(pl.Callback):
         set_position(checkpoint["loops"], position)  # the loop that saved it may have been another
         # a finished run stays finished, such as after early stopping, unless it was extended
         trainer.should_stop = state["finished"] and position.epoch not in self.extended_at
-
-
-class BestCheckpoint(Checkpoint):
-    """Save the checkpoint of the epoch with the best value of a metric.
-
-    Args:
-        dirpath: folder of the checkpoints.
-        monitor: name of the metric.
-        mode: `min` or `max`.
-        filename: name without its extension.
-        every_n_epochs: epochs between comparisons.
-    """
-
-    def __init__(
-        self, dirpath: str, *, monitor: str, mode: str, filename: str = "best", every_n_epochs: int = 1
-    ) -> None:
-        """Start without a best value."""
-        self.path = Path(dirpath, f"{filename}.ckpt")
-        self.monitor, self.mode, self.every_n_epochs = monitor, mode, every_n_epochs
-        self.best: Tensor | None = None
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, or let the last checkpoint be copied, where the value is the best so far."""
-        value = trainer.callback_metrics.get(self.monitor)
-        if value is None or (trainer.current_epoch + 1) % self.every_n_epochs:
-            return
-        if not self.is_better(value):
-            return
-        callbacks: Any = getattr(trainer, "callbacks")  # noqa: B009, set by a connector: mypy does not see it
-        last = next((callback for callback in callbacks if isinstance(callback, LastCheckpoint)), None)
-        if last is not None:
-            last.copy_to = self.path  # copied from the last checkpoint where both are due: serialized once
-        else:
-            trainer.save_checkpoint(self.path, weights_only=False)
-
-    def is_better(self, value: Tensor) -> bool:
-        """Return whether a value is the best so far, and remember it then."""
-        if self.best is not None and not (value < self.best if self.mode == "min" else value > self.best):
-            return False
-        self.best = value.detach().cpu()
-        return True
-
-    def supports_multi_step(self) -> bool:
-        """Return whether it needs validations alone, after which the loop calls its hook."""
-        return self.monitor.startswith("val/")
-
-    @property
-    def state_key(self) -> str:
-        """Return the key of its state, by monitor and mode."""
-        return make_state_key(self, monitor=self.monitor, mode=self.mode)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the best value so far."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best value."""
-        self.best = state_dict["best"]
 
 
 def _flush(trainer: pl.Trainer) -> None:

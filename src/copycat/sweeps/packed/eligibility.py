@@ -16,7 +16,8 @@ from copycat.inspection.callbacks.inspector import Inspector, Measurer
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.inspection.callbacks.progress_bar import ProgressBar
 from copycat.sweeps.packed.trial import PackedTrial
-from copycat.training.checkpoints import BestCheckpoint, LastCheckpoint
+from copycat.training.best_checkpoint import BestCheckpoint
+from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.factory import RunComponents
 from copycat.training.seeds import KNOWN_MODULES, RANDOM_LAYERS
 

@@ -22,8 +22,9 @@ from copycat.records.run_folder import write_manifest
 from copycat.records.trial_file import Trial
 from copycat.sweeps.engine import Job
 from copycat.sweeps.packed.optimizer import Trainable
+from copycat.training.best_checkpoint import BestCheckpoint
 from copycat.training.checkpoint_io import deep_copy
-from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY, BestCheckpoint, LastCheckpoint
+from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY, LastCheckpoint
 from copycat.training.factory import RunComponents
 from copycat.training.lazy_scheduler import LazyScheduler
 from copycat.training.lightning_internals import check_early_stopping, set_global_step_of_state, set_position
