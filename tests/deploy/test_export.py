@@ -16,8 +16,9 @@ from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.data.decode import decode_pixels
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.export import FILES, FORMATS, MAX_DIFFERENCE, Format, export
+from copycat.deploy.export import MAX_DIFFERENCE, export
 from copycat.deploy.export_check import Script, difference_on_pixels
+from copycat.deploy.network_file import FILES, FORMATS, Format
 from copycat.deploy.predict import Prediction, predict_files
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.deploy.use_scripts import SCRIPTS

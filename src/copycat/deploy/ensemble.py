@@ -1,33 +1,24 @@
 """Evaluate several runs as one ensemble: the mean of their probabilities, on the same images or over folds."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import format_value, one_of
+from copycat.config.suggestions import one_of
+from copycat.deploy.ensemble_members import evaluate_members
 from copycat.deploy.evaluation import (
     ACCURACIES,
     Evaluation,
     MetricRow,
     evaluate_parts,
     metric_rows,
-    recorded_evaluation,
 )
-from copycat.records.config_keys import values
-from copycat.records.image_index import read_images
 from copycat.records.predictions import Predictions
 from copycat.records.run_loader import Opened
 from copycat.tables.comparison import unique_titles
 from copycat.tables.statistics import mcnemar_p_value
-
-ALL_FOLDS = "all folds"
-"""Name of the part that joins the validation images of all folds."""
-Folds = dict[int | None, Opened]
-"""Runs that differ only in the fold, by fold."""
 
 
 @dataclass(frozen=True)
@@ -102,87 +93,8 @@ def evaluate_ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views
             n: evaluate_parts(run, overrides, classes=classes, views=views) for n, run in zip(names, runs, strict=True)
         }
     else:
-        members = _evaluate_validation(runs, views=views)
+        members = evaluate_members(runs, views=views)
     return Ensemble(members, _mean_evaluation(list(members.values())), classes)
-
-
-def _evaluate_validation(runs: Sequence[Opened], *, views: int) -> dict[str, Evaluation]:
-    """Return by name the validation predictions of runs, or of the folds of each configuration."""
-    models: dict[str, Folds] = {}
-    for run in runs:
-        by_fold, fold = models.setdefault(_key_without_fold(run), {}), run.config["data"].get("fold")
-        if fold in by_fold:
-            raise UserError(f"{run.folder}: expected runs that differ; got one that is as {by_fold[fold].folder}.")
-        by_fold[fold] = run
-    folds = sorted({fold for model in models.values() for fold in model}, key=str)
-    for fold in folds:
-        _check_same_images([model[fold] for model in models.values() if fold in model])
-    if len(folds) == 1:
-        folders = [model[folds[0]].folder for model in models.values()]
-        return {
-            name: recorded_evaluation(run, views=views) for name, run in zip(unique_titles(folders), runs, strict=True)
-        }
-    for model in models.values():
-        _check_all_folds(model)
-    names = _varying_names([next(iter(model.values())).config for model in models.values()])
-    return {name: _pool_folds(model, views=views) for name, model in zip(names, models.values(), strict=True)}
-
-
-def _key_without_fold(run: Opened) -> str:
-    """Return a key that is equal for runs that differ only in their fold."""
-    config = {name: value for name, value in run.config.items() if name != "output_dir"}
-    return json.dumps({**config, "data": {**config["data"], "fold": None}}, sort_keys=True)
-
-
-def _check_same_images(runs: Sequence[Opened]) -> None:
-    first = _validation_images(runs[0])
-    for run in runs[1:]:
-        digest, names = _validation_images(run)
-        other_size = run.manifest["data"].get("image_shape") != runs[0].manifest["data"].get("image_shape")
-        if digest != first[0] and not (other_size and names and names == first[1]):
-            raise UserError(
-                f"{run.folder}: expected runs that were validated on the same images, or are all folds of one split;"
-                f" got others than those of {runs[0].folder}. Name the images to judge them on, as data=cats."
-            )
-
-
-def _validation_images(run: Opened) -> tuple[str, Sequence[tuple[int, str]]]:
-    """Return a digest of the validation images as the network receives them, and their labels and names.
-
-    Runs on images of different sizes have equal labels and names, but not equal digests.
-    """
-    images = read_images(run.folder) or []
-    names = [(image.label, image.name) for image in images if image.part == "val"]
-    return run.manifest["provenance"]["data"]["val"], names
-
-
-def _check_all_folds(model: Folds) -> None:
-    first = next(iter(model.values()))
-    data = first.config["data"]
-    if model.keys() != set(range(data["folds"])):
-        got = one_of(sorted(map(format_value, model)))
-        raise UserError(
-            f"{first.folder}: expected each of the {data['folds']} folds, or runs that were validated on the same"
-            f" images; got data.fold={got}. Name the images to judge them on, as data=cats."
-        )
-
-
-def _varying_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name each configuration by the keys that vary."""
-    flat = [{key: repr(value) for key, value in values(config)} for config in configs]
-    keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in ("output_dir", "data.fold")]
-    varying = [key for key in keys if len({one.get(key) for one in flat}) > 1]
-    return [" ".join(f"{key}={one[key]}" for key in varying if key in one) for one in flat]
-
-
-def _pool_folds(model: Folds, *, views: int) -> Evaluation:
-    """Pool the predictions of all folds: each image is evaluated by the run that did not train on it."""
-    folds = [recorded_evaluation(model[fold], views=views) for fold in sorted(model, key=str)]
-    predictions = Predictions(
-        np.concatenate([fold.predictions["val"].label for fold in folds]),
-        np.concatenate([fold.predictions["val"].probability for fold in folds]),
-    )
-    return Evaluation({ALL_FOLDS: predictions}, {ALL_FOLDS: np.concatenate([fold.trained["val"] for fold in folds])})
 
 
 def _mean_evaluation(members: Sequence[Evaluation]) -> Evaluation:

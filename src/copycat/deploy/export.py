@@ -2,16 +2,11 @@
 
 import json
 import shutil
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
-from importlib.machinery import all_suffixes
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -24,17 +19,15 @@ from copycat.data import decode
 from copycat.data.split import Part
 from copycat.deploy.card import make_card
 from copycat.deploy.export_check import KINDS, difference_on_files, difference_on_pixels, loaded_script, write_images
+from copycat.deploy.export_folder import atomic_folder
 from copycat.deploy.model_file import NETWORKS, describe_model, uses_networks
-from copycat.deploy.predictor import Predictor, ProbabilityNetwork, open_predictor
+from copycat.deploy.network_file import FILES, Format, write_network
+from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.deploy.use_scripts import DESCRIPTION, SCRIPTS
 from copycat.models import networks
-from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened
 from copycat.training.factory import build_data
 
-Format = Literal["safetensors", "torch", "onnx"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-FILES = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "model.onnx"}
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MAX_DIFFERENCE = 1e-5
 """Largest accepted difference between probabilities of the export and of the run."""
@@ -75,8 +68,8 @@ def export(opened: Opened, form: Format, *, to: Path) -> Export:
     with open_predictor(opened) as predictor:
         description = describe_model(predictor, opened, form)
         try:
-            with _atomic_folder(to) as folder:
-                _write(form, predictor, opened, folder / FILES[form])
+            with atomic_folder(to) as folder:
+                write_network(form, predictor, opened, folder / FILES[form])
                 shutil.copyfile(decode.__file__, folder / "decode.py")
                 if form == "safetensors" and uses_networks(opened.config["model"]):
                     shutil.copyfile(networks.__file__, folder / f"{NETWORKS}.py")
@@ -93,74 +86,6 @@ def export(opened: Opened, form: Format, *, to: Path) -> Export:
         except OSError as error:
             raise UserError(f"--to: expected a folder to write to; got {to}: {error.strerror}.") from error
     return exported
-
-
-@contextmanager
-def _atomic_folder(to: Path) -> Iterator[Path]:
-    """Yield a folder whose files are moved to `to` at the end; on an error `to` stays unchanged."""
-    _check_no_modules(to)
-    parent = next(path for path in (to, *to.absolute().parents) if path.is_dir())  # on the same file system
-    with TemporaryDirectory(prefix=".copycat-export-", dir=parent) as name:
-        folder = Path(name)
-        yield folder
-        to.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(to / "__pycache__", ignore_errors=True)  # it may belong to an earlier export
-        for file in folder.iterdir():
-            if file.is_file():
-                file.replace(to / file.name)
-
-
-def _check_no_modules(to: Path) -> None:
-    """Refuse a folder in which use.py would import a foreign module, such as a `json.py` in an untrusted run folder.
-
-    Raises:
-        UserError: where there is one.
-    """
-    for entry in to.iterdir() if to.is_dir() else ():
-        is_module = entry.name.isidentifier() if entry.is_dir() else entry.suffix in all_suffixes()
-        if is_module and entry.name not in ("use.py", "decode.py", f"{NETWORKS}.py", "__pycache__"):
-            raise UserError(
-                f"--to: expected a folder without modules, which use.py would import; got {to} with {entry.name!a:.80}."
-                " Type --to FOLDER, a new one."
-            )
-
-
-def _write(form: Format, predictor: Predictor, opened: Opened, path: Path) -> None:
-    if form == "safetensors":
-        shutil.copyfile(opened.folder / WEIGHTS, path)
-        return
-    module = ProbabilityNetwork(
-        _onnx_network(predictor) if form == "onnx" else predictor.network, predictor.loss
-    ).eval()
-    example = torch.zeros(2, 3, predictor.size, predictor.size, dtype=torch.uint8)
-    batch = torch.export.Dim("batch", min=1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporters warn of their own internals
-            program = torch.export.export(module, (example,), dynamic_shapes={"image": {0: batch}}, strict=False)
-            if form == "torch":
-                torch.export.save(program, path)
-            else:
-                torch.onnx.export(program, (), path, dynamo=True, external_data=False, verbose=False)
-    except Exception as error:  # a user's own network may raise anything
-        raise UserError(
-            f"--format {form}: expected a network that torch can export; {first_line(error)}. Try --format safetensors."
-        ) from error
-
-
-def _onnx_network(predictor: Predictor) -> torch.nn.Module:
-    """Return the network in float32, for which ONNX runtimes have all operators.
-
-    Raises:
-        UserError: where the run's own precision is lower, since float32 would give other results.
-    """
-    dtypes = {tensor.dtype for tensor in predictor.network.parameters()}
-    if half := dtypes & {torch.bfloat16, torch.float16}:
-        raise UserError(
-            f"--format onnx: expected weights of 32 or 64 bit; got {str(half.pop()).removeprefix('torch.')}, which ONNX"
-            " runtimes do not compute as torch does. Type --format safetensors, or torch."
-        )
-    return deepcopy(predictor.network).float() if torch.float64 in dtypes else predictor.network
 
 
 def _check_export(form: Format, folder: Path, predictor: Predictor, opened: Opened, *, to: Path) -> Export:
