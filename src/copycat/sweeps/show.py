@@ -9,7 +9,8 @@ from copycat.config.printable import print_line
 from copycat.sweeps.summary import make_sweep_json
 from copycat.sweeps.sweep_file import FILE
 from copycat.sweeps.table import find_best_trial, print_sweep, read_sweep_rows
-from copycat.tables.comparison import print_comparison, read_comparison, write_comparison
+from copycat.tables.comparison import read_comparison
+from copycat.tables.comparison_table import print_comparison, write_comparison
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import write_csv, write_json
 from copycat.tables.run_reader import RunRecord, read_trials

@@ -12,7 +12,8 @@ from copycat.records.lock import KILLED
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
 from copycat.records.reader import not_a_run
-from copycat.tables.comparison import ComparisonLine, RunComparison, describe_uncertainty, format_cells, read_comparison
+from copycat.tables.comparison import ComparisonLine, RunComparison, read_comparison
+from copycat.tables.comparison_table import describe_uncertainty, format_cells
 
 MAX_RUNS = 12
 """Runs on one page, at most."""
