@@ -22,7 +22,7 @@ from copycat.inspection.callbacks.histograms import capture_activations
 from copycat.inspection.callbacks.input_images import _class_names
 from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
 from copycat.inspection.callbacks.saliency import saliency
-from copycat.inspection.tensorboard.logger import _trace
+from copycat.inspection.tensorboard.graph import trace_graph
 from copycat.records.metrics_csv import read_history
 from copycat.records.predictions import read_predictions
 from copycat.training.factory import build_components
@@ -305,5 +305,5 @@ def test_saliency_maps_need_no_network_that_leaves_its_input_as_it_is() -> None:
 def test_tracing_a_graph_leaves_the_image_as_it_is() -> None:
     image = torch.rand(1, 3, 2, 2)
     before = image.clone()
-    _trace(nn.Sequential(nn.Hardtanh(0.4, 0.6, inplace=True), nn.Flatten(), nn.Linear(12, 2)), image)
+    trace_graph(nn.Sequential(nn.Hardtanh(0.4, 0.6, inplace=True), nn.Flatten(), nn.Linear(12, 2)), image)
     assert torch.equal(image, before)

@@ -4,14 +4,33 @@ A third kind selects what is shown, but TensorBoard takes the first one it finds
 hyper-parameters and metrics of every run, with filters. TensorBoard's own writers of these need TensorFlow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
+HPARAM_GROUPS = ("seed", "model", "augmentation", "loss", "optimizer", "scheduler")
+"""Config groups whose keys are all hyper-parameters; of other groups, `KEYS` are."""
+HPARAM_KEYS = {
+    *("data", "data.batch_size", "data.shuffle", "data.fold", "data.split_seed"),
+    *("trainer.max_epochs", "trainer.precision", "trainer.gradient_clip_val", "trainer.accumulate_grad_batches"),
+}
+
 Value = float | str | bool
 STATUS = {"success": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
+
+
+def select_hparams(config: Mapping[str, Any], varied: Set[str]) -> dict[str, Value]:
+    """Return the hyper-parameters of a configuration, by dotted key.
+
+    Args:
+        config: resolved configuration.
+        varied: keys that a sweep varies: without them two trials would look the same.
+    """
+    keys = HPARAM_KEYS | varied
+    return {key: v for key, v in _flatten(config) if key in keys or key.partition(".")[0] in HPARAM_GROUPS}
 
 
 def session_start(values: Mapping[str, Value]) -> Summary:
@@ -35,3 +54,17 @@ def session_end(status: str) -> Summary:
 
 def _summary(tag: str, content: HParamsPluginData) -> Summary:
     return Summary(value=[Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content))])
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
+    """Yield names and values for HParams, which takes numbers, strings and booleans. A target appears by its class."""
+    for name, value in config.items():
+        if name == "_target_":
+            yield prefix[:-1], str(value).rpartition(".")[2]
+        elif isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, (bool, int, float, str)):
+            if not name.startswith("_"):
+                yield f"{prefix}{name}", value
+        elif value is not None:
+            yield f"{prefix}{name}", str(value)

@@ -1,0 +1,127 @@
+"""Sections of a run's page: metrics with their intervals, and predictions on held-out images."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from copycat.config.printable import printable
+from copycat.config.suggestions import pluralize
+from copycat.inspection.callbacks.confusion import confusion_matrix
+from copycat.inspection.reports.intervals import bootstrap
+from copycat.inspection.reports.page import PageImage, Section, Table
+from copycat.models.metrics import SCORE_NAMES
+from copycat.records.predictions import Predictions
+from copycat.tables.statistics import format_number, wilson_interval
+
+PARTS = ("train", "val", "test")
+MAX_CLASSES = 20
+"""Classes in a confusion matrix, at most."""
+
+
+def make_metric_sections(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]) -> Iterator[Section]:
+    """Make the table of metrics of the final weights and of the best epoch, with intervals; none without metrics."""
+    results, images = manifest["results"], manifest["data"]["images"]
+    best = results.get("best", {})
+    columns = {
+        "final": results.get("final", {}),
+        f"epoch {best.get('epoch')}, best {best.get('monitor')}": best.get("metrics", {}),
+    }
+    places = [
+        (title, part)
+        for title, values in columns.items()
+        for part in PARTS
+        if any(name.startswith(f"{part}/") for name in values)
+    ]
+    if not places:
+        return
+    intervals = {
+        ("final", part): bootstrap(predicted.probability, predicted.label) for part, predicted in predictions.items()
+    }
+    rows = []
+    for name in ("loss", *SCORE_NAMES):
+        cells = []
+        for title, part in places:
+            value, count = columns[title].get(f"{part}/{name}"), images.get(part, 0)
+            interval = intervals.get((title, part), {}).get(name)
+            if name == "accuracy" and value is not None and count and 0 <= value <= 1:
+                interval = wilson_interval(value, count)
+            cells.append(_cell(value, interval, count))
+        rows.append([name, *cells])
+    classes = manifest["data"]["classes"]
+    counts = ", ".join(f"{images[part]} {part}" for part in PARTS if part != "train" and images.get(part))
+    note = f"95 % intervals, accuracy by Wilson's score, others by bootstrap: {counts} images tell no more than that."
+    if len(classes) == 2:
+        note += f" Precision, recall and f1 are of: {classes[1]}."
+    head = ["metric", *(f"{part}, {title}" for title, part in places)]
+    yield Section(title="Metrics", note=note, table=Table(rows, head))
+
+
+def _cell(value: float | None, interval: tuple[float, float] | None, images: int) -> str:
+    if interval is None or value is None:
+        return format_number(value)
+    return f"{format_number(value)} ({interval[0]:.2f} to {interval[1]:.2f} of {images})"
+
+
+def make_prediction_sections(
+    manifest: Mapping[str, Any], predictions: Mapping[str, Predictions], trained: Mapping[str, NDArray[np.bool_]]
+) -> Iterator[Section]:
+    """Describe the predictions of the final weights on held-out images."""
+    from copycat.inspection.reports.confusion_plots import plot_reliability, plot_roc_and_precision
+
+    classes = [printable(name) for name in manifest["data"]["classes"]]
+    for part, predicted in predictions.items():
+        title = {"val": "Validation images", "test": "Test images"}.get(part, part)
+        is_correct, count = int(predicted.is_correct.sum()), len(predicted.label)
+        new = _accuracy_without_trained(predicted, trained.get(part))
+        yield Section(
+            title=f"{title}: what was taken for what",
+            note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}",
+            table=_confusion_table(predicted, classes) if len(classes) <= MAX_CLASSES else None,
+            images=[
+                PageImage(
+                    plot_roc_and_precision(predicted.probability, predicted.label, classes),
+                    "ROC, and precision over recall, of each class against the others, on"
+                    f" {pluralize(count, 'image')}.",
+                    f"roc-{part}",
+                ),
+                PageImage(
+                    plot_reliability(predicted.probability, predicted.label, classes),
+                    f"How often what was said with some probability is so, on {pluralize(count, 'image')}.",
+                    f"reliability-{part}",
+                ),
+            ],
+        )
+
+
+def _confusion_table(predicted: Predictions, classes: Sequence[str]) -> Table:
+    matrix = confusion_matrix(predicted.probability, predicted.label).tolist()
+    rows = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
+    return Table(rows, ["is, down; said, across", *classes])
+
+
+def _accuracy(right: int, count: int) -> str:
+    return f"{right} of {count} are right: {format_number(right / count)}."
+
+
+def _accuracy_without_trained(predicted: Predictions, trained: NDArray[np.bool_] | None) -> str:
+    """State the accuracy without images that the run also trained on."""
+    if trained is None or not trained.any() or trained.all():
+        return ""
+    untrained = predicted[~trained]
+    balanced = untrained.scores().get("balanced_accuracy")
+    prefix = f" Without {pluralize(int(trained.sum()), 'image')} that train has too, "
+    words = prefix + _accuracy(int(untrained.is_correct.sum()), len(untrained.label))
+    return words if balanced is None else f"{words} Balanced accuracy is then {format_number(balanced)}."
+
+
+def _baseline(predicted: Predictions, classes: Sequence[str]) -> str:
+    """State the baseline of an accuracy where classes differ in size."""
+    counts = np.bincount(predicted.label)
+    share = format_number(float(counts.max() / counts.sum()))
+    baseline = f"always to say {classes[int(counts.argmax())]} would be right of {share}."
+    balanced = predicted.scores().get("balanced_accuracy")
+    if balanced is None:
+        return baseline[0].upper() + baseline[1:]
+    return f"Balanced accuracy, the mean over classes, is {format_number(balanced)}; {baseline}"
