@@ -62,12 +62,7 @@ def add_views(parser: argparse.ArgumentParser) -> None:
 
 
 def add_forms(parser: argparse.ArgumentParser, **more: str) -> None:
-    """Add flags for output formats instead of a table, mutually exclusive.
-
-    Args:
-        parser: of a command.
-        more: help texts of formats beside CSV and JSON.
-    """
+    """Add mutually exclusive flags for output formats: CSV, JSON, and others with their help texts."""
     group = parser.add_mutually_exclusive_group()
     forms = {**more, "csv": "in full, numbers to their last bit", "json": "the same as JSON"}
     for form, text in forms.items():

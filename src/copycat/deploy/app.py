@@ -38,12 +38,7 @@ DECODERS = 2
 
 
 def make_application(runs: AppRuns, *, title: str) -> Starlette:
-    """Build the web application.
-
-    Args:
-        runs: the runs to choose from.
-        title: of the page.
-    """
+    """Build the web application."""
     environment = Environment(loader=PackageLoader(__package__, ""), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("app.html")
     uploads, decoders, network = Uploads(), Semaphore(DECODERS), Semaphore(1)
@@ -108,12 +103,9 @@ async def _end_silently(*_: object) -> Response:
 
 
 def open_runs(folder: Path, folders: Sequence[Path], *, max_pixels: int) -> AppRuns:
-    """Open runs below a folder; a run that cannot be opened reports why when it is used.
+    """Open the last `MAX_RUNS` run folders, named by their paths below a folder.
 
-    Args:
-        folder: that the names of runs are relative to.
-        folders: run folders; the last `MOST_RUNS` are opened.
-        max_pixels: of an image.
+    A run that cannot be opened reports why when it is used.
     """
     runs: dict[str, Opened | str] = {}
     for run in folders[-MAX_RUNS:]:
@@ -132,14 +124,7 @@ def _open_or_reason(run: Path) -> Opened | str:
 
 
 def serve(folder: Path, completed: Sequence[Path], *, port: int, browser: bool, max_pixels: int) -> None:
-    """Serve until Ctrl-C, and print the address to standard output.
-
-    Args:
-        folder: of the runs.
-        completed: completed runs in it.
-        port: 0 for any free one.
-        browser: whether to open the address in a browser.
-        max_pixels: of an image: a larger one is refused.
+    """Serve until Ctrl-C, and print the address to standard output; port 0 is any free one.
 
     Raises:
         UserError: where the port is taken.

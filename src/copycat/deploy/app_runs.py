@@ -29,11 +29,9 @@ DISPLAY_SIDE = 192
 
 
 class AppRuns:
-    """Hold runs by the page's names for them; their networks are loaded when they are used.
+    """Hold runs, or why they are refused, by the page's names for them; their networks are loaded when they are used.
 
-    Args:
-        opened: each run, or why it is refused.
-        max_pixels: of an image: a larger one is refused before its pixels are decoded.
+    An image of more than `max_pixels` is refused before its pixels are decoded.
     """
 
     def __init__(self, opened: Mapping[str, Opened | str], *, max_pixels: int = MAX_PIXELS) -> None:

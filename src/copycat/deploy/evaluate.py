@@ -19,13 +19,7 @@ TITLES = ("member", "part", "images", "metric", "value", "95 %")
 
 
 def evaluate(run: Opened, overrides: Sequence[str], *, views: int = 1) -> list[MetricRow]:
-    """Compute each metric of each part with its 95 % interval: Wilson's for accuracy, bootstrap for others.
-
-    Args:
-        run: a completed one.
-        overrides: which data, as `data=folder`; none for the run's own. All of its parts are evaluated, whatever split
-            the run was trained with.
-        views: of each image, see `open_predictor`.
+    """Compute each metric of each part with its 95 % interval, as `evaluate_parts` does.
 
     Raises:
         UserError: where the run cannot predict, the data cannot be read, or its classes differ from the run's.
@@ -34,13 +28,7 @@ def evaluate(run: Opened, overrides: Sequence[str], *, views: int = 1) -> list[M
 
 
 def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int = 1) -> None:
-    """Print the metrics to standard output.
-
-    Args:
-        arguments: the command's arguments.
-        form: of the output.
-        views: of each image, see `open_predictor`.
-    """
+    """Print the metrics to standard output."""
     if arguments.is_one_run:
         (run,) = arguments.runs
         evaluation = evaluate_parts(run, arguments.overrides, views=views)

@@ -55,13 +55,7 @@ class Evaluation:
 
 
 def metric_rows(part: str, predictions: Predictions, *, present_only: bool = False) -> Iterator[MetricRow]:
-    """Yield each metric with its 95 % interval: Wilson's for accuracy, bootstrap for others.
-
-    Args:
-        part: name for the rows.
-        predictions: predictions and labels.
-        present_only: see `scores_of`.
-    """
+    """Yield each metric with its 95 % interval: Wilson's for accuracy, bootstrap for others."""
     intervals = bootstrap(predictions.probability.astype(np.float64), predictions.label, present_only=present_only)
     images = len(predictions.label)
     for metric, value in predictions.scores(present_only=present_only).items():

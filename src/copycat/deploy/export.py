@@ -49,12 +49,7 @@ class Export:
 
 
 def export(opened: Opened, form: Format, *, to: Path) -> Export:
-    """Write a completed run's network, a model card and a script that uses it: all of them, or nothing.
-
-    Args:
-        opened: a completed run.
-        form: of the network's file.
-        to: a folder; created if missing.
+    """Write a completed run as network, model card and script that uses it: all of them, or nothing.
 
     Raises:
         UserError: where the network cannot be exported in this format, the export's probabilities differ, or the folder

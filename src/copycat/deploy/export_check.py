@@ -67,12 +67,7 @@ def _difference(script: Script, predictor: Predictor, images: Tensor, pixels: ND
 
 
 def write_images(folder: Path, *, size: int) -> list[Path]:
-    """Write one file of each kind that image readers disagree on.
-
-    Args:
-        folder: to write to.
-        size: the side that images are decoded to, in pixels; the files have other sizes.
-    """
+    """Write one file of each kind that image readers disagree on, each larger than the `size` to decode to."""
     height, width = 2 * size, 3 * size
     down, across = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)[None, :]
     ramp = (down * across + np.zeros((height, width))).astype(np.float32)

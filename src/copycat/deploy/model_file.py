@@ -28,11 +28,6 @@ OUTPUT_FUNCTIONS: Mapping[type[losses.Loss], str] = {
 def describe_model(predictor: Predictor, opened: Opened, form: str) -> dict[str, Any]:
     """Describe classes and decoding; for safetensors, which holds weights only, also the network and its output.
 
-    Args:
-        predictor: of the run.
-        opened: the run.
-        form: of the export.
-
     Raises:
         UserError: where that needs more of Copycat than its networks.
     """

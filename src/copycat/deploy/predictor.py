@@ -79,9 +79,7 @@ class Predictor:
 def open_predictor(opened: Opened, *, views: int = 1) -> Iterator[Predictor]:
     """Yield the predictor of a completed run, with the run's own number of threads.
 
-    Args:
-        opened: by `open_completed`.
-        views: number of views of each image, itself and augmented copies, whose probabilities are averaged.
+    It averages the probabilities of several views of each image: the image itself and augmented copies.
 
     Raises:
         UserError: where its weights are damaged, or its images are not RGB squares.

@@ -11,12 +11,7 @@ from copycat.training.builders import build_augmentation
 
 
 class AugmentedViews:
-    """Make augmented copies of images.
-
-    Args:
-        augmentation: makes the copies.
-        count: number of views, the original image included.
-    """
+    """Make augmented copies of images; the images themselves are the first of `count` views."""
 
     def __init__(self, augmentation: Augmentation, *, count: int) -> None:
         """Draw the random numbers of each copy, once."""

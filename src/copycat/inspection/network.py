@@ -14,10 +14,7 @@ Config = Mapping[str, Any]
 
 
 def inspect_network(config: Config) -> str:
-    """Describe the network that a configuration defines.
-
-    Args:
-        config: a whole composed configuration.
+    """Describe the network that a composed configuration defines.
 
     Raises:
         UserError: where the network cannot be built.

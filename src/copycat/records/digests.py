@@ -26,10 +26,7 @@ def digest_files(folder: Path) -> dict[str, str]:
 def changed_files(folder: Path, recorded: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the name of each file that no longer matches its digest, with the reason.
 
-    Args:
-        folder: run folder.
-        recorded: digests, by paths below the folder; an untrusted path cannot lead outside, since only files found in
-            the folder are read.
+    An untrusted path cannot lead outside: only files found in the folder are read.
     """
     paths = _paths(folder)
     for name, digest in recorded.items():

@@ -13,11 +13,7 @@ MAX_ROWS = 2**22
 
 
 def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, float]]:
-    """Read the rows of metrics.csv, with `epoch` among their keys; omit metrics that an epoch lacks.
-
-    Args:
-        folder: run folder.
-        having: return only rows that have this metric.
+    """Read the rows of metrics.csv, or those that have one metric, with `epoch` among their keys; omit empty cells.
 
     Raises:
         ValueError: where the file is invalid or too large.

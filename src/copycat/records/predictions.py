@@ -30,11 +30,7 @@ class Predictions:
     """[N, classes]."""
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> "Predictions":
-        """Return the predictions of selected images.
-
-        Args:
-            chosen: mask, [N].
-        """
+        """Return the predictions of the images that a mask, [N], selects."""
         return Predictions(self.label[chosen], self.probability[chosen])
 
     @property
@@ -44,11 +40,7 @@ class Predictions:
         return is_correct
 
     def scores(self, *, present_only: bool = False) -> dict[str, float]:
-        """Return the available scores, by name.
-
-        Args:
-            present_only: see `score_images`.
-        """
+        """Return the available scores by name, as `score_images` does."""
         import torch  # comparing runs needs no torch
 
         from copycat.models.metrics import score_images

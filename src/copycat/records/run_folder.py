@@ -34,10 +34,7 @@ _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
 def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] | None = None) -> Path:
     """Make a new, unique folder `root/experiment/YYYY-MM-DD/HH-MM-SS-xxxxxx`.
 
-    Args:
-        root: output directory.
-        experiment: name of the experiment.
-        write: writes the first files. The folder is renamed with them inside: nobody ever finds it without.
+    It gets its name once `write` has written the first files: nobody ever finds it without them.
 
     Raises:
         UserError: where it cannot be made.
@@ -90,12 +87,7 @@ def remove_empty_folders(folder: Path, root: Path) -> None:
 
 @contextmanager
 def undo_on_error(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
-    """Remove the new files of a locked folder where the start of its run fails.
-
-    Args:
-        folder: run folder, whose lock is held.
-        keep: names of the files to keep.
-    """
+    """Remove the new files of a locked run folder, all but those to keep, where the start of its run fails."""
     try:
         yield
     except (UserError, OSError):
@@ -109,15 +101,7 @@ def undo_on_error(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
 
 
 def set_aside(folder: Path, *, keep: Collection[str]) -> Path:
-    """Move a run's files to a new sibling folder, so that a new run does not find them.
-
-    Args:
-        folder: run folder, whose lock is held.
-        keep: names of the files to keep in place.
-
-    Returns:
-        The new folder.
-    """
+    """Move the files of a locked run folder, all but those to keep, to a new sibling folder, and return that."""
     names = (f"{folder.name}-damaged-{number}" for number in count(1))
     aside = next(place for name in names if not (place := folder.with_name(name)).exists())
     aside.mkdir()

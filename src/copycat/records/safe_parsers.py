@@ -22,11 +22,7 @@ _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_file(path: Path, *, max_bytes: int) -> bytes:
-    """Return the content of a plain file, which must be no link, pipe or device.
-
-    Args:
-        path: file to read.
-        max_bytes: maximum size, in bytes.
+    """Return the content of a plain file of limited size, which must be no link, pipe or device.
 
     Raises:
         OSError: where it cannot be read.

@@ -20,12 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def sign(config: bytes, manifest: Mapping[str, Any]) -> str | None:
-    """Sign a run; None where there is no key and none can be made.
-
-    Args:
-        config: content of config.yaml.
-        manifest: content of run.json; a signature in it is ignored.
-    """
+    """Sign the contents of config.yaml and run.json, but for a signature in it; None where no key can be made."""
     key = _read_key() or _make_key()
     return None if key is None else _code(key, config, manifest)
 

@@ -45,12 +45,7 @@ class ExpectedResult:
 
 
 def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[ExpectedResult]:
-    """Train an experiment and look up each recorded number.
-
-    Args:
-        name: of the experiment.
-        say: prints a line of progress.
-        data: folder of the images; None: as configured.
+    """Train an experiment, on the images of another folder if one is given, and look up each recorded number.
 
     Raises:
         UserError: where no results are recorded, or it cannot be trained.

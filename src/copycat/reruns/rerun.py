@@ -39,12 +39,7 @@ class Rerun:
 
 
 def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
-    """Train again into a new folder, and compare.
-
-    Args:
-        original: by `open_recorded`.
-        say: prints each difference known before the start, and the new folder.
-        data: folder of the images now; None: as recorded.
+    """Train again into a new folder, on the images of another folder if one is given, and compare.
 
     Raises:
         UserError: where the run can no longer be built.

@@ -9,11 +9,7 @@ _WHOLE = {16: "<H", 32: "<I", 64: "<Q"}
 
 
 def bit_pattern(value: float, *, width: int) -> int:
-    """Return the bits of a number as IEEE 754 binary16, binary32 or binary64.
-
-    Args:
-        value: the number.
-        width: 16, 32 or 64 bits.
+    """Return the bits of a number as IEEE 754 binary16, binary32 or binary64, by the width in bits.
 
     Raises:
         OverflowError: where it is finite and too large for that width.

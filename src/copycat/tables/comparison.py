@@ -63,11 +63,7 @@ def _select(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def read_comparison(folders: Sequence[Path], *, records: Mapping[Path, RunRecord] = {}) -> RunComparison:
-    """Read two or more runs.
-
-    Args:
-        folders: of the runs.
-        records: of the runs that were read already, by folder.
+    """Read two or more runs; `records` holds those that were read already.
 
     Raises:
         UserError: where one is no run, or its files are damaged.

@@ -19,12 +19,7 @@ from copycat.tables.statistics import (
 
 
 def print_comparison(compared: RunComparison, *, equal: bool) -> None:
-    """Print a table to standard output, with a `*` at the best of each metric.
-
-    Args:
-        compared: the runs.
-        equal: whether keys that are equal everywhere are shown too.
-    """
+    """Print a table to standard output, with a `*` at the best of each metric."""
     lines = [line for line in compared.lines(equal=equal) if line.kind != "run" or _has_value(line)]
     titles: list[Column] = [("", value_cell(""))]
     titles += [(printable(title), value_cell(title)) for title in compared.folders]

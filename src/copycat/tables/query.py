@@ -38,10 +38,7 @@ class Query:
 def select_rows(rows: Sequence[RunRow], query: Query, *, known: Collection[str] = ()) -> list[RunRow]:
     """Return the rows for which all conditions hold, sorted if requested.
 
-    Args:
-        rows: of runs.
-        query: conditions and sort key.
-        known: valid names beside those of the rows.
+    Names are those of the rows, and further `known` ones.
 
     Raises:
         UserError: for an invalid condition, or a name that no row has.
@@ -72,12 +69,7 @@ def _sort_key(value: Any) -> tuple[bool, Any]:
 
 
 def resolve_name(word: str, names: Collection[str], *, after: str) -> str:
-    """Resolve a name: itself, a metric of the final weights, or a key or metric by its last part.
-
-    Args:
-        word: as typed.
-        names: the known ones.
-        after: the flag that the word belongs to, for the error.
+    """Resolve a typed name: itself, a metric of the final weights, or a key or metric by its last part.
 
     Raises:
         UserError: where it matches none, or several.

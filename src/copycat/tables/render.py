@@ -64,14 +64,7 @@ def wide_console() -> Console:
 def print_table(
     console: Console, titles: Sequence[Column], rows: Sequence[RunRow], *, shrinkable: Sequence[str] = ()
 ) -> None:
-    """Print one line per row.
-
-    Args:
-        console: to print to.
-        titles: of the columns, with their formatters.
-        rows: of runs.
-        shrinkable: titles of the columns that are shortened first where space is short.
-    """
+    """Print one line per row; where space is short, shorten the columns of the shrinkable titles first."""
     table = Table()
     for title, _ in titles:
         justify: JustifyMethod = "right" if "/" in title else "left"

@@ -17,13 +17,7 @@ _WORDS: Mapping[str, Any] = {"null": None, "true": True, "false": False}
 
 
 def make_row(record: RunRecord, root: Path, *, objectives: Collection[str] = ()) -> RunRow:
-    """Flatten a run into a row.
-
-    Args:
-        record: the run.
-        root: the folder that its path is relative to.
-        objectives: of the sweep that the trial belongs to.
-    """
+    """Flatten a run into a row, with its path below `root`, and a trial's values of its sweep's objectives."""
     manifest, trial = record.manifest or {}, record.trial
     results = manifest.get("results", {})
     best = results.get("best", {})

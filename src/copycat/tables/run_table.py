@@ -95,12 +95,7 @@ def print_runs(root: Path, query: Query | None = None) -> None:
 
 
 def best_run(root: Path, query: Query, *, by: str | None) -> RunRow:
-    """Return the completed run with the best value of a metric.
-
-    Args:
-        root: folder of runs.
-        query: which runs to consider.
-        by: the metric's name; None: val/loss.
+    """Return the completed run with the best value of a metric, by default of val/loss.
 
     Raises:
         UserError: where there is none, or the metric is of the test part.

@@ -29,11 +29,7 @@ def format_number(value: float | None) -> str:
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Compute Wilson's 95 % interval of a proportion.
-
-    Args:
-        share: the proportion, in [0, 1].
-        count: the number of trials.
+    """Compute Wilson's 95 % interval of a proportion, in [0, 1], of a number of trials.
 
     Source: E. B. Wilson 1927, J. Am. Stat. Assoc. 22, 209.
     """
@@ -46,9 +42,7 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
 def mcnemar_p_value(first: int, second: int) -> float:
     """Compute the exact two-sided p-value of McNemar's test for two networks on the same images.
 
-    Args:
-        first: images that only the first network classifies correctly.
-        second: images that only the second network classifies correctly.
+    It takes the numbers of images that only the first, and only the second, classifies correctly.
 
     Source: McNemar 1947, Psychometrika 12, 153; by the binomial distribution, which his approximates for large counts.
     """

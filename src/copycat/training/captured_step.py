@@ -23,12 +23,7 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 def is_capturable(network: nn.Module, loss: nn.Module, *, known_module: str = LOSSES) -> bool:
     """Return whether each step runs the same operations, and nothing observes them.
 
-    All layers must be known, draw no random numbers, keep no statistics and have no hooks.
-
-    Args:
-        network: network to train.
-        loss: loss module.
-        known_module: name of a module whose layers are known too.
+    All layers must be known or of `known_module`, draw no random numbers, keep no statistics and have no hooks.
     """
     modules = list(network.modules())
     is_known = all(type(module).__module__.startswith((*KNOWN_MODULES, known_module)) for module in modules)

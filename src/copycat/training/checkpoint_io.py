@@ -17,13 +17,10 @@ from copycat.records.run_folder import write_whole
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Save checkpoints atomically; refuse weights that are not finite.
+    """Save checkpoints atomically, in the background; refuse weights that are not finite.
 
     A checkpoint is a zip archive whose comment holds a hash of the archive, and a signature over the hash: torch.load
     reads it like any other, and damage is detected.
-
-    Args:
-        writer: writes the files while training continues.
     """
 
     def __init__(self, writer: BackgroundWriter) -> None:

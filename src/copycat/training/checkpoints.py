@@ -180,12 +180,9 @@ class LastCheckpoint(pl.Callback):
             self._at = None
 
     def complete_pending(self, first: int, rows: Sequence[Row], losses: Sequence[Tensor]) -> None:
-        """Add the epoch's metrics to the checkpoint in memory, which was taken before they were known.
+        """Add metrics of the epochs from `first` on, and losses of their last steps, to the checkpoint in memory.
 
-        Args:
-            first: epoch of the first row.
-            rows: metrics of consecutive epochs.
-            losses: loss of each epoch's last step.
+        It was taken before they were known.
         """
         if self.files.pending is None:
             return

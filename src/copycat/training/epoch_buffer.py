@@ -10,13 +10,7 @@ from copycat.training.progress import Position
 
 
 class EpochBuffer:
-    """Collect the steps of consecutive epochs, and log those epochs together.
-
-    Args:
-        classifier: computes and logs the metrics.
-        last: receives metrics for the checkpoint that it keeps in memory.
-        start: position of the first step.
-    """
+    """Collect the steps of consecutive epochs, and log those epochs together."""
 
     def __init__(self, classifier: Classifier, last: LastCheckpoint, start: Position) -> None:
         """Start with an empty buffer."""

@@ -22,11 +22,6 @@ COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json")
 def extend_run(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> Opened:
     """Return the run as requested with more epochs, of which the trained ones are the first.
 
-    Args:
-        opened: run to extend.
-        max_epochs: new number of epochs.
-        say: takes each line that a user should know.
-
     Raises:
         UserError: where a run of so many epochs would have begun differently, or would not have gone further.
     """

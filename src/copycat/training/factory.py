@@ -112,12 +112,7 @@ def _check_input(node: Config, data: DataModule) -> None:
 
 
 def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -> DataModule:
-    """Build the data source that the node names, in a DataModule.
-
-    Args:
-        node: keys of the source and of the DataModule.
-        seed: seed of splits and order.
-        augmentation: node of the augmentation; None where nothing is trained.
+    """Build the data source that the node names, in a DataModule; without augmentation where nothing is trained.
 
     Raises:
         UserError: where a key is unknown, or the target is no data source.

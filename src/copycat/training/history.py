@@ -40,13 +40,7 @@ def _format(score: float) -> str:
 
 
 class MetricsCSVLogger(Logger):
-    """Append each epoch's row to a run folder's metrics.csv.
-
-    Args:
-        folder: run folder.
-        columns: names of the metrics; a metric that an epoch lacks leaves its cell empty.
-        writer: flushes the file to disk in the background.
-    """
+    """Append each epoch's row to a run folder's metrics.csv; a metric that an epoch lacks leaves its cell empty."""
 
     def __init__(self, folder: Path, columns: Sequence[str], writer: BackgroundWriter) -> None:
         """Open no file: the first row does."""

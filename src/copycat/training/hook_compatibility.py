@@ -61,13 +61,7 @@ class Compatibility:
 
 
 def check_compatibility(trainer: Any, data: DataModule, classifier: Classifier) -> Compatibility | str:
-    """Return how far a run can use multi-step execution, or the name of what needs each single step.
-
-    Args:
-        trainer: Trainer of the run.
-        data: data of the run.
-        classifier: module to train.
-    """
+    """Return how far a run can use multi-step execution, or the name of what needs each single step."""
     configured: Any = classifier.configure_optimizers()
     optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     if needed := _needs_each_step(trainer, data, optimizer):

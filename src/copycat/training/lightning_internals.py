@@ -87,15 +87,7 @@ def set_epoch_progress(loop: FitLoop, completed: int, *, ready: int, started: in
 
 
 def set_batch_progress(loop: FitLoop, done: int, *, before: int, ready: int, is_last: bool) -> None:
-    """Set the batch counters.
-
-    Args:
-        loop: fit loop.
-        done: batches completed in this epoch.
-        before: batches completed in earlier epochs.
-        ready: further batches that are ready.
-        is_last: whether the last batch of the epoch is completed.
-    """
+    """Set the batch counters: completed in this epoch and before it, and how many more are ready."""
     progress = loop.epoch_loop.batch_progress
     trackers: tuple[tuple[Any, int], ...] = ((progress.current, done), (progress.total, before + done))
     for tracker, count in trackers:

@@ -70,13 +70,7 @@ def make_manifest(
 
 
 def best_epoch(rows: Sequence[Mapping[str, float]], *, monitor: str, mode: str) -> dict[str, Any]:
-    """Return the row with the best value of a metric; empty where no row has it.
-
-    Args:
-        rows: metrics by epoch.
-        monitor: name of the metric.
-        mode: `min` or `max`.
-    """
+    """Return the row with the best value of a metric, by the mode `min` or `max`; empty where no row has it."""
     candidates = [row for row in rows if monitor in row]
     if not candidates:
         return {}

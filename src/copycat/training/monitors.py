@@ -11,12 +11,7 @@ from copycat.models.metrics import ALL_CLASS_SCORES
 
 
 def check_monitors(config: Mapping[str, Any], data: DataModule, *, extra: Mapping[str, Sequence[str]] = {}) -> None:
-    """Check that the run will have the metrics that callbacks and the scheduler monitor.
-
-    Args:
-        config: resolved configuration.
-        data: data of the run.
-        extra: further metrics, such as a sweep's, by the keys that name them.
+    """Check that the run will have the metrics that callbacks, the scheduler and extra keys monitor.
 
     Raises:
         UserError: for the first metric that no epoch of the run would have.

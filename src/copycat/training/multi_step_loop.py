@@ -42,13 +42,7 @@ PAUSE_SECONDS = 0.05
 
 
 def install(trainer: pl.Trainer, classifier: Classifier, **settings: Any) -> "MultiStepLoop | None":
-    """Install the multi-step loop; where something needs each single step, log its name and change nothing.
-
-    Args:
-        trainer: Trainer of the run.
-        classifier: module to train.
-        settings: further arguments of the loop.
-    """
+    """Install the multi-step loop; where something needs each single step, log its name and change nothing."""
     compatibility = check_compatibility(trainer, settings["data"], classifier)
     if isinstance(compatibility, str):
         log.info("steps are taken one by one: %s", compatibility)
@@ -59,18 +53,7 @@ def install(trainer: pl.Trainer, classifier: Classifier, **settings: Any) -> "Mu
 
 
 class MultiStepLoop(FitLoop):
-    """Train one epoch per `advance`.
-
-    Args:
-        trainer: Trainer whose fit loop this one replaces.
-        classifier: module to train.
-        compatibility: epochs that Lightning's hooks are called for.
-        steps: maximum number of steps between two flushes of the metrics; None: as many as take half a second.
-        data: data of the run.
-        seeds: seeds each step.
-        last: saves checkpoints.
-        limiter: checks limits.
-    """
+    """Train one epoch per `advance`; flush the metrics after at most `steps` steps, or after half a second for None."""
 
     def __init__(
         self,

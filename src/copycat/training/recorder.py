@@ -127,23 +127,13 @@ class RunRecorder:
     # ----- training
 
     def log(self, first: int, rows: Sequence[Row]) -> None:
-        """Write the rows of consecutive epochs.
-
-        Args:
-            first: epoch of the first row.
-            rows: metrics of each epoch.
-        """
+        """Write the metrics of consecutive epochs."""
         log_rows(self.loggers, first, rows)
 
     # ----- end
 
     def record_final_metrics(self, final: Row, probabilities: Mapping[str, Tensor]) -> None:
-        """Record the metrics of the final weights.
-
-        Args:
-            final: metrics of each part.
-            probabilities: of the images of each part, "val" among them: [N] of class 1, or [N, classes].
-        """
+        """Record the metrics of the final weights, and probabilities by part, [N] of class 1 or [N, classes]."""
         self._probabilities = probabilities
         results = self.manifest["results"]
         results["final"], results["predictions_digest"] = final, probability_digest(probabilities["val"])
@@ -152,9 +142,6 @@ class RunRecorder:
         """Write predictions and final metrics, and notify observers of the end of the run.
 
         Separate from `record_final_metrics`: a pack measures in its main thread, and writes in a pool.
-
-        Args:
-            epochs: number of epochs trained.
         """
         probabilities = {part: class_probabilities(probability) for part, probability in self._probabilities.items()}
         labels = {part: self.data.parts[part].labels.numpy() for part in probabilities}
@@ -172,13 +159,7 @@ class RunRecorder:
     def end(self, status: str, error: str | None, *, epochs: int, steps: int) -> RunResult:
         """Write the last records and the manifest; nothing is written to the folder afterwards.
 
-        A record that cannot be written fails the run.
-
-        Args:
-            status: `completed`, `pruned`, `failed` or `interrupted`.
-            error: reason of a status other than `completed`.
-            epochs: number of epochs trained.
-            steps: number of optimizer steps.
+        A record that cannot be written turns the status `completed` into `failed`.
         """
         try:
             self.wait_until_written()
@@ -215,12 +196,7 @@ class RunRecorder:
         return describe(failure, self.folder)
 
     def close_loggers(self, best: Mapping[str, float] = {}, *, step: int = 0) -> None:
-        """Let loggers close their files.
-
-        Args:
-            best: metrics of the best epoch; empty where unknown.
-            step: step to log them at, the one after the last.
-        """
+        """Log the metrics of the best epoch, if any, at the step after the last, and let loggers close their files."""
         for logger in self.loggers:
             if best and hasattr(logger, "log_best"):
                 with suppress(OSError):  # run.json holds them too

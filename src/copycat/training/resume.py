@@ -143,13 +143,7 @@ def _count_rows(folder: Path) -> int:
 
 
 def make_resumed_manifest(manifest: Any, point: ResumePoint, *, max_epochs: int | None = None) -> dict[str, Any]:
-    """Return the manifest of a run that resumes.
-
-    Args:
-        manifest: manifest of the stopped run.
-        point: point from which it resumes.
-        max_epochs: new number of epochs of an extended run; None: unchanged.
-    """
+    """Return the manifest of a run that resumes; `max_epochs` is the new number of epochs of an extended run."""
     entry = {
         "at": now(),
         "epoch": point.position.epoch,

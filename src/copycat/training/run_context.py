@@ -39,10 +39,9 @@ class RunObserver(Protocol):
 
 
 def class_probabilities(probability: Tensor) -> Tensor:
-    """Return probabilities as [N, classes] on the CPU: float64 stays float64, others become float32.
+    """Return probabilities, [N] of class 1 or [N, classes], as [N, classes] on the CPU.
 
-    Args:
-        probability: [N] of class 1, or [N, classes].
+    float64 stays float64, others become float32.
     """
     values = probability.detach().cpu()
     values = values if values.dtype == torch.float64 else values.float()

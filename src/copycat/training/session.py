@@ -26,16 +26,7 @@ from copycat.training.stopping import Limiter, Limits, PrunedRun
 
 
 class TrainingSession:
-    """Train, evaluate and record one run.
-
-    Args:
-        config: resolved configuration.
-        components: components of the run.
-        folder: run folder, whose lock is held.
-        signals: handles signals.
-        manifest: content of run.json as the run starts.
-        extra_loggers: loggers beside those of the configuration.
-        limits: conditions that end the run early.
+    """Train, evaluate and record one run in its folder, whose lock is held.
 
     Raises:
         UserError: where a callback, a logger or the Trainer cannot be built.
@@ -79,12 +70,7 @@ class TrainingSession:
         self.multi_step = None if steps == 1 else install(self.trainer, components.classifier, steps=steps, **settings)
 
     def run(self, *, checkpoint: Path | None = None, epoch: int = 0) -> RunResult:
-        """Train, evaluate and record.
-
-        Args:
-            checkpoint: checkpoint to resume from; None starts anew.
-            epoch: epoch of the checkpoint; the records before it exist.
-        """
+        """Train from the checkpoint before an epoch, or anew, then evaluate and record."""
         status, error, recorder = "completed", None, self.recorder
         keep_memory()
         self.signals.last = self.last  # from here on a signal can save

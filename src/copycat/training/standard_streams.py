@@ -15,9 +15,7 @@ class OutputError(Exception):
 class TolerantStream:
     """Wrap a text stream; keep its first error, and drop the text from there on.
 
-    Args:
-        stream: takes the text.
-        is_result: whether the text is the command's result; then a lost write raises OutputError.
+    A lost write of a command's result raises OutputError.
     """
 
     def __init__(self, stream: TextIO, *, is_result: bool = False) -> None:

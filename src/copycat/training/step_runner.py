@@ -23,17 +23,7 @@ CAPTURE_AFTER, CAPTURE_FROM = 100, 1000
 
 
 class StepRunner:
-    """Train on the batches of one epoch.
-
-    Args:
-        trainer: Trainer, for its optimizer and settings.
-        classifier: module to train.
-        data: data of the run, for augmentation.
-        loader: loader of training batches.
-        seeds: seeds each step, where it draws.
-        callbacks: callbacks, for averages and measurements of single steps.
-        epochs: number of epochs to train.
-    """
+    """Train on the batches of one epoch."""
 
     def __init__(
         self,
@@ -77,14 +67,7 @@ class StepRunner:
             self._replay = CapturedStep(self._compute, after=CAPTURE_AFTER)
 
     def run(self, epoch: int, first: int, buffer: EpochBuffer, pause: Callable[[int], None]) -> None:
-        """Train on the batches of an epoch.
-
-        Args:
-            epoch: epoch to train.
-            first: its first batch to train on.
-            buffer: collects the results in its `steps`.
-            pause: called with the batch before a step, where a pause is due.
-        """
+        """Train on the batches of an epoch from `first` on; call `pause` with the next batch where one is due."""
         self.loader.batch_sampler.set_epoch(epoch)
         network, criterion, optimizer, data = self.network, self.classifier.loss, self.optimizer, self.data
         batches, window, clip = len(self.loader), self.trainer.accumulate_grad_batches, self.trainer.gradient_clip_val

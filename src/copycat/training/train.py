@@ -105,11 +105,7 @@ def train(
 
 
 def check_buildable(request: Request, *, metrics: Mapping[str, Sequence[str]] = {}) -> None:
-    """Build the components of a run, and leave no trace.
-
-    Args:
-        request: request for the run.
-        metrics: names of metrics that the run must have, by the keys that name them.
+    """Build the components of a run with these further metrics, by the keys that name them, and leave no trace.
 
     Raises:
         UserError: where the request cannot work.

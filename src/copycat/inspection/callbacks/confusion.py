@@ -74,12 +74,7 @@ def calibration_error(probability: torch.Tensor, label: torch.Tensor) -> float:
 
 
 def draw_confusion_matrix(matrix: NDArray[np.int64], names: list[str]) -> Picture:
-    """Draw a confusion matrix: rows are true classes, columns predicted ones; darker cells hold more of their row.
-
-    Args:
-        matrix: [classes, classes], counts.
-        names: of the classes.
-    """
+    """Draw counts by true class (rows) and predicted class (columns); darker cells hold more of their row."""
     image = _draw_frame(tuple(names)).copy()
     for row, counts in enumerate(matrix.tolist()):
         for column, count in enumerate(counts):

@@ -98,13 +98,7 @@ def encode_jpeg(picture: Picture) -> bytes:
 
 
 def image_summary(tag: str, picture: Picture, *, photo: bool = False) -> Summary:
-    """Make a TensorBoard image summary.
-
-    Args:
-        tag: its name in TensorBoard.
-        picture: uint8 [height, width, 3].
-        photo: encode it as JPEG instead of PNG.
-    """
+    """Make a TensorBoard image summary of a picture, uint8 [height, width, 3]: as JPEG for a photo, else as PNG."""
     height, width, _ = picture.shape
     content = encode_jpeg(picture) if photo else encode_png(picture)
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)

@@ -64,22 +64,12 @@ class Statistics(Measurer):
             logger.log_scalars(scalars, trainer.current_epoch)
 
     def start_clock(self, epoch: int, *, epochs: int) -> None:
-        """Start the clock.
-
-        Args:
-            epoch: the number of completed epochs.
-            epochs: of the whole run.
-        """
+        """Spread the measured epochs over the run, and start the clock after `epoch` completed ones."""
         self.spread(epochs)
         self._last_measured = time.perf_counter(), epoch
 
     def epoch_time(self, epochs: int, *, images: int) -> dict[str, float]:
-        """Return the mean time of an epoch since the last measured one.
-
-        Args:
-            epochs: the number of completed epochs.
-            images: training images of an epoch.
-        """
+        """Return the mean time of an epoch since the last measured one, after `epochs` completed ones."""
         now = time.perf_counter()
         (last_time, last_epochs), self._last_measured = self._last_measured, (now, epochs)
         seconds = (now - last_time) / max(1, epochs - last_epochs)

@@ -54,12 +54,7 @@ class ProgressBar(pl.Callback):
         self.on_progress(int(done), outputs["loss"])
 
     def on_progress(self, epochs: int, loss: Tensor) -> None:
-        """Redraw the bar if `EVERY` seconds have passed.
-
-        Args:
-            epochs: completed ones.
-            loss: of the last step.
-        """
+        """Redraw the bar with the completed epochs and the last step's loss, if it is due."""
         now = time.monotonic()
         if self._bar is None or now < self._due:
             return

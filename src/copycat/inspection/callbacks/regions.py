@@ -20,15 +20,11 @@ def is_activation(module: nn.Module) -> bool:
 
 
 def saturation(module: nn.Module, inputs: Tensor) -> dict[str, float]:
-    """Return the share of inputs in each region; they add up to 1.
+    """Return the share of inputs, of any shape, in each region of an activation function; they add up to 1.
 
     The sensitive region is where the slope is at least a tenth of the steepest; inputs elsewhere are undersaturated
     below its middle and oversaturated above. For a sigmoid it is from -3.6 to 3.6, with outputs from 0.026 to 0.974;
     for ReLU all that is above 0.
-
-    Args:
-        module: an activation function.
-        inputs: its inputs, of any shape.
     """
     middle, slope = _slope(module)
     steep = slope.max() * MIN_RELATIVE_SLOPE

@@ -23,10 +23,6 @@ PLOTTED_METRICS = ("val/loss", "train/loss", "val/accuracy")
 def make_comparison_page(folders: Sequence[Path], *, title: str) -> Page:
     """Make the page from the runs' folders alone.
 
-    Args:
-        folders: of the runs.
-        title: of the page.
-
     Raises:
         UserError: where one is no run, or there are too many.
     """

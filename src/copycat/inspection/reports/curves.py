@@ -10,16 +10,7 @@ Rows = Sequence[Mapping[str, float]]
 
 
 def plot_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> bytes:
-    """Draw a panel for each metric.
-
-    Args:
-        rows: of metrics.csv.
-        metrics: as `loss`; each part that has it gets a line.
-        best: the epoch to mark.
-
-    Returns:
-        A PNG file's bytes.
-    """
+    """Draw a panel for each metric, such as `loss`, with a line for each part that has it, and return the PNG."""
     with styled_png() as png:
         figure = Figure(figsize=(8, 2.6 * len(metrics)), dpi=120, layout="constrained")
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
@@ -36,15 +27,7 @@ def plot_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) 
 
 
 def plot_compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str]) -> bytes:
-    """Draw a panel for each metric, with a line for each run.
-
-    Args:
-        runs: rows of metrics.csv, by the run's name.
-        metrics: as `val/loss`.
-
-    Returns:
-        A PNG file's bytes.
-    """
+    """Draw a panel for each metric, such as `val/loss`, with a line for each run, and return the PNG."""
     with styled_png() as png:
         figure = Figure(figsize=(8, 2.6 * len(metrics) + 0.25 * len(runs)), dpi=120, layout="constrained")
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]

@@ -45,13 +45,7 @@ class GalleryItem:
 
 
 def write_gallery(folder: Path, items: Sequence[GalleryItem], pictures: Sequence[Picture]) -> None:
-    """Write the descriptions, and all images side by side in one.
-
-    Args:
-        folder: of the run.
-        items: a description for each image.
-        pictures: the images, as many.
-    """
+    """Write the descriptions, and all images side by side in one."""
     height = max((picture.shape[0] for picture in pictures), default=1)
     strip = np.zeros((height, sum(picture.shape[1] for picture in pictures) or 1, 3), dtype=np.uint8)
     left = 0

@@ -69,11 +69,7 @@ def _finalize(value: object) -> object:
 
 
 def write_images(page: Page, to: Path) -> Iterator[Path]:
-    """Write a page's plots as PNG files and yield their paths.
-
-    Args:
-        page: its named images are written.
-        to: a folder; created if missing.
+    """Write a page's named plots as PNG files to a folder, which is created if missing, and yield their paths.
 
     Raises:
         UserError: where it cannot be written to.

@@ -61,12 +61,7 @@ def make_run_page(folder: Path) -> Page:
 
 
 def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
-    """Summarize a run in one line.
-
-    Args:
-        manifest: the run's.
-        epochs: rows of metrics.csv, since the manifest of an unfinished run has none.
-    """
+    """Summarize a run in one line; `epochs` are rows of metrics.csv: the manifest of an unfinished run has none."""
     epochs = manifest["results"].get("epochs", epochs)
     words = [f"{manifest['status']} after {pluralize(epochs, 'epoch')}", f"started {manifest['started']}"]
     if manifest["seconds"] is not None:

@@ -19,12 +19,7 @@ REFRESH_SECONDS = 5.0
 
 
 def serve(folder: Path, *, port: int, browser: bool) -> None:
-    """Serve until Ctrl-C, and print the address to standard output.
-
-    Args:
-        folder: of runs.
-        port: 0 for any free one.
-        browser: whether to open the address in a browser.
+    """Serve until Ctrl-C, and print the address to standard output; port 0 is any free one.
 
     Raises:
         UserError: where the folder does not exist, or the port is taken.
@@ -48,12 +43,7 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
 
 
 def launch(folder: Path, *, title: str, port: int) -> str:
-    """Start TensorBoard in a thread and return its address.
-
-    Args:
-        folder: of event files.
-        title: of the browser window.
-        port: 0 for any free one.
+    """Start TensorBoard in a thread and return its address; port 0 is any free one.
 
     Raises:
         UserError: where it does not start.

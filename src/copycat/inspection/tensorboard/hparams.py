@@ -23,12 +23,7 @@ STATUS = {"success": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
 
 
 def select_hparams(config: Mapping[str, Any], varied: Set[str]) -> dict[str, Value]:
-    """Return the hyper-parameters of a configuration, by dotted key.
-
-    Args:
-        config: resolved configuration.
-        varied: keys that a sweep varies: without them two trials would look the same.
-    """
+    """Return the hyper-parameters of a configuration by dotted key, those that a sweep varies among them."""
     keys = HPARAM_KEYS | varied
     return {key: v for key, v in _flatten(config) if key in keys or key.partition(".")[0] in HPARAM_GROUPS}
 

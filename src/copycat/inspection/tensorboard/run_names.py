@@ -19,13 +19,9 @@ IGNORED_KEYS = ("experiment", "output_dir", "sweep.folder", "data.root", "hydra"
 
 
 class RunLinks:
-    """Link the event files of runs under unique names.
+    """Link the event files of runs under unique names in an empty folder.
 
     TensorBoard calls a run by its path below the folder that it serves, and follows links.
-
-    Args:
-        root: of runs.
-        names: an empty folder, for the links.
     """
 
     def __init__(self, root: Path, names: Path) -> None:
@@ -63,13 +59,7 @@ class RunLinks:
 
 
 def run_name(run: Path, *, root: Path, manifest: Mapping[str, Any] | None = None) -> str:
-    """Name a run, as `lecture optimizer.lr=0.01`; a trial below its own sweep as `trial 3 optimizer.lr=0.01`.
-
-    Args:
-        run: its folder.
-        root: the folder that is shown.
-        manifest: the run's, if it has already been read.
-    """
+    """Name a run, as `lecture optimizer.lr=0.01`; a trial below its own sweep as `trial 3 optimizer.lr=0.01`."""
     try:
         request = (manifest or read_checked_manifest(run))["request"]
     except (OSError, ValueError):
