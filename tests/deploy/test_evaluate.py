@@ -11,8 +11,7 @@ from PIL import Image
 from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.evaluate import evaluate
-from copycat.deploy.evaluation import metric_rows
+from copycat.deploy.evaluation import evaluate_parts, metric_rows
 from copycat.records.predictions import Predictions
 from tests.support.runs import QUIET, train_tiny
 
@@ -25,7 +24,7 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_on_its_own_data_it_gives_the_run_s_own_metrics(folder: Path) -> None:
     final = json.loads((folder / "run.json").read_text())["results"]["final"]
-    rows = evaluate(open_completed(folder), [])
+    rows = evaluate_parts(open_completed(folder), []).rows()
     assert {f"{row['part']}/{row['metric']}" for row in rows} == {name for name in final if not name.endswith("/loss")}
     for row in rows:
         assert row["value"] == final[f"{row['part']}/{row['metric']}"]
@@ -56,7 +55,7 @@ def test_other_classes_are_refused(folder: Path, tiny: Path, tmp_path: Path) -> 
     shutil.copytree(tiny / "train", tmp_path / "own")
     (tmp_path / "own" / "dog").rename(tmp_path / "own" / "wolf")
     with pytest.raises(UserError, match=r"expected the run's classes, cat, dog; got wolf"):
-        evaluate(open_completed(folder), ["data=folder", f"data.root={tmp_path / 'own'}"])
+        evaluate_parts(open_completed(folder), ["data=folder", f"data.root={tmp_path / 'own'}"]).rows()
 
 
 def test_on_a_folder_of_one_class_it_says_the_accuracy_and_which_class_is_missing(

@@ -11,7 +11,7 @@ from copycat.cli import main
 from copycat.data.augmentation.strong import Strong
 from copycat.data.augmentation.transforms import Light
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.evaluate import evaluate
+from copycat.deploy.evaluation import evaluate_parts
 from copycat.deploy.predictor import open_predictor
 from tests.support.runs import QUIET, train_tiny
 
@@ -93,7 +93,7 @@ def test_both_commands_take_views_and_the_run_s_own_predictions_stay(
         with pytest.raises(SystemExit, match=r"^0$"):
             main(["evaluate", str(folder), "--json", "--views", views])
         rows = json.loads(capsys.readouterr().out)["metrics"]
-        assert rows == evaluate(open_completed(folder), [], views=int(views))
+        assert rows == evaluate_parts(open_completed(folder), [], views=int(views)).rows()
     assert said[0] != said[1]
     assert said[0] == pytest.approx(said[1], abs=0.3)
     assert (folder / "predictions.csv").read_bytes() == before

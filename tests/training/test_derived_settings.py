@@ -11,7 +11,7 @@ import yaml
 from copycat.config.errors import UserError
 from copycat.data.split import Part, digest
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.evaluate import evaluate
+from copycat.deploy.evaluation import evaluate_parts
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded, open_run
 from copycat.reruns.rerun import rerun
@@ -138,7 +138,7 @@ def test_a_run_on_a_relative_root_is_used_from_any_folder(
     assert read_config(folder)["data"]["root"] == str(birds)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert {row["part"] for row in evaluate(open_completed(folder), [])} == {"train", "val"}
+    assert {row["part"] for row in evaluate_parts(open_completed(folder), []).rows()} == {"train", "val"}
     assert rerun(open_recorded(folder), say=lambda line: None).comparison.differences == []
     change_manifest(folder, lambda manifest: manifest.update(status="interrupted"))
     assert resume(open_run(folder), say=lambda line: None).status == "completed"

@@ -1,4 +1,4 @@
 """The exit statuses of every command."""
 
 DONE, FAILED, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
-"""WRONG: the call was wrong. INTERRUPTED: what a shell reports for a program that Ctrl-C ended."""
+"""USAGE_ERROR: the call was wrong. INTERRUPTED: what a shell reports for a program that Ctrl-C ended."""

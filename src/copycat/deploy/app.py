@@ -109,18 +109,15 @@ def open_runs(folder: Path, folders: Sequence[Path], *, max_pixels: int) -> AppR
     """
     runs: dict[str, Opened | str] = {}
     for run in folders[-MAX_RUNS:]:
-        opened = _open_or_reason(run)
+        opened: Opened | str
+        try:
+            opened = open_completed(run)
+        except UserError as error:
+            opened = str(error)
         manifest = opened.manifest if isinstance(opened, Opened) else None
         name = run_name(run, root=folder.absolute(), manifest=manifest)
         runs[name if name not in runs else f"{name} ({len(runs)})"] = opened
     return AppRuns(runs, max_pixels=max_pixels)
-
-
-def _open_or_reason(run: Path) -> Opened | str:
-    try:
-        return open_completed(run)
-    except UserError as error:
-        return str(error)
 
 
 def serve(folder: Path, completed: Sequence[Path], *, port: int, browser: bool, max_pixels: int) -> None:

@@ -8,13 +8,7 @@ import numpy as np
 from copycat.config.errors import UserError
 from copycat.config.suggestions import one_of
 from copycat.deploy.ensemble_members import evaluate_members
-from copycat.deploy.evaluation import (
-    ACCURACIES,
-    Evaluation,
-    MetricRow,
-    evaluate_parts,
-    metric_rows,
-)
+from copycat.deploy.evaluation import ACCURACIES, Evaluation, MetricRow, evaluate_parts, metric_rows
 from copycat.records.predictions import Predictions
 from copycat.records.run_loader import Opened
 from copycat.tables.comparison import unique_titles

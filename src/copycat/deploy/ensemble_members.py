@@ -8,10 +8,7 @@ import numpy as np
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import format_value, one_of
-from copycat.deploy.evaluation import (
-    Evaluation,
-    recorded_evaluation,
-)
+from copycat.deploy.evaluation import Evaluation, recorded_evaluation
 from copycat.records.config_keys import values
 from copycat.records.image_index import read_images
 from copycat.records.predictions import Predictions

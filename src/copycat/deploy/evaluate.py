@@ -9,22 +9,12 @@ from copycat.config.suggestions import one_of, pluralize
 from copycat.deploy.arguments import EvaluationArguments
 from copycat.deploy.ensemble import evaluate_ensemble
 from copycat.deploy.evaluation import Evaluation, MetricRow, evaluate_parts
-from copycat.records.run_loader import Opened
 from copycat.tables.render import print_table, value_cell, wide_console, write_csv, write_json
 from copycat.tables.statistics import describe_mcnemar, format_number
 from copycat.training.summary import positive_class_note
 
 Form = Literal["table", "csv", "json"]
 TITLES = ("member", "part", "images", "metric", "value", "95 %")
-
-
-def evaluate(run: Opened, overrides: Sequence[str], *, views: int = 1) -> list[MetricRow]:
-    """Compute each metric of each part with its 95 % interval, as `evaluate_parts` does.
-
-    Raises:
-        UserError: where the run cannot predict, the data cannot be read, or its classes differ from the run's.
-    """
-    return evaluate_parts(run, overrides, views=views).rows()
 
 
 def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int = 1) -> None:

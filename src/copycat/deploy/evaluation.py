@@ -149,5 +149,10 @@ def _batches(part: Part, predictor: Predictor) -> Iterator[Tensor]:
             f"data: expected images of 3×{predictor.size}×{predictor.size}, as the run's;"
             f" got {'×'.join(map(str, shape))}."
         )
+    return iterate_images(part)
+
+
+def iterate_images(part: Part) -> Iterator[Tensor]:
+    """Yield the images of a part in batches, uint8 [B, 3, height, width]."""
     for start in range(0, len(part), BATCH):
         yield torch.stack([part.images[place] for place in range(start, min(start + BATCH, len(part)))])

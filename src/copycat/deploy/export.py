@@ -2,14 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import torch
-from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.extras import install_command
@@ -18,6 +14,7 @@ from copycat.config.suggestions import first_line
 from copycat.data import decode
 from copycat.data.split import Part
 from copycat.deploy.card import make_card
+from copycat.deploy.evaluation import iterate_images
 from copycat.deploy.export_check import KINDS, difference_on_files, difference_on_pixels, loaded_script, write_images
 from copycat.deploy.export_folder import atomic_folder
 from copycat.deploy.model_file import NETWORKS, describe_model, uses_networks
@@ -31,8 +28,6 @@ from copycat.training.factory import build_data
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MAX_DIFFERENCE = 1e-5
 """Largest accepted difference between probabilities of the export and of the run."""
-BATCH = 256
-"""Images that are checked at once."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def _check_export(form: Format, folder: Path, predictor: Predictor, opened: Open
     try:
         with loaded_script(folder) as script, TemporaryDirectory(prefix="copycat-") as images:
             on_files = difference_on_files(script, predictor, write_images(Path(images), size=predictor.size))
-            difference = None if part is None else difference_on_pixels(script, predictor, _batches(part))
+            difference = None if part is None else difference_on_pixels(script, predictor, iterate_images(part))
     except Exception as error:  # a runtime or a user's own network may raise anything
         raise UserError(
             f"--format {form}: expected an export that its own script can use; {first_line(error)}."
@@ -113,11 +108,6 @@ def _validation_part(opened: Opened) -> tuple[Part | None, str]:
         return build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"], ""
     except UserError as error:
         return None, str(error)
-
-
-def _batches(part: Part) -> Iterator[Tensor]:
-    for start in range(0, len(part), BATCH):
-        yield torch.stack([part.images[place] for place in range(start, min(start + BATCH, len(part)))])
 
 
 def print_export(run: Opened, form: Format, *, to: Path | None) -> None:

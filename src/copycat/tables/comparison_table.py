@@ -20,7 +20,8 @@ from copycat.tables.statistics import (
 
 def print_comparison(compared: RunComparison, *, equal: bool) -> None:
     """Print a table to standard output, with a `*` at the best of each metric."""
-    lines = [line for line in compared.lines(equal=equal) if line.kind != "run" or _has_value(line)]
+    lines = compared.lines(equal=equal)
+    lines = [line for line in lines if line.kind != "run" or any(v is not None for v in line.values.values())]
     titles: list[Column] = [("", value_cell(""))]
     titles += [(printable(title), value_cell(title)) for title in compared.folders]
     print_table(wide_console(), titles, [{"": line.name, **format_cells(line)} for line in lines])
@@ -77,10 +78,6 @@ def write_comparison(compared: RunComparison, *, equal: bool, form: Literal["csv
         writer.writerow(
             [line.kind, csv_text(line.name), *(csv_cell(line.values.get(title)) for title in compared.folders)]
         )
-
-
-def _has_value(line: ComparisonLine) -> bool:
-    return any(value is not None for value in line.values.values())
 
 
 def format_cells(line: ComparisonLine) -> dict[str, str]:

@@ -8,9 +8,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from copycat.training.checkpoints import LastCheckpoint
-from copycat.training.lightning_internals import (
-    make_state_key,
-)
+from copycat.training.lightning_internals import make_state_key
 
 
 class BestCheckpoint(Checkpoint):

@@ -13,12 +13,8 @@ from copycat.models.metrics import Row, to_scalar_tensor
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import copy, keep_previous
 from copycat.training.checkpoint_io import AtomicCheckpointIO
-from copycat.training.lightning_internals import (
-    forget_restart,
-    get_fit_loop,
-    get_position,
-    set_position,
-)
+from copycat.training.hook_compatibility import MultiStepCallback
+from copycat.training.lightning_internals import forget_restart, get_fit_loop, get_position, set_position
 from copycat.training.progress import Position
 
 CHECKPOINT_KEY = "copycat"
@@ -37,7 +33,7 @@ class BufferingLoop(Protocol):
         """Log all completed epochs, and pass on the steps of the one in progress."""
 
 
-class LastCheckpoint(pl.Callback):
+class LastCheckpoint(MultiStepCallback):
     """Save the checkpoint from which a run resumes; keep the previous one as `before.ckpt`.
 
     A due checkpoint is written before the next batch or epoch, or at the end, after all callbacks and schedulers have
@@ -88,10 +84,6 @@ class LastCheckpoint(pl.Callback):
         self._before = seconds
 
     # ----- when
-
-    def supports_multi_step(self) -> bool:
-        """Return true: the loop calls its hooks between steps."""
-        return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore metrics of the loaded checkpoint, which Lightning clears after loading."""

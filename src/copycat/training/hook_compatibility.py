@@ -44,6 +44,14 @@ class SupportsMultiStep(Protocol):
         """Return whether it needs no hook of Lightning's own loop."""
 
 
+class MultiStepCallback(pl.Callback):
+    """Support multi-step execution: the loop calls the hooks between steps, or does their work itself."""
+
+    def supports_multi_step(self) -> bool:
+        """Return true."""
+        return True
+
+
 @dataclass(frozen=True)
 class Compatibility:
     """Hold the epochs that Lightning's hooks must be called for, and the callbacks that need none."""

@@ -99,19 +99,16 @@ class RunRecorder:
         """
         remove_half_written(self.folder)
         if resumes_at is not None:
-            self._purge(resumes_at, say)
+            for logger in self.loggers:
+                if hasattr(logger, "purge"):
+                    logger.purge(resumes_at)
+                else:
+                    say(f"{type(logger).__name__} cannot go on: it begins anew. metrics.csv and TensorBoard do.")
         reserve(self.folder)
         if write is not None:
             write(self.folder)
         if resumes_at is None or not (self.folder / IMAGES).exists():  # the run may have been killed before this file
             write_images(self.folder, self.data)
-
-    def _purge(self, epoch: int, say: Callable[[str], None]) -> None:
-        for logger in self.loggers:
-            if hasattr(logger, "purge"):
-                logger.purge(epoch)
-            else:
-                say(f"{type(logger).__name__} cannot go on: it begins anew. metrics.csv and TensorBoard do.")
 
     def begin(self, epoch: int) -> None:
         """Log the hyper-parameters, and notify observers of the start of a run at epoch 0.

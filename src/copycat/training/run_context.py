@@ -6,8 +6,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
@@ -36,6 +37,12 @@ class RunObserver(Protocol):
 
     def on_run_end(self, context: RunContext) -> None:
         """Observe the run after the evaluation of its final weights."""
+
+
+def network_of(module: pl.LightningModule) -> nn.Module:
+    """Return the network inside a classifier."""
+    assert isinstance(module, Classifier)
+    return module.network
 
 
 def class_probabilities(probability: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn import modules as layers
 
 from copycat.data.streams import derive_seed
 from copycat.models import networks
+from copycat.training.hook_compatibility import MultiStepCallback
 
 EPOCH_START = -1
 """Batch number for draws at the start of an epoch."""
@@ -40,16 +41,12 @@ def seed_everything(seed: int) -> None:
     _seed_others(seed)
 
 
-class StepSeeds(pl.Callback):
+class StepSeeds(MultiStepCallback):
     """Seed all generators at the start of each epoch and batch."""
 
     def __init__(self, seed: int, network: nn.Module) -> None:
         """Find out whether the network may draw random numbers."""
         self._key, self.draws = seed, may_draw(network)
-
-    def supports_multi_step(self) -> bool:
-        """Return true: the loop seeds each step itself."""
-        return True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Seed draws at the start of an epoch."""

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 
 from copycat.data.loaders import Batch
 from copycat.training.checkpoints import LastCheckpoint, between_steps
+from copycat.training.hook_compatibility import MultiStepCallback
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 """SIGINT: Ctrl-C. SIGTERM: `kill`, SLURM's preemption. SIGHUP: a closed terminal. SIGQUIT: Ctrl-\\. SIGUSR1, SIGUSR2:
@@ -29,7 +30,7 @@ class InterruptedRun(Exception):  # noqa: N818, an order, not an error
     """Report that a signal requested the end of the run."""
 
 
-class SignalHandler(pl.Callback):
+class SignalHandler(MultiStepCallback):
     """Save and end the run before the next step after a signal; a second Ctrl-C ends it at once."""
 
     def __init__(self) -> None:
@@ -70,10 +71,6 @@ class SignalHandler(pl.Callback):
     def _install(self) -> None:
         for number in self._signals:
             signal.signal(number, self._receive)
-
-    def supports_multi_step(self) -> bool:
-        """Return true: the loop calls its hooks between steps."""
-        return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take back SIGTERM, for which Lightning's handler would end the run without saving."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytorch_lightning as pl
 
 from copycat.training.checkpoints import LastCheckpoint
+from copycat.training.hook_compatibility import MultiStepCallback
 
 Pruner = Callable[[int, Mapping[str, float]], str | None]
 """Takes an epoch and its metrics after each validation; returns the reason to end the run, or None."""
@@ -21,31 +22,23 @@ class TimeLimitError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Hold the limits of a sweep's trial.
-
-    Args:
-        seconds: maximum duration, including the time before a resume.
-        pruner: decides after each validation whether to prune the run.
-        quiet: whether to leave out callbacks that draw on the terminal.
-        metrics: names of metrics that the run must have, by the keys that name them.
-    """
+    """Hold the limits of a sweep's trial."""
 
     seconds: float | None = None
+    """Maximum duration, including the time before a resume."""
     pruner: Pruner | None = None
     quiet: bool = False
+    """Whether to leave out callbacks that draw on the terminal."""
     metrics: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Names of metrics that the run must have, by the keys that name them."""
 
 
-class Limiter(pl.Callback):
+class Limiter(MultiStepCallback):
     """End a run that reaches its limits."""
 
     def __init__(self, limits: Limits, last: LastCheckpoint) -> None:
         """Take the limits, and the checkpoint callback that counts seconds."""
         self.limits, self.last = limits, last
-
-    def supports_multi_step(self) -> bool:
-        """Return true: the loop calls its hooks between steps."""
-        return True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Ask the pruner about the previous epoch, whose records are complete here, also after a resume."""

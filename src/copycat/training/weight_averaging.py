@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
-from copycat.models.classifier import Classifier
 from copycat.training.checkpoints import between_steps
+from copycat.training.hook_compatibility import MultiStepCallback
+from copycat.training.run_context import network_of
 
 KEY = "averaging"
 """Key of the trained weights in a checkpoint, whose state_dict is the average."""
@@ -22,7 +23,7 @@ UpdateAverage = Callable[[Any, Any, Any], None]
 """Takes averages, current tensors, and the number of averaged values; updates the averages in place."""
 
 
-class Averaging(pl.Callback):
+class Averaging(MultiStepCallback):
     """Average trained parameters, and likewise the statistics of BatchNorm."""
 
     def __init__(self, update: UpdateAverage) -> None:
@@ -34,17 +35,8 @@ class Averaging(pl.Callback):
         self._epochs = 0
 
     def is_due(self, epoch: int, *, last: bool) -> bool:
-        """Return whether a step's weights enter the average.
-
-        Args:
-            epoch: epoch of the step.
-            last: whether the step is the last of its epoch.
-        """
+        """Return whether the weights of a step, the last of its epoch or not, enter the average."""
         raise NotImplementedError
-
-    def supports_multi_step(self) -> bool:
-        """Return true: the loop calls `after_step`."""
-        return True
 
     @torch.no_grad()
     def after_step(self, network: nn.Module, epoch: int, *, last: bool) -> None:
@@ -80,7 +72,7 @@ class Averaging(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move a restored average to the device of the network."""
-        tensors = _tensors(_network(pl_module))  # moved after the checkpoint was loaded
+        tensors = _tensors(network_of(pl_module))  # moved after the checkpoint was loaded
         self._held = {name: held.to(tensors[name].device) for name, held in self._held.items()}
 
     def on_train_batch_end(
@@ -88,26 +80,26 @@ class Averaging(pl.Callback):
     ) -> None:
         """Update the average after an optimizer step of Lightning's own loop."""
         if trainer.is_last_batch or between_steps(trainer, batch_idx + 1):
-            self.after_step(_network(pl_module), trainer.current_epoch, last=trainer.is_last_batch)
+            self.after_step(network_of(pl_module), trainer.current_epoch, last=trainer.is_last_batch)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Swap the average into the network."""
-        self._swap(_network(pl_module))
+        self._swap(network_of(pl_module))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Swap the trained weights back."""
-        self._swap(_network(pl_module))
+        self._swap(network_of(pl_module))
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the average in the network, after the last checkpoint; runs on resume of a finished run too."""
-        self._swap(_network(pl_module))
+        self._swap(network_of(pl_module))
         self._held = {}
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Save the average as the state_dict, with the trained weights in an entry of their own."""
-        with self.applied(_network(pl_module)):
+        with self.applied(network_of(pl_module)):
             checkpoint["state_dict"] = pl_module.state_dict()
             checkpoint[KEY] = {"count": self._count, "trained": dict(self._held)}
 
@@ -115,7 +107,7 @@ class Averaging(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Restore the average and the trained weights."""
-        network, state = _network(pl_module), checkpoint[KEY]
+        network, state = network_of(pl_module), checkpoint[KEY]
         self._count = state["count"]
         self._held = dict(state["trained"])
         self._swap(network)
@@ -156,11 +148,6 @@ class SWA(Averaging):
     def is_due(self, epoch: int, *, last: bool) -> bool:
         """Return whether the step ends an epoch after the start."""
         return last and epoch >= int(self.start * self._epochs)
-
-
-def _network(module: pl.LightningModule) -> nn.Module:
-    assert isinstance(module, Classifier)
-    return module.network
 
 
 def _tensors(network: nn.Module) -> dict[str, Tensor]:

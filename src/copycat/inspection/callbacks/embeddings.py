@@ -65,7 +65,7 @@ def last_hidden(network: nn.Module, image: Tensor) -> Tensor | None:
     layers = [
         (name, m, inputs)
         for name, (m, inputs, _) in capture_activations(network, image.to(like)).items()
-        if _is_linear(m)
+        if isinstance(m, nn.Linear)
     ]
     if not layers:
         return None
@@ -74,7 +74,3 @@ def last_hidden(network: nn.Module, image: Tensor) -> Tensor | None:
     hidden = inputs.flatten(1)
     is_image = module is first and hidden.shape == image.flatten(1).shape
     return None if is_image else hidden.float().cpu()
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear)

@@ -8,9 +8,10 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 from torch.utils.tensorboard.summary import histogram_raw
 
-from copycat.inspection.callbacks.inspector import Measurer, network_of, tensorboard_loggers
+from copycat.inspection.callbacks.inspector import Measurer, tensorboard_loggers
 from copycat.inspection.callbacks.regions import is_activation, saturation
 from copycat.inspection.tensorboard.logger import TensorBoardLogger
+from copycat.training.run_context import network_of
 
 BINS = 30
 MAX_VALUES = 2**16

@@ -4,22 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-from torch import nn
 
 from copycat.inspection.tensorboard.logger import TensorBoardLogger
-from copycat.models.classifier import Classifier
+from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.run_context import RunContext
 
 
-class Inspector(pl.Callback):
+class Inspector(MultiStepCallback):
     """Inspect a run without changing it.
 
     It draws no random number: a run with an inspector has the same bits as one without.
     """
-
-    def supports_multi_step(self) -> bool:
-        """Return true: it inspects whole epochs only; in a pack, the ends of trials."""
-        return True
 
     def on_run_start(self, context: RunContext) -> None:
         """Inspect the run before its first step."""
@@ -59,12 +54,6 @@ class Measurer(Inspector):
 
     def before_last_step(self, module: pl.LightningModule) -> None:
         """Inspect the gradients of an epoch's last step, before they are clipped."""
-
-
-def network_of(module: pl.LightningModule) -> nn.Module:
-    """Return the network inside a classifier."""
-    assert isinstance(module, Classifier)
-    return module.network
 
 
 def tensorboard_loggers(loggers: Sequence[Any]) -> list[TensorBoardLogger]:

@@ -7,7 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from copycat.inspection.callbacks.inspector import Measurer, network_of, tensorboard_loggers
+from copycat.inspection.callbacks.inspector import Measurer, tensorboard_loggers
+from copycat.training.run_context import network_of
 
 MAX_LAYERS = 32
 """Layers whose weights have a curve of their own, at most."""

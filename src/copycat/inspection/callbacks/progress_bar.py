@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from copycat.training.hook_compatibility import MultiStepCallback
+
 UPDATE_SECONDS = 0.1
 """Seconds between two updates: an update costs more than a step."""
 
 
-class ProgressBar(pl.Callback):
+class ProgressBar(MultiStepCallback):
     """Show completed epochs, remaining time and the last loss; draw nothing where standard error is no terminal."""
 
     draws = True
@@ -23,10 +25,6 @@ class ProgressBar(pl.Callback):
         """Start without a bar: training draws it."""
         self._bar: Progress | None = None
         self._due = 0.0
-
-    def supports_multi_step(self) -> bool:
-        """Return true: the loop calls its hooks between steps."""
-        return True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the bar where standard error is a terminal."""

@@ -37,18 +37,15 @@ def saturation(module: nn.Module, inputs: Tensor) -> dict[str, float]:
 
 def _slope(module: nn.Module) -> tuple[int, Tensor]:
     """Return the index of the sensitive region's middle, and the absolute slope at each of the `STEPS` inputs."""
-    if not list(module.parameters()):  # a learned slope changes, so it is not cached
-        return _cached_slope(type(module), repr(module), module)
-    return _compute_slope(module)
+    if list(module.parameters()):  # a learned slope changes, so it is not cached
+        return _compute_slope(module)
+    key = type(module), repr(module)
+    if key not in _slopes:
+        _slopes[key] = _compute_slope(module)
+    return _slopes[key]
 
 
 _slopes: dict[tuple[Any, str], tuple[int, Tensor]] = {}
-
-
-def _cached_slope(kind: type[nn.Module], words: str, module: nn.Module) -> tuple[int, Tensor]:
-    if (kind, words) not in _slopes:
-        _slopes[kind, words] = _compute_slope(module)
-    return _slopes[kind, words]
 
 
 def _compute_slope(module: nn.Module) -> tuple[int, Tensor]:

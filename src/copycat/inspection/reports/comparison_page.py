@@ -12,7 +12,7 @@ from copycat.records.lock import KILLED
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
 from copycat.records.reader import not_a_run
-from copycat.tables.comparison import ComparisonLine, RunComparison, read_comparison
+from copycat.tables.comparison import RunComparison, read_comparison
 from copycat.tables.comparison_table import describe_uncertainty, format_cells
 
 MAX_RUNS = 12
@@ -45,7 +45,9 @@ def make_comparison_page(folders: Sequence[Path], *, title: str) -> Page:
     sections = []
     for name, lines_of_kind in kinds.items():
         if lines_of_kind:
-            table = Table([[line.name, *_row(line, compared)] for line in lines_of_kind], ["", *compared.folders])
+            cells = {line.name: format_cells(line) for line in lines_of_kind}
+            rows = [[name, *(row.get(title, "–").strip() for title in compared.folders)] for name, row in cells.items()]
+            table = Table(rows, ["", *compared.folders])
             sections.append(Section(title=name, note=notes.get(name, ""), table=table))
         if name == "How they ended":
             sections += _curves(compared)
@@ -56,11 +58,6 @@ def make_comparison_page(folders: Sequence[Path], *, title: str) -> Page:
     commands = "\n".join(f"copycat report {shlex.quote(str(folder))}" for folder in folders)
     sections.append(Section(title="Each by itself", code=commands))
     return Page(title, f"{pluralize(len(folders), 'run')} side by side", sections)
-
-
-def _row(line: ComparisonLine, compared: RunComparison) -> list[str]:
-    cells_by_title = format_cells(line)
-    return [cells_by_title.get(name, "–").strip() for name in compared.folders]
 
 
 def _curves(compared: RunComparison) -> list[Section]:

@@ -50,12 +50,7 @@ class EventFile:
         )
 
     def add(
-        self,
-        tags: Sequence[str],
-        values: NDArray[np.float32],
-        *,
-        steps: Sequence[int],
-        times: NDArray[np.float64],
+        self, tags: Sequence[str], values: NDArray[np.float32], *, steps: Sequence[int], times: NDArray[np.float64]
     ) -> None:
         """Append records of scalars.
 
