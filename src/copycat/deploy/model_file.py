@@ -1,17 +1,16 @@
 """model.json: what an exported network's script needs to know of its run, as plain data."""
 
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.moved_names import current_name, with_current_names
 from copycat.config.options import is_ours
 from copycat.config.own_modules import find_targets
-from copycat.config.targets import import_target, signature_keys
 from copycat.deploy.predictor import Predictor
 from copycat.models import losses, networks
 from copycat.records.run_loader import Opened
+from copycat.training.builders import fill_sizes
 
 NETWORKS = "networks"
 """Name of the module of Copycat's networks beside an export."""
@@ -61,11 +60,7 @@ def _network(predictor: Predictor, opened: Opened) -> Any:
             )
     shape = [3, predictor.size, predictor.size]
     outputs = type(predictor.loss).out_features(len(predictor.classes))
-    takes = signature_keys(import_target("model", node["_target_"]))
-    for name, value in {"in_features": prod(shape), "image_shape": shape, "out_features": outputs}.items():
-        if name in takes and node.get(name) is None:
-            node[name] = value
-    return _with_local_networks(node)
+    return _with_local_networks(fill_sizes(node, image_shape=shape, outputs=outputs))
 
 
 def _with_local_networks(value: Any) -> Any:

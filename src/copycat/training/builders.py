@@ -1,6 +1,6 @@
 """Build single components of a run from their nodes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -58,27 +58,19 @@ def build_loss(node: Config, *, classes: int) -> Loss:
 
 
 def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Build the network with seeded weights, and fill in its open sizes from data and loss.
+    """Build the network with seeded weights from a configuration that `check_model` has accepted.
 
-    Args:
-        config: resolved configuration, which `check_model` has accepted.
-        image_shape: of the data's images, [C, H, W], or [N] where they are flattened.
-        classes: number of classes.
+    Its open sizes come from the loss and the images, [C, H, W], or [N] where they are flattened.
 
     Raises:
         UserError: where the target is no network, or its outputs do not fit the classes.
     """
-    node = dict(config["model"])
-    accepted = signature_keys(import_target("model", node["_target_"]))
     try:
         loss: Any = import_target("loss", resolve_loss(config["loss"], classes=classes)["_target_"])
         outputs = loss.out_features(classes)
     except ValueError as error:
         raise UserError(f"loss: {first_line(error)}.") from error
-    derived = {"in_features": prod(image_shape), "image_shape": image_shape, "out_features": outputs}
-    for name, value in derived.items():
-        if name in accepted and node.get(name) is None:
-            node[name] = value
+    node = fill_sizes(config["model"], image_shape=image_shape, outputs=outputs)
     if node.get("out_features", outputs) != outputs:
         raise UserError(f"model.out_features: expected {outputs} for {classes} classes; got {node['out_features']}.")
     seed_everything(config["seed"])
@@ -86,6 +78,14 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
     if not isinstance(network, nn.Module):
         raise UserError(f"model._target_: expected an nn.Module; got {config['model']['_target_']!r}.")
     return network
+
+
+def fill_sizes(node: Config, *, image_shape: Sequence[int], outputs: int) -> dict[str, Any]:
+    """Return the model's node with its open sizes filled in."""
+    accepted = signature_keys(import_target("model", node["_target_"]))
+    derived = {"in_features": prod(image_shape), "image_shape": image_shape, "out_features": outputs}
+    filled = {name: value for name, value in derived.items() if name in accepted and node.get(name) is None}
+    return {**node, **filled}
 
 
 def build_group(config: Config, group: str, folder: Path) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Save checkpoints, with everything that a run needs to resume to the same bits."""
+"""Save checkpoints to resume from to the same bits. Long, as it is one callback whose hooks share its state."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -13,6 +14,8 @@ from copycat.data.quality import find_warnings
 from copycat.provenance.backbone import backbone_record
 from copycat.provenance.fingerprint import fingerprint
 from copycat.records.config_keys import key_digests
+from copycat.records.metrics_csv import FILE as HISTORY
+from copycat.records.metrics_csv import history_digest, parse_rows
 
 
 def make_manifest(
@@ -26,13 +29,7 @@ def make_manifest(
 ) -> dict[str, Any]:
     """Make the manifest of a run that starts now.
 
-    Args:
-        request: request for the run.
-        data: data of the run.
-        config: content of config.yaml.
-        network: network with its initial weights.
-        copy_of: reference to the run that this one repeats.
-        provenance_from: manifest of a run that started in this process on the same data, whose provenance is reused.
+    The provenance is that of this process, or of a run that started in it on the same data.
     """
     backbone = backbone_record(network)
     if provenance_from is None:
@@ -66,6 +63,17 @@ def make_manifest(
         "results": {},
         "files": {},
         "resumed": [],
+    }
+
+
+def summarize_history(folder: Path, *, steps: int, monitor: str, mode: str) -> dict[str, Any]:
+    """Return the results that a run's metrics.csv gives: epochs, digest, and the best epoch by a metric."""
+    written = (folder / HISTORY).read_bytes()
+    return {
+        "epochs": written.count(b"\n") - 1,
+        "steps": steps,
+        "history_digest": history_digest(written),
+        "best": best_epoch(parse_rows(written, having=monitor), monitor=monitor, mode=mode),
     }
 
 

@@ -1,4 +1,4 @@
-"""Run many optimizer steps per Lightning training step.
+"""Run many optimizer steps per Lightning training step. Long, as it is one loop whose hooks share its counters.
 
 Lightning's hooks are called for an epoch only where a callback, a scheduler or the end of the run needs them. Bits,
 rows, checkpoints and the callbacks' epochs are those of single steps.

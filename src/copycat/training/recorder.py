@@ -1,4 +1,4 @@
-"""Record one run, trained alone or in a pack, from the first file of its folder to the last."""
+"""Record one run, alone or in a pack. Long, as it is one class whose methods write one manifest in order."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +17,6 @@ from copycat.records.checkpoint_file import save_weights
 from copycat.records.digests import digest_files
 from copycat.records.image_index import FILE as IMAGES
 from copycat.records.image_index import write_images
-from copycat.records.metrics_csv import FILE as HISTORY
-from copycat.records.metrics_csv import history_digest, parse_rows
 from copycat.records.predictions import Predictions, write_predictions
 from copycat.records.reserved_space import release, reserve
 from copycat.records.run_folder import WEIGHTS, remove_half_written, write_manifest
@@ -27,7 +25,7 @@ from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.checkpoints import BEFORE, LastCheckpoint
 from copycat.training.factory import RunComponents
 from copycat.training.history import MetricsCSVLogger
-from copycat.training.manifest import best_epoch, now
+from copycat.training.manifest import now, summarize_history
 from copycat.training.monitors import monitored
 from copycat.training.process_state import LOG, end_log
 from copycat.training.result import RunResult, best_metrics, describe
@@ -39,15 +37,8 @@ log = logging.getLogger(__name__)
 class RunRecorder:
     """Write the records of a run: `open`, `begin`, `log`, `record_final_metrics`, `complete`, `end`, in this order.
 
-    Loggers are finalized outside: Lightning does it for a run alone.
-
-    Args:
-        folder: run folder, whose lock is held.
-        config: resolved configuration.
-        components: components of the run.
-        manifest: content of run.json as the run starts; `end` completes it.
-        extra_loggers: loggers beside metrics.csv and those of the configuration.
-        quiet: whether to leave out callbacks that draw on the terminal.
+    The lock of the folder is held, and `end` completes the manifest. Loggers are finalized outside: Lightning does it
+    for a run alone. A quiet run leaves out callbacks that draw on the terminal.
 
     Raises:
         UserError: where a callback or a logger cannot be built.
@@ -87,11 +78,11 @@ class RunRecorder:
         resumes_at: int | None = None,
         say: Callable[[str], None] = log.info,
     ) -> None:
-        """Write the initial files of a run, or purge the records after the checkpoint from which it resumes.
+        """Write the initial files of a run; where it resumes at an epoch, drop the records from there on.
 
         Args:
             write: writes configuration and manifest to the folder; None where they exist.
-            resumes_at: first epoch of a resumed run, whose records from there on are dropped; None for a new run.
+            resumes_at: the epoch; None for a new run.
             say: takes one line per logger that cannot purge.
 
         Raises:
@@ -121,8 +112,6 @@ class RunRecorder:
             for observer in self._observers():
                 observer.on_run_start(self._context())
 
-    # ----- training
-
     def log(self, first: int, rows: Sequence[Row]) -> None:
         """Write the metrics of consecutive epochs."""
         log_rows(self.loggers, first, rows)
@@ -142,9 +131,8 @@ class RunRecorder:
         """
         probabilities = {part: class_probabilities(probability) for part, probability in self._probabilities.items()}
         labels = {part: self.data.parts[part].labels.numpy() for part in probabilities}
-        write_predictions(
-            self.folder, {part: Predictions(labels[part], probabilities[part].numpy()) for part in probabilities}
-        )
+        predictions = {part: Predictions(labels[part], values.numpy()) for part, values in probabilities.items()}
+        write_predictions(self.folder, predictions)
         for logger in self.loggers:
             if hasattr(logger, "log_final"):
                 logger.log_final(self.manifest["results"]["final"], step=epochs)
@@ -205,11 +193,8 @@ class RunRecorder:
         results, network = self.manifest["results"], self.classifier.network
         self.history.finalize(status)
         results["parameters"] = sum(p.numel() for p in network.parameters())
-        written = (self.folder / HISTORY).read_bytes()
-        results["epochs"], results["steps"] = written.count(b"\n") - 1, steps
-        results["history_digest"] = history_digest(written)
         monitor, mode = monitored(self.callbacks)
-        results["best"] = best_epoch(parse_rows(written, having=monitor), monitor=monitor, mode=mode)
+        results |= summarize_history(self.folder, steps=steps, monitor=monitor, mode=mode)
         if status == "completed":
             results["weights_digest"] = save_weights(network.state_dict(), self.folder / WEIGHTS)
             self.last.path.with_name(BEFORE).unlink(missing_ok=True)
