@@ -29,15 +29,7 @@ USER_LICENSE = "These are your own data: what may be done with them, and who is 
 
 
 def make_card(opened: Opened, *, form: str, size: int, difference: float, images: str) -> str:
-    """Write the card as Markdown.
-
-    Args:
-        opened: the run.
-        form: of the export: `safetensors`, `torch` or `onnx`.
-        size: side of the square images that the network takes, in pixels.
-        difference: the largest between its probabilities and the run's.
-        images: what the difference was measured on.
-    """
+    """Write the card as Markdown; the size is the side of input images in pixels."""
     return "\n".join(_lines(opened, form=form, size=size, difference=difference, images=images)) + "\n"
 
 

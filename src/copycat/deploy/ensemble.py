@@ -30,15 +30,10 @@ class MemberComparison:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Hold the evaluations of an ensemble and its members.
-
-    Args:
-        members: by name; only one where the runs are the folds of one configuration.
-        combined: of the ensemble.
-        classes: names, by label.
-    """
+    """Hold the evaluations of an ensemble and its members."""
 
     members: Mapping[str, Evaluation]
+    """By name; only one where the runs are the folds of one configuration."""
     combined: Evaluation
     classes: Sequence[str]
 

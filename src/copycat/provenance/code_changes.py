@@ -22,11 +22,7 @@ def describe_changes(
 ) -> tuple[str, list[str]]:
     """Describe the changes of one package in a line, and as a diff where git has the old version.
 
-    Args:
-        name: name of the package.
-        before: recorded code of the package, as `copycat.provenance.code` returns it.
-        after: current code of the package, likewise.
-        patch: uncommitted changes at the time of `before`.
+    Both are recorded code, as `copycat.provenance.code` returns it; the patch holds the uncommitted changes before.
     """
     old, new = _files(before), _files(after)
     files = [file for file in dict.fromkeys([*new, *old]) if old.get(file) != new.get(file)]

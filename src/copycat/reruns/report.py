@@ -26,9 +26,7 @@ SUSPECTS = (
 def print_rerun(rerun: Rerun, *, tolerance: float | None) -> bool:
     """Print the verdict to standard output, and return whether the copy agrees with the original.
 
-    Args:
-        rerun: a rerun and its comparison.
-        tolerance: distance, absolute or relative, up to which metrics and tensors count as equal; None: bit for bit.
+    Metrics and tensors within a tolerance, absolute or relative, count as equal; None: bit for bit.
     """
     comparison, description = rerun.comparison, _describe_run(rerun)
     if not comparison.differences:

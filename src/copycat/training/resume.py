@@ -49,14 +49,9 @@ def resume(
     limits: Limits = Limits(),  # noqa: B008, it is frozen
     max_epochs: int | None = None,
 ) -> RunResult:
-    """Resume a run that was killed, interrupted, or failed; or extend any run to more epochs.
+    """Resume a run that was killed, interrupted, or failed; or extend any run to more epochs, `max_epochs`.
 
-    Args:
-        opened: run to resume.
-        say: takes each line that a user should know before it starts.
-        extra_loggers: makes further loggers from the configuration.
-        limits: conditions that end the run early.
-        max_epochs: new, larger number of epochs; None: unchanged.
+    `say` takes each line that a user should know before it starts.
 
     Raises:
         UserError: where the run has all epochs, or its data or backbone have changed.

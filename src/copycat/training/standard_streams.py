@@ -78,8 +78,7 @@ def _tolerant(stream: Any) -> Any:
 def streams_of_command(*, prints_result: bool) -> Iterator[TolerantStream]:
     """Replace the standard streams while a command runs; yield standard output.
 
-    Args:
-        prints_result: whether the command ends once nobody reads its standard output.
+    A command that prints its result ends once nobody reads it.
     """
     _open_closed()
     out, err = TolerantStream(sys.stdout, is_result=prints_result), TolerantStream(sys.stderr)

@@ -45,12 +45,7 @@ class ConfusionMatrix(Inspector):
 def confusion_matrix(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:
     """Count images by true class (rows) and predicted class (columns).
 
-    Args:
-        probability: [N, classes].
-        label: [N].
-
-    Returns:
-        [classes, classes].
+    Shapes: [N, classes] and [N] -> [classes, classes].
     """
     matrix = np.zeros((probability.shape[1],) * 2, dtype=np.int64)
     np.add.at(matrix, (label, probability.argmax(1)), 1)
@@ -60,11 +55,10 @@ def confusion_matrix(probability: NDArray[np.floating], label: NDArray[np.int64]
 def calibration_error(probability: torch.Tensor, label: torch.Tensor) -> float:
     """Compute the expected calibration error over 15 bins of equal width.
 
-    It is the mean distance between confidence and accuracy, weighted by the number of images in each bin.
+    It is the mean distance between confidence and accuracy, weighted by the number of images in each bin. Of two
+    classes, the probability of class 1 is compared with its frequency.
 
-    Args:
-        probability: [N, classes]; of two classes, the probability of class 1 is compared with its frequency.
-        label: [N].
+    Shapes: [N, classes] and [N].
 
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3; as torchmetrics computes it.
     """

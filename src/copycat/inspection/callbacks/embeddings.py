@@ -54,12 +54,7 @@ class Embeddings(Inspector):
 def last_hidden(network: nn.Module, image: Tensor) -> Tensor | None:
     """Return the input of the last linear layer; None where that is the image itself.
 
-    Args:
-        network: on any device, in any precision.
-        image: float [N, C, H, W] in [0, 1].
-
-    Returns:
-        float32 [N, width] on the CPU.
+    Shapes: float [N, C, H, W] in [0, 1] -> float32 [N, width] on the CPU.
     """
     like = next(network.parameters())
     layers = [

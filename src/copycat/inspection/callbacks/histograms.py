@@ -90,12 +90,7 @@ def capture_activations(
     """Return the input and output of each leaf layer in evaluation mode, by the layer's name.
 
     Inputs are copied before a layer runs, since it may write to them. Training modes are restored, and no random number
-    is drawn.
-
-    Args:
-        network: run once.
-        image: [N, C, H, W], as the network takes it.
-        most: numbers kept of each tensor, evenly spread and flattened; None: the whole tensor.
+    is drawn. Of each tensor at most `most` numbers are kept, evenly spread and flattened; None: the whole tensor.
     """
     activations: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
     inputs: dict[nn.Module, Tensor] = {}

@@ -73,11 +73,7 @@ def _class_names(label: Tensor, classes: Sequence[str]) -> str:
 def to_pictures(image: Tensor) -> list[Picture]:
     """Convert images to arrays that Pillow can draw; a single channel becomes grey.
 
-    Args:
-        image: float [N, C, H, W] in [0, 1], or uint8.
-
-    Returns:
-        N arrays, uint8 [H, W, 3].
+    Shapes: float [N, C, H, W] in [0, 1], or uint8 -> N of uint8 [H, W, 3].
     """
     pixels = image if image.dtype == torch.uint8 else (image.float() * 255).round().clamp(0, 255).byte()
     arrays = pixels.cpu().permute(0, 2, 3, 1).numpy()

@@ -51,12 +51,9 @@ class Mistakes(Inspector):
 
 
 def most_confident_errors(probability: NDArray[np.floating], label: NDArray[np.int64], *, count: int) -> list[int]:
-    """Return the indices of misclassified images, the least likely true class first.
+    """Return the indices of misclassified images, the least likely true class first, `count` at most.
 
-    Args:
-        probability: [N, classes].
-        label: [N].
-        count: indices, at most.
+    Shapes: [N, classes] and [N].
     """
     true = probability[np.arange(len(label)), label]
     order = np.argsort(true, kind="stable")
@@ -65,12 +62,7 @@ def most_confident_errors(probability: NDArray[np.floating], label: NDArray[np.i
 
 
 def least_confident(probability: NDArray[np.floating], *, count: int) -> list[int]:
-    """Return the indices of the least confident predictions, those with the closest two likeliest classes first.
-
-    Args:
-        probability: [N, classes].
-        count: indices, at most.
-    """
+    """Return the indices of the predictions, [N, classes], with the closest two likeliest classes, `count` at most."""
     two = np.sort(probability, axis=1)[:, -2:]
     return [int(index) for index in np.argsort(two[:, 1] - two[:, 0], kind="stable")[:count]]
 

@@ -62,14 +62,9 @@ def saliency(network: nn.Module, image: Tensor) -> Tensor | None:
     """Return the absolute gradient of the predicted class with respect to the pixels, summed over channels.
 
     The gradient is averaged over noisy copies, since at one point it varies from pixel to pixel. The noise has its own
-    generator: no random number is drawn from torch's.
+    generator: no random number is drawn from torch's. None where no gradient reaches the pixels.
 
-    Args:
-        network: restored to its training modes afterwards.
-        image: float [N, C, H, W] in [0, 1].
-
-    Returns:
-        float32 [N, H, W], scaled so that each image's maximum is 1; None where no gradient reaches the pixels.
+    Shapes: float [N, C, H, W] in [0, 1] -> float32 [N, H, W], scaled so that each image's maximum is 1.
 
     Source: Smilkov et al. 2017, SmoothGrad, https://arxiv.org/abs/1706.03825.
     """

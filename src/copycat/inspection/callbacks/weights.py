@@ -30,13 +30,9 @@ class WeightImages(Inspector):
 def draw_weights(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]) -> list[Picture]:
     """Draw an image for each unit of a first layer that is linear or a convolution, else none.
 
-    A linear layer's weights are drawn in the image's shape, a convolution's as its filter. Grey is a weight of 0;
-    brighter pixels increase the unit's output, darker ones decrease it, channel by channel. Each image is scaled by its
-    own largest weight.
-
-    Args:
-        weights: of a network, by name, in its layers' order.
-        image_shape: (channels, height, width).
+    A linear layer's weights are drawn in the image's shape, [C, H, W], a convolution's as its filter. Grey is a weight
+    of 0; brighter pixels increase the unit's output, darker ones decrease it, channel by channel. Each image is scaled
+    by its own largest weight.
     """
     first = next((weight for weight in weights.values() if weight.ndim > 1), None)
     if first is None:

@@ -19,15 +19,9 @@ MAX_CURVES = len(COLORS)
 
 
 def plot_roc_and_precision(probability: Doubles, label: Labels, classes: Sequence[str]) -> bytes:
-    """Draw the ROC curve and the precision-recall curve of each class against the others.
+    """Draw ROC and precision-recall curves of each class against the others, and return the PNG.
 
-    Args:
-        probability: [N, classes].
-        label: [N].
-        classes: names, by label.
-
-    Returns:
-        A PNG file's bytes.
+    Shapes: [N, classes] and [N].
     """
     with styled_png() as png:
         figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
@@ -49,16 +43,11 @@ def plot_roc_and_precision(probability: Doubles, label: Labels, classes: Sequenc
 
 
 def plot_reliability(probability: Doubles, label: Labels, classes: Sequence[str]) -> bytes:
-    """Draw accuracy over predicted probability, in bins of equal width, and the number of images in each.
+    """Draw accuracy over predicted probability, in bins of equal width, with the number of images, and return the PNG.
 
-    Args:
-        probability: [N, classes]; for two classes the frequency of class 1 is drawn, otherwise the accuracy of the
-            predicted class.
-        label: [N].
-        classes: names, by label.
+    For two classes the frequency of class 1 is drawn, otherwise the accuracy of the predicted class.
 
-    Returns:
-        A PNG file's bytes.
+    Shapes: [N, classes] and [N].
     """
     if probability.shape[1] == 2:
         confidence, right, quantity = probability[:, 1], label == 1, f"share of {classes[1]}"
@@ -85,12 +74,7 @@ def plot_reliability(probability: Doubles, label: Labels, classes: Sequence[str]
 
 
 def roc_area(score: torch.Tensor, true: torch.Tensor) -> float:
-    """Compute the area under the ROC curve; nan where all images belong to the class, or none does.
-
-    Args:
-        score: predicted probability of the class, [N].
-        true: whether an image is of the class, [N] in {0, 1}.
-    """
+    """Compute the area under the ROC curve of scores, [N]; nan where all images belong to the class, or none does."""
     return float(auroc(score[None].float().numpy(), (true == 1)[None].numpy())[0])
 
 

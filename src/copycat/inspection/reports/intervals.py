@@ -18,10 +18,9 @@ def bootstrap(
 ) -> dict[str, tuple[float, float]]:
     """Compute the 95 % interval of each metric by resampling the images with replacement, with a fixed seed.
 
-    Args:
-        probability: [N, classes].
-        label: [N].
-        present_only: see `scores_from_confusion`.
+    `present_only` is as in `scores_from_confusion`.
+
+    Shapes: [N, classes] and [N].
 
     Source: Efron 1979, Bootstrap Methods: Another Look at the Jackknife; its percentiles.
     """
@@ -84,13 +83,7 @@ def _weight_below(
 
     They are whole numbers, so that the order of addition does not matter.
 
-    Args:
-        value: [N].
-        positive: [N].
-        times: [N, resamples].
-
-    Returns:
-        [positives, resamples].
+    Shapes: [N], [N] and [N, resamples] -> [positives, resamples].
     """
     marks, weights = value[positive], times[:0]
     if len(marks) <= MAX_PAIRWISE:

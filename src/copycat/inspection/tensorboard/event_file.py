@@ -52,14 +52,7 @@ class EventFile:
     def add(
         self, tags: Sequence[str], values: NDArray[np.float32], *, steps: Sequence[int], times: NDArray[np.float64]
     ) -> None:
-        """Append records of scalars.
-
-        Args:
-            tags: of the scalars.
-            values: [records, tags].
-            steps: of each record, from 0.
-            times: of each record, seconds since 1970.
-        """
+        """Append records of scalars: values [records, tags], steps from 0, times in seconds since 1970."""
         template, offsets = _template(tuple(tags))
         events = np.repeat(template[None], len(steps), axis=0)
         events[:, 1:9] = times.astype("<f8")[:, None].view(np.uint8)
