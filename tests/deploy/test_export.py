@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
@@ -153,28 +152,6 @@ def test_no_text_of_a_run_becomes_code(form: Format, tmp_path: Path) -> None:
     assert [name for name, _ in said] == [name if name.isprintable() else ascii(name) for name in sorted(names)]
 
 
-def test_modules_that_lie_where_a_script_would_import_them_are_refused(tiny: Path, tmp_path: Path) -> None:
-    folder = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "runs").folder
-    to = folder / "export" / "safetensors"
-    (to / "__pycache__").mkdir(parents=True)
-    (to / "__pycache__" / "decode.cpython-313.pyc").write_bytes(b"of somebody else")
-    for name in ("json.py", "numpy/__init__.py", "torch.so"):
-        module = to / name
-        module.parent.mkdir(exist_ok=True)
-        module.touch()
-        with pytest.raises(
-            UserError, match=r"^--to: expected a folder without modules, which use\.py would import; got "
-        ):
-            export(open_completed(folder), "safetensors", to=to)
-        module.unlink()
-        if module.parent != to:
-            module.parent.rmdir()
-    (to / "photo.jpg").touch()
-    export(open_completed(folder), "safetensors", to=to)
-    assert not (to / "__pycache__").exists()
-    export(open_completed(folder), "safetensors", to=to)  # over an earlier one
-
-
 def test_a_script_says_of_a_damaged_image_what_is_wrong_in_a_line(tiny: Path, tmp_path: Path) -> None:
     folder = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "runs").folder
     export(open_completed(folder), "safetensors", to=tmp_path / "to")
@@ -182,54 +159,6 @@ def test_a_script_says_of_a_damaged_image_what_is_wrong_in_a_line(tiny: Path, tm
     program = f"FOLDER, IMAGES = {str(tmp_path / 'to')!r}, ['no.png']\nimport sys; sys.argv = ['', '']"
     used = run_copycat(at=tmp_path, program=program + USE)
     assert (used.returncode, used.stderr) == (1, "no.png: empty file\n")
-
-
-@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
-@pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors"]))
-def test_a_run_of_another_precision_is_exported_or_refused(
-    form: Format, precision: str, tiny: Path, tmp_path: Path
-) -> None:
-    words = ("model=cnn", "model.channels=[4]", "trainer.max_epochs=1", f"trainer.precision={precision}")
-    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path / "runs").folder
-    if form == "onnx" and precision == "bf16-true":
-        with pytest.raises(UserError, match=r"^--format onnx: expected weights of 32 or 64 bit; got bfloat16, .*\.$"):
-            export(open_completed(folder), form, to=tmp_path / "to")
-        assert [path.name for path in tmp_path.iterdir()] == ["runs"]
-    else:
-        done = export(open_completed(folder), form, to=tmp_path / "to")
-        assert done.difference is not None
-        assert max(done.difference, done.difference_on_files) <= MAX_DIFFERENCE
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "line"),
-    [
-        ("[None]\n", ".transpose(0, 2, 1)[None]\n", r"expected an export that says the same to 1e-05; it differs by "),
-        pytest.param(
-            "import torch\n",
-            "import absent\n",
-            r"^--format torch: expected an export that its own script can use; No mod",
-            marks=pytest.mark.slow,
-        ),
-    ],
-    ids=["turned images", "a missing package"],
-)
-def test_a_script_that_says_something_else_is_refused_and_nothing_changes(
-    before: str, after: str, line: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = train_tiny("trainer.max_epochs=20", *QUIET, data=tiny, at=tmp_path / "runs").folder
-    to = tmp_path / "to"
-    export(open_completed(folder), "torch", to=to)
-    content = {path.name: path.read_bytes() for path in to.iterdir()}
-    path, modules = list(sys.path), set(sys.modules)
-    assert before in SCRIPTS["torch"]
-    monkeypatch.setitem(SCRIPTS, "torch", SCRIPTS["torch"].replace(before, after))
-    with pytest.raises(UserError, match=line):
-        export(open_completed(folder), "torch", to=to)
-    assert {path.name: path.read_bytes() for path in to.iterdir()} == content
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "to"]
-    assert sys.path == path
-    assert not {"decode", "use"} & (set(sys.modules) - modules)
 
 
 def test_probabilities_that_are_no_numbers_on_one_side_alone_differ() -> None:
@@ -287,41 +216,6 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
     assert "not held against the validation images" in printed.err
     assert printed.out.splitlines()[1].startswith("largest difference on oriented, transparent, grey, palette and deep")
     assert "On oriented, transparent, grey, palette and deep images" in (tmp_path / "to" / "README.md").read_text()
-
-
-@pytest.mark.slow
-def test_a_frozen_backbone_goes_along_but_not_as_safetensors(tiny: Path, tmp_path: Path) -> None:
-    words = ("model=transfer", "model.backbone_size=32", "trainer.max_epochs=1")
-    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
-    difference = export(open_completed(folder), "onnx", to=tmp_path / "onnx").difference
-    assert difference is not None
-    assert difference <= MAX_DIFFERENCE
-    with pytest.raises(
-        UserError, match=r"^--format safetensors: expected a network of .* Type --format onnx, or torch"
-    ):
-        export(open_completed(folder), "safetensors", to=tmp_path / "to")
-    assert not (tmp_path / "to").exists()
-
-
-class Strange(torch.nn.Module):
-    """No exporter follows it."""
-
-    def __init__(self, *, in_features: int, out_features: int) -> None:
-        super().__init__()
-        self.linear = torch.nn.Linear(in_features, out_features)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.linear(x.flatten(1))
-        return logits * float(logits.sum().item() < 1e9)
-
-
-def test_a_network_that_torch_cannot_export_is_a_clear_line(tiny: Path, tmp_path: Path) -> None:
-    model = (f"model._target_={__name__}.Strange", "~model.style", "~model.hidden", "~model.activation")
-    words = ("trainer.max_epochs=1", *model)
-    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
-    with pytest.raises(UserError, match=r"^--format torch: expected a network that torch can export; .* Try --format"):
-        export(open_completed(folder), "torch", to=tmp_path / "to")
-    assert not (tmp_path / "to").exists()
 
 
 def test_wrong_words_are_clear_lines(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

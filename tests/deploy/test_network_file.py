@@ -1,0 +1,65 @@
+"""A network is written in each format that can hold it, and refused in others."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from copycat.config.errors import UserError
+from copycat.deploy.arguments import open_completed
+from copycat.deploy.export import MAX_DIFFERENCE, export
+from copycat.deploy.network_file import FORMATS, Format
+from tests.support.parameters import mark_slow
+from tests.support.runs import QUIET, train_tiny
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+@pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors"]))
+def test_a_run_of_another_precision_is_exported_or_refused(
+    form: Format, precision: str, tiny: Path, tmp_path: Path
+) -> None:
+    words = ("model=cnn", "model.channels=[4]", "trainer.max_epochs=1", f"trainer.precision={precision}")
+    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path / "runs").folder
+    if form == "onnx" and precision == "bf16-true":
+        with pytest.raises(UserError, match=r"^--format onnx: expected weights of 32 or 64 bit; got bfloat16, .*\.$"):
+            export(open_completed(folder), form, to=tmp_path / "to")
+        assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    else:
+        done = export(open_completed(folder), form, to=tmp_path / "to")
+        assert done.difference is not None
+        assert max(done.difference, done.difference_on_files) <= MAX_DIFFERENCE
+
+
+@pytest.mark.slow
+def test_a_frozen_backbone_goes_along_but_not_as_safetensors(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=transfer", "model.backbone_size=32", "trainer.max_epochs=1")
+    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
+    difference = export(open_completed(folder), "onnx", to=tmp_path / "onnx").difference
+    assert difference is not None
+    assert difference <= MAX_DIFFERENCE
+    with pytest.raises(
+        UserError, match=r"^--format safetensors: expected a network of .* Type --format onnx, or torch"
+    ):
+        export(open_completed(folder), "safetensors", to=tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
+class Strange(torch.nn.Module):
+    """No exporter follows it."""
+
+    def __init__(self, *, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(in_features, out_features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.linear(x.flatten(1))
+        return logits * float(logits.sum().item() < 1e9)
+
+
+def test_a_network_that_torch_cannot_export_is_a_clear_line(tiny: Path, tmp_path: Path) -> None:
+    model = (f"model._target_={__name__}.Strange", "~model.style", "~model.hidden", "~model.activation")
+    words = ("trainer.max_epochs=1", *model)
+    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
+    with pytest.raises(UserError, match=r"^--format torch: expected a network that torch can export; .* Try --format"):
+        export(open_completed(folder), "torch", to=tmp_path / "to")
+    assert not (tmp_path / "to").exists()
