@@ -83,15 +83,9 @@ def _escape_markdown(value: Any) -> str:
 
 def _license(data: Mapping[str, Any]) -> str:
     """Describe the license of the images, as far as their source states it."""
-    if not is_ours(data["source"]):
-        return USER_LICENSE
-    return (
-        SYNTHETIC_LICENSE
-        if data["synthetic"]
-        else LECTURE_LICENSE
-        if is_option(data["source"], "data", "cats")
-        else USER_LICENSE
-    )
+    if is_ours(data["source"]) and data["synthetic"]:
+        return SYNTHETIC_LICENSE
+    return LECTURE_LICENSE if is_option(data["source"], "data", "cats") else USER_LICENSE
 
 
 def _metrics(opened: Opened) -> Iterator[str]:

@@ -101,13 +101,12 @@ def _user_packages(config: Mapping[str, Any]) -> list[Package]:
         module = sys.modules.get(name)
         if name == "copycat" or name in sys.stdlib_module_names or module is None:
             continue
-        places = [Path(file) for file in [getattr(module, "__file__", None)] if file] or [
-            Path(folder) for folder in getattr(module, "__path__", [])
-        ]
-        for file in places[:1]:
-            place = file.parent if file.name == "__init__.py" else file
-            if not {"site-packages", "dist-packages"} & set(place.parts):
-                packages[name] = Package(name, place)
+        file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), None)
+        if file is None:
+            continue
+        place = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
+        if not {"site-packages", "dist-packages"} & set(place.parts):
+            packages[name] = Package(name, place)
     return list(packages.values())
 
 

@@ -114,10 +114,8 @@ def _compare_ends(before: Opened, after: Opened, end: Moment) -> Iterator[Differ
 
 
 def _describe_end(run: Opened) -> str:
-    error = run.manifest["error"]
-    return (
-        f"{run.manifest['status']}: {str(error).replace(str(run.folder), 'RUN')}" if error else run.manifest["status"]
-    )
+    status, error = str(run.manifest["status"]), run.manifest["error"]
+    return f"{status}: {str(error).replace(str(run.folder), 'RUN')}" if error else status
 
 
 def _compare_checkpoints(

@@ -47,7 +47,7 @@ class IndexedRuns:
     """Hold the runs at or below a folder."""
 
     records: list[RunRecord]
-    """In the order of their folders; a manifest holds only what `KEPT` names."""
+    """In the order of their folders; a manifest holds only what `CACHED_KEYS` names."""
     errors: list[str]
     """A line for each folder that could not be read."""
 

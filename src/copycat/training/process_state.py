@@ -78,10 +78,8 @@ def logged(file: Path) -> Iterator[None]:
     handler = _Quiet(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, lightning_loggers = logging.getLogger(), [logging.getLogger(name) for name in LIGHTNING]
-    level, before = (
-        root.level,
-        [(logger, list(logger.handlers), logger.propagate) for logger in (root, *lightning_loggers)],
-    )
+    level = root.level
+    before = [(logger, list(logger.handlers), logger.propagate) for logger in (root, *lightning_loggers)]
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     for logger in lightning_loggers:

@@ -57,7 +57,7 @@ def train(
 
     Args:
         request: request for the run.
-        folder: folder of a trial, run_folder by its sweep; None makes a new one under `output_dir`.
+        folder: folder of a trial, made by its sweep; None makes a new one under `output_dir`.
         extra_loggers: loggers beside those of the configuration, such as one that prints.
         copy_of: reference to the run that this one repeats, for the manifest.
         data: data of the request, where they are built already.
