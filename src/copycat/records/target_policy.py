@@ -150,15 +150,11 @@ def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
     defined = str(getattr(imported, "__module__", None)).partition(".")[0]
     if isinstance(imported, (type, FunctionType)) and defined in tops:
         return None
+    package = next(package for package in packages if is_inside(target, [package]))
     return (
-        f"expected a class or function that {containing_package(target, packages)} defines; got {target!r:.80},"
+        f"expected a class or function that {package} defines; got {target!r:.80},"
         " which it only imports. Write one of its own."
     )
-
-
-def containing_package(target: str, packages: Sequence[str]) -> str:
-    """Return the first of the packages that contains the target."""
-    return next(package for package in packages if is_inside(target, [package]))
 
 
 def _import_listed(target: str) -> Any:
