@@ -11,11 +11,12 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, SweepRequest, check_overrides, compose, compose_sweep, quote_overrides
+from copycat.config.compose import Request, check_overrides, compose, quote_overrides
 from copycat.config.flags import parse_flags
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
 from copycat.config.suggestions import quote_value
+from copycat.config.sweep_composition import SweepRequest, compose_sweep
 
 Task = Callable[[Request], None]
 Trial = Callable[[DictConfig], float | None]

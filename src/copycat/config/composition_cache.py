@@ -2,85 +2,19 @@
 
 import pickle
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
-from copycat.config.errors import UserError
-from copycat.config.search_space import flatten
-from copycat.config.suggestions import first_line
+from copycat.config.composition import Composed, split_hydra_node
 
 MAX_COMPOSITIONS = 64
 """Maximum number of cached compositions: a sweep may use each of hundreds of experiments once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Composed:
-    """Hold a resolved composition in plain containers, apart from Hydra's own node."""
-
-    config: dict[str, Any]
-    """Without Hydra's node."""
-    experiment: str | None
-    sweeper: Mapping[str, Any]
-    """The node `hydra.sweeper`."""
-    launcher: Mapping[str, Any]
-    """The node `hydra.launcher`."""
-
-
-def split_hydra_node(whole: DictConfig, *, axes: Iterable[str] | None = None) -> Composed:
-    """Split Hydra's node from a composition, and resolve both.
-
-    Args:
-        whole: the composition; Hydra's node is removed from it.
-        axes: keys that vary in the sweep whose trials share the configuration: those without a default become null.
-            None for the configuration of one trial.
-
-    Raises:
-        UserError: where a value is missing or refers to nothing.
-    """
-    if axes is not None:
-        presets = [node.get("params") for node in (whole.sweep, whole.hydra.sweeper)]
-        keys = [key.lstrip("+~") for preset in presets if isinstance(preset, DictConfig) for key in flatten(preset)]
-        _set_missing_to_null(whole, [*axes, *keys])
-    sweeper, launcher = resolve(whole.hydra.sweeper), resolve(whole.hydra.launcher)
-    experiment = whole.hydra.runtime.choices.get("experiment")
-    with open_dict(whole):
-        del whole["hydra"]
-    name = str(experiment) if experiment else None
-    return Composed(config=resolve(whole), experiment=name, sweeper=sweeper, launcher=launcher)
-
-
-def _set_missing_to_null(config: DictConfig, keys: Iterable[str]) -> None:
-    for parent, _, name in (key.rpartition(".") for key in keys):
-        node = OmegaConf.select(config, parent) if parent else config
-        if isinstance(node, DictConfig) and OmegaConf.is_missing(node, name):
-            with open_dict(node):
-                node[name] = None
-
-
-def resolve(config: DictConfig) -> dict[str, Any]:
-    """Convert a configuration to plain containers, and resolve its interpolations.
-
-    Raises:
-        UserError: where a value is missing or refers to nothing.
-    """
-    try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        key = error.full_key
-        raise UserError(f"{key}: expected a value; got none. Type {key}=VALUE.") from error
-    except OmegaConfBaseException as error:
-        raise UserError(
-            f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
-        ) from error
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def cache_key(parsed: Sequence[Override]) -> tuple[str, ...]:
