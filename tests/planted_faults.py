@@ -51,7 +51,7 @@ FAULTS = (
     Fault("split_seed", "data/splits.py", 'key("split", seed, digest)', 'key("split", digest)', "data/test_splits.py"),
     Fault("threshold", "models/metrics.py", "predicted = probability > 0.5", "predicted = probability >= 0.5",
           "models/test_metrics.py"),
-    Fault("mean_loss", "models/metrics.py", "len(label) if self.averages else 1", "1", "models/test_metrics.py"),
+    Fault("mean_loss", "models/stage_metrics.py", "len(label) if self.averages else 1", "1", "models/test_metrics.py"),
     Fault("best_mode", "training/checkpoints.py", 'if self.mode == "min" else', 'if self.mode == "max" else',
           "training/test_train.py"),
     Fault("row_after_resume", "training/history.py", 'int(line.partition(",")[0]) < epoch',

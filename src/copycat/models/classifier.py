@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import isfinite
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
 import torch
@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from copycat.models.epoch_logging import log_rows
 from copycat.models.evaluator import Outputs, evaluate
-from copycat.models.losses import Loss, hard_labels
-from copycat.models.metrics import EpochSteps, Row, StageMetrics, concatenate, to_scalar_tensor
+from copycat.models.loss import Loss, hard_labels
+from copycat.models.metrics import Row, concatenate, to_scalar_tensor
 from copycat.models.parameter_groups import group_parameters, scale_learning_rates
+from copycat.models.stage_metrics import EpochSteps, StageMetrics
 
 Stage = Literal["train", "val", "test"]
 
@@ -28,30 +30,6 @@ class DivergedError(RuntimeError):
 def divergence_error(epoch: int, batch: int, loss: Tensor) -> DivergedError:
     """Return the error for a training step whose loss is not finite."""
     return DivergedError(f"the loss of epoch {epoch}, batch {batch} is {loss.item()}")
-
-
-@runtime_checkable
-class LogsEpochs(Protocol):
-    """Define a logger that logs many epochs in one call."""
-
-    def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
-        """Log the rows of consecutive epochs, the first of which is `first`."""
-
-
-def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
-    """Write the rows of consecutive epochs to loggers.
-
-    Args:
-        loggers: of the Trainer.
-        first: epoch of the first row.
-        rows: one an epoch.
-    """
-    for logger in loggers:
-        if isinstance(logger, LogsEpochs):
-            logger.log_epochs(first, rows)
-        else:
-            for epoch, row in enumerate(rows, first):
-                logger.log_metrics(row, step=epoch)
 
 
 class Classifier(pl.LightningModule):

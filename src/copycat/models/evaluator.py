@@ -7,7 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from copycat.models.metrics import Row, StageMetrics, concatenate
+from copycat.models.metrics import Row, concatenate
+from copycat.models.stage_metrics import StageMetrics
 
 BatchT = TypeVar("BatchT")
 Outputs = tuple[Tensor, Tensor, Tensor]
