@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from copycat.config.errors import UserError
 from copycat.data.augmentation.transforms import Augmentation, Mixing, Unchanged, UniformNumbers
-from copycat.data.loaders import Batch, BatchOrder, DecodingLoader, FloatImages, MemoryLoader
+from copycat.data.batch_order import BatchOrder
+from copycat.data.decoding_loader import DecodingLoader
+from copycat.data.loaders import Batch, FloatImages, MemoryLoader
 from copycat.data.split import Part, Source
 from copycat.data.splits import split
 

@@ -11,7 +11,8 @@ from copycat.config.errors import UserError
 from copycat.data.decode import FIT_MODES, UnreadableImage, decode
 from copycat.data.lazy_images import DigestCache, LazyImages
 from copycat.data.parallel_map import parallel_map
-from copycat.data.sources.folder_scan import SYNTHETIC_MARKER, LeftOut, escape_name, scan_folder
+from copycat.data.sources.folder_scan import scan_folder
+from copycat.data.sources.folder_walk import SYNTHETIC_MARKER, LeftOut, escape_name
 from copycat.data.split import Decoder, Part, digest
 
 ON_UNREADABLE = ("stop", "skip")
