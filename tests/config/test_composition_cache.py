@@ -7,7 +7,8 @@ import pytest
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
-from copycat.config.sweep_composition import compose_sweep, compose_trial
+from copycat.config.sweep_composition import compose_sweep
+from copycat.config.trial_composition import compose_trial
 from tests.support.parameters import mark_slow
 
 TRIALS = [

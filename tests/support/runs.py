@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.config.compose import Request
-from copycat.config.sweep_composition import compose_trial_request
+from copycat.config.trial_composition import compose_trial_request
 from copycat.training.train import RunResult, train
 
 QUIET = ("callbacks=none", "logger=none")

@@ -41,11 +41,7 @@ def compose_config(
 ) -> DictConfig:
     """Compose overrides, and explain what is wrong where Hydra cannot.
 
-    Args:
-        parsed: the overrides.
-        loader: Hydra's, of the current configuration folders.
-        hydra_too: keep Hydra's own node.
-        ours: accept keys that only Copycat may set, such as the folder of a trial.
+    `hydra_too` keeps Hydra's own node. `ours` accepts keys that only Copycat may set, such as the folder of a trial.
 
     Raises:
         UserError: for the first mistake.

@@ -117,8 +117,7 @@ def check_override(override: Override, loader: ConfigLoader) -> None:
     if override.is_delete() or not (group in list_groups(loader) or "/" in group):
         return
     value = override.value()
-    merged = isinstance(value, list) and group in MULTIPLE_CHOICE_GROUPS
-    for name in value if merged and isinstance(value, list) else [value]:
+    for name in value if isinstance(value, list) and group in MULTIPLE_CHOICE_GROUPS else [value]:
         inside, _, last = f"{group}/{name}".rpartition("/")
         if last in list_options(inside, loader):
             continue

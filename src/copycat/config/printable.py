@@ -50,22 +50,14 @@ def _is_number(text: str) -> bool:
 
 
 def print_line(line: object, *, error: bool = False) -> None:
-    """Print one line to standard output.
-
-    Args:
-        line: converted to text and made printable.
-        error: print it to standard error instead.
-    """
+    """Print one line of printable text to standard output, or to standard error."""
     print(printable(str(line)), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def make_console(*, error: bool = False, width: int | None = None, soft_wrap: bool = False) -> "Console":
-    """Make a console on standard output that does not interpret markup or emoji codes, nor color numbers.
+    """Make a console on standard output or error that does not interpret markup or emoji codes, nor color numbers.
 
-    Args:
-        error: make it on standard error instead.
-        width: in columns; None for the terminal's.
-        soft_wrap: leave long lines to the terminal.
+    `width` is in columns, by default the terminal's; `soft_wrap` leaves long lines to the terminal.
     """
     from rich.console import Console
 

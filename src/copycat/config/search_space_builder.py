@@ -17,11 +17,7 @@ def build_search_space(
 ) -> SearchSpace:
     """Build the search space from overrides and a preset, whose axes they replace by key.
 
-    Args:
-        words: overrides of the command line.
-        sweep: the configuration's node of that name.
-        params: Hydra's node `hydra.sweeper.params`.
-        loader: Hydra's, which parses the overrides.
+    The preset lies in the nodes `sweep.params` and `hydra.sweeper.params`.
 
     Raises:
         UserError: for an override that does not parse, or axes that cannot be combined.

@@ -1,42 +1,30 @@
-"""Compose a sweep and its trials, and validate them before the first one runs."""
+"""Compose a sweep, and validate its trials before the first one runs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
 
 from copycat.config.compose import Request, experiment_name
-from copycat.config.composition import Composed, compose_config, open_loader, split_sweep_node
-from copycat.config.composition_cache import CompositionCache, cache_key
+from copycat.config.composition import open_loader, split_sweep_node
+from copycat.config.composition_cache import cache_key
 from copycat.config.errors import UserError
-from copycat.config.overrides import check_override, input_lines, list_groups, parse_overrides
-from copycat.config.own_modules import allow_own_modules
+from copycat.config.overrides import check_override, input_lines, parse_overrides
 from copycat.config.rules import find_rule
 from copycat.config.search_space import SearchSpace
 from copycat.config.search_space_builder import build_search_space
 from copycat.config.searches import check_search
-from copycat.config.validation import check_config, check_hydra, check_sweep_settings, check_value
-
-TRIAL_FOLDER_KEYS = ("hydra.sweep.dir", "hydra.sweep.subdir")
-"""Keys of Hydra that hold a trial's folder."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialRequest:
-    """Hold the request for one trial of a sweep."""
-
-    config: Mapping[str, Any]
-    """The whole configuration of its run, resolved and validated."""
-    experiment: str
-    settings: Mapping[str, Any]
-    """The node `sweep`."""
-    sweeper: Mapping[str, Any]
-    """Hydra's node of that name."""
+from copycat.config.trial_composition import (
+    TrialRequest,
+    composition_cache,
+    forget_trials,
+    make_trial_request,
+    parsed_values,
+    validated_trials,
+)
+from copycat.config.validation import check_hydra, check_sweep_settings, check_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +57,8 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         fixed = [override for override in parsed if not override.is_sweep_override()]
         for override in fixed:
             check_override(override, loader)
-        _composition_cache.cache_clear()  # files may have changed since this process composed another sweep
-        _composed_trials.clear()
-        _parsed_values.clear()
-        whole = _composition_cache().compose(fixed, axes=[o.key_or_group for o in parsed if o.is_sweep_override()])
+        forget_trials()  # files may have changed since this process composed another sweep
+        whole = composition_cache().compose(fixed, axes=[o.key_or_group for o in parsed if o.is_sweep_override()])
         sweeper = whole.sweeper
         shared, settings = split_sweep_node(whole.config)
         check_sweep_settings(settings)
@@ -103,14 +89,14 @@ def _check_trials(space: SearchSpace, loader: ConfigLoader) -> Request:
     samples = space.sample_trials()
     words_of_axes = [word for axis in space.axes.values() for word in axis.sample_values()]
     values = dict(zip(words_of_axes, parse_overrides(words_of_axes, loader), strict=True))
-    _parsed_values.update(values)
+    parsed_values.update(values)
     for override in values.values():  # the cheapest check: no configuration file is composed yet
         check_override(override, loader)
     first: Request | None = None
     for words in samples:
         parsed = [*fixed, *(values[word] for word in words)]
         trial = _compose_sample(parsed, space)
-        _composed_trials[cache_key(parsed)] = trial
+        validated_trials[cache_key(parsed)] = trial
         if first is None:
             first = Request(config=trial.config, overrides=input_lines(parsed))
             for override in values.values():
@@ -131,72 +117,9 @@ def _check_value(override: Override, config: Mapping[str, Any], space: SearchSpa
 
 def _compose_sample(parsed: Sequence[Override], space: SearchSpace) -> TrialRequest:
     try:
-        return make_trial_request(_composition_cache().compose(parsed))
+        return make_trial_request(composition_cache().compose(parsed))
     except UserError as error:
         axis, rule = space.axes.get(error.key), find_rule(error.key)
         if axis is None or axis.interval is None or rule is None or not rule.is_integer:
             raise
         raise UserError(f"{error} For whole numbers, type {axis.name}=int({axis.words}).") from error
-
-
-def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest]]:
-    """Return a trial's folder, and a function that composes its request when it is to be run.
-
-    Args:
-        words: overrides of the trial, Hydra's own and the folder included.
-    """
-    parsed = _parse_trial(words)
-    place = {override.key_or_group: str(override.value()) for override in parsed}
-    return Path(*(place[key] for key in TRIAL_FOLDER_KEYS)), lambda: compose_trial_request(words)
-
-
-def compose_trial_request(words: Sequence[str]) -> TrialRequest:
-    """Compose the request for a trial, ignoring its folder.
-
-    Args:
-        words: overrides of the trial, Hydra's own included.
-
-    Raises:
-        UserError: for the first mistake.
-    """
-    parsed = [override for override in _parse_trial(words) if override.key_or_group not in TRIAL_FOLDER_KEYS]
-    return _composed_trials.pop(cache_key(parsed), None) or make_trial_request(_composition_cache().compose(parsed))
-
-
-def _parse_trial(words: Sequence[str]) -> list[Override]:
-    return [_parsed_values.get(word) or _parse_cached(word) for word in words]
-
-
-_composed_trials: dict[tuple[str, ...], TrialRequest] = {}
-"""Trials composed while the sweep was validated, until they are run."""
-_parsed_values: dict[str, Override] = {}
-"""Parsed values of the axes of the last validated sweep."""
-
-
-@cache
-def _composition_cache() -> CompositionCache:
-    def compose_afresh(parsed: Sequence[Override]) -> DictConfig:
-        with open_loader() as loader:
-            return compose_config(parsed, loader, hydra_too=True, ours=True)
-
-    with open_loader() as loader:
-        return CompositionCache(compose_afresh, groups=list_groups(loader))
-
-
-@lru_cache(1024)
-def _parse_cached(word: str) -> Override:
-    with open_loader() as loader:
-        return parse_overrides([word], loader)[0]
-
-
-def make_trial_request(composed: Composed) -> TrialRequest:
-    """Validate a composed trial and return its request.
-
-    Raises:
-        UserError: for the first mistake.
-    """
-    config, settings = split_sweep_node(composed.config)
-    check_config(config)
-    allow_own_modules(config)
-    experiment = composed.experiment or "sweep"
-    return TrialRequest(config=config, experiment=experiment, settings=settings, sweeper=composed.sweeper)

@@ -40,12 +40,7 @@ _WORD = re.compile(r"(?!\.)[^/\\:~{}$]*")
 
 
 def check_untrusted(config: Any, *, where: str, refuse: Refuse) -> None:
-    """Check the targets, keys, values and paths of an untrusted configuration.
-
-    Args:
-        config: as read from the file.
-        where: the file, for the message.
-        refuse: decides whether a target is allowed.
+    """Check the targets, keys, values and paths of an untrusted configuration, read from the file `where`.
 
     Raises:
         UserError: for the first violation, with its key and a remedy.

@@ -27,11 +27,7 @@ UNIVERSAL_KEYS = (
 
 
 def check_config(config: Config, *, check_data: bool = True) -> None:
-    """Check a resolved configuration against every rule.
-
-    Args:
-        config: a whole configuration, without the nodes `hydra` and `sweep`.
-        check_data: check the network's input against the data as well.
+    """Check a resolved configuration, without the nodes `hydra` and `sweep`, against every rule.
 
     Raises:
         UserError: for the first value or combination that cannot work.
@@ -51,11 +47,7 @@ def check_config(config: Config, *, check_data: bool = True) -> None:
 
 
 def check_recorded(config: Any, *, where: str) -> None:
-    """Validate a recorded configuration, trusted or not, against every rule.
-
-    Args:
-        config: as read from the file.
-        where: the file, for the message.
+    """Validate a recorded configuration, trusted or not, as read from the file `where`, against every rule.
 
     Raises:
         UserError: for the first value that cannot work.
@@ -71,12 +63,9 @@ def check_recorded(config: Any, *, where: str) -> None:
 
 
 def check_value(key: str, value: Any, config: Config) -> None:
-    """Check one value against the rule of its key.
+    """Check one resolved value against the rule of its dotted key.
 
-    Args:
-        key: dotted.
-        value: resolved.
-        config: whose targets decide whether the rule applies: keys of a user's own class may have other meanings.
+    The targets of the configuration decide whether the rule applies: keys of a user's class may have other meanings.
 
     Raises:
         UserError: where the rule refuses the value.
@@ -97,10 +86,7 @@ def _quoting_hint(key: str, value: Any) -> str:
 
 
 def check_hydra(hydra: Config) -> None:
-    """Check our sweepers and launchers against every rule; those of other packages are not checked.
-
-    Args:
-        hydra: the nodes `sweeper` and `launcher`.
+    """Check the nodes `sweeper` and `launcher` against every rule where they are ours.
 
     Raises:
         UserError: for the first value that cannot work.
@@ -155,9 +141,7 @@ def _rule_applies(key: str, config: Config) -> bool:
 
 def _check_top(config: Config) -> None:
     known = [*TARGET_GROUPS, *NAMED_TARGET_GROUPS, *(key for key in RULES if "." not in key)]
-    if isinstance(
-        config.get("experiment"), Mapping
-    ):  # an experiment without its first line is composed into a node of that name
+    if isinstance(config.get("experiment"), Mapping):  # a file without that line is composed into a node of that name
         raise UserError("experiment: expected '# @package _global_' as the first line of its file; got none. Add it.")
     for key in config:
         if key not in known:

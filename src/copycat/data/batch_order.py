@@ -10,13 +10,9 @@ from copycat.data.streams import derive_seed
 
 
 class BatchOrder(Sampler[list[int]]):
-    """Sample batches of indices, in file order or in a new order every epoch.
+    """Sample batches of indices of `length` images, in file order or in a new order every epoch.
 
-    Args:
-        length: number of images.
-        batch_size: None for one batch of all images.
-        shuffle: whether every epoch has a new order.
-        seed: of that order.
+    Without a batch size, all images are one batch.
     """
 
     def __init__(self, *, length: int, batch_size: int | None, shuffle: bool, seed: int) -> None:
@@ -28,8 +24,7 @@ class BatchOrder(Sampler[list[int]]):
 
     @property
     def sampler(self) -> "BatchOrder":
-        """Return this object, where Lightning looks for `set_epoch`."""
-        # Lightning calls `set_epoch` of a loader's `sampler` and `batch_sampler.sampler`, not of a batch sampler
+        """Return this object: Lightning calls `set_epoch` of `batch_sampler.sampler`, not of a batch sampler."""
         return self
 
     def set_epoch(self, epoch: int) -> None:

@@ -52,8 +52,7 @@ class DataModule(pl.LightningDataModule):
     ) -> None:
         """Store the settings; images are read at first use."""
         super().__init__()
-        self.source, self.seed = source, seed
-        self.batch_size, self._shuffle = batch_size, shuffle
+        self.source, self.seed, self.batch_size, self._shuffle = source, seed, batch_size, shuffle
         self.workers = (os.cpu_count() or 1) if workers is None else workers
         self.augmentation = None if isinstance(augmentation, Unchanged) else augmentation
         self.mixing = augmentation if isinstance(augmentation, Mixing) else None

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -23,11 +24,7 @@ class DecodingLoader(ResumableLoader):
     epoch; and it seeds its workers from a generator that advances from epoch to epoch, whereas here everything is a
     function of (seed, epoch). Starting workers costs little beside an epoch of so large a data set.
 
-    Args:
-        images: decoded at each access.
-        labels: int64 [N].
-        order: of the batches.
-        workers: processes; 0 decodes in this one.
+    Without workers, this process decodes.
     """
 
     def __init__(self, images: Decoder, labels: Tensor, order: BatchOrder, *, workers: int) -> None:
@@ -66,17 +63,12 @@ def exit_with_parent(parent: int, worker: int) -> None:
     threading.Thread(target=watch, name=f"watch{worker}", daemon=True).start()
 
 
+@dataclass(eq=False)
 class DecodingDataset(Dataset[Batch]):
-    """Decode images as dataset items.
+    """Decode images, with labels int64 [N], at each access."""
 
-    Args:
-        images: decoded at each access.
-        labels: int64 [N].
-    """
-
-    def __init__(self, images: Decoder, labels: Tensor) -> None:
-        """Store images and labels; nothing is decoded."""
-        self.images, self.labels = images, labels
+    images: Decoder
+    labels: Tensor
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypedDict
 
@@ -33,12 +34,11 @@ class LoaderState(TypedDict):
     given: int
 
 
+@dataclass(eq=False)
 class FloatImages:
     """Serve in-memory images, uint8 [N, C, H, W], as float32 in [0, 1]; a slice is a view, without a copy."""
 
-    def __init__(self, images: Tensor) -> None:
-        """Store the images; they are converted at first use."""
-        self.uint8 = images
+    uint8: Tensor
 
     @cached_property
     def floats(self) -> Tensor | None:
@@ -93,13 +93,7 @@ class ResumableLoader(ABC):
 
 
 class MemoryLoader(ResumableLoader):
-    """Load batches of a part that is held in memory.
-
-    Args:
-        images: the part's images.
-        labels: int64 [N].
-        order: of the batches.
-    """
+    """Load batches of a part that is held in memory, with labels int64 [N]."""
 
     def __init__(self, images: FloatImages, labels: Tensor, order: BatchOrder) -> None:
         """Start on the CPU."""

@@ -15,13 +15,7 @@ class LogsEpochs(Protocol):
 
 
 def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
-    """Write the rows of consecutive epochs to loggers.
-
-    Args:
-        loggers: of the Trainer.
-        first: epoch of the first row.
-        rows: one an epoch.
-    """
+    """Write the rows of consecutive epochs, the first of which is `first`, to the Trainer's loggers."""
     for logger in loggers:
         if isinstance(logger, LogsEpochs):
             logger.log_epochs(first, rows)

@@ -24,11 +24,7 @@ def evaluate(
 ) -> tuple[list[Row], Tensor]:
     """Measure n networks on batches, in evaluation mode and without gradients.
 
-    Args:
-        forward: runs the networks on a batch.
-        batches: of one evaluation.
-        metrics: of the stage.
-        modules: networks and losses that `forward` calls.
+    `modules` are the networks and losses that `forward` calls.
 
     Returns:
         The metrics of each network, and the probabilities [n, N] of class 1, or [n, N, classes].

@@ -78,12 +78,7 @@ def hard_labels(label: Tensor) -> Tensor:
 
 
 class LabelSmoothingLoss(Loss):
-    """Smooth labels in training; the base class of losses that support it.
-
-    Args:
-        weight: weight of each class, by label; None for equal weights.
-        reduction: `mean` or `sum` over the batch.
-        label_smoothing: share of each label that is spread over all classes in training; validation has none.
+    """Spread a share of each label over all classes in training, none in validation; a base class of losses.
 
     Source: Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, section 7.
     """

@@ -16,11 +16,7 @@ class BCEWithLogits(LabelSmoothingLoss):
 
     @staticmethod
     def out_features(classes: int) -> int:
-        """Return 1.
-
-        Raises:
-            ValueError: where there are not two classes.
-        """
+        """Return 1; other than two classes are refused."""
         if classes != 2:
             raise ValueError(f"expected 2 classes; got {classes}. Type loss=cross_entropy")
         return 1

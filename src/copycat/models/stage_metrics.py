@@ -44,10 +44,7 @@ class BatchAccumulator(Metric):
 class StageMetrics(nn.Module):
     """Compute the loss and scores of one stage over the batches since the last `compute`.
 
-    Args:
-        stage: prefixes the metrics.
-        classes: number of classes.
-        reduction: of the loss: `mean` averages over images, `sum` adds up.
+    The loss averages over images where its reduction is `mean`, and adds up where it is `sum`.
     """
 
     def __init__(self, stage: str, *, classes: int, reduction: str) -> None:

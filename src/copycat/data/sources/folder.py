@@ -56,9 +56,7 @@ class Folder:
         if not root.isascii() and escape_name(root) != root:  # config.yaml and run.json are UTF-8
             raise UserError(f"data.root: expected a path in UTF-8; got {escape_name(root)}. Type a link to it: ln -s.")
         self.root = Path(root).expanduser()
-        self.size = image_size
-        self.fit = fit
-        self.on_unreadable = on_unreadable
+        self.size, self.fit, self.on_unreadable = image_size, fit, on_unreadable
         self.memory = memory_mb * 2**20
         self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
         self.classes: Sequence[str] = ()

@@ -37,11 +37,8 @@ class FolderScan:
 def scan_folder(root: Path, *, min_classes: int = 2) -> FolderScan:
     """List the images in ROOT/PART/CLASS where there is a train and a val or test folder, else in ROOT/CLASS.
 
-    Sub-folders of a class belong to it, and links are followed. A sub-folder without images is no class.
-
-    Args:
-        root: the folder.
-        min_classes: least number of classes: two to train on, one to evaluate.
+    Sub-folders of a class belong to it, and links are followed. A sub-folder without images is no class. Training needs
+    two classes, evaluation one.
 
     Raises:
         UserError: where there is no such folder, fewer classes, or a part with a class that train lacks.
