@@ -40,18 +40,19 @@ class Fault:
 
 # fmt: off
 FAULTS = (
-    Fault("exit_status", "cli/dispatch.py", 'f"copycat: {error}", WRONG', 'f"copycat: {error}", FAILED',
+    Fault("exit_status", "cli/dispatch.py", 'f"copycat: {error}", USAGE_ERROR', 'f"copycat: {error}", FAILED',
           "cli/test_dispatch.py"),
     Fault("option_range", "cli/arguments.py", "not least <= int(text)", "not 0 <= int(text)", "deploy/test_tta.py"),
     Fault("allow_list", "config/untrusted.py", '"overfit_batches"),', '"overfit_batches", "profiler"),',
           "records/test_hostile.py"),
     Fault("test_objective", "config/rules.py", 'for stage in ("train", "val") for metric',
           'for stage in ("train", "val", "test") for metric', "config/test_search_space.py"),
-    Fault("fold_boundary", "data/splits.py", "dealt[turn % hands]", "dealt[turn % (hands - 1)]", "data/test_splits.py"),
-    Fault("split_seed", "data/splits.py", 'key("split", seed, digest)', 'key("split", digest)', "data/test_splits.py"),
+    Fault("fold_boundary", "data/splits.py", "folds[turn % count]", "folds[turn % (count - 1)]", "data/test_splits.py"),
+    Fault("split_seed", "data/splits.py", 'derive_seed("split", seed, digest)', 'derive_seed("split", digest)',
+          "data/test_splits.py"),
     Fault("threshold", "models/metrics.py", "predicted = probability > 0.5", "predicted = probability >= 0.5",
           "models/test_metrics.py"),
-    Fault("mean_loss", "models/metrics.py", "len(label) if self.averages else 1", "1", "models/test_metrics.py"),
+    Fault("mean_loss", "models/stage_metrics.py", "len(label) if self.averages else 1", "1", "models/test_metrics.py"),
     Fault("best_mode", "training/checkpoints.py", 'if self.mode == "min" else', 'if self.mode == "max" else',
           "training/test_train.py"),
     Fault("row_after_resume", "training/history.py", 'int(line.partition(",")[0]) < epoch',

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from copycat.config.compose import compose, compose_sweep
+from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import EXPERIMENTS
+from copycat.config.sweep_composition import compose_sweep
 from copycat.records.metrics_csv import read_history
 from copycat.training.stopping import Limits
 from copycat.training.train import train
