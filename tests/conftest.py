@@ -16,9 +16,10 @@ import pytest
 import copycat  # noqa: F401  before torchmetrics, whose import it shortens
 from tests.support.hydra_files import keep_parsed_files
 from tests.support.images import write_image_folder
-from tests.support.imports import leave_dynamo_out_of_lightning
+from tests.support.imports import keep_entry_points, leave_dynamo_out_of_lightning
 from tests.support.leaks import check_for_leaks
 
+keep_entry_points()
 leave_dynamo_out_of_lightning()
 keep_parsed_files()
 
@@ -55,7 +56,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(autouse=True)
 def _no_leaks() -> Iterator[None]:
-    """A test fails that leaves a process or a thread behind, and the process is killed."""
+    """A test fails that leaves a process, a thread or a changed setting behind; the process is killed."""
     with check_for_leaks():
         yield
 

@@ -52,7 +52,7 @@ FAULTS = (
           "data/test_splits.py"),
     Fault("threshold", "models/metrics.py", "predicted = probability > 0.5", "predicted = probability >= 0.5",
           "models/test_metrics.py"),
-    Fault("mean_loss", "models/metrics.py", "len(label) if self.averages else 1", "1", "models/test_metrics.py"),
+    Fault("mean_loss", "models/stage_metrics.py", "len(label) if self.averages else 1", "1", "models/test_metrics.py"),
     Fault("best_mode", "training/best_checkpoint.py", 'if self.mode == "min" else', 'if self.mode == "max" else',
           "training/test_train.py"),
     Fault("row_after_resume", "training/history.py", 'int(line.partition(",")[0]) < epoch',

@@ -1,10 +1,13 @@
 """A test that leaves something behind fails."""
 
+import re
 import subprocess
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from tests.support.leaks import check_for_leaks
@@ -28,6 +31,20 @@ def test_what_ends_in_time_is_not_left_behind() -> None:
         threading.Timer(0.1, lambda: None).start()
         process = subprocess.Popen(["sleep", "0.1"])
     assert process.wait(0) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("$COPYCAT_LEFT", lambda patch: patch.setenv("COPYCAT_LEFT", "1")),
+        ("PIL.Image.MAX_IMAGE_PIXELS", lambda patch: patch.setattr(Image, "MAX_IMAGE_PIXELS", 7)),
+    ],
+)
+def test_a_setting_left_changed_fails_its_test(
+    name: str, change: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(pytest.fail.Exception, match=re.escape(name)), check_for_leaks(patience_seconds=0):
+        change(monkeypatch)
 
 
 def start_worker() -> Any:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from copycat.config.compose import compose, compose_sweep
+from copycat.config.compose import compose
 from copycat.config.errors import UserError
+from copycat.config.sweep_composition import compose_sweep
 
 GOOD = [
     "optimizer=adam",

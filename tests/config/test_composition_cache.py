@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from copycat.config.compose import compose, compose_sweep, compose_trial
+from copycat.config.compose import compose
 from copycat.config.errors import UserError
+from copycat.config.sweep_composition import compose_sweep
+from copycat.config.trial_composition import compose_trial
 from tests.support.parameters import mark_slow
 
 TRIALS = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from copycat.config.compose import compose, compose_sweep
+from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.renamed_keys import (
     RENAMED,
@@ -17,6 +17,7 @@ from copycat.config.renamed_keys import (
     find_renamed_keys,
     with_current_keys,
 )
+from copycat.config.sweep_composition import compose_sweep
 from tests.support.parameters import mark_slow
 
 NEEDS = {

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF
-from copycat.config.rules import ADDED_KEYS, METRICS, NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, check_config, find_rule
+from copycat.config.rules import METRICS, NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
+from copycat.config.validation import ADDED_KEYS, check_config
 from copycat.models import metrics
 
 GROUPS = (*TARGET_GROUPS, *NAMED_TARGET_GROUPS)

@@ -9,9 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from copycat.config.compose import compose_sweep
 from copycat.config.errors import UserError
 from copycat.config.places import CONF
+from copycat.config.sweep_composition import compose_sweep
 from tests.support.parameters import mark_slow
 
 PRESETS = {

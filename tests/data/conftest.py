@@ -30,3 +30,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("COPYCAT_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def pets(save_picture: SavePicture, tmp_path: Path) -> Path:
+    """Two dogs and three cats, one of them in a sub-folder, each image another noise."""
+    for seed, name in enumerate(["dog/1.png", "dog/2.PNG", "cat/a.png", "cat/b.jpeg", "cat/more/c.bmp"]):
+        save_picture(f"pets/{name}", seed=seed)
+    return tmp_path / "pets"

@@ -1,9 +1,5 @@
-"""Batches: their bits, their order, and what they leave alone; from memory and from images decoded by workers."""
+"""Batches: their bits, where an epoch goes on, and what they leave alone; from memory and decoded by workers."""
 
-import gc
-import multiprocessing
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,62 +14,20 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data import loaders
-from copycat.data.datamodule import DataModule
-from copycat.data.loaders import Batch, BatchOrder, DecodingLoader, FloatImages, MemoryLoader, ResumableLoader
-from copycat.data.sources.folder import Folder
-from tests.support.parameters import mark_slow
+from copycat.data.loaders import Batch, FloatImages, MemoryLoader, ResumableLoader
+from tests.support.batches import (
+    IMAGES,
+    KINDS,
+    LABELS,
+    LENGTH,
+    are_equal,
+    epoch_of,
+    equals_expected,
+    make_batches_by_hand,
+    make_loader,
+    make_order,
+)
 from tests.support.trainers import make_trainer
-
-LENGTH = 23
-IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (LENGTH, 3, 4, 5), dtype=np.uint8))
-LABELS = torch.arange(LENGTH) % 3
-KINDS = mark_slow(["memory", 0, 1, 2], fast=["memory", 0, 2])
-"""A loader from memory, or the number of workers that decode."""
-
-
-class OnDemand:
-    """The same images, handed out one by one."""
-
-    shape = tuple(IMAGES.shape)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return IMAGES[index].clone()
-
-
-def make_order(**options: Any) -> BatchOrder:
-    return BatchOrder(**{"length": LENGTH, "batch_size": 5, "shuffle": True, "seed": 0, **options})
-
-
-def make_loader(kind: str | int, **options: Any) -> ResumableLoader:
-    if kind == "memory":
-        return MemoryLoader(FloatImages(IMAGES), LABELS, make_order(**options))
-    assert isinstance(kind, int)
-    return DecodingLoader(OnDemand(), LABELS, make_order(**options), workers=kind)
-
-
-def epoch_of(loader: ResumableLoader, epoch: int) -> list[Batch]:
-    """The batches of an epoch, which is told after iter() as Lightning does."""
-    batches = iter(loader)
-    loader.batch_sampler.set_epoch(epoch)
-    return list(batches)
-
-
-def make_batches_by_hand(indices: list[int], batch_size: int) -> list[tuple[Tensor, Tensor]]:
-    """What the yardstick's loop would be given for this order."""
-    floats = IMAGES.float().div(255)
-    chunks = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
-    return [(torch.stack([floats[i] for i in chunk]), torch.stack([LABELS[i] for i in chunk])) for chunk in chunks]
-
-
-def equals_expected(batches: list[Batch], expected: list[tuple[Tensor, Tensor]]) -> bool:
-    return len(batches) == len(expected) and all(
-        batch["image"].dtype == torch.float32
-        and batch["label"].dtype == torch.int64
-        and torch.equal(batch["image"], image)
-        and torch.equal(batch["label"], label)
-        for batch, (image, label) in zip(batches, expected, strict=True)
-    )
-
 
 # ----- in file order
 
@@ -147,19 +101,6 @@ def test_a_set_too_large_as_float_is_converted_by_the_batch_to_equal_bits(
 # ----- in a new order each epoch
 
 
-@given(st.integers(1, 200), st.integers(1, 250), st.integers(0, 2**32 - 1), st.integers(0, 10_000))
-def test_an_epochs_order_is_a_permutation_cut_into_full_batches_and_a_last_one(
-    length: int, batch_size: int, seed: int, epoch: int
-) -> None:
-    drawn = BatchOrder(length=length, batch_size=batch_size, shuffle=True, seed=seed)
-    drawn.set_epoch(epoch)
-    batches = list(drawn)
-    assert sorted(index for batch in batches for index in batch) == list(range(length))
-    assert len(batches) == len(drawn) == -(-length // batch_size)
-    assert all(len(batch) == batch_size for batch in batches[:-1])
-    assert 1 <= len(batches[-1]) <= batch_size
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_shuffled_batches_have_the_yardsticks_bits_for_the_order_of_seed_and_epoch(kind: str | int) -> None:
     loader = make_loader(kind, seed=7)
@@ -171,31 +112,6 @@ def test_shuffled_batches_have_the_yardsticks_bits_for_the_order_of_seed_and_epo
         )
 
 
-def test_orders_differ_between_epochs_and_between_seeds() -> None:
-    orders = set()
-    for seed in range(10):
-        for epoch in range(10):
-            drawn = make_order(seed=seed)
-            drawn.set_epoch(epoch)
-            orders.add(tuple(drawn.indices().tolist()))
-    assert len(orders) == 100
-
-
-def test_each_image_comes_first_about_as_often() -> None:
-    first = torch.zeros(LENGTH)
-    drawn = make_order(seed=3)
-    for epoch in range(LENGTH * 100):
-        drawn.set_epoch(epoch)
-        first[drawn.indices()[0]] += 1
-    assert 60 < int(first.min()) <= int(first.max()) < 140  # 100 each are expected, give or take 10
-
-
-def test_the_order_of_an_epoch_stays_the_same_from_release_to_release() -> None:
-    drawn = BatchOrder(length=10, batch_size=None, shuffle=True, seed=123)
-    drawn.set_epoch(2)
-    assert list(drawn) == [[3, 6, 5, 9, 0, 1, 7, 4, 2, 8]]
-
-
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_image_comes_with_its_place_in_the_part(kind: str | int, shuffle: bool) -> None:
@@ -205,28 +121,7 @@ def test_each_image_comes_with_its_place_in_the_part(kind: str | int, shuffle: b
         assert torch.equal(batch["label"], LABELS[batch["index"]])
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")  # where there are fewer cores
-def test_decoded_batches_of_a_folder_have_the_same_bits_for_any_number_of_workers(tiny: Path) -> None:
-    found = []
-    for workers in (0, 1, 2, 4):
-        source = Folder(root=str(tiny), image_size=8, memory_mb=0)
-        data = DataModule(source, batch_size=3, shuffle=True, seed=5, workers=workers)
-        assert isinstance(data.train_dataloader(), DecodingLoader)
-        found.append([epoch_of(data.train_dataloader(), epoch) for epoch in range(2)])
-    assert not are_equal(found[0][0], found[0][1])
-    for others in found[1:]:
-        assert all(are_equal(one, other) for one, other in zip(found[0], others, strict=True))
-
-
 # ----- going on inside an epoch
-
-
-def are_equal(batches: list[Batch], others: list[Batch]) -> bool:
-    names = ("image", "label", "index")
-    return len(batches) == len(others) and all(
-        one.keys() == other.keys() == set(names) and all(torch.equal(one[name], other[name]) for name in names)  # type: ignore[literal-required]
-        for one, other in zip(batches, others, strict=True)
-    )
 
 
 def first_of(loader: ResumableLoader, epoch: int, count: int) -> Iterator[Batch]:
@@ -274,13 +169,6 @@ def test_a_state_of_another_epoch_changes_nothing_then_or_later(kind: str | int)
         assert are_equal(epoch_of(loader, epoch), epoch_of(make_loader(kind), epoch))
 
 
-@pytest.mark.parametrize("kind", [1, 2])
-def test_workers_go_on_where_a_state_says(kind: int) -> None:
-    loader = make_loader(kind)
-    loader.load_state_dict({"epoch": 1, "given": 3})
-    assert are_equal(epoch_of(loader, 1), epoch_of(make_loader(0), 1)[3:])
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_iterator_that_is_made_and_never_asked_uses_no_state_up(kind: str | int) -> None:
     loader = make_loader(kind)
@@ -295,30 +183,6 @@ def test_an_epoch_that_was_told_and_has_not_begun_does_not_count_as_given(kind: 
     epoch_of(loader, 0)
     loader.batch_sampler.set_epoch(1)
     assert loader.state_dict() == {"epoch": 0, "given": 5}
-
-
-def test_images_of_batches_that_were_given_before_are_not_decoded_again() -> None:
-    asked: list[int] = []
-
-    class Counting(OnDemand):
-        def __getitem__(self, index: int) -> Tensor:
-            asked.append(index)
-            return super().__getitem__(index)
-
-    loader = DecodingLoader(Counting(), LABELS, make_order(shuffle=False), workers=0)
-    loader.load_state_dict({"epoch": 0, "given": 3})
-    list(loader)
-    assert asked == list(range(15, LENGTH))
-
-
-def test_no_worker_starts_where_nothing_is_left() -> None:
-    before = set(multiprocessing.active_children())
-    loader = make_loader(2)
-    loader.load_state_dict({"epoch": 0, "given": 5})
-    batches = iter(loader)
-    with pytest.raises(StopIteration):
-        next(batches)
-    assert set(multiprocessing.active_children()) == before
 
 
 # ----- what is left alone
@@ -340,30 +204,6 @@ def test_an_order_does_not_depend_on_torchs_generator(kind: str | int) -> None:
         torch.manual_seed(seed)
         found.append(epoch_of(make_loader(kind), 0))
     assert equals_expected(found[0], [(batch["image"], batch["label"]) for batch in found[1]])
-
-
-@pytest.mark.parametrize("end", ["all", "some"])
-def test_workers_end_with_their_epoch(end: str) -> None:
-    before = set(multiprocessing.active_children())
-    batches = iter(make_loader(2))
-    next(batches)
-    assert len(set(multiprocessing.active_children()) - before) == 2
-    if end == "all":
-        list(batches)
-    del batches
-    gc.collect()
-    assert set(multiprocessing.active_children()) == before
-
-
-class Unreadable(OnDemand):
-    def __getitem__(self, index: int) -> Tensor:
-        raise ValueError(f"image {index} is gone")
-
-
-def test_an_image_that_cannot_be_decoded_is_named() -> None:
-    loader = DecodingLoader(Unreadable(), LABELS, make_order(shuffle=False), workers=0)
-    with pytest.raises(ValueError, match="image 0 is gone"):
-        next(iter(loader))
 
 
 # ----- under Lightning
@@ -441,22 +281,3 @@ def test_a_fit_that_goes_on_inside_an_epoch_shows_what_is_left_of_it(kind: str |
         expected.set_epoch(epoch)
         left = expected.indices()[count * 5 :]
         assert torch.equal(torch.cat(module.seen["train", epoch]), IMAGES.float().div(255)[left])
-
-
-@pytest.mark.slow
-def test_a_worker_whose_run_was_killed_before_it_was_ready_ends() -> None:
-    """The parent goes at once; its child is ready only when it has another parent, and would sleep for a minute."""
-    program = (
-        "import os, time\n"
-        "from copycat.data.loaders import exit_with_parent\n"
-        "parent = os.getpid()\n"
-        "if os.fork():\n"
-        "    os._exit(0)\n"
-        "while os.getppid() == parent:\n"
-        "    time.sleep(0.01)\n"
-        "exit_with_parent(parent, 0)\n"
-        "time.sleep(60)\n"
-        "print('still there')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
-    assert done.stdout == ""  # its pipe closes when the child ends

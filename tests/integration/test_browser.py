@@ -104,24 +104,25 @@ def test_hparams_lists_each_trial_once_with_its_true_metrics(page: Page, address
             assert found["metrics"][metric] == pytest.approx(last[metric], rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("tab", "seen"),
-    [
-        ("images", "data/fed"),
-        ("pr_curves", "precision_recall/dog"),
-        ("histograms", "activations/layers.0"),
-        ("distributions", "activations/layers.0"),
-        ("text", "run/command"),
-        ("graphs", "MLP"),
-    ],
-)
-def test_each_other_tab_loads(tab: str, seen: str, page: Page, address: str) -> None:
-    page.goto(f"{address}#{tab}")
-    expect(page.get_by_text(seen).first).to_be_attached()
-    if tab == "images":
-        images = page.locator("tf-image-loader img")
-        expect(images.first).to_be_visible()
-        assert all(image.evaluate("image => image.naturalWidth") > 0 for image in images.all()[:6])
+TABS = {
+    "images": ("tf-image-dashboard", "data/fed"),
+    "pr_curves": ("tf-pr-curve-dashboard", "precision_recall/dog"),
+    "histograms": ("tf-histogram-dashboard", "activations/layers.0"),
+    "distributions": ("tf-distribution-dashboard", "activations/layers.0"),
+    "text": ("tf-text-dashboard", "run/command"),
+    "graphs": ("tf-graph-dashboard", "MLP"),
+}
+"""The element of each, and a text in it."""
+
+
+def test_each_other_tab_loads(page: Page, address: str) -> None:
+    for tab, (element, text) in TABS.items():
+        page.goto(f"{address}#{tab}")
+        expect(page.locator(element).get_by_text(text).first).to_be_attached()
+        if tab == "images":
+            images = page.locator("tf-image-loader img")
+            expect(images.first).to_be_visible()
+            assert all(image.evaluate("image => image.naturalWidth") > 0 for image in images.all()[:6])
 
 
 def test_the_projector_holds_each_validation_image(page: Page, address: str) -> None:
@@ -131,10 +132,9 @@ def test_the_projector_holds_each_validation_image(page: Page, address: str) -> 
     expect(projector.locator(".dim")).to_have_text("5")  # units of the hidden layer
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("what", ["run", "sweep", "several"])
 def test_a_report_opens_offline_whole_and_without_a_serious_fault(
-    what: str, dark: bool, sweep: Path, browser: Browser, tmp_path: Path
+    what: str, sweep: Path, browser: Browser, tmp_path: Path
 ) -> None:
     completed = [number for number, trial in read_trial_files(sweep).items() if trial["status"] == "completed"]
     folders = {
@@ -144,18 +144,19 @@ def test_a_report_opens_offline_whole_and_without_a_serious_fault(
     }[what]
     done = run_copycat("report", *folders, "--to", tmp_path / "report.html", at=tmp_path)
     assert done.returncode == 0, done.stderr
-    with open_page(browser, dark=dark, width=1100) as seen:
-        seen.page.context.set_offline(True)
-        seen.page.goto(f"file://{tmp_path}/report.html")
-        images = seen.page.locator("img")
-        assert images.count() >= {"run": 6, "sweep": 4, "several": 1}[what]
-        for image in images.all():
-            assert image.evaluate("image => image.complete && image.naturalWidth > 0")
-            assert image.get_attribute("alt")
-        found = Axe().run(seen.page)
-        serious = [fault for fault in found.response["violations"] if fault["impact"] in ("serious", "critical")]
-        assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in serious] == []
-        assert seen.errors == []
-        assert [url for url in seen.requested_urls if not url.startswith(("file:", "data:"))] == []
-        seen.page.keyboard.press("Tab")  # the first stop of a reader by keyboard
-        assert seen.page.evaluate("document.activeElement.getAttribute('href')") == "#s1"
+    for dark in (False, True):
+        with open_page(browser, dark=dark, width=1100) as seen:
+            seen.page.context.set_offline(True)
+            seen.page.goto(f"file://{tmp_path}/report.html")
+            images = seen.page.locator("img")
+            assert images.count() >= {"run": 6, "sweep": 4, "several": 1}[what]
+            for image in images.all():
+                assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+                assert image.get_attribute("alt")
+            found = Axe().run(seen.page)
+            serious = [fault for fault in found.response["violations"] if fault["impact"] in ("serious", "critical")]
+            assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in serious] == []
+            assert seen.errors == []
+            assert [url for url in seen.requested_urls if not url.startswith(("file:", "data:"))] == []
+            seen.page.keyboard.press("Tab")  # the first stop of a reader by keyboard
+            assert seen.page.evaluate("document.activeElement.getAttribute('href')") == "#s1"

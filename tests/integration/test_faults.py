@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from copycat.records.metrics_csv import read_history
+from tests.support.commands import start_copycat
 from tests.support.tensorboard import read_scalars
 
 pytestmark = pytest.mark.slow
@@ -89,8 +90,7 @@ def test_a_folder_that_goes_away_ends_the_run_and_is_not_made_again(
     words: list[str], tiny: Path, tmp_path: Path
 ) -> None:
     epochs = 1000 if words else 100_000  # with nothing but an open file to write, a run only notices at its end
-    command = [sys.executable, "-m", "copycat", "train", *tiny_overrides(tiny, f"trainer.max_epochs={epochs}", *words)]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
+    with start_copycat("train", *tiny_overrides(tiny, f"trainer.max_epochs={epochs}", *words), at=tmp_path) as run:
         deadline = time.monotonic() + PATIENCE
         while not (found := [f for f in tmp_path.glob("outputs/*/*/*/metrics.csv") if f.stat().st_size > 200]):
             assert time.monotonic() < deadline
@@ -98,7 +98,7 @@ def test_a_folder_that_goes_away_ends_the_run_and_is_not_made_again(
         folder = found[0].parent
         # at once: while it was being emptied the run would add to it
         shutil.rmtree(folder.rename(tmp_path / "going"))
-        _, err = run.communicate(timeout=PATIENCE)
+        _, err = run.communicate(PATIENCE)
     assert run.returncode == 1
     assert err == f"copycat: failed: {folder.relative_to(tmp_path)}: the run folder is gone.\n"
     assert not folder.exists()

@@ -228,7 +228,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         processes = [
             ended.enter_context(
                 subprocess.Popen(
-                    [sys.executable, EACH_CALL],
+                    [sys.executable, EACH_CALL, *(["hydra"] if kind is not NO_HYDRA else [])],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
@@ -236,7 +236,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
                     env=environment,
                 )
             )
-            for _ in KINDS
+            for kind in KINDS
         ]
 
         @cache

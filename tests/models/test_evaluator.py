@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.losses import BCE, CrossEntropy, Loss
-from copycat.models.metrics import StageMetrics
+from copycat.models.stage_metrics import StageMetrics
 from copycat.sweeps.packed.stacked_network import StackedNetwork
 
 IMAGES = torch.rand(12, 3, 2, 2, generator=torch.Generator().manual_seed(0))

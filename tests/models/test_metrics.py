@@ -22,7 +22,8 @@ from torchmetrics.functional.classification import (
 
 from copycat.config.compose import Request
 from copycat.data.split import Part, digest
-from copycat.models.metrics import SCORE_NAMES, StageMetrics, compute_scores, metric_columns
+from copycat.models.metrics import SCORE_NAMES, compute_scores, metric_columns
+from copycat.models.stage_metrics import StageMetrics
 from copycat.records.metrics_csv import read_history
 from copycat.training.train import train
 from tests.support.runs import compose_quickly
@@ -238,7 +239,7 @@ def test_no_tensor_grows_with_the_square_of_the_classes() -> None:
 def test_many_classes_have_the_scores_that_torchmetrics_gives(
     missing: bool, ranked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copycat.models.metrics.MAX_SORTED", ranked)
+    monkeypatch.setattr("copycat.models.auroc.MAX_SORTED", ranked)
     generator = torch.Generator().manual_seed(5)
     probability = (torch.randn(90, 12, generator=generator).softmax(1) * 32).round() / 32  # some are equal
     label = torch.arange(90) % (10 if missing else 12)

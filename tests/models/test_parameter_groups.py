@@ -12,7 +12,7 @@ from torch import Tensor
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF
-from copycat.config.rules import check_config
+from copycat.config.validation import check_config
 from copycat.sweeps.packed.eligibility import why_not_packable
 from copycat.training.factory import RunComponents, build_components
 from copycat.training.train import RunResult

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from copycat.cli import main
-from copycat.config.rules import check_config
+from copycat.config.validation import check_config
 from copycat.records.safe_parsers import read_file
 from tests.support.runs import train_tiny
 from tests.support.sweep_folders import make_trial, write_sweep_folder
@@ -65,7 +65,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
     count("copycat.records.run_folder.read_file", read_file)
     count("copycat.records.reader.read_file", read_file)
     count("copycat.records.trial_file.read_file", read_file)
-    count("copycat.config.untrusted.check_config", check_config)
+    count("copycat.config.validation.check_config", check_config)
     return found
 
 

@@ -1,10 +1,14 @@
-"""Write tiny folders of images."""
+"""Write tiny folders of images, and load them."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+
+from copycat.data.sources.folder import Folder
+from copycat.data.split import Part
 
 
 def write_image_folder(
@@ -27,3 +31,11 @@ def write_image_folder(
                 pixels = random.integers(lowest, lowest + levels, (8, 8, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f"{index:0{digits}}.png")
     return root
+
+
+def load_folder(root: Path, **options: object) -> dict[str, Part]:
+    return dict(Folder(root=str(root), **{"image_size": 8, **options}).load())  # type: ignore[arg-type]
+
+
+def stack_images(part: Part) -> torch.Tensor:
+    return torch.stack([part.images[index] for index in range(len(part))])

@@ -1,14 +1,21 @@
 """Make imports that tests do not need stay away."""
 
+import importlib.metadata
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
 DYNAMO, LIGHTNING = "torch._dynamo", "pytorch_lightning"
+
+
+def keep_entry_points() -> None:
+    """Have the entry points of installed packages read once: each Trainer looks for those of Lightning's callbacks."""
+    importlib.metadata.entry_points = cache(importlib.metadata.entry_points)  # type: ignore[assignment]
 
 
 def leave_dynamo_out_of_lightning() -> None:

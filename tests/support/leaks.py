@@ -1,8 +1,10 @@
-"""Find the processes and threads that a test leaves behind."""
+"""Find the processes, threads and settings that a test leaves behind."""
 
 import gc
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,11 +24,11 @@ SHARED_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkser
 
 @contextmanager
 def check_for_leaks(*, patience_seconds: float = 5.0) -> Iterator[None]:
-    """Fail the test whose body ends with more threads or child processes than it began with.
+    """Fail the test whose body ends with more threads or child processes than it began with, or with other settings.
 
     Children that are left after `patience_seconds` are killed, so that no later test meets them.
     """
-    processes, threads = list_processes(), set(threading.enumerate())
+    processes, threads, settings = list_processes(), set(threading.enumerate()), read_settings()
     yield
     until = time.monotonic() + patience_seconds
     while (left := _list_new(processes, threads)) and time.monotonic() < until:
@@ -41,6 +43,24 @@ def check_for_leaks(*, patience_seconds: float = 5.0) -> Iterator[None]:
                 multiprocessing.active_children()  # forgets those that have ended, or PyTorch would raise it again
     if left:
         pytest.fail(f"expected no process or thread to be left; got {', '.join(left.values())}")
+    after = read_settings()
+    # a library that is newly imported brings settings, and sets variables of its own
+    names = settings.keys() | {name for name in after if name.startswith("$COPYCAT")}
+    if changed := sorted(name for name in names if settings.get(name) != after.get(name)):
+        pytest.fail(f"expected the settings of the process to be as before; changed are {', '.join(changed)}")
+
+
+def read_settings() -> dict[str, object]:
+    """Read what a test may change for the tests after it, as far as the library that keeps it is imported."""
+    settings: dict[str, object] = {"folder": os.getcwd()}
+    settings |= {f"${name}": value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    settings |= {number.name: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    if torch := sys.modules.get("torch"):
+        for name in ("get_default_dtype", "get_num_threads", "are_deterministic_algorithms_enabled", "is_grad_enabled"):
+            settings[f"torch.{name}()"] = getattr(torch, name)()
+    if image := sys.modules.get("PIL.Image"):
+        settings["PIL.Image.MAX_IMAGE_PIXELS"] = image.MAX_IMAGE_PIXELS
+    return settings
 
 
 def _list_new(processes: set[psutil.Process], threads: set[threading.Thread]) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.config.compose import Request, compose_trial_request
+from copycat.config.compose import Request
+from copycat.config.trial_composition import compose_trial_request
 from copycat.training.train import RunResult, train
 
 QUIET = ("callbacks=none", "logger=none")

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from copycat.config.compose import SweepRequest, compose_sweep
+from copycat.config.sweep_composition import SweepRequest, compose_sweep
 from copycat.records.trial_file import Trial, read_trial, write_trial
 from copycat.sweeps.engine import Job
 from copycat.sweeps.search.proposals import Search

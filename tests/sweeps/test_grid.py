@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from copycat.config.compose import SweepRequest, compose_sweep
+from copycat.config.sweep_composition import SweepRequest, compose_sweep
 from copycat.records.trial_file import Trial, write_trial
 from copycat.sweeps.engine import Job
 from copycat.sweeps.sweeper import Grid

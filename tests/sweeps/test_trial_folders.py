@@ -104,8 +104,10 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
 }
 
 
-@pytest.mark.parametrize("launcher", mark_slow(LAUNCHERS, fast=["basic"]))
-@pytest.mark.parametrize("damage", mark_slow(DAMAGES, fast=["manifest"]))
+CASES = [("manifest", "basic"), ("manifest", "packed"), ("config", "packed"), ("no_manifest", "basic")]
+
+
+@pytest.mark.parametrize(("damage", "launcher"), mark_slow(CASES, fast=CASES[:1], unpack=True))
 def test_a_trial_with_damaged_records_restarts_in_a_clean_folder(
     damage: str, launcher: str, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

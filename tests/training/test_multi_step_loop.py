@@ -102,7 +102,7 @@ def assert_same_runs(a: RunResult, b: RunResult) -> None:
 @pytest.mark.parametrize("job", mark_slow(JOBS, fast=FAST))
 def test_any_number_of_steps_at_once_gives_the_bits_of_single_steps(job: str, tiny: Path, tmp_path: Path) -> None:
     single = train_job(job, "trainer.steps_per_execution=1", data=tiny, at=tmp_path)
-    for steps in ("7", "null"):
+    for steps in ("7", "null") if job in FAST else ("7",) if list(JOBS).index(job) % 2 else ("null",):
         assert_same_runs(train_job(job, f"trainer.steps_per_execution={steps}", data=tiny, at=tmp_path), single)
 
 

@@ -61,8 +61,8 @@ JOBS = {
 }
 PLACES = [("batch", 2), ("batch", 4), ("validation", 4), ("epoch", 4), ("batch", 6), ("end", 12)]
 """After the second batch of the first epoch; after its last, before it is validated; after that; …"""
-SOME_PLACES = {"cnn_with_workers": PLACES[1:4], "cnn": PLACES[:3], "limit": PLACES[:3], "clipping": PLACES[:2]}
-"""For jobs that others of the same kind go with through all places."""
+ALL_PLACES = ("plateau", "accumulation", "moving_average")
+"""Jobs whose state has parts of its own; the others go through every second place, in turn."""
 
 
 @pytest.fixture(autouse=True)
@@ -145,12 +145,12 @@ def test_each_optimizer_goes_on_inside_an_epoch_of_mixed_images(optimizer: str, 
     assert_same_folders(folder, reference)
 
 
-@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["accumulation"]))
+@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["clipping"]))
 def test_a_run_killed_anywhere_goes_on_to_the_same_bits(job: str, tiny: Path, tmp_path: Path) -> None:
     words = ["optimizer=adam", *JOBS[job]]
     reference = train_killable(tiny, tmp_path, *words).folder
     killed = 0
-    places = SOME_PLACES.get(job, PLACES)
+    places = PLACES if job in ALL_PLACES else PLACES[list(JOBS).index(job) % 2 :: 2]
     for after in places:
         if folder := kill_run(tiny, tmp_path, *words, after=after):
             assert resume(open_run(folder), say=lambda line: None).status == "completed"
@@ -177,9 +177,17 @@ def die() -> None:
     raise SimulatedKill
 
 
-@pytest.mark.parametrize("ends", [die, partial(os.kill, os.getpid(), signal.SIGINT)])
-@pytest.mark.parametrize("steps", mark_slow([2, 4, 5, 10], fast=[10]))
-@pytest.mark.parametrize("job", mark_slow(["cosine", "accumulation", "moving_average", "cnn"], fast=["cosine"]))
+ENDS = (die, partial(os.kill, os.getpid(), signal.SIGINT))
+STEPS = (2, 4, 5, 10)
+JOBS_IN_ONE_LOOP = ("cosine", "accumulation", "moving_average", "cnn")
+CUTS = [  # each job at each step, and both ends at each of both
+    (job, steps, ENDS[(row + column) % 2])
+    for row, job in enumerate(JOBS_IN_ONE_LOOP)
+    for column, steps in enumerate(STEPS)
+]
+
+
+@pytest.mark.parametrize(("job", "steps", "ends"), mark_slow(CUTS, fast=[CUTS[2], CUTS[3]], unpack=True))
 def test_a_run_that_ends_among_steps_taken_at_once_goes_on_to_the_same_bits(
     job: str, steps: int, ends: Callable[[], object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,9 +224,14 @@ class KillBetweenSteps(KillCallback):
         self._kill_if_due("batch", trainer)
 
 
-@pytest.mark.parametrize("single", mark_slow(["none", "killed", "resumed"], fast=["none"]))
-@pytest.mark.parametrize("job", mark_slow(["cnn", "accumulation", "moving_average"], fast=["cnn"]))
-@pytest.mark.parametrize("after", [("batch", 2), ("batch", 7), ("epoch", 4)])
+RESUMES = [  # every pair of a place, a job and a kind of loop
+    (after, job, ("none", "killed", "resumed")[(row + column) % 3])
+    for row, after in enumerate([("batch", 2), ("batch", 7), ("epoch", 4)])
+    for column, job in enumerate(("cnn", "accumulation", "moving_average"))
+]
+
+
+@pytest.mark.parametrize(("after", "job", "single"), mark_slow(RESUMES, fast=[RESUMES[0], RESUMES[3]], unpack=True))
 def test_a_run_is_resumed_inside_the_multi_step_loop_to_the_same_bits(
     after: tuple[str, int], job: str, single: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,8 @@ from copycat.data.sources.root import check_image_folder
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from copycat.config.compose import Request, SweepRequest
+    from copycat.config.compose import Request
+    from copycat.config.sweep_composition import SweepRequest
 
 MAX_TRIALS_PRINTED = 20
 

@@ -11,11 +11,12 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, SweepRequest, check_overrides, compose, compose_sweep, quote_overrides
+from copycat.config.compose import Request, check_overrides, compose, quote_overrides
 from copycat.config.flags import parse_flags
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
 from copycat.config.suggestions import quote_value
+from copycat.config.sweep_composition import SweepRequest, compose_sweep
 
 Task = Callable[[Request], None]
 Trial = Callable[[DictConfig], float | None]
@@ -41,7 +42,7 @@ def launch(
     """
     arguments, flags, overrides = parse_flags(words)
     if arguments.help or arguments.hydra_help:
-        _run_hydra(flags, _do_nothing)
+        _ask_hydra(flags)
         return None
     lines = quote_overrides(overrides)
     if arguments.cfg or arguments.info:  # an incomplete configuration may be shown
@@ -56,12 +57,8 @@ def launch(
         allow_own_modules(request.config)
         task(request)
         return None
-    _run_hydra([*flags, *lines], _do_nothing)
+    _ask_hydra([*flags, *lines])
     return None
-
-
-def _do_nothing(config: DictConfig) -> None:
-    """Do nothing: Hydra answers --help, --cfg and --info without running the task."""
 
 
 def quote_path(path: Path) -> str:
@@ -77,12 +74,10 @@ def _multirun(overrides: Sequence[str], trial: Trial) -> None:
         hydra.multirun(config_name=MAIN, task_function=trial, overrides=[*overrides, "hydra.mode=MULTIRUN"])
 
 
-def _run_hydra(words: Sequence[str], task: Callable[[DictConfig], object]) -> None:
-    typed = sys.argv
-    run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(task)
+def _ask_hydra(words: Sequence[str]) -> None:
+    """Have Hydra answer --help, --cfg and --info, which run no task."""
     with _command_line(["copycat", *words]):
-        run()
-    assert sys.argv == typed
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(lambda _: None)()
 
 
 @contextmanager

@@ -21,12 +21,7 @@ MANAGED_TRAINER_KEYS = (
 
 
 def find_conflicts(config: Config, *, check_data: bool) -> Iterator[str]:
-    """Yield an error message for each invalid combination.
-
-    Args:
-        config: a resolved configuration whose values are all valid by themselves.
-        check_data: check the network's input shape against the data as well.
-    """
+    """Yield an error message for each invalid combination of values that are valid by themselves."""
     yield from _find_trainer_conflicts(config)
     yield from _find_monitor_conflicts(config)
     yield from _find_averaging_conflicts(config)
@@ -142,12 +137,7 @@ def _find_image_size_conflicts(model: Config, size: int) -> Iterator[str]:
 
 
 def find_shift_conflicts(augmentation: Config, size: int) -> Iterator[str]:
-    """Yield an error message for each shift that would move an image out of its frame.
-
-    Args:
-        augmentation: the configuration's node of that name.
-        size: side of the images, in pixels.
-    """
+    """Yield an error message for each shift that would move an image of `size` pixels out of its frame."""
     for key, node in (("augmentation", augmentation), ("augmentation.base", augmentation.get("base"))):
         if not isinstance(node, Mapping) or not is_ours(node.get("_target_")):
             continue

@@ -12,12 +12,7 @@ COMMANDS_WITH_OVERRIDES = ("train", "inspect")
 
 
 def complete(words: Sequence[str], *, commands: Sequence[str]) -> None:
-    """Answer a shell's completion request.
-
-    Args:
-        words: one of install=SHELL, uninstall=SHELL and query=SHELL, as Hydra takes them.
-        commands: the subcommands of `copycat`.
-    """
+    """Answer a shell's request, one of install=SHELL, uninstall=SHELL and query=SHELL, as Hydra does."""
     line = os.environ.get("COMP_LINE", "").split(" ")
     if words[-1].startswith("query="):
         if len(line) <= 2:

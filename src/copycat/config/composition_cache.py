@@ -2,92 +2,25 @@
 
 import pickle
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
-from copycat.config.errors import UserError
-from copycat.config.search_space import flatten
-from copycat.config.suggestions import first_line
+from copycat.config.composition import Composed, split_hydra_node
+from copycat.config.overrides import input_lines
 
 MAX_COMPOSITIONS = 64
 """Maximum number of cached compositions: a sweep may use each of hundreds of experiments once."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Composed:
-    """Hold a resolved composition in plain containers, apart from Hydra's own node."""
-
-    config: dict[str, Any]
-    """Without Hydra's node."""
-    experiment: str | None
-    sweeper: Mapping[str, Any]
-    """The node `hydra.sweeper`."""
-    launcher: Mapping[str, Any]
-    """The node `hydra.launcher`."""
-
-
-def split_hydra_node(whole: DictConfig, *, axes: Iterable[str] | None = None) -> Composed:
-    """Split Hydra's node from a composition, and resolve both.
-
-    Args:
-        whole: the composition; Hydra's node is removed from it.
-        axes: keys that vary in the sweep whose trials share the configuration: those without a default become null.
-            None for the configuration of one trial.
-
-    Raises:
-        UserError: where a value is missing or refers to nothing.
-    """
-    if axes is not None:
-        presets = [node.get("params") for node in (whole.sweep, whole.hydra.sweeper)]
-        keys = [key.lstrip("+~") for preset in presets if isinstance(preset, DictConfig) for key in flatten(preset)]
-        _set_missing_to_null(whole, [*axes, *keys])
-    sweeper, launcher = resolve(whole.hydra.sweeper), resolve(whole.hydra.launcher)
-    experiment = whole.hydra.runtime.choices.get("experiment")
-    with open_dict(whole):
-        del whole["hydra"]
-    name = str(experiment) if experiment else None
-    return Composed(config=resolve(whole), experiment=name, sweeper=sweeper, launcher=launcher)
-
-
-def _set_missing_to_null(config: DictConfig, keys: Iterable[str]) -> None:
-    for parent, _, name in (key.rpartition(".") for key in keys):
-        node = OmegaConf.select(config, parent) if parent else config
-        if isinstance(node, DictConfig) and OmegaConf.is_missing(node, name):
-            with open_dict(node):
-                node[name] = None
-
-
-def resolve(config: DictConfig) -> dict[str, Any]:
-    """Convert a configuration to plain containers, and resolve its interpolations.
-
-    Raises:
-        UserError: where a value is missing or refers to nothing.
-    """
-    try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        key = error.full_key
-        raise UserError(f"{key}: expected a value; got none. Type {key}=VALUE.") from error
-    except OmegaConfBaseException as error:
-        raise UserError(
-            f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
-        ) from error
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
 def cache_key(parsed: Sequence[Override]) -> tuple[str, ...]:
     """Return a cache key of overrides: their text, Hydra's own first, since the position of those has no effect."""
-    hydras_own = [override.key_or_group.startswith(("hydra.", "hydra/")) for override in parsed]
-    order = sorted(range(len(parsed)), key=lambda place: not hydras_own[place])
-    return tuple(str(parsed[place].input_line) for place in order)
+    return tuple(input_lines(sorted(parsed, key=lambda o: not o.key_or_group.startswith(("hydra.", "hydra/")))))
 
 
 @dataclass(frozen=True)
@@ -104,10 +37,7 @@ class _BaseComposition:
     def is_independent(self, key: str, value: object, *, typed: str) -> bool:
         """Return whether setting a key changes nothing else: both values are plain, and nothing refers to the key.
 
-        Args:
-            key: dotted.
-            value: the new value.
-            typed: overrides that hold an interpolation, joined.
+        `typed` are the overrides that hold an interpolation, joined.
         """
         old, names = self.tree, key.split(".")
         for name in names:
@@ -141,19 +71,15 @@ class CompositionCache:
         self._resolved: dict[tuple[bool, tuple[str, ...]], bytes] = {}
 
     def compose(self, parsed: Sequence[Override], *, axes: Iterable[str] | None = None) -> Composed:
-        """Return the same as `compose` followed by `apart`, from the cache where possible.
+        """Return the same as the composing function followed by `split_hydra_node`, from the cache where possible.
 
         It takes a hundredth of the time where only values differ that no interpolation refers to.
-
-        Args:
-            parsed: the overrides.
-            axes: as for `apart`.
         """
         if any(override.is_delete() for override in parsed):  # its effect depends on the order of the overrides
             return split_hydra_node(self._compose(parsed), axes=axes)
         values = [override for override in parsed if self._is_value(override)]
         base = self._compose_base([override for override in parsed if override not in values])
-        typed = " ".join(line for line in (str(override.input_line) for override in values) if _INTERPOLATION in line)
+        typed = " ".join(line for line in input_lines(values) if _INTERPOLATION in line)
         independent = [o for o in values if self._is_independent(o, parsed, base, typed=typed)]
         key = (axes is not None, cache_key([override for override in parsed if override not in independent]))
         if key not in self._resolved:

@@ -4,11 +4,8 @@
 class UserError(Exception):
     """Report a user's mistake in one line: what was expected, what was received, what to type.
 
-    `cli` alone prints it to standard error, with exit status 2.
-
-    Args:
-        message: the line.
-        key: dotted key of the configuration where its value alone is wrong; else empty.
+    `cli` alone prints it to standard error, with exit status 2. Where the value of one key is wrong by itself, `key` is
+    that key, dotted.
     """
 
     def __init__(self, message: str, *, key: str = "") -> None:

@@ -18,11 +18,7 @@ EXTRAS = {
 
 
 def require_package(package: str, *, wanted_by: str) -> None:
-    """Check that a package is installed.
-
-    Args:
-        package: its import name.
-        wanted_by: the setting or command that needs it, for the message.
+    """Check that a package is installed, which the setting or command `wanted_by` needs.
 
     Raises:
         UserError: where it is not.

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from copycat.config.errors import UserError
-from copycat.config.overrides import list_groups, list_options
+from copycat.config.overrides import input_lines, list_groups, list_options
 from copycat.config.places import MAIN
 from copycat.config.renamed_keys import renamed_key_error
 from copycat.config.suggestions import did_you_mean, first_line, nearest_word, one_of
@@ -34,7 +34,7 @@ def explain_composition_error(parsed: Sequence[Override], loader: ConfigLoader, 
     groups = list_groups(loader)
     choices = [o for o in parsed if o.key_or_group in groups or "/" in o.key_or_group]
     for override in choices:
-        if override.key_or_group.startswith("hydra/sweeper/") and "hydra/sweeper=optuna" not in map(_line, choices):
+        if override.key_or_group.startswith("hydra/sweeper/") and "hydra/sweeper=optuna" not in input_lines(choices):
             return UserError(f"{override.key_or_group}: expected a search. Type hydra/sweeper=optuna too.")
     try:
         config, composed = _compose_choices(choices)
@@ -63,12 +63,12 @@ def _compose_choices(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[
     A nested option, such as `model/backbone=…`, is left out where no chosen option has such a group.
     """
     try:
-        return hydra_compose(MAIN, [_line(o) for o in choices], return_hydra_config=True), choices
+        return hydra_compose(MAIN, input_lines(choices), return_hydra_config=True), choices
     except HydraException:
         outer = [o for o in choices if "/" not in o.key_or_group or o.key_or_group.startswith("hydra/")]
         if len(outer) == len(choices):
             raise
-        return hydra_compose(MAIN, [_line(o) for o in outer], return_hydra_config=True), outer
+        return hydra_compose(MAIN, input_lines(outer), return_hydra_config=True), outer
 
 
 def _renamed_group(choices: Sequence[Override], loader: ConfigLoader) -> UserError | None:
@@ -135,10 +135,6 @@ def _other_options(key: str, line: str, loader: ConfigLoader) -> str:
 def _is_user_key(key: str) -> bool:
     """Return whether users type such a key: one of ours, or of Hydra's sweeper and launcher."""
     return not key.startswith("hydra") or key.startswith(tuple(SWEEP_KEY_HINTS))
-
-
-def _line(override: Override) -> str:
-    return str(override.input_line)
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:

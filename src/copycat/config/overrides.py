@@ -1,4 +1,4 @@
-"""Parse overrides by Hydra's grammar, with a one-line error for what is not part of it."""
+"""Parse overrides by Hydra's grammar, and check their options, with a one-line error for each mistake."""
 
 import re
 from collections.abc import Sequence
@@ -11,8 +11,25 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import did_you_mean, quoted_override
+from copycat.config.renamed_keys import renamed_key_error
+from copycat.config.suggestions import did_you_mean, format_value, one_of, quoted_override
 
+ALTERNATIVE_HINTS = {
+    "model": " For a network of torchvision or timm, type model=torchvision model.name={0}, or model=timm.",
+    "data": " For a folder of images, type data=folder data.root={0}.",
+}
+"""Hint for an option that resembles no option of its group."""
+MULTIPLE_CHOICE_GROUPS = ("callbacks", "logger", "experiment")
+"""Groups that take several options at once. In other groups, two options would merge into an invalid node."""
+MANAGED_KEYS = {
+    "hydra.mode": "Type -m for a sweep",
+    "hydra.run.dir": "Type output_dir=FOLDER",
+    "hydra.sweep.dir": "Type output_dir=FOLDER",
+    "hydra.sweep.subdir": "Type output_dir=FOLDER",
+    "hydra.output_subdir": "Type output_dir=FOLDER",
+    "hydra.job.chdir": "Type output_dir=FOLDER",
+}
+"""Keys of Hydra that would create folders beside the run folder, with a hint for each."""
 _UNQUOTED_VALUE = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
@@ -79,6 +96,39 @@ def _quoting_hint(key: str, value: str) -> str:
     if re.search("[\"']", text) and not re.match(r"[\[{]|\w+\(", text):
         return f" Type {quoted_override(key, text)}."
     return " Quote what has brackets, commas or quotes: \"KEY='VALUE'\"."
+
+
+def input_lines(parsed: Sequence[Override]) -> list[str]:
+    """Return overrides as they were typed."""
+    return [str(override.input_line) for override in parsed]
+
+
+def check_override(override: Override, loader: ConfigLoader) -> None:
+    """Check that an override has one value, sets no managed key and names an existing option.
+
+    Raises:
+        UserError: where it does not.
+    """
+    group = override.key_or_group
+    if override.is_sweep_override():
+        raise UserError(f"{group}: expected one value; got {override.input_line!r}. For a sweep, type -m.")
+    if group in MANAGED_KEYS:
+        raise UserError(f"{group}: expected nothing, as Copycat sets it; got a value. {MANAGED_KEYS[group]}.")
+    if override.is_delete() or not (group in list_groups(loader) or "/" in group):
+        return
+    value = override.value()
+    for name in value if isinstance(value, list) and group in MULTIPLE_CHOICE_GROUPS else [value]:
+        inside, _, last = f"{group}/{name}".rpartition("/")
+        if last in list_options(inside, loader):
+            continue
+        options = list_options(group, loader)
+        if not options:
+            raise renamed_key_error(group) or UserError(f"{group}: no such group; got {override.input_line!r}.")
+        hint = did_you_mean(str(name), options, before=f"{group}=")
+        if not hint and isinstance(name, str):
+            hint = ALTERNATIVE_HINTS.get(group, "").format(name)
+        wrong = UserError(f"{group}: expected one of {one_of(options)}; got {format_value(name)}.{hint}")
+        raise renamed_key_error(f"{group}.{name}") or wrong
 
 
 def expand_values(override: Override) -> list[str]:

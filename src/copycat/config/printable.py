@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 """Characters that move a terminal's cursor, change its colors or turn text around; not line feeds and tabs."""
 _CONTROL = re.compile(f"[{CONTROL}]")
-_ONE_LINE = re.compile(f"[\t\n{CONTROL}]")
+UNPRINTABLE = re.compile(f"[\t\n{CONTROL}]")
+"""What a single line of text may not contain."""
 _FORMULA = re.compile(r"[=+\-@＝＋－＠]")
 """Characters that a spreadsheet interprets as the start of a formula.
 
@@ -26,7 +27,7 @@ Source: OWASP, CSV Injection.
 
 def printable(value: Any) -> str:
     """Format an input value on one line, safe to print."""
-    return _ONE_LINE.sub("�", value if isinstance(value, str) else format_value(value))
+    return UNPRINTABLE.sub("�", value if isinstance(value, str) else format_value(value))
 
 
 def printable_lines(text: str) -> str:
@@ -49,22 +50,14 @@ def _is_number(text: str) -> bool:
 
 
 def print_line(line: object, *, error: bool = False) -> None:
-    """Print one line to standard output.
-
-    Args:
-        line: converted to text and made printable.
-        error: print it to standard error instead.
-    """
+    """Print one line of printable text to standard output, or to standard error."""
     print(printable(str(line)), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def make_console(*, error: bool = False, width: int | None = None, soft_wrap: bool = False) -> "Console":
-    """Make a console on standard output that does not interpret markup or emoji codes, nor color numbers.
+    """Make a console on standard output or error that does not interpret markup or emoji codes, nor color numbers.
 
-    Args:
-        error: make it on standard error instead.
-        width: in columns; None for the terminal's.
-        soft_wrap: leave long lines to the terminal.
+    `width` is in columns, by default the terminal's; `soft_wrap` leaves long lines to the terminal.
     """
     from rich.console import Console
 

@@ -54,12 +54,7 @@ def check_renamed_keys(config: Mapping[str, Any]) -> None:
 
 
 def with_current_keys(config: Any, path: str = "") -> Any:
-    """Return a recorded node with each key under its present name, in the same order.
-
-    Args:
-        config: the node: a mapping, a list or a plain value.
-        path: key of the node; empty for a whole configuration.
-    """
+    """Return a recorded node, whose own key is `path`, with each key under its present name, in the same order."""
     if isinstance(config, list):
         return [with_current_keys(inner, path) for inner in config]
     if not isinstance(config, Mapping):
@@ -78,9 +73,7 @@ def find_renamed_keys(config: Any) -> dict[str, str]:
 def current_words(words: Sequence[str], table: Mapping[str, str] = RENAMED) -> list[str]:
     """Return recorded overrides with each key under its present name.
 
-    Args:
-        words: overrides, as recorded.
-        table: old keys with their present names. That of `find_renamed_keys` excludes keys of a user's own classes.
+    The table of `find_renamed_keys` excludes keys of a user's own classes.
     """
     return [_current_word(word, table) for word in words]
 

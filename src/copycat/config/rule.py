@@ -49,14 +49,7 @@ def choice(*words: str) -> Rule:
 
 
 def list_of(item: Rule, words: str, *, length: int | None = None, least: int = 0) -> Rule:
-    """Accept lists of items that a rule accepts.
-
-    Args:
-        item: the rule of each item.
-        words: the description of the list.
-        length: required number of items; None for any.
-        least: minimum number of items.
-    """
+    """Accept lists of items that a rule accepts: `length` of them where it is given, and at least `least`."""
 
     def allows(value: Any) -> bool:
         return (

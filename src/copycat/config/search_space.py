@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 
 from copycat.config.errors import UserError
 from copycat.config.overrides import expand_values, parse_overrides
-from copycat.config.suggestions import did_you_mean, one_of
+from copycat.config.suggestions import one_of
 
 MAX_FULLY_VALIDATED = 64
 """Maximum number of trials that are all composed before the first runs: each takes some hundredths of a second."""
@@ -149,86 +149,3 @@ class SearchSpace:
                 if len(group) > 1
                 else [(value,) for value in values]
             )
-
-
-def build_search_space(
-    words: Sequence[str], *, sweep: Mapping[str, Any], params: Mapping[str, Any], loader: ConfigLoader
-) -> SearchSpace:
-    """Build the search space from overrides and a preset, whose axes they replace by key.
-
-    Args:
-        words: overrides of the command line.
-        sweep: the configuration's node of that name.
-        params: Hydra's node `hydra.sweeper.params`.
-        loader: Hydra's, which parses the overrides.
-
-    Raises:
-        UserError: for an override that does not parse, or axes that cannot be combined.
-    """
-    preset = {**flatten(params), **flatten(sweep.get("params") or {})}
-    typed = {override.key_or_group: override for override in parse_overrides(words, loader)}
-    given = parse_overrides(
-        [
-            f"{key}={'null' if value is None else value}"
-            for key, value in preset.items()
-            if key.lstrip("+~") not in typed
-        ],
-        loader,
-    )
-    overrides = {override.key_or_group: override for override in given} | typed
-    axes = {name: Axis(name, override) for name, override in overrides.items() if override.is_sweep_override()}
-    fixed = [str(override.input_line) for name, override in overrides.items() if name not in axes]
-    for name in axes:
-        if name.startswith(("sweep.", "hydra.", "hydra/")) or name in ("sweep", "output_dir"):
-            raise UserError(f"{name}: expected one value for the whole sweep; got {axes[name].words!r}.")
-    for axis in axes.values():
-        _check_interval(axis)
-    zipped = _parse_zip(sweep.get("zip") or [], axes)
-    when = flatten(sweep.get("when") or {})
-    conditions = {key: _parse_condition(key, str(text), axes, loader) for key, text in when.items()}
-    space = SearchSpace(loader, fixed, axes, zipped, conditions)
-    space.ordered_axes()
-    return space
-
-
-def flatten(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Flatten nested mappings into values by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        found |= flatten(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
-    return found
-
-
-def _check_interval(axis: Axis) -> None:
-    if (interval := axis.interval) is None:
-        return
-    assert interval.start is not None
-    assert interval.end is not None
-    above = "0 < " if "log" in interval.tags else ""
-    if not interval.start < interval.end or (above and interval.start <= 0):
-        raise UserError(f"{axis.name}: expected {above}first < last; got {axis.words}.")
-
-
-def _parse_zip(lists: Sequence[Any], axes: Mapping[str, Axis]) -> list[list[str]]:
-    groups = [lists] if lists and isinstance(lists[0], str) else list(lists)
-    seen: set[str] = set()
-    for name in (name for group in groups for name in group):
-        if name not in axes:
-            raise UserError(
-                f"sweep.zip: expected keys that vary, as {one_of(axes)}; got {name!r}.{did_you_mean(str(name), axes)}"
-            )
-        if name in seen:
-            raise UserError(f"sweep.zip: expected each key once; got {name} again.")
-        seen.add(name)
-    return [list(group) for group in groups]
-
-
-def _parse_condition(key: str, text: str, axes: Mapping[str, Axis], loader: ConfigLoader) -> Condition:
-    other = parse_overrides([text], loader)[0]
-    for name in (key, other.key_or_group):
-        if name not in axes:
-            raise UserError(
-                f"sweep.when.{key}: expected keys that vary, as {one_of(axes)}; got {name!r}.{did_you_mean(name, axes)}"
-            )
-    values = [parse_overrides([word], loader)[0].value() for word in expand_values(other)]
-    return Condition(key, other.key_or_group, values)

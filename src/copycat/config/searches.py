@@ -10,12 +10,7 @@ from copycat.config.search_space import SearchSpace
 
 
 def check_search(sweeper: Mapping[str, Any], settings: Mapping[str, Any], space: SearchSpace) -> None:
-    """Check that sampler, pruner, objectives and search space can be combined.
-
-    Args:
-        sweeper: the node `hydra.sweeper`.
-        settings: the node `sweep`.
-        space: the search space.
+    """Check that sampler, pruner, objectives (in the node `sweep`) and search space can be combined.
 
     Raises:
         UserError: for the first that cannot.

@@ -44,10 +44,6 @@ def _inspect_parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Para
 def import_target(key: str, target: str) -> Callable[..., Any]:
     """Import the class or function of a dotted name, or of its present name if it moved.
 
-    Args:
-        key: of the node, for the message.
-        target: the dotted name.
-
     Raises:
         UserError: where it cannot be imported or called.
     """
@@ -77,14 +73,8 @@ def _locate(target: str) -> Any:
 def build_target(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
     """Instantiate the target of a node from the node's keys and the given arguments.
 
-    Args:
-        key: of the node, for messages.
-        node: with its `_target_`.
-        *arguments: positional arguments.
-        **more: keyword arguments, which replace keys of the node.
-
-    Returns:
-        The object; a partial of the target where the node has `_partial_` and no arguments are given.
+    Keyword arguments replace keys of the node. Where it has `_partial_` and no arguments are given, the result is a
+    partial of the target.
 
     Raises:
         UserError: for a key that is not in the target's signature or has a wrong type, and where the target raises.
@@ -125,9 +115,7 @@ def instantiate_target(key: str, node: Node, *arguments: Any, **more: Any) -> An
 def _hydra_partial(name: str, target: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG001, part of the cache key
     """Return Hydra's partial of a target, which checks its block-list.
 
-    Args:
-        name: dotted name of the target.
-        target: the object that the name has now; an attribute that was replaced gets another cache entry.
+    The target is what the name refers to now: an attribute that was replaced gets another cache entry.
     """
     factory: Callable[..., Any] = instantiate({"_target_": name, "_partial_": True, **_CONVERT_ALL})
     return factory
@@ -142,10 +130,7 @@ def _is_plain(value: Any) -> bool:
 def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
     """Check a node, and nodes inside it, against the signatures of their targets.
 
-    Args:
-        key: of the node, for messages.
-        node: with its `_target_`.
-        given: parameters that the caller passes itself.
+    Parameters in `given` are passed by the caller.
 
     Raises:
         UserError: for the first unknown or missing key, or value of a wrong type.

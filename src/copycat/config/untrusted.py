@@ -6,7 +6,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from copycat.config.errors import UserError
-from copycat.config.rules import NAMED_TARGET_GROUPS, TARGET, TARGET_GROUPS, check_config
+from copycat.config.printable import UNPRINTABLE
+from copycat.config.rules import NAMED_TARGET_GROUPS, TARGET, TARGET_GROUPS
 from copycat.config.suggestions import one_of
 
 Refuse = Callable[[str, str], str | None]
@@ -19,17 +20,8 @@ NESTED_GROUP_NODES = (("augmentation", "base"),)
 PATTERN_KEY = "lr_multipliers"
 """The mapping whose keys are patterns of parameter names, not names of arguments."""
 TRAINER_KEYS = (
-    *(
-        "_target_",
-        "threads",
-        "steps_per_execution",
-        "accelerator",
-        "devices",
-        "precision",
-        "deterministic",
-        "benchmark",
-        "detect_anomaly",
-    ),
+    *("_target_", "threads", "steps_per_execution", "accelerator", "devices", "precision", "deterministic"),
+    *("benchmark", "detect_anomaly"),
     *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "inference_mode", "accumulate_grad_batches"),
     *("gradient_clip_val", "gradient_clip_algorithm", "check_val_every_n_epoch", "val_check_interval"),
     *("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"),
@@ -41,7 +33,6 @@ HYDRA_KEY_VALUES: Mapping[str, tuple[object, ...]] = {
     "_convert_": ("none", "partial", "object", "all"),
 }
 _LONGEST = 4096
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PATH_NAME = re.compile(r"(^|_)(dir|dirpath|folder|root|path|file|location|uri|url)(_|$)")
 _IN_RUN = re.compile(r"\{run\}(/[\w][\w. +-]*)*")
 _METRIC = re.compile(r"(train|val)/\w+")
@@ -49,12 +40,7 @@ _WORD = re.compile(r"(?!\.)[^/\\:~{}$]*")
 
 
 def check_untrusted(config: Any, *, where: str, refuse: Refuse) -> None:
-    """Check the targets, keys, values and paths of an untrusted configuration.
-
-    Args:
-        config: as read from the file.
-        where: the file, for the message.
-        refuse: decides whether a target is allowed.
+    """Check the targets, keys, values and paths of an untrusted configuration, read from the file `where`.
 
     Raises:
         UserError: for the first violation, with its key and a remedy.
@@ -69,30 +55,10 @@ def check_untrusted(config: Any, *, where: str, refuse: Refuse) -> None:
         raise UserError(f"{where}: {error}") from error
 
 
-def check_recorded(config: Any, *, where: str) -> None:
-    """Validate a recorded configuration, trusted or not, against every rule.
-
-    Args:
-        config: as read from the file.
-        where: the file, for the message.
-
-    Raises:
-        UserError: for the first value that cannot work.
-    """
-    if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
-        raise UserError(f"{where}: expected a whole configuration; got none.")
-    try:
-        check_config(config)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        raise UserError(f"{where}: expected a whole configuration; got one with values of other types.") from error
-
-
 def _check_texts(config: Any) -> None:
     """Refuse interpolations, control characters, addresses of other machines and very long texts."""
     for key, value in _texts(config):
-        if _CONTROL.search(key) or len(key) > _LONGEST:
+        if UNPRINTABLE.search(key) or len(key) > _LONGEST:
             raise UserError(f"expected keys that can be printed; got {key!a:.80}. Rename it.")
         if "${" in value:
             raise UserError(
@@ -104,7 +70,7 @@ def _check_texts(config: Any) -> None:
                 f"{key}: expected nothing on another machine; got {value!r:.80}, and this folder is not signed by you."
                 " Write a path here, or remove the key."
             )
-        if _CONTROL.search(value) or len(value) > _LONGEST:
+        if UNPRINTABLE.search(value) or len(value) > _LONGEST:
             raise UserError(f"{key}: expected a line that can be printed; got {value!a:.80}. Write it plainly.")
 
 

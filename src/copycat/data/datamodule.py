@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from copycat.config.errors import UserError
 from copycat.data.augmentation.transforms import Augmentation, Mixing, Unchanged, UniformNumbers
-from copycat.data.loaders import Batch, BatchOrder, DecodingLoader, FloatImages, MemoryLoader
+from copycat.data.batch_order import BatchOrder
+from copycat.data.decoding_loader import DecodingLoader
+from copycat.data.loaders import Batch, FloatImages, MemoryLoader
 from copycat.data.split import Part, Source
 from copycat.data.splits import split
 
@@ -50,8 +52,7 @@ class DataModule(pl.LightningDataModule):
     ) -> None:
         """Store the settings; images are read at first use."""
         super().__init__()
-        self.source, self.seed = source, seed
-        self.batch_size, self._shuffle = batch_size, shuffle
+        self.source, self.seed, self.batch_size, self._shuffle = source, seed, batch_size, shuffle
         self.workers = (os.cpu_count() or 1) if workers is None else workers
         self.augmentation = None if isinstance(augmentation, Unchanged) else augmentation
         self.mixing = augmentation if isinstance(augmentation, Mixing) else None

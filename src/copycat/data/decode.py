@@ -1,6 +1,6 @@
-"""Decode an image file of any size, mode and format to uint8 RGB of one size.
+"""Decode an image file of any size, mode and format to uint8 RGB of one size. Long, as exports copy this one file.
 
-This file is copied beside exported networks, whose scripts decode with it: it imports NumPy and Pillow alone.
+Their scripts decode with it: it imports NumPy and Pillow alone.
 """
 
 import threading
@@ -50,20 +50,12 @@ TRANSPOSE_BY_ORIENTATION = {
 
 
 class UnreadableImage(ValueError):  # noqa: N818 - the name describes the file, not the call
-    """Report a file that cannot be decoded, with the reason in plain words.
-
-    Args:
-        path: the file.
-        reason: for users, without the path.
-        is_too_large: whether it has more pixels than the limit.
-    """
+    """Report a file that cannot be decoded, with the reason in plain words; too large: beyond the limit of pixels."""
 
     def __init__(self, path: Path, reason: str, *, is_too_large: bool = False) -> None:
         """Store the parts of the message as attributes."""
         super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-        self.is_too_large = is_too_large
+        self.path, self.reason, self.is_too_large = path, reason, is_too_large
 
     def __str__(self) -> str:
         """Return the path and the reason."""
@@ -143,9 +135,8 @@ def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int |
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        reason = FORMAT_HINTS.get(path.suffix.lower(), "not an image that Pillow knows")
-        reason = "a web page, not an image" if b"<html" in head.lower() else reason
-        raise UnreadableImage(path, reason) from None
+        hint = FORMAT_HINTS.get(path.suffix.lower(), "not an image that Pillow knows")
+        raise UnreadableImage(path, "a web page, not an image" if b"<html" in head.lower() else hint) from None
     except Image.DecompressionBombError:
         raise UnreadableImage(path, f"{LIMIT_MESSAGE} {limit} pixels", is_too_large=True) from None
     except Exception as error:  # a damaged file makes Pillow's readers raise anything: struct.error, EOFError, KeyError

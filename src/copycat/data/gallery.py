@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.sources.folder_scan import SYNTHETIC_MARKER
+from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
 from copycat.data.synthetic.dataset import Drawn
 
 

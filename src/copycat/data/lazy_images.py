@@ -1,8 +1,6 @@
 """Decode image files at each access, and cache their digests between runs."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from copycat.config.places import cache_folder
+from copycat.config.replaced_file import replaced_file
 from copycat.data.decode import decode, decoder_versions
 
 
@@ -83,13 +82,5 @@ class DigestCache:
 
     def save(self) -> None:
         """Write the cache file whole or not at all; an error is ignored."""
-        with suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.path.parent, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(self.entries, file)
-                os.replace(temporary, self.path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
+        with suppress(OSError), replaced_file(self.path) as temporary:
+            temporary.write_text(json.dumps(self.entries), encoding="utf-8")

@@ -1,20 +1,16 @@
-"""Load batches from memory or from image files, in an order that is a function of (seed, epoch)."""
+"""Load batches of images from memory, and resume an epoch inside."""
 
-import os
-import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TypedDict
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from copycat.config.errors import UserError
-from copycat.data.split import Decoder
-from copycat.data.streams import derive_seed
+from copycat.data.batch_order import BatchOrder
 
 MAX_FLOAT_BYTES = 2**30
 """Largest size in bytes, as float32, of a data set that is converted once; a larger one is converted per batch."""
@@ -38,60 +34,11 @@ class LoaderState(TypedDict):
     given: int
 
 
-class BatchOrder(Sampler[list[int]]):
-    """Sample batches of indices, in file order or in a new order every epoch.
-
-    Args:
-        length: number of images.
-        batch_size: None for one batch of all images.
-        shuffle: whether every epoch has a new order.
-        seed: of that order.
-    """
-
-    def __init__(self, *, length: int, batch_size: int | None, shuffle: bool, seed: int) -> None:
-        """Start at epoch 0."""
-        self.length, self.shuffle, self.seed = length, shuffle, seed
-        self.batch_size = min(batch_size or length, length)
-        self.epoch = 0
-        self._in_file_order = torch.arange(length)
-
-    @property
-    def sampler(self) -> "BatchOrder":
-        """Return this object, where Lightning looks for `set_epoch`."""
-        # Lightning calls `set_epoch` of a loader's `sampler` and `batch_sampler.sampler`, not of a batch sampler
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch whose order is sampled next."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        """Return the number of batches per epoch."""
-        return -(-self.length // self.batch_size)
-
-    def indices(self) -> Tensor:
-        """Return the indices of this epoch in order, int64 [N]."""
-        if not self.shuffle:
-            return self._in_file_order
-        generator = torch.Generator().manual_seed(derive_seed("order", self.seed, self.epoch))
-        return torch.randperm(self.length, generator=generator)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Iterate over the batches of this epoch."""
-        return self.batches()
-
-    def batches(self, first: int = 0) -> Iterator[list[int]]:
-        """Iterate over the batches of this epoch from batch `first` on."""
-        for batch in torch.split(self.indices(), self.batch_size)[first:]:
-            yield batch.tolist()
-
-
+@dataclass(eq=False)
 class FloatImages:
     """Serve in-memory images, uint8 [N, C, H, W], as float32 in [0, 1]; a slice is a view, without a copy."""
 
-    def __init__(self, images: Tensor) -> None:
-        """Store the images; they are converted at first use."""
-        self.uint8 = images
+    uint8: Tensor
 
     @cached_property
     def floats(self) -> Tensor | None:
@@ -146,13 +93,7 @@ class ResumableLoader(ABC):
 
 
 class MemoryLoader(ResumableLoader):
-    """Load batches of a part that is held in memory.
-
-    Args:
-        images: the part's images.
-        labels: int64 [N].
-        order: of the batches.
-    """
+    """Load batches of a part that is held in memory, with labels int64 [N]."""
 
     def __init__(self, images: FloatImages, labels: Tensor, order: BatchOrder) -> None:
         """Start on the CPU."""
@@ -202,77 +143,6 @@ class MemoryLoader(ResumableLoader):
             return batch
         image, label, index = (batch[name].to(self.device) for name in ("image", "label", "index"))
         return {"image": image, "label": label, "index": index}
-
-
-class DecodingLoader(ResumableLoader):
-    """Load batches of a part whose images are decoded one by one, here or in workers.
-
-    Every epoch makes a new DataLoader. A DataLoader requests its first batches in iter(), before Lightning sets the
-    epoch; and it seeds its workers from a generator that advances from epoch to epoch, whereas here everything is a
-    function of (seed, epoch). Starting workers costs little beside an epoch of so large a data set.
-
-    Args:
-        images: decoded at each access.
-        labels: int64 [N].
-        order: of the batches.
-        workers: processes; 0 decodes in this one.
-    """
-
-    def __init__(self, images: Decoder, labels: Tensor, order: BatchOrder, *, workers: int) -> None:
-        """Store the part; workers start with an epoch."""
-        super().__init__(order)
-        self.dataset, self.workers = DecodingDataset(images, labels), workers
-
-    def _batches(self, first: int) -> Iterator[Batch]:
-        order = self.batch_sampler
-        if first >= len(order):  # no batch is left, so no worker need start
-            return
-        # a separate generator, so that starting workers does not advance torch's global one
-        own = torch.Generator().manual_seed(derive_seed("workers", order.seed, order.epoch))
-        rest = order.batches(first)
-        yield from DataLoader(
-            self.dataset,
-            batch_sampler=rest,
-            num_workers=self.workers,
-            generator=own,
-            worker_init_fn=partial(exit_with_parent, os.getpid()),
-        )
-
-
-def exit_with_parent(parent: int, worker: int) -> None:
-    """End this worker process as soon as its parent has ended, even while the worker starts.
-
-    torch's workers watch the parent process that they see once they are ready. If the run is killed before that, they
-    see the init process and wait forever.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, name=f"watch{worker}", daemon=True).start()
-
-
-class DecodingDataset(Dataset[Batch]):
-    """Decode images as dataset items.
-
-    Args:
-        images: decoded at each access.
-        labels: int64 [N].
-    """
-
-    def __init__(self, images: Decoder, labels: Tensor) -> None:
-        """Store images and labels; nothing is decoded."""
-        self.images, self.labels = images, labels
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> Batch:
-        """Decode one image with its label and index."""
-        return {"image": to_float(self.images[index]), "label": self.labels[index], "index": torch.tensor(index)}
 
 
 def check_not_modified(images: Iterable[Tensor]) -> None:

@@ -20,10 +20,7 @@ _parts: dict[tuple[Path, str], tuple[Stamp, Sequence[Part]]] = {}
 def cached(file: Path, key: str, read: Callable[[], Sequence[Part]]) -> Sequence[Part]:
     """Return the parts that `read` makes of a file, from the cache where the file is unchanged.
 
-    Args:
-        file: whose size, inode and modification time are compared.
-        key: all settings that decide what is read.
-        read: reads the file.
+    The key holds all settings that decide what is read.
     """
     before = _stamp(file)
     entry = _parts.get((file, key))

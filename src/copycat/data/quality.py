@@ -12,7 +12,7 @@ from copycat.config.printable import printable
 from copycat.data.datamodule import DataModule
 from copycat.data.parallel_map import parallel_map
 from copycat.data.sources.folder import Folder
-from copycat.data.sources.folder_scan import LeftOut
+from copycat.data.sources.folder_walk import LeftOut
 from copycat.data.split import Part
 
 MIN_SHARE_SHIFT = 0.1

@@ -58,10 +58,7 @@ def _list_lines(check: DataCheck, *, most: int | None) -> Iterator[str]:
 
 def _join_duplicates(group: Sequence[Duplicate]) -> str:
     """Join the names of equal images, with their part and class in brackets where these differ."""
-    parts, labels = (
-        len({image.part for image in group}) > 1,
-        len({image.label for image in group}) > 1,
-    )
+    parts, labels = (len({image.part for image in group}) > 1, len({image.label for image in group}) > 1)
     differ = [", ".join([image.part] * parts + [image.label] * labels) for image in group]
     return " = ".join(image.name + (f" ({more})" if more else "") for image, more in zip(group, differ, strict=True))
 

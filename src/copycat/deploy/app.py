@@ -8,7 +8,8 @@ import secrets
 import socket
 import webbrowser
 from asyncio import Semaphore
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -127,14 +128,12 @@ def serve(folder: Path, completed: Sequence[Path], *, port: int, browser: bool, 
         UserError: where the port is taken.
     """
     runs = open_runs(folder, completed, max_pixels=max_pixels)
-    # Pillow's limit, of which it allows twice, covers images nested in others, as in ICO files with a false header
-    Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         listener = socket.create_server((HOST, port))
     except OSError as error:
         raise UserError(f"--port: expected a free port; got {port}, which is taken. Leave it out.") from error
     config = uvicorn.Config(make_application(runs, title=str(folder)), log_level="error", lifespan="off")
-    with listener:
+    with listener, _pillow_limit(max_pixels):
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
         print_line(f"{address} takes images for {folder}; Ctrl-C ends it")
         if browser:
@@ -146,3 +145,13 @@ def serve(folder: Path, completed: Sequence[Path], *, port: int, browser: bool, 
         finally:
             runs.close()
     print()
+
+
+@contextmanager
+def _pillow_limit(pixels: int) -> Iterator[None]:
+    """Set Pillow's limit, of which it allows twice, for images that are nested in others."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before

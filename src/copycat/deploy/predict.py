@@ -16,7 +16,7 @@ from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
 from copycat.data.decode import UnreadableImage, decode
 from copycat.data.parallel_map import parallel_map
-from copycat.data.sources.folder_scan import find_images
+from copycat.data.sources.folder_walk import find_images
 from copycat.deploy.arguments import STANDARD_INPUT, check_images
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, encode_png

@@ -21,8 +21,7 @@ Factory = TypeVar("Factory", bound=Callable[..., nn.Module])
 def declare_image_size(size: Callable[[Mapping[str, Any]], int]) -> Callable[[Factory], Factory]:
     """Declare the image size of a network factory, so that data without a fixed size are prepared at that size.
 
-    Args:
-        size: returns the side in pixels from the keys of the model's node.
+    The function returns the side in pixels from the keys of the model's node.
     """
 
     def mark(make: Factory) -> Factory:
@@ -94,11 +93,6 @@ def weights_digest(network: nn.Module, first: bytes = b"") -> str:
 def load_weights(network: nn.Module, path: Path, *, name: str) -> None:
     """Load a network's weights from a file of PyTorch or safetensors, ignoring additional tensors.
 
-    Args:
-        network: receives the weights.
-        path: of the file.
-        name: of the network, for an error.
-
     Raises:
         UserError: where there is no such file, or it holds weights of another network.
     """
@@ -114,21 +108,14 @@ def _load_state(network: nn.Module, path: Path) -> None:
     weights: Mapping[str, Tensor] = (
         load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     )
-    with warnings.catch_warnings(
-        action="ignore", category=UserWarning
-    ):  # warns of meta tensors, which `copycat inspect` uses
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of meta tensors, in `copycat inspect`
         missing = network.load_state_dict(weights, strict=False).missing_keys
     if missing:
         raise ValueError(f"it lacks {missing[0]}")
 
 
 def measure_width(network: nn.Module, *, name: str, size: int) -> int:
-    """Return the number of features that a network returns for an image.
-
-    Args:
-        network: run once on zeros, in evaluation mode.
-        name: of the network, for an error.
-        size: side of the image, in pixels.
+    """Return the number of features that a network returns for an image of `size` pixels a side.
 
     Raises:
         UserError: where it fails for images of that size, or does not return one row of features an image.

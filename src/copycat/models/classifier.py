@@ -1,10 +1,10 @@
-"""Train a plain network as a LightningModule: steps, metrics, optimizer and scheduler."""
+"""Train a plain network as a LightningModule: steps, metrics, optimizer. Long, as Lightning calls one class for all."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import isfinite
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
 import torch
@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from copycat.models.epoch_logging import log_rows
 from copycat.models.evaluator import Outputs, evaluate
-from copycat.models.losses import Loss, hard_labels
-from copycat.models.metrics import EpochSteps, Row, StageMetrics, concatenate, to_scalar_tensor
+from copycat.models.loss import Loss, hard_labels
+from copycat.models.metrics import Row, concatenate, to_scalar_tensor
 from copycat.models.parameter_groups import group_parameters, scale_learning_rates
+from copycat.models.stage_metrics import EpochSteps, StageMetrics
 
 Stage = Literal["train", "val", "test"]
 
@@ -28,30 +30,6 @@ class DivergedError(RuntimeError):
 def divergence_error(epoch: int, batch: int, loss: Tensor) -> DivergedError:
     """Return the error for a training step whose loss is not finite."""
     return DivergedError(f"the loss of epoch {epoch}, batch {batch} is {loss.item()}")
-
-
-@runtime_checkable
-class LogsEpochs(Protocol):
-    """Define a logger that logs many epochs in one call."""
-
-    def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
-        """Log the rows of consecutive epochs, the first of which is `first`."""
-
-
-def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
-    """Write the rows of consecutive epochs to loggers.
-
-    Args:
-        loggers: of the Trainer.
-        first: epoch of the first row.
-        rows: one an epoch.
-    """
-    for logger in loggers:
-        if isinstance(logger, LogsEpochs):
-            logger.log_epochs(first, rows)
-        else:
-            for epoch, row in enumerate(rows, first):
-                logger.log_metrics(row, step=epoch)
 
 
 class Classifier(pl.LightningModule):
@@ -165,14 +143,7 @@ class Classifier(pl.LightningModule):
         return self.compute_rows(costs, [len(part) for part in epochs[0].labels], probability, label)
 
     def compute_rows(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
-        """Return the training rows of epochs of equal numbers of steps and images, without validation metrics.
-
-        Args:
-            costs: losses, [epochs, steps].
-            sizes: number of images of each step.
-            probability: [epochs, N] of class 1, or [epochs, N, classes].
-            label: [epochs, N] int64.
-        """
+        """Return the training rows of epochs, without validation metrics; shapes as for `compute_epochs`."""
         rows = self._metrics("train").compute_epochs(costs, sizes, probability, label)
         return self._add_last_loss(rows, costs[:, -1], batches=len(sizes))
 
@@ -183,11 +154,8 @@ class Classifier(pl.LightningModule):
     def _add_last_loss(self, rows: Sequence[Row], losses: Tensor, *, batches: int) -> list[Row]:
         if batches == 1:
             return list(rows)
-        last = losses.tolist()
-        return [
-            {"train/loss": loss, "train/loss_mean": row.pop("train/loss"), **row}
-            for loss, row in zip(last, rows, strict=True)
-        ]
+        pairs = zip(losses.tolist(), rows, strict=True)
+        return [{"train/loss": loss, "train/loss_mean": row.pop("train/loss"), **row} for loss, row in pairs]
 
     def pop_validation(self) -> Row:
         """Return and clear the last validation's metrics."""
@@ -196,8 +164,7 @@ class Classifier(pl.LightningModule):
 
     def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
         """Write the rows of consecutive epochs to loggers, and the last one's training metrics to callbacks."""
-        train = {name: value for name, value in rows[-1].items() if name.startswith("train/")}
-        self.trainer.callback_metrics.update(_to_tensors(train))
+        self._update_callback_metrics({name: v for name, v in rows[-1].items() if name.startswith("train/")})
         log_rows(self.trainer.loggers, first, rows)
 
     def validate(self, batches: Iterable[Any]) -> None:
@@ -272,11 +239,8 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the metrics recorded so far in the current epoch."""
-        checkpoint["classifier"] = {
-            "train": self._metrics("train").state(),
-            "last_loss": self._last_loss.cpu(),
-            "row": dict(self._row),
-        }
+        train, last_loss = self._metrics("train").state(), self._last_loss.cpu()
+        checkpoint["classifier"] = {"train": train, "last_loss": last_loss, "row": dict(self._row)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the metrics recorded before the checkpoint in its epoch."""
@@ -303,9 +267,8 @@ class Classifier(pl.LightningModule):
         if not isfinite(loss := row[f"{stage}/loss"]):
             weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
             raise DivergedError(f"{stage}/loss of {weights} is {loss}")
-        self.trainer.callback_metrics.update(_to_tensors(row))
+        self._update_callback_metrics(row)
         self.evaluation = self._row = row
 
-
-def _to_tensors(row: Row) -> dict[str, Tensor]:
-    return {name: to_scalar_tensor(value) for name, value in row.items()}
+    def _update_callback_metrics(self, row: Row) -> None:
+        self.trainer.callback_metrics.update({name: to_scalar_tensor(value) for name, value in row.items()})

@@ -7,7 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from copycat.models.metrics import Row, StageMetrics, concatenate
+from copycat.models.metrics import Row, concatenate
+from copycat.models.stage_metrics import StageMetrics
 
 BatchT = TypeVar("BatchT")
 Outputs = tuple[Tensor, Tensor, Tensor]
@@ -23,11 +24,7 @@ def evaluate(
 ) -> tuple[list[Row], Tensor]:
     """Measure n networks on batches, in evaluation mode and without gradients.
 
-    Args:
-        forward: runs the networks on a batch.
-        batches: of one evaluation.
-        metrics: of the stage.
-        modules: networks and losses that `forward` calls.
+    `modules` are the networks and losses that `forward` calls.
 
     Returns:
         The metrics of each network, and the probabilities [n, N] of class 1, or [n, N, classes].

@@ -1,7 +1,5 @@
 """Compute the features of a frozen backbone once an image, and cache them in memory and on disk."""
 
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -15,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from copycat.config.replaced_file import replaced_file
 from copycat.models.backbone import Backbone
 
 MAX_CACHED_IMAGES = 20_000
@@ -129,13 +128,9 @@ def read_features(file: Path) -> dict[bytes, Tensor]:
 
 
 def write_features(file: Path, known: dict[bytes, Tensor]) -> None:
-    """Write features to a temporary file and rename it, since other runs may read the file meanwhile."""
+    """Write features by the hashes of images, unless the file cannot be written."""
     keys = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16).copy()
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(3)}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"keys": torch.from_numpy(keys), "features": torch.stack([*known.values()])}, temporary)
-        temporary.replace(file)
-    except (OSError, SafetensorError):  # full disk, unwritable folder: the features are recomputed
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    content = {"keys": torch.from_numpy(keys), "features": torch.stack([*known.values()])}
+    # full disk, unwritable folder: the features are recomputed
+    with suppress(OSError, SafetensorError), replaced_file(file) as temporary:
+        save_file(content, temporary)

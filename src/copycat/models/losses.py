@@ -1,108 +1,14 @@
-"""Define losses of logits and labels, and how logits become probabilities.
+"""Define the packaged losses. A loss of your own is a subclass of `Loss`, named by `_target_`."""
 
-Labels are int64 [B] or, for mixed images, soft labels: float [B, classes], the share of each class. With class weights,
-each class's share of an image's loss is multiplied by the weight of the class.
-
-A loss of your own is a subclass of `Loss`, named by `_target_`.
-"""
-
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-Reduction = Literal["mean", "sum"]
+from copycat.models.loss import LabelSmoothingLoss, Loss, Reduction
 
-
-class Loss(nn.Module, ABC):
-    """Define a loss and its probabilities; the base class of all losses.
-
-    Args:
-        weight: weight of each class, by label; None for equal weights.
-        reduction: `mean` or `sum` over the batch.
-    """
-
-    weight: Tensor | None
-
-    def __init__(self, *, weight: Sequence[float] | None = None, reduction: Reduction = "mean") -> None:
-        """Register the class weights as a buffer, which is not saved."""
-        super().__init__()
-        self.register_buffer("weight", None if weight is None else torch.tensor(weight), persistent=False)
-        self.reduction = reduction
-
-    @staticmethod
-    @abstractmethod
-    def out_features(classes: int) -> int:
-        """Return the number of logits that a network must have for a number of classes.
-
-        Raises:
-            ValueError: where the loss does not support that number of classes.
-        """
-
-    @abstractmethod
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Return the loss of a batch.
-
-        Shapes: [B, out_features] float, and labels [B] int64 or [B, classes] float -> scalar.
-        """
-
-    @abstractmethod
-    def probability(self, logits: Tensor) -> Tensor:
-        """Return the class probabilities of logits.
-
-        Shapes: [B, out_features] -> [B] of class 1 for two classes, else [B, classes].
-        """
-
-    def class_weights(self, label: Tensor) -> Tensor | None:
-        """Return the class weights [B, 1] of labels, [B] int64; None without class weights."""
-        return None if self.weight is None else self.weight[label][:, None]
-
-    def weighted(self, share: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Multiply soft labels by the class weights, and normalize them to a sum of 1.
-
-        A loss that is linear in the labels, times the sums, is the loss with each class's share weighted.
-
-        Returns:
-            The normalized shares [B, classes] and their sums [B, 1]; None for the sums without class weights.
-        """
-        if self.weight is None:
-            return share, None
-        share = share * self.weight
-        factor = share.sum(1, keepdim=True)
-        return share / factor, factor
-
-
-def hard_labels(label: Tensor) -> Tensor:
-    """Return hard labels [B] int64: soft labels [B, classes] become the class of the largest share."""
-    return label.argmax(1) if label.is_floating_point() else label
-
-
-class LabelSmoothingLoss(Loss):
-    """Smooth labels in training; the base class of losses that support it.
-
-    Args:
-        weight: weight of each class, by label; None for equal weights.
-        reduction: `mean` or `sum` over the batch.
-        label_smoothing: share of each label that is spread over all classes in training; validation has none.
-
-    Source: Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, section 7.
-    """
-
-    def __init__(
-        self, *, weight: Sequence[float] | None = None, reduction: Reduction = "mean", label_smoothing: float = 0.0
-    ) -> None:
-        """Create the loss; see the class."""
-        super().__init__(weight=weight, reduction=reduction)
-        self.label_smoothing = label_smoothing
-
-    @property
-    def smoothing(self) -> float:
-        """Return the label smoothing of the current mode: 0 in evaluation mode."""
-        return self.label_smoothing if self.training else 0.0
+__all__ = ["BCE", "MSE", "BCEWithLogits", "ByClasses", "CrossEntropy", "Loss", "Reduction"]
 
 
 class BCEWithLogits(LabelSmoothingLoss):
@@ -110,11 +16,7 @@ class BCEWithLogits(LabelSmoothingLoss):
 
     @staticmethod
     def out_features(classes: int) -> int:
-        """Return 1.
-
-        Raises:
-            ValueError: where there are not two classes.
-        """
+        """Return 1; other than two classes are refused."""
         if classes != 2:
             raise ValueError(f"expected 2 classes; got {classes}. Type loss=cross_entropy")
         return 1

@@ -16,11 +16,7 @@ def group_parameters(network: nn.Module, rates: Mapping[str, float]) -> dict[flo
     """Group parameters by the factor of their learning rate, as optimizers take groups.
 
     The first matching pattern applies. The group of factor 1 comes first, and may be empty. Parameters of factor 0 are
-    in no group, and are frozen.
-
-    Args:
-        network: whose parameters are grouped.
-        rates: factors by patterns of parameter names, such as `head.*`.
+    in no group, and are frozen. Patterns are of parameter names, such as `head.*`.
 
     Raises:
         UserError: for a pattern that matches no remaining parameter, or where all factors are 0.
@@ -47,11 +43,7 @@ def group_parameters(network: nn.Module, rates: Mapping[str, float]) -> dict[flo
 
 
 def scale_learning_rates(optimizer: Optimizer, factors: Mapping[float, Group]) -> None:
-    """Multiply the learning rate of each group by its factor.
-
-    Args:
-        optimizer: created with the groups, all at one learning rate.
-        factors: the groups by factor, in the same order.
+    """Multiply the learning rate of each of the optimizer's groups by its factor, in the same order.
 
     Raises:
         UserError: where the optimizer has no learning rate.

@@ -19,9 +19,7 @@ EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 def network_kind(network: nn.Module, *, loss: str) -> str:
     """Return the lecture's name for the kind of a network, or the name of its class for any other kind.
 
-    Args:
-        network: on any device.
-        loss: name of the loss's class, which distinguishes linear from logistic regression.
+    The name of the loss's class distinguishes linear from logistic regression.
     """
     leaves = [module for _, module in _leaves(network)]
     if any(isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) for m in leaves):
@@ -38,10 +36,7 @@ def network_kind(network: nn.Module, *, loss: str) -> str:
 def describe_network(network: nn.Module, image: Tensor, *, loss: str) -> str:
     """Return the text that `copycat inspect` prints.
 
-    Args:
-        network: set to evaluation mode and run once.
-        image: a batch of BATCH images on the network's device; on `meta` nothing is computed.
-        loss: name of the loss's class.
+    The network is set to evaluation mode and run once on a batch of BATCH images; on `meta` nothing is computed.
     """
     rows: list[tuple[str, str, str, str]] = []
     held = prod(image.shape[1:]) * image.element_size()

@@ -23,12 +23,7 @@ SIZE = 128
 
 
 class Transfer(nn.Module):
-    """Apply a linear layer to the features of a frozen backbone; only that layer has parameters.
-
-    Args:
-        frozen: computes the features.
-        width: number of features.
-        out_features: 1 for two classes (one logit), else the number of classes.
+    """Apply a linear layer to the features, `width` of them, of a frozen backbone; only that layer has parameters.
 
     Shapes: [B, 3, H, W] float in [0, 1] -> [B, out_features] logits.
     """

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from copycat.config.errors import UserError
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.suggestions import first_line, one_of
-from copycat.config.untrusted import check_recorded, check_untrusted
+from copycat.config.untrusted import check_untrusted
+from copycat.config.validation import check_recorded
 from copycat.records.first_schema import upgrade_config
 from copycat.records.manifest_schema import check_texts
 from copycat.records.reader import check_files, find_runs, read_checked_manifest, read_config, reason, rename_keys

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from copycat.config.compose import SweepRequest
 from copycat.config.errors import UserError
 from copycat.config.moved_names import former_names
 from copycat.config.searches import is_grid_search
 from copycat.config.suggestions import one_of
+from copycat.config.sweep_composition import SweepRequest
 from copycat.records.config_keys import key_digests, values
 from copycat.records.run_folder import make_folder
 from copycat.sweeps.search.objectives import get_objectives

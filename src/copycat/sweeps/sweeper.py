@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.config.search_space import SearchSpace, build_search_space
+from copycat.config.search_space import SearchSpace
+from copycat.config.search_space_builder import build_search_space
 from copycat.config.suggestions import first_line
 from copycat.records.lock import LockedError, locked
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from copycat.models.classifier import Classifier
-from copycat.models.metrics import EpochSteps, Row
+from copycat.models.metrics import Row
+from copycat.models.stage_metrics import EpochSteps
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.progress import Position
 

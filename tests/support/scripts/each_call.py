@@ -1,10 +1,15 @@
-"""Call `copycat` many times in one process, to save start-up time: a line of arguments in, a line of results out."""
+"""Call `copycat` many times in one process, to save start-up time: a line of arguments in, a line of results out.
+
+With the argument `hydra`, Hydra is imported before, and keeps the files that it parses.
+"""
 
 import contextlib
 import io
 import json
 import os
 import sys
+from importlib import import_module
+from pathlib import Path
 
 from copycat.cli import main
 
@@ -28,5 +33,8 @@ def call(arguments: list[str]) -> dict[str, object]:
     }
 
 
+if sys.argv[1:] == ["hydra"]:
+    sys.path.append(str(Path(__file__).parents[3]))
+    import_module("tests.support.hydra_files").keep_parsed_files()
 for line in sys.stdin:
     print(json.dumps(call(json.loads(line))), flush=True)

@@ -88,9 +88,10 @@ def become(request: dict[str, Any]) -> list[str]:
 
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the tests and the running command
+sys.path.insert(1, str(Path(__file__).parents[3]))
+import_module("tests.support.imports").keep_entry_points()
 for package in PACKAGES:
     import_module(package)
-sys.path.insert(1, str(Path(__file__).parents[3]))
 import_module("tests.support.hydra_files").keep_parsed_files()
 del sys.path[1]
 for experiment in ("lecture", "cnn"):  # forks find most files parsed

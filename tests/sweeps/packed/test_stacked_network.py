@@ -50,11 +50,12 @@ def two_layers(seed: int) -> nn.Sequential:
     return network
 
 
-@pytest.mark.parametrize(
-    "kind",
-    mark_slow([*ELEMENTWISE, torch.optim.Adafactor], fast=[torch.optim.SGD, torch.optim.Adam, torch.optim.Adafactor]),
-)
-@pytest.mark.parametrize("rates", [(0.01, 0.01, 0.01), (0.01, 0.02, 0.01)])
+RATES = ((0.01, 0.01, 0.01), (0.01, 0.02, 0.01))
+FAST = [(kind, rates) for kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.Adafactor) for rates in RATES]
+ALTERNATING = [(kind, RATES[place % 2]) for place, kind in enumerate(ELEMENTWISE)]
+
+
+@pytest.mark.parametrize(("kind", "rates"), mark_slow(dict.fromkeys([*FAST, *ALTERNATING]), fast=FAST, unpack=True))
 def test_each_trial_of_a_stack_keeps_the_optimizer_and_scheduler_of_a_single_run(
     kind: Any, rates: Sequence[float]
 ) -> None:

@@ -13,9 +13,6 @@ class SymmetricBeta:
     Neither torch nor NumPy inverts its distribution function, so that is integrated once, by the midpoint rule. Points
     are the denser towards 0 the steeper the density is there, which keeps the integrand finite and smooth for any
     alpha > 0.
-
-    Args:
-        alpha: > 0.
     """
 
     def __init__(self, alpha: float) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from math import pi
 
 import torch
+from kornia import enhance
+from kornia.geometry.transform import get_affine_matrix2d, warp_affine
 from torch import Tensor
 
 Operation = Callable[[Tensor, Tensor], Tensor]
@@ -13,18 +15,7 @@ Operation = Callable[[Tensor, Tensor], Tensor]
 
 
 def _warp(image: Tensor, *, right: Tensor, down: Tensor, turn: Tensor, lean_x: Tensor, lean_y: Tensor) -> Tensor:
-    """Warp images by an affine map about their center.
-
-    Args:
-        image: float [B, C, H, W].
-        right: [B], shift as a share of the width.
-        down: [B], shift as a share of the height.
-        turn: [B], degrees.
-        lean_x: [B], shear in radians.
-        lean_y: [B], shear in radians.
-    """
-    from kornia.geometry.transform import get_affine_matrix2d, warp_affine
-
+    """Warp images about their center: shift by shares of the sides, turn by degrees, shear by radians, each [B]."""
     batch, _, height, width = image.shape
     center = image.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(batch, 2)
     shift = torch.stack([width * right, height * down], dim=1)
@@ -46,86 +37,44 @@ def _geometric(**most: float) -> Operation:
 # ----- colors
 
 
-def _brightness(image: Tensor, strength: Tensor) -> Tensor:
-    from kornia.enhance import adjust_brightness_accumulative
-
-    changed: Tensor = adjust_brightness_accumulative(image, _factor(strength))
-    return changed
+def _enhanced(change: Callable[..., Tensor]) -> Operation:
+    """Return an operation by a factor from 0.1 to 1.9; 1 changes nothing."""
+    return lambda image, strength: change(image, 1 + 0.9 * strength)
 
 
-def _contrast(image: Tensor, strength: Tensor) -> Tensor:
-    from kornia.enhance import adjust_contrast_with_mean_subtraction
-
-    changed: Tensor = adjust_contrast_with_mean_subtraction(image, _factor(strength))
-    return changed
-
-
-def _color(image: Tensor, strength: Tensor) -> Tensor:
-    from kornia.enhance import adjust_saturation_with_gray_subtraction
-
-    changed: Tensor = adjust_saturation_with_gray_subtraction(image, _factor(strength))
-    return changed
-
-
-def _sharpness(image: Tensor, strength: Tensor) -> Tensor:
-    from kornia.enhance import sharpness
-
+def _sharpness(image: Tensor, factor: Tensor) -> Tensor:
     # on one channel, the bits of torch's convolution depend on the batch size
-    changed: Tensor = sharpness(image.expand(-1, max(3, image.shape[1]), -1, -1), _factor(strength))
+    changed: Tensor = enhance.sharpness(image.expand(-1, max(3, image.shape[1]), -1, -1), factor)
     return changed[:, : image.shape[1]]
-
-
-def _factor(strength: Tensor) -> Tensor:
-    return 1 + 0.9 * strength
 
 
 def _posterize(image: Tensor, strength: Tensor) -> Tensor:
     """Keep 8 bits per channel at strength 0 and 4 bits at strength 1."""
-    from kornia.enhance import posterize
-
-    changed: Tensor = posterize(image, 8 - (4 * strength.abs()).round().int())
-    return changed
+    return enhance.posterize(image, 8 - (4 * strength.abs()).round().int())
 
 
 def _solarize(image: Tensor, strength: Tensor) -> Tensor:
     """Invert pixels above a threshold, which falls from 256 of 255 at strength 0 to 0 at strength 1."""
-    from kornia.enhance import solarize
-
-    changed: Tensor = solarize(image, (1 - strength.abs()) * (256 / 255))
-    return changed
+    return enhance.solarize(image, (1 - strength.abs()) * (256 / 255))
 
 
 def _autocontrast(image: Tensor, _: Tensor) -> Tensor:
     """Stretch each channel to the range from 0 to 1; a constant channel stays."""
-    from kornia.enhance import normalize_min_max
-
     flat = image.amax((2, 3), keepdim=True) == image.amin((2, 3), keepdim=True)
-    changed: Tensor = torch.where(flat, image, normalize_min_max(image).clamp(0, 1))
-    return changed
-
-
-def _equalize(image: Tensor, _: Tensor) -> Tensor:
-    from kornia.enhance import equalize
-
-    changed: Tensor = equalize(image)
-    return changed
-
-
-def _identity(image: Tensor, _: Tensor) -> Tensor:
-    return image
+    return torch.where(flat, image, enhance.normalize_min_max(image).clamp(0, 1))
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    "identity": _identity,
+    "identity": lambda image, _: image,
     "autocontrast": _autocontrast,
-    "equalize": _equalize,
+    "equalize": lambda image, _: enhance.equalize(image),
     "rotate": _geometric(turn=30.0),
     "solarize": _solarize,
-    "color": _color,
+    "color": _enhanced(enhance.adjust_saturation_with_gray_subtraction),
     "posterize": _posterize,
-    "contrast": _contrast,
-    "brightness": _brightness,
-    "sharpness": _sharpness,
+    "contrast": _enhanced(enhance.adjust_contrast_with_mean_subtraction),
+    "brightness": _enhanced(enhance.adjust_brightness_accumulative),
+    "sharpness": _enhanced(_sharpness),
     "shear_x": _geometric(lean_x=0.1 * pi),
     "shear_y": _geometric(lean_y=0.1 * pi),
     "translate_x": _geometric(right=0.45),

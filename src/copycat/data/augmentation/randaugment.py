@@ -8,7 +8,6 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.suggestions import did_you_mean, one_of
-from copycat.data.augmentation.operations import OPERATIONS
 
 MAX_MAGNITUDE = 30
 """Largest magnitude, at which each operation has its full strength."""
@@ -31,6 +30,8 @@ class RandAugment:
     def __init__(self, *, count: int, magnitude: float, operations: Sequence[str]) -> None:
         """Look the operations up."""
         require_package("kornia", wanted_by="augmentation=randaugment")
+        from copycat.data.augmentation.operations import OPERATIONS  # which imports kornia
+
         for name in operations:
             if name not in OPERATIONS:
                 hint = did_you_mean(str(name), OPERATIONS)

@@ -1,5 +1,7 @@
 """Flip, move, recolor and partly hide images, by kornia."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -7,46 +9,31 @@ from copycat.config.extras import require_package
 from copycat.data.augmentation.transforms import range_mask
 
 
+@dataclass(kw_only=True, eq=False)
 class Strong:
     """Flip, rotate, scale and shift; then change brightness, contrast, saturation and hue; then hide a part.
 
     All of it depends on each image's own random numbers alone.
-
-    Args:
-        flip: share of images that are flipped, left to right.
-        rotate: largest angle in degrees, in either direction.
-        scale: largest relative change of an image's size.
-        move: largest shift as a share of a side, in either direction; uncovered pixels mirror the border.
-        brightness, contrast, saturation: largest relative change; 0.3 is 0.7 to 1.3 times.
-        hue: largest change as a share of the color circle, in either direction.
-        erase: share of images of which a square turns gray.
-        erase_size: largest side of the square, as a share of the image's.
 
     Raises:
         UserError: where kornia is missing.
     """
 
     draws = 13
+    flip: float = 0.5  # share of images that are flipped, left to right
+    rotate: float = 15.0  # largest angle in degrees, in either direction
+    scale: float = 0.15  # largest relative change of an image's size
+    move: float = 0.1  # largest shift as a share of a side, in either direction; uncovered pixels mirror the border
+    brightness: float = 0.2  # largest relative change, like the next two; 0.3 is 0.7 to 1.3 times
+    contrast: float = 0.2
+    saturation: float = 0.3
+    hue: float = 0.03  # largest change as a share of the color circle, in either direction
+    erase: float = 0.25  # share of images of which a square turns gray
+    erase_size: float = 0.4  # largest side of the square, as a share of the image's
 
-    def __init__(
-        self,
-        *,
-        flip: float = 0.5,
-        rotate: float = 15.0,
-        scale: float = 0.15,
-        move: float = 0.1,
-        brightness: float = 0.2,
-        contrast: float = 0.2,
-        saturation: float = 0.3,
-        hue: float = 0.03,
-        erase: float = 0.25,
-        erase_size: float = 0.4,
-    ) -> None:
-        """Store the ranges, and check that kornia is installed."""
+    def __post_init__(self) -> None:
+        """Check that kornia is installed."""
         require_package("kornia", wanted_by="augmentation=strong")
-        self.flip, self.rotate, self.scale, self.move = flip, rotate, scale, move
-        self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
-        self.erase, self.erase_size = erase, erase_size
 
     def __call__(self, image: Tensor, uniform: Tensor) -> Tensor:
         """Augment images, as `Augmentation` describes."""

@@ -1,5 +1,6 @@
 """Augment training images at random, as a function of (seed, epoch, index) alone."""
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -59,19 +60,13 @@ class Unchanged:
         return image
 
 
+@dataclass(kw_only=True, eq=False)
 class Light:
-    """Flip left to right, and shift by whole pixels, repeating the edge where a border is uncovered.
-
-    Args:
-        flip: share of images that are flipped.
-        shift: largest shift in pixels, in either direction.
-    """
+    """Flip left to right, and shift by whole pixels, repeating the edge where a border is uncovered."""
 
     draws = 3
-
-    def __init__(self, *, flip: float = 0.5, shift: int = 4) -> None:
-        """Store the ranges."""
-        self.flip, self.shift = flip, shift
+    flip: float = 0.5  # share of images that are flipped
+    shift: int = 4  # largest shift in pixels, in either direction
 
     def __call__(self, image: Tensor, uniform: Tensor) -> Tensor:
         """Augment images, as `Augmentation` describes."""
@@ -105,11 +100,6 @@ class UniformNumbers:
     """Draw the random numbers of all images of a part at once, anew each epoch.
 
     So neither workers, nor the size or order of batches, nor earlier epochs change what an image gets.
-
-    Args:
-        length: number of images.
-        draws: random numbers per image.
-        seed: of all of them.
     """
 
     def __init__(self, *, length: int, draws: int, seed: int) -> None:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -79,18 +80,12 @@ def _fetch(url: str, target: Path, *, sha256: str) -> Path:
     return target
 
 
+@dataclass(kw_only=True)
 class ResumingDownload:
-    """Download for pooch, keeping incomplete bytes in `part` and requesting only the rest.
+    """Download for pooch, keeping incomplete bytes in the file `part` and requesting only the rest."""
 
-    Args:
-        part: file of the incomplete download.
-        console: where the progress bar is shown.
-    """
-
-    def __init__(self, *, part: Path, console: Console) -> None:
-        """Store the settings; nothing is requested."""
-        self.part = part
-        self.console = console
+    part: Path
+    console: Console
 
     def __call__(self, url: str, output_file: str, _: pooch.Pooch | None) -> None:
         """Download `url` without a check and move it to `output_file`, the temporary name that pooch checks."""

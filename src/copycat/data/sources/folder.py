@@ -11,7 +11,8 @@ from copycat.config.errors import UserError
 from copycat.data.decode import FIT_MODES, UnreadableImage, decode
 from copycat.data.lazy_images import DigestCache, LazyImages
 from copycat.data.parallel_map import parallel_map
-from copycat.data.sources.folder_scan import SYNTHETIC_MARKER, LeftOut, escape_name, scan_folder
+from copycat.data.sources.folder_scan import scan_folder
+from copycat.data.sources.folder_walk import SYNTHETIC_MARKER, LeftOut, escape_name
 from copycat.data.split import Decoder, Part, digest
 
 ON_UNREADABLE = ("stop", "skip")
@@ -55,9 +56,7 @@ class Folder:
         if not root.isascii() and escape_name(root) != root:  # config.yaml and run.json are UTF-8
             raise UserError(f"data.root: expected a path in UTF-8; got {escape_name(root)}. Type a link to it: ln -s.")
         self.root = Path(root).expanduser()
-        self.size = image_size
-        self.fit = fit
-        self.on_unreadable = on_unreadable
+        self.size, self.fit, self.on_unreadable = image_size, fit, on_unreadable
         self.memory = memory_mb * 2**20
         self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
         self.classes: Sequence[str] = ()

@@ -1,14 +1,14 @@
-"""List the image files of a folder by part and class, and the files that are left out."""
+"""List the image files of a folder by part and class."""
 
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.data.decode import FORMAT_HINTS, image_extensions, is_image
+from copycat.data.sources.folder_walk import FolderWalk, LeftOut, ancestors, escape_name
 from copycat.data.sources.root import HINT, check_root
 
 PART_FOLDERS: Mapping[str, Sequence[str]] = {
@@ -18,27 +18,7 @@ PART_FOLDERS: Mapping[str, Sequence[str]] = {
 }
 """Folder names of each official part, in any case, alone or before `set`, `data`, `images` or `split`."""
 _SUFFIX = re.compile(r"[-_ ]?(set|data|images|split)$")
-SYSTEM_FOLDERS = frozenset(
-    {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"}
-)
-"""Folders in which operating systems keep thumbnails and deleted files, in lower case."""
-SYNTHETIC_MARKER = "DRAWN.txt"
-"""File that marks a folder's images as drawn, so that results on them are marked too."""
 _CLASS_COUNT = {1: "a sub-folder", 2: "two or more sub-folders"}
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Describe a file, or a folder with all its files, that is not an image of the data set."""
-
-    name: str
-    """Relative to the root."""
-    reason: str
-    files: int = 1
-
-    def __str__(self) -> str:
-        """Return the name, the reason and the number of files."""
-        return f"{self.name}: {self.reason}" + (f", {self.files} files" if self.files > 1 else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +34,11 @@ class FolderScan:
     """One short line each."""
 
 
-def escape_name(name: str) -> str:
-    """Return a file's name as text that can be printed and stored; bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode(errors="backslashreplace")
-
-
 def scan_folder(root: Path, *, min_classes: int = 2) -> FolderScan:
     """List the images in ROOT/PART/CLASS where there is a train and a val or test folder, else in ROOT/CLASS.
 
-    Sub-folders of a class belong to it, and links are followed. A sub-folder without images is no class.
-
-    Args:
-        root: the folder.
-        min_classes: least number of classes: two to train on, one to evaluate.
+    Sub-folders of a class belong to it, and links are followed. A sub-folder without images is no class. Training needs
+    two classes, evaluation one.
 
     Raises:
         UserError: where there is no such folder, fewer classes, or a part with a class that train lacks.
@@ -79,22 +51,13 @@ def scan_folder(root: Path, *, min_classes: int = 2) -> FolderScan:
         raise UserError(f"data.root: can't list {where}: {error.strerror or error}.") from error
 
 
-def find_images(folder: Path) -> list[Path]:
-    """Return all images in a folder and its sub-folders, by name.
-
-    Raises:
-        OSError: where a folder cannot be listed.
-    """
-    return list(_FolderWalk(folder).images(folder, seen=set()))
-
-
 def _scan(root: Path, min_classes: int) -> FolderScan:
-    walk = _FolderWalk(root)
+    walk = FolderWalk(root)
     part_folders = _part_folders(root, walk)
     folders = {part: _class_folders(folder, walk, min_classes) for part, folder in part_folders.items()}
     files = {
         part: {
-            name: list(walk.images(part_folders[part] / name, seen=_ancestors(part_folders[part] / name)))
+            name: list(walk.images(part_folders[part] / name, seen=ancestors(part_folders[part] / name)))
             for name in names
         }
         for part, names in folders.items()
@@ -132,7 +95,7 @@ def _scan(root: Path, min_classes: int) -> FolderScan:
     )
 
 
-def _part_folders(root: Path, walk: "_FolderWalk") -> dict[str, Path]:
+def _part_folders(root: Path, walk: FolderWalk) -> dict[str, Path]:
     """Return the folder of each part, or the root as that of train where no other part has one."""
     below = walk.sub_folders(root)
     candidates: dict[str, list[str]] = {}
@@ -153,7 +116,7 @@ def _part_folders(root: Path, walk: "_FolderWalk") -> dict[str, Path]:
     return part_folders
 
 
-def _class_folders(folder: Path, walk: "_FolderWalk", min_classes: int) -> list[str]:
+def _class_folders(folder: Path, walk: FolderWalk, min_classes: int) -> list[str]:
     names = walk.sub_folders(folder)
     if len(names) < min_classes:
         got = f"only {escape_name(names[0])}" if names else "no sub-folder"
@@ -164,72 +127,12 @@ def _class_folders(folder: Path, walk: "_FolderWalk", min_classes: int) -> list[
 
 def _warn_of_equal_sub_folders(folder: Path, classes: Sequence[str]) -> Iterator[str]:
     """Warn where the folders of classes look like those of parts, years or cameras."""
-    inside = [set(_FolderWalk(folder).sub_folders(folder / name)) for name in classes]
+    inside = [set(FolderWalk(folder).sub_folders(folder / name)) for name in classes]
     if len(inside) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside):
         yield (
             f"all classes, {_join(classes, most=2)}, have the same sub-folders, {_join(sorted(inside[0]), most=2)}:"
             " are those the classes?"
         )
-
-
-@dataclass
-class _FolderWalk:
-    """Walk through folders in the order of names, and note what is left out."""
-
-    root: Path
-    endings: frozenset[str] = field(default_factory=image_extensions)
-    left_out: list[LeftOut] = field(default_factory=list)
-
-    def sub_folders(self, folder: Path) -> list[str]:
-        return [entry.name for entry in _entries(folder) if entry.is_dir() and not _ignored_reason(entry)]
-
-    def leave_out_files(self, folder: Path) -> None:
-        """Leave out the files that lie beside a folder's sub-folders, and hidden sub-folders."""
-        for entry in _entries(folder):
-            if reason := _ignored_reason(entry):
-                self.leave(folder / entry.name, reason)
-            elif not entry.is_dir() and entry.name != SYNTHETIC_MARKER:
-                self.leave(folder / entry.name, "in no class's folder")
-
-    def images(self, folder: Path, *, seen: set[tuple[int, int]]) -> Iterator[Path]:
-        """Yield the images below a folder, each real folder once, so that circular links end."""
-        if (identity := _identity(folder)) in seen:
-            return
-        seen.add(identity)
-        for entry in _entries(folder):
-            path = folder / entry.name
-            if reason := _ignored_reason(entry):
-                self.leave(path, reason)
-            elif entry.is_dir():
-                yield from self.images(path, seen=seen)
-            elif reason := self._exclusion_reason(entry):
-                self.leave(path, reason)
-            else:
-                yield path
-
-    def leave(self, path: Path, reason: str) -> None:
-        files = sum(len(files) for _, _, files in os.walk(path)) if path.is_dir() else 1
-        if files:
-            self.left_out.append(LeftOut(escape_name(path.relative_to(self.root).as_posix()), reason, files))
-
-    def _exclusion_reason(self, entry: os.DirEntry[str]) -> str | None:
-        """Return why a file is no image; None where it is one."""
-        if not entry.is_file() and os.path.exists(entry.path):  # a broken link counts as an unreadable image
-            return "no plain file"
-        ending = os.path.splitext(entry.name)[1].lower()
-        if ending in self.endings or (not ending and is_image(Path(entry.path))):
-            return None
-        return FORMAT_HINTS.get(ending, "no image")
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    return sorted(os.scandir(folder), key=lambda entry: entry.name)
-
-
-def _ignored_reason(entry: os.DirEntry[str]) -> str | None:
-    if entry.name.startswith("."):
-        return "hidden"
-    return "of an operating system" if entry.name.lower() in SYSTEM_FOLDERS else None
 
 
 def _describe_files(folder: Path) -> str:
@@ -242,13 +145,3 @@ def _describe_files(folder: Path) -> str:
 def _join(names: Sequence[str] | Mapping[str, object], *, most: int = 16) -> str:
     words = [escape_name(name) for name in names]
     return ", ".join([*words[:most], "…"] if len(words) > most else words)
-
-
-def _ancestors(folder: Path) -> set[tuple[int, int]]:
-    """Return the folders above one: a link to them would lead to the other classes."""
-    return {_identity(parent) for parent in (*folder.absolute().parents, *folder.resolve().parents)}
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    about = folder.stat()
-    return about.st_dev, about.st_ino

@@ -1,15 +1,14 @@
 """Store arrays in a file with a checksum, so that damage is detected."""
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from copycat.config.replaced_file import replaced_file
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -24,18 +23,9 @@ def write_checksummed(path: Path, arrays: Arrays, *, key: str) -> None:
     Raises:
         OSError: where the folder cannot be made or written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", delete=False) as file:
-        try:
-            contents: dict[str, Any] = {"seal": np.array(checksum(arrays, key=key)), **arrays}
-            np.savez(file, **contents)
-            file.close()  # Windows renames closed files only
-            os.replace(file.name, path)
-        except BaseException:
-            file.close()
-            with suppress(OSError):
-                os.unlink(file.name)
-            raise
+    contents: dict[str, Any] = {"seal": np.array(checksum(arrays, key=key)), **arrays}
+    with replaced_file(path) as temporary, temporary.open("wb") as file:  # np.savez would add an ending to a name
+        np.savez(file, **contents)
 
 
 def read_checksummed(path: Path, *, key: str) -> dict[str, NDArray[Any]]:

@@ -1,9 +1,7 @@
 """Draw a data set of cats against other animals and objects, so that nothing need be downloaded."""
 
 import logging
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
 
 from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
 from copycat.data.memory_cache import cached
+from copycat.data.progress import show_progress
 from copycat.data.split import Part, digest
 from copycat.data.synthetic.checksummed_npz import DamagedError, read_checksummed, write_checksummed
 from copycat.data.synthetic.portable_rng import PortableRNG
@@ -26,7 +23,6 @@ from copycat.data.synthetic.render import VERSION, draw_image
 log = logging.getLogger(__name__)
 
 CLASS_COUNTS = {"train": (72, 209), "val": (33, 50)}  # cats among the images of each part, as in the real set
-PROGRESS_DELAY = 1.0  # seconds without a progress bar
 
 
 class Drawn:
@@ -56,9 +52,7 @@ class Drawn:
         for part, count in (("train", train), ("val", val)):
             if count < 1:
                 raise UserError(f"data.{part}: expected a number of images >= 1; got {count}.")
-        self.seed = seed
-        self.warmth = float(warmth)
-        self.sizes = {"train": train, "val": val}
+        self.seed, self.warmth, self.sizes = seed, float(warmth), {"train": train, "val": val}
 
     @property
     def key(self) -> str:
@@ -90,7 +84,7 @@ class Drawn:
             arrays[f"{name} images"] = np.empty((count, 3, SIDE, SIDE), dtype=np.uint8)
             arrays[f"{name} labels"] = np.array(shuffled_labels(self.seed, name, count), dtype=np.int64)
         places = [(name, index) for name, count in self.sizes.items() for index in range(count)]
-        for name, index in show_progress(places):
+        for name, index in show_progress(places, total=len(places), what="drawing images"):
             is_cat = bool(arrays[f"{name} labels"][index])
             rng = PortableRNG("picture", self.seed, name, index)
             arrays[f"{name} images"][index] = draw_image(rng, is_cat=is_cat, warmth=self.warmth)
@@ -130,18 +124,3 @@ def make_part(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -
         names=[f"drawn {name}[{index}]" for index in range(len(labels))],
         digests=[digest(image) for image in images],
     )
-
-
-def show_progress(places: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    """Yield the same items, with a progress bar on standard error after a second."""
-    progress = Progress(console=Console(stderr=True), transient=True)
-    task = progress.add_task("drawing images", total=len(places))
-    due = time.monotonic() + PROGRESS_DELAY
-    with ExitStack() as stack:
-        shown = False
-        for place in places:
-            if not shown and progress.console.is_terminal and time.monotonic() > due:
-                stack.enter_context(progress)
-                shown = True
-            yield place
-            progress.advance(task)

@@ -15,12 +15,9 @@ Color = tuple[float, float, float]
 
 
 class PortableRNG:
-    """Generate a stream of random numbers for each key.
+    """Generate an independent stream of random numbers for each key.
 
     Only the raw words of PCG64 are used: NumPy guarantees these, but not the methods of its Generator.
-
-    Args:
-        key: two different keys give independent streams.
     """
 
     def __init__(self, *key: int | str) -> None:

@@ -53,14 +53,10 @@ IMAGE_FRAME = Frame(at=(0.0, 0.0), scale=1.0)
 
 
 class Canvas:
-    """Draw shapes in `frame`'s coordinates on a grid SUPERSAMPLING times as fine as the image's pixels.
-
-    Args:
-        ground: background, [3, SIDE, SIDE], 0 black and 1 white.
-    """
+    """Draw shapes in `frame`'s coordinates on a grid SUPERSAMPLING times as fine as the image's pixels."""
 
     def __init__(self, ground: Floats) -> None:
-        """Start with the background."""
+        """Start with the background, [3, SIDE, SIDE], 0 black and 1 white."""
         self.fine: Floats = ground.repeat(SUPERSAMPLING, axis=1).repeat(SUPERSAMPLING, axis=2)
         self.frame = IMAGE_FRAME
 

@@ -18,10 +18,7 @@ PIXEL_CENTERS: Floats = (np.arange(SIDE) + 0.5) / SIDE
 def draw_image(rng: PortableRNG, *, is_cat: bool, warmth: float) -> NDArray[np.uint8]:
     """Draw one image, uint8 [3, SIDE, SIDE] in RGB.
 
-    Args:
-        rng: random numbers of this image.
-        is_cat: whether the subject is a cat.
-        warmth: how far the light's color gives the class away, warm on cats and cold elsewhere; 0 is not at all.
+    Warmth is how far the light's color gives the class away, warm on cats and cold elsewhere; 0 is not at all.
     """
     canvas = Canvas(draw_background(rng))
     draw_clutter(canvas, rng, count=2 + rng.randbelow(3), size=(3.0, 9.0))

@@ -10,7 +10,7 @@ from torchmetrics.functional.classification import binary_precision_recall_curve
 
 from copycat.inspection.callbacks.confusion import BINS, calibration_error
 from copycat.inspection.reports.figures import COLORS, styled_png
-from copycat.models.metrics import auroc
+from copycat.models.auroc import auroc
 
 Doubles = NDArray[np.floating]
 Labels = NDArray[np.int64]

@@ -10,11 +10,12 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, TrialRequest, compose_trial, make_trial_request
-from copycat.config.composition_cache import resolve, split_hydra_node
+from copycat.config.compose import Request
+from copycat.config.composition import resolve, split_hydra_node
 from copycat.config.printable import print_line
 from copycat.config.searches import has_pruner
 from copycat.config.suggestions import describe_error, first_line
+from copycat.config.trial_composition import TrialRequest, compose_trial, make_trial_request
 from copycat.records.lock import LockedError
 from copycat.records.metrics_csv import count_epochs
 from copycat.records.trial_file import ENDED, FILE, Trial, read_own_trial, read_trial, write_trial

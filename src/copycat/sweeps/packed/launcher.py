@@ -13,11 +13,12 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, compose_trial_request
+from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 from copycat.config.printable import print_line
 from copycat.config.suggestions import describe_error
+from copycat.config.trial_composition import compose_trial_request
 from copycat.data.datamodule import DataModule
 from copycat.provenance.backbone import check_backbone
 from copycat.provenance.code import uncommitted_patch

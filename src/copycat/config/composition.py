@@ -1,0 +1,127 @@
+"""Compose overrides by Hydra, and convert the result to plain containers."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
+
+from copycat.config.dotted_keys import flatten
+from copycat.config.errors import UserError
+from copycat.config.mistakes import explain_composition_error
+from copycat.config.overrides import check_override, input_lines
+from copycat.config.places import CONF, MAIN
+from copycat.config.renamed_keys import check_renamed_keys
+from copycat.config.suggestions import first_line
+
+
+@contextmanager
+def open_loader() -> Iterator[ConfigLoader]:
+    """Initialize Hydra on the packaged conf/, and restore any Hydra around: a sweep's composes trials inside."""
+    instance = GlobalHydra.instance()
+    outer, instance.hydra = instance.hydra, None
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"):
+            yield instance.config_loader()
+    finally:
+        instance.hydra = outer
+
+
+def compose_config(
+    parsed: Sequence[Override], loader: ConfigLoader, *, hydra_too: bool = False, ours: bool = False
+) -> DictConfig:
+    """Compose overrides, and explain what is wrong where Hydra cannot.
+
+    `hydra_too` keeps Hydra's own node. `ours` accepts keys that only Copycat may set, such as the folder of a trial.
+
+    Raises:
+        UserError: for the first mistake.
+    """
+    for override in parsed if not ours else ():
+        check_override(override, loader)
+    try:
+        return hydra_compose(MAIN, input_lines(parsed), return_hydra_config=hydra_too)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise explain_composition_error(parsed, loader, error) from error
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """Convert a configuration to plain containers, and resolve its interpolations.
+
+    Raises:
+        UserError: where a value is missing or refers to nothing.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key
+        raise UserError(f"{key}: expected a value; got none. Type {key}=VALUE.") from error
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
+        ) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    """Hold a resolved composition in plain containers, apart from Hydra's own node."""
+
+    config: dict[str, Any]
+    """Without Hydra's node."""
+    experiment: str | None
+    sweeper: Mapping[str, Any]
+    """The node `hydra.sweeper`."""
+    launcher: Mapping[str, Any]
+    """The node `hydra.launcher`."""
+
+
+def split_hydra_node(whole: DictConfig, *, axes: Iterable[str] | None = None) -> Composed:
+    """Split Hydra's node from a composition, and resolve both.
+
+    Args:
+        whole: the composition; Hydra's node is removed from it.
+        axes: keys that vary in the sweep whose trials share the configuration: those without a default become null.
+            None for the configuration of one trial.
+
+    Raises:
+        UserError: where a value is missing or refers to nothing.
+    """
+    if axes is not None:
+        presets = [node.get("params") for node in (whole.sweep, whole.hydra.sweeper)]
+        keys = [key.lstrip("+~") for preset in presets if isinstance(preset, DictConfig) for key in flatten(preset)]
+        _set_missing_to_null(whole, [*axes, *keys])
+    sweeper, launcher = resolve(whole.hydra.sweeper), resolve(whole.hydra.launcher)
+    experiment = whole.hydra.runtime.choices.get("experiment")
+    with open_dict(whole):
+        del whole["hydra"]
+    name = str(experiment) if experiment else None
+    return Composed(config=resolve(whole), experiment=name, sweeper=sweeper, launcher=launcher)
+
+
+def _set_missing_to_null(config: DictConfig, keys: Iterable[str]) -> None:
+    for parent, _, name in (key.rpartition(".") for key in keys):
+        node = OmegaConf.select(config, parent) if parent else config
+        if isinstance(node, DictConfig) and OmegaConf.is_missing(node, name):
+            with open_dict(node):
+                node[name] = None
+
+
+def split_sweep_node(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a configuration into that of a run and the node `sweep`.
+
+    Raises:
+        UserError: for a key under an old name.
+    """
+    check_renamed_keys(config)
+    return {name: value for name, value in config.items() if name != "sweep"}, config.get("sweep") or {}

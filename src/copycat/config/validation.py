@@ -1,0 +1,155 @@
+"""Validate the values of a configuration by the table of rules, before torch is imported."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from copycat.config.combinations import find_conflicts
+from copycat.config.dotted_keys import flatten
+from copycat.config.errors import UserError
+from copycat.config.options import PACKAGE, is_option
+from copycat.config.renamed_keys import check_renamed_keys
+from copycat.config.rules import NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
+from copycat.config.suggestions import did_you_mean, format_value, one_of, quoted_override
+
+Config = Mapping[str, Any]
+
+ADDED_KEYS = frozenset(["lr_multipliers"])
+"""Keys added later, which older recorded runs lack."""
+KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.")
+PATH_KEYS = ("root", "output_dir", "folder", "dirpath", "save_dir", "weights")
+"""Last components of keys that take a path."""
+UNIVERSAL_KEYS = (
+    *("trainer.devices", "trainer.num_nodes"),
+    *("optimizer.lr", "scheduler.interval", "scheduler.monitor", "data.batch_size", "data.shuffle", "data.workers"),
+    *("data.split", "data.split_seed", "data.holdout", "data.folds", "data.fold"),
+)
+"""Rules that apply to a user's own classes too; their other keys may have other meanings, such as three betas."""
+
+
+def check_config(config: Config, *, check_data: bool = True) -> None:
+    """Check a resolved configuration, without the nodes `hydra` and `sweep`, against every rule.
+
+    Raises:
+        UserError: for the first value or combination that cannot work.
+    """
+    _check_top(config)
+    for key, value in flatten(config).items():
+        check_value(key, value, config)
+    for group in TARGET_GROUPS:
+        if not isinstance(config[group], Mapping) or "_target_" not in config[group]:
+            raise UserError(f"{group}: expected an option or a _target_; got neither. Type {group}=OPTION.")
+    for group in NAMED_TARGET_GROUPS:
+        for name, node in (config[group] or {}).items():
+            if node is not None and not (isinstance(node, Mapping) and "_target_" in node):
+                raise UserError(f"{group}.{name}: expected a _target_, or null; got {format_value(node)}.")
+    for combination in find_conflicts(config, check_data=check_data):
+        raise UserError(combination)
+
+
+def check_recorded(config: Any, *, where: str) -> None:
+    """Validate a recorded configuration, trusted or not, as read from the file `where`, against every rule.
+
+    Raises:
+        UserError: for the first value that cannot work.
+    """
+    if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
+        raise UserError(f"{where}: expected a whole configuration; got none.")
+    try:
+        check_config(config)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise UserError(f"{where}: expected a whole configuration; got one with values of other types.") from error
+
+
+def check_value(key: str, value: Any, config: Config) -> None:
+    """Check one resolved value against the rule of its dotted key.
+
+    The targets of the configuration decide whether the rule applies: keys of a user's class may have other meanings.
+
+    Raises:
+        UserError: where the rule refuses the value.
+    """
+    rule = find_rule(key)
+    if rule and _rule_applies(key, config) and not rule.allows(value):
+        is_text = isinstance(value, str)
+        hint = did_you_mean(value, rule.options, before=f"{key}=") if is_text else _quoting_hint(key, value)
+        raise UserError(f"{key}: expected {rule.words}; got {format_value(value)}.{hint}", key=key)
+
+
+def _quoting_hint(key: str, value: Any) -> str:
+    """Return a hint how to quote a word that was parsed as a number or boolean; empty where the key takes no words."""
+    rule, text = find_rule(key), format_value(value)
+    if rule is None or not isinstance(value, (bool, int, float)) or not rule.allows(text):
+        return ""
+    return f" Type {key}=./{text}." if key.rpartition(".")[2] in PATH_KEYS else f" Type {quoted_override(key, text)}."
+
+
+def check_hydra(hydra: Config) -> None:
+    """Check the nodes `sweeper` and `launcher` against every rule where they are ours.
+
+    Raises:
+        UserError: for the first value that cannot work.
+    """
+    ours = {name: node for name, node in hydra.items() if is_option(node["_target_"], f"hydra/{name}")}
+    check_renamed_keys({"hydra": ours})
+    for key, value in flatten(ours, "hydra.").items():
+        rule = find_rule(key)
+        if rule and not rule.allows(value):
+            raise UserError(f"{key}: expected {rule.words}; got {format_value(value)}.")
+
+
+def check_sweep_settings(sweep: Config) -> None:
+    """Check the node `sweep` against every rule.
+
+    Raises:
+        UserError: for the first that cannot work.
+    """
+    for name, value in sweep.items():
+        key = f"sweep.{name}"
+        if (rule := RULES.get(key)) is None:
+            known = [other.partition(".")[2] for other in RULES if other.startswith("sweep.")]
+            hint = did_you_mean(name, known, before="sweep.")
+            raise UserError(f"{key}: no such key; expected {one_of(known)}.{hint}")
+        if not rule.allows(value):
+            texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+            message = f"{key}: expected {rule.words}; got {format_value(value)}"
+            if any(text.strip().startswith("test/") for text in texts):
+                raise UserError(f"{message}: a test metric is not to be chosen on.")
+            wrong = next((text for text in texts if text not in rule.options), "")
+            before = f"{key}=" if isinstance(value, str) else ""
+            raise UserError(f"{message}.{did_you_mean(wrong, rule.options, before=before)}")
+    names, directions = sweep["objective"], sweep["direction"]
+    several = isinstance(names, list)
+    if directions is not None and (isinstance(directions, list), several) not in ((True, True), (False, False)):
+        raise UserError(f"sweep.direction: expected one for each objective; got {format_value(directions)}.")
+    if several and (len(set(names)) < len(names) or (directions is not None and len(directions) != len(names))):
+        raise UserError(f"sweep.objective: expected each once, with a direction each; got {format_value(names)}.")
+
+
+def _rule_applies(key: str, config: Config) -> bool:
+    *places, name = key.split(".")
+    if not places or places[0] not in TARGET_GROUPS or key in UNIVERSAL_KEYS or name == "_target_":
+        return True
+    node: Any = config
+    for place in places:  # the target may be nested in another
+        node = node.get(place) if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping):
+        return True
+    return str(node.get("_target_", "")).startswith(KNOWN_PACKAGES)
+
+
+def _check_top(config: Config) -> None:
+    known = [*TARGET_GROUPS, *NAMED_TARGET_GROUPS, *(key for key in RULES if "." not in key)]
+    if isinstance(config.get("experiment"), Mapping):  # a file without that line is composed into a node of that name
+        raise UserError("experiment: expected '# @package _global_' as the first line of its file; got none. Add it.")
+    for key in config:
+        if key not in known:
+            raise UserError(f"{key}: no such key; expected {one_of(known)}.{did_you_mean(key, known)}")
+    for key in known:
+        if key not in config and key not in ADDED_KEYS:
+            raise UserError(f"{key}: expected a value; got none. Leave out ~{key}.")
+    for key in ("data.folds", "data.fold", "data.split", "trainer.max_epochs"):
+        group, _, name = key.partition(".")
+        if isinstance(config[group], Mapping) and name not in config[group]:
+            raise UserError(f"{key}: expected a value; got none. Leave out ~{key}.")

@@ -1,0 +1,79 @@
+"""Load batches of images that are decoded one by one, here or in worker processes."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from copycat.data.batch_order import BatchOrder
+from copycat.data.loaders import Batch, ResumableLoader, to_float
+from copycat.data.split import Decoder
+from copycat.data.streams import derive_seed
+
+
+class DecodingLoader(ResumableLoader):
+    """Load batches of a part whose images are decoded one by one, here or in workers.
+
+    Every epoch makes a new DataLoader. A DataLoader requests its first batches in iter(), before Lightning sets the
+    epoch; and it seeds its workers from a generator that advances from epoch to epoch, whereas here everything is a
+    function of (seed, epoch). Starting workers costs little beside an epoch of so large a data set.
+
+    Without workers, this process decodes.
+    """
+
+    def __init__(self, images: Decoder, labels: Tensor, order: BatchOrder, *, workers: int) -> None:
+        """Store the part; workers start with an epoch."""
+        super().__init__(order)
+        self.dataset, self.workers = DecodingDataset(images, labels), workers
+
+    def _batches(self, first: int) -> Iterator[Batch]:
+        order = self.batch_sampler
+        if first >= len(order):  # no batch is left, so no worker need start
+            return
+        # a separate generator, so that starting workers does not advance torch's global one
+        own = torch.Generator().manual_seed(derive_seed("workers", order.seed, order.epoch))
+        rest = order.batches(first)
+        yield from DataLoader(
+            self.dataset,
+            batch_sampler=rest,
+            num_workers=self.workers,
+            generator=own,
+            worker_init_fn=partial(exit_with_parent, os.getpid()),
+        )
+
+
+def exit_with_parent(parent: int, worker: int) -> None:
+    """End this worker process as soon as its parent has ended, even while the worker starts.
+
+    torch's workers watch the parent process that they see once they are ready. If the run is killed before that, they
+    see the init process and wait forever.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name=f"watch{worker}", daemon=True).start()
+
+
+@dataclass(eq=False)
+class DecodingDataset(Dataset[Batch]):
+    """Decode images, with labels int64 [N], at each access."""
+
+    images: Decoder
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Decode one image with its label and index."""
+        return {"image": to_float(self.images[index]), "label": self.labels[index], "index": torch.tensor(index)}

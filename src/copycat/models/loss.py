@@ -1,0 +1,96 @@
+"""Define the base classes of losses of logits and labels, which also say how logits become probabilities.
+
+Labels are int64 [B] or, for mixed images, soft labels: float [B, classes], the share of each class. With class weights,
+each class's share of an image's loss is multiplied by the weight of the class.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Reduction = Literal["mean", "sum"]
+
+
+class Loss(nn.Module, ABC):
+    """Define a loss and its probabilities; the base class of all losses.
+
+    Args:
+        weight: weight of each class, by label; None for equal weights.
+        reduction: `mean` or `sum` over the batch.
+    """
+
+    weight: Tensor | None
+
+    def __init__(self, *, weight: Sequence[float] | None = None, reduction: Reduction = "mean") -> None:
+        """Register the class weights as a buffer, which is not saved."""
+        super().__init__()
+        self.register_buffer("weight", None if weight is None else torch.tensor(weight), persistent=False)
+        self.reduction = reduction
+
+    @staticmethod
+    @abstractmethod
+    def out_features(classes: int) -> int:
+        """Return the number of logits that a network must have for a number of classes.
+
+        Raises:
+            ValueError: where the loss does not support that number of classes.
+        """
+
+    @abstractmethod
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of a batch.
+
+        Shapes: [B, out_features] float, and labels [B] int64 or [B, classes] float -> scalar.
+        """
+
+    @abstractmethod
+    def probability(self, logits: Tensor) -> Tensor:
+        """Return the class probabilities of logits.
+
+        Shapes: [B, out_features] -> [B] of class 1 for two classes, else [B, classes].
+        """
+
+    def class_weights(self, label: Tensor) -> Tensor | None:
+        """Return the class weights [B, 1] of labels, [B] int64; None without class weights."""
+        return None if self.weight is None else self.weight[label][:, None]
+
+    def weighted(self, share: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Multiply soft labels by the class weights, and normalize them to a sum of 1.
+
+        A loss that is linear in the labels, times the sums, is the loss with each class's share weighted.
+
+        Returns:
+            The normalized shares [B, classes] and their sums [B, 1]; None for the sums without class weights.
+        """
+        if self.weight is None:
+            return share, None
+        share = share * self.weight
+        factor = share.sum(1, keepdim=True)
+        return share / factor, factor
+
+
+def hard_labels(label: Tensor) -> Tensor:
+    """Return hard labels [B] int64: soft labels [B, classes] become the class of the largest share."""
+    return label.argmax(1) if label.is_floating_point() else label
+
+
+class LabelSmoothingLoss(Loss):
+    """Spread a share of each label over all classes in training, none in validation; a base class of losses.
+
+    Source: Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, section 7.
+    """
+
+    def __init__(
+        self, *, weight: Sequence[float] | None = None, reduction: Reduction = "mean", label_smoothing: float = 0.0
+    ) -> None:
+        """Create the loss; see the class."""
+        super().__init__(weight=weight, reduction=reduction)
+        self.label_smoothing = label_smoothing
+
+    @property
+    def smoothing(self) -> float:
+        """Return the label smoothing of the current mode: 0 in evaluation mode."""
+        return self.label_smoothing if self.training else 0.0

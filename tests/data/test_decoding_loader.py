@@ -1,0 +1,102 @@
+"""Images that workers decode: equal bits for any number of them, and none that outlives its epoch."""
+
+import gc
+import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from copycat.data.datamodule import DataModule
+from copycat.data.decoding_loader import DecodingLoader
+from copycat.data.sources.folder import Folder
+from tests.support.batches import LABELS, LENGTH, OnDemand, are_equal, epoch_of, make_loader, make_order
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")  # where there are fewer cores
+def test_decoded_batches_of_a_folder_have_the_same_bits_for_any_number_of_workers(tiny: Path) -> None:
+    found = []
+    for workers in (0, 1, 2, 4):
+        source = Folder(root=str(tiny), image_size=8, memory_mb=0)
+        data = DataModule(source, batch_size=3, shuffle=True, seed=5, workers=workers)
+        assert isinstance(data.train_dataloader(), DecodingLoader)
+        found.append([epoch_of(data.train_dataloader(), epoch) for epoch in range(2)])
+    assert not are_equal(found[0][0], found[0][1])
+    for others in found[1:]:
+        assert all(are_equal(one, other) for one, other in zip(found[0], others, strict=True))
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+def test_workers_go_on_where_a_state_says(kind: int) -> None:
+    loader = make_loader(kind)
+    loader.load_state_dict({"epoch": 1, "given": 3})
+    assert are_equal(epoch_of(loader, 1), epoch_of(make_loader(0), 1)[3:])
+
+
+def test_images_of_batches_that_were_given_before_are_not_decoded_again() -> None:
+    asked: list[int] = []
+
+    class Counting(OnDemand):
+        def __getitem__(self, index: int) -> Tensor:
+            asked.append(index)
+            return super().__getitem__(index)
+
+    loader = DecodingLoader(Counting(), LABELS, make_order(shuffle=False), workers=0)
+    loader.load_state_dict({"epoch": 0, "given": 3})
+    list(loader)
+    assert asked == list(range(15, LENGTH))
+
+
+def test_no_worker_starts_where_nothing_is_left() -> None:
+    before = set(multiprocessing.active_children())
+    loader = make_loader(2)
+    loader.load_state_dict({"epoch": 0, "given": 5})
+    batches = iter(loader)
+    with pytest.raises(StopIteration):
+        next(batches)
+    assert set(multiprocessing.active_children()) == before
+
+
+@pytest.mark.parametrize("end", ["all", "some"])
+def test_workers_end_with_their_epoch(end: str) -> None:
+    before = set(multiprocessing.active_children())
+    batches = iter(make_loader(2))
+    next(batches)
+    assert len(set(multiprocessing.active_children()) - before) == 2
+    if end == "all":
+        list(batches)
+    del batches
+    gc.collect()
+    assert set(multiprocessing.active_children()) == before
+
+
+class Unreadable(OnDemand):
+    def __getitem__(self, index: int) -> Tensor:
+        raise ValueError(f"image {index} is gone")
+
+
+def test_an_image_that_cannot_be_decoded_is_named() -> None:
+    loader = DecodingLoader(Unreadable(), LABELS, make_order(shuffle=False), workers=0)
+    with pytest.raises(ValueError, match="image 0 is gone"):
+        next(iter(loader))
+
+
+@pytest.mark.slow
+def test_a_worker_whose_run_was_killed_before_it_was_ready_ends() -> None:
+    """The parent goes at once; its child is ready only when it has another parent, and would sleep for a minute."""
+    program = (
+        "import os, time\n"
+        "from copycat.data.decoding_loader import exit_with_parent\n"
+        "parent = os.getpid()\n"
+        "if os.fork():\n"
+        "    os._exit(0)\n"
+        "while os.getppid() == parent:\n"
+        "    time.sleep(0.01)\n"
+        "exit_with_parent(parent, 0)\n"
+        "time.sleep(60)\n"
+        "print('still there')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout == ""  # its pipe closes when the child ends
