@@ -1,51 +1,23 @@
 """Run the trials of a source on any launcher, and report each result back to the source."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from copycat.config.application import quote_path
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.records.lock import is_locked
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
-from copycat.sweeps.launchers.trial import DEATHS, INTERRUPTED, compose_and_run, get_hydra_overrides, write_first_record
+from copycat.sweeps.job import Job
+from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hydra_overrides
+from copycat.sweeps.trial_record import DEATHS, write_first_record
 from copycat.training.manifest import now
-
-
-@dataclass(frozen=True)
-class Job:
-    """Describe a trial to run."""
-
-    number: int
-    overrides: list[str]
-    """Overrides of this trial, and those that all trials share."""
-    values: dict[str, Any]
-
-    @property
-    def run_overrides(self) -> list[str]:
-        """Return the overrides that configure the run, without those of the node `sweep`."""
-        return [word for word in self.overrides if not _is_sweep_override(word)]
-
-    @property
-    def launch_overrides(self) -> list[str]:
-        """Return the overrides for a launcher: all of them, and the name of the trial's folder."""
-        return [*self.overrides, f"hydra.sweep.subdir={quote_path(Path(str(self.number)))}"]
-
-
-def recorded_job(trial: Trial, fixed: Sequence[str]) -> Job:
-    """Return the job of a recorded trial, with its recorded overrides and the present ones of the node `sweep`."""
-    return Job(trial.number, [*trial.overrides, *(word for word in fixed if _is_sweep_override(word))], trial.values)
-
-
-def _is_sweep_override(word: str) -> bool:
-    return word.startswith(("sweep.", "sweep="))
 
 
 class TrialSource(Protocol):
@@ -58,11 +30,17 @@ class TrialSource(Protocol):
         """Receive the record of a trial that ended."""
 
 
-class Stream(Protocol):
-    """Launch each trial as soon as there is room for it."""
+class TrialObserver(Protocol):
+    """Receive the changes of state of trials."""
 
-    def stream(self, runner: "Runner") -> None:
-        """Run trials until none is left."""
+    def on_start(self, job: Job) -> None:
+        """Handle the start of a trial."""
+
+    def on_requeue(self, job: Job) -> None:
+        """Handle a trial that has to run again, or that another process runs."""
+
+    def on_end(self, job: Job, trial: Trial) -> None:
+        """Handle the end of a trial."""
 
 
 class Runner:
@@ -75,9 +53,7 @@ class Runner:
         display: is notified when trials start, are put back and end.
     """
 
-    def __init__(
-        self, source: TrialSource, folder: Path, *, max_failures: int | None, display: "TrialObserver"
-    ) -> None:
+    def __init__(self, source: TrialSource, folder: Path, *, max_failures: int | None, display: TrialObserver) -> None:
         """Start with no trial run."""
         self.source, self.folder, self.max_failures, self.display = source, folder, max_failures, display
         self.failures = 0
@@ -111,7 +87,7 @@ class Runner:
 
         Args:
             job: the trial.
-            problem: the launcher's reason why the trial did not end; None if it gave none.
+            problem: the launcher's reason why the trial did not end.
 
         Raises:
             UserError: if several trials in turn were not even started.
@@ -153,7 +129,7 @@ class Runner:
                 self._run_in_process(get_hydra_overrides(launcher.config))
                 return
             batch = 1
-        while jobs := list(self._batch(batch)):
+        while jobs := list(self.take(batch)):
             # a launcher numbers the jobs of a batch from the first one on; our numbers are those of the folders
             try:
                 returns = launcher.launch([job.launch_overrides for job in jobs], initial_job_idx=jobs[0].number)
@@ -174,7 +150,8 @@ class Runner:
                 raise KeyboardInterrupt
             self.mark_done(job, problem)
 
-    def _batch(self, most: int | None) -> Iterator[Job]:
+    def take(self, most: int | None) -> Iterator[Job]:
+        """Take the next trials, at most `most`; all of them if it is None."""
         count = 0
         while (most is None or count < most) and (job := self.next()):
             count += 1
@@ -191,16 +168,3 @@ def _problem(returned: JobReturn) -> str | None:
     if isinstance(value, KeyboardInterrupt):
         raise value
     return f"{type(value).__name__}: {first_line(value)}" if isinstance(value, BaseException) else None
-
-
-class TrialObserver(Protocol):
-    """Receive the changes of state of trials."""
-
-    def on_start(self, job: Job) -> None:
-        """Handle the start of a trial."""
-
-    def on_requeue(self, job: Job) -> None:
-        """Handle a trial that has to run again, or that another process runs."""
-
-    def on_end(self, job: Job, trial: Trial) -> None:
-        """Handle the end of a trial."""

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from copycat.config.printable import print_line
 from copycat.records.trial_file import Trial
-from copycat.sweeps.engine import Job
+from copycat.sweeps.job import Job
 from copycat.sweeps.search.objectives import is_better
 from copycat.tables.statistics import Direction
 

@@ -18,7 +18,8 @@ from copycat.config.search_space import SearchSpace, build_search_space
 from copycat.config.suggestions import first_line
 from copycat.records.lock import LockedError, locked
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
-from copycat.sweeps.engine import Job, Runner, TrialSource, recorded_job
+from copycat.sweeps.engine import Runner, TrialSource
+from copycat.sweeps.job import Job, recorded_job
 from copycat.sweeps.progress_display import ProgressDisplay
 from copycat.sweeps.search.objectives import get_objectives
 from copycat.sweeps.start import record_end

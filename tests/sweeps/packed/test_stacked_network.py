@@ -17,12 +17,6 @@ from copycat.training.lazy_scheduler import LazyScheduler
 from tests.support.parameters import mark_slow
 
 
-@pytest.fixture(autouse=True)
-def _replays_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Capture steps early, since these tests take few."""
-    monkeypatch.setattr("copycat.sweeps.packed.stacked_network.CAPTURE_AFTER", 2)
-
-
 class ConvolutionalNetwork(nn.Module):
     """Combine convolution, batch norm, dropout and a head."""
 
