@@ -32,11 +32,7 @@ def make_objective_label(results: Results, objective: str) -> str:
 def set_objective(axes: Axes, results: Results, objective: str, places: Mapping[int, float]) -> None:
     """Set scale, limits and label of the y axis, and mark outliers at its edge.
 
-    Args:
-        axes: to change.
-        results: of the sweep.
-        objective: shown on the y axis.
-        places: x position of each drawn trial, by its number.
+    `places` has the x position of each drawn trial, by its number.
     """
     trials = results.get_scored_trials()
     column = results.get_objective_column(objective, trials)
@@ -76,7 +72,7 @@ def set_column(
 
     Args:
         axes: to change.
-        which: `x` or `y`.
+        which: of them.
         column: the values on the axis.
         longest: maximum length of a label in letters.
         below: margin at the lower end, as a fraction of the axis.
