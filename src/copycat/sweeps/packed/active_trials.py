@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any
 
 from torch import Tensor
 
@@ -10,7 +9,6 @@ from copycat.models.classifier import DivergedError, divergence_error
 from copycat.models.metrics import Row
 from copycat.sweeps.packed.optimizer import group_by_rule
 from copycat.sweeps.packed.trial_session import TrialSession
-from copycat.training.progress import Position
 from copycat.training.result import RunResult
 
 End = tuple[str, str | None]
@@ -20,26 +18,17 @@ End = tuple[str, str | None]
 class ActiveTrials:
     """Hold the sessions of a pack, grouped by update rule, and know which of them still train.
 
-    Args:
-        sessions: of the pack.
-        loops: state of Lightning's loops at the start of a run, for checkpoints.
-        on_end: is called with each session that ended and its result.
-        pool: writes the last records of sessions that ended.
+    `pool` writes the last records of a session that ended; then `on_end` is called with its result.
     """
 
     def __init__(
-        self,
-        sessions: Sequence[TrialSession],
-        *,
-        loops: Mapping[str, Any],
-        on_end: Callable[[TrialSession, RunResult], None],
-        pool: Executor,
+        self, sessions: Sequence[TrialSession], *, on_end: Callable[[TrialSession, RunResult], None], pool: Executor
     ) -> None:
         """Start with all trials active."""
         kinds = group_by_rule([session.trainable for session in sessions])
         self.sessions = [sessions[place] for places in kinds for place in places]
         """By their places in the stack."""
-        self.loops, self.on_end, self.pool = loops, on_end, pool
+        self.on_end, self.pool = on_end, pool
         self._ended: set[int] = set()
         self._ending: list[tuple[TrialSession, Future[RunResult]]] = []
 
@@ -87,7 +76,7 @@ class ActiveTrials:
         """Save the checkpoints of all active trials; one that cannot be saved fails."""
         for place, session in self.items():
             try:
-                session.save(Position(epoch), self.loops)
+                session.save(epoch)
             except (DivergedError, OSError) as failure:
                 self.end({place: ("failed", session.recorder.describe(failure))}, epoch)
 
@@ -117,7 +106,7 @@ class ActiveTrials:
                 session = self.sessions[place]
                 if others:
                     session.detach()
-                ends.append((session, session.end(status, reason, Position(epoch), self.loops)))
+                ends.append((session, session.end(status, reason, epoch)))
                 self._ended.add(place)
         finally:
             # after all final metrics, since writing threads would slow each of their operations down

@@ -24,7 +24,7 @@ State = dict[str, Any]
 class TrialCheckpoints:
     """Write the last checkpoint of a trial, and the best one when there is a new one."""
 
-    def __init__(self, recorder: RunRecorder, optimizer: Optimizer, scheduler: Any) -> None:
+    def __init__(self, recorder: RunRecorder, optimizer: Optimizer, scheduler: Any, loops: Mapping[str, Any]) -> None:
         """Find the callbacks that have a state."""
         self.recorder, self.classifier, self.optimizer, self.scheduler = (
             recorder,
@@ -35,12 +35,14 @@ class TrialCheckpoints:
         self.best = next((c for c in recorder.callbacks if isinstance(c, BestCheckpoint)), None)
         self.early_stops = [c for c in recorder.callbacks if type(c) is EarlyStopping]
         self._callbacks = [callback for callback in (self.best, *self.early_stops) if callback is not None]
+        self._loops = loops
+        """State of Lightning's loops at the start of a run."""
         self._new_best: State | None = None
 
-    def make_state(self, position: Position, *, steps: int, metrics: Row, finished: bool) -> State:
+    def make_state(self, epoch: int, *, steps: int, metrics: Row, finished: bool) -> State:
         """Copy the present state, after this many optimizer steps."""
         state: State = {
-            "epoch": position.epoch,
+            "epoch": epoch,
             "global_step": steps,
             "pytorch-lightning_version": LIGHTNING,
             # network and loss alone: the metrics of a classifier have no state, and are slow to ask
@@ -49,7 +51,7 @@ class TrialCheckpoints:
             "optimizer_states": [self.optimizer.state_dict()],
             "lr_schedulers": [self.scheduler.state_dict()],
             "callbacks": {callback.state_key: callback.state_dict() for callback in self._callbacks},
-            CHECKPOINT_KEY: self.recorder.last.copycat_state(position, metrics, finished=finished),
+            CHECKPOINT_KEY: self.recorder.last.copycat_state(Position(epoch), metrics, finished=finished),
         }
         self.classifier.on_save_checkpoint(state)
         snapshot: State = deep_copy(state)
@@ -72,12 +74,8 @@ class TrialCheckpoints:
         """Keep a state until the next `write`, as the best one."""
         self._new_best = state
 
-    def write(self, last: State | None, loops: Mapping[str, Any]) -> None:
+    def write(self, last: State | None) -> None:
         """Write the best state if there is a new one, and the last if it is not None.
-
-        Args:
-            last: the present state.
-            loops: state of Lightning's loops at the start of a run.
 
         Raises:
             DivergedError: if a weight is not finite; the previous checkpoint stays.
@@ -86,19 +84,18 @@ class TrialCheckpoints:
         best, self._new_best = self._new_best, None
         is_last = last is not None and best is not None and best["epoch"] == last["epoch"]
         if self.best is not None and best is not None and not is_last:
-            clock.files.save_checkpoint(_with_loops(best, loops), self.best.path)
+            clock.files.save_checkpoint(self._add_loops(best), self.best.path)
         if last is None:
             return
         for logger in self.recorder.loggers:
             logger.save()
         disk.submit(partial(keep_previous, clock.path, clock.path.with_name(BEFORE)))
-        clock.files.save_checkpoint(_with_loops(last, loops), clock.path)
+        clock.files.save_checkpoint(self._add_loops(last), clock.path)
         if self.best is not None and is_last:
             disk.submit(partial(copy, clock.path, self.best.path))
 
-
-def _with_loops(state: State, loops: Mapping[str, Any]) -> State:
-    own: dict[str, Any] = deep_copy(loops)
-    set_position(own, Position(state["epoch"]))
-    set_global_step_of_state(own, state["global_step"])
-    return {**state, "loops": own}
+    def _add_loops(self, state: State) -> State:
+        own: dict[str, Any] = deep_copy(self._loops)
+        set_position(own, Position(state["epoch"]))
+        set_global_step_of_state(own, state["global_step"])
+        return {**state, "loops": own}

@@ -38,9 +38,7 @@ SEARCH_BATCH = 16
 class PackLauncher:
     """Train the trials of a sweep in packs, and those that cannot be packed in worker processes.
 
-    Args:
-        config: of the sweep, with Hydra's node.
-        max_trials_per_pack: limit of trials per pack; None for as many as memory and speed allow.
+    `max_trials_per_pack` may be None, for as many as memory and speed allow.
     """
 
     def __init__(self, config: DictConfig, *, max_trials_per_pack: int | None) -> None:

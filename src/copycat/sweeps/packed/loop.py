@@ -25,13 +25,7 @@ MAX_PENDING_BYTES = 2**28
 
 
 class Pack:
-    """Train trials of one shape until each has ended.
-
-    Args:
-        trials: to train.
-        trainer: trains their networks as one.
-        stop: tells of signals.
-    """
+    """Train trials of one shape until each has ended."""
 
     def __init__(self, trials: ActiveTrials, trainer: PackTrainer, *, stop: SignalHandler) -> None:
         """Start at the epoch of the trials."""
@@ -40,7 +34,7 @@ class Pack:
         self.val_interval: int = config["check_val_every_n_epoch"]
         self.epochs: int = config["max_epochs"]
         self._validated: dict[int, list[Row]] = {}
-        self._first_unwritten = trials.first.trial.position.epoch
+        self._first_unwritten = trials.first.trial.epoch
         now = time.monotonic()
         self._write_at, self._save_at = now + WRITE_INTERVAL, now + SAVE_INTERVAL
         self._next_time_check, self._is_any_late = 0.0, False

@@ -33,12 +33,7 @@ WRITERS = 2
 
 
 class PackSession:
-    """Run prepared trials of one pack.
-
-    Args:
-        trials: to train.
-        runner: receives the results.
-    """
+    """Run prepared trials of one pack, and report to the runner."""
 
     def __init__(self, trials: Sequence[PackedTrial], runner: Runner) -> None:
         """Touch no folder yet."""
@@ -94,10 +89,11 @@ class PackSession:
 
     def _build(self, pool: Executor) -> Pack:
         """Open the run folders, restore what the trials resume from, and stack them."""
-        changes, manifests = uncommitted_patch(self.config), dict[int, Any]()
+        changes, loops, manifests = uncommitted_patch(self.config), _initial_loops(self.config), dict[int, Any]()
         for trial in self.trials:
-            self.sessions.append(TrialSession(trial, self._make_manifest(trial, manifests), changes=changes))
-        device, loops = choose_device(self.config["trainer"]["accelerator"]), get_loops_state(_trainer(self.config))
+            manifest = self._make_manifest(trial, manifests)
+            self.sessions.append(TrialSession(trial, manifest, changes=changes, loops=loops))
+        device = choose_device(self.config["trainer"]["accelerator"])
         unable: dict[str, None] = {}
         list(pool.map(lambda session: session.open(unable.setdefault), self.sessions))
         for line in unable:  # once, since each line goes to the logs of all trials
@@ -105,7 +101,7 @@ class PackSession:
         _write_graphs(self.sessions)
         for session in self.sessions:
             session.restore(device)
-        trials = ActiveTrials(self.sessions, loops=loops, on_end=self._close, pool=pool)
+        trials = ActiveTrials(self.sessions, on_end=self._close, pool=pool)
         pack = Pack(trials, PackTrainer(trials.sessions, device=device), stop=self.stop)
         self.stop.last = self.sessions[0].clock
         return pack
@@ -133,14 +129,14 @@ class PackSession:
         for trial in self.trials:
             trial.record = fail_trial(trial.record, failure)
         for session in self.sessions:
-            session.end("failed", str(session.trial.record.error), session.trial.position, {})()
+            session.end("failed", str(session.trial.record.error), session.trial.epoch)()
         for trial in self.trials:
             trial.close(trial.record, self.runner)
 
 
-def _trainer(config: Mapping[str, Any]) -> pl.Trainer:
-    """Make a Trainer that never runs, for the initial state of its loops."""
-    return pl.Trainer(
+def _initial_loops(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of Lightning's loops at the start of a run, by a Trainer that never runs."""
+    trainer = pl.Trainer(
         accelerator=config["trainer"]["accelerator"],
         devices=1,
         deterministic=config["trainer"].get("deterministic"),
@@ -149,6 +145,7 @@ def _trainer(config: Mapping[str, Any]) -> pl.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    return get_loops_state(trainer)
 
 
 def _write_graphs(sessions: Sequence[TrialSession]) -> None:

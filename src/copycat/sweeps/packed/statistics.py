@@ -15,20 +15,14 @@ from copycat.sweeps.packed.trial_session import TrialSession
 
 
 class PackStatistics:
-    """Measure norms of gradients, updates and weights of all trials of a pack.
+    """Measure norms of gradients, updates and weights of all trials of a pack, whose callbacks are equal."""
 
-    Args:
-        sessions: of one pack, with equal callbacks.
-        first: epoch at the start.
-        epochs: total number of epochs.
-    """
-
-    def __init__(self, sessions: Sequence[TrialSession], *, first: int, epochs: int) -> None:
-        """Start without measurements; measure nothing if no TensorBoard is written."""
-        self.callback = sessions[0].statistics if tensorboard_loggers(sessions[0].recorder.loggers) else None
+    def __init__(self, first: TrialSession) -> None:
+        """Start without measurements, by the callback of one trial; measure nothing if no TensorBoard is written."""
+        self.callback = first.statistics if tensorboard_loggers(first.recorder.loggers) else None
         if self.callback is not None:
-            self.callback.start_clock(first, epochs=epochs)
-        self.images = len(sessions[0].data.parts["train"])
+            self.callback.start_clock(first.trial.epoch, epochs=first.config["trainer"]["max_epochs"])
+        self.images = len(first.data.parts["train"])
         self._epochs: list[int] = []
         self._tables: list[NDArray[np.float32]] = []
         """[trials, tags] per epoch."""

@@ -22,12 +22,7 @@ from copycat.training.malloc import keep_memory
 
 
 class PackTrainer:
-    """Train the trials of a pack, each step of all at once.
-
-    Args:
-        sessions: trials of one shape, at the same epoch, grouped by update rule.
-        device: that trains.
-    """
+    """Train the trials of a pack, each step of all at once; they are grouped by update rule."""
 
     def __init__(self, sessions: Sequence[TrialSession], *, device: torch.device) -> None:
         """Stack the trials' networks and join their optimizers."""
@@ -42,7 +37,7 @@ class PackTrainer:
             [session.trainable for session in sessions], self.stack, like=first.classifier.create_optimizer
         )
         trainer = first.config["trainer"]
-        self.statistics = PackStatistics(sessions, first=first.trial.position.epoch, epochs=trainer["max_epochs"])
+        self.statistics = PackStatistics(first)
         self.buffer = MetricsBuffer(steps=first.steps_per_epoch)
         self._accumulation: int = trainer["accumulate_grad_batches"]
         self._clip, self._by_norm = trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"] != "value"

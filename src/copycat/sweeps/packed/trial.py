@@ -12,7 +12,6 @@ from copycat.sweeps.job import Job
 from copycat.training.checkpoints import CHECKPOINT_KEY
 from copycat.training.factory import RunComponents
 from copycat.training.manifest import now
-from copycat.training.progress import Position
 from copycat.training.stopping import Pruner
 
 
@@ -45,9 +44,9 @@ class PackedTrial:
         return self.checkpoint is not None and bool(self.checkpoint[CHECKPOINT_KEY]["finished"])
 
     @property
-    def position(self) -> Position:
-        """Return the position at which training starts."""
-        return Position(0) if self.checkpoint is None else Position(self.checkpoint[CHECKPOINT_KEY]["epoch"])
+    def epoch(self) -> int:
+        """Return the epoch at which training starts."""
+        return 0 if self.checkpoint is None else int(self.checkpoint[CHECKPOINT_KEY]["epoch"])
 
     def close(self, record: Trial, runner: Runner) -> None:
         """Write the trial's last record, and report it."""

@@ -13,13 +13,12 @@ from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row, to_scalar_tensor
 from copycat.records.run_folder import write_manifest
-from copycat.sweeps.packed.checkpoints import TrialCheckpoints
+from copycat.sweeps.packed.checkpoints import State, TrialCheckpoints
 from copycat.sweeps.packed.optimizer import Trainable
 from copycat.sweeps.packed.trial import PackedTrial
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.lazy_scheduler import LazyScheduler
 from copycat.training.lightning_internals import check_early_stopping
-from copycat.training.progress import Position
 from copycat.training.recorder import RunRecorder
 from copycat.training.result import RunResult
 from copycat.training.signals import InterruptedRun
@@ -33,9 +32,12 @@ class TrialSession:
         trial: with its parts.
         manifest: content of run.json at the start.
         changes: uncommitted changes of the code, as a patch.
+        loops: state of Lightning's loops at the start of a run, for checkpoints.
     """
 
-    def __init__(self, trial: PackedTrial, manifest: dict[str, Any], *, changes: bytes | None) -> None:
+    def __init__(
+        self, trial: PackedTrial, manifest: dict[str, Any], *, changes: bytes | None, loops: Mapping[str, Any]
+    ) -> None:
         """Make optimizer, scheduler and recorder."""
         assert trial.parts is not None
         self.trial, self.manifest, self.folder, self.changes = trial, manifest, trial.folder, changes
@@ -51,7 +53,7 @@ class TrialSession:
         self.optimizer: torch.optim.Optimizer = configured["optimizer"]
         schedule = configured["lr_scheduler"]
         self.scheduler: Any = schedule["scheduler"]
-        self.checkpoints = TrialCheckpoints(recorder, self.optimizer, self.scheduler)
+        self.checkpoints = TrialCheckpoints(recorder, self.optimizer, self.scheduler, loops)
         self.schedules_by_step = schedule["interval"] == "step"
         self.scheduler_monitor = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
         self.trainable = Trainable(
@@ -73,7 +75,7 @@ class TrialSession:
 
         `say` receives one line per logger that cannot remove its records.
         """
-        epoch = self.trial.position.epoch
+        epoch = self.trial.epoch
         if self.trial.manifest:
             self.recorder.open(partial(write_manifest, manifest=self.manifest), resumes_at=epoch, say=say)
         else:
@@ -115,7 +117,7 @@ class TrialSession:
         best = self.checkpoints.best
         due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
         if best is not None and due and best.is_better(to_scalar_tensor(self.metrics[best.monitor])):
-            self.checkpoints.keep_best(self._state(Position(epoch + 1), finished=False))
+            self.checkpoints.keep_best(self._state(epoch + 1, finished=False))
         for callback in self.checkpoints.early_stops:
             stop, reason = check_early_stopping(callback, to_scalar_tensor(self.metrics[callback.monitor]))
             if stop:
@@ -125,21 +127,21 @@ class TrialSession:
 
     # ----- checkpoints
 
-    def save(self, position: Position, loops: Mapping[str, Any]) -> None:
+    def save(self, epoch: int) -> None:
         """Write the best checkpoint if there is a new one, and the last.
 
         Raises:
             DivergedError: if a weight is not finite; the previous checkpoint stays.
         """
-        self.checkpoints.write(None if self.last is None else self._state(position, finished=False), loops)
+        self.checkpoints.write(None if self.last is None else self._state(epoch, finished=False))
 
-    def _steps(self, position: Position) -> int:
-        return position.epoch * -(-self.steps_per_epoch // self.accumulation)
+    def _steps(self, epoch: int) -> int:
+        return epoch * -(-self.steps_per_epoch // self.accumulation)
 
-    def _state(self, position: Position, *, finished: bool) -> dict[str, Any]:
+    def _state(self, epoch: int, *, finished: bool) -> State:
         self.sync()
-        steps = self._steps(position)
-        return self.checkpoints.make_state(position, steps=steps, metrics=self.metrics, finished=finished)
+        steps = self._steps(epoch)
+        return self.checkpoints.make_state(epoch, steps=steps, metrics=self.metrics, finished=finished)
 
     # ----- end
 
@@ -147,9 +149,7 @@ class TrialSession:
         """Copy the weights out of the stack, where they change as the other trials step."""
         self.classifier.network = deepcopy(self.classifier.network)
 
-    def end(
-        self, status: str, error: str | None, position: Position, loops: Mapping[str, Any]
-    ) -> Callable[[], RunResult]:
+    def end(self, status: str, error: str | None, epoch: int) -> Callable[[], RunResult]:
         """Measure the final metrics of a completed trial.
 
         Returns:
@@ -160,21 +160,21 @@ class TrialSession:
             if status == "completed":
                 self._measure()
                 if self.last is not None and self.last.every_n_epochs:
-                    last = self._state(position, finished=True)
+                    last = self._state(epoch, finished=True)
         except InterruptedRun:
             raise
         except Exception as failure:
             status, error = "failed", self.recorder.describe(failure)
-        return partial(self._conclude, status, error, position, partial(self.checkpoints.write, last, loops))
+        return partial(self._conclude, status, error, epoch, last)
 
-    def _conclude(self, status: str, error: str | None, position: Position, save: Callable[[], None]) -> RunResult:
+    def _conclude(self, status: str, error: str | None, epoch: int, last: State | None) -> RunResult:
         """Write the last records; an error fails this trial alone."""
         recorder = self.recorder
         try:
             recorder.writer.become_synchronous()
-            save()
+            self.checkpoints.write(last)
             if status == "completed":
-                recorder.complete(position.epoch)
+                recorder.complete(epoch)
         except Exception as failure:
             status, error = recorder.status_after_failure(failure, status, error)
         try:
@@ -182,7 +182,7 @@ class TrialSession:
                 logger.finalize({"completed": "success", "pruned": "pruned"}.get(status, "failed"))
         except Exception as failure:
             status, error = recorder.status_after_failure(failure, status, error)
-        return recorder.end(status, error, epochs=position.epoch, steps=self._steps(position))
+        return recorder.end(status, error, epochs=epoch, steps=self._steps(epoch))
 
     def _measure(self) -> None:
         final, probabilities = Row(), dict[str, Tensor]()
