@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -44,17 +45,10 @@ class TrialObserver(Protocol):
 
 
 class Runner:
-    """Run the trials of a source, write their first records, and run again those whose process died.
-
-    Args:
-        source: proposes the trials.
-        folder: of the sweep.
-        max_failures: number of failed trials that stops the sweep; None for no limit.
-        display: is notified when trials start, are put back and end.
-    """
+    """Run the trials of a source, write their first records, and run again those whose process died."""
 
     def __init__(self, source: TrialSource, folder: Path, *, max_failures: int | None, display: TrialObserver) -> None:
-        """Start with no trial run."""
+        """Start with no trial run; the sweep stops once `max_failures` trials failed."""
         self.source, self.folder, self.max_failures, self.display = source, folder, max_failures, display
         self.failures = 0
         self.locked_trials: list[int] = []
@@ -83,11 +77,7 @@ class Runner:
     def mark_done(self, job: Job, problem: str | None = None) -> None:
         """Report a trial's record to the source; put the trial back if its process died.
 
-        A trial that another process runs is left to that process.
-
-        Args:
-            job: the trial.
-            problem: the launcher's reason why the trial did not end.
+        A trial that another process runs is left to it. `problem` is the launcher's reason why a trial did not end.
 
         Raises:
             UserError: if several trials in turn were not even started.
@@ -114,12 +104,7 @@ class Runner:
         self.display.on_end(job, trial)
 
     def run(self, launcher: Launcher, *, batch: int | None) -> None:
-        """Run all trials.
-
-        Args:
-            launcher: any launcher of Hydra's; one of our own takes trials one by one.
-            batch: number of trials that a launcher of others is given per call; None for all.
-        """
+        """Run all trials; a launcher that has no `stream` gets `batch` trials per call, or all if it is None."""
         if hasattr(launcher, "stream"):
             launcher.stream(self)
             return
@@ -152,10 +137,7 @@ class Runner:
 
     def take(self, most: int | None) -> Iterator[Job]:
         """Take the next trials, at most `most`; all of them if it is None."""
-        count = 0
-        while (most is None or count < most) and (job := self.next()):
-            count += 1
-            yield job
+        return islice(iter(self.next, None), most)
 
 
 def _needs_hydra_job(config: DictConfig) -> bool:

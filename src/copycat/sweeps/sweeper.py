@@ -30,11 +30,7 @@ from copycat.training.signals import ending_signals
 def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraContext, launcher: Launcher) -> None:
     """Run the trials of a sweep that have not ended, in its existing folder.
 
-    Args:
-        overrides: overrides of the sweep, without Hydra's own.
-        config: the configuration composed from them, with Hydra's node.
-        context: Hydra's, with the loader of configurations.
-        launcher: runs the trials.
+    `config` is composed from the overrides, and has Hydra's node, which they lack.
 
     Raises:
         UserError: if the sweeper does not support the search space.

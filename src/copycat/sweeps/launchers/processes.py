@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from omegaconf import DictConfig
@@ -78,9 +77,7 @@ class Pool:
         """Return the pool."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Let workers save what they train, and kill those that take longer than `SHUTDOWN_SECONDS` seconds."""
         for worker in self._workers:
             worker.pipe.close()  # which tells the worker to end

@@ -123,12 +123,8 @@ def draw_overrides(
 ) -> list[str]:
     """Draw the overrides of a trial: each axis in turn, conditional axes only if their condition holds.
 
-    Args:
-        trial: of the study; values that it has already are kept.
-        space: axes and conditions.
-        by_axis: the parameter of each axis.
-        sampler: makes a sampler for the named parameter. One sampler per parameter keeps the draws independent of
-            which parameters a killed process drew before.
+    Values that the trial has already are kept. `sampler` makes one sampler per parameter, which keeps the draws
+    independent of which parameters a killed process drew before.
     """
     drawn: dict[str, Sequence[str]] = {}
     for axis in space.ordered_axes():

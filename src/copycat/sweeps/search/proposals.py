@@ -29,12 +29,7 @@ STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed
 class Search:
     """Propose trials by an Optuna study, and report their results to it.
 
-    Args:
-        space: axes and conditions.
-        folder: of the sweep.
-        sweeper: Hydra's node.
-        settings: the node `sweep`.
-        owner: id of the sweep, which marks its trials in a study that several sweeps share.
+    `owner`, the id of the sweep, marks its trials in a study that several sweeps share.
 
     Raises:
         UserError: if study, sampler and space are incompatible.
