@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from copycat.data.sources.cats import Cats
 from copycat.models.losses import BCE
-from copycat.sweeps.packed.optimizer import ELEMENTWISE, JointOptimizer, Trainable, clip_gradients
+from copycat.sweeps.packed.gradients import clip_gradients
+from copycat.sweeps.packed.optimizer import ELEMENTWISE, JointOptimizer, Trainable
 from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.training.lazy_scheduler import LazyScheduler
 from tests.support.parameters import mark_slow

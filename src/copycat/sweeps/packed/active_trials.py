@@ -113,7 +113,7 @@ class ActiveTrials:
             self._ending += [(session, self.pool.submit(end)) for session, end in ends]
 
     def end_all(self, status: str, reason: str | None, epoch: int) -> None:
-        """End all active trials alike, and report them once their last records are written."""
+        """End all active trials with one status, and report them once their last records are written."""
         self.end(dict.fromkeys(self.places, (status, reason)), epoch)
         self.report_ended(wait=True)
 

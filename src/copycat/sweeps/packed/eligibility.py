@@ -30,9 +30,9 @@ REQUIRED_VALUES = {
 }
 """Required values of keys of the trainer."""
 SUPPORTED_KEYS = (
-    *("_target_", "max_epochs", "accelerator", "devices", "precision", "threads", "steps_per_execution"),
-    *("deterministic", "check_val_every_n_epoch", "gradient_clip_val", "gradient_clip_algorithm"),
-    *("accumulate_grad_batches", "limit_train_batches", "limit_val_batches"),
+    *REQUIRED_VALUES,
+    *("max_epochs", "accelerator", "threads", "steps_per_execution", "deterministic", "check_val_every_n_epoch"),
+    *("gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches"),
 )
 """Keys of the trainer that a pack supports."""
 

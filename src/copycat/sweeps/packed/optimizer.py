@@ -170,15 +170,6 @@ class JointOptimizer:
                 trial.optimizer.state[parameter] = state
 
 
-def clip_gradients(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
-    """Clip each trial's gradients, [trials, …], as torch.nn.utils.clip_grad_norm_ or clip_grad_value_ do."""
-    if not by_norm:
-        return [gradient.clamp(-most, most) for gradient in gradients]
-    norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
-    factor = (most / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
-    return [gradient * factor.view(-1, *[1] * (gradient.ndim - 1)) for gradient in gradients]
-
-
 def _is_elementwise(value: Any, parameter: Tensor) -> bool:
     """Return whether an entry of an optimizer's state has the shape of the parameter."""
     return isinstance(value, Tensor) and value.shape == parameter.shape

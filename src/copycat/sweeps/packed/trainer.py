@@ -12,8 +12,9 @@ from copycat.data.streams import derive_seed
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.metrics import Row
 from copycat.sweeps.packed.batches import PackBatches
+from copycat.sweeps.packed.gradients import clip_gradients
 from copycat.sweeps.packed.metrics_buffer import MetricsBuffer
-from copycat.sweeps.packed.optimizer import JointOptimizer, clip_gradients
+from copycat.sweeps.packed.optimizer import JointOptimizer
 from copycat.sweeps.packed.stacked_layers import StackedDropout
 from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.sweeps.packed.statistics import PackStatistics
