@@ -9,7 +9,6 @@ from typing import Protocol
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
@@ -17,6 +16,7 @@ from copycat.records.lock import is_locked
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hydra_overrides
+from copycat.sweeps.progress_display import ProgressDisplay
 from copycat.sweeps.trial_record import DEATHS, write_first_record
 from copycat.training.manifest import now
 
@@ -31,23 +31,12 @@ class TrialSource(Protocol):
         """Receive the record of a trial that ended."""
 
 
-class TrialObserver(Protocol):
-    """Receive the changes of state of trials."""
-
-    def on_start(self, job: Job) -> None:
-        """Handle the start of a trial."""
-
-    def on_requeue(self, job: Job) -> None:
-        """Handle a trial that has to run again, or that another process runs."""
-
-    def on_end(self, job: Job, trial: Trial) -> None:
-        """Handle the end of a trial."""
-
-
 class Runner:
     """Run the trials of a source, write their first records, and run again those whose process died."""
 
-    def __init__(self, source: TrialSource, folder: Path, *, max_failures: int | None, display: TrialObserver) -> None:
+    def __init__(
+        self, source: TrialSource, folder: Path, *, max_failures: int | None, display: ProgressDisplay
+    ) -> None:
         """Start with no trial run; the sweep stops once `max_failures` trials failed."""
         self.source, self.folder, self.max_failures, self.display = source, folder, max_failures, display
         self.failures = 0
@@ -110,10 +99,11 @@ class Runner:
             return
         if isinstance(launcher, BasicLauncher):
             assert launcher.config is not None
-            if not _needs_hydra_job(launcher.config):
+            hydra = launcher.config.hydra
+            if not (hydra.callbacks or hydra.job.env_set or hydra.job.env_copy):
                 self._run_in_process(get_hydra_overrides(launcher.config))
                 return
-            batch = 1
+            batch = 1  # Hydra has to do more for a job than run it
         while jobs := list(self.take(batch)):
             # a launcher numbers the jobs of a batch from the first one on; our numbers are those of the folders
             try:
@@ -138,11 +128,6 @@ class Runner:
     def take(self, most: int | None) -> Iterator[Job]:
         """Take the next trials, at most `most`; all of them if it is None."""
         return islice(iter(self.next, None), most)
-
-
-def _needs_hydra_job(config: DictConfig) -> bool:
-    """Return whether Hydra has to do more for a job than run it: callbacks, or environment variables."""
-    return bool(config.hydra.callbacks or config.hydra.job.env_set or config.hydra.job.env_copy)
 
 
 def _problem(returned: JobReturn) -> str | None:
