@@ -29,7 +29,7 @@ class Parameter:
     axes: Sequence[str]
     distribution: BaseDistribution
     key: str = ""
-    """Key of a single axis, with its `+`."""
+    """Key of the first axis, with its `+`."""
     rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Overrides of zipped axes, by the drawn choice."""
 
@@ -74,15 +74,12 @@ def make_parameters(space: SearchSpace, study: optuna.Study) -> dict[str, Parame
         if name in by_axis:
             continue
         names = next((names for names in space.zipped if name in names), [name])
+        joined, rows = ", ".join(names), dict[str, Sequence[str]]()
         if len(names) > 1:
-            joined = ", ".join(names)
             rows = {" ".join(row): row for row in zip(*(space.axes[other].choices() for other in names), strict=True)}
-            spread: BaseDistribution = CategoricalDistribution(list(rows))
-            parameter = Parameter(_choose_name(recorded.get(joined, joined), spread, known), names, spread, rows=rows)
-        else:
-            spread, key = make_distribution(axis), axis.override.get_key_element()
-            parameter = Parameter(_choose_name(recorded.get(name, name), spread, known), names, spread, key=key)
-        by_axis |= dict.fromkeys(names, parameter)
+        spread = CategoricalDistribution(list(rows)) if rows else make_distribution(axis)
+        chosen, key = _choose_name(recorded.get(joined, joined), spread, known), axis.override.get_key_element()
+        by_axis |= dict.fromkeys(names, Parameter(chosen, names, spread, key=key, rows=rows))
     return by_axis
 
 
