@@ -17,15 +17,15 @@ LONG = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "trainer.max_epoc
 
 
 def run_sweep(*words: str, data: Path, at: Path, status: int = 0) -> Path:
-    """Run a sweep in this process and return its folder; its output is in said.txt."""
+    """Run a sweep in this process and return its folder; its output is in output.txt."""
     at.mkdir(parents=True, exist_ok=True)
-    said = StringIO()
-    with pytest.MonkeyPatch.context() as here, redirect_stdout(said), redirect_stderr(said):
+    output = StringIO()
+    with pytest.MonkeyPatch.context() as here, redirect_stdout(output), redirect_stderr(output):
         here.chdir(at)
         with pytest.raises(SystemExit) as ended:
             main(["train", "-m", *data_overrides(data, at), *words])
-    (at / "said.txt").write_text(said.getvalue())
-    assert ended.value.code == status, said.getvalue()
+    (at / "output.txt").write_text(output.getvalue())
+    assert ended.value.code == status, output.getvalue()
     return at / "sweep"
 
 

@@ -54,9 +54,9 @@ def test_a_loss_that_fails_fails_each_trial_of_its_pack_and_no_other(tiny: Path,
     words = ("trainer.max_epochs=3", "seed=1,2", f"loss._target_=copycat.models.losses.BCE,{__name__}.Refuses", PACKED)
     folder = run_sweep(*words, data=tiny, at=tmp_path, status=1)
     found = {trial.number: (trial.status, str(trial.error)) for trial in read_trials(folder)}
-    failed = [said for status, said in found.values() if status == "failed"]
+    failed = [error for status, error in found.values() if status == "failed"]
     assert len(failed) == 2
-    assert all("I refuse" in said for said in failed)
+    assert all("I refuse" in error for error in failed)
     assert sum(status == "completed" for status, _ in found.values()) == 2
 
 

@@ -122,7 +122,7 @@ def test_trials_that_cannot_be_packed_run_in_processes_with_a_reason(tiny: Path,
     packs = {trial.number: pack_of(folder / str(trial.number)) for trial in read_trials(folder)}
     with_sgd = [t.number for t in read_trials(folder) if "optimizer=sgd" in t.overrides]
     assert {number for number, pack in packs.items() if pack} == set(with_sgd)
-    assert "LBFGS evaluates the loss again and again" in (tmp_path / "said.txt").read_text()
+    assert "LBFGS evaluates the loss again and again" in (tmp_path / "output.txt").read_text()
 
 
 def test_trials_with_mixing_augmentations_are_not_packed(tiny: Path) -> None:
@@ -142,9 +142,9 @@ def test_networks_of_two_shapes_form_packs_of_the_requested_size(tiny: Path, tmp
 def test_a_packed_trial_can_be_resumed_rerun_and_predicted_with(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2", "trainer.max_epochs=8", PACKED)
     folder = run_sweep(*words, data=tiny, at=tmp_path)
-    said = run_copycat("rerun", folder / "1", "--tolerance", "1e-4", at=tmp_path)
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert "pack" in said.stdout + said.stderr
+    output = run_copycat("rerun", folder / "1", "--tolerance", "1e-4", at=tmp_path)
+    assert output.returncode == 0, output.stdout + output.stderr
+    assert "pack" in output.stdout + output.stderr
     image = next((tiny / "val" / "cat").iterdir())
     shown = run_copycat("predict", folder / "1", image, "--json", at=tmp_path)
     assert json.loads(shown.stdout)
@@ -205,4 +205,4 @@ def test_a_network_that_torch_cannot_batch_is_reported(tiny: Path, tmp_path: Pat
     folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path)
     assert [trial.status for trial in read_trials(folder)] == ["completed"] * 2
     assert pack_of(folder / "0") is None
-    assert "torch.func cannot batch Chooses" in (tmp_path / "said.txt").read_text()
+    assert "torch.func cannot batch Chooses" in (tmp_path / "output.txt").read_text()
