@@ -9,7 +9,7 @@ from typing import Any
 
 from copycat.config.sweep_composition import SweepRequest, compose_sweep
 from copycat.records.trial_file import Trial, read_trial, write_trial
-from copycat.sweeps.engine import Job
+from copycat.sweeps.job import Job
 from copycat.sweeps.search.proposals import Search
 from copycat.sweeps.start import open_sweep_folder
 from copycat.training.manifest import now

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from copycat.config.sweep_composition import SweepRequest, compose_sweep
 from copycat.records.trial_file import Trial, write_trial
-from copycat.sweeps.engine import Job
+from copycat.sweeps.job import Job
 from copycat.sweeps.sweeper import Grid
 from copycat.training.manifest import now
 

@@ -13,10 +13,10 @@ from copycat.config.errors import UserError
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import read_own_trial, read_trial, write_trial
-from copycat.sweeps.launchers.trial import write_first_record
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweeper import Grid
 from copycat.sweeps.trial_folder import find_run
+from copycat.sweeps.trial_record import write_first_record
 from tests.support.locks import hold_lock
 from tests.support.parameters import mark_slow
 from tests.support.search import compose_search, run_trials, start_search
@@ -123,9 +123,9 @@ def test_a_trial_with_damaged_records_restarts_in_a_clean_folder(
     assert [row["epoch"] for row in read_history(sweep / "0")] == [0, 1]
     assert read_manifest(sweep / "0")["results"]["epochs"] == 2
     assert read_trial(sweep / "0").objectives == pytest.approx(trial.objectives)
-    said = capfd.readouterr().err
-    assert f"{sweep / '0'}: its run starts anew; what lay there is in {sweep / '0-damaged-1'} now" in said
-    assert damage == "no_manifest" or f"copycat: {sweep / '0' / 'run.json'}: expected" in said
+    printed = capfd.readouterr().err
+    assert f"{sweep / '0'}: its run starts anew; what lay there is in {sweep / '0-damaged-1'} now" in printed
+    assert damage == "no_manifest" or f"copycat: {sweep / '0' / 'run.json'}: expected" in printed
 
 
 def test_a_damaged_trial_file_is_named_and_its_run_is_kept(
@@ -136,8 +136,8 @@ def test_a_damaged_trial_file_is_named_and_its_run_is_kept(
     trial, manifest = read_trial(sweep / "0"), (sweep / "0" / "run.json").stat()
     _change_byte(sweep / "0" / "trial.json")
     assert run(["resume", str(sweep)]) == 0
-    said = f"{sweep / '0' / 'trial.json'}: expected what a trial says of itself; it is no text"
-    assert said in capfd.readouterr().err
+    expected = f"{sweep / '0' / 'trial.json'}: expected what a trial says of itself; it is no text"
+    assert expected in capfd.readouterr().err
     assert read_trial(sweep / "0").objectives == trial.objectives
     assert (sweep / "0" / "run.json").stat() == manifest
     assert len(read_history(sweep / "0")) == 2

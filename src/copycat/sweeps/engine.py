@@ -1,51 +1,24 @@
 """Run the trials of a source on any launcher, and report each result back to the source."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig
 
-from copycat.config.application import quote_path
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.records.lock import is_locked
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
-from copycat.sweeps.launchers.trial import DEATHS, INTERRUPTED, compose_and_run, get_hydra_overrides, write_first_record
+from copycat.sweeps.job import Job
+from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hydra_overrides
+from copycat.sweeps.progress_display import ProgressDisplay
+from copycat.sweeps.trial_record import DEATHS, write_first_record
 from copycat.training.manifest import now
-
-
-@dataclass(frozen=True)
-class Job:
-    """Describe a trial to run."""
-
-    number: int
-    overrides: list[str]
-    """Overrides of this trial, and those that all trials share."""
-    values: dict[str, Any]
-
-    @property
-    def run_overrides(self) -> list[str]:
-        """Return the overrides that configure the run, without those of the node `sweep`."""
-        return [word for word in self.overrides if not _is_sweep_override(word)]
-
-    @property
-    def launch_overrides(self) -> list[str]:
-        """Return the overrides for a launcher: all of them, and the name of the trial's folder."""
-        return [*self.overrides, f"hydra.sweep.subdir={quote_path(Path(str(self.number)))}"]
-
-
-def recorded_job(trial: Trial, fixed: Sequence[str]) -> Job:
-    """Return the job of a recorded trial, with its recorded overrides and the present ones of the node `sweep`."""
-    return Job(trial.number, [*trial.overrides, *(word for word in fixed if _is_sweep_override(word))], trial.values)
-
-
-def _is_sweep_override(word: str) -> bool:
-    return word.startswith(("sweep.", "sweep="))
 
 
 class TrialSource(Protocol):
@@ -58,27 +31,13 @@ class TrialSource(Protocol):
         """Receive the record of a trial that ended."""
 
 
-class Stream(Protocol):
-    """Launch each trial as soon as there is room for it."""
-
-    def stream(self, runner: "Runner") -> None:
-        """Run trials until none is left."""
-
-
 class Runner:
-    """Run the trials of a source, write their first records, and run again those whose process died.
-
-    Args:
-        source: proposes the trials.
-        folder: of the sweep.
-        max_failures: number of failed trials that stops the sweep; None for no limit.
-        display: is notified when trials start, are put back and end.
-    """
+    """Run the trials of a source, write their first records, and run again those whose process died."""
 
     def __init__(
-        self, source: TrialSource, folder: Path, *, max_failures: int | None, display: "TrialObserver"
+        self, source: TrialSource, folder: Path, *, max_failures: int | None, display: ProgressDisplay
     ) -> None:
-        """Start with no trial run."""
+        """Start with no trial run; the sweep stops once `max_failures` trials failed."""
         self.source, self.folder, self.max_failures, self.display = source, folder, max_failures, display
         self.failures = 0
         self.locked_trials: list[int] = []
@@ -107,11 +66,7 @@ class Runner:
     def mark_done(self, job: Job, problem: str | None = None) -> None:
         """Report a trial's record to the source; put the trial back if its process died.
 
-        A trial that another process runs is left to that process.
-
-        Args:
-            job: the trial.
-            problem: the launcher's reason why the trial did not end; None if it gave none.
+        A trial that another process runs is left to it. `problem` is the launcher's reason why a trial did not end.
 
         Raises:
             UserError: if several trials in turn were not even started.
@@ -138,22 +93,18 @@ class Runner:
         self.display.on_end(job, trial)
 
     def run(self, launcher: Launcher, *, batch: int | None) -> None:
-        """Run all trials.
-
-        Args:
-            launcher: any launcher of Hydra's; one of our own takes trials one by one.
-            batch: number of trials that a launcher of others is given per call; None for all.
-        """
+        """Run all trials; a launcher that has no `stream` gets `batch` trials per call, or all if it is None."""
         if hasattr(launcher, "stream"):
             launcher.stream(self)
             return
         if isinstance(launcher, BasicLauncher):
             assert launcher.config is not None
-            if not _needs_hydra_job(launcher.config):
+            hydra = launcher.config.hydra
+            if not (hydra.callbacks or hydra.job.env_set or hydra.job.env_copy):
                 self._run_in_process(get_hydra_overrides(launcher.config))
                 return
-            batch = 1
-        while jobs := list(self._batch(batch)):
+            batch = 1  # Hydra has to do more for a job than run it
+        while jobs := list(self.take(batch)):
             # a launcher numbers the jobs of a batch from the first one on; our numbers are those of the folders
             try:
                 returns = launcher.launch([job.launch_overrides for job in jobs], initial_job_idx=jobs[0].number)
@@ -174,16 +125,9 @@ class Runner:
                 raise KeyboardInterrupt
             self.mark_done(job, problem)
 
-    def _batch(self, most: int | None) -> Iterator[Job]:
-        count = 0
-        while (most is None or count < most) and (job := self.next()):
-            count += 1
-            yield job
-
-
-def _needs_hydra_job(config: DictConfig) -> bool:
-    """Return whether Hydra has to do more for a job than run it: callbacks, or environment variables."""
-    return bool(config.hydra.callbacks or config.hydra.job.env_set or config.hydra.job.env_copy)
+    def take(self, most: int | None) -> Iterator[Job]:
+        """Take the next trials, at most `most`; all of them if it is None."""
+        return islice(iter(self.next, None), most)
 
 
 def _problem(returned: JobReturn) -> str | None:
@@ -191,16 +135,3 @@ def _problem(returned: JobReturn) -> str | None:
     if isinstance(value, KeyboardInterrupt):
         raise value
     return f"{type(value).__name__}: {first_line(value)}" if isinstance(value, BaseException) else None
-
-
-class TrialObserver(Protocol):
-    """Receive the changes of state of trials."""
-
-    def on_start(self, job: Job) -> None:
-        """Handle the start of a trial."""
-
-    def on_requeue(self, job: Job) -> None:
-        """Handle a trial that has to run again, or that another process runs."""
-
-    def on_end(self, job: Job, trial: Trial) -> None:
-        """Handle the end of a trial."""

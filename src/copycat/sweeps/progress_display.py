@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from copycat.config.printable import print_line
 from copycat.records.trial_file import Trial
-from copycat.sweeps.engine import Job
+from copycat.sweeps.job import Job
 from copycat.sweeps.search.objectives import is_better
 from copycat.tables.statistics import Direction
 
@@ -20,15 +19,10 @@ PRINT_INTERVAL = 10.0
 
 
 class ProgressDisplay:
-    """Count the trials of a sweep by status, and show the counts and the best trial.
-
-    Args:
-        total: number of trials of the sweep.
-        objectives: objectives of the sweep, with their directions.
-    """
+    """Count the trials of a sweep by status, and show the counts and the best trial."""
 
     def __init__(self, total: int, objectives: Mapping[str, Direction]) -> None:
-        """Start with no trials."""
+        """Start with none of `total` trials."""
         self.total, self.objectives = total, objectives
         self.counts: Counter[str] = Counter()
         self.running: set[int] = set()
@@ -40,23 +34,15 @@ class ProgressDisplay:
         """Show the bar, on a terminal."""
         console = Console(stderr=True)
         if console.is_terminal:
-            columns = (
-                *(
-                    TextColumn("trials"),
-                    MofNCompleteColumn(),
-                    BarColumn(bar_width=24),
-                    TextColumn("{task.fields[status_text]}"),
-                ),
-                *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
-            )
-            self._bar = Progress(*columns, console=console, refresh_per_second=2, transient=True)
+            counts = TextColumn("trials"), MofNCompleteColumn(), BarColumn(bar_width=24)
+            status = TextColumn("{task.fields[status_text]}")
+            times = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+            self._bar = Progress(*counts, status, *times, console=console, refresh_per_second=2, transient=True)
             self._bar.add_task("sweep", total=self.total, status_text="")
             self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()

@@ -42,27 +42,21 @@ def show_runs(folder: Path, choice: Query, *, form: OutputForm, by: str | None) 
         )
     elif form == "table":
         (print_sweep if is_sweep else print_runs)(folder, choice)
-    elif is_sweep:
-        sweep, _, rows = read_sweep_rows(folder, choice)
-        if form == "csv":
-            write_csv(rows)
-        else:
-            write_json(make_sweep_json(folder, sweep, rows))
     else:
-        rows = select_rows(read_run_rows(folder), choice)
+        if is_sweep:
+            sweep, _, rows = read_sweep_rows(folder, choice)
+        else:
+            rows = select_rows(read_run_rows(folder), choice)
         if form == "csv":
             write_csv(rows)
         else:
-            write_json({"runs": rows})
+            write_json(make_sweep_json(folder, sweep, rows) if is_sweep else {"runs": rows})
 
 
 def show_compared(folders: Sequence[Path], *, form: Literal["table", "csv", "json"], equal: bool) -> None:
     """Print a comparison of runs to standard output; a sweep stands for its trials.
 
-    Args:
-        folders: of runs and sweeps.
-        form: kind of output.
-        equal: whether to show keys with the same value in all runs too.
+    `equal` shows keys with the same value in all runs too.
 
     Raises:
         UserError: if a folder holds no run, or there are fewer than two runs, or too many trials.

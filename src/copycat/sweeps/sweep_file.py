@@ -88,7 +88,9 @@ def read_sweep(folder: Path) -> SweepFile:
         UserError: if the file is missing, damaged, or of another schema.
     """
     sweep = SweepFile(**_read(folder)[0])
-    return sweep if _is_new(folder / FILE) else replace(sweep, status=current_status(sweep.status, folder))
+    if abs(time.time() - (folder / FILE).stat().st_mtime) < LOCK_GRACE_SECONDS:
+        return sweep
+    return replace(sweep, status=current_status(sweep.status, folder))
 
 
 def read_own_sweep(folder: Path) -> SweepFile:
@@ -104,11 +106,6 @@ def read_own_sweep(folder: Path) -> SweepFile:
             " copycat train -m …"
         )
     return SweepFile(**fields)
-
-
-def _is_new(path: Path) -> bool:
-    """Return whether a file was written just now: a sweep writes that it runs some seconds before it locks."""
-    return abs(time.time() - path.stat().st_mtime) < LOCK_GRACE_SECONDS
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bool]:

@@ -19,7 +19,8 @@ from copycat.config.search_space_builder import build_search_space
 from copycat.config.suggestions import first_line
 from copycat.records.lock import LockedError, locked
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
-from copycat.sweeps.engine import Job, Runner, TrialSource, recorded_job
+from copycat.sweeps.engine import Runner, TrialSource
+from copycat.sweeps.job import Job, recorded_job
 from copycat.sweeps.progress_display import ProgressDisplay
 from copycat.sweeps.search.objectives import get_objectives
 from copycat.sweeps.start import record_end
@@ -30,11 +31,7 @@ from copycat.training.signals import ending_signals
 def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraContext, launcher: Launcher) -> None:
     """Run the trials of a sweep that have not ended, in its existing folder.
 
-    Args:
-        overrides: overrides of the sweep, without Hydra's own.
-        config: the configuration composed from them, with Hydra's node.
-        context: Hydra's, with the loader of configurations.
-        launcher: runs the trials.
+    `config` is composed from the overrides, and has Hydra's node, which they lack.
 
     Raises:
         UserError: if the sweeper does not support the search space.

@@ -60,12 +60,7 @@ def make_trial_rows(records: Iterable[RunRecord], folder: Path, sweep: SweepFile
 
 
 def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | None = None) -> None:
-    """Print the table of a sweep to standard output.
-
-    Args:
-        folder: of the sweep.
-        choice: filters and order of the rows; None for all by rank.
-        max_rows: maximum number of rows per table; None for all.
+    """Print the table of a sweep to standard output, by rank unless `choice` says otherwise.
 
     Raises:
         UserError: if sweep.json cannot be read, or the choice is invalid.
@@ -78,10 +73,12 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         for one in summed:
             print_line(f"{_figures(one, sweep)} over {' and '.join(repeats)}; runs: {one.counts}")
     elif repeats:
-        _print_configurations(summed[:max_rows], sweep)
+        print_table(wide_console(), configuration_columns(sweep), configuration_rows(summed[:max_rows], sweep))
         _print_omitted(len(summed), max_rows, "configuration", folder)
     if shown:
-        _print_trials(shown[:max_rows], sweep)
+        console, first = wide_console(), shown[:max_rows]
+        columns = trial_columns(first, sweep, wide=console.width >= WIDE_COLUMNS)
+        print_table(console, columns, first, shrinkable=("why",))
         _print_omitted(len(shown), max_rows, "trial", folder)
     elif rows:
         print_line(f"none of {pluralize(len(rows), 'trial')}")
@@ -131,24 +128,17 @@ def short_names(names: Sequence[str], reserved: Sequence[str]) -> dict[str, str]
     return {name: end if ends[end] == 1 else name for name, end in last.items()}
 
 
-def _print_trials(rows: Sequence[RunRow], sweep: SweepFile) -> None:
-    console = wide_console()
-    print_table(console, trial_columns(rows, sweep, wide=console.width >= WIDE_COLUMNS), rows, shrinkable=("why",))
-
-
 def trial_columns(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> list[Column]:
     """Return the columns of a table of trials: varying keys, objectives, and epochs and seconds if it is wide."""
     titles: list[Column] = [("trial", lambda row: f"{row['trial']}{'*' if row.get('pareto') else ''}")]
     titles += [("status", format_status), *_keys(sweep.varies, sweep)]
     titles += [(printable(name), metric_cell(name)) for name in sweep.objectives]
     if wide:
-        titles += [(name, cell) for name, cell in TIMING_COLUMNS if name not in sweep.objectives]
+        timing: Sequence[Column] = (("epochs", metric_cell("epochs")), ("seconds", format_seconds))
+        titles += [(name, cell) for name, cell in timing if name not in sweep.objectives]
     if any(map(_why, rows)):
         titles.append(("why", _why))
     return titles
-
-
-TIMING_COLUMNS: Sequence[Column] = (("epochs", metric_cell("epochs")), ("seconds", format_seconds))
 
 
 def _why(row: RunRow) -> str:
@@ -156,10 +146,6 @@ def _why(row: RunRow) -> str:
     if row["status"] == "failed":
         return row["error"] or ""
     return f"breaks {row['breaks']}" if "breaks" in row else ""
-
-
-def _print_configurations(summaries: Sequence[Configuration], sweep: SweepFile) -> None:
-    print_table(wide_console(), configuration_columns(sweep), configuration_rows(summaries, sweep))
 
 
 def configuration_columns(sweep: SweepFile) -> list[Column]:

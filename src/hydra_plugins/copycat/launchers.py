@@ -1,5 +1,6 @@
 """Register our launchers with Hydra's plugin discovery; their modules are imported when a sweep starts."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,16 +10,28 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 
-class ProcessesLauncher(Launcher):
+class StreamingLauncher(Launcher):
+    """Take trials one by one from Copycat's sweepers."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Store the configuration of the sweep."""
+        self.config = config
+
+    @abstractmethod
+    def stream(self, runner: Any) -> None:
+        """Run trials until none remains."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Refuse batches of trials from sweepers of other packages."""
+        raise NotImplementedError("it takes trials one by one, from Copycat's sweepers")
+
+
+class ProcessesLauncher(StreamingLauncher):
     """Run trials in worker processes on this machine, by conf/hydra/launcher/processes.yaml."""
 
     def __init__(self, *, workers: int | None, threads: int | None) -> None:
         """Store the keys of the node."""
         self.workers, self.threads = workers, threads
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Store the configuration of the sweep."""
-        self.config = config
 
     def stream(self, runner: Any) -> None:
         """Run trials one by one as workers become free, until none remains."""
@@ -27,21 +40,13 @@ class ProcessesLauncher(Launcher):
         with Pool(self.config, workers=self.workers, threads=self.threads) as pool:
             pool.run(runner)
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Refuse batches of trials from sweepers of other packages."""
-        raise NotImplementedError("it takes trials one by one, from Copycat's sweepers")
 
-
-class PackedLauncher(Launcher):
+class PackedLauncher(StreamingLauncher):
     """Train many trials as one network, by conf/hydra/launcher/packed.yaml."""
 
     def __init__(self, *, max_trials_per_pack: int | None) -> None:
         """Store the keys of the node."""
         self.max_trials_per_pack = max_trials_per_pack
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Store the configuration of the sweep."""
-        self.config = config
 
     def stream(self, runner: Any) -> None:
         """Run all trials that are ready, in packs, until none remains."""
@@ -49,28 +54,16 @@ class PackedLauncher(Launcher):
 
         PackLauncher(self.config, max_trials_per_pack=self.max_trials_per_pack).run(runner)
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Refuse batches of trials from sweepers of other packages."""
-        raise NotImplementedError("it takes trials from Copycat's sweepers")
 
-
-class RayLauncher(Launcher):
+class RayLauncher(StreamingLauncher):
     """Run trials as tasks of a Ray cluster, by conf/hydra/launcher/ray.yaml."""
 
     def __init__(self, *, init: Any, remote: Any, at_once: int | None) -> None:
         """Store the keys of the node."""
         self.init, self.remote, self.at_once = init, remote, at_once
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Store the configuration of the sweep."""
-        self.config = config
-
     def stream(self, runner: Any) -> None:
         """Run trials as the cluster has capacity, until none remains."""
         from copycat.sweeps.launchers.ray_tasks import Cluster
 
         Cluster(self.config, init=self.init, remote=self.remote, at_once=self.at_once).run(runner)
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Refuse batches of trials from sweepers of other packages."""
-        raise NotImplementedError("it takes trials one by one, from Copycat's sweepers")

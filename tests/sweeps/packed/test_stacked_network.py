@@ -11,16 +11,11 @@ from torch import Tensor, nn
 
 from copycat.data.sources.cats import Cats
 from copycat.models.losses import BCE
-from copycat.sweeps.packed.optimizer import ELEMENTWISE, JointOptimizer, Trainable, clip_gradients
+from copycat.sweeps.packed.gradients import clip_gradients
+from copycat.sweeps.packed.optimizer import ELEMENTWISE, JointOptimizer, Trainable
 from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.training.lazy_scheduler import LazyScheduler
 from tests.support.parameters import mark_slow
-
-
-@pytest.fixture(autouse=True)
-def _replays_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Capture steps early, since these tests take few."""
-    monkeypatch.setattr("copycat.sweeps.packed.stacked_network.CAPTURE_AFTER", 2)
 
 
 class ConvolutionalNetwork(nn.Module):

@@ -28,7 +28,7 @@ from copycat.sweeps.plots.parallel import plot_parallel
 from copycat.sweeps.plots.pareto import find_pareto_front, plot_pareto
 from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.plots.slices import plot_slices
-from copycat.sweeps.plots.style import BLUE, GREY, STYLE
+from copycat.sweeps.plots.style import BLUE, GRAY, STYLE
 from copycat.tables.statistics import Direction
 from tests.support.sweep_folders import make_trial, write_sweep_folder
 
@@ -220,13 +220,13 @@ def test_importance_finds_the_key_that_matters(tmp_path: Path) -> None:
     assert set(found) == {"optimizer.lr", "model", "activation", "optimizer.nesterov"}
     assert found["optimizer.lr"][0] > 0.7
     assert sum(width for width, _ in found.values()) == pytest.approx(1)
-    assert [key for key, (_, colour) in found.items() if colour == BLUE.lower()] == ["optimizer.lr"]
+    assert [key for key, (_, color) in found.items() if color == BLUE.lower()] == ["optimizer.lr"]
 
 
 def test_importance_by_chance_is_grey(tmp_path: Path) -> None:
     chance = np.random.default_rng(1)
     found = read_importance_bars(make_search_results(lambda power: float(chance.random()), tmp_path))
-    assert {colour for _, colour in found.values()} == {GREY.lower()}
+    assert {color for _, color in found.values()} == {GRAY.lower()}
 
 
 def test_importance_of_too_few_trials_is_not_computed(results: Results) -> None:

@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.sweeps.launchers.trial import write_first_record
 from copycat.sweeps.search.storage import open_storage
+from copycat.sweeps.trial_record import write_first_record
 from tests.support.search import finish_trial, run_trials, start_search
 
 WORDS = ("optimizer.lr=tag(log,interval(1e-4,1))", "model=logistic,shallow", "hydra.sweeper.n_trials=6")
@@ -50,9 +50,9 @@ def test_a_truncated_last_line_is_removed_from_a_journal(tmp_path: Path) -> None
     assert [trial.state.name for trial in start_search(*WORDS, at=tmp_path).study.trials] == ["COMPLETE"] * 6
 
 
-@pytest.mark.parametrize(("damage", "said"), [(b"\x00\x00{\n", "line 4 is damaged"), (b"{}\n", "do not go together")])
+@pytest.mark.parametrize(("damage", "reason"), [(b"\x00\x00{\n", "line 4 is damaged"), (b"{}\n", "do not go together")])
 def test_the_message_about_a_damaged_journal_names_a_remedy_that_works(
-    damage: bytes, said: str, tmp_path: Path
+    damage: bytes, reason: str, tmp_path: Path
 ) -> None:
     through = run_trials(start_search(*WORDS, STARTUP, at=tmp_path / "through"))
     at = tmp_path / "damaged"
@@ -63,7 +63,7 @@ def test_the_message_about_a_damaged_journal_names_a_remedy_that_works(
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([*lines[:3], damage, *lines[4:]]))
     open_storage.cache_clear()
-    with pytest.raises(UserError, match=rf"study\.journal: expected a study; .*{said}.* Move it away") as caught:
+    with pytest.raises(UserError, match=rf"study\.journal: expected a study; .*{reason}.* Move it away") as caught:
         start_search(*WORDS, STARTUP, at=at)
     assert "\n" not in str(caught.value)
     journal.rename(tmp_path / "away")

@@ -4,20 +4,18 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from omegaconf import DictConfig
 
-from copycat.sweeps.engine import Job
-from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hydra_overrides
+from copycat.sweeps.job import Job
+from copycat.sweeps.launchers.trial import INTERRUPTED, get_hydra_overrides
+from copycat.sweeps.launchers.worker import serve
 from copycat.training.signals import ending_signals
 
 
@@ -66,7 +64,7 @@ class Pool:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
-            self._context.set_forkserver_preload([compose_and_run.__module__])
+            self._context.set_forkserver_preload([serve.__module__])
             # a terminal signals the server too, which would end it, or print a traceback from its imports
             numbers = [number for number in ending_signals() if number.name in TERMINAL_SIGNALS]
             handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
@@ -79,9 +77,7 @@ class Pool:
         """Return the pool."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Let workers save what they train, and kill those that take longer than `SHUTDOWN_SECONDS` seconds."""
         for worker in self._workers:
             worker.pipe.close()  # which tells the worker to end
@@ -138,7 +134,7 @@ class Pool:
         used_devices = [worker.device for worker in self._workers]
         device = min(self.devices, key=used_devices.count, default=None)
         settings = {"threads": self.threads, "device": device}
-        process = self._context.Process(target=_serve, args=(theirs, list(sys.path), settings), daemon=False)
+        process = self._context.Process(target=serve, args=(theirs, list(sys.path), settings), daemon=False)
         process.start()
         theirs.close()
         worker = Worker(process, ours, device)
@@ -162,55 +158,3 @@ def _describe_exit(code: int | None) -> str:
         name = signal.Signals(-code).name
         return f"its process was ended by {name}" + (": out of memory?" if name == "SIGKILL" else "")
     return f"its process ended with status {code}"
-
-
-def _serve(pipe: Connection, path: list[str], settings: Mapping[str, Any]) -> None:
-    """Run trials in a worker process until the pipe is closed."""
-    if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
-    multiprocessing.set_start_method(None, force=True)  # data loaders use the default method, as in a single run
-    sys.path[:] = path
-    if settings["device"] is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = settings["device"]
-    import torch
-
-    torch.set_num_threads(settings["threads"])
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    jobs = _JobPipe(pipe)
-    while (overrides := jobs.next()) is not None:
-        try:
-            pipe.send(compose_and_run(overrides))
-        except BrokenPipeError:
-            return
-
-
-class _JobPipe:
-    """Read the pipe in a thread, so that a worker notices the end of the sweep while it trains."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-        self._arrived = threading.Semaphore(0)
-        self._overrides: list[list[str] | None] = []
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                overrides = self._pipe.recv()
-            except (EOFError, OSError):
-                overrides = None
-            self._overrides.append(overrides)
-            self._arrived.release()
-            if overrides is None:
-                # the sweep ended or was killed: the running trial saves a checkpoint, as on Ctrl-C
-                signal.raise_signal(signal.SIGTERM) if self._is_busy else None
-                return
-
-    _is_busy = False
-
-    def next(self) -> list[str] | None:
-        self._is_busy = False
-        self._arrived.acquire()
-        self._is_busy = True
-        return self._overrides.pop(0)

@@ -12,7 +12,8 @@ from ray.exceptions import RayError
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
-from copycat.sweeps.engine import Job, Runner
+from copycat.sweeps.engine import Runner
+from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hydra_overrides
 
 

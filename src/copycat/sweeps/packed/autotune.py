@@ -6,7 +6,6 @@ import os
 import time
 
 import torch
-from torch import nn
 
 from copycat.sweeps.packed.optimizer import JointOptimizer, Trainable
 from copycat.sweeps.packed.stacked_network import StackedNetwork
@@ -29,13 +28,7 @@ CPU = torch.device("cpu")
 
 
 def choose_pack_size(trial: PackedTrial, *, most: int, device: torch.device) -> int:
-    """Return the number of trials with the shortest step per trial, within memory and open files.
-
-    Args:
-        trial: a prepared one of the pack.
-        most: maximum number.
-        device: that trains.
-    """
+    """Return the number of trials like this one with the shortest step per trial, within memory and open files."""
     assert trial.parts is not None
     most = min(most, _max_open_folders())
     seconds_per_trial, size, room = dict[int, float](), 1, 0.0
@@ -79,11 +72,13 @@ def why_not_stackable(parts: RunComponents) -> str | None:
 
 def _time_steps(parts: RunComponents, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
     """Measure the seconds of each step of `size` copies; the first of several warms up."""
-    networks = [copy.deepcopy(parts.classifier.network) for _ in range(size)]
-    stack = StackedNetwork(networks, [parts.classifier.loss] * size, device=device)
-    optimizers = JointOptimizer(
-        [_make_trainable(parts, network) for network in networks], stack, like=parts.classifier.create_optimizer
-    )
+    classifier = parts.classifier
+    networks = [copy.deepcopy(classifier.network) for _ in range(size)]
+    stack = StackedNetwork(networks, [classifier.loss] * size, device=device)
+    optimizers = [classifier.make_optimizer(network.parameters()) for network in networks]
+    schedules = [LazyScheduler(classifier.make_scheduler(optimizer)) for optimizer in optimizers]
+    trials = [Trainable(*each) for each in zip(networks, optimizers, schedules, strict=True)]
+    joint = JointOptimizer(trials, stack, like=classifier.create_optimizer)
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).batches(0, 1))  # type: ignore[union-attr]
     shared = not parts.data.shuffle and parts.data.augmentation is None
     image, label = batch["image"], batch["label"]
@@ -94,17 +89,12 @@ def _time_steps(parts: RunComponents, size: int, *, steps: int = STEPS, device: 
     for _ in range(steps):
         clock = time.perf_counter()
         *_, gradients = stack.step(image, label, shared=shared)
-        optimizers.set_gradients(gradients)
-        optimizers.step()
+        joint.set_gradients(gradients)
+        joint.step()
         if device.type != "cpu":
             torch.accelerator.synchronize(device)
         durations.append(time.perf_counter() - clock)
     return durations
-
-
-def _make_trainable(parts: RunComponents, network: nn.Module) -> Trainable:
-    optimizer = parts.classifier.make_optimizer(network.parameters())
-    return Trainable(network, optimizer, LazyScheduler(parts.classifier.make_scheduler(optimizer)))
 
 
 def _estimate_bytes(parts: RunComponents) -> int:

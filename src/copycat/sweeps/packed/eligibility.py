@@ -15,6 +15,7 @@ from copycat.data.loaders import MemoryLoader
 from copycat.inspection.callbacks.inspector import Inspector, Measurer
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.inspection.callbacks.progress_bar import ProgressBar
+from copycat.sweeps.packed.autotune import why_not_stackable
 from copycat.sweeps.packed.trial import PackedTrial
 from copycat.training.best_checkpoint import BestCheckpoint
 from copycat.training.checkpoints import LastCheckpoint
@@ -30,20 +31,15 @@ REQUIRED_VALUES = {
 }
 """Required values of keys of the trainer."""
 SUPPORTED_KEYS = (
-    *("_target_", "max_epochs", "accelerator", "devices", "precision", "threads", "steps_per_execution"),
-    *("deterministic", "check_val_every_n_epoch", "gradient_clip_val", "gradient_clip_algorithm"),
-    *("accumulate_grad_batches", "limit_train_batches", "limit_val_batches"),
+    *REQUIRED_VALUES,
+    *("max_epochs", "accelerator", "threads", "steps_per_execution", "deterministic", "check_val_every_n_epoch"),
+    *("gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches"),
 )
 """Keys of the trainer that a pack supports."""
 
 
 def why_not_packable(config: Mapping[str, Any], parts: RunComponents | None = None) -> str | None:
-    """Return why a trial cannot be packed, or None if it can.
-
-    Args:
-        config: resolved configuration of the trial.
-        parts: built from it; None to check the configuration alone.
-    """
+    """Return why a trial cannot be packed, or None if it can; without its parts, by its configuration alone."""
     trainer = config["trainer"]
     for name, value in REQUIRED_VALUES.items():
         if trainer.get(name) != value:
@@ -93,17 +89,8 @@ def _check_parts(parts: RunComponents) -> str | None:
             return "dropout in place"
     if not list(network.parameters()):
         return "a network without parameters"
-    return _try_stacking(parts)
-
-
-def _try_stacking(parts: RunComponents) -> str | None:
-    """Try a step of two copies, unless all layers of the network are known to support it."""
-    network = parts.classifier.network
-    if all(type(module).__module__.startswith(KNOWN_MODULES) for module in network.modules()):
-        return None
-    from copycat.sweeps.packed.autotune import why_not_stackable
-
-    return why_not_stackable(parts)
+    is_known = all(type(module).__module__.startswith(KNOWN_MODULES) for module in network.modules())
+    return None if is_known else why_not_stackable(parts)
 
 
 def pack_key(trial: PackedTrial) -> str:
@@ -121,6 +108,6 @@ def pack_key(trial: PackedTrial) -> str:
     shapes = {name: list(tensor.shape) for name, tensor in [*network.named_parameters(), *network.named_buffers()]}
     counts = [len(data.parts[part]) for part in ("train", "val")]
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
-    start = [trial.position.epoch, trial.finished, trial.pack]
+    start = [trial.epoch, trial.finished, trial.pack]
     facts = [{**config, **free}, shapes, trained, counts, start, torch.get_default_dtype().__repr__()]
     return json.dumps(facts, sort_keys=True, default=str)

@@ -58,12 +58,8 @@ def _describe_rule(trial: Trainable) -> str | None:
 class JointOptimizer:
     """Step one joint optimizer, whose parameters are slices of the stacked ones, one per kind of trial.
 
-    The trials' own optimizers and schedulers are not updated until `sync`.
-
-    Args:
-        trials: in order of their kinds.
-        stack: their networks.
-        like: makes another optimizer of the same class.
+    The trials, in the order of their groups, have optimizers and schedulers of their own, which are not updated until
+    `sync`. `like` makes another optimizer of the same class.
     """
 
     def __init__(self, trials: Sequence[Trainable], stack: StackedNetwork, *, like: Callable[[], Optimizer]) -> None:
@@ -88,6 +84,7 @@ class JointOptimizer:
     def _add(self, places: Sequence[int]) -> None:
         first, leader = places[0], self.trials[places[0]]
         names = {parameter: name for name, parameter in leader.network.named_parameters()}
+        tensors = {**self.stack.frozen, **self.stack.parameters}
         own: dict[str, nn.Parameter] = {}
         for parameter, name in names.items():
             if len(places) == 1:
@@ -95,7 +92,7 @@ class JointOptimizer:
                 if state := leader.optimizer.state.get(parameter):
                     self.joint.state[parameter] = state
             else:
-                whole = self._stacked(name)[first : first + len(places)]
+                whole = tensors[name].detach()[first : first + len(places)]
                 own[name] = nn.Parameter(whole, requires_grad=parameter.requires_grad)
                 if state := self._states(places, name):
                     self.joint.state[own[name]] = state
@@ -126,10 +123,6 @@ class JointOptimizer:
             return {}
         like = {n: _is_elementwise(value, parameters[0]) for n, value in states[0].items()}
         return {n: torch.stack([state[n] for state in states]) if like[n] else states[0][n] for n in like}
-
-    def _stacked(self, name: str) -> Tensor:
-        parameter = self.stack.parameters.get(name)
-        return (self.stack.frozen[name] if parameter is None else parameter).detach()
 
     def set_gradients(self, gradients: Sequence[Tensor]) -> None:
         """Set the gradient of each joint parameter to its slice of the stacked gradients."""
@@ -175,15 +168,6 @@ class JointOptimizer:
                 state = {n: v[index] if _is_elementwise(v, own[name]) else v for n, v in state.items()}
             if state:
                 trial.optimizer.state[parameter] = state
-
-
-def clip_gradients(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
-    """Clip each trial's gradients, [trials, …], as torch.nn.utils.clip_grad_norm_ or clip_grad_value_ do."""
-    if not by_norm:
-        return [gradient.clamp(-most, most) for gradient in gradients]
-    norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
-    factor = (most / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
-    return [gradient * factor.view(-1, *[1] * (gradient.ndim - 1)) for gradient in gradients]
 
 
 def _is_elementwise(value: Any, parameter: Tensor) -> bool:

@@ -102,10 +102,10 @@ class RandomStreams:
         self.place: Tensor | None = None
         """The trial's place, inside vmap."""
 
-    def keep(self, kept: Sequence[int]) -> None:
+    def keep(self, places: Sequence[int]) -> None:
         """Drop the streams of all trials but these."""
-        self.generators = [self.generators[place] for place in kept]
-        self.places = torch.arange(len(kept), device=self.places.device)
+        self.generators = [self.generators[place] for place in places]
+        self.places = torch.arange(len(places), device=self.places.device)
 
     def seed(self, seeds: Sequence[int]) -> None:
         """Seed each stream, as a single run seeds torch's."""

@@ -60,12 +60,12 @@ class StackedNetwork:
                 own.data = view
         self._replays = {s: CapturedStep(partial(self._step, shared=s), after=CAPTURE_AFTER) for s in (True, False)}
 
-    def keep(self, kept: Sequence[int]) -> None:
+    def keep(self, places: Sequence[int]) -> None:
         """Drop all trials but these."""
-        self.networks = [self.networks[place] for place in kept]
-        self.streams.keep(kept)
+        self.networks = [self.networks[place] for place in places]
+        self.streams.keep(places)
         if self.weights is not None:
-            self.weights = self.weights[list(kept)]
+            self.weights = self.weights[list(places)]
         self._stack_parameters()
 
     def __call__(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor]:

@@ -9,26 +9,21 @@ from torch import Tensor
 
 from copycat.inspection.callbacks.inspector import tensorboard_loggers
 from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE, WEIGHT, layers_with_curves
+from copycat.sweeps.packed.gradients import compute_norms
 from copycat.sweeps.packed.optimizer import JointOptimizer
 from copycat.sweeps.packed.stacked_network import StackedNetwork
-from copycat.sweeps.packed.trial import TrialSession
+from copycat.sweeps.packed.trial_session import TrialSession
 
 
 class PackStatistics:
-    """Measure norms of gradients, updates and weights of all trials of a pack.
+    """Measure norms of gradients, updates and weights of all trials of a pack, whose callbacks are equal."""
 
-    Args:
-        sessions: of one pack, with equal callbacks.
-        first: epoch at the start.
-        epochs: total number of epochs.
-    """
-
-    def __init__(self, sessions: Sequence[TrialSession], *, first: int, epochs: int) -> None:
-        """Start without measurements; measure nothing if no TensorBoard is written."""
-        self.callback = sessions[0].statistics if tensorboard_loggers(sessions[0].recorder.loggers) else None
+    def __init__(self, first: TrialSession) -> None:
+        """Start without measurements, by the callback of one trial; measure nothing if no TensorBoard is written."""
+        self.callback = first.statistics if tensorboard_loggers(first.recorder.loggers) else None
         if self.callback is not None:
-            self.callback.start_clock(first, epochs=epochs)
-        self.images = len(sessions[0].data.parts["train"])
+            self.callback.start_clock(first.trial.epoch, epochs=first.config["trainer"]["max_epochs"])
+        self.images = len(first.data.parts["train"])
         self._epochs: list[int] = []
         self._tables: list[NDArray[np.float32]] = []
         """[trials, tags] per epoch."""
@@ -41,7 +36,7 @@ class PackStatistics:
     def measure_gradients(self, gradients: Sequence[Tensor], stack: StackedNetwork, optimizers: JointOptimizer) -> None:
         """Measure the gradients of an epoch's last step, [trials, …], before they are clipped."""
         self._rate = optimizers.learning_rates()
-        self._gradient = _norms(gradients)
+        self._gradient = compute_norms(gradients)
         self._before = [parameter.detach().clone() for parameter in stack.parameters.values()]
 
     def measure_weights(self, epoch: int, stack: StackedNetwork) -> None:
@@ -50,8 +45,8 @@ class PackStatistics:
         trained = [parameter.detach() for parameter in stack.parameters.values()]
         tensors = {**stack.frozen, **stack.parameters}
         weights = {name: tensors[name].detach() for name, _ in stack.networks[0].named_parameters()}
-        weight = _norms(list(weights.values()))
-        update = _norms([b - a for a, b in zip(self._before, trained, strict=True)])
+        weight = compute_norms(list(weights.values()))
+        update = compute_norms([b - a for a, b in zip(self._before, trained, strict=True)])
         pace = self.callback.epoch_time(epoch + 1, images=self.images)
         like = torch.ones_like(weight)
         columns = {
@@ -60,7 +55,7 @@ class PackStatistics:
             UPDATE: torch.where(weight > 0, update / weight, 0.0),
             WEIGHT: weight,
             **{name: like * value for name, value in pace.items()},
-            **{f"weight_norm/{name}": _norms([weights[name]]) for name in layers_with_curves(stack.networks[0])},
+            **{f"weight_norm/{name}": compute_norms([weights[name]]) for name in layers_with_curves(stack.networks[0])},
         }
         self._tags = list(columns)
         self._epochs.append(epoch)
@@ -76,10 +71,3 @@ class PackStatistics:
         for place in places:
             for board in tensorboard_loggers(sessions[place].recorder.loggers):
                 board.log_table(self._tags, tensors[:, place], steps=epochs)
-
-
-def _norms(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the norm over all tensors, [trials, …] each, of each trial: [trials]."""
-    each = torch.stack([torch.linalg.vector_norm(tensor.flatten(1), dim=1) for tensor in tensors])
-    norms: Tensor = torch.linalg.vector_norm(each, dim=0)
-    return norms

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import BLACK, GREY, MAX_LETTERS, VERMILION, shorten
+from copycat.sweeps.plots.style import BLACK, GRAY, MAX_LETTERS, VERMILION, shorten
 
 AxisName = Literal["x", "y"]
 TICKS = 5
@@ -32,11 +32,7 @@ def make_objective_label(results: Results, objective: str) -> str:
 def set_objective(axes: Axes, results: Results, objective: str, places: Mapping[int, float]) -> None:
     """Set scale, limits and label of the y axis, and mark outliers at its edge.
 
-    Args:
-        axes: to change.
-        results: of the sweep.
-        objective: shown on the y axis.
-        places: x position of each drawn trial, by its number.
+    `places` has the x position of each drawn trial, by its number.
     """
     trials = results.get_scored_trials()
     column = results.get_objective_column(objective, trials)
@@ -50,7 +46,7 @@ def set_objective(axes: Axes, results: Results, objective: str, places: Mapping[
     outliers = [t.number for t, cost in zip(trials, costs, strict=True) if cost > worst and t.number in places]
     if outliers:
         edge, mark = (1.0, CARETUPBASE) if less else (0.0, CARETDOWNBASE)
-        style: dict[str, Any] = {"marker": mark, "color": GREY, "clip_on": False, "label": "far worse, off the axis"}
+        style: dict[str, Any] = {"marker": mark, "color": GRAY, "clip_on": False, "label": "far worse, off the axis"}
         axes.scatter(
             [places[n] for n in outliers], [edge] * len(outliers), transform=axes.get_xaxis_transform(), **style
         )
@@ -76,7 +72,7 @@ def set_column(
 
     Args:
         axes: to change.
-        which: `x` or `y`.
+        which: of them.
         column: the values on the axis.
         longest: maximum length of a label in letters.
         below: margin at the lower end, as a fraction of the axis.

@@ -28,11 +28,7 @@ PLOTS: dict[str, Callable[[Results], Figure]] = {
 
 
 def write_plots(sweep: Path, to: Path) -> Iterator[Path]:
-    """Write history, parallel coordinates, importance and slice, and for several objectives the Pareto front.
-
-    Args:
-        sweep: folder of the sweep.
-        to: folder for the files; made if it does not exist.
+    """Write the plots of a sweep to a folder, which is made if it does not exist.
 
     Yields:
         The path of each file.

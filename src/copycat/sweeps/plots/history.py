@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from copycat.sweeps.plots.axes import mark_best, mark_failed, set_objective
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import BLUE, GREY, VERMILION, add_legend, make_figure, make_message_figure, marker_area
+from copycat.sweeps.plots.style import BLUE, GRAY, VERMILION, add_legend, make_figure, make_message_figure, marker_area
 
 
 def plot_history(results: Results) -> Figure:
@@ -33,7 +33,7 @@ def _draw(axes: Axes, results: Results, objective: str) -> None:
     axes.scatter(numbers, values, s=size, color=BLUE, label="completed", zorder=3)
     if pruned:
         where = [trial.number for trial in pruned], [trial.objectives[objective] for trial in pruned]
-        axes.scatter(*where, s=size, marker="v", facecolors="none", edgecolors=GREY, label="pruned", zorder=3)
+        axes.scatter(*where, s=size, marker="v", facecolors="none", edgecolors=GRAY, label="pruned", zorder=3)
     first, last = results.trials[0].number, results.trials[-1].number
     if ranked := results.get_feasible_trials():
         keep = np.minimum if results.objectives[objective] == "minimize" else np.maximum

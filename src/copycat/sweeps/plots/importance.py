@@ -14,7 +14,7 @@ from optuna.study import Study
 from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import BLUE, GREY, add_legend, make_figure, make_message_figure, shorten
+from copycat.sweeps.plots.style import BLUE, GRAY, add_legend, make_figure, make_message_figure, shorten
 
 Costs = np.ndarray[Any, np.dtype[np.float64]]
 MIN_TRIALS = 10
@@ -43,12 +43,12 @@ def plot_importance(results: Results) -> Figure:
         costs = np.array([trial.objectives[name] for trial in trials]) * (1 if direction == "minimize" else -1)
         shares, chance = compute_importances(study, costs, top=top)
         names = sorted(shares, key=lambda key: shares[key])
-        colours = [BLUE if shares[key] > chance[key] else GREY for key in names]
-        bars = axes.barh([shorten(key, 36) for key in names], [shares[key] for key in names], color=colours)
+        colors = [BLUE if shares[key] > chance[key] else GRAY for key in names]
+        bars = axes.barh([shorten(key, 36) for key in names], [shares[key] for key in names], color=colors)
         axes.bar_label(bars, fmt="%.2f", padding=3)
-        for colour, label in ((BLUE, "more than chance gives"), (GREY, "no more than chance may give")):
-            if colour in colours:
-                axes.plot([], [], "s", color=colour, label=label)
+        for color, label in ((BLUE, "more than chance gives"), (GRAY, "no more than chance may give")):
+            if color in colors:
+                axes.plot([], [], "s", color=color, label=label)
         axes.set_xlim(0, 1.1)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"share in what tells the best {top} of {len(trials)} by {name} from the others (PED-ANOVA)")

@@ -76,18 +76,17 @@ def _draw_lines(host: Axes, heights: np.ndarray[Any, Any], results: Results) -> 
     objective = next(iter(results.objectives))
     trials, best = results.get_scored_trials("completed"), results.get_best_trial(objective)
     sign = 1 if results.objectives[objective] == "minimize" else -1
-    order = np.argsort(
-        [-sign * trial.objectives[objective] for trial in trials], kind="stable"
-    )  # the best are drawn last, on top
+    losses = [sign * trial.objectives[objective] for trial in trials]
+    order = np.argsort(np.negative(losses), kind="stable")  # the best are drawn last, on top
     places = np.arange(heights.shape[1])
     paths = [np.column_stack([places, heights[index]]) for index in order]
-    colours = mpl.colormaps["cividis"](np.linspace(0.9, 0.0, len(paths)))
+    colors = mpl.colormaps["cividis"](np.linspace(0.9, 0.0, len(paths)))
     host.add_collection(
-        LineCollection(paths, colors=colours, lw=1.0, alpha=float(np.clip(60 / len(paths), 0.2, 0.8)), zorder=1)
+        LineCollection(paths, colors=colors, lw=1.0, alpha=float(np.clip(60 / len(paths), 0.2, 0.8)), zorder=1)
     )
     if best:
         line = heights[trials.index(best)]
         host.plot(places, line, color=VERMILION, lw=2.5, zorder=2, label=f"best {objective}: trial {best.number}")
     if len(paths) > 1:
-        host.plot([], [], color=colours[-1], label="better")
-        host.plot([], [], color=colours[0], label="worse")
+        host.plot([], [], color=colors[-1], label="better")
+        host.plot([], [], color=colors[0], label="worse")

@@ -2,11 +2,11 @@
 
 from itertools import combinations
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from copycat.records.trial_file import Trial
+from copycat.sweeps import summary
 from copycat.sweeps.plots.axes import make_objective_label, set_column
 from copycat.sweeps.plots.results import Results
 from copycat.sweeps.plots.style import (
@@ -23,16 +23,10 @@ from copycat.sweeps.plots.style import (
 def find_pareto_front(results: Results) -> list[Trial]:
     """Return the trials on the Pareto front, which no other trial dominates."""
     trials = results.get_feasible_trials()
-    signs = [1 if direction == "minimize" else -1 for direction in results.objectives.values()]
-    costs = np.array([[trial.objectives[name] for name in results.objectives] for trial in trials]).reshape(
-        -1, len(signs)
+    best = summary.find_pareto_front(
+        ({"trial": trial.number, "status": trial.status, **trial.objectives} for trial in trials), results.objectives
     )
-    costs = costs * signs
-    return [
-        trial
-        for trial, cost in zip(trials, costs, strict=True)
-        if not np.any((costs <= cost).all(axis=1) & (costs < cost).any(axis=1))
-    ]
+    return [trial for trial in trials if trial.number in best]
 
 
 def plot_pareto(results: Results) -> Figure:
@@ -62,10 +56,8 @@ def _draw(axes: Axes, results: Results, across: str, up: str) -> None:
     )
     if len(results.objectives) == 2:  # with more objectives the front is no line
         ordered = sorted(best, key=lambda trial: points([trial]))
-        if results.objectives[across] == "minimize":
-            axes.step(*points(ordered), where="post", color=VERMILION, lw=1)
-        else:
-            axes.step(*points(ordered), where="pre", color=VERMILION, lw=1)
+        is_less_better = results.objectives[across] == "minimize"
+        axes.step(*points(ordered), where="post" if is_less_better else "pre", color=VERMILION, lw=1)
     set_column(axes, "x", results.get_objective_column(across, trials))
     set_column(axes, "y", results.get_objective_column(up, trials))
     axes.set(xlabel=make_objective_label(results, across), ylabel=make_objective_label(results, up))

@@ -24,9 +24,7 @@ class Results:
     def get_key_columns(self, trials: Sequence[Trial], *, repeats: bool = False) -> list[Column]:
         """Return a column per varying key for some of the trials, each on the axis of all trials.
 
-        Args:
-            trials: to include.
-            repeats: whether to include seeds and folds.
+        `repeats` includes seeds and folds.
         """
         wanted = {trial.number for trial in trials}
         indices = [index for index, trial in enumerate(self.trials) if trial.number in wanted]

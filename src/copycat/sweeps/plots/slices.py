@@ -9,7 +9,7 @@ from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.axes import mark_best, mark_failed, set_column, set_objective
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import BLUE, GREY, add_legend, make_figure, make_message_figure, marker_area, shorten
+from copycat.sweeps.plots.style import BLUE, GRAY, add_legend, make_figure, make_message_figure, marker_area, shorten
 
 MAX_PER_ROW = 3
 """Maximum number of panels in a row."""
@@ -56,7 +56,7 @@ def _draw(axes: Axes, results: Results, objective: str, key: Column) -> None:
         *points(results.get_scored_trials("completed")), s=size, color=BLUE, alpha=0.6, lw=0, label="completed"
     )
     if pruned := results.get_scored_trials("pruned"):
-        axes.scatter(*points(pruned), s=size, marker="v", facecolors="none", edgecolors=GREY, label="pruned")
+        axes.scatter(*points(pruned), s=size, marker="v", facecolors="none", edgecolors=GRAY, label="pruned")
     if best and best.number in place:
         mark_best(axes, *points([best]), size)
     failed = [trial.number for trial in results.trials if trial.status == "failed" and trial.number in place]

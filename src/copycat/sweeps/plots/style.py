@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from copycat.sweeps.plots.results import Results
 
 # of Okabe and Ito, https://jfly.uni-koeln.de/color/
-BLUE, VERMILION, GREY, BLACK = "#0072B2", "#D55E00", "#8C8C8C", "#000000"
+BLUE, VERMILION, GRAY, BLACK = "#0072B2", "#D55E00", "#8C8C8C", "#000000"
 STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.spines.top": False,

@@ -29,7 +29,7 @@ class Parameter:
     axes: Sequence[str]
     distribution: BaseDistribution
     key: str = ""
-    """Key of a single axis, with its `+`."""
+    """Key of the first axis, with its `+`."""
     rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Overrides of zipped axes, by the drawn choice."""
 
@@ -74,15 +74,12 @@ def make_parameters(space: SearchSpace, study: optuna.Study) -> dict[str, Parame
         if name in by_axis:
             continue
         names = next((names for names in space.zipped if name in names), [name])
+        joined, rows = ", ".join(names), dict[str, Sequence[str]]()
         if len(names) > 1:
-            joined = ", ".join(names)
             rows = {" ".join(row): row for row in zip(*(space.axes[other].choices() for other in names), strict=True)}
-            spread: BaseDistribution = CategoricalDistribution(list(rows))
-            parameter = Parameter(_choose_name(recorded.get(joined, joined), spread, known), names, spread, rows=rows)
-        else:
-            spread, key = make_distribution(axis), axis.override.get_key_element()
-            parameter = Parameter(_choose_name(recorded.get(name, name), spread, known), names, spread, key=key)
-        by_axis |= dict.fromkeys(names, parameter)
+        spread = CategoricalDistribution(list(rows)) if rows else make_distribution(axis)
+        chosen, key = _choose_name(recorded.get(joined, joined), spread, known), axis.override.get_key_element()
+        by_axis |= dict.fromkeys(names, Parameter(chosen, names, spread, key=key, rows=rows))
     return by_axis
 
 
@@ -123,12 +120,8 @@ def draw_overrides(
 ) -> list[str]:
     """Draw the overrides of a trial: each axis in turn, conditional axes only if their condition holds.
 
-    Args:
-        trial: of the study; values that it has already are kept.
-        space: axes and conditions.
-        by_axis: the parameter of each axis.
-        sampler: makes a sampler for the named parameter. One sampler per parameter keeps the draws independent of
-            which parameters a killed process drew before.
+    Values that the trial has already are kept. `sampler` makes one sampler per parameter, which keeps the draws
+    independent of which parameters a killed process drew before.
     """
     drawn: dict[str, Sequence[str]] = {}
     for axis in space.ordered_axes():

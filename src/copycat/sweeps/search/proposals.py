@@ -16,7 +16,7 @@ from copycat.config.searches import is_grid_search
 from copycat.config.suggestions import pluralize
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
-from copycat.sweeps.engine import Job, recorded_job
+from copycat.sweeps.job import Job, recorded_job
 from copycat.sweeps.search.objectives import compute_violations, get_objectives, read_values
 from copycat.sweeps.search.parameters import draw_overrides, make_parameters
 from copycat.sweeps.search.restored_trials import restore
@@ -29,12 +29,7 @@ STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed
 class Search:
     """Propose trials by an Optuna study, and report their results to it.
 
-    Args:
-        space: axes and conditions.
-        folder: of the sweep.
-        sweeper: Hydra's node.
-        settings: the node `sweep`.
-        owner: id of the sweep, which marks its trials in a study that several sweeps share.
+    `owner`, the id of the sweep, marks its trials in a study that several sweeps share.
 
     Raises:
         UserError: if study, sampler and space are incompatible.

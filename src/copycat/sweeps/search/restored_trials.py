@@ -18,15 +18,8 @@ def restore(
 ) -> int:
     """Add the trials that have a folder and a number beyond the study's last one, as running trials.
 
-    Args:
-        study: to add to.
-        folder: of the sweep.
-        space: axes and conditions.
-        by_axis: the parameter of each axis.
-        attributes: user attributes of each added trial.
-
     Returns:
-        The number of added trials.
+        The number of added trials, each of which has these user attributes.
     """
     numbers = [int(place.name) for place in folder.iterdir() if place.name.isdecimal()]
     missing = range(len(study.get_trials(deepcopy=False)), max(numbers, default=-1) + 1)

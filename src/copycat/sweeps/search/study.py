@@ -10,7 +10,6 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
-from optuna.trial import FrozenTrial
 
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
@@ -60,8 +59,8 @@ def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, 
     """
     node = dict(sweeper["sampler"])
     takes = signature_keys(import_target("hydra.sweeper.sampler", node["_target_"]))
-    select_rows = sweeper["seed"] if node.get("seed") is None else node["seed"]
-    seed = derive_seed("sampler", select_rows, number, *([parameter] if parameter else [])) % 2**31
+    base = sweeper["seed"] if node.get("seed") is None else node["seed"]
+    seed = derive_seed("sampler", base, number, *([parameter] if parameter else [])) % 2**31
     more: dict[str, Any] = {}
     if "qmc_type" in takes:  # quasi-random: one sequence for all trials, with the unchanged seed
         more["independent_sampler"] = optuna.samplers.RandomSampler(seed)
@@ -70,7 +69,7 @@ def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, 
     if constrained:
         if "constraints_func" not in takes:
             raise UserError("sweep.constraints: expected hydra/sweeper/sampler=tpe or gp, which know of constraints.")
-        more["constraints_func"] = _violations
+        more["constraints_func"] = lambda trial: trial.user_attrs.get(VIOLATIONS, [])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # conf/ chose experimental options on purpose
         return build_target("hydra.sweeper.sampler", node, **more)
@@ -87,11 +86,6 @@ def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -
             require_package("scipy", wanted_by=f"hydra/sweeper/{part}")
     make_sampler(sweeper, number=0, constrained=constrained)
     build_target("hydra.sweeper.pruner", sweeper["pruner"])
-
-
-def _violations(trial: FrozenTrial) -> Sequence[float]:
-    violations: Sequence[float] = trial.user_attrs.get(VIOLATIONS, [])
-    return violations
 
 
 def get_running_trial(study: Study, number: int) -> optuna.Trial:
@@ -116,7 +110,8 @@ def make_pruner(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pru
             trial.report(metrics[objective], epoch)
         if not trial.should_prune():
             return None
-        return f"{objective} {metrics[objective]:.6g} after epoch {epoch}: {_class_name(sweeper['pruner'])} ended it"
+        pruner = str(sweeper["pruner"]["_target_"]).rpartition(".")[2]
+        return f"{objective} {metrics[objective]:.6g} after epoch {epoch}: {pruner} ended it"
 
     return find_reason
 
@@ -124,7 +119,3 @@ def make_pruner(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pru
 @cache
 def _load_study(name: str | None, url: str | None, sweep: Path) -> Study:
     return optuna.load_study(study_name=name, storage=open_storage(url, sweep))
-
-
-def _class_name(node: Mapping[str, Any]) -> str:
-    return str(node["_target_"]).rpartition(".")[2]

@@ -1,0 +1,130 @@
+"""Hold the trials of a pack, record and save each, and end each at its own time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+
+from torch import Tensor
+
+from copycat.models.classifier import DivergedError, divergence_error
+from copycat.models.metrics import Row
+from copycat.sweeps.packed.optimizer import group_by_rule
+from copycat.sweeps.packed.trial_session import TrialSession
+from copycat.training.result import RunResult
+
+End = tuple[str, str | None]
+"""Status of a trial that ends, and the reason."""
+
+
+class ActiveTrials:
+    """Hold the sessions of a pack, grouped by update rule, and know which of them still train.
+
+    `pool` writes the last records of a session that ended; then `on_end` is called with its result.
+    """
+
+    def __init__(
+        self, sessions: Sequence[TrialSession], *, on_end: Callable[[TrialSession, RunResult], None], pool: Executor
+    ) -> None:
+        """Start with all trials active."""
+        kinds = group_by_rule([session.trainable for session in sessions])
+        self.sessions = [sessions[place] for places in kinds for place in places]
+        """By their places in the stack."""
+        self.on_end, self.pool = on_end, pool
+        self._ended: set[int] = set()
+        self._ending: list[tuple[TrialSession, Future[RunResult]]] = []
+
+    @property
+    def first(self) -> TrialSession:
+        """Return a session that stands for all, in what they have in common."""
+        return self.sessions[0]
+
+    @property
+    def places(self) -> list[int]:
+        """Return the places of the trials that still train."""
+        return [place for place in range(len(self.sessions)) if place not in self._ended]
+
+    def items(self) -> list[tuple[int, TrialSession]]:
+        """Return the trials that still train, with their places."""
+        return [(place, self.sessions[place]) for place in self.places]
+
+    def record(self, first: int, losses: Tensor, rows: Sequence[Row], validated: Mapping[int, Sequence[Row]]) -> None:
+        """Write the metrics of consecutive epochs; trials with a loss that is not finite leave.
+
+        Args:
+            first: the first epoch.
+            losses: [epochs, steps, trials].
+            rows: a row per epoch and trial, those of an epoch together.
+            validated: validation metrics of each trial, by epoch.
+        """
+        steps, finite = losses.shape[1], losses.isfinite().flatten(0, 1)
+        for place, session in self.items():
+            session.classifier.record_last_loss(losses[-1, -1, place])
+            own = list(rows[place :: len(self.sessions)])
+            for epoch, val_rows in validated.items():
+                own[epoch - first] = {**own[epoch - first], **val_rows[place]}
+            bad = None if finite[:, place].all() else divmod(int((~finite[:, place]).nonzero()[0]), steps)
+            if bad is not None:
+                own = own[: bad[0]]
+            if own:
+                session.recorder.log(first, own)
+                session.metrics |= own[-1]
+            if bad is not None:
+                epoch, batch = first + bad[0], bad[1]
+                failure = divergence_error(epoch, batch, losses[bad[0], batch, place])
+                self.end({place: ("failed", str(failure))}, epoch)
+
+    def save(self, epoch: int) -> None:
+        """Save the checkpoints of all active trials; one that cannot be saved fails."""
+        for place, session in self.items():
+            try:
+                session.save(epoch)
+            except (DivergedError, OSError) as failure:
+                self.end({place: ("failed", session.recorder.describe(failure))}, epoch)
+
+    def decide_ends(self, epoch: int, *, validated: bool, is_last: bool) -> dict[int, End]:
+        """Decide by the present metrics which trials end after this many epochs, by place."""
+        ends: dict[int, End] = {}
+        for place, session in self.items():
+            pruner = session.trial.pruner if validated and not is_last else None
+            if session.is_late and not is_last:
+                ends[place] = "failed", f"time limit: it took more than {session.trial.settings['max_seconds']:g} s"
+            elif session.end_epoch(epoch - 1, validated=validated):
+                ends[place] = "completed", None
+            elif pruner and (reason := pruner(epoch - 1, session.metrics)):
+                ends[place] = "pruned", reason
+        return ends
+
+    def end(self, ends_by_place: Mapping[int, End], epoch: int) -> None:
+        """End trials.
+
+        Raises:
+            InterruptedRun: if a signal could not wait; trials without final metrics stay active.
+        """
+        others = set(self.places) - ends_by_place.keys()
+        ends = []
+        try:
+            for place, (status, reason) in ends_by_place.items():
+                session = self.sessions[place]
+                if others:
+                    session.detach()
+                ends.append((session, session.end(status, reason, epoch)))
+                self._ended.add(place)
+        finally:
+            # after all final metrics, since writing threads would slow each of their operations down
+            self._ending += [(session, self.pool.submit(end)) for session, end in ends]
+
+    def end_all(self, status: str, reason: str | None, epoch: int) -> None:
+        """End all active trials with one status, and report them once their last records are written."""
+        self.end(dict.fromkeys(self.places, (status, reason)), epoch)
+        self.report_ended(wait=True)
+
+    def report_ended(self, *, wait: bool = False) -> None:
+        """Report trials that ended, once their last records are written."""
+        while self._ending and (wait or self._ending[0][1].done()):
+            session, ended = self._ending.pop(0)
+            self.on_end(session, ended.result())
+
+    def drop_ended(self) -> list[int]:
+        """Drop the trials that ended, and return the former places of the others."""
+        places = self.places
+        self.sessions, self._ended = [self.sessions[place] for place in places], set()
+        return places

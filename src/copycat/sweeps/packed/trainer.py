@@ -1,0 +1,115 @@
+"""Train and validate the networks of a pack as one stacked network."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from copycat.data.loaders import Batch
+from copycat.data.streams import derive_seed
+from copycat.models.evaluator import Outputs, evaluate
+from copycat.models.metrics import Row
+from copycat.sweeps.packed.batches import PackBatches
+from copycat.sweeps.packed.gradients import clip_gradients
+from copycat.sweeps.packed.metrics_buffer import MetricsBuffer
+from copycat.sweeps.packed.optimizer import JointOptimizer
+from copycat.sweeps.packed.stacked_layers import StackedDropout
+from copycat.sweeps.packed.stacked_network import StackedNetwork
+from copycat.sweeps.packed.statistics import PackStatistics
+from copycat.sweeps.packed.trial_session import TrialSession
+from copycat.training.malloc import keep_memory
+
+
+class PackTrainer:
+    """Train the trials of a pack, each step of all at once; they are grouped by update rule."""
+
+    def __init__(self, sessions: Sequence[TrialSession], *, device: torch.device) -> None:
+        """Stack the trials' networks and join their optimizers."""
+        keep_memory()
+        first = sessions[0]
+        self.stack = StackedNetwork(
+            [session.classifier.network for session in sessions],
+            [session.classifier.loss for session in sessions],
+            device=device,
+        )
+        self.optimizers = JointOptimizer(
+            [session.trainable for session in sessions], self.stack, like=first.classifier.create_optimizer
+        )
+        trainer = first.config["trainer"]
+        self.statistics = PackStatistics(first)
+        self.buffer = MetricsBuffer(steps=first.steps_per_epoch)
+        self._accumulation: int = trainer["accumulate_grad_batches"]
+        self._clip, self._by_norm = trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"] != "value"
+        self._has_dropout = any(isinstance(module, StackedDropout) for module in self.stack.skeleton.modules())
+        self._connect(sessions)
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Rebuild the stack with the trials at these places alone."""
+        sessions = [self.sessions[place] for place in places]
+        for session in sessions:
+            session.sync()
+        self.stack.keep(places)
+        self.optimizers.set_trials([session.trainable for session in sessions], self.stack)
+        self._connect(sessions)
+
+    def _connect(self, sessions: Sequence[TrialSession]) -> None:
+        """Connect the sessions to the joint optimizer, which has their optimizers' states."""
+        self.sessions = sessions
+        self.batches = PackBatches([session.data for session in sessions])
+        for place, session in enumerate(sessions):
+            session.sync = partial(self.optimizers.sync, place)
+
+    def train_epoch(self, epoch: int) -> None:
+        """Take the steps of an epoch, and keep their losses and probabilities in the buffer."""
+        first, steps = self.sessions[0], self.buffer.steps
+        gradient_sum: list[Tensor] = []
+        for place, (batch, shared) in enumerate(self.batches.load("train", epoch)):
+            if self._has_dropout:
+                self.stack.streams.seed(
+                    [derive_seed("step", session.config["seed"], epoch, place, 0) for session in self.sessions]
+                )
+            losses, logits, gradients = self.stack.step(batch["image"], batch["label"], shared=shared)
+            if self._accumulation > 1:
+                gradients = [gradient / self._accumulation for gradient in gradients]
+            gradient_sum = [a + b for a, b in zip(gradient_sum, gradients, strict=True)] if gradient_sum else gradients
+            is_last = place + 1 == steps
+            if is_last or (place + 1) % self._accumulation == 0:
+                self._update(gradient_sum, epoch, measures=is_last and self.statistics.measures(epoch))
+                gradient_sum = []
+                if first.schedules_by_step and first.scheduler_monitor is None:
+                    self.optimizers.step_schedulers()
+            self.buffer.add(losses, self._compute_probability(logits), batch["label"])
+        if not first.schedules_by_step and first.scheduler_monitor is None:
+            self.optimizers.step_schedulers()
+
+    def _update(self, gradients: Sequence[Tensor], epoch: int, *, measures: bool) -> None:
+        """Update the weights of all trials by their gradients, [trials, …]."""
+        if measures:
+            self.statistics.measure_gradients(gradients, self.stack, self.optimizers)
+        if self._clip:
+            gradients = clip_gradients(gradients, self._clip, by_norm=self._by_norm)
+        self.optimizers.set_gradients(gradients)
+        self.optimizers.step()
+        if measures:
+            self.statistics.measure_weights(epoch, self.stack)
+
+    def validate(self, epoch: int) -> list[Row]:
+        """Return the validation metrics of each trial."""
+        classifier = self.sessions[0].classifier
+        metrics: Any = classifier.metrics["val_"]
+        modules = self.stack.skeleton, self.stack.loss, classifier.loss
+        rows, _ = evaluate(self._evaluate_batch, self.batches.load("val", epoch), metrics, modules=modules)
+        return rows
+
+    def _evaluate_batch(self, batch_and_shared: tuple[Batch, bool]) -> Outputs:
+        batch, shared = batch_and_shared
+        losses, logits = self.stack(batch["image"], batch["label"], shared=shared)
+        return losses, self._compute_probability(logits), batch["label"].expand(len(self.sessions), -1)
+
+    def _compute_probability(self, logits: Tensor) -> Tensor:
+        """Return class probabilities, [trials, B] or [trials, B, classes]."""
+        trials, images = logits.shape[:2]
+        probability = self.sessions[0].classifier.loss.probability(logits.reshape(trials * images, -1))
+        return probability.reshape(trials, images, *probability.shape[1:])

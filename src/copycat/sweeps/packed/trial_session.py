@@ -1,0 +1,194 @@
+"""Record one trial of a pack, in the same run folder as a single run has."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from copycat.inspection.callbacks.layer_statistics import Statistics
+from copycat.models.classifier import Stage
+from copycat.models.metrics import Row, to_scalar_tensor
+from copycat.records.run_folder import write_manifest
+from copycat.sweeps.packed.checkpoints import State, TrialCheckpoints
+from copycat.sweeps.packed.optimizer import Trainable
+from copycat.sweeps.packed.trial import PackedTrial
+from copycat.training.checkpoints import LastCheckpoint
+from copycat.training.lazy_scheduler import LazyScheduler
+from copycat.training.lightning_internals import check_early_stopping
+from copycat.training.recorder import RunRecorder
+from copycat.training.result import RunResult
+from copycat.training.signals import InterruptedRun
+from copycat.training.train import config_content, write_request
+
+
+class TrialSession:
+    """Record one trial of a pack, with its own optimizer, callbacks and checkpoints.
+
+    Args:
+        trial: with its parts.
+        manifest: content of run.json at the start.
+        changes: uncommitted changes of the code, as a patch.
+        loops: state of Lightning's loops at the start of a run, for checkpoints.
+    """
+
+    def __init__(
+        self, trial: PackedTrial, manifest: dict[str, Any], *, changes: bytes | None, loops: Mapping[str, Any]
+    ) -> None:
+        """Make optimizer, scheduler and recorder."""
+        assert trial.parts is not None
+        self.trial, self.manifest, self.folder, self.changes = trial, manifest, trial.folder, changes
+        self.config = config = trial.request.config
+        self.recorder = recorder = RunRecorder(self.folder, config=config, components=trial.parts, manifest=manifest)
+        self.classifier, self.data = trial.parts.classifier, trial.parts.data
+        self.steps_per_epoch = len(self.data.loader("train", shuffle=self.data.shuffle))
+        self.accumulation: int = config["trainer"]["accumulate_grad_batches"]
+        self.last = next((c for c in recorder.callbacks if isinstance(c, LastCheckpoint)), None)
+        self.clock = recorder.last
+        self.statistics = next((c for c in recorder.callbacks if isinstance(c, Statistics)), None)
+        configured: Any = self.classifier.configure_optimizers()
+        self.optimizer: torch.optim.Optimizer = configured["optimizer"]
+        schedule = configured["lr_scheduler"]
+        self.scheduler: Any = schedule["scheduler"]
+        self.checkpoints = TrialCheckpoints(recorder, self.optimizer, self.scheduler, loops)
+        self.schedules_by_step = schedule["interval"] == "step"
+        self.scheduler_monitor = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
+        self.trainable = Trainable(
+            self.classifier.network,
+            self.optimizer,
+            LazyScheduler(self.scheduler),
+            config=[config["optimizer"], config["scheduler"]],
+            is_unshared=self.scheduler_monitor is not None,
+        )
+        self.sync: Callable[[], None] = lambda: None
+        """Updates optimizer and scheduler to the present step, which the joint ones of the pack have taken."""
+        self.metrics: Row = {}
+        """Last value of each metric."""
+
+    # ----- run folder
+
+    def open(self, say: Callable[[str], None]) -> None:
+        """Write the first files of the run folder, or remove records beyond the checkpoint of a resumed run.
+
+        `say` receives one line per logger that cannot remove its records.
+        """
+        epoch = self.trial.epoch
+        if self.trial.manifest:
+            self.recorder.open(partial(write_manifest, manifest=self.manifest), resumes_at=epoch, say=say)
+        else:
+            text = config_content(self.config)
+            self.recorder.open(partial(write_request, config=text, manifest=self.manifest, changes=self.changes))
+        self.recorder.begin(epoch)
+
+    def restore(self, device: torch.device) -> None:
+        """Move to the device, and restore weights, optimizer and counters from the checkpoint."""
+        if device.type != "cpu":
+            self.classifier.to(device)
+            self.data.to_device(device)
+        if self.trial.checkpoint is not None:
+            self.metrics = self.checkpoints.restore(self.trial.checkpoint)
+
+    # ----- training
+
+    @property
+    def depends_on_metrics(self) -> bool:
+        """Return whether metrics may end the trial or change its learning rate."""
+        return bool(self.trial.pruner or self.checkpoints.early_stops or self.scheduler_monitor)
+
+    @property
+    def is_late(self) -> bool:
+        """Return whether the trial exceeded its time limit."""
+        limit: float | None = self.trial.settings["max_seconds"]
+        return limit is not None and self.clock.seconds > limit
+
+    def end_epoch(self, epoch: int, *, validated: bool) -> str | None:
+        """Step a plateau scheduler and keep the best checkpoint, by the metrics of an epoch.
+
+        Returns:
+            The reason for early stopping, or None.
+        """
+        if self.scheduler_monitor in self.metrics and (validated or not self.scheduler_monitor.startswith("val/")):
+            self.scheduler.step(to_scalar_tensor(self.metrics[self.scheduler_monitor]))
+        if not validated:
+            return None
+        best = self.checkpoints.best
+        due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
+        if best is not None and due and best.is_better(to_scalar_tensor(self.metrics[best.monitor])):
+            self.checkpoints.keep_best(self._state(epoch + 1, finished=False))
+        for callback in self.checkpoints.early_stops:
+            stop, reason = check_early_stopping(callback, to_scalar_tensor(self.metrics[callback.monitor]))
+            if stop:
+                callback.stopped_epoch = epoch
+                return reason or "early stopping"
+        return None
+
+    # ----- checkpoints
+
+    def save(self, epoch: int) -> None:
+        """Write the best checkpoint if there is a new one, and the last.
+
+        Raises:
+            DivergedError: if a weight is not finite; the previous checkpoint stays.
+        """
+        self.checkpoints.write(None if self.last is None else self._state(epoch, finished=False))
+
+    def _steps(self, epoch: int) -> int:
+        return epoch * -(-self.steps_per_epoch // self.accumulation)
+
+    def _state(self, epoch: int, *, finished: bool) -> State:
+        self.sync()
+        steps = self._steps(epoch)
+        return self.checkpoints.make_state(epoch, steps=steps, metrics=self.metrics, finished=finished)
+
+    # ----- end
+
+    def detach(self) -> None:
+        """Copy the weights out of the stack, where they change as the other trials step."""
+        self.classifier.network = deepcopy(self.classifier.network)
+
+    def end(self, status: str, error: str | None, epoch: int) -> Callable[[], RunResult]:
+        """Measure the final metrics of a completed trial.
+
+        Returns:
+            A function that writes the last records, and may run in another thread.
+        """
+        last = None
+        try:
+            if status == "completed":
+                self._measure()
+                if self.last is not None and self.last.every_n_epochs:
+                    last = self._state(epoch, finished=True)
+        except InterruptedRun:
+            raise
+        except Exception as failure:
+            status, error = "failed", self.recorder.describe(failure)
+        return partial(self._conclude, status, error, epoch, last)
+
+    def _conclude(self, status: str, error: str | None, epoch: int, last: State | None) -> RunResult:
+        """Write the last records; an error fails this trial alone."""
+        recorder = self.recorder
+        try:
+            recorder.writer.become_synchronous()
+            self.checkpoints.write(last)
+            if status == "completed":
+                recorder.complete(epoch)
+        except Exception as failure:
+            status, error = recorder.status_after_failure(failure, status, error)
+        try:
+            for logger in recorder.loggers:
+                logger.finalize({"completed": "success", "pruned": "pruned"}.get(status, "failed"))
+        except Exception as failure:
+            status, error = recorder.status_after_failure(failure, status, error)
+        return recorder.end(status, error, epochs=epoch, steps=self._steps(epoch))
+
+    def _measure(self) -> None:
+        final, probabilities = Row(), dict[str, Tensor]()
+        stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
+        for stage in stages:
+            row, probabilities[stage] = self.classifier.measure(stage, self.data.loader(stage))
+            final |= row
+        del probabilities["train"]
+        self.recorder.record_final_metrics(final, probabilities)

@@ -1,0 +1,46 @@
+"""Run sweeps in packs, and read what they leave."""
+
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copycat.cli import main
+from copycat.records.run_folder import read_manifest
+from copycat.records.trial_file import Trial, read_trial
+from tests.support.commands import run_copycat
+
+PACKED = "hydra/launcher=packed"
+LONG = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "trainer.max_epochs=12", PACKED)
+
+
+def run_sweep(*words: str, data: Path, at: Path, status: int = 0) -> Path:
+    """Run a sweep in this process and return its folder; its output is in output.txt."""
+    at.mkdir(parents=True, exist_ok=True)
+    output = StringIO()
+    with pytest.MonkeyPatch.context() as here, redirect_stdout(output), redirect_stderr(output):
+        here.chdir(at)
+        with pytest.raises(SystemExit) as ended:
+            main(["train", "-m", *data_overrides(data, at), *words])
+    (at / "output.txt").write_text(output.getvalue())
+    assert ended.value.code == status, output.getvalue()
+    return at / "sweep"
+
+
+def data_overrides(data: Path, at: Path) -> list[str]:
+    return ["data=folder", f"data.root={data}", "data.image_size=8", "trainer.threads=1", f"sweep.folder={at}/sweep"]
+
+
+def read_trials(folder: Path) -> list[Trial]:
+    return [read_trial(folder / str(number)) for number in range(len(list(folder.glob("*/trial.json"))))]
+
+
+def pack_of(folder: Path) -> Any:
+    return read_manifest(folder)["provenance"].get("pack")
+
+
+def resume_sweep(folder: Path, *, at: Path) -> None:
+    done = run_copycat("resume", folder, at=at)
+    assert done.returncode == 0, done.stderr

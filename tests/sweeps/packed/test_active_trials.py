@@ -1,0 +1,178 @@
+"""Each trial of a pack ends at its own time, and changes no other."""
+
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from copycat.models.losses import BCE
+from copycat.records.run_folder import read_manifest
+from copycat.records.trial_file import read_trial
+from copycat.sweeps.packed.active_trials import ActiveTrials
+from copycat.sweeps.packed.trial_session import TrialSession
+from tests.support.packs import LONG, PACKED, pack_of, read_trials, run_sweep
+from tests.support.run_folders import read_training_losses
+
+
+def test_a_trial_that_diverges_does_not_change_the_others(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=linear", "optimizer=sgd", "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=5", PACKED)
+    folder = run_sweep(*words, "optimizer.lr=1e-4,1e-3,1e9,2e9", data=tiny, at=tmp_path / "a", status=1)
+    healthy = run_sweep(*words, "optimizer.lr=1e-4,1e-3", data=tiny, at=tmp_path / "b")
+    assert [trial.status for trial in read_trials(folder)] == ["completed", "completed", "failed", "failed"]
+    assert "the loss of epoch" in str(read_trials(folder)[2].error)
+    for number in range(2):
+        assert read_training_losses(folder / str(number)) == pytest.approx(
+            read_training_losses(healthy / str(number)), rel=1e-5
+        )
+
+
+@pytest.mark.slow
+def test_trials_whose_loss_becomes_nan_fail_and_the_others_continue(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=deep", "model.hidden=[4,3]", "optimizer=adamw", "loss=bce", "trainer.max_epochs=20", PACKED)
+    folder = run_sweep(*words, "optimizer.lr=1e30,1e-3", data=tiny, at=tmp_path / "a", status=1)
+    assert [trial.status for trial in read_trials(folder)] == ["failed", "completed"]
+    assert "the loss of epoch" in str(read_trials(folder)[0].error)
+    healthy = run_sweep(*words, "optimizer.lr=1e-3", data=tiny, at=tmp_path / "b")
+    assert read_training_losses(folder / "1") == pytest.approx(read_training_losses(healthy / "0"), rel=1e-5)
+
+
+class Refuses(BCE):
+    """Represent a custom loss that fails."""
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        raise RuntimeError("I refuse")
+
+
+def test_a_loss_that_fails_fails_each_trial_of_its_pack_and_no_other(tiny: Path, tmp_path: Path) -> None:
+    words = ("trainer.max_epochs=3", "seed=1,2", f"loss._target_=copycat.models.losses.BCE,{__name__}.Refuses", PACKED)
+    folder = run_sweep(*words, data=tiny, at=tmp_path, status=1)
+    found = {trial.number: (trial.status, str(trial.error)) for trial in read_trials(folder)}
+    failed = [error for status, error in found.values() if status == "failed"]
+    assert len(failed) == 2
+    assert all("I refuse" in error for error in failed)
+    assert sum(status == "completed" for status, _ in found.values()) == 2
+
+
+@pytest.mark.slow
+def test_early_stopping_ends_each_trial_where_it_ends_alone(tiny: Path, tmp_path: Path) -> None:
+    words = (
+        *("model=shallow", "model.hidden=[3]", "callbacks=early_stopping", "callbacks.early_stopping.patience=1"),
+        *("optimizer=adam", "optimizer.lr=1e-3,0.1,0.3,0.5", "trainer.max_epochs=40"),
+    )
+    packed, alone = (
+        run_sweep(*words, PACKED, data=tiny, at=tmp_path / "a"),
+        run_sweep(*words, data=tiny, at=tmp_path / "b"),
+    )
+    epochs = [[len(read_training_losses(at / str(number))) for number in range(4)] for at in (packed, alone)]
+    assert epochs[0] == epochs[1]
+    assert len(set(epochs[0])) > 1
+    for number in range(4):
+        assert read_training_losses(packed / str(number)) == pytest.approx(
+            read_training_losses(alone / str(number)), rel=1e-4
+        )
+
+
+class SlowDisk(ThreadPoolExecutor):
+    """Write with a delay."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+        def late() -> Any:
+            time.sleep(0.3)
+            return call(*args, **more)
+
+        return super().submit(late)
+
+
+@pytest.mark.slow
+def test_a_trial_that_leaves_early_keeps_its_weights(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copycat.sweeps.packed.pack_session.ThreadPoolExecutor", SlowDisk)
+    words = (
+        *("model=cnn", "model.channels=[4]", "callbacks=early_stopping", "callbacks.early_stopping.patience=1"),
+        *("optimizer=adam", "optimizer.lr=1e-4,2e-4,3e-4,4e-4,5e-4,0.5", "trainer.max_epochs=60"),
+    )
+    folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path)
+    epochs = {number: len(read_training_losses(folder / str(number))) for number in range(6)}
+    assert epochs.pop(5) < min(epochs.values())  # while most of the pack goes on
+    for number in range(6):
+        measured = torch.load(folder / str(number) / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        written = load_file(folder / str(number) / "weights.safetensors")
+        assert all(torch.equal(weight, measured[f"network.{name}"]) for name, weight in written.items())
+
+
+@pytest.mark.slow
+def test_successive_halving_inside_a_pack_is_one_line(tiny: Path, tmp_path: Path) -> None:
+    words = ("hydra/sweeper=optuna", "hydra/sweeper/pruner=halving", "hydra.sweeper.n_trials=12", PACKED)
+    folder = run_sweep(
+        *words, "optimizer.lr=tag(log,interval(1e-4,1))", "trainer.max_epochs=20", data=tiny, at=tmp_path
+    )
+    found = read_trials(folder)
+    assert len(found) == 12
+    assert {trial.status for trial in found} == {"completed", "pruned"}
+    lengths = {trial.status: [] for trial in found}  # type: ignore[var-annotated]
+    for trial in found:
+        lengths[trial.status].append(len(read_training_losses(folder / str(trial.number))))
+        assert len(pack_of(folder / str(trial.number))) == 12
+    assert set(lengths["completed"]) == {20}
+    assert max(lengths["pruned"]) < 20
+
+
+@pytest.mark.slow
+def test_a_missing_folder_fails_its_own_trial_alone(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = ActiveTrials.end
+
+    def bereft(trials: ActiveTrials, *args: Any) -> None:
+        shutil.rmtree(trials.first.folder, ignore_errors=True)
+        end(trials, *args)
+
+    monkeypatch.setattr(ActiveTrials, "end", bereft)
+    folder = run_sweep(*LONG, "seed=1,2,3", data=tiny, at=tmp_path, status=1)
+    assert sorted(trial.status for trial in read_trials(folder)) == ["completed", "completed", "failed"]
+
+
+def test_a_pack_that_cannot_start_fails_its_trials_and_not_the_sweep(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore = TrialSession.restore
+
+    def full(session: TrialSession, device: torch.device) -> None:
+        if session.trial.job.number == 1:
+            raise MemoryError("out of memory")
+        restore(session, device)
+
+    monkeypatch.setattr(TrialSession, "restore", full)
+    folder = run_sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path, status=1)
+    assert [trial.status for trial in read_trials(folder)] == ["failed", "failed", "completed", "completed"]
+    assert "out of memory" in str(read_trial(folder / "0").error)
+    assert read_manifest(folder / "0")["status"] == "failed"
+
+
+@pytest.mark.slow
+def test_a_failed_trial_has_the_best_checkpoint_of_its_record(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=linear", "optimizer=sgd", "optimizer.lr=1e-3,1e9", "trainer.max_epochs=60")
+    folder = run_sweep(*words, PACKED, data=tiny, at=tmp_path, status=1)
+    assert [trial.status for trial in read_trials(folder)] == ["completed", "failed"]
+    best = read_manifest(folder / "1")["results"]["best"]
+    found = torch.load(folder / "1" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert found["epoch"] == best["epoch"] + 1
+
+
+def test_a_sweep_stops_between_packs_after_max_failures(tiny: Path, tmp_path: Path) -> None:
+    words = (
+        f"loss._target_={__name__}.Refuses",
+        "sweep.max_failures=2",
+        "hydra.launcher.max_trials_per_pack=2",
+        "seed=range(6)",
+    )
+    folder = run_sweep(*words, "trainer.max_epochs=2", PACKED, data=tiny, at=tmp_path, status=1)
+    assert sum(trial.status == "failed" for trial in read_trials(folder)) == 2
