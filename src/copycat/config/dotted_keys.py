@@ -1,12 +1,18 @@
 """Flatten a configuration to its dotted keys."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def flatten(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Flatten nested mappings into values by dotted key."""
-    found: dict[str, Any] = {}
+def iterate_values(node: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Iterate over dotted keys and values; a key that is written in two ways comes twice."""
     for key, value in node.items():
-        found |= flatten(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
-    return found
+        if isinstance(value, Mapping):
+            yield from iterate_values(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
+
+
+def flatten(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten nested mappings into values by dotted key."""
+    return dict(iterate_values(node))

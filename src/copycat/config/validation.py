@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from copycat.config.combinations import find_conflicts
-from copycat.config.dotted_keys import flatten
+from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.options import PACKAGE, is_option
 from copycat.config.renamed_keys import check_renamed_keys
@@ -33,7 +33,7 @@ def check_config(config: Config, *, check_data: bool = True) -> None:
         UserError: for the first value or combination that cannot work.
     """
     _check_top(config)
-    for key, value in flatten(config).items():
+    for key, value in iterate_values(config):
         check_value(key, value, config)
     for group in TARGET_GROUPS:
         if not isinstance(config[group], Mapping) or "_target_" not in config[group]:
@@ -93,7 +93,7 @@ def check_hydra(hydra: Config) -> None:
     """
     ours = {name: node for name, node in hydra.items() if is_option(node["_target_"], f"hydra/{name}")}
     check_renamed_keys({"hydra": ours})
-    for key, value in flatten(ours, "hydra.").items():
+    for key, value in iterate_values(ours, "hydra."):
         rule = find_rule(key)
         if rule and not rule.allows(value):
             raise UserError(f"{key}: expected {rule.words}; got {format_value(value)}.")

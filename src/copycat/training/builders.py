@@ -49,7 +49,10 @@ def build_loss(node: Config, *, classes: int) -> Loss:
     Raises:
         UserError: where the target is no loss, or its weights do not fit the classes.
     """
-    loss = instantiate_target("loss", resolve_loss(node, classes=classes))
+    resolved = resolve_loss(node, classes=classes)
+    if resolved != node:  # a target that `check_model` did not see
+        check_node("loss", resolved)
+    loss = instantiate_target("loss", resolved)
     if not isinstance(loss, Loss):
         raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
     if loss.weight is not None and len(loss.weight) != classes:
