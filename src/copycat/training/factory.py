@@ -117,6 +117,7 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
     Raises:
         UserError: where a key is unknown, or the target is no data source.
     """
+    transforms = None if augmentation is None else build_augmentation(augmentation)
     source_keys = signature_keys(import_target("data", node["_target_"]))
     loader_keys = [name for name in signature_keys(DataModule) if name not in (*source_keys, *INTERNAL_PARAMETERS)]
     for name in node:
@@ -130,5 +131,4 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
     source = build_target("data", {name: value for name, value in node.items() if name not in loader_keys})
     if not all(hasattr(source, member) for member in ("classes", "synthetic", "load")):
         raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
-    transforms = None if augmentation is None else build_augmentation(augmentation)
     return DataModule(source, **loader_settings, seed=seed, augmentation=transforms)
