@@ -14,14 +14,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 import copycat  # noqa: F401  before torchmetrics, whose import it shortens
-from tests.support.hydra_files import keep_parsed_files
+from tests.support.flushes import leave_out_flushes
+from tests.support.hydra_speed import shorten_compositions
 from tests.support.images import write_image_folder
 from tests.support.imports import keep_entry_points, leave_dynamo_out_of_lightning
 from tests.support.leaks import check_for_leaks
 
 keep_entry_points()
 leave_dynamo_out_of_lightning()
-keep_parsed_files()
+shorten_compositions()
+leave_out_flushes()
 
 # a shell that runs pytest in the background has it ignore Ctrl-C, and every command that a test starts with it
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -101,8 +101,9 @@ def test_a_null_key_that_the_target_does_not_take_is_refused_though_the_caller_p
         check_node("x", {"_target_": "own_of_targets.Rate", "rate": 1, "width": None}, given=["width"])
 
 
-def test_a_key_given_in_code_need_not_stand_in_the_node() -> None:
-    check_node("x", {"_target_": "own_of_targets.Rate"}, given=["rate"])
+@pytest.mark.parametrize("node", [{}, {"rate": None}])
+def test_a_key_given_in_code_may_be_null_or_missing_in_the_node(node: Node) -> None:
+    check_node("x", {"_target_": "own_of_targets.Rate", **node}, given=["rate"])
 
 
 def test_the_keys_of_a_signature_are_those_that_go_by_name() -> None:

@@ -47,14 +47,14 @@ def test_a_picture_of_the_right_size_keeps_every_pixel(save_picture: SavePicture
 @pytest.mark.parametrize(
     "name", ["a.png", "a.bmp", "a.gif", "a.webp", "a.tif", "a.ppm", "a.tga", "a.jp2", "a.qoi", "a.ico"]
 )
-def test_formats_without_loss_give_the_colour_that_was_saved(tmp_path: Path, name: str) -> None:
+def test_formats_without_loss_give_the_color_that_was_saved(tmp_path: Path, name: str) -> None:
     options = {"lossless": True} if name == "a.webp" else {}
     path = save_image(tmp_path, Image.new("RGB", (16, 16), (250, 100, 7)), name, **options)
     assert get_color(decode(path, size=16)) == (250, 100, 7)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.avif"])
-def test_formats_with_loss_come_within_a_few_steps_of_the_colour(tmp_path: Path, name: str) -> None:
+def test_formats_with_loss_come_within_a_few_steps_of_the_color(tmp_path: Path, name: str) -> None:
     path = save_image(tmp_path, Image.new("RGB", (64, 64), (250, 100, 7)), name)
     assert get_color(decode(path, size=16)) == pytest.approx((250, 100, 7), abs=4)
 
@@ -98,7 +98,7 @@ def test_modes_of_a_png_become_rgb_on_white(
         ("F", [0.0, 0.0, 0.0], [0, 0, 0]),
     ],
 )
-def test_deep_grey_of_a_tiff_is_scaled_by_its_white(
+def test_deep_gray_of_a_tiff_is_scaled_by_its_white(
     tmp_path: Path, mode: str, values: list[float], expected: list[int]
 ) -> None:
     kind = {"I;16B": ">u2", "I": "<i4", "F": "<f4"}[mode]
@@ -127,7 +127,7 @@ def test_a_palette_with_an_alpha_for_each_entry_is_laid_on_white(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("mode", "key", "value"), [("RGB", RED, RED), ("L", 9, 9), ("1", 0, 0)])
-def test_a_key_colour_is_clear(tmp_path: Path, mode: str, key: object, value: int) -> None:
+def test_a_key_color_is_clear(tmp_path: Path, mode: str, key: object, value: int) -> None:
     path = save_image(tmp_path, Image.new(mode, (4, 4), value), "a.png", transparency=key)
     assert get_color(decode(path, size=4)) == WHITE
 

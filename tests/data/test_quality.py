@@ -69,7 +69,7 @@ def test_counts_and_shares_are_those_of_the_labels() -> None:
     assert dict(found["val"].counts) == {"dog": 1, "cat": 0}
 
 
-def test_the_mean_colour_is_that_of_all_pixels_to_the_last_digit() -> None:
+def test_the_mean_color_is_that_of_all_pixels_to_the_last_digit() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (37, 3, 9, 7), dtype=np.uint8)
     found = check_parts(train=make_part(torch.from_numpy(pixels), [0, 1] * 18 + [0]), val=make_plain_part(1, 2)).parts[
         "train"
@@ -160,7 +160,7 @@ def test_a_shift_of_class_share_by_more_than_a_tenth_is_reported(cats_of_20: int
         ((110, 110, 110), "brightness 100 in train but 110 in val"),
         ((90, 90, 90), "brightness 100 in train but 90 in val"),
         ((109, 91, 100), None),
-        ((110, 90, 100), "colours differ between train and val"),
+        ((110, 90, 100), "colors differ between train and val"),
     ],
 )
 def test_a_shift_of_brightness_or_color_is_reported_from_ten_on(color: tuple[int, ...], warning: str | None) -> None:

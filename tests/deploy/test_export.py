@@ -88,7 +88,7 @@ def save_images(folder: Path) -> list[Path]:
     for mode in ("1", "L", "CMYK"):
         colors.convert(mode).save(folder / f"{mode}.tif")
     transparent.save(folder / "transparent.png")
-    transparent.convert("LA").save(folder / "grey-transparent.png")
+    transparent.convert("LA").save(folder / "gray-transparent.png")
     colors.quantize(8).save(folder / "palette.png", transparency=1)
     Image.fromarray(deep).save(folder / "deep.png")
     Image.fromarray(deep.astype(np.int32)).save(folder / "integers.tif")
@@ -214,8 +214,8 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
         main(["export", str(folder), "--format", "torch", "--to", str(tmp_path / "to")])
     printed = capsys.readouterr()
     assert "not held against the validation images" in printed.err
-    assert printed.out.splitlines()[1].startswith("largest difference on oriented, transparent, grey, palette and deep")
-    assert "On oriented, transparent, grey, palette and deep images" in (tmp_path / "to" / "README.md").read_text()
+    assert printed.out.splitlines()[1].startswith("largest difference on oriented, transparent, gray, palette and deep")
+    assert "On oriented, transparent, gray, palette and deep images" in (tmp_path / "to" / "README.md").read_text()
 
 
 def test_wrong_words_are_clear_lines(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from copycat.deploy.arguments import open_completed
 from copycat.deploy.predict import BATCH, Prediction, predict_files
 from copycat.deploy.predictor import open_predictor
 from copycat.records.run_loader import open_run
-from copycat.training.factory import build_data
+from copycat.training.components import build_data
 from tests.support.commands import run_copycat
 from tests.support.runs import QUIET, train_tiny
 

@@ -25,7 +25,7 @@ from copycat.inspection.callbacks.saliency import saliency
 from copycat.inspection.tensorboard.graph import trace_graph
 from copycat.records.metrics_csv import read_history
 from copycat.records.predictions import read_predictions
-from copycat.training.factory import build_components
+from copycat.training.components import build_components
 from copycat.training.run_context import RunContext
 from copycat.training.train import RunResult
 from tests.support.runs import compose_quickly, train_tiny

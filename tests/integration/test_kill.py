@@ -12,6 +12,6 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kill.py"
 
 
 def test_runs_killed_at_random_end_with_the_bits_of_runs_left_alone() -> None:
-    done = subprocess.run([sys.executable, SCRIPT, "--rounds", "2"], capture_output=True, text=True, timeout=1200)
+    done = subprocess.run([sys.executable, SCRIPT, "--rounds", "1"], capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 of 2 rounds identical" in done.stdout
+    assert "1 of 1 rounds identical" in done.stdout

@@ -80,7 +80,7 @@ def test_wheels_from_checkout_and_from_sdist_hold_the_same(wheel: Path, tmp_path
     assert list_wheel_files(straight) == list_wheel_files(wheel)
 
 
-def test_the_sdist_brings_readme_and_licence(dist: Path) -> None:
+def test_the_sdist_brings_readme_and_license(dist: Path) -> None:
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as file:
         found = {name.partition("/")[2] for name in file.getnames()}

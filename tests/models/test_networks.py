@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from copycat.config.compose import compose
 from copycat.models.losses import BCE, CrossEntropy
 from copycat.models.networks import CNN, BagOfColors, mlp
-from copycat.training.builders import build_network
+from copycat.training.component_builders import build_network
 from tests.support.parameters import mark_slow
 
 KINDS = {
@@ -189,7 +189,7 @@ def test_a_cnn_is_convolutions_activations_and_poolings_then_a_linear_layer(
     assert network(image).equal(F.linear(x.flatten(1), *weights[-2:]))
 
 
-def test_a_cnn_normalises_over_the_batch_where_asked() -> None:
+def test_a_cnn_normalizes_over_the_batch_where_asked() -> None:
     shape, channels = (3, 9, 12), [4, 5]
     network = CNN(
         image_shape=shape, channels=channels, out_features=2, activation=nn.ReLU, dropout=0.0, batch_norm=True
@@ -216,12 +216,12 @@ def test_a_cnn_with_more_poolings_than_the_image_has_pixels_says_so() -> None:
         CNN(image_shape=(3, 7, 64), channels=[1, 1, 1], out_features=1, activation=nn.ReLU, dropout=0.0)
 
 
-# ----- colours
+# ----- colors
 
 
 @settings(deadline=None, max_examples=60)
 @given(levels=st.integers(2, 40), seed=st.integers(0, 2**32 - 1), outputs=st.integers(1, 4))
-def test_a_bag_of_colours_weighs_the_histogram_that_numpy_counts(levels: int, seed: int, outputs: int) -> None:
+def test_a_bag_of_colors_weighs_the_histogram_that_numpy_counts(levels: int, seed: int, outputs: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (2, 3, 5, 7), dtype=np.uint8)
     pixels[0, :, 0, :3] = [0, 255, 51]  # the ends, and a value that 5 levels cut exactly
     network = BagOfColors(levels=levels, out_features=outputs, sparse=True)
@@ -234,7 +234,7 @@ def test_a_bag_of_colours_weighs_the_histogram_that_numpy_counts(levels: int, se
     np.testing.assert_allclose(found, np.array(expected), rtol=1e-4, atol=1e-5)
 
 
-def test_only_the_colours_of_a_batch_have_a_gradient_and_it_is_sparse() -> None:
+def test_only_the_colors_of_a_batch_have_a_gradient_and_it_is_sparse() -> None:
     network = BagOfColors(levels=2, out_features=3, sparse=True)
     black_and_white = torch.stack([torch.zeros(3, 4, 4), torch.ones(3, 4, 4)])
     CrossEntropy()(network(black_and_white), torch.tensor([0, 2])).backward()

@@ -11,7 +11,7 @@ from torch import nn
 
 from copycat.config.errors import UserError
 from copycat.models.transfer import FineTuned, Transfer
-from copycat.training.factory import build_components
+from copycat.training.components import build_components
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 NETWORK = """

@@ -14,7 +14,7 @@ from copycat.config.errors import UserError
 from copycat.config.places import CONF
 from copycat.config.validation import check_config
 from copycat.sweeps.packed.eligibility import why_not_packable
-from copycat.training.factory import RunComponents, build_components
+from copycat.training.components import RunComponents, build_components
 from copycat.training.train import RunResult
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 

@@ -14,7 +14,7 @@ from copycat.models.backbone import Backbone, Pixels
 from copycat.models.efficientnet import EfficientNetLite0, SamePadding
 from copycat.models.features import FrozenFeatures, disable_feature_cache, read_features, write_features
 from copycat.models.transfer import Transfer, efficientnet_lite0
-from copycat.training.factory import build_components
+from copycat.training.components import build_components
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 

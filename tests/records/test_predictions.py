@@ -8,7 +8,7 @@ import torch
 
 from copycat.records.predictions import Predictions, read_predictions, write_predictions
 from copycat.records.safe_tensors import read_weights
-from copycat.training.factory import build_components
+from copycat.training.components import build_components
 from copycat.training.run_context import class_probabilities
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 

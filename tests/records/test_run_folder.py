@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
-from copycat.records.run_folder import make_folder, read_manifest, remove_empty_folders, write_manifest, write_whole
+from copycat.records.run_folder import make_folder, read_manifest, remove_empty_folders, write_manifest
 
 RUNS = 1000
 

@@ -419,7 +419,7 @@ def sparse_losses(data: Set, *, epochs: int, size: int) -> list[float]:
     return Loop(model, data, torch.optim.SparseAdam, epochs=epochs, size=size).losses
 
 
-def test_sparse_adam_on_a_bag_of_colours_gives_the_loop_s_bits(pets: Path, tmp_path: Path) -> None:
+def test_sparse_adam_on_a_bag_of_colors_gives_the_loop_s_bits(pets: Path, tmp_path: Path) -> None:
     words = ["model=bag_of_colors", "optimizer=sparse_adam", "trainer.max_epochs=5", "data.batch_size=16"]
     losses = sparse_losses(read_images(pets, "train"), epochs=5, size=16)
     assert read_loss_bits(train_quick(pets, tmp_path, *words)) == format_bits(losses)
@@ -440,7 +440,7 @@ def test_the_real_cats_give_the_loop_s_bits(
     assert read_loss_bits(train(compose_quickly([*words, *QUICK, *asked]))) == format_bits(loop.losses)
 
 
-def test_the_real_cats_in_a_bag_of_colours_give_the_loop_s_bits(cats_folder: Path, tmp_path: Path) -> None:
+def test_the_real_cats_in_a_bag_of_colors_give_the_loop_s_bits(cats_folder: Path, tmp_path: Path) -> None:
     words = ["model=bag_of_colors", "optimizer=sparse_adam", "data.batch_size=64", "trainer.max_epochs=3"]
     asked = ["data=cats", f"data.root={cats_folder}", f"output_dir={tmp_path}"]
     losses = sparse_losses(lecture_set(cats_folder, "train"), epochs=3, size=64)

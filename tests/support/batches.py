@@ -1,4 +1,4 @@
-"""A small part of images, and its loaders: from memory and decoded by workers."""
+"""Make a small part of images, and its loaders: from memory and decoded by workers."""
 
 from typing import Any
 

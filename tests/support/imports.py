@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +16,11 @@ DYNAMO, LIGHTNING = "torch._dynamo", "pytorch_lightning"
 def keep_entry_points() -> None:
     """Have the entry points of installed packages read once: each Trainer looks for those of Lightning's callbacks."""
     importlib.metadata.entry_points = cache(importlib.metadata.entry_points)  # type: ignore[assignment]
+
+
+def keep_code() -> None:
+    """Have the code of modules read once, for forks that import them anew."""
+    SourceFileLoader.get_code = cache(SourceFileLoader.get_code)  # type: ignore[method-assign]
 
 
 def leave_dynamo_out_of_lightning() -> None:

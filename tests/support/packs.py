@@ -20,8 +20,8 @@ def run_sweep(*words: str, data: Path, at: Path, status: int = 0) -> Path:
     """Run a sweep in this process and return its folder; its output is in output.txt."""
     at.mkdir(parents=True, exist_ok=True)
     output = StringIO()
-    with pytest.MonkeyPatch.context() as here, redirect_stdout(output), redirect_stderr(output):
-        here.chdir(at)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(output):
+        patch.chdir(at)
         with pytest.raises(SystemExit) as ended:
             main(["train", "-m", *data_overrides(data, at), *words])
     (at / "output.txt").write_text(output.getvalue())

@@ -15,7 +15,7 @@ from copycat.deploy.evaluation import evaluate_parts
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded, open_run
 from copycat.reruns.rerun import rerun
-from copycat.training.factory import build_components
+from copycat.training.components import build_components
 from copycat.training.resume import resume
 from tests.support.images import write_image_folder
 from tests.support.run_folders import change_config, change_manifest

@@ -11,7 +11,7 @@ from copycat.cli import main
 from copycat.data.loaders import MemoryLoader
 from copycat.models.metrics import to_scalar_tensor
 from copycat.records.metrics_csv import read_history
-from copycat.training.factory import build_components
+from copycat.training.components import build_components
 from tests.support.run_folders import read_training_losses
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 

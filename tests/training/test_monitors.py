@@ -11,7 +11,7 @@ from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.data.split import Part, digest
 from copycat.records.trial_file import read_trial
-from copycat.training.factory import build_components
+from copycat.training.components import build_components
 from copycat.training.train import train
 from tests.support.runs import QUIET, compose_quickly
 

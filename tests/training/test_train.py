@@ -17,7 +17,7 @@ from copycat.config.errors import UserError
 from copycat.config.targets import Node, check_node
 from copycat.records.lock import LockedError
 from copycat.records.metrics_csv import read_history
-from copycat.training.factory import build_components
+from copycat.training.components import build_components
 from copycat.training.train import train
 from tests.support.locks import hold_lock
 from tests.support.runs import QUIET, compose_quickly, train_tiny

@@ -14,7 +14,7 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded
 from copycat.reruns.rerun import rerun
 from copycat.sweeps.packed.eligibility import why_not_packable
-from copycat.training.factory import build_components
+from copycat.training.components import build_components
 from copycat.training.train import RunResult
 from tests.support.runs import compose_quickly, train_tiny
 

@@ -53,8 +53,8 @@ def _check(arguments: argparse.Namespace) -> None:
     allow_own_modules(config)
     check_image_folder(config)
     from copycat.data.report import print_check
+    from copycat.training.components import build_data
     from copycat.training.derived_settings import fill_image_size
-    from copycat.training.factory import build_data
 
     print_check(build_data(fill_image_size(config)["data"], seed=config["seed"]))
 

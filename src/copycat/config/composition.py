@@ -26,7 +26,7 @@ from copycat.config.suggestions import first_line
 
 @contextmanager
 def open_loader() -> Iterator[ConfigLoader]:
-    """Initialize Hydra on the packaged conf/, and restore any Hydra around: a sweep's composes trials inside."""
+    """Initialize Hydra on the packaged conf/, and in the end restore the instance that a sweep has around it."""
     instance = GlobalHydra.instance()
     outer, instance.hydra = instance.hydra, None
     try:

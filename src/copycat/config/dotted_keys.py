@@ -5,9 +5,12 @@ from typing import Any
 
 
 def iterate_values(node: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Iterate over dotted keys and values; a key that is written in two ways comes twice."""
+    """Iterate over dotted keys and values; an empty mapping counts as a value.
+
+    A key that is written in two ways comes twice.
+    """
     for key, value in node.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from iterate_values(value, f"{before}{key}.")
         else:
             yield f"{before}{key}", value

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -33,16 +34,21 @@ MANAGED_KEYS = {
 _UNQUOTED_VALUE = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
-@lru_cache(8)  # Hydra copies its whole repository for each answer; a loader lives for one composition
+@lru_cache(8)  # a loader lives for one composition
 def list_groups(loader: ConfigLoader) -> Sequence[str]:
     """Return the config groups, without Hydra's own, which would be a poor hint for a mistyped word."""
-    return [group for group in loader.list_groups("") if group != "hydra"]
+    return [group for group in _list_names("", ObjectType.GROUP, loader) if group != "hydra"]
 
 
 @lru_cache(64)
 def list_options(group: str, loader: ConfigLoader) -> Sequence[str]:
     """Return the names of a group's options."""
-    return loader.get_group_options(group, ObjectType.CONFIG)
+    return _list_names(group, ObjectType.CONFIG, loader)
+
+
+def _list_names(group: str, kind: ObjectType, loader: ConfigLoader) -> Sequence[str]:
+    assert isinstance(loader, ConfigLoaderImpl)  # which copies its whole repository before it answers itself
+    return loader.repository.get_group_options(group, kind)
 
 
 def parse_overrides(words: Sequence[str], loader: ConfigLoader) -> list[Override]:

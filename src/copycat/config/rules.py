@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from copycat.config.rule import (
+from copycat.config.rule_builders import (
     ANY_NUMBER,
     BOOLEAN,
     FRACTION,

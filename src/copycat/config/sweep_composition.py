@@ -9,7 +9,6 @@ from hydra.core.override_parser.types import Override
 
 from copycat.config.compose import Request, experiment_name
 from copycat.config.composition import open_loader, split_sweep_node
-from copycat.config.composition_cache import cache_key
 from copycat.config.errors import UserError
 from copycat.config.overrides import check_override, input_lines, parse_overrides
 from copycat.config.rules import find_rule
@@ -21,8 +20,8 @@ from copycat.config.trial_composition import (
     composition_cache,
     forget_trials,
     make_trial_request,
-    parsed_values,
-    validated_trials,
+    remember_trial,
+    remember_values,
 )
 from copycat.config.validation import check_hydra, check_sweep_settings, check_value
 
@@ -89,14 +88,14 @@ def _check_trials(space: SearchSpace, loader: ConfigLoader) -> Request:
     samples = space.sample_trials()
     words_of_axes = [word for axis in space.axes.values() for word in axis.sample_values()]
     values = dict(zip(words_of_axes, parse_overrides(words_of_axes, loader), strict=True))
-    parsed_values.update(values)
+    remember_values(values)
     for override in values.values():  # the cheapest check: no configuration file is composed yet
         check_override(override, loader)
     first: Request | None = None
     for words in samples:
         parsed = [*fixed, *(values[word] for word in words)]
         trial = _compose_sample(parsed, space)
-        validated_trials[cache_key(parsed)] = trial
+        remember_trial(parsed, trial)
         if first is None:
             first = Request(config=trial.config, overrides=input_lines(parsed))
             for override in values.values():

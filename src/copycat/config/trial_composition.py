@@ -32,9 +32,9 @@ class TrialRequest:
     """Hydra's node of that name."""
 
 
-validated_trials: dict[tuple[str, ...], TrialRequest] = {}
+_validated_trials: dict[tuple[str, ...], TrialRequest] = {}
 """Trials composed while the sweep was validated, until they are run."""
-parsed_values: dict[str, Override] = {}
+_parsed_values: dict[str, Override] = {}
 """Parsed values of the axes of the last validated sweep."""
 
 
@@ -53,8 +53,18 @@ def composition_cache() -> CompositionCache:
 def forget_trials() -> None:
     """Clear all that is cached of a sweep."""
     composition_cache.cache_clear()
-    validated_trials.clear()
-    parsed_values.clear()
+    _validated_trials.clear()
+    _parsed_values.clear()
+
+
+def remember_values(values: Mapping[str, Override]) -> None:
+    """Keep the parsed values of a sweep's axes, by their words, for the composition of its trials."""
+    _parsed_values.update(values)
+
+
+def remember_trial(parsed: Sequence[Override], trial: TrialRequest) -> None:
+    """Keep a validated trial until it is run."""
+    _validated_trials[cache_key(parsed)] = trial
 
 
 def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest]]:
@@ -74,11 +84,11 @@ def compose_trial_request(words: Sequence[str]) -> TrialRequest:
         UserError: for the first mistake.
     """
     parsed = [override for override in _parse_trial(words) if override.key_or_group not in TRIAL_FOLDER_KEYS]
-    return validated_trials.pop(cache_key(parsed), None) or make_trial_request(composition_cache().compose(parsed))
+    return _validated_trials.pop(cache_key(parsed), None) or make_trial_request(composition_cache().compose(parsed))
 
 
 def _parse_trial(words: Sequence[str]) -> list[Override]:
-    return [parsed_values.get(word) or _parse_cached(word) for word in words]
+    return [_parsed_values.get(word) or _parse_cached(word) for word in words]
 
 
 @lru_cache(1024)

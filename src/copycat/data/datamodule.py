@@ -17,7 +17,7 @@ from copycat.data.batch_order import BatchOrder
 from copycat.data.decoding_loader import DecodingLoader
 from copycat.data.loaders import Batch, FloatImages, MemoryLoader
 from copycat.data.split import Part, Source
-from copycat.data.splits import split
+from copycat.data.splitting import split
 
 Loader = MemoryLoader | DecodingLoader
 
@@ -27,7 +27,7 @@ class DataModule(pl.LightningDataModule):
 
     Args:
         source: loads the official parts.
-        split, holdout, folds, fold, split_seed: see `copycat.data.splits.split`.
+        split, holdout, folds, fold, split_seed: see `copycat.data.splitting.split`.
         batch_size: images per batch in every part; None: the whole part is one batch.
         shuffle: whether the training part has a new order every epoch; None: where an epoch has several batches.
         seed: of the shuffled order and of the augmentation.

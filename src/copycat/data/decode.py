@@ -1,6 +1,6 @@
-"""Decode an image file of any size, mode and format to uint8 RGB of one size. Long, as exports copy this one file.
+"""Decode an image file of any size, mode and format to uint8 RGB of one size.
 
-Their scripts decode with it: it imports NumPy and Pillow alone.
+Long, since `copycat export` copies it as one file, by which its script decodes: it needs NumPy and Pillow alone.
 """
 
 import threading
@@ -50,7 +50,7 @@ TRANSPOSE_BY_ORIENTATION = {
 
 
 class UnreadableImage(ValueError):  # noqa: N818 - the name describes the file, not the call
-    """Report a file that cannot be decoded, with the reason in plain words; too large: beyond the limit of pixels."""
+    """Report a file that cannot be decoded, with the reason in plain words, and whether it has too many pixels."""
 
     def __init__(self, path: Path, reason: str, *, is_too_large: bool = False) -> None:
         """Store the parts of the message as attributes."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.places import cache_folder
-from copycat.config.replaced_file import replaced_file
 from copycat.data.decode import decode, decoder_versions
 
 
@@ -82,5 +82,6 @@ class DigestCache:
 
     def save(self) -> None:
         """Write the cache file whole or not at all; an error is ignored."""
-        with suppress(OSError), replaced_file(self.path) as temporary:
-            temporary.write_text(json.dumps(self.entries), encoding="utf-8")
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, json.dumps(self.entries).encode())

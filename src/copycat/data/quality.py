@@ -110,7 +110,7 @@ def _mean_color(part: Part) -> list[float]:
         colors: list[float] = images.numpy().mean((0, 2, 3)).tolist()
         return colors
     chosen = range(0, len(part), -(-len(part) // COLOR_SAMPLE))
-    means = parallel_map(lambda i: images[chosen[i]].numpy().mean((1, 2)), len(chosen), what="Looking at colours")
+    means = parallel_map(lambda i: images[chosen[i]].numpy().mean((1, 2)), len(chosen), what="Looking at colors")
     mean: list[float] = np.mean(list(means), axis=0).tolist()
     return mean
 
@@ -146,7 +146,7 @@ def _compare_parts(parts: Mapping[str, PartSummary], classes: Sequence[str]) -> 
         if abs(part.brightness - train.brightness) >= MIN_COLOR_SHIFT:
             warnings.append(f"brightness {train.brightness:.0f} in train but {part.brightness:.0f} in {name}")
         elif any(abs(a - b) >= MIN_COLOR_SHIFT for a, b in zip(part.color, train.color, strict=True)):
-            warnings.append(f"colours differ between train and {name}")
+            warnings.append(f"colors differ between train and {name}")
     return warnings
 
 

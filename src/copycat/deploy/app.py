@@ -149,7 +149,7 @@ def serve(folder: Path, completed: Sequence[Path], *, port: int, browser: bool, 
 
 @contextmanager
 def _pillow_limit(pixels: int) -> Iterator[None]:
-    """Set Pillow's limit, of which it allows twice, for images that are nested in others."""
+    """Set Pillow's limit, of which it allows twice: an ICO file holds further images, larger than its header says."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
     try:
         yield

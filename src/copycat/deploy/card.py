@@ -72,7 +72,7 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float, images: s
     }
     yield from (f"- {name}: {_escape_markdown(str(value))}" for name, value in values.items() if value)
     yield "\n## Licence\n"
-    yield "That of the code is MIT. Weights are made from the images: whether they may be passed on is for the licence"
+    yield "That of the code is MIT. Weights are made from the images: whether they may be passed on is for the license"
     yield f"of those to say, which Copycat does not know. {_license(data)}"
 
 

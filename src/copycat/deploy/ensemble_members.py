@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.suggestions import format_value, one_of
 from copycat.deploy.evaluation import Evaluation, recorded_evaluation
-from copycat.records.config_keys import values
 from copycat.records.image_index import read_images
 from copycat.records.predictions import Predictions
 from copycat.records.run_loader import Opened
@@ -84,7 +84,7 @@ def _check_all_folds(model: Folds) -> None:
 
 def _varying_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name each configuration by the keys that vary."""
-    flat = [{key: repr(value) for key, value in values(config)} for config in configs]
+    flat = [{key: repr(value) for key, value in iterate_values(config)} for config in configs]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in ("output_dir", "data.fold")]
     varying = [key for key in keys if len({one.get(key) for one in flat}) > 1]
     return [" ".join(f"{key}={one[key]}" for key in varying if key in one) for one in flat]

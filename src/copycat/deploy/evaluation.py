@@ -1,4 +1,4 @@
-"""Evaluate a run's final weights on labelled images."""
+"""Evaluate a run's final weights on labeled images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from copycat.records.image_index import read_images, training_digests
 from copycat.records.predictions import Predictions, find_training_copies, read_predictions
 from copycat.records.run_loader import Opened
 from copycat.tables.statistics import wilson_interval
-from copycat.training.factory import build_data
+from copycat.training.components import build_data
 
 BATCH = 256
 """Images in memory at once."""

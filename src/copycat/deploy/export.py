@@ -23,7 +23,7 @@ from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.deploy.use_scripts import DESCRIPTION, SCRIPTS
 from copycat.models import networks
 from copycat.records.run_loader import Opened
-from copycat.training.factory import build_data
+from copycat.training.components import build_data
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MAX_DIFFERENCE = 1e-5

@@ -17,7 +17,7 @@ from torch import Tensor
 from copycat.data.decode import EXIF_ORIENTATION, decode
 from copycat.deploy.predictor import Predictor
 
-KINDS = "oriented, transparent, grey, palette and deep images"
+KINDS = "oriented, transparent, gray, palette and deep images"
 """Description of the files of `write_images`."""
 
 
@@ -67,7 +67,7 @@ def _difference(script: Script, predictor: Predictor, images: Tensor, pixels: ND
 
 
 def write_images(folder: Path, *, size: int) -> list[Path]:
-    """Write one file of each kind that image readers disagree on, each larger than the `size` to decode to."""
+    """Write one image file of each kind that decoders read differently, larger than `size`."""
     height, width = 2 * size, 3 * size
     down, across = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)[None, :]
     ramp = (down * across + np.zeros((height, width))).astype(np.float32)
@@ -80,8 +80,8 @@ def write_images(folder: Path, *, size: int) -> list[Path]:
     images: dict[str, tuple[Image.Image, dict[str, Any]]] = {
         "oriented.jpg": (photo, {"exif": exif}),
         "transparent.png": (transparent, {}),
-        "grey.png": (photo.convert("L"), {}),
-        "grey-transparent.png": (transparent.convert("LA"), {}),
+        "gray.png": (photo.convert("L"), {}),
+        "gray-transparent.png": (transparent.convert("LA"), {}),
         "palette.png": (photo.quantize(16), {"transparency": 0}),
         "deep.png": (Image.fromarray((65535 * ramp).astype(np.uint16)), {}),
         "deep.tif": (Image.fromarray(ramp), {}),

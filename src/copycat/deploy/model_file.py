@@ -10,7 +10,7 @@ from copycat.config.own_modules import find_targets
 from copycat.deploy.predictor import Predictor
 from copycat.models import losses, networks
 from copycat.records.run_loader import Opened
-from copycat.training.builders import fill_sizes
+from copycat.training.component_builders import fill_sizes
 
 NETWORKS = "networks"
 """Name of the module of Copycat's networks beside an export."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
@@ -20,7 +21,6 @@ from copycat.data.sources.folder_walk import find_images
 from copycat.deploy.arguments import STANDARD_INPUT, check_images
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, encode_png
-from copycat.records.run_folder import write_whole
 from copycat.records.run_loader import Opened
 from copycat.tables.render import print_table, start_csv, value_cell, wide_console, write_json
 from copycat.tables.statistics import format_number

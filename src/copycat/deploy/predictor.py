@@ -17,7 +17,7 @@ from copycat.models.losses import Loss
 from copycat.provenance.backbone import check_backbone
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened, read_weights
-from copycat.training.builders import build_loss, build_network, check_model
+from copycat.training.component_builders import build_loss, build_network, check_model
 from copycat.training.process_state import isolated
 
 DEFAULT_SIDE = 64

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from copycat.data.augmentation.transforms import Augmentation, Light, Mixing, Unchanged, UniformNumbers
-from copycat.training.builders import build_augmentation
+from copycat.training.component_builders import build_augmentation
 
 
 class AugmentedViews:

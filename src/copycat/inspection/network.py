@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from copycat.models.summary import BATCH, describe_network
-from copycat.training.builders import build_network, check_model
+from copycat.training.component_builders import build_network, check_model
+from copycat.training.components import build_data
 from copycat.training.derived_settings import fill_image_size, resolve_loss
-from copycat.training.factory import build_data
 
 Config = Mapping[str, Any]
 

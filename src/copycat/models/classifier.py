@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.epoch_logging import log_rows
 from copycat.models.evaluator import Outputs, evaluate
-from copycat.models.loss import Loss, hard_labels
+from copycat.models.loss_base import Loss, hard_labels
 from copycat.models.metrics import Row, concatenate, to_scalar_tensor
 from copycat.models.parameter_groups import group_parameters, scale_learning_rates
 from copycat.models.stage_metrics import EpochSteps, StageMetrics

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from copycat.config.replaced_file import replaced_file
+from copycat.config.atomic_write import replaced_file
 from copycat.models.backbone import Backbone
 
 MAX_CACHED_IMAGES = 20_000
@@ -132,5 +132,7 @@ def write_features(file: Path, known: dict[bytes, Tensor]) -> None:
     keys = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16).copy()
     content = {"keys": torch.from_numpy(keys), "features": torch.stack([*known.values()])}
     # full disk, unwritable folder: the features are recomputed
-    with suppress(OSError, SafetensorError), replaced_file(file) as temporary:
-        save_file(content, temporary)
+    with suppress(OSError, SafetensorError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_file(file) as temporary:
+            save_file(content, temporary)

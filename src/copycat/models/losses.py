@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from copycat.models.loss import LabelSmoothingLoss, Loss, Reduction
+from copycat.models.loss_base import LabelSmoothingLoss, Loss, Reduction
 
-__all__ = ["BCE", "MSE", "BCEWithLogits", "ByClasses", "CrossEntropy", "Loss", "Reduction"]
+__all__ = ["BCE", "MSE", "BCEWithLogits", "ByClasses", "CrossEntropy", "LabelSmoothingLoss", "Loss", "Reduction"]
 
 
 class BCEWithLogits(LabelSmoothingLoss):

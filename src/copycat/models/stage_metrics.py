@@ -44,7 +44,7 @@ class BatchAccumulator(Metric):
 class StageMetrics(nn.Module):
     """Compute the loss and scores of one stage over the batches since the last `compute`.
 
-    The loss averages over images where its reduction is `mean`, and adds up where it is `sum`.
+    With the reduction `mean` the loss is the average over the images, with `sum` their total.
     """
 
     def __init__(self, stage: str, *, classes: int, reduction: str) -> None:

@@ -1,4 +1,4 @@
-"""Describe changes of code: files by their hashes, and lines where git still has the old version."""
+"""Describe changes of code: which files differ, by their hashes, and which lines, where git has the old version."""
 
 import difflib
 import re

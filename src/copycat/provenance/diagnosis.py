@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from copycat.config.dotted_keys import iterate_values
 from copycat.config.suggestions import format_value
 from copycat.data.datamodule import DataModule
 from copycat.provenance.code import MAX_PATCH_BYTES, uncommitted_patch
 from copycat.provenance.code_changes import describe_changes
 from copycat.provenance.fingerprint import fingerprint
 from copycat.provenance.image_changes import image_changes
-from copycat.records.config_keys import values
 from copycat.records.image_index import ImageRecord, index_images, read_images
 from copycat.records.safe_parsers import read_file
 
@@ -103,7 +103,7 @@ def _data(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
 
 
 def _config(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
-    old, new = (dict(values(inputs.config)) for inputs in (before, after))
+    old, new = (dict(iterate_values(inputs.config)) for inputs in (before, after))
     changed = [
         key
         for key in dict.fromkeys([*new, *old])

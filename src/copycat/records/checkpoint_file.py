@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from copycat.records.run_folder import write_whole
+from copycat.config.atomic_write import write_whole
 from copycat.records.signature import is_signed, sign
 
 MARK = b"copycat blake2b "

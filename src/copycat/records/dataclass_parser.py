@@ -5,7 +5,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from copycat.config.rule import is_integer, is_number
+from copycat.config.rule_builders import is_integer, is_number
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from io import StringIO
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from copycat.config.atomic_write import write_whole
 from copycat.data.datamodule import DataModule
-from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file
 
 FILE = "images.csv"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from copycat.config.printable import printable, printable_lines
-from copycat.config.rule import is_integer, is_number
+from copycat.config.rule_builders import is_integer, is_number
 
 RECORDED_STATUSES = ("running", "completed", "pruned", "failed", "interrupted")
 _EXPERIMENT = re.compile(r"(?=.{1,100}\Z)[\w+-][\w.+ -]*(/[\w+-][\w.+ -]*)*")

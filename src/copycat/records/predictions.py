@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from copycat.config.atomic_write import write_whole
 from copycat.records.image_index import read_images, training_digests
-from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file
 
 FILE = "predictions.csv"

@@ -1,4 +1,4 @@
-"""Make run folders that no two runs share, and write their files atomically."""
+"""Make run folders that no two runs share, and read and write their manifests."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import sign
@@ -28,7 +29,7 @@ WEIGHTS = "weights.safetensors"
 MAX_BYTES = 2**23
 """Maximum size of a manifest, in bytes."""
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
-"""Temporary names that `write_whole` uses."""
+"""Temporary names that `atomic_write` uses."""
 
 
 def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] | None = None) -> Path:
@@ -108,20 +109,6 @@ def set_aside(folder: Path, *, keep: Collection[str]) -> Path:
     for name in {name for name in os.listdir(folder) if not name.startswith(".")}.difference(keep):
         (folder / name).rename(aside / name)
     return aside
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file atomically: write and flush under a temporary name, then rename."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(3)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def remove_half_written(folder: Path) -> None:

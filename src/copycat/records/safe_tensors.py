@@ -15,7 +15,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.rule import is_integer, is_number
+from copycat.config.rule_builders import is_integer, is_number
 from copycat.config.suggestions import first_line
 from copycat.records.safe_parsers import read_file
 

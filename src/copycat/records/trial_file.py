@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.renamed_keys import current_keys, current_words
 from copycat.records.dataclass_parser import parse_dataclass
-from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
 

@@ -18,8 +18,8 @@ from copycat.records.metrics_csv import FILE
 from copycat.records.run_folder import CONFIG, WEIGHTS
 from copycat.records.run_loader import FIRST_SCHEMA, Opened
 from copycat.reruns.comparison import BEST, LAST, Comparison, compare
-from copycat.training.builders import build_network, check_model
-from copycat.training.factory import build_data
+from copycat.training.component_builders import build_network, check_model
+from copycat.training.components import build_data
 from copycat.training.process_state import isolated
 from copycat.training.train import RunResult, train
 

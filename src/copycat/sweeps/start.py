@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.moved_names import former_names
 from copycat.config.searches import is_grid_search
 from copycat.config.suggestions import one_of
 from copycat.config.sweep_composition import SweepRequest
-from copycat.records.config_keys import key_digests, values
+from copycat.records.config_keys import key_digests
 from copycat.records.run_folder import make_folder
 from copycat.sweeps.search.objectives import get_objectives
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep
@@ -138,7 +139,7 @@ def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -
     """Return recorded hashes of values, with the present hashes of targets that were moved since."""
     moved = {
         key: key_digests({key: target})[key]
-        for key, target in values(config)
+        for key, target in iterate_values(config)
         for former in (former_names(target) if key.endswith("_target_") else ())
         if key_digests({key: former})[key] == digests.get(key)
     }

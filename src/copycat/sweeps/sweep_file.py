@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.renamed_keys import KEYS_OF_KEYS, current_key, current_keys, current_text, current_words
 from copycat.config.suggestions import first_line
 from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.lock import current_status
-from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
 from copycat.tables.statistics import Direction

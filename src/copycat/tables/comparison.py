@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
-from copycat.records.config_keys import values
 from copycat.records.reader import check_files, not_a_run, read_config
 from copycat.records.run_folder import CONFIG
 from copycat.records.safe_parsers import read_yaml
@@ -83,7 +83,7 @@ def read_comparison(folders: Sequence[Path], *, records: Mapping[Path, RunRecord
                 config = with_current_names(with_current_keys(read_yaml(read_config(folder))))
                 if not isinstance(config, Mapping):
                     raise ValueError(f"{CONFIG} has no keys")
-                configs[title] = dict(values(config))
+                configs[title] = dict(iterate_values(config))
                 manifests[title] = record.manifest
         except (OSError, ValueError) as error:
             raise not_a_run(folder, error) from error

@@ -13,10 +13,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.places import cache_folder
 from copycat.config.suggestions import first_line
 from copycat.records import trial_file
-from copycat.records.run_folder import MANIFEST, write_whole
+from copycat.records.run_folder import MANIFEST
 from copycat.records.safe_parsers import read_file
 from copycat.records.trial_file import Trial, read_trial
 from copycat.tables.run_reader import RunRecord, read_record

@@ -8,7 +8,7 @@ from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.printable import printable
-from copycat.config.rule import is_number
+from copycat.config.rule_builders import is_number
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.records.lock import KILLED
 from copycat.records.manifest_schema import RECORDED_STATUSES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.config.rule import is_number
+from copycat.config.rule_builders import is_number
 from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
 from copycat.tables.index import read_records

@@ -9,9 +9,9 @@ from typing import Any, TextIO
 
 from pytorch_lightning.loggers import Logger
 
+from copycat.config.atomic_write import write_whole
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.metrics_csv import FILE, complete_lines
-from copycat.records.run_folder import write_whole
 
 MAX_ROW_BYTES = 2**16
 """Maximum size of a row, in bytes."""

@@ -18,7 +18,10 @@ LIGHTNING = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "ligh
 
 @contextmanager
 def isolated(*, threads: int | None) -> Iterator[None]:
-    """Restore threads, random states, determinism, default dtype and environment at the end; None keeps the threads."""
+    """Set the number of threads unless it is None; in the end restore it and all other settings of the process.
+
+    These are random states, determinism, the default dtype and environment variables.
+    """
     environment, before = dict(os.environ), torch.get_num_threads()
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()

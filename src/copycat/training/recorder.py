@@ -21,10 +21,10 @@ from copycat.records.image_index import write_images
 from copycat.records.predictions import Predictions, write_predictions
 from copycat.records.reserved_space import release, reserve
 from copycat.records.run_folder import WEIGHTS, remove_half_written, write_manifest
-from copycat.training.builders import build_group
 from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.checkpoints import BEFORE, LastCheckpoint
-from copycat.training.factory import RunComponents
+from copycat.training.component_builders import build_group
+from copycat.training.components import RunComponents
 from copycat.training.history import MetricsCSVLogger
 from copycat.training.manifest import now, summarize_history
 from copycat.training.monitors import monitored

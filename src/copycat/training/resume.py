@@ -17,8 +17,8 @@ from copycat.records.reserved_space import release
 from copycat.records.run_folder import write_manifest
 from copycat.records.run_loader import Opened, read_checkpoint
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
+from copycat.training.components import build_components
 from copycat.training.extension import extend_run, write_extended
-from copycat.training.factory import build_components
 from copycat.training.manifest import now
 from copycat.training.process_state import LOG, isolated, logged
 from copycat.training.progress import Position

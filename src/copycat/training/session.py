@@ -15,7 +15,7 @@ from copycat.config.targets import instantiate_target
 from copycat.data.streams import derive_seed
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
-from copycat.training.factory import OWN_TRAINER_KEYS, RunComponents
+from copycat.training.components import OWN_TRAINER_KEYS, RunComponents
 from copycat.training.malloc import keep_memory, trim_memory
 from copycat.training.multi_step_loop import install
 from copycat.training.recorder import RunRecorder

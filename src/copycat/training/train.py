@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pytorch_lightning.loggers import Logger
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
@@ -26,11 +27,10 @@ from copycat.records.run_folder import (
     set_aside,
     undo_on_error,
     write_manifest,
-    write_whole,
 )
 from copycat.records.trial_file import FILE as TRIAL
 from copycat.records.yaml_text import to_yaml
-from copycat.training.factory import build_components
+from copycat.training.components import build_components
 from copycat.training.manifest import make_manifest
 from copycat.training.process_state import LOG, isolated, logged
 from copycat.training.result import RunResult
@@ -105,7 +105,9 @@ def train(
 
 
 def check_buildable(request: Request, *, metrics: Mapping[str, Sequence[str]] = {}) -> None:
-    """Build the components of a run with these further metrics, by the keys that name them, and leave no trace.
+    """Build the components of a run and discard them, as a check; the process is as before.
+
+    `metrics` has the names of further metrics that the run must have, by the keys that name them.
 
     Raises:
         UserError: where the request cannot work.

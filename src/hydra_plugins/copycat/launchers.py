@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 
 class StreamingLauncher(Launcher):
-    """Take trials one by one from Copycat's sweepers."""
+    """Take trials from Copycat's sweepers, as it becomes free for them."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Store the configuration of the sweep."""
@@ -23,7 +23,7 @@ class StreamingLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Refuse batches of trials from sweepers of other packages."""
-        raise NotImplementedError("it takes trials one by one, from Copycat's sweepers")
+        raise NotImplementedError("it takes trials from Copycat's sweepers")
 
 
 class ProcessesLauncher(StreamingLauncher):

@@ -58,7 +58,7 @@ def test_an_image_gets_the_same_bits_in_whatever_batch(channels: int) -> None:
 @pytest.mark.parametrize(
     "name", ["posterize", "solarize", "autocontrast", "equalize", "color", "contrast", "brightness", "sharpness"]
 )
-def test_colours_change_as_pillow_changes_them(name: str) -> None:
+def test_colors_change_as_pillow_changes_them(name: str) -> None:
     images, uniform = make_photos(), torch.tensor([[0.0, 0.0], [0.0, 0.9]]).repeat(3, 1)
     made = single_operation(name, magnitude=15)(images, uniform)
     for place, sign in enumerate([-1, 1] * 3):
@@ -97,7 +97,7 @@ def test_every_operation_is_drawn_as_often_and_each_draw_is_done() -> None:
     assert counts[0.0025] == pytest.approx(30_000 / 36, rel=0.15)
 
 
-def test_a_channel_that_is_all_alike_keeps_its_colour() -> None:
+def test_a_channel_that_is_all_alike_keeps_its_color() -> None:
     flat = torch.full((1, 3, 4, 4), 0.3)
     assert torch.equal(single_operation("autocontrast", magnitude=9)(flat, draw_chances(1, 2)), flat)
 

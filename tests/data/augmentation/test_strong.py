@@ -71,7 +71,7 @@ def test_brightness_is_a_factor(images: Tensor, uniform: Tensor) -> None:
     assert torch.allclose(made, (images * factor[:, None, None, None]).clamp(0, 1), atol=1e-5)
 
 
-def test_without_saturation_an_image_is_grey(images: Tensor, uniform: Tensor) -> None:
+def test_without_saturation_an_image_is_gray(images: Tensor, uniform: Tensor) -> None:
     uniform[:, 7] = 0.0
     made = enable_only(saturation=1.0)(images, uniform)
     assert made.std(1).max() < 1e-5
@@ -93,5 +93,5 @@ def test_an_image_gets_the_same_bits_in_whatever_batch(images: Tensor, uniform: 
         assert torch.equal(strong(images[place : place + 1], uniform[place : place + 1])[0], whole[place])
 
 
-def test_grey_images_keep_their_one_channel(uniform: Tensor) -> None:
+def test_gray_images_keep_their_one_channel(uniform: Tensor) -> None:
     assert Strong()(torch.rand(6, 1, 16, 16), uniform).shape == (6, 1, 16, 16)

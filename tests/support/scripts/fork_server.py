@@ -25,7 +25,9 @@ from hydra.core.singleton import Singleton
 PACKAGES = (
     "copycat",  # first: it shortens the import of torchmetrics; each fork imports it anew
     *("torch", "torch.utils.tensorboard", "pytorch_lightning", "torchmetrics", "safetensors.torch", "h5py"),
-    *("hydra.main", "optuna", "rich.progress", "rich.table", "PIL.Image", "matplotlib.figure", "jinja2"),
+    *("tensorboard.plugins.hparams.metadata", "torch.utils.serialization", "numpy.ctypeslib", "google_crc32c"),
+    *("hydra.main", "optuna", "platformdirs", "rich.progress", "rich.table", "jinja2", "pillow_heif"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.ImageCms", "PIL.ImageOps", "PIL.ImageDraw"),
 )
 
 
@@ -89,10 +91,14 @@ def become(request: dict[str, Any]) -> list[str]:
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the tests and the running command
 sys.path.insert(1, str(Path(__file__).parents[3]))
-import_module("tests.support.imports").keep_entry_points()
+imports = import_module("tests.support.imports")
+imports.keep_entry_points()
+imports.keep_code()
 for package in PACKAGES:
     import_module(package)
-import_module("tests.support.hydra_files").keep_parsed_files()
+sys.modules["PIL.Image"].init()  # imports the readers of all formats
+import_module("tests.support.hydra_speed").shorten_compositions()
+import_module("tests.support.flushes").leave_out_flushes()
 del sys.path[1]
 for experiment in ("lecture", "cnn"):  # forks find most files parsed
     import_module("copycat.config.compose").compose([f"experiment={experiment}"])

@@ -1,5 +1,6 @@
 """Each trial of a pack ends at its own time, and changes no other."""
 
+import pkgutil
 import shutil
 import time
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from copycat.models.losses import BCE
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import read_trial
 from copycat.sweeps.packed.active_trials import ActiveTrials
-from copycat.sweeps.packed.trial_session import TrialSession
 from tests.support.packs import LONG, PACKED, pack_of, read_trials, run_sweep
 from tests.support.run_folders import read_training_losses
 
@@ -140,17 +140,23 @@ def test_a_missing_folder_fails_its_own_trial_alone(
     assert sorted(trial.status for trial in read_trials(folder)) == ["completed", "completed", "failed"]
 
 
+@pytest.mark.parametrize(
+    "part", ["trial_session.TrialSession.restore", "pack_session._initial_loops", "pack_session.choose_device"]
+)
 def test_a_pack_that_cannot_start_fails_its_trials_and_not_the_sweep(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restore = TrialSession.restore
+    name = f"copycat.sweeps.packed.{part}"
+    original = pkgutil.resolve_name(name)
+    calls: list[Any] = []
 
-    def full(session: TrialSession, device: torch.device) -> None:
-        if session.trial.job.number == 1:
+    def first_fails(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
             raise MemoryError("out of memory")
-        restore(session, device)
+        return original(*arguments)
 
-    monkeypatch.setattr(TrialSession, "restore", full)
+    monkeypatch.setattr(name, first_fails)
     folder = run_sweep(*LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path, status=1)
     assert [trial.status for trial in read_trials(folder)] == ["failed", "failed", "completed", "completed"]
     assert "out of memory" in str(read_trial(folder / "0").error)

@@ -223,7 +223,7 @@ def test_importance_finds_the_key_that_matters(tmp_path: Path) -> None:
     assert [key for key, (_, color) in found.items() if color == BLUE.lower()] == ["optimizer.lr"]
 
 
-def test_importance_by_chance_is_grey(tmp_path: Path) -> None:
+def test_importance_by_chance_is_gray(tmp_path: Path) -> None:
     chance = np.random.default_rng(1)
     found = read_importance_bars(make_search_results(lambda power: float(chance.random()), tmp_path))
     assert {color for _, color in found.values()} == {GRAY.lower()}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from copycat.config.replaced_file import replaced_file
+from copycat.config.atomic_write import replaced_file
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -24,6 +24,7 @@ def write_checksummed(path: Path, arrays: Arrays, *, key: str) -> None:
         OSError: where the folder cannot be made or written to.
     """
     contents: dict[str, Any] = {"seal": np.array(checksum(arrays, key=key)), **arrays}
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replaced_file(path) as temporary, temporary.open("wb") as file:  # np.savez would add an ending to a name
         np.savez(file, **contents)
 

@@ -71,7 +71,7 @@ def _class_names(label: Tensor, classes: Sequence[str]) -> str:
 
 
 def to_pictures(image: Tensor) -> list[Picture]:
-    """Convert images to arrays that Pillow can draw; a single channel becomes grey.
+    """Convert images to arrays that Pillow can draw; a single channel becomes gray.
 
     Shapes: float [N, C, H, W] in [0, 1], or uint8 -> N of uint8 [H, W, 3].
     """

@@ -8,8 +8,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.tensorboard.summary import text
 
+from copycat.config.atomic_write import write_whole
 from copycat.inspection.callbacks.inspector import tensorboard_loggers
-from copycat.records.run_folder import write_whole
 
 MAX_ROWS = 25
 """Rows of the table, at most."""

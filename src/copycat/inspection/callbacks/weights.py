@@ -30,7 +30,7 @@ class WeightImages(Inspector):
 def draw_weights(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...]) -> list[Picture]:
     """Draw an image for each unit of a first layer that is linear or a convolution, else none.
 
-    A linear layer's weights are drawn in the image's shape, [C, H, W], a convolution's as its filter. Grey is a weight
+    A linear layer's weights are drawn in the image's shape, [C, H, W], a convolution's as its filter. Gray is a weight
     of 0; brighter pixels increase the unit's output, darker ones decrease it, channel by channel. Each image is scaled
     by its own largest weight.
     """
@@ -52,5 +52,5 @@ def draw_weights(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...])
 def _draw_unit(unit: Tensor) -> Picture:
     largest = unit.abs().max()
     scaled = unit / largest if largest > 0 else unit
-    grey = (127.5 + 127.5 * scaled).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
-    return np.repeat(grey, 3, axis=-1) if grey.shape[-1] == 1 else grey
+    gray = (127.5 + 127.5 * scaled).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+    return np.repeat(gray, 3, axis=-1) if gray.shape[-1] == 1 else gray

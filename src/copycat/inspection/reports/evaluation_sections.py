@@ -1,4 +1,4 @@
-"""Sections of a run's page: metrics with their intervals, and predictions on held-out images."""
+"""Make sections of a run's page: metrics with their intervals, and predictions on held-out images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from copycat.config.atomic_write import write_whole
 from copycat.inspection.callbacks.contact_sheet import Picture, encode_jpeg
 from copycat.records.dataclass_parser import parse_dataclass
-from copycat.records.run_folder import write_whole
 from copycat.records.safe_parsers import read_file, read_json
 
 FILE = "gallery.json"

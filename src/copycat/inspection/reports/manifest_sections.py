@@ -1,4 +1,4 @@
-"""Sections of a run's page from its manifest: time, request, environment, data."""
+"""Make the sections of a run's page that come from its manifest: time, request, environment, data."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

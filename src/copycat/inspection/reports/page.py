@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.printable import printable_lines
-from copycat.records.run_folder import write_whole
 
 
 @dataclass(frozen=True)

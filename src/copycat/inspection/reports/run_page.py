@@ -94,7 +94,7 @@ def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
         return
     images = draw_weights(read_weights(path), image_shape=tuple(shape))
     if images:
-        caption = "First-layer weights, an image for each unit: grey is 0, brighter speaks for it, darker against it."
+        caption = "First-layer weights, an image for each unit: gray is 0, brighter speaks for it, darker against it."
         yield Section(
             title="Weights",
             images=[

@@ -1,4 +1,4 @@
-"""A SummaryWriter that shares the logger's event file."""
+"""Write summaries by a SummaryWriter that shares the logger's event file."""
 
 from typing import Any
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
 
-from copycat.records.run_folder import write_whole
+from copycat.config.atomic_write import write_whole
 
 EVENTS = "events.out.tfevents.*"
 MERGED = "events.out.tfevents.0000000000.kept"

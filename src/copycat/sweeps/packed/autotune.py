@@ -10,7 +10,7 @@ import torch
 from copycat.sweeps.packed.optimizer import JointOptimizer, Trainable
 from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.sweeps.packed.trial import PackedTrial
-from copycat.training.factory import RunComponents
+from copycat.training.components import RunComponents
 from copycat.training.lazy_scheduler import LazyScheduler
 
 log = logging.getLogger(__name__)

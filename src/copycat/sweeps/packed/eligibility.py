@@ -19,7 +19,7 @@ from copycat.sweeps.packed.autotune import why_not_stackable
 from copycat.sweeps.packed.trial import PackedTrial
 from copycat.training.best_checkpoint import BestCheckpoint
 from copycat.training.checkpoints import LastCheckpoint
-from copycat.training.factory import RunComponents
+from copycat.training.components import RunComponents
 from copycat.training.seeds import KNOWN_MODULES, RANDOM_LAYERS
 
 REQUIRED_VALUES = {

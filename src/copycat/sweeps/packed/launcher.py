@@ -3,7 +3,6 @@
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from math import ceil
 
 from omegaconf import DictConfig
@@ -13,7 +12,7 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.config.trial_composition import compose_trial_request
 from copycat.records.lock import LockedError
-from copycat.records.trial_file import ENDED, read_trial, write_trial
+from copycat.records.trial_file import ENDED, read_trial
 from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.processes import Pool
@@ -22,11 +21,10 @@ from copycat.sweeps.packed.autotune import choose_pack_size
 from copycat.sweeps.packed.eligibility import pack_key
 from copycat.sweeps.packed.pack_session import PackSession
 from copycat.sweeps.packed.preparation import Preparation
-from copycat.sweeps.packed.trial import PackedTrial
+from copycat.sweeps.packed.trial import PackedTrial, close_trial
 from copycat.sweeps.trial_folder import wait_until_free
 from copycat.sweeps.trial_record import conclude_trial, fail_trial
 from copycat.training.lightning_internals import choose_device
-from copycat.training.manifest import now
 from copycat.training.process_state import isolated
 from copycat.training.result import RunResult
 from copycat.training.train import fill_threads
@@ -96,8 +94,7 @@ class PackLauncher:
             try:
                 composed = compose_trial_request([*self.hydra_overrides, *job.overrides])
             except UserError as mistake:
-                write_trial(folder, replace(fail_trial(record, mistake), ended=now()))
-                runner.mark_done(job)
+                close_trial(job, folder, fail_trial(record, mistake), runner)
                 continue
             config = fill_threads(composed.config)
             request = Request(config=config, experiment=composed.experiment, overrides=record.overrides)

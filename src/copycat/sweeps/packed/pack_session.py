@@ -89,10 +89,11 @@ class PackSession:
 
     def _build(self, pool: Executor) -> Pack:
         """Open the run folders, restore what the trials resume from, and stack them."""
-        changes, loops, manifests = uncommitted_patch(self.config), _initial_loops(self.config), dict[int, Any]()
+        changes, manifests, loops = uncommitted_patch(self.config), dict[int, Any](), dict[str, Any]()
         for trial in self.trials:
             manifest = self._make_manifest(trial, manifests)
             self.sessions.append(TrialSession(trial, manifest, changes=changes, loops=loops))
+        loops.update(_initial_loops(self.config))  # what may fail comes after the sessions, which record it
         device = choose_device(self.config["trainer"]["accelerator"])
         unable: dict[str, None] = {}
         list(pool.map(lambda session: session.open(unable.setdefault), self.sessions))

@@ -17,8 +17,8 @@ from copycat.sweeps.packed.eligibility import why_not_packable
 from copycat.sweeps.packed.trial import PackedTrial
 from copycat.sweeps.search.objectives import get_named_metrics
 from copycat.sweeps.trial_folder import find_run
+from copycat.training.components import build_components, build_data
 from copycat.training.derived_settings import fill_image_size
-from copycat.training.factory import build_components, build_data
 from copycat.training.process_state import isolated
 from copycat.training.result import RunResult
 from copycat.training.resume import find_resume_point, make_resumed_manifest

@@ -10,7 +10,7 @@ from copycat.records.trial_file import Trial, write_trial
 from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job
 from copycat.training.checkpoints import CHECKPOINT_KEY
-from copycat.training.factory import RunComponents
+from copycat.training.components import RunComponents
 from copycat.training.manifest import now
 from copycat.training.stopping import Pruner
 
@@ -50,5 +50,10 @@ class PackedTrial:
 
     def close(self, record: Trial, runner: Runner) -> None:
         """Write the trial's last record, and report it."""
-        write_trial(self.folder, replace(record, ended=now()))
-        runner.mark_done(self.job)
+        close_trial(self.job, self.folder, record, runner)
+
+
+def close_trial(job: Job, folder: Path, record: Trial, runner: Runner) -> None:
+    """Write a trial's last record, and report it."""
+    write_trial(folder, replace(record, ended=now()))
+    runner.mark_done(job)

@@ -8,8 +8,8 @@ from pathlib import Path
 import matplotlib.style
 from matplotlib.figure import Figure
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
-from copycat.records.run_folder import write_whole
 from copycat.sweeps.plots.history import plot_history
 from copycat.sweeps.plots.importance import plot_importance
 from copycat.sweeps.plots.parallel import plot_parallel

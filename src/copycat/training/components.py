@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from copycat.config.combinations import find_shift_conflicts
+from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.suggestions import did_you_mean, first_line, one_of
 from copycat.config.targets import build_target, check_node, import_target, signature_keys
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
-from copycat.records.config_keys import values
-from copycat.training.builders import build_augmentation, build_loss, build_network, check_model
+from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model
 from copycat.training.derived_settings import fill_from_data, fill_image_size
 from copycat.training.monitors import check_monitors
 
@@ -76,7 +76,7 @@ def build_components(
         optimizer=optimizer,
         scheduler=scheduler,
         classes=len(data.classes),
-        lr_multipliers=dict(values(config.get("lr_multipliers") or {})),
+        lr_multipliers=dict(iterate_values(config.get("lr_multipliers") or {})),
         **classifier_settings,
     )
     try:

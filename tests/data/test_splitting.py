@@ -15,7 +15,7 @@ from copycat.data.datamodule import DataModule
 from copycat.data.quality import check_data
 from copycat.data.sources.cats import Cats
 from copycat.data.split import Decoder, Part, Subset, digest
-from copycat.data.splits import split
+from copycat.data.splitting import split
 
 DEFAULTS: dict[str, Any] = {"how": None, "holdout": 0.2, "folds": 5, "fold": None, "seed": 0}
 

@@ -11,7 +11,7 @@ from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.config.targets import build_target, check_node, import_target, instantiate_target, signature_keys
 from copycat.data.augmentation.transforms import Augmentation, Mixing
-from copycat.models.losses import Loss
+from copycat.models import losses
 from copycat.training.derived_settings import resolve_loss
 from copycat.training.seeds import seed_everything
 
@@ -43,7 +43,7 @@ def build_augmentation(node: Config) -> Augmentation | Mixing:
     return augmentation
 
 
-def build_loss(node: Config, *, classes: int) -> Loss:
+def build_loss(node: Config, *, classes: int) -> losses.Loss:
     """Build the loss for this number of classes, from a node that `check_model` has accepted.
 
     Raises:
@@ -53,8 +53,8 @@ def build_loss(node: Config, *, classes: int) -> Loss:
     if resolved != node:  # a target that `check_model` did not see
         check_node("loss", resolved)
     loss = instantiate_target("loss", resolved)
-    if not isinstance(loss, Loss):
-        raise UserError(f"loss._target_: expected a {Loss.__module__}.{Loss.__name__}; got {node['_target_']!r}.")
+    if not isinstance(loss, losses.Loss):
+        raise UserError(f"loss._target_: expected a {losses.__name__}.Loss; got {node['_target_']!r}.")
     if loss.weight is not None and len(loss.weight) != classes:
         raise UserError(f"loss.weight: expected {classes} numbers, one a class; got {len(loss.weight)}.")
     return loss
