@@ -35,6 +35,6 @@ def call(arguments: list[str]) -> dict[str, object]:
 
 if sys.argv[1:] == ["hydra"]:
     sys.path.append(str(Path(__file__).parents[3]))
-    import_module("tests.support.hydra_speed").keep_parsed_files()
+    import_module("tests.support.hydra_speed").shorten_compositions()
 for line in sys.stdin:
     print(json.dumps(call(json.loads(line))), flush=True)
