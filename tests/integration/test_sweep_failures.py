@@ -32,15 +32,14 @@ def own(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("launcher", ["basic", "processes"])
-def test_of_fifteen_trials_five_fail_in_five_ways_and_ten_give_results(launcher: str, tiny: Path, own: Path) -> None:
+def test_of_fifteen_trials_five_fail_in_five_ways_and_ten_give_results(tiny: Path, own: Path) -> None:
     good = ",".join(["not"] * 2)
     ways = ",".join(f"{good},{way}" for way in WAYS)
     done = run_copycat(
         *(
             "train",
             "-m",
-            f"hydra/launcher={launcher}",
+            "hydra/launcher=processes",
             *tiny_sweep_overrides(tiny, "model=fails", f"model.how={ways}", "loss=bce_with_logits"),
         ),
         *("trainer.max_epochs=2", "sweep.max_seconds=5", "sweep.folder=sweep"),

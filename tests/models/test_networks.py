@@ -143,8 +143,11 @@ NEEDED: dict[str, dict[str, int]] = {
 """What torch has no default for."""
 
 
-@pytest.mark.parametrize("model", mark_slow(["shallow", "cnn"], fast=["shallow"]))
-@pytest.mark.parametrize("name", mark_slow(OPTIONS, fast=["ReLU", "PReLU", "Softmax", "RReLU", "GELU"]))
+FAST = [("ReLU", "shallow"), ("PReLU", "cnn"), ("Softmax", "shallow"), ("RReLU", "cnn"), ("GELU", "shallow")]
+IN_TURN = [(name, ("shallow", "cnn")[place % 2]) for place, name in enumerate(OPTIONS)]
+
+
+@pytest.mark.parametrize(("name", "model"), mark_slow(dict.fromkeys([*FAST, *IN_TURN]), fast=FAST, unpack=True))
 def test_every_activation_composes_has_torch_s_defaults_and_trains_a_step(name: str, model: str) -> None:
     config = compose_model(model)
     node = compose([f"activation={OPTIONS[name]}"]).config["activation"]

@@ -297,14 +297,21 @@ class Blows(pl.Callback):
                 next(pl_module.parameters()).fill_(torch.inf)
 
 
-@pytest.mark.parametrize(
-    "job",
-    mark_slow(
-        ["batches", "shuffled, augmented, dropout", "schedule by steps", "accumulation", "moving average"],
-        fast=["shuffled, augmented, dropout", "moving average"],
-    ),
-)
-@pytest.mark.parametrize("looks", mark_slow([3, 8, 17], fast=[8]))
+DEATHS = [  # each job at two places, each place in several jobs
+    ("batches", 3),
+    ("batches", 17),
+    ("shuffled, augmented, dropout", 8),
+    ("shuffled, augmented, dropout", 17),
+    ("schedule by steps", 3),
+    ("schedule by steps", 17),
+    ("accumulation", 3),
+    ("accumulation", 8),
+    ("moving average", 8),
+    ("moving average", 17),
+]
+
+
+@pytest.mark.parametrize(("job", "looks"), mark_slow(DEATHS, fast=[DEATHS[2], DEATHS[8]], unpack=True))
 def test_a_run_that_dies_between_two_checkpoints_resumes_to_the_same_bits(
     job: str, looks: int, dies_after: Any, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
 ) -> None:
