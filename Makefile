@@ -26,7 +26,7 @@ demo: $(VENV)/.runtime
 check: $(VENV)/.tools
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
-	$(RUN) mypy
+	$(RUN) mypy --num-workers $(shell getconf _NPROCESSORS_ONLN)
 	$(VENV)/bin/lint-imports --no-logo
 
 test: check

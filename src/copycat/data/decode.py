@@ -129,9 +129,7 @@ def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int |
                 # A JPEG decodes straight to a half, quarter or eighth: much faster, and twice the size is enough.
                 image.draft(None, (2 * size, 2 * size))
                 image.load()
-                turn = _upright_transpose(image)
-                rgb = _to_rgb(image) if turn is None else _to_rgb(image).transpose(turn)
-                square = _make_square(rgb, size=size, fit=fit)
+                return to_square_pixels(image, size=size, fit=fit)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
@@ -141,6 +139,13 @@ def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int |
         raise UnreadableImage(path, f"{LIMIT_MESSAGE} {limit} pixels", is_too_large=True) from None
     except Exception as error:  # a damaged file makes Pillow's readers raise anything: struct.error, EOFError, KeyError
         raise UnreadableImage(path, _describe_error(error)) from error
+
+
+def to_square_pixels(image: Image.Image, *, size: int, fit: str = "crop") -> NDArray[np.uint8]:
+    """Convert an open image to uint8 [3, size, size], RGB, as `decode_pixels` describes."""
+    turn = _upright_transpose(image)
+    rgb = _to_rgb(image) if turn is None else _to_rgb(image).transpose(turn)
+    square = _make_square(rgb, size=size, fit=fit)
     return np.ascontiguousarray(np.array(square).transpose(2, 0, 1))
 
 

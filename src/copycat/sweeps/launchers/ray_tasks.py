@@ -63,7 +63,7 @@ class Cluster:
             ray.shutdown()
 
     def _count_slots(self) -> int:
-        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources = ray.cluster_resources()
         return max(1, int(resources.get("CPU", 1) / max(self.remote.get("num_cpus", 1), 1e-3)))
 
 

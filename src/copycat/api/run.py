@@ -1,0 +1,227 @@
+"""Train from Python, and use a recorded run: its metrics, network, predictions, evaluation, resume and rerun."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from copycat.api.table import Table
+from copycat.config.compose import Request, compose
+from copycat.config.errors import UserError
+from copycat.data.sources.root import check_image_folder
+from copycat.records.lock import current_status
+from copycat.records.metrics_csv import FILE, read_history
+from copycat.records.run_folder import WEIGHTS
+from copycat.records.run_loader import open_recorded, open_run
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from copycat.api.images import ImageInput, Predictions
+    from copycat.reruns.rerun import Rerun
+
+PathInput: TypeAlias = str | os.PathLike[str]
+
+
+def train(overrides: Sequence[str] | Request = (), **keys: Any) -> "Run":
+    """Train a run, and return it from its new folder.
+
+    A run that fails or is interrupted is returned too: see `Run.status` and `Run.error`.
+
+    Args:
+        overrides: as on the command line, such as `["model=shallow", "optimizer.lr=1e-3"]`, or what `compose` returns.
+        keys: further overrides of keys without a dot, such as `model="shallow"` or `seed=1`.
+
+    Raises:
+        UserError: where the request cannot work; then no folder is left.
+    """
+    if isinstance(overrides, Request):
+        if keys:
+            raise UserError(f"train: expected a composed request alone; got {', '.join(keys)} too.")
+        request = overrides
+    else:
+        request = compose([*as_words(overrides), *(f"{key}={_as_word(value)}" for key, value in keys.items())])
+    check_image_folder(request.config)
+    from copycat.training.train import train
+
+    return load_run(train(request).folder)
+
+
+def load_run(path: PathInput) -> "Run":
+    """Read the folder of a run.
+
+    Raises:
+        UserError: where it is no run, its files are damaged, or it comes from somebody else and is refused.
+    """
+    return Run(Path(path))
+
+
+class Run:
+    """Represent a recorded run. Everything is read from its folder, which may be moved or copied."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read configuration and manifest; nothing is built yet."""
+        self._opened = open_recorded(folder)
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder."""
+        return self._opened.user_path
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Return the whole resolved configuration."""
+        return self._opened.config
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """Return the content of run.json."""
+        return self._opened.manifest
+
+    @property
+    def status(self) -> str:
+        """Return `completed`, `failed`, `interrupted`, `pruned`, `running`, or `killed` where its process is gone."""
+        return current_status(self.manifest["status"], self.folder)
+
+    @property
+    def error(self) -> str | None:
+        """Return why the run failed; None where it did not."""
+        error: str | None = self.manifest["error"]
+        return error
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the class names, by label."""
+        return tuple(self.manifest["data"]["classes"])
+
+    @property
+    def metrics(self) -> Table:
+        """Return the metrics of every epoch.
+
+        Raises:
+            UserError: where metrics.csv is damaged.
+        """
+        try:
+            return Table(read_history(self._opened.folder))
+        except FileNotFoundError:
+            return Table([])
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.folder}: expected {FILE} to be readable; {error}.") from error
+
+    @property
+    def final(self) -> Mapping[str, float]:
+        """Return the metrics of the final weights; empty before the run has ended."""
+        final: Mapping[str, float] = self.manifest["results"].get("final", {})
+        return final
+
+    @property
+    def best(self) -> Mapping[str, float]:
+        """Return the metrics of the best epoch; empty where there is none."""
+        best: Mapping[str, float] = self.manifest["results"].get("best", {}).get("metrics", {})
+        return best
+
+    def model(self, device: "str | torch.device" = "cpu") -> "nn.Module":
+        """Return the network with its final weights, in evaluation mode: plain PyTorch, float images [B, C, H, W] in.
+
+        Raises:
+            UserError: where there are no final weights, or they are damaged.
+        """
+        from copycat.deploy.predictor import open_predictor
+
+        self._check_weights()
+        with open_predictor(self._opened) as predictor:
+            return predictor.network.to(device)
+
+    def predict(self, images: "ImageInput | Sequence[ImageInput]", *, views: int = 1) -> "Predictions":
+        """Classify images: paths, PIL images, uint8 arrays [H, W, 3] or uint8 tensors [3, H, W], of any size.
+
+        Args:
+            images: one image or several.
+            views: number of augmented views of each image over which probabilities are averaged.
+
+        Raises:
+            UserError: where there are no final weights, or an image cannot be read.
+        """
+        from copycat.api.images import predict_images
+        from copycat.deploy.predictor import open_predictor
+
+        self._check_weights()
+        with open_predictor(self._opened, views=views) as predictor:
+            return predict_images(predictor, images)
+
+    def evaluate(self, overrides: Sequence[str] = (), *, views: int = 1) -> Table:
+        """Evaluate the final weights: each metric of each part, with its 95 % interval.
+
+        Args:
+            overrides: which data, such as `["data=folder", "data.root=photos"]`; none for the run's own.
+            views: as for `predict`.
+
+        Raises:
+            UserError: where there are no final weights, or the data cannot be read or have other classes.
+        """
+        from copycat.deploy.evaluation import evaluate_parts
+
+        self._check_weights()
+        return Table(evaluate_parts(self._opened, as_words(overrides), views=views).rows())
+
+    def resume(self, *, max_epochs: int | None = None) -> "Run":
+        """Resume a run that was stopped, or train any run on to more epochs, and return it.
+
+        Raises:
+            UserError: where the run has all its epochs, or its data have changed.
+        """
+        check_image_folder(self.config)
+        from copycat.training.resume import resume
+
+        resume(open_run(self.folder), say=_ignore, max_epochs=max_epochs)
+        return load_run(self.folder)
+
+    def rerun(self, *, data: PathInput | None = None) -> "Rerun":
+        """Train the run again from its folder alone, and compare both bit for bit.
+
+        `rerun().comparison.differences` is empty where they are identical.
+
+        Args:
+            data: where the images lie now, if they were moved.
+
+        Raises:
+            UserError: where the run can no longer be built.
+        """
+        from copycat.reruns.rerun import rerun
+
+        return rerun(self._opened, say=_ignore, data=None if data is None else Path(data))
+
+    def _check_weights(self) -> None:
+        if not (self._opened.folder / WEIGHTS).exists():
+            raise UserError(f"{self.folder}: expected a completed run, with {WEIGHTS}; this one is {self.status}.")
+
+    def __repr__(self) -> str:
+        """Return folder and status."""
+        return f"Run({str(self.folder)!r}, {self.status})"
+
+    def _repr_html_(self) -> str:
+        """Return status and metrics, for notebooks."""
+        rows = [
+            {"metric": name, "final": value, "best epoch": self.best.get(name)} for name, value in self.final.items()
+        ]
+        return f"<p>{self!r}</p>{Table(rows)._repr_html_() if rows else ''}"
+
+
+def as_words(overrides: Sequence[str]) -> list[str]:
+    """Return overrides as a list.
+
+    Raises:
+        UserError: for a single string, whose letters would be taken for overrides.
+    """
+    if isinstance(overrides, str):
+        raise UserError(f"overrides: expected a list of strings; got {overrides!r}. Type [{overrides!r}].")
+    return [str(word) for word in overrides]
+
+
+def _as_word(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _ignore(line: str) -> None:
+    """Ignore a line of progress, which the command prints."""

@@ -1,0 +1,116 @@
+"""From Python one trains a run, and uses it as the commands do."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import copycat
+from copycat import Run, UserError
+from tests.support.commands import run_copycat
+
+
+def overrides(tiny: Path, at: Path) -> list[str]:
+    return ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={at}", "logger=none"]
+
+
+@pytest.fixture(scope="module")
+def run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return copycat.train([*overrides(tiny, tmp_path_factory.mktemp("runs")), "trainer.max_epochs=4"], seed=3)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    """Write images of two sizes, neither that of the network."""
+    rng = np.random.default_rng(0)
+    files = [tmp_path / f"{place}.png" for place in range(2)]
+    for file, size in zip(files, (20, 31), strict=True):
+        Image.fromarray(rng.integers(0, 255, (size, size + 4, 3), dtype=np.uint8)).save(file)
+    return files
+
+
+def test_a_run_is_trained_and_read_from_its_folder(run: Run) -> None:
+    assert (run.status, run.error, run.classes) == ("completed", None, ("cat", "dog"))
+    assert run.config["seed"] == 3
+    assert run.metrics["epoch"] == [0, 1, 2, 3]
+    lines = (run.folder / "metrics.csv").read_text().splitlines()
+    place = lines[0].split(",").index("train/loss")
+    assert run.metrics["train/loss"] == [float(line.split(",")[place]) for line in lines[1:]]
+    assert run.final == json.loads((run.folder / "run.json").read_text())["results"]["final"]
+    assert run.best["val/loss"] == min(loss for loss in run.metrics["val/loss"] if loss is not None)
+    again = copycat.load_run(str(run.folder))
+    assert again.metrics[:] == run.metrics[:] or list(again.metrics) == list(run.metrics)
+    assert "final" in run._repr_html_()
+
+
+def test_a_composed_request_trains_too(tiny: Path, tmp_path: Path) -> None:
+    request = copycat.compose([*overrides(tiny, tmp_path), "trainer.max_epochs=1"])
+    assert copycat.train(request).config["trainer"]["max_epochs"] == 1
+    with pytest.raises(UserError, match="request alone; got seed"):
+        copycat.train(request, seed=1)
+
+
+def test_the_model_is_the_network_with_its_final_weights(run: Run) -> None:
+    model = run.model()
+    weights = load_file(run.folder / "weights.safetensors")
+    assert type(model).__module__ == "copycat.models.networks"
+    assert not model.training
+    assert model.state_dict().keys() == weights.keys()
+    assert all(value.equal(weights[name]) for name, value in model.state_dict().items())
+
+
+def test_images_of_every_kind_have_the_probabilities_of_the_command(
+    run: Run, images: list[Path], tmp_path: Path
+) -> None:
+    done = run_copycat("predict", run.folder, *images, "--json", at=tmp_path)
+    said = [row["probability/cat"] for row in json.loads(done.stdout)["predictions"]]
+    pictures = [Image.open(file) for file in images]
+    arrays = [np.asarray(picture) for picture in pictures]
+    tensors = [torch.from_numpy(array.copy()).permute(2, 0, 1) for array in arrays]
+    for given in (images, [str(file) for file in images], pictures, arrays, tensors):
+        predictions = run.predict(given)
+        assert predictions.probabilities[:, 0].tolist() == said
+        assert predictions.names == [run.classes[label] for label in predictions.labels]
+    assert run.predict(images[0]).probabilities[:, 0].tolist() == said[:1]
+
+
+@pytest.mark.parametrize(
+    ("image", "line"),
+    [
+        ("nowhere.png", r"nowhere\.png: expected an image; No such file"),
+        (np.zeros((8, 8, 3)), r"expected uint8 images, arrays \[H, W, 3\].*; got float64 \[8, 8, 3\]\."),
+        (7, "expected paths, PIL images, arrays or tensors; got int"),
+    ],
+)
+def test_what_is_no_image_is_one_line(run: Run, image: object, line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        run.predict(image)  # type: ignore[arg-type]
+
+
+def test_an_evaluation_has_the_metrics_of_the_command(run: Run, tiny: Path, tmp_path: Path) -> None:
+    words = ["data=folder", f"data.root={tiny}"]
+    done = run_copycat("evaluate", run.folder, *words, "--json", at=tmp_path)
+    assert list(run.evaluate(words)) == json.loads(done.stdout)["metrics"]
+    assert set(run.evaluate()["part"]) == {"train", "val"}
+
+
+def test_a_run_is_extended_and_rerun_to_the_same_bits(run: Run, tmp_path: Path) -> None:
+    longer = copycat.load_run(shutil.copytree(run.folder, tmp_path / "longer")).resume(max_epochs=6)
+    assert longer.metrics["epoch"] == [0, 1, 2, 3, 4, 5]
+    assert list(run.rerun().comparison.differences) == []
+    with pytest.raises(UserError, match="expected a run that stopped"):
+        run.resume()
+
+
+def test_a_mistake_is_the_line_of_the_command() -> None:
+    with pytest.raises(UserError, match=r"Did you mean optimizer=adam\?"):
+        copycat.train(["optimizer=adma"])
+    with pytest.raises(UserError, match=r"expected a list of strings; got 'model=deep'\."):
+        copycat.train("model=deep")
+    with pytest.raises(UserError, match="expected the folder of a run"):
+        copycat.load_run("nowhere")
