@@ -54,7 +54,7 @@ def test_every_kind_of_record_is_there(full: RunResult) -> None:
     tags = load_run_events(full.folder).Tags()
     assert set(tags["images"]) == {
         *("data/before_augmentation", "data/after_augmentation", "weights/first_layer", "validation/confusion"),
-        *("validation/most_wrong", "validation/least_sure", "validation/saliency"),
+        *("validation/most_confident_errors", "validation/least_confident_predictions", "validation/saliency"),
         *("validation/roc", "validation/reliability"),
     }
     layers = ("layers.0", "layers.1", "layers.2")

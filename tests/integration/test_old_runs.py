@@ -162,7 +162,7 @@ def test_an_interrupted_run_is_resumed_to_the_bits_of_one_that_never_stopped(own
     same = is_same_machine("schema_2/interrupted", at=old)
     before = (folder / "metrics.csv").read_text()
     done = run("resume", "schema_2/interrupted", at=old, owner=owner)
-    assert "copycat: going on from epoch 3, batch 2, by last.ckpt\n" in done.stderr
+    assert "copycat: resuming from epoch 3, batch 2, by last.ckpt\n" in done.stderr
     assert "completed after 6 epochs" in done.stdout
     after = (folder / "metrics.csv").read_text()
     assert after.startswith(before)
@@ -186,7 +186,7 @@ def test_a_completed_run_trains_on(old: Path) -> None:
 
 def test_an_interrupted_run_of_the_first_schema_starts_anew(old: Path) -> None:
     done = run("resume", "schema_1/interrupted", at=old)
-    assert "copycat: no checkpoint to go on from: starting anew\n" in done.stderr
+    assert "copycat: no checkpoint to resume from: starting from the beginning\n" in done.stderr
     assert "completed after 6 epochs" in done.stdout
     rows = {row["folder"]: row for row in json.loads(run("runs", "schema_1", "--json", at=old).stdout)["runs"]}
     resumed, whole = rows["schema_1/interrupted"], rows["schema_1/completed"]

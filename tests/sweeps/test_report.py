@@ -19,13 +19,13 @@ def test_the_page_of_a_sweep_has_ranking_plots_and_a_command_to_rerun_the_best(t
     sweep = write_sweep_folder(tmp_path / "sweep", TRIALS, space=SPACE)
     found = parse_html(make_sweep_page(sweep).html())
     assert found.loaded_urls == []
-    titles = ["Configurations", "Trials", "Plots", "What was asked", "Run the best trial again"]
+    titles = ["Configurations", "Trials", "Plots", "Configuration", "Reproduce the best trial"]
     assert found.headings == [str(sweep), *titles]
     start = next(index for index, row in enumerate(found.rows) if row[0] == "trial")
     assert [row[0] for row in found.rows[start + 1 : start + 5]] == ["1", "2", "3", "0"]
     assert found.rows[1][0] == "0.02"  # the better mean, though another has the best trial
     assert format_number(0.45) in found.rows[1][2]
-    assert [says.partition(":")[0][:8] for _, says in found.images] == ["Each tri", "Each com", "How much", "Each tri"]
+    assert [says.partition(":")[0][:8] for _, says in found.images] == ["Optimiza", "Parallel", "Hyper-pa", "Objectiv"]
     assert "the best val/loss is 0.3000, by trial 1" in found.images[0][1]
     assert len(found.images) == len(PLOTS) - 1
     assert f"copycat rerun {sweep}/2" in found.texts  # of that configuration

@@ -124,7 +124,7 @@ def test_a_trial_with_damaged_records_restarts_in_a_clean_folder(
     assert read_manifest(sweep / "0")["results"]["epochs"] == 2
     assert read_trial(sweep / "0").objectives == pytest.approx(trial.objectives)
     printed = capfd.readouterr().err
-    assert f"{sweep / '0'}: its run starts anew; what lay there is in {sweep / '0-damaged-1'} now" in printed
+    assert f"{sweep / '0'}: its run starts again; the earlier files are in {sweep / '0-damaged-1'} now" in printed
     assert damage == "no_manifest" or f"copycat: {sweep / '0' / 'run.json'}: expected" in printed
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_trial_file_is_named_and_its_run_is_kept(
     trial, manifest = read_trial(sweep / "0"), (sweep / "0" / "run.json").stat()
     _change_byte(sweep / "0" / "trial.json")
     assert run(["resume", str(sweep)]) == 0
-    expected = f"{sweep / '0' / 'trial.json'}: expected what a trial says of itself; it is no text"
+    expected = f"{sweep / '0' / 'trial.json'}: expected the record of a trial; it is no text"
     assert expected in capfd.readouterr().err
     assert read_trial(sweep / "0").objectives == trial.objectives
     assert (sweep / "0" / "run.json").stat() == manifest

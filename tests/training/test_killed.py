@@ -49,7 +49,7 @@ def test_the_table_shows_a_killed_run_and_the_command_that_resumes_it(
     print_runs(tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert sum("│ killed " in line for line in lines) == 1
-    assert lines[-1] == f"killed; to go on with it: copycat resume '{tmp_path}/my run'"
+    assert lines[-1] == f"killed; to resume: copycat resume '{tmp_path}/my run'"
     with hold_lock(tmp_path / "my run"):
         print_runs(tmp_path)
     out = capsys.readouterr().out
@@ -102,12 +102,12 @@ def test_a_killed_sweep_says_so_in_its_line_its_trials_and_its_page(
     print_sweep(sweep)
     first, *lines = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{sweep}: killed, 2 of 2 trials, 1 completed, 1 killed, best val/loss 0.5000")
-    assert lines[-1] == f"to go on with it: copycat resume {sweep}"
+    assert lines[-1] == f"to resume: copycat resume {sweep}"
     page = parse_html(make_sweep_page(sweep).html())
     assert any(text.startswith("killed, 2 of 2 trials") for text in page.texts)
     assert f"copycat resume {sweep}" in page.texts
     print_runs(tmp_path)  # a trial goes on with its sweep
-    assert capsys.readouterr().out.splitlines()[-1] == f"killed; to go on with it: copycat resume {sweep}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"killed; to resume: copycat resume {sweep}"
     with hold_lock(sweep):
         print_sweep(sweep)
         page = parse_html(make_sweep_page(sweep).html())

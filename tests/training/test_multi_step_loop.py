@@ -325,4 +325,4 @@ def test_a_run_that_dies_between_two_checkpoints_resumes_to_the_same_bits(
     assert len(read_history(folder)) < 9
     said: list[str] = []
     assert_same_runs(resume(open_run(folder), say=said.append), whole)
-    assert "going on from" in said[-1]
+    assert "resuming from" in said[-1]

@@ -141,7 +141,7 @@ def test_a_logger_that_cannot_be_closed_fails_the_run(how: str, tiny: Path, tmp_
 def test_a_logger_that_cannot_purge_is_named_once(how: str, tiny: Path, tmp_path: Path) -> None:
     logger = f"+logger.forward._target_={__name__}.ForwardLogger"
     said = resume_as_killed(how, run(how, logger, data=tiny, at=tmp_path))
-    warning = "ForwardLogger cannot go on: it begins anew. metrics.csv and TensorBoard do."
+    warning = "ForwardLogger cannot resume: it starts anew. metrics.csv and TensorBoard resume."
     assert sum(line.endswith(warning) for line in said) == 1
 
 

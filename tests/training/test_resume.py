@@ -141,7 +141,7 @@ def test_each_optimizer_goes_on_inside_an_epoch_of_mixed_images(optimizer: str, 
     assert folder
     said: list[str] = []
     assert resume(open_run(folder), say=said.append).status == "completed"
-    assert said == ["going on from epoch 1, batch 3, by last.ckpt"]
+    assert said == ["resuming from epoch 1, batch 3, by last.ckpt"]
     assert_same_folders(folder, reference)
 
 
@@ -211,7 +211,7 @@ def test_a_run_that_ends_among_steps_taken_at_once_goes_on_to_the_same_bits(
     folder = find_newest_run(tmp_path / "cut")
     said: list[str] = []
     assert resume(open_run(folder), say=said.append).status == "completed"
-    assert said[-1].startswith("going on from epoch " if steps > 2 or ends is not die else "no checkpoint")
+    assert said[-1].startswith("resuming from epoch " if steps > 2 or ends is not die else "no checkpoint")
     assert_same_folders(folder, reference)
 
 
@@ -328,7 +328,7 @@ def test_without_any_whole_checkpoint_a_run_starts_anew(tiny: Path, tmp_path: Pa
         (folder / "checkpoints" / name).write_bytes(b"")
     said: list[str] = []
     resume(open_run(folder), say=said.append)
-    assert said[-1] == "no checkpoint to go on from: starting anew"
+    assert said[-1] == "no checkpoint to resume from: starting from the beginning"
     assert_same_folders(folder, reference)
 
 

@@ -185,7 +185,7 @@ def test_a_run_in_a_folder_that_holds_another_starts_clean(
     assert (tmp_path / "3-damaged-1" / "run.json").read_text() == "{"
     assert [row["epoch"] for row in read_history(tmp_path / "3-damaged-1")] == [0]
     assert (folder / "trial.json").read_text() == "its record"
-    said = f"copycat: {folder}: its run starts anew; what lay there is in {tmp_path / '3-damaged-1'} now\n"
+    said = f"copycat: {folder}: its run starts again; the earlier files are in {tmp_path / '3-damaged-1'} now\n"
     assert capsys.readouterr().err == said
 
 

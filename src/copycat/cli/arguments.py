@@ -11,15 +11,15 @@ COMMANDS = {
     "inspect": "Show the network before it trains: layers, shapes, parameters, FLOPs;"
     " or what a run's weights have become",
     "data": "fetch, check or draw data",
-    "resume": "Go on with a run or a sweep that was killed, interrupted, or failed; or train a run on, to more epochs",
-    "rerun": "Run it again from its folder, compare bit for bit, and name the first difference and its likely cause",
+    "resume": "Resume a run or a sweep that was killed, interrupted, or failed; or extend a run to more epochs",
+    "rerun": "Reproduce from its folder, compare bit for bit, and name the first difference and its likely cause",
     "runs": "Show the table of runs, or of a sweep's trials: sorted, filtered, the best, CSV, JSON",
     "compare": "Show runs side by side: what differs in their configurations, and their metrics",
     "plots": "Draw a sweep as PNG files: history, parallel coordinates, importance, slice, Pareto front",
-    "report": "Write a run, a sweep, or several runs side by side as one HTML page that needs no network",
-    "predict": "Say what is on images, by a run's final weights",
-    "evaluate": "Say how right a run is, or several as one, on its own data or on other, and how sure that is",
-    "export": "Write a run's network as files that are used without Copycat, with a model card and a script",
+    "report": "Write a run, a sweep, or several runs side by side as one HTML page that works offline",
+    "predict": "Classify images by a run's final weights",
+    "evaluate": "Evaluate runs, alone or as one ensemble, with confidence intervals",
+    "export": "Export a run's network for use outside Copycat, with a model card and a script",
     "app": "Open a web page to drop images on, until Ctrl-C",
     "board": "Open TensorBoard on runs, until Ctrl-C",
 }
@@ -57,13 +57,13 @@ def add_views(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1000, least=1),
         default=1,
         metavar="N",
-        help="take the mean over each image and N-1 copies, changed as the run's augmentation does, or light",
+        help="average over each image and N-1 augmented copies, by the run's augmentation or light",
     )
 
 
 def add_forms(parser: argparse.ArgumentParser, **more: str) -> None:
     """Add mutually exclusive flags for output formats: CSV, JSON, and others with their help texts."""
     group = parser.add_mutually_exclusive_group()
-    forms = {**more, "csv": "in full, numbers to their last bit", "json": "the same as JSON"}
+    forms = {**more, "csv": "as CSV, with numbers in full precision", "json": "the same as JSON"}
     for form, text in forms.items():
         group.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="table", help=text)

@@ -15,7 +15,9 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument(
         "images", type=Path, nargs="+", metavar="IMAGE", help="files, folders of them, - for standard input"
     )
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write the images with what is said, as one PNG")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="write the images with their predictions, as one PNG"
+    )
     add_views(parser)
     add_forms(parser)
     arguments = parser.parse_args(words)

@@ -21,7 +21,7 @@ def run(words: Sequence[str]) -> int:
         "--tolerance",
         type=_tolerance,
         metavar="X",
-        help="take values for the same that differ by X or less: absolute, or relative to the first run's",
+        help="count values as equal that differ by X or less, absolute or relative to the first run's",
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the images lie now")
     arguments = parser.parse_args(words)

@@ -54,7 +54,7 @@ def _lines(opened: Opened, *, form: str, size: int, difference: float, images: s
     yield f"{source}: {counts} images{', drawn, not photographed' if data['synthetic'] else ''}."
     for warning in data["warnings"]:
         yield f"{_escape_markdown(warning)}."
-    yield "\n## How right it is\n"
+    yield "\n## Accuracy on new images\n"
     yield from _metrics(opened)
     yield "\nIntervals of 95 %: accuracy by Wilson's score, others by bootstrap. On other images it may be worse.\n"
     yield "## Where it comes from\n"

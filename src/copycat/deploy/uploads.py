@@ -66,4 +66,4 @@ class Uploads:
 
 
 def _busy() -> RefusedUpload:
-    return RefusedUpload(503, "too many images are waiting: send it again in a moment")
+    return RefusedUpload(503, "too many images are waiting: try again in a moment")

@@ -91,7 +91,7 @@ def _totals(comparison: Comparison) -> Iterator[RenderableType]:
     cells = sum(d.is_metric for d in comparison.differences)
     tensors = [d for d in comparison.differences if d.place.startswith(f"{WEIGHTS}: ")]
     yield _line(
-        f"in all: {cells} of the metrics of {comparison.epochs} epochs, {len(tensors)} of {comparison.tensors} tensors"
+        f"total: {cells} of the metrics of {comparison.epochs} epochs, {len(tensors)} of {comparison.tensors} tensors"
     )
     if not (last := comparison.at_last_epoch()):
         return

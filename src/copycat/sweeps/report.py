@@ -29,11 +29,11 @@ from copycat.tables.statistics import format_number
 MAX_ROWS = 200
 """Maximum number of trials in the table."""
 CAPTIONS = {
-    "history": "Each trial by its number, and the best so far",
-    "parallel": "Each completed trial as a line through its values; the better, the darker",
-    "importance": "How much each key decides whether a trial is among the best",
-    "slice": "Each trial over the values of each key",
-    "pareto": "Objectives against each other, with the trials that no other beats",
+    "history": "Optimization history: each trial by its number, and the best value so far",
+    "parallel": "Parallel coordinates: each completed trial as a line through its values, better trials darker",
+    "importance": "Hyper-parameter importance",
+    "slice": "Objective against each hyper-parameter",
+    "pareto": "Objectives against each other, with the Pareto front",
 }
 """Caption of each plot."""
 
@@ -74,10 +74,10 @@ def _ranking(sweep: SweepFile, rows: Sequence[RunRow]) -> Iterator[Section]:
     repeats, others = split_axes(sweep)
     if repeats and others:
         summed = configuration_rows(group_configurations(rows, sweep), sweep)
-        note = f"Mean ± deviation over {' and '.join(repeats)}, from the best on."
+        note = f"Mean ± deviation over {' and '.join(repeats)}, best first."
         yield Section(title="Configurations", note=note, table=_table(configuration_columns(sweep), summed))
     if rows:
-        note = "From the best on."
+        note = "Best first."
         if len(rows) > MAX_ROWS:
             note += f" The first {MAX_ROWS} of {len(rows)}; all of them: copycat runs."
         yield Section(title="Trials", note=note, table=_table(trial_columns(rows, sweep, wide=True), rows[:MAX_ROWS]))
@@ -108,13 +108,13 @@ def _plots(results: Results) -> Iterator[Section]:
 def _request(sweep: SweepFile) -> Section:
     rows = [[name, space] for name, space in sweep.space.items()]
     words = shlex.join(["copycat", "train", "-m", *sweep.words])
-    return Section(title="What was asked", table=Table(rows), code=words)
+    return Section(title="Configuration", table=Table(rows), code=words)
 
 
 def _next(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> Iterator[Section]:
     summed = group_configurations(rows, sweep)
     done = summed[0].trials if summed else [row for row in rows if is_done(row, sweep.objectives)]
     if done:
-        yield Section(title="Run the best trial again", code=rerun_command(done[0]))
+        yield Section(title="Reproduce the best trial", code=rerun_command(done[0]))
     if sweep.status not in ("completed", "failed", RUNNING):
-        yield Section(title="Go on with it", code=f"copycat resume {shlex.quote(str(folder))}")
+        yield Section(title="Resume", code=f"copycat resume {shlex.quote(str(folder))}")

@@ -131,7 +131,7 @@ def _check_same(before: SweepFile, record: SweepFile, folder: Path) -> None:
     if changed or config:
         raise UserError(
             f"sweep.folder: expected the sweep that began in {folder}; changed since: {one_of([*changed, *config])}."
-            " To go on all the same, type sweep.allow_changes=true."
+            " To resume anyway, type sweep.allow_changes=true."
         )
 
 

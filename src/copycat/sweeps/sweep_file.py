@@ -120,7 +120,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], bool]:
             fields |= _with_current_keys(fields)
     except (OSError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else first_line(error)
-        raise UserError(f"{path}: expected what a sweep says of itself; {problem}.") from error
+        raise UserError(f"{path}: expected the record of a sweep; {problem}.") from error
     return fields, is_signed(_SIGNED_AS, dict(content))
 
 

@@ -48,7 +48,7 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
             runner = _run_trials(_make_source(space, folder, sweeper, settings), folder, settings, launcher, sweeper)
         except KeyboardInterrupt:
             record_end(folder, status="interrupted", error="by a signal")
-            print_line(f"copycat: to go on with it: copycat resume {folder}", error=True)
+            print_line(f"copycat: to resume: copycat resume {folder}", error=True)
             raise
         except UserError as error:
             record_end(folder, status="interrupted", error=first_line(error))

@@ -85,7 +85,7 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
     if sweep.status in (KILLED, "interrupted"):
-        print_line(f"to go on with it: copycat resume {shlex.quote(str(folder))}")
+        print_line(f"to resume: copycat resume {shlex.quote(str(folder))}")
 
 
 def summarize_sweep(sweep: SweepFile, rows: Sequence[RunRow]) -> str:

@@ -28,7 +28,7 @@ def write_first_record(folder: Path, number: int, overrides: list[str], values: 
     except FileNotFoundError:
         record = None
     except (OSError, ValueError) as error:
-        print_line(f"copycat: {folder / FILE}: expected what a trial says of itself; {first_line(error)}", error=True)
+        print_line(f"copycat: {folder / FILE}: expected the record of a trial; {first_line(error)}", error=True)
         record = None
     write_trial(folder, record or Trial(number=number, overrides=overrides, values=values, attempts=0, started=now()))
 

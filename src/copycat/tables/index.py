@@ -65,7 +65,7 @@ def read_records(root: Path) -> IndexedRuns:
                 entry = _read(root / name, stamps)
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else first_line(error)
-                result.errors.append(f"{_find_unreadable(root / name)}: expected what a run says of itself; {reason}.")
+                result.errors.append(f"{_find_unreadable(root / name)}: expected the record of a run; {reason}.")
                 continue
             changed = True
         if max(max(stamp[:2]) for stamp in stamps if stamp) < settled:

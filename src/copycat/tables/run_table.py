@@ -103,7 +103,9 @@ def best_run(root: Path, query: Query, *, by: str | None) -> RunRow:
     rows, by = read_run_rows(root), by or "val/loss"
     name = resolve_name(by, column_names(rows), after="--by") if rows else by
     if "test/" in name:
-        raise UserError(f"--by: expected a metric of train or val, since to choose by test is to learn it; got {by!r}.")
+        raise UserError(
+            f"--by: expected a metric of train or val, since choosing by the test part would overfit it; got {by!r}."
+        )
     completed = [row for row in select_rows(rows, query) if row["status"] == "completed" and is_number(row.get(name))]
     if not completed:
         raise UserError(f"--best: expected a completed run with {by}; got none in {root}.")
@@ -115,7 +117,7 @@ def print_resumes(rows: Iterable[RunRow], root: Path) -> None:
     killed = [row for row in rows if row["status"] == KILLED]
     folders = [*dict.fromkeys(Path(row["folder"]).parent if "trial" in row else Path(row["folder"]) for row in killed)]
     for folder in folders[:MAX_RESUMES]:
-        print_line(f"killed; to go on with it: copycat resume {shlex.quote(str(folder))}")
+        print_line(f"killed; to resume: copycat resume {shlex.quote(str(folder))}")
     if len(folders) > MAX_RESUMES:
         more = shlex.join(["copycat", "runs", str(root), "--filter", f"status={KILLED}", "--csv"])
         print_line(f"and {len(folders) - MAX_RESUMES} more: {more}")

@@ -95,7 +95,7 @@ class RunRecorder:
                 if hasattr(logger, "purge"):
                     logger.purge(resumes_at)
                 else:
-                    say(f"{type(logger).__name__} cannot go on: it begins anew. metrics.csv and TensorBoard do.")
+                    say(f"{type(logger).__name__} cannot resume: it starts anew. metrics.csv and TensorBoard resume.")
         reserve(self.folder)
         if write is not None:
             write(self.folder)

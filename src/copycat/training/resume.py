@@ -113,18 +113,18 @@ def find_resume_point(opened: Opened, *, say: Say) -> ResumePoint:
         if not path.exists():
             continue
         if wrong := damage(path):
-            say(f"{path}: expected a whole checkpoint; {wrong}. Going on from the one before.")
+            say(f"{path}: expected a whole checkpoint; {wrong}. Resuming from the one before.")
             continue
         state = read_checkpoint(path, opened).get(CHECKPOINT_KEY)
         if state is None:
             continue
         position = Position(state["epoch"], state["batch"])
         if _count_rows(opened.folder) < position.epoch:
-            say(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Going on from before.")
+            say(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Resuming from before.")
             continue
-        say(f"going on from {position}, by {path.name}")
+        say(f"resuming from {position}, by {path.name}")
         return ResumePoint(position, path)
-    say("no checkpoint to go on from: starting anew")
+    say("no checkpoint to resume from: starting from the beginning")
     return ResumePoint(Position(0), None)
 
 

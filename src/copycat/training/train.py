@@ -136,7 +136,7 @@ def set_aside_earlier_run(folder: Path) -> None:
     """Set aside the files of another run in a trial's locked folder, which a new run would append to."""
     if any(not (name.startswith(".") or name in FILES_BEFORE_START) for name in os.listdir(folder)):
         aside = set_aside(folder, keep=(TRIAL,))
-        print_line(f"copycat: {folder}: its run starts anew; what lay there is in {aside} now", error=True)
+        print_line(f"copycat: {folder}: its run starts again; the earlier files are in {aside} now", error=True)
 
 
 def fill_threads(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -29,8 +29,8 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
 def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder: Path) -> None:
     found = parse_html(make_run_page(folder).html())
     titles = [
-        *("Metrics", "Curves", "Validation images: what was taken for what", "Weights", "Time", "What was asked"),
-        *("What it ran on", "Data", "Run it again", "Configuration"),
+        *("Metrics", "Curves", "Confusion matrix (validation)", "Weights", "Time", "Configuration"),
+        *("Environment", "Data", "Reproduce", "Full configuration"),
     ]
     assert found.headings == [str(folder), *titles]
     assert found.loaded_urls == []
@@ -83,11 +83,11 @@ def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> Non
         (folder / name).unlink()
     found = parse_html(make_run_page(folder).html())
     assert [title for title in found.headings[1:] if title != "Time"] == [
-        "What was asked",
-        "What it ran on",
-        "Data",
-        "Go on with it",
         "Configuration",
+        "Environment",
+        "Data",
+        "Resume",
+        "Full configuration",
     ]
     assert "<b>why</b>" in "".join(found.texts)
     assert "b" not in found.tags
@@ -103,7 +103,7 @@ def test_the_command_writes_it_beside_the_run_and_names_it(folder: Path, capsys:
 
 def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
     found = parse_html(make_run_page(folder).html())
-    start = next(place for place, row in enumerate(found.rows) if row[0].startswith("is, down"))
+    start = next(place for place, row in enumerate(found.rows) if row[0].startswith("rows: true class"))
     matrix = [[int(cell) for cell in row[1:]] for row in found.rows[start + 1 : start + 3]]
     final = json.loads((folder / "run.json").read_text())["results"]["final"]
     assert [sum(row) for row in matrix] == [4, 4]
@@ -111,14 +111,14 @@ def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
     assert matrix[1][1] == round(4 * final["val/recall"])  # class 1 is below class 0
     said = "".join(found.texts)
     assert f"Balanced accuracy, the mean over classes, is {final['val/accuracy']:.4f}" in said  # as many of each
-    assert "always to say cat would be right of 0.5000" in said
+    assert "baseline (always cat): 0.5000" in said
 
 
 def test_mistakes_are_shown_with_what_was_said_of_them(tiny: Path, tmp_path: Path) -> None:
     folder = train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path).folder
     found = parse_html(make_run_page(folder).html())
     unsure = [says for _, says in found.images if " says " in says]
-    assert {"Validation images, least sure"} <= set(found.headings)
+    assert {"Validation images, least confident predictions"} <= set(found.headings)
     assert all(says.partition(":")[0].endswith(".png") for says in unsure)
     with Image.open(BytesIO(b64decode(found.images[-2][0].partition(",")[2]))) as image:
         assert image.size == (8, 8)
@@ -162,7 +162,7 @@ def test_several_runs_stand_side_by_side(folder: Path, tiny: Path, capsys: pytes
     assert capsys.readouterr().out == f"{outputs}/report.html\n"
     found = parse_html((outputs / "report.html").read_text())
     assert found.headings == [
-        *(str(outputs), "How they ended", "Curves", "What was asked", "Metrics", "Each by itself"),
+        *(str(outputs), "Results", "Curves", "Configuration", "Metrics", "Reports"),
     ]
     row = next(row for row in found.rows if row[0] == "optimizer.lr")
     assert set(row[1:]) == {"0.001", "0.5"}
@@ -194,4 +194,4 @@ def test_images_that_were_trained_on_too_are_left_out_of_a_second_figure(tiny: P
     said = "".join(
         parse_html(make_run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts
     )
-    assert re.search(r"Without 1 image that train has too, \d of 8 are right: [\d.]+\. Balanced accuracy is then", said)
+    assert re.search(r"Without 1 image also in train, \d of 8 are correct: [\d.]+\. Balanced accuracy:", said)

@@ -230,7 +230,7 @@ def test_importance_by_chance_is_gray(tmp_path: Path) -> None:
 
 
 def test_importance_of_too_few_trials_is_not_computed(results: Results) -> None:
-    assert "Too few completed trials to tell: 3" in join_texts(plot_importance(results))
+    assert "Too few completed trials: 3" in join_texts(plot_importance(results))
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=20))

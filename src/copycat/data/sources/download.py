@@ -66,7 +66,7 @@ def _fetch(url: str, target: Path, *, sha256: str) -> Path:
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
         raise UserError(
             f"data fetch: no connection to {urlsplit(url).netloc}, or it broke {ATTEMPTS} times. "
-            f"Type `copycat data fetch cats` to go on where it stopped, {by_hand}."
+            f"Type `copycat data fetch cats` to resume where it stopped, {by_hand}."
         ) from error
     except requests.RequestException as error:
         raise UserError(f"data fetch: expected an http or https address; got {url!r} ({error}).") from error

@@ -83,7 +83,7 @@ def _draw_frame(names: tuple[str, ...]) -> Picture:
     count = len(names)
     image = Image.new("RGB", (MARGIN + count * CELL + 6, 40 + count * CELL + 6), BACKGROUND)
     draw = ImageDraw.Draw(image)
-    draw.text((6, 6), "is, down; said, across", fill=FOREGROUND, font=font())
+    draw.text((6, 6), "rows: true class, columns: predicted class", fill=FOREGROUND, font=font())
     for index, name in enumerate(names):
         draw.text((6, 40 + index * CELL + CELL // 2 - 6), name[:16], fill=FOREGROUND, font=font())
         draw.text((MARGIN + index * CELL + 4, 24), name[:9], fill=FOREGROUND, font=font())

@@ -52,7 +52,7 @@ class SaliencyMaps(Inspector):
             predicted = int(probability[index].argmax())
             captions += [
                 f"is {classes[int(part.labels[index])]}",
-                f"says {classes[predicted]}, {probability[index, predicted]:.2f}",
+                f"predicted {classes[predicted]}, {probability[index, predicted]:.2f}",
             ]
         for logger in loggers:
             logger.write(image_summary("validation/saliency", contact_sheet(pictures, captions)), context.epochs)

@@ -34,12 +34,12 @@ def make_comparison_page(folders: Sequence[Path], *, title: str) -> Page:
     compared = read_comparison(folders)
     lines = compared.lines(equal=False)
     kinds = {
-        "How they ended": [line for line in lines if line.kind == "run"],
-        "What was asked": [line for line in lines if line.kind == "config"],
+        "Results": [line for line in lines if line.kind == "run"],
+        "Configuration": [line for line in lines if line.kind == "config"],
         "Metrics": [line for line in lines if line.kind == "metric"],
     }
     notes = {
-        "What was asked": "Keys that differ.",
+        "Configuration": "Keys that differ.",
         "Metrics": ". ".join(["* is the best of its row", *describe_uncertainty(compared)]) + ".",
     }
     sections = []
@@ -49,14 +49,14 @@ def make_comparison_page(folders: Sequence[Path], *, title: str) -> Page:
             rows = [[name, *(row.get(title, "–").strip() for title in compared.folders)] for name, row in cells.items()]
             table = Table(rows, ["", *compared.folders])
             sections.append(Section(title=name, note=notes.get(name, ""), table=table))
-        if name == "How they ended":
+        if name == "Results":
             sections += _curves(compared)
     killed = [folder for name, folder in compared.folders.items() if compared.rows[name]["status"] == KILLED]
     if killed:
         code = "\n".join(f"copycat resume {shlex.quote(str(folder))}" for folder in killed)
-        sections.append(Section(title="Go on with those that were killed", code=code))
+        sections.append(Section(title="Resume killed runs", code=code))
     commands = "\n".join(f"copycat report {shlex.quote(str(folder))}" for folder in folders)
-    sections.append(Section(title="Each by itself", code=commands))
+    sections.append(Section(title="Reports", code=commands))
     return Page(title, f"{pluralize(len(folders), 'run')} side by side", sections)
 
 

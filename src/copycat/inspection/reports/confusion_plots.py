@@ -26,15 +26,15 @@ def plot_roc_and_precision(probability: Doubles, label: Labels, classes: Sequenc
     with styled_png() as png:
         figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
         left, right = figure.subplots(1, 2)
-        left.plot([0, 1], [0, 1], color="#8C8C8C", lw=1, label="by chance")
+        left.plot([0, 1], [0, 1], color="#8C8C8C", lw=1, label="chance")
         for index, score, true in _classes_with_curves(probability, label):
             name, color = classes[index], COLORS[index]
             false_alarms, recalls, _ = binary_roc(score, true)
             left.plot(false_alarms, recalls, color=color, label=f"{name}, area {roc_area(score, true):.3f}")
             precision, recall, _ = binary_precision_recall_curve(score, true)
             right.plot(recall, precision, color=color, drawstyle="steps-post", label=name)
-            right.axhline(float(true.double().mean()), color=color, lw=1, ls=":", label=f"{name}, by chance")
-        left.set(xlabel="share of others taken for it", ylabel="share of its images found", title="ROC")
+            right.axhline(float(true.double().mean()), color=color, lw=1, ls=":", label=f"{name}, chance")
+        left.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
         right.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(0, 1.05))
         for axes in (left, right):
             axes.legend(frameon=False)
@@ -52,7 +52,7 @@ def plot_reliability(probability: Doubles, label: Labels, classes: Sequence[str]
     if probability.shape[1] == 2:
         confidence, right, quantity = probability[:, 1], label == 1, f"share of {classes[1]}"
     else:
-        confidence, right, quantity = probability.max(1), probability.argmax(1) == label, "share that is right"
+        confidence, right, quantity = probability.max(1), probability.argmax(1) == label, "accuracy"
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
     with np.errstate(invalid="ignore"):
@@ -62,13 +62,13 @@ def plot_reliability(probability: Doubles, label: Labels, classes: Sequence[str]
     with styled_png() as png:
         figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        upper.plot([0, 1], [0, 1], color="#8C8C8C", lw=1, label="as often as said")
+        upper.plot([0, 1], [0, 1], color="#8C8C8C", lw=1, label="perfect calibration")
         has_images = counts > 0
         upper.plot(middles[has_images], shares[has_images], "o-", color=COLORS[0], label=quantity)
         upper.set(ylabel=quantity, ylim=(-0.03, 1.03), title=f"Reliability: expected calibration error {error:.3f}")
         upper.legend(frameon=False)
         lower.bar(middles, counts, width=0.9 / BINS, color=COLORS[0])
-        lower.set(xlabel="probability that was said", ylabel="images", xlim=(0, 1))
+        lower.set(xlabel="predicted probability", ylabel="images", xlim=(0, 1))
         png.render(figure)
     return png.bytes
 

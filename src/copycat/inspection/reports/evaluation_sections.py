@@ -72,11 +72,11 @@ def make_prediction_sections(
 
     classes = [printable(name) for name in manifest["data"]["classes"]]
     for part, predicted in predictions.items():
-        title = {"val": "Validation images", "test": "Test images"}.get(part, part)
+        title = {"val": "validation", "test": "test"}.get(part, part)
         is_correct, count = int(predicted.is_correct.sum()), len(predicted.label)
         new = _accuracy_without_trained(predicted, trained.get(part))
         yield Section(
-            title=f"{title}: what was taken for what",
+            title=f"Confusion matrix ({title})",
             note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}",
             table=_confusion_table(predicted, classes) if len(classes) <= MAX_CLASSES else None,
             images=[
@@ -88,7 +88,7 @@ def make_prediction_sections(
                 ),
                 PageImage(
                     plot_reliability(predicted.probability, predicted.label, classes),
-                    f"How often what was said with some probability is so, on {pluralize(count, 'image')}.",
+                    f"Accuracy against predicted probability, on {pluralize(count, 'image')}.",
                     f"reliability-{part}",
                 ),
             ],
@@ -98,11 +98,11 @@ def make_prediction_sections(
 def _confusion_table(predicted: Predictions, classes: Sequence[str]) -> Table:
     matrix = confusion_matrix(predicted.probability, predicted.label).tolist()
     rows = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
-    return Table(rows, ["is, down; said, across", *classes])
+    return Table(rows, ["rows: true class, columns: predicted class", *classes])
 
 
 def _accuracy(right: int, count: int) -> str:
-    return f"{right} of {count} are right: {format_number(right / count)}."
+    return f"{right} of {count} are correct: {format_number(right / count)}."
 
 
 def _accuracy_without_trained(predicted: Predictions, trained: NDArray[np.bool_] | None) -> str:
@@ -111,16 +111,16 @@ def _accuracy_without_trained(predicted: Predictions, trained: NDArray[np.bool_]
         return ""
     untrained = predicted[~trained]
     balanced = untrained.scores().get("balanced_accuracy")
-    prefix = f" Without {pluralize(int(trained.sum()), 'image')} that train has too, "
+    prefix = f" Without {pluralize(int(trained.sum()), 'image')} also in train, "
     words = prefix + _accuracy(int(untrained.is_correct.sum()), len(untrained.label))
-    return words if balanced is None else f"{words} Balanced accuracy is then {format_number(balanced)}."
+    return words if balanced is None else f"{words} Balanced accuracy: {format_number(balanced)}."
 
 
 def _baseline(predicted: Predictions, classes: Sequence[str]) -> str:
     """State the baseline of an accuracy where classes differ in size."""
     counts = np.bincount(predicted.label)
     share = format_number(float(counts.max() / counts.sum()))
-    baseline = f"always to say {classes[int(counts.argmax())]} would be right of {share}."
+    baseline = f"baseline (always {classes[int(counts.argmax())]}): {share}."
     balanced = predicted.scores().get("balanced_accuracy")
     if balanced is None:
         return baseline[0].upper() + baseline[1:]

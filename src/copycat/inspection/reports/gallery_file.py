@@ -21,7 +21,7 @@ SIDE = 128
 MAX_BYTES = 2**24
 """Bytes of the file, at most."""
 MAX_PIXELS = 2**22
-TITLES = {"wrong": "most wrong", "unsure": "least sure"}
+TITLES = {"wrong": "most confident errors", "unsure": "least confident predictions"}
 """Title of each kind."""
 
 
@@ -41,7 +41,7 @@ class GalleryItem:
     @property
     def caption(self) -> str:
         """Return the caption: predicted class, its probability, true class."""
-        return f"says {self.said}, {self.probability:.2f}\nis {self.label}"
+        return f"predicted {self.said}, {self.probability:.2f}\ntrue {self.label}"
 
 
 def write_gallery(folder: Path, items: Sequence[GalleryItem], pictures: Sequence[Picture]) -> None:

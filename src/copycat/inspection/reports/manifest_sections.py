@@ -22,10 +22,10 @@ def _timing(manifest: Mapping[str, Any]) -> Iterator[Section]:
     epochs, steps = results["epochs"], results.get("steps") or 0
     images = manifest["data"]["images"].get("train", 0)
     rows = [
-        ["in all", f"{seconds:.1f} s"],
-        ["an epoch", f"{1000 * seconds / epochs:.2f} ms"],
-        ["optimizer steps", f"{steps}, {steps / seconds:.0f} a second"],
-        ["training images", f"{images * epochs / seconds:.0f} a second"],
+        ["total", f"{seconds:.1f} s"],
+        ["per epoch", f"{1000 * seconds / epochs:.2f} ms"],
+        ["optimizer steps", f"{steps}, {steps / seconds:.0f} per second"],
+        ["training images", f"{images * epochs / seconds:.0f} per second"],
     ]
     note = "From the first step to the last record; validation, checkpoints and records are in it."
     yield Section(title="Time", note=note, table=Table(rows))
@@ -34,7 +34,7 @@ def _timing(manifest: Mapping[str, Any]) -> Iterator[Section]:
 def _request(manifest: Mapping[str, Any]) -> Section:
     request = manifest["request"]
     rows = [["experiment", request["experiment"]], ["overrides", " ".join(request["overrides"]) or "none"]]
-    return Section(title="What was asked", table=Table(rows))
+    return Section(title="Configuration", table=Table(rows))
 
 
 def _environment(manifest: Mapping[str, Any]) -> Section:
@@ -56,7 +56,7 @@ def _environment(manifest: Mapping[str, Any]) -> Section:
         "weights": manifest["results"].get("weights_digest"),
     }
     rows = [[name, printable(value)] for name, value in values.items() if value not in (None, "")]
-    return Section(title="What it ran on", note="The whole fingerprint is in run.json.", table=Table(rows))
+    return Section(title="Environment", note="The whole fingerprint is in run.json.", table=Table(rows))
 
 
 def _data(manifest: Mapping[str, Any]) -> Section:

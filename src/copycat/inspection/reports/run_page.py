@@ -53,10 +53,10 @@ def make_run_page(folder: Path) -> Page:
         *make_manifest_sections(manifest),
     ]
     if manifest["status"] == "completed":
-        sections.append(Section(title="Run it again", code=f"copycat rerun {shlex.quote(str(folder))}"))
+        sections.append(Section(title="Reproduce", code=f"copycat rerun {shlex.quote(str(folder))}"))
     elif manifest["status"] not in ("pruned", RUNNING):
-        sections.append(Section(title="Go on with it", code=f"copycat resume {shlex.quote(str(folder))}"))
-    sections.append(Section(title="Configuration", code=config))
+        sections.append(Section(title="Resume", code=f"copycat resume {shlex.quote(str(folder))}"))
+    sections.append(Section(title="Full configuration", code=config))
     return Page(str(folder), _summary(manifest, epochs=len(rows)), sections)
 
 
@@ -78,7 +78,7 @@ def _gallery(items: Sequence[tuple[GalleryItem, Picture]]) -> Iterator[Section]:
         images = [
             PageImage(
                 encode_png(picture),
-                f"{item.name}: says {item.said} {item.probability:.2f}, is {item.label}",
+                f"{item.name}: predicted {item.said} ({item.probability:.2f}), true {item.label}",
                 small=True,
             )
             for item, picture in items
@@ -94,7 +94,7 @@ def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
         return
     images = draw_weights(read_weights(path), image_shape=tuple(shape))
     if images:
-        caption = "First-layer weights, an image for each unit: gray is 0, brighter speaks for it, darker against it."
+        caption = "First-layer weights, an image for each unit: gray is 0, brighter is positive, darker negative."
         yield Section(
             title="Weights",
             images=[

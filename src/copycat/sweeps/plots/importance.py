@@ -30,7 +30,7 @@ def plot_importance(results: Results) -> Figure:
     trials = results.get_scored_trials("completed")
     keys = [key for key in results.get_key_columns(trials) if len({*key.places}) > 1]
     if len(trials) < MIN_TRIALS:
-        why = f"Too few completed trials to tell: {len(trials)}, of {MIN_TRIALS} at least."
+        why = f"Too few completed trials: {len(trials)}, of {MIN_TRIALS} at least."
         return make_message_figure(results, "importance", why)
     if len(keys) < 2:
         return make_message_figure(results, "importance", "Nothing to compare: fewer than two hyper-parameters vary.")
@@ -46,7 +46,7 @@ def plot_importance(results: Results) -> Figure:
         colors = [BLUE if shares[key] > chance[key] else GRAY for key in names]
         bars = axes.barh([shorten(key, 36) for key in names], [shares[key] for key in names], color=colors)
         axes.bar_label(bars, fmt="%.2f", padding=3)
-        for color, label in ((BLUE, "more than chance gives"), (GRAY, "no more than chance may give")):
+        for color, label in ((BLUE, "above chance"), (GRAY, "not above chance")):
             if color in colors:
                 axes.plot([], [], "s", color=color, label=label)
         axes.set_xlim(0, 1.1)
