@@ -41,14 +41,18 @@ def test_on_a_folder_of_one_s_own_images_are_given_their_classes_by_name(
     words = ["evaluate", str(folder), "data=folder", f"data.root={tmp_path / 'own'}"]
     with pytest.raises(SystemExit, match=r"^0$"):
         main([*words, "--json"])
-    rows = {row["metric"]: row for row in json.loads(capsys.readouterr().out)["metrics"]}
+    said = json.loads(capsys.readouterr().out)
+    rows = {row["metric"]: row for row in said["metrics"]}
+    assert said["parts"][0]["confusion"] == [[3, 0], [0, 3]]
     assert {(row["part"], row["images"]) for row in rows.values()} == {("all", 6)}
     assert rows["accuracy"]["value"] == rows["auroc"]["value"] == 1.0  # bright cats and dark dogs, as it learned
     with pytest.raises(SystemExit, match=r"^0$"):
         main(words)
     out = capsys.readouterr().out
     assert "accuracy" in out
-    assert out.endswith("precision, recall and f1 are of: dog\n")
+    assert "precision, recall and f1 are of: dog\n" in out
+    assert "all: confusion matrix and scores of each class (rows: true class)\n" in out
+    assert "error" not in out
 
 
 def test_other_classes_are_refused(folder: Path, tiny: Path, tmp_path: Path) -> None:
@@ -67,14 +71,21 @@ def test_on_a_folder_of_one_class_it_says_the_accuracy_and_which_class_is_missin
     words = ["evaluate", str(folder), "data=folder", f"data.root={tmp_path / 'own'}"]
     with pytest.raises(SystemExit, match=r"^0$"):
         main([*words, "--json"])
-    (row,) = json.loads(capsys.readouterr().out)["metrics"]
+    answer = json.loads(capsys.readouterr().out)
+    (row,), (part,) = answer["metrics"], answer["parts"]
+    assert part["confusion"] == [[2, 1], [0, 0]]
+    assert [row["recall"] for row in part["classes"]] == [pytest.approx(2 / 3), None]
+    (error,) = part["errors"]
+    assert (error["image"], error["class"], error["predicted"]) == ("cat/2.png", "cat", "dog")
+    assert 0.5 < error["probability"] <= 1
     assert (row["metric"], row["images"]) == ("accuracy", 3)
     assert row["value"] == pytest.approx(2 / 3)  # two are bright, as the cats that it learned
     with pytest.raises(SystemExit, match=r"^0$"):
         main(words)
     out = capsys.readouterr().out
     said = "all: no image of dog: accuracy alone is known; balanced_accuracy and auroc need each class"
-    assert " ".join(out.split()).endswith(said)
+    assert said in " ".join(out.split())
+    assert "all: 1 error of 3, most confident first" in out
 
 
 def test_averages_are_over_the_classes_that_have_images() -> None:

@@ -78,3 +78,10 @@ def test_a_thread_that_logs_too_late_does_not_open_the_file_anew(tmp_path: Path)
     (tmp_path / "train.log").unlink()
     handler.handle(logging.makeLogRecord({"msg": "late"}))
     assert not (tmp_path / "train.log").exists()
+
+
+def test_the_log_of_a_run_recommends_no_other_package(tiny: Path, tmp_path: Path) -> None:
+    text = (train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path).folder / "train.log").read_text()
+    assert "max_epochs=1" in text
+    assert "Tip" not in text
+    assert "pypi.org" not in text

@@ -7,6 +7,7 @@ from typing import Literal
 from copycat.config.printable import print_line
 from copycat.config.suggestions import one_of, pluralize
 from copycat.deploy.arguments import EvaluationArguments
+from copycat.deploy.class_report import make_class_reports, print_class_reports
 from copycat.deploy.ensemble import evaluate_ensemble
 from copycat.deploy.evaluation import Evaluation, MetricRow, evaluate_parts
 from copycat.tables.render import print_table, value_cell, wide_console, write_csv, write_json
@@ -23,7 +24,11 @@ def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int =
         (run,) = arguments.runs
         evaluation = evaluate_parts(run, arguments.overrides, views=views)
         rows, classes = evaluation.rows(), run.manifest["data"]["classes"]
-        _write(rows, form, {"run": str(run.user_path), "metrics": rows}, evaluation, classes=classes)
+        reports = make_class_reports(evaluation, classes)
+        as_json = {"run": str(run.user_path), "metrics": rows, "parts": reports}
+        _write(rows, form, as_json, evaluation, classes=classes)
+        if form == "table":
+            print_class_reports(reports, classes)
         return
     ensemble = evaluate_ensemble(arguments.runs, arguments.overrides, views=views)
     combined, members = ensemble.combined.rows(), ensemble.rows() if len(ensemble.members) > 1 else []

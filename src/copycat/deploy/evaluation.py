@@ -37,6 +37,8 @@ class Evaluation:
     """[N]: whether images.csv lists an image among the training images too."""
     missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Classes without images in a part, for data other than the run's own."""
+    images: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Names of the images of a part, where they are known."""
 
     def rows(self) -> list[MetricRow]:
         """Return each metric of each part, with its 95 % interval.
@@ -81,18 +83,19 @@ def evaluate_parts(
     with open_predictor(opened, views=views) as predictor:
         order = list(classes or predictor.classes)
         order_of_run = torch.tensor([order.index(name) for name in predictor.classes])
-        predictions, trained, missing = {}, {}, {}
+        predictions, trained, missing, images = {}, {}, {}, {}
         trained_digests = training_digests(read_images(opened.folder) or [])
         for name, (part, labels) in _parts(opened, overrides, predictor).items():
-            probability = torch.cat([predictor(images) for images in _batches(part, predictor)]).float()
+            probability = torch.cat([predictor(batch) for batch in _batches(part, predictor)]).float()
             predictions[name] = Predictions(
                 order_of_run[labels].numpy(), probability[:, order_of_run.argsort()].numpy()
             )
+            images[name] = part.names
             trained[name] = np.array([digest in trained_digests for digest in part.digests])
             if overrides:
                 present = {predictor.classes[label] for label in set(labels.tolist())}
                 missing[name] = [other for other in predictor.classes if other not in present]
-    return Evaluation(predictions, trained, missing)
+    return Evaluation(predictions, trained, missing, images)
 
 
 def recorded_evaluation(opened: Opened, *, views: int = 1) -> Evaluation:

@@ -42,6 +42,10 @@ def isolated(*, threads: int | None) -> Iterator[None]:
         os.environ.update(environment)
 
 
+ADVERTISEMENT = "💡 Tip:"
+"""How Lightning's messages begin that recommend other packages."""
+
+
 class _Quiet(logging.FileHandler):
     """Ignore errors in writing the log, such as of a full disk, instead of printing a traceback per line.
 
@@ -79,6 +83,7 @@ def end_log(file: Path) -> None:
 def logged(file: Path) -> Iterator[None]:
     """Write log records and warnings to a file, and keep them off the terminal."""
     handler = _Quiet(file, encoding="utf-8")
+    handler.addFilter(lambda record: not record.getMessage().startswith(ADVERTISEMENT))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, lightning_loggers = logging.getLogger(), [logging.getLogger(name) for name in LIGHTNING]
     level = root.level

@@ -32,13 +32,16 @@ def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder:
         *("Metrics", "Curves", "Confusion matrix (validation)", "Weights", "Time", "Configuration"),
         *("Environment", "Data", "Reproduce", "Full configuration"),
     ]
-    assert found.headings == [str(folder), *titles]
+    assert found.headings == ["mlp on Folder", *titles]
     assert found.loaded_urls == []
     manifest, rows = json.loads((folder / "run.json").read_text()), read_history(folder)
     final = manifest["results"]["final"]
     row = next(row for row in found.rows if row[0] == "loss")
     assert f"{final['train/loss']:.4f}" in row
     assert f"{final['val/loss']:.4f}" in row
+    verdict = f"Validation accuracy {final['val/accuracy']:.4f} (95 % interval "
+    assert verdict in "".join(found.texts)
+    assert "8 images); baseline (always the most frequent class): 0.5000." in "".join(found.texts)
     assert len(found.images) == 4
     source, says = found.images[0]
     assert f"train/loss from {rows[0]['train/loss']:.4f} to {rows[-1]['train/loss']:.4f}" in says
@@ -98,7 +101,7 @@ def test_the_command_writes_it_beside_the_run_and_names_it(folder: Path, capsys:
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["report", str(folder)])
     assert capsys.readouterr().out == f"{folder}/report.html\n"
-    assert parse_html((folder / "report.html").read_text()).headings[0] == str(folder)
+    assert parse_html((folder / "report.html").read_text()).headings[0] == "mlp on Folder"
 
 
 def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.predictions import find_training_copies, read_predictions
 from copycat.records.reader import check_files, not_a_run, read_checked_manifest, read_config
 from copycat.records.run_folder import WEIGHTS
+from copycat.records.safe_parsers import read_yaml
 from copycat.records.safe_tensors import read_weights
-from copycat.tables.statistics import format_number
+from copycat.tables.statistics import format_number, wilson_interval
 
 PLOTTED_METRICS = ("loss", "accuracy")
 """Metrics that have curves."""
@@ -57,7 +59,30 @@ def make_run_page(folder: Path) -> Page:
     elif manifest["status"] not in ("pruned", RUNNING):
         sections.append(Section(title="Resume", code=f"copycat resume {shlex.quote(str(folder))}"))
     sections.append(Section(title="Full configuration", code=config))
-    return Page(str(folder), _summary(manifest, epochs=len(rows)), sections)
+    summary = [_verdict(manifest), f"{folder}: {_summary(manifest, epochs=len(rows))}"]
+    return Page(_title(folder, config, manifest), "\n".join(filter(None, summary)), sections)
+
+
+def _title(folder: Path, config: str, manifest: Mapping[str, Any]) -> str:
+    """Return what was trained on what, such as `lecture: mlp on Cats`; the folder where the configuration cannot tell."""
+    with suppress(ValueError, KeyError, TypeError):
+        nodes = read_yaml(config.encode())
+        model, data = (str(nodes[group]["_target_"]).rpartition(".")[2] for group in ("model", "data"))
+        experiment = str(manifest["request"]["experiment"])
+        return f"{model} on {data}" if experiment in ("default", "sweep") else f"{experiment}: {model} on {data}"
+    return str(folder)
+
+
+def _verdict(manifest: Mapping[str, Any]) -> str:
+    """Return the validation accuracy beside its interval and its baseline; empty where the run has none."""
+    accuracy, data = manifest["results"].get("final", {}).get("val/accuracy"), manifest["data"]
+    images = data["images"].get("val", 0)
+    if accuracy is None or not images or not 0 <= accuracy <= 1:
+        return ""
+    low, high = wilson_interval(accuracy, images)
+    text = f"Validation accuracy {accuracy:.4f} (95 % interval {low:.2f} to {high:.2f}, {pluralize(images, 'image')})"
+    baseline = data.get("majority", {}).get("val")
+    return f"{text}; baseline (always the most frequent class): {baseline:.4f}." if baseline else f"{text}."
 
 
 def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:

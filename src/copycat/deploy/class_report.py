@@ -1,0 +1,91 @@
+"""Break an evaluation down by class: confusion matrix, precision, recall and F1, and the misclassified images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from copycat.config.printable import print_line
+from copycat.config.suggestions import pluralize
+from copycat.deploy.evaluation import Evaluation
+from copycat.inspection.callbacks.confusion import confusion_matrix
+from copycat.records.predictions import Predictions
+from copycat.tables.render import Column, metric_cell, print_table, value_cell, wide_console
+
+MAX_CLASSES, MAX_ERRORS = 10, 10
+"""Classes whose confusion matrix is printed, and errors of a part that are printed, at most; JSON has all."""
+Row = Mapping[str, Any]
+
+
+def make_class_reports(evaluation: Evaluation, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the confusion matrix, the scores of each class and the errors of each part but the training part.
+
+    Errors are ordered by confidence; an ensemble over folds has none, since it has no names of images.
+    """
+    return [
+        {
+            "part": part,
+            "confusion": confusion_matrix(predictions.probability, predictions.label).tolist(),
+            "classes": _class_rows(predictions, classes),
+            "errors": _error_rows(predictions, evaluation.images.get(part, ()), classes),
+        }
+        for part, predictions in evaluation.predictions.items()
+        if part != "train"
+    ]
+
+
+def print_class_reports(reports: Sequence[Row], classes: Sequence[str]) -> None:
+    """Print a table of classes and one of the most confident errors for each part."""
+    for report in reports:
+        titles: list[Column] = [(name, value_cell(name)) for name in ("class", "images")]
+        rows = report["classes"]
+        if len(classes) <= MAX_CLASSES:
+            titles += [(f"predicted\n{name}", value_cell(f"predicted {name}")) for name in classes]
+            rows = [
+                {**row, **{f"predicted {name}": count for name, count in zip(classes, counts, strict=True)}}
+                for row, counts in zip(rows, report["confusion"], strict=True)
+            ]
+        titles += [(name, metric_cell(name)) for name in ("precision", "recall", "f1")]
+        print_line(f"{report['part']}: confusion matrix and scores of each class (rows: true class)")
+        print_table(wide_console(), titles, rows)
+        if errors := report["errors"]:
+            total = sum(row["images"] for row in rows)
+            more = f", the {MAX_ERRORS} most confident" if len(errors) > MAX_ERRORS else ", most confident first"
+            print_line(f"{report['part']}: {pluralize(len(errors), 'error')} of {total}{more}")
+            cells = [(name, value_cell(name)) for name in ("image", "class", "predicted")]
+            print_table(wide_console(), [*cells, ("probability", metric_cell("probability"))], errors[:MAX_ERRORS])
+
+
+def _class_rows(predictions: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return precision, recall and F1 of each class; None where they are undefined."""
+    matrix = confusion_matrix(predictions.probability, predictions.label)
+    rows = []
+    for place, name in enumerate(classes):
+        correct, true, predicted = (int(n) for n in (matrix[place, place], matrix[place].sum(), matrix[:, place].sum()))
+        rows.append(
+            {
+                "class": name,
+                "images": true,
+                "precision": correct / predicted if predicted else None,
+                "recall": correct / true if true else None,
+                "f1": 2 * correct / (true + predicted) if true + predicted else None,
+            }
+        )
+    return rows
+
+
+def _error_rows(predictions: Predictions, names: Sequence[str], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the misclassified images, the most confident first."""
+    if not names:
+        return []
+    confidence, predicted = predictions.probability.max(1), predictions.probability.argmax(1)
+    wrong = np.flatnonzero(~predictions.is_correct)
+    return [
+        {
+            "image": names[place],
+            "class": classes[predictions.label[place]],
+            "predicted": classes[predicted[place]],
+            "probability": float(confidence[place]),
+        }
+        for place in wrong[np.argsort(-confidence[wrong], kind="stable")].tolist()
+    ]
