@@ -64,7 +64,7 @@ def make_run_page(folder: Path) -> Page:
 
 
 def _title(folder: Path, config: str, manifest: Mapping[str, Any]) -> str:
-    """Return what was trained on what, such as `lecture: mlp on Cats`; the folder where the configuration cannot tell."""
+    """Return what was trained on what, such as `lecture: mlp on Cats`; the folder where that is unknown."""
     with suppress(ValueError, KeyError, TypeError):
         nodes = read_yaml(config.encode())
         model, data = (str(nodes[group]["_target_"]).rpartition(".")[2] for group in ("model", "data"))
