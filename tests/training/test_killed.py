@@ -75,14 +75,14 @@ def test_pages_show_a_killed_run_and_the_command_that_resumes_it(tmp_path: Path)
         write_killed_run(tmp_path / str(number), epochs=number + 3)
     folder = tmp_path / "0"
     found = parse_html(make_run_page(folder).html())
-    assert any(text.startswith("killed after 3 epochs; ") for text in found.texts)
+    assert any(f"{folder}: killed after 3 epochs; " in text for text in found.texts)
     assert f"copycat resume {folder}" in found.texts
     both = parse_html(make_comparison_page([folder, tmp_path / "1"], title="two").html())
     assert ["status", "killed", "killed"] in both.rows
     assert any(f"copycat resume {folder}" in text for text in both.texts)
     with hold_lock(folder):
         found = parse_html(make_run_page(folder).html())
-    assert any(text.startswith("running after 3 epochs; ") for text in found.texts)
+    assert any(f"{folder}: running after 3 epochs; " in text for text in found.texts)
     assert f"copycat resume {folder}" not in found.texts  # it would be refused
 
 
