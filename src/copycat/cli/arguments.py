@@ -12,7 +12,7 @@ COMMANDS = {
     " or what a run's weights have become",
     "data": "fetch, check or draw data",
     "resume": "Resume a run or a sweep that was killed, interrupted, or failed; or extend a run to more epochs",
-    "rerun": "Reproduce from its folder, compare bit for bit, and name the first difference and its likely cause",
+    "rerun": "Rerun a run from its folder, compare bit for bit, and name the first difference and its likely cause",
     "runs": "Show the table of runs, or of a sweep's trials: sorted, filtered, the best, CSV, JSON",
     "compare": "Show runs side by side: what differs in their configurations, and their metrics",
     "plots": "Draw a sweep as PNG files: history, parallel coordinates, importance, slice, Pareto front",

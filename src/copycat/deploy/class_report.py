@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from copycat.config.printable import print_line
 from copycat.config.suggestions import pluralize
@@ -22,16 +23,14 @@ def make_class_reports(evaluation: Evaluation, classes: Sequence[str]) -> list[d
 
     Errors are ordered by confidence; an ensemble over folds has none, since it has no names of images.
     """
-    return [
-        {
-            "part": part,
-            "confusion": confusion_matrix(predictions.probability, predictions.label).tolist(),
-            "classes": _class_rows(predictions, classes),
-            "errors": _error_rows(predictions, evaluation.images.get(part, ()), classes),
-        }
-        for part, predictions in evaluation.predictions.items()
-        if part != "train"
-    ]
+    reports = []
+    for part, predictions in evaluation.predictions.items():
+        if part != "train":
+            matrix = confusion_matrix(predictions.probability, predictions.label)
+            errors = _error_rows(predictions, evaluation.images.get(part, ()), classes)
+            rows = _class_rows(matrix, classes)
+            reports.append({"part": part, "confusion": matrix.tolist(), "classes": rows, "errors": errors})
+    return reports
 
 
 def print_class_reports(reports: Sequence[Row], classes: Sequence[str]) -> None:
@@ -56,9 +55,8 @@ def print_class_reports(reports: Sequence[Row], classes: Sequence[str]) -> None:
             print_table(wide_console(), [*cells, ("probability", metric_cell("probability"))], errors[:MAX_ERRORS])
 
 
-def _class_rows(predictions: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _class_rows(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[dict[str, Any]]:
     """Return precision, recall and F1 of each class; None where they are undefined."""
-    matrix = confusion_matrix(predictions.probability, predictions.label)
     rows = []
     for place, name in enumerate(classes):
         correct, true, predicted = (int(n) for n in (matrix[place, place], matrix[place].sum(), matrix[:, place].sum()))
