@@ -3,13 +3,28 @@
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.printable import printable_lines
+
+
+@cache
+def stylesheet() -> Markup:
+    """Return the stylesheet of all pages, for a `<style>` element: reports and the app have one design.
+
+    It defines the colors of light and dark screens and of paper as custom properties (`--surface`, `--text`,
+    `--accent`, …), styles plain elements, and has classes: `card`, `cards` (a grid of cards), `good`, `warn`, `bad` (the mark of a
+    card), `scroll` (around a table), `tiles` (a grid of figures), `controls` (a row of labels and buttons), `button`,
+    `primary`, `quiet`, `lead`, and `screen` (not printed).
+    """
+    return Markup(files(__package__).joinpath("style.css").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -60,12 +75,12 @@ class Page:
         """Render the page."""
         loader = PackageLoader(__package__, "")
         environment = Environment(loader=loader, autoescape=True, finalize=_finalize, undefined=StrictUndefined)
-        return environment.get_template("page.html").render(page=self)
+        return environment.get_template("page.html").render(page=self, stylesheet=stylesheet())
 
 
 def _finalize(value: object) -> object:
     """Make each text of a page printable as the template takes it."""
-    return printable_lines(value) if isinstance(value, str) else value
+    return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def write_images(page: Page, to: Path) -> Iterator[Path]:
