@@ -13,6 +13,7 @@ from copycat.inspection.reports.evaluation_sections import PARTS, make_metric_se
 from copycat.inspection.reports.gallery_file import TITLES, GalleryItem, read_gallery
 from copycat.inspection.reports.manifest_sections import make_manifest_sections
 from copycat.inspection.reports.page import Page, PageImage, Section
+from copycat.inspection.reports.titles import make_title
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
@@ -64,13 +65,10 @@ def make_run_page(folder: Path) -> Page:
 
 
 def _title(folder: Path, config: str, manifest: Mapping[str, Any]) -> str:
-    """Return what was trained on what, such as `lecture: mlp on Cats`; the folder where that is unknown."""
-    with suppress(ValueError, KeyError, TypeError):
+    nodes: Any = None
+    with suppress(ValueError):
         nodes = read_yaml(config.encode())
-        model, data = (str(nodes[group]["_target_"]).rpartition(".")[2] for group in ("model", "data"))
-        experiment = str(manifest["request"]["experiment"])
-        return f"{model} on {data}" if experiment in ("default", "sweep") else f"{experiment}: {model} on {data}"
-    return str(folder)
+    return make_title(nodes, manifest, folder=folder)
 
 
 def _verdict(manifest: Mapping[str, Any]) -> str:
