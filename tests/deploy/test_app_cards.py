@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import pytest
-
-from copycat.deploy.app_cards import make_cards, page_title
+from copycat.deploy.app_cards import COMPARED, make_cards, make_page_title
 from copycat.records.run_loader import Opened
 
-CONFIG = {"model": {"_target_": "copycat.models.networks.MLP"}, "data": {"_target_": "copycat.data.sources.cats.Cats"}}
+CONFIG = {"model": {"_target_": "copycat.models.networks.mlp"}, "data": {"_target_": "copycat.data.sources.cats.Cats"}}
 
 
 def make_run(accuracy: float | None = 0.9, *, experiment: str = "default", classes: int = 2) -> Opened:
@@ -17,24 +15,22 @@ def make_run(accuracy: float | None = 0.9, *, experiment: str = "default", class
             "classes": [f"class {number}" for number in range(classes)],
             "images": {"train": 10, "val": 50},
             "majority": {"val": 0.66},
+            "warnings": [],
         },
         "results": {"final": {} if accuracy is None else {"val/accuracy": accuracy}},
     }
     return Opened(Path("run"), manifest, CONFIG, True, Path("run"))
 
 
-def test_a_run_has_its_title_classes_accuracy_interval_and_baseline() -> None:
+def test_a_run_has_its_title_classes_and_the_facts_of_its_report() -> None:
     (card,) = make_cards({"default": make_run()})
-    assert (card.title, card.classes, card.is_selected) == ("MLP on Cats", "class 0, class 1", True)
-    assert (card.accuracy, card.baseline) == (0.9, 0.66)
-    assert card.accuracy_note == "95 % interval 79 to 96 %, 50 images"  # Wilson, by R's binom::binom.wilson
-    assert page_title([card]) == "MLP on Cats"
-
-
-@pytest.mark.parametrize(("accuracy", "tone"), [(0.9, "good"), (0.7, ""), (0.5, ""), (None, "")])
-def test_a_run_is_good_where_its_whole_interval_lies_above_the_baseline(accuracy: float | None, tone: str) -> None:
-    (card,) = make_cards({"run": make_run(accuracy)})
-    assert card.tone == tone
+    assert (card.title, card.classes, card.is_selected) == ("mlp on Cats", "class 0, class 1", True)
+    assert [(fact.title, fact.value, fact.tone) for fact in card.compared_facts] == [
+        ("Validation accuracy", "0.9000", ""),
+        ("Majority baseline", "exceeded", "good"),
+    ]
+    assert [fact.title for fact in card.facts] == [*COMPARED, "Data check"]
+    assert make_page_title([card]) == "mlp on Cats"
 
 
 def test_of_many_runs_the_most_accurate_comes_first_and_is_selected() -> None:
@@ -42,13 +38,13 @@ def test_of_many_runs_the_most_accurate_comes_first_and_is_selected() -> None:
     cards = make_cards({"damaged": "its weights are damaged", "unknown": make_run(None), **runs})
     assert [card.name for card in cards] == ["run 4", "run 3", "run 2", "run 1", "run 0", "unknown", "damaged"]
     assert [card.name for card in cards if card.is_selected] == ["run 4"]
-    assert page_title(cards) == "7 runs: MLP on Cats"
+    assert make_page_title(cards) == "7 runs: mlp on Cats"
 
 
 def test_few_runs_are_all_selected_in_their_order_but_for_damaged_ones() -> None:
     cards = make_cards({"a": make_run(0.5), "b": "damaged", "c": make_run(0.9, experiment="lecture")})
     assert [card.is_selected for card in cards] == [True, False, True]
-    assert page_title(cards) == "3 runs"
+    assert make_page_title(cards) == "3 runs"
 
 
 def test_many_classes_are_cut() -> None:

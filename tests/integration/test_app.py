@@ -80,11 +80,11 @@ def test_several_runs_classify_images_side_by_side(
     expect(page.get_by_role("status")).to_contain_text("2 of 2: 1.png: ")
     newest, oldest = page.locator(".result").all()
     expect(oldest.get_by_role("heading", level=2)).to_have_text("0.png")
-    trained = oldest.locator(".panel", has_text="max_epochs=200")
-    assert oldest.locator(".panel").count() == 2
+    trained = oldest.locator(".prediction", has_text="max_epochs=200")
+    assert oldest.locator(".prediction").count() == 2
     (share,) = (f"{100 * probability:.1f} %" for probability in [expected.probabilities[0]])
     expect(trained.locator(".value")).to_have_text(f"cat, {share}")
-    expect(newest.locator(".panel", has_text="max_epochs=200").locator(".value")).to_contain_text("dog")
+    expect(newest.locator(".prediction", has_text="max_epochs=200").locator(".value")).to_contain_text("dog")
     assert trained.locator(".bars li").first.inner_text().split() == ["cat", *share.split()]
     for image in page.locator(".result img:visible").all():
         assert image.evaluate("image => image.complete && image.naturalWidth > 0")
@@ -141,7 +141,7 @@ def test_images_are_dropped_pasted_or_taken_from_the_examples(seen: BrowserPage,
     expect_results(page, 3)
     titles = page.locator(".result h2").all_inner_texts()
     assert titles == ["0.png (true class: cat)", "image.png", "<b>../../cat.png"]  # as a text
-    assert page.locator(".panel").count() == 3
+    assert page.locator(".prediction").count() == 3
     assert len(set(page.locator(".result .value").all_inner_texts())) == 1  # the same image, three times
     page.get_by_role("button", name="Clear results").click()
     expect_results(page, 0)

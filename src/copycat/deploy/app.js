@@ -61,8 +61,8 @@ function showPicture(panel, prediction, name) {
   element("figcaption", figure, `Model input: ${prediction.size} × ${prediction.size} pixels${note}`);
 }
 
-function showPrediction(panels, box, outcome, name) {
-  const panel = element("section", panels, "", { class: "panel" });
+function showPrediction(predictions, box, outcome, name) {
+  const panel = element("section", predictions, "", { class: "prediction" });
   if (boxes.length > 1) element("h3", panel, box.value);
   if (outcome.error) return element("p", panel, outcome.error);
   showPicture(panel, outcome, name);
@@ -113,8 +113,8 @@ async function classify(image) {
     element("p", card, outcomes[0].error);
     return `${image.name}: ${outcomes[0].error}`;
   }
-  const panels = element("div", card, "", { class: "panels" });
-  outcomes.forEach((outcome, place) => showPrediction(panels, runs[place], outcome, image.name));
+  const predictions = element("div", card, "", { class: "predictions" });
+  outcomes.forEach((outcome, place) => showPrediction(predictions, runs[place], outcome, image.name));
   showControls(card);
   const says = outcome => outcome.error ?? `${outcome.class}, ${percent(outcome.probabilities[0].probability)}`;
   return `${image.name}: ${outcomes.map((outcome, place) => runs.length > 1 ? `${runs[place].value}: ${says(outcome)}` : says(outcome)).join("; ")}`;

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from copycat.config.suggestions import pluralize
-from copycat.inspection.reports.titles import make_title
+from copycat.inspection.reports.contents import Fact
+from copycat.inspection.reports.verdict import make_facts, make_title
 from copycat.records.run_loader import Opened
-from copycat.tables.statistics import wilson_interval
 
 MAX_SELECTED = 4
 """Runs that are selected when the page opens, at most; of more runs the most accurate one is."""
-SHOWN_CLASSES = 12
+MAX_CLASSES = 12
+"""Names of classes that are shown, at most."""
+COMPARED = ("Validation accuracy", "Majority baseline")
+"""Facts that are shown of each of several runs; the others are in the report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,16 +24,19 @@ class RunCard:
     """Unique on the page."""
     title: str
     classes: str = ""
+    facts: Sequence[Fact] = ()
+    """Those of the run's report."""
     accuracy: float | None = None
     """On the validation images."""
-    accuracy_note: str = ""
-    baseline: float | None = None
-    """Accuracy of always predicting the most frequent class."""
-    tone: str = ""
-    """The mark of the card, which the stylesheet defines: `good` or `bad`."""
     problem: str = ""
     """Why the run cannot be used."""
     is_selected: bool = False
+
+    @property
+    def compared_facts(self) -> Sequence[Fact]:
+        """Return the facts that are shown of each of several runs."""
+        first = {fact.title: fact for fact in reversed(self.facts)}  # a test part has a baseline of its own
+        return [first[title] for title in COMPARED if title in first]
 
 
 def make_cards(runs: Mapping[str, Opened | str]) -> Sequence[RunCard]:
@@ -44,7 +50,7 @@ def make_cards(runs: Mapping[str, Opened | str]) -> Sequence[RunCard]:
     return [replace(card, is_selected=card.name in selected) for card in cards]
 
 
-def page_title(cards: Sequence[RunCard]) -> str:
+def make_page_title(cards: Sequence[RunCard]) -> str:
     """Return the title of the page: the run's, or what the runs have in common."""
     titles = list(dict.fromkeys(card.title for card in cards if not card.problem))
     if len(cards) == 1:
@@ -54,21 +60,13 @@ def page_title(cards: Sequence[RunCard]) -> str:
 
 def _make_card(name: str, run: Opened | str) -> RunCard:
     if isinstance(run, str):
-        return RunCard(name=name, title=name, problem=run, tone="bad")
-    data, classes = run.manifest["data"], run.manifest["data"]["classes"]
-    accuracy, images = run.manifest["results"].get("final", {}).get("val/accuracy"), data["images"].get("val", 0)
-    note, tone, baseline = "", "", data.get("majority", {}).get("val")
-    if accuracy is not None and images and 0 <= accuracy <= 1:
-        low, high = wilson_interval(accuracy, images)
-        note = f"95 % interval {100 * low:.0f} to {100 * high:.0f} %, {pluralize(images, 'image')}"
-        tone = "good" if baseline is not None and low > baseline else ""
-    more = f" and {len(classes) - SHOWN_CLASSES} more" if len(classes) > SHOWN_CLASSES else ""
+        return RunCard(name=name, title=name, problem=run)
+    classes = run.manifest["data"]["classes"]
+    more = f" and {len(classes) - MAX_CLASSES} more" if len(classes) > MAX_CLASSES else ""
     return RunCard(
         name=name,
-        title=make_title(run.config, run.manifest, folder=run.user_path),
-        classes=", ".join(classes[:SHOWN_CLASSES]) + more,
-        accuracy=accuracy,
-        accuracy_note=note,
-        baseline=baseline,
-        tone=tone,
+        title=make_title(run.user_path, run.config, run.manifest),
+        classes=", ".join(classes[:MAX_CLASSES]) + more,
+        facts=list(make_facts(run.manifest)),
+        accuracy=run.manifest["results"].get("final", {}).get("val/accuracy"),
     )

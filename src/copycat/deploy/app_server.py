@@ -15,7 +15,7 @@ from starlette.routing import Route
 from copycat.config.errors import UserError
 from copycat.config.printable import printable_lines
 from copycat.data.decode import UnreadableImage
-from copycat.deploy.app_cards import make_cards, page_title
+from copycat.deploy.app_cards import make_cards, make_page_title
 from copycat.deploy.app_runs import MAX_NETWORKS, AppRuns
 from copycat.deploy.uploads import MAX_BYTES, RefusedUpload, Uploads
 from copycat.inspection.reports.page import stylesheet
@@ -33,7 +33,7 @@ def make_application(runs: AppRuns) -> Starlette:
     page, cards = environment.get_template("app.html"), make_cards(runs.opened)
     settings = {"maxBytes": MAX_BYTES, "maxRuns": MAX_NETWORKS}
     limits = f"{MAX_BYTES >> 20} MB and {runs.max_pixels / 1e6:g} megapixels"
-    texts = {"title": page_title(cards), "cards": cards, "settings": settings, "limits": limits}
+    texts = {"title": make_page_title(cards), "cards": cards, "settings": settings, "limits": limits}
     uploads, decoders, network = Uploads(), Semaphore(DECODERS), Semaphore(1)
 
     async def index(_: Request) -> Response:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from copycat.inspection.reports.comparison_page import make_comparison_page
-from copycat.inspection.reports.page import Page, PageImage, Section, Table
+from copycat.inspection.reports.contents import PageImage, Section, Table
+from copycat.inspection.reports.page import Page
 from copycat.inspection.reports.run_page import make_run_page
 from copycat.records.lock import RUNNING
 from copycat.records.reader import find_runs

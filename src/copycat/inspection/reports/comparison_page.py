@@ -7,7 +7,8 @@ from pathlib import Path
 from copycat.config.errors import UserError
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
-from copycat.inspection.reports.page import Page, PageImage, Section, Table
+from copycat.inspection.reports.contents import PageImage, Section, Table
+from copycat.inspection.reports.page import Page
 from copycat.records.lock import KILLED
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
