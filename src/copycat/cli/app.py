@@ -6,6 +6,8 @@ from pathlib import Path
 from copycat.cli.arguments import add_server, make_parser, whole_number
 from copycat.cli.exit_status import DONE
 from copycat.cli.imports import defer_garbage_collection
+from copycat.cli.messages import print_progress
+from copycat.config.suggestions import pluralize
 
 
 def run(words: Sequence[str]) -> int:
@@ -26,6 +28,7 @@ def run(words: Sequence[str]) -> int:
     from copycat.deploy.arguments import find_completed
 
     completed = {folder: find_completed(folder) for folder in arguments.folders}
+    print_progress(f"loading PyTorch and {pluralize(sum(map(len, completed.values())), 'run')}")
     with defer_garbage_collection():
         from copycat.deploy.app import serve
 
