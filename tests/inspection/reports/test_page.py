@@ -24,7 +24,7 @@ def test_texts_are_shown_as_they_are(text: str) -> None:
         title=text,
         note=text,
         table=Table([[text, text]], [text, text], text),
-        images=[PageImage(b"", text, charts=[chart])],
+        images=[PageImage(b"png", text, charts=[chart])],
         gallery=[GalleryImage(b"", text, text, text, 0.5)],
         code=text,
         folded={text: text},
@@ -33,7 +33,7 @@ def test_texts_are_shown_as_they_are(text: str) -> None:
     found = parse_html(page)
     assert found.headings == [text, text]
     assert found.rows == [[text, text], [text, text]]
-    assert found.images[0] == ("data:image/png;base64,", text)
+    assert found.images[0] == ("data:image/png;base64,cG5n", text)
     assert found.data[0]["charts"][0]["title"] == text.replace("\u2028", "�")
     assert page.count("<script") == 4  # its data, and three of ours
 

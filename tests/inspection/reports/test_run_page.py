@@ -193,9 +193,13 @@ def test_several_runs_stand_side_by_side(folder: Path, tiny: Path, capsys: pytes
         main(["report", str(outputs)])
     assert capsys.readouterr().out == f"{outputs}/report.html\n"
     found = parse_html((outputs / "report.html").read_text())
-    assert found.headings == [
-        *(str(outputs), "Results", "Curves", "Configuration", "Metrics", "Reports"),
-    ]
+    titles = ["Results", "Curves", "Configuration", "Metrics", "Reports"]
+    assert found.headings == ["2 runs compared: mlp on Folder", *titles]
+    losses = [chart for chart in found.data[0]["charts"] if chart["title"] == "val/loss"]
+    assert [len(series["x"]) for series in losses[0]["series"]] in (
+        [3, 2],
+        [2, 3],
+    )  # a line for each, of its own length
     row = next(row for row in found.rows if row[0] == "optimizer.lr")
     assert set(row[1:]) == {"0.001", "0.5"}
     assert f"copycat report {other}" in "".join(found.texts)

@@ -76,11 +76,11 @@
 
     function showValues(u) {
       const at = u.cursor.idx, isOut = isMissing(at);
-      position.textContent = isOut ? (isScatter ? "" : `last ${chart.xAxis.label}`) : `${chart.xAxis.label} ${xText(u.data[0][at])}`;
+      position.textContent = isOut ? (isScatter || labels ? "" : `last ${chart.xAxis.label}`) : `${chart.xAxis.label} ${xText(u.data[0][at])}`;
       const spoken = [position.textContent];
       for (const [label, { value, places }] of entries) {
         if (places.length > 1) continue;
-        const [place] = places, ys = u.data[place], isPoints = chart.series[place - 1].draw === "points";
+        const [place] = places, ys = u.data[place], isPoints = ["points", "bars"].includes(chart.series[place - 1].draw);
         const index = isOut ? (isPoints ? null : ys.findLastIndex(y => !isMissing(y))) : u.cursor.idxs[place];
         const name = isMissing(index) ? null : data.names?.[index];
         value.textContent = isMissing(index) || index < 0 ? "" : `${name ? `${name}: ` : ""}${format(ys[index])}`;
@@ -92,6 +92,23 @@
       area.setAttribute("aria-valuetext", spoken.join(", "));
     }
 
+    function drawIntervals(u) {
+      chart.series.forEach((series, place) => {
+        if (!series.low || hidden.has(series.label)) return;
+        u.ctx.save();
+        u.ctx.strokeStyle = stroke(series);
+        u.ctx.lineWidth = 2 * devicePixelRatio;
+        u.ctx.beginPath();
+        (series.x ?? chart.x).forEach((x, at) => {
+          const left = u.valToPos(x, "x", true);
+          if (left < u.bbox.left || left > u.bbox.left + u.bbox.width) return;
+          u.ctx.moveTo(left, u.valToPos(series.low[at], "y", true));
+          u.ctx.lineTo(left, u.valToPos(series.high[at], "y", true));
+        });
+        u.ctx.stroke();
+        u.ctx.restore();
+      });
+    }
     function drawMarks(u) {
       for (const mark of chart.marks) {
         const x = Math.round(u.valToPos(mark, "x", true)), { left, top, width, height } = u.bbox;
@@ -129,15 +146,16 @@
     function options() {
       const width = area.clientWidth || 320, grid = { stroke: token("--grid"), width: 1 };
       const axis = { stroke: token("--quiet"), grid, ticks: grid, labelSize: 24, font: "12px system-ui", labelFont: "12px system-ui" };
-      const values = (_, at) => at.map(value => isMissing(value) ? "" : format(value)), isLong = labels && labels.join("").length > width / 12;
-      const categories = labels ? { splits: () => labels.map((_, index) => index), values: (_, at) => at.map(xText), ...(isLong ? { rotate: -40, size: 90 } : {}) } : { values };
+      const values = (_, at) => at.map(value => isMissing(value) ? "" : format(value)), isLong = labels && labels.join("").length > width / 9 && labels.some(label => label.length > 4);
+      const every = labels ? Math.ceil(labels.length * 22 / width) : 1;
+      const categories = labels ? { splits: () => labels.flatMap((_, index) => index % every ? [] : [index]), values: (_, at) => at.map(xText), ...(isLong ? { rotate: -40, size: 90 } : {}) } : { values };
       return {
         width, height: Math.round(Math.max(210, Math.min(300, width * 0.55))), legend: { show: false },
         scales: {
           x: { time: false, distr: chart.xAxis.log ? 3 : 1, range: (_, low, high) => view.x ?? xRange(low, high) },
           y: { distr: isLog ? 3 : 1, range: (_, low, high) => yView ?? yRange(low, high) },
         },
-        axes: [{ ...axis, label: chart.xAxis.label, size: 34, ...categories }, { ...axis, label: chart.yAxis.label, size: 60, values }],
+        axes: [{ ...axis, ...(chart.xAxis.log ? { grid: { show: false } } : {}), label: chart.xAxis.label, size: 34, ...categories }, { ...axis, label: chart.yAxis.label, size: 60, values }],
         series: [{}, ...chart.series.map(series => ({
           show: !hidden.has(series.label), spanGaps: true, stroke: stroke(series), dash: DASHES[series.dash], width: series.color ? 2 : 1,
           ...(series.draw.startsWith("step") ? { paths: uPlot.paths.stepped({ align: series.draw === "step" ? 1 : -1 }) } : {}),
@@ -150,7 +168,7 @@
           dataIdx: nearest, drag: { setScale: false, x: true, y: true, uni: 24 }, bind: { dblclick: () => () => zoomTo(null, null) },
           points: { size: u => 9 }, ...(view.key ? { sync: { key: view.key, scales: ["x", null], filters: { pub: type => type === "mousemove" || type === "mouseleave" } } } : {}),
         },
-        hooks: { setCursor: [showValues], setSelect: [selected], draw: [drawMarks] },
+        hooks: { setCursor: [showValues], setSelect: [selected], draw: [drawIntervals, drawMarks] },
       };
     }
 

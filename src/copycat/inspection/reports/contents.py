@@ -94,6 +94,9 @@ class Series:
     x: Sequence[float] | None = None
     names: Sequence[str] | None = None
     """Name of each point."""
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    """Ends of each point's interval."""
     draw: Literal["line", "step", "step-before", "points", "bars"] = "line"
     """A step has its y from its x on, or up to it."""
     style: SeriesStyle = FIRST
@@ -107,9 +110,10 @@ class Series:
     def to_json(self) -> dict[str, Any]:
         """Return what charts.js reads."""
         names = {"names": [*map(printable, self.names)]} if self.names is not None else {}
-        own = {"x": [*map(_round, self.x)]} if self.x is not None else {}
+        columns = {"y": self.y, "x": self.x, "low": self.low, "high": self.high}
+        numbers = {name: [*map(_round, values)] for name, values in columns.items() if values is not None}
         drawn = {name: getattr(self, name) for name in ("draw", "size", "hollow", "markers")} | self.style._asdict()
-        return {"label": printable(self.label), "y": [*map(_round, self.y)], **own, **names, **drawn}
+        return {"label": printable(self.label), **numbers, **names, **drawn}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,13 +147,22 @@ def _round(value: float | None) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelAxis:
-    """Hold an axis of parallel coordinates: the position of each line on it, and its ticks, from 0 to 1."""
+    """Hold an axis of parallel coordinates."""
 
     label: str
-    places: Sequence[float | None]
-    texts: Sequence[str]
-    """Value of each line."""
-    ticks: Sequence[tuple[float, str]]
+    values: Sequence[float | None]
+    """A number or the index of a category per line; None if the line has no value."""
+    scale: Literal["linear", "log", "category"]
+    limits: tuple[float, float]
+    """Limits of the axis, on the scale where it is linear."""
+    labels: Sequence[str] = ()
+    """Names of the categories."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what parallel.js reads."""
+        labels = [*map(printable, self.labels)] or None
+        values, label = [*map(_round, self.values)], printable(self.label)
+        return {"label": label, "values": values, "scale": self.scale, "limits": self.limits, "labels": labels}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,18 +175,7 @@ class Parallel:
 
     def to_json(self) -> dict[str, Any]:
         """Return what parallel.js reads."""
-        return {
-            "names": [*map(printable, self.names)],
-            "axes": [
-                {
-                    "label": printable(axis.label),
-                    "places": [*map(_round, axis.places)],
-                    "texts": [*map(printable, axis.texts)],
-                    "ticks": [[_round(at), printable(text)] for at, text in axis.ticks],
-                }
-                for axis in self.axes
-            ],
-        }
+        return {"names": [*map(printable, self.names)], "axes": [axis.to_json() for axis in self.axes]}
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ class PageImage:
     """Hold a plot and its caption, which is also its alternative text, and what replaces it where scripts run."""
 
     png: bytes
+    """Empty where a table beside it has all that it shows."""
     caption: str
     name: str = ""
     """Name of its PNG file without suffix; a plot without a name is not written to a file."""

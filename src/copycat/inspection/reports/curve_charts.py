@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import isfinite
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from copycat.inspection.reports.contents import BEHIND, Axis, Chart, Series, Ser
 Rows = Sequence[Mapping[str, float]]
 MAX_POINTS = 600
 """Epochs of a chart, at most."""
+LOG_RATIO = 10.0
+"""Ratio between the largest and the smallest loss of several runs from which their axis is logarithmic at first."""
 PART_STYLES: Mapping[str, SeriesStyle] = {
     "train": SeriesStyle(1, 0),
     "val": SeriesStyle(2, 1),
@@ -56,7 +59,10 @@ def make_compared_chart(
         for index, (name, rows) in enumerate(runs.items())
         if any(metric in row for row in rows)
     ]
-    return Chart(title=metric, x_axis=Axis(label="epoch"), y_axis=Axis(label=metric), series=[*behind, *lines])
+    series = [*behind, *lines]
+    y = [value for one in series for value in one.y if value is not None and isfinite(value)]
+    is_log = "loss" in metric and bool(y) and min(y) > 0 and max(y) > LOG_RATIO * min(y)
+    return Chart(title=metric, x_axis=Axis(label="epoch"), y_axis=Axis(label=metric, log=is_log), series=series)
 
 
 def _make_line(label: str, rows: Rows, metric: str, style: SeriesStyle, max_points: int) -> Series:

@@ -17,7 +17,7 @@ from copycat.inspection.reports.gallery_file import TITLES, GalleryItem, read_ga
 from copycat.inspection.reports.manifest_sections import make_manifest_sections
 from copycat.inspection.reports.page import Page
 from copycat.inspection.reports.settings import make_configuration_section
-from copycat.inspection.reports.verdict import make_facts, make_title, make_verdict
+from copycat.inspection.reports.verdict import format_time, make_facts, make_title, make_verdict
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
@@ -74,7 +74,7 @@ def make_run_page(folder: Path) -> Page:
 def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
     """Summarize a run in one line; `epochs` are rows of metrics.csv: the manifest of an unfinished run has none."""
     epochs = manifest["results"].get("epochs", epochs)
-    words = [f"{manifest['status']} after {pluralize(epochs, 'epoch')}", f"started {manifest['started']}"]
+    words = [f"{manifest['status']} after {pluralize(epochs, 'epoch')}", f"started {format_time(manifest['started'])}"]
     if manifest["seconds"] is not None:
         words.append(f"{manifest['seconds']:.1f} s")
     if manifest["error"]:

@@ -1,6 +1,8 @@
 """The configuration of a run: what differs from the defaults, and the whole."""
 
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from copycat.config.compose import compose
@@ -22,7 +24,7 @@ def make_configuration_section(config: Mapping[str, Any], text: str, request: Ma
     request_rows = [["experiment", printable(request["experiment"]), ""], ["overrides", words, ""]]
     folded = {f"Full configuration ({len(values)} keys)": text}
     try:
-        defaults = flatten(compose(check_data=False).config)
+        defaults = _read_defaults(Path.cwd())
     except UserError as error:  # of a user's own conf/
         return Section(title="Configuration", note=str(error), table=Table(request_rows), folded=folded)
     rows = [
@@ -33,3 +35,9 @@ def make_configuration_section(config: Mapping[str, Any], text: str, request: Ma
     note = "Keys that differ from the defaults." if rows else "All keys have their defaults."
     table = Table([*request_rows, *rows], ["", "this run", "default"])
     return Section(title="Configuration", note=note, table=table, folded=folded)
+
+
+@lru_cache(4)
+def _read_defaults(_: Path) -> dict[str, Any]:
+    """Compose the defaults; cached by the working folder, whose conf/ may add to them, as Hydra takes half a second."""
+    return flatten(compose(check_data=False).config)

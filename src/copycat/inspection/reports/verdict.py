@@ -34,7 +34,7 @@ def make_facts(manifest: Mapping[str, Any]) -> Iterator[Fact]:
             continue
         low, high = wilson_interval(accuracy, count)
         note = f"95 % interval {low:.2f} to {high:.2f}, {pluralize(count, 'image')}"
-        yield Fact(title, f"{accuracy:.4f}", f"{title} {accuracy:.4f} ({note})", note)
+        yield Fact(title, f"{accuracy:.4f}", f"{title.lower()} {accuracy:.4f} ({note})", note)
         if baseline := manifest["data"].get("majority", {}).get(part):
             yield _compare_with_baseline(baseline, low, high)
     if overfitting := _find_overfitting(manifest):
@@ -90,3 +90,8 @@ def _describe_loss(results: Mapping[str, Any]) -> str:
     if best.get("monitor") != "val/loss" or final is None or least is None or not least < final:
         return ""
     return f"; validation loss {format_number(final)}, least in epoch {best['epoch']}: {format_number(least)}"
+
+
+def format_time(text: str) -> str:
+    """Format a recorded time to the minute; other text is returned unchanged."""
+    return f"{text[:10]} {text[11:16]} UTC" if text.endswith("+00:00") and text[10:11] == "T" else text
