@@ -1,11 +1,11 @@
 """Print the table of a sweep: its ranked trials, and its configurations over folds and seeds."""
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from copycat.config.dotted_keys import short_names
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
@@ -119,13 +119,6 @@ def find_best_trial(folder: Path, choice: Query) -> RunRow:
     text = f"the best of {pluralize(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
     print_line(f"copycat: {text}", error=True)
     return best.trials[0]
-
-
-def short_names(names: Sequence[str], reserved: Sequence[str]) -> dict[str, str]:
-    """Return titles for keys: the last part, with the name before an index, if that is unique; else the whole key."""
-    last = {name: match[0] if (match := re.search(r"[^.]+(\.\d+)*$", name)) else name for name in names}
-    ends = Counter([*last.values(), *reserved])
-    return {name: end if ends[end] == 1 else name for name, end in last.items()}
 
 
 def trial_columns(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> list[Column]:
