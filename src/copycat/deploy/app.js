@@ -1,6 +1,6 @@
 "use strict";
 const SETTINGS = JSON.parse(document.getElementById("settings").textContent);
-const MOST_IMAGES = 50, MOST_CLASSES = 5, OPACITY = 60;
+const MOST_IMAGES = 50, MOST_CLASSES = 5, OPACITY = 70;
 const [status, results, examples, clear] = ["status", "results", "examples", "clear"].map(id => document.getElementById(id));
 const boxes = [...document.querySelectorAll("[name=run]")];
 const percent = probability => `${(100 * probability).toFixed(1)} %`;
