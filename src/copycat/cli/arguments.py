@@ -20,7 +20,7 @@ COMMANDS = {
     "predict": "Classify images by a run's final weights",
     "evaluate": "Evaluate runs, alone or as one ensemble, with confidence intervals",
     "export": "Export a run's network for use outside Copycat, with a model card and a script",
-    "app": "Open a web page to drop images on, until Ctrl-C",
+    "app": "Open a web page that classifies images by runs side by side, until Ctrl-C",
     "board": "Open TensorBoard on runs, until Ctrl-C",
 }
 """Each command with its line in the help, in the order of the help; its file in this package has its name."""

@@ -9,7 +9,7 @@ from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
-from copycat.data.sources.root import check_image_folder
+from copycat.data.sources.root import check_has_root, check_image_folder
 
 
 def run(words: Sequence[str]) -> int:
@@ -47,7 +47,8 @@ def _rerun_run(arguments: argparse.Namespace) -> bool:
 
     original = open_recorded(arguments.folder)
     data = dict(original.config["data"])
-    if arguments.data is not None and "root" in data:
+    if arguments.data is not None:
+        check_has_root(data)
         data["root"] = str(arguments.data)
     check_image_folder({"data": data})  # a wrong folder is named before torch is imported
     with defer_garbage_collection():

@@ -1,7 +1,8 @@
 """Metrics: the direction in which each improves, formatting, intervals and tests."""
 
-from math import comb, sqrt
-from statistics import NormalDist
+from collections.abc import Sequence
+from math import atan, comb, cos, pi, sin, sqrt
+from statistics import NormalDist, fmean, stdev
 from typing import Literal
 
 Direction = Literal["minimize", "maximize"]
@@ -37,6 +38,35 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Compute the 95 % interval of the mean of normally distributed values by Student's t; None for fewer than two.
+
+    Source: Student 1908, Biometrika 6, 1.
+    """
+    if len(values) < 2:
+        return None
+    low, high, freedom = 0.0, 1e3, len(values) - 1
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_probability(middle, freedom) < 0.95 else (low, middle)
+    half = high * stdev(values) / sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
+
+
+def _student_probability(t: float, freedom: int) -> float:
+    """Compute the probability that Student's t lies between -t and t.
+
+    Source: Abramowitz, Stegun 1964, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
+    """
+    angle = atan(t / sqrt(freedom))
+    is_odd = freedom % 2
+    term = total = (cos(angle) if freedom > 1 else 0.0) if is_odd else 1.0
+    for k in range(2 + is_odd, freedom, 2):
+        term *= cos(angle) ** 2 * (k - 1) / k
+        total += term
+    return 2 / pi * (angle + sin(angle) * total) if is_odd else sin(angle) * total
 
 
 def mcnemar_p_value(first: int, second: int) -> float:

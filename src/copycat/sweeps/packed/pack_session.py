@@ -103,7 +103,8 @@ class PackSession:
         for session in self.sessions:
             session.restore(device)
         trials = ActiveTrials(self.sessions, on_end=self._close, pool=pool)
-        pack = Pack(trials, PackTrainer(trials.sessions, device=device), stop=self.stop)
+        trainer = PackTrainer(trials.sessions, device=device)
+        pack = Pack(trials, trainer, stop=self.stop, on_epoch=self.runner.display.on_epoch)
         self.stop.last = self.sessions[0].clock
         return pack
 

@@ -56,7 +56,12 @@ def list_plot_kinds(results: Results) -> list[str]:
 
 def render_plot(kind: str, results: Results) -> bytes:
     """Draw one plot as the bytes of a PNG file."""
+    return render_figure(lambda: PLOTS[kind](results))
+
+
+def render_figure(draw: Callable[[], Figure]) -> bytes:
+    """Return a figure, drawn in the style of all plots, as the bytes of a PNG file."""
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in for a missing letter
-        PLOTS[kind](results).savefig(buffer := BytesIO(), format="png", metadata={"Software": None})
+        draw().savefig(buffer := BytesIO(), format="png", metadata={"Software": None})
     return buffer.getvalue()
