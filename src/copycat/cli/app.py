@@ -22,7 +22,7 @@ def run(words: Sequence[str]) -> int:
         type=whole_number(10_000, least=1),
         default=50,
         metavar="N",
-        help="larger images are refused; else 50",
+        help="refuse larger images (default: 50)",
     )
     arguments = parser.parse_args(words)
     from copycat.deploy.arguments import find_completed

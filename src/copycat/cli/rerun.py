@@ -16,14 +16,18 @@ def run(words: Sequence[str]) -> int:
     """Rerun a run or a recorded experiment, and report whether it is the same."""
     parser = make_parser("rerun")
     parser.add_argument("folder", type=Path, metavar="RUN", help="the folder of a run, or experiments/NAME")
-    parser.add_argument("--check", action="store_true", help="compare fingerprints, and train nothing")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="compare the fingerprints of data, code, packages and machine; train nothing",
+    )
     parser.add_argument(
         "--tolerance",
         type=_tolerance,
         metavar="X",
         help="count values as equal that differ by X or less, absolute or relative to the first run's",
     )
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the images lie now")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder of the images, where it has moved")
     arguments = parser.parse_args(words)
     from copycat.config.experiments import parse_experiment_path
 

@@ -49,7 +49,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     images = _data(config)
     differences = _causes(original, config, images)
     for cause in differences:
-        say(f"differs before the start: {cause.kind}: {cause.line}")
+        say(f"differs from the original: {cause.kind}: {cause.line}")
     experiment = str(original.manifest["request"]["experiment"])
     copy_of = {
         "folder": str(original.folder.resolve()),
@@ -58,7 +58,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     }
     request = Request(config=config, experiment=experiment, overrides=original.manifest["request"]["overrides"])
     outcome = train(request, copy_of=copy_of, data=images)
-    say(f"the copy lies in {outcome.folder}")
+    say(f"the copy is in {outcome.folder}")
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
     # not opened from disk: this process has just written it, so it is trusted
