@@ -1,4 +1,4 @@
-"""Remake the images of inspection.md, from a sweep and a run on drawn images.
+"""Remake the images in docs/images, from a sweep and a run on drawn images.
 
     python docs/screenshots.py
 
