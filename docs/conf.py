@@ -8,12 +8,12 @@ sys.path.insert(0, str(HERE / "_ext"))  # our extensions
 
 project = "Copycat"
 author = "the Copycat contributors"
+default_role = "code"  # single backticks in docstrings
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "reference"]
 exclude_patterns = ["_ext"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["toc.empty_glob"]
 html_math_renderer = "mathml"
 highlight_language = "text"
 

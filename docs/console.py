@@ -22,7 +22,7 @@ BLOCK = re.compile(r"```console\n\$ copycat (?P<words>[^\n]*)\n(?P<output>.*?)``
 VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-[0-9a-f]{6}"), "…/…"),
     (re.compile(r"\d+\.\d s$", re.MULTILINE), "… s"),
-    (re.compile(r"(?<=│ )\d+\.\d +│$", re.MULTILINE), "… │"),  # seconds, in the table of runs
+    (re.compile(r"(?<=│ )\d+\.\d( +)│$", re.MULTILINE), r"…  \1│"),  # seconds, in the table of runs
     (re.compile(r"^(│ seconds +│).*", re.MULTILINE), r"\1 …"),  # in a comparison
     (re.compile(r" +$", re.MULTILINE), ""),
 )

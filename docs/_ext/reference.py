@@ -5,6 +5,7 @@ A page in docs/reference/ has its opening; the build appends the rest, so that i
 
 import argparse
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
@@ -19,6 +20,9 @@ from copycat.cli.arguments import COMMANDS
 from copycat.config.flags import Parser
 from copycat.config.rules import NAMED_TARGET_GROUPS, find_rule
 
+ANNOUNCEMENT = "The build of the site adds"
+"""Begins the last paragraph of a page to which the build adds something, for its readers on GitHub."""
+
 
 def setup(app: Any) -> dict[str, bool]:
     """Have Sphinx call us with the text of each page."""
@@ -27,8 +31,9 @@ def setup(app: Any) -> dict[str, bool]:
 
 
 def _append(_app: Any, page: str, source: list[str]) -> None:
+    """Replace the line of a page that announces the generated part by that part."""
     if page in PAGES:
-        source[0] += "\n" + "\n".join(PAGES[page]())
+        source[0] = source[0].partition(ANNOUNCEMENT)[0] + "\n".join(PAGES[page]())
 
 
 def describe_commands() -> Iterable[str]:
@@ -120,7 +125,8 @@ def _describe_key(
     accepted = rule.words if rule else "as its class takes it"
     shown = ", ".join(_code(default) + _of(options, len(defaults)) for default, options in defaults.items())
     meaning = "; ".join(comment + _of(options, len(meanings)) for comment, options in meanings.items())
-    meaning = f"{meaning[0].upper()}{meaning[1:]}."
+    meaning = re.sub(r"\b(true|false|null)\b(?=[:;, ])", r"`\1`", f"{meaning.removesuffix('.')}.")
+    meaning = meaning[0].upper() + meaning[1:]
     default = f":default: {shown}\n" if shown else ""
     yield f"````{{confval}} {name}\n:type: {accepted}\n{default}\n{meaning} Source: `{files}`\n````\n"
 
@@ -149,7 +155,9 @@ def describe_names() -> Iterable[str]:
     """Yield directives that take the public names' docstrings."""
     for name in copycat.__all__:
         kind = "autoclass" if isinstance(getattr(copycat, name), type) else "autofunction"
-        members = "\n    :members:\n    :special-members: __getitem__\n" if kind == "autoclass" else "\n"
+        members = (
+            "\n    :members:\n    :undoc-members:\n    :special-members: __getitem__\n" if kind == "autoclass" else "\n"
+        )
         yield f"## {name}\n\n```{{eval-rst}}\n.. {kind}:: copycat.{name}{members}```\n"
 
 
