@@ -1,4 +1,4 @@
-"""Make the content of run.json as a run starts and ends. docs/run-folder.md names every key."""
+"""Make the content of run.json as a run starts and ends. docs/reference/run-folder.md names every key."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
