@@ -50,12 +50,9 @@ def _begin_sweep(request: "SweepRequest") -> Path:
     """Check the sweep's first trial, make its folder and return it."""
     check_image_folder(request.first.config)
     with defer_garbage_collection():
-        from copycat.sweeps.search.objectives import get_named_metrics
-        from copycat.sweeps.start import open_sweep_folder
-        from copycat.training.train import check_buildable
+        from copycat.sweeps.start import start_sweep
 
-    check_buildable(request.first, metrics=get_named_metrics(request.settings))
-    return open_sweep_folder(request)
+    return start_sweep(request)
 
 
 def _run_trial(config: "DictConfig") -> float | None:

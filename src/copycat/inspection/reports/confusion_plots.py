@@ -1,4 +1,4 @@
-"""Plots of predictions on held-out images: ROC, precision and recall, reliability."""
+"""Plots of predictions on held-out images: confusion matrix, ROC, precision and recall, reliability."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,14 +8,37 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
 
-from copycat.inspection.callbacks.confusion import BINS, calibration_error
-from copycat.inspection.reports.figures import COLORS, styled_png
+from copycat.inspection.callbacks.confusion import BINS, calibration_error, confusion_matrix
+from copycat.inspection.reports.figures import COLORS, STYLE, NotebookFigure, plot_style, styled_png
 from copycat.models.auroc import auroc
 
 Doubles = NDArray[np.floating]
 Labels = NDArray[np.int64]
 MAX_CURVES = len(COLORS)
 """Classes that have a curve, at most."""
+
+
+def make_confusion_plot(probability: Doubles, label: Labels, classes: Sequence[str]) -> Figure:
+    """Draw the confusion matrix: counts, colored by their share of the true class.
+
+    Shapes: [N, classes] and [N].
+    """
+    matrix = confusion_matrix(probability, label)
+    shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
+    side = 1.6 + 0.8 * len(classes)
+    with plot_style({**STYLE, "axes.grid": False}):
+        figure = NotebookFigure(figsize=(side + 0.8, side), dpi=120, layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), count in np.ndenumerate(matrix):
+            ink = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=ink)
+        places = range(len(classes))
+        axes.set(xlabel="predicted class", ylabel="true class", xticks=places, yticks=places)
+        axes.set(xticklabels=classes, yticklabels=classes)
+        figure.colorbar(image, label="share of the true class")
+        figure.draw_without_rendering()  # ticks take their style when they are first drawn
+    return figure
 
 
 def plot_roc_and_precision(probability: Doubles, label: Labels, classes: Sequence[str]) -> bytes:
