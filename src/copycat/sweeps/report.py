@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from copycat.config.dotted_keys import short_names
 from copycat.config.suggestions import format_value, pluralize
 from copycat.inspection.reports.comparison_page import make_comparison_page
 from copycat.inspection.reports.contents import Fact, Section, Table
@@ -22,7 +23,7 @@ from copycat.sweeps.ranking import make_ranking_sections
 from copycat.sweeps.report_plots import make_plot_sections
 from copycat.sweeps.summary import group_configurations, is_done
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_sweep
-from copycat.sweeps.table import make_trial_rows, short_names, summarize_sweep
+from copycat.sweeps.table import make_trial_rows, summarize_sweep
 from copycat.tables.run_row import RunRow
 from copycat.tables.run_table import read_run_records, rerun_command
 from copycat.tables.statistics import format_number
@@ -79,7 +80,7 @@ def _read_first_manifest(rows: Sequence[RunRow]) -> Mapping[str, Any] | None:
 
 def _title(sweep: SweepFile, manifest: Mapping[str, Any] | None) -> str:
     """Return what was searched on what, such as `lecture: sweep of lr and hidden on Cats`."""
-    keys = [*short_names(sweep.varies, []).values()]
+    keys = [*short_names(sweep.varies).values()]
     listed = f"{', '.join(keys[:-1])} and {keys[-1]}" if len(keys) > 1 else "".join(keys)
     source = (manifest or {}).get("data", {}).get("source")
     data = f" on {str(source).rpartition('.')[2]}" if source else ""
