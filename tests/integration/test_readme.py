@@ -15,7 +15,8 @@ from copycat.config.compose import compose
 from copycat.config.sweep_composition import compose_sweep
 from tests.support.packs import run_sweep
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 
 
 def blocks() -> Iterator[str]:
@@ -35,6 +36,12 @@ COMMANDS = [
 def test_it_is_short_and_shows_commands() -> None:
     assert len(README.splitlines()) <= 200
     assert len(COMMANDS) >= 15
+
+
+def test_its_pictures_are_there_and_small() -> None:
+    pictures = set(re.findall(r"docs/images/[\w-]+\.png", README))
+    assert {"docs/images/readme-light.png", "docs/images/readme-dark.png"} <= pictures
+    assert all((ROOT / picture).stat().st_size <= 200_000 for picture in pictures)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
