@@ -1,7 +1,10 @@
 """Serve `copycat app`, and post images to it."""
 
+import html
 import json
+import re
 import signal
+import struct
 import subprocess
 import sys
 import urllib.error
@@ -9,9 +12,11 @@ import urllib.parse
 import urllib.request
 from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from starlette.applications import Starlette
 
 
@@ -27,7 +32,23 @@ def serve_app(folder: Path) -> Iterator[str]:
             app.send_signal(signal.SIGINT)
             _, errors = app.communicate(timeout=60)
     assert app.returncode == 0
-    assert errors == ""
+    assert re.fullmatch(r"copycat: loading PyTorch and \d+ runs?\n", errors)
+
+
+def make_bomb(side: int) -> bytes:
+    """Make a WebP of one pixel whose header claims a square: it decodes to that many pixels of one color."""
+    Image.new("RGB", (1, 1)).save(file := BytesIO(), "WEBP", lossless=True)
+    content = bytearray(file.getvalue())
+    place = content.index(b"VP8L") + 9
+    (bits,) = struct.unpack_from("<I", content, place)
+    struct.pack_into("<I", content, place, bits & ~0xFFFFFFF | (side - 1) << 14 | (side - 1))
+    return bytes(content)
+
+
+def list_runs(address: str) -> list[str]:
+    """Return the names of the page's runs."""
+    with urllib.request.urlopen(address, timeout=60) as page:
+        return [html.unescape(name) for name in re.findall(r'name="run" value="([^"]*)"', page.read().decode())]
 
 
 def post_image(address: str, content: bytes, *, name: str, host: str | None = None) -> tuple[int, dict[str, object]]:

@@ -84,6 +84,6 @@ def mcnemar_p_value(first: int, second: int) -> float:
 def describe_mcnemar(a: str, b: str, first: int, second: int) -> str:
     """Describe McNemar's test of `a` and `b` in one sentence; `first` and `second` as in `mcnemar_p_value`."""
     return (
-        f"of the same images {a} alone gets {first} right and {b} alone {second}:"
-        f" McNemar's p is {mcnemar_p_value(first, second):.2g}"
+        f"of the same images, only {a} classifies {first} correctly, and only {b} {second}:"
+        f" p = {mcnemar_p_value(first, second):.2g} by McNemar's exact test"
     )

@@ -1,7 +1,6 @@
 """What the page of `copycat app` answers, asked without a server."""
 
 import asyncio
-import struct
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -11,10 +10,10 @@ from PIL import Image
 from starlette.applications import Starlette
 
 from copycat.deploy import uploads
-from copycat.deploy.app import make_application
 from copycat.deploy.app_runs import MAX_PIXELS, AppRuns
+from copycat.deploy.app_server import make_application
 from copycat.records.run_loader import open_run
-from tests.support.app import ask
+from tests.support.app import ask, make_bomb
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -26,7 +25,7 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def page(folder: Path) -> Iterator[Starlette]:
     runs = AppRuns({"run": open_run(folder)})
-    yield make_application(runs, title="a run")
+    yield make_application(runs)
     runs.close()
 
 
@@ -40,17 +39,8 @@ def save(image: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def claim_size(side: int) -> bytes:
-    """A WebP of one pixel whose header claims a square: it decodes to that many pixels of one color."""
-    content = bytearray(save(Image.new("RGB", (1, 1)), "WEBP", lossless=True))
-    place = content.index(b"VP8L") + 9
-    (bits,) = struct.unpack_from("<I", content, place)
-    struct.pack_into("<I", content, place, bits & ~0xFFFFFFF | (side - 1) << 14 | (side - 1))
-    return bytes(content)
-
-
 def test_an_image_of_too_many_pixels_is_refused_by_its_header(page: Starlette) -> None:
-    bomb = claim_size(9400)
+    bomb = make_bomb(9400)
     assert len(bomb) < 50
     status, answer = asyncio.run(ask(page, bomb, name="run"))
     assert (status, answer["error"]) == (422, f"9400 x 9400 pixels, above the limit of {MAX_PIXELS}")
@@ -58,7 +48,7 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(page: Starlette) -
 
 def test_the_limit_of_pixels_is_a_setting(folder: Path, cat: bytes) -> None:
     runs = AppRuns({"run": open_run(folder)}, max_pixels=63)
-    page = make_application(runs, title="a run")
+    page = make_application(runs)
     assert asyncio.run(ask(page, cat, name="run")) == (422, {"error": "8 x 8 pixels, above the limit of 63"})
     runs.max_pixels = 64
     assert asyncio.run(ask(page, cat, name="run"))[0] == 200
