@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from copycat.config.dotted_keys import short_names
 from copycat.config.suggestions import format_value, pluralize
 from copycat.inspection.reports.comparison_page import make_comparison_page
 from copycat.inspection.reports.contents import Fact, Section, Table
@@ -22,7 +23,7 @@ from copycat.sweeps.ranking import make_ranking_sections
 from copycat.sweeps.report_plots import make_plot_sections
 from copycat.sweeps.summary import group_configurations, is_done
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_sweep
-from copycat.sweeps.table import make_trial_rows, short_names, summarize_sweep
+from copycat.sweeps.table import make_trial_rows, summarize_sweep
 from copycat.tables.run_row import RunRow
 from copycat.tables.run_table import read_run_records, rerun_command
 from copycat.tables.statistics import format_number

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from pathlib import Path
 
 import matplotlib.style
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
+from copycat.inspection.reports.figures import encode_figure
 from copycat.sweeps.plots.history import plot_history
 from copycat.sweeps.plots.importance import plot_importance
 from copycat.sweeps.plots.parallel import plot_parallel
@@ -63,5 +63,4 @@ def render_figure(draw: Callable[[], Figure]) -> bytes:
     """Return a figure, drawn in the style of all plots, as the bytes of a PNG file."""
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in for a missing letter
-        draw().savefig(buffer := BytesIO(), format="png", metadata={"Software": None})
-    return buffer.getvalue()
+        return encode_figure(draw())
