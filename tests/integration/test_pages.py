@@ -153,7 +153,7 @@ def test_a_chart_is_read_and_zoomed_by_pointer(run_page: Page) -> None:
     run_page.mouse.move(left + box["width"] * 0.9, middle, steps=3)
     run_page.mouse.up()
     wait_for_change(panel, whole)
-    panel.get_by_role("button", name="Reset").click()
+    panel.get_by_role("button", name="Reset zoom").click()
     wait_for(panel, whole)
 
 

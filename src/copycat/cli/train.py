@@ -51,12 +51,9 @@ def _begin_sweep(request: "SweepRequest") -> Path:
     check_image_folder(request.first.config)
     print_progress(f"checking the sweep over {', '.join(request.space.axes) or 'no key'}")  # imports take seconds
     with defer_garbage_collection():
-        from copycat.sweeps.search.objectives import get_named_metrics
-        from copycat.sweeps.start import open_sweep_folder
-        from copycat.training.train import check_buildable
+        from copycat.sweeps.start import start_sweep
 
-    check_buildable(request.first, metrics=get_named_metrics(request.settings))
-    folder = open_sweep_folder(request)
+    folder = start_sweep(request)
     print_progress(f"training the sweep's trials in {folder}")
     return folder
 

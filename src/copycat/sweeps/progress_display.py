@@ -1,14 +1,14 @@
-"""Show the progress of a sweep: a bar on a terminal, elsewhere a line every few seconds."""
+"""Show the progress of a sweep: a bar on a terminal or in a notebook, elsewhere a line every few seconds."""
 
 import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from copycat.config.printable import print_line
+from copycat.data.progress import make_progress
 from copycat.records.trial_file import Trial
 from copycat.sweeps.job import Job
 from copycat.sweeps.search.objectives import is_better
@@ -34,13 +34,12 @@ class ProgressDisplay:
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
-        """Show the bar, on a terminal."""
-        console = Console(stderr=True)
-        if console.is_terminal:
-            counts = TextColumn("trials"), MofNCompleteColumn(), BarColumn(bar_width=24)
-            status = TextColumn("{task.fields[status_text]}")
-            times = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
-            self._bar = Progress(*counts, status, *times, console=console, refresh_per_second=2, transient=True)
+        """Show the bar, where there is a terminal or a notebook."""
+        counts = TextColumn("trials"), MofNCompleteColumn(), BarColumn(bar_width=24)
+        status = TextColumn("{task.fields[status_text]}")
+        times = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+        self._bar = make_progress(*counts, status, *times, refresh_per_second=2)
+        if self._bar is not None:
             self._bar.add_task("sweep", total=self.total, status_text="")
             self._bar.start()
         return self

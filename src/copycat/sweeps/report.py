@@ -80,7 +80,7 @@ def _read_first_manifest(rows: Sequence[RunRow]) -> Mapping[str, Any] | None:
 
 def _title(sweep: SweepFile, manifest: Mapping[str, Any] | None) -> str:
     """Return what was searched on what, such as `lecture: sweep of lr and hidden on Cats`."""
-    keys = [*short_names(sweep.varies, []).values()]
+    keys = [*short_names(sweep.varies).values()]
     listed = f"{', '.join(keys[:-1])} and {keys[-1]}" if len(keys) > 1 else "".join(keys)
     source = (manifest or {}).get("data", {}).get("source")
     data = f" on {str(source).rpartition('.')[2]}" if source else ""

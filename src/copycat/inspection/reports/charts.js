@@ -217,7 +217,7 @@
         for (const at of entries.get(series.label).places) plot.setSeries(at, { show: !hidden.has(series.label) });
       });
     });
-    const button = (text, act) => make("button", controls, text, { type: "button" }).addEventListener("click", act);
+    const addButton = (text, name, act) => make("button", controls, text, { type: "button", "aria-label": name, title: name }).addEventListener("click", act);
     if (data.slice(1).some(ys => ys.some(y => y > 0))) {
       const toggle = make("button", controls, "Log scale", { type: "button", "aria-pressed": String(isLog) });
       toggle.addEventListener("click", () => {
@@ -226,9 +226,9 @@
         draw();
       });
     }
-    button("Zoom in", () => zoomBy(0.5));
-    button("Zoom out", () => zoomBy(2));
-    button("Reset", () => zoomTo(null, null));
+    addButton("+", "Zoom in", () => zoomBy(0.5));
+    addButton("−", "Zoom out", () => zoomBy(2));
+    addButton("Reset", "Reset zoom", () => zoomTo(null, null));
     area.addEventListener("keydown", onKey);
     addTable(box, chart, data, xText);
     draw();

@@ -1,10 +1,11 @@
-"""Plots of predictions on held-out images: ROC, precision and recall, reliability."""
+"""Plots of predictions on held-out images: confusion matrix, ROC, precision and recall, reliability."""
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from copycat.inspection.callbacks.confusion import BINS
+from copycat.inspection.callbacks.confusion import BINS, confusion_matrix
 from copycat.inspection.reports.classification_curves import (
     ClassCurves,
     Doubles,
@@ -13,7 +14,30 @@ from copycat.inspection.reports.classification_curves import (
     compute_class_curves,
     compute_reliability,
 )
-from copycat.inspection.reports.figures import COLORS, styled_png
+from copycat.inspection.reports.figures import COLORS, STYLE, NotebookFigure, plot_style, styled_png
+
+
+def make_confusion_plot(probability: Doubles, label: Labels, classes: Sequence[str]) -> Figure:
+    """Draw the confusion matrix: counts, colored by their share of the true class.
+
+    Shapes: [N, classes] and [N].
+    """
+    matrix = confusion_matrix(probability, label)
+    shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
+    side = 1.6 + 0.8 * len(classes)
+    with plot_style({**STYLE, "axes.grid": False}):
+        figure = NotebookFigure(figsize=(side + 0.8, side), dpi=120, layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), count in np.ndenumerate(matrix):
+            ink = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=ink)
+        places = range(len(classes))
+        axes.set(xlabel="predicted class", ylabel="true class", xticks=places, yticks=places)
+        axes.set(xticklabels=classes, yticklabels=classes)
+        figure.colorbar(image, label="share of the true class")
+        figure.draw_without_rendering()  # ticks take their style when they are first drawn
+    return figure
 
 
 def plot_roc_and_precision(probability: Doubles, label: Labels, classes: Sequence[str]) -> bytes:

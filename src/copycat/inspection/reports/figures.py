@@ -1,10 +1,11 @@
-"""The style of plots, and how a plot becomes a PNG."""
+"""The style of plots, and how a plot becomes a PNG, or an image in a notebook."""
 
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from threading import RLock
+from typing import Any
 
 import matplotlib.style
 import numpy as np
@@ -37,6 +38,13 @@ def encode_figure(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+class NotebookFigure(Figure):
+    """Show itself in a notebook, without pyplot, which would keep every figure open."""
+
+    def _repr_png_(self) -> bytes:
+        return encode_figure(self)
+
+
 class Png:
     """Hold a rendered figure: equal numbers give equal bytes."""
 
@@ -48,8 +56,15 @@ class Png:
 
 
 @contextmanager
-def styled_png() -> Iterator[Png]:
-    """Apply the plot style while figures are made."""
-    with _style_lock, matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+def plot_style(style: Mapping[str, Any] = STYLE) -> Iterator[None]:
+    """Apply a style while figures are made and rendered."""
+    with _style_lock, matplotlib.style.context(["default", dict(style)]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn instead
+        yield
+
+
+@contextmanager
+def styled_png() -> Iterator[Png]:
+    """Apply the plot style while a figure is made and rendered."""
+    with plot_style():
         yield Png()
