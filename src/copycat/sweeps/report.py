@@ -5,6 +5,7 @@ from ast import literal_eval
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,9 @@ def _facts(sweep: SweepFile, rows: Sequence[RunRow], manifest: Mapping[str, Any]
     note = f"{trial}; chosen of {others} by this figure, which is optimistic for it"
     yield Fact(f"Best {name}", value, f"best {name} {value} by {trial}", note)
     if manifest and manifest["trial"] == best["trial"]:
-        yield from make_facts(manifest)
+        for place, fact in enumerate(make_facts(manifest)):  # the table has figures of the best epoch
+            first = {"title": f"{fact.title} (final weights)", "phrase": f"its final weights: {fact.phrase}"}
+            yield fact if place else replace(fact, **first)
 
 
 def _request(sweep: SweepFile) -> Section:
