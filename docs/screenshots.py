@@ -33,6 +33,7 @@ MAX_BYTES = 200_000
 """Size of a picture, at most."""
 COPYCAT = (sys.executable, "-m", "copycat")
 SWEEP = ("optimizer=adam", "optimizer.lr=3e-5,1e-4,3e-4,1e-3", "model=logistic,shallow", "trainer.max_epochs=150")
+CONVOLUTIONAL = ("model=cnn", "optimizer=adam", "data.batch_size=32", "trainer.max_epochs=30")
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 
@@ -53,6 +54,13 @@ class Studio:
         """Return the folder of the run, relative to `at`."""
         assert self.trained
         (manifest,) = self.at.glob("runs/*/*/*/run.json")
+        return manifest.parent.relative_to(self.at)
+
+    @cached_property
+    def convolutional(self) -> Path:
+        """Train a convolutional network, and return the folder of the run, relative to `at`."""
+        self.copycat("train", *CONVOLUTIONAL, "output_dir=convolutional")
+        (manifest,) = self.at.glob("convolutional/*/*/*/run.json")
         return manifest.parent.relative_to(self.at)
 
     @cached_property
@@ -77,16 +85,16 @@ class Studio:
         page.close()
 
     @contextmanager
-    def board(self, folder: Path, tab: str) -> Iterator[Page]:
-        """Open a tab of `copycat board`."""
-        command = [*COPYCAT, "board", str(folder), "--no-browser"]
-        with subprocess.Popen(command, cwd=self.at, stdout=subprocess.PIPE, text=True) as board, self.page() as page:
+    def serve(self, *words: str | Path, place: str = "") -> Iterator[Page]:
+        """Run a command that serves a page, and open a place of the page."""
+        command = [*COPYCAT, *map(str, words), "--no-browser"]
+        with subprocess.Popen(command, cwd=self.at, stdout=subprocess.PIPE, text=True) as server, self.page() as page:
             try:
-                assert board.stdout is not None
-                page.goto(f"{board.stdout.readline().split()[0]}#{tab}")
+                assert server.stdout is not None
+                page.goto(f"{server.stdout.readline().split()[0]}{place}")
                 yield page
             finally:
-                board.terminate()
+                server.terminate()
 
     def report(self, *folders: Path) -> str:
         """Write a report and return its address."""
@@ -124,7 +132,7 @@ def readme(studio: Studio) -> None:
 
 def timeseries(studio: Studio) -> None:
     """Show training and validation loss of a sweep's trials."""
-    with studio.board(studio.sweep, "timeseries") as page:
+    with studio.serve("board", studio.sweep, place="#timeseries") as page:
         page.locator("metrics-tag-filter-component input").fill("^(loss|accuracy)$")
         page.locator("metrics-filtered-view card-view line-chart").first.wait_for()
         page.keyboard.press("Escape")
@@ -135,7 +143,7 @@ def timeseries(studio: Studio) -> None:
 
 def hparams(studio: Studio) -> None:
     """Show the trials of a sweep in HParams, with what varies and their metrics."""
-    with studio.board(studio.sweep, "hparams") as page:
+    with studio.serve("board", studio.sweep, place="#hparams") as page:
         page.get_by_text("val/loss (best epoch)").first.wait_for()
         page.wait_for_timeout(1000)
         save(page, "hparams")
@@ -143,7 +151,7 @@ def hparams(studio: Studio) -> None:
 
 def images(studio: Studio) -> None:
     """Show model inputs, confusion matrix and errors of a run."""
-    with studio.board(studio.run, "images") as page:
+    with studio.serve("board", studio.run, place="#images") as page:
         page.locator("tf-image-loader img").first.wait_for()
         page.wait_for_timeout(2000)
         save(page, "images")
@@ -164,6 +172,14 @@ def comparison(studio: Studio) -> None:
     save_report(studio, "comparison", *(studio.sweep / str(trial) for trial in (0, 1, 2)))
 
 
+def app(studio: Studio) -> None:
+    """Show two runs side by side in the app, which classify a validation image."""
+    with studio.serve("app", studio.run, studio.convolutional) as page:
+        page.locator("#examples button").nth(1).click()
+        page.locator(".result:not([aria-busy])").wait_for()
+        save(page, "app", whole=True)
+
+
 def save_report(studio: Studio, name: str, *folders: Path) -> None:
     """Save the beginning of a report."""
     address = studio.report(*folders)
@@ -173,7 +189,7 @@ def save_report(studio: Studio, name: str, *folders: Path) -> None:
         save(page, name)
 
 
-PICTURES: tuple[Callable[[Studio], None], ...] = (readme, timeseries, hparams, images, report, sweep, comparison)
+PICTURES: tuple[Callable[[Studio], None], ...] = (readme, timeseries, hparams, images, report, sweep, comparison, app)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What the page of `copycat app` answers, asked without a server."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +14,7 @@ from copycat.deploy import uploads
 from copycat.deploy.app_runs import MAX_PIXELS, AppRuns
 from copycat.deploy.app_server import make_application
 from copycat.records.run_loader import open_run
-from tests.support.app import ask, make_bomb
+from tests.support.app import ask, get_page, make_bomb
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -124,3 +125,32 @@ def test_an_image_that_takes_too_long_to_arrive_is_given_up(
         return (await ask(page, cat, b"", name="run", wait=asyncio.sleep(60)))[0]
 
     assert asyncio.run(slow()) == 408
+
+
+def test_an_example_is_classified_as_its_file_is(page: Starlette, tiny: Path) -> None:
+    by_place = asyncio.run(ask(page, b"", name="run", query={"source": "run", "example": 1}))
+    dog = (tiny / "val" / "dog" / "0.png").read_bytes()  # of each class in turn, the first
+    assert by_place == asyncio.run(ask(page, dog, name="run"))
+    assert by_place[0] == 200
+
+
+@pytest.mark.parametrize(("source", "example"), [("run", "8"), ("run", "-1"), ("run", "²"), ("../run", "0"), ("", "0")])
+def test_an_example_that_is_not_there_is_refused(source: str, example: str, page: Starlette) -> None:
+    status, answer = asyncio.run(ask(page, b"", name="run", query={"source": source, "example": example}))
+    assert (status, answer["error"]) == (404, "no such example: load the page again")
+
+
+def test_the_page_escapes_names_and_runs_its_own_script_alone(folder: Path) -> None:
+    runs = AppRuns({"<img src=x>": open_run(folder), "damaged": "<b>weights</b>: damaged"})
+    page = make_application(runs)
+    headers, text = asyncio.run(get_page(page))
+    assert "<img src=x>" not in text
+    assert "&lt;b&gt;weights&lt;/b&gt;: damaged" in text
+    policy = dict(part.split(maxsplit=1) for part in headers["content-security-policy"].split("; "))
+    (nonce,) = set(re.findall(r'nonce="([^"]+)"', text))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == f"'nonce-{nonce}'"
+    assert "style=" not in text
+    assert asyncio.run(get_page(page))[1] != text  # another nonce each time
+    status, answer = asyncio.run(ask(page, b"", name="damaged"))
+    assert (status, answer["error"]) == (409, "<b>weights</b>: damaged")

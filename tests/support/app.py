@@ -10,7 +10,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -71,6 +71,7 @@ async def ask(
     application: Starlette,
     *parts: bytes,
     name: str,
+    query: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
     wait: Awaitable[object] | None = None,
     disconnects: bool = False,
@@ -79,10 +80,11 @@ async def ask(
 
     Args:
         parts: the image, as it arrives.
+        query: parameters beside the run's name.
         wait: is awaited before the last part arrives.
         disconnects: whether the client goes away before the last part.
     """
-    sent, answers = list(parts), list[Message]()
+    sent = list(parts)
 
     async def receive() -> Message:
         if len(sent) == 1 and wait is not None:
@@ -92,6 +94,35 @@ async def ask(
         body = sent.pop(0)
         return {"type": "http.request", "body": body, "more_body": bool(sent)}
 
+    status, _, content = await _call(
+        application, "POST", "/predict", query={"run": name, **(query or {})}, headers=headers, receive=receive
+    )
+    return status, json.loads(content) if content else {}
+
+
+async def get_page(application: Starlette) -> tuple[Mapping[str, str], str]:
+    """Return the headers and the text of the page."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    status, headers, content = await _call(application, "GET", "/", receive=receive)
+    assert status == 200
+    return headers, content.decode()
+
+
+async def _call(
+    application: Starlette,
+    method: str,
+    path: str,
+    *,
+    receive: Callable[[], Awaitable[Message]],
+    query: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Return status, headers and content of an answer."""
+    answers = list[Message]()
+
     async def send(message: Message) -> None:
         answers.append(message)
 
@@ -99,13 +130,13 @@ async def ask(
     scope = {
         "type": "http",
         "http_version": "1.1",
-        "method": "POST",
+        "method": method,
         "scheme": "http",
-        "path": "/predict",
-        "query_string": urllib.parse.urlencode({"run": name}).encode(),
+        "path": path,
+        "query_string": urllib.parse.urlencode(query or {}).encode(),
         "headers": [(key.encode(), value.encode()) for key, value in fields.items()],
     }
     await application(scope, receive, send)
     start, *bodies = answers
-    content = b"".join(message["body"] for message in bodies)
-    return start["status"], json.loads(content) if content else {}
+    answered = {key.decode(): value.decode() for key, value in start["headers"]}
+    return start["status"], answered, b"".join(message["body"] for message in bodies)

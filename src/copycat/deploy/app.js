@@ -1,6 +1,6 @@
 "use strict";
 const SETTINGS = JSON.parse(document.getElementById("settings").textContent);
-const MOST_IMAGES = 50, MOST_CLASSES = 5, OPACITY = 60;
+const MOST_IMAGES = 50, MOST_CLASSES = 5, OPACITY = 70;
 const [status, results, examples, clear] = ["status", "results", "examples", "clear"].map(id => document.getElementById(id));
 const boxes = [...document.querySelectorAll("[name=run]")];
 const percent = probability => `${(100 * probability).toFixed(1)} %`;
@@ -28,8 +28,7 @@ async function showExamples() {
   examples.dataset.source = source ?? "";
   examples.hidden = true;
   if (!source) return;
-  const answer = await fetch(`examples?run=${encodeURIComponent(source)}`);
-  const found = answer.ok ? await answer.json() : [];
+  const found = await fetch(`examples?run=${encodeURIComponent(source)}`).then(answer => answer.json()).catch(() => []);
   if (examples.dataset.source !== source) return; // another run was selected meanwhile
   const list = examples.querySelector("ul");
   list.replaceChildren();
@@ -46,8 +45,10 @@ async function showExamples() {
 
 async function ask(run, image) {
   const query = new URLSearchParams({ run, ...image.query });
-  const answer = await fetch(`predict?${query}`, { method: "POST", body: image.file });
-  const content = await answer.json();
+  const answer = await fetch(`predict?${query}`, { method: "POST", body: image.file }).catch(() => {
+    throw new Error("no answer: does copycat app still run?");
+  });
+  const content = await answer.json().catch(() => ({ error: `failed: ${answer.statusText}` }));
   if (!answer.ok) throw new Error(content.error);
   return content;
 }
