@@ -18,6 +18,7 @@ PUBLIC = {
     "load_run",
     "load_sweep",
     "read_runs",
+    "sweep",
     "train",
 }
 """A change of these breaks programs of users."""
@@ -51,10 +52,12 @@ def test_another_project_type_checks_against_it(tmp_path: Path) -> None:
         "weights = run.model('cpu').state_dict()\n"
         "lr: str = copycat.load_sweep('sweep').best().config['optimizer']['lr']\n"
         "rows = copycat.read_runs().to_pandas()\n"
+        "run.plot(['loss']).savefig('loss.png')\n"
+        "best: copycat.Run = copycat.sweep(['seed=1,2'], model='deep').best()\n"
         "copycat.train(7)\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "project.py"], capture_output=True, text=True, cwd=tmp_path
     )
     (error, _) = done.stdout.splitlines()
-    assert error.startswith('project.py:9: error: Argument 1 to "train" has incompatible type "int"')
+    assert error.startswith('project.py:11: error: Argument 1 to "train" has incompatible type "int"')

@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from copycat.config.deferred import defer_packages_of_torchmetrics
+from copycat.config.deferred_compiler import defer_compiler
 
 if TYPE_CHECKING:
     from copycat.api.run import Run, load_run, train
-    from copycat.api.sweep import Sweep, load_sweep, read_runs
+    from copycat.api.sweep import Sweep, load_sweep, read_runs, sweep
     from copycat.api.table import Table
     from copycat.config.compose import Request, compose
     from copycat.config.errors import UserError
@@ -26,17 +27,19 @@ __all__ = [
     "load_run",
     "load_sweep",
     "read_runs",
+    "sweep",
     "train",
 ]
 _MODULES = {
     "api.run": ("Run", "load_run", "train"),
-    "api.sweep": ("Sweep", "load_sweep", "read_runs"),
+    "api.sweep": ("Sweep", "load_sweep", "read_runs", "sweep"),
     "api.table": ("Table",),
     "config.compose": ("Request", "compose"),
     "config.errors": ("UserError",),
 }
 
 defer_packages_of_torchmetrics()
+defer_compiler()
 
 
 def __getattr__(name: str) -> Any:

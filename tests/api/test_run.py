@@ -55,6 +55,33 @@ def test_a_composed_request_trains_too(tiny: Path, tmp_path: Path) -> None:
         copycat.train(request, seed=1)
 
 
+def test_a_plot_has_the_metrics_of_each_epoch(run: Run) -> None:
+    loss, auroc = run.plot(["loss", "auroc"]).axes
+    train, val, best = loss.get_lines()
+    assert [train.get_label(), val.get_label()] == ["train/loss", "val/loss"]
+    assert np.asarray(train.get_ydata()).tolist() == run.metrics["train/loss"]
+    assert np.asarray(best.get_xdata()).tolist() == [run.manifest["results"]["best"]["epoch"]] * 2
+    assert auroc.get_ylabel() == "auroc"
+    with pytest.raises(UserError, match=r"expected some of accuracy, .*; got 'acuracy'\. Did you mean accuracy\?"):
+        run.plot(["acuracy"])
+
+
+def test_a_confusion_matrix_counts_the_validation_images(run: Run) -> None:
+    axes, _ = run.plot_confusion().axes
+    counts = np.array([int(text.get_text()) for text in axes.texts]).reshape(2, 2)
+    assert counts.sum() == run.manifest["data"]["images"]["val"]
+    assert counts.trace() / counts.sum() == pytest.approx(run.final["val/accuracy"])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
+    with pytest.raises(UserError, match=r"part: expected one of val; got 'test'\."):
+        run.plot_confusion("test")
+
+
+def test_without_matplotlib_one_line_says_what_to_type(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("copycat.config.extras.find_spec", lambda package: None)
+    with pytest.raises(UserError, match=r"plot: expected matplotlib; .* Type pip install 'copycat-ml\[plots\]'\."):
+        run.plot()
+
+
 def test_the_model_is_the_network_with_its_final_weights(run: Run) -> None:
     model = run.model()
     weights = load_file(run.folder / "weights.safetensors")

@@ -36,6 +36,23 @@ def test_the_best_is_of_the_best_configuration(sweep: Sweep) -> None:
     assert sweep[2].config["optimizer"]["lr"] == 0.1
 
 
+def test_a_sweep_is_trained_from_python(tiny: Path, tmp_path: Path) -> None:
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"sweep.folder={tmp_path}/sweep"]
+    found = copycat.sweep([*words, "trainer.max_epochs=1", "logger=none"], seed="1,2")
+    assert (found.folder, found.status) == (tmp_path / "sweep", "completed")
+    assert sorted(found.trials["seed"]) == [1, 2]
+    with pytest.raises(UserError, match=r"Did you mean optimizer=adam\?"):
+        copycat.sweep(["seed=1,2", "optimizer=adma"])
+
+
+def test_a_plot_has_a_panel_for_each_key(sweep: Sweep) -> None:
+    figure = sweep.plot()
+    assert [axes.get_xlabel() for axes in figure.axes] == ["optimizer.lr", "seed"]
+    assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"kind: expected one of history, .*; got 'histroy'\. Did you mean history\?"):
+        sweep.plot("histroy")
+
+
 def test_runs_of_a_folder_are_a_table(sweep: Sweep) -> None:
     runs = copycat.read_runs(sweep.folder)
     assert len(runs) == 4

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from copycat.api.table import Table
 from copycat.config.errors import UserError
 from copycat.data.decode import UnreadableImage, decode, to_square_pixels
 from copycat.deploy.predictor import Predictor
@@ -44,6 +45,14 @@ class Predictions:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.probabilities)
+
+    def _repr_html_(self) -> str:
+        """Return the predicted class and the probabilities of each image, for notebooks."""
+        rows = [
+            {"image": index, "class": name, **dict(zip(self.classes, row.tolist(), strict=True))}
+            for index, (name, row) in enumerate(zip(self.names, self.probabilities, strict=True))
+        ]
+        return Table(rows)._repr_html_()
 
 
 def predict_images(predictor: Predictor, images: ImageInput | Sequence[ImageInput]) -> Predictions:

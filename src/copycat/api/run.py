@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from copycat.api.table import Table
 from copycat.config.compose import Request, compose
 from copycat.config.errors import UserError
+from copycat.config.extras import require_package
 from copycat.data.sources.root import check_image_folder
 from copycat.records.lock import current_status
 from copycat.records.metrics_csv import FILE, read_history
@@ -16,6 +18,7 @@ from copycat.records.run_loader import open_recorded, open_run
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.figure import Figure
     from torch import nn
 
     from copycat.api.images import ImageInput, Predictions
@@ -41,7 +44,7 @@ def train(overrides: Sequence[str] | Request = (), **keys: Any) -> "Run":
             raise UserError(f"train: expected a composed request alone; got {', '.join(keys)} too.")
         request = overrides
     else:
-        request = compose([*as_words(overrides), *(f"{key}={_as_word(value)}" for key, value in keys.items())])
+        request = compose(as_words(overrides, keys))
     check_image_folder(request.config)
     from copycat.training.train import train
 
@@ -120,6 +123,36 @@ class Run:
         """Return the metrics of the best epoch; empty where there is none."""
         best: Mapping[str, float] = self.manifest["results"].get("best", {}).get("metrics", {})
         return best
+
+    def plot(self, metrics: Sequence[str] = ("loss", "accuracy")) -> "Figure":
+        """Draw metrics by epoch, training and validation in one panel, with the best epoch marked.
+
+        A notebook shows the figure; elsewhere it has `savefig`.
+
+        Args:
+            metrics: names without their part, such as `loss` or `auroc`.
+
+        Raises:
+            UserError: where matplotlib is not installed, or no epoch has such a metric.
+        """
+        require_package("matplotlib", wanted_by="plot")
+        from copycat.api.plots import plot_metrics
+
+        return plot_metrics(self.metrics, metrics, best=self.manifest["results"].get("best", {}).get("epoch"))
+
+    def plot_confusion(self, part: str = "val") -> "Figure":
+        """Draw the confusion matrix of the final weights: true classes in rows, predicted classes in columns.
+
+        Args:
+            part: `val`, or `test` of a run with `test=true`.
+
+        Raises:
+            UserError: where matplotlib is not installed, or the run recorded no predictions of that part.
+        """
+        require_package("matplotlib", wanted_by="plot_confusion")
+        from copycat.api.plots import plot_confusion
+
+        return plot_confusion(self._opened.folder, part, classes=self.classes)
 
     def model(self, device: "str | torch.device" = "cpu") -> "nn.Module":
         """Return the network with its final weights, in evaluation mode: plain PyTorch, float images [B, C, H, W] in.
@@ -202,21 +235,25 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return status and metrics, for notebooks."""
+        parts, metrics = (list(dict.fromkeys(name.partition("/")[at] for name in self.final)) for at in (0, 2))
         rows = [
-            {"metric": name, "final": value, "best epoch": self.best.get(name)} for name, value in self.final.items()
+            {"metric": metric}
+            | {f"{part}, final": self.final.get(f"{part}/{metric}") for part in parts}
+            | {f"{part}, best epoch": self.best.get(f"{part}/{metric}") for part in parts if self.best}
+            for metric in metrics
         ]
-        return f"<p>{self!r}</p>{Table(rows)._repr_html_() if rows else ''}"
+        return f"<p>{escape(repr(self))}</p>{Table(rows)._repr_html_() if rows else ''}"
 
 
-def as_words(overrides: Sequence[str]) -> list[str]:
-    """Return overrides as a list.
+def as_words(overrides: Sequence[str], keys: Mapping[str, Any] = {}) -> list[str]:
+    """Return overrides, and values by key, as a list of overrides.
 
     Raises:
         UserError: for a single string, whose letters would be taken for overrides.
     """
     if isinstance(overrides, str):
         raise UserError(f"overrides: expected a list of strings; got {overrides!r}. Type [{overrides!r}].")
-    return [str(word) for word in overrides]
+    return [*map(str, overrides), *(f"{key}={_as_word(value)}" for key, value in keys.items())]
 
 
 def _as_word(value: Any) -> str:

@@ -1,16 +1,29 @@
-"""Read a sweep, and the table of the runs in a folder."""
+"""Run a sweep, read a recorded one, and read the table of the runs in a folder."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from copycat.api.run import PathInput, Run, load_run
+from copycat.api.run import PathInput, Run, as_words, load_run
 from copycat.api.table import Table
 from copycat.config.errors import UserError
+from copycat.config.extras import require_package
+from copycat.config.suggestions import did_you_mean, one_of
+from copycat.data.sources.root import check_image_folder
 from copycat.sweeps.summary import group_configurations, is_done, rank_trials
 from copycat.sweeps.sweep_file import SweepFile, read_sweep
-from copycat.sweeps.table import make_trial_rows
+from copycat.sweeps.table import make_trial_rows, summarize_sweep, trial_columns
 from copycat.tables.run_table import read_run_records, read_run_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from copycat.config.sweep_composition import SweepRequest
+
+# Optuna imports tqdm, which asks for ipywidgets in a notebook: the bars here need none
+warnings.filterwarnings("ignore", "IProgress not found")
 
 
 def read_runs(folder: PathInput = "outputs") -> Table:
@@ -20,6 +33,32 @@ def read_runs(folder: PathInput = "outputs") -> Table:
         UserError: where there is no such folder.
     """
     return Table(read_run_rows(Path(folder)))
+
+
+def sweep(overrides: Sequence[str] = (), **keys: Any) -> "Sweep":
+    """Train a run for each combination of values, or for each trial of a search, and return the sweep.
+
+    Args:
+        overrides: as after `copycat train -m`, such as `["optimizer.lr=1e-3,1e-4", "hydra/launcher=packed"]`.
+        keys: further overrides of keys without a dot, such as `seed="1,2,3"`.
+
+    Raises:
+        UserError: where a trial cannot work; then no folder is left.
+    """
+    from copycat.config.application import launch_sweep
+    from copycat.config.compose import quote_overrides
+    from copycat.sweeps.launchers.trial import run_trial
+
+    folder = launch_sweep(quote_overrides(as_words(overrides, keys)), trial=run_trial, begin=_begin)
+    assert folder is not None
+    return load_sweep(folder)
+
+
+def _begin(request: "SweepRequest") -> Path:
+    check_image_folder(request.first.config)
+    from copycat.sweeps.start import start_sweep
+
+    return start_sweep(request)
 
 
 def load_sweep(path: PathInput) -> "Sweep":
@@ -68,6 +107,24 @@ class Sweep:
             raise UserError(f"{self.folder}: expected a completed trial; got none.")
         return load_run(done[0]["folder"])
 
+    def plot(self, kind: str = "slice") -> "Figure":
+        """Draw the trials: a notebook shows the figure; elsewhere it has `savefig`.
+
+        Args:
+            kind: `history`, `parallel`, `importance` or `slice`; with several objectives also `pareto`.
+
+        Raises:
+            UserError: where matplotlib is not installed, or there is no such plot.
+        """
+        require_package("matplotlib", wanted_by="plot")
+        from copycat.sweeps.plots.files import list_plot_kinds, make_plot
+        from copycat.sweeps.plots.results import read_results
+
+        results = read_results(self.folder)
+        if kind not in (kinds := list_plot_kinds(results)):
+            raise UserError(f"kind: expected one of {one_of(kinds)}; got {kind!r}.{did_you_mean(kind, kinds)}")
+        return make_plot(kind, results)
+
     def __getitem__(self, number: int) -> Run:
         """Return a trial by its number.
 
@@ -81,5 +138,8 @@ class Sweep:
         return f"Sweep({str(self.folder)!r}, {self.status})"
 
     def _repr_html_(self) -> str:
-        """Return the table of trials, for notebooks."""
-        return f"<p>{self!r}</p>{self.trials._repr_html_()}"
+        """Return the ranking as `copycat runs` prints it, for notebooks."""
+        rows: list[Any] = list(self.trials)
+        columns = trial_columns(rows, self._file, wide=True)
+        table = Table([{title: cell(row) for title, cell in columns} for row in rows])
+        return f"<p>{escape(f'{self.folder}: {summarize_sweep(self._file, rows)}')}</p>{table._repr_html_()}"

@@ -48,10 +48,7 @@ def launch(
     if arguments.cfg or arguments.info:  # an incomplete configuration may be shown
         check_overrides(lines)
     elif arguments.multirun:
-        folder = begin(compose_sweep(lines))
-        if folder is not None:
-            _multirun([*lines, f"hydra.sweep.dir={quote_path(folder)}"], trial)
-        return folder
+        return launch_sweep(lines, trial=trial, begin=begin)
     else:
         request = compose(lines)
         allow_own_modules(request.config)
@@ -59,6 +56,14 @@ def launch(
         return None
     _ask_hydra([*flags, *lines])
     return None
+
+
+def launch_sweep(lines: Sequence[str], *, trial: Trial, begin: Callable[[SweepRequest], Path | None]) -> Path | None:
+    """Run each trial of a sweep, of overrides in Hydra's grammar, and return its folder; the rest as for `launch`."""
+    folder = begin(compose_sweep(lines))
+    if folder is not None:
+        _multirun([*lines, f"hydra.sweep.dir={quote_path(folder)}"], trial)
+    return folder
 
 
 def quote_path(path: Path) -> str:

@@ -1,14 +1,14 @@
-"""Show the progress of a sweep: a bar on a terminal, elsewhere a line every few seconds."""
+"""Show the progress of a sweep: a bar on a terminal or in a notebook, elsewhere a line every few seconds."""
 
 import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from copycat.config.printable import print_line
+from copycat.data.progress import make_progress
 from copycat.records.trial_file import Trial
 from copycat.sweeps.job import Job
 from copycat.sweeps.search.objectives import is_better
@@ -16,6 +16,8 @@ from copycat.tables.statistics import Direction
 
 PRINT_INTERVAL = 10.0
 """Seconds between two lines without a terminal."""
+REFRESH_SECONDS = 0.5
+"""Seconds between two looks at the epoch of a pack."""
 
 
 class ProgressDisplay:
@@ -27,17 +29,17 @@ class ProgressDisplay:
         self.counts: Counter[str] = Counter()
         self.running: set[int] = set()
         self.best: Trial | None = None
-        self._printed_at = time.monotonic()
+        self._printed_at = self._pack_shown_at = time.monotonic()
+        self._pack_epoch = ""
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
-        """Show the bar, on a terminal."""
-        console = Console(stderr=True)
-        if console.is_terminal:
-            counts = TextColumn("trials"), MofNCompleteColumn(), BarColumn(bar_width=24)
-            status = TextColumn("{task.fields[status_text]}")
-            times = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
-            self._bar = Progress(*counts, status, *times, console=console, refresh_per_second=2, transient=True)
+        """Show the bar, where there is a terminal or a notebook."""
+        counts = TextColumn("trials"), MofNCompleteColumn(), BarColumn(bar_width=24)
+        status = TextColumn("{task.fields[status_text]}")
+        times = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+        self._bar = make_progress(*counts, status, *times, refresh_per_second=2)
+        if self._bar is not None:
             self._bar.add_task("sweep", total=self.total, status_text="")
             self._bar.start()
         return self
@@ -66,8 +68,16 @@ class ProgressDisplay:
     def on_end(self, job: Job, trial: Trial) -> None:
         """Count a trial that ended, and show it."""
         self.running.discard(job.number)
+        self._pack_epoch = ""  # the next pack begins again
         self.count(trial)
         self._show()
+
+    def on_epoch(self, epoch: int, epochs: int) -> None:
+        """Show the epoch of a pack, whose trials train together: none of them ends for long."""
+        now = time.monotonic()
+        if now - self._pack_shown_at >= REFRESH_SECONDS:
+            self._pack_shown_at, self._pack_epoch = now, f"pack in epoch {epoch} of {epochs}"
+            self._show()
 
     @property
     def status_text(self) -> str:
@@ -75,6 +85,7 @@ class ProgressDisplay:
         parts = [f"{self.counts[status]} {word}" for status, word in STATUS_LABELS.items() if self.counts[status]]
         if self.running:
             parts.append(f"{len(self.running)} running")
+            parts += [self._pack_epoch] if self._pack_epoch else []
         if self.best is not None:
             name = next(iter(self.objectives))
             parts.append(f"best {name} {self.best.objectives[name]:.6g} by trial {self.best.number}")

@@ -16,12 +16,23 @@ from copycat.config.suggestions import one_of
 from copycat.config.sweep_composition import SweepRequest
 from copycat.records.config_keys import key_digests
 from copycat.records.run_folder import make_folder
-from copycat.sweeps.search.objectives import get_objectives
+from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep
 from copycat.training.manifest import now
+from copycat.training.train import check_buildable
 
 UNSHARED = ("output_dir",)
 """Keys that may differ when a sweep is resumed."""
+
+
+def start_sweep(request: SweepRequest) -> Path:
+    """Check that the sweep's first trial can be built, and return the sweep's folder, as `open_sweep_folder` does.
+
+    Raises:
+        UserError: if a trial cannot work; then no folder is made.
+    """
+    check_buildable(request.first, metrics=get_named_metrics(request.settings))
+    return open_sweep_folder(request)
 
 
 def open_sweep_folder(request: SweepRequest) -> Path:

@@ -1,4 +1,4 @@
-"""The progress bar: there in a terminal, silent in a pipe."""
+"""The progress bar: there in a terminal, silent in a pipe; tests/integration/test_notebook.py has a notebook's."""
 
 from pathlib import Path
 
@@ -26,3 +26,12 @@ def test_in_a_terminal_epochs_and_loss_are_drawn_on_standard_error(
     assert out == ""
     assert "/30" in err
     assert "loss 0." in err
+
+
+def test_a_command_of_a_notebook_cell_draws_nothing(
+    tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as ipykernel sets both
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    train_tiny(*WORDS, data=tiny, at=tmp_path)
+    assert capfd.readouterr().err == ""

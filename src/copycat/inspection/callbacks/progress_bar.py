@@ -1,14 +1,14 @@
-"""The progress bar of a run, on standard error."""
+"""The progress bar of a run, on a terminal or in a notebook."""
 
 import sys
 import time
 from typing import Any
 
 import pytorch_lightning as pl
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from copycat.data.progress import make_progress
 from copycat.training.hook_compatibility import MultiStepCallback
 
 UPDATE_SECONDS = 0.1
@@ -16,7 +16,7 @@ UPDATE_SECONDS = 0.1
 
 
 class ProgressBar(MultiStepCallback):
-    """Show completed epochs, remaining time and the last loss; draw nothing where standard error is no terminal."""
+    """Show completed epochs, remaining time and the last loss, on a terminal or in a notebook."""
 
     draws = True
     """Draws on the terminal: a sweep leaves it out, since it has its own display."""
@@ -27,22 +27,19 @@ class ProgressBar(MultiStepCallback):
         self._due = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the bar where standard error is a terminal."""
-        console = Console(stderr=True)
-        if not console.is_terminal:
-            return
-        columns = (
+        """Draw the bar."""
+        self._bar = make_progress(
             TextColumn("epoch"),
             MofNCompleteColumn(),
             BarColumn(),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("loss {task.fields[loss]}"),
+            redirect_stdout=sys.stdout.isatty(),
+            auto_refresh=False,
         )
-        self._bar = Progress(
-            *columns, console=console, redirect_stdout=sys.stdout.isatty(), transient=True, auto_refresh=False
-        )
-        self._bar.add_task("train", total=trainer.max_epochs, loss="–")
-        self._bar.start()
+        if self._bar is not None:
+            self._bar.add_task("train", total=trainer.max_epochs, loss="–")
+            self._bar.start()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -54,19 +51,23 @@ class ProgressBar(MultiStepCallback):
     def on_progress(self, epochs: int, loss: Tensor) -> None:
         """Redraw the bar with the completed epochs and the last step's loss, if it is due."""
         now = time.monotonic()
-        if self._bar is None or now < self._due:
-            return
-        self._due = now + UPDATE_SECONDS
-        self._bar.update(self._bar.task_ids[0], completed=epochs, loss=f"{loss:.6f}")
-        self._bar.refresh()
+        if self._bar is not None and now >= self._due:
+            self._due = now + UPDATE_SECONDS
+            self._redraw(self._bar, epochs, loss)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remove the bar."""
+        """Redraw the bar a last time, and remove it from a terminal."""
+        loss = trainer.callback_metrics.get("train/loss")
+        if self._bar is not None and loss is not None:
+            self._redraw(self._bar, trainer.current_epoch, loss)
         self._stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Remove the bar."""
         self._stop()
+
+    def _redraw(self, bar: Progress, epochs: int, loss: Tensor) -> None:
+        bar.update(bar.task_ids[0], completed=epochs, loss=f"{loss:.6f}", refresh=True)
 
     def _stop(self) -> None:
         if self._bar is not None:

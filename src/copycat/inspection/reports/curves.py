@@ -4,15 +4,22 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from copycat.inspection.reports.figures import COLORS, LINE_STYLES, styled_png
+from copycat.inspection.reports.figures import COLORS, LINE_STYLES, NotebookFigure, plot_style, styled_png
 
 Rows = Sequence[Mapping[str, float]]
 
 
 def plot_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> bytes:
-    """Draw a panel for each metric, such as `loss`, with a line for each part that has it, and return the PNG."""
+    """Draw curves as `make_curves` does, and return the PNG."""
     with styled_png() as png:
-        figure = Figure(figsize=(8, 2.6 * len(metrics)), dpi=120, layout="constrained")
+        png.render(make_curves(rows, metrics, best=best))
+    return png.bytes
+
+
+def make_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> Figure:
+    """Draw a panel for each metric, such as `loss`, with a line for each part that has it."""
+    with plot_style():
+        figure = NotebookFigure(figsize=(8, 2.6 * len(metrics)), dpi=120, layout="constrained")
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, metrics, strict=True):
             for part, style in LINE_STYLES.items():
@@ -22,16 +29,21 @@ def plot_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) 
             axes.set_ylabel(metric)
             axes.legend(frameon=False)
         panels[-1].set_xlabel("epoch")
-        png.render(figure)
-    return png.bytes
+        figure.draw_without_rendering()  # ticks take their style when they are first drawn
+    return figure
 
 
-def plot_compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str]) -> bytes:
-    """Draw a panel for each metric, such as `val/loss`, with a line for each run, and return the PNG."""
+def plot_compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str], *, rest: Sequence[Rows] = ()) -> bytes:
+    """Draw a panel for each metric, such as `val/loss`, with a line for each run, and return the PNG.
+
+    Lines of the rest are gray, behind the others.
+    """
     with styled_png() as png:
         figure = Figure(figsize=(8, 2.6 * len(metrics) + 0.25 * len(runs)), dpi=120, layout="constrained")
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, metrics, strict=True):
+            for rows in rest:
+                _plot_line(axes, rows, metric, color="#C4C4C4", lw=0.8)
             for index, (name, rows) in enumerate(runs.items()):
                 style = ("-", "--", ":", "-.")[index // len(COLORS) % 4]
                 _plot_line(axes, rows, metric, label=name, color=COLORS[index % len(COLORS)], linestyle=style)

@@ -1,10 +1,11 @@
-"""The style of plots, and how a plot becomes a PNG."""
+"""The style of plots, and how a plot becomes a PNG, or an image in a notebook."""
 
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from threading import RLock
+from typing import Any
 
 import matplotlib.style
 from matplotlib.figure import Figure
@@ -23,6 +24,14 @@ _style_lock = RLock()
 """Matplotlib's style and the warning filters belong to the process, and a pack writes its records in threads."""
 
 
+class NotebookFigure(Figure):
+    """Show itself in a notebook, without pyplot, which would keep every figure open."""
+
+    def _repr_png_(self) -> bytes:
+        self.savefig(buffer := BytesIO(), format="png")
+        return buffer.getvalue()
+
+
 class Png:
     """Hold a rendered figure: equal numbers give equal bytes."""
 
@@ -35,8 +44,15 @@ class Png:
 
 
 @contextmanager
-def styled_png() -> Iterator[Png]:
-    """Apply the plot style while figures are made."""
-    with _style_lock, matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+def plot_style(style: Mapping[str, Any] = STYLE) -> Iterator[None]:
+    """Apply a style while figures are made and rendered."""
+    with _style_lock, matplotlib.style.context(["default", dict(style)]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn instead
+        yield
+
+
+@contextmanager
+def styled_png() -> Iterator[Png]:
+    """Apply the plot style while a figure is made and rendered."""
+    with plot_style():
         yield Png()

@@ -1,15 +1,14 @@
 """Write the plots of a sweep as PNG files, with the same bytes for the same trials."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
-import matplotlib.style
 from matplotlib.figure import Figure
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
+from copycat.inspection.reports.figures import plot_style
 from copycat.sweeps.plots.history import plot_history
 from copycat.sweeps.plots.importance import plot_importance
 from copycat.sweeps.plots.parallel import plot_parallel
@@ -54,9 +53,21 @@ def list_plot_kinds(results: Results) -> list[str]:
     return [kind for kind in PLOTS if kind != "pareto" or len(results.objectives) > 1]
 
 
+def make_plot(kind: str, results: Results) -> Figure:
+    """Draw one plot."""
+    with plot_style(STYLE):
+        figure = PLOTS[kind](results)
+        figure.draw_without_rendering()  # ticks take their style when they are first drawn
+    return figure
+
+
 def render_plot(kind: str, results: Results) -> bytes:
     """Draw one plot as the bytes of a PNG file."""
-    with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in for a missing letter
-        PLOTS[kind](results).savefig(buffer := BytesIO(), format="png", metadata={"Software": None})
+    return render_figure(lambda: PLOTS[kind](results))
+
+
+def render_figure(draw: Callable[[], Figure]) -> bytes:
+    """Return a figure, drawn in the style of all plots, as the bytes of a PNG file."""
+    with plot_style(STYLE):
+        draw().savefig(buffer := BytesIO(), format="png", metadata={"Software": None})
     return buffer.getvalue()

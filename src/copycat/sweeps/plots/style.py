@@ -8,6 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from copycat.inspection.reports.figures import NotebookFigure
 from copycat.sweeps.plots.results import Results
 
 # of Okabe and Ito, https://jfly.uni-koeln.de/color/
@@ -35,7 +36,7 @@ def shorten(text: str, longest: int = MAX_LETTERS) -> str:
 
 def make_figure(results: Results, kind: str, *, size: tuple[float, float]) -> Figure:
     """Make a figure whose title names the sweep and counts its trials by status."""
-    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    figure = NotebookFigure(figsize=size, dpi=120, layout="constrained")
     states = [trial.status for trial in results.trials]
     counts = [f"{states.count(status)} {status}" for status in dict.fromkeys(sorted(states))]
     trials = f"{len(states)} trial{'s' if len(states) != 1 else ''}"
