@@ -9,13 +9,14 @@ INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(VENV)/bin/python,$(RU
 PYTEST := $(RUN) pytest --numprocesses logical --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE    # or each process would compile the package and the tests again
 
-.PHONY: help demo check test test-all clean
+.PHONY: help demo check test test-all docs clean
 .NOTPARALLEL:  # under make -j too: a run must not meet an install half done
 
 help:
 	@echo "make demo      set up, and train the default job on data that ships with the package"
 	@echo "make test      set up, and check before a commit: ruff, mypy, import-linter and the fast tests"
 	@echo "make test-all  the same, and every other test: CI runs it"
+	@echo "make docs      build the documentation, in build/docs/index.html"
 	@echo "make clean     remove the environment and what the tools cached; outputs/ and data/ stay"
 	@echo "With another Python: make demo PYTHON=python3.12"
 
@@ -34,6 +35,10 @@ test: check
 
 test-all: check
 	$(PYTEST)
+
+docs: $(VENV)/.tools
+	$(RUN) sphinx --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs build/docs
+	@echo "build/docs/index.html"
 
 # One environment, in two layers: what a run needs, then the tools that check it. Each leaves a file when it is done,
 # so that it is done once, and again when the packages asked for change.

@@ -114,7 +114,7 @@ def main() -> int:
             connection = http.client.HTTPConnection(host, timeout=60)
             connection.request("GET", "/")
             page = connection.getresponse().read().decode()
-            run = page.partition("<option>")[2].partition("</option>")[0]
+            run = page.partition('name="run" value="')[2].partition('"')[0]
             path = f"/predict?{urllib.parse.urlencode({'run': run})}"
             good = photograph()
             sides = {

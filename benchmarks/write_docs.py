@@ -1,4 +1,4 @@
-"""Remake docs/performance.md from what the benchmarks print.
+"""Remake docs/reference/performance.md from what the benchmarks print.
 
     python benchmarks/write_docs.py [NAME …] [--from FOLDER]
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "performance.md"
+PAGE = HERE.parent / "docs" / "reference" / "performance.md"
 KEPT = Path("outputs/benchmarks")
 TITLES = {
     "one_run": "A run beside a loop written by hand",
@@ -34,12 +34,12 @@ TITLES = {
 """Titles in the order of the page; the text below each is the docstring of its file."""
 OPENING = """# Performance
 
-What Copycat costs in time and memory beside what one would write by hand. Each figure comes from a command in
-[benchmarks/](../benchmarks), and stands here as that command printed it, with the day and the machine in its first two
-lines. On another machine the seconds are others, so it is the ratios that count: sides run in turn, as whole processes,
-and a ratio is the median of its rounds. Each ends with what was asked beside what was measured.
+This page compares the time and memory of Copycat with those of hand-written code. A command in benchmarks/ measured
+each figure, and the page shows what the command printed; the first two lines name the day and the machine. On another
+machine the seconds differ, so the ratios count: both sides run in turn, as whole processes, and a ratio is the median
+over the rounds. Each output ends with the required limits beside the measured values.
 
-This page is made by `python benchmarks/write_docs.py`; what is typed into it is lost.
+`python benchmarks/write_docs.py` makes this page, and overwrites changes to it.
 """
 
 

@@ -13,15 +13,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-import copycat  # noqa: F401  before torchmetrics, whose import it shortens
+import copycat  # noqa: F401  before Lightning and torchmetrics, whose imports it shortens
 from tests.support.flushes import leave_out_flushes
 from tests.support.hydra_speed import shorten_compositions
 from tests.support.images import write_image_folder
-from tests.support.imports import keep_entry_points, leave_dynamo_out_of_lightning
+from tests.support.imports import keep_entry_points
 from tests.support.leaks import check_for_leaks
 
 keep_entry_points()
-leave_dynamo_out_of_lightning()
 shorten_compositions()
 leave_out_flushes()
 

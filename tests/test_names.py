@@ -74,7 +74,7 @@ def test_a_run_ends_with_them_as_text(images: Path, tmp_path: Path, capsys: pyte
     where = ["data=folder", f"data.root={images}", "data.image_size=8", f"output_dir={tmp_path}"]
     run_command("train", *where, "data.on_unreadable=skip", "trainer.max_epochs=1", *QUIET)
     printed = check_printed(capsys)
-    assert "precision, recall and f1 are of: =a�]0;title" in printed
+    assert "precision, recall, f1: of class =a�]0;title" in printed
     warnings = json.loads((find_only_run(tmp_path) / "run.json").read_text())["data"]["warnings"]
     assert warnings
     assert not UNPRINTABLE.search("".join(warnings))

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from copycat.config.deferred import defer_packages_of_torchmetrics
+from copycat.config.deferred_compiler import defer_compiler
 
 if TYPE_CHECKING:
     from copycat.api.run import Run, load_run, train
@@ -38,6 +39,7 @@ _MODULES = {
 }
 
 defer_packages_of_torchmetrics()
+defer_compiler()
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,7 @@ def test_the_help_of_train_names_every_group_and_how_to_type(tmp_path: Path) -> 
 
 def test_every_key_that_the_help_of_train_shows_is_there(tmp_path: Path) -> None:
     page = run_copycat("train", "--help", at=tmp_path).stdout
-    shown = page.partition("Keys that are typed most")[2].partition("Flags:")[0]
+    shown = page.partition("The most common keys")[2].partition("Flags:")[0]
     words = [word for word in shown.split() if "=" in word]
     assert len(words) > 10
     answer = run_copycat("train", "model=shallow", "data=folder", "--cfg", "job", *words, at=tmp_path)

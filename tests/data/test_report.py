@@ -57,16 +57,16 @@ def test_planted_faults_of_a_folder_stand_on_the_page(save_picture: SavePicture,
         "data=folder", f"data.root={tmp_path / 'pets'}", "data.image_size=8", "data.on_unreadable=skip"
     )
     table = parse_rows(lines)
-    assert table[""] == ["train", "val"]
+    assert table["part"] == ["train", "val"]
     assert table["images"] == ["13", "8"]
     assert table["cat"] == ["6 (46%)", "7 (88%)"]
     assert table["dog"] == ["7 (54%)", "1 (12%)"]
     assert abs(float(table["brightness"][0]) - 127.5) < 5
     assert float(table["brightness"][1]) > 165
     page = "\n".join(lines)
-    assert "twice within a part: 1\n  train/dog/3.png = train/dog/again.png\n" in page
-    assert "twice across parts: 1\n  train/cat/4.png (train) = val/cat/known.png (val)\n" in page
-    assert "unreadable: 1\n  train/cat/broken.jpg: " in page
+    assert "duplicates within a part: 1\n  train/dog/3.png = train/dog/again.png\n" in page
+    assert "duplicates across parts: 1\n  train/cat/4.png (train) = val/cat/known.png (val)\n" in page
+    assert "unreadable files: 1\n  train/cat/broken.jpg: " in page
     warnings = [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
     assert warnings[:3] == [
         "1 image twice across parts: train/cat/4.png = val/cat/known.png",
@@ -82,14 +82,14 @@ def test_the_drawn_set_is_said_to_be_drawn(capsys: pytest.CaptureFixture[str]) -
     lines = check_in_process(capsys, "data=drawn")
     assert parse_rows(lines)["cat"] == ["72 (34%)", "33 (66%)"]
     assert "warning: these images are drawn, not photographed" in lines
-    assert "twice across parts: 0" in lines
+    assert "duplicates across parts: 0" in lines
 
 
 @pytest.mark.skipif("COPYCAT_DATA" not in os.environ, reason="set COPYCAT_DATA to test with the real cats")
 def test_the_page_of_the_cats_names_the_duplicate(capsys: pytest.CaptureFixture[str]) -> None:
     lines = check_in_process(capsys, "data=cats")
     assert parse_rows(lines)["images"] == ["209", "50"]
-    assert lines[lines.index("twice across parts: 1") + 1] == "  train[146] (train) = val[17] (val)"
+    assert lines[lines.index("duplicates across parts: 1") + 1] == "  train[146] (train) = val[17] (val)"
     assert "warning: 1 image twice across parts: train[146] = val[17]" in lines
 
 

@@ -50,8 +50,8 @@ def test_on_a_folder_of_one_s_own_images_are_given_their_classes_by_name(
         main(words)
     out = capsys.readouterr().out
     assert "accuracy" in out
-    assert "precision, recall and f1 are of: dog\n" in out
-    assert "all: confusion matrix and scores of each class (rows: true class)\n" in out
+    assert "precision, recall, f1: of class dog\n" in out
+    assert "all: confusion matrix (rows: true class; columns: predicted class), and scores of each class\n" in out
     assert "error" not in out
 
 

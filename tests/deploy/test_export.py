@@ -190,7 +190,13 @@ def test_the_card_says_what_it_is_and_how_sure(tiny: Path, tmp_path: Path, capsy
     folder = train_tiny("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path).folder
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["export", str(folder), "--format", "torch"])
-    out = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
+        f"copycat: loading the network of {folder}",
+        "copycat: tracing the network by torch.export",
+        "copycat: comparing the export with the run",
+    ]
+    out = printed.out.splitlines()
     assert out[0] == str(folder / "export" / "torch")
     assert out[1].startswith("largest difference on the validation images: ")
     card = (folder / "export" / "torch" / "README.md").read_text()

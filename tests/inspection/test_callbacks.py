@@ -53,7 +53,7 @@ def test_every_kind_of_record_is_there(full: RunResult) -> None:
     assert not [line for line in (full.folder / "train.log").read_text().splitlines() if "WARNING" in line]
     tags = load_run_events(full.folder).Tags()
     assert set(tags["images"]) == {
-        *("data/before_augmentation", "data/after_augmentation", "weights/first_layer", "validation/confusion"),
+        *("data/before_augmentation", "data/after_augmentation", "weights/first_layer", "validation/confusion_matrix"),
         *("validation/most_confident_errors", "validation/least_confident_predictions", "validation/saliency"),
         *("validation/roc", "validation/reliability"),
     }

@@ -6,26 +6,27 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
-from copycat.deploy.app import HOST
+from copycat.deploy.app_server import HOST
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.predict import Prediction, predict_files
 from copycat.deploy.predictor import open_predictor
 from copycat.deploy.uploads import MAX_BYTES
-from tests.support.app import post_image, serve_app
-from tests.support.browser import open_page
-from tests.support.commands import run_copycat
+from tests.support.app import list_runs, make_bomb, post_image, serve_app
+from tests.support.browser import BrowserPage, open_page
 from tests.support.runs import QUIET, train_tiny
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
+
+WIDTHS = (360, 768, 1920)
+PATIENCE = 30_000
+"""Milliseconds."""
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,18 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    with serve_app(folder) as address:
+    with serve_app(folder) as address:  # requires that nothing went to standard error
         assert address.startswith("http://127.0.0.1:")
         yield address
+
+
+@pytest.fixture
+def seen(browser: Browser, address: str) -> Iterator[BrowserPage]:
+    """The page as it opens, with its example images."""
+    with open_page(browser) as seen:
+        seen.page.goto(address)
+        expect(seen.page.locator("#examples button")).to_have_count(8, timeout=PATIENCE)
+        yield seen
 
 
 def find_trained_run(folder: Path) -> Path:
@@ -50,74 +60,107 @@ def find_trained_run(folder: Path) -> Path:
     return found
 
 
-def list_run_options(browser: Browser, address: str) -> list[str]:
-    with open_page(browser) as seen:
-        seen.page.goto(address)
-        return seen.page.locator("option").all_inner_texts()
+def expect_results(page: Page, count: int) -> None:
+    expect(page.locator(".result:not([aria-busy])")).to_have_count(count, timeout=PATIENCE)
 
 
-def test_a_cat_that_is_dropped_is_called_a_cat(browser: Browser, address: str, folder: Path, tiny: Path) -> None:
-    cat = tiny / "train" / "cat" / "0.png"
+def test_several_runs_classify_images_side_by_side(
+    seen: BrowserPage, address: str, folder: Path, tiny: Path, tmp_path: Path
+) -> None:
+    page, cat = seen.page, tiny / "train" / "cat" / "0.png"
     with open_predictor(open_completed(find_trained_run(folder))) as predictor:
         (expected,) = predict_files(predictor, [cat])
     assert isinstance(expected, Prediction)
-    with open_page(browser, width=900) as seen:
-        page = seen.page
-        page.goto(address)
-        options = page.locator("option").all_inner_texts()
-        assert len(options) == 2
-        (trained,) = (name for name in options if "max_epochs=200" in name)
-        page.locator("select").select_option(trained)
-        assert page.get_by_label("Drop images here").get_attribute("multiple") is not None
-        page.get_by_label("Drop images here").set_input_files([cat, tiny / "train" / "dog" / "1.png"])
-        says = page.locator(".says")
-        expect(says).to_have_count(2, timeout=30_000)
-        assert says.all_inner_texts() == ["dog", "cat"]  # the newest first
-        assert f"{expected.probabilities[0]:.4f}" in page.locator("li").last.inner_text()
-        for image in page.locator("li img").all():
-            assert image.evaluate("image => image.complete && image.naturalWidth > 0")
-            assert image.get_attribute("alt")
-        found = Axe().run(page)
-        serious = [fault for fault in found.response["violations"] if fault["impact"] in ("serious", "critical")]
-        assert [fault["id"] for fault in serious] == []
-        assert seen.errors == []
+    expect(page).to_have_title("2 runs: mlp on Folder · Copycat")
+    boxes = page.get_by_role("checkbox", name="max_epochs")
+    expect(boxes).to_have_count(2)
+    assert all(box.is_checked() for box in boxes.all())
+    page.get_by_label("Choose images").set_input_files([cat, tiny / "train" / "dog" / "1.png"])
+    expect_results(page, 2)
+    expect(page.get_by_role("status")).to_contain_text("2 of 2: 1.png: ")
+    newest, oldest = page.locator(".result").all()
+    expect(oldest.get_by_role("heading", level=2)).to_have_text("0.png")
+    trained = oldest.locator(".prediction", has_text="max_epochs=200")
+    assert oldest.locator(".prediction").count() == 2
+    (share,) = (f"{100 * probability:.1f} %" for probability in [expected.probabilities[0]])
+    expect(trained.locator(".value")).to_have_text(f"cat, {share}")
+    expect(newest.locator(".prediction", has_text="max_epochs=200").locator(".value")).to_contain_text("dog")
+    assert trained.locator(".bars li").first.inner_text().split() == ["cat", *share.split()]
+    for image in page.locator(".result img:visible").all():
+        assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+        assert image.get_attribute("alt")
+    overlay, saliency = trained.locator(".overlay"), oldest.get_by_label("Saliency")
+    before = float(overlay.evaluate("image => getComputedStyle(image).opacity"))
+    saliency.press("End")
+    assert float(overlay.evaluate("image => getComputedStyle(image).opacity")) == 1 > before
+    oldest.get_by_label("Model input").check()
+    expect(trained.locator(".input")).to_be_visible()
+    assert seen.errors == []
 
-
-def test_a_drop_by_hand_is_taken(browser: Browser, address: str, tiny: Path) -> None:
-    content = list((tiny / "val" / "cat" / "0.png").read_bytes())
-    drop = """content => {
-      const data = new DataTransfer();
-      data.items.add(new File([new Uint8Array(content)], "<b>../../cat.png", { type: "image/png" }));
-      document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
-    }"""
-    with open_page(browser) as seen:
-        seen.page.goto(address)
-        seen.page.evaluate(drop, content)
-        expect(seen.page.locator(".says")).to_have_count(1, timeout=30_000)
-        assert "<b>../../cat.png" in seen.page.locator("li").inner_text()  # as a text
-        assert seen.errors == []
-
-
-def test_what_is_no_image_gets_its_line_and_the_others_go_on(
-    browser: Browser, address: str, tiny: Path, tmp_path: Path
-) -> None:
     (tmp_path / "page.jpg").write_text("<html><body>no</body></html>")
     (tmp_path / "empty.png").write_bytes(b"")
-    files = [tmp_path / "page.jpg", tmp_path / "empty.png", tiny / "val" / "dog" / "0.png"]
-    with open_page(browser) as seen:
-        seen.page.goto(address)
-        seen.page.get_by_label("Drop images here").set_input_files(files)
-        expect(seen.page.locator(".says")).to_have_count(1, timeout=30_000)
-        texts = "\n".join(seen.page.locator("li").all_inner_texts())
-    assert "page.jpg: a web page, not an image" in texts
-    assert "empty.png: empty file" in texts
+    page.get_by_label("Choose images").set_input_files([tmp_path / "page.jpg", tmp_path / "empty.png"])
+    expect_results(page, 4)
+    texts = page.locator(".result.bad").all_inner_texts()
+    assert [text.split("\n\n") for text in texts] == [
+        ["empty.png", "empty file"],
+        ["page.jpg", "a web page, not an image"],
+    ]
+    expect(page.get_by_role("status")).to_have_text("2 of 2: empty.png: empty file.")
+
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            violations = Axe().run(page).response["violations"]
+            assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in violations] == []
+    page.emulate_media(media="print")
+    expect(page.get_by_text("Choose images")).to_be_hidden()
+    expect(oldest).to_be_visible()
 
 
-def test_bombs_giants_and_strangers_are_refused(browser: Browser, address: str) -> None:
-    name = list_run_options(browser, address)[0]
-    bomb = BytesIO()
-    Image.new("1", (30_000, 30_000)).save(bomb, "PNG")
-    status, said = post_image(address, bomb.getvalue(), name=name)
+def make_event(kind: str, name: str) -> str:
+    """Write a script that sends an event of the clipboard or of a drag, with a file of the given content."""
+    argument, field = ("ClipboardEvent", "clipboardData") if kind == "paste" else ("DragEvent", "dataTransfer")
+    return f"""content => {{
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(content)], {name!r}, {{ type: "image/png" }}));
+      document.body.dispatchEvent(new {argument}({kind!r}, {{ {field}: data, bubbles: true, cancelable: true }}));
+    }}"""
+
+
+def test_images_are_dropped_pasted_or_taken_from_the_examples(seen: BrowserPage, tiny: Path) -> None:
+    page, content = seen.page, list((tiny / "val" / "cat" / "0.png").read_bytes())
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")  # the first run is left out
+    page.evaluate(make_event("drop", "<b>../../cat.png"), content)
+    page.evaluate(make_event("paste", "image.png"), content)
+    expect_results(page, 2)
+    page.locator("#examples button").first.press("Enter")
+    expect_results(page, 3)
+    titles = page.locator(".result h2").all_inner_texts()
+    assert titles == ["0.png (true class: cat)", "image.png", "<b>../../cat.png"]  # as a text
+    assert page.locator(".prediction").count() == 3
+    assert len(set(page.locator(".result .value").all_inner_texts())) == 1  # the same image, three times
+    page.get_by_role("button", name="Clear results").click()
+    expect_results(page, 0)
+    assert seen.errors == []
+    assert [url for url in seen.requested_urls if not url.startswith((page.url, "data:"))] == []
+
+
+def test_a_phone_offers_its_camera(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+    page.goto(address)
+    expect(page.get_by_text("Take a photo")).to_be_visible()
+    camera = page.get_by_label("Take a photo")
+    assert (camera.get_attribute("capture"), camera.get_attribute("accept")) == ("environment", "image/*")
+    page.close()
+
+
+def test_bombs_giants_and_strangers_are_refused(address: str) -> None:
+    name = list_runs(address)[0]
+    status, said = post_image(address, make_bomb(16_000), name=name)
     assert (status, "pixels" in str(said["error"])) == (422, True)
     status, said = post_image(address, b"x" * (MAX_BYTES + 1), name=name)
     assert status == 413
@@ -127,26 +170,15 @@ def test_bombs_giants_and_strangers_are_refused(browser: Browser, address: str) 
     )  # a page elsewhere that points its name here
     noise = np.random.default_rng(0).integers(0, 256, 10_000, dtype=np.uint8).tobytes()
     assert post_image(address, noise, name=name)[0] == 422
-    for path in ("app.html", "../run.json", "%2e%2e/run.json", "predict"):
+    for path in ("app.html", "../run.json", "%2e%2e/run.json", "predict", "examples?run=../../etc"):
         with pytest.raises(urllib.error.HTTPError, match=r"404|405"):
             urllib.request.urlopen(f"{address}{path}", timeout=60)
 
 
-def test_a_client_that_goes_away_while_it_sends_prints_nothing(folder: Path) -> None:
-    with serve_app(folder) as address:  # requires that nothing went to standard error
-        with urllib.request.urlopen(address, timeout=60) as page:
-            name = page.read().decode().partition("<option>")[2].partition("</option>")[0]
-        place = urllib.parse.urlsplit(address)
-        query = urllib.parse.urlencode({"run": name})
-        head = f"POST /predict?{query} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: 1000\r\n\r\n"
-        with socket.create_connection((HOST, place.port or 80), timeout=60) as client:
-            client.sendall(head.encode() + b"half of it")
-        assert post_image(address, b"x", name=name)[0] == 422  # after that
-
-
-def test_a_folder_without_a_run_is_a_clear_line(tmp_path: Path) -> None:
-    done = run_copycat("app", tmp_path, "--no-browser", at=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"copycat: {tmp_path}: expected a completed run, or a folder of them; got none. See them: copycat runs.\n"
-    )
+def test_a_client_that_goes_away_while_it_sends_prints_nothing(address: str) -> None:
+    name, place = list_runs(address)[0], urllib.parse.urlsplit(address)
+    query = urllib.parse.urlencode({"run": name})
+    head = f"POST /predict?{query} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection((HOST, place.port or 80), timeout=60) as client:
+        client.sendall(head.encode() + b"half of it")
+    assert post_image(address, b"x", name=name)[0] == 422  # after that; the end of the server checks its output

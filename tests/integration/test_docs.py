@@ -1,42 +1,48 @@
-"""Every command of the guide runs, and prints what the guide shows."""
+"""Every command of the documentation runs, and prints what its page shows; those without an output can be typed."""
 
 import importlib.util
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
 from tests.support.commands import run_copycat
+from tests.support.shown_commands import check_command, read_shell_commands
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-_spec = importlib.util.spec_from_file_location("console", ROOT / "docs" / "console.py")
+DOCS = Path(__file__).parents[2] / "docs"
+_spec = importlib.util.spec_from_file_location("console", DOCS / "console.py")
 assert _spec is not None
 assert _spec.loader is not None
 console = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(console)
 
 NUMBER = re.compile(r"-?\d+\.\d+|\d+%")
+PAGES = [page for page in DOCS.rglob("*.md") if read_shell_commands(page.read_text(encoding="utf-8"))]
 
 
-@pytest.mark.parametrize(("words", "shown"), list(console.commands((ROOT / "docs" / "guide.md").read_text())))
-def test_a_command_of_the_guide_prints_what_the_guide_shows(
-    words: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("folder", console.folders(), ids=lambda folder: folder.name)
+def test_the_commands_of_a_folder_print_what_its_pages_show(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in console.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    done = run_copycat(*shlex.split(words), at=tmp_path)
-    assert done.returncode == 0, done.stderr
-    printed = console.mask_varying(done.stdout)
-    # words to the letter; numbers as near as another machine's rounding leaves them
-    assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown)
-    for found, expected in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
-        assert float(found.rstrip("%")) == pytest.approx(float(expected.rstrip("%")), abs=0.03, rel=0.03)
+    for page in console.pages(folder):
+        for words, shown in console.commands(page):
+            done = run_copycat(*console.arguments(words, at=tmp_path), at=tmp_path)
+            assert done.returncode == 0, f"{page.name}: {words}: {done.stderr}"
+            printed = console.mask_varying(done.stdout)
+            # words to the letter; numbers as near as another machine's rounding leaves them
+            assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown), f"{page.name}: {words}"
+            for found, expected in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
+                assert float(found.rstrip("%")) == pytest.approx(float(expected.rstrip("%")), abs=0.03, rel=0.03)
 
 
-def test_the_guide_shows_commands_with_outputs() -> None:
-    found = list(console.commands((ROOT / "docs" / "guide.md").read_text()))
-    assert len(found) >= 10
-    assert all(shown.strip() for _, shown in found)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_without_an_output_can_be_typed(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in read_shell_commands(page.read_text(encoding="utf-8")):
+        check_command(command, capsys)

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md and docs/extending.md say how things are: each example is written to a folder and used."""
+"""CONTRIBUTING.md and docs/how-to/extend.md say how things are: each example is written to a folder and used."""
 
 import csv
 import importlib.util
@@ -18,17 +18,16 @@ from tests.support.run_folders import find_only_run
 
 ROOT = Path(__file__).parents[2]
 MAP = (ROOT / "CONTRIBUTING.md").read_text()
-_, *_sections = re.split(r"^## ", (ROOT / "docs" / "extending.md").read_text(), flags=re.MULTILINE)
+_, *_sections = re.split(r"^## ", (ROOT / "docs" / "how-to" / "extend.md").read_text(), flags=re.MULTILINE)
 SECTIONS = {text.partition("\n")[0]: text for text in _sections}
 EDITED = ("A metric", "A command")
 """Sections that edit files of the repository."""
 
 
 def read_files(section: str) -> dict[str, str]:
-    """Return the files of a section by path: of its indented lines, those from `# PATH` to the next one."""
-    lines = [line.removeprefix("    ") for line in section.splitlines() if not line or line.startswith("    ")]
-    _, *pieces = re.split(r"^# (\S+\.(?:py|yaml))\n", "\n".join(lines), flags=re.MULTILINE)
-    return {path: f"{text.strip()}\n" for path, text in zip(pieces[::2], pieces[1::2], strict=True)}
+    """Return the files of a section by path: of each block that begins with `# PATH`, the rest."""
+    blocks = re.findall(r"^```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    return dict(blocks)
 
 
 def read_commands(section: str) -> list[tuple[dict[str, str], list[str]]]:
@@ -148,7 +147,7 @@ def test_a_command_is_added_by_the_edits_of_the_page(edited: Path) -> None:
 
 
 def test_the_map_links_every_example() -> None:
-    linked = set(re.findall(r"docs/extending\.md#([\w-]+)", MAP))
+    linked = set(re.findall(r"docs/how-to/extend\.md#([\w-]+)", MAP))
     assert linked == {name.lower().replace(" ", "-") for name in SECTIONS}
 
 
@@ -162,7 +161,9 @@ def test_the_picture_of_the_rooms_is_what_the_command_prints() -> None:
     assert shown in MAP, f"put this into CONTRIBUTING.md:\n{shown}"
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", *(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize(
+    "page", ["CONTRIBUTING.md", *(str(file.relative_to(ROOT)) for file in (ROOT / "docs").rglob("*.md"))]
+)
 def test_files_that_a_page_names_are_there(page: str) -> None:
     text = (ROOT / page).read_text()
     named = re.findall(r"`([\w/]+/[\w/.]+\.(?:py|yaml))`", text)

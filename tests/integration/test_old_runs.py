@@ -132,8 +132,8 @@ def test_a_run_is_rerun_to_the_same_bits(owner: str, old: Path) -> None:
     done = run("rerun", "schema_2/completed", *tolerance, at=old, owner=owner)
     if same:
         assert done.stdout == "identical: 6 epochs, 4 tensors, bit for bit\n"
-    assert "differs before the start: config" not in done.stderr
-    copy = old / done.stderr.splitlines()[-1].removeprefix("copycat: the copy lies in ")
+    assert "differs from the original: config" not in done.stderr
+    copy = old / done.stderr.splitlines()[-1].removeprefix("copycat: the copy is in ")
     assert (copy / "metrics.csv").exists()
     assert run("rerun", str(copy), at=old, owner=owner).stdout == "identical: 6 epochs, 4 tensors, bit for bit\n"
 
@@ -141,7 +141,7 @@ def test_a_run_is_rerun_to_the_same_bits(owner: str, old: Path) -> None:
 def test_a_trial_of_a_pack_is_rerun_to_rounding(old: Path) -> None:
     done = run("rerun", "schema_2/sweep/1", "--tolerance", "1e-4", at=old)
     assert re.match(r"identical: |within 0\.0001: 4 epochs, 2 tensors; ", done.stdout)
-    assert "differs before the start: pack: trained as one of 2 in a pack → alone" in done.stderr
+    assert "differs from the original: pack: trained as one of 2 in a pack → alone" in done.stderr
 
 
 def test_a_run_of_the_first_schema_is_rerun_and_nothing_that_it_did_not_record_is_named(old: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_run_of_the_first_schema_is_rerun_and_nothing_that_it_did_not_record_i
     assert re.match(r"identical: |within 0\.0001: ", done.stdout)
     assert ": 6 epochs, 4 tensors" in done.stdout
     assert "not installed" not in done.stderr
-    assert "differs before the start: code: " in done.stderr
+    assert "differs from the original: code: " in done.stderr
 
 
 # ----- resumed

@@ -172,7 +172,7 @@ def test_a_trial_predicts_reports_and_is_inspected_like_any_run(sweep: Path, tin
     found = run_copycat("predict", "sweep/0", tiny / "val", "--json", at=sweep.parent)
     assert found.returncode == 0, found.stderr
     assert len(json.loads(found.stdout)["predictions"]) == 8
-    for folder, title in (("sweep/0", "mlp on Folder"), ("sweep", "sweep")):
+    for folder, title in (("sweep/0", "mlp on Folder"), ("sweep", "Sweep of lr on Folder")):
         page = run_copycat("report", folder, at=sweep.parent)
         assert (page.returncode, page.stdout) == (0, f"{folder}/report.html\n"), page.stderr
         assert f"<h1>{title}</h1>" in (sweep.parent / folder / "report.html").read_text()

@@ -134,7 +134,7 @@ def test_an_mlp_s_page_has_the_shapes_and_sums_done_by_hand(style: str, folder: 
     numbers = 192 + 2 * (20 + 7 + 5) + 3  # the input, each layer's and each activation's
     size = 4 * sum(a * b + b for a, b in steps) / 1024
     assert find_line(text, "memory:").startswith(
-        f"memory: {size:.1f} KiB of parameters; {numbers * 4 / 1024:.1f} KiB an "
+        f"memory: {size:.1f} KiB of parameters; {numbers * 4 / 1024:.1f} KiB per "
     )
 
 
@@ -146,7 +146,7 @@ def test_a_cnn_s_page_has_the_sums_done_by_hand() -> None:
     assert ["features.3 Conv2d", "B × 4 × 8 × 8", "B × 6 × 8 × 8", f"{9 * 4 * 6 + 6}"] in parse_layer_rows(text)
     held = 3 * 256 + 4 * (256 + 256 + 64) + 6 * (64 + 64 + 16) + 1  # a dropout that rests puts out what it was given
     assert find_line(text, "memory:").endswith(
-        f"; {held * 4 / 1024:.1f} KiB an image for the input and what layers put out"
+        f"; {held * 4 / 1024:.1f} KiB per image for the input and the outputs of layers"
     )
 
 

@@ -79,7 +79,7 @@ def test_a_rerun_is_identical_bit_for_bit(
     assert same
     (line,) = lines
     assert re.fullmatch(r"identical: 4 epochs, \d+ tensors, bit for bit", line)
-    assert said == [f"the copy lies in {found.outcome.folder}"]
+    assert said == [f"the copy is in {found.outcome.folder}"]
     assert (found.outcome.folder / "metrics.csv").read_bytes() == (folder / "metrics.csv").read_bytes()
     assert (found.outcome.folder / "weights.safetensors").read_bytes() == (folder / "weights.safetensors").read_bytes()
 
@@ -178,7 +178,7 @@ def test_one_config_value_is_found_and_its_key_named_first(
     folder = train_folder("optimizer.lr=0.001", data=tiny, at=tmp_path)
     edit_config(folder, r"^  lr: 0.001$", "  lr: 0.002")
     found = rerun(open_recorded(folder), say=said.append)
-    assert said[0].startswith("differs before the start: config: config.yaml was changed since it was recorded")
+    assert said[0].startswith("differs from the original: config: config.yaml was changed since it was recorded")
     same, lines = report_rerun(found, capsys)
     assert not same
     assert lines[0] == "first difference"
@@ -210,7 +210,7 @@ def test_a_changed_record_is_said_before_the_start(
     path = folder / "metrics.csv"
     path.write_text(path.read_text().replace("\n1,0.", "\n1,1."))
     found = rerun(open_recorded(folder), say=said.append)
-    assert said[0] == "differs before the start: record: metrics.csv was changed since it was recorded"
+    assert said[0] == "differs from the original: record: metrics.csv was changed since it was recorded"
     same, lines = report_rerun(found, capsys)
     assert not same
     assert "1. record: metrics.csv was changed since it was recorded" in lines

@@ -275,7 +275,7 @@ def test_both_styles_give_the_loop_s_bits_also_where_an_activation_has_parameter
 
 
 def step_seed(seed: int, epoch: int, batch: int) -> int:
-    """By docs/run-folder.md: BLAKE2b of 8 bytes, read little-endian and halved."""
+    """By docs/reference/run-folder.md: BLAKE2b of 8 bytes, read little-endian and halved."""
     said = f"('step', {seed}, {epoch}, {batch}, 0)".encode()
     return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "little") >> 1
 

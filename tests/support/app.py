@@ -1,17 +1,22 @@
 """Serve `copycat app`, and post images to it."""
 
+import html
 import json
+import re
 import signal
+import struct
 import subprocess
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from starlette.applications import Starlette
 
 
@@ -27,7 +32,23 @@ def serve_app(folder: Path) -> Iterator[str]:
             app.send_signal(signal.SIGINT)
             _, errors = app.communicate(timeout=60)
     assert app.returncode == 0
-    assert errors == ""
+    assert re.fullmatch(r"copycat: loading PyTorch and \d+ runs?\n", errors)
+
+
+def make_bomb(side: int) -> bytes:
+    """Make a WebP of one pixel whose header claims a square: it decodes to that many pixels of one color."""
+    Image.new("RGB", (1, 1)).save(file := BytesIO(), "WEBP", lossless=True)
+    content = bytearray(file.getvalue())
+    place = content.index(b"VP8L") + 9
+    (bits,) = struct.unpack_from("<I", content, place)
+    struct.pack_into("<I", content, place, bits & ~0xFFFFFFF | (side - 1) << 14 | (side - 1))
+    return bytes(content)
+
+
+def list_runs(address: str) -> list[str]:
+    """Return the names of the page's runs."""
+    with urllib.request.urlopen(address, timeout=60) as page:
+        return [html.unescape(name) for name in re.findall(r'name="run" value="([^"]*)"', page.read().decode())]
 
 
 def post_image(address: str, content: bytes, *, name: str, host: str | None = None) -> tuple[int, dict[str, object]]:
@@ -50,6 +71,7 @@ async def ask(
     application: Starlette,
     *parts: bytes,
     name: str,
+    query: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
     wait: Awaitable[object] | None = None,
     disconnects: bool = False,
@@ -58,10 +80,11 @@ async def ask(
 
     Args:
         parts: the image, as it arrives.
+        query: parameters beside the run's name.
         wait: is awaited before the last part arrives.
         disconnects: whether the client goes away before the last part.
     """
-    sent, answers = list(parts), list[Message]()
+    sent = list(parts)
 
     async def receive() -> Message:
         if len(sent) == 1 and wait is not None:
@@ -71,6 +94,35 @@ async def ask(
         body = sent.pop(0)
         return {"type": "http.request", "body": body, "more_body": bool(sent)}
 
+    status, _, content = await _call(
+        application, "POST", "/predict", query={"run": name, **(query or {})}, headers=headers, receive=receive
+    )
+    return status, json.loads(content) if content else {}
+
+
+async def get_page(application: Starlette) -> tuple[Mapping[str, str], str]:
+    """Return the headers and the text of the page."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    status, headers, content = await _call(application, "GET", "/", receive=receive)
+    assert status == 200
+    return headers, content.decode()
+
+
+async def _call(
+    application: Starlette,
+    method: str,
+    path: str,
+    *,
+    receive: Callable[[], Awaitable[Message]],
+    query: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Return status, headers and content of an answer."""
+    answers = list[Message]()
+
     async def send(message: Message) -> None:
         answers.append(message)
 
@@ -78,13 +130,13 @@ async def ask(
     scope = {
         "type": "http",
         "http_version": "1.1",
-        "method": "POST",
+        "method": method,
         "scheme": "http",
-        "path": "/predict",
-        "query_string": urllib.parse.urlencode({"run": name}).encode(),
+        "path": path,
+        "query_string": urllib.parse.urlencode(query or {}).encode(),
         "headers": [(key.encode(), value.encode()) for key, value in fields.items()],
     }
     await application(scope, receive, send)
     start, *bodies = answers
-    content = b"".join(message["body"] for message in bodies)
-    return start["status"], json.loads(content) if content else {}
+    answered = {key.decode(): value.decode() for key, value in start["headers"]}
+    return start["status"], answered, b"".join(message["body"] for message in bodies)

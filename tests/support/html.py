@@ -1,7 +1,9 @@
 """Parse HTML pages into texts, tables, images and the URLs that a browser would load."""
 
+import json
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 
 URL_ATTRIBUTES = ("src", "href", "srcset", "data", "action", "poster")
 """Attributes that hold a URL to load."""
@@ -18,6 +20,9 @@ class ParsedPage(HTMLParser):
     loaded_urls: list[str] = field(default_factory=list)
     """URLs that a browser would load; fragments and embedded PNG images are left out."""
     tags: set[str] = field(default_factory=set)
+    """Tags of its elements, without those of its own scripts."""
+    data: list[Any] = field(default_factory=list)
+    """Data blocks of its charts."""
     rows: list[list[str]] = field(default_factory=list)
     """Cells of each table row."""
 
@@ -27,8 +32,11 @@ class ParsedPage(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
-        self.tags.add(tag)
         self._within = tag
+        if tag == "script":
+            self._within = found.get("type", "script")
+            return
+        self.tags.add(tag)
         if tag == "img":
             self.images.append((found["src"], found["alt"]))
         if tag == "tr":
@@ -39,6 +47,10 @@ class ParsedPage(HTMLParser):
         self.loaded_urls += [value for value in named if not value.startswith(("#", "data:image/png;base64,"))]
 
     def handle_data(self, data: str) -> None:
+        if self._within == "application/json":
+            self.data.append(json.loads(data))
+        if self._within in ("application/json", "script", "style"):
+            return
         self.texts.append(data)
         if self._within in ("th", "td"):
             self.rows[-1][-1] += data

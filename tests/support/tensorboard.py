@@ -26,11 +26,14 @@ def read_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 @contextmanager
-def serve_tensorboard(folder: Path) -> Iterator[str]:
-    """Serve TensorBoard for a folder that is complete, and is read before the first answer; yield its address."""
+def serve_tensorboard(folder: Path, *, plugins: list[Any] | None = None) -> Iterator[str]:
+    """Serve TensorBoard for a folder that is complete, and is read before the first answer; yield its address.
+
+    Its plugins are TensorBoard's own unless given.
+    """
     from tensorboard.program import TensorBoard  # the whole server, which each collection would import
 
-    program = TensorBoard()
+    program = TensorBoard(plugins)
     where = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", "0", "--load_fast=false"]
     where += ["--reload_task=blocking", "--reload_interval=0"]
     program.configure(argv=["tensorboard", *where])

@@ -152,8 +152,10 @@ def test_the_table_at_a_sweep_s_end_is_cut_and_names_the_command_for_the_rest(
     out = capsys.readouterr().out
     assert "27 trials more: copycat runs" in out
     assert "3 configurations more" in out
+    assert "mean ± standard deviation" in out
+    assert "val/loss: of each trial's best epoch" in out
     print_sweep(sweep)
-    assert len(capsys.readouterr().out.splitlines()) == 1 + 4 + 6 + 4 + 30
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 4 + 6 + 1 + 4 + 30 + 1
 
 
 def test_a_failed_trial_shows_its_error_and_counts_in_no_mean(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,4 +173,4 @@ def test_a_sweep_over_seeds_alone_prints_one_line_of_mean_and_deviation(
     for number, loss in enumerate((0.1, 0.2, 0.6)):
         write_trial_folder(tmp_path, number, {"seed": number}, status="completed", val_loss=loss)
     print_sweep(tmp_path, Query())
-    assert "val/loss 0.3000 ± 0.2646 over seed; runs: 3" in capsys.readouterr().out
+    assert "val/loss 0.3000 ± 0.2646 (mean ± standard deviation) over seed; runs: 3" in capsys.readouterr().out

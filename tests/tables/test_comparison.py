@@ -31,9 +31,10 @@ def test_two_runs_on_the_same_images_are_compared_image_by_image(
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["compare", *map(str, folders)])
     out = capsys.readouterr().out
-    assert f"alone gets {alone[0]} right and {folders[1].name} alone {alone[1]}:" in out
-    assert f"McNemar's p is {mcnemar_p_value(*alone):.2g}" in out
-    assert "95 % of val/accuracy, by Wilson's score: " in out
+    assert f"classifies {alone[0]} correctly, and only {folders[1].name} {alone[1]}:" in out
+    assert f"p = {mcnemar_p_value(*alone):.2g} by McNemar's exact test" in out
+    assert "*: the best value" in out
+    assert "val/accuracy with its 95 % interval (Wilson): " in out
 
 
 def test_runs_on_other_images_are_not(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,7 +98,10 @@ def test_an_accuracy_has_its_interval_and_the_majority_baseline_beside_it(
     write_run(tmp_path / "old", final={"val/accuracy": 0.8})  # does not say of how many images
     write_run(tmp_path / "new", final={"val/accuracy": 0.8}, data={"images": {"val": 50}, "majority": {"val": 0.66}})
     print_runs(tmp_path)
-    lines = {line.split("│")[1].strip(): line for line in capsys.readouterr().out.splitlines() if "completed" in line}
+    out = capsys.readouterr().out
+    lines = {line.split("│")[1].strip(): line for line in out.splitlines() if "completed" in line}
+    for explained in ("final", "95 % interval", "majority baseline"):
+        assert f"\n{explained}: " in out
     assert "0.8000 │ 0.67 to 0.89 │ 0.6600" in lines["new"]  # Wilson's, as statsmodels reckons it: 0.6696 to 0.8876
     assert "0.67" not in lines["old"]
     show_runs(tmp_path, Query(filters=["accuracy_low>0.66"]), form="json", by=None)

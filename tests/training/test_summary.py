@@ -34,8 +34,15 @@ def test_the_summary_has_metrics_folder_and_next_commands(
     show(outcome.folder, outcome.manifest)
     out = capsys.readouterr().out
     assert f"{outcome.manifest['results']['final']['val/auroc']:.4f}" in out
+    losses = next(line for line in out.splitlines() if line.startswith("│ loss ")).strip("│ ").split("│")
+    final, best = outcome.manifest["results"]["final"], outcome.manifest["results"]["best"]
+    expected = [final["train/loss"], final["val/loss"], best["metrics"]["train/loss"], best["metrics"]["val/loss"]]
+    assert [cell.strip() for cell in losses[1:]] == [f"{value:.4f}" for value in expected]
+    assert expected[0] != expected[2]  # the loss of the final weights, and the one during the best epoch
+    assert "final weights: evaluated once" in out
+    assert "during an epoch: measured on each batch before its update" in out
     assert str(outcome.folder) in out.replace("\n", "")
-    assert "precision, recall and f1 are of: dog" in out
+    assert "precision, recall, f1: of class dog" in out
     assert f"copycat board {outcome.folder}" in next_commands(outcome.folder, status=outcome.status)
 
 

@@ -231,9 +231,11 @@ def test_metrics_begin_with_the_training_loss(tiny: Path, tmp_path: Path) -> Non
     assert (outcome.folder / "metrics.csv").read_text().splitlines()[0].startswith("epoch,train/loss,")
 
 
-def test_the_best_epoch_is_the_one_with_the_least_validation_loss(tiny: Path, tmp_path: Path) -> None:
-    outcome = train_tiny("optimizer=adam", "optimizer.lr=0.05", "trainer.max_epochs=40", data=tiny, at=tmp_path)
-    rows = read_history(outcome.folder)
+@pytest.mark.parametrize("period", [1, 15])
+def test_the_best_epoch_is_the_one_with_the_least_validation_loss(period: int, tiny: Path, tmp_path: Path) -> None:
+    words = ("optimizer=adam", "optimizer.lr=0.05", "trainer.max_epochs=40", f"callbacks.best.every_n_epochs={period}")
+    outcome = train_tiny(*words, data=tiny, at=tmp_path)
+    rows = [row for row in read_history(outcome.folder) if (row["epoch"] + 1) % period == 0]
     best = min(rows, key=lambda row: row["val/loss"])
     assert outcome.manifest["results"]["best"]["epoch"] == best["epoch"]
     assert outcome.best["val/loss"] == best["val/loss"] == outcome.objective

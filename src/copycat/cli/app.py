@@ -6,27 +6,32 @@ from pathlib import Path
 from copycat.cli.arguments import add_server, make_parser, whole_number
 from copycat.cli.exit_status import DONE
 from copycat.cli.imports import defer_garbage_collection
+from copycat.cli.messages import print_progress
+from copycat.config.suggestions import pluralize
 
 
 def run(words: Sequence[str]) -> int:
     """Serve the page until Ctrl-C."""
     parser = make_parser("app")
-    parser.add_argument("folder", type=Path, help="a completed run, a sweep, or a folder of runs")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="FOLDER", help="completed runs, sweeps, or folders of runs"
+    )
     add_server(parser)
     parser.add_argument(
         "--max-megapixels",
         type=whole_number(10_000, least=1),
         default=50,
         metavar="N",
-        help="larger images are refused; else 50",
+        help="refuse larger images (default: 50)",
     )
     arguments = parser.parse_args(words)
     from copycat.deploy.arguments import find_completed
 
-    completed = find_completed(arguments.folder)
+    completed = {folder: find_completed(folder) for folder in arguments.folders}
+    print_progress(f"loading PyTorch and {pluralize(sum(map(len, completed.values())), 'run')}")
     with defer_garbage_collection():
         from copycat.deploy.app import serve
 
     max_pixels = arguments.max_megapixels * 10**6
-    serve(arguments.folder, completed, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
+    serve(completed, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
     return DONE

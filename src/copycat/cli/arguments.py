@@ -7,21 +7,20 @@ from pathlib import Path
 from copycat.config.flags import Parser
 
 COMMANDS = {
-    "train": "Train a network, or under -m each trial of a sweep: experiment=lecture optimizer.lr=1e-3",
-    "inspect": "Show the network before it trains: layers, shapes, parameters, FLOPs;"
-    " or what a run's weights have become",
-    "data": "fetch, check or draw data",
+    "train": "Train a network, or with -m a sweep of trials: experiment=lecture optimizer.lr=1e-3",
+    "inspect": "Show a network before it trains: layers, shapes, parameters, FLOPs; or a run's trained weights",
+    "data": "Download, check or draw images",
     "resume": "Resume a run or a sweep that was killed, interrupted, or failed; or extend a run to more epochs",
     "rerun": "Rerun a run from its folder, compare bit for bit, and name the first difference and its likely cause",
-    "runs": "Show the table of runs, or of a sweep's trials: sorted, filtered, the best, CSV, JSON",
-    "compare": "Show runs side by side: what differs in their configurations, and their metrics",
+    "runs": "List runs, or the ranked trials of a sweep: sort, filter, show the best, write CSV or JSON",
+    "compare": "Compare runs side by side: the keys that differ in their configurations, and their metrics",
     "plots": "Draw a sweep as PNG files: history, parallel coordinates, importance, slice, Pareto front",
     "report": "Write a run, a sweep, or several runs side by side as one HTML page that works offline",
-    "predict": "Classify images by a run's final weights",
+    "predict": "Classify images with a run's final weights",
     "evaluate": "Evaluate runs, alone or as one ensemble, with confidence intervals",
     "export": "Export a run's network for use outside Copycat, with a model card and a script",
-    "app": "Open a web page to drop images on, until Ctrl-C",
-    "board": "Open TensorBoard on runs, until Ctrl-C",
+    "app": "Serve a web page that classifies images with runs side by side, until Ctrl-C",
+    "board": "Serve TensorBoard for runs, until Ctrl-C",
 }
 """Each command with its line in the help, in the order of the help; its file in this package has its name."""
 OUTPUTS = Path("outputs")
@@ -46,8 +45,8 @@ def whole_number(most: int, *, least: int = 0) -> Callable[[str], int]:
 
 def add_server(parser: argparse.ArgumentParser) -> None:
     """Add the flags of commands that serve a web page."""
-    parser.add_argument("--port", type=whole_number(65535), default=0, help="0: any that is free")
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument("--port", type=whole_number(65535), default=0, help="port to serve on (default: any free port)")
+    parser.add_argument("--no-browser", action="store_true", help="print the address, but do not open a browser")
 
 
 def add_views(parser: argparse.ArgumentParser) -> None:
@@ -57,13 +56,17 @@ def add_views(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1000, least=1),
         default=1,
         metavar="N",
-        help="average over each image and N-1 augmented copies, by the run's augmentation or light",
+        help="average over each image and N-1 augmented copies (test-time augmentation)",
     )
 
 
 def add_forms(parser: argparse.ArgumentParser, **more: str) -> None:
     """Add mutually exclusive flags for output formats: CSV, JSON, and others with their help texts."""
     group = parser.add_mutually_exclusive_group()
-    forms = {**more, "csv": "as CSV, with numbers in full precision", "json": "the same as JSON"}
+    forms = {
+        **more,
+        "csv": "print CSV, with numbers in full precision",
+        "json": "print JSON, with numbers in full precision",
+    }
     for form, text in forms.items():
         group.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="table", help=text)

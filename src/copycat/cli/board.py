@@ -10,7 +10,9 @@ from copycat.cli.exit_status import DONE
 def run(words: Sequence[str]) -> int:
     """Serve TensorBoard until Ctrl-C."""
     parser = make_parser("board")
-    parser.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep or all outputs")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep, or a folder of runs (default: outputs)"
+    )
     add_server(parser)
     arguments = parser.parse_args(words)
     from copycat.tables.run_table import check_folder

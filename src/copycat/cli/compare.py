@@ -10,8 +10,14 @@ from copycat.cli.exit_status import DONE
 def run(words: Sequence[str]) -> int:
     """Print the differences between the configurations of runs, and their metrics."""
     parser = make_parser("compare")
-    parser.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="two runs or more; a sweep is its trials")
-    parser.add_argument("--all", action="store_true", help="show keys that are the same too")
+    parser.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="folders of two or more runs; a sweep stands for its trials",
+    )
+    parser.add_argument("--all", action="store_true", help="show the keys that are equal too")
     add_forms(parser)
     arguments = parser.parse_args(words)
     from copycat.sweeps.show import show_compared

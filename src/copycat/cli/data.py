@@ -24,13 +24,23 @@ def run(words: Sequence[str]) -> int:
 
     fetch = add("fetch", "Download a data set, once", _fetch)
     fetch.add_argument("name", choices=["cats"], help="the data set")
-    fetch.add_argument("folder", type=Path, nargs="?", help="where to; else COPYCAT_DATA, else ./data")
+    fetch.add_argument(
+        "folder", type=Path, nargs="?", help="destination (default: the folder that COPYCAT_DATA names, else ./data)"
+    )
     check = add("check", "Check a data set: counts, duplicates, shifts between parts, unreadable files", _check)
-    check.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="which data, as in data=cats data.fold=2")
+    check.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="OVERRIDE",
+        help="data to check, as in data=cats data.fold=2 (default: data=drawn)",
+    )
     draw = add("draw", "Write the drawn images as PNG files, one sub-folder per class", _draw)
-    draw.add_argument("folder", type=Path, help="where to; made if need be")
+    draw.add_argument("folder", type=Path, help="destination, created if it does not exist")
     draw.add_argument(
-        "--seed", type=whole_number(2**32 - 1), default=0, help="of the drawing; 0 is the set that runs use"
+        "--seed",
+        type=whole_number(2**32 - 1),
+        default=0,
+        help="seed of the drawn images (default: 0, those that data=drawn trains on)",
     )
     arguments = parser.parse_args(words)
     arguments.call(arguments)

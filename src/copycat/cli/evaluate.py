@@ -14,7 +14,7 @@ def run(words: Sequence[str]) -> int:
         "words",
         nargs="+",
         metavar="RUN|OVERRIDE",
-        help="completed runs, or sweeps of them; and which data, as in data=folder data.root=FOLDER",
+        help="completed runs or sweeps, then other data to evaluate on, as data=folder data.root=FOLDER",
     )
     add_views(parser)
     add_forms(parser)

@@ -6,20 +6,26 @@ from pathlib import Path
 from copycat.cli.arguments import make_parser
 from copycat.cli.exit_status import DONE
 from copycat.cli.imports import defer_garbage_collection
+from copycat.cli.messages import print_progress
 
 
 def run(words: Sequence[str]) -> int:
     """Export a run's network with a model card and a script."""
     parser = make_parser("export")
     parser.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
-    parser.add_argument("--format", choices=["safetensors", "torch", "onnx"], required=True, help="what is written")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to; else export/FORMAT in the run's folder")
+    parser.add_argument("--format", choices=["safetensors", "torch", "onnx"], required=True, help="file format")
+    parser.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="destination (default: export/FORMAT in the run's folder)"
+    )
     arguments = parser.parse_args(words)
-    from copycat.deploy.arguments import open_completed
+    from copycat.deploy.arguments import check_export_folder, open_completed
 
     opened = open_completed(arguments.run)
+    if arguments.to is not None:
+        check_export_folder(arguments.to)
+    print_progress(f"loading the network of {arguments.run}")  # the imports take seconds
     with defer_garbage_collection():
         from copycat.deploy.export import print_export
 
-    print_export(opened, arguments.format, to=arguments.to)
+    print_export(opened, arguments.format, to=arguments.to, say=print_progress)
     return DONE

@@ -13,7 +13,7 @@ usage: copycat inspect [OVERRIDES]
        copycat inspect --weights RUN
 
 {COMMANDS["inspect"]}.
-The overrides: copycat train --help."""
+Overrides, as model=deep or model.hidden=[20,7,5]: see copycat train --help."""
 
 
 def run(words: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ def run(words: Sequence[str]) -> int:
     """Write the plots of a sweep and print their paths."""
     parser = make_parser("plots")
     parser.add_argument("sweep", type=Path, help="the folder of a sweep")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to; else plots/ in the sweep's folder")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="destination (default: plots/ in the sweep's folder)")
     arguments = parser.parse_args(words)
     from copycat.sweeps.sweep_file import check_sweep
 

@@ -13,7 +13,11 @@ def run(words: Sequence[str]) -> int:
     parser = make_parser("predict")
     parser.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
     parser.add_argument(
-        "images", type=Path, nargs="+", metavar="IMAGE", help="files, folders of them, - for standard input"
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="image files or folders of images; - reads an image from standard input",
     )
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="write the images with their predictions, as one PNG"

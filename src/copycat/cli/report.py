@@ -14,8 +14,13 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="FOLDER", help="a run, a sweep, a folder of runs, or several runs"
     )
-    parser.add_argument("--to", type=Path, metavar="FILE", help="where to; else report.html in its folder, or here")
-    parser.add_argument("--png", type=Path, metavar="FOLDER", help="write the plots alone, as PNG files")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="FILE",
+        help="destination (default: report.html in the folder, of several folders in ./)",
+    )
+    parser.add_argument("--png", type=Path, metavar="FOLDER", help="write only the plots, as PNG files")
     arguments = parser.parse_args(words)
     from copycat.sweeps.arguments import check_reported
 

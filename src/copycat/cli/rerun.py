@@ -9,21 +9,25 @@ from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
-from copycat.data.sources.root import check_image_folder
+from copycat.data.sources.root import check_has_root, check_image_folder
 
 
 def run(words: Sequence[str]) -> int:
     """Rerun a run or a recorded experiment, and report whether it is the same."""
     parser = make_parser("rerun")
     parser.add_argument("folder", type=Path, metavar="RUN", help="the folder of a run, or experiments/NAME")
-    parser.add_argument("--check", action="store_true", help="compare fingerprints, and train nothing")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="compare the fingerprints of data, code, packages and machine; train nothing",
+    )
     parser.add_argument(
         "--tolerance",
         type=_tolerance,
         metavar="X",
         help="count values as equal that differ by X or less, absolute or relative to the first run's",
     )
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the images lie now")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder of the images, where it has moved")
     arguments = parser.parse_args(words)
     from copycat.config.experiments import parse_experiment_path
 
@@ -47,7 +51,8 @@ def _rerun_run(arguments: argparse.Namespace) -> bool:
 
     original = open_recorded(arguments.folder)
     data = dict(original.config["data"])
-    if arguments.data is not None and "root" in data:
+    if arguments.data is not None:
+        check_has_root(data)
         data["root"] = str(arguments.data)
     check_image_folder({"data": data})  # a wrong folder is named before torch is imported
     with defer_garbage_collection():

@@ -22,7 +22,7 @@ def run(words: Sequence[str]) -> int:
         nargs="?",
         type=_max_epochs,
         metavar="trainer.max_epochs=MORE",
-        help="train on up to so many epochs, a completed run too",
+        help="total number of epochs to train to; extends a completed run too",
     )
     arguments = parser.parse_args(words)
     from copycat.sweeps.sweep_file import FILE

@@ -10,17 +10,23 @@ from copycat.cli.exit_status import DONE
 def run(words: Sequence[str]) -> int:
     """Print the table of runs, sorted and filtered, or the command that reruns the best."""
     parser = make_parser("runs")
-    parser.add_argument("folder", type=Path, nargs="?", default=OUTPUTS, help="runs, a sweep or all outputs")
-    parser.add_argument("--sort", metavar="KEY", help="as val/loss, optimizer.lr, started, seconds, status")
-    parser.add_argument("--descending", action="store_true", help="sort from the largest on")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=OUTPUTS, help="a folder of runs, or a sweep (default: outputs)"
+    )
+    parser.add_argument(
+        "--sort", metavar="KEY", help="sort by a column, as val/loss, optimizer.lr, started, seconds, status"
+    )
+    parser.add_argument("--descending", action="store_true", help="sort from the largest to the smallest")
     parser.add_argument(
         "--filter",
         action="append",
         default=[],
         metavar="CONDITION",
-        help="in quotes, with =, !=, <, <=, > or >=: 'val/accuracy>=0.7', 'model=deep'; several must all hold",
+        help="show rows that meet a condition in quotes, as 'val/accuracy>=0.7' or 'model=deep'; may be repeated",
     )
-    parser.add_argument("--by", metavar="METRIC", help="which --best goes by; else the sweep's objective, or val/loss")
+    parser.add_argument(
+        "--by", metavar="METRIC", help="metric that --best selects by (default: the sweep's objective, else val/loss)"
+    )
     add_forms(parser, best="print only the command that reruns the best that completed")
     arguments = parser.parse_args(words)
     from copycat.sweeps.show import show_runs

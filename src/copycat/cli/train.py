@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
-from copycat.cli.messages import print_outcome
+from copycat.cli.messages import print_outcome, print_progress
 from copycat.data.sources.root import check_image_folder
 
 if TYPE_CHECKING:
@@ -49,10 +49,13 @@ def _train(request: "Request") -> str:
 def _begin_sweep(request: "SweepRequest") -> Path:
     """Check the sweep's first trial, make its folder and return it."""
     check_image_folder(request.first.config)
+    print_progress(f"checking the sweep over {', '.join(request.space.axes) or 'no key'}")  # imports take seconds
     with defer_garbage_collection():
         from copycat.sweeps.start import start_sweep
 
-    return start_sweep(request)
+    folder = start_sweep(request)
+    print_progress(f"training the sweep's trials in {folder}")
+    return folder
 
 
 def _run_trial(config: "DictConfig") -> float | None:

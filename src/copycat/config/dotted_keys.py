@@ -1,6 +1,8 @@
-"""Flatten a configuration to its dotted keys."""
+"""Flatten a configuration to its dotted keys, and shorten them."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 
@@ -19,3 +21,10 @@ def iterate_values(node: Mapping[str, Any], before: str = "") -> Iterator[tuple[
 def flatten(node: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten nested mappings into values by dotted key."""
     return dict(iterate_values(node))
+
+
+def short_names(names: Collection[str], reserved: Collection[str] = ()) -> dict[str, str]:
+    """Return titles for keys: the last part, with the name before an index, if that is unique; else the whole key."""
+    last = {name: match[0] if (match := re.search(r"[^.]+(\.\d+)*$", name)) else name for name in names}
+    ends = Counter([*last.values(), *reserved])
+    return {name: end if ends[end] == 1 else name for name, end in last.items()}

@@ -59,6 +59,8 @@ def format_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return f"[{', '.join(map(format_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {format_value(inner)}' for key, inner in value.items())}}}"
     return repr(value)
 
 

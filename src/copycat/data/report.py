@@ -18,6 +18,7 @@ def print_check(data: DataModule) -> None:
     console = make_console(soft_wrap=True)
     most = MAX_LINES if console.is_terminal else None
     console.print(_build_table(check), soft_wrap=False)
+    console.print("brightness and channels: mean pixel value, from 0 to 255; %: share of the part's images")
     for line in _list_lines(check, most=most):
         console.print(printable(line))
     for warning in check.warnings:
@@ -28,8 +29,9 @@ def print_check(data: DataModule) -> None:
 def _build_table(check: DataCheck) -> Table:
     """Build a table with one column per part, so that many classes make it long and not wide."""
     table, parts = Table(), check.parts.values()
-    for title in ("", *check.parts):
-        table.add_column(printable(title), justify="right" if title else "left", overflow="fold")
+    table.add_column("part", overflow="fold")
+    for title in check.parts:
+        table.add_column(printable(title), justify="right", overflow="fold")
     table.add_row("images", *(str(part.images) for part in parts))
     for label in check.parts["train"].counts:
         table.add_row(printable(label), *(f"{part.counts[label]} ({part.share(label):.0%})" for part in parts))
@@ -44,15 +46,15 @@ def _build_table(check: DataCheck) -> Table:
 
 def _list_lines(check: DataCheck, *, most: int | None) -> Iterator[str]:
     lists = {
-        "twice within a part": [_join_duplicates(group) for group in check.within],
-        "twice across parts": [_join_duplicates(group) for group in check.across],
-        "unreadable": check.unreadable,
+        "duplicates within a part": [_join_duplicates(group) for group in check.within],
+        "duplicates across parts": [_join_duplicates(group) for group in check.across],
+        "unreadable files": check.unreadable,
     }
     for title, lines in lists.items():
         yield f"{title}: {len(lines)}"
         yield from _first(lines, most)
     if check.left_out:
-        yield f"left out: {sum(one.files for one in check.left_out)}"
+        yield f"ignored files: {sum(one.files for one in check.left_out)}"
         yield from _first([str(one) for one in check.left_out], most)
 
 

@@ -1,31 +1,38 @@
-"""The runs behind the page of `copycat app`: their predictions and saliency maps."""
+"""The runs behind the page of `copycat app`: their predictions, saliency maps and example images."""
 
 import tempfile
 import threading
-from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.decode import decode
 from copycat.data.loaders import to_float
+from copycat.deploy.app_examples import Example, find_examples
+from copycat.deploy.app_pictures import DISPLAY_SIDE, input_url, photo_url, saliency_url
 from copycat.deploy.predictor import Predictor, open_predictor
-from copycat.inspection.callbacks.contact_sheet import Picture, encode_png
-from copycat.inspection.callbacks.saliency import heatmap, saliency
+from copycat.inspection.callbacks.saliency import saliency
 from copycat.records.run_loader import Opened
 
 MAX_NETWORKS = 4
-"""Networks in memory at once, at most."""
+"""Networks in memory at once, and runs side by side, at most."""
 MAX_PIXELS = 50_000_000
 """Default limit on the pixels of an image."""
-DISPLAY_SIDE = 192
-"""Side of a displayed image in pixels."""
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """Hold an image as a run's network takes it, and larger as the page shows it, both cropped alike."""
+
+    model_input: Tensor
+    """uint8 [3, size, size]."""
+    display: Tensor
+    """uint8 [3, DISPLAY_SIDE, DISPLAY_SIDE]."""
 
 
 class AppRuns:
@@ -39,13 +46,21 @@ class AppRuns:
         self.opened, self.max_pixels = opened, max_pixels
         self._open: dict[str, tuple[ExitStack, Predictor]] = {}
         self._inputs: dict[str, tuple[int, str]] = {}
-        self._lock = threading.Lock()
+        self._examples: dict[str, Sequence[Example]] = {}
+        self._lock, self._examples_lock = threading.Lock(), threading.Lock()
 
-    def read(self, name: str, content: bytes | bytearray) -> Tensor:
+    def examples(self, name: str) -> Sequence[Example]:
+        """Return a few validation images of a run; none where they cannot be read."""
+        opened = self.opened[name]
+        if isinstance(opened, str):
+            return ()
+        with self._examples_lock:
+            if name not in self._examples:
+                self._examples[name] = find_examples(opened, max_pixels=self.max_pixels)
+            return self._examples[name]
+
+    def read(self, name: str, content: bytes | bytearray) -> DecodedImage:
         """Decode an image for a run, while other requests are predicted.
-
-        Returns:
-            uint8 [3, size, size].
 
         Raises:
             UnreadableImage: where the content is no image, or has too many pixels.
@@ -59,9 +74,10 @@ class AppRuns:
         with tempfile.TemporaryDirectory(prefix="copycat-app-") as folder:
             file = Path(folder) / "image"  # never under a name that a client chose
             file.write_bytes(content)
-            return decode(file, size=size, fit=fit, max_pixels=self.max_pixels)
+            model_input = decode(file, size=size, fit=fit, max_pixels=self.max_pixels)
+            return DecodedImage(model_input, decode(file, size=DISPLAY_SIDE, fit=fit, max_pixels=self.max_pixels))
 
-    def predict(self, name: str, image: Tensor) -> dict[str, Any]:
+    def predict(self, name: str, image: DecodedImage) -> dict[str, Any]:
         """Classify an image that was decoded for the run, and draw its saliency map.
 
         Raises:
@@ -69,14 +85,16 @@ class AppRuns:
         """
         with self._lock:  # torch's thread count is set for one run at a time
             predictor = self._predictor(name)
-            probabilities = predictor(image[None])[0].tolist()
-            saliency_map = saliency(predictor.network, to_float(image)[None])
+            probabilities = predictor(image.model_input[None])[0].tolist()
+            saliency_map = saliency(predictor.network, to_float(image.model_input)[None])
         ranked = sorted(zip(predictor.classes, probabilities, strict=True), key=lambda pair: -pair[1])
         return {
             "class": ranked[0][0],
             "probabilities": [{"name": one, "probability": probability} for one, probability in ranked],
-            "image": _data_url(image.permute(1, 2, 0).numpy()),
-            "looked": None if saliency_map is None else _data_url(heatmap(saliency_map[0])),
+            "image": photo_url(image.display),
+            "input": input_url(image.model_input),
+            "size": predictor.size,
+            "saliency": saliency_url(None if saliency_map is None else saliency_map[0]),
         }
 
     def _predictor(self, name: str) -> Predictor:
@@ -94,12 +112,3 @@ class AppRuns:
         """Unload all networks."""
         while self._open:
             self._open.popitem()[1][0].close()
-
-
-def _data_url(picture: Picture) -> str:
-    larger = max(1, DISPLAY_SIDE // max(picture.shape[:2]))
-    image = Image.fromarray(picture)
-    image = image.resize((image.width * larger, image.height * larger), Image.Resampling.NEAREST)
-    image.thumbnail((DISPLAY_SIDE, DISPLAY_SIDE))
-    content = b64encode(encode_png(np.asarray(image)))
-    return f"data:image/png;base64,{content.decode()}"

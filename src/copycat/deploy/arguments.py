@@ -1,16 +1,21 @@
 """Arguments of the commands on completed runs, checked before anything heavy is imported."""
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from copycat.config.errors import UserError
+from copycat.data.sources.root import check_root
 from copycat.records.lock import current_status
 from copycat.records.reader import find_runs
 from copycat.records.run_folder import MANIFEST, WEIGHTS
 from copycat.records.run_loader import Opened, open_run
 
 STANDARD_INPUT = Path("-")
+QUOTING = frozenset("\"'\\$[]{}()")
+"""Characters by which a value in Hydra's grammar is not the text itself."""
 
 
 def find_completed(folder: Path) -> list[Path]:
@@ -69,6 +74,9 @@ def open_evaluation_arguments(words: Sequence[str]) -> EvaluationArguments:
     """
     folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
     overrides = [word for word in words if Path(word) not in folders]
+    roots = [word.removeprefix("data.root=") for word in overrides if word.startswith("data.root=")]
+    if "data=folder" in overrides and roots and not QUOTING & set(roots[-1]):
+        check_root(Path(roots[-1]).expanduser())  # composing names it too, but after torch is imported
     if not folders:
         raise UserError(f"evaluate: expected the folder of a run; got {words[0]!r} alone. See them: copycat runs.")
     if len(folders) == 1 and (not folders[0].is_dir() or (folders[0] / MANIFEST).exists()):
@@ -85,3 +93,15 @@ def check_images(places: Sequence[Path]) -> None:
     for place in places:
         if place != STANDARD_INPUT and not place.exists():
             raise UserError(f"{place}: expected an image, or a folder of images; got none.")
+
+
+def check_export_folder(to: Path) -> None:
+    """Check that a folder can be made, or written to.
+
+    Raises:
+        UserError: where it cannot.
+    """
+    existing = next(path for path in (to, *to.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        reason = os.strerror(errno.EACCES if existing.is_dir() else errno.ENOTDIR)
+        raise UserError(f"--to: expected a folder to write to; got {to}: {reason}.")

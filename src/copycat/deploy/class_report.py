@@ -45,14 +45,18 @@ def print_class_reports(reports: Sequence[Row], classes: Sequence[str]) -> None:
                 for row, counts in zip(rows, report["confusion"], strict=True)
             ]
         titles += [(name, metric_cell(name)) for name in ("precision", "recall", "f1")]
-        print_line(f"{report['part']}: confusion matrix and scores of each class (rows: true class)")
+        print_line(
+            f"{report['part']}: confusion matrix (rows: true class; columns: predicted class), and scores of each class"
+        )
         print_table(wide_console(), titles, rows)
         if errors := report["errors"]:
             total = sum(row["images"] for row in rows)
             more = f", the {MAX_ERRORS} most confident" if len(errors) > MAX_ERRORS else ", most confident first"
             print_line(f"{report['part']}: {pluralize(len(errors), 'error')} of {total}{more}")
             cells = [(name, value_cell(name)) for name in ("image", "class", "predicted")]
-            print_table(wide_console(), [*cells, ("probability", metric_cell("probability"))], errors[:MAX_ERRORS])
+            print_table(
+                wide_console(), [*cells, ("predicted\nprobability", metric_cell("probability"))], errors[:MAX_ERRORS]
+            )
 
 
 def _class_rows(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[dict[str, Any]]:

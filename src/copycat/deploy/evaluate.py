@@ -15,7 +15,9 @@ from copycat.tables.statistics import describe_mcnemar, format_number
 from copycat.training.summary import positive_class_note
 
 Form = Literal["table", "csv", "json"]
-TITLES = ("member", "part", "images", "metric", "value", "95 %")
+TITLES = ("member", "part", "images", "metric", "value", "95 % interval")
+
+INTERVAL_NOTE = "95 % interval: of accuracy by Wilson's score, of other metrics by bootstrap over the images"
 
 
 def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int = 1) -> None:
@@ -55,12 +57,13 @@ def _write(
         write_csv(rows)
     else:
         shown = [
-            {**row, "value": format_number(row["value"]), "95 %": f"{row['low']:.2f} to {row['high']:.2f}"}
+            {**row, "value": format_number(row["value"]), "95 % interval": f"{row['low']:.2f} to {row['high']:.2f}"}
             for row in rows
         ]
         print_table(wide_console(), [(title, value_cell(title)) for title in TITLES if title in shown[0]], shown)
         is_scored = any(row["metric"] == "precision" for row in rows)
-        for line in (*_missing(evaluation, classes), *(positive_class_note(classes) if is_scored else ())):
+        notes = [INTERVAL_NOTE, *(positive_class_note(classes) if is_scored else ())]
+        for line in (*_missing(evaluation, classes), *notes):
             print_line(line)
 
 

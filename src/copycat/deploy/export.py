@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,13 @@ from copycat.records.run_loader import Opened
 from copycat.training.components import build_data
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+WRITING: Mapping[Format, str] = {
+    "safetensors": "writing the weights",
+    "torch": "tracing the network by torch.export",
+    "onnx": "loading the ONNX exporter and tracing the network, which takes longest the first time",
+}
+"""Lines about the steps that write the network."""
+Say = Callable[[str], None]
 MAX_DIFFERENCE = 1e-5
 """Largest accepted difference between probabilities of the export and of the run."""
 
@@ -43,8 +51,10 @@ class Export:
     """Why the export was not compared on the validation images."""
 
 
-def export(opened: Opened, form: Format, *, to: Path) -> Export:
+def export(opened: Opened, form: Format, *, to: Path, say: Say = lambda _: None) -> Export:
     """Write a completed run as network, model card and script that uses it: all of them, or nothing.
+
+    `say` is called with a line at the start of each step that takes long.
 
     Raises:
         UserError: where the network cannot be exported in this format, the export's probabilities differ, or the folder
@@ -59,12 +69,14 @@ def export(opened: Opened, form: Format, *, to: Path) -> Export:
         description = describe_model(predictor, opened, form)
         try:
             with atomic_folder(to) as folder:
+                say(WRITING[form])
                 write_network(form, predictor, opened, folder / FILES[form])
                 shutil.copyfile(decode.__file__, folder / "decode.py")
                 if form == "safetensors" and uses_networks(opened.config["model"]):
                     shutil.copyfile(networks.__file__, folder / f"{NETWORKS}.py")
                 (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
                 (folder / "use.py").write_text(SCRIPTS[form], encoding="utf-8")
+                say("comparing the export with the run")
                 exported = _check_export(form, folder, predictor, opened, to=to)
                 difference, images = (
                     (exported.difference_on_files, KINDS)
@@ -110,9 +122,9 @@ def _validation_part(opened: Opened) -> tuple[Part | None, str]:
         return None, str(error)
 
 
-def print_export(run: Opened, form: Format, *, to: Path | None) -> None:
+def print_export(run: Opened, form: Format, *, to: Path | None, say: Say) -> None:
     """Export a run, and print the folder and the largest differences from the run."""
-    exported = export(run, form, to=to or run.user_path / "export" / form)
+    exported = export(run, form, to=to or run.user_path / "export" / form, say=say)
     print_line(exported.folder)
     if exported.difference is None:
         print_line(f"copycat: not held against the validation images: {exported.why_not}", error=True)

@@ -1,7 +1,10 @@
 """Write a network for use without Copycat, in one file: safetensors, torch.export or ONNX."""
 
+import logging
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Literal, get_args
@@ -34,8 +37,7 @@ def write_network(form: Format, predictor: Predictor, opened: Opened, path: Path
     example = torch.zeros(2, 3, predictor.size, predictor.size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporters warn of their own internals
+        with _muted_exporters():
             program = torch.export.export(module, (example,), dynamic_shapes={"image": {0: batch}}, strict=False)
             if form == "torch":
                 torch.export.save(program, path)
@@ -45,6 +47,20 @@ def write_network(form: Format, predictor: Predictor, opened: Opened, path: Path
         raise UserError(
             f"--format {form}: expected a network that torch can export; {first_line(error)}. Try --format safetensors."
         ) from error
+
+
+@contextmanager
+def _muted_exporters() -> Iterator[None]:
+    """Mute the exporters' warnings, which are of their own internals and of torchvision."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        registration.setLevel(level)
 
 
 def _onnx_network(predictor: Predictor) -> torch.nn.Module:

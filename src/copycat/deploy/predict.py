@@ -112,7 +112,8 @@ def print_predictions(
         write_json({"run": str(run.user_path), "predictions": rows})
     elif rows:
         table = [{**row, "probability": format_number(row["probability"])} for row in rows]
-        print_table(wide_console(), [(name, value_cell(name)) for name in ("file", "class", "probability")], table)
+        titles = {"file": "file", "class": "predicted class", "probability": "probability"}
+        print_table(wide_console(), [(title, value_cell(name)) for name, title in titles.items()], table)
     if unreadable:
         print_line(f"copycat: {pluralize(unreadable, 'file')} of {len(files)} can't be read.", error=True)
     return not unreadable

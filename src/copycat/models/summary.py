@@ -71,8 +71,8 @@ def describe_network(network: nn.Module, image: Tensor, *, loss: str) -> str:
             "",
             f"parameter shapes: {[p.shape for p in parameters]}",
             f"parameters: {sum(p.numel() for p in parameters):,}",
-            f"FLOPs: {counter.get_total_flops() // BATCH:,} an image forward, {counted}",
-            f"memory: {_bytes(size)} of parameters; {_bytes(held)} an image for the input and what layers put out",
+            f"FLOPs: {counter.get_total_flops() // BATCH:,} per image (forward pass), {counted}",
+            f"memory: {_bytes(size)} of parameters; {_bytes(held)} per image for the input and the outputs of layers",
         ]
     )
 

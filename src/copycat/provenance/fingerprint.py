@@ -1,4 +1,4 @@
-"""Fingerprint the code and environment of a run. docs/run-folder.md names every key."""
+"""Fingerprint the code and environment of a run. docs/reference/run-folder.md names every key."""
 
 from collections.abc import Mapping
 from typing import Any

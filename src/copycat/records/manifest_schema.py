@@ -1,4 +1,4 @@
-"""Check a manifest: its required and optional keys, and their plain types. docs/run-folder.md explains them."""
+"""Check a manifest: its required and optional keys, and plain types. docs/reference/run-folder.md explains them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -119,7 +119,7 @@ def remove_half_written(folder: Path) -> None:
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write run.json, signed together with config.yaml. docs/run-folder.md describes the content.
+    """Write run.json, signed together with config.yaml. docs/reference/run-folder.md describes the content.
 
     A resumed run of an earlier version keeps its schema.
     """

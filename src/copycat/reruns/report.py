@@ -85,20 +85,23 @@ def _first_difference(first: Difference) -> Iterator[RenderableType]:
     distance = first.pair.description if first.pair else "–"
     table.add_row(*when, printable(first.place), *values, distance)
     yield table
+    if first.pair:
+        yield _line("ulp: unit in the last place, the step from one floating-point number to the next")
 
 
 def _totals(comparison: Comparison) -> Iterator[RenderableType]:
     cells = sum(d.is_metric for d in comparison.differences)
     tensors = [d for d in comparison.differences if d.place.startswith(f"{WEIGHTS}: ")]
     yield _line(
-        f"total: {cells} of the metrics of {comparison.epochs} epochs, {len(tensors)} of {comparison.tensors} tensors"
+        f"in all: {pluralize(cells, 'value')} in the metrics of {comparison.epochs} epochs,"
+        f" and {len(tensors)} of {comparison.tensors} tensors"
     )
     if not (last := comparison.at_last_epoch()):
         return
     pairs = [(d.place, d.pair) for d in last if d.pair is not None]
     place, pair = max(pairs, key=lambda item: item[1].distance)
     distance = "one is not finite" if math.isinf(pair.distance) else f"{pair.distance:.6g}"
-    line = f"apart at the end, epoch {comparison.epochs - 1}: {place} by {distance}"
+    line = f"largest difference of the last epoch, {comparison.epochs - 1}: {place} by {distance}"
     stepped = [(name, item.ulps) for name, item in pairs if item.ulps is not None]
     if stepped:
         name, steps = max(stepped, key=lambda item: item[1])
@@ -110,7 +113,7 @@ def _causes(causes: Sequence[Cause]) -> Iterator[RenderableType]:
     if not causes:
         yield _line(SUSPECTS)
         return
-    yield _line("what differs, the likely cause first:")
+    yield _line("differences between the fingerprints, the most likely cause first:")
     for number, cause in enumerate(causes, start=1):
         yield _line(f"{number}. {cause.kind}: {cause.line}")
         for detail in cause.details:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.compose import Request
-from copycat.config.errors import UserError
 from copycat.config.suggestions import one_of
 from copycat.data.datamodule import DataModule
+from copycat.data.sources.root import check_has_root
 from copycat.provenance.backbone import backbone_change
 from copycat.provenance.diagnosis import Cause, RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
@@ -49,7 +49,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     images = _data(config)
     differences = _causes(original, config, images)
     for cause in differences:
-        say(f"differs before the start: {cause.kind}: {cause.line}")
+        say(f"differs from the original: {cause.kind}: {cause.line}")
     experiment = str(original.manifest["request"]["experiment"])
     copy_of = {
         "folder": str(original.folder.resolve()),
@@ -58,7 +58,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     }
     request = Request(config=config, experiment=experiment, overrides=original.manifest["request"]["overrides"])
     outcome = train(request, copy_of=copy_of, data=images)
-    say(f"the copy lies in {outcome.folder}")
+    say(f"the copy is in {outcome.folder}")
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
     # not opened from disk: this process has just written it, so it is trusted
@@ -83,8 +83,7 @@ def _adapt_config(original: Opened, data: Path | None) -> dict[str, Any]:
     if not original.own:  # an untrusted run must not decide where files are written
         config["output_dir"] = OUTPUTS
     if data is not None:
-        if "root" not in config["data"]:
-            raise UserError(f"--data: expected a run whose data has a root; got {config['data']['_target_']}.")
+        check_has_root(config["data"])
         config["data"] = {**config["data"], "root": str(data)}
     if config["trainer"].get("threads") is None:
         threads = original.manifest["provenance"]["environment"]["threads"]

@@ -16,6 +16,8 @@ from copycat.tables.statistics import Direction
 
 PRINT_INTERVAL = 10.0
 """Seconds between two lines without a terminal."""
+REFRESH_SECONDS = 0.5
+"""Seconds between two looks at the epoch of a pack."""
 
 
 class ProgressDisplay:
@@ -27,7 +29,8 @@ class ProgressDisplay:
         self.counts: Counter[str] = Counter()
         self.running: set[int] = set()
         self.best: Trial | None = None
-        self._printed_at = time.monotonic()
+        self._printed_at = self._pack_shown_at = time.monotonic()
+        self._pack_epoch = ""
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -65,8 +68,16 @@ class ProgressDisplay:
     def on_end(self, job: Job, trial: Trial) -> None:
         """Count a trial that ended, and show it."""
         self.running.discard(job.number)
+        self._pack_epoch = ""  # the next pack begins again
         self.count(trial)
         self._show()
+
+    def on_epoch(self, epoch: int, epochs: int) -> None:
+        """Show the epoch of a pack, whose trials train together: none of them ends for long."""
+        now = time.monotonic()
+        if now - self._pack_shown_at >= REFRESH_SECONDS:
+            self._pack_shown_at, self._pack_epoch = now, f"pack in epoch {epoch} of {epochs}"
+            self._show()
 
     @property
     def status_text(self) -> str:
@@ -74,6 +85,7 @@ class ProgressDisplay:
         parts = [f"{self.counts[status]} {word}" for status, word in STATUS_LABELS.items() if self.counts[status]]
         if self.running:
             parts.append(f"{len(self.running)} running")
+            parts += [self._pack_epoch] if self._pack_epoch else []
         if self.best is not None:
             name = next(iter(self.objectives))
             parts.append(f"best {name} {self.best.objectives[name]:.6g} by trial {self.best.number}")

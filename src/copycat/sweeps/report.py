@@ -1,41 +1,32 @@
 """Make the HTML page of `copycat report`; for a sweep its ranking, plots and request."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from ast import literal_eval
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from copycat.config.dotted_keys import short_names
+from copycat.config.suggestions import format_value, pluralize
 from copycat.inspection.reports.comparison_page import make_comparison_page
-from copycat.inspection.reports.page import Page, PageImage, Section, Table
+from copycat.inspection.reports.contents import Fact, Section, Table
+from copycat.inspection.reports.page import Page
 from copycat.inspection.reports.run_page import make_run_page
+from copycat.inspection.reports.verdict import format_time, make_facts, make_verdict
 from copycat.records.lock import RUNNING
-from copycat.records.reader import find_runs
+from copycat.records.reader import find_runs, read_checked_manifest
 from copycat.records.run_folder import MANIFEST
-from copycat.sweeps.plots.files import list_plot_kinds, render_plot
-from copycat.sweeps.plots.results import Results, make_results
-from copycat.sweeps.summary import group_configurations, is_done, split_axes
+from copycat.sweeps.plots.results import make_results
+from copycat.sweeps.ranking import make_ranking_sections
+from copycat.sweeps.report_plots import make_plot_sections
+from copycat.sweeps.summary import group_configurations, is_done
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_sweep
-from copycat.sweeps.table import (
-    configuration_columns,
-    configuration_rows,
-    make_trial_rows,
-    summarize_sweep,
-    trial_columns,
-)
-from copycat.tables.render import Column
+from copycat.sweeps.table import make_trial_rows, summarize_sweep
 from copycat.tables.run_row import RunRow
 from copycat.tables.run_table import read_run_records, rerun_command
 from copycat.tables.statistics import format_number
-
-MAX_ROWS = 200
-"""Maximum number of trials in the table."""
-CAPTIONS = {
-    "history": "Optimization history: each trial by its number, and the best value so far",
-    "parallel": "Parallel coordinates: each completed trial as a line through its values, better trials darker",
-    "importance": "Hyper-parameter importance",
-    "slice": "Objective against each hyper-parameter",
-    "pareto": "Objectives against each other, with the Pareto front",
-}
-"""Caption of each plot."""
 
 
 def make_report(folders: Sequence[Path]) -> Page:
@@ -45,7 +36,7 @@ def make_report(folders: Sequence[Path]) -> Page:
         UserError: if there are none.
     """
     if len(folders) > 1:
-        return make_comparison_page(folders, title=" ".join(map(str, folders)))
+        return make_comparison_page(folders)
     (folder,) = folders
     if (folder / FILE).is_file():
         return make_sweep_page(folder)
@@ -53,7 +44,7 @@ def make_report(folders: Sequence[Path]) -> Page:
         return make_run_page(folder)
     runs = list(find_runs(folder))
     if len(runs) > 1:
-        return make_comparison_page(runs, title=str(folder))
+        return make_comparison_page(runs)
     return make_run_page(runs[0] if runs else folder)
 
 
@@ -63,52 +54,71 @@ def make_sweep_page(folder: Path) -> Page:
     Raises:
         UserError: if sweep.json cannot be read.
     """
-    sweep, records = read_sweep(folder), read_run_records(folder)
+    sweep, records = read_sweep(folder), list(read_run_records(folder))
     rows = make_trial_rows(records, folder, sweep)
-    plots = _plots(make_results(folder, sweep, records))
-    sections = [*_ranking(sweep, rows), *plots, _request(sweep), *_next(folder, sweep, rows)]
-    return Page(str(folder), summarize_sweep(sweep, rows), sections)
-
-
-def _ranking(sweep: SweepFile, rows: Sequence[RunRow]) -> Iterator[Section]:
-    repeats, others = split_axes(sweep)
-    if repeats and others:
-        summed = configuration_rows(group_configurations(rows, sweep), sweep)
-        note = f"Mean ± deviation over {' and '.join(repeats)}, best first."
-        yield Section(title="Configurations", note=note, table=_table(configuration_columns(sweep), summed))
-    if rows:
-        note = "Best first."
-        if len(rows) > MAX_ROWS:
-            note += f" The first {MAX_ROWS} of {len(rows)}; all of them: copycat runs."
-        yield Section(title="Trials", note=note, table=_table(trial_columns(rows, sweep, wide=True), rows[:MAX_ROWS]))
-
-
-def _table(titles: Sequence[Column], rows: Sequence[RunRow]) -> Table:
-    return Table([[cell(row) for _, cell in titles] for row in rows], [title for title, _ in titles])
-
-
-def _plots(results: Results) -> Iterator[Section]:
-    best = {name: results.get_best_trial(name) for name in results.objectives}
-    best_so_far = "; ".join(
-        f"the best {name} is {format_number(trial.objectives[name])}, by trial {trial.number}"
-        for name, trial in best.items()
-        if trial
-    )
-    images = [
-        PageImage(
-            render_plot(kind, results),
-            f"{CAPTIONS[kind]}{f': {best_so_far}' if kind == 'history' and best_so_far else ''}.",
-            kind,
-        )
-        for kind in list_plot_kinds(results)
+    by_folder = {str(record.folder): record for record in records}
+    sections = [
+        *make_ranking_sections(sweep, rows, by_folder),
+        *make_plot_sections(make_results(folder, sweep, records), rows),
+        _request(sweep),
+        *_next(folder, sweep, rows),
     ]
-    yield Section(title="Plots", images=images)
+    manifest = _read_first_manifest(rows)
+    facts = [*_facts(sweep, rows, manifest)]
+    times = f"started {format_time(sweep.started)}" + (f"; ended {format_time(sweep.ended)}" if sweep.ended else "")
+    summary = [make_verdict(facts), f"{folder}: {summarize_sweep(sweep, rows)}; {times}"]
+    return Page(_title(sweep, manifest), "\n".join(summary), sections, facts)
+
+
+def _read_first_manifest(rows: Sequence[RunRow]) -> Mapping[str, Any] | None:
+    """Read the manifest of the best trial that has one; the records of the trials have parts of it alone."""
+    for row in rows:
+        with suppress(OSError, ValueError):
+            return {"trial": row["trial"], **read_checked_manifest(Path(row["folder"]))}
+    return None
+
+
+def _title(sweep: SweepFile, manifest: Mapping[str, Any] | None) -> str:
+    """Return what was searched on what, such as `lecture: sweep of lr and hidden on Cats`."""
+    keys = [*short_names(sweep.varies).values()]
+    listed = f"{', '.join(keys[:-1])} and {keys[-1]}" if len(keys) > 1 else "".join(keys)
+    source = (manifest or {}).get("data", {}).get("source")
+    data = f" on {str(source).rpartition('.')[2]}" if source else ""
+    prefix = "Sweep" if sweep.experiment in ("default", "sweep") else f"{sweep.experiment}: sweep"
+    return f"{prefix} of {listed or 'nothing'}{data}"
+
+
+def _facts(sweep: SweepFile, rows: Sequence[RunRow], manifest: Mapping[str, Any] | None) -> Iterator[Fact]:
+    """Yield the number of trials, the best one, and what judges it as a run."""
+    counts = Counter(row["status"] for row in rows)
+    done, note = f"{counts['completed']} of {sweep.trials}", ", ".join(f"{n} {status}" for status, n in counts.items())
+    phrase = f"{done} trials completed"
+    yield Fact("Completed trials", done, phrase, note, "warn" if counts["failed"] else "")
+    best = next((row for row in rows if is_done(row, sweep.objectives)), None)
+    if best is None:
+        return
+    name = next(iter(sweep.objectives))
+    value, trial = format_number(best[name]), f"trial {best['trial']}"
+    others = pluralize(counts["completed"], "trial")
+    note = f"{trial}; chosen of {others} by this figure, which is optimistic for it"
+    yield Fact(f"Best {name}", value, f"best {name} {value} by {trial}", note)
+    if manifest and manifest["trial"] == best["trial"]:
+        yield from make_facts(manifest)
 
 
 def _request(sweep: SweepFile) -> Section:
-    rows = [[name, space] for name, space in sweep.space.items()]
+    rows = [[name, _format_setting(space)] for name, space in sweep.space.items()]
     words = shlex.join(["copycat", "train", "-m", *sweep.words])
-    return Section(title="Configuration", table=Table(rows), code=words)
+    return Section(title="Configuration", table=Table(rows, ["", "values"]), code=words)
+
+
+def _format_setting(text: str) -> str:
+    """Format a recorded setting of the sweeper, which is a Python literal, as a user types it."""
+    with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+        value = literal_eval(text)
+        if value is None or isinstance(value, bool | list | dict):
+            return format_value(value)
+    return text
 
 
 def _next(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> Iterator[Section]:

@@ -1,11 +1,11 @@
 """Print the table of a sweep: its ranked trials, and its configurations over folds and seeds."""
 
-import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from copycat.config.dotted_keys import short_names
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
@@ -71,9 +71,12 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
     summed = group_configurations(shown, sweep)
     if repeats and not others:
         for one in summed:
-            print_line(f"{_figures(one, sweep)} over {' and '.join(repeats)}; runs: {one.counts}")
+            print_line(
+                f"{_figures(one, sweep)} (mean ± standard deviation) over {' and '.join(repeats)}; runs: {one.counts}"
+            )
     elif repeats:
         print_table(wide_console(), configuration_columns(sweep), configuration_rows(summed[:max_rows], sweep))
+        print_line(f"each configuration over {' and '.join(repeats)}: mean ± standard deviation of its completed runs")
         _print_omitted(len(summed), max_rows, "configuration", folder)
     if shown:
         console, first = wide_console(), shown[:max_rows]
@@ -82,10 +85,21 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         _print_omitted(len(shown), max_rows, "trial", folder)
     elif rows:
         print_line(f"none of {pluralize(len(rows), 'trial')}")
+    for note in _column_notes(shown, sweep):
+        print_line(note)
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
     if sweep.status in (KILLED, "interrupted"):
         print_line(f"to resume: copycat resume {shlex.quote(str(folder))}")
+
+
+def _column_notes(rows: Sequence[RunRow], sweep: SweepFile) -> Iterator[str]:
+    """Explain the ranking and the columns of the table of trials."""
+    metrics = [name for name in sweep.objectives if "/" in name]
+    if rows and metrics:
+        yield f"{' and '.join(metrics)}: of each trial's best epoch; seconds: wall time of the trial"
+    if any(row["synthetic"] for row in rows):
+        yield "(drawn): trained on drawn images, not on photos"
 
 
 def summarize_sweep(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
@@ -119,13 +133,6 @@ def find_best_trial(folder: Path, choice: Query) -> RunRow:
     text = f"the best of {pluralize(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
     print_line(f"copycat: {text}", error=True)
     return best.trials[0]
-
-
-def short_names(names: Sequence[str], reserved: Sequence[str]) -> dict[str, str]:
-    """Return titles for keys: the last part, with the name before an index, if that is unique; else the whole key."""
-    last = {name: match[0] if (match := re.search(r"[^.]+(\.\d+)*$", name)) else name for name in names}
-    ends = Counter([*last.values(), *reserved])
-    return {name: end if ends[end] == 1 else name for name, end in last.items()}
 
 
 def trial_columns(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> list[Column]:

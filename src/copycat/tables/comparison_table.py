@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Literal
 
@@ -22,13 +22,26 @@ def print_comparison(compared: RunComparison, *, equal: bool) -> None:
     """Print a table to standard output, with a `*` at the best of each metric."""
     lines = compared.lines(equal=equal)
     lines = [line for line in lines if line.kind != "run" or any(v is not None for v in line.values.values())]
-    titles: list[Column] = [("", value_cell(""))]
+    titles: list[Column] = [("name", value_cell(""))]
     titles += [(printable(title), value_cell(title)) for title in compared.folders]
     print_table(wide_console(), titles, [{"": line.name, **format_cells(line)} for line in lines])
     if not compared.keys(equal=False):
         print_line("the configurations are the same")
+    for note in _column_notes(lines):
+        print_line(note)
     for sentence in describe_uncertainty(compared):
         print_line(sentence)
+
+
+def _column_notes(lines: Sequence[ComparisonLine]) -> Iterator[str]:
+    """Explain the names and marks that occur in the table."""
+    names = [line.name for line in lines if line.kind == "metric"]
+    if names:
+        yield "*: the best value of a metric; –: not recorded"
+    if any(name.startswith("final/") for name in names):
+        yield "final/: of the final weights, evaluated once after the last epoch"
+    if any(name.startswith("best/") for name in names):
+        yield "best/: of the epoch best/epoch; best/train/: measured during it, on each batch before its update"
 
 
 def describe_uncertainty(compared: RunComparison) -> Iterator[str]:
@@ -39,9 +52,9 @@ def describe_uncertainty(compared: RunComparison) -> Iterator[str]:
         share = row.get("final/val/accuracy")
         if images and share is not None and 0 <= share <= 1:
             low, high = wilson_interval(share, images)
-            intervals.append(f"{printable(name)} {format_number(share)}, {low:.2f} to {high:.2f} of {images}")
+            intervals.append(f"{printable(name)}: {format_number(share)} ({low:.2f} to {high:.2f}, {images} images)")
     if intervals:
-        yield f"95 % of val/accuracy, by Wilson's score: {'; '.join(intervals)}"
+        yield f"val/accuracy with its 95 % interval (Wilson): {'; '.join(intervals)}"
     if len(compared.folders) == 2 and (pair := _count_discordant(compared)):
         (a, b), (one, other) = compared.folders, pair
         yield describe_mcnemar(printable(a), printable(b), one, other)

@@ -1,7 +1,8 @@
 """Metrics: the direction in which each improves, formatting, intervals and tests."""
 
-from math import comb, sqrt
-from statistics import NormalDist
+from collections.abc import Sequence
+from math import atan, comb, cos, pi, sin, sqrt
+from statistics import NormalDist, fmean, stdev
 from typing import Literal
 
 Direction = Literal["minimize", "maximize"]
@@ -39,6 +40,35 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Compute the 95 % interval of the mean of normally distributed values by Student's t; None for fewer than two.
+
+    Source: Student 1908, Biometrika 6, 1.
+    """
+    if len(values) < 2:
+        return None
+    low, high, freedom = 0.0, 1e3, len(values) - 1
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_probability(middle, freedom) < 0.95 else (low, middle)
+    half = high * stdev(values) / sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
+
+
+def _student_probability(t: float, freedom: int) -> float:
+    """Compute the probability that Student's t lies between -t and t.
+
+    Source: Abramowitz, Stegun 1964, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
+    """
+    angle = atan(t / sqrt(freedom))
+    is_odd = freedom % 2
+    term = total = (cos(angle) if freedom > 1 else 0.0) if is_odd else 1.0
+    for k in range(2 + is_odd, freedom, 2):
+        term *= cos(angle) ** 2 * (k - 1) / k
+        total += term
+    return 2 / pi * (angle + sin(angle) * total) if is_odd else sin(angle) * total
+
+
 def mcnemar_p_value(first: int, second: int) -> float:
     """Compute the exact two-sided p-value of McNemar's test for two networks on the same images.
 
@@ -54,6 +84,6 @@ def mcnemar_p_value(first: int, second: int) -> float:
 def describe_mcnemar(a: str, b: str, first: int, second: int) -> str:
     """Describe McNemar's test of `a` and `b` in one sentence; `first` and `second` as in `mcnemar_p_value`."""
     return (
-        f"of the same images {a} alone gets {first} right and {b} alone {second}:"
-        f" McNemar's p is {mcnemar_p_value(first, second):.2g}"
+        f"of the same images, only {a} classifies {first} correctly, and only {b} {second}:"
+        f" p = {mcnemar_p_value(first, second):.2g} by McNemar's exact test"
     )

@@ -4,6 +4,7 @@ The forward pass, the loss and their gradients are traced once. A replay runs th
 without the overhead of modules and of the autograd engine.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
-from torch.fx import Graph, Node
+from torch.fx import Graph, GraphModule, Node
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from copycat.models import losses
 from copycat.training.seeds import KNOWN_MODULES, RANDOM_LAYERS
@@ -65,15 +68,60 @@ class CapturedStep:
 
 
 def _capture(step: Callable[..., Any], tensors: Sequence[Tensor]) -> Callable[..., Any]:
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    with torch.enable_grad():
-        module = make_fx(lambda *given: step(*given))(*tensors)  # make_fx takes no bound methods
-    _remove_repeats(module.graph)
-    module.graph.eliminate_dead_code()
-    module.recompile()
-    replay: Callable[..., Any] = module.forward
+    with torch.enable_grad(), _OperationRecorder(tensors) as recorder:
+        results = step(*tensors)
+    recorder.graph.output(recorder.find_nodes(results))
+    _remove_repeats(recorder.graph)
+    recorder.graph.eliminate_dead_code()
+    replay: Callable[..., Any] = GraphModule(recorder.constants, recorder.graph).forward
     return replay
+
+
+class _OperationRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Record the operations that torch runs, those of the backward pass too.
+
+    `torch.fx.experimental.proxy_tensor.make_fx` records the same ones in ten times the time: it derives shapes as well.
+    """
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.graph = Graph()
+        self.constants: dict[str, Tensor] = {}
+        """Parameters, and what else the operations read."""
+        self._seen: list[Tensor] = []  # kept, or another tensor might take over the identity
+        self._nodes: dict[int, Node] = {}
+        for place, tensor in enumerate(inputs):
+            self._add(tensor, self.graph.placeholder(f"input_{place}"))
+
+    def _add(self, tensor: Tensor, node: Node) -> None:
+        self._seen.append(tensor)
+        self._nodes[id(tensor)] = node
+
+    def _find_node(self, tensor: Tensor) -> Node:
+        if id(tensor) not in self._nodes:
+            name = f"constant_{len(self.constants)}"
+            self.constants[name] = tensor
+            self._add(tensor, self.graph.get_attr(name))
+        return self._nodes[id(tensor)]
+
+    def find_nodes(self, arguments: Any) -> Any:
+        """Return the arguments with nodes in place of tensors."""
+        return tree_map_only(Tensor, self._find_node, arguments)
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if torch.Tag.data_dependent_output in func.tags:
+            raise RuntimeError(f"{func}: expected an operation whose result is a tensor; its result depends on numbers")
+        kwargs = kwargs or {}
+        node = self.graph.call_function(func, self.find_nodes(args), self.find_nodes(kwargs))
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor):
+            self._add(result, node)
+        else:
+            for place, tensor in enumerate(result):
+                self._add(tensor, self.graph.call_function(operator.getitem, (node, place)))
+        return result
 
 
 def _remove_repeats(graph: Graph) -> None:

@@ -21,7 +21,7 @@ Config = Mapping[str, Any]
 
 CLASSIFIER_KEYS = ("interval", "monitor")
 """Keys of the scheduler's node that the classifier takes: they determine when it steps."""
-OWN_TRAINER_KEYS = ("threads", "steps_per_execution")
+OWN_TRAINER_KEYS = ("threads", "steps_per_execution", "deterministic")
 """Keys of the trainer's node that Copycat takes, not Lightning."""
 INTERNAL_PARAMETERS = ("source", "seed", "augmentation")
 """Parameters of the DataModule that are not keys of the data's node."""

@@ -1,4 +1,4 @@
-"""Make the content of run.json as a run starts and ends. docs/run-folder.md names every key."""
+"""Make the content of run.json as a run starts and ends. docs/reference/run-folder.md names every key."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -66,14 +66,19 @@ def make_manifest(
     }
 
 
-def summarize_history(folder: Path, *, steps: int, monitor: str, mode: str) -> dict[str, Any]:
-    """Return the results that a run's metrics.csv gives: epochs, digest, and the best epoch by a metric."""
+def summarize_history(folder: Path, *, steps: int, monitor: str, mode: str, every_n_epochs: int = 1) -> dict[str, Any]:
+    """Return the results that a run's metrics.csv gives: epochs, digest, and the best epoch by a metric.
+
+    `every_n_epochs` is the period of best.ckpt, so that both name the same epoch.
+    """
     written = (folder / HISTORY).read_bytes()
+    rows = parse_rows(written, having=monitor)
+    compared = [row for row in rows if (row["epoch"] + 1) % every_n_epochs == 0]
     return {
         "epochs": written.count(b"\n") - 1,
         "steps": steps,
         "history_digest": history_digest(written),
-        "best": best_epoch(parse_rows(written, having=monitor), monitor=monitor, mode=mode),
+        "best": best_epoch(compared or rows, monitor=monitor, mode=mode),
     }
 
 

@@ -24,15 +24,16 @@ def check_monitors(config: Mapping[str, Any], data: DataModule, *, extra: Mappin
                 raise UserError(f"{key}: expected a metric that the run has; got {metric}: {why}. Take {other}.")
 
 
-def monitored(callbacks: Iterable[Any]) -> tuple[str, str]:
-    """Return metric and mode of the best checkpoint; minimal val/loss where no checkpoint monitors a metric.
+def find_monitored(callbacks: Iterable[Any]) -> dict[str, Any]:
+    """Return metric, mode and period of the best checkpoint; minimal val/loss where no checkpoint monitors a metric.
 
     Other callbacks that monitor a metric, such as early stopping, are ignored, in any order.
     """
     for callback in callbacks:
         if isinstance(callback, Checkpoint) and (monitor := getattr(callback, "monitor", None)):
-            return monitor, getattr(callback, "mode", "min")
-    return "val/loss", "min"
+            mode, every_n_epochs = getattr(callback, "mode", "min"), getattr(callback, "every_n_epochs", 1)
+            return {"monitor": monitor, "mode": mode, "every_n_epochs": every_n_epochs}
+    return {"monitor": "val/loss", "mode": "min", "every_n_epochs": 1}
 
 
 def _monitors(config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:

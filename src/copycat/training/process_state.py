@@ -5,9 +5,10 @@ import os
 import random
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ def isolated(*, threads: int | None) -> Iterator[None]:
     """
     environment, before = dict(os.environ), torch.get_num_threads()
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic = torch.get_deterministic_debug_mode()
     dtype, benchmark = torch.get_default_dtype(), torch.backends.cudnn.benchmark
     try:
         if threads:
@@ -35,11 +36,26 @@ def isolated(*, threads: int | None) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
-        torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
+        torch.set_deterministic_debug_mode(deterministic)
         torch.set_default_dtype(dtype)
         torch.backends.cudnn.benchmark = benchmark
         os.environ.clear()
         os.environ.update(environment)
+
+
+def set_deterministic(settings: Mapping[str, Any]) -> None:
+    """Set determinism as Lightning's Trainer does, without loading torch's compiler for it.
+
+    Args:
+        settings: of the trainer; `deterministic` is true, false, "warn" or null.
+    """
+    mode = settings.get("deterministic")
+    if mode is not None:
+        torch.set_deterministic_debug_mode({False: "default", "warn": "warn", True: "error"}[mode])
+    if mode:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # CUDA's matrix products differ without it
+        if settings.get("benchmark") is None:
+            torch.backends.cudnn.benchmark = False
 
 
 ADVERTISEMENT = "💡 Tip:"

@@ -27,7 +27,7 @@ from copycat.training.component_builders import build_group
 from copycat.training.components import RunComponents
 from copycat.training.history import MetricsCSVLogger
 from copycat.training.manifest import now, summarize_history
-from copycat.training.monitors import monitored
+from copycat.training.monitors import find_monitored
 from copycat.training.process_state import LOG, end_log
 from copycat.training.result import RunResult, best_metrics, describe
 from copycat.training.run_context import RunContext, RunObserver, class_probabilities, probability_digest
@@ -194,8 +194,7 @@ class RunRecorder:
         results, network = self.manifest["results"], self.classifier.network
         self.history.finalize(status)
         results["parameters"] = sum(p.numel() for p in network.parameters())
-        monitor, mode = monitored(self.callbacks)
-        results |= summarize_history(self.folder, steps=steps, monitor=monitor, mode=mode)
+        results |= summarize_history(self.folder, steps=steps, **find_monitored(self.callbacks))
         if status == "completed":
             results["weights_digest"] = save_weights(network.state_dict(), self.folder / WEIGHTS)
             self.last.path.with_name(BEFORE).unlink(missing_ok=True)

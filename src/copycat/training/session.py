@@ -18,6 +18,7 @@ from copycat.models.metrics import Row
 from copycat.training.components import OWN_TRAINER_KEYS, RunComponents
 from copycat.training.malloc import keep_memory, trim_memory
 from copycat.training.multi_step_loop import install
+from copycat.training.process_state import set_deterministic
 from copycat.training.recorder import RunRecorder
 from copycat.training.result import RunResult
 from copycat.training.seeds import StepSeeds, seed_everything
@@ -97,6 +98,7 @@ class TrainingSession:
         return recorder.end(status, error, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
 
     def _trainer(self, **settings: Any) -> pl.Trainer:
+        set_deterministic(self.config["trainer"])
         node = {name: value for name, value in self.config["trainer"].items() if name not in OWN_TRAINER_KEYS}
         trainer = instantiate_target(
             "trainer",

@@ -1,7 +1,7 @@
 """Print a run: losses during training; at its end metrics, folder and next commands, from its folder alone."""
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from rich.text import Text
 
 from copycat.config.printable import make_console, printable
 from copycat.models.metrics import SCORE_NAMES
+
+STAGES = ("train", "val", "test")
 
 
 class PrintedLosses(Logger):
@@ -67,10 +69,11 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     """Return the table of metrics, followed by status, warnings and folder."""
     results = manifest["results"]
     shown: list[RenderableType] = []
-    columns = {"final": results.get("final", {}), **_best(results)}
-    if any(columns.values()):
-        shown.append(_table(columns))
-    lines = positive_class_note(manifest["data"]["classes"]) if shown else []
+    final, best = results.get("final", {}), _best_metrics(results)
+    epoch = results["best"]["epoch"] if best else None
+    if final or best:
+        shown.append(_table(final, best, epoch=epoch))
+    lines = [*_column_notes(results), *positive_class_note(manifest["data"]["classes"])] if shown else []
     why = {
         "failed": f": {manifest['error']}",
         "pruned": f": {manifest['error']}",
@@ -85,7 +88,7 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
 
 def positive_class_note(classes: Sequence[str]) -> list[str]:
     """Return the line that names the class of precision, recall and f1; empty for more than two classes."""
-    return [f"precision, recall and f1 are of: {classes[1]}"] if len(classes) == 2 else []
+    return [f"precision, recall, f1: of class {classes[1]}"] if len(classes) == 2 else []
 
 
 def next_commands(folder: Path, *, status: str | None = None) -> str:
@@ -100,24 +103,37 @@ def next_commands(folder: Path, *, status: str | None = None) -> str:
     return "next: " + "\n      ".join(map(printable, lines))
 
 
-def _best(results: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+def _best_metrics(results: Mapping[str, Any]) -> Mapping[str, float]:
     best = results.get("best")
     if not best:
         return {}
+    metrics: Mapping[str, float] = best["metrics"]
     # the mean over several batches is comparable with losses of whole parts
-    metrics = {**best["metrics"], "train/loss": best["metrics"].get("train/loss_mean", best["metrics"]["train/loss"])}
-    return {f"epoch {best['epoch']}, best {printable(best['monitor'])}": metrics}
+    return {**metrics, "train/loss": metrics.get("train/loss_mean", metrics["train/loss"])}
 
 
-def _table(columns: Mapping[str, Mapping[str, float]]) -> Table:
-    stages = [stage for stage in ("train", "val", "test") if any(f"{stage}/loss" in c for c in columns.values())]
+def _column_notes(results: Mapping[str, Any]) -> Iterator[str]:
+    """Explain the columns: an epoch's training loss, which is printed as it ends, is not that of its last weights."""
+    if results.get("final"):
+        yield "final weights: evaluated once, after the last epoch"
+    if best := results.get("best"):
+        yield f"epoch {best['epoch']}: the best {printable(best['monitor'])}"
+        yield "during an epoch: measured on each batch before its update, as are the losses printed above"
+
+
+def _table(final: Mapping[str, float], best: Mapping[str, float], *, epoch: int | None) -> Table:
+    columns = [(f"{stage}\nfinal\nweights", stage, final) for stage in STAGES if f"{stage}/loss" in final]
+    columns += [
+        (f"{stage}\n{'during' if stage == 'train' else 'after'}\nepoch {epoch}", stage, best)
+        for stage in STAGES
+        if f"{stage}/loss" in best
+    ]
     table = Table()
     table.add_column("metric")
-    places = [(title, stage) for title, metrics in columns.items() for stage in stages if f"{stage}/loss" in metrics]
-    for title, stage in places:
-        table.add_column(f"{stage}\n{title}", justify="right")
+    for title, _, _ in columns:
+        table.add_column(title, justify="right")
     for name in ("loss", *SCORE_NAMES):
-        values = (columns[title].get(f"{stage}/{name}") for title, stage in places)
+        values = (metrics.get(f"{stage}/{name}") for _, stage, metrics in columns)
         table.add_row(name, *("–" if value is None else f"{value:.4f}" for value in values))
     return table
 

@@ -40,7 +40,7 @@ def test_the_weights_of_a_run_are_a_table(tiny: Path, tmp_path: Path, capsys: py
     out = capsys.readouterr().out
     assert "5×192" in out
     assert "layers.2.bias" in out
-    assert f"{5 * 192 + 5 + 5 + 1} numbers in 4 tensors" in out
+    assert f"{5 * 192 + 5 + 5 + 1} values in 4 tensors" in out
 
 
 def test_a_run_without_weights_is_a_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,8 +29,8 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
 def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder: Path) -> None:
     found = parse_html(make_run_page(folder).html())
     titles = [
-        *("Metrics", "Curves", "Confusion matrix (validation)", "Weights", "Time", "Configuration"),
-        *("Environment", "Data", "Reproduce", "Full configuration"),
+        *("Metrics", "Curves", "Confusion matrix (validation)", "Curves of predictions (validation)", "Weights"),
+        *("Configuration", "Time", "Environment", "Data", "Reproduce"),
     ]
     assert found.headings == ["mlp on Folder", *titles]
     assert found.loaded_urls == []
@@ -41,7 +41,10 @@ def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder:
     assert f"{final['val/loss']:.4f}" in row
     verdict = f"Validation accuracy {final['val/accuracy']:.4f} (95 % interval "
     assert verdict in "".join(found.texts)
-    assert "8 images); baseline (always the most frequent class): 0.5000." in "".join(found.texts)
+    assert re.search(
+        r"8 images\); (above|below|not shown to exceed) the majority baseline, 0.5000; ", "".join(found.texts)
+    )
+    assert "; no warning of the data check." in "".join(found.texts)
     assert len(found.images) == 4
     source, says = found.images[0]
     assert f"train/loss from {rows[0]['train/loss']:.4f} to {rows[-1]['train/loss']:.4f}" in says
@@ -90,7 +93,6 @@ def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> Non
         "Environment",
         "Data",
         "Resume",
-        "Full configuration",
     ]
     assert "<b>why</b>" in "".join(found.texts)
     assert "b" not in found.tags
@@ -106,8 +108,11 @@ def test_the_command_writes_it_beside_the_run_and_names_it(folder: Path, capsys:
 
 def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
     found = parse_html(make_run_page(folder).html())
-    start = next(place for place, row in enumerate(found.rows) if row[0].startswith("rows: true class"))
-    matrix = [[int(cell) for cell in row[1:]] for row in found.rows[start + 1 : start + 3]]
+    start = next(place for place, row in enumerate(found.rows) if row[0] == "true class")
+    assert found.rows[start] == ["true class", "predicted cat", "predicted dog", "images"]
+    matrix = [[int(cell) for cell in row[1:3]] for row in found.rows[start + 1 : start + 3]]
+    shares = [f"{count / 4:.0%}" for row in matrix for count in row]  # four of each class
+    assert [text for text in found.texts if re.fullmatch(r"\d+%", text)] == shares
     final = json.loads((folder / "run.json").read_text())["results"]["final"]
     assert [sum(row) for row in matrix] == [4, 4]
     assert matrix[0][0] + matrix[1][1] == round(8 * final["val/accuracy"])
@@ -117,14 +122,38 @@ def test_the_matrix_counts_each_validation_image_once(folder: Path) -> None:
     assert "baseline (always cat): 0.5000" in said
 
 
-def test_mistakes_are_shown_with_what_was_said_of_them(tiny: Path, tmp_path: Path) -> None:
+def test_errors_and_unsure_predictions_are_shown_once_each(tiny: Path, tmp_path: Path) -> None:
     folder = train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path).folder
     found = parse_html(make_run_page(folder).html())
-    unsure = [says for _, says in found.images if " says " in says]
-    assert {"Validation images, least confident predictions"} <= set(found.headings)
-    assert all(says.partition(":")[0].endswith(".png") for says in unsure)
-    with Image.open(BytesIO(b64decode(found.images[-2][0].partition(",")[2]))) as image:
+    assert "Validation images" in found.headings
+    gallery = [(source, says) for source, says in found.images if re.search(r"predicted (cat|dog) \(", says)]
+    names = [says.partition(":")[0] for _, says in gallery]
+    assert len(set(names)) == len(names) == 8  # all eight are among the least confident
+    assert all(name.endswith(".png") for name in names)
+    wrong = [says for _, says in gallery if re.search("predicted cat .*, true dog|predicted dog .*, true cat", says)]
+    final = json.loads((folder / "run.json").read_text())["results"]["final"]
+    assert len(wrong) == round(8 * (1 - final["val/accuracy"]))
+    with Image.open(BytesIO(b64decode(gallery[0][0].partition(",")[2]))) as image:
         assert image.size == (8, 8)
+
+
+def test_the_configuration_is_what_differs_from_the_defaults_before_the_whole(folder: Path) -> None:
+    found = parse_html(make_run_page(folder).html())
+    start = found.rows.index(["", "this run", "default"])
+    rows = {row[0]: row[1:] for row in found.rows[start + 1 :] if len(row) == 3}
+    assert rows["trainer.max_epochs"] == ["3", "500"]
+    assert rows["data._target_"][0] == "copycat.data.sources.folder.Folder"
+    assert rows["data.root"][1] == "–"
+    assert "optimizer.lr" not in rows
+    assert "{'" not in "".join(found.texts)  # no Python dict
+
+
+def test_charts_have_the_numbers_of_metrics_csv(folder: Path) -> None:
+    rows, found = read_history(folder), parse_html(make_run_page(folder).html())
+    loss, _ = found.data[0]["charts"]
+    assert loss["x"] == [0, 1, 2]
+    for series in loss["series"]:
+        assert series["y"] == pytest.approx([row[series["label"]] for row in rows], rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +193,13 @@ def test_several_runs_stand_side_by_side(folder: Path, tiny: Path, capsys: pytes
         main(["report", str(outputs)])
     assert capsys.readouterr().out == f"{outputs}/report.html\n"
     found = parse_html((outputs / "report.html").read_text())
-    assert found.headings == [
-        *(str(outputs), "Results", "Curves", "Configuration", "Metrics", "Reports"),
-    ]
+    titles = ["Results", "Curves", "Configuration", "Metrics", "Reports"]
+    assert found.headings == ["2 runs compared: mlp on Folder", *titles]
+    losses = [chart for chart in found.data[0]["charts"] if chart["title"] == "val/loss"]
+    assert [len(series["x"]) for series in losses[0]["series"]] in (
+        [3, 2],
+        [2, 3],
+    )  # a line for each, of its own length
     row = next(row for row in found.rows if row[0] == "optimizer.lr")
     assert set(row[1:]) == {"0.001", "0.5"}
     assert f"copycat report {other}" in "".join(found.texts)

@@ -29,7 +29,7 @@ def test_the_address_is_printed_and_ctrl_c_ends_it(tiny: Path, tmp_path: Path) -
                 assert outcome.folder.name in answer.read().decode()
             with urllib.request.urlopen(f"{address}data/runs", timeout=60) as answer:
                 runs = json.load(answer)
-            name = "default data=folder data.image_size=8 trainer.max_epochs=2"
+            name = "default data=folder image_size=8 max_epochs=2"
             assert {name, f"{name}/train", f"{name}/val"} <= set(runs)
         finally:
             board.send_signal(signal.SIGINT)

@@ -118,7 +118,7 @@ def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tin
             }
         )
     assert tags[0] == tags[1]
-    assert {"data/fed", "run/config/text_summary", "best/val/loss"} <= tags[0].keys()
+    assert {"data/model_input", "run/config/text_summary", "best/val/loss"} <= tags[0].keys()
     with serve_tensorboard(tmp_path / "killed") as address:
         (group,) = read_hparams(address)
     assert group["status"] == "STATUS_SUCCESS"

@@ -9,13 +9,13 @@ from copycat.inspection.tensorboard.run_names import RunLinks
 from tests.support.runs import train_tiny
 
 
-def test_a_name_is_the_experiment_and_what_was_overridden(tiny: Path, tmp_path: Path) -> None:
+def test_a_name_is_the_experiment_and_what_was_overridden_by_short_keys(tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=1", "model=shallow", "model.hidden=[5]")
     folders = [train_tiny(*words, data=tiny, at=tmp_path / "outputs").folder for _ in range(2)]
     (tmp_path / "names").mkdir()
     board = RunLinks(tmp_path / "outputs", tmp_path / "names")
     board.update()
-    name = "default data=folder data.image_size=8 trainer.max_epochs=1 model=shallow model.hidden=[5]"
+    name = "default data=folder image_size=8 max_epochs=1 model=shallow hidden=[5]"
     links = list((tmp_path / "names").iterdir())
     assert {link.name for link in links} == {name, f"{name} (2)"}
     assert {link.resolve() for link in links} == {folder / "tensorboard" for folder in folders}
@@ -23,6 +23,7 @@ def test_a_name_is_the_experiment_and_what_was_overridden(tiny: Path, tmp_path: 
     board.update()
     assert (tmp_path / "names" / f"{name} seed=5").resolve() == late / "tensorboard"
     assert board.count == 3
+    assert board.varied() == {"seed"}
 
 
 def test_a_trial_is_called_by_its_number(tiny: Path, tmp_path: Path) -> None:
@@ -34,12 +35,12 @@ def test_a_trial_is_called_by_its_number(tiny: Path, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     RunLinks(sweep, tmp_path / "one").update()
     assert {link.name for link in (tmp_path / "one").iterdir()} == {
-        "trial 0 optimizer.lr=0.1",
-        "trial 1 optimizer.lr=0.2",
+        "0 lr=0.1",
+        "1 lr=0.2",
     }
     RunLinks(tmp_path, tmp_path / "all").update()
     found = {link.name for link in (tmp_path / "all").iterdir()}
-    assert found == {f"sweep sweep trial {number} optimizer.lr={rate}" for number, rate in enumerate((0.1, 0.2))}
+    assert found == {f"sweep sweep trial {number} lr={rate}" for number, rate in enumerate((0.1, 0.2))}
 
 
 def test_a_strange_override_makes_a_name_all_the_same(tiny: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Import the large packages once and fork for each command; tests/support/commands.py sends requests by a socket.
 
 Commands run side by side. A fork continues as `python -m copycat` with the requested folder, environment, arguments and
-standard streams. It imports all of Copycat and exits like any interpreter: only the time to import large packages is
-saved.
+standard streams, and exits like any interpreter: only the time of imports is saved. With a program of the test's, or
+another PYTHONPATH, it imports all of Copycat anew.
 """
 
 import gc
@@ -16,6 +16,8 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
+from types import ModuleType
 from typing import Any
 
 from hydra._internal.sources_registry import SourcesRegistry
@@ -23,12 +25,15 @@ from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 
 PACKAGES = (
-    "copycat",  # first: it shortens the import of torchmetrics; each fork imports it anew
+    "copycat",  # first: it shortens the imports of Lightning and torchmetrics
     *("torch", "torch.utils.tensorboard", "pytorch_lightning", "torchmetrics", "safetensors.torch", "h5py"),
     *("tensorboard.plugins.hparams.metadata", "torch.utils.serialization", "numpy.ctypeslib", "google_crc32c"),
     *("hydra.main", "optuna", "platformdirs", "rich.progress", "rich.table", "jinja2", "pillow_heif"),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.ImageCms", "PIL.ImageOps", "PIL.ImageDraw"),
 )
+LEFT_OUT = ("__main__", "operations", "ray_tasks", "app", "uploads")
+"""Modules that each command imports where it uses them: their packages take long."""
+PYTHONPATH = os.environ.get("PYTHONPATH")
 
 
 def serve(requests: socket.socket) -> list[str] | None:
@@ -84,9 +89,20 @@ def become(request: dict[str, Any]) -> list[str]:
     sys.path[0] = request["folder"]
     extra = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[1:1] = [path for path in extra if path and path not in sys.path]
+    if not request["program"] and os.environ.get("PYTHONPATH") == PYTHONPATH:
+        sys.modules.update(MODULES)
     exec(request["program"], {})
     arguments: list[str] = request["words"]
     return arguments
+
+
+def import_copycat() -> dict[str, ModuleType]:
+    """Import the modules of Copycat that need no extra beyond PACKAGES, and take them out of sys.modules again."""
+    package = import_module("copycat")
+    for module in walk_packages(package.__path__, "copycat."):
+        if not module.name.endswith(LEFT_OUT):
+            import_module(module.name)
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "copycat"}
 
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the tests and the running command
@@ -106,6 +122,7 @@ for kind in (Plugins, SourcesRegistry):  # each fork looks for plugins itself
     del Singleton._instances[kind]
 for name in [name for name in sys.modules if name.partition(".")[0] in ("copycat", "hydra_plugins", "tests")]:
     del sys.modules[name]
+MODULES = import_copycat()
 gc.freeze()  # otherwise each fork collects, and so copies, all of it at its exit
 arguments = serve(socket.socket(fileno=int(sys.argv[1])))
 if arguments is not None:

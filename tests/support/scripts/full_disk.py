@@ -1,7 +1,7 @@
 """Train on a disk that runs full; test_faults.py starts it in its own mount namespace: full_disk.py FOLDER IMAGES.
 
-Repeats the same run on a disk that is one page larger each time, so that each write that allocates space fails once,
-and prints one line of JSON per run.
+Repeats the same run on a disk that is two pages larger each time, so that about each second write that allocates space
+fails once, and prints one line of JSON per run.
 """
 
 import json
@@ -24,8 +24,8 @@ from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
 from copycat.training.train import train
 
-PAGE_KB = 4
-"""Allocation unit of a tmpfs."""
+STEP_KB = 8
+"""Two pages, which a tmpfs allocates."""
 
 
 def shallow_overrides(images: str, at: Path) -> list[str]:
@@ -54,7 +54,7 @@ def describe_folder(folder: Path) -> dict[str, Any]:
 
 def train_on_growing_disk(images: str, disk: Path) -> Iterator[dict[str, Any]]:
     """Train on ever larger disks until a run completes; describe each run."""
-    room, request = PAGE_KB, compose(shallow_overrides(images, disk / "out"))
+    room, request = STEP_KB, compose(shallow_overrides(images, disk / "out"))
     while True:
         for left in disk.iterdir():
             shutil.rmtree(left)
@@ -68,11 +68,11 @@ def train_on_growing_disk(images: str, disk: Path) -> Iterator[dict[str, Any]]:
             yield {"room": room, "status": outcome.status, "error": outcome.manifest["error"], **found}
             if outcome.status == "completed":
                 return
-            if room % (8 * PAGE_KB) == 0:  # resume on a larger disk
+            if room % (4 * STEP_KB) == 0:  # resume on a larger disk
                 subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
                 resumed = resume(open_run(outcome.folder), say=lambda line: None)
                 yield {"room": room, "resumed": resumed.status, **describe_folder(outcome.folder)}
-        room += PAGE_KB
+        room += STEP_KB
 
 
 def main() -> None:

@@ -31,3 +31,13 @@ def check_image_folder(config: Mapping[str, Any]) -> None:
     node = config["data"]
     if is_option(node["_target_"], "data", "folder") and node.get("root"):
         check_root(Path(node["root"]).expanduser())
+
+
+def check_has_root(node: Mapping[str, Any]) -> None:
+    """Check that a run's data lies in a folder, so that --data can name another one.
+
+    Raises:
+        UserError: where it does not.
+    """
+    if "root" not in node:
+        raise UserError(f"--data: expected a run whose data has a root; got {node['_target_']}.")

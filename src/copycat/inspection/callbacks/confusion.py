@@ -33,7 +33,9 @@ class ConfusionMatrix(Inspector):
         classes = context.data.classes[:MAX_CLASSES]
         if len(context.data.classes) <= MAX_CLASSES:
             matrix = confusion_matrix(probability.numpy(), label.numpy())
-            summary.MergeFrom(image_summary("validation/confusion", draw_confusion_matrix(matrix, list(classes))))
+            summary.MergeFrom(
+                image_summary("validation/confusion_matrix", draw_confusion_matrix(matrix, list(classes)))
+            )
         for index, name in enumerate(classes):
             curve = pr_curve(f"precision_recall/{name}", (label == index).numpy(), probability[:, index].numpy())  # type: ignore[no-untyped-call]
             summary.MergeFrom(curve)

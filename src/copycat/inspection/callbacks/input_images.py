@@ -51,7 +51,9 @@ def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
     part = data.parts["train"]
     image, label = torch.stack([part.images[i] for i in index.tolist()]), part.labels[index]
     augments = data.augmentation is not None
-    yield _sheet("data/before_augmentation" if augments else "data/fed", image[:count], label[:count], data.classes)
+    yield _sheet(
+        "data/before_augmentation" if augments else "data/model_input", image[:count], label[:count], data.classes
+    )
     if augments:
         augment = data.augment({"image": to_float(image), "label": label, "index": index}, 0)
         yield _sheet("data/after_augmentation", augment["image"][:count], augment["label"][:count], data.classes)

@@ -1,26 +1,31 @@
 """Compare several runs on one page: configuration differences, curves, metrics."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
-from copycat.inspection.reports.page import Page, PageImage, Section, Table
+from copycat.inspection.reports.contents import Fact, PageImage, Section, Table
+from copycat.inspection.reports.curve_charts import make_compared_charts
+from copycat.inspection.reports.page import Page
+from copycat.inspection.reports.verdict import make_verdict
 from copycat.records.lock import KILLED
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
 from copycat.records.reader import not_a_run
 from copycat.tables.comparison import RunComparison, read_comparison
 from copycat.tables.comparison_table import describe_uncertainty, format_cells
+from copycat.tables.render import format_interval, format_majority
+from copycat.tables.statistics import format_number
 
 MAX_RUNS = 12
 """Runs on one page, at most."""
 PLOTTED_METRICS = ("val/loss", "train/loss", "val/accuracy")
 
 
-def make_comparison_page(folders: Sequence[Path], *, title: str) -> Page:
+def make_comparison_page(folders: Sequence[Path]) -> Page:
     """Make the page from the runs' folders alone.
 
     Raises:
@@ -57,7 +62,38 @@ def make_comparison_page(folders: Sequence[Path], *, title: str) -> Page:
         sections.append(Section(title="Resume killed runs", code=code))
     commands = "\n".join(f"copycat report {shlex.quote(str(folder))}" for folder in folders)
     sections.append(Section(title="Reports", code=commands))
-    return Page(title, f"{pluralize(len(folders), 'run')} side by side", sections)
+    facts = [*_facts(compared)]
+    summary = [make_verdict(facts)] if facts else []
+    tests = [sentence for sentence in describe_uncertainty(compared) if "McNemar" in sentence]
+    summary += [f"{sentence[0].upper()}{sentence[1:]}." for sentence in tests]
+    return Page(_title(compared), "\n".join([*summary, ", ".join(map(str, folders))]), sections, facts)
+
+
+def _title(compared: RunComparison) -> str:
+    """Return how many runs of what on what are compared, such as `2 runs compared: mlp and cnn on Cats`."""
+    names = {
+        group: dict.fromkeys(
+            str(config[f"{group}._target_"]).rpartition(".")[2]
+            for config in compared.configs.values()
+            if f"{group}._target_" in config
+        )
+        for group in ("model", "data")
+    }
+    words = " on ".join(" and ".join(each) for each in names.values() if each)
+    return f"{pluralize(len(compared.folders), 'run')} compared{f': {words}' if words else ''}"
+
+
+def _facts(compared: RunComparison) -> Iterator[Fact]:
+    """Yield the validation accuracy of each run, the highest first."""
+    rows = {name: row for name, row in compared.rows.items() if "accuracy_low" in row}
+    for name in sorted(rows, key=lambda name: -rows[name]["final/val/accuracy"]):
+        row, value = rows[name], format_number(rows[name]["final/val/accuracy"])
+        note = f"95 % interval {format_interval(row)}"
+        is_above = row["majority"] is not None and row["accuracy_low"] > row["majority"]
+        if row["majority"] is not None:
+            note += f"; majority baseline {format_majority(row)}"
+        phrase = f"{printable(name)}: validation accuracy {value} ({note})"
+        yield Fact(printable(name), value, phrase, note, "good" if is_above else "")
 
 
 def _curves(compared: RunComparison) -> list[Section]:
@@ -76,7 +112,9 @@ def _curves(compared: RunComparison) -> list[Section]:
     from copycat.inspection.reports.curves import plot_compared_curves  # matplotlib is an extra, and slow to import
 
     caption = f"{', '.join(metrics)} by epoch, a line for each of {', '.join(rows)}."
-    return [Section(title="Curves", images=[PageImage(plot_compared_curves(rows, metrics), caption, "curves")])]
+    charts = make_compared_charts(rows, metrics)
+    image = PageImage(plot_compared_curves(rows, metrics), caption, "curves", charts, synced=True)
+    return [Section(title="Curves", images=[image])]
 
 
 def _history(folder: Path) -> Sequence[Mapping[str, float]]:

@@ -33,12 +33,17 @@ def make_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) 
     return figure
 
 
-def plot_compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str]) -> bytes:
-    """Draw a panel for each metric, such as `val/loss`, with a line for each run, and return the PNG."""
+def plot_compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str], *, rest: Sequence[Rows] = ()) -> bytes:
+    """Draw a panel for each metric, such as `val/loss`, with a line for each run, and return the PNG.
+
+    Lines of the rest are gray, behind the others.
+    """
     with styled_png() as png:
         figure = Figure(figsize=(8, 2.6 * len(metrics) + 0.25 * len(runs)), dpi=120, layout="constrained")
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, metrics, strict=True):
+            for rows in rest:
+                _plot_line(axes, rows, metric, color="#C4C4C4", lw=0.8)
             for index, (name, rows) in enumerate(runs.items()):
                 style = ("-", "--", ":", "-.")[index // len(COLORS) % 4]
                 _plot_line(axes, rows, metric, label=name, color=COLORS[index % len(COLORS)], linestyle=style)

@@ -1,6 +1,7 @@
 """Make sections of a run's page: metrics with their intervals, and predictions on held-out images."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,14 @@ from numpy.typing import NDArray
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
 from copycat.inspection.callbacks.confusion import confusion_matrix
+from copycat.inspection.reports.classification_curves import (
+    compute_class_curves,
+    compute_reliability,
+    make_class_charts,
+    make_reliability_charts,
+)
+from copycat.inspection.reports.contents import Cell, PageImage, Section, Table
 from copycat.inspection.reports.intervals import bootstrap
-from copycat.inspection.reports.page import PageImage, Section, Table
 from copycat.models.metrics import SCORE_NAMES
 from copycat.records.predictions import Predictions
 from copycat.tables.statistics import format_number, wilson_interval
@@ -68,28 +75,34 @@ def make_prediction_sections(
     manifest: Mapping[str, Any], predictions: Mapping[str, Predictions], trained: Mapping[str, NDArray[np.bool_]]
 ) -> Iterator[Section]:
     """Describe the predictions of the final weights on held-out images."""
-    from copycat.inspection.reports.confusion_plots import plot_reliability, plot_roc_and_precision
+    from copycat.inspection.reports.confusion_plots import draw_class_curves, draw_reliability
 
     classes = [printable(name) for name in manifest["data"]["classes"]]
     for part, predicted in predictions.items():
         title = {"val": "validation", "test": "test"}.get(part, part)
         is_correct, count = int(predicted.is_correct.sum()), len(predicted.label)
-        new = _accuracy_without_trained(predicted, trained.get(part))
+        new, images = _accuracy_without_trained(predicted, trained.get(part)), pluralize(count, "image")
+        curves = [*compute_class_curves(predicted.probability, predicted.label, classes)]
+        reliability = compute_reliability(predicted.probability, predicted.label, classes)
         yield Section(
             title=f"Confusion matrix ({title})",
             note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}",
             table=_confusion_table(predicted, classes) if len(classes) <= MAX_CLASSES else None,
+        )
+        yield Section(
+            title=f"Curves of predictions ({title})",
             images=[
                 PageImage(
-                    plot_roc_and_precision(predicted.probability, predicted.label, classes),
-                    "ROC, and precision over recall, of each class against the others, on"
-                    f" {pluralize(count, 'image')}.",
+                    draw_class_curves(curves),
+                    f"ROC, and precision over recall, of each class against the others, on {images}.",
                     f"roc-{part}",
+                    make_class_charts(curves),
                 ),
                 PageImage(
-                    plot_reliability(predicted.probability, predicted.label, classes),
-                    f"Accuracy against predicted probability, on {pluralize(count, 'image')}.",
+                    draw_reliability(reliability),
+                    f"Accuracy against predicted probability, on {images}.",
                     f"reliability-{part}",
+                    make_reliability_charts(reliability),
                 ),
             ],
         )
@@ -97,8 +110,18 @@ def make_prediction_sections(
 
 def _confusion_table(predicted: Predictions, classes: Sequence[str]) -> Table:
     matrix = confusion_matrix(predicted.probability, predicted.label).tolist()
-    rows = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
-    return Table(rows, ["rows: true class, columns: predicted class", *classes])
+    rows: list[list[str | Cell]] = []
+    for index, (name, counts) in enumerate(zip(classes, matrix, strict=True)):
+        total = sum(counts)
+        cells = [_confusion_cell(count, total, is_right=index == column) for column, count in enumerate(counts)]
+        rows.append([name, *cells, str(total)])
+    caption = "Rows: true class. Columns: predicted class. Shares are of the row; blue is correct, orange is wrong."
+    return Table(rows, ["true class", *(f"predicted {name}" for name in classes), "images"], caption)
+
+
+def _confusion_cell(count: int, total: int, *, is_right: bool) -> Cell:
+    share = count / max(total, 1)
+    return Cell(str(count), f"{share:.0%}" if total else "", ceil(10 * share), "right" if is_right else "wrong")
 
 
 def _accuracy(right: int, count: int) -> str:

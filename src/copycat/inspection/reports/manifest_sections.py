@@ -1,16 +1,15 @@
-"""Make the sections of a run's page that come from its manifest: time, request, environment, data."""
+"""Make the sections of a run's page that come from its manifest: time, environment, data."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from copycat.config.printable import printable
-from copycat.inspection.reports.page import Section, Table
+from copycat.inspection.reports.contents import Section, Table
 
 
 def make_manifest_sections(manifest: Mapping[str, Any]) -> Iterator[Section]:
     """Make the sections; the one of time only where it is known."""
     yield from _timing(manifest)
-    yield _request(manifest)
     yield _environment(manifest)
     yield _data(manifest)
 
@@ -31,12 +30,6 @@ def _timing(manifest: Mapping[str, Any]) -> Iterator[Section]:
     yield Section(title="Time", note=note, table=Table(rows))
 
 
-def _request(manifest: Mapping[str, Any]) -> Section:
-    request = manifest["request"]
-    rows = [["experiment", request["experiment"]], ["overrides", " ".join(request["overrides"]) or "none"]]
-    return Section(title="Configuration", table=Table(rows))
-
-
 def _environment(manifest: Mapping[str, Any]) -> Section:
     code, environment = manifest["provenance"]["code"], manifest["provenance"]["environment"]
     packages = environment.get("packages") or {}
@@ -50,7 +43,7 @@ def _environment(manifest: Mapping[str, Any]) -> Section:
         "platform": environment.get("platform"),
         "processor": environment.get("cpu"),
         "threads": environment.get("threads"),
-        "accelerator": environment.get("accelerator"),
+        "accelerator": _accelerator(environment.get("accelerator")),
         "precision": environment.get("precision"),
         "data": (manifest["provenance"].get("data") or {}).get("all"),
         "weights": manifest["results"].get("weights_digest"),
@@ -64,3 +57,11 @@ def _data(manifest: Mapping[str, Any]) -> Section:
     rows = [["classes", ", ".join(data["classes"])]]
     rows += [[f"{part} images", str(count)] for part, count in data["images"].items()]
     return Section(title="Data", note="; ".join(data["warnings"]), table=Table(rows))
+
+
+def _accelerator(recorded: Any) -> str | None:
+    """Name the devices that were found, and what was asked for."""
+    if not isinstance(recorded, Mapping):
+        return recorded and str(recorded)
+    found = recorded.get("found") or ["none"]
+    return f"{', '.join(map(str, found))} (trainer.accelerator={recorded.get('asked')})"

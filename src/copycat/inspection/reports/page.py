@@ -1,51 +1,32 @@
-"""A self-contained HTML page: it needs no network."""
+"""A self-contained HTML page: it needs no network, and runs no script but its own."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.printable import printable_lines
+from copycat.inspection.reports.contents import Fact, Section
 
 
-@dataclass(frozen=True)
-class PageImage:
-    """Hold a plot and its caption, which is also its alternative text."""
+@cache
+def stylesheet() -> Markup:
+    """Return the stylesheet of all pages, for a `<style>` element: reports and the app have one design.
 
-    png: bytes
-    caption: str
-    name: str = ""
-    """Name of its PNG file without suffix; a plot without a name is not written to a file."""
-    small: bool = False
-    """Whether several stand in a row."""
-
-    @property
-    def base64(self) -> str:
-        """Return the PNG as base64 text."""
-        return b64encode(self.png).decode()
-
-
-@dataclass(frozen=True)
-class Table:
-    """Hold a table whose first cell of each row is the row's title."""
-
-    rows: Sequence[Sequence[str]]
-    head: Sequence[str] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """Hold the contents below a heading, in this order."""
-
-    title: str
-    note: str = ""
-    table: Table | None = None
-    images: Sequence[PageImage] = ()
-    code: str = ""
+    It defines the colors of light and dark screens and of paper as custom properties (`--surface`, `--text`,
+    `--accent`, …), styles plain elements, and has classes: `card`, `cards` (a grid of cards), `good`, `warn`, `bad`
+    (the mark of a card), `scroll` (around a table), `tiles` (a grid of figures), `controls` (a row of labels and
+    buttons), `button`, `primary`, `quiet`, `lead`, and `screen` (not printed).
+    """
+    return _asset("style.css")
 
 
 @dataclass(frozen=True)
@@ -55,17 +36,57 @@ class Page:
     title: str
     summary: str
     sections: Sequence[Section]
+    facts: Sequence[Fact] = ()
 
     def html(self) -> str:
         """Render the page."""
-        loader = PackageLoader(__package__, "")
-        environment = Environment(loader=loader, autoescape=True, finalize=_finalize, undefined=StrictUndefined)
-        return environment.get_template("page.html").render(page=self)
+        scripts = [_asset(name) for name in self._scripts()]
+        style = Markup("\n").join([stylesheet(), *([_asset("vendor/uplot.css")] if scripts else [])])
+        none = "'none'"
+        policy = (
+            f"default-src {none}; img-src data:; style-src {_source(style)};"
+            f" script-src {' '.join(map(_source, scripts)) or none}; base-uri {none}; form-action {none}"
+        )
+        return _template().render(page=self, style=style, scripts=scripts, policy=Markup(policy))
+
+    def _scripts(self) -> Iterator[str]:
+        """Yield the names of the scripts that the contents need."""
+        images = [image for section in self.sections for image in section.images]
+        if any(image.charts for image in images):
+            yield from ("vendor/uplot.js", "charts.js")
+        if any(image.parallel for image in images):
+            yield "parallel.js"
+        if any(section.gallery for section in self.sections):
+            yield "gallery.js"
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader(__package__, ""),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
+
+
+@cache
+def _asset(name: str) -> Markup:
+    return Markup(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+
+
+@cache
+def _source(text: str) -> str:
+    """Return the content of an inline element as a source of a content security policy."""
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def _finalize(value: object) -> object:
     """Make each text of a page printable as the template takes it."""
-    return printable_lines(value) if isinstance(value, str) else value
+    return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def write_images(page: Page, to: Path) -> Iterator[Path]:

@@ -2,17 +2,22 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from copycat.config.moved_names import with_current_names
+from copycat.config.renamed_keys import with_current_keys
 from copycat.config.suggestions import pluralize
 from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_png
 from copycat.inspection.callbacks.weights import draw_weights
+from copycat.inspection.reports.contents import GalleryImage, PageImage, Section
+from copycat.inspection.reports.curve_charts import make_curve_charts
 from copycat.inspection.reports.evaluation_sections import PARTS, make_metric_sections, make_prediction_sections
 from copycat.inspection.reports.gallery_file import TITLES, GalleryItem, read_gallery
 from copycat.inspection.reports.manifest_sections import make_manifest_sections
-from copycat.inspection.reports.page import Page, PageImage, Section
+from copycat.inspection.reports.page import Page
+from copycat.inspection.reports.settings import make_configuration_section
+from copycat.inspection.reports.verdict import format_time, make_facts, make_title, make_verdict
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
@@ -21,7 +26,7 @@ from copycat.records.reader import check_files, not_a_run, read_checked_manifest
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.safe_parsers import read_yaml
 from copycat.records.safe_tensors import read_weights
-from copycat.tables.statistics import format_number, wilson_interval
+from copycat.tables.statistics import format_number
 
 PLOTTED_METRICS = ("loss", "accuracy")
 """Metrics that have curves."""
@@ -39,12 +44,14 @@ def make_run_page(folder: Path) -> Page:
         if folder.is_dir():
             check_files(folder)
         manifest = read_checked_manifest(folder)
-        config = read_config(folder).decode(errors="replace")
+        text = read_config(folder).decode(errors="replace")
+        config = with_current_names(with_current_keys(read_yaml(text.encode())))
         rows = read_history(folder) if (folder / HISTORY).exists() else []
         gallery = read_gallery(folder)
         predictions = read_predictions(folder, classes=len(manifest["data"]["classes"]))
     except (OSError, ValueError) as error:
         raise not_a_run(folder, error) from error
+    config = config if isinstance(config, Mapping) else {}
     manifest["status"] = current_status(manifest["status"], folder)
     sections = [
         *make_metric_sections(manifest, predictions),
@@ -52,43 +59,22 @@ def make_run_page(folder: Path) -> Page:
         *make_prediction_sections(manifest, predictions, find_training_copies(folder, predictions)),
         *_gallery(gallery),
         *_weights(folder, manifest),
+        make_configuration_section(config, text, manifest["request"]),
         *make_manifest_sections(manifest),
     ]
     if manifest["status"] == "completed":
         sections.append(Section(title="Reproduce", code=f"copycat rerun {shlex.quote(str(folder))}"))
     elif manifest["status"] not in ("pruned", RUNNING):
         sections.append(Section(title="Resume", code=f"copycat resume {shlex.quote(str(folder))}"))
-    sections.append(Section(title="Full configuration", code=config))
-    summary = [_verdict(manifest), f"{folder}: {_summary(manifest, epochs=len(rows))}"]
-    return Page(_title(folder, config, manifest), "\n".join(filter(None, summary)), sections)
-
-
-def _title(folder: Path, config: str, manifest: Mapping[str, Any]) -> str:
-    """Return what was trained on what, such as `lecture: mlp on Cats`; the folder where that is unknown."""
-    with suppress(ValueError, KeyError, TypeError):
-        nodes = read_yaml(config.encode())
-        model, data = (str(nodes[group]["_target_"]).rpartition(".")[2] for group in ("model", "data"))
-        experiment = str(manifest["request"]["experiment"])
-        return f"{model} on {data}" if experiment in ("default", "sweep") else f"{experiment}: {model} on {data}"
-    return str(folder)
-
-
-def _verdict(manifest: Mapping[str, Any]) -> str:
-    """Return the validation accuracy beside its interval and its baseline; empty where the run has none."""
-    accuracy, data = manifest["results"].get("final", {}).get("val/accuracy"), manifest["data"]
-    images = data["images"].get("val", 0)
-    if accuracy is None or not images or not 0 <= accuracy <= 1:
-        return ""
-    low, high = wilson_interval(accuracy, images)
-    text = f"Validation accuracy {accuracy:.4f} (95 % interval {low:.2f} to {high:.2f}, {pluralize(images, 'image')})"
-    baseline = data.get("majority", {}).get("val")
-    return f"{text}; baseline (always the most frequent class): {baseline:.4f}." if baseline else f"{text}."
+    facts = [*make_facts(manifest)]
+    summary = [make_verdict(facts), f"{folder}: {_summary(manifest, epochs=len(rows))}"]
+    return Page(make_title(folder, config, manifest), "\n".join(filter(None, summary)), sections, facts)
 
 
 def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
     """Summarize a run in one line; `epochs` are rows of metrics.csv: the manifest of an unfinished run has none."""
     epochs = manifest["results"].get("epochs", epochs)
-    words = [f"{manifest['status']} after {pluralize(epochs, 'epoch')}", f"started {manifest['started']}"]
+    words = [f"{manifest['status']} after {pluralize(epochs, 'epoch')}", f"started {format_time(manifest['started'])}"]
     if manifest["seconds"] is not None:
         words.append(f"{manifest['seconds']:.1f} s")
     if manifest["error"]:
@@ -99,18 +85,14 @@ def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
 
 
 def _gallery(items: Sequence[tuple[GalleryItem, Picture]]) -> Iterator[Section]:
-    for kind, title in TITLES.items():
-        images = [
-            PageImage(
-                encode_png(picture),
-                f"{item.name}: predicted {item.said} ({item.probability:.2f}), true {item.label}",
-                small=True,
-            )
-            for item, picture in items
-            if item.kind == kind
-        ]
-        if images:
-            yield Section(title=f"Validation images, {title}", images=images)
+    """Show each image once: the most confident errors and the least confident predictions may share some."""
+    images = {
+        item.index: GalleryImage(encode_png(picture), item.name, item.label, item.said, item.probability)
+        for item, picture in items
+    }
+    if images:
+        kinds = [title for kind, title in TITLES.items() if any(item.kind == kind for item, _ in items)]
+        yield Section(title="Validation images", note=f"The {' and the '.join(kinds)}.", gallery=[*images.values()])
 
 
 def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
@@ -146,9 +128,10 @@ def _curves(manifest: Mapping[str, Any], rows: list[dict[str, float]]) -> Iterat
         for part in PARTS
         if _values(rows, f"{part}/{metric}")
     )
-    yield Section(
-        title="Curves", images=[PageImage(plot_curves(rows, metrics, best=best.get("epoch")), f"{caption}.", "curves")]
-    )
+    epoch = best.get("epoch")
+    charts = make_curve_charts(rows, metrics, best=epoch)
+    image = PageImage(plot_curves(rows, metrics, best=epoch), f"{caption}.", "curves", charts, synced=True)
+    yield Section(title="Curves", images=[image])
 
 
 def _values(rows: list[dict[str, float]], name: str) -> list[float]:

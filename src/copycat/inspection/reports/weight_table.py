@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TINY_SHARE = 1e-3
-"""Numbers below this share of a tensor's largest count as tiny."""
-TITLES = ("shape", "numbers", "norm", "mean", "std", "min", "max", "tiny")
+"""Values below this share of a tensor's largest count as tiny."""
+TITLES = ("shape", "values", "norm", "mean", "std", "min", "max", "tiny")
 
 
 def print_weights(run: Path) -> None:
@@ -35,8 +35,10 @@ def print_weights(run: Path) -> None:
     columns: list[Column] = [("tensor", value_cell("tensor")), *((title, value_cell(title)) for title in TITLES)]
     print_table(wide_console(), columns, [{"tensor": name, **_row(tensor)} for name, tensor in weights.items()])
     numbers = sum(tensor.numel() for tensor in weights.values())
-    print_line(f"{pluralize(numbers, 'number')} in {pluralize(len(weights), 'tensor')}")
-    print_line(f"tiny: share below {TINY_SHARE:g} of the tensor's largest")
+    print_line(f"{pluralize(numbers, 'value')} in {pluralize(len(weights), 'tensor')}")
+    print_line(
+        f"norm: Euclidean; std: standard deviation; tiny: share of values below {TINY_SHARE:g} of the tensor's largest"
+    )
 
 
 def _row(tensor: "Tensor") -> dict[str, str]:
@@ -45,11 +47,11 @@ def _row(tensor: "Tensor") -> dict[str, str]:
     shape = "×".join(map(str, tensor.shape)) or "1"
     values = tensor.double()
     if not values.numel():
-        return {"shape": shape, "numbers": "0"}
+        return {"shape": shape, "values": "0"}
     size = values.abs()
     return {
         "shape": shape,
-        "numbers": str(values.numel()),
+        "values": str(values.numel()),
         "norm": format_number(float(torch.linalg.vector_norm(values))),
         "mean": format_number(float(values.mean())),
         "std": format_number(float(values.std(correction=0))),

@@ -4,6 +4,7 @@ import logging
 import tempfile
 import threading
 import webbrowser
+from collections.abc import Callable, Set
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tensorboard.program import TensorBoard, TensorBoardPortInUseError, TensorBo
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
+from copycat.inspection.tensorboard.hparams_table import HParamsTable, plugins_with_table
 from copycat.inspection.tensorboard.run_names import RunLinks
 from copycat.tables.run_table import check_folder
 
@@ -28,7 +30,7 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="copycat-board-") as names:
         links = RunLinks(folder, Path(names))
         links.update()
-        address = launch(Path(names), title=str(folder), port=port)
+        address = launch(Path(names), varied=links.varied, title=str(folder), port=port)
         print_line(f"{address} shows {folder}; Ctrl-C ends it")
         if not links.count:
             print_line("no run in it has TensorBoard's files yet: those that begin show as they do")
@@ -42,14 +44,20 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
             print_line("")
 
 
-def launch(folder: Path, *, title: str, port: int) -> str:
-    """Start TensorBoard in a thread and return its address; port 0 is any free one.
+def launch(folder: Path, *, varied: Callable[[], Set[str]], title: str, port: int) -> str:
+    """Start TensorBoard in a thread and return its address.
+
+    Args:
+        folder: of the runs.
+        varied: returns the keys that HParams shows whether their values differ or not.
+        title: of the window.
+        port: 0 is any free one.
 
     Raises:
         UserError: where it does not start.
     """
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
-    program = TensorBoard()
+    program = TensorBoard(plugins_with_table(HParamsTable(varied)))
     fast = "true" if find_spec("tensorboard_data_server") else "false"  # unset, TensorBoard prints a note
     address = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--window_title", title]
     # keep all images and curves of a run; TensorBoard's default drops most of them

@@ -4,7 +4,7 @@ A third kind selects what is shown, but TensorBoard takes the first one it finds
 hyper-parameters and metrics of every run, with filters. TensorBoard's own writers of these need TensorFlow.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -22,10 +22,24 @@ Value = float | str | bool
 STATUS = {"success": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
 
 
-def select_hparams(config: Mapping[str, Any], varied: Set[str]) -> dict[str, Value]:
-    """Return the hyper-parameters of a configuration by dotted key, those that a sweep varies among them."""
-    keys = HPARAM_KEYS | varied
-    return {key: v for key, v in _flatten(config) if key in keys or key.partition(".")[0] in HPARAM_GROUPS}
+def select_hparams(config: Mapping[str, Any], varied: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the hyper-parameters of a configuration by dotted key.
+
+    Args:
+        config: of the run.
+        varied: the keys and values of a trial that its sweep varies. An option is shown by its name where its class is
+            that of other options too: `model` is `shallow`.
+    """
+    keys, typed = HPARAM_KEYS | varied.keys(), dict(_flatten(varied))
+    chosen = {key: v for key, v in _flatten(config) if key in keys or key.partition(".")[0] in HPARAM_GROUPS}
+    # the model holds the option of the group `activation` once more, where it uses it
+    named = {key.removeprefix("model.") if key.startswith("model.activation") else key: v for key, v in chosen.items()}
+    return {key: _differing_name(value, typed.get(key, value)) for key, value in named.items()}
+
+
+def _differing_name(value: Value, typed: Value) -> Value:
+    """Return the class `ReLU` where `relu` was typed, as a run outside the sweep shows it, but else what was typed."""
+    return value if str(value).casefold() == str(typed).casefold() else typed
 
 
 def session_start(values: Mapping[str, Value]) -> Summary:

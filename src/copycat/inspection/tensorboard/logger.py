@@ -126,12 +126,12 @@ class TensorBoardLogger(Logger):
         config = vars(params) if isinstance(params, Namespace) else params
         self.write(session_start(select_hparams(config, self._varied())))
 
-    def _varied(self) -> set[str]:
-        """Return the keys that a trial's sweep varies: without them two trials would look the same."""
+    def _varied(self) -> Mapping[str, Any]:
+        """Return the values of the keys that a trial's sweep varies: without them two trials would look the same."""
         try:
-            return set(read_trial(Path(self.folder).parent).values)
+            return read_trial(Path(self.folder).parent).values
         except (OSError, ValueError):
-            return set()
+            return {}
 
     def log_graph(self, model: nn.Module, input_array: Tensor | None = None) -> None:
         """Write the graph of a network; the one of `model` where it holds it as `network`."""

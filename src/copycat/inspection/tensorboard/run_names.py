@@ -2,14 +2,18 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Set
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from copycat.config.dotted_keys import short_names
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
 from copycat.records.reader import check_files, find_runs, read_checked_manifest
-from copycat.records.trial_file import read_trial
+from copycat.records.trial_file import Trial, read_trial
+from copycat.tables.run_row import parse_override
 
 EVENTS = "tensorboard"
 MAX_LENGTH = 100
@@ -29,11 +33,21 @@ class RunLinks:
         self.root, self.names = root.absolute(), names
         self._known: dict[Path, str] = {}
         self._refused: set[Path] = set()
+        self._occurrences: Counter[tuple[str, str]] = Counter()
+        """Number of linked runs that ask for a key and value."""
 
     @property
     def count(self) -> int:
         """Return the number of linked runs."""
         return len(self._known)
+
+    def varied(self) -> Set[str]:
+        """Return the keys that some linked runs override with one value, and others with another or not at all.
+
+        Of a single run, return all keys that it overrides.
+        """
+        count = len(self._known)
+        return {key for (key, _), times in dict(self._occurrences).items() if times < count or count == 1}
 
     def update(self) -> None:
         """Link new runs; report those whose event files lead out of their folder on standard error, and skip them."""
@@ -50,6 +64,7 @@ class RunLinks:
             name = self._free(run_name(run, root=self.root))
             os.symlink(events, self.names / name, target_is_directory=True)
             self._known[run] = name
+            self._occurrences.update((key, repr(value)) for key, value in _overridden_values(run).items())
 
     def _free(self, name: str) -> str:
         used = set(self._known.values())
@@ -59,21 +74,55 @@ class RunLinks:
 
 
 def run_name(run: Path, *, root: Path, manifest: Mapping[str, Any] | None = None) -> str:
-    """Name a run, as `lecture optimizer.lr=0.01`; a trial below its own sweep as `trial 3 optimizer.lr=0.01`."""
-    try:
-        request = (manifest or read_checked_manifest(run))["request"]
-    except (OSError, ValueError):
+    """Name a run, as `lecture lr=0.01`; a trial below its own sweep by its number and its values, as `3 lr=0.01`."""
+    request, trial = _request(run, manifest), _trial(run)
+    if request is None:
         return _safe_file_name(run.name)
-    experiment, overrides = request["experiment"], request["overrides"]
-    try:
-        trial = read_trial(run)
-    except (OSError, ValueError):
-        overrides_shown = [word for word in overrides if not word.lstrip("+~").startswith(IGNORED_KEYS)]
-        return _safe_file_name(" ".join([experiment, *overrides_shown]))
-    assignments = [f"{name}={printable(value)}" for name, value in trial.values.items()]
-    words = [f"trial {trial.number}", *assignments]
+    if trial is None:
+        return _safe_file_name(" ".join([request["experiment"], *_assignments(_values(request))]))
+    number, values = str(trial.number).zfill(_number_width(run.parent)), _assignments(trial.values)
+    if root == run.parent:
+        return _safe_file_name(" ".join([number, *values]))
     # sweeps in one folder are told apart by their start
-    return _safe_file_name(" ".join(words if root == run.parent else [experiment, run.parent.name[:8], *words]))
+    return _safe_file_name(" ".join([request["experiment"], run.parent.name[:8], "trial", number, *values]))
+
+
+@cache
+def _number_width(sweep: Path) -> int:
+    """Return the digits of a trial's number: TensorBoard's HParams sorts names by character, 10 before 2."""
+    return max((len(trial.name) for trial in sweep.iterdir() if trial.name.isdigit()), default=1)
+
+
+def _overridden_values(run: Path) -> Mapping[str, Any]:
+    """Return the values that a run overrides, by key; of a trial, those of its sweep too."""
+    request, trial = _request(run), _trial(run)
+    return {**(_values(request) if request else {}), **(trial.values if trial else {})}
+
+
+def _request(run: Path, manifest: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+    try:
+        request: Mapping[str, Any] = (manifest or read_checked_manifest(run))["request"]
+    except (OSError, ValueError):
+        return None
+    return request
+
+
+def _trial(run: Path) -> Trial | None:
+    try:
+        return read_trial(run)
+    except (OSError, ValueError):
+        return None
+
+
+def _values(request: Mapping[str, Any]) -> dict[str, Any]:
+    words = (word for word in request["overrides"] if "=" in word)
+    values = dict(parse_override(word) for word in words)
+    return {key: value for key, value in values.items() if not key.startswith(IGNORED_KEYS)}
+
+
+def _assignments(values: Mapping[str, Any]) -> list[str]:
+    titles = short_names(values)
+    return [f"{titles[key]}={printable(value)}" for key, value in values.items()]
 
 
 def _safe_file_name(name: str) -> str:

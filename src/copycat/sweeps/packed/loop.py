@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import NoReturn
 
 from copycat.config.suggestions import pluralize
@@ -27,9 +28,16 @@ MAX_PENDING_BYTES = 2**28
 class Pack:
     """Train trials of one shape until each has ended."""
 
-    def __init__(self, trials: ActiveTrials, trainer: PackTrainer, *, stop: SignalHandler) -> None:
-        """Start at the epoch of the trials."""
-        self.trials, self.trainer, self.stop = trials, trainer, stop
+    def __init__(
+        self,
+        trials: ActiveTrials,
+        trainer: PackTrainer,
+        *,
+        stop: SignalHandler,
+        on_epoch: Callable[[int, int], None],
+    ) -> None:
+        """Start at the epoch of the trials; `on_epoch` is called with each epoch that ends, and their number."""
+        self.trials, self.trainer, self.stop, self.on_epoch = trials, trainer, stop, on_epoch
         config = trials.first.config["trainer"]
         self.val_interval: int = config["check_val_every_n_epoch"]
         self.epochs: int = config["max_epochs"]
@@ -64,6 +72,7 @@ class Pack:
                 self.interrupt()
             self.trials.report_ended()
             self._shrink()
+            self.on_epoch(epoch, self.epochs)
         self.trials.end_all("completed", None, epoch)
         if self.stop.received:
             raise KeyboardInterrupt  # so that no other pack starts

@@ -21,7 +21,7 @@ from copycat.sweeps.packed.trial_session import TrialSession
 from copycat.sweeps.trial_record import conclude_trial, fail_trial, start_attempt
 from copycat.training.lightning_internals import choose_device, get_loops_state
 from copycat.training.manifest import make_manifest
-from copycat.training.process_state import LOG, isolated, logged
+from copycat.training.process_state import LOG, isolated, logged, set_deterministic
 from copycat.training.result import RunResult
 from copycat.training.signals import InterruptedRun, SignalHandler
 from copycat.training.standard_streams import tolerating_lost_output
@@ -103,7 +103,8 @@ class PackSession:
         for session in self.sessions:
             session.restore(device)
         trials = ActiveTrials(self.sessions, on_end=self._close, pool=pool)
-        pack = Pack(trials, PackTrainer(trials.sessions, device=device), stop=self.stop)
+        trainer = PackTrainer(trials.sessions, device=device)
+        pack = Pack(trials, trainer, stop=self.stop, on_epoch=self.runner.display.on_epoch)
         self.stop.last = self.sessions[0].clock
         return pack
 
@@ -137,10 +138,10 @@ class PackSession:
 
 def _initial_loops(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the state of Lightning's loops at the start of a run, by a Trainer that never runs."""
+    set_deterministic(config["trainer"])
     trainer = pl.Trainer(
         accelerator=config["trainer"]["accelerator"],
         devices=1,
-        deterministic=config["trainer"].get("deterministic"),
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -63,6 +63,11 @@ def make_plot(kind: str, results: Results) -> Figure:
 
 def render_plot(kind: str, results: Results) -> bytes:
     """Draw one plot as the bytes of a PNG file."""
+    return render_figure(lambda: PLOTS[kind](results))
+
+
+def render_figure(draw: Callable[[], Figure]) -> bytes:
+    """Return a figure, drawn in the style of all plots, as the bytes of a PNG file."""
     with plot_style(STYLE):
-        PLOTS[kind](results).savefig(buffer := BytesIO(), format="png", metadata={"Software": None})
+        draw().savefig(buffer := BytesIO(), format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -1,7 +1,8 @@
 """Plot the importance of each hyper-parameter, by Optuna's PED-ANOVA on the recorded trials."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,33 +26,67 @@ PERMUTATIONS = 40
 """Number of random permutations of the objective that estimate the importance by chance."""
 
 
-def plot_importance(results: Results) -> Figure:
-    """Plot the importance of each key, one panel per objective; seeds and folds are left out as chance."""
+@dataclass(frozen=True)
+class Importance:
+    """Hold the importance of each key for one objective, in ascending order."""
+
+    objective: str
+    shares: Mapping[str, float]
+    above_chance: Set[str]
+    """Keys whose importance is larger than the 95th percentile under permutations."""
+    top: int
+    """Number of trials that count as the best."""
+    trials: int
+
+    @property
+    def label(self) -> str:
+        """Return what the shares are of."""
+        return (
+            f"share in what tells the best {self.top} of {self.trials} by {self.objective} from the others (PED-ANOVA)"
+        )
+
+
+def measure_importance(results: Results) -> list[Importance] | str:
+    """Measure the importance of each key for each objective, or say why not; seeds and folds are left out as chance."""
     trials = results.get_scored_trials("completed")
     keys = [key for key in results.get_key_columns(trials) if len({*key.places}) > 1]
     if len(trials) < MIN_TRIALS:
-        why = f"Too few completed trials: {len(trials)}, of {MIN_TRIALS} at least."
-        return make_message_figure(results, "importance", why)
+        return f"Too few completed trials: {len(trials)}, of {MIN_TRIALS} at least."
     if len(keys) < 2:
-        return make_message_figure(results, "importance", "Nothing to compare: fewer than two hyper-parameters vary.")
+        return "Nothing to compare: fewer than two hyper-parameters vary."
     top = max(MIN_BEST, len(trials) // 10)
-    study = _study(trials, keys)
-    count = len(results.objectives)
-    figure = make_figure(results, "importance", size=(8, (1.4 + 0.3 * len(keys)) * count + 0.8))
-    panels = figure.subplots(count, 1, squeeze=False)[:, 0]
-    for axes, (name, direction) in zip(panels, results.objectives.items(), strict=True):
+    study, found = _study(trials, keys), []
+    for name, direction in results.objectives.items():
         costs = np.array([trial.objectives[name] for trial in trials]) * (1 if direction == "minimize" else -1)
         shares, chance = compute_importances(study, costs, top=top)
-        names = sorted(shares, key=lambda key: shares[key])
-        colors = [BLUE if shares[key] > chance[key] else GRAY for key in names]
-        bars = axes.barh([shorten(key, 36) for key in names], [shares[key] for key in names], color=colors)
+        ordered = {key: shares[key] for key in sorted(shares, key=lambda key: shares[key])}
+        above = {key for key in shares if shares[key] > chance[key]}
+        found.append(Importance(name, ordered, above, top, len(trials)))
+    return found
+
+
+def plot_importance(results: Results) -> Figure:
+    """Plot the importance of each key, one panel per objective."""
+    return draw_importance(results, measure_importance(results))
+
+
+def draw_importance(results: Results, found: list[Importance] | str) -> Figure:
+    """Draw measured importances."""
+    if isinstance(found, str):
+        return make_message_figure(results, "importance", found)
+    height = (1.4 + 0.3 * len(found[0].shares)) * len(found) + 0.8
+    figure = make_figure(results, "importance", size=(8, height))
+    panels = figure.subplots(len(found), 1, squeeze=False)[:, 0]
+    for axes, one in zip(panels, found, strict=True):
+        colors = [BLUE if key in one.above_chance else GRAY for key in one.shares]
+        bars = axes.barh([shorten(key, 36) for key in one.shares], [*one.shares.values()], color=colors)
         axes.bar_label(bars, fmt="%.2f", padding=3)
         for color, label in ((BLUE, "above chance"), (GRAY, "not above chance")):
             if color in colors:
                 axes.plot([], [], "s", color=color, label=label)
         axes.set_xlim(0, 1.1)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"share in what tells the best {top} of {len(trials)} by {name} from the others (PED-ANOVA)")
+        axes.set_xlabel(one.label)
     add_legend(figure, panels)
     return figure
 

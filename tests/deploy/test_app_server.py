@@ -1,7 +1,7 @@
 """What the page of `copycat app` answers, asked without a server."""
 
 import asyncio
-import struct
+import re
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -11,10 +11,10 @@ from PIL import Image
 from starlette.applications import Starlette
 
 from copycat.deploy import uploads
-from copycat.deploy.app import make_application
 from copycat.deploy.app_runs import MAX_PIXELS, AppRuns
+from copycat.deploy.app_server import make_application
 from copycat.records.run_loader import open_run
-from tests.support.app import ask
+from tests.support.app import ask, get_page, make_bomb
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -26,7 +26,7 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def page(folder: Path) -> Iterator[Starlette]:
     runs = AppRuns({"run": open_run(folder)})
-    yield make_application(runs, title="a run")
+    yield make_application(runs)
     runs.close()
 
 
@@ -40,17 +40,8 @@ def save(image: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def claim_size(side: int) -> bytes:
-    """A WebP of one pixel whose header claims a square: it decodes to that many pixels of one color."""
-    content = bytearray(save(Image.new("RGB", (1, 1)), "WEBP", lossless=True))
-    place = content.index(b"VP8L") + 9
-    (bits,) = struct.unpack_from("<I", content, place)
-    struct.pack_into("<I", content, place, bits & ~0xFFFFFFF | (side - 1) << 14 | (side - 1))
-    return bytes(content)
-
-
 def test_an_image_of_too_many_pixels_is_refused_by_its_header(page: Starlette) -> None:
-    bomb = claim_size(9400)
+    bomb = make_bomb(9400)
     assert len(bomb) < 50
     status, answer = asyncio.run(ask(page, bomb, name="run"))
     assert (status, answer["error"]) == (422, f"9400 x 9400 pixels, above the limit of {MAX_PIXELS}")
@@ -58,7 +49,7 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(page: Starlette) -
 
 def test_the_limit_of_pixels_is_a_setting(folder: Path, cat: bytes) -> None:
     runs = AppRuns({"run": open_run(folder)}, max_pixels=63)
-    page = make_application(runs, title="a run")
+    page = make_application(runs)
     assert asyncio.run(ask(page, cat, name="run")) == (422, {"error": "8 x 8 pixels, above the limit of 63"})
     runs.max_pixels = 64
     assert asyncio.run(ask(page, cat, name="run"))[0] == 200
@@ -134,3 +125,32 @@ def test_an_image_that_takes_too_long_to_arrive_is_given_up(
         return (await ask(page, cat, b"", name="run", wait=asyncio.sleep(60)))[0]
 
     assert asyncio.run(slow()) == 408
+
+
+def test_an_example_is_classified_as_its_file_is(page: Starlette, tiny: Path) -> None:
+    by_place = asyncio.run(ask(page, b"", name="run", query={"source": "run", "example": 1}))
+    dog = (tiny / "val" / "dog" / "0.png").read_bytes()  # of each class in turn, the first
+    assert by_place == asyncio.run(ask(page, dog, name="run"))
+    assert by_place[0] == 200
+
+
+@pytest.mark.parametrize(("source", "example"), [("run", "8"), ("run", "-1"), ("run", "²"), ("../run", "0"), ("", "0")])
+def test_an_example_that_is_not_there_is_refused(source: str, example: str, page: Starlette) -> None:
+    status, answer = asyncio.run(ask(page, b"", name="run", query={"source": source, "example": example}))
+    assert (status, answer["error"]) == (404, "no such example: load the page again")
+
+
+def test_the_page_escapes_names_and_runs_its_own_script_alone(folder: Path) -> None:
+    runs = AppRuns({"<img src=x>": open_run(folder), "damaged": "<b>weights</b>: damaged"})
+    page = make_application(runs)
+    headers, text = asyncio.run(get_page(page))
+    assert "<img src=x>" not in text
+    assert "&lt;b&gt;weights&lt;/b&gt;: damaged" in text
+    policy = dict(part.split(maxsplit=1) for part in headers["content-security-policy"].split("; "))
+    (nonce,) = set(re.findall(r'nonce="([^"]+)"', text))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == f"'nonce-{nonce}'"
+    assert "style=" not in text
+    assert asyncio.run(get_page(page))[1] != text  # another nonce each time
+    status, answer = asyncio.run(ask(page, b"", name="damaged"))
+    assert (status, answer["error"]) == (409, "<b>weights</b>: damaged")

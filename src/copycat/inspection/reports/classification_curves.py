@@ -1,0 +1,149 @@
+"""Curves of predictions on held-out images: ROC, precision and recall, reliability."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
+
+from copycat.inspection.callbacks.confusion import BINS, calibration_error
+from copycat.inspection.reports.contents import BEHIND, COLORS, Axis, Chart, Series, SeriesStyle
+from copycat.models.auroc import auroc
+
+Doubles = NDArray[np.floating]
+Labels = NDArray[np.int64]
+MAX_POINTS = 300
+"""Points of an interactive curve, at most."""
+
+
+@dataclass(frozen=True)
+class ClassCurves:
+    """Hold the curves of one class against the others."""
+
+    name: str
+    color: int
+    """From 0."""
+    area: float
+    """Under the ROC curve."""
+    share: float
+    """Share of the images: the precision by chance."""
+    false_positive_rate: Doubles
+    true_positive_rate: Doubles
+    recall: Doubles
+    precision: Doubles
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Hold the accuracy in bins of predicted probability."""
+
+    quantity: str
+    middles: Doubles
+    shares: Doubles
+    """Accuracy; nan in a bin without images."""
+    counts: Labels
+    error: float
+    """Expected calibration error."""
+
+
+def compute_class_curves(probability: Doubles, label: Labels, classes: Sequence[str]) -> Iterator[ClassCurves]:
+    """Compute the curves of each class that has images and does not have all, of the first few.
+
+    Shapes: [N, classes] and [N].
+    """
+    for index in range(min(COLORS, probability.shape[1])):
+        positive = label == index
+        if not positive.any() or positive.all():
+            continue
+        score, true = torch.from_numpy(probability[:, index].copy()), torch.from_numpy(positive.astype(np.int64))
+        false_alarms, hits, _ = binary_roc(score, true)
+        precision, recall, _ = binary_precision_recall_curve(score, true)
+        curves = (curve.numpy() for curve in (false_alarms, hits, recall, precision))
+        yield ClassCurves(classes[index], index, roc_area(score, true), float(positive.mean()), *curves)
+
+
+def compute_reliability(probability: Doubles, label: Labels, classes: Sequence[str]) -> Reliability:
+    """Compute accuracy by predicted probability, in bins of equal width.
+
+    Of two classes it is the frequency of class 1, otherwise the accuracy of the predicted class.
+
+    Shapes: [N, classes] and [N].
+    """
+    if probability.shape[1] == 2:
+        confidence, right, quantity = probability[:, 1], label == 1, f"share of {classes[1]}"
+    else:
+        confidence, right, quantity = probability.max(1), probability.argmax(1) == label, "accuracy"
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    counts = np.bincount(bins, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        shares = np.bincount(bins, weights=right, minlength=BINS) / counts
+    error = calibration_error(torch.from_numpy(probability).float(), torch.from_numpy(label))
+    return Reliability(quantity, (np.arange(BINS) + 0.5) / BINS, shares, counts, error)
+
+
+def roc_area(score: torch.Tensor, true: torch.Tensor) -> float:
+    """Compute the area under the ROC curve of scores, [N]; nan where all images belong to the class, or none does."""
+    return float(auroc(score[None].float().numpy(), (true == 1)[None].numpy())[0])
+
+
+def make_class_charts(curves: Sequence[ClassCurves]) -> list[Chart]:
+    """Make the charts of ROC, and of precision over recall."""
+    roc = [Series(label="chance", x=[0, 1], y=[0, 1], style=BEHIND)]
+    precision = []
+    for one in curves:
+        style = SeriesStyle.of(one.color)
+        x, y = _thin(one.false_positive_rate, one.true_positive_rate)
+        roc.append(Series(label=f"{one.name}, area {one.area:.3f}", x=x, y=y, style=style))
+        x, y = _thin(one.recall[::-1], one.precision[::-1])
+        precision.append(Series(label=one.name, x=x, y=y, draw="step-before", style=style))
+        chance = [one.share] * 2
+        precision.append(Series(label=f"{one.name}, chance", x=[0, 1], y=chance, style=SeriesStyle(one.color + 1, 2)))
+    share = (0.0, 1.0)
+    return [
+        Chart(
+            title="ROC",
+            x_axis=Axis(label="false positive rate", range=share),
+            y_axis=Axis(label="true positive rate", range=(0.0, 1.02)),
+            series=roc,
+        ),
+        Chart(
+            title="Precision and recall",
+            x_axis=Axis(label="recall", range=share),
+            y_axis=Axis(label="precision", range=(0.0, 1.02)),
+            series=precision,
+        ),
+    ]
+
+
+def make_reliability_charts(found: Reliability) -> list[Chart]:
+    """Make the charts of accuracy, and of the number of images, over the predicted probability."""
+    has_images = found.counts > 0
+    middles, axis = found.middles.tolist(), Axis(label="predicted probability", range=(0.0, 1.0))
+    reliability = Series(
+        label=found.quantity,
+        x=found.middles[has_images].tolist(),
+        y=found.shares[has_images].tolist(),
+        markers=True,
+    )
+    return [
+        Chart(
+            title=f"Reliability: expected calibration error {found.error:.3f}",
+            x_axis=axis,
+            y_axis=Axis(label=found.quantity, range=(-0.02, 1.02)),
+            series=[Series(label="perfect calibration", x=[0, 1], y=[0, 1], style=BEHIND), reliability],
+        ),
+        Chart(
+            title="Images by predicted probability",
+            x_axis=axis,
+            y_axis=Axis(label="images"),
+            x=middles,
+            series=[Series(label="images", y=found.counts.tolist(), draw="bars")],
+        ),
+    ]
+
+
+def _thin(x: Doubles, y: Doubles) -> tuple[list[float], list[float]]:
+    kept = np.unique(np.linspace(0, len(x) - 1, MAX_POINTS).round().astype(int))
+    return x[kept].tolist(), y[kept].tolist()

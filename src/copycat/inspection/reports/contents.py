@@ -1,0 +1,242 @@
+"""The contents of a page: facts, tables, images, charts, galleries."""
+
+import math
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from copycat.config.printable import printable
+
+COLORS = 6
+"""Number of series colors in style.css."""
+DASHES = 4
+"""Number of line styles in charts.js."""
+
+
+Tone = Literal["", "good", "warn", "bad"]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Hold one finding of a page's head, and the phrase by which the verdict states it."""
+
+    title: str
+    value: str
+    phrase: str
+    note: str = ""
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Hold a table cell with a second line, and a shade from 1 to 10."""
+
+    text: str
+    detail: str = ""
+    shade: int = 0
+    tone: Literal["right", "wrong"] = "right"
+    """Color of the shade."""
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return self.text
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold a table whose first cell of each row is the row's title."""
+
+    rows: Sequence[Sequence[str | Cell]]
+    head: Sequence[str] = ()
+    caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """Describe an axis of a chart."""
+
+    label: str
+    log: bool = False
+    labels: Sequence[str] = ()
+    """Names of the categories that the positions 0, 1, … stand for."""
+    range: tuple[float, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what charts.js reads."""
+        labels = [*map(printable, self.labels)] or None
+        return {"label": printable(self.label), "log": self.log, "labels": labels, "range": self.range}
+
+
+class SeriesStyle(NamedTuple):
+    """Hold what tells a series from others."""
+
+    color: int
+    """From 1 to COLORS; 0 is the color of what stands behind."""
+    dash: int
+    """From 0, which is solid."""
+
+    @classmethod
+    def of(cls, index: int) -> "SeriesStyle":
+        """Return the style of one of several series."""
+        return cls(index % COLORS + 1, index // COLORS % DASHES)
+
+
+FIRST, BEHIND = SeriesStyle(1, 0), SeriesStyle(0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Hold points of a chart, on the chart's x or on their own."""
+
+    label: str
+    y: Sequence[float | None]
+    x: Sequence[float] | None = None
+    names: Sequence[str] | None = None
+    """Name of each point."""
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    """Ends of each point's interval."""
+    draw: Literal["line", "step", "step-before", "points", "bars"] = "line"
+    """A step has its y from its x on, or up to it."""
+    style: SeriesStyle = FIRST
+    size: int = 8
+    """Diameter of a marker, in pixels."""
+    hollow: bool = False
+    """Whether markers are not filled."""
+    markers: bool = False
+    """Whether a line has a marker at each point."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what charts.js reads."""
+        names = {"names": [*map(printable, self.names)]} if self.names is not None else {}
+        columns = {"y": self.y, "x": self.x, "low": self.low, "high": self.high}
+        numbers = {name: [*map(_round, values)] for name, values in columns.items() if values is not None}
+        drawn = {name: getattr(self, name) for name in ("draw", "size", "hollow", "markers")} | self.style._asdict()
+        return {"label": printable(self.label), **numbers, **names, **drawn}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Hold an interactive chart; either it has x, or each of its series."""
+
+    title: str
+    x_axis: Axis
+    y_axis: Axis
+    series: Sequence[Series]
+    x: Sequence[float] | None = None
+    marks: Sequence[float] = ()
+    """Positions of dashed vertical lines."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what charts.js reads."""
+        return {
+            "title": printable(self.title),
+            "xAxis": self.x_axis.to_json(),
+            "yAxis": self.y_axis.to_json(),
+            "series": [series.to_json() for series in self.series],
+            "x": None if self.x is None else [*map(_round, self.x)],
+            "marks": [*self.marks],
+        }
+
+
+def _round(value: float | None) -> float | None:
+    """Return six digits of a number; JSON has neither nan nor infinity."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelAxis:
+    """Hold an axis of parallel coordinates."""
+
+    label: str
+    values: Sequence[float | None]
+    """A number or the index of a category per line; None if the line has no value."""
+    scale: Literal["linear", "log", "category"]
+    limits: tuple[float, float]
+    """Limits of the axis, on the scale where it is linear."""
+    labels: Sequence[str] = ()
+    """Names of the categories."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what parallel.js reads."""
+        labels = [*map(printable, self.labels)] or None
+        values, label = [*map(_round, self.values)], printable(self.label)
+        return {"label": label, "values": values, "scale": self.scale, "limits": self.limits, "labels": labels}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parallel:
+    """Hold parallel coordinates, the best line first."""
+
+    names: Sequence[str]
+    """Name of each line."""
+    axes: Sequence[ParallelAxis]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what parallel.js reads."""
+        return {"names": [*map(printable, self.names)], "axes": [axis.to_json() for axis in self.axes]}
+
+
+@dataclass(frozen=True)
+class PageImage:
+    """Hold a plot and its caption, which is also its alternative text, and what replaces it where scripts run."""
+
+    png: bytes
+    """Empty where a table beside it has all that it shows."""
+    caption: str
+    name: str = ""
+    """Name of its PNG file without suffix; a plot without a name is not written to a file."""
+    charts: Sequence[Chart] = ()
+    synced: bool = False
+    """Whether its charts share their x axis."""
+    parallel: Parallel | None = None
+
+    @property
+    def base64(self) -> str:
+        """Return the PNG as base64 text."""
+        return b64encode(self.png).decode()
+
+    @property
+    def data(self) -> Mapping[str, Any] | None:
+        """Return what its script reads; None for a plain image."""
+        if self.parallel is not None:
+            return self.parallel.to_json()
+        return {"charts": [chart.to_json() for chart in self.charts], "sync": self.synced} if self.charts else None
+
+
+@dataclass(frozen=True)
+class GalleryImage:
+    """Hold an image with its prediction."""
+
+    png: bytes
+    name: str
+    label: str
+    predicted: str
+    probability: float
+    """Of the predicted class."""
+
+    @property
+    def base64(self) -> str:
+        """Return the PNG as base64 text."""
+        return b64encode(self.png).decode()
+
+    @property
+    def caption(self) -> str:
+        """Return the prediction, beside the true class where it is wrong."""
+        verdict = f"predicted {self.predicted} ({self.probability:.2f})"
+        return f"{verdict}, correct" if self.label == self.predicted else f"{verdict}, true {self.label}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Hold the contents below a heading, in this order."""
+
+    title: str
+    note: str = ""
+    table: Table | None = None
+    images: Sequence[PageImage] = ()
+    gallery: Sequence[GalleryImage] = ()
+    code: str = ""
+    folded: Mapping[str, str] = field(default_factory=dict)
+    """Code that is seen on demand, by its title."""

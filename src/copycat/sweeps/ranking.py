@@ -1,0 +1,101 @@
+"""Make the ranking of a sweep's page, with confidence intervals."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from copycat.config.printable import printable
+from copycat.inspection.reports.contents import FIRST, Axis, Cell, Chart, PageImage, Section, Series, Table
+from copycat.sweeps.summary import Configuration, group_configurations, split_axes
+from copycat.sweeps.sweep_file import SweepFile
+from copycat.sweeps.table import configuration_columns, configuration_rows, trial_columns
+from copycat.tables.render import Column
+from copycat.tables.run_reader import RunRecord
+from copycat.tables.run_row import RunRow
+from copycat.tables.statistics import format_number, mean_interval, wilson_interval
+
+MAX_ROWS = 200
+"""Maximum number of trials in the table."""
+MAX_INTERVALS = 30
+"""Maximum number of trials in the chart of intervals."""
+ACCURACY = "val/accuracy"
+
+
+def make_ranking_sections(
+    sweep: SweepFile, rows: Sequence[RunRow], records: Mapping[str, RunRecord]
+) -> Iterator[Section]:
+    """Make the tables of configurations and of trials, the best first.
+
+    Args:
+        sweep: the record of the sweep.
+        rows: its trials, by rank.
+        records: the same, by folder.
+    """
+    repeats, others = split_axes(sweep)
+    if repeats and others:
+        summaries = group_configurations(rows, sweep)
+        note = f"Mean ± deviation over {' and '.join(repeats)}, best first; 95 % intervals of the mean by Student's t."
+        columns = configuration_columns(sweep)
+        cells = _cells(columns, configuration_rows(summaries, sweep))
+        intervals = [[_mean_cell(one, name) for name in sweep.objectives] for one in summaries]
+        head = [*(title for title, _ in columns), *(f"95 % of {name}" for name in sweep.objectives)]
+        table = Table([[*row, *more] for row, more in zip(cells, intervals, strict=True)], head)
+        yield Section(title="Configurations", note=note, table=table)
+    if not rows:
+        return
+    shown, columns = rows[:MAX_ROWS], trial_columns(rows, sweep, wide=True)
+    intervals_by_trial = {row["trial"]: found for row in shown if (found := _accuracy_interval(row, records))}
+    note = "Best first."
+    if len(rows) > MAX_ROWS:
+        note += f" The first {MAX_ROWS} of {len(rows)}; all of them: copycat runs."
+    if intervals_by_trial:
+        note += f" {ACCURACY}: of the best epoch, with its 95 % interval by Wilson's score."
+        columns = [column for column in columns if column[0] != ACCURACY]
+        columns.append((ACCURACY, lambda row: _interval_text(intervals_by_trial.get(row["trial"]))))
+    leading = ["trial", "status", *map(printable, sweep.objectives), ACCURACY]
+    columns.sort(key=lambda column: leading.index(column[0]) if column[0] in leading else len(leading))
+    yield Section(
+        title="Trials",
+        note=note,
+        table=Table(_cells(columns, shown), [title for title, _ in columns]),
+        images=[*_interval_chart(intervals_by_trial)],
+    )
+
+
+def _cells(columns: Sequence[Column], rows: Sequence[RunRow]) -> list[list[str | Cell]]:
+    return [[cell(row) for _, cell in columns] for row in rows]
+
+
+def _mean_cell(one: Configuration, name: str) -> str:
+    interval = mean_interval([trial[name] for trial in one.trials])
+    return "–" if interval is None else f"{format_number(interval[0])} to {format_number(interval[1])}"
+
+
+def _accuracy_interval(row: RunRow, records: Mapping[str, RunRecord]) -> tuple[float, float, float] | None:
+    """Return the accuracy at the best epoch and its interval; None where accuracy or number of images is unknown."""
+    record = records.get(row["folder"])
+    images = record.manifest["data"]["images"].get("val") if record and record.manifest else None
+    share = row.get(f"best/{ACCURACY}", row.get(f"final/{ACCURACY}"))
+    if not images or share is None or not 0 <= share <= 1:
+        return None
+    return (share, *wilson_interval(share, images))
+
+
+def _interval_text(found: tuple[float, float, float] | None) -> str:
+    return f"{format_number(found[0])} ({found[1]:.2f} to {found[2]:.2f})" if found else "–"
+
+
+def _interval_chart(intervals: Mapping[int, tuple[float, float, float]]) -> Iterator[PageImage]:
+    """Draw the intervals of the best trials side by side; the table has the same numbers."""
+    best = dict([*intervals.items()][:MAX_INTERVALS])
+    if len(best) < 2:
+        return
+    shares, lows, highs = zip(*best.values(), strict=True)
+    names = [f"trial {number}" for number in best]
+    series = Series(label=ACCURACY, y=shares, low=lows, high=highs, names=names, draw="points", style=FIRST)
+    chart = Chart(
+        title=f"{ACCURACY} of the best {len(best)} trials, with 95 % intervals",
+        x_axis=Axis(label="trial, by rank", labels=[str(number) for number in best]),
+        y_axis=Axis(label=ACCURACY, range=(max(0.0, min(lows) - 0.02), min(1.02, max(highs) + 0.02))),
+        x=[*range(len(best))],
+        series=[series],
+    )
+    yield PageImage(b"", "Intervals that overlap widely do not tell trials apart.", charts=[chart])

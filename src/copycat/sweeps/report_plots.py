@@ -1,0 +1,94 @@
+"""Make the plots of a sweep's page: static images, and what replaces them where scripts run."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from copycat.inspection.reports.contents import PageImage, Section
+from copycat.inspection.reports.curve_charts import Rows, make_compared_chart
+from copycat.records.metrics_csv import read_history
+from copycat.sweeps.charts import (
+    make_history_charts,
+    make_importance_charts,
+    make_parallel,
+    make_pareto_charts,
+    make_slice_charts,
+)
+from copycat.sweeps.plots.files import render_figure, render_plot
+from copycat.sweeps.plots.importance import draw_importance, measure_importance
+from copycat.sweeps.plots.results import Results
+from copycat.tables.run_row import RunRow
+from copycat.tables.statistics import format_number
+
+BEST_CURVES, OTHER_CURVES = 10, 40
+"""Maximum number of trials whose curves are drawn by name, and behind these."""
+MAX_POINTS = 120
+"""Points of a trial's curve, at most."""
+
+
+def make_plot_sections(results: Results, rows: Sequence[RunRow]) -> Iterator[Section]:
+    """Make the sections of a sweep's plots; `rows` are its trials by rank."""
+    caption = "Each completed trial as a line through its values."
+    parallel = PageImage(render_plot("parallel", results), caption, "parallel", parallel=make_parallel(results))
+    yield Section(title="Parallel coordinates", images=[parallel])
+    yield from _curves(results, rows)
+    found = measure_importance(results)
+    is_measured = not isinstance(found, str)
+    yield Section(
+        title="Importance",
+        images=[
+            PageImage(
+                render_figure(lambda: draw_importance(results, found)),
+                "Hyper-parameter importance; above chance: larger than in 95 % of random permutations."
+                if is_measured
+                else f"Hyper-parameter importance: {found}",
+                "importance",
+                make_importance_charts(found) if not isinstance(found, str) else [],
+            )
+        ],
+    )
+    caption = "Each objective against each hyper-parameter."
+    slices = PageImage(render_plot("slice", results), caption, "slice", make_slice_charts(results))
+    yield Section(title="Hyper-parameters", images=[slices])
+    yield Section(title="History", images=[_history(results)])
+    if len(results.objectives) > 1:
+        caption = "Objectives against each other, with the Pareto front."
+        pareto = PageImage(render_plot("pareto", results), caption, "pareto", make_pareto_charts(results))
+        yield Section(title="Pareto front", images=[pareto])
+
+
+def _history(results: Results) -> PageImage:
+    best = {name: results.get_best_trial(name) for name in results.objectives}
+    best_so_far = "; ".join(
+        f"the best {name} is {format_number(trial.objectives[name])}, by trial {trial.number}"
+        for name, trial in best.items()
+        if trial
+    )
+    caption = f"Each trial by its number, and the best value so far{f': {best_so_far}' if best_so_far else ''}."
+    return PageImage(render_plot("history", results), caption, "history", make_history_charts(results))
+
+
+def _curves(results: Results, rows: Sequence[RunRow]) -> Iterator[Section]:
+    """Draw the first objective of the best trials by epoch, before those of the others."""
+    metric = next(iter(results.objectives))
+    ranked = [(row, history) for row in rows if (history := _read_curve(Path(row["folder"]), metric))]
+    if not ranked:
+        return
+    from copycat.inspection.reports.curves import plot_compared_curves
+
+    best = {f"trial {row['trial']}": history for row, history in ranked[:BEST_CURVES]}
+    others = ranked[BEST_CURVES:]
+    rest = [history for _, history in others[:: -(-len(others) // OTHER_CURVES) or 1]]
+    caption = f"{metric} by epoch of the best {len(best)} of {len(ranked)} trials"
+    if rest:
+        caption += f", before {'the others' if len(rest) == len(others) else f'{len(rest)} of the others'}"
+    chart = make_compared_chart(best, metric, rest=rest, max_points=MAX_POINTS)
+    image = PageImage(plot_compared_curves(best, [metric], rest=rest), f"{caption}.", "curves", [chart])
+    yield Section(title="Curves", images=[image])
+
+
+def _read_curve(folder: Path, metric: str) -> Rows:
+    """Read the epochs of a trial that have a metric; none where it has no readable metrics.csv."""
+    try:
+        return read_history(folder, having=metric)
+    except (OSError, ValueError):
+        return []

@@ -1,0 +1,72 @@
+"""A wrong path is named at once: before torch, Lightning, Optuna or TensorBoard is imported, which takes seconds."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.runs import QUIET, train_tiny
+
+HEAVY = ("torch", "pytorch_lightning", "optuna", "tensorboard", "onnx")
+WRONG: dict[str, tuple[str, ...]] = {
+    "nosuch: expected": (
+        "report nosuch",
+        "report RUN nosuch",
+        "predict nosuch IMAGE",
+        "evaluate nosuch",
+        "export nosuch --format onnx",
+        "rerun nosuch",
+        "resume nosuch",
+        "app nosuch",
+        "app RUN nosuch",
+        "board nosuch",
+        "runs nosuch",
+        "compare RUN nosuch",
+        "plots nosuch",
+        "inspect --weights nosuch",
+    ),
+    "nosuch.png: expected an image": ("predict RUN nosuch.png",),
+    "data.root: expected a folder; nosuch is not there": (
+        "evaluate RUN data=folder data.root=nosuch",
+        "rerun RUN --data nosuch",
+    ),
+    "--to: expected a folder to write to; got IMAGE: Not a directory": ("export RUN --format torch --to IMAGE",),
+}
+PROGRAM = """
+import json, sys
+from copycat.cli.dispatch import run_command
+from copycat.config.errors import UserError
+calls, heavy = json.loads(sys.argv[1])
+for words in calls:
+    try:
+        run_command(words)
+        print(json.dumps(["", []]))
+    except UserError as error:
+        print(json.dumps([str(error), sorted(set(heavy) & sys.modules.keys())]))
+"""
+"""Makes all calls in one new interpreter, and prints each one's error and the heavy packages that it has by then."""
+
+
+@pytest.fixture(scope="module")
+def answers(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, list[str]]]:
+    at = tmp_path_factory.mktemp("wrong")
+    run = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=at).folder
+    names = {"RUN": str(run), "IMAGE": str(tiny / "val" / "cat" / "0.png")}
+    calls = [call for wrong in WRONG.values() for call in wrong]
+    words = [[names.get(word, word) for word in call.split()] for call in calls]
+    command = [sys.executable, "-c", PROGRAM, json.dumps([words, HEAVY])]
+    done = subprocess.run(command, cwd=at, check=True, capture_output=True, text=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    image = names["IMAGE"]
+    return {call: (text.replace(image, "IMAGE"), heavy) for call, (text, heavy) in zip(calls, lines, strict=True)}
+
+
+@pytest.mark.parametrize(("expected", "call"), [(text, call) for text, calls in WRONG.items() for call in calls])
+def test_a_wrong_path_is_named_before_heavy_packages_are_imported(
+    expected: str, call: str, answers: dict[str, tuple[str, list[str]]]
+) -> None:
+    text, heavy = answers[call]
+    assert text.startswith(expected)
+    assert heavy == []

@@ -1,0 +1,68 @@
+"""The HParams tab of `copycat board`: its columns, and their order."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from copycat.inspection.tensorboard.hparams import select_hparams
+from copycat.inspection.tensorboard.hparams_table import HParamsTable, plugins_with_table
+from copycat.inspection.tensorboard.run_names import RunLinks
+from tests.support.runs import compose_quickly, train_tiny
+from tests.support.tensorboard import query_plugin, read_hparams, serve_tensorboard
+
+QUESTION = {"experimentName": ""}
+
+
+@pytest.fixture(scope="module")
+def outputs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs that differ in their learning rate and batch size."""
+    folder = tmp_path_factory.mktemp("outputs")
+    for words in ((), ("optimizer.lr=0.5", "data.batch_size=2")):
+        train_tiny("trainer.max_epochs=1", *words, data=tiny, at=folder)
+    return folder
+
+
+def serve_linked(root: Path, names: Path) -> Iterator[str]:
+    links = RunLinks(root, names)
+    links.update()
+    with serve_tensorboard(names, plugins=plugins_with_table(HParamsTable(links.varied))) as address:
+        yield address
+
+
+@pytest.mark.server
+def test_hparams_has_columns_for_what_differs_and_the_important_metrics_first(outputs: Path, tmp_path: Path) -> None:
+    for address in serve_linked(outputs, tmp_path):
+        experiment = query_plugin(address, "hparams/experiment", QUESTION)
+        runs = read_hparams(address)
+    keys = [info["name"] for info in experiment["hparamInfos"]]
+    # batches are shuffled where there are several; without a batch size there is no value to differ from
+    assert sorted(keys) == ["data.batch_size", "data.shuffle", "optimizer.lr"]
+    assert sorted(run["hparams"]["optimizer.lr"] for run in runs) == [0.001, 0.5]
+    titles = [info["displayName"] for info in experiment["metricInfos"]]
+    assert titles[:5] == [
+        "val/loss",
+        "val/accuracy",
+        "val/loss (best epoch)",
+        "val/accuracy (best epoch)",
+        "train/loss",
+    ]
+    assert "train/loss (final weights)" in titles
+    assert not [title for title in titles if title.startswith(("optimizer/", "time/"))]
+    assert len(set(titles)) == len(titles)
+    assert all({"val/loss", "best/val/loss", "final/train/loss"} <= run["metrics"].keys() for run in runs)
+
+
+@pytest.mark.server
+def test_of_a_single_run_hparams_shows_what_was_overridden(outputs: Path, tmp_path: Path) -> None:
+    run = next(folder.parent for folder in outputs.rglob("run.json") if "optimizer.lr=0.5" in folder.read_text())
+    for address in serve_linked(run, tmp_path):
+        keys = {info["name"] for info in query_plugin(address, "hparams/experiment", QUESTION)["hparamInfos"]}
+    assert keys == {"data", "data.batch_size", "optimizer.lr", "trainer.max_epochs"}
+
+
+def test_a_trial_has_each_key_once_under_a_name_that_tells_options_apart() -> None:
+    config = compose_quickly(["data=drawn", "model=shallow", "activation=relu", "optimizer=momentum"]).config
+    found = select_hparams(config, {"model": "shallow", "activation": "relu", "optimizer": "momentum"})
+    assert (found["model"], found["activation"], found["optimizer"]) == ("shallow", "ReLU", "momentum")
+    assert "model.activation" not in found

@@ -1,0 +1,41 @@
+"""Check commands that a page shows without their output: they compose, or their flags are known."""
+
+import re
+import shlex
+
+import pytest
+
+from copycat.cli import main
+from copycat.config.compose import compose
+from copycat.config.sweep_composition import compose_sweep
+
+
+def read_shell_commands(page: str) -> list[str]:
+    """Return the commands in the `sh` blocks of a page, without `copycat` and without comments, each once."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    return list(dict.fromkeys(command for block in blocks for command in split_commands(block)))
+
+
+def split_commands(block: str) -> list[str]:
+    """Return the commands of a block of shell lines, without `copycat` and without comments."""
+    lines = block.replace("\\\n", " ").splitlines()
+    return [re.sub(r"\s+#.*", "", line).removeprefix("copycat ") for line in lines if line.startswith("copycat ")]
+
+
+def check_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check that a command is one that copycat takes, in a folder without the files that it names."""
+    name, *words = shlex.split(command)
+    if (name, words) == ("data", ["fetch", "cats"]):  # tests/data/sources/test_download.py has its own server
+        return
+    if name == "train":
+        composed = compose_sweep(words[1:]).first if words[:1] == ["-m"] else compose(words)
+        assert composed.config["model"]
+        return
+    if name == "data" and words[0] == "draw":
+        return
+    with pytest.raises(SystemExit) as end:  # the folder that it names is not here, which each command says
+        main([name, *words])
+    said = capsys.readouterr().err
+    assert end.value.code == 2, command
+    assert "expected" in said, command
+    assert "flag" not in said, command
