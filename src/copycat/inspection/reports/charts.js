@@ -9,8 +9,9 @@
   function format(value) {
     if (isMissing(value)) return "–";
     const size = Math.abs(value);
-    if (size === 0 || (size >= 1e-3 && size < 1e5)) return String(+value.toFixed(size < 0.1 ? 5 : 4));
-    return String(+value.toPrecision(3));
+    if (Number.isInteger(value) && size < 1e9) return String(value);
+    if (size >= 1e-3 && size < 1e6) return String(+value.toFixed(size < 0.1 ? 5 : 4));
+    return value.toExponential(2).replace(/\.?0+e/, "e");
   }
 
   function make(name, parent, text = "", attributes = {}) {

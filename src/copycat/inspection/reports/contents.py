@@ -141,8 +141,10 @@ class Chart:
 
 
 def _round(value: float | None) -> float | None:
-    """Return six digits of a number; JSON has neither nan nor infinity."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+    """Return a whole number as it is, and six digits of another; JSON has neither nan nor infinity."""
+    if value is None or not math.isfinite(value):
+        return None
+    return value if value == round(value) else float(f"{value:.6g}")
 
 
 @dataclass(frozen=True, kw_only=True)

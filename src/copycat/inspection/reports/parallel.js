@@ -9,7 +9,11 @@
     parent.append(element);
     return element;
   };
-  const format = value => String(+value.toPrecision(3));
+  const format = value => {
+    const size = Math.abs(value);
+    if (Number.isInteger(value) && size < 1e9) return String(value);
+    return size >= 1e-3 && size < 1e6 ? String(+value.toPrecision(4)) : value.toExponential(2).replace(/\.?0+e/, "e");
+  };
   const shorten = text => text.length > MAX_LETTERS ? `…${text.slice(1 - MAX_LETTERS)}` : text;
 
   function addPlot(figure, { names, axes }) {
