@@ -2,10 +2,11 @@
 
     python benchmarks/app.py [--clients 50] [--rounds 5]
 
-Serves logistic regression: beside quick answers a bomb shows most. In turn, 50 clients post at once: all of them a
-photograph of 500×400 pixels; or all but one, which posts a bomb: a WebP of 34 bytes that claims 9400×9400 pixels, or a
-16-bit PNG of 7000×7000 pixels, just below the limit, in 0.1 MB. Prints how long the slowest photograph waited for its
-answer, and the peak memory of the server. Ends with status 1 where a bomb makes that more than three times as long.
+Serves logistic regression, whose quick answers make the effect of a decompression bomb most visible. In turn, 50
+clients post at once: all of them a photograph of 500×400 pixels; or one of them a bomb: a WebP of 34 bytes that claims
+9400×9400 pixels, or a 16-bit PNG of 7000×7000 pixels, just below the limit, in 0.1 MB. Prints how long the slowest
+photograph waited for its answer, and the peak memory of the server. The exit status is 1 if a bomb makes that wait
+more than three times as long.
 """
 
 import argparse

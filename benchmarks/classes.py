@@ -2,12 +2,12 @@
 
     python benchmarks/classes.py [--rounds 3] [--images 10000] [--epochs 2]
 
-As many images in 10 classes and in 1,000: a run by Copycat of a small convolutional network that pools to 64 numbers
-before its last layer, so that the network itself hardly grows with the classes. In turn and as whole processes, with
-all that a run records: metrics of each epoch and of the final weights, predictions.csv, TensorBoard. The seconds are
-the processor's, since the clock's also count what others do. Beside them stands what the scores of all images take by
-themselves: their counts, from which five of the six scores follow, and the area under the ROC curve, which sorts the
-images once for each class. Ends with status 1 where 1,000 classes take more than 1.2 times the time or the memory.
+Trains a small convolutional network with Copycat on equally many images of 10 and of 1,000 classes. It pools to 64
+numbers before its last layer, so that its size hardly depends on the classes. The runs alternate as whole processes,
+with everything that a run records: metrics of each epoch and of the final weights, predictions.csv, TensorBoard. The
+seconds are processor time, because wall time includes the work of others. The output also has the time to score all
+images: to count them, from which five of the six scores follow, and to compute the area under the ROC curve, which
+sorts the images once per class. The exit status is 1 if 1,000 classes need more than 1.2 times the time or the memory.
 """
 
 import argparse

@@ -2,12 +2,11 @@
 
     python benchmarks/inspection.py [--rounds 11] [--epochs N]
 
-The lecture's run, and the CNN with augmentation for 41 epochs: with the callbacks that look at a run by default and
-without them, in turn and as whole processes. The seconds are run.json's, from before the first step to the last record.
-Single runs differ by a tenth on a machine that others share, so that beside this ratio stands what the callbacks
-themselves took, by a clock around each of their hooks, in one run more; and once with `callbacks=full`'s, but for the
-plots. Ends with status 1 where the default ones add more than 3 % to the lecture's run or 5 % to the CNN's.
-COPYCAT_DATA names the folder of the cat data.
+Trains the lecture's run, and the CNN with augmentation for 41 epochs, with and without the default callbacks that
+inspect a run, in turn and as whole processes. The seconds are those of run.json, from before the first step to the
+last record. Single runs differ by a tenth on a shared machine; therefore one more run measures the time inside the
+hooks of the callbacks, and another one that of `callbacks=full` without the plots. The exit status is 1 if the default
+callbacks add more than 3 % to the lecture's run or 5 % to the CNN's. COPYCAT_DATA names the folder of the cat data.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 
     python benchmarks/launchers.py
 
-Hydra's basic launcher runs them one after the other in one process, hydra-joblib-launcher (pip install
-'copycat-ml[benchmarks]') in joblib's workers, `processes` in ours, and `packed` as one network; all under Copycat's
-grid. In turn, as whole processes, on the images that are drawn; prints for each the wall time (median of the rounds),
-its ratio to the basic one, the share of it before the first epoch of the first run, and the share in which a core on
-average trained: of a pack, whose trials train together, that is no share of its own.
+Hydra's basic launcher runs the trials one after the other in one process, hydra-joblib-launcher (pip install
+'copycat-ml[benchmarks]') in joblib's workers, `processes` in Copycat's, and `packed` as one network; all of them with
+Copycat's grid. They run in turn, as whole processes, on the drawn images. Prints for each the wall time (median over
+the rounds), its ratio to the basic one, the share of the time before the first epoch of the first run, and the share
+of the cores' time spent in training. The trials of a pack train together, so that this share can exceed 100 %.
 """
 
 import argparse

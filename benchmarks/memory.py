@@ -2,10 +2,10 @@
 
     python benchmarks/memory.py [--epochs 301] [--rounds 5]
 
-The lecture's run by Copycat and by loop.py --bare, in turn and as whole processes: what was resident at most. Beside
-them two processes that only import: torch, as the loop does, and torch with Lightning, as Copycat does; less these, a
-reader sees what is the packages' and what is the run's. Ends with status 1 where Copycat takes more than 1.15 times
-the bare loop's. COPYCAT_DATA names the folder of the cat data.
+Measures the peak resident memory of the lecture's run by Copycat and by loop.py --bare, in turn and as whole
+processes. Two more processes only import: torch, as the loop does, and torch with Lightning, as Copycat does. The
+differences show how much is due to the packages, and how much to the run. The exit status is 1 if Copycat needs more
+than 1.15 times the memory of the bare loop. COPYCAT_DATA names the folder of the cat data.
 """
 
 import argparse

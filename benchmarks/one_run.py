@@ -2,12 +2,12 @@
 
     COPYCAT_DATA=data/catvnoncat python benchmarks/one_run.py [--jobs lecture cnn] [--rounds 5] [--epochs 1000]
 
-Trains each job by Copycat, by loop.py with the records of a run, and by loop.py with nothing but the four steps, in
-turn and as whole processes. The seconds are those of the training with all that it writes: Copycat's are run.json's,
-which count until the last record. A ratio is the median over the rounds; whole processes add imports, reading the data
-and all else. Where no chance is in a job, its losses must have the bits of the loop's. Ends with status 1 where a limit
-is not kept. With --yardstick, a script of one's own stands in for the bare loop of every job but the cnn: it must take
-the words of loop.py that say what to train, and --json.
+Trains each job with Copycat, with loop.py including the records of a run, and with loop.py reduced to the four steps,
+in turn and as whole processes. The seconds are those of training with everything that it writes; Copycat's are those
+of run.json, which end with the last record. A ratio is the median over the rounds; whole processes add imports and
+reading the data. The losses of jobs without randomness must have the bits of the loop's. The exit status is 1 if a
+limit is exceeded. With --yardstick, a script of your own replaces the bare loop of every job except the cnn: it must
+accept the arguments of loop.py that choose the training, and --json.
 """
 
 import argparse

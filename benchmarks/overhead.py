@@ -2,10 +2,10 @@
 
     python benchmarks/overhead.py [--steps 10000] [--rounds 5]
 
-Trains a network of one weight on 16 images of one pixel, from a package and a ./conf such as a user writes, with the
-callbacks and loggers that a run has by default, validated every 100 epochs; once with the whole set a step and once
-with 8 steps an epoch. A step's microseconds are the difference between a long and a short run by the difference of
-their steps, so that what comes once a run does not count. Beside it, in turn, the same network in a bare loop.
+Trains a network with one weight on 16 images of one pixel, from a user's package and ./conf, with the default
+callbacks and loggers, and validates every 100 epochs; once with the whole set per step, and once with 8 steps per
+epoch. The microseconds per step are the difference in time between a long and a short run, divided by the difference
+in steps, so that costs per run cancel out. In turn with it, the same network trains in a bare loop.
 """
 
 import argparse

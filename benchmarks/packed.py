@@ -2,16 +2,16 @@
 
     COPYCAT_DATA=data/catvnoncat python benchmarks/packed.py [--rounds 5] [--epochs 8001] [--parts logistic peers]
 
-Each round trains a sweep by `hydra/launcher=packed`, run folders and all, and then the bare hand-written loop once,
-with the same epochs and nothing written; the loop is counted as often as there are trials, since it costs the same each
-time. The epochs are the lecture's own: with fewer, what comes once a trial weighs more. The sweep's seconds are from
-its first trial's record to its last one's end; those of the loop are of its steps alone, after all of its imports. The
-limit is what a pack reaches beside one plain matrix product, and one plain read of memory, of the same size. `peers` is
-the same against Hydra's basic launcher of a project in the usual Lightning-and-Hydra pattern
-(benchmarks/peers/lightning_hydra; make its environment by python benchmarks/peers.py --setup lightning-hydra), as whole
-processes of 200 epochs a trial in a terminal, where both draw their progress; in `peers-piped` both write to a file,
-where Rich's bar draws nothing. The project runs trials one after the other, so its time for more of them is computed
-from that of one and of three. With --yardstick, a script of one's own stands in for the loop.
+Each round trains a sweep with `hydra/launcher=packed`, including its run folders, and then the bare hand-written loop
+once, with the same epochs and without records; the time of the loop counts once per trial, since it is the same each
+time. The number of epochs is the lecture's: with fewer, the costs per trial weigh more. The seconds of the sweep are
+from the first trial's record to the last one's end; those of the loop are of its steps alone, after its imports. For
+comparison, the output has the rates of one plain matrix product and of one plain read of memory of the same size.
+`peers` compares with Hydra's basic launcher in a project of the usual Lightning-and-Hydra pattern
+(benchmarks/peers/lightning_hydra; python benchmarks/peers.py --setup lightning-hydra makes its environment), as whole
+processes of 200 epochs per trial in a terminal, where both draw their progress; in `peers-piped` both write to a file,
+where Rich's progress bar draws nothing. The project runs its trials one after the other, so its time for more trials
+is extrapolated from that of one and of three. With --yardstick, a script of your own replaces the loop.
 """
 
 import argparse

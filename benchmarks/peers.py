@@ -3,12 +3,12 @@
     python benchmarks/peers.py --setup
     python benchmarks/peers.py [JOB …] [--epochs 300] [--rounds 5]
 
-The lecture's logistic regression by hand, by each peer's code in peers/ (in an environment of its own, from its pins)
-and by Copycat, in turn, as whole processes, with threads as they come. Each job says itself how long its fit took. It
-runs for 101 epochs, whose last loss is the lecture's of epoch 100, and again for --epochs more; the time of an epoch
-is the difference of those two fits over --epochs, so that what is done once (start-up, compiling) cancels out. Prints
-medians of the rounds, and ends with status 1 where a loss is not the lecture's. COPYCAT_DATA names the folder of the
-cat data. Words choose jobs: python benchmarks/peers.py skorch copycat
+Trains the lecture's logistic regression by hand, with each peer's code in peers/ (in an environment of its own, from
+its pins) and with Copycat, in turn, as whole processes, with the default number of threads. Each job reports the time
+of its fit. It runs for 101 epochs, whose last loss is the lecture's of epoch 100, and again for --epochs more; the
+time per epoch is the difference of the two fits divided by --epochs, so that costs per run (start-up, compiling)
+cancel out. Prints the medians over the rounds; the exit status is 1 if a loss is not the lecture's. COPYCAT_DATA names
+the folder of the cat data. Arguments choose jobs: python benchmarks/peers.py skorch copycat
 """
 
 import argparse

@@ -2,12 +2,12 @@
 
     python benchmarks/predict.py [--images 10000] [--rounds 3]
 
-`copycat predict RUN FOLDER --csv` and predict_loop.py, which decodes with as many threads and goes by batches of 256,
-in turn and as whole processes, on JPEGs of 200 to 500 pixels a side: drawn images, enlarged and in noise,
-of which 500 differ, and the others are further names of theirs. The network is the CNN, on 64×64. Then, in this
-process, how long the features take that `model=transfer` is trained on: of an image that is new, and of one whose
-features are kept. Ends with status 1 where Copycat's rate is below 0.95 of the loop's, ten times the images take more
-than 1.05 times the memory, or the features of an image more than 64 ms; these need the extra `pretrained`.
+Compares `copycat predict RUN FOLDER --csv` with predict_loop.py, which decodes with as many threads in batches of 256,
+in turn and as whole processes, on JPEGs with sides of 200 to 500 pixels: drawn images, enlarged and with noise, of
+which 500 differ and the others are hard links to these. The network is the CNN, on 64×64. Then it measures, in this
+process, the time to compute the features of an image for `model=transfer`, and to read them from the cache. The exit
+status is 1 if Copycat's rate is below 0.95 of the loop's, if ten times the images need more than 1.05 times the
+memory, or if the features of an image take more than 64 ms. Needs the extra `pretrained`.
 """
 
 import argparse

@@ -2,11 +2,12 @@
 
     python benchmarks/startup.py
 
-In turn, as whole processes, after a round that does not count: importing torch; importing torch and pytorch_lightning;
-`copycat --help`; wrong overrides; and `copycat train`, up to its first training step, for which a callback of a
-package that lies beside it writes down the time. Then a sweep of eight trials in one process: from the end of one
+Measures in turn, as whole processes, after a round that does not count: importing torch; importing torch and
+pytorch_lightning; `copycat --help`; wrong overrides; and `copycat train` up to its first training step, whose time a
+callback in a package beside it records. Then it measures a sweep of eight trials in one process: from the end of one
 trial's training to the start of the next one's, by the same callback, so that the end of one and the start of the
-other count together. Prints medians of the rounds, their ratios to both imports, and the limits; exits 1 beyond one.
+other count together. Prints the medians over the rounds, their ratios to both imports, and the limits; the exit status
+is 1 if a limit is exceeded.
 """
 
 import argparse

@@ -28,6 +28,7 @@ html_title = "Copycat"
 html_static_path = ["_static"]
 html_css_files = ["copycat.css"]
 html_copy_source = False
+html_use_index = False
 html_show_sphinx = False
 html_show_copyright = False
 html_show_search_summary = False  # it fetches pages, which browsers refuse of files

@@ -22,12 +22,12 @@ BLOCK = re.compile(r"```console\n\$ copycat (?P<words>[^\n]*)\n(?P<output>.*?)``
 VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-[0-9a-f]{6}"), "…/…"),
     (re.compile(r"\d+\.\d s$", re.MULTILINE), "… s"),
-    (re.compile(r"(?<=│ )\d+\.\d( +)│$", re.MULTILINE), r"…  \1│"),  # seconds, in the table of runs
+    (re.compile(r"(│ \d+ +│ )\d+\.\d( +)│$", re.MULTILINE), r"\1…  \2│"),  # seconds behind epochs, in the table of runs
     (re.compile(r"^(│ seconds +│).*", re.MULTILINE), r"\1 …"),  # in a comparison
     (re.compile(r" +$", re.MULTILINE), ""),
 )
-ENVIRONMENT = {"COLUMNS": "110", "NO_COLOR": "1"}
-"""Width of the page, independent of the user's terminal."""
+ENVIRONMENT = {"COLUMNS": "110", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+"""What an output depends on: the width, colors, and the number of threads, which changes bits."""
 
 
 def folders() -> list[Path]:

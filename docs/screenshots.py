@@ -135,6 +135,7 @@ def timeseries(studio: Studio) -> None:
     with studio.serve("board", studio.sweep, place="#timeseries") as page:
         page.locator("metrics-tag-filter-component input").fill("^(loss|accuracy)$")
         page.locator("metrics-filtered-view card-view line-chart").first.wait_for()
+        page.get_by_role("textbox", name="Filter runs (regex)").fill("logistic/")  # one line each for train and val
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Settings").click()  # closes them
         page.wait_for_timeout(3000)  # curves are drawn in steps
@@ -152,6 +153,7 @@ def hparams(studio: Studio) -> None:
 def images(studio: Studio) -> None:
     """Show model inputs, confusion matrix and errors of a run."""
     with studio.serve("board", studio.run, place="#images") as page:
+        page.set_viewport_size({"width": WIDTH, "height": 1150})
         page.locator("tf-image-loader img").first.wait_for()
         page.wait_for_timeout(2000)
         save(page, "images")

@@ -18,7 +18,7 @@ body {{ margin: 0; padding: 20px; box-sizing: border-box; width: 1280px; display
 figure {{ margin: 0; border: 1px solid {border}; border-radius: 8px; overflow: hidden; background: {inside}; }}
 figure.terminal {{ flex: 0 0 650px; }}
 figure.report {{ flex: 1; }}
-pre {{ margin: 0; padding: 16px; font: 12px/1.32 'DejaVu Sans Mono', monospace; color: {text}; }}
+pre {{ margin: 0; padding: 16px; font: 12px/1.32 'DejaVu Sans Mono', monospace; color: {text}; white-space: pre-wrap; }}
 img {{ display: block; width: 100%; }}
 </style><body><figure class="terminal">{terminal}</figure>
 <figure class="report"><img src="data:image/png;base64,{report}" alt=""></figure></body></html>"""

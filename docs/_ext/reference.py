@@ -92,12 +92,13 @@ def describe_keys() -> Iterable[str]:
     for group, (default, comment) in read_groups().items():
         options = read_options(group)
         yield f"## {group}\n\n{comment[:1].upper()}{comment[1:]}{'.' if comment else ''}\n"
-        yield f"| `{group}=` | | class |\n| --- | --- | --- |"
+        has_class = any(option.target for option in options)
+        yield f"| `{group}=` | meaning |{' class |' * has_class}\n| --- | --- |{' --- |' * has_class}"
         for option in options:
             if not option.summary:
                 raise ExtensionError(f"{option.file}: expected a comment in its first line, which says what it is.")
             mark = " (default)" if option.name == default else ""
-            yield f"| `{option.name}`{mark} | {option.summary} | {_code(option.target)} |"
+            yield f"| `{option.name}`{mark} | {option.summary} |{f' {_code(option.target)} |' * has_class}"
         yield ""
         defined: dict[str, list[tuple[str, Key]]] = {}
         for main in read_main() if group == "data" else ():
@@ -122,7 +123,8 @@ def _describe_key(
     if not meanings or ("" in comments and len(meanings) > 1):
         raise ExtensionError(f"{files}: expected a comment behind {name}, which says what it means; got {[*meanings]}.")
     rule = find_rule(name)
-    accepted = rule.words if rule else "as its class takes it"
+    is_node = name.count(".") == 1 and name.split(".")[0] in NAMED_TARGET_GROUPS
+    accepted = rule.words if rule else "keys of its class; null leaves it out" if is_node else "what its class takes"
     shown = ", ".join(_code(default) + _of(options, len(defaults)) for default, options in defaults.items())
     meaning = "; ".join(comment + _of(options, len(meanings)) for comment, options in meanings.items())
     meaning = re.sub(r"\b(true|false|null)\b(?=[:;, ])", r"`\1`", f"{meaning.removesuffix('.')}.")

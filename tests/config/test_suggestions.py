@@ -57,7 +57,13 @@ def test_a_long_list_keeps_its_ends() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "null"), (True, "true"), ("banana", "'banana'"), ([1, None, [False]], "[1, null, [false]]")],
+    [
+        (None, "null"),
+        (True, "true"),
+        ("banana", "'banana'"),
+        ([1, None, [False]], "[1, null, [false]]"),
+        ({"a": None, "b": {"c": [True]}}, "{a: null, b: {c: [true]}}"),
+    ],
 )
 def test_a_value_is_shown_as_a_user_types_it(value: object, text: str) -> None:
     assert format_value(value) == text

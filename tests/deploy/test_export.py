@@ -198,7 +198,7 @@ def test_the_card_says_what_it_is_and_how_sure(tiny: Path, tmp_path: Path, capsy
     ]
     out = printed.out.splitlines()
     assert out[0] == str(folder / "export" / "torch")
-    assert out[1].startswith("largest difference on the validation images: ")
+    assert out[1].startswith("largest difference in probability on the validation images: ")
     card = (folder / "export" / "torch" / "README.md").read_text()
     assert "16 train, 8 val images" in card
     assert "| accuracy |" in card
@@ -220,7 +220,9 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
         main(["export", str(folder), "--format", "torch", "--to", str(tmp_path / "to")])
     printed = capsys.readouterr()
     assert "not held against the validation images" in printed.err
-    assert printed.out.splitlines()[1].startswith("largest difference on oriented, transparent, gray, palette and deep")
+    assert printed.out.splitlines()[1].startswith(
+        "largest difference in probability on oriented, transparent, gray, palette and deep"
+    )
     assert "On oriented, transparent, gray, palette and deep images" in (tmp_path / "to" / "README.md").read_text()
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard and reports as a reader meets them, in a real browser."""
+"""TensorBoard as a reader meets it, in a real browser."""
 
 import signal
 import subprocess
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from copycat.records.metrics_csv import read_history
@@ -129,33 +128,3 @@ def test_the_projector_holds_each_validation_image(page: Page, address: str) -> 
     projector = page.frame_locator("iframe").frame_locator("iframe")
     expect(projector.locator(".numDataPoints")).to_have_text("8")
     expect(projector.locator(".dim")).to_have_text("5")  # units of the hidden layer
-
-
-@pytest.mark.parametrize("what", ["run", "sweep", "several"])
-def test_a_report_opens_offline_whole_and_without_a_serious_fault(
-    what: str, sweep: Path, browser: Browser, tmp_path: Path
-) -> None:
-    completed = [number for number, trial in read_trial_files(sweep).items() if trial["status"] == "completed"]
-    folders = {
-        "run": [sweep / str(completed[0])],
-        "sweep": [sweep],
-        "several": [sweep / str(number) for number in completed],
-    }[what]
-    done = run_copycat("report", *folders, "--to", tmp_path / "report.html", at=tmp_path)
-    assert done.returncode == 0, done.stderr
-    for dark in (False, True):
-        with open_page(browser, dark=dark, width=1100) as seen:
-            seen.page.context.set_offline(True)
-            seen.page.goto(f"file://{tmp_path}/report.html")
-            images = seen.page.locator("img")
-            assert images.count() >= {"run": 6, "sweep": 4, "several": 1}[what]
-            for image in images.all():
-                assert image.evaluate("image => image.complete && image.naturalWidth > 0")
-                assert image.get_attribute("alt")
-            found = Axe().run(seen.page)
-            serious = [fault for fault in found.response["violations"] if fault["impact"] in ("serious", "critical")]
-            assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in serious] == []
-            assert seen.errors == []
-            assert [url for url in seen.requested_urls if not url.startswith(("file:", "data:"))] == []
-            seen.page.keyboard.press("Tab")  # the first stop of a reader by keyboard
-            assert seen.page.evaluate("document.activeElement.getAttribute('href')") == "#s1"

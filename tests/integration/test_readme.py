@@ -31,6 +31,12 @@ def test_it_is_short_and_shows_commands() -> None:
     assert len(COMMANDS) >= 15
 
 
+def test_its_pictures_are_there_and_small() -> None:
+    pictures = set(re.findall(r"docs/images/[\w-]+\.png", README))
+    assert {"docs/images/readme-light.png", "docs/images/readme-dark.png"} <= pictures
+    assert all((ROOT / picture).stat().st_size <= 200_000 for picture in pictures)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_one_that_copycat_takes(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

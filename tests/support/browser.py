@@ -2,11 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -41,9 +42,15 @@ def start_browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def open_page(browser: Browser, *, dark: bool = False, width: int = 1600) -> Iterator[BrowserPage]:
+def open_page(
+    browser: Browser, *, dark: bool = False, width: int = 1600, scripts: bool = True
+) -> Iterator[BrowserPage]:
     """Open an empty page that shares no cookies, cache or settings with other pages."""
-    page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light")
+    page = browser.new_page(
+        viewport={"width": width, "height": 1000},
+        color_scheme="dark" if dark else "light",
+        java_script_enabled=scripts,
+    )
     seen = BrowserPage(page)
     page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
@@ -53,3 +60,31 @@ def open_page(browser: Browser, *, dark: bool = False, width: int = 1600) -> Ite
         yield seen
     finally:
         page.close()  # closes its browser context too
+
+
+WIDTHS = (360, 768, 1920)
+"""Of a phone, a tablet and a large screen, in pixels."""
+
+
+def check_layout(page: Page) -> None:
+    """Require that a page does not scroll sideways and has no fault by axe-core, at three widths, light and dark.
+
+    The scheme changes contrast alone, which is slow to check: it is checked once in each scheme, all else in one.
+    """
+    page.evaluate(AXE_SCRIPT)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 1000})
+            page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (scheme, width)
+            if scheme == "light":
+                assert _find_faults(page, {"rules": {"color-contrast": {"enabled": False}}}) == [], width
+        page.set_viewport_size({"width": WIDTHS[1], "height": 1000})
+        assert _find_faults(page, {"runOnly": ["color-contrast"]}) == [], scheme
+
+
+def _find_faults(page: Page, options: Mapping[str, object]) -> list[tuple[str, list[str]]]:
+    """Return the rules of axe-core that a page breaks, with the elements that do."""
+    found = page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **options})["violations"]
+    return [(fault["id"], [node["html"][:200] for node in fault["nodes"]]) for fault in found]

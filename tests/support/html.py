@@ -18,7 +18,7 @@ class ParsedPage(HTMLParser):
     images: list[tuple[str, str]] = field(default_factory=list)
     """Source and text alternative."""
     loaded_urls: list[str] = field(default_factory=list)
-    """URLs that a browser would load; fragments and embedded PNG images are left out."""
+    """URLs that a browser would load; fragments and embedded images are left out."""
     tags: set[str] = field(default_factory=set)
     """Tags of its elements, without those of its own scripts."""
     data: list[Any] = field(default_factory=list)
@@ -44,7 +44,7 @@ class ParsedPage(HTMLParser):
         if tag in ("th", "td"):
             self.rows[-1].append("")
         named = [value for name, value in found.items() if name in URL_ATTRIBUTES]
-        self.loaded_urls += [value for value in named if not value.startswith(("#", "data:image/png;base64,"))]
+        self.loaded_urls += [value for value in named if not value.startswith(("#", "data:image/"))]
 
     def handle_data(self, data: str) -> None:
         if self._within == "application/json":

@@ -6,7 +6,8 @@ from copycat.sweeps.plots.files import PLOTS
 from copycat.sweeps.report import make_sweep_page
 from copycat.tables.statistics import format_number
 from tests.support.html import parse_html
-from tests.support.sweep_folders import make_trial, write_sweep_folder
+from tests.support.run_folders import write_run
+from tests.support.sweep_folders import make_trial, write_sweep_folder, write_trial_folder
 
 SPACE = {"optimizer.lr": "tag(log,interval(1e-2,1e-1))", "seed": "1,2"}
 TRIALS = [
@@ -22,11 +23,13 @@ def test_the_page_of_a_sweep_has_ranking_plots_and_a_command_to_rerun_the_best(t
     plots = ["Parallel coordinates", "Importance", "Hyper-parameters", "History"]
     titles = ["Configurations", "Trials", *plots, "Configuration", "Reproduce the best trial"]
     assert found.headings == ["Sweep of lr and seed", *titles]
-    assert "4 of 4 trials completed; best val/loss 0.3000 by trial 1." in "".join(found.texts).replace("\n", "")[:]
+    assert "4 of 4 trials completed; best val/loss 0.3000 by trial 1." in "".join(found.texts)
     start = next(index for index, row in enumerate(found.rows) if row[0] == "trial")
     assert [row[0] for row in found.rows[start + 1 : start + 5]] == ["1", "2", "3", "0"]
     assert found.rows[1][0] == "0.02"  # the better mean, though another has the best trial
     assert format_number(0.45) in found.rows[1][2]
+    assert found.rows[0][3] == "95 % of val/loss"
+    assert found.rows[1][3] == "-0.1853 to 1.0853"  # of 0.4 and 0.5: t = 12.706
     assert "the best val/loss is 0.3000, by trial 1" in found.images[-1][1]
     assert len(found.images) == len(PLOTS) - 1
     assert f"copycat rerun {sweep}/2" in found.texts  # of that configuration
@@ -48,3 +51,28 @@ def test_a_sweep_without_a_trial_has_a_page(tmp_path: Path) -> None:
     assert "History" in found.headings
     assert "Trials" not in found.headings
     assert "0 of 0 trials completed." in "".join(found.texts)
+
+
+def test_trials_are_ranked_beside_intervals_and_the_best_ten_have_curves_before_the_others(tmp_path: Path) -> None:
+    sweep = write_sweep_folder(tmp_path, [], space={"optimizer.lr": "interval(0,1)"})
+    for number in range(12):
+        write_trial_folder(sweep, number, {"optimizer.lr": number / 10}, status="completed", val_loss=number / 10)
+        accuracy = {"val/accuracy": 0.8 - number / 50}
+        data = {"images": {"val": 50}, "source": "copycat.data.sources.cats.Cats"}
+        write_run(sweep / str(number), final=accuracy, best=accuracy, data=data)
+        (sweep / str(number) / "metrics.csv").write_text(f"epoch,val/loss\n0,1.0\n1,{number / 10}\n")
+    found = parse_html(make_sweep_page(sweep).html())
+    assert found.headings[0] == "Sweep of lr on Cats"
+    start = found.rows.index(["trial", "status", "val/loss", "val/accuracy", "lr", "epochs", "seconds"])
+    assert found.rows[start + 1][2:4] == ["0.0000", "0.8000 (0.67 to 0.89)"]
+    charts = {chart["title"]: chart for data in found.data for chart in data.get("charts", [])}
+    assert charts["val/accuracy of the best 12 trials, with 95 % intervals"]["series"][0]["low"][0] == 0.669629
+    labels = [one["label"] for one in charts["val/loss"]["series"]]
+    assert labels == ["the other 2"] * 2 + [f"trial {number}" for number in range(10)]
+
+
+def test_settings_of_a_sweeper_are_shown_as_a_user_types_them(tmp_path: Path) -> None:
+    space = {**SPACE, "hydra.sweeper.sampler": "{'seed': None, 'group': True}", "model": "[1,2],shallow"}
+    found = parse_html(make_sweep_page(write_sweep_folder(tmp_path, TRIALS, space=space)).html())
+    assert ["hydra.sweeper.sampler", "{seed: null, group: true}"] in found.rows
+    assert ["model", "[1,2],shallow"] in found.rows

@@ -40,7 +40,7 @@ def test_the_summary_has_metrics_folder_and_next_commands(
     assert [cell.strip() for cell in losses[1:]] == [f"{value:.4f}" for value in expected]
     assert expected[0] != expected[2]  # the loss of the final weights, and the one during the best epoch
     assert "final weights: evaluated once" in out
-    assert "during an epoch: measured on each batch before its update" in out
+    assert "during an epoch: measured before each update" in out
     assert str(outcome.folder) in out.replace("\n", "")
     assert "precision, recall, f1: of class dog" in out
     assert f"copycat board {outcome.folder}" in next_commands(outcome.folder, status=outcome.status)

@@ -129,5 +129,5 @@ def print_export(run: Opened, form: Format, *, to: Path | None, say: Say) -> Non
     if exported.difference is None:
         print_line(f"copycat: not held against the validation images: {exported.why_not}", error=True)
     else:
-        print_line(f"largest difference on the validation images: {exported.difference:.2g}")
-    print_line(f"largest difference on {KINDS}: {exported.difference_on_files:.2g}")
+        print_line(f"largest difference in probability on the validation images: {exported.difference:.2g}")
+    print_line(f"largest difference in probability on {KINDS}: {exported.difference_on_files:.2g}")

@@ -69,6 +69,7 @@ def describe_network(network: nn.Module, image: Tensor, *, loss: str) -> str:
             "",
             *_table(rows),
             "",
+            "B: number of images in a batch",
             f"parameter shapes: {[p.shape for p in parameters]}",
             f"parameters: {sum(p.numel() for p in parameters):,}",
             f"FLOPs: {counter.get_total_flops() // BATCH:,} per image (forward pass), {counted}",

@@ -36,7 +36,7 @@ def make_history_charts(results: Results) -> list[Chart]:
             so_far = keep.accumulate([trial.objectives[name] for trial in ranked]).tolist()
             x = [*(trial.number for trial in ranked), results.trials[-1].number]
             series.append(Series(label="best so far", x=x, y=[*so_far, so_far[-1]], draw="step", style=BEST))
-        charts.append(_chart(name, results, name, Axis(label="trial"), series))
+        charts.append(_chart(f"{name} by trial", results, name, Axis(label="trial"), series))
     return [chart for chart in charts if chart.series]
 
 

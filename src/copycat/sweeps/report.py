@@ -5,6 +5,7 @@ from ast import literal_eval
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,13 @@ def _facts(sweep: SweepFile, rows: Sequence[RunRow], manifest: Mapping[str, Any]
         return
     name = next(iter(sweep.objectives))
     value, trial = format_number(best[name]), f"trial {best['trial']}"
-    others = pluralize(counts["completed"], "trial")
-    note = f"{trial}; chosen of {others} by this figure, which is optimistic for it"
+    trials = pluralize(counts["completed"], "trial")
+    note = f"{trial}; chosen of {trials} by this figure, which is optimistic for it"
     yield Fact(f"Best {name}", value, f"best {name} {value} by {trial}", note)
     if manifest and manifest["trial"] == best["trial"]:
-        yield from make_facts(manifest)
+        first, *others = make_facts(manifest)  # the table has figures of the best epoch
+        phrase = f"its final weights: {first.phrase}"
+        yield from (replace(first, title=f"{first.title} (final weights)", phrase=phrase), *others)
 
 
 def _request(sweep: SweepFile) -> Section:

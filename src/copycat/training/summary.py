@@ -118,7 +118,7 @@ def _column_notes(results: Mapping[str, Any]) -> Iterator[str]:
         yield "final weights: evaluated once, after the last epoch"
     if best := results.get("best"):
         yield f"epoch {best['epoch']}: the best {printable(best['monitor'])}"
-        yield "during an epoch: measured on each batch before its update, as are the losses printed above"
+        yield "during an epoch: measured before each update, as the losses printed above"
 
 
 def _table(final: Mapping[str, float], best: Mapping[str, float], *, epoch: int | None) -> Table:

@@ -13,6 +13,9 @@ from copycat.inspection.callbacks.inspector import Inspector, tensorboard_logger
 from copycat.inspection.reports.gallery_file import SIDE, TITLES, GalleryItem, write_gallery
 from copycat.training.run_context import RunContext
 
+CELL = 136
+"""Width of an image with its caption, in pixels: enough for `predicted non-cat, 0.52`."""
+
 
 class Mistakes(Inspector):
     """Write the most confident errors and the least confident predictions to gallery.json and TensorBoard.
@@ -45,7 +48,9 @@ class Mistakes(Inspector):
             if not mine:
                 continue
             words, of_kind = zip(*mine, strict=True)
-            picture = image_summary(f"validation/{title.replace(' ', '_')}", contact_sheet(of_kind, words), photo=True)
+            picture = image_summary(
+                f"validation/{title.replace(' ', '_')}", contact_sheet(of_kind, words, side=CELL), photo=True
+            )
             for board in tensorboard_loggers(context.loggers):
                 board.write(picture, context.epochs)
 

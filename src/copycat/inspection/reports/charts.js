@@ -38,6 +38,7 @@
     const legend = make("div", box, "", { class: "legend", role: "group", "aria-label": `Series of ${chart.title}` });
     const position = make("span", legend, "", { class: "quiet" });
     const { labels } = chart.xAxis, hidden = new Set(), entries = new Map(), data = align(chart), isScatter = chart.series.some(series => series.draw === "points");
+    const hasLast = !isScatter && !labels && !chart.xAxis.range;  // what a curve ends at
     let isLog = chart.yAxis.log, plot, row = null, yView = null;
 
     const xText = x => labels ? labels[Math.round(x)] ?? "" : format(x);
@@ -76,12 +77,12 @@
 
     function showValues(u) {
       const at = u.cursor.idx, isOut = isMissing(at);
-      position.textContent = isOut ? (isScatter || labels ? "" : `last ${chart.xAxis.label}`) : `${chart.xAxis.label} ${xText(u.data[0][at])}`;
+      position.textContent = isOut ? (hasLast ? `last ${chart.xAxis.label}` : "") : `${chart.xAxis.label} ${xText(u.data[0][at])}`;
       const spoken = [position.textContent];
       for (const [label, { value, places }] of entries) {
         if (places.length > 1) continue;
         const [place] = places, ys = u.data[place], isPoints = ["points", "bars"].includes(chart.series[place - 1].draw);
-        const index = isOut ? (isPoints ? null : ys.findLastIndex(y => !isMissing(y))) : u.cursor.idxs[place];
+        const index = isOut ? (isPoints || !hasLast ? null : ys.findLastIndex(y => !isMissing(y))) : u.cursor.idxs[place];
         const name = isMissing(index) ? null : data.names?.[index];
         value.textContent = isMissing(index) || index < 0 ? "" : `${name ? `${name}: ` : ""}${format(ys[index])}`;
         if (value.textContent && !hidden.has(label)) spoken.push(`${label} ${value.textContent}`);
@@ -162,7 +163,7 @@
           ...(series.draw === "bars" ? { paths: uPlot.paths.bars({ size: [0.8, 60] }), fill: stroke(series) } : {}),
           ...(series.draw === "points" ? { paths: () => null } : {}),
           points: series.draw === "points" ? { show: true, size: series.size, fill: series.hollow ? token("--surface") : stroke(series), width: 1.5 }
-            : { show: series.draw === "line" && (series.markers || series.y.filter(y => !isMissing(y)).length < 3), size: 7 },
+            : { show: series.draw === "line" && (series.markers || series.y.filter(y => !isMissing(y)).length < 2), size: 7 },
         }))],
         cursor: {
           dataIdx: nearest, drag: { setScale: false, x: true, y: true, uni: 24 }, bind: { dblclick: () => () => zoomTo(null, null) },
@@ -216,7 +217,7 @@
         for (const at of entries.get(series.label).places) plot.setSeries(at, { show: !hidden.has(series.label) });
       });
     });
-    const button = (text, act) => make("button", controls, text, { type: "button" }).addEventListener("click", act);
+    const addButton = (text, name, act) => make("button", controls, text, { type: "button", "aria-label": name, title: name }).addEventListener("click", act);
     if (data.slice(1).some(ys => ys.some(y => y > 0))) {
       const toggle = make("button", controls, "Log scale", { type: "button", "aria-pressed": String(isLog) });
       toggle.addEventListener("click", () => {
@@ -225,9 +226,9 @@
         draw();
       });
     }
-    button("Zoom in", () => zoomBy(0.5));
-    button("Zoom out", () => zoomBy(2));
-    button("Reset", () => zoomTo(null, null));
+    addButton("+", "Zoom in", () => zoomBy(0.5));
+    addButton("−", "Zoom out", () => zoomBy(2));
+    addButton("Reset", "Reset zoom", () => zoomTo(null, null));
     area.addEventListener("keydown", onKey);
     addTable(box, chart, data, xText);
     draw();
@@ -241,11 +242,12 @@
     make("summary", details, "Values as a table");
     details.addEventListener("toggle", () => {
       if (details.childElementCount > 1) return;
-      const every = Math.ceil(data[0].length / MAX_ROWS), scroll = make("div", details, "", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Values of ${chart.title}` });
+      const whole = data[0].flatMap((_, at) => data.slice(1).some(ys => isMissing(ys[at])) ? [] : [at]);  // rows without an empty cell
+      const rows = whole.length < 10 ? [...data[0].keys()] : whole, every = Math.ceil(rows.length / MAX_ROWS), scroll = make("div", details, "", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Values of ${chart.title}` });
       const table = make("table", scroll), head = make("tr", make("thead", table)), body = make("tbody", table);
       if (every > 1) make("caption", table, `One row in ${every}`);
       for (const title of [data.names ? "name" : "", chart.xAxis.label, ...chart.series.map(series => series.label)]) if (title) make("th", head, title, { scope: "col" });
-      for (let at = 0; at < data[0].length; at += every) {
+      for (const at of rows.filter((_, place) => place % every === 0 || place === rows.length - 1)) {
         const line = make("tr", body);
         if (data.names) make("th", line, data.names[at] ?? "", { scope: "row" });
         make(data.names ? "td" : "th", line, xText(data[0][at]), data.names ? {} : { scope: "row" });

@@ -100,18 +100,18 @@ def make_class_charts(curves: Sequence[ClassCurves]) -> list[Chart]:
         precision.append(Series(label=one.name, x=x, y=y, draw="step-before", style=style))
         chance = [one.share] * 2
         precision.append(Series(label=f"{one.name}, chance", x=[0, 1], y=chance, style=SeriesStyle(one.color + 1, 2)))
-    share = (0.0, 1.0)
+    share = (-0.02, 1.02)
     return [
         Chart(
             title="ROC",
             x_axis=Axis(label="false positive rate", range=share),
-            y_axis=Axis(label="true positive rate", range=(0.0, 1.02)),
+            y_axis=Axis(label="true positive rate", range=share),
             series=roc,
         ),
         Chart(
             title="Precision and recall",
             x_axis=Axis(label="recall", range=share),
-            y_axis=Axis(label="precision", range=(0.0, 1.02)),
+            y_axis=Axis(label="precision", range=share),
             series=precision,
         ),
     ]
@@ -120,7 +120,7 @@ def make_class_charts(curves: Sequence[ClassCurves]) -> list[Chart]:
 def make_reliability_charts(found: Reliability) -> list[Chart]:
     """Make the charts of accuracy, and of the number of images, over the predicted probability."""
     has_images = found.counts > 0
-    middles, axis = found.middles.tolist(), Axis(label="predicted probability", range=(0.0, 1.0))
+    middles, axis = found.middles.tolist(), Axis(label="predicted probability", range=(-0.02, 1.02))
     reliability = Series(
         label=found.quantity,
         x=found.middles[has_images].tolist(),
@@ -137,9 +137,9 @@ def make_reliability_charts(found: Reliability) -> list[Chart]:
         Chart(
             title="Images by predicted probability",
             x_axis=axis,
-            y_axis=Axis(label="images"),
+            y_axis=Axis(label="images", range=(0.0, 1.05 * float(found.counts.max()))),
             x=middles,
-            series=[Series(label="images", y=found.counts.tolist(), draw="bars")],
+            series=[Series(label="images", y=[count or None for count in found.counts.tolist()], draw="bars")],
         ),
     ]
 

@@ -92,8 +92,8 @@ def _facts(compared: RunComparison) -> Iterator[Fact]:
         is_above = row["majority"] is not None and row["accuracy_low"] > row["majority"]
         if row["majority"] is not None:
             note += f"; majority baseline {format_majority(row)}"
-        phrase = f"{printable(name)}: validation accuracy {value} ({note})"
-        yield Fact(printable(name), value, phrase, note, "good" if is_above else "")
+        title = f"Run {printable(name)}"
+        yield Fact(title, value, f"{title}: validation accuracy {value} ({note})", note, "good" if is_above else "")
 
 
 def _curves(compared: RunComparison) -> list[Section]:

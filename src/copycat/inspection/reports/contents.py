@@ -209,7 +209,7 @@ class PageImage:
 class GalleryImage:
     """Hold an image with its prediction."""
 
-    png: bytes
+    jpeg: bytes
     name: str
     label: str
     predicted: str
@@ -218,8 +218,8 @@ class GalleryImage:
 
     @property
     def base64(self) -> str:
-        """Return the PNG as base64 text."""
-        return b64encode(self.png).decode()
+        """Return the JPEG as base64 text."""
+        return b64encode(self.jpeg).decode()
 
     @property
     def caption(self) -> str:

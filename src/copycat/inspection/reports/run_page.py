@@ -8,7 +8,7 @@ from typing import Any
 from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
 from copycat.config.suggestions import pluralize
-from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_png
+from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_jpeg, encode_png
 from copycat.inspection.callbacks.weights import draw_weights
 from copycat.inspection.reports.contents import GalleryImage, PageImage, Section
 from copycat.inspection.reports.curve_charts import make_curve_charts
@@ -87,7 +87,7 @@ def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
 def _gallery(items: Sequence[tuple[GalleryItem, Picture]]) -> Iterator[Section]:
     """Show each image once: the most confident errors and the least confident predictions may share some."""
     images = {
-        item.index: GalleryImage(encode_png(picture), item.name, item.label, item.said, item.probability)
+        item.index: GalleryImage(encode_jpeg(picture), item.name, item.label, item.said, item.probability)
         for item, picture in items
     }
     if images:

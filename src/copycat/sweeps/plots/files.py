@@ -1,14 +1,13 @@
 """Write the plots of a sweep as PNG files, with the same bytes for the same trials."""
 
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
-from copycat.inspection.reports.figures import plot_style
+from copycat.inspection.reports.figures import encode_figure, plot_style
 from copycat.sweeps.plots.history import plot_history
 from copycat.sweeps.plots.importance import plot_importance
 from copycat.sweeps.plots.parallel import plot_parallel
@@ -69,5 +68,4 @@ def render_plot(kind: str, results: Results) -> bytes:
 def render_figure(draw: Callable[[], Figure]) -> bytes:
     """Return a figure, drawn in the style of all plots, as the bytes of a PNG file."""
     with plot_style(STYLE):
-        draw().savefig(buffer := BytesIO(), format="png", metadata={"Software": None})
-    return buffer.getvalue()
+        return encode_figure(draw())

@@ -1,0 +1,20 @@
+"""Intervals are those of the literature."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copycat.tables.statistics import mean_interval
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=60, unique=True))
+def test_the_interval_of_a_mean_is_that_of_scipy(values: list[int]) -> None:
+    from scipy.stats import sem, t  # takes a second
+
+    expected = t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=sem(values))
+    assert mean_interval(values) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def test_one_value_has_no_interval() -> None:
+    assert mean_interval([0.5]) is None
