@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import re
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from copycat.config.compose import compose
-from copycat.config.sweep_composition import compose_sweep
 from tests.support.commands import run_copycat
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "tutorial"
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[-+]\d+)?|\d+%")
 WITHOUT_DATA = ("neuron", "loss", "modules", "activations", "questions")
-SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LOSSES = re.compile(r"Epoch (\d+), Loss (\d\.\d{6})")
 
 
@@ -111,21 +107,6 @@ def test_accuracies_on_the_50_are_the_recorded_ones(experiment: str) -> None:
     (sentence,) = re.findall(rf"`experiment={experiment}` (?:is right )?for [^)]*\)", page)
     assert f"{recorded['mean']:.3f}" in sentence
     assert "{:.2f} to {:.2f}".format(*recorded["interval"]) in sentence
-
-
-def read_commands() -> list[str]:
-    """Return the commands that the pages show without running them."""
-    blocks = [block for name in tutorial.ORDER for block in SHELL.findall((PAGES / f"{name}.md").read_text())]
-    return [line for block in blocks for line in block.splitlines() if line.startswith("copycat train")]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", read_commands())
-def test_a_command_that_is_only_shown_composes(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    _, _, *words = shlex.split(command)
-    composed = compose_sweep(words[1:]).first if words[:1] == ["-m"] else compose(words)
-    assert composed.config["model"]
 
 
 def test_the_index_lists_every_page() -> None:
