@@ -166,7 +166,9 @@ def test_a_sweep_that_another_process_runs_is_left_to_it(tiny: Path, tmp_path: P
         done = run_copycat("resume", sweep, at=tmp_path)
         other.communicate()
     assert done.returncode == 2
-    assert done.stderr == f"copycat: {sweep}: expected a sweep that stopped; it is still running.\n"
+    progress, line = done.stderr.splitlines()
+    assert progress == "copycat: checking the sweep over seed"
+    assert line == f"copycat: {sweep}: expected a sweep that stopped; it is still running."
 
 
 def test_a_stranger_s_sweep_is_not_gone_on_with(tiny: Path, tmp_path: Path) -> None:

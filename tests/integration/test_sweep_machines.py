@@ -91,10 +91,9 @@ def test_a_database_that_is_not_there_is_one_line(tiny: Path, tmp_path: Path) ->
     command = search_command(tiny, "sqlite:////nowhere/study.db", tmp_path / "sweep", count=2)
     done = run_copycat(*command, at=tmp_path)
     assert done.returncode == 2
-    progress, *more, line = done.stderr.splitlines()
+    progress, line = done.stderr.splitlines()
     assert progress.startswith("copycat: checking the sweep over ")
     assert line.startswith("copycat: hydra.sweeper.storage: expected a database that can be opened; ")
-    assert [text for text in more if not text.startswith("copycat: training the sweep's trials in ")] == []
 
 
 # one process, which Ray starts for two trials, submitit for each

@@ -53,9 +53,7 @@ def _begin_sweep(request: "SweepRequest") -> Path:
     with defer_garbage_collection():
         from copycat.sweeps.start import start_sweep
 
-    folder = start_sweep(request)
-    print_progress(f"training the sweep's trials in {folder}")
-    return folder
+    return start_sweep(request)
 
 
 def _run_trial(config: "DictConfig") -> float | None:

@@ -6,7 +6,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
@@ -97,6 +96,8 @@ class Runner:
         if hasattr(launcher, "stream"):
             launcher.stream(self)
             return
+        from hydra._internal.core_plugins.basic_launcher import BasicLauncher  # Hydra may have imported it anew
+
         if isinstance(launcher, BasicLauncher):
             assert launcher.config is not None
             hydra = launcher.config.hydra

@@ -17,7 +17,7 @@ from copycat.inspection.reports.page import Page
 from copycat.inspection.reports.run_page import make_run_page
 from copycat.inspection.reports.verdict import format_time, make_facts, make_verdict
 from copycat.records.lock import RUNNING
-from copycat.records.reader import find_runs, read_checked_manifest
+from copycat.records.reader import find_runs
 from copycat.records.run_folder import MANIFEST
 from copycat.sweeps.plots.results import make_results
 from copycat.sweeps.ranking import make_ranking_sections
@@ -25,6 +25,7 @@ from copycat.sweeps.report_plots import make_plot_sections
 from copycat.sweeps.summary import group_configurations, is_done
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_sweep
 from copycat.sweeps.table import make_trial_rows, summarize_sweep
+from copycat.tables.run_reader import RunRecord
 from copycat.tables.run_row import RunRow
 from copycat.tables.run_table import read_run_records, rerun_command
 from copycat.tables.statistics import format_number
@@ -64,19 +65,17 @@ def make_sweep_page(folder: Path) -> Page:
         _request(sweep),
         *_next(folder, sweep, rows),
     ]
-    manifest = _read_first_manifest(rows)
+    manifest = _find_first_manifest(rows, by_folder)
     facts = [*_facts(sweep, rows, manifest)]
     times = f"started {format_time(sweep.started)}" + (f"; ended {format_time(sweep.ended)}" if sweep.ended else "")
     summary = [make_verdict(facts), f"{folder}: {summarize_sweep(sweep, rows)}; {times}"]
     return Page(_title(sweep, manifest), "\n".join(summary), sections, facts)
 
 
-def _read_first_manifest(rows: Sequence[RunRow]) -> Mapping[str, Any] | None:
-    """Read the manifest of the best trial that has one; the records of the trials have parts of it alone."""
-    for row in rows:
-        with suppress(OSError, ValueError):
-            return {"trial": row["trial"], **read_checked_manifest(Path(row["folder"]))}
-    return None
+def _find_first_manifest(rows: Sequence[RunRow], records: Mapping[str, RunRecord]) -> Mapping[str, Any] | None:
+    """Return the manifest of the best trial that has one."""
+    manifests = ((row["trial"], records[str(row["folder"])].manifest) for row in rows)
+    return next(({"trial": trial, **manifest} for trial, manifest in manifests if manifest is not None), None)
 
 
 def _title(sweep: SweepFile, manifest: Mapping[str, Any] | None) -> str:

@@ -31,7 +31,7 @@ MAX_BYTES = 2**30
 CACHED_KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("status", "error", "started", "ended", "seconds"),
     "request": ("experiment", "overrides"),
-    "data": ("synthetic", "images", "majority"),
+    "data": ("source", "synthetic", "images", "majority", "warnings"),
     "results": ("epochs", "parameters", "final", "best"),
 }
 """Parts of a manifest that are cached."""

@@ -61,10 +61,11 @@ class RunLinks:
                 print_line(f"copycat: left out: {error}", error=True)
                 self._refused.add(run)
                 continue
-            name = self._free(run_name(run, root=self.root))
+            request, trial = _request(run), _trial(run)
+            name = self._free(_make_name(run, request, trial, root=self.root))
             os.symlink(events, self.names / name, target_is_directory=True)
             self._known[run] = name
-            self._occurrences.update((key, repr(value)) for key, value in _overridden_values(run).items())
+            self._occurrences.update((key, repr(value)) for key, value in _overridden_values(request, trial).items())
 
     def _free(self, name: str) -> str:
         used = set(self._known.values())
@@ -73,9 +74,12 @@ class RunLinks:
         return next(f"{name} ({number})" for number in range(2, len(used) + 3) if f"{name} ({number})" not in used)
 
 
-def run_name(run: Path, *, root: Path, manifest: Mapping[str, Any] | None = None) -> str:
+def run_name(run: Path, *, root: Path, manifest: Mapping[str, Any] | None) -> str:
     """Name a run, as `lecture lr=0.01`; a trial below its own sweep by its number and its values, as `3 lr=0.01`."""
-    request, trial = _request(run, manifest), _trial(run)
+    return _make_name(run, manifest and manifest["request"], _trial(run), root=root)
+
+
+def _make_name(run: Path, request: Mapping[str, Any] | None, trial: Trial | None, *, root: Path) -> str:
     if request is None:
         return _safe_file_name(run.name)
     if trial is None:
@@ -93,15 +97,14 @@ def _number_width(sweep: Path) -> int:
     return max((len(trial.name) for trial in sweep.iterdir() if trial.name.isdigit()), default=1)
 
 
-def _overridden_values(run: Path) -> Mapping[str, Any]:
+def _overridden_values(request: Mapping[str, Any] | None, trial: Trial | None) -> Mapping[str, Any]:
     """Return the values that a run overrides, by key; of a trial, those of its sweep too."""
-    request, trial = _request(run), _trial(run)
     return {**(_values(request) if request else {}), **(trial.values if trial else {})}
 
 
-def _request(run: Path, manifest: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+def _request(run: Path) -> Mapping[str, Any] | None:
     try:
-        request: Mapping[str, Any] = (manifest or read_checked_manifest(run))["request"]
+        request: Mapping[str, Any] = read_checked_manifest(run)["request"]
     except (OSError, ValueError):
         return None
     return request
