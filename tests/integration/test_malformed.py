@@ -1,14 +1,11 @@
 """Two hundred files of all kinds: none stops a command, and each has its line."""
 
 import json
-import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.support.app import post_image, serve_app
+from tests.support.app import list_runs, post_image, serve_app
 from tests.support.commands import run_copycat
 from tests.support.malformed_images import FILE_COUNT, write_malformed_images
 from tests.support.runs import QUIET, train_tiny
@@ -55,9 +52,7 @@ def test_a_set_of_them_is_read_but_for_the_broken_ones(files: list[Path], tiny: 
 
 def test_the_page_answers_each(folder: Path, files: list[Path]) -> None:
     with serve_app(folder) as address:
-        with urllib.request.urlopen(address, timeout=60) as page:
-            text = page.read().decode()
-        name = text.partition("<option>")[2].partition("</option>")[0]
+        (name,) = list_runs(address)
         found: dict[int, int] = {}
         refused: list[str] = []
         for file in files:

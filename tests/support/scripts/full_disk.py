@@ -1,7 +1,7 @@
 """Train on a disk that runs full; test_faults.py starts it in its own mount namespace: full_disk.py FOLDER IMAGES.
 
-Repeats the same run on a disk that is two pages larger each time, so that about each second write that allocates space
-fails once, and prints one line of JSON per run.
+Repeats the same run on a disk that is three pages larger each time, so that each third write that allocates space fails
+once, and prints one line of JSON per run.
 """
 
 import json
@@ -24,8 +24,8 @@ from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
 from copycat.training.train import train
 
-STEP_KB = 8
-"""Two pages, which a tmpfs allocates."""
+STEP_KB = 12
+"""Three pages, which a tmpfs allocates."""
 
 
 def shallow_overrides(images: str, at: Path) -> list[str]:
