@@ -5,6 +5,7 @@ from html import escape
 from typing import Any, overload
 
 from copycat.config.errors import UserError
+from copycat.config.suggestions import did_you_mean
 from copycat.tables.statistics import format_number
 
 MAX_ROWS = 60
@@ -40,7 +41,7 @@ class Table(Sequence[Mapping[str, Any]]):
         """
         if isinstance(index, str):
             if index not in self.columns:
-                raise KeyError(index)
+                raise KeyError(f"{index}: no such column." + did_you_mean(index, self.columns))
             return [row.get(index) for row in self._rows]
         return Table(self._rows[index]) if isinstance(index, slice) else self._rows[index]
 

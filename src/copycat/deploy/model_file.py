@@ -55,7 +55,7 @@ def _network(predictor: Predictor, opened: Opened) -> Any:
     for target in find_targets(node):
         if is_ours(target) and not target.startswith(NETWORKS_PREFIX):
             raise UserError(
-                f"--format safetensors: expected a network of {networks.__name__}; got {target}, which takes Copycat."
+                f"--format safetensors: expected a network of {networks.__name__}; got {target}, which needs Copycat."
                 " Type --format onnx, or torch."
             )
     shape = [3, predictor.size, predictor.size]

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -23,9 +24,9 @@ REFRESH_SECONDS = 0.5
 class ProgressDisplay:
     """Count the trials of a sweep by status, and show the counts and the best trial."""
 
-    def __init__(self, total: int, objectives: Mapping[str, Direction]) -> None:
-        """Start with none of `total` trials."""
-        self.total, self.objectives = total, objectives
+    def __init__(self, folder: Path, total: int, objectives: Mapping[str, Direction]) -> None:
+        """Start with none of the sweep's `total` trials."""
+        self.folder, self.total, self.objectives = folder, total, objectives
         self.counts: Counter[str] = Counter()
         self.running: set[int] = set()
         self.best: Trial | None = None
@@ -34,7 +35,7 @@ class ProgressDisplay:
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
-        """Show the bar, where there is a terminal or a notebook."""
+        """Show the bar, where there is a terminal or a notebook; elsewhere say where the trials are."""
         counts = TextColumn("trials"), MofNCompleteColumn(), BarColumn(bar_width=24)
         status = TextColumn("{task.fields[status_text]}")
         times = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
@@ -42,6 +43,8 @@ class ProgressDisplay:
         if self._bar is not None:
             self._bar.add_task("sweep", total=self.total, status_text="")
             self._bar.start()
+        else:
+            print_line(f"copycat: training the sweep's trials in {self.folder}", error=True)
         return self
 
     def __exit__(self, *_: object) -> None:

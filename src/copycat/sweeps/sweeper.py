@@ -70,8 +70,7 @@ def _make_source(space: SearchSpace, folder: Path, sweeper: Any, settings: Any) 
 
 
 def _run_trials(source: TrialSource, folder: Path, settings: Any, launcher: Launcher, sweeper: Any) -> Runner:
-    print_line(f"copycat: training the sweep's trials in {folder}", error=True)
-    with ProgressDisplay(read_own_sweep(folder).trials, get_objectives(settings)) as display:
+    with ProgressDisplay(folder, read_own_sweep(folder).trials, get_objectives(settings)) as display:
         for trial in read_ended_trials(folder):
             display.count(trial)
         runner = Runner(source, folder, max_failures=settings["max_failures"], display=display)
