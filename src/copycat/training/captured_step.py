@@ -118,7 +118,7 @@ class _OperationRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
             self._add(result, node)
-        else:
+        elif isinstance(result, tuple | list):
             for place, tensor in enumerate(result):
                 self._add(tensor, self.graph.call_function(operator.getitem, (node, place)))
         return result
