@@ -24,7 +24,8 @@ def print_comparison(compared: RunComparison, *, equal: bool) -> None:
     lines = [line for line in lines if line.kind != "run" or any(v is not None for v in line.values.values())]
     titles: list[Column] = [("name", value_cell(""))]
     titles += [(printable(title), value_cell(title)) for title in compared.folders]
-    print_table(wide_console(), titles, [{"": line.name, **format_cells(line)} for line in lines])
+    rows = [{"": line.name, **format_cells(line)} for line in lines]
+    print_table(wide_console(), titles, rows, shrinkable=[title for title, _ in titles[1:]])
     if not compared.keys(equal=False):
         print_line("the configurations are the same")
     for note in _column_notes(lines):

@@ -85,12 +85,11 @@ def print_runs(root: Path, query: Query | None = None) -> None:
         ("status", format_status),
         ("overrides", lambda row: row["overrides"]),
         *((f"final\n{name}", metric_cell(f"final/{name}")) for name in (SHOWN_METRICS if wide else SHOWN_METRICS[-1:])),
-        ("95 %\ninterval", format_interval),
-        ("majority\nbaseline", format_majority),
     ]
     if wide:
+        titles += [("95 %\ninterval", format_interval), ("majority\nbaseline", format_majority)]
         titles += [("epochs", metric_cell("epochs")), ("seconds", format_seconds)]
-    print_table(console, titles, shown, shrinkable=("run", "overrides"))
+    print_table(console, titles, shown, shrinkable=("overrides",))
     for note in _column_notes(shown, wide=wide):
         print_line(note)
     print_resumes(shown, root)
@@ -100,7 +99,7 @@ def _column_notes(rows: Sequence[RunRow], *, wide: bool) -> Iterator[str]:
     """Explain the columns of the table that have values."""
     if any("final/val/accuracy" in row for row in rows):
         yield "final: of the final weights, evaluated once after the last epoch"
-    if any("accuracy_low" in row for row in rows):
+    if wide and any("accuracy_low" in row for row in rows):
         yield "95 % interval: of val/accuracy, by Wilson's score"
         yield "majority baseline: val/accuracy of always predicting the most frequent class"
     if wide:
