@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from copycat.config.printable import make_console
 from copycat.records.reader import find_runs
-from copycat.sweeps.show import show_runs
+from copycat.sweeps.show import show_compared, show_runs
 from copycat.tables.query import Query
 from copycat.tables.run_table import print_runs
 from tests.support.run_folders import write_run
@@ -48,6 +49,19 @@ def test_drawn_images_are_marked(tmp_path: Path, capsys: pytest.CaptureFixture[s
     train(compose(["trainer.max_epochs=1", *QUIET, f"output_dir={tmp_path}"]))
     print_runs(tmp_path)
     assert "drawn" in capsys.readouterr().out
+
+
+def test_80_columns_keep_the_name_of_a_run_and_of_a_metric_whole(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("run_table", "comparison_table"):
+        monkeypatch.setattr(f"copycat.tables.{module}.wide_console", lambda: make_console(width=80))
+    folders = [train_tiny(f"seed={n}", "trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path).folder for n in range(4)]
+    print_runs(tmp_path)
+    out = capsys.readouterr().out
+    assert all(folder.name in out for folder in folders)
+    show_compared(folders, form="table", equal=False)
+    assert "final/train/balanced_accuracy" in capsys.readouterr().out
 
 
 def test_an_empty_folder_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
