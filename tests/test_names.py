@@ -59,14 +59,14 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 
 
 def test_a_check_of_data_shows_them_as_text(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_command("data", "check", "data=folder", f"data.root={images}", "data.image_size=8", "data.on_unreadable=skip")
+    run_command("data", "check", "data=folder", f"data.root={images}", "data.image_size=8", status=1)
     printed = check_printed(capsys)
     assert EMOJI in printed
     assert "=a�]0;title" in printed
 
 
 def test_what_cannot_be_read_is_one_line(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_command("data", "check", "data=folder", f"data.root={images}", "data.image_size=8", status=2)
+    run_command("train", "data=folder", f"data.root={images}", "data.image_size=8", status=2)
     assert check_printed(capsys).count("\n") == 1
 
 

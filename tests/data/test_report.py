@@ -19,10 +19,10 @@ from tests.support.commands import run_copycat
 SavePicture = Callable[..., Path]
 
 
-def in_a_process(*words: str) -> list[str]:
+def in_a_process(*words: str, status: int = 0) -> list[str]:
     """The lines that the command prints into a pipe."""
     done = run_copycat("data", "check", *words, at=Path.cwd())
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert (done.returncode, done.stderr) == (status, ""), done.stderr
     return done.stdout.splitlines()
 
 
@@ -53,9 +53,7 @@ def test_planted_faults_of_a_folder_stand_on_the_page(save_picture: SavePicture,
     for file in (tmp_path / "pets/val/cat").glob("?.png"):  # a brighter camera
         Image.fromarray(np.asarray(Image.open(file)) // 2 + 127).save(file)
     (tmp_path / "pets/train/cat/broken.jpg").write_bytes(b"no image")
-    lines = in_a_process(
-        "data=folder", f"data.root={tmp_path / 'pets'}", "data.image_size=8", "data.on_unreadable=skip"
-    )
+    lines = in_a_process("data=folder", f"data.root={tmp_path / 'pets'}", "data.image_size=8", status=1)
     table = parse_rows(lines)
     assert table["part"] == ["train", "val"]
     assert table["images"] == ["13", "8"]
@@ -75,7 +73,8 @@ def test_planted_faults_of_a_folder_stand_on_the_page(save_picture: SavePicture,
     ]
     assert re.fullmatch(r"brightness 12\d in train but 1[678]\d in val", warnings[3])
     assert warnings[4].startswith("1 unreadable, left out: train/cat/broken.jpg: ")
-    assert re.fullmatch("fingerprint: [0-9a-f]{32}", lines[-1])
+    assert re.fullmatch("fingerprint: [0-9a-f]{32}", lines[-2])
+    assert lines[-1].startswith("training stops at unreadable files: ")
 
 
 def test_the_drawn_set_is_said_to_be_drawn(capsys: pytest.CaptureFixture[str]) -> None:

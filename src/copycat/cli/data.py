@@ -5,19 +5,18 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import whole_number
-from copycat.cli.exit_status import DONE
-from copycat.config.flags import Parser
+from copycat.cli.arguments import make_parser, whole_number
+from copycat.cli.exit_status import DONE, FAILED
 from copycat.config.printable import print_line
-from copycat.data.sources.root import check_image_folder
+from copycat.data.sources.root import check_image_folder, check_typed_root
 
 
 def run(words: Sequence[str]) -> int:
     """Run one of the commands for data."""
-    parser = Parser(prog="copycat data")
+    parser = make_parser("data")
     commands = parser.add_subparsers(metavar="COMMAND", dest="kind", required=True)
 
-    def add(name: str, text: str, call: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+    def add(name: str, text: str, call: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(call=call)
         return command
@@ -25,7 +24,11 @@ def run(words: Sequence[str]) -> int:
     fetch = add("fetch", "Download a data set, once", _fetch)
     fetch.add_argument("name", choices=["cats"], help="the data set")
     fetch.add_argument(
-        "folder", type=Path, nargs="?", help="destination (default: the folder that COPYCAT_DATA names, else ./data)"
+        "folder",
+        type=Path,
+        nargs="?",
+        metavar="FOLDER",
+        help="destination (default: the folder that COPYCAT_DATA names, else ./data)",
     )
     check = add("check", "Check a data set: counts, duplicates, shifts between parts, unreadable files", _check)
     check.add_argument(
@@ -35,7 +38,7 @@ def run(words: Sequence[str]) -> int:
         help="data to check, as in data=cats data.fold=2 (default: data=drawn)",
     )
     draw = add("draw", "Write the drawn images as PNG files, one sub-folder per class", _draw)
-    draw.add_argument("folder", type=Path, help="destination, created if it does not exist")
+    draw.add_argument("folder", type=Path, metavar="FOLDER", help="destination, created if it does not exist")
     draw.add_argument(
         "--seed",
         type=whole_number(2**32 - 1),
@@ -43,19 +46,21 @@ def run(words: Sequence[str]) -> int:
         help="seed of the drawn images (default: 0, those that data=drawn trains on)",
     )
     arguments = parser.parse_args(words)
-    arguments.call(arguments)
-    return DONE
+    status: int = arguments.call(arguments)
+    return status
 
 
-def _fetch(arguments: argparse.Namespace) -> None:
+def _fetch(arguments: argparse.Namespace) -> int:
     from copycat.data.sources.download import fetch_cats
 
     folder = arguments.folder or Path(os.environ.get("COPYCAT_DATA", "data"))
     for file in fetch_cats(folder):
         print_line(file)
+    return DONE
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def _check(arguments: argparse.Namespace) -> int:
+    check_typed_root(arguments.overrides)
     from copycat.config.compose import compose
     from copycat.config.own_modules import allow_own_modules
 
@@ -66,10 +71,17 @@ def _check(arguments: argparse.Namespace) -> None:
     from copycat.training.components import build_data
     from copycat.training.derived_settings import fill_image_size
 
-    print_check(build_data(fill_image_size(config)["data"], seed=config["seed"]))
+    data = fill_image_size(config)["data"]
+    stops = data.get("on_unreadable") == "stop"
+    check = print_check(build_data({**data, "on_unreadable": "skip"} if stops else data, seed=config["seed"]))
+    if not (stops and check.unreadable):
+        return DONE
+    print_line("training stops at unreadable files: mend or remove them, or leave them out by data.on_unreadable=skip")
+    return FAILED
 
 
-def _draw(arguments: argparse.Namespace) -> None:
+def _draw(arguments: argparse.Namespace) -> int:
     from copycat.data.gallery import write_gallery
 
     print_line(write_gallery(arguments.folder, seed=arguments.seed))
+    return DONE

@@ -12,7 +12,7 @@ MAX_LINES = 20
 """Largest number of lines of a list in a terminal; a file or a pipe gets all lines."""
 
 
-def print_check(data: DataModule) -> None:
+def print_check(data: DataModule) -> DataCheck:
     """Print counts, class shares and colors of each part, duplicates, unreadable files and warnings."""
     check = check_data(data)
     console = make_console(soft_wrap=True)
@@ -24,6 +24,7 @@ def print_check(data: DataModule) -> None:
     for warning in check.warnings:
         console.print(f"warning: {printable(warning)}")
     console.print(f"fingerprint: {data.fingerprint()['all']}")
+    return check
 
 
 def _build_table(check: DataCheck) -> Table:

@@ -1,6 +1,7 @@
 """Check the folder of a user's own images before torch is imported."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from copycat.config.errors import UserError
 from copycat.config.options import is_option
 
 HINT = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
+
+GRAMMAR = frozenset("\"'\\$[]{}(),")
+"""Characters by which a value in Hydra's grammar is not the text itself."""
 
 
 def check_root(root: Path) -> None:
@@ -20,6 +24,18 @@ def check_root(root: Path) -> None:
         raise UserError(
             f"data.root: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {HINT}."
         )
+
+
+def check_typed_root(overrides: Sequence[str]) -> None:
+    """Check the folder of images that overrides name, before they are composed, which takes longer.
+
+    Raises:
+        UserError: where it is not there.
+    """
+    roots = [word.removeprefix("data.root=") for word in overrides if word.startswith("data.root=")]
+    root = roots[-1] if roots and "data=folder" in overrides else ""
+    if re.match("[A-Za-z./~]", root) and root not in ("null", "true", "false") and not GRAMMAR & set(root):
+        check_root(Path(root).expanduser())
 
 
 def check_image_folder(config: Mapping[str, Any]) -> None:
