@@ -14,6 +14,7 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded
 from copycat.reruns.report import print_check, print_rerun
 from copycat.reruns.rerun import Rerun, current_differences, rerun
+from copycat.tables.run_table import print_runs
 from copycat.training.result import RunResult
 from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
@@ -84,7 +85,9 @@ def test_a_rerun_is_identical_bit_for_bit(
     assert (found.outcome.folder / "weights.safetensors").read_bytes() == (folder / "weights.safetensors").read_bytes()
 
 
-def test_the_copy_names_its_original_and_a_copy_of_a_copy_works(tiny: Path, tmp_path: Path, said: list[str]) -> None:
+def test_the_copy_names_its_original_and_a_copy_of_a_copy_works(
+    tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     first = train_folder(data=tiny, at=tmp_path)
     second = rerun(open_recorded(first), say=said.append).outcome
     assert second.manifest["request"]["copy_of"]["folder"] == str(first)
@@ -94,6 +97,14 @@ def test_the_copy_names_its_original_and_a_copy_of_a_copy_works(tiny: Path, tmp_
     third = rerun(open_recorded(second.folder), say=said.append)
     assert not third.comparison.differences
     assert third.outcome.manifest["request"]["copy_of"]["folder"] == str(second.folder)
+    print_runs(tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("│")[2].strip() for line in lines if line.startswith("│")] == [
+        "completed",
+        "completed (rerun)",
+        "completed (rerun)",
+    ]
+    assert "(rerun): a copy that copycat rerun made" in lines
 
 
 def test_a_folder_that_was_moved_is_rerun_from_where_it_lies(tiny: Path, tmp_path: Path, said: list[str]) -> None:

@@ -34,6 +34,8 @@ def test_two_runs_on_the_same_images_are_compared_image_by_image(
     assert f"classifies {alone[0]} correctly, and only {folders[1].name} {alone[1]}:" in out
     assert f"p = {mcnemar_p_value(*alone):.2g} by McNemar's exact test" in out
     assert "*: the best value" in out
+    assert any(line.startswith("│ final/val/loss") and " *" in line for line in out.splitlines())
+    assert "no * at" not in out
     assert "val/accuracy with its 95 % interval (Wilson): " in out
 
 
@@ -42,4 +44,8 @@ def test_runs_on_other_images_are_not(tiny: Path, tmp_path: Path, capsys: pytest
     folders = [train_tiny(*words, f"data.fold={fold}", data=tiny, at=tmp_path).folder for fold in (0, 1)]
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["compare", *map(str, folders)])
-    assert "McNemar" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "McNemar" not in out
+    assert "│ final/val/loss" in out
+    assert " *" not in out.partition("\n*: ")[0]
+    assert "no * at train and val metrics: the runs have other images there, or other classes" in out

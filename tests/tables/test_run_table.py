@@ -48,7 +48,17 @@ def test_drawn_images_are_marked(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     train(compose(["trainer.max_epochs=1", *QUIET, f"output_dir={tmp_path}"]))
     print_runs(tmp_path)
-    assert "drawn" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "completed (drawn)" not in out
+    assert "trained on drawn images, not on photos" in out.splitlines()
+    write_run(tmp_path / "photos")
+    print_runs(tmp_path)
+    out = capsys.readouterr().out
+    assert [line.split("│")[2].strip() for line in out.splitlines() if "completed" in line] == [
+        "completed",
+        "completed (drawn)",
+    ]
+    assert "(drawn): trained on drawn images, not on photos" in out.splitlines()
 
 
 def test_80_columns_keep_the_name_of_a_run_and_of_a_metric_whole(

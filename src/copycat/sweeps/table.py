@@ -24,9 +24,10 @@ from copycat.tables.render import (
     WIDE_COLUMNS,
     Column,
     format_seconds,
-    format_status,
     metric_cell,
     print_table,
+    status_cell,
+    status_notes,
     value_cell,
     wide_console,
 )
@@ -78,14 +79,15 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         print_table(wide_console(), configuration_columns(sweep), configuration_rows(summed[:max_rows], sweep))
         print_line(f"each configuration over {' and '.join(repeats)}: mean ± standard deviation of its completed runs")
         _print_omitted(len(summed), max_rows, "configuration", folder)
+    console, first = wide_console(), shown[:max_rows]
+    wide = console.width >= WIDE_COLUMNS
     if shown:
-        console, first = wide_console(), shown[:max_rows]
-        columns = trial_columns(first, sweep, wide=console.width >= WIDE_COLUMNS)
+        columns = trial_columns(first, sweep, wide=wide)
         print_table(console, columns, first, shrinkable=("why",))
         _print_omitted(len(shown), max_rows, "trial", folder)
     elif rows:
         print_line(f"none of {pluralize(len(rows), 'trial')}")
-    for note in _column_notes(shown, sweep):
+    for note in _column_notes(shown, sweep, wide=wide):
         print_line(note)
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
@@ -93,13 +95,12 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         print_line(f"to resume: copycat resume {shlex.quote(str(folder))}")
 
 
-def _column_notes(rows: Sequence[RunRow], sweep: SweepFile) -> Iterator[str]:
+def _column_notes(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> Iterator[str]:
     """Explain the ranking and the columns of the table of trials."""
     metrics = [name for name in sweep.objectives if "/" in name]
     if rows and metrics:
-        yield f"{' and '.join(metrics)}: of each trial's best epoch; seconds: wall time of the trial"
-    if any(row["synthetic"] for row in rows):
-        yield "(drawn): trained on drawn images, not on photos"
+        yield f"{' and '.join(metrics)}: of each trial's best epoch" + "; seconds: wall time of the trial" * wide
+    yield from status_notes(rows)
 
 
 def summarize_sweep(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
@@ -138,7 +139,7 @@ def find_best_trial(folder: Path, choice: Query) -> RunRow:
 def trial_columns(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> list[Column]:
     """Return the columns of a table of trials: varying keys, objectives, and epochs and seconds if it is wide."""
     titles: list[Column] = [("trial", lambda row: f"{row['trial']}{'*' if row.get('pareto') else ''}")]
-    titles += [("status", format_status), *_keys(sweep.varies, sweep)]
+    titles += [("status", status_cell(rows)), *_keys(sweep.varies, sweep)]
     titles += [(printable(name), metric_cell(name)) for name in sweep.objectives]
     if wide:
         timing: Sequence[Column] = (("epochs", metric_cell("epochs")), ("seconds", format_seconds))

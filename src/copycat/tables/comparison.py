@@ -26,6 +26,8 @@ class ComparisonLine:
     kind: Literal["run", "config", "metric"]
     name: str
     values: Mapping[str, Any]
+    comparable: bool = True
+    """Whether all runs measured it on the same images, with the same classes in the same order."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,16 @@ class RunComparison:
         return [
             *(ComparisonLine("run", name, _select(name, self.rows)) for name in RUN_FIELDS),
             *(ComparisonLine("config", name, _select(name, self.configs)) for name in self.keys(equal=equal)),
-            *(ComparisonLine("metric", name, _select(name, self.rows)) for name in metrics),
+            *(ComparisonLine("metric", name, _select(name, self.rows), self._comparable(name)) for name in metrics),
         ]
+
+    def _comparable(self, metric: str) -> bool:
+        part = metric.split("/")[1]
+        measured_on = [
+            (manifest.get("provenance", {}).get("data", {}).get(part), manifest.get("data", {}).get("classes"))
+            for manifest in self.manifests.values()
+        ]
+        return all(images == measured_on[0] for images in measured_on)
 
 
 def _select(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -39,10 +39,17 @@ def _column_notes(lines: Sequence[ComparisonLine]) -> Iterator[str]:
     names = [line.name for line in lines if line.kind == "metric"]
     if names:
         yield "*: the best value of a metric; –: not recorded"
+    yield from comparability_notes(lines)
     if any(name.startswith("final/") for name in names):
         yield "final/: of the final weights, evaluated once after the last epoch"
     if any(name.startswith("best/") for name in names):
         yield "best/: of the epoch best/epoch; best/train/: measured during it, on each batch before its update"
+
+
+def comparability_notes(lines: Sequence[ComparisonLine]) -> Iterator[str]:
+    """Say which parts' metrics have no best value, since the runs measured them on different images."""
+    if parts := dict.fromkeys(line.name.split("/")[1] for line in lines if not line.comparable):
+        yield f"no * at {' and '.join(parts)} metrics: the runs have other images there, or other classes"
 
 
 def describe_uncertainty(compared: RunComparison) -> Iterator[str]:
@@ -95,7 +102,7 @@ def write_comparison(compared: RunComparison, *, equal: bool, form: Literal["csv
 
 
 def format_cells(line: ComparisonLine) -> dict[str, str]:
-    """Format a line's values by title, marking the best metric where they differ."""
+    """Format a line's values by title, marking the best metric where they differ and can be compared."""
     if line.kind == "config":
         return {title: printable(value) for title, value in line.values.items()}
     present = {title: value for title, value in line.values.items() if value is not None}
@@ -103,7 +110,7 @@ def format_cells(line: ComparisonLine) -> dict[str, str]:
     if line.kind == "run" or metric == "epoch":
         return {title: value if isinstance(value, str) else format_number(value) for title, value in present.items()}
     best = min(present.values(), key=lambda value: direction_sign(natural_direction(metric)) * value)
-    several = len(set(present.values())) > 1
+    several = line.comparable and len(set(present.values())) > 1
     return {
         title: format_number(value) + (" *" if several and value == best else "  ") for title, value in present.items()
     }

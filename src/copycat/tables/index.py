@@ -30,7 +30,7 @@ MAX_BYTES = 2**30
 """Size of an index in bytes, at most."""
 CACHED_KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("status", "error", "started", "ended", "seconds"),
-    "request": ("experiment", "overrides"),
+    "request": ("experiment", "overrides", "copy_of"),
     "data": ("source", "synthetic", "images", "majority", "warnings"),
     "results": ("epochs", "parameters", "final", "best"),
 }

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, JustifyMethod
@@ -21,9 +21,24 @@ Column = tuple[str, Callable[[RunRow], str]]
 """The title of a column, and the formatter of its cells."""
 
 
-def format_status(row: RunRow) -> str:
-    """Format a run's status, and whether its images are synthetic."""
-    return f"{row['status']}{' (drawn)' if row['synthetic'] else ''}"
+def status_cell(rows: Sequence[RunRow]) -> Callable[[RunRow], str]:
+    """Return the formatter of a run's status, which marks reruns, and drawn images where other rows have photos."""
+    some_photos = any(row["synthetic"] is False for row in rows)
+
+    def cell(row: RunRow) -> str:
+        marks = ["rerun"] * bool(row.get("copy_of")) + ["drawn"] * bool(row["synthetic"] and some_photos)
+        return f"{row['status']} ({', '.join(marks)})" if marks else str(row["status"])
+
+    return cell
+
+
+def status_notes(rows: Sequence[RunRow]) -> Iterator[str]:
+    """Explain the marks of `status_cell`, and say where all images are drawn."""
+    if any(row.get("copy_of") for row in rows):
+        yield "(rerun): a copy that copycat rerun made"
+    if any(row["synthetic"] for row in rows):
+        mark = "(drawn): " if any(row["synthetic"] is False for row in rows) else ""
+        yield f"{mark}trained on drawn images, not on photos"
 
 
 def format_seconds(row: RunRow) -> str:

@@ -19,14 +19,15 @@ _WORDS: Mapping[str, Any] = {"null": None, "true": True, "false": False}
 def make_row(record: RunRecord, root: Path, *, objectives: Collection[str] = ()) -> RunRow:
     """Flatten a run into a row, with its path below `root`, and a trial's values of its sweep's objectives."""
     manifest, trial = record.manifest or {}, record.trial
-    results = manifest.get("results", {})
+    request, results = manifest.get("request", {}), manifest.get("results", {})
     best = results.get("best", {})
     values = dict(parse_override(word) for word in record.overrides if "=" in word) | (trial.values if trial else {})
     row: dict[str, Any] = {"trial": trial.number} if trial else {}
     row |= {
         "run": str(record.folder.relative_to(root)) if record.folder != root else root.resolve().name,
         "folder": str(record.folder),
-        "experiment": manifest.get("request", {}).get("experiment"),
+        "experiment": request.get("experiment"),
+        "copy_of": (request.get("copy_of") or {}).get("folder"),
         "status": record.status,
         "error": (trial.error if trial else None) or manifest.get("error"),
         "started": trial.started if trial else manifest.get("started"),

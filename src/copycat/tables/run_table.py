@@ -17,9 +17,10 @@ from copycat.tables.render import (
     format_interval,
     format_majority,
     format_seconds,
-    format_status,
     metric_cell,
     print_table,
+    status_cell,
+    status_notes,
     wide_console,
 )
 from copycat.tables.run_reader import RunRecord
@@ -82,7 +83,7 @@ def print_runs(root: Path, query: Query | None = None) -> None:
     wide = console.width >= WIDE_COLUMNS + INTERVAL_WIDTH
     titles: list[Column] = [
         ("run", lambda row: row["run"]),
-        ("status", format_status),
+        ("status", status_cell(shown)),
         ("overrides", lambda row: row["overrides"]),
         *((f"final\n{name}", metric_cell(f"final/{name}")) for name in (SHOWN_METRICS if wide else SHOWN_METRICS[-1:])),
     ]
@@ -104,8 +105,7 @@ def _column_notes(rows: Sequence[RunRow], *, wide: bool) -> Iterator[str]:
         yield "majority baseline: val/accuracy of always predicting the most frequent class"
     if wide:
         yield "seconds: wall time of the run"
-    if any(row["synthetic"] for row in rows):
-        yield "(drawn): trained on drawn images, not on photos"
+    yield from status_notes(rows)
 
 
 def best_run(root: Path, query: Query, *, by: str | None) -> RunRow:

@@ -16,7 +16,7 @@ from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
 from copycat.records.reader import not_a_run
 from copycat.tables.comparison import RunComparison, read_comparison
-from copycat.tables.comparison_table import describe_uncertainty, format_cells
+from copycat.tables.comparison_table import comparability_notes, describe_uncertainty, format_cells
 from copycat.tables.render import format_interval, format_majority
 from copycat.tables.statistics import format_number
 
@@ -43,9 +43,10 @@ def make_comparison_page(folders: Sequence[Path]) -> Page:
         "Configuration": [line for line in lines if line.kind == "config"],
         "Metrics": [line for line in lines if line.kind == "metric"],
     }
+    metric_notes = ["* is the best of its row", *comparability_notes(lines), *describe_uncertainty(compared)]
     notes = {
         "Configuration": "Keys that differ.",
-        "Metrics": ". ".join(["* is the best of its row", *describe_uncertainty(compared)]) + ".",
+        "Metrics": ". ".join(metric_notes) + ".",
     }
     sections = []
     for name, lines_of_kind in kinds.items():
