@@ -95,10 +95,10 @@ def test_an_image_of_any_size_and_mode_is_read_and_what_is_none_is_named(
         "c.gif",
         "d.png",
     ]
-    lines = printed.err.splitlines()
+    _, *lines = printed.err.splitlines()
     assert [line.split(": ")[1] for line in lines[:3]] == [str(tmp_path / name) for name in ("e.jpg", "f.jpg", "g.png")]
     assert "a web page, not an image" in lines[1]
-    assert lines[3] == "copycat: 3 files of 7 can't be read."
+    assert lines[3] == "copycat: 3 of 7 files can't be read."
 
 
 def test_an_image_on_standard_input_and_a_contact_sheet(folder: Path, tiny: Path, tmp_path: Path) -> None:

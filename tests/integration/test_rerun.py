@@ -166,7 +166,7 @@ def test_a_trial_of_a_sweep_is_rerun_and_the_sweep_says_which_there_are(tiny: Pa
     sweep = train_by_command(tmp_path, tiny, "-m", "optimizer.lr=0.1,0.2").parent
     done = run_copycat("rerun", sweep, at=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "expected one run; got a folder of 2: 0, 1." in done.stderr
+    assert f"expected one run; got a folder of 2: 0, 1. The best of them: copycat runs --best {sweep}." in done.stderr
     done = run_copycat("rerun", sweep / "1", at=tmp_path)
     assert (done.returncode, done.stdout) == (0, IDENTICAL)
 

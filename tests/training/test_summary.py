@@ -18,6 +18,17 @@ def test_selected_epochs_are_printed_in_the_lecture_s_form_as_they_end(capsys: p
     assert capsys.readouterr().out == "Epoch 11, Loss 0.083333\n"
 
 
+@pytest.mark.parametrize(("epochs", "lines"), [([0], ["Epoch 0, Loss 1.000000", "Epoch 2, Loss 1.000000"]), ([], [])])
+def test_the_last_of_other_epochs_is_printed_too(
+    epochs: list[int], lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = PrintedLosses(epochs)
+    for epoch in range(3):
+        printed.log_metrics({"train/loss": 1.0}, epoch)
+    printed.finalize("success")
+    assert capsys.readouterr().out.splitlines() == lines
+
+
 def test_by_default_round_epochs_and_the_last_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     printed = PrintedLosses(None)
     for epoch in range(61):
@@ -43,7 +54,9 @@ def test_the_summary_has_metrics_folder_and_next_commands(
     assert "during an epoch: measured before each update" in out
     assert str(outcome.folder) in out.replace("\n", "")
     assert "precision, recall, f1: of class dog" in out
-    assert f"copycat board {outcome.folder}" in next_commands(outcome.folder, status=outcome.status)
+    commands = next_commands(outcome.folder, status=outcome.status)
+    for command in ("board", "report", "predict", "rerun"):
+        assert f"copycat {command} {outcome.folder}" in commands
 
 
 def test_warnings_about_the_data_are_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

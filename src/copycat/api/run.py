@@ -57,15 +57,15 @@ def load_run(path: PathInput) -> "Run":
     Raises:
         UserError: where it is no run, its files are damaged, or it comes from somebody else and is refused.
     """
-    return Run(Path(path))
+    return Run(path)
 
 
 class Run:
     """Represent a recorded run. Everything is read from its folder, which may be moved or copied."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read configuration and manifest; nothing is built yet."""
-        self._opened = open_recorded(folder)
+    def __init__(self, folder: PathInput) -> None:
+        """Read configuration and manifest; nothing is built yet. As `load_run`."""
+        self._opened = open_recorded(Path(folder))
 
     @property
     def folder(self) -> Path:

@@ -67,16 +67,16 @@ def load_sweep(path: PathInput) -> "Sweep":
     Raises:
         UserError: where it is no sweep.
     """
-    return Sweep(Path(path))
+    return Sweep(path)
 
 
 class Sweep:
     """Represent a recorded sweep."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: PathInput) -> None:
         """Read sweep.json; trials are read when they are asked for."""
-        self.folder = folder
-        self._file: SweepFile = read_sweep(folder)
+        self.folder = Path(folder)
+        self._file: SweepFile = read_sweep(self.folder)
 
     @property
     def status(self) -> str:

@@ -28,8 +28,10 @@ OUTPUTS = Path("outputs")
 
 
 def make_parser(command: str) -> Parser:
-    """Make the parser of a command, without arguments yet."""
-    return Parser(prog=f"copycat {command}", description=COMMANDS[command])
+    """Make the parser of a command, with `--debug` alone."""
+    parser = Parser(prog=f"copycat {command}", description=COMMANDS[command])
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")  # `main` has taken it
+    return parser
 
 
 def whole_number(most: int, *, least: int = 0) -> Callable[[str], int]:

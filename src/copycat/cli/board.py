@@ -11,7 +11,12 @@ def run(words: Sequence[str]) -> int:
     """Serve TensorBoard until Ctrl-C."""
     parser = make_parser("board")
     parser.add_argument(
-        "folder", type=Path, nargs="?", default=OUTPUTS, help="a run, a sweep, or a folder of runs (default: outputs)"
+        "folder",
+        type=Path,
+        nargs="?",
+        default=OUTPUTS,
+        metavar="FOLDER",
+        help="a run, a sweep, or a folder of runs (default: outputs)",
     )
     add_server(parser)
     arguments = parser.parse_args(words)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from copycat.cli.arguments import add_forms, add_views, make_parser
 from copycat.cli.exit_status import DONE
 from copycat.cli.imports import defer_garbage_collection
+from copycat.cli.messages import print_progress
+from copycat.config.suggestions import pluralize
 
 
 def run(words: Sequence[str]) -> int:
@@ -22,6 +24,7 @@ def run(words: Sequence[str]) -> int:
     from copycat.deploy.arguments import open_evaluation_arguments
 
     evaluated = open_evaluation_arguments(arguments.words)
+    print_progress(f"loading PyTorch and {pluralize(len(evaluated.runs), 'run')}")
     with defer_garbage_collection():
         from copycat.deploy.evaluate import print_evaluation
 

@@ -12,7 +12,7 @@ from copycat.cli.messages import print_progress
 def run(words: Sequence[str]) -> int:
     """Export a run's network with a model card and a script."""
     parser = make_parser("export")
-    parser.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a completed run, or of a trial")
     parser.add_argument("--format", choices=["safetensors", "torch", "onnx"], required=True, help="file format")
     parser.add_argument(
         "--to", type=Path, metavar="FOLDER", help="destination (default: export/FORMAT in the run's folder)"

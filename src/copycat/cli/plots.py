@@ -11,7 +11,7 @@ from copycat.config.printable import print_line
 def run(words: Sequence[str]) -> int:
     """Write the plots of a sweep and print their paths."""
     parser = make_parser("plots")
-    parser.add_argument("sweep", type=Path, help="the folder of a sweep")
+    parser.add_argument("sweep", type=Path, metavar="SWEEP", help="the folder of a sweep")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="destination (default: plots/ in the sweep's folder)")
     arguments = parser.parse_args(words)
     from copycat.sweeps.sweep_file import check_sweep

@@ -6,12 +6,13 @@ from pathlib import Path
 from copycat.cli.arguments import add_forms, add_views, make_parser
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
+from copycat.cli.messages import print_progress
 
 
 def run(words: Sequence[str]) -> int:
     """Classify images and print their classes and probabilities."""
     parser = make_parser("predict")
-    parser.add_argument("run", type=Path, help="the folder of a completed run, or of a trial")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a completed run, or of a trial")
     parser.add_argument(
         "images",
         type=Path,
@@ -25,14 +26,13 @@ def run(words: Sequence[str]) -> int:
     add_views(parser)
     add_forms(parser)
     arguments = parser.parse_args(words)
-    from copycat.deploy.arguments import check_images, open_completed
+    from copycat.deploy.arguments import list_images, open_completed
 
     opened = open_completed(arguments.run)
-    check_images(arguments.images)
+    files = list_images(arguments.images)
+    print_progress(f"loading the network of {arguments.run}")  # the imports take seconds
     with defer_garbage_collection():
         from copycat.deploy.predict import print_predictions
 
-    good = print_predictions(
-        opened, arguments.images, form=arguments.form, sheet=arguments.sheet, views=arguments.views
-    )
+    good = print_predictions(opened, files, form=arguments.form, sheet=arguments.sheet, views=arguments.views)
     return DONE if good else FAILED

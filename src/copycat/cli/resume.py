@@ -16,7 +16,7 @@ from copycat.data.sources.root import check_image_folder
 def run(words: Sequence[str]) -> int:
     """Resume a run or a sweep, or train a run on to more epochs."""
     parser = make_parser("resume")
-    parser.add_argument("run", type=Path, help="the folder of a run, of a trial, or of a whole sweep")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, of a trial, or of a whole sweep")
     parser.add_argument(
         "max_epochs",
         nargs="?",

@@ -11,7 +11,12 @@ def run(words: Sequence[str]) -> int:
     """Print the table of runs, sorted and filtered, or the command that reruns the best."""
     parser = make_parser("runs")
     parser.add_argument(
-        "folder", type=Path, nargs="?", default=OUTPUTS, help="a folder of runs, or a sweep (default: outputs)"
+        "folder",
+        type=Path,
+        nargs="?",
+        default=OUTPUTS,
+        metavar="FOLDER",
+        help="a folder of runs, or a sweep (default: outputs)",
     )
     parser.add_argument(
         "--sort", metavar="KEY", help="sort by a column, as val/loss, optimizer.lr, started, seconds, status"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_outcome, print_progress
-from copycat.data.sources.root import check_image_folder
+from copycat.data.sources.root import check_image_folder, check_typed_root
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -20,6 +20,7 @@ MAX_TRIALS_PRINTED = 20
 
 def run(words: Sequence[str]) -> int:
     """Train a network, or under -m each trial of a sweep."""
+    check_typed_root(words)
     with defer_garbage_collection():
         from copycat.config.application import launch
 

@@ -34,7 +34,8 @@ class Parser(argparse.ArgumentParser):
         arguments, more = super().parse_known_args(args, namespace)
         if more and more[0].startswith("-"):
             flags = [flag for action in self._actions for flag in action.option_strings]
-            raise UserError(f"{more[0]}: no such flag; expected {one_of(flags)}.{did_you_mean(more[0], flags)}")
+            hint = did_you_mean(more[0], flags) or f" Type {self.prog} --help."
+            raise UserError(f"{more[0]}: no such flag; expected {one_of(flags)}.{hint}")
         if more:
             raise UserError(f"{more[0]}: expected no more words. Type {self.prog} --help.")
         return arguments, more

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.data.sources.root import check_root
+from copycat.data.sources.root import check_typed_root
 from copycat.records.lock import current_status
 from copycat.records.reader import find_runs
 from copycat.records.run_folder import MANIFEST, WEIGHTS
-from copycat.records.run_loader import Opened, open_run
+from copycat.records.run_loader import Opened, open_recorded, open_run
 
 STANDARD_INPUT = Path("-")
-QUOTING = frozenset("\"'\\$[]{}()")
-"""Characters by which a value in Hydra's grammar is not the text itself."""
 
 
 def find_completed(folder: Path) -> list[Path]:
@@ -44,9 +42,9 @@ def open_completed(folder: Path) -> Opened:
     """Open a run that has final weights.
 
     Raises:
-        UserError: where it is no run, has no final weights, or is untrusted and refused.
+        UserError: where it is not one run, has no final weights, or is untrusted and refused.
     """
-    opened = open_run(folder)
+    opened = open_recorded(folder)
     if not (opened.folder / WEIGHTS).exists():
         status = current_status(opened.manifest["status"], folder)
         raise UserError(f"{folder}: expected a completed run, with {WEIGHTS}; this one is {status}.")
@@ -74,9 +72,7 @@ def open_evaluation_arguments(words: Sequence[str]) -> EvaluationArguments:
     """
     folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
     overrides = [word for word in words if Path(word) not in folders]
-    roots = [word.removeprefix("data.root=") for word in overrides if word.startswith("data.root=")]
-    if "data=folder" in overrides and roots and not QUOTING & set(roots[-1]):
-        check_root(Path(roots[-1]).expanduser())  # composing names it too, but after torch is imported
+    check_typed_root(overrides)
     if not folders:
         raise UserError(f"evaluate: expected the folder of a run; got {words[0]!r} alone. See them: copycat runs.")
     if len(folders) == 1 and (not folders[0].is_dir() or (folders[0] / MANIFEST).exists()):
@@ -84,15 +80,28 @@ def open_evaluation_arguments(words: Sequence[str]) -> EvaluationArguments:
     return EvaluationArguments(folders, open_completed_in(folders), overrides, is_one_run=False)
 
 
-def check_images(places: Sequence[Path]) -> None:
-    """Check that image files and folders exist.
+def list_images(places: Sequence[Path]) -> list[Path]:
+    """List image files: those given, `-`, and all in the folders given.
 
     Raises:
-        UserError: for the first that does not.
+        UserError: where a place does not exist, or a folder cannot be read or has no image.
     """
     for place in places:
         if place != STANDARD_INPUT and not place.exists():
             raise UserError(f"{place}: expected an image, or a folder of images; got none.")
+    return [file for place in places for file in (_find_images(place) if place.is_dir() else [place])]
+
+
+def _find_images(folder: Path) -> list[Path]:
+    from copycat.data.sources.folder_walk import find_images  # imports Pillow, which a wrong path need not wait for
+
+    try:
+        files = find_images(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: expected a folder that can be read; {(error.strerror or '').lower()}.") from error
+    if not files:
+        raise UserError(f"{folder}: expected images; got a folder without any.")
+    return files
 
 
 def check_export_folder(to: Path) -> None:

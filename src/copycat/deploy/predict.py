@@ -17,8 +17,7 @@ from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
 from copycat.data.decode import UnreadableImage, decode
 from copycat.data.parallel_map import parallel_map
-from copycat.data.sources.folder_walk import find_images
-from copycat.deploy.arguments import STANDARD_INPUT, check_images
+from copycat.deploy.arguments import STANDARD_INPUT
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, encode_png
 from copycat.records.run_loader import Opened
@@ -72,7 +71,7 @@ def _decode_files(predictor: Predictor, files: Sequence[Path], *, what: str) -> 
 
 def print_predictions(
     run: Opened,
-    places: Sequence[Path],
+    files: Sequence[Path],
     *,
     form: Literal["table", "csv", "json"],
     sheet: Path | None = None,
@@ -82,7 +81,7 @@ def print_predictions(
 
     Args:
         run: a completed one.
-        places: image files, and folders that are searched recursively; `-` is one image on standard input.
+        files: images; `-` is one on standard input.
         form: of the output.
         sheet: a PNG to write, of the first images with their predictions.
         views: of each image, see `open_predictor`.
@@ -91,9 +90,9 @@ def print_predictions(
         Whether all files could be read.
 
     Raises:
-        UserError: where the run cannot predict, or there is no such file or folder.
+        UserError: where the run cannot predict.
     """
-    with open_predictor(run, views=views) as predictor, _listed_files(places) as files:
+    with open_predictor(run, views=views) as predictor, _with_standard_input(files) as files:
         rows: list[dict[str, Any]] = []
         # CSV rows are written immediately, so that memory does not grow with the number of images
         add_row = start_csv(_columns(predictor.classes)) if form == "csv" else rows.append
@@ -115,7 +114,7 @@ def print_predictions(
         titles = {"file": "file", "class": "predicted class", "probability": "probability"}
         print_table(wide_console(), [(title, value_cell(name)) for name, title in titles.items()], table)
     if unreadable:
-        print_line(f"copycat: {pluralize(unreadable, 'file')} of {len(files)} can't be read.", error=True)
+        print_line(f"copycat: {unreadable} of {pluralize(len(files), 'file')} can't be read.", error=True)
     return not unreadable
 
 
@@ -138,35 +137,18 @@ def _write_sheet(entries: Sequence[tuple[Picture, str]], to: Path) -> None:
 
 
 @contextmanager
-def _listed_files(places: Sequence[Path]) -> Iterator[list[Path]]:
-    """Yield all files; an image on standard input is kept in a temporary folder meanwhile."""
-    if STANDARD_INPUT not in places:
-        yield list(_files(places))
+def _with_standard_input(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    """Yield the files; an image on standard input is kept in a temporary folder meanwhile."""
+    if STANDARD_INPUT not in files:
+        yield files
         return
     with tempfile.TemporaryDirectory(prefix="copycat-") as folder:
-        file = Path(folder) / "standard input"
+        piped = Path(folder) / "standard input"
         content = sys.stdin.buffer.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise UserError(f"-: expected an image of {MAX_BYTES >> 20} MB or less on standard input; got more.")
-        file.write_bytes(content)
-        yield [path for place in places for path in ([file] if place == STANDARD_INPUT else _files([place]))]
-
-
-def _files(places: Sequence[Path]) -> Iterator[Path]:
-    check_images(places)
-    for place in places:
-        if not place.is_dir():
-            yield place
-            continue
-        try:
-            files = find_images(place)
-        except OSError as error:
-            raise UserError(
-                f"{place}: expected a folder that can be read; {(error.strerror or '').lower()}."
-            ) from error
-        if not files:
-            raise UserError(f"{place}: expected images; got a folder without any.")
-        yield from files
+        piped.write_bytes(content)
+        yield [piped if path == STANDARD_INPUT else path for path in files]
 
 
 def _columns(classes: Sequence[str]) -> list[str]:

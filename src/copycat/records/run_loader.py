@@ -85,13 +85,16 @@ def open_run(folder: Path) -> Opened:
 
 
 def open_recorded(folder: Path) -> Opened:
-    """Read the folder of one run, to run it again.
+    """Read the folder of one run.
 
     Raises:
         UserError: as for `open_run`, and where it is a folder of several runs.
     """
     if not (folder / MANIFEST).exists() and (trials := [str(trial.relative_to(folder)) for trial in find_runs(folder)]):
-        raise UserError(f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}.")
+        raise UserError(
+            f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}."
+            f" The best of them: copycat runs --best {folder}."
+        )
     return open_run(folder)
 
 

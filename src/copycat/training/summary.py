@@ -20,7 +20,7 @@ class PrintedLosses(Logger):
     """Print `Epoch 10, Loss 0.644706`, the lecture's form, as each selected epoch ends.
 
     Args:
-        epochs: epochs to print, from 0; None selects 0, 1, 2, 5, 10, 20, 50, … and the last.
+        epochs: epochs to print, from 0, besides the last; None selects 0, 1, 2, 5, 10, 20, 50, …; [] none at all.
     """
 
     def __init__(self, epochs: Sequence[int] | None) -> None:
@@ -50,7 +50,7 @@ class PrintedLosses(Logger):
 
     def finalize(self, status: str) -> None:
         """Print the last loss, where it is pending."""
-        if self.epochs is None and self._waiting:
+        if self._waiting and self.epochs != []:
             print(loss_line(*self._waiting), flush=True)
         self._waiting = None
 
@@ -93,14 +93,12 @@ def positive_class_note(classes: Sequence[str]) -> list[str]:
 
 def next_commands(folder: Path, *, status: str | None = None) -> str:
     """Return the commands to type next after a run of this status, or after a sweep."""
-    lines = ["copycat runs"] if status else [f"copycat runs {folder}", f"copycat plots {folder}"]
-    if status == "completed":
-        lines.insert(0, f"copycat rerun {folder}")
-    elif status:
-        lines.insert(0, f"copycat resume {folder}")
-    if any(folder.rglob("*.tfevents.*")):
-        lines.insert(0, f"copycat board {folder}")
-    return "next: " + "\n      ".join(map(printable, lines))
+    commands = {
+        None: (f"runs {folder}", f"report {folder}", f"plots {folder}"),
+        "completed": (f"report {folder}", f"predict {folder} IMAGE", f"rerun {folder}", "runs"),
+    }.get(status, (f"resume {folder}", "runs"))
+    board = [f"board {folder}"] if any(folder.rglob("*.tfevents.*")) else []
+    return "next: " + "\n      ".join(printable(f"copycat {words}") for words in (*board, *commands))
 
 
 def _best_metrics(results: Mapping[str, Any]) -> Mapping[str, float]:

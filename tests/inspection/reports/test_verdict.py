@@ -13,7 +13,10 @@ def make_manifest(train: float, val: float, *, images: int, baseline: float = 0.
         "best": {"monitor": "val/loss", "epoch": 7, "metrics": {"val/loss": 0.4}},
     }
     counts = {"train": images, "val": images}
-    return {"results": results, "data": {"images": counts, "majority": {"val": baseline}, "warnings": [], **data}}
+    return {
+        "results": results,
+        "data": {"images": counts, "majority": {"train": 0.5, "val": baseline}, "warnings": [], **data},
+    }
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,12 @@ def test_overfitting_is_a_gap_that_the_images_can_show(train: float, val: float,
     facts = {fact.title: fact for fact in make_facts(make_manifest(train, val, images=images))}
     assert facts["Overfitting"].value == overfitting
     assert "validation loss 0.9000, least in epoch 7: 0.4000" in facts["Overfitting"].note
+
+
+def test_a_network_that_has_not_learned_is_not_praised_for_no_overfitting() -> None:
+    learned, constant = (make_manifest(accuracy, accuracy, images=100) for accuracy in (0.9, 0.5))
+    tones = [next(f.tone for f in make_facts(one) if f.title == "Overfitting") for one in (learned, constant)]
+    assert tones == ["good", ""]
 
 
 @pytest.mark.parametrize(

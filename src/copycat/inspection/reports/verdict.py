@@ -77,7 +77,8 @@ def _find_overfitting(manifest: Mapping[str, Any]) -> Fact | None:
     margin = hypot(train - wilson_interval(train, trained)[0], wilson_interval(val, validated)[1] - val)
     note = f"training accuracy {train:.4f}, validation accuracy {val:.4f}{_describe_loss(results)}"
     if gap <= margin:
-        return Fact("Overfitting", "no sign", "no sign of overfitting", note, "good")
+        learned = train > manifest["data"].get("majority", {}).get("train", 0)
+        return Fact("Overfitting", "no sign", "no sign of overfitting", note, "good" if learned else "")
     if gap < LARGE_GAP:
         return Fact("Overfitting", "slight", f"slight overfitting: training accuracy {train:.4f}", note)
     return Fact("Overfitting", "yes", f"overfitting: training accuracy {train:.4f}", note, "warn")
