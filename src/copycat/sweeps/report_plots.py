@@ -31,21 +31,7 @@ def make_plot_sections(results: Results, rows: Sequence[RunRow]) -> Iterator[Sec
     parallel = PageImage(render_plot("parallel", results), caption, "parallel", parallel=make_parallel(results))
     yield Section(title="Parallel coordinates", images=[parallel])
     yield from _curves(results, rows)
-    found = measure_importance(results)
-    is_measured = not isinstance(found, str)
-    yield Section(
-        title="Importance",
-        images=[
-            PageImage(
-                render_figure(lambda: draw_importance(results, found)),
-                "Hyper-parameter importance; above chance: larger than in 95 % of random permutations."
-                if is_measured
-                else f"Hyper-parameter importance: {found}",
-                "importance",
-                make_importance_charts(found) if not isinstance(found, str) else [],
-            )
-        ],
-    )
+    yield _importance(results)
     caption = "Each objective against each hyper-parameter."
     slices = PageImage(render_plot("slice", results), caption, "slice", make_slice_charts(results))
     yield Section(title="Hyper-parameters", images=[slices])
@@ -54,6 +40,17 @@ def make_plot_sections(results: Results, rows: Sequence[RunRow]) -> Iterator[Sec
         caption = "Objectives against each other, with the Pareto front."
         pareto = PageImage(render_plot("pareto", results), caption, "pareto", make_pareto_charts(results))
         yield Section(title="Pareto front", images=[pareto])
+
+
+def _importance(results: Results) -> Section:
+    found = measure_importance(results)
+    if isinstance(found, str):
+        return Section(title="Importance", note=found)
+    picture = render_figure(lambda: draw_importance(results, found))
+    caption = "Hyper-parameter importance; above chance: larger than in 95 % of random permutations."
+    return Section(
+        title="Importance", images=[PageImage(picture, caption, "importance", make_importance_charts(found))]
+    )
 
 
 def _history(results: Results) -> PageImage:

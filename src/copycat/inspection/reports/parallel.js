@@ -71,7 +71,9 @@
 
     function ticks(axis) {
       if (axis.labels) return axis.labels.map((label, value) => [value, label]);
-      return [0.02, 0.25, 0.5, 0.75, 0.98].map(share => plain(axis, axis.limits[0] + share * (axis.limits[1] - axis.limits[0]))).map(value => [value, format(value)]);
+      const known = axis.values.filter(value => value !== null).map(value => scaled(axis, value));
+      const low = Math.min(...known), high = Math.max(...known), shares = low < high ? [0, 0.25, 0.5, 0.75, 1] : [0];
+      return shares.map(share => plain(axis, low + share * (high - low))).map(value => [value, format(value)]);
     }
 
     function addFields(axis, index) {
