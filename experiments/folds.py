@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from copycat.config.compose import compose
 from copycat.deploy.arguments import open_completed_in
 from copycat.deploy.ensemble import Ensemble, evaluate_ensemble
 from copycat.deploy.evaluation import ACCURACIES, Evaluation
@@ -28,9 +29,11 @@ Figures = dict[str, dict[str, Any]]
 def measure_experiment(name: str, at: Path) -> dict[str, Any]:
     """Train an experiment with each seed, on each fold and on all of the 209, in folders below `at`."""
     folds = [f"data.folds={FOLDS}", f"data.fold=range({FOLDS})"]
+    fixed = compose([f"experiment={name}"]).config["initialization"].get("seed") is not None
+    free = ["initialization.seed=null"] if fixed else []  # or all seeds would start from the same weights
     results: dict[str, Any] = {"folds": FOLDS, "seeds": SEEDS, "each": {}, "ensemble": {}}
     for key, words in (("cross_validated", folds), ("official", [])):
-        evaluation = _run_sweep(name, words, at / key)
+        evaluation = _run_sweep(name, [*free, *words], at / key)
         results["each"] |= _each(list(evaluation.members.values()))
         results["ensemble"] |= _figures(evaluation.combined)
     return results

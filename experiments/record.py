@@ -4,7 +4,7 @@
 
 Writes NAME.json beside each NAME.yaml, with which a test compares later runs, and the table in README.md. With --folds
 it writes NAME.folds.json instead: the results of five folds and five seeds. Without names it writes the table alone,
-from what is recorded. lecture.json holds the lecture's own table, and is compared, never written.
+from what is recorded. A file with a source, as lecture.json, holds a published table, and is compared, never written.
 """
 
 import json
@@ -24,7 +24,6 @@ from copycat.training.train import RunResult, train
 
 HERE = Path(__file__).parent
 SHOWN = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/auroc")
-GIVEN = "lecture"
 
 
 def run(name: str, at: Path) -> RunResult:
@@ -53,6 +52,13 @@ def results(outcome: RunResult) -> dict[str, Any]:
     }
 
 
+def _measured_file(name: str) -> Path:
+    """Return the file of an experiment's own results, which stands beside a published table where there is one."""
+    file = HERE / f"{name}.json"
+    published = file.exists() and "source" in json.loads(file.read_text())
+    return HERE / f"{name}.measured.json" if published else file
+
+
 def _text(rows: Sequence[Mapping[str, float]], metric: str) -> dict[str, str]:
     return {str(int(row["epoch"])): f"{row[metric]:.6f}" for row in rows}
 
@@ -62,7 +68,7 @@ def table() -> str:
     head = ["experiment", "what it shows", "epochs", *SHOWN, "best val/accuracy (epoch)", "seconds"]
     rows, of_folds = [head], [["experiment", *folds.TITLES]]
     for file in sorted(HERE.glob("*.yaml")):
-        record = file.with_name(f"{file.stem}.measured.json" if file.stem == GIVEN else f"{file.stem}.json")
+        record = _measured_file(file.stem)
         if not record.exists():
             continue
         found = json.loads(record.read_text())
@@ -104,8 +110,7 @@ def main() -> None:
     for name in names if "--folds" not in sys.argv else ():
         with tempfile.TemporaryDirectory() as folder:
             found = results(run(name, Path(folder)))
-        file = HERE / (f"{name}.measured.json" if name == GIVEN else f"{name}.json")
-        file.write_text(json.dumps(found, indent=2) + "\n")
+        _measured_file(name).write_text(json.dumps(found, indent=2) + "\n")
         print(f"{name}: {found['final']}")
     write_table()
 

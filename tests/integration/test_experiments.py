@@ -13,6 +13,7 @@ from copycat.config.errors import UserError
 from copycat.config.places import EXPERIMENTS
 from copycat.config.sweep_composition import compose_sweep
 from copycat.records.metrics_csv import read_history
+from copycat.reruns.expected_results import print_results, rerun_experiment
 from copycat.training.stopping import Limits
 from copycat.training.train import train
 from tests.support.commands import run_copycat
@@ -22,7 +23,10 @@ pytestmark = pytest.mark.slow
 
 SWEEPS = ("ensemble",)
 """Of several runs: what these give is in the record of the experiment that they repeat."""
-RECORDED = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if file.stem not in ("lecture", *SWEEPS))
+COURSE = ("course_logistic", "course_shallow", "course_deep")
+"""Of a public course, whose whole table is compared."""
+NAMES = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if file.stem not in SWEEPS)
+RECORDED = [name for name in NAMES if name not in ("lecture", *COURSE)]
 PATIENCE = 1.5
 """Seconds, as recorded, after which an experiment ends here; `copycat rerun experiments/NAME` goes to the end."""
 
@@ -75,6 +79,25 @@ def test_the_lecture_s_thirteen_losses_are_printed_digit_by_digit(cats_folder: P
     assert {name: f"{final[name]:.4f}" for name in expected["final"]} == expected["final"]
 
 
+@pytest.mark.parametrize("name", COURSE)
+def test_each_cost_and_accuracy_that_a_course_prints_comes_out_again(
+    name: str, cats_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = _expected(name)
+    found = {result.place: result for result in rerun_experiment(name, say=print)}
+    for epoch, printed in expected["losses"].items():
+        loss = found[f"train/loss of epoch {epoch}"].actual
+        assert loss is not None
+        assert f"{loss:.6f}" == f"{float(printed):.6f}"
+        assert float(printed) == pytest.approx(loss, rel=expected.get("tolerance", 1e-5))
+    assert len(expected["losses"]) == (20 if name == "course_logistic" else 25)
+    assert {f"final {name}" for name in ("train/accuracy", "val/accuracy")} < found.keys()
+    capsys.readouterr()
+    assert print_results([*found.values()], tolerance=None)
+    assert capsys.readouterr().out.startswith("same: ")
+
+
 @pytest.mark.parametrize("name", RECORDED)
 def test_an_experiment_gives_again_what_was_recorded(name: str, cats_folder: Path, tmp_path: Path) -> None:
     expected = _expected(name)
@@ -104,7 +127,7 @@ def test_the_table_in_the_readme_is_the_one_that_the_records_make() -> None:
         check=True,
     )
     assert made.stdout.strip() in page
-    assert all(f"| {name} |" in page for name in [*RECORDED, "lecture"])
+    assert all(f"| {name} |" in page for name in NAMES)
 
 
 def test_an_ensemble_is_five_seeds_of_the_experiment_that_it_names() -> None:

@@ -42,8 +42,8 @@ def compute_losses_by_hand(tiny: Path, *words: str) -> list[float]:
 
 
 def test_the_training_loss_is_that_of_a_loop_by_hand_in_float64(tiny: Path, tmp_path: Path) -> None:
-    words = ("model=logistic", "optimizer.lr=0.1", f"trainer.max_epochs={EPOCHS}")
-    folder = train_tiny(*words, "trainer.precision=64-true", *QUIET, data=tiny, at=tmp_path).folder
+    words = ("model=logistic", "optimizer.lr=0.1", f"trainer.max_epochs={EPOCHS}", "trainer.precision=64-true")
+    folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
     assert read_training_losses(folder) == compute_losses_by_hand(tiny, *words)
     final = json.loads((folder / "run.json").read_text())["results"]["final"]
     assert not cut(final["train/loss"])

@@ -20,7 +20,8 @@ MAX_TRIALS_PRINTED = 20
 
 def run(words: Sequence[str]) -> int:
     """Train a network, or under -m each trial of a sweep."""
-    check_typed_root(words)
+    if not any(word.startswith("-") and word not in ("-m", "--multirun") for word in words):
+        check_typed_root(words)
     with defer_garbage_collection():
         from copycat.config.application import launch
 

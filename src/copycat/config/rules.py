@@ -24,7 +24,10 @@ from copycat.config.rule_builders import (
     optional,
 )
 
-TARGET_GROUPS = ("model", "data", "augmentation", "optimizer", "scheduler", "loss", "activation", "trainer")
+TARGET_GROUPS = (
+    *("model", "initialization", "data", "augmentation"),
+    *("optimizer", "scheduler", "loss", "activation", "trainer"),
+)
 """Groups that hold one `_target_`."""
 NAMED_TARGET_GROUPS = ("callbacks", "logger")
 """Groups that hold any number of targets, each under a name."""
@@ -162,6 +165,10 @@ RULES: dict[str, Rule] = {
     "activation.beta": POSITIVE,
     **{f"activation.{key}": ANY_NUMBER for key in ("alpha", "negative_slope", "lambd", "init", "threshold", "value")},
     **{f"activation.{key}": ANY_NUMBER for key in ("lower", "upper", "min_val", "max_val")},
+    "initialization.std": any_of(choice("lecun", "he", "xavier"), POSITIVE),
+    "initialization.generator": choice("torch", "numpy_legacy"),
+    "initialization.seed": optional(integer(0, 2**32 - 1)),
+    "initialization.image_order": choice("channels_first", "channels_last"),
     "model.style": choice("sequential", "subclass"),
     "model.in_features": optional(integer(1)),
     "model.out_features": optional(integer(1)),

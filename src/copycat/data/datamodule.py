@@ -33,6 +33,7 @@ class DataModule(pl.LightningDataModule):
         seed: of the shuffled order and of the augmentation.
         workers: processes that decode a data set too large for memory; None: one per core.
         augmentation: applied to training batches only.
+        dtype: of the images in a batch, float32 or float64.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class DataModule(pl.LightningDataModule):
         seed: int = 0,
         workers: int | None = None,
         augmentation: Augmentation | Mixing | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """Store the settings; images are read at first use."""
         super().__init__()
         self.source, self.seed, self.batch_size, self._shuffle = source, seed, batch_size, shuffle
         self.workers = (os.cpu_count() or 1) if workers is None else workers
+        self.dtype = dtype
         self.augmentation = None if isinstance(augmentation, Unchanged) else augmentation
         self.mixing = augmentation if isinstance(augmentation, Mixing) else None
         """The augmentation, where it mixes images and their labels."""
@@ -121,9 +124,9 @@ class DataModule(pl.LightningDataModule):
         part = self.parts[name]
         order = BatchOrder(length=len(part), batch_size=self.batch_size, shuffle=shuffle, seed=self.seed)
         if not isinstance(part.images, Tensor):
-            return DecodingLoader(part.images, part.labels, order, workers=self.workers)
+            return DecodingLoader(part.images, part.labels, order, workers=self.workers, dtype=self.dtype)
         if name not in self._floats:  # shuffled or not, nothing is converted twice
-            self._floats[name] = FloatImages(part.images)
+            self._floats[name] = FloatImages(part.images, self.dtype)
         loader = MemoryLoader(self._floats[name], part.labels, order)
         loader.to_device(self._device)
         return loader

@@ -27,10 +27,18 @@ class DecodingLoader(ResumableLoader):
     Without workers, this process decodes.
     """
 
-    def __init__(self, images: Decoder, labels: Tensor, order: BatchOrder, *, workers: int) -> None:
+    def __init__(
+        self,
+        images: Decoder,
+        labels: Tensor,
+        order: BatchOrder,
+        *,
+        workers: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         """Store the part; workers start with an epoch."""
         super().__init__(order)
-        self.dataset, self.workers = DecodingDataset(images, labels), workers
+        self.dataset, self.workers = DecodingDataset(images, labels, dtype), workers
 
     def _batches(self, first: int) -> Iterator[Batch]:
         order = self.batch_sampler
@@ -69,6 +77,7 @@ class DecodingDataset(Dataset[Batch]):
 
     images: Decoder
     labels: Tensor
+    dtype: torch.dtype
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -76,4 +85,8 @@ class DecodingDataset(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         """Decode one image with its label and index."""
-        return {"image": to_float(self.images[index]), "label": self.labels[index], "index": torch.tensor(index)}
+        return {
+            "image": to_float(self.images[index], self.dtype),
+            "label": self.labels[index],
+            "index": torch.tensor(index),
+        }

@@ -13,14 +13,14 @@ from copycat.config.errors import UserError
 from copycat.data.batch_order import BatchOrder
 
 MAX_FLOAT_BYTES = 2**30
-"""Largest size in bytes, as float32, of a data set that is converted once; a larger one is converted per batch."""
+"""Largest size in bytes, as floats, of a data set that is converted once; a larger one is converted per batch."""
 
 
 class Batch(TypedDict):
     """Hold the images, labels and indices of one step."""
 
     image: Tensor
-    """float32 [B, C, H, W] in [0, 1]."""
+    """float32 or float64 [B, C, H, W] in [0, 1]."""
     label: Tensor
     """int64 [B]; in a batch of mixed images float32 [B, classes], each image's share of each class."""
     index: Tensor
@@ -36,24 +36,26 @@ class LoaderState(TypedDict):
 
 @dataclass(eq=False)
 class FloatImages:
-    """Serve in-memory images, uint8 [N, C, H, W], as float32 in [0, 1]; a slice is a view, without a copy."""
+    """Serve in-memory images, uint8 [N, C, H, W], as floats in [0, 1]; a slice is a view, without a copy."""
 
     uint8: Tensor
+    dtype: torch.dtype = torch.float32
 
     @cached_property
     def floats(self) -> Tensor | None:
-        """Return all images as float32; None where they would exceed MAX_FLOAT_BYTES."""
+        """Return all images as floats; None where they would exceed MAX_FLOAT_BYTES."""
         with torch.inference_mode(False):  # training cannot use inference tensors, and validation may come first
             # .data starts with version 0, by which `check_not_modified` finds later writes
-            return to_float(self.uint8).data if self.uint8.numel() * 4 <= MAX_FLOAT_BYTES else None
+            fits = self.uint8.numel() * self.dtype.itemsize <= MAX_FLOAT_BYTES
+            return to_float(self.uint8, self.dtype).data if fits else None
 
     def release(self) -> None:
         """Free the float copy until the next access."""
         self.__dict__.pop("floats", None)
 
     def __getitem__(self, chosen: slice | Tensor) -> Tensor:
-        """Return the chosen images as float32 [B, C, H, W]."""
-        return self.floats[chosen] if self.floats is not None else to_float(self.uint8[chosen])
+        """Return the chosen images as floats [B, C, H, W]."""
+        return self.floats[chosen] if self.floats is not None else to_float(self.uint8[chosen], self.dtype)
 
 
 class ResumableLoader(ABC):
@@ -158,12 +160,12 @@ def check_not_modified(images: Iterable[Tensor]) -> None:
         )
 
 
-def to_float(image: Tensor) -> Tensor:
-    """Convert uint8 to float32 in [0, 1].
+def to_float(image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Convert uint8 to floats in [0, 1].
 
     Raises:
         UserError: for any other dtype, whose range is unknown; a float image would be divided in place.
     """
     if image.dtype != torch.uint8:
         raise UserError(f"images: expected uint8, from 0 to 255; got {str(image.dtype).removeprefix('torch.')}.")
-    return image.float().div_(255)  # in place: dividing uint8 would allocate a float copy beside the result
+    return image.to(dtype).div_(255)  # in place: dividing uint8 would allocate a float copy beside the result

@@ -38,10 +38,10 @@ class ProbabilityNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map uint8 [B, 3, size, size] to [B, classes] probabilities."""
-        return self.probabilities(to_float(image))
+        return self.probabilities(to_float(image, torch.promote_types(self.dtype, torch.float32)))
 
     def probabilities(self, image: Tensor) -> Tensor:
-        """Map float32 [B, 3, size, size] in [0, 1] to [B, classes] probabilities."""
+        """Map floats [B, 3, size, size] in [0, 1] to [B, classes] probabilities."""
         probability = self.loss.probability(self.network(image.to(self.dtype)))
         return torch.stack([1 - probability, probability], dim=1) if probability.ndim == 1 else probability
 

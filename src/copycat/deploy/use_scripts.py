@@ -79,7 +79,8 @@ OUTPUTS = {{"sigmoid": torch.sigmoid, "clamp": lambda x: x.clamp(0, 1), "softmax
 @torch.no_grad()
 def probabilities(images):
     {SHAPES}
-    logits = network((torch.from_numpy(images).float() / 255).to(dtype))
+    pixels = torch.from_numpy(images).to(torch.promote_types(dtype, torch.float32)) / 255
+    logits = network(pixels.to(dtype))
     found = OUTPUTS[MODEL["output"]](logits)
     return torch.cat([1 - found[:, -1:], found[:, -1:]], 1) if len(MODEL["classes"]) == 2 else found
 {END}"""

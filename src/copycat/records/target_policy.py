@@ -20,7 +20,7 @@ from copycat.config.options import PACKAGE, packaged_targets
 from copycat.config.targets import import_target
 from copycat.config.trusted import can_be_trusted, is_inside, read_trusted_packages, trusted_packages_file
 from copycat.config.untrusted import NESTED_SLOT, Refuse
-from copycat.models import losses, networks, transfer
+from copycat.models import initialization, losses, networks, transfer
 
 TORCH_LAYERS = nn.modules.__name__
 LIGHTNING_CALLBACKS = (EarlyStopping, LearningRateMonitor, StochasticWeightAveraging, Timer)
@@ -62,6 +62,11 @@ SLOT_POLICIES: Mapping[str, SlotPolicy] = {
         bases=(nn.Module,),
         defined_in=(TORCH_LAYERS, networks.__name__, transfer.__name__),
         public_in=(nn.__name__,),
+    ),
+    "initialization": SlotPolicy(
+        description="an initialization of Copycat",
+        bases=(initialization.Initialization,),
+        defined_in=(initialization.__name__,),
     ),
     "activation": SlotPolicy(
         description="an activation of torch.nn",

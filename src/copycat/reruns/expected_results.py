@@ -27,6 +27,8 @@ class ExpectedResult:
     recorded: str
     actual: float | None
     is_loss: bool
+    tolerance: float | None = None
+    """Relative or absolute difference that its file allows."""
 
     @property
     def actual_text(self) -> str:
@@ -38,6 +40,7 @@ class ExpectedResult:
 
     def matches(self, tolerance: float | None) -> bool:
         """Return whether both agree in all recorded digits, or within an absolute or relative tolerance."""
+        tolerance = self.tolerance if tolerance is None else tolerance
         if self.actual is None or tolerance is None:
             return self.actual_text == self.recorded
         recorded = float(self.recorded)
@@ -73,7 +76,8 @@ def print_results(results: Sequence[ExpectedResult], *, tolerance: float | None)
     differing = [result for result in results if not result.matches(tolerance)]
     losses = sum(result.is_loss for result in results)
     if not differing:
-        how = "to all digits" if tolerance is None else f"within {tolerance:g}"
+        allowed = next((r.tolerance for r in results if r.tolerance), None) if tolerance is None else tolerance
+        how = "to all digits" if allowed is None else f"within {allowed:g}"
         print_line(f"same: {pluralize(losses, 'loss', 'losses')}, {pluralize(len(results) - losses, 'metric')}, {how}")
         return True
     table = Table(title=f"{len(differing)} of {len(results)} results differ", title_justify="left")
@@ -97,6 +101,7 @@ def _read_expected(name: str) -> list[Mapping[str, Any]]:
             record = json.loads(file.read_text(encoding="utf-8"))
             for part in ("losses", "final", "best"):
                 {float(text) for text in record.get(part, {}).values()}
+            float(record.get("tolerance") or 0)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{file}: expected losses and final, numbers as text; {first_line(error)}.") from error
         records.append(record)
@@ -107,8 +112,9 @@ def _results(
     record: Mapping[str, Any], losses: Mapping[str, float], manifest: Mapping[str, Any]
 ) -> Iterator[ExpectedResult]:
     final, best = manifest["results"].get("final", {}), manifest["results"].get("best", {})
+    allowed = record.get("tolerance")
     for epoch, text in record.get("losses", {}).items():
-        yield ExpectedResult(f"train/loss of epoch {epoch}", text, losses.get(epoch), is_loss=True)
+        yield ExpectedResult(f"train/loss of epoch {epoch}", text, losses.get(epoch), is_loss=True, tolerance=allowed)
     for name, text in record.get("final", {}).items():
         yield ExpectedResult(f"final {name}", text, final.get(name), is_loss=False)
     for name, text in record.get("best", {}).items():

@@ -19,7 +19,7 @@ from copycat.records.run_folder import CONFIG, WEIGHTS
 from copycat.records.run_loader import FIRST_SCHEMA, Opened
 from copycat.reruns.comparison import BEST, LAST, Comparison, compare
 from copycat.training.component_builders import build_network, check_model
-from copycat.training.components import build_data
+from copycat.training.components import build_training_data
 from copycat.training.process_state import isolated
 from copycat.training.train import RunResult, train
 
@@ -92,7 +92,7 @@ def _adapt_config(original: Opened, data: Path | None) -> dict[str, Any]:
 
 
 def _data(config: Mapping[str, Any]) -> DataModule:
-    return build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
+    return build_training_data(config)
 
 
 def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Sequence[Cause]:

@@ -11,9 +11,11 @@ from typing import Any
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.moved_names import former_names
+from copycat.config.options import is_option
 from copycat.config.searches import is_grid_search
 from copycat.config.suggestions import one_of
 from copycat.config.sweep_composition import SweepRequest
+from copycat.config.validation import ADDED_KEYS
 from copycat.records.config_keys import key_digests
 from copycat.records.run_folder import make_folder
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
@@ -55,7 +57,7 @@ def open_sweep_folder(request: SweepRequest) -> Path:
         _check_files(folder)
         record = replace(record, study=record.study or before.study)
         if not request.settings["allow_changes"]:
-            config_keys = _with_moved_targets(before.config_keys, request.shared)
+            config_keys = _with_added_groups(_with_moved_targets(before.config_keys, request.shared), request.shared)
             _check_same(replace(before, config_keys=config_keys), record, folder)
         write_sweep(folder, replace(record, id=before.id, started=before.started))
         return folder
@@ -155,6 +157,13 @@ def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -
         if key_digests({key: former})[key] == digests.get(key)
     }
     return {**digests, **moved}
+
+
+def _with_added_groups(digests: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
+    """Return recorded hashes of values, with those of groups added since, where their option is the default."""
+    nodes = {group: config[group] for group in ADDED_KEYS if isinstance(config.get(group), Mapping)}
+    added = {group: node for group, node in nodes.items() if is_option(node.get("_target_"), group, "default")}
+    return {**key_digests(added), **digests}
 
 
 def _changed_keys(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

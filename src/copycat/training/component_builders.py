@@ -12,6 +12,7 @@ from copycat.config.suggestions import first_line
 from copycat.config.targets import build_target, check_node, import_target, instantiate_target, signature_keys
 from copycat.data.augmentation.transforms import Augmentation, Mixing
 from copycat.models import losses
+from copycat.models.initialization import Initialization
 from copycat.training.derived_settings import resolve_loss
 from copycat.training.seeds import seed_everything
 
@@ -81,6 +82,22 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
     if not isinstance(network, nn.Module):
         raise UserError(f"model._target_: expected an nn.Module; got {config['model']['_target_']!r}.")
     return network
+
+
+def initialize(network: nn.Module, config: Config, *, image_shape: Sequence[int]) -> None:
+    """Set the initial weights of a network, in float64 where it is trained so.
+
+    Raises:
+        UserError: where the node does not fit its target, or the target is no initialization.
+    """
+    if config["trainer"].get("precision") == "64-true":  # Lightning would convert weights that were rounded to float32
+        network.double()
+    if (node := config.get("initialization")) is None:  # in runs of earlier versions
+        return
+    initialization = build_target("initialization", node)
+    if not isinstance(initialization, Initialization):
+        raise UserError(f"initialization._target_: expected an Initialization; got {node['_target_']!r}.")
+    initialization(network, seed=config["seed"], image_shape=image_shape)
 
 
 def fill_sizes(node: Config, *, image_shape: Sequence[int], outputs: int) -> dict[str, Any]:

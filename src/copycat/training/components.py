@@ -13,7 +13,7 @@ from copycat.config.suggestions import did_you_mean, first_line, one_of
 from copycat.config.targets import build_target, check_node, import_target, signature_keys
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
-from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model
+from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model, initialize
 from copycat.training.derived_settings import fill_from_data, fill_image_size
 from copycat.training.monitors import check_monitors
 
@@ -23,7 +23,7 @@ CLASSIFIER_KEYS = ("interval", "monitor")
 """Keys of the scheduler's node that the classifier takes: they determine when it steps."""
 OWN_TRAINER_KEYS = ("threads", "steps_per_execution", "deterministic")
 """Keys of the trainer's node that Copycat takes, not Lightning."""
-INTERNAL_PARAMETERS = ("source", "seed", "augmentation")
+INTERNAL_PARAMETERS = ("source", "seed", "augmentation", "dtype")
 """Parameters of the DataModule that are not keys of the data's node."""
 
 
@@ -56,7 +56,7 @@ def build_components(
     _check_late_targets(config)
     if data is None:
         config = fill_image_size(config)
-        data = build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"])
+        data = build_training_data(config)
     if config["test"] and "test" not in data.parts:
         raise UserError(
             "test=true: expected data with a test part; got none. Put one beside train, as a folder's test/CLASS,"
@@ -69,6 +69,7 @@ def build_components(
     check_monitors(config, data, extra=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
+    initialize(network, config, image_shape=data.image_shape)
     classifier_settings = {name: config["scheduler"][name] for name in CLASSIFIER_KEYS if name in config["scheduler"]}
     classifier = Classifier(
         network,
@@ -111,7 +112,19 @@ def _check_input(node: Config, data: DataModule) -> None:
             )
 
 
-def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -> DataModule:
+def build_training_data(config: Config) -> DataModule:
+    """Build the data of a run, with its augmentation, in the precision that it is trained in.
+
+    Raises:
+        UserError: as for `build_data`.
+    """
+    dtype = torch.float64 if config["trainer"].get("precision") == "64-true" else torch.float32
+    return build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"], dtype=dtype)
+
+
+def build_data(
+    node: Config, *, seed: int, augmentation: Config | None = None, dtype: torch.dtype = torch.float32
+) -> DataModule:
     """Build the data source that the node names, in a DataModule; without augmentation where nothing is trained.
 
     Raises:
@@ -131,4 +144,4 @@ def build_data(node: Config, *, seed: int, augmentation: Config | None = None) -
     source = build_target("data", {name: value for name, value in node.items() if name not in loader_keys})
     if not all(hasattr(source, member) for member in ("classes", "synthetic", "load")):
         raise UserError(f"data._target_: expected a source with classes, synthetic and load; got {node['_target_']!r}.")
-    return DataModule(source, **loader_settings, seed=seed, augmentation=transforms)
+    return DataModule(source, **loader_settings, seed=seed, augmentation=transforms, dtype=dtype)

@@ -11,7 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-HPARAM_GROUPS = ("seed", "model", "augmentation", "loss", "optimizer", "scheduler")
+HPARAM_GROUPS = ("seed", "model", "initialization", "augmentation", "loss", "optimizer", "scheduler")
 """Config groups whose keys are all hyper-parameters; of other groups, those of `HPARAM_KEYS` are."""
 HPARAM_KEYS = {
     *("data", "data.batch_size", "data.shuffle", "data.fold", "data.split_seed"),
