@@ -1,4 +1,4 @@
-"""Run `copycat train`: one run by our own composition; sweeps and Hydra's information flags by Hydra."""
+"""Run `copycat train`: one run by our own composition; sweeps, information flags and tab completion by Hydra."""
 
 import os
 import sys
@@ -18,6 +18,7 @@ from copycat.config.places import CONF, MAIN
 from copycat.config.suggestions import quote_value
 from copycat.config.sweep_composition import SweepRequest, compose_sweep
 
+COMMANDS_WITH_OVERRIDES = ("train", "inspect")
 Task = Callable[[Request], None]
 Trial = Callable[[DictConfig], float | None]
 """Run one trial of a sweep, in any process, and return the objective's value."""
@@ -45,16 +46,15 @@ def launch(
         _ask_hydra(flags)
         return None
     lines = quote_overrides(overrides)
+    if arguments.multirun:
+        return launch_sweep(lines, trial=trial, begin=begin)
     if arguments.cfg or arguments.info:  # an incomplete configuration may be shown
         check_overrides(lines)
-    elif arguments.multirun:
-        return launch_sweep(lines, trial=trial, begin=begin)
-    else:
-        request = compose(lines)
-        allow_own_modules(request.config)
-        task(request)
+        _ask_hydra([*flags, *lines])
         return None
-    _ask_hydra([*flags, *lines])
+    request = compose(lines)
+    allow_own_modules(request.config)
+    task(request)
     return None
 
 
@@ -79,8 +79,21 @@ def _multirun(overrides: Sequence[str], trial: Trial) -> None:
         hydra.multirun(config_name=MAIN, task_function=trial, overrides=[*overrides, "hydra.mode=MULTIRUN"])
 
 
+def complete(words: Sequence[str], *, commands: Sequence[str]) -> None:
+    """Answer a shell's request, one of install=SHELL, uninstall=SHELL and query=SHELL, as Hydra does."""
+    line = os.environ.get("COMP_LINE", "").split(" ")
+    if words[-1].startswith("query="):
+        if len(line) <= 2:
+            print(" ".join(command for command in commands if command.startswith(line[-1])))
+            return
+        if line[1] not in COMMANDS_WITH_OVERRIDES:
+            return
+        os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # Hydra knows no subcommands
+    _ask_hydra(words)
+
+
 def _ask_hydra(words: Sequence[str]) -> None:
-    """Have Hydra answer --help, --cfg and --info, which run no task."""
+    """Have Hydra answer --help, --cfg, --info and requests for tab completion, which run no task."""
     with _command_line(["copycat", *words]):
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(lambda _: None)()
 

@@ -55,20 +55,15 @@ def compose_config(
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """Convert a configuration to plain containers, and resolve its interpolations.
-
-    Raises:
-        UserError: where a value is missing or refers to nothing.
-    """
+    """Convert a configuration to plain containers; raise a UserError where a value is missing or refers to nothing."""
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = error.full_key
         raise UserError(f"{key}: expected a value; got none. Type {key}=VALUE.") from error
     except OmegaConfBaseException as error:
-        raise UserError(
-            f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
-        ) from error
+        message = f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
+        raise UserError(message) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -93,9 +88,6 @@ def split_hydra_node(whole: DictConfig, *, axes: Iterable[str] | None = None) ->
         whole: the composition; Hydra's node is removed from it.
         axes: keys that vary in the sweep whose trials share the configuration: those without a default become null.
             None for the configuration of one trial.
-
-    Raises:
-        UserError: where a value is missing or refers to nothing.
     """
     if axes is not None:
         presets = [node.get("params") for node in (whole.sweep, whole.hydra.sweeper)]
@@ -118,10 +110,6 @@ def _set_missing_to_null(config: DictConfig, keys: Iterable[str]) -> None:
 
 
 def split_sweep_node(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split a configuration into that of a run and the node `sweep`.
-
-    Raises:
-        UserError: for a key under an old name.
-    """
+    """Split a configuration into that of a run and the node `sweep`; raise a UserError for a key under an old name."""
     check_renamed_keys(config)
     return {name: value for name, value in config.items() if name != "sweep"}, config.get("sweep") or {}

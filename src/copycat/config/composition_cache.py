@@ -34,22 +34,6 @@ class _BaseComposition:
     references: str
     """All its values that hold an interpolation, joined."""
 
-    def is_independent(self, key: str, value: object, *, typed: str) -> bool:
-        """Return whether setting a key changes nothing else: both values are plain, and nothing refers to the key.
-
-        `typed` are the overrides that hold an interpolation, joined.
-        """
-        old, names = self.tree, key.split(".")
-        for name in names:
-            if not isinstance(old, dict) or name not in old:
-                return False
-            old = old[name]
-        for one in (old, value):
-            if isinstance(one, (dict, list)) or _INTERPOLATION in str(one) or one == _MISSING:
-                return False
-        references = f"{self.references} {typed}"
-        return not (_NESTED_INTERPOLATION.search(references) or any(name in references for name in names))
-
 
 _MISSING, _INTERPOLATION = "???", "${"
 _NESTED_INTERPOLATION = re.compile(r"\$\{[^}]*\$\{")
@@ -122,20 +106,32 @@ class CompositionCache:
     def _is_independent(
         self, override: Override, among: Sequence[Override], base: _BaseComposition, *, typed: str
     ) -> bool:
-        """Return whether a value can be set last, on a resolved configuration."""
+        """Return whether a value can be set last, on a resolved configuration, as it changes nothing else there.
+
+        So it is where both values are plain, and nothing refers to the key. `typed` are the overrides that hold an
+        interpolation, joined.
+        """
         if override.is_add() or override.is_force_add():
             return False
         key = override.key_or_group
         around = (other.key_or_group for other in among if other.key_or_group != key)
         if any(f"{key}.".startswith(f"{other}.") for other in around if other not in self._groups):
             return False
-        return base.is_independent(key, override.value(), typed=typed)
+        old, names = base.tree, key.split(".")
+        for name in names:
+            if not isinstance(old, dict) or name not in old:
+                return False
+            old = old[name]
+        for value in (old, override.value()):
+            if isinstance(value, (dict, list)) or _INTERPOLATION in str(value) or value == _MISSING:
+                return False
+        references = f"{base.references} {typed}"
+        return not (_NESTED_INTERPOLATION.search(references) or any(name in references for name in names))
 
 
 def _leaves(tree: Any) -> Iterator[str]:
-    inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else None
-    if inner is None:
+    if not isinstance(tree, (dict, list)):
         yield str(tree)
         return
-    for value in inner:
+    for value in tree.values() if isinstance(tree, dict) else tree:
         yield from _leaves(value)

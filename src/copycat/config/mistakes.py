@@ -116,13 +116,11 @@ def _other_options(key: str, line: str, loader: ConfigLoader) -> str:
     if group not in list_groups(loader):
         return ""
     assert isinstance(loader, ConfigLoaderImpl)
-    files = {option: loader.repository.load_config(f"{group}/{option}") for option in list_options(group, loader)}
-    configs = {option: file.config for option, file in files.items() if file}
-    found = {
-        option: config
-        for option, config in configs.items()
-        if isinstance(config, DictConfig) and inside in dict(_keys(config))
-    }
+    found: dict[str, DictConfig] = {}
+    for option in list_options(group, loader):
+        file = loader.repository.load_config(f"{group}/{option}")
+        if file and isinstance(file.config, DictConfig) and inside in dict(_keys(file.config)):
+            found[option] = file.config
     if not found:
         return ""
     first, config = next(iter(found.items()))

@@ -52,11 +52,7 @@ def _list_names(group: str, kind: ObjectType, loader: ConfigLoader) -> Sequence[
 
 
 def parse_overrides(words: Sequence[str], loader: ConfigLoader) -> list[Override]:
-    """Parse words of the command line as overrides.
-
-    Raises:
-        UserError: for the first word that is no override.
-    """
+    """Parse words of the command line as overrides; raise a UserError for the first that is none."""
     return [_parse(word, loader) for word in words]
 
 
@@ -110,11 +106,7 @@ def input_lines(parsed: Sequence[Override]) -> list[str]:
 
 
 def check_override(override: Override, loader: ConfigLoader) -> None:
-    """Check that an override has one value, sets no managed key and names an existing option.
-
-    Raises:
-        UserError: where it does not.
-    """
+    """Raise a UserError unless an override has one value, sets no managed key and names an existing option."""
     group = override.key_or_group
     if override.is_sweep_override():
         raise UserError(f"{group}: expected one value; got {override.input_line!r}. For a sweep, type -m.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 from math import prod
 from typing import Any
 
@@ -36,11 +36,7 @@ class Axis:
         return value if isinstance(value, IntervalSweep) else None
 
     def choices(self) -> list[str]:
-        """Return one override a value.
-
-        Raises:
-            UserError: for an interval, which is continuous.
-        """
+        """Return one override a value; raise a UserError for an interval, which is continuous."""
         return expand_values(self.override)
 
     def sample_values(self) -> list[str]:
@@ -106,11 +102,7 @@ class SearchSpace:
         return done
 
     def grid(self) -> list[list[str]]:
-        """Return the overrides of every combination, the last axis varying fastest, without the shared ones.
-
-        Raises:
-            UserError: where an axis is an interval.
-        """
+        """Return the overrides of every combination, the last axis varying fastest, without the shared ones."""
         return self._combine([axis.choices() for axis in self.axes.values()])
 
     def sample_trials(self) -> list[list[str]]:
@@ -126,8 +118,8 @@ class SearchSpace:
         ]
 
     def _combine(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
-        merged = list(self._zip_columns(dict(zip(self.axes, columns, strict=True))))
-        found = [[word for words in trial for word in words] for trial in product(*merged)]
+        merged = self._zip_columns(dict(zip(self.axes, columns, strict=True)))
+        found = [list(chain.from_iterable(trial)) for trial in product(*merged)]
         if not self.conditions:
             return found
         return [list(words) for words in dict.fromkeys(tuple(self.drop_inactive(words)) for words in found)]
@@ -135,7 +127,7 @@ class SearchSpace:
     def _zip_columns(self, columns: Mapping[str, Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
         """Yield the values of each axis; zipped axes yield tuples at the position of their first axis."""
         done: set[str] = set()
-        for name, values in columns.items():
+        for name in columns:
             group = next((names for names in self.zipped if name in names), [name])
             if name in done:
                 continue
@@ -144,8 +136,4 @@ class SearchSpace:
             if len(set(lengths.values())) > 1:
                 counts = ", ".join(f"{count} of {other}" for other, count in lengths.items())
                 raise UserError(f"sweep.zip: expected as many values of each; got {counts}.")
-            yield (
-                list(zip(*(columns[other] for other in group), strict=True))
-                if len(group) > 1
-                else [(value,) for value in values]
-            )
+            yield list(zip(*(columns[other] for other in group), strict=True))

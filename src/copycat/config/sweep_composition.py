@@ -9,19 +9,19 @@ from hydra.core.override_parser.types import Override
 
 from copycat.config.compose import Request, experiment_name
 from copycat.config.composition import open_loader, split_sweep_node
+from copycat.config.composition_cache import cache_key
 from copycat.config.errors import UserError
 from copycat.config.overrides import check_override, input_lines, parse_overrides
 from copycat.config.rules import find_rule
 from copycat.config.search_space import SearchSpace
-from copycat.config.search_space_builder import build_search_space
-from copycat.config.searches import check_search
+from copycat.config.search_space_builder import build_search_space, check_search
 from copycat.config.trial_composition import (
+    PARSED_VALUES,
+    VALIDATED_TRIALS,
     TrialRequest,
     composition_cache,
     forget_trials,
     make_trial_request,
-    remember_trial,
-    remember_values,
 )
 from copycat.config.validation import check_hydra, check_sweep_settings, check_value
 
@@ -77,25 +77,21 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
 
 
 def _check_trials(space: SearchSpace, loader: ConfigLoader) -> Request:
-    """Validate the sampled trials, cheapest checks first, and return the request for the first trial.
-
-    Raises:
-        UserError: for the first mistake in any of them.
-    """
+    """Validate the sampled trials, cheapest checks first, and return the request for the first trial."""
     fixed = parse_overrides(space.fixed, loader)
     for override in fixed:
         check_override(override, loader)
     samples = space.sample_trials()
     words_of_axes = [word for axis in space.axes.values() for word in axis.sample_values()]
     values = dict(zip(words_of_axes, parse_overrides(words_of_axes, loader), strict=True))
-    remember_values(values)
+    PARSED_VALUES.update(values)
     for override in values.values():  # the cheapest check: no configuration file is composed yet
         check_override(override, loader)
     first: Request | None = None
     for words in samples:
         parsed = [*fixed, *(values[word] for word in words)]
         trial = _compose_sample(parsed, space)
-        remember_trial(parsed, trial)
+        VALIDATED_TRIALS[cache_key(parsed)] = trial
         if first is None:
             first = Request(config=trial.config, overrides=input_lines(parsed))
             for override in values.values():

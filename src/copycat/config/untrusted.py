@@ -171,15 +171,14 @@ def _check_place(key: str, value: Any, *, ours: str) -> None:
     elif isinstance(value, list):
         for inner in value:
             _check_place(key, inner, ours=ours)
-    elif _PATH_NAME.search(ours):
-        if not (isinstance(value, str) and _IN_RUN.fullmatch(value) and ".." not in PurePosixPath(value).parts):
-            raise UserError(_place(key, value))
-    elif isinstance(value, str) and not any(form.fullmatch(value) for form in (_IN_RUN, _METRIC, _WORD)):
-        raise UserError(_place(key, value))
-
-
-def _place(key: str, value: Any) -> str:
-    return (
-        f"{key}: expected a word, or a path that starts with {{run}}; got {value!r:.80}, and this folder is not signed"
-        " by you. Write {run}/NAME."
-    )
+    else:
+        is_text = isinstance(value, str)
+        if _PATH_NAME.search(ours):
+            is_safe = is_text and _IN_RUN.fullmatch(value) and ".." not in PurePosixPath(value).parts
+        else:
+            is_safe = not is_text or any(form.fullmatch(value) for form in (_IN_RUN, _METRIC, _WORD))
+        if not is_safe:
+            raise UserError(
+                f"{key}: expected a word, or a path that starts with {{run}}; got {value!r:.80}, and this folder is not"
+                " signed by you. Write {run}/NAME."
+            )

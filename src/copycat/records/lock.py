@@ -94,7 +94,10 @@ def _acquire(file: Path) -> int | None:
     """Return a descriptor that holds the lock; None where another process does."""
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        if not _lock(descriptor):
+        try:
+            # a record lock, not flock: worker processes, which may outlive a killed run, do not inherit it
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
             os.close(descriptor)
             return None
         # the previous holder may have removed the file meanwhile: another process would then lock a new file
@@ -102,12 +105,3 @@ def _acquire(file: Path) -> int | None:
             if os.path.samestat(os.fstat(descriptor), os.stat(file)):
                 return descriptor
         os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        # a record lock, not flock: worker processes, which may outlive a killed run, do not inherit it
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -92,11 +92,7 @@ SINGLE_LINE_KEYS = ("status", "error", "request", "data", "results", "resumed")
 
 
 def check_schema(manifest: Mapping[str, Any]) -> None:
-    """Check the keys and types of a manifest.
-
-    Raises:
-        ValueError: for the first key that is missing or of another type.
-    """
+    """Raise a ValueError for the first key of a manifest that is missing or of another type."""
     for key, (words, fits) in {**REQUIRED, **OPTIONAL}.items():
         is_present, value = _look_up(manifest, key)
         if not is_present and key in REQUIRED:
@@ -106,11 +102,7 @@ def check_schema(manifest: Mapping[str, Any]) -> None:
 
 
 def check_texts(manifest: Mapping[str, Any]) -> None:
-    """Check that an untrusted manifest's texts can be printed, and its experiment can name a folder.
-
-    Raises:
-        ValueError: for the first that cannot.
-    """
+    """Raise a ValueError where an untrusted manifest's experiment cannot name a folder, or a text cannot be printed."""
     experiment = manifest["request"]["experiment"]
     if not _EXPERIMENT.fullmatch(experiment):
         raise ValueError(

@@ -14,8 +14,6 @@ from copycat.records.image_index import read_images, training_digests
 from copycat.records.safe_parsers import read_file
 
 FILE = "predictions.csv"
-MAX_BYTES = 2**28
-"""Maximum size of a file to read, in bytes."""
 COLUMNS = ("part", "index", "label")
 PARTS = ("train", "val", "test")
 
@@ -67,7 +65,7 @@ def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
         ValueError: where the file is invalid.
     """
     try:
-        text = read_file(folder / FILE, max_bytes=MAX_BYTES).decode()
+        text = read_file(folder / FILE).decode()
         head, *rows = csv.reader(StringIO(text, newline=""), strict=True)
     except FileNotFoundError:
         return {}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -56,6 +56,12 @@ class SlotPolicy:
         return any(f"{target.__module__}.".startswith(f"{place}.") for place in self.defined_in)
 
 
+def _allow_classes_of(module: ModuleType, description: str, *bases: type) -> SlotPolicy:
+    """Allow the public classes of a module that it defines itself."""
+    name = module.__name__
+    return SlotPolicy(description=description, bases=bases, defined_in=(name,), public_in=(name,))
+
+
 SLOT_POLICIES: Mapping[str, SlotPolicy] = {
     "model": SlotPolicy(
         description="a network of torch.nn or Copycat",
@@ -75,23 +81,13 @@ SLOT_POLICIES: Mapping[str, SlotPolicy] = {
         defined_in=(TORCH_LAYERS, classification.__name__),
         public_in=(nn.__name__, classification.__name__),
     ),
-    "loss": SlotPolicy(
-        description=f"a loss of {losses.__name__}",
-        bases=(losses.Loss,),
-        defined_in=(losses.__name__,),
-        public_in=(losses.__name__,),
-    ),
-    "optimizer": SlotPolicy(
-        description="an optimizer of torch.optim",
-        bases=(torch.optim.Optimizer,),
-        defined_in=(torch.optim.__name__,),
-        public_in=(torch.optim.__name__,),
-    ),
-    "scheduler": SlotPolicy(
-        description="a scheduler of torch.optim.lr_scheduler",
-        bases=(lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau),
-        defined_in=(lr_scheduler.__name__,),
-        public_in=(lr_scheduler.__name__,),
+    "loss": _allow_classes_of(losses, f"a loss of {losses.__name__}", losses.Loss),
+    "optimizer": _allow_classes_of(torch.optim, "an optimizer of torch.optim", torch.optim.Optimizer),
+    "scheduler": _allow_classes_of(
+        lr_scheduler,
+        "a scheduler of torch.optim.lr_scheduler",
+        lr_scheduler.LRScheduler,
+        lr_scheduler.ReduceLROnPlateau,
     ),
     "data": SlotPolicy(description="a source of Copycat", defined_in=(PACKAGE,)),
     "augmentation": SlotPolicy(description="an augmentation of Copycat", defined_in=(PACKAGE,)),

@@ -16,8 +16,7 @@ from copycat.records.metrics_csv import read_columns, read_history
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import FIRST_SCHEMA, Opened
 from copycat.records.safe_tensors import read_checkpoint, read_weights
-from copycat.reruns.difference import ABSENT, Difference, Moment, compare_trees
-from copycat.reruns.steps_per_epoch import steps_per_epoch
+from copycat.reruns.difference import ABSENT, Difference, Moment, compare_trees, steps_per_epoch
 from copycat.reruns.ulp import NumberPair
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -60,11 +59,10 @@ def compare(before: Opened, after: Opened) -> Comparison:
         differences += _compare_checkpoints(BEST, before, after, whole=whole, step=step)
         # in a failed run it depends on timing whether the last epoch's checkpoint was already saved
         differences += _compare_checkpoints(LAST, before, after, whole=completed, step=step)
+    count = 0
     if completed:
         count, of_weights = _compare_weights(before, after, end)
         differences += [*of_weights, *_compare_results(before, after, end)]
-    else:
-        count = 0
     unknown = _unmeasured_metrics(before)
     differences = [d for d in differences if not (d.is_added and d.place.rpartition("/")[2] in unknown)]
     return Comparison(len(rows[0].keys() & rows[1].keys()), count, differences)

@@ -70,7 +70,8 @@ def read_records(root: Path) -> IndexedRuns:
             changed = True
         if max(max(stamp[:2]) for stamp in stamps if stamp) < settled:
             current[name] = entry
-        result.records.append(_row(root / name, entry))
+        _, manifest, trial = entry
+        result.records.append(RunRecord(root / name, manifest, None if trial is None else Trial(**trial)))
     if len(current) >= MIN_FOLDERS and (changed or current.keys() != cached.keys()):
         _save(path, current)
     return result
@@ -87,12 +88,9 @@ def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
             yield name, stamps
             continue
         with suppress(OSError), os.scandir(folder) as entries:
-            inside = [
-                entry.name
-                for entry in entries
-                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
-            ]
-            waiting += [os.path.join(name, one) for one in sorted(inside, reverse=True)]
+            inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            visible = [one for one in inside if not one.startswith(".")]
+            waiting += [os.path.join(name, one) for one in sorted(visible, reverse=True)]
 
 
 def _stamp(path: str) -> list[int] | None:
@@ -105,14 +103,15 @@ def _stamp(path: str) -> list[int] | None:
 
 def _read(folder: Path, stamps: Stamps) -> Entry:
     record = read_record(folder)
+    trial = asdict(record.trial) if record.trial else None
     if record.manifest is None:
-        return stamps, None, asdict(record.trial) if record.trial else None
+        return stamps, None, trial
     cached: dict[str, Any] = {}
     for key, names in CACHED_KEYS.items():
         node = record.manifest[key] if key else record.manifest
         part = {name: node[name] for name in names if name in node}
         cached |= {key: part} if key else part
-    return stamps, cached, asdict(record.trial) if record.trial else None
+    return stamps, cached, trial
 
 
 def _find_unreadable(folder: Path) -> Path:
@@ -124,11 +123,6 @@ def _find_unreadable(folder: Path) -> Path:
     except (OSError, ValueError):
         return folder / trial_file.FILE
     return folder / MANIFEST
-
-
-def _row(folder: Path, entry: Entry) -> RunRecord:
-    _, manifest, trial = entry
-    return RunRecord(folder, manifest, None if trial is None else Trial(**trial))
 
 
 def _index_path(root: Path) -> Path:
