@@ -39,12 +39,9 @@ def open_loader() -> Iterator[ConfigLoader]:
 def compose_config(
     parsed: Sequence[Override], loader: ConfigLoader, *, hydra_too: bool = False, ours: bool = False
 ) -> DictConfig:
-    """Compose overrides, and explain what is wrong where Hydra cannot.
+    """Compose overrides; raise a UserError that explains the first mistake.
 
     `hydra_too` keeps Hydra's own node. `ours` accepts keys that only Copycat may set, such as the folder of a trial.
-
-    Raises:
-        UserError: for the first mistake.
     """
     for override in parsed if not ours else ():
         check_override(override, loader)

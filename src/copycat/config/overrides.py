@@ -130,11 +130,7 @@ def check_override(override: Override, loader: ConfigLoader) -> None:
 
 
 def expand_values(override: Override) -> list[str]:
-    """Expand an override into one override a value, as a sweep over its key runs them.
-
-    Raises:
-        UserError: for an interval or an empty set of values.
-    """
+    """Expand an override into one a value, as a sweep runs them; raise a UserError for an interval or no value."""
     word = str(override.input_line)
     if not override.is_sweep_override():
         return [word]

@@ -58,11 +58,7 @@ def user_options_folder(packaged: Path) -> Path | None:
 
 
 def parse_experiment_path(word: Path) -> str | None:
-    """Return NAME of a path `experiments/NAME`, with or without suffix; None for any other path.
-
-    Raises:
-        UserError: where there is no experiment of that name.
-    """
+    """Return NAME of a path `experiments/NAME[.yaml]`, None for another path; raise a UserError for an unknown NAME."""
     if word.parent.name != EXPERIMENTS.name or (word / "run.json").exists():
         return None
     name = word.name

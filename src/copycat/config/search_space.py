@@ -50,7 +50,6 @@ class Axis:
 class Condition:
     """Restrict an axis to trials in which another axis has one of some values."""
 
-    axis: str
     other: str
     values: Sequence[Any]
 
@@ -87,11 +86,7 @@ class SearchSpace:
         return kept
 
     def ordered_axes(self) -> list[str]:
-        """Return the names of the axes, each after the axis that its condition depends on.
-
-        Raises:
-            UserError: for conditions that depend on each other.
-        """
+        """Return the names of the axes, each after the one its condition depends on; raise a UserError for a circle."""
         waiting, done = list(self.axes), list[str]()
         while waiting:
             ready = [name for name in waiting if name not in self.conditions or self.conditions[name].other in done]

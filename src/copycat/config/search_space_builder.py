@@ -76,7 +76,7 @@ def _parse_condition(key: str, text: str, axes: Mapping[str, Axis], loader: Conf
                 f"sweep.when.{key}: expected keys that vary, as {one_of(axes)}; got {name!r}.{did_you_mean(name, axes)}"
             )
     values = [parse_overrides([word], loader)[0].value() for word in expand_values(other)]
-    return Condition(key, other.key_or_group, values)
+    return Condition(other.key_or_group, values)
 
 
 def check_search(sweeper: Mapping[str, Any], settings: Mapping[str, Any], space: SearchSpace) -> None:

@@ -40,11 +40,7 @@ _WORD = re.compile(r"(?!\.)[^/\\:~{}$]*")
 
 
 def check_untrusted(config: Any, *, where: str, refuse: Refuse) -> None:
-    """Check the targets, keys, values and paths of an untrusted configuration, read from the file `where`.
-
-    Raises:
-        UserError: for the first violation, with its key and a remedy.
-    """
+    """Raise a UserError, with a remedy, for the first forbidden target, key, value or path of a config from `where`."""
     try:
         _check_texts(config)
         _check_keys(config)

@@ -35,11 +35,12 @@ def fingerprint(config: Mapping[str, Any]) -> dict[str, Any]:
 def environment_record(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the environment as plain values; call inside a run, since thread counts belong to it."""
     trainer = config.get("trainer", {})
+    threads = _find(r"(?:mkl|omp)_get_max_threads\(\) : (\d+)", torch.__config__.parallel_info())
     return {
         **_process_record(),
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),
-        "blas_threads": _blas_threads(),
+        "blas_threads": int(threads) if threads else None,
         "precision": trainer.get("precision"),
         "deterministic": trainer.get("deterministic"),
         "matmul_precision": torch.get_float32_matmul_precision(),
@@ -70,7 +71,7 @@ def _process_record() -> dict[str, Any]:
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
             "digest": _digest(torch.__config__.show()),
         },
-        "blas": {"torch": _torch_blas(), "numpy": _numpy_blas()},
+        "blas": {"torch": _find(r"BLAS_INFO=(\w+)", torch.__config__.show()) or "unknown", "numpy": _numpy_blas()},
         "packages": packages,
         "packages_digest": _digest(repr(sorted(packages.items()))),
     }
@@ -102,19 +103,14 @@ def _cpu() -> dict[str, str]:
     return {**fields, "flags": fields.get("flags", fields.get("Features", ""))}
 
 
-def _torch_blas() -> str:
-    match = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
-    return match[1] if match else "unknown"
+def _find(pattern: str, text: str) -> str | None:
+    match = re.search(pattern, text)
+    return match[1] if match else None
 
 
 def _numpy_blas() -> str:
     blas = np.show_config(mode="dicts")["Build Dependencies"].get("blas", {})
     return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
-
-
-def _blas_threads() -> int | None:
-    match = re.search(r"(?:mkl|omp)_get_max_threads\(\) : (\d+)", torch.__config__.parallel_info())
-    return int(match[1]) if match else None
 
 
 def _accelerators() -> list[str]:

@@ -31,11 +31,7 @@ class LockedError(UserError):
 
 @contextmanager
 def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
-    """Hold the lock of a run folder or sweep folder.
-
-    Raises:
-        LockedError: where another process holds it.
-    """
+    """Hold the lock of a run folder or sweep folder; raise a LockedError where another process holds it."""
     if fcntl is None:
         yield
         return

@@ -59,11 +59,7 @@ def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> N
 
 
 def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
-    """Read predictions.csv, by part; empty where the run wrote none.
-
-    Raises:
-        ValueError: where the file is invalid.
-    """
+    """Read predictions.csv, by part; empty where the run wrote none; raise a ValueError where it is invalid."""
     try:
         text = read_file(folder / FILE).decode()
         head, *rows = csv.reader(StringIO(text, newline=""), strict=True)

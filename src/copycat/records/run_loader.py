@@ -103,11 +103,7 @@ def _upgrade_checkpoint(node: Any) -> Any:
 
 
 def open_recorded(folder: Path) -> Opened:
-    """Read the folder of one run.
-
-    Raises:
-        UserError: as for `open_run`, and where it is a folder of several runs.
-    """
+    """Open the folder of a run as `open_run` does; raise a UserError also for a folder of several runs."""
     if not (folder / MANIFEST).exists() and (trials := [str(trial.relative_to(folder)) for trial in find_runs(folder)]):
         raise UserError(
             f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}."

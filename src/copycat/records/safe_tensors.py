@@ -27,11 +27,7 @@ _PATH_KEY = re.compile(r"path|dir|file|folder|best_k_models|url|uri")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a checkpoint to the CPU by torch.load with weights_only=True.
-
-    Raises:
-        UserError: where it is no checkpoint of Copycat.
-    """
+    """Load a checkpoint to the CPU with weights_only=True; raise a UserError where it is no checkpoint of Copycat."""
     try:
         content = read_file(path, max_bytes=MAX_BYTES)
         _check_archive(content)
@@ -53,11 +49,7 @@ _UNREADABLE = (
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Read the tensors of a safetensors file.
-
-    Raises:
-        UserError: where it is invalid.
-    """
+    """Read the tensors of a safetensors file; raise a UserError where it is invalid."""
     try:
         content = read_file(path, max_bytes=MAX_BYTES)
         header = int.from_bytes(content[:8], "little")

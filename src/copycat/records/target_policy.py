@@ -123,8 +123,10 @@ def make_untrusted_check() -> Refuse:
         if is_inside(target, packages):
             return _refuse_trusted(target, packages)
         packaged = any(name in targets for targets in packaged_targets(slot).values())
-        if policy.allows_name(name, packaged=packaged) and policy.allows(_import_listed(name), packaged=packaged):
-            return None
+        if policy.allows_name(name, packaged=packaged):
+            module, _, attribute = name.rpartition(".")  # a module that SLOT_POLICIES lists
+            if policy.allows(getattr(import_module(module), attribute, None), packaged=packaged):
+                return None
         got = f"expected {policy.description}; got {target!r:.80}, and this folder is not signed by you."
         if can_be_trusted(target):
             package = target.rpartition(".")[0]
@@ -151,8 +153,3 @@ def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
         f"expected a class or function that {package} defines; got {target!r:.80},"
         " which it only imports. Write one of its own."
     )
-
-
-def _import_listed(target: str) -> Any:
-    module, _, name = target.rpartition(".")
-    return getattr(import_module(module), name, None)  # one of the modules listed in SLOT_POLICIES
