@@ -60,23 +60,20 @@ def launch(
 
 def launch_sweep(lines: Sequence[str], *, trial: Trial, begin: Callable[[SweepRequest], Path | None]) -> Path | None:
     """Run each trial of a sweep, of overrides in Hydra's grammar, and return its folder; the rest as for `launch`."""
-    folder = begin(compose_sweep(lines))
-    if folder is not None:
-        _multirun([*lines, f"hydra.sweep.dir={quote_path(folder)}"], trial)
+    if (folder := begin(compose_sweep(lines))) is None:
+        return None
+    words = [*lines, f"hydra.sweep.dir={quote_path(folder)}", "hydra.mode=MULTIRUN"]
+    # as hydra.main does under --multirun, without composing the configuration once more
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"), _command_line(["copycat"]):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        hydra.multirun(config_name=MAIN, task_function=trial, overrides=words)
     return folder
 
 
 def quote_path(path: Path) -> str:
     """Return a path as a quoted value in Hydra's grammar."""
     return quote_value(str(path))
-
-
-def _multirun(overrides: Sequence[str], trial: Trial) -> None:
-    """Run a sweep as hydra.main does under --multirun, without composing the configuration once more."""
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"), _command_line(["copycat"]):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        hydra.multirun(config_name=MAIN, task_function=trial, overrides=[*overrides, "hydra.mode=MULTIRUN"])
 
 
 def complete(words: Sequence[str], *, commands: Sequence[str]) -> None:

@@ -38,7 +38,10 @@ def code_record(config: Mapping[str, Any]) -> dict[str, Any]:
 def uncommitted_patch(config: Mapping[str, Any]) -> bytes | None:
     """Return the uncommitted changes of that code as git prints them; None where there are none, or no git."""
     patch = b"".join(map(_diff, (OWN, *_user_packages(config))))
-    return _capped(patch) if patch else None
+    if len(patch) > MAX_PATCH_BYTES:
+        cut = patch.rfind(b"\ndiff --git ", 0, MAX_PATCH_BYTES)
+        patch = patch[: max(cut, 0) + 1] + b"# cut: the whole is larger than 1 MiB\n"
+    return patch or None
 
 
 @cache
@@ -49,13 +52,6 @@ def _diff(package: Package) -> bytes:
         return b""
     words = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "HEAD", "--", str(package.place))
     return git.run(known.top, *words) or b""
-
-
-def _capped(patch: bytes) -> bytes:
-    if len(patch) <= MAX_PATCH_BYTES:
-        return patch
-    cut = patch.rfind(b"\ndiff --git ", 0, MAX_PATCH_BYTES)
-    return patch[: max(cut, 0) + 1] + b"# cut: the whole is larger than 1 MiB\n"
 
 
 @cache

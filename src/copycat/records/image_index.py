@@ -83,7 +83,7 @@ def read_images(folder: Path) -> list[ImageRecord] | None:
 
 def image_changes(before: Sequence[ImageRecord], after: Sequence[ImageRecord]) -> tuple[str, list[str]]:
     """Describe the differing images in one line, and in one line per image."""
-    old, new = _by_name(before), _by_name(after)
+    old, new = ({str(image): image for image in images} for images in (before, after))
     both = [key for key in old if key in new]
     kinds = {
         "with other pixels": [key for key in both if old[key].digest != new[key].digest],
@@ -96,10 +96,6 @@ def image_changes(before: Sequence[ImageRecord], after: Sequence[ImageRecord]) -
         return "the same images in another order", []
     changed = list(dict.fromkeys(key for keys in changes.values() for key in keys))
     verb = "differs" if len(changed) == 1 else "differ"
-    names = one_of((f"{part}: {name}" for part, name in changed), most=4)
-    details = [f"{part}: {name}, {kind}" for kind, keys in changes.items() for part, name in keys]
-    return f"{pluralize(len(changed), 'image')} {verb}: {names}", details if len(details) > 1 else list(changes)
-
-
-def _by_name(images: Sequence[ImageRecord]) -> dict[tuple[str, str], ImageRecord]:
-    return {(image.part, image.name): image for image in images}
+    details = [f"{key}, {kind}" for kind, keys in changes.items() for key in keys]
+    line = f"{pluralize(len(changed), 'image')} {verb}: {one_of(changed, most=4)}"
+    return line, details if len(details) > 1 else list(changes)

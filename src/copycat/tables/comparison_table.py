@@ -27,10 +27,8 @@ def print_comparison(compared: RunComparison, *, equal: bool) -> None:
     print_table(wide_console(), titles, rows, shrinkable=[title for title, _ in titles[1:]])
     if not compared.keys(equal=False):
         print_line("the configurations are the same")
-    for note in _column_notes(lines):
+    for note in (*_column_notes(lines), *describe_uncertainty(compared)):
         print_line(note)
-    for sentence in describe_uncertainty(compared):
-        print_line(sentence)
 
 
 def _column_notes(lines: Sequence[ComparisonLine]) -> Iterator[str]:

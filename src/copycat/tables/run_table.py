@@ -43,10 +43,7 @@ def check_folder(root: Path) -> None:
 def read_run_records(root: Path) -> list[RunRecord]:
     """Read the runs at or below a folder, which must exist; report unreadable ones on standard error."""
     check_folder(root)
-    runs = read_records(root)
-    for line in runs.errors:
-        print_line(f"copycat: {line}", error=True)
-    return runs.records
+    return read_records(root)
 
 
 def make_rows(records: Iterable[RunRecord], root: Path, *, objectives: Collection[str] = ()) -> list[RunRow]:
