@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -25,28 +25,28 @@ from copycat.config.suggestions import first_line
 
 
 @contextmanager
-def open_loader() -> Iterator[ConfigLoader]:
+def open_loader() -> Iterator[ConfigLoaderImpl]:
     """Initialize Hydra on the packaged conf/, and in the end restore the instance that a sweep has around it."""
     instance = GlobalHydra.instance()
     outer, instance.hydra = instance.hydra, None
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"):
-            yield instance.config_loader()
+            loader = instance.config_loader()
+            assert isinstance(loader, ConfigLoaderImpl)
+            yield loader
     finally:
         instance.hydra = outer
 
 
-def compose_config(
-    parsed: Sequence[Override], loader: ConfigLoader, *, hydra_too: bool = False, ours: bool = False
-) -> DictConfig:
+def compose_config(parsed: Sequence[Override], loader: ConfigLoaderImpl, *, of_trial: bool = False) -> DictConfig:
     """Compose overrides; raise a UserError that explains the first mistake.
 
-    `hydra_too` keeps Hydra's own node. `ours` accepts keys that only Copycat may set, such as the folder of a trial.
+    `of_trial` keeps Hydra's own node, and accepts keys that only Copycat sets, such as the trial's folder.
     """
-    for override in parsed if not ours else ():
+    for override in parsed if not of_trial else ():
         check_override(override, loader)
     try:
-        return hydra_compose(MAIN, input_lines(parsed), return_hydra_config=hydra_too)
+        return hydra_compose(MAIN, input_lines(parsed), return_hydra_config=of_trial)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise explain_composition_error(parsed, loader, error) from error
 

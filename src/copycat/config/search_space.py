@@ -6,7 +6,7 @@ from itertools import chain, product
 from math import prod
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from copycat.config.errors import UserError
@@ -62,7 +62,7 @@ class Condition:
 class SearchSpace:
     """Represent the search space of a sweep: axes, zipped axes and conditions."""
 
-    loader: ConfigLoader
+    loader: ConfigLoaderImpl
     fixed: Sequence[str]
     """Overrides that all trials share."""
     axes: Mapping[str, Axis]

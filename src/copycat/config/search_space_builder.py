@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 
 from copycat.config.dotted_keys import flatten
@@ -24,6 +25,7 @@ def build_search_space(
     Raises:
         UserError: for an override that does not parse, or axes that cannot be combined.
     """
+    assert isinstance(loader, ConfigLoaderImpl)
     preset = {**flatten(params), **flatten(sweep.get("params") or {})}
     typed = {override.key_or_group: override for override in parse_overrides(words, loader)}
     others = {key: value for key, value in preset.items() if key.lstrip("+~") not in typed}
@@ -68,7 +70,7 @@ def _parse_zip(lists: Sequence[Any], axes: Mapping[str, Axis]) -> list[list[str]
     return [list(group) for group in groups]
 
 
-def _parse_condition(key: str, text: str, axes: Mapping[str, Axis], loader: ConfigLoader) -> Condition:
+def _parse_condition(key: str, text: str, axes: Mapping[str, Axis], loader: ConfigLoaderImpl) -> Condition:
     other = parse_overrides([text], loader)[0]
     for name in (key, other.key_or_group):
         if name not in axes:

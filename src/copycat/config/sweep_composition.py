@@ -1,10 +1,10 @@
 """Compose a sweep, and validate its trials before the first one runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 
 from copycat.config.compose import Request, experiment_name
@@ -69,14 +69,13 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         else:
             for axis in space.axes.values():
                 axis.choices()
-        first = _check_trials(space, loader)
-    first = replace(first, experiment=experiment_name(parsed))
+        first = _check_trials(space, loader, experiment=experiment_name(parsed))
     return SweepRequest(
         first=first, shared=shared, settings=settings, sweeper=sweeper, space=space, words=input_lines(parsed)
     )
 
 
-def _check_trials(space: SearchSpace, loader: ConfigLoader) -> Request:
+def _check_trials(space: SearchSpace, loader: ConfigLoaderImpl, *, experiment: str) -> Request:
     """Validate the sampled trials, cheapest checks first, and return the request for the first trial."""
     fixed = parse_overrides(space.fixed, loader)
     for override in fixed:
@@ -93,7 +92,7 @@ def _check_trials(space: SearchSpace, loader: ConfigLoader) -> Request:
         trial = _compose_sample(parsed, space)
         VALIDATED_TRIALS[cache_key(parsed)] = trial
         if first is None:
-            first = Request(config=trial.config, overrides=input_lines(parsed))
+            first = Request(config=trial.config, experiment=experiment, overrides=input_lines(parsed))
             for override in values.values():
                 _check_value(override, trial.config, space)
     assert first is not None

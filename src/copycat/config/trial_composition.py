@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
 
-from copycat.config.composition import Composed, compose_config, open_loader, split_sweep_node
+from copycat.config.composition import Composed, open_loader, split_sweep_node
 from copycat.config.composition_cache import CompositionCache, cache_key
-from copycat.config.overrides import list_groups, parse_overrides
+from copycat.config.overrides import parse_overrides
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.validation import check_config
 
@@ -36,18 +35,8 @@ VALIDATED_TRIALS: dict[tuple[str, ...], TrialRequest] = {}
 """Trials composed while the sweep was validated, by the cache key of their overrides, until they are run."""
 PARSED_VALUES: dict[str, Override] = {}
 """Parsed values of the axes of the last validated sweep, by their words."""
-
-
-@cache
-def composition_cache() -> CompositionCache:
-    """Return the cache of the compositions of this process's sweep."""
-
-    def compose_afresh(parsed: Sequence[Override]) -> DictConfig:
-        with open_loader() as loader:
-            return compose_config(parsed, loader, hydra_too=True, ours=True)
-
-    with open_loader() as loader:
-        return CompositionCache(compose_afresh, groups=list_groups(loader))
+composition_cache = cache(CompositionCache)
+"""Return the cache of the compositions of this process's sweep."""
 
 
 def forget_trials() -> None:

@@ -94,12 +94,19 @@ def _compare_histories(before: Rows, after: Rows, *, whole: bool, step: int | No
             words = (ABSENT if epoch not in rows else "recorded" for rows in (before, after))
             yield Difference.of_words("epoch", moment, words)
             continue
-        a, b = before[epoch], after[epoch]
-        for name in dict.fromkeys([*a, *b]):
-            if name not in a or name not in b:
-                yield Difference.of_words(name, moment, (str(row.get(name, ABSENT)) for row in (a, b)))
-            elif not (pair := NumberPair.of(a[name], b[name])).is_identical:
-                yield Difference.of_pair(name, pair, moment, is_metric=True)
+        yield from _compare_metrics("", before[epoch], after[epoch], moment)
+
+
+def _compare_metrics(
+    prefix: str, before: Mapping[str, float], after: Mapping[str, float], moment: Moment
+) -> Iterator[Difference]:
+    """Yield the differences in metrics by name: of an epoch without a prefix, else of the final weights."""
+    for name in dict.fromkeys([*before, *after]):
+        if name not in before or name not in after:
+            words = (str(metrics.get(name, ABSENT)) for metrics in (before, after))
+            yield Difference.of_words(f"{prefix}{name}", moment, words)
+        elif not (pair := NumberPair.of(before[name], after[name])).is_identical:
+            yield Difference(f"{prefix}{name}", moment, pair, scaled=pair.scaled, is_metric=not prefix)
 
 
 def _compare_ends(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
@@ -165,13 +172,7 @@ def _damaged(path: Path, place: int, error: UserError, moment: Moment) -> Differ
 def _compare_results(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
     """Yield the differences in metrics and predictions of the final weights."""
     a, b = (run.manifest["results"] for run in (before, after))
-    finals = a.get("final", {}), b.get("final", {})
-    for name in dict.fromkeys([*finals[0], *finals[1]]):
-        values = [final.get(name) for final in finals]
-        if values[0] is None or values[1] is None:
-            yield Difference.of_words(f"final {name}", end, (ABSENT if v is None else str(v) for v in values))
-        elif not (pair := NumberPair.of(values[0], values[1])).is_identical:
-            yield Difference.of_pair(f"final {name}", pair, end)
+    yield from _compare_metrics("final ", a.get("final", {}), b.get("final", {}), end)
     digests = a.get("predictions_digest"), b.get("predictions_digest")
     if None not in digests and digests[0] != digests[1]:
         yield Difference("validation predictions", end, words=(str(digests[0]), str(digests[1])), scaled=None)

@@ -58,11 +58,6 @@ class Difference:
         return self.words[0] == ABSENT
 
     @classmethod
-    def of_pair(cls, place: str, pair: NumberPair, moment: Moment, *, is_metric: bool = False) -> "Difference":
-        """Make a difference between two numbers."""
-        return cls(place, moment, pair, scaled=pair.scaled, is_metric=is_metric)
-
-    @classmethod
     def of_words(cls, place: str, moment: Moment, words: Iterable[str]) -> "Difference":
         """Make a difference between two values that are not both numbers."""
         before, after = words
