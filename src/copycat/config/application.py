@@ -86,13 +86,21 @@ def complete(words: Sequence[str], *, commands: Sequence[str]) -> None:
         if line[1] not in COMMANDS_WITH_OVERRIDES:
             return
         os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # Hydra knows no subcommands
-    _ask_hydra(words)
+    argv, sys.argv = sys.argv, ["copycat", *words]
+    try:
+        _run_hydra()  # which prints its errors here, as they list the shells that it knows
+    finally:
+        sys.argv = argv
 
 
 def _ask_hydra(words: Sequence[str]) -> None:
-    """Have Hydra answer --help, --cfg, --info and requests for tab completion, which run no task."""
+    """Have Hydra answer --help, --cfg and --info, which run no task."""
     with _command_line(["copycat", *words]):
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(lambda _: None)()
+        _run_hydra()
+
+
+def _run_hydra() -> None:
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(lambda _: None)()
 
 
 @contextmanager
