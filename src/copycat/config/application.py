@@ -27,16 +27,13 @@ Trial = Callable[[DictConfig], float | None]
 def launch(
     words: Sequence[str], *, task: Task, trial: Trial, begin: Callable[[SweepRequest], Path | None]
 ) -> Path | None:
-    """Run the task once, or each trial of a sweep under -m.
+    """Run the task once, or each trial of a sweep under -m; return the folder of the sweep, None for a single run.
 
     Args:
         words: arguments of the command line, flags and overrides in any order.
         task: trains one run.
         trial: trains one trial of a sweep.
         begin: makes the folder of a validated sweep; returns None where no trial remains.
-
-    Returns:
-        The folder of the sweep; None for a single run.
 
     Raises:
         UserError: for an invalid argument, before anything is written.

@@ -25,10 +25,7 @@ RESULT_SUFFIXES = (".json", ".measured.json")
 
 
 def cache_folder() -> Path:
-    """Return the folder for data that can be recomputed, which may not exist yet.
-
-    It is COPYCAT_CACHE, else the operating system's cache folder for copycat.
-    """
+    """Return the folder for recomputable data, which may not exist yet: COPYCAT_CACHE, else the system's for caches."""
     import platformdirs  # its import takes longer than reporting a mistyped word
 
     if named := os.environ.get("COPYCAT_CACHE"):

@@ -97,8 +97,7 @@ def _data(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
     if before.images is None or after.images is None:
         yield Cause("data", "other images, labels or order; which is not recorded")
         return
-    line, details = image_changes(before.images, after.images)
-    yield Cause("data", line, details)
+    yield Cause("data", *image_changes(before.images, after.images))
 
 
 def _config(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
@@ -117,8 +116,7 @@ def _code(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
     pairs = {name: [each.get(name, {}) for each in packages] for name in [*packages[0], *packages[1]]}
     for name, (was, now) in {"copycat": codes, **pairs}.items():
         if was.get("digest") != now.get("digest"):
-            line, details = describe_changes(name, was, now, patch=before.patch)
-            yield Cause("code", line, details)
+            yield Cause("code", *describe_changes(name, was, now, patch=before.patch))
 
 
 def _pack(before: RunInputs, after: RunInputs) -> Iterator[Cause]:

@@ -80,11 +80,7 @@ def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
 
 
 def find_training_copies(folder: Path, predictions: Mapping[str, Predictions]) -> dict[str, NDArray[np.bool_]]:
-    """Return which images also occur in the training part, byte for byte.
-
-    Returns:
-        Masks [N], by part, of the parts that images.csv lists.
-    """
+    """Return which images also occur in the training part, byte for byte: masks [N], by part that images.csv lists."""
     images = read_images(folder) or []
     trained = training_digests(images)
     parts = {part: [image.digest in trained for image in images if image.part == part] for part in predictions}
