@@ -12,8 +12,7 @@ import copycat
 from copycat.provenance import code as code_module
 from copycat.provenance import git
 from copycat.provenance.code import code_record, uncommitted_patch
-from copycat.provenance.environment import environment_record, installed
-from copycat.provenance.fingerprint import fingerprint
+from copycat.provenance.fingerprint import environment_record, fingerprint, installed
 
 SOURCE = Path(copycat.__file__).parents[1]
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.folder import Folder
 from copycat.data.split import Part
-from copycat.provenance.image_changes import image_changes
-from copycat.records.image_index import FILE, ImageRecord, index_images, read_images, write_images
+from copycat.records.image_index import FILE, ImageRecord, image_changes, index_images, read_images, write_images
 
 NAMES = st.text(st.characters(exclude_characters="\0"), min_size=1)
 

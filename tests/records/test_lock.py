@@ -1,5 +1,6 @@
 """Whether somebody is at a run, asked from outside and from inside."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -46,15 +47,15 @@ def test_nothing_that_lies_there_as_a_lock_is_waited_for(tmp_path: Path) -> None
 def test_a_lock_that_its_last_holder_removes_meanwhile_is_taken_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, taken = lock._lock, list[int]()
+    take, taken = fcntl.lockf, list[int]()
 
-    def removed_first(descriptor: int) -> bool:
+    def removed_first(descriptor: int, operation: int) -> None:
         if not taken:
             (tmp_path / lock.FILE).unlink()
         taken.append(descriptor)
-        return take(descriptor)
+        take(descriptor, operation)
 
-    monkeypatch.setattr(lock, "_lock", removed_first)
+    monkeypatch.setattr(fcntl, "lockf", removed_first)
     with locked(tmp_path):
         assert os.path.samestat(os.fstat(taken[-1]), (tmp_path / lock.FILE).stat())
     assert len(taken) == 2

@@ -1,6 +1,7 @@
 """The run folder: nobody else's, and nothing half-written in it."""
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -13,6 +14,7 @@ from copycat.config.errors import UserError
 from copycat.records.run_folder import make_folder, read_manifest, remove_empty_folders, write_manifest
 
 RUNS = 1000
+write_nothing = os.listdir  # a function that other processes can import
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,7 @@ def test_a_thousand_runs_of_the_same_second_get_a_thousand_folders(
     pool: Callable[[], Executor], tmp_path: Path
 ) -> None:
     with pool() as workers:
-        made = list(workers.map(partial(make_folder, tmp_path), ["lecture"] * RUNS, chunksize=50))
+        made = list(workers.map(partial(make_folder, tmp_path, write=write_nothing), ["lecture"] * RUNS, chunksize=50))
     assert len(set(made)) == RUNS
     assert all(folder.is_dir() for folder in made)
 
@@ -32,18 +34,18 @@ def test_a_thousand_runs_of_the_same_second_get_a_thousand_folders(
 def test_a_taken_name_is_not_shared_but_another_one_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter(["aaaaaa", "aaaaaa", "bbbbbb", "aaaaaa", "cccccc"])
     monkeypatch.setattr("secrets.token_hex", lambda _: next(drawn))
-    folders = [make_folder(tmp_path, "x") for _ in range(2)]
+    folders = [make_folder(tmp_path, "x", write=write_nothing) for _ in range(2)]
     assert folders[0] != folders[1]
 
 
 def test_a_folder_that_nothing_came_of_leaves_no_trace(tmp_path: Path) -> None:
     root = tmp_path / "outputs"
-    remove_empty_folders(make_folder(root, "lecture"), root)
+    remove_empty_folders(make_folder(root, "lecture", write=write_nothing), root)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_runs_beside_it_stay(tmp_path: Path) -> None:
-    kept, gone = make_folder(tmp_path, "lecture"), make_folder(tmp_path, "lecture")
+    kept, gone = (make_folder(tmp_path, "lecture", write=write_nothing) for _ in range(2))
     remove_empty_folders(gone, tmp_path)
     assert kept.is_dir()
 

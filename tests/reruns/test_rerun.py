@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.records.config_keys import changed_keys, key_digests
+from copycat.records.digests import changed_keys, key_digests
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_recorded
 from copycat.reruns.report import print_check, print_rerun

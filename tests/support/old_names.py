@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.renamed_keys import RENAMED
-from copycat.records.config_keys import key_digests
+from copycat.records.digests import key_digests
 from copycat.records.run_folder import read_manifest, write_manifest
 from copycat.records.safe_parsers import read_yaml
 from copycat.records.signature import sign

@@ -12,7 +12,7 @@ from optuna.trial import create_trial
 from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.config.sweep_composition import compose_sweep
-from copycat.records.config_keys import key_digests
+from copycat.records.digests import key_digests
 from copycat.records.trial_file import read_own_trial
 from copycat.sweeps.search.parameters import make_parameters
 from copycat.sweeps.start import open_sweep_folder

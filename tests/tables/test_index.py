@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from copycat.tables import index
-from copycat.tables.index import IndexedRuns, read_records
+from copycat.tables.index import read_records
 from copycat.tables.run_reader import RunRecord, read_record
 from tests.support.run_folders import write_run
 from tests.support.sweep_folders import write_trial_folder
@@ -33,7 +33,7 @@ def eager(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "cache" / "runs"
 
 
-def _read_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> IndexedRuns:
+def _read_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunRecord]:
     with monkeypatch.context() as patch:
         patch.setenv("COPYCAT_CACHE", str(root / "no" / "cache"))
         patch.setattr(index, "MIN_FOLDERS", 10**9)
@@ -96,7 +96,7 @@ def test_only_what_changed_is_read_again(eager: Path, tmp_path: Path, monkeypatc
     read_records(tmp_path / "runs")
     seen = _reads(monkeypatch)
     write_run(tmp_path / "runs" / "3", status="failed")
-    assert [row.status for row in read_records(tmp_path / "runs").records] == [
+    assert [row.status for row in read_records(tmp_path / "runs")] == [
         *["completed"] * 3,
         "failed",
         "completed",
@@ -111,7 +111,7 @@ def test_a_file_of_the_same_size_and_time_is_seen_to_be_another(eager: Path, tmp
     read_records(tmp_path / "runs")
     file.write_text(file.read_text().replace("0.25", "0.75"))
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert read_records(tmp_path / "runs").records[0].final == {"val/loss": 0.75}
+    assert read_records(tmp_path / "runs")[0].final == {"val/loss": 0.75}
 
 
 def _cut(content: bytes) -> bytes:
@@ -133,14 +133,14 @@ def test_a_damaged_index_is_made_anew(eager: Path, tmp_path: Path, damage: Calla
     (file,) = eager.iterdir()
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
-    assert read_records(tmp_path / "runs").records[0].final == {"val/loss": 0.25}
+    assert read_records(tmp_path / "runs")[0].final == {"val/loss": 0.25}
     assert file.read_bytes() == whole
 
 
 def test_where_none_can_be_written_the_runs_are_read_all_the_same(eager: Path, tmp_path: Path) -> None:
     eager.parent.write_text("a file where the cache should be")
     write_run(tmp_path / "runs" / "0")
-    assert [len(read_records(tmp_path / "runs").records) for _ in range(2)] == [1, 1]
+    assert [len(read_records(tmp_path / "runs")) for _ in range(2)] == [1, 1]
 
 
 def test_a_file_that_was_written_just_now_is_not_remembered(

@@ -62,7 +62,7 @@ def run_command(words: Sequence[str]) -> int:
         UserError: where the call is wrong.
     """
     if words and words[0] in ("-sc", "--shell-completion"):
-        from copycat.config.completion import complete
+        from copycat.config.application import complete
 
         complete(words, commands=list(COMMANDS))
         return DONE

@@ -29,7 +29,7 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder of the images, where it has moved")
     arguments = parser.parse_args(words)
-    from copycat.config.experiments import parse_experiment_path
+    from copycat.config.places import parse_experiment_path
 
     name = parse_experiment_path(arguments.folder)
     same = _rerun_experiment(name, arguments) if name else _rerun_run(arguments)

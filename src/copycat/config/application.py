@@ -1,4 +1,4 @@
-"""Run `copycat train`: one run by our own composition; sweeps and Hydra's information flags by Hydra."""
+"""Run `copycat train`: one run by our own composition; sweeps, information flags and tab completion by Hydra."""
 
 import os
 import sys
@@ -18,6 +18,7 @@ from copycat.config.places import CONF, MAIN
 from copycat.config.suggestions import quote_value
 from copycat.config.sweep_composition import SweepRequest, compose_sweep
 
+COMMANDS_WITH_OVERRIDES = ("train", "inspect")
 Task = Callable[[Request], None]
 Trial = Callable[[DictConfig], float | None]
 """Run one trial of a sweep, in any process, and return the objective's value."""
@@ -26,16 +27,13 @@ Trial = Callable[[DictConfig], float | None]
 def launch(
     words: Sequence[str], *, task: Task, trial: Trial, begin: Callable[[SweepRequest], Path | None]
 ) -> Path | None:
-    """Run the task once, or each trial of a sweep under -m.
+    """Run the task once, or each trial of a sweep under -m; return the folder of the sweep, None for a single run.
 
     Args:
         words: arguments of the command line, flags and overrides in any order.
         task: trains one run.
         trial: trains one trial of a sweep.
         begin: makes the folder of a validated sweep; returns None where no trial remains.
-
-    Returns:
-        The folder of the sweep; None for a single run.
 
     Raises:
         UserError: for an invalid argument, before anything is written.
@@ -45,24 +43,28 @@ def launch(
         _ask_hydra(flags)
         return None
     lines = quote_overrides(overrides)
+    if arguments.multirun:
+        return launch_sweep(lines, trial=trial, begin=begin)
     if arguments.cfg or arguments.info:  # an incomplete configuration may be shown
         check_overrides(lines)
-    elif arguments.multirun:
-        return launch_sweep(lines, trial=trial, begin=begin)
-    else:
-        request = compose(lines)
-        allow_own_modules(request.config)
-        task(request)
+        _ask_hydra([*flags, *lines])
         return None
-    _ask_hydra([*flags, *lines])
+    request = compose(lines)
+    allow_own_modules(request.config)
+    task(request)
     return None
 
 
 def launch_sweep(lines: Sequence[str], *, trial: Trial, begin: Callable[[SweepRequest], Path | None]) -> Path | None:
     """Run each trial of a sweep, of overrides in Hydra's grammar, and return its folder; the rest as for `launch`."""
-    folder = begin(compose_sweep(lines))
-    if folder is not None:
-        _multirun([*lines, f"hydra.sweep.dir={quote_path(folder)}"], trial)
+    if (folder := begin(compose_sweep(lines))) is None:
+        return None
+    words = [*lines, f"hydra.sweep.dir={quote_path(folder)}", "hydra.mode=MULTIRUN"]
+    # as hydra.main does under --multirun, without composing the configuration once more
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"), _command_line(["copycat"]):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        hydra.multirun(config_name=MAIN, task_function=trial, overrides=words)
     return folder
 
 
@@ -71,18 +73,31 @@ def quote_path(path: Path) -> str:
     return quote_value(str(path))
 
 
-def _multirun(overrides: Sequence[str], trial: Trial) -> None:
-    """Run a sweep as hydra.main does under --multirun, without composing the configuration once more."""
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"), _command_line(["copycat"]):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        hydra.multirun(config_name=MAIN, task_function=trial, overrides=[*overrides, "hydra.mode=MULTIRUN"])
+def complete(words: Sequence[str], *, commands: Sequence[str]) -> None:
+    """Answer a shell's request, one of install=SHELL, uninstall=SHELL and query=SHELL, as Hydra does."""
+    line = os.environ.get("COMP_LINE", "").split(" ")
+    if words[-1].startswith("query="):
+        if len(line) <= 2:
+            print(" ".join(command for command in commands if command.startswith(line[-1])))
+            return
+        if line[1] not in COMMANDS_WITH_OVERRIDES:
+            return
+        os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # Hydra knows no subcommands
+    argv, sys.argv = sys.argv, ["copycat", *words]
+    try:
+        _run_hydra()  # which prints its errors here, as they list the shells that it knows
+    finally:
+        sys.argv = argv
 
 
 def _ask_hydra(words: Sequence[str]) -> None:
     """Have Hydra answer --help, --cfg and --info, which run no task."""
     with _command_line(["copycat", *words]):
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(lambda _: None)()
+        _run_hydra()
+
+
+def _run_hydra() -> None:
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(lambda _: None)()
 
 
 @contextmanager

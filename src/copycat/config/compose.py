@@ -42,11 +42,7 @@ def compose(overrides: Sequence[str] = (), *, check_data: bool = True) -> Reques
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-    """Check that the overrides name existing options and keys, without validating values.
-
-    Raises:
-        UserError: for the first that does not.
-    """
+    """Raise a UserError for the first override that names no existing option or key; values are not validated."""
     with open_loader() as loader:
         compose_config(parse_overrides(overrides, loader), loader)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -25,50 +25,42 @@ from copycat.config.suggestions import first_line
 
 
 @contextmanager
-def open_loader() -> Iterator[ConfigLoader]:
+def open_loader() -> Iterator[ConfigLoaderImpl]:
     """Initialize Hydra on the packaged conf/, and in the end restore the instance that a sweep has around it."""
     instance = GlobalHydra.instance()
     outer, instance.hydra = instance.hydra, None
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"):
-            yield instance.config_loader()
+            loader = instance.config_loader()
+            assert isinstance(loader, ConfigLoaderImpl)
+            yield loader
     finally:
         instance.hydra = outer
 
 
-def compose_config(
-    parsed: Sequence[Override], loader: ConfigLoader, *, hydra_too: bool = False, ours: bool = False
-) -> DictConfig:
-    """Compose overrides, and explain what is wrong where Hydra cannot.
+def compose_config(parsed: Sequence[Override], loader: ConfigLoaderImpl, *, of_trial: bool = False) -> DictConfig:
+    """Compose overrides; raise a UserError that explains the first mistake.
 
-    `hydra_too` keeps Hydra's own node. `ours` accepts keys that only Copycat may set, such as the folder of a trial.
-
-    Raises:
-        UserError: for the first mistake.
+    `of_trial` keeps Hydra's own node, and accepts keys that only Copycat sets, such as the trial's folder.
     """
-    for override in parsed if not ours else ():
+    for override in parsed if not of_trial else ():
         check_override(override, loader)
     try:
-        return hydra_compose(MAIN, input_lines(parsed), return_hydra_config=hydra_too)
+        return hydra_compose(MAIN, input_lines(parsed), return_hydra_config=of_trial)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise explain_composition_error(parsed, loader, error) from error
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """Convert a configuration to plain containers, and resolve its interpolations.
-
-    Raises:
-        UserError: where a value is missing or refers to nothing.
-    """
+    """Convert a configuration to plain containers; raise a UserError where a value is missing or refers to nothing."""
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = error.full_key
         raise UserError(f"{key}: expected a value; got none. Type {key}=VALUE.") from error
     except OmegaConfBaseException as error:
-        raise UserError(
-            f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
-        ) from error
+        message = f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
+        raise UserError(message) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -93,9 +85,6 @@ def split_hydra_node(whole: DictConfig, *, axes: Iterable[str] | None = None) ->
         whole: the composition; Hydra's node is removed from it.
         axes: keys that vary in the sweep whose trials share the configuration: those without a default become null.
             None for the configuration of one trial.
-
-    Raises:
-        UserError: where a value is missing or refers to nothing.
     """
     if axes is not None:
         presets = [node.get("params") for node in (whole.sweep, whole.hydra.sweeper)]
@@ -118,10 +107,6 @@ def _set_missing_to_null(config: DictConfig, keys: Iterable[str]) -> None:
 
 
 def split_sweep_node(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split a configuration into that of a run and the node `sweep`.
-
-    Raises:
-        UserError: for a key under an old name.
-    """
+    """Split a configuration into that of a run and the node `sweep`; raise a UserError for a key under an old name."""
     check_renamed_keys(config)
     return {name: value for name, value in config.items() if name != "sweep"}, config.get("sweep") or {}

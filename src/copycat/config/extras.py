@@ -18,11 +18,7 @@ EXTRAS = {
 
 
 def require_package(package: str, *, wanted_by: str) -> None:
-    """Check that a package is installed, which the setting or command `wanted_by` needs.
-
-    Raises:
-        UserError: where it is not.
-    """
+    """Raise a UserError where a package is not installed that the setting or command `wanted_by` needs."""
     if find_spec(package) is None:
         raise UserError(_message(package, wanted_by))
 

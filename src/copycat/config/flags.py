@@ -49,10 +49,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], list[str]]:
-    """Separate flags from overrides, in any order.
-
-    Returns:
-        The parsed flags, the flags as typed, the overrides as typed.
+    """Separate flags from overrides, in any order; return the parsed flags, the flags and the overrides as typed.
 
     Raises:
         UserError: for an unknown flag, or flags that do not go together.

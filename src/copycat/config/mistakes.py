@@ -5,7 +5,6 @@ from shlex import quote
 
 from hydra import compose as hydra_compose
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import GroupDefault
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -26,7 +25,7 @@ SWEEP_KEY_HINTS = {
 """Prefixes of Hydra's keys that users type, with the hint that names the option with more of them."""
 
 
-def explain_composition_error(parsed: Sequence[Override], loader: ConfigLoader, error: Exception) -> UserError:
+def explain_composition_error(parsed: Sequence[Override], loader: ConfigLoaderImpl, error: Exception) -> UserError:
     """Return the error for overrides that do not compose.
 
     The usual cause is an unknown key: the chosen options alone compose, and show which keys exist.
@@ -71,9 +70,8 @@ def _compose_choices(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[
         return hydra_compose(MAIN, input_lines(outer), return_hydra_config=True), outer
 
 
-def _renamed_group(choices: Sequence[Override], loader: ConfigLoader) -> UserError | None:
+def _renamed_group(choices: Sequence[Override], loader: ConfigLoaderImpl) -> UserError | None:
     """Return the error for a chosen file whose defaults list has the old name of a group; else None."""
-    assert isinstance(loader, ConfigLoaderImpl)
     for choice in choices:
         group, value = choice.key_or_group, choice.value()
         for name in value if isinstance(value, list) else [value]:
@@ -86,7 +84,7 @@ def _renamed_group(choices: Sequence[Override], loader: ConfigLoader) -> UserErr
     return None
 
 
-def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoader) -> UserError:
+def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoaderImpl) -> UserError:
     key, line = override.key_or_group, str(override.input_line)
     if answer := renamed_key_error(key):
         return answer
@@ -110,19 +108,16 @@ def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoader
     return UserError(f"{key}: no such key; {known}got {line!r}.{hint if '=' in line else ''}")
 
 
-def _other_options(key: str, line: str, loader: ConfigLoader) -> str:
+def _other_options(key: str, line: str, loader: ConfigLoaderImpl) -> str:
     """Return a hint that names the options of the group that have the key; empty where none has."""
     group, _, inside = key.partition(".")
     if group not in list_groups(loader):
         return ""
-    assert isinstance(loader, ConfigLoaderImpl)
-    files = {option: loader.repository.load_config(f"{group}/{option}") for option in list_options(group, loader)}
-    configs = {option: file.config for option, file in files.items() if file}
-    found = {
-        option: config
-        for option, config in configs.items()
-        if isinstance(config, DictConfig) and inside in dict(_keys(config))
-    }
+    found: dict[str, DictConfig] = {}
+    for option in list_options(group, loader):
+        file = loader.repository.load_config(f"{group}/{option}")
+        if file and isinstance(file.config, DictConfig) and inside in dict(_keys(file.config)):
+            found[option] = file.config
     if not found:
         return ""
     first, config = next(iter(found.items()))

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -35,32 +34,24 @@ _UNQUOTED_VALUE = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$
 
 
 @lru_cache(8)  # a loader lives for one composition
-def list_groups(loader: ConfigLoader) -> Sequence[str]:
+def list_groups(loader: ConfigLoaderImpl) -> Sequence[str]:
     """Return the config groups, without Hydra's own, which would be a poor hint for a mistyped word."""
-    return [group for group in _list_names("", ObjectType.GROUP, loader) if group != "hydra"]
+    # the loader itself copies its whole repository before it answers
+    return [group for group in loader.repository.get_group_options("", ObjectType.GROUP) if group != "hydra"]
 
 
 @lru_cache(64)
-def list_options(group: str, loader: ConfigLoader) -> Sequence[str]:
+def list_options(group: str, loader: ConfigLoaderImpl) -> Sequence[str]:
     """Return the names of a group's options."""
-    return _list_names(group, ObjectType.CONFIG, loader)
+    return loader.repository.get_group_options(group, ObjectType.CONFIG)
 
 
-def _list_names(group: str, kind: ObjectType, loader: ConfigLoader) -> Sequence[str]:
-    assert isinstance(loader, ConfigLoaderImpl)  # which copies its whole repository before it answers itself
-    return loader.repository.get_group_options(group, kind)
-
-
-def parse_overrides(words: Sequence[str], loader: ConfigLoader) -> list[Override]:
-    """Parse words of the command line as overrides.
-
-    Raises:
-        UserError: for the first word that is no override.
-    """
+def parse_overrides(words: Sequence[str], loader: ConfigLoaderImpl) -> list[Override]:
+    """Parse words of the command line as overrides; raise a UserError for the first that is none."""
     return [_parse(word, loader) for word in words]
 
 
-def _parse(word: str, loader: ConfigLoader) -> Override:
+def _parse(word: str, loader: ConfigLoaderImpl) -> Override:
     parser = OverridesParser.create(config_loader=loader)
     try:
         try:
@@ -79,7 +70,7 @@ def _parse(word: str, loader: ConfigLoader) -> Override:
     return override
 
 
-def _hint(word: str, loader: ConfigLoader) -> str:
+def _hint(word: str, loader: ConfigLoaderImpl) -> str:
     if found := re.fullmatch(r"([+]{0,2}[\w./]+)=(.*)", word):
         return _quoting_hint(*found.groups())
     if "=" in word:
@@ -109,12 +100,8 @@ def input_lines(parsed: Sequence[Override]) -> list[str]:
     return [str(override.input_line) for override in parsed]
 
 
-def check_override(override: Override, loader: ConfigLoader) -> None:
-    """Check that an override has one value, sets no managed key and names an existing option.
-
-    Raises:
-        UserError: where it does not.
-    """
+def check_override(override: Override, loader: ConfigLoaderImpl) -> None:
+    """Raise a UserError unless an override has one value, sets no managed key and names an existing option."""
     group = override.key_or_group
     if override.is_sweep_override():
         raise UserError(f"{group}: expected one value; got {override.input_line!r}. For a sweep, type -m.")
@@ -138,11 +125,7 @@ def check_override(override: Override, loader: ConfigLoader) -> None:
 
 
 def expand_values(override: Override) -> list[str]:
-    """Expand an override into one override a value, as a sweep over its key runs them.
-
-    Raises:
-        UserError: for an interval or an empty set of values.
-    """
+    """Expand an override into one a value, as a sweep runs them; raise a UserError for an interval or no value."""
     word = str(override.input_line)
     if not override.is_sweep_override():
         return [word]

@@ -1,7 +1,10 @@
-"""Locate the packaged configuration (in the installed package or the checkout) and the user's own folders."""
+"""Locate the packaged configuration (in the installed package or the checkout), the user's own, and experiments."""
 
 import os
 from pathlib import Path
+
+from copycat.config.errors import UserError
+from copycat.config.suggestions import did_you_mean, one_of
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -15,13 +18,14 @@ CONF = _packaged("conf")
 EXPERIMENTS = _packaged("experiments")
 MAIN = "copycat"
 """The primary configuration: the file in conf/ that every run starts from."""
+RUN_FILES = ("run.json", "trial.json", "sweep.json")
+"""Files that mark a folder as that of a run or a sweep."""
+RESULT_SUFFIXES = (".json", ".measured.json")
+"""Suffixes of files of expected results: the lecture's printed table is in the first, our measurement in the second."""
 
 
 def cache_folder() -> Path:
-    """Return the folder for data that can be recomputed, which may not exist yet.
-
-    It is COPYCAT_CACHE, else the operating system's cache folder for copycat.
-    """
+    """Return the folder for recomputable data, which may not exist yet: COPYCAT_CACHE, else the system's for caches."""
     import platformdirs  # its import takes longer than reporting a mistyped word
 
     if named := os.environ.get("COPYCAT_CACHE"):
@@ -37,10 +41,6 @@ def settings_folder() -> Path:
     return (base if base.is_absolute() else Path(os.path.expanduser("~"), ".config")) / "copycat"
 
 
-RUN_FILES = ("run.json", "trial.json", "sweep.json")
-"""Files that mark a folder as that of a run or a sweep."""
-
-
 def user_options_folder(packaged: Path) -> Path | None:
     """Find the user's ./conf or ./experiments, whose options take precedence over the packaged ones.
 
@@ -52,3 +52,25 @@ def user_options_folder(packaged: Path) -> Path | None:
     if any((folder / name).exists() for name in RUN_FILES) or not own.is_dir() or own.resolve() == packaged.resolve():
         return None
     return own
+
+
+def parse_experiment_path(word: Path) -> str | None:
+    """Return NAME of a path `experiments/NAME[.yaml]`, None for another path; raise a UserError for an unknown NAME."""
+    if word.parent.name != EXPERIMENTS.name or (word / "run.json").exists():
+        return None
+    name = word.name
+    for ending in (".yaml", *reversed(RESULT_SUFFIXES)):
+        name = name.removesuffix(ending)
+    known = {file.stem for folder in experiment_folders() for file in folder.glob("*.yaml")}
+    if name in known:
+        return name
+    if word.is_dir():  # a folder of runs with the same parent name
+        return None
+    hint = did_you_mean(name, known, before=f"copycat rerun {EXPERIMENTS.name}/")
+    raise UserError(f"{word}: expected one of {one_of(known)}; got {name!r}.{hint}")
+
+
+def experiment_folders() -> list[Path]:
+    """List the folders that hold experiments, the user's own first."""
+    own = user_options_folder(EXPERIMENTS)
+    return [EXPERIMENTS] if own is None else [own, EXPERIMENTS]

@@ -44,11 +44,7 @@ def renamed_key_error(key: str) -> UserError | None:
 
 
 def check_renamed_keys(config: Mapping[str, Any]) -> None:
-    """Refuse keys under old names.
-
-    Raises:
-        UserError: for the first.
-    """
+    """Raise a UserError for the first key under an old name."""
     for key, present in _old_keys(config):
         raise _make_error(key, present)
 
@@ -75,7 +71,14 @@ def current_words(words: Sequence[str], table: Mapping[str, str] = RENAMED) -> l
 
     The table of `find_renamed_keys` excludes keys of a user's own classes.
     """
-    return [_current_word(word, table) for word in words]
+    current = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        name = key.lstrip("+~")
+        signs = key[: len(key) - len(name)]
+        value = current_text(value) if name in KEYS_OF_KEYS else value
+        current.append(f"{signs}{current_key(name, table)}{equals}{value}")
+    return current
 
 
 def current_keys(values: Mapping[str, Any], table: Mapping[str, str] = RENAMED) -> dict[str, Any]:
@@ -86,13 +89,6 @@ def current_keys(values: Mapping[str, Any], table: Mapping[str, str] = RENAMED) 
 def current_text(text: str) -> str:
     """Return a text that contains keys, such as a value of `sweep.zip`, with their present names."""
     return _NAMES.sub(lambda found: current_key(found[0]), text)
-
-
-def _current_word(word: str, table: Mapping[str, str]) -> str:
-    key, equals, value = word.partition("=")
-    name = key.lstrip("+~")
-    signs = key[: len(key) - len(name)]
-    return signs + current_key(name, table) + equals + (current_text(value) if name in KEYS_OF_KEYS else value)
 
 
 def _old_keys(node: Any, path: str = "", at: str = "") -> Iterator[tuple[str, str]]:

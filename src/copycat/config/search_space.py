@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 from math import prod
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from copycat.config.errors import UserError
@@ -36,11 +36,7 @@ class Axis:
         return value if isinstance(value, IntervalSweep) else None
 
     def choices(self) -> list[str]:
-        """Return one override a value.
-
-        Raises:
-            UserError: for an interval, which is continuous.
-        """
+        """Return one override a value; raise a UserError for an interval, which is continuous."""
         return expand_values(self.override)
 
     def sample_values(self) -> list[str]:
@@ -54,7 +50,6 @@ class Axis:
 class Condition:
     """Restrict an axis to trials in which another axis has one of some values."""
 
-    axis: str
     other: str
     values: Sequence[Any]
 
@@ -67,7 +62,7 @@ class Condition:
 class SearchSpace:
     """Represent the search space of a sweep: axes, zipped axes and conditions."""
 
-    loader: ConfigLoader
+    loader: ConfigLoaderImpl
     fixed: Sequence[str]
     """Overrides that all trials share."""
     axes: Mapping[str, Axis]
@@ -91,11 +86,7 @@ class SearchSpace:
         return kept
 
     def ordered_axes(self) -> list[str]:
-        """Return the names of the axes, each after the axis that its condition depends on.
-
-        Raises:
-            UserError: for conditions that depend on each other.
-        """
+        """Return the names of the axes, each after the one its condition depends on; raise a UserError for a circle."""
         waiting, done = list(self.axes), list[str]()
         while waiting:
             ready = [name for name in waiting if name not in self.conditions or self.conditions[name].other in done]
@@ -106,11 +97,7 @@ class SearchSpace:
         return done
 
     def grid(self) -> list[list[str]]:
-        """Return the overrides of every combination, the last axis varying fastest, without the shared ones.
-
-        Raises:
-            UserError: where an axis is an interval.
-        """
+        """Return the overrides of every combination, the last axis varying fastest, without the shared ones."""
         return self._combine([axis.choices() for axis in self.axes.values()])
 
     def sample_trials(self) -> list[list[str]]:
@@ -126,8 +113,8 @@ class SearchSpace:
         ]
 
     def _combine(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
-        merged = list(self._zip_columns(dict(zip(self.axes, columns, strict=True))))
-        found = [[word for words in trial for word in words] for trial in product(*merged)]
+        merged = self._zip_columns(dict(zip(self.axes, columns, strict=True)))
+        found = [list(chain.from_iterable(trial)) for trial in product(*merged)]
         if not self.conditions:
             return found
         return [list(words) for words in dict.fromkeys(tuple(self.drop_inactive(words)) for words in found)]
@@ -135,7 +122,7 @@ class SearchSpace:
     def _zip_columns(self, columns: Mapping[str, Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
         """Yield the values of each axis; zipped axes yield tuples at the position of their first axis."""
         done: set[str] = set()
-        for name, values in columns.items():
+        for name in columns:
             group = next((names for names in self.zipped if name in names), [name])
             if name in done:
                 continue
@@ -144,8 +131,4 @@ class SearchSpace:
             if len(set(lengths.values())) > 1:
                 counts = ", ".join(f"{count} of {other}" for other, count in lengths.items())
                 raise UserError(f"sweep.zip: expected as many values of each; got {counts}.")
-            yield (
-                list(zip(*(columns[other] for other in group), strict=True))
-                if len(group) > 1
-                else [(value,) for value in values]
-            )
+            yield list(zip(*(columns[other] for other in group), strict=True))

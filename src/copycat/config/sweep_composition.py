@@ -1,27 +1,27 @@
 """Compose a sweep, and validate its trials before the first one runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 
 from copycat.config.compose import Request, experiment_name
 from copycat.config.composition import open_loader, split_sweep_node
+from copycat.config.composition_cache import cache_key
 from copycat.config.errors import UserError
 from copycat.config.overrides import check_override, input_lines, parse_overrides
 from copycat.config.rules import find_rule
 from copycat.config.search_space import SearchSpace
-from copycat.config.search_space_builder import build_search_space
-from copycat.config.searches import check_search
+from copycat.config.search_space_builder import build_search_space, check_search
 from copycat.config.trial_composition import (
+    PARSED_VALUES,
+    VALIDATED_TRIALS,
     TrialRequest,
     composition_cache,
     forget_trials,
     make_trial_request,
-    remember_trial,
-    remember_values,
 )
 from copycat.config.validation import check_hydra, check_sweep_settings, check_value
 
@@ -69,35 +69,30 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         else:
             for axis in space.axes.values():
                 axis.choices()
-        first = _check_trials(space, loader)
-    first = replace(first, experiment=experiment_name(parsed))
+        first = _check_trials(space, loader, experiment=experiment_name(parsed))
     return SweepRequest(
         first=first, shared=shared, settings=settings, sweeper=sweeper, space=space, words=input_lines(parsed)
     )
 
 
-def _check_trials(space: SearchSpace, loader: ConfigLoader) -> Request:
-    """Validate the sampled trials, cheapest checks first, and return the request for the first trial.
-
-    Raises:
-        UserError: for the first mistake in any of them.
-    """
+def _check_trials(space: SearchSpace, loader: ConfigLoaderImpl, *, experiment: str) -> Request:
+    """Validate the sampled trials, cheapest checks first, and return the request for the first trial."""
     fixed = parse_overrides(space.fixed, loader)
     for override in fixed:
         check_override(override, loader)
     samples = space.sample_trials()
     words_of_axes = [word for axis in space.axes.values() for word in axis.sample_values()]
     values = dict(zip(words_of_axes, parse_overrides(words_of_axes, loader), strict=True))
-    remember_values(values)
+    PARSED_VALUES.update(values)
     for override in values.values():  # the cheapest check: no configuration file is composed yet
         check_override(override, loader)
     first: Request | None = None
     for words in samples:
         parsed = [*fixed, *(values[word] for word in words)]
         trial = _compose_sample(parsed, space)
-        remember_trial(parsed, trial)
+        VALIDATED_TRIALS[cache_key(parsed)] = trial
         if first is None:
-            first = Request(config=trial.config, overrides=input_lines(parsed))
+            first = Request(config=trial.config, experiment=experiment, overrides=input_lines(parsed))
             for override in values.values():
                 _check_value(override, trial.config, space)
     assert first is not None

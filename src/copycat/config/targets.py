@@ -42,11 +42,7 @@ def _inspect_parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Para
 
 
 def import_target(key: str, target: str) -> Callable[..., Any]:
-    """Import the class or function of a dotted name, or of its present name if it moved.
-
-    Raises:
-        UserError: where it cannot be imported or called.
-    """
+    """Import a class or function by its dotted name, also a former one; raise a UserError where that fails."""
     try:
         with own_module_importable(target):
             imported: Callable[..., Any] = _locate(current_name(target))
@@ -178,6 +174,4 @@ def _fits(value: Any, wanted: tuple[type, ...]) -> bool:
         return bool in wanted
     if isinstance(value, int) and float in wanted:
         return True
-    if isinstance(value, float) and int in wanted and float not in wanted:
-        return False
     return isinstance(value, wanted)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
 
-from copycat.config.composition import Composed, compose_config, open_loader, split_sweep_node
+from copycat.config.composition import Composed, open_loader, split_sweep_node
 from copycat.config.composition_cache import CompositionCache, cache_key
-from copycat.config.overrides import list_groups, parse_overrides
+from copycat.config.overrides import parse_overrides
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.validation import check_config
 
@@ -32,39 +31,19 @@ class TrialRequest:
     """Hydra's node of that name."""
 
 
-_validated_trials: dict[tuple[str, ...], TrialRequest] = {}
-"""Trials composed while the sweep was validated, until they are run."""
-_parsed_values: dict[str, Override] = {}
-"""Parsed values of the axes of the last validated sweep."""
-
-
-@cache
-def composition_cache() -> CompositionCache:
-    """Return the cache of the compositions of this process's sweep."""
-
-    def compose_afresh(parsed: Sequence[Override]) -> DictConfig:
-        with open_loader() as loader:
-            return compose_config(parsed, loader, hydra_too=True, ours=True)
-
-    with open_loader() as loader:
-        return CompositionCache(compose_afresh, groups=list_groups(loader))
+VALIDATED_TRIALS: dict[tuple[str, ...], TrialRequest] = {}
+"""Trials composed while the sweep was validated, by the cache key of their overrides, until they are run."""
+PARSED_VALUES: dict[str, Override] = {}
+"""Parsed values of the axes of the last validated sweep, by their words."""
+composition_cache = cache(CompositionCache)
+"""Return the cache of the compositions of this process's sweep."""
 
 
 def forget_trials() -> None:
     """Clear all that is cached of a sweep."""
     composition_cache.cache_clear()
-    _validated_trials.clear()
-    _parsed_values.clear()
-
-
-def remember_values(values: Mapping[str, Override]) -> None:
-    """Keep the parsed values of a sweep's axes, by their words, for the composition of its trials."""
-    _parsed_values.update(values)
-
-
-def remember_trial(parsed: Sequence[Override], trial: TrialRequest) -> None:
-    """Keep a validated trial until it is run."""
-    _validated_trials[cache_key(parsed)] = trial
+    VALIDATED_TRIALS.clear()
+    PARSED_VALUES.clear()
 
 
 def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest]]:
@@ -78,17 +57,13 @@ def compose_trial(words: Sequence[str]) -> tuple[Path, Callable[[], TrialRequest
 
 
 def compose_trial_request(words: Sequence[str]) -> TrialRequest:
-    """Compose the request for a trial from all its overrides, ignoring its folder.
-
-    Raises:
-        UserError: for the first mistake.
-    """
+    """Compose the request for a trial from all its overrides, ignoring its folder."""
     parsed = [override for override in _parse_trial(words) if override.key_or_group not in TRIAL_FOLDER_KEYS]
-    return _validated_trials.pop(cache_key(parsed), None) or make_trial_request(composition_cache().compose(parsed))
+    return VALIDATED_TRIALS.pop(cache_key(parsed), None) or make_trial_request(composition_cache().compose(parsed))
 
 
 def _parse_trial(words: Sequence[str]) -> list[Override]:
-    return [_parsed_values.get(word) or _parse_cached(word) for word in words]
+    return [PARSED_VALUES.get(word) or _parse_cached(word) for word in words]
 
 
 @lru_cache(1024)
@@ -98,11 +73,7 @@ def _parse_cached(word: str) -> Override:
 
 
 def make_trial_request(composed: Composed) -> TrialRequest:
-    """Validate a composed trial and return its request.
-
-    Raises:
-        UserError: for the first mistake.
-    """
+    """Validate a composed trial and return its request; raise a UserError for the first mistake."""
     config, settings = split_sweep_node(composed.config)
     check_config(config)
     allow_own_modules(config)

@@ -38,11 +38,7 @@ def can_be_trusted(target: str) -> bool:
 
 
 def read_trusted_packages() -> Sequence[str]:
-    """Read the names of trusted packages and modules; none without a file.
-
-    Raises:
-        UserError: where the file does not hold a list of them.
-    """
+    """Read the names of trusted packages and modules, none without a file; raise a UserError for an invalid file."""
     file = trusted_packages_file()
     try:
         found: Any = yaml.safe_load(file.read_text(encoding="utf-8"))

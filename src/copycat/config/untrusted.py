@@ -40,11 +40,7 @@ _WORD = re.compile(r"(?!\.)[^/\\:~{}$]*")
 
 
 def check_untrusted(config: Any, *, where: str, refuse: Refuse) -> None:
-    """Check the targets, keys, values and paths of an untrusted configuration, read from the file `where`.
-
-    Raises:
-        UserError: for the first violation, with its key and a remedy.
-    """
+    """Raise a UserError, with a remedy, for the first forbidden target, key, value or path of a config from `where`."""
     try:
         _check_texts(config)
         _check_keys(config)
@@ -171,15 +167,14 @@ def _check_place(key: str, value: Any, *, ours: str) -> None:
     elif isinstance(value, list):
         for inner in value:
             _check_place(key, inner, ours=ours)
-    elif _PATH_NAME.search(ours):
-        if not (isinstance(value, str) and _IN_RUN.fullmatch(value) and ".." not in PurePosixPath(value).parts):
-            raise UserError(_place(key, value))
-    elif isinstance(value, str) and not any(form.fullmatch(value) for form in (_IN_RUN, _METRIC, _WORD)):
-        raise UserError(_place(key, value))
-
-
-def _place(key: str, value: Any) -> str:
-    return (
-        f"{key}: expected a word, or a path that starts with {{run}}; got {value!r:.80}, and this folder is not signed"
-        " by you. Write {run}/NAME."
-    )
+    else:
+        is_text = isinstance(value, str)
+        if _PATH_NAME.search(ours):
+            is_safe = is_text and _IN_RUN.fullmatch(value) and ".." not in PurePosixPath(value).parts
+        else:
+            is_safe = not is_text or any(form.fullmatch(value) for form in (_IN_RUN, _METRIC, _WORD))
+        if not is_safe:
+            raise UserError(
+                f"{key}: expected a word, or a path that starts with {{run}}; got {value!r:.80}, and this folder is not"
+                " signed by you. Write {run}/NAME."
+            )

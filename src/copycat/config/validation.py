@@ -8,6 +8,7 @@ from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.options import PACKAGE, is_option
 from copycat.config.renamed_keys import check_renamed_keys
+from copycat.config.rule_builders import Rule
 from copycat.config.rules import NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
 from copycat.config.suggestions import did_you_mean, format_value, one_of, quoted_override
 
@@ -27,10 +28,9 @@ UNIVERSAL_KEYS = (
 
 
 def check_config(config: Config, *, check_data: bool = True) -> None:
-    """Check a resolved configuration, without the nodes `hydra` and `sweep`, against every rule.
+    """Raise a UserError for the first value or combination of a resolved configuration that cannot work.
 
-    Raises:
-        UserError: for the first value or combination that cannot work.
+    The configuration is that of a run, without the nodes `hydra` and `sweep`.
     """
     _check_top(config)
     for key, value in iterate_values(config):
@@ -49,11 +49,7 @@ def check_config(config: Config, *, check_data: bool = True) -> None:
 
 
 def check_recorded(config: Any, *, where: str) -> None:
-    """Validate a recorded configuration, trusted or not, as read from the file `where`, against every rule.
-
-    Raises:
-        UserError: for the first value that cannot work.
-    """
+    """Check a configuration as `check_config` does, of any content, as it was read from the file `where`."""
     if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
         raise UserError(f"{where}: expected a whole configuration; got none.")
     try:
@@ -65,34 +61,27 @@ def check_recorded(config: Any, *, where: str) -> None:
 
 
 def check_value(key: str, value: Any, config: Config) -> None:
-    """Check one resolved value against the rule of its dotted key.
+    """Raise a UserError where the rule of a dotted key refuses its resolved value.
 
     The targets of the configuration decide whether the rule applies: keys of a user's class may have other meanings.
-
-    Raises:
-        UserError: where the rule refuses the value.
     """
     rule = find_rule(key)
     if rule and _rule_applies(key, config) and not rule.allows(value):
         is_text = isinstance(value, str)
-        hint = did_you_mean(value, rule.options, before=f"{key}=") if is_text else _quoting_hint(key, value)
+        hint = did_you_mean(value, rule.options, before=f"{key}=") if is_text else _quoting_hint(key, value, rule)
         raise UserError(f"{key}: expected {rule.words}; got {format_value(value)}.{hint}", key=key)
 
 
-def _quoting_hint(key: str, value: Any) -> str:
+def _quoting_hint(key: str, value: Any, rule: Rule) -> str:
     """Return a hint how to quote a word that was parsed as a number or boolean; empty where the key takes no words."""
-    rule, text = find_rule(key), format_value(value)
-    if rule is None or not isinstance(value, (bool, int, float)) or not rule.allows(text):
+    text = format_value(value)
+    if not isinstance(value, (bool, int, float)) or not rule.allows(text):
         return ""
     return f" Type {key}=./{text}." if key.rpartition(".")[2] in PATH_KEYS else f" Type {quoted_override(key, text)}."
 
 
 def check_hydra(hydra: Config) -> None:
-    """Check the nodes `sweeper` and `launcher` against every rule where they are ours.
-
-    Raises:
-        UserError: for the first value that cannot work.
-    """
+    """Raise a UserError for the first wrong value in the nodes `sweeper` and `launcher`, where they are ours."""
     ours = {name: node for name, node in hydra.items() if is_option(node["_target_"], f"hydra/{name}")}
     check_renamed_keys({"hydra": ours})
     for key, value in iterate_values(ours, "hydra."):
@@ -102,11 +91,7 @@ def check_hydra(hydra: Config) -> None:
 
 
 def check_sweep_settings(sweep: Config) -> None:
-    """Check the node `sweep` against every rule.
-
-    Raises:
-        UserError: for the first that cannot work.
-    """
+    """Raise a UserError for the first value or combination of the node `sweep` that cannot work."""
     for name, value in sweep.items():
         key = f"sweep.{name}"
         if (rule := RULES.get(key)) is None:

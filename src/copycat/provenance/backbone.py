@@ -25,11 +25,7 @@ def backbone_change(network: nn.Module, manifest: Mapping[str, Any]) -> str | No
 
 
 def check_backbone(network: nn.Module, manifest: Mapping[str, Any], *, folder: Path) -> None:
-    """Check that a frozen backbone has the weights that a run was trained on.
-
-    Raises:
-        UserError: where it has others.
-    """
+    """Raise a UserError where a frozen backbone has other weights than a run was trained on."""
     if isinstance(network, Transfer) and (change := backbone_change(network, manifest)):
         raise UserError(
             f"{folder}: expected the backbone that the run was trained on; {change}."

@@ -25,28 +25,23 @@ class Package:
     name: str
     place: Path
 
-    def files(self) -> list[Path]:
-        """List the package's Python files, at most MAX_FILES."""
-        if self.place.is_file():
-            return [self.place]
-        return sorted(self.place.rglob("*.py"))[:MAX_FILES]
 
-    def recorded_name(self, file: Path) -> str:
-        """Return a file's path as it is recorded, relative to the package's parent folder."""
-        return file.relative_to(self.place.parent).as_posix()
+OWN = Package("copycat", Path(copycat.__file__).parent)
 
 
 def code_record(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return version, digest and git state of Copycat, and under `packages` those of the user's own packages."""
-    own = Package("copycat", Path(copycat.__file__).parent)
     others = {package.name: dict(_package_record(package)) for package in _user_packages(config)}
-    return {"version": copycat.__version__, **_package_record(own), "packages": others}
+    return {"version": copycat.__version__, **_package_record(OWN), "packages": others}
 
 
 def uncommitted_patch(config: Mapping[str, Any]) -> bytes | None:
     """Return the uncommitted changes of that code as git prints them; None where there are none, or no git."""
-    patch = b"".join(map(_diff, (Package("copycat", Path(copycat.__file__).parent), *_user_packages(config))))
-    return _capped(patch) if patch else None
+    patch = b"".join(map(_diff, (OWN, *_user_packages(config))))
+    if len(patch) > MAX_PATCH_BYTES:
+        cut = patch.rfind(b"\ndiff --git ", 0, MAX_PATCH_BYTES)
+        patch = patch[: max(cut, 0) + 1] + b"# cut: the whole is larger than 1 MiB\n"
+    return patch or None
 
 
 @cache
@@ -59,29 +54,21 @@ def _diff(package: Package) -> bytes:
     return git.run(known.top, *words) or b""
 
 
-def _capped(patch: bytes) -> bytes:
-    if len(patch) <= MAX_PATCH_BYTES:
-        return patch
-    cut = patch.rfind(b"\ndiff --git ", 0, MAX_PATCH_BYTES)
-    return patch[: max(cut, 0) + 1] + b"# cut: the whole is larger than 1 MiB\n"
-
-
 @cache
 def _package_record(package: Package) -> Mapping[str, Any]:
     """Hash a package's files and read its git state, once per process: imported code does not change."""
-    files = {package.recorded_name(file): _hash(file.read_bytes(), 8) for file in package.files()}
-    known = _status(package)
+    place = package.place
+    paths = [place] if place.is_file() else sorted(place.rglob("*.py"))[:MAX_FILES]
+    files = {path.relative_to(place.parent).as_posix(): _hash(path.read_bytes(), 8) for path in paths}
     record: dict[str, Any] = {
         "digest": _hash(repr(sorted(files.items())).encode(), 16),
-        "commit": known.commit if known else None,
-        "dirty": list(known.dirty) if known else None,
-        "untracked": None,
+        **dict.fromkeys(("commit", "dirty", "untracked")),
         "files": files,
     }
-    if known:
-        record["untracked"] = {
-            name: _hash((known.top / name).read_bytes(), 8) for name in known.untracked if (known.top / name).is_file()
-        }
+    if known := _status(package):
+        others = {name: known.top / name for name in known.untracked}
+        record |= {"commit": known.commit, "dirty": list(known.dirty)}
+        record["untracked"] = {name: _hash(path.read_bytes(), 8) for name, path in others.items() if path.is_file()}
     return record
 
 

@@ -24,7 +24,7 @@ def describe_changes(
 
     Both are recorded code, as `copycat.provenance.code` returns it; the patch holds the uncommitted changes before.
     """
-    old, new = _files(before), _files(after)
+    old, new = (code["files"] if isinstance(code.get("files"), dict) else {} for code in (before, after))
     files = [file for file in dict.fromkeys([*new, *old]) if old.get(file) != new.get(file)]
     clauses = []
     if not before:
@@ -43,11 +43,6 @@ def describe_changes(
     if len(diff) > MAX_LINES:
         diff = [*diff[:MAX_LINES], f"… {len(diff) - MAX_LINES} lines more"]
     return "; ".join(clauses), diff
-
-
-def _files(code: Mapping[str, Any]) -> Mapping[str, str]:
-    files = code.get("files")
-    return files if isinstance(files, dict) else {}
 
 
 def _diff(files: Sequence[str], before: Mapping[str, Any], *, patch: bytes | None) -> Iterator[str]:

@@ -11,8 +11,7 @@ from copycat.data.datamodule import DataModule
 from copycat.provenance.code import MAX_PATCH_BYTES, uncommitted_patch
 from copycat.provenance.code_changes import describe_changes
 from copycat.provenance.fingerprint import fingerprint
-from copycat.provenance.image_changes import image_changes
-from copycat.records.image_index import ImageRecord, index_images, read_images
+from copycat.records.image_index import ImageRecord, image_changes, index_images, read_images
 from copycat.records.safe_parsers import read_file
 
 PATCH = "code.patch"
@@ -98,8 +97,7 @@ def _data(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
     if before.images is None or after.images is None:
         yield Cause("data", "other images, labels or order; which is not recorded")
         return
-    line, details = image_changes(before.images, after.images)
-    yield Cause("data", line, details)
+    yield Cause("data", *image_changes(before.images, after.images))
 
 
 def _config(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
@@ -109,34 +107,24 @@ def _config(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
         for key in dict.fromkeys([*new, *old])
         if key not in PATH_KEYS and old.get(key, MISSING) != new.get(key, MISSING)
     ]
-    lines = [f"{key} {_shown_value(old, key)} → {_shown_value(new, key)}" for key in changed]
-    if lines:
-        yield Cause("config", _one_line(lines), lines[1:])
+    yield from _join("config", [f"{key} {_shown_value(old, key)} → {_shown_value(new, key)}" for key in changed])
 
 
 def _code(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
-    old, new = before.provenance.get("code", {}), after.provenance.get("code", {})
-    pairs = {"copycat": (old, new)}
-    packages = [code.get("packages") if isinstance(code.get("packages"), dict) else {} for code in (old, new)]
-    for name in dict.fromkeys([*packages[0], *packages[1]]):
-        pairs[name] = packages[0].get(name, {}), packages[1].get(name, {})
-    for name, (was, now) in pairs.items():
+    codes = [inputs.provenance.get("code", {}) for inputs in (before, after)]
+    packages = [_as_mapping(code.get("packages")) for code in codes]
+    pairs = {name: [each.get(name, {}) for each in packages] for name in [*packages[0], *packages[1]]}
+    for name, (was, now) in {"copycat": codes, **pairs}.items():
         if was.get("digest") != now.get("digest"):
-            line, details = describe_changes(name, was, now, patch=before.patch)
-            yield Cause("code", line, details)
+            yield Cause("code", *describe_changes(name, was, now, patch=before.patch))
 
 
 def _pack(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
     """Compare packs: in a pack, sums are computed in another order than in a run alone."""
-    old, new = (_trials(inputs.provenance.get("pack")) for inputs in (before, after))
+    packs = [inputs.provenance.get("pack") for inputs in (before, after)]
+    old, new = (f"as one of {len(p)} in a pack" if isinstance(p, list) and p else "alone" for p in packs)
     if old != new:
         yield Cause("pack", f"trained {old} → {new}: to rounding the same, as with --tolerance 1e-4")
-
-
-def _trials(numbers: Any) -> str:
-    if not isinstance(numbers, list) or not numbers:
-        return "alone"
-    return f"as one of {len(numbers)} in a pack"
 
 
 def _environment(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
@@ -144,9 +132,7 @@ def _environment(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
     packages, installed = _as_mapping(old.get("packages")), _as_mapping(new.get("packages"))
     if "packages_digest" not in old:  # schema 1 recorded some of them
         installed = {name: version for name, version in installed.items() if name in packages}
-    lines = list(_packages(packages, installed))
-    if lines:
-        yield Cause("packages", _one_line(lines), lines[1:])
+    yield from _join("packages", list(_packages(packages, installed)))
     if old.get("python") != new.get("python"):
         yield Cause("python", f"{old.get('python', 'not recorded')} → {new.get('python')}")
     lines = [
@@ -154,27 +140,26 @@ def _environment(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
         for key, label in MACHINE_LABELS.items()
         if key in old and old[key] != new.get(key)
     ]
-    if lines:
-        yield Cause("machine", _one_line(lines), lines[1:])
+    yield from _join("machine", lines)
     if "accelerator" in old and old["accelerator"] != new.get("accelerator"):
         yield Cause("accelerator", f"{_value(old['accelerator'])} → {_value(new.get('accelerator'))}")
 
 
 def _packages(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted(
-        {*old, *new},
-        key=lambda name: (NUMERIC_PACKAGES.index(name) if name in NUMERIC_PACKAGES else len(NUMERIC_PACKAGES), name),
-    ):
+    numeric = [name for name in NUMERIC_PACKAGES if name in old or name in new]
+    for name in dict.fromkeys([*numeric, *sorted({*old, *new})]):
         if name not in OWN_DISTRIBUTIONS and old.get(name) != new.get(name):
             yield f"{name} {old.get(name, 'not installed')} → {new.get(name, 'not installed')}"
 
 
-def _as_mapping(packages: Any) -> Mapping[str, str]:
+def _as_mapping(packages: Any) -> Mapping[str, Any]:
     return packages if isinstance(packages, dict) else {}
 
 
-def _one_line(lines: Sequence[str]) -> str:
-    return lines[0] + (f", and {len(lines) - 1} more" if len(lines) > 1 else "")
+def _join(kind: str, lines: Sequence[str]) -> Iterator[Cause]:
+    """Yield one cause of several lines, if there are any."""
+    if lines:
+        yield Cause(kind, lines[0] + (f", and {len(lines) - 1} more" if len(lines) > 1 else ""), lines[1:])
 
 
 MISSING = object()

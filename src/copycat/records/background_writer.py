@@ -7,7 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 class BackgroundWriter:
     """Write files in one background thread: flushing a checkpoint takes longer than a hundred steps.
 
-    An error is raised by the next call. Jobs after a failed one are skipped, since they may rely on it.
+    A job's error, such as an OSError, is raised by the next call of any method. Jobs after a failed one are skipped,
+    since they may rely on it.
     """
 
     def __init__(self) -> None:
@@ -17,11 +18,7 @@ class BackgroundWriter:
         self._failed = self._is_synchronous = False
 
     def submit(self, job: Callable[[], object]) -> None:
-        """Run a job after all jobs submitted before it.
-
-        Raises:
-            OSError: where an earlier job failed.
-        """
+        """Run a job after all jobs submitted before it."""
         if self._is_synchronous:
             job()
             return
@@ -41,11 +38,7 @@ class BackgroundWriter:
             raise
 
     def wait(self) -> None:
-        """Wait until all jobs are done.
-
-        Raises:
-            OSError: where one failed.
-        """
+        """Wait until all jobs are done."""
         waiting, self._waiting = self._waiting, []
         thread, self._thread = self._thread, None
         if thread is not None:
@@ -55,11 +48,7 @@ class BackgroundWriter:
             job.result()
 
     def become_synchronous(self) -> None:
-        """Wait, and run each further job within its call: for a thread that has nothing else to do.
-
-        Raises:
-            OSError: where an earlier job failed.
-        """
+        """Wait, and run each further job within its call: for a thread that has nothing else to do."""
         self._is_synchronous = True
         self.wait()
 

@@ -11,11 +11,7 @@ T = TypeVar("T")
 
 
 def parse_dataclass(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Make a dataclass from these values.
-
-    Raises:
-        ValueError: where a key is missing or unknown, or a value has another type than its field.
-    """
+    """Make a dataclass from these values; raise a ValueError for other keys, or a value that does not fit its field."""
     try:
         result = kind(**values)
     except TypeError as error:

@@ -1,9 +1,11 @@
-"""Digest the files of a run: its manifest records the digests as it ends, and later commands compare them."""
+"""Digest the files of a run and the values of its configuration, so that a later change can be named."""
 
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from typing import Any
 
+from copycat.config.dotted_keys import iterate_values
 from copycat.records.reader import MAX_FILES, list_files
 from copycat.records.run_folder import MANIFEST
 from copycat.records.trial_file import FILE as TRIAL
@@ -50,3 +52,14 @@ def _paths(folder: Path) -> dict[str, Path]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
+
+
+def key_digests(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return a short hash of each value, by its dotted key."""
+    return {key: blake2b(repr(value).encode(), digest_size=4).hexdigest() for key, value in iterate_values(config)}
+
+
+def changed_keys(config: Mapping[str, Any], digests: Mapping[str, str]) -> list[str]:
+    """List the keys whose values do not match the hashes, including added and removed keys."""
+    now = key_digests(config)
+    return [key for key in dict.fromkeys([*now, *digests]) if now.get(key) != digests.get(key)]

@@ -1,19 +1,18 @@
-"""Read and write images.csv: a digest of every image of a run, so that a later difference can be named."""
+"""Read, write and compare images.csv: a digest of every image of a run, so that a later difference can be named."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from copycat.config.atomic_write import write_whole
+from copycat.config.suggestions import one_of, pluralize
 from copycat.data.datamodule import DataModule
 from copycat.records.safe_parsers import read_file
 
 FILE = "images.csv"
-MAX_BYTES = 2**28
-"""Maximum size of a file to read, in bytes."""
 MAX_IMAGES = 100_000
 """Maximum number of images; of larger data sets only the digests of the parts are recorded."""
 
@@ -52,16 +51,12 @@ def write_images(folder: Path, data: DataModule) -> None:
     if data not in _contents:
         if (images := index_images(data)) is None:
             return
-        _contents[data] = _content(images)
+        text = StringIO(newline="")
+        rows = csv.writer(text)
+        rows.writerow(["part", "label", "digest", "name"])
+        rows.writerows([image.part, image.label, image.digest, _cell(image.name)] for image in images)
+        _contents[data] = text.getvalue().encode(errors="surrogatepass")
     write_whole(folder / FILE, _contents[data])
-
-
-def _content(images: Iterable[ImageRecord]) -> bytes:
-    text = StringIO(newline="")
-    rows = csv.writer(text)
-    rows.writerow(["part", "label", "digest", "name"])
-    rows.writerows([image.part, image.label, image.digest, _cell(image.name)] for image in images)
-    return text.getvalue().encode(errors="surrogatepass")
 
 
 def _cell(name: str) -> str:
@@ -77,10 +72,30 @@ def training_digests(images: Iterable[ImageRecord]) -> set[str]:
 def read_images(folder: Path) -> list[ImageRecord] | None:
     """Read images.csv; None where it is missing or damaged."""
     try:
-        text = read_file(folder / FILE, max_bytes=MAX_BYTES).decode(errors="surrogatepass")
+        text = read_file(folder / FILE).decode(errors="surrogatepass")
         return [
             ImageRecord(row["part"], int(row["label"]), row["digest"], row["name"].removeprefix("'"))
             for row in csv.DictReader(StringIO(text, newline=""), strict=True)
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
         return None
+
+
+def image_changes(before: Sequence[ImageRecord], after: Sequence[ImageRecord]) -> tuple[str, list[str]]:
+    """Describe the differing images in one line, and in one line per image."""
+    old, new = ({str(image): image for image in images} for images in (before, after))
+    both = [key for key in old if key in new]
+    kinds = {
+        "with other pixels": [key for key in both if old[key].digest != new[key].digest],
+        "with another label": [key for key in both if old[key].label != new[key].label],
+        "gone": [key for key in old if key not in new],
+        "new": [key for key in new if key not in old],
+    }
+    changes = {kind: keys for kind, keys in kinds.items() if keys}
+    if not changes:
+        return "the same images in another order", []
+    changed = list(dict.fromkeys(key for keys in changes.values() for key in keys))
+    verb = "differs" if len(changed) == 1 else "differ"
+    details = [f"{key}, {kind}" for kind, keys in changes.items() for key in keys]
+    line = f"{pluralize(len(changed), 'image')} {verb}: {one_of(changed, most=4)}"
+    return line, details if len(details) > 1 else list(changes)

@@ -31,11 +31,7 @@ class LockedError(UserError):
 
 @contextmanager
 def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
-    """Hold the lock of a run folder or sweep folder.
-
-    Raises:
-        LockedError: where another process holds it.
-    """
+    """Hold the lock of a run folder or sweep folder; raise a LockedError where another process holds it."""
     if fcntl is None:
         yield
         return
@@ -94,7 +90,10 @@ def _acquire(file: Path) -> int | None:
     """Return a descriptor that holds the lock; None where another process does."""
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        if not _lock(descriptor):
+        try:
+            # a record lock, not flock: worker processes, which may outlive a killed run, do not inherit it
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
             os.close(descriptor)
             return None
         # the previous holder may have removed the file meanwhile: another process would then lock a new file
@@ -102,12 +101,3 @@ def _acquire(file: Path) -> int | None:
             if os.path.samestat(os.fstat(descriptor), os.stat(file)):
                 return descriptor
         os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        # a record lock, not flock: worker processes, which may outlive a killed run, do not inherit it
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

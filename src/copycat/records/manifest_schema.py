@@ -12,6 +12,7 @@ _EXPERIMENT = re.compile(r"(?=.{1,100}\Z)[\w+-][\w.+ -]*(/[\w+-][\w.+ -]*)*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?")
 _VERSION = re.compile(r"[\w.+!-]{1,64}")
 _HASH = re.compile(r"[0-9a-f]{32}")
+_ABSENT = object()
 
 Test = Callable[[Any], bool]
 
@@ -92,25 +93,19 @@ SINGLE_LINE_KEYS = ("status", "error", "request", "data", "results", "resumed")
 
 
 def check_schema(manifest: Mapping[str, Any]) -> None:
-    """Check the keys and types of a manifest.
-
-    Raises:
-        ValueError: for the first key that is missing or of another type.
-    """
+    """Raise a ValueError for the first key of a manifest that is missing or of another type."""
     for key, (words, fits) in {**REQUIRED, **OPTIONAL}.items():
-        is_present, value = _look_up(manifest, key)
-        if not is_present and key in REQUIRED:
+        value: Any = manifest
+        for name in key.split("."):
+            value = value.get(name, _ABSENT) if isinstance(value, dict) else _ABSENT
+        if value is _ABSENT and key in REQUIRED:
             raise ValueError(f"{key}: expected {words}; got nothing")
-        if is_present and not fits(value):
+        if value is not _ABSENT and not fits(value):
             raise ValueError(f"{key}: expected {words}; got {value!r:.80}")
 
 
 def check_texts(manifest: Mapping[str, Any]) -> None:
-    """Check that an untrusted manifest's texts can be printed, and its experiment can name a folder.
-
-    Raises:
-        ValueError: for the first that cannot.
-    """
+    """Raise a ValueError where an untrusted manifest's experiment cannot name a folder, or a text cannot be printed."""
     experiment = manifest["request"]["experiment"]
     if not _EXPERIMENT.fullmatch(experiment):
         raise ValueError(
@@ -120,15 +115,6 @@ def check_texts(manifest: Mapping[str, Any]) -> None:
         safe = printable(text) if key.partition(".")[0] in SINGLE_LINE_KEYS else printable_lines(text)
         if safe != text:
             raise ValueError(f"{key!a:.80}: expected text that can be printed; got {text!a:.80}")
-
-
-def _look_up(manifest: Mapping[str, Any], key: str) -> tuple[bool, Any]:
-    value: Any = manifest
-    for name in key.split("."):
-        if not isinstance(value, dict) or name not in value:
-            return False, None
-        value = value[name]
-    return True, value
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -7,8 +7,6 @@ from pathlib import Path
 from copycat.records.safe_parsers import read_file
 
 FILE = "metrics.csv"
-MAX_BYTES = 2**28
-"""Maximum size of a file to read, in bytes."""
 MAX_ROWS = 2**22
 
 
@@ -20,7 +18,7 @@ def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, f
         OSError: where it cannot be read.
     """
     try:
-        content = read_file(folder / FILE, max_bytes=MAX_BYTES)
+        content = read_file(folder / FILE)
         if (count := content.count(b"\n")) > MAX_ROWS:
             raise ValueError(f"it has {count} lines, more than {MAX_ROWS}")
         rows = parse_rows(content, having=having)
@@ -33,7 +31,7 @@ def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, f
 
 def read_columns(folder: Path) -> list[str]:
     """Return the names of the metrics in the header of metrics.csv."""
-    header = read_file(folder / FILE, max_bytes=MAX_BYTES).partition(b"\n")[0]
+    header = read_file(folder / FILE).partition(b"\n")[0]
     return header.decode(errors="replace").split(",")[1:]
 
 
@@ -55,7 +53,7 @@ def parse_rows(content: bytes, *, having: str | None = None) -> list[dict[str, f
 
 def count_epochs(folder: Path) -> int:
     """Count the rows of metrics.csv."""
-    return max(0, read_file(folder / FILE, max_bytes=MAX_BYTES).count(b"\n") - 1)
+    return max(0, read_file(folder / FILE).count(b"\n") - 1)
 
 
 def complete_lines(content: bytes) -> list[str]:

@@ -14,8 +14,6 @@ from copycat.records.image_index import read_images, training_digests
 from copycat.records.safe_parsers import read_file
 
 FILE = "predictions.csv"
-MAX_BYTES = 2**28
-"""Maximum size of a file to read, in bytes."""
 COLUMNS = ("part", "index", "label")
 PARTS = ("train", "val", "test")
 
@@ -61,13 +59,9 @@ def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> N
 
 
 def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
-    """Read predictions.csv, by part; empty where the run wrote none.
-
-    Raises:
-        ValueError: where the file is invalid.
-    """
+    """Read predictions.csv, by part; empty where the run wrote none; raise a ValueError where it is invalid."""
     try:
-        text = read_file(folder / FILE, max_bytes=MAX_BYTES).decode()
+        text = read_file(folder / FILE).decode()
         head, *rows = csv.reader(StringIO(text, newline=""), strict=True)
     except FileNotFoundError:
         return {}
@@ -86,11 +80,7 @@ def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
 
 
 def find_training_copies(folder: Path, predictions: Mapping[str, Predictions]) -> dict[str, NDArray[np.bool_]]:
-    """Return which images also occur in the training part, byte for byte.
-
-    Returns:
-        Masks [N], by part, of the parts that images.csv lists.
-    """
+    """Return which images also occur in the training part, byte for byte: masks [N], by part that images.csv lists."""
     images = read_images(folder) or []
     trained = training_digests(images)
     parts = {part: [image.digest in trained for image in images if image.part == part] for part in predictions}

@@ -64,24 +64,14 @@ def list_files(folder: Path) -> list[str]:
 
 
 def read_checked_manifest(folder: Path) -> dict[str, Any]:
-    """Read run.json, and check the type of each of its keys.
-
-    Raises:
-        ValueError: where it is no manifest of a schema that this version reads.
-        OSError: where it cannot be read.
-    """
+    """Read run.json by `read_manifest`, and check the type of each of its keys."""
     manifest = read_manifest(folder)
     check_schema(manifest)
     return manifest
 
 
 def read_config(folder: Path) -> bytes:
-    """Read config.yaml.
-
-    Raises:
-        ValueError: where it is no plain file, or too large.
-        OSError: where it cannot be read.
-    """
+    """Read config.yaml by `read_file`."""
     return read_file(folder / CONFIG, max_bytes=MAX_BYTES)
 
 
@@ -107,11 +97,7 @@ def reason(error: Exception) -> str:
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield each path below a folder with its own state, without following links.
-
-    Raises:
-        UserError: where a folder cannot be listed.
-    """
+    """Yield each path below a folder with its own state, without following links."""
     waiting = [os.fspath(folder)]
     while waiting:
         try:

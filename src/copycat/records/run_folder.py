@@ -30,9 +30,12 @@ MAX_BYTES = 2**23
 """Maximum size of a manifest, in bytes."""
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
 """Temporary names that `atomic_write` uses."""
+RESERVE = ".reserve"
+RESERVED_BYTES = 2**16
+"""More than the size of a manifest and the last lines of a log."""
 
 
-def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] | None = None) -> Path:
+def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object]) -> Path:
     """Make a new, unique folder `root/experiment/YYYY-MM-DD/HH-MM-SS-xxxxxx`.
 
     It gets its name once `write` has written the first files: nobody ever finds it without them.
@@ -47,10 +50,7 @@ def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] 
         while True:
             folder = day / f"{now:%H-%M-%S}-{secrets.token_hex(3)}"
             with suppress(FileExistsError):
-                if write is None:
-                    folder.mkdir()
-                else:
-                    _make_whole(folder, write)
+                _make_whole(folder, write)
                 return folder
     except OSError as error:
         remove_empty_folders(day, root)
@@ -58,11 +58,7 @@ def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object] 
 
 
 def _make_whole(folder: Path, write: Callable[[Path], object]) -> None:
-    """Write a folder's files under a temporary name, then rename it.
-
-    Raises:
-        FileExistsError: where another process has the folder, or makes it.
-    """
+    """Write a folder's files under a temporary name, then rename it, unless another process has or makes it."""
     temporary = folder.with_name(f".{folder.name}")
     temporary.mkdir()
     try:
@@ -116,6 +112,16 @@ def remove_half_written(folder: Path) -> None:
     for path in folder.rglob(".*"):
         if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
             path.unlink()
+
+
+def reserve(folder: Path) -> None:
+    """Reserve disk space in a run folder, so that a run that fills the disk can still record its end."""
+    (folder / RESERVE).write_bytes(bytes(RESERVED_BYTES))
+
+
+def release(folder: Path) -> None:
+    """Release the reserved space, where there is any."""
+    (folder / RESERVE).unlink(missing_ok=True)
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -10,7 +10,6 @@ from copycat.config.own_modules import allow_own_modules
 from copycat.config.suggestions import first_line, one_of
 from copycat.config.untrusted import check_untrusted
 from copycat.config.validation import check_recorded
-from copycat.records.first_schema import upgrade_config
 from copycat.records.manifest_schema import check_texts
 from copycat.records.reader import check_files, find_runs, read_checked_manifest, read_config, reason, rename_keys
 from copycat.records.run_folder import CONFIG, MANIFEST, as_recorded
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 FIRST_SCHEMA = 1
 """Its configurations have other keys, its checkpoints no hash, and few packages are recorded."""
+_FORMER_CHECKPOINT = "copycat.runs.checkpoints.SparseCheckpoint"
+_REMOVED_ARGUMENTS = ("_target_", "save_on_train_epoch_end", "enable_version_counter")
+"""Its arguments without a counterpart."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def open_run(folder: Path) -> Opened:
     except (OSError, ValueError) as error:
         raise UserError(f"{where}: expected a run's configuration; {reason(error)}.") from error
     if manifest["schema"] == FIRST_SCHEMA:
-        config = upgrade_config(config)
+        config = _upgrade_config(config)
     own = is_signed(content, as_recorded(manifest))
     config, manifest = rename_keys(config, manifest)
     if not own:
@@ -73,9 +75,8 @@ def open_run(folder: Path) -> Opened:
             raise UserError(
                 f"{folder / MANIFEST}: {first_line(error)}, and this folder is not signed by you. Write another."
             ) from error
-        from copycat.records.target_policy import (
-            make_untrusted_check,  # late: it imports Lightning, which an own run does not need
-        )
+        # late: it imports Lightning, which an own run does not need
+        from copycat.records.target_policy import make_untrusted_check
 
         check_untrusted(config, where=str(where), refuse=make_untrusted_check())
     check_recorded(config, where=str(where))
@@ -84,12 +85,25 @@ def open_run(folder: Path) -> Opened:
     return Opened(folder, manifest, config, own, user_path)
 
 
-def open_recorded(folder: Path) -> Opened:
-    """Read the folder of one run.
+def _upgrade_config(config: Any) -> Any:
+    """Rename the keys and classes of the first schema; leave values of unexpected types to later checks."""
+    if not isinstance(config, dict):
+        return config
+    callbacks = config.get("callbacks")
+    if isinstance(callbacks, dict):
+        callbacks = {name: _upgrade_checkpoint(node) for name, node in callbacks.items()}
+    return {"augmentation": {"_target_": "copycat.data.augmentation.Unchanged"}, **config, "callbacks": callbacks}
 
-    Raises:
-        UserError: as for `open_run`, and where it is a folder of several runs.
-    """
+
+def _upgrade_checkpoint(node: Any) -> Any:
+    if not isinstance(node, dict) or node.get("_target_") != _FORMER_CHECKPOINT:
+        return node
+    target = f"copycat.runs.checkpoints.{'BestCheckpoint' if node.get('monitor') else 'LastCheckpoint'}"
+    return {"_target_": target, **{name: value for name, value in node.items() if name not in _REMOVED_ARGUMENTS}}
+
+
+def open_recorded(folder: Path) -> Opened:
+    """Open the folder of a run as `open_run` does; raise a UserError also for a folder of several runs."""
     if not (folder / MANIFEST).exists() and (trials := [str(trial.relative_to(folder)) for trial in find_runs(folder)]):
         raise UserError(
             f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}."
@@ -118,11 +132,7 @@ def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:
 
 
 def read_weights(path: Path, opened: Opened) -> "Mapping[str, Tensor]":
-    """Read the tensors of a safetensors file.
-
-    Raises:
-        UserError: where it is invalid or damaged.
-    """
+    """Read the tensors of a safetensors file; raise a UserError where it is invalid or damaged."""
     from copycat.records import safe_tensors
 
     assert path.is_relative_to(opened.folder)

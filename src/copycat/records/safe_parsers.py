@@ -15,13 +15,15 @@ from yaml import events
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
+MAX_BYTES = 2**28
+"""Maximum size of a file to read, in bytes, where its format allows no smaller one."""
 MAX_DEPTH = 24
 """Maximum nesting of containers."""
 _MAX_DIGITS = 64
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_file(path: Path, *, max_bytes: int) -> bytes:
+def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """Return the content of a plain file of limited size, which must be no link, pipe or device.
 
     Raises:

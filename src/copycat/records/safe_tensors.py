@@ -27,11 +27,7 @@ _PATH_KEY = re.compile(r"path|dir|file|folder|best_k_models|url|uri")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a checkpoint to the CPU by torch.load with weights_only=True.
-
-    Raises:
-        UserError: where it is no checkpoint of Copycat.
-    """
+    """Load a checkpoint to the CPU with weights_only=True; raise a UserError where it is no checkpoint of Copycat."""
     try:
         content = read_file(path, max_bytes=MAX_BYTES)
         _check_archive(content)
@@ -53,11 +49,7 @@ _UNREADABLE = (
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Read the tensors of a safetensors file.
-
-    Raises:
-        UserError: where it is invalid.
-    """
+    """Read the tensors of a safetensors file; raise a UserError where it is invalid."""
     try:
         content = read_file(path, max_bytes=MAX_BYTES)
         header = int.from_bytes(content[:8], "little")
@@ -70,11 +62,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 
 def check_states(path: Path, states: Any) -> None:
-    """Refuse untrusted callback states that name files, some of which Lightning's ModelCheckpoint would delete.
-
-    Raises:
-        UserError: for the first.
-    """
+    """Raise a UserError where an untrusted callback's state names a file, which ModelCheckpoint might delete."""
     for key, text in _texts(states):
         outside = os.path.isabs(text) or PureWindowsPath(text).drive or ".." in re.split(r"[\\/]", text)
         if outside or text.startswith(("~", "\\")) or "://" in text or (text and _PATH_KEY.search(key)):
@@ -104,11 +92,7 @@ def _check_values(root: Any, *, max_bytes: int) -> None:
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
         for value in level:
-            if (
-                isinstance(value, Tensor)
-                and value.layout == torch.strided
-                and value.numel() * value.itemsize > max_bytes
-            ):
+            if isinstance(value, Tensor) and value.layout == torch.strided and value.nbytes > max_bytes:
                 raise ValueError(f"a tensor of {value.numel()} values would take more room than the file")
             if isinstance(value, (dict, list, tuple, set, frozenset)):
                 count += len(value)

@@ -6,7 +6,6 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,8 +60,11 @@ def _make_key() -> bytes | None:
                 file.write(secrets.token_bytes(SIZE))
                 file.flush()
                 os.fsync(file.fileno())
-            with suppress(FileExistsError):
-                _rename_once(temporary, folder / KEY)
+            try:
+                os.link(temporary, folder / KEY)  # unlike renaming, it replaces no key of another process
+            except OSError:
+                if not os.path.lexists(folder / KEY):  # the file system has no links
+                    temporary.rename(folder / KEY)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -71,22 +73,6 @@ def _make_key() -> bytes | None:
     if (key := _read_key()) is None:
         _warn(folder / KEY, f"expected {SIZE} bytes; got others. Remove it, and the next run makes a new one")
     return key
-
-
-def _rename_once(temporary: Path, name: Path) -> None:
-    """Give a complete file its name, unless the name exists.
-
-    Raises:
-        FileExistsError: where it exists.
-    """
-    try:
-        os.link(temporary, name)
-    except FileExistsError:
-        raise
-    except OSError as error:  # a file system without links
-        if name.exists():
-            raise FileExistsError(name) from error
-        temporary.rename(name)
 
 
 @cache

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -56,6 +56,12 @@ class SlotPolicy:
         return any(f"{target.__module__}.".startswith(f"{place}.") for place in self.defined_in)
 
 
+def _allow_classes_of(module: ModuleType, description: str, *bases: type) -> SlotPolicy:
+    """Allow the public classes of a module that it defines itself."""
+    name = module.__name__
+    return SlotPolicy(description=description, bases=bases, defined_in=(name,), public_in=(name,))
+
+
 SLOT_POLICIES: Mapping[str, SlotPolicy] = {
     "model": SlotPolicy(
         description="a network of torch.nn or Copycat",
@@ -80,23 +86,13 @@ SLOT_POLICIES: Mapping[str, SlotPolicy] = {
         defined_in=(TORCH_LAYERS, classification.__name__),
         public_in=(nn.__name__, classification.__name__),
     ),
-    "loss": SlotPolicy(
-        description=f"a loss of {losses.__name__}",
-        bases=(losses.Loss,),
-        defined_in=(losses.__name__,),
-        public_in=(losses.__name__,),
-    ),
-    "optimizer": SlotPolicy(
-        description="an optimizer of torch.optim",
-        bases=(torch.optim.Optimizer,),
-        defined_in=(torch.optim.__name__,),
-        public_in=(torch.optim.__name__,),
-    ),
-    "scheduler": SlotPolicy(
-        description="a scheduler of torch.optim.lr_scheduler",
-        bases=(lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau),
-        defined_in=(lr_scheduler.__name__,),
-        public_in=(lr_scheduler.__name__,),
+    "loss": _allow_classes_of(losses, f"a loss of {losses.__name__}", losses.Loss),
+    "optimizer": _allow_classes_of(torch.optim, "an optimizer of torch.optim", torch.optim.Optimizer),
+    "scheduler": _allow_classes_of(
+        lr_scheduler,
+        "a scheduler of torch.optim.lr_scheduler",
+        lr_scheduler.LRScheduler,
+        lr_scheduler.ReduceLROnPlateau,
     ),
     "data": SlotPolicy(description="a source of Copycat", defined_in=(PACKAGE,)),
     "augmentation": SlotPolicy(description="an augmentation of Copycat", defined_in=(PACKAGE,)),
@@ -132,8 +128,10 @@ def make_untrusted_check() -> Refuse:
         if is_inside(target, packages):
             return _refuse_trusted(target, packages)
         packaged = any(name in targets for targets in packaged_targets(slot).values())
-        if policy.allows_name(name, packaged=packaged) and policy.allows(_import_listed(name), packaged=packaged):
-            return None
+        if policy.allows_name(name, packaged=packaged):
+            module, _, attribute = name.rpartition(".")  # a module that SLOT_POLICIES lists
+            if policy.allows(getattr(import_module(module), attribute, None), packaged=packaged):
+                return None
         got = f"expected {policy.description}; got {target!r:.80}, and this folder is not signed by you."
         if can_be_trusted(target):
             package = target.rpartition(".")[0]
@@ -160,8 +158,3 @@ def _refuse_trusted(target: str, packages: Sequence[str]) -> str | None:
         f"expected a class or function that {package} defines; got {target!r:.80},"
         " which it only imports. Write one of its own."
     )
-
-
-def _import_listed(target: str) -> Any:
-    module, _, name = target.rpartition(".")
-    return getattr(import_module(module), name, None)  # one of the modules listed in SLOT_POLICIES

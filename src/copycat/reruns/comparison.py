@@ -16,8 +16,7 @@ from copycat.records.metrics_csv import read_columns, read_history
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import FIRST_SCHEMA, Opened
 from copycat.records.safe_tensors import read_checkpoint, read_weights
-from copycat.reruns.difference import ABSENT, Difference, Moment, compare_trees
-from copycat.reruns.steps_per_epoch import steps_per_epoch
+from copycat.reruns.difference import ABSENT, Difference, Moment, compare_trees, steps_per_epoch
 from copycat.reruns.ulp import NumberPair
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -60,11 +59,10 @@ def compare(before: Opened, after: Opened) -> Comparison:
         differences += _compare_checkpoints(BEST, before, after, whole=whole, step=step)
         # in a failed run it depends on timing whether the last epoch's checkpoint was already saved
         differences += _compare_checkpoints(LAST, before, after, whole=completed, step=step)
+    count = 0
     if completed:
         count, of_weights = _compare_weights(before, after, end)
         differences += [*of_weights, *_compare_results(before, after, end)]
-    else:
-        count = 0
     unknown = _unmeasured_metrics(before)
     differences = [d for d in differences if not (d.is_added and d.place.rpartition("/")[2] in unknown)]
     return Comparison(len(rows[0].keys() & rows[1].keys()), count, differences)
@@ -96,12 +94,19 @@ def _compare_histories(before: Rows, after: Rows, *, whole: bool, step: int | No
             words = (ABSENT if epoch not in rows else "recorded" for rows in (before, after))
             yield Difference.of_words("epoch", moment, words)
             continue
-        a, b = before[epoch], after[epoch]
-        for name in dict.fromkeys([*a, *b]):
-            if name not in a or name not in b:
-                yield Difference.of_words(name, moment, (str(row.get(name, ABSENT)) for row in (a, b)))
-            elif not (pair := NumberPair.of(a[name], b[name])).is_identical:
-                yield Difference.of_pair(name, pair, moment, is_metric=True)
+        yield from _compare_metrics("", before[epoch], after[epoch], moment)
+
+
+def _compare_metrics(
+    prefix: str, before: Mapping[str, float], after: Mapping[str, float], moment: Moment
+) -> Iterator[Difference]:
+    """Yield the differences in metrics by name: of an epoch without a prefix, else of the final weights."""
+    for name in dict.fromkeys([*before, *after]):
+        if name not in before or name not in after:
+            words = (str(metrics.get(name, ABSENT)) for metrics in (before, after))
+            yield Difference.of_words(f"{prefix}{name}", moment, words)
+        elif not (pair := NumberPair.of(before[name], after[name])).is_identical:
+            yield Difference(f"{prefix}{name}", moment, pair, scaled=pair.scaled, is_metric=not prefix)
 
 
 def _compare_ends(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
@@ -167,13 +172,7 @@ def _damaged(path: Path, place: int, error: UserError, moment: Moment) -> Differ
 def _compare_results(before: Opened, after: Opened, end: Moment) -> Iterator[Difference]:
     """Yield the differences in metrics and predictions of the final weights."""
     a, b = (run.manifest["results"] for run in (before, after))
-    finals = a.get("final", {}), b.get("final", {})
-    for name in dict.fromkeys([*finals[0], *finals[1]]):
-        values = [final.get(name) for final in finals]
-        if values[0] is None or values[1] is None:
-            yield Difference.of_words(f"final {name}", end, (ABSENT if v is None else str(v) for v in values))
-        elif not (pair := NumberPair.of(values[0], values[1])).is_identical:
-            yield Difference.of_pair(f"final {name}", pair, end)
+    yield from _compare_metrics("final ", a.get("final", {}), b.get("final", {}), end)
     digests = a.get("predictions_digest"), b.get("predictions_digest")
     if None not in digests and digests[0] != digests[1]:
         yield Difference("validation predictions", end, words=(str(digests[0]), str(digests[1])), scaled=None)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from copycat.records.run_loader import Opened
 from copycat.reruns.ulp import NumberPair
 
 IGNORED_KEYS = re.compile(r"seconds|time|version|time_elapsed|.*_version")
@@ -57,15 +58,23 @@ class Difference:
         return self.words[0] == ABSENT
 
     @classmethod
-    def of_pair(cls, place: str, pair: NumberPair, moment: Moment, *, is_metric: bool = False) -> "Difference":
-        """Make a difference between two numbers."""
-        return cls(place, moment, pair, scaled=pair.scaled, is_metric=is_metric)
-
-    @classmethod
     def of_words(cls, place: str, moment: Moment, words: Iterable[str]) -> "Difference":
         """Make a difference between two values that are not both numbers."""
         before, after = words
         return cls(place, moment, words=(before, after))
+
+
+def steps_per_epoch(run: Opened) -> int | None:
+    """Derive the optimizer steps per epoch from configuration and images; None where they do not determine them."""
+    images = run.manifest["data"]["images"].get("train")
+    trainer, size = run.config["trainer"], run.config["data"].get("batch_size")
+    if not images:
+        return None
+    batches = math.ceil(images / min(size or images, images))
+    limit = trainer.get("limit_train_batches", 1.0)
+    if limit is not None:
+        batches = min(limit, batches) if isinstance(limit, int) else int(batches * limit)
+    return math.ceil(batches / (trainer.get("accumulate_grad_batches") or 1)) or None
 
 
 def compare_trees(place: str, before: Any, after: Any, moment: Moment) -> Iterator[Difference]:

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
-from copycat.config.experiments import RESULT_SUFFIXES, experiment_folders
 from copycat.config.own_modules import allow_own_modules
+from copycat.config.places import RESULT_SUFFIXES, experiment_folders
 from copycat.config.printable import make_console, print_line, printable
 from copycat.config.suggestions import first_line, pluralize
 from copycat.records.metrics_csv import read_history

@@ -65,12 +65,8 @@ def _largest(differences: Sequence[Difference]) -> str:
     largest = max((d for d in differences if d.scaled is not None), key=lambda d: d.scaled or 0.0, default=None)
     if largest is None:
         return "the predictions alone differ"
-    return f"largest distance {largest.scaled:.3g}, {_describe_place(largest)}"
-
-
-def _describe_place(difference: Difference) -> str:
-    epoch = difference.moment.epoch
-    return difference.place + ("" if epoch is None else f" of epoch {epoch}")
+    epoch = "" if largest.moment.epoch is None else f" of epoch {largest.moment.epoch}"
+    return f"largest distance {largest.scaled:.3g}, {largest.place}{epoch}"
 
 
 def _first_difference(first: Difference) -> Iterator[RenderableType]:

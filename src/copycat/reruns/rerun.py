@@ -12,8 +12,7 @@ from copycat.data.sources.root import check_has_root
 from copycat.provenance.backbone import backbone_change
 from copycat.provenance.diagnosis import Cause, RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
-from copycat.records.config_keys import changed_keys
-from copycat.records.digests import changed_files
+from copycat.records.digests import changed_files, changed_keys
 from copycat.records.metrics_csv import FILE
 from copycat.records.run_folder import CONFIG, WEIGHTS
 from copycat.records.run_loader import FIRST_SCHEMA, Opened
@@ -68,11 +67,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
 
 
 def current_differences(original: Opened, *, data: Path | None = None) -> Sequence[Cause]:
-    """Return what a rerun would differ in, the likely cause first, without training.
-
-    Raises:
-        UserError: as `rerun` does.
-    """
+    """Return what a rerun would differ in, the likely cause first, without training; raise what `rerun` does."""
     config = _adapt_config(original, data)
     return _causes(original, config, _data(config))
 

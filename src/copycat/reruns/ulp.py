@@ -20,10 +20,10 @@ def bit_pattern(value: float, *, width: int) -> int:
 def is_single(value: float) -> bool:
     """Return whether a float32 can represent the value exactly."""
     try:
-        packed = struct.pack("<f", value)
+        single = struct.unpack("<f", struct.pack("<f", value))[0]
     except OverflowError:
         return False
-    return bit_pattern(struct.unpack("<f", packed)[0], width=64) == bit_pattern(value, width=64)
+    return bit_pattern(single, width=64) == bit_pattern(value, width=64)
 
 
 def ulps(before: int, after: int, *, width: int) -> int:

@@ -12,11 +12,11 @@ from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.moved_names import former_names
 from copycat.config.options import is_option
-from copycat.config.searches import is_grid_search
+from copycat.config.search_space_builder import is_grid_search
 from copycat.config.suggestions import one_of
 from copycat.config.sweep_composition import SweepRequest
 from copycat.config.validation import ADDED_KEYS
-from copycat.records.config_keys import key_digests
+from copycat.records.digests import key_digests
 from copycat.records.run_folder import make_folder
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep

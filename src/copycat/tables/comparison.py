@@ -102,11 +102,7 @@ def read_comparison(folders: Sequence[Path], *, records: Mapping[Path, RunRecord
 
 
 def unique_titles(folders: Sequence[Path]) -> dict[str, Path]:
-    """Return each folder by its path below the common parent.
-
-    Raises:
-        UserError: where a folder is given twice.
-    """
+    """Return each folder by its path below the common parent; raise a UserError where a folder is given twice."""
     absolute = [os.path.abspath(folder) for folder in folders]
     common = os.path.commonpath(absolute)
     by_title = {os.path.relpath(path, common): folder for path, folder in zip(absolute, folders, strict=True)}

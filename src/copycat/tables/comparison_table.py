@@ -8,7 +8,7 @@ from typing import Literal
 
 from copycat.config.printable import csv_text, print_line, printable
 from copycat.tables.comparison import ComparisonLine, RunComparison
-from copycat.tables.render import Column, csv_cell, print_table, value_cell, wide_console, write_json
+from copycat.tables.render import csv_cell, print_table, value_cell, wide_console, write_json
 from copycat.tables.statistics import (
     describe_mcnemar,
     direction_sign,
@@ -22,16 +22,13 @@ def print_comparison(compared: RunComparison, *, equal: bool) -> None:
     """Print a table to standard output, with a `*` at the best of each metric."""
     lines = compared.lines(equal=equal)
     lines = [line for line in lines if line.kind != "run" or any(v is not None for v in line.values.values())]
-    titles: list[Column] = [("name", value_cell(""))]
-    titles += [(printable(title), value_cell(title)) for title in compared.folders]
+    titles = [("name", value_cell("")), *((printable(title), value_cell(title)) for title in compared.folders)]
     rows = [{"": line.name, **format_cells(line)} for line in lines]
     print_table(wide_console(), titles, rows, shrinkable=[title for title, _ in titles[1:]])
     if not compared.keys(equal=False):
         print_line("the configurations are the same")
-    for note in _column_notes(lines):
+    for note in (*_column_notes(lines), *describe_uncertainty(compared)):
         print_line(note)
-    for sentence in describe_uncertainty(compared):
-        print_line(sentence)
 
 
 def _column_notes(lines: Sequence[ComparisonLine]) -> Iterator[str]:

@@ -8,13 +8,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.places import cache_folder
+from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line
 from copycat.records import trial_file
 from copycat.records.run_folder import MANIFEST
@@ -43,21 +44,14 @@ Entry = tuple[Stamps, dict[str, Any] | None, dict[str, Any] | None]
 """File stamps of run.json and trial.json, and their contents."""
 
 
-@dataclass(frozen=True)
-class IndexedRuns:
-    """Hold the runs at or below a folder."""
+def read_records(root: Path) -> list[RunRecord]:
+    """Read every run and trial at or below a folder, by name; report unreadable ones on standard error.
 
-    records: list[RunRecord]
-    """In the order of their folders; a manifest holds only what `CACHED_KEYS` names."""
-    errors: list[str]
-    """A line for each folder that could not be read."""
-
-
-def read_records(root: Path) -> IndexedRuns:
-    """Read every run and trial at or below a folder."""
+    A manifest holds only what `CACHED_KEYS` names.
+    """
     path = _index_path(root)
-    cached, current = _load(path), dict[str, Entry]()
-    result, settled, changed = IndexedRuns([], []), time.time_ns() - int(SETTLED_SECONDS * 1e9), False
+    cached, current, records = _load(path), dict[str, Entry](), list[RunRecord]()
+    settled, changed = time.time_ns() - int(SETTLED_SECONDS * 1e9), False
     for name, stamps in _walk(root):
         entry = cached.get(name)
         if entry is None or entry[0] != stamps:
@@ -65,15 +59,17 @@ def read_records(root: Path) -> IndexedRuns:
                 entry = _read(root / name, stamps)
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else first_line(error)
-                result.errors.append(f"{_find_unreadable(root / name)}: expected the record of a run; {reason}.")
+                file = _find_unreadable(root / name)
+                print_line(f"copycat: {file}: expected the record of a run; {reason}.", error=True)
                 continue
             changed = True
         if max(max(stamp[:2]) for stamp in stamps if stamp) < settled:
             current[name] = entry
-        result.records.append(_row(root / name, entry))
+        _, manifest, trial = entry
+        records.append(RunRecord(root / name, manifest, None if trial is None else Trial(**trial)))
     if len(current) >= MIN_FOLDERS and (changed or current.keys() != cached.keys()):
         _save(path, current)
-    return result
+    return records
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
@@ -87,12 +83,9 @@ def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
             yield name, stamps
             continue
         with suppress(OSError), os.scandir(folder) as entries:
-            inside = [
-                entry.name
-                for entry in entries
-                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
-            ]
-            waiting += [os.path.join(name, one) for one in sorted(inside, reverse=True)]
+            inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            visible = [one for one in inside if not one.startswith(".")]
+            waiting += [os.path.join(name, one) for one in sorted(visible, reverse=True)]
 
 
 def _stamp(path: str) -> list[int] | None:
@@ -105,14 +98,15 @@ def _stamp(path: str) -> list[int] | None:
 
 def _read(folder: Path, stamps: Stamps) -> Entry:
     record = read_record(folder)
+    trial = asdict(record.trial) if record.trial else None
     if record.manifest is None:
-        return stamps, None, asdict(record.trial) if record.trial else None
+        return stamps, None, trial
     cached: dict[str, Any] = {}
     for key, names in CACHED_KEYS.items():
         node = record.manifest[key] if key else record.manifest
         part = {name: node[name] for name in names if name in node}
         cached |= {key: part} if key else part
-    return stamps, cached, asdict(record.trial) if record.trial else None
+    return stamps, cached, trial
 
 
 def _find_unreadable(folder: Path) -> Path:
@@ -124,11 +118,6 @@ def _find_unreadable(folder: Path) -> Path:
     except (OSError, ValueError):
         return folder / trial_file.FILE
     return folder / MANIFEST
-
-
-def _row(folder: Path, entry: Entry) -> RunRecord:
-    _, manifest, trial = entry
-    return RunRecord(folder, manifest, None if trial is None else Trial(**trial))
 
 
 def _index_path(root: Path) -> Path:

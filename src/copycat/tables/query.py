@@ -56,12 +56,10 @@ def select_rows(rows: Sequence[RunRow], query: Query, *, known: Collection[str] 
 
 def sort_rows(rows: Iterable[RunRow], name: str, *, descending: bool = False) -> list[RunRow]:
     """Sort rows by one value: numbers, then text; rows without it come last in either direction."""
-    present: list[RunRow] = []
-    missing: list[RunRow] = []
-    for row in rows:
-        (missing if row.get(name) is None else present).append(row)
+    rows = list(rows)
+    present = [row for row in rows if row.get(name) is not None]
     present.sort(key=lambda row: _sort_key(row[name]), reverse=descending)
-    return [*present, *missing]
+    return [*present, *(row for row in rows if row.get(name) is None)]
 
 
 def _sort_key(value: Any) -> tuple[bool, Any]:

@@ -35,26 +35,15 @@ MAX_RESUMES = 5
 
 
 def check_folder(root: Path) -> None:
-    """Check that a folder of runs exists.
-
-    Raises:
-        UserError: where it does not.
-    """
+    """Raise a UserError where a folder of runs does not exist."""
     if not root.is_dir():
         raise UserError(f"{root}: expected a folder of runs; got none. Make a run: copycat train.")
 
 
 def read_run_records(root: Path) -> list[RunRecord]:
-    """Read the runs at or below a folder; report unreadable ones on standard error.
-
-    Raises:
-        UserError: where there is no such folder.
-    """
+    """Read the runs at or below a folder, which must exist; report unreadable ones on standard error."""
     check_folder(root)
-    runs = read_records(root)
-    for line in runs.errors:
-        print_line(f"copycat: {line}", error=True)
-    return runs.records
+    return read_records(root)
 
 
 def make_rows(records: Iterable[RunRecord], root: Path, *, objectives: Collection[str] = ()) -> list[RunRow]:

@@ -9,7 +9,7 @@ from typing import Any
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
-from copycat.records.config_keys import key_digests
+from copycat.records.digests import key_digests
 from copycat.records.run_folder import CONFIG, WEIGHTS
 from copycat.records.run_loader import Opened
 from copycat.records.trial_file import FILE as TRIAL

@@ -13,7 +13,7 @@ from copycat.data.datamodule import DataModule
 from copycat.data.quality import find_warnings
 from copycat.provenance.backbone import backbone_record
 from copycat.provenance.fingerprint import fingerprint
-from copycat.records.config_keys import key_digests
+from copycat.records.digests import key_digests
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import history_digest, parse_rows
 

@@ -19,8 +19,7 @@ from copycat.records.digests import digest_files
 from copycat.records.image_index import FILE as IMAGES
 from copycat.records.image_index import write_images
 from copycat.records.predictions import Predictions, write_predictions
-from copycat.records.reserved_space import release, reserve
-from copycat.records.run_folder import WEIGHTS, remove_half_written, write_manifest
+from copycat.records.run_folder import WEIGHTS, release, remove_half_written, reserve, write_manifest
 from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.checkpoints import BEFORE, LastCheckpoint
 from copycat.training.component_builders import build_group

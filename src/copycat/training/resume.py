@@ -13,8 +13,7 @@ from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
 from copycat.records.lock import locked
 from copycat.records.metrics_csv import read_history
-from copycat.records.reserved_space import release
-from copycat.records.run_folder import write_manifest
+from copycat.records.run_folder import release, write_manifest
 from copycat.records.run_loader import Opened, read_checkpoint
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
 from copycat.training.components import build_components

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from copycat.config.compose import Request
 from copycat.config.composition import resolve, split_hydra_node
-from copycat.config.searches import has_pruner
+from copycat.config.search_space_builder import has_pruner
 from copycat.config.trial_composition import TrialRequest, compose_trial, make_trial_request
 from copycat.records.lock import LockedError
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial

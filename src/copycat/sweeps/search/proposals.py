@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from copycat.config.printable import print_line
 from copycat.config.search_space import SearchSpace
-from copycat.config.searches import is_grid_search
+from copycat.config.search_space_builder import is_grid_search
 from copycat.config.suggestions import pluralize
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
