@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -98,8 +97,7 @@ class PackTrainer:
     def validate(self, epoch: int) -> list[Row]:
         """Return the validation metrics of each trial."""
         classifier = self.sessions[0].classifier
-        metrics: Any = classifier.metrics["val_"]
-        modules = self.stack.skeleton, self.stack.loss, classifier.loss
+        metrics, modules = classifier.metrics["val"], (self.stack.skeleton, self.stack.loss, classifier.loss)
         rows, _ = evaluate(self._evaluate_batch, self.batches.load("val", epoch), metrics, modules=modules)
         return rows
 
