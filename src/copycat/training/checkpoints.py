@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -14,8 +14,7 @@ from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import copy, keep_previous
 from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.hook_compatibility import MultiStepCallback
-from copycat.training.lightning_internals import forget_restart, get_fit_loop, get_position, set_position
-from copycat.training.progress import Position
+from copycat.training.lightning_internals import Position, forget_restart, get_fit_loop, get_position, set_position
 
 CHECKPOINT_KEY = "copycat"
 """Key of Copycat's entry in a checkpoint."""
@@ -23,14 +22,6 @@ BEFORE = "before.ckpt"
 """Name of the checkpoint before the last, until the run is completed."""
 MAX_SAVING_SHARE = 0.02
 """Maximum share of the time for saving by epochs: short epochs skip some checkpoints."""
-
-
-@runtime_checkable
-class BufferingLoop(Protocol):
-    """Describe a fit loop that logs many epochs together."""
-
-    def flush(self) -> None:
-        """Log all completed epochs, and pass on the steps of the one in progress."""
 
 
 class LastCheckpoint(MultiStepCallback):
@@ -144,7 +135,7 @@ class LastCheckpoint(MultiStepCallback):
         copy_to, self.copy_to = self.copy_to, None
         if copy_to is None:
             return
-        if not isinstance(get_fit_loop(trainer), BufferingLoop):
+        if not hasattr(get_fit_loop(trainer), "flush"):
             self._write(trainer, copy_to, finished=False)
             return
         self.files.defers = True
@@ -225,7 +216,7 @@ class LastCheckpoint(MultiStepCallback):
 
 def _flush(trainer: pl.Trainer) -> None:
     loop = get_fit_loop(trainer)
-    if isinstance(loop, BufferingLoop):
+    if hasattr(loop, "flush"):  # it logs many epochs together
         loop.flush()
 
 

@@ -7,7 +7,7 @@ from copycat.models.classifier import Classifier
 from copycat.models.metrics import Row
 from copycat.models.stage_metrics import EpochSteps
 from copycat.training.checkpoints import LastCheckpoint
-from copycat.training.progress import Position
+from copycat.training.lightning_internals import Position
 
 
 class EpochBuffer:

@@ -20,6 +20,7 @@ from copycat.training.hook_compatibility import Compatibility, check_compatibili
 from copycat.training.lazy_scheduler import LazyScheduler
 from copycat.training.lightning_internals import (
     FitLoop,
+    Position,
     begin_epoch_loop,
     end_epoch_loop,
     get_fit_loop,
@@ -29,7 +30,6 @@ from copycat.training.lightning_internals import (
     set_fit_loop,
     set_global_step,
 )
-from copycat.training.progress import Position
 from copycat.training.seeds import StepSeeds
 from copycat.training.step_runner import StepRunner
 from copycat.training.stopping import Limiter
@@ -76,7 +76,8 @@ class MultiStepLoop(FitLoop):
         loader = data.loader("train", shuffle=data.shuffle)
         assert isinstance(loader, MemoryLoader)
         self.loader, self.batches = loader, len(loader)
-        self.buffer: EpochBuffer | None = None
+        self.buffer = EpochBuffer(classifier, last, Position(0))
+        self._has_started = False
         self._calls_hooks = True
         """Whether hooks were called at the end of the last epoch."""
 
@@ -97,7 +98,7 @@ class MultiStepLoop(FitLoop):
         try:
             super().run()
         finally:
-            if self.buffer is not None:
+            if self._has_started:
                 try:
                     self.flush()
                 finally:
@@ -126,6 +127,7 @@ class MultiStepLoop(FitLoop):
         self._schedules: list[LazyScheduler] = []
         self._plan_flush()
         self.buffer = EpochBuffer(self.classifier, self.last, start)
+        self._has_started = True
 
     def on_advance_start(self) -> None:
         """Call the start hooks of an epoch, where needed."""
@@ -144,7 +146,6 @@ class MultiStepLoop(FitLoop):
 
     def advance(self) -> None:
         """Run all steps of an epoch."""
-        assert self.buffer is not None
         self._runner.run(self._epoch, self._batch, self.buffer, self._pause)
         self._batch = self.batches
 
@@ -169,7 +170,6 @@ class MultiStepLoop(FitLoop):
 
     def _end_visible_epoch(self) -> None:
         """Validate and call the hooks as Lightning does."""
-        assert self.buffer is not None
         self.flush()
         if not self.seeds.draws:  # otherwise each batch was seeded already
             self.seeds.seed(self.trainer, self._epoch, self.batches - 1)
@@ -181,7 +181,6 @@ class MultiStepLoop(FitLoop):
 
     def _end_epoch(self) -> None:
         """Validate in memory, and call the hooks of callbacks that support multi-step execution."""
-        assert self.buffer is not None
         trainer, epoch = self.trainer, self._epoch
         validates = (epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
         if validates and self.compatibility.validates:
@@ -213,7 +212,6 @@ class MultiStepLoop(FitLoop):
 
     def _pause(self, batch: int) -> None:
         """Handle signals, limits and checkpoints that are due inside an epoch."""
-        assert self.buffer is not None
         self._runner.next_pause = time.monotonic() + (0 if self.last.every_n_steps else PAUSE_SECONDS)
         self._batch = batch
         self._check()
@@ -246,8 +244,6 @@ class MultiStepLoop(FitLoop):
         Raises:
             DivergedError: where a loss is not finite; the epochs before are logged.
         """
-        if self.buffer is None:
-            return
         failure = self.buffer.first_failure()
         if failure is None:
             self.buffer.log()
@@ -261,7 +257,6 @@ class MultiStepLoop(FitLoop):
 
     def _check(self) -> None:
         """Raise where a loss is not finite."""
-        assert self.buffer is not None
         if self.buffer.first_failure() is not None:
             self.flush()
 

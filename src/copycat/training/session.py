@@ -16,9 +16,8 @@ from copycat.data.streams import derive_seed
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
 from copycat.training.components import OWN_TRAINER_KEYS, RunComponents
-from copycat.training.malloc import keep_memory, trim_memory
 from copycat.training.multi_step_loop import install
-from copycat.training.process_state import set_deterministic
+from copycat.training.process_state import keep_memory, set_deterministic, trim_memory
 from copycat.training.recorder import RunRecorder
 from copycat.training.result import RunResult
 from copycat.training.seeds import StepSeeds, seed_everything

@@ -76,9 +76,7 @@ class SignalHandler(MultiStepCallback):
         """Take back SIGTERM, for which Lightning's handler would end the run without saving."""
         self._install()
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take back SIGTERM from Lightning's handler."""
-        self._install()
+    on_validation_start = on_train_start
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.deferred:
@@ -127,6 +125,8 @@ class SignalHandler(MultiStepCallback):
         if self.received and trainer.state.fn != "fit":
             raise InterruptedRun(self.received)
 
+    on_test_batch_end = on_validation_batch_end
+
     def until_signal(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield the batches of an evaluation without a Trainer, until a signal comes."""
         self._install()
@@ -134,8 +134,3 @@ class SignalHandler(MultiStepCallback):
             yield batch
             if self.received:
                 raise InterruptedRun(self.received)
-
-    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """End the final evaluation where a signal came."""
-        if self.received:
-            raise InterruptedRun(self.received)

@@ -81,10 +81,10 @@ def streams_of_command(*, prints_result: bool) -> Iterator[TolerantStream]:
     A command that prints its result ends once nobody reads it.
     """
     _open_closed()
-    out, err = TolerantStream(sys.stdout, is_result=prints_result), TolerantStream(sys.stderr)
-    streams: Any = out, err
+    out: Any = TolerantStream(sys.stdout, is_result=prints_result)
+    err: Any = TolerantStream(sys.stderr)
     try:
-        with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
+        with redirect_stdout(out), redirect_stderr(err):
             yield out
     finally:
         for stream in (out, err):

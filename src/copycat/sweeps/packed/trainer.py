@@ -18,7 +18,7 @@ from copycat.sweeps.packed.stacked_layers import StackedDropout
 from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.sweeps.packed.statistics import PackStatistics
 from copycat.sweeps.packed.trial_session import TrialSession
-from copycat.training.malloc import keep_memory
+from copycat.training.process_state import keep_memory
 
 
 class PackTrainer:
