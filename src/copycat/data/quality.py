@@ -10,7 +10,7 @@ from torch import Tensor
 
 from copycat.config.printable import printable
 from copycat.data.datamodule import DataModule
-from copycat.data.parallel_map import parallel_map
+from copycat.data.progress import parallel_map
 from copycat.data.sources.folder import Folder
 from copycat.data.sources.folder_walk import LeftOut
 from copycat.data.split import Part
@@ -92,11 +92,6 @@ def check_data(data: DataModule) -> DataCheck:
     left_out = listed.left_out if listed else ()
     warnings += _summarize_left_out(left_out)
     return DataCheck(parts, within, across, unreadable, left_out, warnings)
-
-
-def find_warnings(data: DataModule) -> list[str]:
-    """Return the warnings of `check_data`."""
-    return check_data(data).warnings
 
 
 def _summarize_part(part: Part, classes: Sequence[str]) -> PartSummary:
