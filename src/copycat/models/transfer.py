@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from copycat.config.extras import require_package
 from copycat.config.places import cache_folder
-from copycat.models.backbone import Backbone, Pixels, declare_image_size, load_weights, weights_digest
+from copycat.models.backbone import Backbone, Pixels, load_weights, weights_digest
 from copycat.models.efficientnet import WIDTH, EfficientNetLite0
 from copycat.models.features import FrozenFeatures
 
@@ -94,7 +94,6 @@ def build_on_backbone(backbone: Backbone, *, out_features: int, frozen: bool, fr
     return Transfer(held, width=backbone.width, out_features=out_features)
 
 
-@declare_image_size(lambda node: node.get("backbone_size", SIZE))
 def efficientnet_lite0(
     *,
     out_features: int,
@@ -121,6 +120,10 @@ def efficientnet_lite0(
     pixels = Pixels(size=backbone_size, mean=MEAN_AND_DEVIATION, deviation=MEAN_AND_DEVIATION)
     backbone = Backbone(network=network, pixels=pixels, width=WIDTH, name="efficientnet_lite0")
     return build_on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
+
+
+# data without a size of their own are prepared at this one
+efficientnet_lite0.required_image_size = lambda node: node.get("backbone_size", SIZE)  # type: ignore[attr-defined]
 
 
 def _packaged() -> Path:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.augmentation.beta import SymmetricBeta
-from copycat.data.augmentation.transforms import Augmentation, range_mask
+from copycat.data.augmentation.transforms import Augmentation, box_mask
 
 
 class _Mix(ABC):
@@ -80,11 +80,8 @@ class CutMix(_Mix):
 
     def blend(self, image: Tensor, other: Tensor, share: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Replace a box whose area is one minus the share."""
-        height, width = image.shape[-2:]
         side = (1 - share).sqrt()
-        columns = range_mask(width, uniform[:, 2] - side / 2, side)
-        rows = range_mask(height, uniform[:, 3] - side / 2, side)
-        box = rows[:, :, None] & columns[:, None, :]
+        box = box_mask(image, uniform[:, 2] - side / 2, uniform[:, 3] - side / 2, side)
         return torch.where(box[:, None], other, image), 1 - box.float().mean((1, 2))
 
 

@@ -19,7 +19,7 @@ from copycat.data.memory_cache import cached
 from copycat.data.progress import show_progress
 from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
 from copycat.data.split import Part, digest
-from copycat.data.synthetic.checksummed_npz import DamagedError, read_checksummed, write_checksummed
+from copycat.data.synthetic.checksummed_npz import read_checksummed, write_checksummed
 from copycat.data.synthetic.portable_rng import PortableRNG
 from copycat.data.synthetic.raster import SIDE
 from copycat.data.synthetic.render import VERSION, draw_image
@@ -63,13 +63,7 @@ class Drawn:
         return dict(zip(self.sizes, cached(self.cache_file.absolute(), self.key, self._parts), strict=True))
 
     def _parts(self) -> list[Part]:
-        try:
-            arrays = read_checksummed(self.cache_file, key=self.key)
-        except FileNotFoundError:
-            arrays = self._draw_all()
-        except DamagedError as error:
-            log.warning("%s is damaged (%s); drawing it again.", self.cache_file, error)
-            arrays = self._draw_all()
+        arrays = read_checksummed(self.cache_file, key=self.key) or self._draw_all()
         return [make_part(name, arrays[f"{name} images"], arrays[f"{name} labels"]) for name in self.sizes]
 
     def _draw_all(self) -> dict[str, NDArray[Any]]:
