@@ -34,8 +34,7 @@ FORMAT_HINTS: Mapping[str, str] = {
     ".jxl": "JPEG XL is not read, save it as PNG",
 }
 """Hint for each file extension that cannot be read without further software."""
-LIMIT_MESSAGE = "above the limit of"
-"""Part of the error message for an image with too many pixels."""
+LIMIT_MESSAGE = "above the limit of"  # part of the error message for an image with too many pixels
 
 EXIF_ORIENTATION = 0x0112
 TRANSPOSE_BY_ORIENTATION = {
@@ -236,8 +235,7 @@ class _PillowSettings:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.inside = 0
-        self.limit = Image.MAX_IMAGE_PIXELS
-        """Pillow's own pixel limit, restored at the end."""
+        self.limit = Image.MAX_IMAGE_PIXELS  # Pillow's own pixel limit, restored at the end
 
     @contextmanager
     def applied(self, pixels: int | None = None) -> Iterator[None]:

@@ -19,8 +19,7 @@ from rich.progress import (
 )
 
 PROGRESS_DELAY = 1.0  # seconds of work before the bar shows
-NOTEBOOK_INTERVAL = 0.2
-"""Seconds between two updates in a notebook, each of which is a message to the browser."""
+NOTEBOOK_INTERVAL = 0.2  # seconds between two updates in a notebook, each of which is a message to the browser
 
 Item = TypeVar("Item")
 

@@ -15,14 +15,11 @@ from copycat.data.sources.folder import Folder
 from copycat.data.sources.folder_walk import LeftOut
 from copycat.data.split import Part
 
-MIN_SHARE_SHIFT = 0.1
-"""Least difference of a class's share between parts that gives a warning."""
+MIN_SHARE_SHIFT = 0.1  # least difference of a class's share between parts that gives a warning
 MIN_COLOR_SHIFT = 10.0
 """Least difference of mean brightness, or of a channel's mean, that gives a warning; of 255."""
-COLOR_SAMPLE = 500
-"""Largest number of images whose colors are measured in a part that is decoded on demand."""
-MAX_NAME_LENGTH = 40
-"""Longest name in a warning, in characters; `copycat data check` prints the whole name."""
+COLOR_SAMPLE = 500  # largest number of images whose colors are measured in a part that is decoded on demand
+MAX_NAME_LENGTH = 40  # longest name in a warning, in characters; `copycat data check` prints the whole name
 
 
 @dataclass(frozen=True)

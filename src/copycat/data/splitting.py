@@ -11,8 +11,7 @@ from copycat.config.errors import UserError
 from copycat.data.split import Part, Subset
 from copycat.data.streams import derive_seed
 
-Group = list[int]
-"""Indices of images that are equal byte for byte, and so stay in one part."""
+Group = list[int]  # indices of images that are equal byte for byte, and so stay in one part
 
 
 def split(

@@ -81,8 +81,7 @@ class Classifier(pl.LightningModule):
         self.metrics = {stage: StageMetrics(stage, classes=classes, reduction=loss.reduction) for stage in stages}
         self.evaluated_stage: Stage = "val"
         """The stage that a validation loop evaluates, which prefixes its metrics."""
-        self.evaluation: dict[str, float] = {}
-        """Metrics of the last evaluation, by name."""
+        self.evaluation: dict[str, float] = {}  # metrics of the last evaluation, by name
         self.probabilities = torch.empty(0)
         """Class probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
         self._row: Row = {}

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 from torch.utils.flop_counter import FlopCounterMode
 
-BATCH = 2
-"""Number of images in the traced batch, which shapes show as B."""
+BATCH = 2  # number of images in the traced batch, which shapes show as B
 
 HEADER = ("layer", "input", "output", "parameters")
 ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")

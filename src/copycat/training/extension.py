@@ -16,8 +16,7 @@ from copycat.records.trial_file import FILE as TRIAL
 from copycat.records.yaml_text import to_yaml
 
 KEY = "trainer.max_epochs"
-COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json")
-"""Files that only a completed run has."""
+COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json")  # files that only a completed run has
 
 
 def extend_run(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> Opened:

@@ -35,10 +35,8 @@ from copycat.training.step_runner import StepRunner
 from copycat.training.stopping import Limiter
 
 log = logging.getLogger(__name__)
-FLUSH_SECONDS = 0.5
-"""Seconds between two flushes, where the configuration leaves it open."""
-PAUSE_SECONDS = 0.05
-"""Seconds between two checks of signals, limits and the progress bar."""
+FLUSH_SECONDS = 0.5  # seconds between two flushes, where the configuration leaves it open
+PAUSE_SECONDS = 0.05  # seconds between two checks of signals, limits and the progress bar
 
 
 def install(trainer: pl.Trainer, classifier: Classifier, **settings: Any) -> "MultiStepLoop | None":
@@ -78,8 +76,7 @@ class MultiStepLoop(FitLoop):
         self.loader, self.batches = loader, len(loader)
         self.buffer = EpochBuffer(classifier, last, Position(0))
         self._has_started = False
-        self._calls_hooks = True
-        """Whether hooks were called at the end of the last epoch."""
+        self._calls_hooks = True  # whether hooks were called at the end of the last epoch
 
     # ----- Lightning's side
 

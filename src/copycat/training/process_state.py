@@ -59,8 +59,7 @@ def set_deterministic(settings: Mapping[str, Any]) -> None:
             torch.backends.cudnn.benchmark = False
 
 
-ADVERTISEMENT = "💡 Tip:"
-"""How Lightning's messages begin that recommend other packages."""
+ADVERTISEMENT = "💡 Tip:"  # how Lightning's messages begin that recommend other packages
 
 
 class _Quiet(logging.FileHandler):
@@ -127,8 +126,7 @@ def logged(file: Path) -> Iterator[None]:
 
 # ----- memory of the C library: glibc alone
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Constants of malloc.h."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # constants of malloc.h
 
 
 def keep_memory() -> None:

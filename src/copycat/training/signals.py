@@ -36,12 +36,10 @@ class SignalHandler(MultiStepCallback):
     def __init__(self) -> None:
         """Handle no signals until `listening`."""
         self.received: str | None = None
-        self._signals: list[signal.Signals] = []
-        """Signals that are handled."""
+        self._signals: list[signal.Signals] = []  # signals that are handled
         self.last: LastCheckpoint | None = None
         """Callback that saves the run; None: a signal ends the run at once."""
-        self.deferred = False
-        """Whether a signal waits, while the run writes its last records."""
+        self.deferred = False  # whether a signal waits, while the run writes its last records
         self._deferred_signal: int | None = None
 
     @contextmanager

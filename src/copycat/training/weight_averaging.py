@@ -17,8 +17,7 @@ from copycat.training.checkpoints import between_steps
 from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.run_context import network_of
 
-KEY = "averaging"
-"""Key of the trained weights in a checkpoint, whose state_dict is the average."""
+KEY = "averaging"  # key of the trained weights in a checkpoint, whose state_dict is the average
 UpdateAverage = Callable[[Any, Any, Any], None]
 """Takes averages, current tensors, and the number of averaged values; updates the averages in place."""
 

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-TABLE_SIZE = 4096
-"""Intervals of the table from 0 to 0.5; the rest is its mirror image."""
+TABLE_SIZE = 4096  # intervals of the table from 0 to 0.5; the rest is its mirror image
 
 
 class SymmetricBeta:

@@ -54,8 +54,7 @@ class Folder:
         self.memory = memory_mb * 2**20
         self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
         self.classes: Sequence[str] = ()
-        self.min_classes = 2
-        """Least number of classes: one suffices to evaluate a run."""
+        self.min_classes = 2  # least number of classes: one suffices to evaluate a run
         self.left_out: Sequence[LeftOut] = ()
         self.warnings: Sequence[str] = ()
         self.synthetic = (self.root / SYNTHETIC_MARKER).is_file()
