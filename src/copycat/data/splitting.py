@@ -53,7 +53,6 @@ def split(
 
 
 def _without_test_images(pool: Part, digests: set[str]) -> Part:
-    """Leave out the images that the test part has too."""
     kept = [index for index, digest in enumerate(pool.digests) if digest not in digests]
     aside = [name for name, digest in zip(pool.names, pool.digests, strict=True) if digest in digests]
     return replace(_select(pool, kept), set_aside=aside) if aside else pool

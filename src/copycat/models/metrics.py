@@ -116,7 +116,7 @@ def to_scalar_tensor(value: float) -> Tensor:
     return short if short.item() == value else torch.tensor(value, dtype=torch.float64)
 
 
-def concatenate(pieces: list[Tensor], *, dim: int = 0) -> Tensor:
+def concatenate(pieces: list[Tensor] | tuple[Tensor, ...], *, dim: int = 0) -> Tensor:
     """Concatenate tensors, without a copy of a single one."""
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
 

@@ -14,22 +14,12 @@ import pytorch_lightning as pl
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import MemoryLoader
 from copycat.models.classifier import Classifier, divergence_error
+from copycat.training import lightning_internals as internals
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.epoch_buffer import EpochBuffer
 from copycat.training.hook_compatibility import Compatibility, check_compatibility, overrides
 from copycat.training.lazy_scheduler import LazyScheduler
-from copycat.training.lightning_internals import (
-    FitLoop,
-    Position,
-    begin_epoch_loop,
-    end_epoch_loop,
-    get_fit_loop,
-    move_to_epoch_start,
-    set_batch_progress,
-    set_epoch_progress,
-    set_fit_loop,
-    set_global_step,
-)
+from copycat.training.lightning_internals import FitLoop, Position
 from copycat.training.seeds import StepSeeds
 from copycat.training.step_runner import StepRunner
 from copycat.training.stopping import Limiter
@@ -46,7 +36,7 @@ def install(trainer: pl.Trainer, classifier: Classifier, **settings: Any) -> "Mu
         log.info("steps are taken one by one: %s", compatibility)
         return None
     loop = MultiStepLoop(trainer, classifier, compatibility, **settings)
-    set_fit_loop(trainer, loop)
+    internals.set_fit_loop(trainer, loop)
     return loop
 
 
@@ -66,7 +56,7 @@ class MultiStepLoop(FitLoop):
         limiter: Limiter,
     ) -> None:
         """Move the data to the device, and take over Lightning's limits of epochs."""
-        before = get_fit_loop(trainer)
+        before = internals.get_fit_loop(trainer)
         super().__init__(trainer, min_epochs=before.min_epochs, max_epochs=before.max_epochs)
         self.classifier, self.compatibility, self.steps = classifier, compatibility, steps
         self.data, self.seeds, self.last, self.limiter = data, seeds, last, limiter
@@ -82,7 +72,7 @@ class MultiStepLoop(FitLoop):
 
     def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
         """Resume at the start of the epoch in progress: call its hooks again, skip its first batches."""
-        move_to_epoch_start(state_dict)
+        internals.move_to_epoch_start(state_dict)
         super().load_state_dict(state_dict, prefix)
 
     @property
@@ -132,7 +122,7 @@ class MultiStepLoop(FitLoop):
         if self._is_visible:
             self._publish()
             super().on_advance_start()
-            begin_epoch_loop(self)
+            internals.begin_epoch_loop(self)
         elif self._calls_hooks:
             self._publish(ready=1)
             for hook in self._epoch_start:
@@ -171,7 +161,7 @@ class MultiStepLoop(FitLoop):
         if not self.seeds.draws:  # otherwise each batch was seeded already
             self.seeds.seed(self.trainer, self._epoch, self.batches - 1)
         self._publish(ready=1, started=1)
-        end_epoch_loop(self)
+        internals.end_epoch_loop(self)
         super().on_advance_end()
         self.buffer.start_at(self._epoch + 1)
         self._calls_hooks = True
@@ -225,13 +215,13 @@ class MultiStepLoop(FitLoop):
         for schedule in self._schedules:
             schedule.apply_deferred()
         epoch, batch = self._epoch, self._batch
-        set_epoch_progress(self, epoch, ready=ready, started=started, processed=processed)
+        internals.set_epoch_progress(self, epoch, ready=ready, started=started, processed=processed)
         is_last = batch == self.batches
         is_inside = 0 < batch < self.batches
-        set_batch_progress(self, batch, before=epoch * self.batches, ready=int(is_inside), is_last=is_last)
+        internals.set_batch_progress(self, batch, before=epoch * self.batches, ready=int(is_inside), is_last=is_last)
         window = self.trainer.accumulate_grad_batches
         done = -(-batch // window) if is_last else batch // window
-        set_global_step(self, epoch * -(-self.batches // window) + done)
+        internals.set_global_step(self, epoch * -(-self.batches // window) + done)
 
     # ----- the metrics
 

@@ -94,10 +94,8 @@ def streams_of_command(*, prints_result: bool) -> Iterator[TolerantStream]:
 
 def _discard_rest(stream: TolerantStream) -> None:
     """Redirect the buffered rest to nowhere, on which Python would fail at its exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    with suppress(OSError):  # a stream in memory has no descriptor
-        os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    with open(os.devnull, "w") as nowhere, suppress(OSError):  # a stream in memory has no descriptor
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _open_closed() -> None:
