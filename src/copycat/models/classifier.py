@@ -170,7 +170,7 @@ class Classifier(pl.LightningModule):
     def validate(self, batches: Iterable[Any]) -> None:
         """Evaluate batches as the Trainer's validation loop does, without that loop."""
         row, _ = self._evaluate_batches(self.evaluated_stage, batches)
-        self._store_evaluation(self.evaluated_stage, row)
+        self._store_evaluation(row)
 
     def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
         """Evaluate the current weights without a Trainer.
@@ -203,19 +203,16 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Record the metrics of a batch."""
-        self._record_batch(self.evaluated_stage, batch)
+        logits, label = self.network(batch["image"]), batch["label"]
+        loss, probability = self.loss(logits, label), self.loss.probability(logits)
+        self.metrics[self.evaluated_stage].update(loss=loss, probability=probability, label=label)
 
     def on_validation_epoch_end(self) -> None:
         """Compute the metrics of the validation."""
-        self._finish_evaluation(self.evaluated_stage)
-
-    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Record the metrics of a batch."""
-        self._record_batch("test", batch)
-
-    def on_test_epoch_end(self) -> None:
-        """Compute the metrics of the test."""
-        self._finish_evaluation("test")
+        metrics = self.metrics[self.evaluated_stage]
+        if self.trainer.state.fn != "fit":
+            self.probabilities = metrics.predictions()[0]
+        self._store_evaluation(metrics.compute())
 
     def create_optimizer(self) -> Optimizer:
         """Create an optimizer of the network's parameters, in groups where learning rates differ."""
@@ -248,20 +245,10 @@ class Classifier(pl.LightningModule):
         self.metrics["train"].restore(gathered["train"])
         self._last_loss, self._row = gathered["last_loss"], gathered["row"]
 
-    def _record_batch(self, stage: Stage, batch: dict[str, Tensor]) -> None:
-        logits, label = self.network(batch["image"]), batch["label"]
-        loss = self.loss(logits, label)
-        self.metrics[stage].update(loss=loss, probability=self.loss.probability(logits), label=label)
-
-    def _finish_evaluation(self, stage: Stage) -> None:
-        if self.trainer.state.fn != "fit":
-            self.probabilities = self.metrics[stage].predictions()[0]
-        self._store_evaluation(stage, self.metrics[stage].compute())
-
-    def _store_evaluation(self, stage: Stage, row: Row) -> None:
-        if not isfinite(loss := row[f"{stage}/loss"]):
+    def _store_evaluation(self, row: Row) -> None:
+        if not isfinite(loss := row[f"{self.evaluated_stage}/loss"]):
             weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
-            raise DivergedError(f"{stage}/loss of {weights} is {loss}")
+            raise DivergedError(f"{self.evaluated_stage}/loss of {weights} is {loss}")
         self._update_callback_metrics(row)
         self.evaluation = self._row = row
 

@@ -137,13 +137,9 @@ class TrainingSession:
         loggers, callbacks = trainer.loggers, trainer.callbacks
         # log nothing, and ignore limits on batches, which are for training: final metrics are of whole parts
         trainer.loggers, trainer.callbacks = [], [self.signals]
-        trainer.limit_val_batches = trainer.limit_test_batches = 1.0
+        trainer.limit_val_batches, classifier.evaluated_stage = 1.0, stage
         try:
-            if stage == "test":
-                trainer.test(classifier, dataloaders=loader, verbose=False)
-            else:
-                classifier.evaluated_stage = stage
-                trainer.validate(classifier, dataloaders=loader, verbose=False)
+            trainer.validate(classifier, dataloaders=loader, verbose=False)
         finally:
             trainer.loggers, trainer.callbacks = loggers, callbacks
         return classifier.evaluation, classifier.probabilities

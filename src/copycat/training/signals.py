@@ -123,8 +123,6 @@ class SignalHandler(MultiStepCallback):
         if self.received and trainer.state.fn != "fit":
             raise InterruptedRun(self.received)
 
-    on_test_batch_end = on_validation_batch_end
-
     def until_signal(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield the batches of an evaluation without a Trainer, until a signal comes."""
         self._install()
