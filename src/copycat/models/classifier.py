@@ -114,11 +114,6 @@ class Classifier(pl.LightningModule):
         self._last_loss = loss
         self.metrics["train"].update(loss=loss, probability=probability, label=hard_labels(label))
 
-    @property
-    def has_recorded_steps(self) -> bool:
-        """Return whether steps of an unfinished epoch are recorded."""
-        return self.metrics["train"].batches > 0
-
     def on_train_epoch_start(self) -> None:
         """Start to record the steps of an epoch."""
         self._last_recorded = -1

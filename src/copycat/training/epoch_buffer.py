@@ -29,7 +29,7 @@ class EpochBuffer:
 
     def end_epoch(self) -> None:
         """Close the epoch in progress; log it where some of its steps were passed on."""
-        if not self.classifier.has_recorded_steps:
+        if not self.classifier.metrics["train"].batches:
             self.ended.append(self.steps)
             self.steps, self.handed_over = EpochSteps(), 0
             return

@@ -30,7 +30,7 @@ class Folder:
         max_megapixels: larger images count as unreadable; None: 89.
 
     Raises:
-        UserError: where a value is out of its range.
+        UserError: where the root is not UTF-8, or `memory_mb` no whole number.
     """
 
     def __init__(
