@@ -29,6 +29,10 @@ class LazyImages:
         """Return [N, 3, size, size]."""
         return (len(self.files), 3, self.size, self.size)
 
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.files)
+
     def __getitem__(self, index: int) -> Tensor:
         """Decode image `index` to uint8 [3, size, size]."""
         return decode(self.root / self.files[index], size=self.size, fit=self.fit, max_pixels=self.max_pixels)
