@@ -15,7 +15,7 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 
 import copycat
 from copycat.training import lightning_internals as internals
-from copycat.training.progress import Position
+from copycat.training.lightning_internals import Position
 
 SOURCE = Path(copycat.__file__).parent
 OURS = SOURCE / "training" / "lightning_internals.py"

@@ -81,7 +81,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _draw(arguments: argparse.Namespace) -> int:
-    from copycat.data.gallery import write_gallery
+    from copycat.data.synthetic.dataset import write_gallery
 
     print_line(write_gallery(arguments.folder, seed=arguments.seed))
     return DONE

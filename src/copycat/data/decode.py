@@ -34,8 +34,7 @@ FORMAT_HINTS: Mapping[str, str] = {
     ".jxl": "JPEG XL is not read, save it as PNG",
 }
 """Hint for each file extension that cannot be read without further software."""
-LIMIT_MESSAGE = "above the limit of"
-"""Part of the error message for an image with too many pixels."""
+LIMIT_MESSAGE = "above the limit of"  # part of the error message for an image with too many pixels
 
 EXIF_ORIENTATION = 0x0112
 TRANSPOSE_BY_ORIENTATION = {
@@ -67,7 +66,7 @@ def image_extensions() -> frozenset[str]:
 
     The set grows with the Pillow plugins that are imported.
     """
-    with _pillow_settings:
+    with _pillow_settings.applied():
         formats = _formats()
     return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)
 
@@ -75,8 +74,10 @@ def image_extensions() -> frozenset[str]:
 def is_image(path: Path) -> bool:
     """Return whether a file has the content of an image, whatever its extension; its pixels are not decoded."""
     try:
-        with _pillow_settings, Image.open(path, formats=[name for name in _formats() if name in RECOGNIZABLE_FORMATS]):
-            return True
+        with _pillow_settings.applied():
+            formats = [name for name in _formats() if name in RECOGNIZABLE_FORMATS]
+            with Image.open(path, formats=formats):
+                return True
     except Image.DecompressionBombError:
         return True
     except Exception:  # a damaged file makes Pillow raise anything, as in `decode_pixels`
@@ -118,7 +119,7 @@ def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int |
     """
     assert fit in FIT_MODES, fit
     try:
-        with _pillow_settings.with_limit(max_pixels), path.open("rb") as file:
+        with _pillow_settings.applied(max_pixels), path.open("rb") as file:
             limit = _pillow_settings.limit if max_pixels is None else max_pixels
             if not (head := file.read(512)):
                 raise UnreadableImage(path, "empty file")
@@ -234,10 +235,11 @@ class _PillowSettings:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.inside = 0
-        self.limit = Image.MAX_IMAGE_PIXELS
-        """Pillow's own pixel limit, restored at the end."""
+        self.limit = Image.MAX_IMAGE_PIXELS  # Pillow's own pixel limit, restored at the end
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def applied(self, pixels: int | None = None) -> Iterator[None]:
+        """Mute Pillow, and let it open images of up to `pixels` pixels; None keeps its limit."""
         with self.lock:
             if self.inside == 0:
                 self.limit = Image.MAX_IMAGE_PIXELS
@@ -245,22 +247,16 @@ class _PillowSettings:
                 self.before.__enter__()
                 warnings.filterwarnings("ignore", module=r"PIL\b")
             self.inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                self.before.__exit__(None, None, None)
-                Image.MAX_IMAGE_PIXELS = self.limit
-
-    @contextmanager
-    def with_limit(self, pixels: int | None) -> Iterator[None]:
-        """Let Pillow open images of up to `pixels` pixels; None keeps its limit."""
-        with self:
-            with self.lock:
-                if pixels is not None and Image.MAX_IMAGE_PIXELS is not None:
-                    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, pixels)
+            if pixels is not None and Image.MAX_IMAGE_PIXELS is not None:
+                Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, pixels)
+        try:
             yield
+        finally:
+            with self.lock:
+                self.inside -= 1
+                if self.inside == 0:
+                    self.before.__exit__(None, None, None)
+                    Image.MAX_IMAGE_PIXELS = self.limit
 
 
 _pillow_settings = _PillowSettings()

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from copycat.data.split import Part
 
-MAX_FILES = 8
-"""Largest number of cached files: a sweep may go through many data sets."""
+MAX_FILES = 8  # largest number of cached files: a sweep may go through many data sets
 MIN_AGE = 2.0
 """Least age in seconds of a cached file: file systems have coarse clocks, which may hide a second change."""
 Stamp = tuple[int, int, int]

@@ -1,8 +1,9 @@
-"""Show a progress bar for work that takes long: on a terminal's standard error, or below a notebook's cell."""
+"""Show a progress bar for work that takes long, in threads or not: on standard error, or below a notebook's cell."""
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
@@ -18,8 +19,7 @@ from rich.progress import (
 )
 
 PROGRESS_DELAY = 1.0  # seconds of work before the bar shows
-NOTEBOOK_INTERVAL = 0.2
-"""Seconds between two updates in a notebook, each of which is a message to the browser."""
+NOTEBOOK_INTERVAL = 0.2  # seconds between two updates in a notebook, each of which is a message to the browser
 
 Item = TypeVar("Item")
 
@@ -97,3 +97,12 @@ def show_progress(items: Iterable[Item], *, total: int, what: str) -> Iterator[I
                 shown = True
             progress.advance(task)
             yield item
+
+
+def parallel_map(work: Callable[[int], Item], count: int, *, what: str) -> Iterator[Item]:
+    """Yield work(0), work(1), … in order, computed in threads; for work that releases the GIL, as Pillow does."""
+    pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
+    try:
+        yield from show_progress(pool.map(work, range(count)), total=count, what=what)
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for the remaining work

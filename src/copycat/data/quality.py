@@ -10,19 +10,16 @@ from torch import Tensor
 
 from copycat.config.printable import printable
 from copycat.data.datamodule import DataModule
-from copycat.data.parallel_map import parallel_map
+from copycat.data.progress import parallel_map
 from copycat.data.sources.folder import Folder
 from copycat.data.sources.folder_walk import LeftOut
 from copycat.data.split import Part
 
-MIN_SHARE_SHIFT = 0.1
-"""Least difference of a class's share between parts that gives a warning."""
+MIN_SHARE_SHIFT = 0.1  # least difference of a class's share between parts that gives a warning
 MIN_COLOR_SHIFT = 10.0
 """Least difference of mean brightness, or of a channel's mean, that gives a warning; of 255."""
-COLOR_SAMPLE = 500
-"""Largest number of images whose colors are measured in a part that is decoded on demand."""
-MAX_NAME_LENGTH = 40
-"""Longest name in a warning, in characters; `copycat data check` prints the whole name."""
+COLOR_SAMPLE = 500  # largest number of images whose colors are measured in a part that is decoded on demand
+MAX_NAME_LENGTH = 40  # longest name in a warning, in characters; `copycat data check` prints the whole name
 
 
 @dataclass(frozen=True)
@@ -92,11 +89,6 @@ def check_data(data: DataModule) -> DataCheck:
     left_out = listed.left_out if listed else ()
     warnings += _summarize_left_out(left_out)
     return DataCheck(parts, within, across, unreadable, left_out, warnings)
-
-
-def find_warnings(data: DataModule) -> list[str]:
-    """Return the warnings of `check_data`."""
-    return check_data(data).warnings
 
 
 def _summarize_part(part: Part, classes: Sequence[str]) -> PartSummary:

@@ -8,8 +8,7 @@ from copycat.config.printable import make_console, printable
 from copycat.data.datamodule import DataModule
 from copycat.data.quality import DataCheck, Duplicate, check_data
 
-MAX_LINES = 20
-"""Largest number of lines of a list in a terminal; a file or a pipe gets all lines."""
+MAX_LINES = 20  # largest number of lines of a list in a terminal; a file or a pipe gets all lines
 
 
 def print_check(data: DataModule) -> DataCheck:

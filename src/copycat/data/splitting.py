@@ -11,8 +11,7 @@ from copycat.config.errors import UserError
 from copycat.data.split import Part, Subset
 from copycat.data.streams import derive_seed
 
-Group = list[int]
-"""Indices of images that are equal byte for byte, and so stay in one part."""
+Group = list[int]  # indices of images that are equal byte for byte, and so stay in one part
 
 
 def split(
@@ -54,7 +53,6 @@ def split(
 
 
 def _without_test_images(pool: Part, digests: set[str]) -> Part:
-    """Leave out the images that the test part has too."""
     kept = [index for index, digest in enumerate(pool.digests) if digest not in digests]
     aside = [name for name, digest in zip(pool.names, pool.digests, strict=True) if digest in digests]
     return replace(_select(pool, kept), set_aside=aside) if aside else pool

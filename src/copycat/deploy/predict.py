@@ -16,7 +16,7 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
 from copycat.data.decode import UnreadableImage, decode
-from copycat.data.parallel_map import parallel_map
+from copycat.data.progress import parallel_map
 from copycat.deploy.arguments import STANDARD_INPUT
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, encode_png

@@ -7,8 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-MAX_SORTED = 2**18
-"""Number of probabilities that are sorted together, which bounds memory for many classes."""
+MAX_SORTED = 2**18  # number of probabilities that are sorted together, which bounds memory for many classes
 
 
 def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:

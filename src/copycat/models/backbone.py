@@ -1,11 +1,10 @@
 """Load pretrained backbones: feature extractors, the preprocessing of their inputs, and their weights."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -14,21 +13,6 @@ from torch.nn import functional as F
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
-
-Factory = TypeVar("Factory", bound=Callable[..., nn.Module])
-
-
-def declare_image_size(size: Callable[[Mapping[str, Any]], int]) -> Callable[[Factory], Factory]:
-    """Declare the image size of a network factory, so that data without a fixed size are prepared at that size.
-
-    The function returns the side in pixels from the keys of the model's node.
-    """
-
-    def mark(make: Factory) -> Factory:
-        make.required_image_size = size  # type: ignore[attr-defined]
-        return make
-
-    return mark
 
 
 class Pixels(nn.Module):

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from copycat.models.epoch_logging import log_rows
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.loss_base import Loss, hard_labels
 from copycat.models.metrics import Row, concatenate, to_scalar_tensor
@@ -30,6 +29,16 @@ class DivergedError(RuntimeError):
 def divergence_error(epoch: int, batch: int, loss: Tensor) -> DivergedError:
     """Return the error for a training step whose loss is not finite."""
     return DivergedError(f"the loss of epoch {epoch}, batch {batch} is {loss.item()}")
+
+
+def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
+    """Write the rows of consecutive epochs, from `first` on, to loggers: to those that can, in one call."""
+    for logger in loggers:
+        if hasattr(logger, "log_epochs"):
+            logger.log_epochs(first, rows)
+        else:
+            for epoch, row in enumerate(rows, first):
+                logger.log_metrics(row, step=epoch)
 
 
 class Classifier(pl.LightningModule):
@@ -69,13 +78,10 @@ class Classifier(pl.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.interval, self.monitor, self.lr_multipliers = interval, monitor, lr_multipliers
         stages: tuple[Stage, ...] = ("train", "val", "test")
-        self.metrics = nn.ModuleDict(
-            {f"{s}_": StageMetrics(s, classes=classes, reduction=loss.reduction) for s in stages}
-        )
+        self.metrics = {stage: StageMetrics(stage, classes=classes, reduction=loss.reduction) for stage in stages}
         self.evaluated_stage: Stage = "val"
         """The stage that a validation loop evaluates, which prefixes its metrics."""
-        self.evaluation: dict[str, float] = {}
-        """Metrics of the last evaluation, by name."""
+        self.evaluation: dict[str, float] = {}  # metrics of the last evaluation, by name
         self.probabilities = torch.empty(0)
         """Class probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
         self._row: Row = {}
@@ -86,12 +92,6 @@ class Classifier(pl.LightningModule):
         """Return the logits [B, out_features] of images [B, C, H, W]."""
         logits: Tensor = self.network(image)
         return logits
-
-    def setup(self, stage: str) -> None:
-        """Have metrics accumulate in float32 on MPS, which has no float64."""
-        if self.trainer.strategy.root_device.type == "mps":
-            for metrics in self.metrics.values():
-                cast(StageMetrics, metrics).accumulator.set_dtype(torch.float32)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a batch, and record its metrics.
@@ -112,12 +112,7 @@ class Classifier(pl.LightningModule):
     def record_step(self, loss: Tensor, probability: Tensor, label: Tensor) -> None:
         """Record a training step of the current epoch."""
         self._last_loss = loss
-        self._metrics("train").update(loss=loss, probability=probability, label=hard_labels(label))
-
-    @property
-    def has_recorded_steps(self) -> bool:
-        """Return whether steps of an unfinished epoch are recorded."""
-        return self._metrics("train").batches > 0
+        self.metrics["train"].update(loss=loss, probability=probability, label=hard_labels(label))
 
     def on_train_epoch_start(self) -> None:
         """Start to record the steps of an epoch."""
@@ -129,8 +124,8 @@ class Classifier(pl.LightningModule):
 
     def finish_epoch(self) -> Row:
         """Compute and reset the metrics of the current epoch; `train/loss` is the last step's, as the lecture's."""
-        batches = self._metrics("train").batches
-        (row,) = self._add_last_loss([self._metrics("train").compute()], self._last_loss[None], batches=batches)
+        batches = self.metrics["train"].batches
+        (row,) = self._add_last_loss([self.metrics["train"].compute()], self._last_loss[None], batches=batches)
         return {**row, **self.pop_validation()}
 
     def finish_epochs(self, epochs: Sequence[EpochSteps]) -> list[Row]:
@@ -144,7 +139,7 @@ class Classifier(pl.LightningModule):
 
     def compute_rows(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
         """Return the training rows of epochs, without validation metrics; shapes as for `compute_epochs`."""
-        rows = self._metrics("train").compute_epochs(costs, sizes, probability, label)
+        rows = self.metrics["train"].compute_epochs(costs, sizes, probability, label)
         return self._add_last_loss(rows, costs[:, -1], batches=len(sizes))
 
     def record_last_loss(self, loss: Tensor) -> None:
@@ -170,7 +165,7 @@ class Classifier(pl.LightningModule):
     def validate(self, batches: Iterable[Any]) -> None:
         """Evaluate batches as the Trainer's validation loop does, without that loop."""
         row, _ = self._evaluate_batches(self.evaluated_stage, batches)
-        self._store_evaluation(self.evaluated_stage, row)
+        self._store_evaluation(row)
 
     def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
         """Evaluate the current weights without a Trainer.
@@ -191,7 +186,7 @@ class Classifier(pl.LightningModule):
         return row, probabilities
 
     def _evaluate_batches(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
-        weight, metrics = next(self.network.parameters(), None), self._metrics(stage)
+        weight, metrics = next(self.network.parameters(), None), self.metrics[stage]
         forward = partial(self._compute_outputs, device=None if weight is None else weight.device)
         (row,), probabilities = evaluate(forward, batches, metrics, modules=[self.network, self.loss])
         return row, probabilities[0]
@@ -203,19 +198,16 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Record the metrics of a batch."""
-        self._record_batch(self.evaluated_stage, batch)
+        logits, label = self.network(batch["image"]), batch["label"]
+        loss, probability = self.loss(logits, label), self.loss.probability(logits)
+        self.metrics[self.evaluated_stage].update(loss=loss, probability=probability, label=label)
 
     def on_validation_epoch_end(self) -> None:
         """Compute the metrics of the validation."""
-        self._finish_evaluation(self.evaluated_stage)
-
-    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Record the metrics of a batch."""
-        self._record_batch("test", batch)
-
-    def on_test_epoch_end(self) -> None:
-        """Compute the metrics of the test."""
-        self._finish_evaluation("test")
+        metrics = self.metrics[self.evaluated_stage]
+        if self.trainer.state.fn != "fit":
+            self.probabilities = metrics.predictions()[0]
+        self._store_evaluation(metrics.compute())
 
     def create_optimizer(self) -> Optimizer:
         """Create an optimizer of the network's parameters, in groups where learning rates differ."""
@@ -239,34 +231,19 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the metrics recorded so far in the current epoch."""
-        train, last_loss = self._metrics("train").state(), self._last_loss.cpu()
+        train, last_loss = self.metrics["train"].state(), self._last_loss.cpu()
         checkpoint["classifier"] = {"train": train, "last_loss": last_loss, "row": dict(self._row)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the metrics recorded before the checkpoint in its epoch."""
         gathered = checkpoint["classifier"]
-        self._metrics("train").restore(gathered["train"])
+        self.metrics["train"].restore(gathered["train"])
         self._last_loss, self._row = gathered["last_loss"], gathered["row"]
 
-    def _metrics(self, stage: Stage) -> StageMetrics:
-        metrics = self.metrics[f"{stage}_"]  # nn.Module has a `train` of its own
-        assert isinstance(metrics, StageMetrics)
-        return metrics
-
-    def _record_batch(self, stage: Stage, batch: dict[str, Tensor]) -> None:
-        logits, label = self.network(batch["image"]), batch["label"]
-        loss = self.loss(logits, label)
-        self._metrics(stage).update(loss=loss, probability=self.loss.probability(logits), label=label)
-
-    def _finish_evaluation(self, stage: Stage) -> None:
-        if self.trainer.state.fn != "fit":
-            self.probabilities = self._metrics(stage).accumulator.compute()[2]
-        self._store_evaluation(stage, self._metrics(stage).compute())
-
-    def _store_evaluation(self, stage: Stage, row: Row) -> None:
-        if not isfinite(loss := row[f"{stage}/loss"]):
+    def _store_evaluation(self, row: Row) -> None:
+        if not isfinite(loss := row[f"{self.evaluated_stage}/loss"]):
             weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
-            raise DivergedError(f"{stage}/loss of {weights} is {loss}")
+            raise DivergedError(f"{self.evaluated_stage}/loss of {weights} is {loss}")
         self._update_callback_metrics(row)
         self.evaluation = self._row = row
 

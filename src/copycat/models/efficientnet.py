@@ -19,8 +19,7 @@ BLOCKS = (
     (3, 1, 6, 320, 1),
 )
 STEM, WIDTH = 32, 1280
-CLASSES = 1000
-"""Number of classes of ImageNet."""
+CLASSES = 1000  # number of classes of ImageNet
 
 
 class SamePadding(nn.Conv2d):

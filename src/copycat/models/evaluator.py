@@ -29,15 +29,8 @@ def evaluate(
     Returns:
         The metrics of each network, and the probabilities [n, N] of class 1, or [n, N, classes].
     """
-    losses: list[Tensor] = []
-    probabilities: list[Tensor] = []
-    labels: list[Tensor] = []
     with _evaluation_mode(modules):
-        for batch in batches:
-            loss, probability, label = forward(batch)
-            losses.append(loss)
-            probabilities.append(probability)
-            labels.append(label)
+        losses, probabilities, labels = zip(*map(forward, batches), strict=True)
     sizes, found = [label.shape[1] for label in labels], concatenate(probabilities, dim=1)
     return metrics.compute_epochs(torch.stack(losses, 1), sizes, found, concatenate(labels, dim=1)), found
 

@@ -16,10 +16,8 @@ from torch import Tensor
 from copycat.config.atomic_write import replaced_file
 from copycat.models.backbone import Backbone
 
-MAX_CACHED_IMAGES = 20_000
-"""Maximum number of images whose features are cached."""
-MAX_CACHED_BATCHES = 64
-"""Maximum number of batches cached by tensor identity."""
+MAX_CACHED_IMAGES = 20_000  # maximum number of images whose features are cached
+MAX_CACHED_BATCHES = 64  # maximum number of batches cached by tensor identity
 
 
 _caching = ContextVar("caching", default=True)

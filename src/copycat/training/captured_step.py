@@ -86,8 +86,7 @@ class _OperationRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, inputs: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = Graph()
-        self.constants: dict[str, Tensor] = {}
-        """Parameters, and what else the operations read."""
+        self.constants: dict[str, Tensor] = {}  # parameters, and what else the operations read
         self._seen: list[Tensor] = []  # kept, or another tensor might take over the identity
         self._nodes: dict[int, Node] = {}
         for place, tensor in enumerate(inputs):

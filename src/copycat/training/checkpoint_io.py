@@ -27,8 +27,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Save directly, until `defers` is set."""
         super().__init__()
         self.writer = writer
-        self.defers = False
-        """Whether the next checkpoint is kept in memory, in place of the previous one."""
+        self.defers = False  # whether the next checkpoint is kept in memory, in place of the previous one
         self.pending: tuple[Path, dict[str, Any]] | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:

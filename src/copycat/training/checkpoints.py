@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -14,23 +14,11 @@ from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import copy, keep_previous
 from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.hook_compatibility import MultiStepCallback
-from copycat.training.lightning_internals import forget_restart, get_fit_loop, get_position, set_position
-from copycat.training.progress import Position
+from copycat.training.lightning_internals import Position, forget_restart, get_fit_loop, get_position, set_position
 
-CHECKPOINT_KEY = "copycat"
-"""Key of Copycat's entry in a checkpoint."""
-BEFORE = "before.ckpt"
-"""Name of the checkpoint before the last, until the run is completed."""
-MAX_SAVING_SHARE = 0.02
-"""Maximum share of the time for saving by epochs: short epochs skip some checkpoints."""
-
-
-@runtime_checkable
-class BufferingLoop(Protocol):
-    """Describe a fit loop that logs many epochs together."""
-
-    def flush(self) -> None:
-        """Log all completed epochs, and pass on the steps of the one in progress."""
+CHECKPOINT_KEY = "copycat"  # key of Copycat's entry in a checkpoint
+BEFORE = "before.ckpt"  # name of the checkpoint before the last, until the run is completed
+MAX_SAVING_SHARE = 0.02  # maximum share of the time for saving by epochs: short epochs skip some checkpoints
 
 
 class LastCheckpoint(MultiStepCallback):
@@ -65,12 +53,9 @@ class LastCheckpoint(MultiStepCallback):
         self._saved_step = 0
         self._spent = 0.0
         self.files = AtomicCheckpointIO(BackgroundWriter())
-        self.start: Position | None = None
-        """Position at which a resumed run starts; None once it has started."""
-        self.extended_at: Collection[int] = ()
-        """Epochs at which a finished run was extended."""
-        self.copy_to: Path | None = None
-        """Path of a requested copy of the state after this epoch."""
+        self.start: Position | None = None  # position at which a resumed run starts; None once it has started
+        self.extended_at: Collection[int] = ()  # epochs at which a finished run was extended
+        self.copy_to: Path | None = None  # path of a requested copy of the state after this epoch
         self._at: tuple[Position, bool] | None = None
         self._metrics: dict[str, Tensor] = {}
 
@@ -144,7 +129,7 @@ class LastCheckpoint(MultiStepCallback):
         copy_to, self.copy_to = self.copy_to, None
         if copy_to is None:
             return
-        if not isinstance(get_fit_loop(trainer), BufferingLoop):
+        if not hasattr(get_fit_loop(trainer), "flush"):
             self._write(trainer, copy_to, finished=False)
             return
         self.files.defers = True
@@ -225,7 +210,7 @@ class LastCheckpoint(MultiStepCallback):
 
 def _flush(trainer: pl.Trainer) -> None:
     loop = get_fit_loop(trainer)
-    if isinstance(loop, BufferingLoop):
+    if hasattr(loop, "flush"):  # it logs many epochs together
         loop.flush()
 
 

@@ -13,10 +13,8 @@ from copycat.config.targets import build_target, check_node, import_target, inst
 from copycat.data.augmentation.transforms import Augmentation, Mixing
 from copycat.models import losses
 from copycat.models.initialization import Initialization
-from copycat.training.derived_settings import resolve_loss
+from copycat.training.derived_settings import Config, resolve_loss
 from copycat.training.seeds import seed_everything
-
-Config = Mapping[str, Any]
 
 DERIVED = ("in_features", "image_shape", "out_features")
 """Keys of the model's node that are filled in from data and loss."""

@@ -14,10 +14,8 @@ from copycat.config.targets import build_target, check_node, import_target, sign
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model, initialize
-from copycat.training.derived_settings import fill_from_data, fill_image_size
+from copycat.training.derived_settings import Config, fill_from_data, fill_image_size
 from copycat.training.monitors import check_monitors
-
-Config = Mapping[str, Any]
 
 CLASSIFIER_KEYS = ("interval", "monitor")
 """Keys of the scheduler's node that the classifier takes: they determine when it steps."""

@@ -10,9 +10,6 @@ from copycat.data.sources.folder import Folder
 
 Config = Mapping[str, Any]
 
-PATHS = (("data", "root"), ("model", "weights"))
-"""Keys of files and folders to read."""
-
 
 def fill_image_size(config: Config) -> Config:
     """Fill in the image size, where it is open and the network has a preferred one."""
@@ -34,7 +31,7 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
     if isinstance(data.source, Folder) and "image_size" in filled["data"]:
         filled["data"]["image_size"] = data.source.size
     typed = {"root": filled["data"].get("root") or getattr(data.source, "root", None)}
-    for group, name in PATHS:
+    for group, name in (("data", "root"), ("model", "weights")):  # files and folders to read
         node = filled[group]
         path = _absolute(node.get(name) or (typed.get(name) if name in node else None))
         if path is not None:

@@ -7,7 +7,7 @@ from copycat.models.classifier import Classifier
 from copycat.models.metrics import Row
 from copycat.models.stage_metrics import EpochSteps
 from copycat.training.checkpoints import LastCheckpoint
-from copycat.training.progress import Position
+from copycat.training.lightning_internals import Position
 
 
 class EpochBuffer:
@@ -16,16 +16,11 @@ class EpochBuffer:
     def __init__(self, classifier: Classifier, last: LastCheckpoint, start: Position) -> None:
         """Start with an empty buffer."""
         self.classifier, self.last = classifier, last
-        self.first = start.epoch
-        """Epoch of the first step."""
-        self.handed_over = start.batch
-        """Number of batches before those in `steps`."""
-        self.steps = EpochSteps()
-        """Steps of the epoch in progress."""
-        self.ended: list[EpochSteps] = []
-        """Steps of each completed epoch, from `first` on."""
-        self.validated: dict[int, Row] = {}
-        """Validation metrics, by epoch."""
+        self.first = start.epoch  # epoch of the first step
+        self.handed_over = start.batch  # number of batches before those in `steps`
+        self.steps = EpochSteps()  # steps of the epoch in progress
+        self.ended: list[EpochSteps] = []  # steps of each completed epoch, from `first` on
+        self.validated: dict[int, Row] = {}  # validation metrics, by epoch
 
     def latest_loss(self) -> Tensor | None:
         """Return the loss of the last step in the buffer."""
@@ -34,7 +29,7 @@ class EpochBuffer:
 
     def end_epoch(self) -> None:
         """Close the epoch in progress; log it where some of its steps were passed on."""
-        if not self.classifier.has_recorded_steps:
+        if not self.classifier.metrics["train"].batches:
             self.ended.append(self.steps)
             self.steps, self.handed_over = EpochSteps(), 0
             return

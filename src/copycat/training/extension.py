@@ -16,8 +16,7 @@ from copycat.records.trial_file import FILE as TRIAL
 from copycat.records.yaml_text import to_yaml
 
 KEY = "trainer.max_epochs"
-COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json")
-"""Files that only a completed run has."""
+COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json")  # files that only a completed run has
 
 
 def extend_run(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> Opened:
@@ -45,7 +44,7 @@ def extend_run(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -
     request = {
         **manifest["request"],
         "overrides": [*words, f"{KEY}={max_epochs}"],
-        "config_digest": blake2b(_text(longer), digest_size=16).hexdigest(),
+        "config_digest": blake2b(to_yaml(longer).encode(), digest_size=16).hexdigest(),
         "config_keys": key_digests(longer),
     }
     return replace(opened, config=longer, manifest={**manifest, "request": request})
@@ -53,10 +52,6 @@ def extend_run(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -
 
 def write_extended(folder: Path, config: dict[str, Any]) -> None:
     """Write the new configuration, and remove the files of the previous end, which are of other weights."""
-    write_whole(folder / CONFIG, _text(config))
+    write_whole(folder / CONFIG, to_yaml(config).encode())
     for name in COMPLETION_FILES:
         (folder / name).unlink(missing_ok=True)
-
-
-def _text(config: dict[str, Any]) -> bytes:
-    return to_yaml(config).encode()

@@ -3,7 +3,7 @@
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,30 +13,14 @@ from copycat.config.atomic_write import write_whole
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.metrics_csv import FILE, complete_lines
 
-MAX_ROW_BYTES = 2**16
-"""Maximum size of a row, in bytes."""
-MAX_CACHED = 20_000
-"""Maximum number of cached scores."""
-
-_scores: dict[float, str] = {}
+MAX_ROW_BYTES = 2**16  # maximum size of a row, in bytes
+_cached_repr = lru_cache(20_000)(repr)
+"""For scores: those of few images take few values, and none is -0.0, which would share the entry of 0.0."""
 
 
 def _cells(values: Sequence[float | None], *, is_loss: bool) -> list[str]:
-    """Format the values of a column.
-
-    Texts of scores are cached, since scores of few images take few values; losses hardly ever repeat.
-    """
-    if is_loss:
-        return ["" if value is None else repr(value) for value in values]
-    cached = _scores.get
-    return ["" if value is None else cached(value) or _format(value) for value in values]
-
-
-def _format(score: float) -> str:
-    text = repr(score)
-    if len(_scores) < MAX_CACHED and score:  # 0.0 and -0.0 would share a key
-        _scores[score] = text
-    return text
+    text = repr if is_loss else _cached_repr  # losses hardly ever repeat
+    return ["" if value is None else text(value) for value in values]
 
 
 class MetricsCSVLogger(Logger):
@@ -50,15 +34,7 @@ class MetricsCSVLogger(Logger):
         self._path = folder / FILE
         self._open: TextIO | None = None
 
-    @property
-    def name(self) -> None:
-        """Return None: the file has one fixed name."""
-        return None
-
-    @property
-    def version(self) -> None:
-        """Return None: the file has one fixed name."""
-        return None
+    name = version = None  # the file has one fixed name
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Ignore hyper-parameters: config.yaml holds them."""
@@ -113,8 +89,5 @@ class MetricsCSVLogger(Logger):
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

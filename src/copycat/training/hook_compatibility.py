@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import (
@@ -36,19 +36,11 @@ CHANGES_STEPS = (BatchSizeFinder, GradientAccumulationScheduler, LearningRateFin
 """Callbacks without step hooks that change the steps of Lightning's own loop."""
 
 
-@runtime_checkable
-class SupportsMultiStep(Protocol):
-    """Describe a callback that supports multi-step execution: the loop calls its hooks where it needs them."""
-
-    def supports_multi_step(self) -> bool:
-        """Return whether it needs no hook of Lightning's own loop."""
-
-
 class MultiStepCallback(pl.Callback):
     """Support multi-step execution: the loop calls the hooks between steps, or does their work itself."""
 
     def supports_multi_step(self) -> bool:
-        """Return true."""
+        """Return whether it needs no hook of Lightning's own loop."""
         return True
 
 
@@ -79,7 +71,7 @@ def check_compatibility(trainer: Any, data: DataModule, classifier: Classifier) 
     if trainer.limit_val_batches != 1.0:
         validates = False
     for callback in trainer.callbacks:
-        if isinstance(callback, SupportsMultiStep) and callback.supports_multi_step():
+        if hasattr(callback, "supports_multi_step") and callback.supports_multi_step():
             supporting.append(callback)
             continue
         if isinstance(callback, CHANGES_STEPS):

@@ -4,6 +4,7 @@ Other modules use these functions. tests/training/test_lightning_internals.py ch
 Lightning, and fails by the name that has changed.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,8 +13,6 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loops.fit_loop import _FitLoop as FitLoop
 from pytorch_lightning.trainer.connectors.accelerator_connector import _AcceleratorConnector
 from torch import Tensor
-
-from copycat.training.progress import Position
 
 __all__ = ["FitLoop"]
 
@@ -51,6 +50,20 @@ def check_early_stopping(callback: EarlyStopping, value: Tensor) -> tuple[bool, 
 
 
 # ----- the fit loop and its progress
+
+
+@dataclass(frozen=True)
+class Position:
+    """Represent a point of training between two batches."""
+
+    epoch: int
+    """Number of completed epochs."""
+    batch: int = 0
+    """Number of completed batches of the next epoch."""
+
+    def __str__(self) -> str:
+        """Return epoch and batch, as messages print them."""
+        return f"epoch {self.epoch}, batch {self.batch}" if self.batch else f"epoch {self.epoch}"
 
 
 def get_fit_loop(trainer: pl.Trainer) -> FitLoop:

@@ -10,7 +10,7 @@ from torch import nn
 
 from copycat.config.compose import Request
 from copycat.data.datamodule import DataModule
-from copycat.data.quality import find_warnings
+from copycat.data.quality import check_data
 from copycat.provenance.backbone import backbone_record
 from copycat.provenance.fingerprint import fingerprint
 from copycat.records.digests import key_digests
@@ -34,7 +34,7 @@ def make_manifest(
     backbone = backbone_record(network)
     if provenance_from is None:
         provenance = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
-        warnings = find_warnings(data)
+        warnings = check_data(data).warnings
     else:
         provenance, warnings = {**provenance_from["provenance"], **backbone}, provenance_from["data"]["warnings"]
     return {

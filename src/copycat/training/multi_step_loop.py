@@ -14,31 +14,19 @@ import pytorch_lightning as pl
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import MemoryLoader
 from copycat.models.classifier import Classifier, divergence_error
+from copycat.training import lightning_internals as internals
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.epoch_buffer import EpochBuffer
 from copycat.training.hook_compatibility import Compatibility, check_compatibility, overrides
 from copycat.training.lazy_scheduler import LazyScheduler
-from copycat.training.lightning_internals import (
-    FitLoop,
-    begin_epoch_loop,
-    end_epoch_loop,
-    get_fit_loop,
-    move_to_epoch_start,
-    set_batch_progress,
-    set_epoch_progress,
-    set_fit_loop,
-    set_global_step,
-)
-from copycat.training.progress import Position
+from copycat.training.lightning_internals import FitLoop, Position
 from copycat.training.seeds import StepSeeds
 from copycat.training.step_runner import StepRunner
 from copycat.training.stopping import Limiter
 
 log = logging.getLogger(__name__)
-FLUSH_SECONDS = 0.5
-"""Seconds between two flushes, where the configuration leaves it open."""
-PAUSE_SECONDS = 0.05
-"""Seconds between two checks of signals, limits and the progress bar."""
+FLUSH_SECONDS = 0.5  # seconds between two flushes, where the configuration leaves it open
+PAUSE_SECONDS = 0.05  # seconds between two checks of signals, limits and the progress bar
 
 
 def install(trainer: pl.Trainer, classifier: Classifier, **settings: Any) -> "MultiStepLoop | None":
@@ -48,7 +36,7 @@ def install(trainer: pl.Trainer, classifier: Classifier, **settings: Any) -> "Mu
         log.info("steps are taken one by one: %s", compatibility)
         return None
     loop = MultiStepLoop(trainer, classifier, compatibility, **settings)
-    set_fit_loop(trainer, loop)
+    internals.set_fit_loop(trainer, loop)
     return loop
 
 
@@ -68,7 +56,7 @@ class MultiStepLoop(FitLoop):
         limiter: Limiter,
     ) -> None:
         """Move the data to the device, and take over Lightning's limits of epochs."""
-        before = get_fit_loop(trainer)
+        before = internals.get_fit_loop(trainer)
         super().__init__(trainer, min_epochs=before.min_epochs, max_epochs=before.max_epochs)
         self.classifier, self.compatibility, self.steps = classifier, compatibility, steps
         self.data, self.seeds, self.last, self.limiter = data, seeds, last, limiter
@@ -76,15 +64,15 @@ class MultiStepLoop(FitLoop):
         loader = data.loader("train", shuffle=data.shuffle)
         assert isinstance(loader, MemoryLoader)
         self.loader, self.batches = loader, len(loader)
-        self.buffer: EpochBuffer | None = None
-        self._calls_hooks = True
-        """Whether hooks were called at the end of the last epoch."""
+        self.buffer = EpochBuffer(classifier, last, Position(0))
+        self._has_started = False
+        self._calls_hooks = True  # whether hooks were called at the end of the last epoch
 
     # ----- Lightning's side
 
     def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
         """Resume at the start of the epoch in progress: call its hooks again, skip its first batches."""
-        move_to_epoch_start(state_dict)
+        internals.move_to_epoch_start(state_dict)
         super().load_state_dict(state_dict, prefix)
 
     @property
@@ -97,7 +85,7 @@ class MultiStepLoop(FitLoop):
         try:
             super().run()
         finally:
-            if self.buffer is not None:
+            if self._has_started:
                 try:
                     self.flush()
                 finally:
@@ -126,6 +114,7 @@ class MultiStepLoop(FitLoop):
         self._schedules: list[LazyScheduler] = []
         self._plan_flush()
         self.buffer = EpochBuffer(self.classifier, self.last, start)
+        self._has_started = True
 
     def on_advance_start(self) -> None:
         """Call the start hooks of an epoch, where needed."""
@@ -133,7 +122,7 @@ class MultiStepLoop(FitLoop):
         if self._is_visible:
             self._publish()
             super().on_advance_start()
-            begin_epoch_loop(self)
+            internals.begin_epoch_loop(self)
         elif self._calls_hooks:
             self._publish(ready=1)
             for hook in self._epoch_start:
@@ -144,7 +133,6 @@ class MultiStepLoop(FitLoop):
 
     def advance(self) -> None:
         """Run all steps of an epoch."""
-        assert self.buffer is not None
         self._runner.run(self._epoch, self._batch, self.buffer, self._pause)
         self._batch = self.batches
 
@@ -169,19 +157,17 @@ class MultiStepLoop(FitLoop):
 
     def _end_visible_epoch(self) -> None:
         """Validate and call the hooks as Lightning does."""
-        assert self.buffer is not None
         self.flush()
         if not self.seeds.draws:  # otherwise each batch was seeded already
             self.seeds.seed(self.trainer, self._epoch, self.batches - 1)
         self._publish(ready=1, started=1)
-        end_epoch_loop(self)
+        internals.end_epoch_loop(self)
         super().on_advance_end()
         self.buffer.start_at(self._epoch + 1)
         self._calls_hooks = True
 
     def _end_epoch(self) -> None:
         """Validate in memory, and call the hooks of callbacks that support multi-step execution."""
-        assert self.buffer is not None
         trainer, epoch = self.trainer, self._epoch
         validates = (epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
         if validates and self.compatibility.validates:
@@ -213,7 +199,6 @@ class MultiStepLoop(FitLoop):
 
     def _pause(self, batch: int) -> None:
         """Handle signals, limits and checkpoints that are due inside an epoch."""
-        assert self.buffer is not None
         self._runner.next_pause = time.monotonic() + (0 if self.last.every_n_steps else PAUSE_SECONDS)
         self._batch = batch
         self._check()
@@ -230,13 +215,13 @@ class MultiStepLoop(FitLoop):
         for schedule in self._schedules:
             schedule.apply_deferred()
         epoch, batch = self._epoch, self._batch
-        set_epoch_progress(self, epoch, ready=ready, started=started, processed=processed)
+        internals.set_epoch_progress(self, epoch, ready=ready, started=started, processed=processed)
         is_last = batch == self.batches
         is_inside = 0 < batch < self.batches
-        set_batch_progress(self, batch, before=epoch * self.batches, ready=int(is_inside), is_last=is_last)
+        internals.set_batch_progress(self, batch, before=epoch * self.batches, ready=int(is_inside), is_last=is_last)
         window = self.trainer.accumulate_grad_batches
         done = -(-batch // window) if is_last else batch // window
-        set_global_step(self, epoch * -(-self.batches // window) + done)
+        internals.set_global_step(self, epoch * -(-self.batches // window) + done)
 
     # ----- the metrics
 
@@ -246,8 +231,6 @@ class MultiStepLoop(FitLoop):
         Raises:
             DivergedError: where a loss is not finite; the epochs before are logged.
         """
-        if self.buffer is None:
-            return
         failure = self.buffer.first_failure()
         if failure is None:
             self.buffer.log()
@@ -261,7 +244,6 @@ class MultiStepLoop(FitLoop):
 
     def _check(self) -> None:
         """Raise where a loss is not finite."""
-        assert self.buffer is not None
         if self.buffer.first_failure() is not None:
             self.flush()
 

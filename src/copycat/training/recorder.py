@@ -10,8 +10,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.models.classifier import Stage
-from copycat.models.epoch_logging import log_rows
+from copycat.models.classifier import Stage, log_rows
 from copycat.models.metrics import Row, metric_columns
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import save_weights

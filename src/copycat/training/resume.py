@@ -18,9 +18,9 @@ from copycat.records.run_loader import Opened, read_checkpoint
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
 from copycat.training.components import build_components
 from copycat.training.extension import extend_run, write_extended
+from copycat.training.lightning_internals import Position
 from copycat.training.manifest import now
 from copycat.training.process_state import LOG, isolated, logged
-from copycat.training.progress import Position
 from copycat.training.result import RunResult
 from copycat.training.session import TrainingSession
 from copycat.training.signals import SignalHandler

@@ -46,10 +46,7 @@ def network_of(module: pl.LightningModule) -> nn.Module:
 
 
 def class_probabilities(probability: Tensor) -> Tensor:
-    """Return probabilities, [N] of class 1 or [N, classes], as [N, classes] on the CPU.
-
-    float64 stays float64, others become float32.
-    """
+    """Return probabilities, [N] of class 1 or [N, classes], as [N, classes] on the CPU: float32 unless float64."""
     values = probability.detach().cpu()
     values = values if values.dtype == torch.float64 else values.float()
     return torch.stack([1 - values, values], dim=1) if values.ndim == 1 else values

@@ -16,8 +16,7 @@ from copycat.data.streams import derive_seed
 from copycat.models import networks
 from copycat.training.hook_compatibility import MultiStepCallback
 
-EPOCH_START = -1
-"""Batch number for draws at the start of an epoch."""
+EPOCH_START = -1  # batch number for draws at the start of an epoch
 
 KNOWN_MODULES = tuple(
     module.__name__

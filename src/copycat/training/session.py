@@ -16,9 +16,8 @@ from copycat.data.streams import derive_seed
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
 from copycat.training.components import OWN_TRAINER_KEYS, RunComponents
-from copycat.training.malloc import keep_memory, trim_memory
 from copycat.training.multi_step_loop import install
-from copycat.training.process_state import set_deterministic
+from copycat.training.process_state import keep_memory, set_deterministic, trim_memory
 from copycat.training.recorder import RunRecorder
 from copycat.training.result import RunResult
 from copycat.training.seeds import StepSeeds, seed_everything
@@ -138,13 +137,9 @@ class TrainingSession:
         loggers, callbacks = trainer.loggers, trainer.callbacks
         # log nothing, and ignore limits on batches, which are for training: final metrics are of whole parts
         trainer.loggers, trainer.callbacks = [], [self.signals]
-        trainer.limit_val_batches = trainer.limit_test_batches = 1.0
+        trainer.limit_val_batches, classifier.evaluated_stage = 1.0, stage
         try:
-            if stage == "test":
-                trainer.test(classifier, dataloaders=loader, verbose=False)
-            else:
-                classifier.evaluated_stage = stage
-                trainer.validate(classifier, dataloaders=loader, verbose=False)
+            trainer.validate(classifier, dataloaders=loader, verbose=False)
         finally:
             trainer.loggers, trainer.callbacks = loggers, callbacks
         return classifier.evaluation, classifier.probabilities

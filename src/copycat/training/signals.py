@@ -36,12 +36,10 @@ class SignalHandler(MultiStepCallback):
     def __init__(self) -> None:
         """Handle no signals until `listening`."""
         self.received: str | None = None
-        self._signals: list[signal.Signals] = []
-        """Signals that are handled."""
+        self._signals: list[signal.Signals] = []  # signals that are handled
         self.last: LastCheckpoint | None = None
         """Callback that saves the run; None: a signal ends the run at once."""
-        self.deferred = False
-        """Whether a signal waits, while the run writes its last records."""
+        self.deferred = False  # whether a signal waits, while the run writes its last records
         self._deferred_signal: int | None = None
 
     @contextmanager
@@ -76,9 +74,7 @@ class SignalHandler(MultiStepCallback):
         """Take back SIGTERM, for which Lightning's handler would end the run without saving."""
         self._install()
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take back SIGTERM from Lightning's handler."""
-        self._install()
+    on_validation_start = on_train_start
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.deferred:
@@ -134,8 +130,3 @@ class SignalHandler(MultiStepCallback):
             yield batch
             if self.received:
                 raise InterruptedRun(self.received)
-
-    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """End the final evaluation where a signal came."""
-        if self.received:
-            raise InterruptedRun(self.received)

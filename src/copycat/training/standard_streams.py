@@ -81,10 +81,10 @@ def streams_of_command(*, prints_result: bool) -> Iterator[TolerantStream]:
     A command that prints its result ends once nobody reads it.
     """
     _open_closed()
-    out, err = TolerantStream(sys.stdout, is_result=prints_result), TolerantStream(sys.stderr)
-    streams: Any = out, err
+    out: Any = TolerantStream(sys.stdout, is_result=prints_result)
+    err: Any = TolerantStream(sys.stderr)
     try:
-        with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
+        with redirect_stdout(out), redirect_stderr(err):
             yield out
     finally:
         for stream in (out, err):
@@ -94,10 +94,8 @@ def streams_of_command(*, prints_result: bool) -> Iterator[TolerantStream]:
 
 def _discard_rest(stream: TolerantStream) -> None:
     """Redirect the buffered rest to nowhere, on which Python would fail at its exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    with suppress(OSError):  # a stream in memory has no descriptor
-        os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    with open(os.devnull, "w") as nowhere, suppress(OSError):  # a stream in memory has no descriptor
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _open_closed() -> None:

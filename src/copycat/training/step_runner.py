@@ -43,8 +43,7 @@ class StepRunner:
         """Schedulers that step by batch, each with its period in steps."""
         self.averaging = next((callback for callback in callbacks if isinstance(callback, Averaging)), None)
         self.measurers: list[Any] = [callback for callback in callbacks if hasattr(callback, "measures")]
-        self.next_pause = 0.0
-        """Time of the next pause, by the monotonic clock."""
+        self.next_pause = 0.0  # time of the next pause, by the monotonic clock
         self._trained: list[torch.nn.Parameter] = []
         self._replay: CapturedStep | None = None
         self._is_long = epochs * len(loader) >= CAPTURE_FROM

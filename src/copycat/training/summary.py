@@ -74,11 +74,8 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     if final or best:
         shown.append(_table(final, best, epoch=epoch))
     lines = [*_column_notes(results), *positive_class_note(manifest["data"]["classes"])] if shown else []
-    why = {
-        "failed": f": {manifest['error']}",
-        "pruned": f": {manifest['error']}",
-        "interrupted": f" by {manifest['error']}",
-    }.get(manifest["status"], "")
+    link = {"failed": ": ", "pruned": ": ", "interrupted": " by "}.get(manifest["status"])
+    why = f"{link}{manifest['error']}" if link else ""
     lines.append(f"{manifest['status']} after {results.get('epochs', 0)} epochs, {manifest['seconds']:.1f} s{why}")
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")

@@ -17,8 +17,7 @@ from copycat.training.checkpoints import between_steps
 from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.run_context import network_of
 
-KEY = "averaging"
-"""Key of the trained weights in a checkpoint, whose state_dict is the average."""
+KEY = "averaging"  # key of the trained weights in a checkpoint, whose state_dict is the average
 UpdateAverage = Callable[[Any, Any, Any], None]
 """Takes averages, current tensors, and the number of averaged values; updates the averages in place."""
 
@@ -83,12 +82,10 @@ class Averaging(MultiStepCallback):
             self.after_step(network_of(pl_module), trainer.current_epoch, last=trainer.is_last_batch)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Swap the average into the network."""
+        """Swap the average into the network, and at the end the trained weights back."""
         self._swap(network_of(pl_module))
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Swap the trained weights back."""
-        self._swap(network_of(pl_module))
+    on_validation_epoch_end = on_validation_epoch_start
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the average in the network, after the last checkpoint; runs on resume of a finished run too."""

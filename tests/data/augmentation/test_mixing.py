@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.augmentation.beta import SymmetricBeta
-from copycat.data.augmentation.mixing import CutMix, MixUp, partners
+from copycat.data.augmentation.mixing import CutMix, MixUp, SymmetricBeta, partners
 from copycat.data.augmentation.transforms import Augmentation, Light, Mixing, Unchanged
 
 KINDS: list[Callable[..., MixUp | CutMix]] = [MixUp, CutMix]

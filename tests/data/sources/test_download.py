@@ -72,8 +72,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(download, "SHA256", sums)
     monkeypatch.setattr(download, "RETRY_DELAY", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("COPYCAT_MIRROR", raising=False)
     with Server() as server:
+        monkeypatch.setenv("COPYCAT_MIRROR", f"{server.url}/")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -86,66 +86,66 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 
 def test_both_files_arrive_whole_and_nothing_else_is_left(server: Server, tmp_path: Path) -> None:
-    paths = fetch_cats(tmp_path / "new" / "data", base_url=server.url)
+    paths = fetch_cats(tmp_path / "new" / "data")
     assert [path.name for path in paths] == NAMES
     assert read_files(tmp_path / "new" / "data") == server.files
 
 
 def test_a_connection_cut_twice_goes_on_at_the_byte_where_it_broke(server: Server, tmp_path: Path) -> None:
     server.cuts = [204_800, 102_400]
-    fetch_cats(tmp_path, base_url=server.url)
+    fetch_cats(tmp_path)
     assert server.asked[:3] == [(NAMES[0], None), (NAMES[0], "bytes=204800-"), (NAMES[0], "bytes=307200-")]
     assert read_files(tmp_path) == server.files
 
 
 def test_a_connection_cut_within_a_block_goes_on_shortly_before(server: Server, tmp_path: Path) -> None:
     server.cuts = [200_000]
-    fetch_cats(tmp_path, base_url=server.url)
+    fetch_cats(tmp_path)
     assert server.asked[1] == (NAMES[0], f"bytes={200_000 // download.BLOCK_BYTES * download.BLOCK_BYTES}-")
     assert read_files(tmp_path) == server.files
 
 
 def test_a_part_of_an_earlier_call_is_gone_on_with(server: Server, tmp_path: Path) -> None:
     (tmp_path / f"{NAMES[0]}.part").write_bytes(TRAIN[:1234])
-    fetch_cats(tmp_path, base_url=server.url)
+    fetch_cats(tmp_path)
     assert server.asked[0] == (NAMES[0], "bytes=1234-")
     assert read_files(tmp_path) == server.files
 
 
 def test_a_part_that_is_already_whole_needs_no_more_bytes(server: Server, tmp_path: Path) -> None:
     (tmp_path / f"{NAMES[0]}.part").write_bytes(TRAIN)
-    fetch_cats(tmp_path, base_url=server.url)
+    fetch_cats(tmp_path)
     assert [asked for asked in server.asked if asked[0] == NAMES[0]] == [(NAMES[0], f"bytes={len(TRAIN)}-")]
     assert read_files(tmp_path) == server.files
 
 
 def test_a_part_longer_than_the_file_is_thrown_away(server: Server, tmp_path: Path) -> None:
     (tmp_path / f"{NAMES[0]}.part").write_bytes(TRAIN + b"more")
-    fetch_cats(tmp_path, base_url=server.url)
+    fetch_cats(tmp_path)
     assert read_files(tmp_path) == server.files
 
 
 def test_a_server_that_knows_no_ranges_sends_the_file_again_and_it_is_whole(server: Server, tmp_path: Path) -> None:
     server.knows_ranges = False
     server.cuts = [200_000]
-    fetch_cats(tmp_path, base_url=server.url)
+    fetch_cats(tmp_path)
     assert read_files(tmp_path) == server.files
 
 
 def test_five_cuts_are_one_clear_line_and_leave_the_part_for_the_next_call(server: Server, tmp_path: Path) -> None:
     server.cuts = [1024] * 5
     with pytest.raises(UserError, match=r"broke 5 times.*copycat data fetch cats.*by hand") as raised:
-        fetch_cats(tmp_path, base_url=server.url)
+        fetch_cats(tmp_path)
     assert "\n" not in str(raised.value)
     assert read_files(tmp_path) == {f"{NAMES[0]}.part": TRAIN[:5120]}
-    fetch_cats(tmp_path, base_url=server.url)
+    fetch_cats(tmp_path)
     assert read_files(tmp_path) == server.files
 
 
 def test_a_file_with_another_checksum_is_not_left_in_place(server: Server, tmp_path: Path) -> None:
     server.files[NAMES[0]] = b"<html>log in first</html>"
     with pytest.raises(UserError, match=r"expected the SHA-256 \w{64}; got another file, and threw it away"):
-        fetch_cats(tmp_path, base_url=server.url)
+        fetch_cats(tmp_path)
     assert read_files(tmp_path) == {}
 
 
@@ -153,7 +153,7 @@ def test_a_present_file_is_not_asked_for_and_the_user_is_told(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / NAMES[0]).write_bytes(TRAIN)
-    fetch_cats(tmp_path, base_url=server.url)
+    fetch_cats(tmp_path)
     assert [name for name, _ in server.asked] == [NAMES[1]]
     told = capsys.readouterr()
     assert f"{tmp_path / NAMES[0]}: already there" in told.err
@@ -162,57 +162,52 @@ def test_a_present_file_is_not_asked_for_and_the_user_is_told(
 
 def test_a_present_file_with_the_wrong_checksum_is_fetched_anew(server: Server, tmp_path: Path) -> None:
     (tmp_path / NAMES[1]).write_bytes(TEST[:-1])
-    fetch_cats(tmp_path, base_url=server.url)
+    fetch_cats(tmp_path)
     assert read_files(tmp_path) == server.files
 
 
 def test_a_file_that_is_not_there_is_said_at_once(server: Server, tmp_path: Path) -> None:
     del server.files[NAMES[0]]
     with pytest.raises(UserError, match=r"train_catvnoncat\.h5: the server has no such file \(HTTP 404\)"):
-        fetch_cats(tmp_path, base_url=server.url)
+        fetch_cats(tmp_path)
     assert len(server.asked) == 1
     assert read_files(tmp_path) == {}
 
 
 def test_a_server_that_fails_once_is_asked_again(server: Server, tmp_path: Path) -> None:
     server.failures = [500]
-    fetch_cats(tmp_path, base_url=server.url)
+    fetch_cats(tmp_path)
     assert read_files(tmp_path) == server.files
 
 
 def test_a_server_that_keeps_failing_is_said_clearly(server: Server, tmp_path: Path) -> None:
     server.failures = [503] * 5
     with pytest.raises(UserError, match=r"the server does not give it \(HTTP 503\)"):
-        fetch_cats(tmp_path, base_url=server.url)
+        fetch_cats(tmp_path)
 
 
 def test_no_connection_says_what_to_type_and_where_to_get_it_by_hand(
-    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as closed:  # bound, but nobody listens
         closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
+        monkeypatch.setenv("COPYCAT_MIRROR", f"http://127.0.0.1:{closed.getsockname()[1]}")
         with pytest.raises(UserError, match=r"no connection to 127\.0\.0\.1.*raw\.githubusercontent\.com") as raised:
-            fetch_cats(tmp_path, base_url=f"http://127.0.0.1:{port}")
+            fetch_cats(tmp_path)
     assert "\n" not in str(raised.value)
     assert capsys.readouterr().out == ""
 
 
-def test_the_mirror_of_the_environment_is_used(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COPYCAT_MIRROR", f"{server.url}/")
-    fetch_cats(tmp_path)
-    assert read_files(tmp_path) == server.files
-
-
-def test_a_mirror_that_is_no_address_is_refused(server: Server, tmp_path: Path) -> None:
+def test_a_mirror_that_is_no_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COPYCAT_MIRROR", "banana")
     with pytest.raises(UserError, match="expected an http or https address; got 'banana/train"):
-        fetch_cats(tmp_path, base_url="banana")
+        fetch_cats(tmp_path)
 
 
 def test_a_folder_that_is_a_file_is_refused(server: Server, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("not a folder")
     with pytest.raises(UserError, match="can't write"):
-        fetch_cats(tmp_path / "data", base_url=server.url)
+        fetch_cats(tmp_path / "data")
 
 
 def test_an_interrupt_leaves_the_part_alone(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +217,7 @@ def test_an_interrupt_leaves_the_part_alone(server: Server, tmp_path: Path, monk
     server.cuts = [4096]
     monkeypatch.setattr("time.sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        fetch_cats(tmp_path, base_url=server.url)
+        fetch_cats(tmp_path)
     assert read_files(tmp_path) == {f"{NAMES[0]}.part": TRAIN[:4096]}
 
 

@@ -93,19 +93,9 @@ def test_a_root_that_is_not_utf8_is_refused_with_a_way_out() -> None:
 # ----- mistakes
 
 
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ({"fit": "stretch"}, r"data\.fit: expected one of crop, squash, pad; got 'stretch'"),
-        ({"on_unreadable": "ignore"}, r"data\.on_unreadable: expected one of stop, skip; got 'ignore'"),
-        ({"image_size": 0}, r"data\.image_size: expected a whole number >= 1; got 0"),
-        ({"image_size": "64"}, r"data\.image_size: expected a whole number >= 1; got '64'"),
-        ({"memory_mb": -1}, r"data\.memory_mb: expected a whole number >= 0; got -1"),
-    ],
-)
-def test_a_wrong_setting_is_refused_with_the_right_ones(pets: Path, options: dict[str, object], complaint: str) -> None:
-    with pytest.raises(UserError, match=complaint):
-        load_folder(pets, **options)
+def test_a_part_of_a_megabyte_is_refused(pets: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.memory_mb: expected a whole number >= 0; got 0\.5"):
+        load_folder(pets, memory_mb=0.5)
 
 
 # ----- unreadable files

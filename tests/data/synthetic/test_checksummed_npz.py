@@ -23,6 +23,8 @@ def test_two_processes_may_write_the_cache_at_once(tmp_path: Path) -> None:
         assert other.stdout.readline() == "ready\n"
         for _ in range(60):
             write_checksummed(path, arrays, key="k")
-            assert np.array_equal(read_checksummed(path, key="k")["images"], arrays["images"])
+            read = read_checksummed(path, key="k")
+            assert read is not None
+            assert np.array_equal(read["images"], arrays["images"])
     assert other.returncode == 0
     assert list(tmp_path.iterdir()) == [path], "a temporary file was left behind"

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from copycat.config.errors import UserError
 from copycat.data.split import Part, digest
 from copycat.data.synthetic import dataset
 from copycat.data.synthetic.checksummed_npz import checksum
@@ -138,18 +137,3 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_only(cache: Path, monke
 def test_loading_prints_nothing_to_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
     Drawn(train=3, val=1).load()
     assert capfd.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"seed": -1}, "data.seed: .* got -1"),
-        ({"warmth": 1.5}, "data.warmth: .* got 1.5"),
-        ({"warmth": float("nan")}, "data.warmth: .* got nan"),
-        ({"train": 0}, "data.train: .* got 0"),
-        ({"val": 0}, "data.val: .* got 0"),
-    ],
-)
-def test_a_number_out_of_range_is_refused(wrong: dict[str, int], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        Drawn(**wrong)

@@ -14,12 +14,11 @@ Operation = Callable[[Tensor, Tensor], Tensor]
 # ----- geometry; uncovered pixels mirror the border
 
 
-def _warp(image: Tensor, *, right: Tensor, down: Tensor, turn: Tensor, lean_x: Tensor, lean_y: Tensor) -> Tensor:
-    """Warp images about their center: shift by shares of the sides, turn by degrees, shear by radians, each [B]."""
+def warp(image: Tensor, shift: Tensor, scale: Tensor, turn: Tensor, *shear: Tensor) -> Tensor:
+    """Warp images about their center: shift by pixels [B, 2], scale [B, 2], turn by degrees, shear by radians, [B]."""
     batch, _, height, width = image.shape
     center = image.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(batch, 2)
-    shift = torch.stack([width * right, height * down], dim=1)
-    matrix = get_affine_matrix2d(shift, center, torch.ones_like(shift), turn, lean_x, lean_y)
+    matrix = get_affine_matrix2d(shift, center, scale, turn, *shear)
     warped: Tensor = warp_affine(image, matrix[:, :2], (height, width), padding_mode="reflection")
     return warped
 
@@ -29,7 +28,9 @@ def _geometric(**most: float) -> Operation:
 
     def move(image: Tensor, strength: Tensor) -> Tensor:
         names = ("right", "down", "turn", "lean_x", "lean_y")
-        return _warp(image, **{name: most.get(name, 0.0) * strength for name in names})
+        right, down, turn, *shear = (most.get(name, 0.0) * strength for name in names)
+        shift = torch.stack([image.shape[3] * right, image.shape[2] * down], dim=1)
+        return warp(image, shift, torch.ones_like(shift), turn, *shear)
 
     return move
 

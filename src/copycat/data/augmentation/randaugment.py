@@ -9,8 +9,7 @@ from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.suggestions import did_you_mean, one_of
 
-MAX_MAGNITUDE = 30
-"""Largest magnitude, at which each operation has its full strength."""
+MAX_MAGNITUDE = 30  # largest magnitude, at which each operation has its full strength
 
 
 class RandAugment:

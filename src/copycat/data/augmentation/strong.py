@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.extras import require_package
-from copycat.data.augmentation.transforms import range_mask
+from copycat.data.augmentation.transforms import box_mask
 
 
 @dataclass(kw_only=True, eq=False)
@@ -43,16 +43,13 @@ class Strong:
         return self._erase(recolored, erase, wide, left, top)
 
     def _warp(self, image: Tensor, flip: Tensor, turn: Tensor, larger: Tensor, right: Tensor, down: Tensor) -> Tensor:
-        from kornia.geometry.transform import get_affine_matrix2d, warp_affine
+        from copycat.data.augmentation.operations import warp  # which imports kornia
 
-        batch, _, height, width = image.shape
-        center = image.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(batch, 2)
+        height, width = image.shape[-2:]
         size = 1 + self.scale * _signed(larger)
         sides = torch.stack([torch.where(flip < self.flip, -size, size), size], dim=1)  # a negative side mirrors
         shift = self.move * torch.stack([width * _signed(right), height * _signed(down)], dim=1)
-        matrix = get_affine_matrix2d(shift, center, sides, self.rotate * _signed(turn))
-        warped: Tensor = warp_affine(image, matrix[:, :2], (height, width), padding_mode="reflection")
-        return warped
+        return warp(image, shift, sides, self.rotate * _signed(turn))
 
     def _recolor(self, image: Tensor, bright: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
         from kornia.enhance import adjust_hue, adjust_saturation_with_gray_subtraction
@@ -70,11 +67,8 @@ class Strong:
         return recolored
 
     def _erase(self, image: Tensor, erase: Tensor, wide: Tensor, left: Tensor, top: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
         side = self.erase_size * wide
-        columns = range_mask(width, left * (1 - side), side)
-        rows = range_mask(height, top * (1 - side), side)
-        hidden = (erase < self.erase)[:, None, None] & rows[:, :, None] & columns[:, None, :]
+        hidden = (erase < self.erase)[:, None, None] & box_mask(image, left * (1 - side), top * (1 - side), side)
         return torch.where(hidden[:, None], torch.full_like(image, 0.5), image)
 
 

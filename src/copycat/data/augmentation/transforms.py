@@ -89,11 +89,15 @@ def _source_indices(length: int, by: Tensor, *, like: Tensor) -> Tensor:
     return (torch.arange(length, device=like.device) - by[:, None]).clamp(0, length - 1)
 
 
-def range_mask(length: int, start: Tensor, share: Tensor) -> Tensor:
-    """Return which pixels of a side lie in a range, bool [B, length]; start and share are relative to the side."""
-    place = torch.arange(length, device=start.device) / length
-    mask: Tensor = (place >= start[:, None]) & (place < (start + share)[:, None])
-    return mask
+def box_mask(image: Tensor, left: Tensor, top: Tensor, side: Tensor) -> Tensor:
+    """Return which pixels lie in a box, bool [B, H, W]; its place and side, each [B], are relative to the image."""
+
+    def is_inside(length: int, start: Tensor) -> Tensor:
+        place = torch.arange(length, device=side.device) / length
+        return (place >= start[:, None]) & (place < (start + side)[:, None])
+
+    height, width = image.shape[-2:]
+    return is_inside(height, top)[:, :, None] & is_inside(width, left)[:, None, :]
 
 
 class UniformNumbers:

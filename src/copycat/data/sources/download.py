@@ -30,20 +30,17 @@ TIMEOUT = (10.0, 30.0)  # seconds to connect, seconds without a byte
 TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})  # HTTP statuses of temporary errors
 
 
-def fetch_cats(folder: Path, *, base_url: str | None = None) -> list[Path]:
+def fetch_cats(folder: Path) -> list[Path]:
     """Download the cats' two files into `folder` where they are missing or have the wrong SHA-256.
 
-    An interrupted download stays as FILE.part, and the next call resumes it.
-
-    Args:
-        folder: where the files are written.
-        base_url: where the two files lie; None: the address in COPYCAT_MIRROR, else the public copy on GitHub.
+    They lie at the address in COPYCAT_MIRROR, else in the public copy on GitHub. An interrupted download stays as
+    FILE.part, and the next call resumes it.
 
     Raises:
         UserError: where there is no connection, the server lacks the file or sends another one, or `folder` cannot be
             written.
     """
-    base = (base_url or os.environ.get("COPYCAT_MIRROR") or BASE_URL).rstrip("/")
+    base = (os.environ.get("COPYCAT_MIRROR") or BASE_URL).rstrip("/")
     pooch.get_logger().setLevel("WARNING")  # the messages below replace pooch's
     return [_fetch(f"{base}/{name}", folder / name, sha256=sha256) for name, sha256 in SHA256.items()]
 

@@ -8,14 +8,12 @@ from torch import Tensor
 
 from copycat.config.combinations import IMAGE_SIZE
 from copycat.config.errors import UserError
-from copycat.data.decode import FIT_MODES, UnreadableImage, decode
+from copycat.data.decode import UnreadableImage, decode
 from copycat.data.lazy_images import DigestCache, LazyImages
-from copycat.data.parallel_map import parallel_map
+from copycat.data.progress import parallel_map
 from copycat.data.sources.folder_scan import scan_folder
 from copycat.data.sources.folder_walk import SYNTHETIC_MARKER, LeftOut, escape_name
 from copycat.data.split import Decoder, Part, digest
-
-ON_UNREADABLE = ("stop", "skip")
 
 
 class Folder:
@@ -32,7 +30,7 @@ class Folder:
         max_megapixels: larger images count as unreadable; None: 89.
 
     Raises:
-        UserError: where a value is out of its range.
+        UserError: where the root is not UTF-8, or `memory_mb` no whole number.
     """
 
     def __init__(
@@ -46,22 +44,17 @@ class Folder:
         max_megapixels: float | None = None,
     ) -> None:
         """Check the settings; nothing is read."""
-        image_size = IMAGE_SIZE if image_size is None else image_size
-        for key, got, words in (("fit", fit, FIT_MODES), ("on_unreadable", on_unreadable, ON_UNREADABLE)):
-            if got not in words:
-                raise UserError(f"data.{key}: expected one of {', '.join(words)}; got {got!r}.")
-        for key, number, least in (("image_size", image_size, 1), ("memory_mb", memory_mb, 0)):
-            if not isinstance(number, int) or number < least:
-                raise UserError(f"data.{key}: expected a whole number >= {least}; got {number!r}.")
+        if not isinstance(memory_mb, int):
+            raise UserError(f"data.memory_mb: expected a whole number >= 0; got {memory_mb!r}.")
         if not root.isascii() and escape_name(root) != root:  # config.yaml and run.json are UTF-8
             raise UserError(f"data.root: expected a path in UTF-8; got {escape_name(root)}. Type a link to it: ln -s.")
         self.root = Path(root).expanduser()
-        self.size, self.fit, self.on_unreadable = image_size, fit, on_unreadable
+        self.size = IMAGE_SIZE if image_size is None else image_size
+        self.fit, self.on_unreadable = fit, on_unreadable
         self.memory = memory_mb * 2**20
         self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
         self.classes: Sequence[str] = ()
-        self.min_classes = 2
-        """Least number of classes: one suffices to evaluate a run."""
+        self.min_classes = 2  # least number of classes: one suffices to evaluate a run
         self.left_out: Sequence[LeftOut] = ()
         self.warnings: Sequence[str] = ()
         self.synthetic = (self.root / SYNTHETIC_MARKER).is_file()

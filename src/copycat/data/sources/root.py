@@ -10,8 +10,7 @@ from copycat.config.options import is_option
 
 HINT = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
 
-GRAMMAR = frozenset("\"'\\$[]{}(),")
-"""Characters by which a value in Hydra's grammar is not the text itself."""
+GRAMMAR = frozenset("\"'\\$[]{}(),")  # characters by which a value in Hydra's grammar is not the text itself
 
 
 def check_root(root: Path) -> None:

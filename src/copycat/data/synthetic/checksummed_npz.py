@@ -1,5 +1,6 @@
 """Store arrays in a file with a checksum, so that damage is detected."""
 
+import logging
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -10,11 +11,8 @@ from numpy.typing import NDArray
 
 from copycat.config.atomic_write import replaced_file
 
+log = logging.getLogger(__name__)
 Arrays = Mapping[str, NDArray[Any]]
-
-
-class DamagedError(Exception):
-    """Report a file that does not hold what was written."""
 
 
 def write_checksummed(path: Path, arrays: Arrays, *, key: str) -> None:
@@ -29,24 +27,22 @@ def write_checksummed(path: Path, arrays: Arrays, *, key: str) -> None:
         np.savez(file, **contents)
 
 
-def read_checksummed(path: Path, *, key: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays that were written under this key.
-
-    Raises:
-        FileNotFoundError: where there is no such file.
-        DamagedError: where it cannot be read, or holds anything else.
-    """
+def read_checksummed(path: Path, *, key: str) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays that were written under this key; None where there is no such file, or it is damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
         written = str(arrays.pop("seal"))
     except FileNotFoundError:
-        raise
+        return None
     except Exception as error:  # NumPy, zipfile and zlib raise many kinds for damaged bytes
-        raise DamagedError(f"{type(error).__name__}: {error}") from error
-    if written != checksum(arrays, key=key):
-        raise DamagedError("its contents are not what was written")
-    return arrays
+        damage = f"{type(error).__name__}: {error}"
+    else:
+        if written == checksum(arrays, key=key):
+            return arrays
+        damage = "its contents are not what was written"
+    log.warning("%s is damaged (%s); drawing it again.", path, damage)
+    return None
 
 
 def checksum(arrays: Arrays, *, key: str) -> str:

@@ -1,21 +1,25 @@
-"""Draw a data set of cats against other animals and objects, so that nothing need be downloaded."""
+"""Draw a data set of cats against other animals and objects, so that nothing need be downloaded, or its files."""
 
 import logging
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
 from copycat.data.memory_cache import cached
 from copycat.data.progress import show_progress
+from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
 from copycat.data.split import Part, digest
-from copycat.data.synthetic.checksummed_npz import DamagedError, read_checksummed, write_checksummed
+from copycat.data.synthetic.checksummed_npz import read_checksummed, write_checksummed
 from copycat.data.synthetic.portable_rng import PortableRNG
 from copycat.data.synthetic.raster import SIDE
 from copycat.data.synthetic.render import VERSION, draw_image
@@ -35,9 +39,6 @@ class Drawn:
             gets 0.70 of the 50 right on average, a small CNN 0.91, with batch normalization 0.96.
         train: number of training images; a larger set begins with the images of a smaller one.
         val: number of validation images, likewise.
-
-    Raises:
-        UserError: where a number is out of its range.
     """
 
     classes: Sequence[str] = ("non-cat", "cat")
@@ -45,13 +46,6 @@ class Drawn:
 
     def __init__(self, *, seed: int = 0, warmth: float = 0.35, train: int = 209, val: int = 50) -> None:
         """Check the settings; nothing is drawn."""
-        if seed < 0:
-            raise UserError(f"data.seed: expected a whole number >= 0; got {seed}.")
-        if not 0 <= warmth <= 1:  # NaN too
-            raise UserError(f"data.warmth: expected a number from 0 to 1; got {warmth}.")
-        for part, count in (("train", train), ("val", val)):
-            if count < 1:
-                raise UserError(f"data.{part}: expected a number of images >= 1; got {count}.")
         self.seed, self.warmth, self.sizes = seed, float(warmth), {"train": train, "val": val}
 
     @property
@@ -69,13 +63,7 @@ class Drawn:
         return dict(zip(self.sizes, cached(self.cache_file.absolute(), self.key, self._parts), strict=True))
 
     def _parts(self) -> list[Part]:
-        try:
-            arrays = read_checksummed(self.cache_file, key=self.key)
-        except FileNotFoundError:
-            arrays = self._draw_all()
-        except DamagedError as error:
-            log.warning("%s is damaged (%s); drawing it again.", self.cache_file, error)
-            arrays = self._draw_all()
+        arrays = read_checksummed(self.cache_file, key=self.key) or self._draw_all()
         return [make_part(name, arrays[f"{name} images"], arrays[f"{name} labels"]) for name in self.sizes]
 
     def _draw_all(self) -> dict[str, NDArray[Any]]:
@@ -124,3 +112,26 @@ def make_part(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -
         names=[f"drawn {name}[{index}]" for index in range(len(labels))],
         digests=[digest(image) for image in images],
     )
+
+
+def write_gallery(folder: Path, *, seed: int) -> str:
+    """Write folder/PART/CLASS/NNN.png, which `data=folder` reads, and return a line that says how to train on them.
+
+    Raises:
+        UserError: where the folder is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: expected a new or empty folder; got one that is in use.")
+    source, count = Drawn(seed=seed), 0
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SYNTHETIC_MARKER).write_text(
+        f"These images were drawn by Copycat, with seed {seed}; they are no photographs.\n"
+    )
+    for name, part in source.load().items():
+        assert isinstance(part.images, Tensor)
+        for index, (image, label) in enumerate(zip(part.images, part.labels.tolist(), strict=True)):
+            file = folder / name / source.classes[label] / f"{index:03}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(file)
+            count += 1
+    return f"{count} images in {folder}; train on them: copycat train data=folder {quote(f'data.root={folder}')}"

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 Choice = TypeVar("Choice")
 Floats = NDArray[np.float64]
-Color = tuple[float, float, float]
-"""Red, green and blue; 0 is black, 1 is white."""
+Color = tuple[float, float, float]  # red, green and blue; 0 is black, 1 is white
 
 
 class PortableRNG:

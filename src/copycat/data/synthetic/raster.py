@@ -49,16 +49,13 @@ class Frame:
         return x * cosine - y * sine, x * sine + y * cosine
 
 
-IMAGE_FRAME = Frame(at=(0.0, 0.0), scale=1.0)
-
-
 class Canvas:
     """Draw shapes in `frame`'s coordinates on a grid SUPERSAMPLING times as fine as the image's pixels."""
 
     def __init__(self, ground: Floats) -> None:
         """Start with the background, [3, SIDE, SIDE], 0 black and 1 white."""
         self.fine: Floats = ground.repeat(SUPERSAMPLING, axis=1).repeat(SUPERSAMPLING, axis=2)
-        self.frame = IMAGE_FRAME
+        self.frame = Frame(at=(0.0, 0.0), scale=1.0)
 
     def ellipse(self, at: Point, radii: Point, color: Color, *, turn: float = 0.0, opacity: float = 1.0) -> None:
         """Draw an ellipse about a point, turned by `turn` (tangent of half the angle)."""

@@ -8,8 +8,7 @@ from copycat.data.synthetic.objects import CLUTTER, OBJECTS
 from copycat.data.synthetic.portable_rng import Floats, PortableRNG
 from copycat.data.synthetic.raster import SIDE, Canvas, Frame, blur
 
-VERSION = 1
-"""Increase it with any change of a pixel, so that sets cached by an older version are not read."""
+VERSION = 1  # increase it with any change of a pixel, so that sets cached by an older version are not read
 
 ANIMALS = (draw_dog, draw_fox, draw_bear, draw_rabbit, draw_owl, draw_person)
 PIXEL_CENTERS: Floats = (np.arange(SIDE) + 0.5) / SIDE

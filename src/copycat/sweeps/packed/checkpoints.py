@@ -13,8 +13,7 @@ from copycat.records.checkpoint_file import copy, keep_previous
 from copycat.training.best_checkpoint import BestCheckpoint
 from copycat.training.checkpoint_io import deep_copy
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
-from copycat.training.lightning_internals import set_global_step_of_state, set_position
-from copycat.training.progress import Position
+from copycat.training.lightning_internals import Position, set_global_step_of_state, set_position
 from copycat.training.recorder import RunRecorder
 
 LIGHTNING = version("pytorch-lightning")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from copycat.sweeps.packed.stacked_layers import StackedDropout
 from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.sweeps.packed.statistics import PackStatistics
 from copycat.sweeps.packed.trial_session import TrialSession
-from copycat.training.malloc import keep_memory
+from copycat.training.process_state import keep_memory
 
 
 class PackTrainer:
@@ -98,8 +97,7 @@ class PackTrainer:
     def validate(self, epoch: int) -> list[Row]:
         """Return the validation metrics of each trial."""
         classifier = self.sessions[0].classifier
-        metrics: Any = classifier.metrics["val_"]
-        modules = self.stack.skeleton, self.stack.loss, classifier.loss
+        metrics, modules = classifier.metrics["val"], (self.stack.skeleton, self.stack.loss, classifier.loss)
         rows, _ = evaluate(self._evaluate_batch, self.batches.load("val", epoch), metrics, modules=modules)
         return rows
 

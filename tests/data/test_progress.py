@@ -2,7 +2,7 @@
 
 import pytest
 
-from copycat.data import parallel_map, progress
+from copycat.data import progress
 
 
 def test_results_come_in_order_and_nothing_is_printed_for_a_moment_of_work(
@@ -10,7 +10,7 @@ def test_results_come_in_order_and_nothing_is_printed_for_a_moment_of_work(
 ) -> None:
     monkeypatch.setattr(progress, "PROGRESS_DELAY", 60.0)
     monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
-    squares = list(parallel_map.parallel_map(lambda index: index * index, 500, what="Squaring"))
+    squares = list(progress.parallel_map(lambda index: index * index, 500, what="Squaring"))
     assert squares == [index * index for index in range(500)]
     assert capsys.readouterr() == ("", "")
 
@@ -20,7 +20,7 @@ def test_long_work_shows_a_bar_on_a_terminal(
 ) -> None:
     monkeypatch.setattr(progress, "PROGRESS_DELAY", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    list(parallel_map.parallel_map(lambda index: index, 50, what="Reading train"))
+    list(progress.parallel_map(lambda index: index, 50, what="Reading train"))
     told = capsys.readouterr()
     assert "Reading train" in told.err
     assert told.out == ""

@@ -10,10 +10,9 @@ from copycat.cli import main
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
-from copycat.data.gallery import write_gallery
 from copycat.data.quality import check_data
 from copycat.data.sources.folder import Folder
-from copycat.data.synthetic.dataset import Drawn
+from copycat.data.synthetic.dataset import Drawn, write_gallery
 
 
 def test_the_files_read_back_as_the_same_pixels_classes_and_parts(tmp_path: Path) -> None:
@@ -59,12 +58,6 @@ def test_nothing_that_is_there_is_written_over(tmp_path: Path, holds: str) -> No
         write_gallery(target, seed=0)
     assert kept.read_text() == "mine"
     assert list(tmp_path.rglob("*.png")) == ([kept] if holds == "a file inside" else [])
-
-
-def test_a_seed_below_0_is_one_line_and_makes_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--seed: expected a whole number ≥ 0; got -1\."):
-        write_gallery(tmp_path / "new", seed=-1)
-    assert not (tmp_path / "new").exists()
 
 
 def test_images_that_were_drawn_are_marked_as_drawn_when_they_come_back_as_a_folder(tmp_path: Path) -> None:
