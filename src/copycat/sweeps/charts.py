@@ -3,23 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-import numpy as np
-
-from copycat.inspection.reports.contents import (
-    BEHIND,
-    FIRST,
-    Axis,
-    Chart,
-    Parallel,
-    ParallelAxis,
-    Series,
-    SeriesStyle,
-)
+from copycat.inspection.reports.contents import BEHIND, FIRST, Axis, Chart, Parallel, ParallelAxis, Series, SeriesStyle
 from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.axes import make_objective_label
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.importance import Importance
-from copycat.sweeps.plots.pareto import find_pareto_front
 from copycat.sweeps.plots.results import Results
 from copycat.tables.statistics import direction_sign
 
@@ -29,13 +17,11 @@ BEST = SeriesStyle(2, 0)
 def make_history_charts(results: Results) -> list[Chart]:
     """Make a chart for each objective: its value by the number of the trial, and the best so far."""
     charts = []
-    for name, direction in results.objectives.items():
+    for name in results.objectives:
         series = [*_scatter(results, {trial.number: trial.number for trial in results.trials}, name)]
-        if ranked := results.get_feasible_trials():
-            keep = np.minimum if direction == "minimize" else np.maximum
-            so_far = keep.accumulate([trial.objectives[name] for trial in ranked]).tolist()
-            x = [*(trial.number for trial in ranked), results.trials[-1].number]
-            series.append(Series(label="best so far", x=x, y=[*so_far, so_far[-1]], draw="step", style=BEST))
+        if results.get_feasible_trials():
+            x, y = results.get_best_so_far(name)
+            series.append(Series(label="best so far", x=x, y=y, draw="step", style=BEST))
         charts.append(_chart(f"{name} by trial", results, name, Axis(label="trial"), series))
     return [chart for chart in charts if chart.series]
 
@@ -54,7 +40,7 @@ def make_slice_charts(results: Results) -> list[Chart]:
 
 def make_pareto_charts(results: Results) -> list[Chart]:
     """Make a chart for each pair of objectives, with the Pareto front."""
-    trials, front = results.get_scored_trials("completed"), find_pareto_front(results)
+    trials, front = results.get_scored_trials("completed"), results.get_pareto_front()
     charts = []
     for across, up in combinations(results.objectives, 2):
         groups = {"completed": (trials, FIRST, 8), "Pareto front": (front, BEST, 11)}

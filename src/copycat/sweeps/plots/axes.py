@@ -1,6 +1,6 @@
-"""Set scales, limits and ticks of axes, and mark the best trial, failed ones and outliers."""
+"""Set scales, limits and ticks of axes, and mark outliers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import BLACK, GRAY, MAX_LETTERS, VERMILION, shorten
+from copycat.sweeps.plots.style import GRAY, MAX_LETTERS, shorten
 
 AxisName = Literal["x", "y"]
 TICKS = 5
@@ -50,19 +50,6 @@ def set_objective(axes: Axes, results: Results, objective: str, places: Mapping[
         axes.scatter(
             [places[n] for n in outliers], [edge] * len(outliers), transform=axes.get_xaxis_transform(), **style
         )
-
-
-def mark_best(axes: Axes, across: Sequence[float], up: Sequence[float], size: float) -> None:
-    """Mark the best trial with a star."""
-    axes.scatter(across, up, s=4 * size, marker="*", color=VERMILION, zorder=4, label="best")
-
-
-def mark_failed(axes: Axes, places: Sequence[float], size: float) -> None:
-    """Mark failed trials at the lower edge, since they have no value."""
-    if places:
-        along = axes.get_xaxis_transform()
-        style: dict[str, Any] = {"s": size, "marker": "x", "color": BLACK, "clip_on": False, "zorder": 4}
-        axes.scatter(places, [0.0] * len(places), transform=along, label="failed (no value)", **style)
 
 
 def set_column(
