@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.renamed_keys import KEYS_OF_KEYS, current_key, current_keys, current_text, current_words
 from copycat.config.suggestions import first_line
+from copycat.records import trial_file
 from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.lock import current_status
+from copycat.records.reader import find_runs
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
 from copycat.tables.statistics import Direction
@@ -79,6 +81,19 @@ def check_sweep(folder: Path) -> None:
     """
     if not (folder / FILE).exists():
         raise UserError(f"{folder}: expected the folder of a sweep; it has no {FILE}. Make a sweep: copycat train -m …")
+
+
+def check_reported(folders: Sequence[Path]) -> None:
+    """Check that there is a run or a sweep in each folder, without importing anything heavy.
+
+    Raises:
+        UserError: for the first folder that has neither.
+    """
+    for folder in folders:
+        if (folder / FILE).is_file() or (folder / trial_file.FILE).is_file() or any(find_runs(folder)):
+            continue
+        wrong = "not a directory" if folder.exists() and not folder.is_dir() else "no such file or directory"
+        raise UserError(f"{folder}: expected the folder of a run; {wrong}. See them: copycat runs.")
 
 
 def read_sweep(folder: Path) -> SweepFile:

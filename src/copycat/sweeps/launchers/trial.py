@@ -17,8 +17,7 @@ from copycat.config.trial_composition import TrialRequest, compose_trial, make_t
 from copycat.records.lock import LockedError
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
-from copycat.sweeps.trial_folder import find_run, wait_until_free
-from copycat.sweeps.trial_record import conclude_trial, fail_trial, start_attempt
+from copycat.sweeps.trial_folder import conclude_trial, fail_trial, find_run, start_attempt, wait_until_free
 from copycat.training.manifest import now
 from copycat.training.result import RunResult
 from copycat.training.resume import resume

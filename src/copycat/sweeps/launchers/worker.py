@@ -15,8 +15,7 @@ from copycat.sweeps.launchers.trial import compose_and_run
 
 def serve(pipe: Connection, path: list[str], settings: Mapping[str, Any]) -> None:
     """Run trials in a worker process until the pipe is closed."""
-    if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
+    os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
     multiprocessing.set_start_method(None, force=True)  # data loaders use the default method, as in a single run
     sys.path[:] = path
     if settings["device"] is not None:

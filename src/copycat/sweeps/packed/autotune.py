@@ -29,7 +29,6 @@ CPU = torch.device("cpu")
 
 def choose_pack_size(trial: PackedTrial, *, most: int, device: torch.device) -> int:
     """Return the number of trials like this one with the shortest step per trial, within memory and open files."""
-    assert trial.parts is not None
     most = min(most, _max_open_folders())
     seconds_per_trial, size, room = dict[int, float](), 1, 0.0
     while True:
@@ -89,8 +88,7 @@ def _time_steps(parts: RunComponents, size: int, *, steps: int = STEPS, device: 
     for _ in range(steps):
         clock = time.perf_counter()
         *_, gradients = stack.step(image, label, shared=shared)
-        joint.set_gradients(gradients)
-        joint.step()
+        joint.step(gradients)
         if device.type != "cpu":
             torch.accelerator.synchronize(device)
         durations.append(time.perf_counter() - clock)

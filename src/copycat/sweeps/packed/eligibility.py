@@ -95,7 +95,6 @@ def _check_parts(parts: RunComponents) -> str | None:
 
 def pack_key(trial: PackedTrial) -> str:
     """Return a key that is equal for trials that can be packed together: they differ in numbers alone."""
-    assert trial.parts is not None
     config, network = trial.request.config, trial.parts.classifier.network
     data, weight = trial.parts.data, trial.parts.classifier.loss.weight
     free = {

@@ -29,12 +29,7 @@ class Pack:
     """Train trials of one shape until each has ended."""
 
     def __init__(
-        self,
-        trials: ActiveTrials,
-        trainer: PackTrainer,
-        *,
-        stop: SignalHandler,
-        on_epoch: Callable[[int, int], None],
+        self, trials: ActiveTrials, trainer: PackTrainer, *, stop: SignalHandler, on_epoch: Callable[[int, int], None]
     ) -> None:
         """Start at the epoch of the trials; `on_epoch` is called with each epoch that ends, and their number."""
         self.trials, self.trainer, self.stop, self.on_epoch = trials, trainer, stop, on_epoch

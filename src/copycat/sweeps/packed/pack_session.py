@@ -18,7 +18,7 @@ from copycat.sweeps.packed.loop import Pack
 from copycat.sweeps.packed.trainer import PackTrainer
 from copycat.sweeps.packed.trial import PackedTrial
 from copycat.sweeps.packed.trial_session import TrialSession
-from copycat.sweeps.trial_record import conclude_trial, fail_trial, start_attempt
+from copycat.sweeps.trial_folder import conclude_trial, fail_trial, start_attempt
 from copycat.training.lightning_internals import choose_device, get_loops_state
 from copycat.training.manifest import make_manifest
 from copycat.training.process_state import LOG, isolated, logged, set_deterministic
@@ -110,7 +110,6 @@ class PackSession:
 
     def _make_manifest(self, trial: PackedTrial, made: dict[int, Any]) -> dict[str, Any]:
         """Make the first manifest of a trial; those made before with the same data share its provenance."""
-        assert trial.parts is not None
         manifest, data = trial.manifest, trial.parts.data
         if not manifest:
             text, network = config_content(trial.request.config), trial.parts.classifier.network

@@ -99,7 +99,6 @@ def _check_data(trial: PackedTrial) -> None:
     Raises:
         UserError: if one of them changed.
     """
-    assert trial.parts is not None
     folder, manifest, config, data = trial.folder, trial.manifest, trial.request.config, trial.parts.data
     check_backbone(trial.parts.classifier.network, manifest, folder=folder)
     if manifest["provenance"]["data"].get("all") == data.fingerprint().get("all"):

@@ -18,6 +18,21 @@ CAPTURE_AFTER = 20
 """Number of steps after which a step is captured and replayed."""
 
 
+def compute_norms(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the norm over all tensors, [trials, …] each, of each trial: [trials]."""
+    each = torch.stack([torch.linalg.vector_norm(tensor.flatten(1), dim=1) for tensor in tensors])
+    norms: Tensor = torch.linalg.vector_norm(each, dim=0)
+    return norms
+
+
+def clip_gradients(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
+    """Clip each trial's gradients, [trials, …], as torch.nn.utils.clip_grad_norm_ or clip_grad_value_ do."""
+    if not by_norm:
+        return [gradient.clamp(-most, most) for gradient in gradients]
+    factor = (most / (compute_norms(gradients) + 1e-6)).clamp(max=1.0)
+    return [gradient * factor.view(-1, *[1] * (gradient.ndim - 1)) for gradient in gradients]
+
+
 class StackedNetwork:
     """Run networks of one shape, with their losses, as one.
 

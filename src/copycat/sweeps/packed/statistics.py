@@ -9,9 +9,8 @@ from torch import Tensor
 
 from copycat.inspection.callbacks.inspector import tensorboard_loggers
 from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE, WEIGHT, layers_with_curves
-from copycat.sweeps.packed.gradients import compute_norms
 from copycat.sweeps.packed.optimizer import JointOptimizer
-from copycat.sweeps.packed.stacked_network import StackedNetwork
+from copycat.sweeps.packed.stacked_network import StackedNetwork, compute_norms
 from copycat.sweeps.packed.trial_session import TrialSession
 
 

@@ -26,7 +26,8 @@ class PackedTrial:
     settings: Mapping[str, Any]
     """The node `sweep`."""
     pruner: Pruner | None = None
-    parts: RunComponents | None = None
+    parts: RunComponents = field(init=False, repr=False)
+    """Built by `Preparation.prepare`."""
     manifest: dict[str, Any] = field(default_factory=dict)
     """Manifest of a run that was started before; empty if it was not."""
     checkpoint: dict[str, Any] | None = None

@@ -39,7 +39,6 @@ class TrialSession:
         self, trial: PackedTrial, manifest: dict[str, Any], *, changes: bytes | None, loops: Mapping[str, Any]
     ) -> None:
         """Make optimizer, scheduler and recorder."""
-        assert trial.parts is not None
         self.trial, self.manifest, self.folder, self.changes = trial, manifest, trial.folder, changes
         self.config = config = trial.request.config
         self.recorder = recorder = RunRecorder(self.folder, config=config, components=trial.parts, manifest=manifest)
@@ -117,7 +116,7 @@ class TrialSession:
         best = self.checkpoints.best
         due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
         if best is not None and due and best.is_better(to_scalar_tensor(self.metrics[best.monitor])):
-            self.checkpoints.keep_best(self._state(epoch + 1, finished=False))
+            self.checkpoints.new_best = self._state(epoch + 1, finished=False)
         for callback in self.checkpoints.early_stops:
             stop, reason = check_early_stopping(callback, to_scalar_tensor(self.metrics[callback.monitor]))
             if stop:

@@ -1,6 +1,5 @@
 """Propose trials by a search: unfinished ones of a killed sweep first, then the sampler's."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -22,7 +21,6 @@ from copycat.sweeps.search.parameters import draw_overrides, make_parameters
 from copycat.sweeps.search.restored_trials import restore
 from copycat.sweeps.search.study import ORPHANED, OWNER, VIOLATIONS, get_running_trial, make_sampler, open_study
 
-log = logging.getLogger(__name__)
 STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 

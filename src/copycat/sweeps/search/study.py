@@ -1,6 +1,5 @@
 """Open an Optuna study, and make its samplers and pruners."""
 
-import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -30,7 +29,6 @@ NEEDS_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
 """Optuna's classes that need SciPy, and import it only after the first trials."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-log = logging.getLogger(__name__)
 
 
 def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence[Direction]) -> Study:
