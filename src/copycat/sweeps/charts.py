@@ -5,11 +5,10 @@ from itertools import combinations
 
 from copycat.inspection.reports.contents import BEHIND, FIRST, Axis, Chart, Parallel, ParallelAxis, Series, SeriesStyle
 from copycat.records.trial_file import Trial
-from copycat.sweeps.plots.axes import make_objective_label
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.importance import Importance
 from copycat.sweeps.plots.results import Results
-from copycat.tables.statistics import direction_sign
+from copycat.sweeps.search.objectives import rank_key
 
 BEST = SeriesStyle(2, 0)
 
@@ -48,7 +47,7 @@ def make_pareto_charts(results: Results) -> list[Chart]:
             _points(label, some, [t.objectives[across] for t in some], up, style, size=size)
             for label, (some, style, size) in groups.items()
         ]
-        axis = Axis(label=make_objective_label(results, across))
+        axis = Axis(label=results.get_objective_label(across))
         charts.append(_chart(f"{up} by {across}", results, up, axis, [one for one in series if one.y]))
     return [chart for chart in charts if chart.series]
 
@@ -88,11 +87,7 @@ def make_parallel(results: Results) -> Parallel | None:
     keys = results.get_key_columns(trials)
     if not trials or not keys:
         return None
-    name, direction = next(iter(results.objectives.items()))
-    sign = direction_sign(direction)
-    order = sorted(
-        range(len(trials)), key=lambda at: (bool(trials[at].violated_constraints), sign * trials[at].objectives[name])
-    )
+    order = sorted(range(len(trials)), key=lambda at: rank_key(trials[at], results.objectives))
     columns = [*keys, *(results.get_objective_column(one, trials) for one in results.objectives)]
     names = [f"trial {trials[at].number}" for at in order]
     return Parallel(names=names, axes=[_parallel_axis(one.select(order)) for one in columns])
@@ -131,5 +126,5 @@ def _points(
 
 def _chart(title: str, results: Results, objective: str, axis: Axis, series: Sequence[Series]) -> Chart:
     column = results.get_objective_column(objective, results.get_scored_trials())
-    label = make_objective_label(results, objective)
+    label = results.get_objective_label(objective)
     return Chart(title=title, x_axis=axis, y_axis=Axis(label=label, log=column.scale == "log"), series=series)

@@ -20,13 +20,12 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.config.errors import UserError
-from copycat.sweeps.plots.axes import choose_log_ticks
 from copycat.sweeps.plots.files import PLOTS, write_plots
 from copycat.sweeps.plots.importance import plot_importance
 from copycat.sweeps.plots.parallel import plot_parallel
 from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.plots.scatter import plot_history, plot_pareto, plot_slices
-from copycat.sweeps.plots.style import BLUE, GRAY, STYLE
+from copycat.sweeps.plots.style import BLUE, GRAY, STYLE, choose_log_ticks
 from copycat.tables.statistics import Direction
 from tests.support.sweep_folders import make_trial, write_sweep_folder
 

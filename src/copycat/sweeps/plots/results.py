@@ -53,6 +53,10 @@ class Results:
         logarithmic = self.objectives[objective] == "minimize" and spans_decades(values)
         return Column(objective, values, "log" if logarithmic else "linear")
 
+    def get_objective_label(self, objective: str) -> str:
+        """Return the label of an objective's axis, with its direction."""
+        return f"{objective} ({'less' if self.objectives[objective] == 'minimize' else 'more'} is better)"
+
     def get_feasible_trials(self) -> list[Trial]:
         """Return the completed trials with all objectives and no violated constraint, by number."""
         return [trial for trial in self.get_scored_trials("completed") if not trial.violated_constraints]

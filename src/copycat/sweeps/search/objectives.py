@@ -57,10 +57,7 @@ def compute_violations(constraints: Sequence[str], values: Mapping[str, float]) 
     return violations
 
 
-def is_better(a: Trial, b: Trial, wanted: Mapping[str, Direction]) -> bool:
-    """Return whether trial a is better than b: by the constraints first, then by the first objective."""
+def rank_key(trial: Trial, wanted: Mapping[str, Direction]) -> tuple[bool, float]:
+    """Return a key that sorts completed trials, the best first: by the constraints, then by the first objective."""
     name, direction = next(iter(wanted.items()))
-    return (bool(a.violated_constraints), direction_sign(direction) * a.objectives[name]) < (
-        bool(b.violated_constraints),
-        direction_sign(direction) * b.objectives[name],
-    )
+    return bool(trial.violated_constraints), direction_sign(direction) * trial.objectives[name]
