@@ -98,6 +98,11 @@ class Runner:
         self.source.mark_done(job, trial)
         self.display.on_end(job, trial)
 
+    def close(self, job: Job, trial: Trial) -> None:
+        """Write the last record of a trial, and report it."""
+        write_trial(self.folder / str(job.number), replace(trial, ended=now()))
+        self.mark_done(job)
+
     def run(self, launcher: Launcher, *, batch: int | None) -> None:
         """Run all trials; a launcher that has no `stream` gets `batch` trials per call, or all if it is None."""
         if hasattr(launcher, "stream"):

@@ -22,13 +22,7 @@ ACCURACY = "val/accuracy"
 def make_ranking_sections(
     sweep: SweepFile, rows: Sequence[RunRow], records: Mapping[str, RunRecord]
 ) -> Iterator[Section]:
-    """Make the tables of configurations and of trials, the best first.
-
-    Args:
-        sweep: the record of the sweep.
-        rows: its trials, by rank.
-        records: the same, by folder.
-    """
+    """Make the tables of configurations and of trials, the best first; `rows` are by rank, `records` by folder."""
     repeats, others = split_axes(sweep)
     if repeats and others:
         summaries = group_configurations(rows, sweep)

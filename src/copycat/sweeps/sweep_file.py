@@ -74,21 +74,13 @@ def write_sweep(folder: Path, sweep: SweepFile) -> None:
 
 
 def check_sweep(folder: Path) -> None:
-    """Check that a folder holds a sweep.
-
-    Raises:
-        UserError: if it does not.
-    """
+    """Raise a UserError unless a folder holds a sweep."""
     if not (folder / FILE).exists():
         raise UserError(f"{folder}: expected the folder of a sweep; it has no {FILE}. Make a sweep: copycat train -m …")
 
 
 def check_reported(folders: Sequence[Path]) -> None:
-    """Check that there is a run or a sweep in each folder, without importing anything heavy.
-
-    Raises:
-        UserError: for the first folder that has neither.
-    """
+    """Raise a UserError for the first folder that holds neither a run nor a sweep, without importing anything heavy."""
     for folder in folders:
         if (folder / FILE).is_file() or (folder / trial_file.FILE).is_file() or any(find_runs(folder)):
             continue

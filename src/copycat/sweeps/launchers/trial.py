@@ -30,10 +30,7 @@ INTERRUPTED = "interrupted"
 
 
 def run_trial(config: DictConfig) -> float | None:
-    """Run a trial in the folder that Hydra names, and write trial.json.
-
-    Returns:
-        The first objective's value, or None if there is none.
+    """Run a trial in the folder that Hydra names, write trial.json, and return the first objective, or None if none.
 
     Raises:
         KeyboardInterrupt: if a signal ended it.
@@ -86,12 +83,7 @@ def compose_and_run(overrides: Sequence[str]) -> str | None:
 
 
 def _run_to_end(folder: Path, trial: Trial, get_request: Callable[[], TrialRequest]) -> Trial:
-    """Run a trial to its end and return its record.
-
-    Raises:
-        KeyboardInterrupt: if a signal ended it.
-        LockedError: if another process runs it.
-    """
+    """Run a trial to its end and return its record; a signal or another process that runs it raises an error."""
     try:
         composed = get_request()
         settings, pruner = composed.settings, make_pruner(composed, folder)

@@ -21,7 +21,7 @@ from copycat.sweeps.packed.autotune import choose_pack_size
 from copycat.sweeps.packed.eligibility import pack_key
 from copycat.sweeps.packed.pack_session import PackSession
 from copycat.sweeps.packed.preparation import Preparation
-from copycat.sweeps.packed.trial import PackedTrial, close_trial
+from copycat.sweeps.packed.trial import PackedTrial
 from copycat.sweeps.trial_folder import conclude_trial, fail_trial, wait_until_free
 from copycat.training.lightning_internals import choose_device
 from copycat.training.process_state import isolated
@@ -48,20 +48,16 @@ class PackLauncher:
         self._reported: set[str] = set()
 
     def run(self, runner: Runner) -> None:
-        """Run trials until none is left.
-
-        Raises:
-            KeyboardInterrupt: if a signal ended the sweep.
-        """
+        """Run trials until none is left."""
         most = (self.max_trials_per_pack or SEARCH_BATCH) if self.searches else None
         while jobs := list(runner.take(most)):
             groups, unpacked = dict[str, list[PackedTrial]](), list[Job]()
             for trial in self._compose_trials(jobs, runner):
                 why = self._preparation.prepare(trial)
                 if isinstance(why, Exception):
-                    trial.close(fail_trial(trial.record, why), runner)
+                    runner.close(trial.job, fail_trial(trial.record, why))
                 elif isinstance(why, RunResult):
-                    trial.close(conclude_trial(trial.record, why, trial.settings), runner)
+                    runner.close(trial.job, conclude_trial(trial.record, why, trial.settings))
                 elif why is not None:
                     self._report_unpacked(trial.job.number, why)
                     unpacked.append(trial.job)
@@ -94,7 +90,7 @@ class PackLauncher:
             try:
                 composed = compose_trial_request([*self.hydra_overrides, *job.overrides])
             except UserError as mistake:
-                close_trial(job, folder, fail_trial(record, mistake), runner)
+                runner.close(job, fail_trial(record, mistake))
                 continue
             config = fill_threads(composed.config)
             request = Request(config=config, experiment=composed.experiment, overrides=record.overrides)

@@ -125,22 +125,14 @@ class Pack:
                 self._save_at = now + max(SAVE_INTERVAL, (now - began) / MAX_SAVING_SHARE)
 
     def fail(self, error: str) -> None:
-        """End all active trials as failed.
-
-        Raises:
-            KeyboardInterrupt: if a signal came too.
-        """
+        """End all active trials as failed; raise KeyboardInterrupt if a signal came too."""
         self.stop.deferred = True
         self.trials.end_all("failed", error, self._first_unwritten)
         if self.stop.received:
             raise KeyboardInterrupt
 
     def interrupt(self) -> NoReturn:
-        """End all active trials at their last checkpoints.
-
-        Raises:
-            KeyboardInterrupt: always, once their records are written.
-        """
+        """End all active trials at their last checkpoints, and raise KeyboardInterrupt once they are recorded."""
         self.stop.deferred = True
         self.trials.end_all("interrupted", self.stop.received, self._first_unwritten)
         raise KeyboardInterrupt

@@ -42,11 +42,7 @@ class PackSession:
         self.sessions: list[TrialSession] = []
 
     def run(self) -> None:
-        """Train the trials whose folders no other process holds.
-
-        Raises:
-            KeyboardInterrupt: if a signal ended the sweep.
-        """
+        """Train the trials whose folders no other process holds."""
         with ExitStack() as context, ThreadPoolExecutor(WRITERS, thread_name_prefix="writer") as pool:
             context.enter_context(isolated(threads=self.config["trainer"]["threads"]))
             context.enter_context(tolerating_lost_output())
@@ -84,7 +80,7 @@ class PackSession:
             return False
         except Exception as failure:
             trial.record = fail_trial(trial.record, failure)
-        trial.close(trial.record, self.runner)
+        self.runner.close(trial.job, trial.record)
         return False
 
     def _build(self, pool: Executor) -> Pack:
@@ -123,7 +119,7 @@ class PackSession:
     def _close(self, session: TrialSession, outcome: RunResult) -> None:
         trial = session.trial
         if outcome.status != "interrupted":
-            trial.close(conclude_trial(trial.record, outcome, trial.settings), self.runner)
+            self.runner.close(trial.job, conclude_trial(trial.record, outcome, trial.settings))
 
     def _fail(self, failure: Exception) -> None:
         """End the trials as failed, since their pack could not be built."""
@@ -132,7 +128,7 @@ class PackSession:
         for session in self.sessions:
             session.end("failed", str(session.trial.record.error), session.trial.epoch)()
         for trial in self.trials:
-            trial.close(trial.record, self.runner)
+            self.runner.close(trial.job, trial.record)
 
 
 def _initial_loops(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,11 +72,7 @@ class Preparation:
 
 
 def _load_started_run(trial: PackedTrial) -> RunResult | str | None:
-    """Load the checkpoint of a trial that was started before.
-
-    Returns:
-        The outcome of a run that has ended, the reason why the trial cannot be packed, else None.
-    """
+    """Load what a started trial resumes from; return its outcome if it has ended, or why it cannot be packed."""
     opened = find_run(trial.folder, trial.request.overrides)
     if opened is None:
         return None
@@ -94,11 +90,7 @@ def _load_started_run(trial: PackedTrial) -> RunResult | str | None:
 
 
 def _check_data(trial: PackedTrial) -> None:
-    """Check that data and backbone are those that a run started with.
-
-    Raises:
-        UserError: if one of them changed.
-    """
+    """Check that data and backbone are those that a run started with."""
     folder, manifest, config, data = trial.folder, trial.manifest, trial.request.config, trial.parts.data
     check_backbone(trial.parts.classifier.network, manifest, folder=folder)
     if manifest["provenance"]["data"].get("all") == data.fingerprint().get("all"):

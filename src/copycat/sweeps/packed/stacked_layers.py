@@ -16,8 +16,6 @@ class StackedLinearFunction(torch.autograd.Function):
     Autograd differentiates the operations of `vmap`, so there is no backward.
     """
 
-    generate_vmap_rule = False
-
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return F.linear outside vmap."""
@@ -114,14 +112,10 @@ class RandomStreams:
 
 
 class Noise(torch.autograd.Function):
-    """Draw the factors of dropout for each trial from its own stream, with the numbers of a single run."""
+    """Draw the factors of dropout for each trial from its own stream, with the numbers of a single run.
 
-    generate_vmap_rule = False
-
-    @staticmethod
-    def forward(x: Tensor, place: Tensor, streams: RandomStreams, p: float) -> Tensor:
-        """Fail, since only `vmap` is ever called."""
-        raise AssertionError("it is always called under vmap")
+    It is always called under vmap, so there is no forward.
+    """
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:

@@ -34,13 +34,7 @@ def clip_gradients(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -
 
 
 class StackedNetwork:
-    """Run networks of one shape, with their losses, as one.
-
-    Args:
-        networks: of the trials, equal but for their numbers; their parameters become views.
-        losses: of the trials, equal but for their weights.
-        device: that computes.
-    """
+    """Run networks and losses, equal but for their numbers, as one; the networks' parameters become views."""
 
     def __init__(self, networks: Sequence[nn.Module], losses: Sequence[Loss], *, device: torch.device) -> None:
         """Stack the parameters on the device."""
@@ -86,10 +80,7 @@ class StackedNetwork:
     def __call__(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor]:
         """Return losses [trials] and logits [trials, B, out].
 
-        Args:
-            image: [B, …] for all trials, or [trials, B, …].
-            label: [B] for all trials, or [trials, B].
-            shared: whether one batch is for all trials.
+        A shared batch has images [B, …] and labels [B] for all trials, another one [trials, B, …] and [trials, B].
         """
         each = None if shared else 0
         dims = (0, 0, None if self.weights is None else 0, 0, each, each)

@@ -1,23 +1,21 @@
-"""Hold a trial that is to run in a pack, and its parts as they are built."""
+"""Hold a trial that is to run in a pack, and what is built or loaded for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from copycat.config.compose import Request
-from copycat.records.trial_file import Trial, write_trial
-from copycat.sweeps.engine import Runner
+from copycat.records.trial_file import Trial
 from copycat.sweeps.job import Job
 from copycat.training.checkpoints import CHECKPOINT_KEY
 from copycat.training.components import RunComponents
-from copycat.training.manifest import now
 from copycat.training.stopping import Pruner
 
 
 @dataclass
 class PackedTrial:
-    """Hold a trial that is to run, and its parts as they are built."""
+    """Hold a trial that is to run, and what is built or loaded for it."""
 
     job: Job
     record: Trial
@@ -48,13 +46,3 @@ class PackedTrial:
     def epoch(self) -> int:
         """Return the epoch at which training starts."""
         return 0 if self.checkpoint is None else int(self.checkpoint[CHECKPOINT_KEY]["epoch"])
-
-    def close(self, record: Trial, runner: Runner) -> None:
-        """Write the trial's last record, and report it."""
-        close_trial(self.job, self.folder, record, runner)
-
-
-def close_trial(job: Job, folder: Path, record: Trial, runner: Runner) -> None:
-    """Write a trial's last record, and report it."""
-    write_trial(folder, replace(record, ended=now()))
-    runner.mark_done(job)

@@ -104,11 +104,7 @@ class TrialSession:
         return limit is not None and self.clock.seconds > limit
 
     def end_epoch(self, epoch: int, *, validated: bool) -> str | None:
-        """Step a plateau scheduler and keep the best checkpoint, by the metrics of an epoch.
-
-        Returns:
-            The reason for early stopping, or None.
-        """
+        """Step a plateau scheduler and keep the best checkpoint, by an epoch's metrics; return why to stop, or None."""
         if self.scheduler_monitor in self.metrics and (validated or not self.scheduler_monitor.startswith("val/")):
             self.scheduler.step(to_scalar_tensor(self.metrics[self.scheduler_monitor]))
         if not validated:

@@ -42,11 +42,7 @@ class Parameter:
         return [f"{self.key}={self._as_number(drawn)}"]
 
     def _as_number(self, drawn: Any) -> float | int:
-        """Check that a drawn value is a number: Optuna returns what the storage holds, and text would be an override.
-
-        Raises:
-            UserError: if it is no number.
-        """
+        """Check that a drawn value is a number: Optuna returns what the storage has, and text would be an override."""
         if isinstance(drawn, bool) or not isinstance(drawn, int | float):
             raise UserError(
                 f"hydra.sweeper.storage: expected a number for {self.name}; the study has {drawn!r:.80}."

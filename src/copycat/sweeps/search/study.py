@@ -50,11 +50,7 @@ def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence
 
 
 def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
-    """Make the sampler of one trial or of one of its parameters, seeded by both, so that a resume repeats proposals.
-
-    Raises:
-        UserError: if it cannot be made.
-    """
+    """Make the sampler of one trial or of one of its parameters, seeded by both, so that a resume repeats proposals."""
     node = dict(sweeper["sampler"])
     takes = signature_keys(import_target("hydra.sweeper.sampler", node["_target_"]))
     base = sweeper["seed"] if node.get("seed") is None else node["seed"]
@@ -74,11 +70,7 @@ def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, 
 
 
 def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
-    """Check that sampler and pruner can be made, before the sweep has a folder.
-
-    Raises:
-        UserError: if one of them cannot be made.
-    """
+    """Check that sampler and pruner can be made, before the sweep has a folder."""
     for part in ("sampler", "pruner"):
         if sweeper[part]["_target_"].rpartition(".")[2] in NEEDS_SCIPY:
             require_package("scipy", wanted_by=f"hydra/sweeper/{part}")
