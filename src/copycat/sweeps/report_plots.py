@@ -32,20 +32,13 @@ def make_plot_sections(results: Results, rows: Sequence[RunRow]) -> Iterator[Sec
     yield Section(title="Parallel coordinates", images=[parallel])
     yield from _curves(results, rows)
     found = measure_importance(results)
-    is_measured = not isinstance(found, str)
-    yield Section(
-        title="Importance",
-        images=[
-            PageImage(
-                render_figure(lambda: draw_importance(results, found)),
-                "Hyper-parameter importance; above chance: larger than in 95 % of random permutations."
-                if is_measured
-                else f"Hyper-parameter importance: {found}",
-                "importance",
-                make_importance_charts(found) if not isinstance(found, str) else [],
-            )
-        ],
-    )
+    png, caption, charts = render_figure(lambda: draw_importance(results, found)), "Hyper-parameter importance", []
+    if isinstance(found, str):
+        caption += f": {found}"
+    else:
+        caption += "; above chance: larger than in 95 % of random permutations."
+        charts = make_importance_charts(found)
+    yield Section(title="Importance", images=[PageImage(png, caption, "importance", charts)])
     caption = "Each objective against each hyper-parameter."
     slices = PageImage(render_plot("slice", results), caption, "slice", make_slice_charts(results))
     yield Section(title="Hyper-parameters", images=[slices])

@@ -32,10 +32,9 @@ class Configuration:
     other_statuses: Mapping[str, int]
     """Number of trials with each other status."""
 
-    def mean(self, objective: str) -> float:
-        """Return the mean of an objective; NaN if no trial is completed."""
-        values = [trial[objective] for trial in self.trials]
-        return statistics.fmean(values) if values else math.nan
+    def mean(self, objective: str) -> float | None:
+        """Return the mean of an objective; None if no trial is completed."""
+        return statistics.fmean(trial[objective] for trial in self.trials) if self.trials else None
 
     def deviation(self, objective: str) -> float | None:
         """Return the sample standard deviation (n - 1) of an objective; None for fewer than two trials."""
@@ -106,7 +105,8 @@ def group_configurations(rows: Iterable[RunRow], sweep: SweepFile) -> list[Confi
     expected_runs = whole if sweep.sweeper == "grid" else None
     summaries = [_configuration(list(group.values()), others, sweep, expected_runs) for group in groups.values()]
     name, direction = next(iter(sweep.objectives.items()))
-    return sorted(summaries, key=lambda one: direction_sign(direction) * one.mean(name) if one.trials else math.inf)
+    sign = direction_sign(direction)
+    return sorted(summaries, key=lambda one: math.inf if (mean := one.mean(name)) is None else sign * mean)
 
 
 def make_sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> dict[str, Any]:
@@ -135,15 +135,11 @@ def _key(row: RunRow, names: Sequence[str]) -> str:
 
 
 def _json(one: Configuration, sweep: SweepFile) -> dict[str, Any]:
-    figures: dict[str, Mapping[str, float | None]] = {}
-    for name in sweep.objectives:
-        mean = one.mean(name)
-        figures[name] = {"mean": None if math.isnan(mean) else mean, "deviation": one.deviation(name)}
     return {
         "values": one.values,
         "runs": len(one.trials),
         "request": one.expected_runs,
         "not_completed": dict(one.other_statuses),
-        "objectives": figures,
+        "objectives": {n: {"mean": one.mean(n), "deviation": one.deviation(n)} for n in sweep.objectives},
         "trials": [trial["trial"] for trial in one.trials],
     }

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from copycat.config.dotted_keys import short_names
@@ -87,20 +87,16 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         _print_omitted(len(shown), max_rows, "trial", folder)
     elif rows:
         print_line(f"none of {pluralize(len(rows), 'trial')}")
-    for note in _column_notes(shown, sweep, wide=wide):
+    metrics = [name for name in sweep.objectives if "/" in name]
+    if shown and metrics:
+        seconds = "; seconds: wall time of the trial" if wide else ""
+        print_line(f"{' and '.join(metrics)}: of each trial's best epoch{seconds}")
+    for note in status_notes(shown):
         print_line(note)
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
     if sweep.status in (KILLED, "interrupted"):
         print_line(f"to resume: copycat resume {shlex.quote(str(folder))}")
-
-
-def _column_notes(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> Iterator[str]:
-    """Explain the ranking and the columns of the table of trials."""
-    metrics = [name for name in sweep.objectives if "/" in name]
-    if rows and metrics:
-        yield f"{' and '.join(metrics)}: of each trial's best epoch" + "; seconds: wall time of the trial" * wide
-    yield from status_notes(rows)
 
 
 def summarize_sweep(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
@@ -175,8 +171,7 @@ def _keys(names: Sequence[str], sweep: SweepFile) -> list[Column]:
 def _figure(one: Configuration, name: str) -> str:
     if not one.trials:
         return "–"
-    deviation = one.deviation(name)
-    return f"{format_number(one.mean(name))} ± {'–' if deviation is None else format_number(deviation)}"
+    return f"{format_number(one.mean(name))} ± {format_number(one.deviation(name))}"
 
 
 def _figures(one: Configuration, sweep: SweepFile) -> str:

@@ -67,8 +67,6 @@ class TrialSession:
         self.metrics: Row = {}
         """Last value of each metric."""
 
-    # ----- run folder
-
     def open(self, say: Callable[[str], None]) -> None:
         """Write the first files of the run folder, or remove records beyond the checkpoint of a resumed run.
 
@@ -89,8 +87,6 @@ class TrialSession:
             self.data.to_device(device)
         if self.trial.checkpoint is not None:
             self.metrics = self.checkpoints.restore(self.trial.checkpoint)
-
-    # ----- training
 
     @property
     def depends_on_metrics(self) -> bool:
@@ -120,8 +116,6 @@ class TrialSession:
                 return reason or "early stopping"
         return None
 
-    # ----- checkpoints
-
     def save(self, epoch: int) -> None:
         """Write the best checkpoint if there is a new one, and the last.
 
@@ -137,8 +131,6 @@ class TrialSession:
         self.sync()
         steps = self._steps(epoch)
         return self.checkpoints.make_state(epoch, steps=steps, metrics=self.metrics, finished=finished)
-
-    # ----- end
 
     def detach(self) -> None:
         """Copy the weights out of the stack, where they change as the other trials step."""
