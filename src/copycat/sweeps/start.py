@@ -22,9 +22,6 @@ from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_swe
 from copycat.training.manifest import now
 from copycat.training.train import check_buildable
 
-UNSHARED = ("output_dir",)
-"""Keys that may differ when a sweep is resumed."""
-
 
 def start_sweep(request: SweepRequest) -> Path:
     """Check that the sweep's first trial can be built, and return the sweep's folder, as `open_sweep_folder` does.
@@ -89,7 +86,8 @@ def _check_files(folder: Path) -> None:
 
 def _describe_sweep(request: SweepRequest) -> SweepFile:
     sweeper, settings, axes = request.sweeper, request.settings, request.space.axes
-    shared = {name: value for name, value in request.shared.items() if name not in UNSHARED}
+    # a resumed sweep may have another output_dir
+    shared = {name: value for name, value in request.shared.items() if name != "output_dir"}
     space = {name: axis.words for name, axis in axes.items()}
     space |= {f"sweep.{key}": repr(settings[key]) for key in ("zip", "when") if settings[key]}
     searches = "sampler" in sweeper

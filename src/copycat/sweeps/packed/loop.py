@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import NoReturn
 
 from copycat.config.suggestions import pluralize
 from copycat.models.metrics import Row
@@ -64,7 +63,7 @@ class Pack:
             if ends:
                 self.stop.deferred = True
                 self.trials.save(epoch)
-                self.interrupt()
+                self.abort("interrupted", self.stop.received)
             self.trials.report_ended()
             self._shrink()
             self.on_epoch(epoch, self.epochs)
@@ -124,18 +123,12 @@ class Pack:
                 now = time.monotonic()
                 self._save_at = now + max(SAVE_INTERVAL, (now - began) / MAX_SAVING_SHARE)
 
-    def fail(self, error: str) -> None:
-        """End all active trials as failed; raise KeyboardInterrupt if a signal came too."""
+    def abort(self, status: str, error: str | None) -> None:
+        """End all active trials at their last checkpoints; raise KeyboardInterrupt if a signal came."""
         self.stop.deferred = True
-        self.trials.end_all("failed", error, self._first_unwritten)
+        self.trials.end_all(status, error, self._first_unwritten)
         if self.stop.received:
             raise KeyboardInterrupt
-
-    def interrupt(self) -> NoReturn:
-        """End all active trials at their last checkpoints, and raise KeyboardInterrupt once they are recorded."""
-        self.stop.deferred = True
-        self.trials.end_all("interrupted", self.stop.received, self._first_unwritten)
-        raise KeyboardInterrupt
 
     def _shrink(self) -> None:
         """Rebuild the stack without ended trials, if they are many and all metrics are written."""

@@ -59,10 +59,10 @@ class PackSession:
             try:
                 pack.run()
             except InterruptedRun:  # in an epoch that would take too long to end
-                pack.interrupt()
+                pack.abort("interrupted", self.stop.received)
             except Exception as failure:  # of a network, say: all trials of the pack fail
                 log.error("the pack failed", exc_info=failure)
-                pack.fail(describe_error(failure))
+                pack.abort("failed", describe_error(failure))
 
     def _start(self, trial: PackedTrial, context: ExitStack) -> bool:
         """Lock a trial's folder and record its start; return whether it can train."""

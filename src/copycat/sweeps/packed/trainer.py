@@ -12,11 +12,10 @@ from copycat.data.loaders import Batch
 from copycat.data.streams import derive_seed
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.metrics import Row
-from copycat.sweeps.packed.metrics_buffer import MetricsBuffer
+from copycat.sweeps.packed.measurements import MetricsBuffer, PackStatistics
 from copycat.sweeps.packed.optimizer import JointOptimizer
 from copycat.sweeps.packed.stacked_layers import StackedDropout
 from copycat.sweeps.packed.stacked_network import StackedNetwork, clip_gradients
-from copycat.sweeps.packed.statistics import PackStatistics
 from copycat.sweeps.packed.trial_session import TrialSession
 from copycat.training.malloc import keep_memory
 

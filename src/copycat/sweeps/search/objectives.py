@@ -1,5 +1,6 @@
 """Read the objectives and constraints of a sweep, and the values of a run for them."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,11 +50,8 @@ def compute_violations(constraints: Sequence[str], values: Mapping[str, float]) 
         match = _CONSTRAINT.fullmatch(text)
         assert match
         name, way, limit = match[1], match[2], float(match[3])
-        value = values.get(name)
-        if value is None:
-            violations[text] = float("inf")
-        else:
-            violations[text] = value - limit if way == "<" else limit - value
+        value = values.get(name, math.inf if way == "<" else -math.inf)
+        violations[text] = value - limit if way == "<" else limit - value
     return violations
 
 
