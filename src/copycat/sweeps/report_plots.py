@@ -6,13 +6,7 @@ from pathlib import Path
 from copycat.inspection.reports.contents import PageImage, Section
 from copycat.inspection.reports.curve_charts import Rows, make_compared_chart
 from copycat.records.metrics_csv import read_history
-from copycat.sweeps.charts import (
-    make_history_charts,
-    make_importance_charts,
-    make_parallel,
-    make_pareto_charts,
-    make_slice_charts,
-)
+from copycat.sweeps import charts
 from copycat.sweeps.plots.files import render_figure, render_plot
 from copycat.sweeps.plots.importance import draw_importance, measure_importance
 from copycat.sweeps.plots.results import Results
@@ -28,24 +22,22 @@ MAX_POINTS = 120
 def make_plot_sections(results: Results, rows: Sequence[RunRow]) -> Iterator[Section]:
     """Make the sections of a sweep's plots; `rows` are its trials by rank."""
     caption = "Each completed trial as a line through its values."
-    parallel = PageImage(render_plot("parallel", results), caption, "parallel", parallel=make_parallel(results))
+    parallel = PageImage(render_plot("parallel", results), caption, "parallel", parallel=charts.make_parallel(results))
     yield Section(title="Parallel coordinates", images=[parallel])
     yield from _curves(results, rows)
     found = measure_importance(results)
-    png, caption, charts = render_figure(lambda: draw_importance(results, found)), "Hyper-parameter importance", []
-    if isinstance(found, str):
-        caption += f": {found}"
-    else:
-        caption += "; above chance: larger than in 95 % of random permutations."
-        charts = make_importance_charts(found)
-    yield Section(title="Importance", images=[PageImage(png, caption, "importance", charts)])
+    png, measured = render_figure(lambda: draw_importance(results, found)), [] if isinstance(found, str) else found
+    note = "; above chance: larger than in 95 % of random permutations." if measured else f": {found}"
+    interactive = charts.make_importance_charts(measured)
+    importance = PageImage(png, f"Hyper-parameter importance{note}", "importance", interactive)
+    yield Section(title="Importance", images=[importance])
     caption = "Each objective against each hyper-parameter."
-    slices = PageImage(render_plot("slice", results), caption, "slice", make_slice_charts(results))
+    slices = PageImage(render_plot("slice", results), caption, "slice", charts.make_slice_charts(results))
     yield Section(title="Hyper-parameters", images=[slices])
     yield Section(title="History", images=[_history(results)])
     if len(results.objectives) > 1:
         caption = "Objectives against each other, with the Pareto front."
-        pareto = PageImage(render_plot("pareto", results), caption, "pareto", make_pareto_charts(results))
+        pareto = PageImage(render_plot("pareto", results), caption, "pareto", charts.make_pareto_charts(results))
         yield Section(title="Pareto front", images=[pareto])
 
 
@@ -57,7 +49,7 @@ def _history(results: Results) -> PageImage:
         if trial
     )
     caption = f"Each trial by its number, and the best value so far{f': {best_so_far}' if best_so_far else ''}."
-    return PageImage(render_plot("history", results), caption, "history", make_history_charts(results))
+    return PageImage(render_plot("history", results), caption, "history", charts.make_history_charts(results))
 
 
 def _curves(results: Results, rows: Sequence[RunRow]) -> Iterator[Section]:

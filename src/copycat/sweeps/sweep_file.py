@@ -21,6 +21,7 @@ from copycat.tables.statistics import Direction
 
 FILE = "sweep.json"
 SCHEMA = 2
+REPEATS = ("seed", "data.fold")
 KEYS_RENAMED = 2
 """First schema whose configuration keys have their present names."""
 MAX_BYTES = 2**23
@@ -60,6 +61,16 @@ class SweepFile:
     """Values of each varying key in Hydra's grammar, and the sweeper's settings."""
     study: str | None = None
     """Name of a search's study, which is kept when the folder is moved or renamed."""
+
+    @property
+    def repeats(self) -> list[str]:
+        """Return the varying keys whose values repeat a configuration, and do not make another one."""
+        return [name for name in self.varies if name in REPEATS]
+
+    @property
+    def hyper_parameters(self) -> list[str]:
+        """Return the varying keys whose values make a configuration."""
+        return [name for name in self.varies if name not in REPEATS]
 
 
 def write_sweep(folder: Path, sweep: SweepFile) -> None:

@@ -28,8 +28,6 @@ OWNER = "sweep"
 """User attribute of a trial: id of the sweep that runs it."""
 VIOLATIONS = "violations"
 """User attribute of a trial: violation of each constraint."""
-ORPHANED = 60.0
-"""Seconds after which a sweep takes over a trial without an owner in a shared study."""
 NEEDS_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
 """Optuna's classes that need SciPy, and import it only after the first trials."""
 
