@@ -117,17 +117,12 @@ def _describe_sweep(request: SweepRequest) -> SweepFile:
 
 def _check_same(before: SweepFile, record: SweepFile, folder: Path) -> None:
     """Check that space, sweeper, objectives and shared configuration are those of the recorded trials."""
-    changed = _changed_keys(before.space, record.space)
-    config = _changed_keys(before.config_keys, record.config_keys)
-    if before.sweeper != record.sweeper:
-        changed.insert(0, "hydra/sweeper")
-    if before.objectives != record.objectives:
-        changed.append("sweep.objective")
-    if before.study != record.study:
-        changed.append("hydra.sweeper.study_name")
-    if changed or config:
+    fields = {"hydra/sweeper": "sweeper", "sweep.objective": "objectives", "hydra.sweeper.study_name": "study"}
+    changed = [key for key, name in fields.items() if getattr(before, name) != getattr(record, name)]
+    changed += _changed_keys(before.space, record.space) + _changed_keys(before.config_keys, record.config_keys)
+    if changed:
         raise UserError(
-            f"sweep.folder: expected the sweep that began in {folder}; changed since: {one_of([*changed, *config])}."
+            f"sweep.folder: expected the sweep that began in {folder}; changed since: {one_of(changed)}."
             " To resume anyway, type sweep.allow_changes=true."
         )
 

@@ -69,14 +69,14 @@ def write_first_record(folder: Path, number: int, overrides: list[str], values: 
     """Write trial.json of a trial that is about to start, unless the user's own exists."""
     if read_own_trial(folder) is not None:
         return
+    record = Trial(number=number, overrides=overrides, values=values, attempts=0, started=now())
     try:
         record = replace(read_trial(folder), number=number, overrides=overrides, values=values)
     except FileNotFoundError:
-        record = None
+        pass
     except (OSError, ValueError) as error:
         print_line(f"copycat: {folder / FILE}: expected the record of a trial; {first_line(error)}", error=True)
-        record = None
-    write_trial(folder, record or Trial(number=number, overrides=overrides, values=values, attempts=0, started=now()))
+    write_trial(folder, record)
 
 
 def start_attempt(folder: Path, trial: Trial) -> Trial:

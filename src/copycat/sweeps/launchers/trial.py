@@ -45,11 +45,7 @@ def run_trial(config: DictConfig) -> float | None:
 
 
 def _run_unless_ended(folder: Path, get_request: Callable[[], TrialRequest]) -> Trial:
-    """Run a trial unless it has ended, and write trial.json.
-
-    Raises:
-        LockedError: if another process runs it; then its folder stays as it is.
-    """
+    """Run a trial unless it has ended, and write trial.json; raise LockedError if another process runs it."""
     wait_until_free(folder)
     trial = read_trial(folder)
     if trial.status not in ENDED:

@@ -34,11 +34,7 @@ class MetricsBuffer:
         """Bytes of the probabilities."""
 
     def add(self, losses: Tensor, probability: Tensor, label: Tensor) -> None:
-        """Keep a step.
-
-        Shape:
-            losses [trials], probability [trials, B] or [trials, B, classes], label [B] or [trials, B].
-        """
+        """Keep a step: losses [trials], probability [trials, B] or [trials, B, classes], label [B] or [trials, B]."""
         self.losses.append(losses)
         self._probabilities.append(probability)
         self._labels.append(label)

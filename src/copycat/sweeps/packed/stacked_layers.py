@@ -27,11 +27,7 @@ class StackedLinearFunction(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Dims, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, int]:
-        """Compute the layer of all trials.
-
-        Shape:
-            x [..., I] for all trials or [trials, ..., I], weight [trials, O, I], bias [trials, O].
-        """
+        """Compute it for x [..., I] of all trials or [trials, ..., I], weight [trials, O, I] and bias [trials, O]."""
         trials, width, features = weight.shape
         if in_dims[0] is None:
             joined = None if bias is None else bias.reshape(-1)

@@ -28,11 +28,8 @@ from copycat.training.train import config_content, write_request
 class TrialSession:
     """Record one trial of a pack, with its own optimizer, callbacks and checkpoints.
 
-    Args:
-        trial: with its parts.
-        manifest: content of run.json at the start.
-        changes: uncommitted changes of the code, as a patch.
-        loops: state of Lightning's loops at the start of a run, for checkpoints.
+    `manifest` is the content of run.json, and `loops` the state of Lightning's loops, both at the start of a run;
+    `changes` is a patch of the code's uncommitted changes.
     """
 
     def __init__(
@@ -129,19 +126,14 @@ class TrialSession:
 
     def _state(self, epoch: int, *, finished: bool) -> State:
         self.sync()
-        steps = self._steps(epoch)
-        return self.checkpoints.make_state(epoch, steps=steps, metrics=self.metrics, finished=finished)
+        return self.checkpoints.make_state(epoch, steps=self._steps(epoch), metrics=self.metrics, finished=finished)
 
     def detach(self) -> None:
         """Copy the weights out of the stack, where they change as the other trials step."""
         self.classifier.network = deepcopy(self.classifier.network)
 
     def end(self, status: str, error: str | None, epoch: int) -> Callable[[], RunResult]:
-        """Measure the final metrics of a completed trial.
-
-        Returns:
-            A function that writes the last records, and may run in another thread.
-        """
+        """Measure the final metrics of a completed trial; return what writes the last records, in any thread."""
         last = None
         try:
             if status == "completed":

@@ -24,10 +24,7 @@ PLOTS: dict[str, Callable[[Results], Figure]] = {
 
 
 def write_plots(sweep: Path, to: Path) -> Iterator[Path]:
-    """Write the plots of a sweep to a folder, which is made if it does not exist.
-
-    Yields:
-        The path of each file.
+    """Write the plots of a sweep to a folder, which is made if it does not exist, and yield the path of each file.
 
     Raises:
         UserError: if there is no sweep, or the folder cannot be written to.
