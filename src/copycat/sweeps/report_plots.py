@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from copycat.inspection.reports.contents import PageImage, Section
-from copycat.inspection.reports.curve_charts import Rows, make_compared_chart
-from copycat.records.metrics_csv import read_history
+from copycat.inspection.reports.curve_charts import make_compared_chart
 from copycat.sweeps import charts
 from copycat.sweeps.plots.files import render_figure, render_plot
 from copycat.sweeps.plots.importance import draw_importance, measure_importance
 from copycat.sweeps.plots.results import Results
+from copycat.sweeps.search.objectives import read_curve
 from copycat.tables.run_row import RunRow
 from copycat.tables.statistics import format_number
 
@@ -55,7 +55,7 @@ def _history(results: Results) -> PageImage:
 def _curves(results: Results, rows: Sequence[RunRow]) -> Iterator[Section]:
     """Draw the first objective of the best trials by epoch, before those of the others."""
     metric = next(iter(results.objectives))
-    ranked = [(row, history) for row in rows if (history := _read_curve(Path(row["folder"]), metric))]
+    ranked = [(row, history) for row in rows if (history := read_curve(Path(row["folder"]), metric))]
     if not ranked:
         return
     from copycat.inspection.reports.curves import plot_compared_curves
@@ -69,11 +69,3 @@ def _curves(results: Results, rows: Sequence[RunRow]) -> Iterator[Section]:
     chart = make_compared_chart(best, metric, rest=rest, max_points=MAX_POINTS)
     image = PageImage(plot_compared_curves(best, [metric], rest=rest), f"{caption}.", "curves", [chart])
     yield Section(title="Curves", images=[image])
-
-
-def _read_curve(folder: Path, metric: str) -> Rows:
-    """Read the epochs of a trial that have a metric; none where it has no readable metrics.csv."""
-    try:
-        return read_history(folder, having=metric)
-    except (OSError, ValueError):
-        return []

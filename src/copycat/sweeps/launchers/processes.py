@@ -119,8 +119,8 @@ class Pool:
         ours, theirs = self._context.Pipe()
         used_devices = [worker.device for worker in self._workers]
         device = min(self.devices, key=used_devices.count, default=None)
-        settings = {"threads": self.threads, "device": device}
-        process = self._context.Process(target=serve, args=(theirs, list(sys.path), settings), daemon=False)
+        arguments = theirs, list(sys.path), self.threads, device
+        process = self._context.Process(target=serve, args=arguments, daemon=False)
         process.start()
         theirs.close()
         worker = Worker(process, ours, device)

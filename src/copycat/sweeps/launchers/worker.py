@@ -5,25 +5,23 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any
 
 from copycat.sweeps.launchers.trial import compose_and_run
 
 
-def serve(pipe: Connection, path: list[str], settings: Mapping[str, Any]) -> None:
-    """Run trials in a worker process until the pipe is closed."""
+def serve(pipe: Connection, path: list[str], threads: int, device: str | None) -> None:
+    """Run trials in a worker process until the pipe is closed; `device` is its GPU."""
     os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
     multiprocessing.set_start_method(None, force=True)  # data loaders use the default method, as in a single run
     sys.path[:] = path
-    if settings["device"] is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = settings["device"]
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
     import torch
 
-    torch.set_num_threads(settings["threads"])
+    torch.set_num_threads(threads)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     arrived: SimpleQueue[list[str] | None] = SimpleQueue()
     busy = threading.Event()

@@ -18,10 +18,8 @@ from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.processes import Pool
 from copycat.sweeps.launchers.trial import get_hydra_overrides, make_pruner
 from copycat.sweeps.packed.autotune import choose_pack_size
-from copycat.sweeps.packed.eligibility import pack_key
 from copycat.sweeps.packed.pack_session import PackSession
-from copycat.sweeps.packed.preparation import Preparation
-from copycat.sweeps.packed.trial import PackedTrial
+from copycat.sweeps.packed.preparation import PackedTrial, Preparation
 from copycat.sweeps.trial_folder import conclude_trial, fail_trial, wait_until_free
 from copycat.training.lightning_internals import choose_device
 from copycat.training.process_state import isolated
@@ -62,7 +60,7 @@ class PackLauncher:
                     self._report_unpacked(trial.job.number, why)
                     unpacked.append(trial.job)
                 else:
-                    groups.setdefault(pack_key(trial), []).append(trial)
+                    groups.setdefault(trial.pack_key, []).append(trial)
             for group in groups.values():
                 for pack in self._split_group(group):
                     if runner.stopped:
@@ -109,9 +107,9 @@ class PackLauncher:
             return
         size = min(len(group), self.max_trials_per_pack or sys.maxsize)
         if size > 1:
-            config = group[0].request.config
-            with isolated(threads=config["trainer"]["threads"]):
-                size = choose_pack_size(group[0], most=size, device=choose_device(config["trainer"]["accelerator"]))
+            trainer = group[0].request.config["trainer"]
+            with isolated(threads=trainer["threads"]):
+                size = choose_pack_size(group[0].parts, most=size, device=choose_device(trainer["accelerator"]))
         count = ceil(len(group) / size)
         for place in range(count):
             yield group[place * len(group) // count : (place + 1) * len(group) // count]

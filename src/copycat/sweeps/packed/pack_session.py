@@ -15,8 +15,8 @@ from copycat.records.trial_file import ENDED
 from copycat.sweeps.engine import Runner
 from copycat.sweeps.packed.active_trials import ActiveTrials
 from copycat.sweeps.packed.loop import Pack
+from copycat.sweeps.packed.preparation import PackedTrial
 from copycat.sweeps.packed.trainer import PackTrainer
-from copycat.sweeps.packed.trial import PackedTrial
 from copycat.sweeps.packed.trial_session import TrialSession
 from copycat.sweeps.trial_folder import conclude_trial, fail_trial, start_attempt
 from copycat.training.lightning_internals import choose_device, get_loops_state

@@ -15,7 +15,7 @@ from copycat.models.metrics import Row, to_scalar_tensor
 from copycat.records.run_folder import write_manifest
 from copycat.sweeps.packed.checkpoints import State, TrialCheckpoints
 from copycat.sweeps.packed.optimizer import Trainable
-from copycat.sweeps.packed.trial import PackedTrial
+from copycat.sweeps.packed.preparation import PackedTrial
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.lazy_scheduler import LazyScheduler
 from copycat.training.lightning_internals import check_early_stopping

@@ -43,6 +43,14 @@ def read_values(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, 
     return values
 
 
+def read_curve(folder: Path, objective: str | None) -> list[dict[str, float]]:
+    """Read the epochs of a trial that have an objective; none where it has no readable metrics.csv."""
+    try:
+        return read_history(folder, having=objective)
+    except (OSError, ValueError):
+        return []
+
+
 def compute_violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
     """Compute the violation of each constraint: 0 or less if it holds, as in Optuna; infinite without a value."""
     violations = {}

@@ -16,8 +16,8 @@ from copycat.config.extras import require_package
 from copycat.config.search_space import SearchSpace
 from copycat.config.targets import build_target, import_target, signature_keys
 from copycat.data.streams import derive_seed
-from copycat.records.metrics_csv import read_history
 from copycat.records.trial_file import Trial, read_trial
+from copycat.sweeps.search.objectives import read_curve
 from copycat.sweeps.search.parameters import Parameter
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweep_file import read_sweep
@@ -78,10 +78,7 @@ def _make_frozen_trial(
     drawn = {name: parameter.find_choice(trial.values, space) for name, parameter in parameters.items()}
     drawn = {name: value for name, value in drawn.items() if value is not None}
     objective = next(iter(trial.objectives), None)
-    try:
-        rows = read_history(folder, having=objective)
-    except (OSError, ValueError):
-        rows = []
+    rows = read_curve(folder, objective)
     return create_trial(
         state=TrialState.RUNNING,
         params=drawn,
