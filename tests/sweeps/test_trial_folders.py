@@ -15,8 +15,7 @@ from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import read_own_trial, read_trial, write_trial
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweeper import Grid
-from copycat.sweeps.trial_folder import find_run
-from copycat.sweeps.trial_record import write_first_record
+from copycat.sweeps.trial_folder import find_run, write_first_record
 from tests.support.locks import hold_lock
 from tests.support.parameters import mark_slow
 from tests.support.search import compose_search, run_trials, start_search

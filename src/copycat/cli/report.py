@@ -22,7 +22,7 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("--png", type=Path, metavar="FOLDER", help="write only the plots, as PNG files")
     arguments = parser.parse_args(words)
-    from copycat.sweeps.arguments import check_reported
+    from copycat.sweeps.sweep_file import check_reported
 
     check_reported(arguments.folders)
     from copycat.inspection.reports.page import write_images, write_page

@@ -3,25 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-import numpy as np
-
-from copycat.inspection.reports.contents import (
-    BEHIND,
-    FIRST,
-    Axis,
-    Chart,
-    Parallel,
-    ParallelAxis,
-    Series,
-    SeriesStyle,
-)
+from copycat.inspection.reports.contents import BEHIND, FIRST, Axis, Chart, Parallel, ParallelAxis, Series, SeriesStyle
 from copycat.records.trial_file import Trial
-from copycat.sweeps.plots.axes import make_objective_label
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.importance import Importance
-from copycat.sweeps.plots.pareto import find_pareto_front
 from copycat.sweeps.plots.results import Results
-from copycat.tables.statistics import direction_sign
+from copycat.sweeps.search.objectives import rank_key
 
 BEST = SeriesStyle(2, 0)
 
@@ -29,13 +16,11 @@ BEST = SeriesStyle(2, 0)
 def make_history_charts(results: Results) -> list[Chart]:
     """Make a chart for each objective: its value by the number of the trial, and the best so far."""
     charts = []
-    for name, direction in results.objectives.items():
+    for name in results.objectives:
         series = [*_scatter(results, {trial.number: trial.number for trial in results.trials}, name)]
-        if ranked := results.get_feasible_trials():
-            keep = np.minimum if direction == "minimize" else np.maximum
-            so_far = keep.accumulate([trial.objectives[name] for trial in ranked]).tolist()
-            x = [*(trial.number for trial in ranked), results.trials[-1].number]
-            series.append(Series(label="best so far", x=x, y=[*so_far, so_far[-1]], draw="step", style=BEST))
+        if results.get_feasible_trials():
+            x, y = results.get_best_so_far(name)
+            series.append(Series(label="best so far", x=x, y=y, draw="step", style=BEST))
         charts.append(_chart(f"{name} by trial", results, name, Axis(label="trial"), series))
     return [chart for chart in charts if chart.series]
 
@@ -54,7 +39,7 @@ def make_slice_charts(results: Results) -> list[Chart]:
 
 def make_pareto_charts(results: Results) -> list[Chart]:
     """Make a chart for each pair of objectives, with the Pareto front."""
-    trials, front = results.get_scored_trials("completed"), find_pareto_front(results)
+    trials, front = results.get_scored_trials("completed"), results.get_pareto_front()
     charts = []
     for across, up in combinations(results.objectives, 2):
         groups = {"completed": (trials, FIRST, 8), "Pareto front": (front, BEST, 11)}
@@ -62,7 +47,7 @@ def make_pareto_charts(results: Results) -> list[Chart]:
             _points(label, some, [t.objectives[across] for t in some], up, style, size=size)
             for label, (some, style, size) in groups.items()
         ]
-        axis = Axis(label=make_objective_label(results, across))
+        axis = Axis(label=results.get_objective_label(across))
         charts.append(_chart(f"{up} by {across}", results, up, axis, [one for one in series if one.y]))
     return [chart for chart in charts if chart.series]
 
@@ -102,11 +87,7 @@ def make_parallel(results: Results) -> Parallel | None:
     keys = results.get_key_columns(trials)
     if not trials or not keys:
         return None
-    name, direction = next(iter(results.objectives.items()))
-    sign = direction_sign(direction)
-    order = sorted(
-        range(len(trials)), key=lambda at: (bool(trials[at].violated_constraints), sign * trials[at].objectives[name])
-    )
+    order = sorted(range(len(trials)), key=lambda at: rank_key(trials[at], results.objectives))
     columns = [*keys, *(results.get_objective_column(one, trials) for one in results.objectives)]
     names = [f"trial {trials[at].number}" for at in order]
     return Parallel(names=names, axes=[_parallel_axis(one.select(order)) for one in columns])
@@ -145,5 +126,5 @@ def _points(
 
 def _chart(title: str, results: Results, objective: str, axis: Axis, series: Sequence[Series]) -> Chart:
     column = results.get_objective_column(objective, results.get_scored_trials())
-    label = make_objective_label(results, objective)
+    label = results.get_objective_label(objective)
     return Chart(title=title, x_axis=axis, y_axis=Axis(label=label, log=column.scale == "log"), series=series)

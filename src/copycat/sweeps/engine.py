@@ -16,7 +16,7 @@ from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hydra_overrides
 from copycat.sweeps.progress_display import ProgressDisplay
-from copycat.sweeps.trial_record import DEATHS, write_first_record
+from copycat.sweeps.trial_folder import DEATHS, write_first_record
 from copycat.training.manifest import now
 
 
@@ -50,17 +50,25 @@ class Runner:
         """Return whether too many trials failed."""
         return self.max_failures is not None and self.failures >= self.max_failures
 
-    def next(self) -> Job | None:
-        """Write the record of the next trial and return it; None if none is left or too many failed."""
+    def next(self, *, new: bool = True) -> Job | None:
+        """Write the record of the next trial and return it; None if none is left or too many failed.
+
+        Without `new`, only trials that were put back are left.
+        """
         if self.stopped:
             return None
-        job = self._requeued.pop() if self._requeued else self.source.next()
+        job = self._requeued.pop(0) if self._requeued else self.source.next() if new else None
         if job is not None:
             folder = self.folder / str(job.number)
             write_first_record(folder, job.number, job.run_overrides, job.values)
             self._records_at_start[job.number] = read_trial(folder)
             self.display.on_start(job)
         return job
+
+    def put_back(self, job: Job) -> None:
+        """Run a trial again, or later."""
+        self._requeued.append(job)
+        self.display.on_requeue(job)
 
     def mark_done(self, job: Job, problem: str | None = None) -> None:
         """Report a trial's record to the source; put the trial back if its process died.
@@ -81,8 +89,7 @@ class Runner:
             raise UserError(f"hydra/launcher: expected trials to be started; {problem or 'their processes died'}.")
         if trial.status not in ENDED:
             if trial.attempts < DEATHS:
-                self._requeued.append(job)
-                self.display.on_requeue(job)
+                self.put_back(job)
                 return
             error = f"{problem or 'its process died'}, {trial.attempts} times at epoch {trial.epochs_at_start}"
             trial = replace(trial, status="failed", error=error, ended=now())
@@ -90,6 +97,11 @@ class Runner:
         self.failures += trial.status == "failed"
         self.source.mark_done(job, trial)
         self.display.on_end(job, trial)
+
+    def close(self, job: Job, trial: Trial) -> None:
+        """Write the last record of a trial, and report it."""
+        write_trial(self.folder / str(job.number), replace(trial, ended=now()))
+        self.mark_done(job)
 
     def run(self, launcher: Launcher, *, batch: int | None) -> None:
         """Run all trials; a launcher that has no `stream` gets `batch` trials per call, or all if it is None."""
@@ -111,7 +123,7 @@ class Runner:
                 returns = launcher.launch([job.launch_overrides for job in jobs], initial_job_idx=jobs[0].number)
                 problems = [_problem(returned) for returned in returns]
             except Exception as error:  # one job's error hides the results of the others, which their folders have
-                problems = [f"{type(error).__name__}: {first_line(error)}"] * len(jobs)
+                problems = [_describe(error)] * len(jobs)
             for job, problem in zip(jobs, problems, strict=True):
                 self.mark_done(job, problem)
 
@@ -121,7 +133,7 @@ class Runner:
             try:
                 problem = compose_and_run([*shared, *job.launch_overrides])
             except Exception as error:
-                problem = f"{type(error).__name__}: {first_line(error)}"
+                problem = _describe(error)
             if problem == INTERRUPTED:
                 raise KeyboardInterrupt
             self.mark_done(job, problem)
@@ -135,4 +147,8 @@ def _problem(returned: JobReturn) -> str | None:
     value = returned._return_value
     if isinstance(value, KeyboardInterrupt):
         raise value
-    return f"{type(value).__name__}: {first_line(value)}" if isinstance(value, BaseException) else None
+    return _describe(value) if isinstance(value, BaseException) else None
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"

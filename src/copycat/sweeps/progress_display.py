@@ -12,7 +12,7 @@ from copycat.config.printable import print_line
 from copycat.data.progress import make_progress
 from copycat.records.trial_file import Trial
 from copycat.sweeps.job import Job
-from copycat.sweeps.search.objectives import is_better
+from copycat.sweeps.search.objectives import rank_key
 from copycat.tables.statistics import Direction
 
 PRINT_INTERVAL = 10.0
@@ -55,8 +55,8 @@ class ProgressDisplay:
     def count(self, trial: Trial) -> None:
         """Count a trial that ended, and keep it if it is the best."""
         self.counts[trial.status] += 1
-        if trial.status == "completed" and (self.best is None or is_better(trial, self.best, self.objectives)):
-            self.best = trial
+        if trial.status == "completed":
+            self.best = min(filter(None, (self.best, trial)), key=lambda one: rank_key(one, self.objectives))
 
     def on_start(self, job: Job) -> None:
         """Show that a trial runs."""

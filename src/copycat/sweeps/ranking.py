@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from copycat.config.printable import printable
 from copycat.inspection.reports.contents import FIRST, Axis, Cell, Chart, PageImage, Section, Series, Table
-from copycat.sweeps.summary import Configuration, group_configurations, split_axes
+from copycat.sweeps.summary import Configuration, group_configurations
 from copycat.sweeps.sweep_file import SweepFile
 from copycat.sweeps.table import configuration_columns, configuration_rows, trial_columns
 from copycat.tables.render import Column
@@ -22,17 +22,11 @@ ACCURACY = "val/accuracy"
 def make_ranking_sections(
     sweep: SweepFile, rows: Sequence[RunRow], records: Mapping[str, RunRecord]
 ) -> Iterator[Section]:
-    """Make the tables of configurations and of trials, the best first.
-
-    Args:
-        sweep: the record of the sweep.
-        rows: its trials, by rank.
-        records: the same, by folder.
-    """
-    repeats, others = split_axes(sweep)
-    if repeats and others:
+    """Make the tables of configurations and of trials, the best first; `rows` are by rank, `records` by folder."""
+    if sweep.repeats and sweep.hyper_parameters:
         summaries = group_configurations(rows, sweep)
-        note = f"Mean ± deviation over {' and '.join(repeats)}, best first; 95 % intervals of the mean by Student's t."
+        repeats = " and ".join(sweep.repeats)
+        note = f"Mean ± deviation over {repeats}, best first; 95 % intervals of the mean by Student's t."
         columns = configuration_columns(sweep)
         cells = _cells(columns, configuration_rows(summaries, sweep))
         intervals = [[_mean_cell(one, name) for name in sweep.objectives] for one in summaries]

@@ -4,18 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from copycat.inspection.reports.contents import PageImage, Section
-from copycat.inspection.reports.curve_charts import Rows, make_compared_chart
-from copycat.records.metrics_csv import read_history
-from copycat.sweeps.charts import (
-    make_history_charts,
-    make_importance_charts,
-    make_parallel,
-    make_pareto_charts,
-    make_slice_charts,
-)
+from copycat.inspection.reports.curve_charts import make_compared_chart
+from copycat.sweeps import charts
 from copycat.sweeps.plots.files import render_figure, render_plot
 from copycat.sweeps.plots.importance import draw_importance, measure_importance
 from copycat.sweeps.plots.results import Results
+from copycat.sweeps.search.objectives import read_curve
 from copycat.tables.run_row import RunRow
 from copycat.tables.statistics import format_number
 
@@ -28,17 +22,17 @@ MAX_POINTS = 120
 def make_plot_sections(results: Results, rows: Sequence[RunRow]) -> Iterator[Section]:
     """Make the sections of a sweep's plots; `rows` are its trials by rank."""
     caption = "Each completed trial as a line through its values."
-    parallel = PageImage(render_plot("parallel", results), caption, "parallel", parallel=make_parallel(results))
+    parallel = PageImage(render_plot("parallel", results), caption, "parallel", parallel=charts.make_parallel(results))
     yield Section(title="Parallel coordinates", images=[parallel])
     yield from _curves(results, rows)
     yield _importance(results)
     caption = "Each objective against each hyper-parameter."
-    slices = PageImage(render_plot("slice", results), caption, "slice", make_slice_charts(results))
+    slices = PageImage(render_plot("slice", results), caption, "slice", charts.make_slice_charts(results))
     yield Section(title="Hyper-parameters", images=[slices])
     yield Section(title="History", images=[_history(results)])
     if len(results.objectives) > 1:
         caption = "Objectives against each other, with the Pareto front."
-        pareto = PageImage(render_plot("pareto", results), caption, "pareto", make_pareto_charts(results))
+        pareto = PageImage(render_plot("pareto", results), caption, "pareto", charts.make_pareto_charts(results))
         yield Section(title="Pareto front", images=[pareto])
 
 
@@ -49,7 +43,7 @@ def _importance(results: Results) -> Section:
     picture = render_figure(lambda: draw_importance(results, found))
     caption = "Hyper-parameter importance; above chance: larger than in 95 % of random permutations."
     return Section(
-        title="Importance", images=[PageImage(picture, caption, "importance", make_importance_charts(found))]
+        title="Importance", images=[PageImage(picture, caption, "importance", charts.make_importance_charts(found))]
     )
 
 
@@ -61,13 +55,13 @@ def _history(results: Results) -> PageImage:
         if trial
     )
     caption = f"Each trial by its number, and the best value so far{f': {best_so_far}' if best_so_far else ''}."
-    return PageImage(render_plot("history", results), caption, "history", make_history_charts(results))
+    return PageImage(render_plot("history", results), caption, "history", charts.make_history_charts(results))
 
 
 def _curves(results: Results, rows: Sequence[RunRow]) -> Iterator[Section]:
     """Draw the first objective of the best trials by epoch, before those of the others."""
     metric = next(iter(results.objectives))
-    ranked = [(row, history) for row in rows if (history := _read_curve(Path(row["folder"]), metric))]
+    ranked = [(row, history) for row in rows if (history := read_curve(Path(row["folder"]), metric))]
     if not ranked:
         return
     from copycat.inspection.reports.curves import plot_compared_curves
@@ -81,11 +75,3 @@ def _curves(results: Results, rows: Sequence[RunRow]) -> Iterator[Section]:
     chart = make_compared_chart(best, metric, rest=rest, max_points=MAX_POINTS)
     image = PageImage(plot_compared_curves(best, [metric], rest=rest), f"{caption}.", "curves", [chart])
     yield Section(title="Curves", images=[image])
-
-
-def _read_curve(folder: Path, metric: str) -> Rows:
-    """Read the epochs of a trial that have a metric; none where it has no readable metrics.csv."""
-    try:
-        return read_history(folder, having=metric)
-    except (OSError, ValueError):
-        return []

@@ -64,23 +64,17 @@ def show_compared(folders: Sequence[Path], *, form: Literal["table", "csv", "jso
     runs: list[Path] = []
     records: dict[Path, RunRecord] = {}
     for folder in folders:
-        if (folder / FILE).is_file():
-            trials = _read_few_trials(folder)
-            runs += trials
-            records |= trials
-        else:
+        if not (folder / FILE).is_file():
             runs.append(folder)
+            continue
+        trials = {trial.folder: trial for trial in read_trials(folder)}
+        if len(trials) > MAX_COMPARED:
+            expected = f"a sweep of {MAX_COMPARED} trials or fewer"
+            raise UserError(f"{folder}: expected {expected}; got {len(trials)}. Name some of them.")
+        runs += trials
+        records |= trials
     compared = read_comparison(runs, records=records)
     if form == "table":
         print_comparison(compared, equal=equal)
     else:
         write_comparison(compared, equal=equal, form=form)
-
-
-def _read_few_trials(folder: Path) -> dict[Path, RunRecord]:
-    trials = {trial.folder: trial for trial in read_trials(folder)}
-    if len(trials) > MAX_COMPARED:
-        raise UserError(
-            f"{folder}: expected a sweep of {MAX_COMPARED} trials or fewer; got {len(trials)}. Name some of them."
-        )
-    return trials

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -22,9 +23,6 @@ from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep
 from copycat.training.manifest import now
 from copycat.training.train import check_buildable
-
-UNSHARED = ("output_dir",)
-"""Keys that may differ when a sweep is resumed."""
 
 
 def start_sweep(request: SweepRequest) -> Path:
@@ -79,11 +77,7 @@ def _write_first(record: SweepFile, folder: Path) -> None:
 
 
 def _check_files(folder: Path) -> None:
-    """Refuse links, pipes and devices beside sweep.json: its signature does not cover them, and trials write there.
-
-    Raises:
-        UserError: for the first such entry.
-    """
+    """Refuse links, pipes and devices beside sweep.json: its signature does not cover them, and trials write there."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
@@ -93,21 +87,17 @@ def _check_files(folder: Path) -> None:
 
 
 def _describe_sweep(request: SweepRequest) -> SweepFile:
-    axes = request.space.axes
-    shared = {name: value for name, value in request.shared.items() if name not in UNSHARED}
+    sweeper, settings, axes = request.sweeper, request.settings, request.space.axes
+    # a resumed sweep may have another output_dir
+    shared = {name: value for name, value in request.shared.items() if name != "output_dir"}
     space = {name: axis.words for name, axis in axes.items()}
-    for key in ("zip", "when"):
-        if request.settings[key]:
-            space[f"sweep.{key}"] = repr(request.settings[key])
-    kind = "optuna" if "sampler" in request.sweeper else "grid"
-    for key in ("sampler", "pruner", "seed", "storage") if kind == "optuna" else ():
-        space[f"hydra.sweeper.{key}"] = repr(request.sweeper[key])
-    if kind == "optuna":
-        space["sweep.constraints"] = repr(request.settings["constraints"])
-    wanted = get_objectives(request.settings)
-    trials = request.sweeper["n_trials"] if kind == "optuna" else len(request.space.grid())
-    if kind == "optuna" and is_grid_search(request.sweeper):
-        trials = min(trials, len(request.space.grid()))
+    space |= {f"sweep.{key}": repr(settings[key]) for key in ("zip", "when") if settings[key]}
+    searches = "sampler" in sweeper
+    if searches:
+        space |= {f"hydra.sweeper.{key}": repr(sweeper[key]) for key in ("sampler", "pruner", "seed", "storage")}
+        space["sweep.constraints"] = repr(settings["constraints"])
+    most = sweeper["n_trials"] if searches else sys.maxsize
+    trials = min(most, len(request.space.grid())) if not searches or is_grid_search(sweeper) else most
     return SweepFile(
         id=secrets.token_hex(8),
         status="running",
@@ -117,33 +107,24 @@ def _describe_sweep(request: SweepRequest) -> SweepFile:
         experiment="sweep" if request.first.experiment == "default" else request.first.experiment,
         words=[word for word in request.words if not word.startswith(("sweep.folder=", "sweep.allow_changes="))],
         output_dir=str(request.shared["output_dir"]),
-        sweeper=kind,
+        sweeper="optuna" if searches else "grid",
         trials=trials,
-        objectives=wanted,
+        objectives=get_objectives(settings),
         varies=list(axes),
         config_keys=key_digests(shared),
         space=space,
-        study=request.sweeper.get("study_name"),
+        study=sweeper.get("study_name"),
     )
 
 
 def _check_same(before: SweepFile, record: SweepFile, folder: Path) -> None:
-    """Check that new trials are comparable with the recorded ones.
-
-    Raises:
-        UserError: if space, sweeper, objectives or shared configuration changed.
-    """
-    changed = _changed_keys(before.space, record.space)
-    config = _changed_keys(before.config_keys, record.config_keys)
-    if before.sweeper != record.sweeper:
-        changed.insert(0, "hydra/sweeper")
-    if before.objectives != record.objectives:
-        changed.append("sweep.objective")
-    if before.study != record.study:
-        changed.append("hydra.sweeper.study_name")
-    if changed or config:
+    """Check that space, sweeper, objectives and shared configuration are those of the recorded trials."""
+    fields = {"hydra/sweeper": "sweeper", "sweep.objective": "objectives", "hydra.sweeper.study_name": "study"}
+    changed = [key for key, name in fields.items() if getattr(before, name) != getattr(record, name)]
+    changed += _changed_keys(before.space, record.space) + _changed_keys(before.config_keys, record.config_keys)
+    if changed:
         raise UserError(
-            f"sweep.folder: expected the sweep that began in {folder}; changed since: {one_of([*changed, *config])}."
+            f"sweep.folder: expected the sweep that began in {folder}; changed since: {one_of(changed)}."
             " To resume anyway, type sweep.allow_changes=true."
         )
 

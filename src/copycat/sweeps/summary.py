@@ -13,8 +13,6 @@ from copycat.sweeps.sweep_file import SweepFile
 from copycat.tables.run_row import RunRow
 from copycat.tables.statistics import Direction, direction_sign
 
-REPEATS = ("seed", "data.fold")
-"""Keys whose values repeat a configuration, and do not make another one."""
 RANKS = ("completed", "pruned", "failed")
 """Statuses in order of rank; all others come last."""
 
@@ -32,10 +30,9 @@ class Configuration:
     other_statuses: Mapping[str, int]
     """Number of trials with each other status."""
 
-    def mean(self, objective: str) -> float:
-        """Return the mean of an objective; NaN if no trial is completed."""
-        values = [trial[objective] for trial in self.trials]
-        return statistics.fmean(values) if values else math.nan
+    def mean(self, objective: str) -> float | None:
+        """Return the mean of an objective; None if no trial is completed."""
+        return statistics.fmean(trial[objective] for trial in self.trials) if self.trials else None
 
     def deviation(self, objective: str) -> float | None:
         """Return the sample standard deviation (n - 1) of an objective; None for fewer than two trials."""
@@ -87,26 +84,20 @@ def find_pareto_front(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -
     return {number for _, number in best}
 
 
-def split_axes(sweep: SweepFile) -> tuple[list[str], list[str]]:
-    """Return the varying keys that repeat a configuration, and those that define it."""
-    repeats = [name for name in sweep.varies if name in REPEATS]
-    return repeats, [name for name in sweep.varies if name not in repeats]
-
-
 def group_configurations(rows: Iterable[RunRow], sweep: SweepFile) -> list[Configuration]:
     """Group trials by configuration, ranked by the mean of the first objective; empty if no seed or fold varies."""
-    repeats, others = split_axes(sweep)
-    if not repeats:
+    if not sweep.repeats:
         return []
     groups: dict[str, dict[str, RunRow]] = {}
     for row in reversed(rank_trials(rows, sweep.objectives)):  # of two trials with the same seed the better one counts
-        group = groups.setdefault(_key(row, others), {})
-        group[_key(row, repeats)] = row
-    whole = len({repeat for group in groups.values() for repeat in group}) if others else sweep.trials
+        group = groups.setdefault(_key(row, sweep.hyper_parameters), {})
+        group[_key(row, sweep.repeats)] = row
+    whole = len({repeat for group in groups.values() for repeat in group}) if sweep.hyper_parameters else sweep.trials
     expected_runs = whole if sweep.sweeper == "grid" else None
-    summaries = [_configuration(list(group.values()), others, sweep, expected_runs) for group in groups.values()]
+    summaries = [_configuration(list(group.values()), sweep, expected_runs) for group in groups.values()]
     name, direction = next(iter(sweep.objectives.items()))
-    return sorted(summaries, key=lambda one: direction_sign(direction) * one.mean(name) if one.trials else math.inf)
+    sign = direction_sign(direction)
+    return sorted(summaries, key=lambda one: math.inf if (mean := one.mean(name)) is None else sign * mean)
 
 
 def make_sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> dict[str, Any]:
@@ -117,16 +108,14 @@ def make_sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> d
     return {"sweep": {"folder": str(folder), **fields}, "configurations": summed, "runs": rows}
 
 
-def _configuration(
-    rows: Sequence[RunRow], others: Sequence[str], sweep: SweepFile, expected_runs: int | None
-) -> Configuration:
+def _configuration(rows: Sequence[RunRow], sweep: SweepFile, expected_runs: int | None) -> Configuration:
     done = [row for row in rows if is_done(row, sweep.objectives)]
     other_statuses = Counter(
         "outside the constraints" if "breaks" in row else row["status"]
         for row in rows
         if not is_done(row, sweep.objectives)
     )
-    values = {name: rows[0][name] for name in others if name in rows[0]}
+    values = {name: rows[0][name] for name in sweep.hyper_parameters if name in rows[0]}
     return Configuration(values, rank_trials(done, sweep.objectives), expected_runs, other_statuses)
 
 
@@ -135,15 +124,11 @@ def _key(row: RunRow, names: Sequence[str]) -> str:
 
 
 def _json(one: Configuration, sweep: SweepFile) -> dict[str, Any]:
-    figures: dict[str, Mapping[str, float | None]] = {}
-    for name in sweep.objectives:
-        mean = one.mean(name)
-        figures[name] = {"mean": None if math.isnan(mean) else mean, "deviation": one.deviation(name)}
     return {
         "values": one.values,
         "runs": len(one.trials),
         "request": one.expected_runs,
         "not_completed": dict(one.other_statuses),
-        "objectives": figures,
+        "objectives": {n: {"mean": one.mean(n), "deviation": one.deviation(n)} for n in sweep.objectives},
         "trials": [trial["trial"] for trial in one.trials],
     }

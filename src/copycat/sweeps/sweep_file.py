@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,17 @@ from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.renamed_keys import KEYS_OF_KEYS, current_key, current_keys, current_text, current_words
 from copycat.config.suggestions import first_line
+from copycat.records import trial_file
 from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.lock import current_status
+from copycat.records.reader import find_runs
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
 from copycat.tables.statistics import Direction
 
 FILE = "sweep.json"
 SCHEMA = 2
+REPEATS = ("seed", "data.fold")
 KEYS_RENAMED = 2
 """First schema whose configuration keys have their present names."""
 MAX_BYTES = 2**23
@@ -59,6 +62,16 @@ class SweepFile:
     study: str | None = None
     """Name of a search's study, which is kept when the folder is moved or renamed."""
 
+    @property
+    def repeats(self) -> list[str]:
+        """Return the varying keys whose values repeat a configuration, and do not make another one."""
+        return [name for name in self.varies if name in REPEATS]
+
+    @property
+    def hyper_parameters(self) -> list[str]:
+        """Return the varying keys whose values make a configuration."""
+        return [name for name in self.varies if name not in REPEATS]
+
 
 def write_sweep(folder: Path, sweep: SweepFile) -> None:
     """Write sweep.json with a signature, since a resume runs the overrides in it."""
@@ -72,13 +85,18 @@ def write_sweep(folder: Path, sweep: SweepFile) -> None:
 
 
 def check_sweep(folder: Path) -> None:
-    """Check that a folder holds a sweep.
-
-    Raises:
-        UserError: if it does not.
-    """
+    """Raise a UserError unless a folder holds a sweep."""
     if not (folder / FILE).exists():
         raise UserError(f"{folder}: expected the folder of a sweep; it has no {FILE}. Make a sweep: copycat train -m …")
+
+
+def check_reported(folders: Sequence[Path]) -> None:
+    """Raise a UserError for the first folder that holds neither a run nor a sweep, without importing anything heavy."""
+    for folder in folders:
+        if (folder / FILE).is_file() or (folder / trial_file.FILE).is_file() or any(find_runs(folder)):
+            continue
+        wrong = "not a directory" if folder.exists() and not folder.is_dir() else "no such file or directory"
+        raise UserError(f"{folder}: expected the folder of a run; {wrong}. See them: copycat runs.")
 
 
 def read_sweep(folder: Path) -> SweepFile:

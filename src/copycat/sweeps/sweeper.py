@@ -45,7 +45,7 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
     )
     with locked(folder, of="sweep"), _interrupting_signals():
         try:
-            runner = _run_trials(_make_source(space, folder, sweeper, settings), folder, settings, launcher, sweeper)
+            runner = _run_trials(space, folder, sweeper, settings, launcher)
         except KeyboardInterrupt:
             record_end(folder, status="interrupted", error="by a signal")
             print_line(f"copycat: to resume: copycat resume {folder}", error=True)
@@ -60,17 +60,16 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
         record_end(folder, status="failed" if failed else "completed", error=f"{failed} failed" if failed else None)
 
 
-def _make_source(space: SearchSpace, folder: Path, sweeper: Any, settings: Any) -> TrialSource:
+def _run_trials(space: SearchSpace, folder: Path, sweeper: Any, settings: Any, launcher: Launcher) -> Runner:
     recorded = read_own_sweep(folder)
+    source: TrialSource
     if recorded.sweeper == "grid":
-        return Grid(space, folder)
-    from copycat.sweeps.search.proposals import Search
+        source = Grid(space, folder)
+    else:
+        from copycat.sweeps.search.proposals import Search
 
-    return Search(space, folder, sweeper, settings, owner=recorded.id)
-
-
-def _run_trials(source: TrialSource, folder: Path, settings: Any, launcher: Launcher, sweeper: Any) -> Runner:
-    with ProgressDisplay(folder, read_own_sweep(folder).trials, get_objectives(settings)) as display:
+        source = Search(space, folder, sweeper, settings, owner=recorded.id)
+    with ProgressDisplay(folder, recorded.trials, get_objectives(settings)) as display:
         for trial in read_ended_trials(folder):
             display.count(trial)
         runner = Runner(source, folder, max_failures=settings["max_failures"], display=display)

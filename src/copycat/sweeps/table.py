@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from copycat.config.dotted_keys import short_names
@@ -10,14 +10,7 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
-from copycat.sweeps.summary import (
-    Configuration,
-    find_pareto_front,
-    group_configurations,
-    is_done,
-    rank_trials,
-    split_axes,
-)
+from copycat.sweeps.summary import Configuration, find_pareto_front, group_configurations, is_done, rank_trials
 from copycat.sweeps.sweep_file import SweepFile, read_sweep
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import (
@@ -68,16 +61,13 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
     """
     sweep, rows, shown = read_sweep_rows(folder, choice or Query())
     print_line(f"{folder}: {summarize_sweep(sweep, rows)}")
-    repeats, others = split_axes(sweep)
-    summed = group_configurations(shown, sweep)
-    if repeats and not others:
+    summed, repeats = group_configurations(shown, sweep), " and ".join(sweep.repeats)
+    if repeats and not sweep.hyper_parameters:
         for one in summed:
-            print_line(
-                f"{_figures(one, sweep)} (mean ± standard deviation) over {' and '.join(repeats)}; runs: {one.counts}"
-            )
+            print_line(f"{_figures(one, sweep)} (mean ± standard deviation) over {repeats}; runs: {one.counts}")
     elif repeats:
         print_table(wide_console(), configuration_columns(sweep), configuration_rows(summed[:max_rows], sweep))
-        print_line(f"each configuration over {' and '.join(repeats)}: mean ± standard deviation of its completed runs")
+        print_line(f"each configuration over {repeats}: mean ± standard deviation of its completed runs")
         _print_omitted(len(summed), max_rows, "configuration", folder)
     console, first = wide_console(), shown[:max_rows]
     wide = console.width >= WIDE_COLUMNS
@@ -87,20 +77,16 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         _print_omitted(len(shown), max_rows, "trial", folder)
     elif rows:
         print_line(f"none of {pluralize(len(rows), 'trial')}")
-    for note in _column_notes(shown, sweep, wide=wide):
+    metrics = [name for name in sweep.objectives if "/" in name]
+    if shown and metrics:
+        seconds = "; seconds: wall time of the trial" if wide else ""
+        print_line(f"{' and '.join(metrics)}: of each trial's best epoch{seconds}")
+    for note in status_notes(shown):
         print_line(note)
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
     if sweep.status in (KILLED, "interrupted"):
         print_line(f"to resume: copycat resume {shlex.quote(str(folder))}")
-
-
-def _column_notes(rows: Sequence[RunRow], sweep: SweepFile, *, wide: bool) -> Iterator[str]:
-    """Explain the ranking and the columns of the table of trials."""
-    metrics = [name for name in sweep.objectives if "/" in name]
-    if rows and metrics:
-        yield f"{' and '.join(metrics)}: of each trial's best epoch" + "; seconds: wall time of the trial" * wide
-    yield from status_notes(rows)
 
 
 def summarize_sweep(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
@@ -126,11 +112,11 @@ def find_best_trial(folder: Path, choice: Query) -> RunRow:
     if not done:
         within = " that keeps to sweep.constraints" if any("breaks" in row for row in rows) else ""
         raise UserError(f"--best: expected a completed trial{within}; got none in {folder}.")
-    repeats, others = split_axes(sweep)
-    if not repeats:
+    if not sweep.repeats:
         return done[0]
     best = group_configurations(rows, sweep)[0]
-    which = f"{' '.join(f'{name}={printable(value)}' for name, value in best.values.items())}, " if others else ""
+    words = " ".join(f"{name}={printable(value)}" for name, value in best.values.items())
+    which = f"{words}, " if sweep.hyper_parameters else ""
     text = f"the best of {pluralize(len(best.trials), 'run')} of the best configuration, {which}{_figures(best, sweep)}"
     print_line(f"copycat: {text}", error=True)
     return best.trials[0]
@@ -158,7 +144,7 @@ def _why(row: RunRow) -> str:
 
 def configuration_columns(sweep: SweepFile) -> list[Column]:
     """Return the columns of a table of configurations."""
-    titles = _keys(split_axes(sweep)[1], sweep)
+    titles = _keys(sweep.hyper_parameters, sweep)
     return [*titles, *((printable(name), value_cell(name)) for name in ("runs", *sweep.objectives))]
 
 
@@ -175,8 +161,7 @@ def _keys(names: Sequence[str], sweep: SweepFile) -> list[Column]:
 def _figure(one: Configuration, name: str) -> str:
     if not one.trials:
         return "–"
-    deviation = one.deviation(name)
-    return f"{format_number(one.mean(name))} ± {'–' if deviation is None else format_number(deviation)}"
+    return f"{format_number(one.mean(name))} ± {format_number(one.deviation(name))}"
 
 
 def _figures(one: Configuration, sweep: SweepFile) -> str:

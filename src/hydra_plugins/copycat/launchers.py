@@ -64,6 +64,6 @@ class RayLauncher(StreamingLauncher):
 
     def stream(self, runner: Any) -> None:
         """Run trials as the cluster has capacity, until none remains."""
-        from copycat.sweeps.launchers.ray_tasks import Cluster
+        from copycat.sweeps.launchers.ray_tasks import run_in_cluster
 
-        Cluster(self.config, init=self.init, remote=self.remote, at_once=self.at_once).run(runner)
+        run_in_cluster(runner, self.config, init=self.init, remote=self.remote, at_once=self.at_once)

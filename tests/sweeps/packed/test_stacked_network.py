@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from copycat.data.sources.cats import Cats
 from copycat.models.losses import BCE
-from copycat.sweeps.packed.gradients import clip_gradients
 from copycat.sweeps.packed.optimizer import ELEMENTWISE, JointOptimizer, Trainable
-from copycat.sweeps.packed.stacked_network import StackedNetwork
+from copycat.sweeps.packed.stacked_network import StackedNetwork, clip_gradients
 from copycat.training.lazy_scheduler import LazyScheduler
 from tests.support.parameters import mark_slow
 
@@ -75,8 +74,7 @@ def test_each_trial_of_a_stack_keeps_the_optimizer_and_scheduler_of_a_single_run
     together = JointOptimizer(packed, stack, like=lambda: kind(packed[0].network.parameters(), lr=1.0))
     for step in range(6):
         *_, gradients = stack.step(image, label, shared=True)
-        together.set_gradients(gradients)
-        together.step()
+        together.step(gradients)
         together.step_schedulers()
         if step == 2:
             for place in range(3):
@@ -131,8 +129,7 @@ def test_batch_norm_and_dropout_are_separate_per_trial() -> None:
     for step in range(5):
         stack.streams.seed([100 * seed + step for seed in seeds])
         *_, gradients = stack.step(image, label, shared=True)
-        together.set_gradients(gradients)
-        together.step()
+        together.step(gradients)
         if step == 2:  # a trial leaves, and comes back as it was: the others do not notice
             stack.keep([0, 1, 2])
             together.set_trials(trained, stack)
@@ -170,8 +167,7 @@ def test_where_a_trial_is_unstable_its_rows_in_another_order_drift_as_far(cats_f
     of_pack = []
     for _ in range(100):
         found, _, gradients = stack.step(image, label, shared=True)
-        together.set_gradients(gradients)
-        together.step()
+        together.step(gradients)
         of_pack.append(found[0].item())
     reference = np.array(alone(torch.arange(len(label))))
     permuted = np.array(alone(torch.randperm(len(label), generator=torch.Generator().manual_seed(1))))

@@ -20,15 +20,12 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.config.errors import UserError
-from copycat.sweeps.plots.axes import choose_log_ticks
 from copycat.sweeps.plots.files import PLOTS, write_plots
-from copycat.sweeps.plots.history import plot_history
 from copycat.sweeps.plots.importance import plot_importance
 from copycat.sweeps.plots.parallel import plot_parallel
-from copycat.sweeps.plots.pareto import find_pareto_front, plot_pareto
 from copycat.sweeps.plots.results import Results, read_results
-from copycat.sweeps.plots.slices import plot_slices
-from copycat.sweeps.plots.style import BLUE, GRAY, STYLE
+from copycat.sweeps.plots.scatter import plot_history, plot_pareto, plot_slices
+from copycat.sweeps.plots.style import BLUE, GRAY, STYLE, choose_log_ticks
 from copycat.tables.statistics import Direction
 from tests.support.sweep_folders import make_trial, write_sweep_folder
 
@@ -243,7 +240,7 @@ def test_the_pareto_front_holds_the_trials_that_none_dominates(values: list[tupl
         for number, (loss, size) in enumerate(values)
         if any(a <= loss and b >= size and (a, b) != (loss, size) for a, b in values)
     }
-    assert {found.number for found in find_pareto_front(results)} == set(range(len(values))) - beaten
+    assert {found.number for found in results.get_pareto_front()} == set(range(len(values))) - beaten
 
 
 @pytest.mark.parametrize("breaking", [[0], [0, 1, 2]])
@@ -259,7 +256,7 @@ def test_a_trial_that_violates_a_constraint_is_drawn_but_is_not_the_best(breakin
     results = read_results(found)
     best = results.get_best_trial("val/loss")
     assert (best and best.number) == (None if len(breaking) == 3 else 1)
-    assert [on.number for on in find_pareto_front(results)] == ([] if len(breaking) == 3 else [1])
+    assert [on.number for on in results.get_pareto_front()] == ([] if len(breaking) == 3 else [1])
     assert find_markers(plot_history(results).axes[0], "completed") == [(0, 0), (1, 1), (2, 2)]
     assert len([*write_plots(found, tmp_path / "plots")]) == len(PLOTS)
 

@@ -8,7 +8,7 @@ import pytest
 
 from copycat.config.errors import UserError
 from copycat.sweeps.search.storage import open_storage
-from copycat.sweeps.trial_record import write_first_record
+from copycat.sweeps.trial_folder import write_first_record
 from tests.support.search import finish_trial, run_trials, start_search
 
 WORDS = ("optimizer.lr=tag(log,interval(1e-4,1))", "model=logistic,shallow", "hydra.sweeper.n_trials=6")

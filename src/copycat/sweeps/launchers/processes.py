@@ -9,29 +9,19 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol, Self
+from typing import Self
 
 from omegaconf import DictConfig
 
+from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.trial import INTERRUPTED, get_hydra_overrides
 from copycat.sweeps.launchers.worker import serve
 from copycat.training.signals import ending_signals
 
-
-class JobQueue(Protocol):
-    """Provide trials, and receive their ends."""
-
-    def next(self) -> Job | None:
-        """Return the next trial, or None if none is left."""
-
-    def mark_done(self, job: Job, problem: str | None = None) -> None:
-        """Receive a trial that a worker is done with, and why if it did not end."""
-
-
 SHUTDOWN_SECONDS = 8.0
 """Seconds that workers have to save their trials after a signal ended the sweep."""
-TERMINAL_SIGNALS = ("SIGINT", "SIGQUIT", "SIGHUP")
+TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 """Signals that a terminal sends to all processes of its foreground group."""
 
 
@@ -60,17 +50,15 @@ class Pool:
         cores, self.devices = len(os.sched_getaffinity(0)), _list_devices(str(config.trainer.accelerator))
         self.count = workers or len(self.devices) or cores
         self.threads = threads or max(1, cores // self.count)
-        # a fork server imports torch once and then forks workers quickly; with "spawn" each worker imports it
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self._context: Any = multiprocessing.get_context(method)
-        if method == "forkserver":
-            self._context.set_forkserver_preload([serve.__module__])
-            # a terminal signals the server too, which would end it, or print a traceback from its imports
-            numbers = [number for number in ending_signals() if number.name in TERMINAL_SIGNALS]
-            handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-            forkserver.ensure_running()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+        # a fork server imports torch once and then forks workers quickly
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([serve.__module__])
+        # a terminal signals the server too, which would end it, or print a traceback from its imports
+        numbers = [number for number in ending_signals() if number in TERMINAL_SIGNALS]
+        handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+        forkserver.ensure_running()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:
@@ -87,35 +75,33 @@ class Pool:
                 worker.process.kill()
                 worker.process.join()
 
-    def run(self, queue: JobQueue) -> None:
-        """Run trials until none is left.
+    def run(self, runner: Runner, *, new: bool = True) -> None:
+        """Run trials until none is left; without `new`, only those that were put back.
 
         Raises:
             KeyboardInterrupt: if a signal ended the sweep, or a worker's trial.
         """
         while True:
             while sum(worker.job is not None for worker in self._workers) < self.count:
-                if not self._dispatch(queue):
+                if (job := runner.next(new=new)) is None:
                     break
+                self._dispatch(job)
             busy = [worker for worker in self._workers if worker.job is not None]
             if not busy:
                 return
             ready = wait([worker.pipe for worker in busy])
             for worker in busy:
                 if worker.pipe in ready:
-                    self._collect(worker, queue)
+                    self._collect(worker, runner)
 
-    def _dispatch(self, queue: JobQueue) -> bool:
-        """Send the next trial to a free worker, or to a new one; return whether there was a trial."""
-        if (job := queue.next()) is None:
-            return False
+    def _dispatch(self, job: Job) -> None:
+        """Send a trial to a free worker, or to a new one."""
         worker = next((worker for worker in self._workers if worker.job is None), None) or self._start_worker()
         worker.job = job
         with suppress(BrokenPipeError):  # the worker died while idle, which `wait` reports
             worker.pipe.send([*self.hydra_overrides, *job.launch_overrides])
-        return True
 
-    def _collect(self, worker: Worker, queue: JobQueue) -> None:
+    def _collect(self, worker: Worker, runner: Runner) -> None:
         job, worker.job = worker.job, None
         assert job is not None
         try:
@@ -127,14 +113,14 @@ class Pool:
             problem = _describe_exit(worker.process.exitcode)
         if problem == INTERRUPTED:
             raise KeyboardInterrupt
-        queue.mark_done(job, problem)
+        runner.mark_done(job, problem)
 
     def _start_worker(self) -> Worker:
         ours, theirs = self._context.Pipe()
         used_devices = [worker.device for worker in self._workers]
         device = min(self.devices, key=used_devices.count, default=None)
-        settings = {"threads": self.threads, "device": device}
-        process = self._context.Process(target=serve, args=(theirs, list(sys.path), settings), daemon=False)
+        arguments = theirs, list(sys.path), self.threads, device
+        process = self._context.Process(target=serve, args=arguments, daemon=False)
         process.start()
         theirs.close()
         worker = Worker(process, ours, device)

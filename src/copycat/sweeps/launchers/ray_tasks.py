@@ -17,54 +17,44 @@ from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hydra_overrides
 
 
-class Cluster:
-    """Run trials as tasks of a Ray cluster.
+def run_in_cluster(
+    runner: Runner, config: DictConfig, *, init: Mapping[str, Any], remote: Mapping[str, Any], at_once: int | None
+) -> None:
+    """Run trials as tasks of a Ray cluster until none is left.
 
     Args:
+        runner: of the sweep.
         config: of the sweep, with Hydra's node.
         init: arguments of `ray.init`, such as an address; without one a cluster starts on this machine.
         remote: arguments of `ray.remote`: what each trial needs, such as num_cpus and num_gpus.
         at_once: maximum number of submitted trials; None for as many as the cluster has CPUs for.
+
+    Raises:
+        UserError: if there is no such cluster.
     """
-
-    def __init__(
-        self, config: DictConfig, *, init: Mapping[str, Any], remote: Mapping[str, Any], at_once: int | None
-    ) -> None:
-        """Store the arguments; `run` connects to the cluster."""
-        self.hydra_overrides = get_hydra_overrides(config)
-        self.init, self.remote, self.at_once = dict(init), dict(remote), at_once
-
-    def run(self, runner: Runner) -> None:
-        """Run trials until none is left.
-
-        Raises:
-            UserError: if there is no such cluster.
-        """
-        try:
-            with chdir(sys.prefix):  # Ray puts the working directory first on the path of its workers
-                ray.init(**self.init)
-        except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
-            raise UserError(f"hydra.launcher.init: expected a Ray cluster; {first_line(error)}.") from error
-        pending: dict[Any, Job] = {}
-        task = ray.remote(**self.remote)(_run_in_task) if self.remote else ray.remote(_run_in_task)
-        try:
-            most = self.at_once or self._count_slots()
-            while True:
-                while len(pending) < most and (job := runner.next()):
-                    overrides = [*self.hydra_overrides, *job.launch_overrides]
-                    pending[task.remote(overrides, os.getcwd(), list(sys.path))] = job
-                if not pending:
-                    return
-                (ready, *_), _ = ray.wait(list(pending), num_returns=1)
-                runner.mark_done(pending.pop(ready), _problem(ready))
-        finally:
-            for waiting in pending:
-                ray.cancel(waiting)
-            ray.shutdown()
-
-    def _count_slots(self) -> int:
-        resources = ray.cluster_resources()
-        return max(1, int(resources.get("CPU", 1) / max(self.remote.get("num_cpus", 1), 1e-3)))
+    try:
+        with chdir(sys.prefix):  # Ray puts the working directory first on the path of its workers
+            ray.init(**init)
+    except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
+        raise UserError(f"hydra.launcher.init: expected a Ray cluster; {first_line(error)}.") from error
+    pending: dict[Any, Job] = {}
+    task = ray.remote(**remote)(_run_in_task) if remote else ray.remote(_run_in_task)
+    hydra_overrides = get_hydra_overrides(config)
+    try:
+        if at_once is None:
+            at_once = max(1, int(ray.cluster_resources().get("CPU", 1) / max(remote.get("num_cpus", 1), 1e-3)))
+        while True:
+            while len(pending) < at_once and (job := runner.next()):
+                overrides = [*hydra_overrides, *job.launch_overrides]
+                pending[task.remote(overrides, os.getcwd(), list(sys.path))] = job
+            if not pending:
+                return
+            (ready, *_), _ = ray.wait(list(pending), num_returns=1)
+            runner.mark_done(pending.pop(ready), _problem(ready))
+    finally:
+        for waiting in pending:
+            ray.cancel(waiting)
+        ray.shutdown()
 
 
 def _run_in_task(overrides: list[str], folder: str, path: list[str]) -> str | None:

@@ -17,8 +17,7 @@ from copycat.config.trial_composition import TrialRequest, compose_trial, make_t
 from copycat.records.lock import LockedError
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
-from copycat.sweeps.trial_folder import find_run, wait_until_free
-from copycat.sweeps.trial_record import conclude_trial, fail_trial, start_attempt
+from copycat.sweeps.trial_folder import conclude_trial, fail_trial, find_run, start_attempt, wait_until_free
 from copycat.training.manifest import now
 from copycat.training.result import RunResult
 from copycat.training.resume import resume
@@ -31,10 +30,7 @@ INTERRUPTED = "interrupted"
 
 
 def run_trial(config: DictConfig) -> float | None:
-    """Run a trial in the folder that Hydra names, and write trial.json.
-
-    Returns:
-        The first objective's value, or None if there is none.
+    """Run a trial in the folder that Hydra names, write trial.json, and return the first objective, or None if none.
 
     Raises:
         KeyboardInterrupt: if a signal ended it.
@@ -49,11 +45,7 @@ def run_trial(config: DictConfig) -> float | None:
 
 
 def _run_unless_ended(folder: Path, get_request: Callable[[], TrialRequest]) -> Trial:
-    """Run a trial unless it has ended, and write trial.json.
-
-    Raises:
-        LockedError: if another process runs it; then its folder stays as it is.
-    """
+    """Run a trial unless it has ended, and write trial.json; raise LockedError if another process runs it."""
     wait_until_free(folder)
     trial = read_trial(folder)
     if trial.status not in ENDED:
@@ -87,12 +79,7 @@ def compose_and_run(overrides: Sequence[str]) -> str | None:
 
 
 def _run_to_end(folder: Path, trial: Trial, get_request: Callable[[], TrialRequest]) -> Trial:
-    """Run a trial to its end and return its record.
-
-    Raises:
-        KeyboardInterrupt: if a signal ended it.
-        LockedError: if another process runs it.
-    """
+    """Run a trial to its end and return its record; a signal or another process that runs it raises an error."""
     try:
         composed = get_request()
         settings, pruner = composed.settings, make_pruner(composed, folder)

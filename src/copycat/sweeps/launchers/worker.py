@@ -5,59 +5,41 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any
 
 from copycat.sweeps.launchers.trial import compose_and_run
 
 
-def serve(pipe: Connection, path: list[str], settings: Mapping[str, Any]) -> None:
-    """Run trials in a worker process until the pipe is closed."""
-    if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
+def serve(pipe: Connection, path: list[str], threads: int, device: str | None) -> None:
+    """Run trials in a worker process until the pipe is closed; `device` is its GPU."""
+    os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
     multiprocessing.set_start_method(None, force=True)  # data loaders use the default method, as in a single run
     sys.path[:] = path
-    if settings["device"] is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = settings["device"]
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
     import torch
 
-    torch.set_num_threads(settings["threads"])
+    torch.set_num_threads(threads)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    jobs = JobPipe(pipe)
-    while (overrides := jobs.next()) is not None:
+    arrived: SimpleQueue[list[str] | None] = SimpleQueue()
+    busy = threading.Event()
+    threading.Thread(target=_listen, args=(pipe, arrived, busy), daemon=True).start()
+    while (overrides := arrived.get()) is not None:
+        busy.set()
         try:
             pipe.send(compose_and_run(overrides))
         except BrokenPipeError:
             return
+        busy.clear()
 
 
-class JobPipe:
+def _listen(pipe: Connection, arrived: "SimpleQueue[list[str] | None]", busy: threading.Event) -> None:
     """Read the pipe in a thread, so that a worker notices the end of the sweep while it trains."""
-
-    def __init__(self, pipe: Connection) -> None:
-        """Start to read."""
-        self._pipe = pipe
-        self._arrived: SimpleQueue[list[str] | None] = SimpleQueue()
-        self._is_busy = False
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
+    with suppress(EOFError, OSError):
         while True:
-            try:
-                overrides = self._pipe.recv()
-            except (EOFError, OSError):
-                overrides = None
-            self._arrived.put(overrides)
-            if overrides is None:
-                if self._is_busy:  # the sweep ended or was killed: the trial saves a checkpoint, as on Ctrl-C
-                    signal.raise_signal(signal.SIGTERM)
-                return
-
-    def next(self) -> list[str] | None:
-        """Wait for the overrides of the next trial; None if the pipe is closed."""
-        self._is_busy = False
-        overrides = self._arrived.get()
-        self._is_busy = True
-        return overrides
+            arrived.put(pipe.recv())
+    arrived.put(None)
+    if busy.is_set():  # the sweep ended or was killed: the trial saves a checkpoint, as on Ctrl-C
+        signal.raise_signal(signal.SIGTERM)

@@ -9,7 +9,6 @@ import torch
 
 from copycat.sweeps.packed.optimizer import JointOptimizer, Trainable
 from copycat.sweeps.packed.stacked_network import StackedNetwork
-from copycat.sweeps.packed.trial import PackedTrial
 from copycat.training.components import RunComponents
 from copycat.training.lazy_scheduler import LazyScheduler
 
@@ -27,9 +26,8 @@ FILES_PER_RUN, RESERVED_FILES = 12, 256
 CPU = torch.device("cpu")
 
 
-def choose_pack_size(trial: PackedTrial, *, most: int, device: torch.device) -> int:
-    """Return the number of trials like this one with the shortest step per trial, within memory and open files."""
-    assert trial.parts is not None
+def choose_pack_size(parts: RunComponents, *, most: int, device: torch.device) -> int:
+    """Return the number of such trials with the shortest step per trial, within memory and open files."""
     most = min(most, _max_open_folders())
     seconds_per_trial, size, room = dict[int, float](), 1, 0.0
     while True:
@@ -37,10 +35,10 @@ def choose_pack_size(trial: PackedTrial, *, most: int, device: torch.device) -> 
         if size > max(1, room):
             break
         try:
-            room = room or MEMORY_FRACTION * _free_bytes(device) / _estimate_bytes(trial.parts)
-            seconds = min(_time_steps(trial.parts, size, device=device))
+            room = room or MEMORY_FRACTION * _free_bytes(device) / _estimate_bytes(parts)
+            seconds = min(_time_steps(parts, size, device=device))
             may_skip = size == 1 and most <= room and most * seconds <= 4 * FAST_STEP_SECONDS
-            if may_skip and min(_time_steps(trial.parts, most, device=device)) <= FAST_STEP_SECONDS:
+            if may_skip and min(_time_steps(parts, most, device=device)) <= FAST_STEP_SECONDS:
                 return most  # fast enough, so that sizes between need no measurement
         except Exception as failure:  # of a user's loss, say: training will report it
             log.info("a step of %d trials cannot be timed", size, exc_info=failure)
@@ -89,8 +87,7 @@ def _time_steps(parts: RunComponents, size: int, *, steps: int = STEPS, device: 
     for _ in range(steps):
         clock = time.perf_counter()
         *_, gradients = stack.step(image, label, shared=shared)
-        joint.set_gradients(gradients)
-        joint.step()
+        joint.step(gradients)
         if device.type != "cpu":
             torch.accelerator.synchronize(device)
         durations.append(time.perf_counter() - clock)

@@ -26,18 +26,15 @@ class TrialCheckpoints:
 
     def __init__(self, recorder: RunRecorder, optimizer: Optimizer, scheduler: Any, loops: Mapping[str, Any]) -> None:
         """Find the callbacks that have a state."""
-        self.recorder, self.classifier, self.optimizer, self.scheduler = (
-            recorder,
-            recorder.classifier,
-            optimizer,
-            scheduler,
-        )
+        self.recorder, self.classifier = recorder, recorder.classifier
+        self.optimizer, self.scheduler = optimizer, scheduler
         self.best = next((c for c in recorder.callbacks if isinstance(c, BestCheckpoint)), None)
         self.early_stops = [c for c in recorder.callbacks if type(c) is EarlyStopping]
         self._callbacks = [callback for callback in (self.best, *self.early_stops) if callback is not None]
         self._loops = loops
         """State of Lightning's loops at the start of a run."""
-        self._new_best: State | None = None
+        self.new_best: State | None = None
+        """Best state since the last `write`."""
 
     def make_state(self, epoch: int, *, steps: int, metrics: Row, finished: bool) -> State:
         """Copy the present state, after this many optimizer steps."""
@@ -70,10 +67,6 @@ class TrialCheckpoints:
         self.recorder.last.add_seconds(ours["seconds"])
         return dict(ours["callback_metrics"])
 
-    def keep_best(self, state: State) -> None:
-        """Keep a state until the next `write`, as the best one."""
-        self._new_best = state
-
     def write(self, last: State | None) -> None:
         """Write the best state if there is a new one, and the last if it is not None.
 
@@ -81,7 +74,7 @@ class TrialCheckpoints:
             DivergedError: if a weight is not finite; the previous checkpoint stays.
         """
         clock, disk = self.recorder.last, self.recorder.writer
-        best, self._new_best = self._new_best, None
+        best, self.new_best = self.new_best, None
         is_last = last is not None and best is not None and best["epoch"] == last["epoch"]
         if self.best is not None and best is not None and not is_last:
             clock.files.save_checkpoint(self._add_loops(best), self.best.path)

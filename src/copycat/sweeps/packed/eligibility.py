@@ -1,11 +1,9 @@
-"""Decide which trials can be packed, and which of them together."""
+"""Decide which trials can be packed."""
 
-import json
 from collections.abc import Mapping
 from inspect import Parameter, signature
 from typing import Any
 
-import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from torch import nn
 from torch.nn.modules import dropout
@@ -16,7 +14,6 @@ from copycat.inspection.callbacks.inspector import Inspector, Measurer
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.inspection.callbacks.progress_bar import ProgressBar
 from copycat.sweeps.packed.autotune import why_not_stackable
-from copycat.sweeps.packed.trial import PackedTrial
 from copycat.training.best_checkpoint import BestCheckpoint
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.components import RunComponents
@@ -91,23 +88,3 @@ def _check_parts(parts: RunComponents) -> str | None:
         return "a network without parameters"
     is_known = all(type(module).__module__.startswith(KNOWN_MODULES) for module in network.modules())
     return None if is_known else why_not_stackable(parts)
-
-
-def pack_key(trial: PackedTrial) -> str:
-    """Return a key that is equal for trials that can be packed together: they differ in numbers alone."""
-    assert trial.parts is not None
-    config, network = trial.request.config, trial.parts.classifier.network
-    data, weight = trial.parts.data, trial.parts.classifier.loss.weight
-    free = {
-        "optimizer": {"_target_": config["optimizer"]["_target_"]},
-        "scheduler": {name: config["scheduler"].get(name) for name in ("_target_", "interval", "monitor", "frequency")},
-        "loss": {**config["loss"], "weight": weight is not None},
-        "data": {**config["data"], "fold": None, "split_seed": None},
-        "seed": None,
-    }
-    shapes = {name: list(tensor.shape) for name, tensor in [*network.named_parameters(), *network.named_buffers()]}
-    counts = [len(data.parts[part]) for part in ("train", "val")]
-    trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
-    start = [trial.epoch, trial.finished, trial.pack]
-    facts = [{**config, **free}, shapes, trained, counts, start, torch.get_default_dtype().__repr__()]
-    return json.dumps(facts, sort_keys=True, default=str)

@@ -18,12 +18,9 @@ from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.processes import Pool
 from copycat.sweeps.launchers.trial import get_hydra_overrides, make_pruner
 from copycat.sweeps.packed.autotune import choose_pack_size
-from copycat.sweeps.packed.eligibility import pack_key
 from copycat.sweeps.packed.pack_session import PackSession
-from copycat.sweeps.packed.preparation import Preparation
-from copycat.sweeps.packed.trial import PackedTrial, close_trial
-from copycat.sweeps.trial_folder import wait_until_free
-from copycat.sweeps.trial_record import conclude_trial, fail_trial
+from copycat.sweeps.packed.preparation import PackedTrial, Preparation
+from copycat.sweeps.trial_folder import conclude_trial, fail_trial, wait_until_free
 from copycat.training.lightning_internals import choose_device
 from copycat.training.process_state import isolated
 from copycat.training.result import RunResult
@@ -49,34 +46,31 @@ class PackLauncher:
         self._reported: set[str] = set()
 
     def run(self, runner: Runner) -> None:
-        """Run trials until none is left.
-
-        Raises:
-            KeyboardInterrupt: if a signal ended the sweep.
-        """
+        """Run trials until none is left."""
         most = (self.max_trials_per_pack or SEARCH_BATCH) if self.searches else None
         while jobs := list(runner.take(most)):
-            groups: dict[str, list[PackedTrial]] = {}
-            rest: list[Job] = []
+            groups, unpacked = dict[str, list[PackedTrial]](), list[Job]()
             for trial in self._compose_trials(jobs, runner):
                 why = self._preparation.prepare(trial)
                 if isinstance(why, Exception):
-                    trial.close(fail_trial(trial.record, why), runner)
+                    runner.close(trial.job, fail_trial(trial.record, why))
                 elif isinstance(why, RunResult):
-                    trial.close(conclude_trial(trial.record, why, trial.settings), runner)
+                    runner.close(trial.job, conclude_trial(trial.record, why, trial.settings))
                 elif why is not None:
                     self._report_unpacked(trial.job.number, why)
-                    rest.append(trial.job)
+                    unpacked.append(trial.job)
                 else:
-                    groups.setdefault(pack_key(trial), []).append(trial)
+                    groups.setdefault(trial.pack_key, []).append(trial)
             for group in groups.values():
                 for pack in self._split_group(group):
                     if runner.stopped:
                         return
                     PackSession(pack, runner).run()
-            if rest and not runner.stopped:
+            for job in unpacked:
+                runner.put_back(job)
+            if unpacked and not runner.stopped:
                 with Pool(self.config, workers=None, threads=None) as pool:
-                    pool.run(_RemainingTrials(runner, rest))
+                    pool.run(runner, new=False)
 
     def _compose_trials(self, jobs: Sequence[Job], runner: Runner) -> Iterator[PackedTrial]:
         """Compose each trial; report those that have ended, are locked, or have an invalid configuration."""
@@ -94,7 +88,7 @@ class PackLauncher:
             try:
                 composed = compose_trial_request([*self.hydra_overrides, *job.overrides])
             except UserError as mistake:
-                close_trial(job, folder, fail_trial(record, mistake), runner)
+                runner.close(job, fail_trial(record, mistake))
                 continue
             config = fill_threads(composed.config)
             request = Request(config=config, experiment=composed.experiment, overrides=record.overrides)
@@ -113,28 +107,9 @@ class PackLauncher:
             return
         size = min(len(group), self.max_trials_per_pack or sys.maxsize)
         if size > 1:
-            config = group[0].request.config
-            with isolated(threads=config["trainer"]["threads"]):
-                size = choose_pack_size(group[0], most=size, device=choose_device(config["trainer"]["accelerator"]))
+            trainer = group[0].request.config["trainer"]
+            with isolated(threads=trainer["threads"]):
+                size = choose_pack_size(group[0].parts, most=size, device=choose_device(trainer["accelerator"]))
         count = ceil(len(group) / size)
         for place in range(count):
             yield group[place * len(group) // count : (place + 1) * len(group) // count]
-
-
-class _RemainingTrials:
-    """Provide worker processes with the trials that cannot be packed."""
-
-    def __init__(self, runner: Runner, jobs: Sequence[Job]) -> None:
-        """Provide these trials, and report to the runner."""
-        self._runner, self._jobs = runner, list(jobs)
-
-    def next(self) -> Job | None:
-        """Return the next trial; None if none is left, or too many failed."""
-        return self._jobs.pop(0) if self._jobs and not self._runner.stopped else None
-
-    def mark_done(self, job: Job, problem: str | None = None) -> None:
-        """Report a trial, and take it again if its process died."""
-        self._runner.mark_done(job, problem)
-        if read_trial(self._runner.folder / str(job.number)).status not in ENDED:
-            again = self._runner.next()  # the runner put it back, since its process died
-            self._jobs.extend([again] if again is not None else [])

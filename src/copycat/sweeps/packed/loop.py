@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import NoReturn
 
 from copycat.config.suggestions import pluralize
 from copycat.models.metrics import Row
@@ -29,12 +28,7 @@ class Pack:
     """Train trials of one shape until each has ended."""
 
     def __init__(
-        self,
-        trials: ActiveTrials,
-        trainer: PackTrainer,
-        *,
-        stop: SignalHandler,
-        on_epoch: Callable[[int, int], None],
+        self, trials: ActiveTrials, trainer: PackTrainer, *, stop: SignalHandler, on_epoch: Callable[[int, int], None]
     ) -> None:
         """Start at the epoch of the trials; `on_epoch` is called with each epoch that ends, and their number."""
         self.trials, self.trainer, self.stop, self.on_epoch = trials, trainer, stop, on_epoch
@@ -69,7 +63,7 @@ class Pack:
             if ends:
                 self.stop.deferred = True
                 self.trials.save(epoch)
-                self.interrupt()
+                self.abort("interrupted", self.stop.received)
             self.trials.report_ended()
             self._shrink()
             self.on_epoch(epoch, self.epochs)
@@ -129,26 +123,12 @@ class Pack:
                 now = time.monotonic()
                 self._save_at = now + max(SAVE_INTERVAL, (now - began) / MAX_SAVING_SHARE)
 
-    def fail(self, error: str) -> None:
-        """End all active trials as failed.
-
-        Raises:
-            KeyboardInterrupt: if a signal came too.
-        """
+    def abort(self, status: str, error: str | None) -> None:
+        """End all active trials at their last checkpoints; raise KeyboardInterrupt if a signal came."""
         self.stop.deferred = True
-        self.trials.end_all("failed", error, self._first_unwritten)
+        self.trials.end_all(status, error, self._first_unwritten)
         if self.stop.received:
             raise KeyboardInterrupt
-
-    def interrupt(self) -> NoReturn:
-        """End all active trials at their last checkpoints.
-
-        Raises:
-            KeyboardInterrupt: always, once their records are written.
-        """
-        self.stop.deferred = True
-        self.trials.end_all("interrupted", self.stop.received, self._first_unwritten)
-        raise KeyboardInterrupt
 
     def _shrink(self) -> None:
         """Rebuild the stack without ended trials, if they are many and all metrics are written."""

@@ -124,14 +124,11 @@ class JointOptimizer:
         like = {n: _is_elementwise(value, parameters[0]) for n, value in states[0].items()}
         return {n: torch.stack([state[n] for state in states]) if like[n] else states[0][n] for n in like}
 
-    def set_gradients(self, gradients: Sequence[Tensor]) -> None:
-        """Set the gradient of each joint parameter to its slice of the stacked gradients."""
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Step the joint optimizer by the stacked gradients."""
         by_name = dict(zip(self.stack.parameters, gradients, strict=True))
         for parameter, name, where in self._slices:
             parameter.grad = by_name[name][where]
-
-    def step(self) -> None:
-        """Step the joint optimizer."""
         self.joint.step()
 
     def learning_rates(self) -> list[float]:

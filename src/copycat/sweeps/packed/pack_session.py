@@ -15,10 +15,10 @@ from copycat.records.trial_file import ENDED
 from copycat.sweeps.engine import Runner
 from copycat.sweeps.packed.active_trials import ActiveTrials
 from copycat.sweeps.packed.loop import Pack
+from copycat.sweeps.packed.preparation import PackedTrial
 from copycat.sweeps.packed.trainer import PackTrainer
-from copycat.sweeps.packed.trial import PackedTrial
 from copycat.sweeps.packed.trial_session import TrialSession
-from copycat.sweeps.trial_record import conclude_trial, fail_trial, start_attempt
+from copycat.sweeps.trial_folder import conclude_trial, fail_trial, start_attempt
 from copycat.training.lightning_internals import choose_device, get_loops_state
 from copycat.training.manifest import make_manifest
 from copycat.training.process_state import LOG, isolated, logged, set_deterministic
@@ -42,11 +42,7 @@ class PackSession:
         self.sessions: list[TrialSession] = []
 
     def run(self) -> None:
-        """Train the trials whose folders no other process holds.
-
-        Raises:
-            KeyboardInterrupt: if a signal ended the sweep.
-        """
+        """Train the trials whose folders no other process holds."""
         with ExitStack() as context, ThreadPoolExecutor(WRITERS, thread_name_prefix="writer") as pool:
             context.enter_context(isolated(threads=self.config["trainer"]["threads"]))
             context.enter_context(tolerating_lost_output())
@@ -63,10 +59,10 @@ class PackSession:
             try:
                 pack.run()
             except InterruptedRun:  # in an epoch that would take too long to end
-                pack.interrupt()
+                pack.abort("interrupted", self.stop.received)
             except Exception as failure:  # of a network, say: all trials of the pack fail
                 log.error("the pack failed", exc_info=failure)
-                pack.fail(describe_error(failure))
+                pack.abort("failed", describe_error(failure))
 
     def _start(self, trial: PackedTrial, context: ExitStack) -> bool:
         """Lock a trial's folder and record its start; return whether it can train."""
@@ -84,7 +80,7 @@ class PackSession:
             return False
         except Exception as failure:
             trial.record = fail_trial(trial.record, failure)
-        trial.close(trial.record, self.runner)
+        self.runner.close(trial.job, trial.record)
         return False
 
     def _build(self, pool: Executor) -> Pack:
@@ -110,7 +106,6 @@ class PackSession:
 
     def _make_manifest(self, trial: PackedTrial, made: dict[int, Any]) -> dict[str, Any]:
         """Make the first manifest of a trial; those made before with the same data share its provenance."""
-        assert trial.parts is not None
         manifest, data = trial.manifest, trial.parts.data
         if not manifest:
             text, network = config_content(trial.request.config), trial.parts.classifier.network
@@ -124,7 +119,7 @@ class PackSession:
     def _close(self, session: TrialSession, outcome: RunResult) -> None:
         trial = session.trial
         if outcome.status != "interrupted":
-            trial.close(conclude_trial(trial.record, outcome, trial.settings), self.runner)
+            self.runner.close(trial.job, conclude_trial(trial.record, outcome, trial.settings))
 
     def _fail(self, failure: Exception) -> None:
         """End the trials as failed, since their pack could not be built."""
@@ -133,7 +128,7 @@ class PackSession:
         for session in self.sessions:
             session.end("failed", str(session.trial.record.error), session.trial.epoch)()
         for trial in self.trials:
-            trial.close(trial.record, self.runner)
+            self.runner.close(trial.job, trial.record)
 
 
 def _initial_loops(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,27 +3,88 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 from copycat.data.datamodule import DataModule
 from copycat.provenance.backbone import check_backbone
 from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.run_loader import read_checkpoint
-from copycat.records.trial_file import ENDED
+from copycat.records.trial_file import ENDED, Trial
+from copycat.sweeps.job import Job
 from copycat.sweeps.packed.eligibility import why_not_packable
-from copycat.sweeps.packed.trial import PackedTrial
 from copycat.sweeps.search.objectives import get_named_metrics
 from copycat.sweeps.trial_folder import find_run
-from copycat.training.components import build_components, build_data
+from copycat.training.checkpoints import CHECKPOINT_KEY
+from copycat.training.components import RunComponents, build_components, build_data
 from copycat.training.derived_settings import fill_image_size
 from copycat.training.process_state import isolated
 from copycat.training.result import RunResult
 from copycat.training.resume import find_resume_point, make_resumed_manifest
+from copycat.training.stopping import Pruner
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class PackedTrial:
+    """Hold a trial that is to run, and what is built or loaded for it."""
+
+    job: Job
+    record: Trial
+    folder: Path
+    request: Request
+    settings: Mapping[str, Any]
+    """The node `sweep`."""
+    pruner: Pruner | None = None
+    parts: RunComponents = field(init=False, repr=False)
+    """Built by `Preparation.prepare`."""
+    manifest: dict[str, Any] = field(default_factory=dict)
+    """Manifest of a run that was started before; empty if it was not."""
+    checkpoint: dict[str, Any] | None = None
+    """Checkpoint that such a run resumes from; None to start from epoch 0."""
+
+    @property
+    def pack(self) -> list[int] | None:
+        """Return the numbers of the trials in the pack that started the run; None for a new run."""
+        numbers: list[int] | None = self.manifest.get("provenance", {}).get("pack")
+        return numbers
+
+    @property
+    def finished(self) -> bool:
+        """Return whether such a run had ended its training, and only its last records are missing."""
+        return self.checkpoint is not None and bool(self.checkpoint[CHECKPOINT_KEY]["finished"])
+
+    @property
+    def epoch(self) -> int:
+        """Return the epoch at which training starts."""
+        return 0 if self.checkpoint is None else int(self.checkpoint[CHECKPOINT_KEY]["epoch"])
+
+    @property
+    def pack_key(self) -> str:
+        """Return a key that is equal for trials that can be packed together: they differ in numbers alone."""
+        config, network = self.request.config, self.parts.classifier.network
+        data, weight = self.parts.data, self.parts.classifier.loss.weight
+        fixed = ("_target_", "interval", "monitor", "frequency")
+        free = {
+            "optimizer": {"_target_": config["optimizer"]["_target_"]},
+            "scheduler": {name: config["scheduler"].get(name) for name in fixed},
+            "loss": {**config["loss"], "weight": weight is not None},
+            "data": {**config["data"], "fold": None, "split_seed": None},
+            "seed": None,
+        }
+        shapes = {name: list(tensor.shape) for name, tensor in [*network.named_parameters(), *network.named_buffers()]}
+        counts = [len(data.parts[part]) for part in ("train", "val")]
+        trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+        start = [self.epoch, self.finished, self.pack]
+        facts = [{**config, **free}, shapes, trained, counts, start, torch.get_default_dtype().__repr__()]
+        return json.dumps(facts, sort_keys=True, default=str)
 
 
 class Preparation:
@@ -72,11 +133,7 @@ class Preparation:
 
 
 def _load_started_run(trial: PackedTrial) -> RunResult | str | None:
-    """Load the checkpoint of a trial that was started before.
-
-    Returns:
-        The outcome of a run that has ended, the reason why the trial cannot be packed, else None.
-    """
+    """Load what a started trial resumes from; return its outcome if it has ended, or why it cannot be packed."""
     opened = find_run(trial.folder, trial.request.overrides)
     if opened is None:
         return None
@@ -94,12 +151,7 @@ def _load_started_run(trial: PackedTrial) -> RunResult | str | None:
 
 
 def _check_data(trial: PackedTrial) -> None:
-    """Check that data and backbone are those that a run started with.
-
-    Raises:
-        UserError: if one of them changed.
-    """
-    assert trial.parts is not None
+    """Check that data and backbone are those that a run started with."""
     folder, manifest, config, data = trial.folder, trial.manifest, trial.request.config, trial.parts.data
     check_backbone(trial.parts.classifier.network, manifest, folder=folder)
     if manifest["provenance"]["data"].get("all") == data.fingerprint().get("all"):

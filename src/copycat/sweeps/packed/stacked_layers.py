@@ -16,8 +16,6 @@ class StackedLinearFunction(torch.autograd.Function):
     Autograd differentiates the operations of `vmap`, so there is no backward.
     """
 
-    generate_vmap_rule = False
-
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return F.linear outside vmap."""
@@ -29,11 +27,7 @@ class StackedLinearFunction(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Dims, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, int]:
-        """Compute the layer of all trials.
-
-        Shape:
-            x [..., I] for all trials or [trials, ..., I], weight [trials, O, I], bias [trials, O].
-        """
+        """Compute it for x [..., I] of all trials or [trials, ..., I], weight [trials, O, I] and bias [trials, O]."""
         trials, width, features = weight.shape
         if in_dims[0] is None:
             joined = None if bias is None else bias.reshape(-1)
@@ -114,14 +108,10 @@ class RandomStreams:
 
 
 class Noise(torch.autograd.Function):
-    """Draw the factors of dropout for each trial from its own stream, with the numbers of a single run."""
+    """Draw the factors of dropout for each trial from its own stream, with the numbers of a single run.
 
-    generate_vmap_rule = False
-
-    @staticmethod
-    def forward(x: Tensor, place: Tensor, streams: RandomStreams, p: float) -> Tensor:
-        """Fail, since only `vmap` is ever called."""
-        raise AssertionError("it is always called under vmap")
+    It is always called under vmap, so there is no forward.
+    """
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:

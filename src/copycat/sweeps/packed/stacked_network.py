@@ -18,14 +18,23 @@ CAPTURE_AFTER = 20
 """Number of steps after which a step is captured and replayed."""
 
 
-class StackedNetwork:
-    """Run networks of one shape, with their losses, as one.
+def compute_norms(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the norm over all tensors, [trials, …] each, of each trial: [trials]."""
+    each = torch.stack([torch.linalg.vector_norm(tensor.flatten(1), dim=1) for tensor in tensors])
+    norms: Tensor = torch.linalg.vector_norm(each, dim=0)
+    return norms
 
-    Args:
-        networks: of the trials, equal but for their numbers; their parameters become views.
-        losses: of the trials, equal but for their weights.
-        device: that computes.
-    """
+
+def clip_gradients(gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
+    """Clip each trial's gradients, [trials, …], as torch.nn.utils.clip_grad_norm_ or clip_grad_value_ do."""
+    if not by_norm:
+        return [gradient.clamp(-most, most) for gradient in gradients]
+    factor = (most / (compute_norms(gradients) + 1e-6)).clamp(max=1.0)
+    return [gradient * factor.view(-1, *[1] * (gradient.ndim - 1)) for gradient in gradients]
+
+
+class StackedNetwork:
+    """Run networks and losses, equal but for their numbers, as one; the networks' parameters become views."""
 
     def __init__(self, networks: Sequence[nn.Module], losses: Sequence[Loss], *, device: torch.device) -> None:
         """Stack the parameters on the device."""
@@ -71,10 +80,7 @@ class StackedNetwork:
     def __call__(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor]:
         """Return losses [trials] and logits [trials, B, out].
 
-        Args:
-            image: [B, …] for all trials, or [trials, B, …].
-            label: [B] for all trials, or [trials, B].
-            shared: whether one batch is for all trials.
+        A shared batch has images [B, …] and labels [B] for all trials, another one [trials, B, …] and [trials, B].
         """
         each = None if shared else 0
         dims = (0, 0, None if self.weights is None else 0, 0, each, each)

@@ -15,7 +15,7 @@ from copycat.models.metrics import Row, to_scalar_tensor
 from copycat.records.run_folder import write_manifest
 from copycat.sweeps.packed.checkpoints import State, TrialCheckpoints
 from copycat.sweeps.packed.optimizer import Trainable
-from copycat.sweeps.packed.trial import PackedTrial
+from copycat.sweeps.packed.preparation import PackedTrial
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.lazy_scheduler import LazyScheduler
 from copycat.training.lightning_internals import check_early_stopping
@@ -28,18 +28,14 @@ from copycat.training.train import config_content, write_request
 class TrialSession:
     """Record one trial of a pack, with its own optimizer, callbacks and checkpoints.
 
-    Args:
-        trial: with its parts.
-        manifest: content of run.json at the start.
-        changes: uncommitted changes of the code, as a patch.
-        loops: state of Lightning's loops at the start of a run, for checkpoints.
+    `manifest` is the content of run.json, and `loops` the state of Lightning's loops, both at the start of a run;
+    `changes` is a patch of the code's uncommitted changes.
     """
 
     def __init__(
         self, trial: PackedTrial, manifest: dict[str, Any], *, changes: bytes | None, loops: Mapping[str, Any]
     ) -> None:
         """Make optimizer, scheduler and recorder."""
-        assert trial.parts is not None
         self.trial, self.manifest, self.folder, self.changes = trial, manifest, trial.folder, changes
         self.config = config = trial.request.config
         self.recorder = recorder = RunRecorder(self.folder, config=config, components=trial.parts, manifest=manifest)
@@ -68,8 +64,6 @@ class TrialSession:
         self.metrics: Row = {}
         """Last value of each metric."""
 
-    # ----- run folder
-
     def open(self, say: Callable[[str], None]) -> None:
         """Write the first files of the run folder, or remove records beyond the checkpoint of a resumed run.
 
@@ -91,8 +85,6 @@ class TrialSession:
         if self.trial.checkpoint is not None:
             self.metrics = self.checkpoints.restore(self.trial.checkpoint)
 
-    # ----- training
-
     @property
     def depends_on_metrics(self) -> bool:
         """Return whether metrics may end the trial or change its learning rate."""
@@ -105,11 +97,7 @@ class TrialSession:
         return limit is not None and self.clock.seconds > limit
 
     def end_epoch(self, epoch: int, *, validated: bool) -> str | None:
-        """Step a plateau scheduler and keep the best checkpoint, by the metrics of an epoch.
-
-        Returns:
-            The reason for early stopping, or None.
-        """
+        """Step a plateau scheduler and keep the best checkpoint, by an epoch's metrics; return why to stop, or None."""
         if self.scheduler_monitor in self.metrics and (validated or not self.scheduler_monitor.startswith("val/")):
             self.scheduler.step(to_scalar_tensor(self.metrics[self.scheduler_monitor]))
         if not validated:
@@ -117,15 +105,13 @@ class TrialSession:
         best = self.checkpoints.best
         due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
         if best is not None and due and best.is_better(to_scalar_tensor(self.metrics[best.monitor])):
-            self.checkpoints.keep_best(self._state(epoch + 1, finished=False))
+            self.checkpoints.new_best = self._state(epoch + 1, finished=False)
         for callback in self.checkpoints.early_stops:
             stop, reason = check_early_stopping(callback, to_scalar_tensor(self.metrics[callback.monitor]))
             if stop:
                 callback.stopped_epoch = epoch
                 return reason or "early stopping"
         return None
-
-    # ----- checkpoints
 
     def save(self, epoch: int) -> None:
         """Write the best checkpoint if there is a new one, and the last.
@@ -140,21 +126,14 @@ class TrialSession:
 
     def _state(self, epoch: int, *, finished: bool) -> State:
         self.sync()
-        steps = self._steps(epoch)
-        return self.checkpoints.make_state(epoch, steps=steps, metrics=self.metrics, finished=finished)
-
-    # ----- end
+        return self.checkpoints.make_state(epoch, steps=self._steps(epoch), metrics=self.metrics, finished=finished)
 
     def detach(self) -> None:
         """Copy the weights out of the stack, where they change as the other trials step."""
         self.classifier.network = deepcopy(self.classifier.network)
 
     def end(self, status: str, error: str | None, epoch: int) -> Callable[[], RunResult]:
-        """Measure the final metrics of a completed trial.
-
-        Returns:
-            A function that writes the last records, and may run in another thread.
-        """
+        """Measure the final metrics of a completed trial; return what writes the last records, in any thread."""
         last = None
         try:
             if status == "completed":

@@ -8,12 +8,10 @@ from matplotlib.figure import Figure
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.inspection.reports.figures import encode_figure, plot_style
-from copycat.sweeps.plots.history import plot_history
 from copycat.sweeps.plots.importance import plot_importance
 from copycat.sweeps.plots.parallel import plot_parallel
-from copycat.sweeps.plots.pareto import plot_pareto
 from copycat.sweeps.plots.results import Results, read_results
-from copycat.sweeps.plots.slices import plot_slices
+from copycat.sweeps.plots.scatter import plot_history, plot_pareto, plot_slices
 from copycat.sweeps.plots.style import STYLE
 
 PLOTS: dict[str, Callable[[Results], Figure]] = {
@@ -26,10 +24,7 @@ PLOTS: dict[str, Callable[[Results], Figure]] = {
 
 
 def write_plots(sweep: Path, to: Path) -> Iterator[Path]:
-    """Write the plots of a sweep to a folder, which is made if it does not exist.
-
-    Yields:
-        The path of each file.
+    """Write the plots of a sweep to a folder, which is made if it does not exist, and yield the path of each file.
 
     Raises:
         UserError: if there is no sweep, or the folder cannot be written to.

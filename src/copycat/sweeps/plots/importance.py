@@ -58,7 +58,7 @@ def measure_importance(results: Results) -> list[Importance] | str:
     study, found = _study(trials, keys), []
     for name, direction in results.objectives.items():
         costs = np.array([trial.objectives[name] for trial in trials]) * (1 if direction == "minimize" else -1)
-        shares, chance = compute_importances(study, costs, top=top)
+        shares, chance = _compute_importances(study, costs, top=top)
         ordered = {key: shares[key] for key in sorted(shares, key=lambda key: shares[key])}
         above = {key for key in shares if shares[key] > chance[key]}
         found.append(Importance(name, ordered, above, top, len(trials)))
@@ -91,16 +91,8 @@ def draw_importance(results: Results, found: list[Importance] | str) -> Figure:
     return figure
 
 
-def compute_importances(study: Study, costs: Costs, *, top: int) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """Compute the importance of each key, and its 95th percentile under permutations of the objective.
-
-    Args:
-        study: with the parameters of the trials.
-        costs: objective of each trial of the study, [trials]; lower is better.
-        top: number of trials that count as the best.
-
-    Returns:
-        Importances that sum to 1, and the percentiles on the same scale, by key.
+def _compute_importances(study: Study, costs: Costs, *, top: int) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Compute the share of each key by the `top` trials of least cost, and its 95th percentile under permutations.
 
     Source: Watanabe, Bansal, Hutter: PED-ANOVA (2023), https://arxiv.org/abs/2304.10255.
     """

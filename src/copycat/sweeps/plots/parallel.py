@@ -9,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from copycat.sweeps.plots.axes import MARGIN, set_column
+from copycat.sweeps.plots import style
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import VERMILION, add_legend, make_figure, make_message_figure, shorten
 
 MISSING_MARGIN = 0.2
 """Margin below the axes for trials without a value, as a fraction of the axes."""
@@ -29,23 +28,23 @@ def plot_parallel(results: Results) -> Figure:
     """
     trials = results.get_scored_trials("completed")
     if not trials:
-        return make_message_figure(results, "parallel coordinates", "No trial is completed yet.")
+        return style.make_message_figure(results, "parallel coordinates", "No trial is completed yet.")
     keys = results.get_key_columns(trials)
     if not keys:
-        return make_message_figure(results, "parallel coordinates", "Nothing varies but seeds and folds.")
+        return style.make_message_figure(results, "parallel coordinates", "Nothing varies but seeds and folds.")
     columns = [*keys, *(results.get_objective_column(name, trials) for name in results.objectives)]
-    below = MISSING_MARGIN if any(None in column.places for column in columns) else MARGIN
-    height = max(4.5, 2 + 0.17 * max(len(column.labels) for column in columns))
-    figure = make_figure(results, "parallel coordinates of completed trials", size=(1.5 + 1.6 * len(columns), height))
+    below = MISSING_MARGIN if any(None in column.places for column in columns) else style.MARGIN
+    width, height = 1.5 + 1.6 * len(columns), max(4.5, 2 + 0.17 * max(len(column.labels) for column in columns))
+    figure = style.make_figure(results, "parallel coordinates of completed trials", size=(width, height))
     host = figure.add_subplot()
     host.set(xlim=(-0.7, len(columns) - 0.8), ylim=(0, 1))
     heights = [_draw(host, place, column, below) for place, column in enumerate(columns)]
     _draw_lines(host, np.column_stack(heights), results)
-    host.set_xticks(range(len(columns)), [shorten(column.name) for column in columns], rotation=20, ha="right")
+    host.set_xticks(range(len(columns)), [style.shorten(column.name) for column in columns], rotation=20, ha="right")
     host.set_yticks([])
     host.grid(visible=False)
     host.spines[["left", "bottom"]].set_visible(False)
-    add_legend(figure, [host])
+    style.add_legend(figure, [host])
     return figure
 
 
@@ -56,7 +55,7 @@ def _draw(host: Axes, place: int, column: Column, below: float) -> Sequence[floa
     axes.spines["left"].set_position(("data", place))
     axes.yaxis.set_ticks_position("left")
     axes.grid(visible=False)
-    set_column(axes, "y", column, longest=MAX_LETTERS, below=below)
+    style.set_column(axes, "y", column, longest=MAX_LETTERS, below=below)
     low, high = column.to_scale(axes.get_ylim())
     if None in column.places:
         host.text(
@@ -86,7 +85,7 @@ def _draw_lines(host: Axes, heights: np.ndarray[Any, Any], results: Results) -> 
     )
     if best:
         line = heights[trials.index(best)]
-        host.plot(places, line, color=VERMILION, lw=2.5, zorder=2, label=f"best {objective}: trial {best.number}")
+        host.plot(places, line, color=style.VERMILION, lw=2.5, zorder=2, label=f"best {objective}: trial {best.number}")
     if len(paths) > 1:
         host.plot([], [], color=colors[-1], label="better")
         host.plot([], [], color=colors[0], label="worse")

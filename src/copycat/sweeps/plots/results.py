@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from copycat.records.trial_file import Trial
+from copycat.sweeps import summary
 from copycat.sweeps.plots.columns import REPEATS, Column, is_number, make_column, spans_decades
 from copycat.sweeps.sweep_file import SweepFile, check_sweep, read_sweep
 from copycat.tables.run_reader import RunRecord, read_trials
@@ -50,6 +53,10 @@ class Results:
         logarithmic = self.objectives[objective] == "minimize" and spans_decades(values)
         return Column(objective, values, "log" if logarithmic else "linear")
 
+    def get_objective_label(self, objective: str) -> str:
+        """Return the label of an objective's axis, with its direction."""
+        return f"{objective} ({'less' if self.objectives[objective] == 'minimize' else 'more'} is better)"
+
     def get_feasible_trials(self) -> list[Trial]:
         """Return the completed trials with all objectives and no violated constraint, by number."""
         return [trial for trial in self.get_scored_trials("completed") if not trial.violated_constraints]
@@ -58,6 +65,20 @@ class Results:
         """Return the best trial by an objective, or None if no trial qualifies."""
         way = direction_sign(self.objectives[objective])
         return min(self.get_feasible_trials(), key=lambda trial: way * trial.objectives[objective], default=None)
+
+    def get_best_so_far(self, objective: str) -> tuple[list[int], list[float]]:
+        """Return the best value at each feasible trial, by its number, and up to the last trial."""
+        ranked = self.get_feasible_trials()
+        keep = np.minimum if self.objectives[objective] == "minimize" else np.maximum
+        best = keep.accumulate([trial.objectives[objective] for trial in ranked]).tolist()
+        return [*(trial.number for trial in ranked), self.trials[-1].number], [*best, best[-1]]
+
+    def get_pareto_front(self) -> list[Trial]:
+        """Return the trials on the Pareto front, which no other trial dominates."""
+        trials = self.get_feasible_trials()
+        rows = ({"trial": trial.number, "status": trial.status, **trial.objectives} for trial in trials)
+        best = summary.find_pareto_front(rows, self.objectives)
+        return [trial for trial in trials if trial.number in best]
 
 
 def read_results(sweep: Path) -> Results:

@@ -1,5 +1,6 @@
 """Read the objectives and constraints of a sweep, and the values of a run for them."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,14 @@ def read_values(folder: Path, manifest: Mapping[str, Any], wanted: Mapping[str, 
     return values
 
 
+def read_curve(folder: Path, objective: str | None) -> list[dict[str, float]]:
+    """Read the epochs of a trial that have an objective; none where it has no readable metrics.csv."""
+    try:
+        return read_history(folder, having=objective)
+    except (OSError, ValueError):
+        return []
+
+
 def compute_violations(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
     """Compute the violation of each constraint: 0 or less if it holds, as in Optuna; infinite without a value."""
     violations = {}
@@ -49,18 +58,12 @@ def compute_violations(constraints: Sequence[str], values: Mapping[str, float]) 
         match = _CONSTRAINT.fullmatch(text)
         assert match
         name, way, limit = match[1], match[2], float(match[3])
-        value = values.get(name)
-        if value is None:
-            violations[text] = float("inf")
-        else:
-            violations[text] = value - limit if way == "<" else limit - value
+        value = values.get(name, math.inf if way == "<" else -math.inf)
+        violations[text] = value - limit if way == "<" else limit - value
     return violations
 
 
-def is_better(a: Trial, b: Trial, wanted: Mapping[str, Direction]) -> bool:
-    """Return whether trial a is better than b: by the constraints first, then by the first objective."""
+def rank_key(trial: Trial, wanted: Mapping[str, Direction]) -> tuple[bool, float]:
+    """Return a key that sorts completed trials, the best first: by the constraints, then by the first objective."""
     name, direction = next(iter(wanted.items()))
-    return (bool(a.violated_constraints), direction_sign(direction) * a.objectives[name]) < (
-        bool(b.violated_constraints),
-        direction_sign(direction) * b.objectives[name],
-    )
+    return bool(trial.violated_constraints), direction_sign(direction) * trial.objectives[name]

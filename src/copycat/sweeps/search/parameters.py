@@ -1,7 +1,7 @@
 """Map the axes of a sweep to Optuna's distributions, and drawn values back to overrides."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -28,31 +28,27 @@ class Parameter:
     """Name of the parameter in the study."""
     axes: Sequence[str]
     distribution: BaseDistribution
-    key: str = ""
+    key: str
     """Key of the first axis, with its `+`."""
-    rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Overrides of zipped axes, by the drawn choice."""
+    rows: Mapping[str, Sequence[str]]
+    """Overrides of zipped axes, by the drawn choice; empty for one axis."""
 
     def overrides(self, drawn: Any) -> Sequence[str]:
-        """Return the overrides of a drawn value."""
-        if self.rows:
-            return self.rows[drawn]
-        if isinstance(self.distribution, CategoricalDistribution):
-            return [f"{self.key}={drawn}"]
-        return [f"{self.key}={self._as_number(drawn)}"]
-
-    def _as_number(self, drawn: Any) -> float | int:
-        """Check that a drawn value is a number: Optuna returns what the storage holds, and text would be an override.
+        """Return the overrides of a drawn value.
 
         Raises:
-            UserError: if it is no number.
+            UserError: if the study has text in place of a number.
         """
-        if isinstance(drawn, bool) or not isinstance(drawn, int | float):
+        if self.rows:
+            return self.rows[drawn]
+        is_number = isinstance(drawn, int | float) and not isinstance(drawn, bool)
+        if not is_number and not isinstance(self.distribution, CategoricalDistribution):
+            # Optuna returns what the storage has, and text would be an override
             raise UserError(
                 f"hydra.sweeper.storage: expected a number for {self.name}; the study has {drawn!r:.80}."
                 " Remove the study's file, and resume: it is made again from the trials."
             )
-        return drawn
+        return [f"{self.key}={drawn}"]
 
     def find_choice(self, values: Mapping[str, Any], space: SearchSpace) -> Any:
         """Find the parameter value that produced these axis values; None if there is none."""
@@ -79,7 +75,7 @@ def make_parameters(space: SearchSpace, study: optuna.Study) -> dict[str, Parame
             rows = {" ".join(row): row for row in zip(*(space.axes[other].choices() for other in names), strict=True)}
         spread = CategoricalDistribution(list(rows)) if rows else make_distribution(axis)
         chosen, key = _choose_name(recorded.get(joined, joined), spread, known), axis.override.get_key_element()
-        by_axis |= dict.fromkeys(names, Parameter(chosen, names, spread, key=key, rows=rows))
+        by_axis |= dict.fromkeys(names, Parameter(chosen, names, spread, key, rows))
     return by_axis
 
 

@@ -1,6 +1,5 @@
 """Propose trials by a search: unfinished ones of a killed sweep first, then the sampler's."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -19,10 +18,10 @@ from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
 from copycat.sweeps.job import Job, recorded_job
 from copycat.sweeps.search.objectives import compute_violations, get_objectives, read_values
 from copycat.sweeps.search.parameters import draw_overrides, make_parameters
-from copycat.sweeps.search.restored_trials import restore
-from copycat.sweeps.search.study import ORPHANED, OWNER, VIOLATIONS, get_running_trial, make_sampler, open_study
+from copycat.sweeps.search.study import OWNER, VIOLATIONS, get_running_trial, make_sampler, open_study, restore
 
-log = logging.getLogger(__name__)
+ORPHANED = 60.0
+"""Seconds after which a sweep takes over a trial without an owner in a shared study."""
 STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 

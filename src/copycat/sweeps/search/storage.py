@@ -51,11 +51,7 @@ class ProcessLock:
 
 @cache
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
-    """Open the storage of a sweep, once per process.
-
-    Args:
-        url: of a database; None for the journal in the folder.
-        folder: of the sweep.
+    """Open the database of a sweep, once per process; without a `url` the journal in the sweep's folder.
 
     Raises:
         UserError: if it cannot be opened.

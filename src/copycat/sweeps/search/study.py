@@ -1,6 +1,5 @@
-"""Open an Optuna study, and make its samplers and pruners."""
+"""Open an Optuna study, restore it from the folders of its trials, and make its samplers and pruners."""
 
-import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -10,11 +9,16 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.search_space import SearchSpace
 from copycat.config.targets import build_target, import_target, signature_keys
 from copycat.data.streams import derive_seed
+from copycat.records.trial_file import Trial, read_trial
+from copycat.sweeps.search.objectives import read_curve
+from copycat.sweeps.search.parameters import Parameter
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweep_file import read_sweep
 from copycat.tables.statistics import Direction
@@ -24,13 +28,10 @@ OWNER = "sweep"
 """User attribute of a trial: id of the sweep that runs it."""
 VIOLATIONS = "violations"
 """User attribute of a trial: violation of each constraint."""
-ORPHANED = 60.0
-"""Seconds after which a sweep takes over a trial without an owner in a shared study."""
 NEEDS_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
 """Optuna's classes that need SciPy, and import it only after the first trials."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-log = logging.getLogger(__name__)
 
 
 def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence[Direction]) -> Study:
@@ -51,12 +52,44 @@ def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence
     return study
 
 
-def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
-    """Make the sampler of one trial or of one of its parameters, seeded by both, so that a resume repeats proposals.
+def restore(
+    study: Study, folder: Path, space: SearchSpace, by_axis: Mapping[str, Parameter], *, attributes: Mapping[str, Any]
+) -> int:
+    """Add the trials that have a folder and a number beyond the study's last one, as running trials; return how many.
 
-    Raises:
-        UserError: if it cannot be made.
+    A study lacks trials if its storage is lost, damaged or changed. Each added trial has these user attributes.
     """
+    numbers = [int(place.name) for place in folder.iterdir() if place.name.isdecimal()]
+    missing = range(len(study.get_trials(deepcopy=False)), max(numbers, default=-1) + 1)
+    for number in missing:
+        try:
+            trial = read_trial(folder / str(number))
+        except (OSError, ValueError):  # a trial of another sweep in the same study, or a damaged record
+            study.add_trial(create_trial(state=TrialState.FAIL))
+        else:
+            study.add_trial(_make_frozen_trial(folder / str(number), trial, space, by_axis, attributes))
+    return len(missing)
+
+
+def _make_frozen_trial(
+    folder: Path, trial: Trial, space: SearchSpace, by_axis: Mapping[str, Parameter], attributes: Mapping[str, Any]
+) -> FrozenTrial:
+    parameters = {parameter.name: parameter for parameter in by_axis.values()}
+    drawn = {name: parameter.find_choice(trial.values, space) for name, parameter in parameters.items()}
+    drawn = {name: value for name, value in drawn.items() if value is not None}
+    objective = next(iter(trial.objectives), None)
+    rows = read_curve(folder, objective)
+    return create_trial(
+        state=TrialState.RUNNING,
+        params=drawn,
+        distributions={name: parameters[name].distribution for name in drawn},
+        user_attrs=dict(attributes),
+        intermediate_values={int(row["epoch"]): row[objective] for row in rows if objective},
+    )
+
+
+def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
+    """Make the sampler of one trial or of one of its parameters, seeded by both, so that a resume repeats proposals."""
     node = dict(sweeper["sampler"])
     takes = signature_keys(import_target("hydra.sweeper.sampler", node["_target_"]))
     base = sweeper["seed"] if node.get("seed") is None else node["seed"]
@@ -76,11 +109,7 @@ def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, 
 
 
 def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
-    """Check that sampler and pruner can be made, before the sweep has a folder.
-
-    Raises:
-        UserError: if one of them cannot be made.
-    """
+    """Check that sampler and pruner can be made, before the sweep has a folder."""
     for part in ("sampler", "pruner"):
         if sweeper[part]["_target_"].rpartition(".")[2] in NEEDS_SCIPY:
             require_package("scipy", wanted_by=f"hydra/sweeper/{part}")

@@ -1,4 +1,4 @@
-"""Compute the layer statistics of all trials of a pack at once, as `Statistics` does for a single run."""
+"""Measure all trials of a pack: losses and metrics, kept until they are computed, and layer statistics."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,63 @@ from torch import Tensor
 
 from copycat.inspection.callbacks.inspector import tensorboard_loggers
 from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE, WEIGHT, layers_with_curves
-from copycat.sweeps.packed.gradients import compute_norms
+from copycat.models.classifier import Classifier
+from copycat.models.metrics import Row, concatenate
 from copycat.sweeps.packed.optimizer import JointOptimizer
-from copycat.sweeps.packed.stacked_network import StackedNetwork
+from copycat.sweeps.packed.stacked_network import StackedNetwork, compute_norms
 from copycat.sweeps.packed.trial_session import TrialSession
 
 
+class MetricsBuffer:
+    """Keep training losses and probabilities until their metrics are computed, since that waits for the device."""
+
+    def __init__(self, *, steps: int) -> None:
+        """Keep nothing yet; `steps` is the number of steps per epoch."""
+        self.steps = steps
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop what is kept."""
+        self.losses: list[Tensor] = []
+        """[trials] per step."""
+        self._probabilities: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self.nbytes = 0
+        """Bytes of the probabilities."""
+
+    def add(self, losses: Tensor, probability: Tensor, label: Tensor) -> None:
+        """Keep a step: losses [trials], probability [trials, B] or [trials, B, classes], label [B] or [trials, B]."""
+        self.losses.append(losses)
+        self._probabilities.append(probability)
+        self._labels.append(label)
+        self.nbytes += probability.nbytes
+
+    def compute_rows(self, classifier: Classifier) -> tuple[Tensor, list[Row]]:
+        """Compute the metrics of each epoch.
+
+        Returns:
+            Losses [epochs, steps, trials] on the CPU, and a row per epoch and trial, those of an epoch together.
+        """
+        trials, epochs = len(self.losses[0]), len(self.losses) // self.steps
+        losses = torch.stack(self.losses).cpu().view(epochs, self.steps, trials)
+        starts = range(0, epochs * self.steps, self.steps)
+        probability = torch.stack([torch.cat(self._probabilities[s : s + self.steps], 1) for s in starts])
+        is_shared = self._labels[0].ndim == 1
+        labels = [self._labels[s : s + self.steps] for s in starts]
+        label = torch.stack([(concatenate(each) if is_shared else torch.cat(each, 1)).cpu() for each in labels])
+        if is_shared:
+            label = label[:, None].expand(-1, trials, -1)
+        rows = classifier.compute_rows(
+            losses.transpose(1, 2).reshape(epochs * trials, self.steps),
+            [each.shape[-1] for each in labels[0]],
+            probability.flatten(0, 1),
+            label.flatten(0, 1),
+        )
+        return losses, rows
+
+
 class PackStatistics:
-    """Measure norms of gradients, updates and weights of all trials of a pack, whose callbacks are equal."""
+    """Measure norms of gradients, updates and weights, as `Statistics` does for one run; all callbacks are equal."""
 
     def __init__(self, first: TrialSession) -> None:
         """Start without measurements, by the callback of one trial; measure nothing if no TensorBoard is written."""
