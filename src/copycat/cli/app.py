@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import add_server, make_parser, whole_number
-from copycat.cli.exit_status import DONE
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.suggestions import pluralize
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Serve the page until Ctrl-C."""
     parser = make_parser("app")
     parser.add_argument(
@@ -34,4 +33,3 @@ def run(words: Sequence[str]) -> int:
 
     max_pixels = arguments.max_megapixels * 10**6
     serve(completed, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
-    return DONE

@@ -67,8 +67,8 @@ def run_command(words: Sequence[str]) -> int:
         complete(words, commands=list(COMMANDS))
         return DONE
     if words and words[0] in COMMANDS:
-        run: Callable[[Sequence[str]], int] = import_module(f"copycat.cli.{words[0]}").run
-        return run(words[1:])
+        run: Callable[[Sequence[str]], int | None] = import_module(f"copycat.cli.{words[0]}").run
+        return run(words[1:]) or DONE  # a command that cannot fail returns nothing
     first = [*COMMANDS, "--help", "-h", "--version"]
     if words and words[0] not in first:
         hint = did_you_mean(words[0], first, before="copycat ")

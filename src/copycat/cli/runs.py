@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import OUTPUTS, add_forms, make_parser
-from copycat.cli.exit_status import DONE
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Print the table of runs, sorted and filtered, or the command that reruns the best."""
     parser = make_parser("runs")
     parser.add_argument(
@@ -39,4 +38,3 @@ def run(words: Sequence[str]) -> int:
 
     choice = Query(filters=arguments.filter, sort=arguments.sort, descending=arguments.descending)
     show_runs(arguments.folder, choice, form=arguments.form, by=arguments.by)
-    return DONE
