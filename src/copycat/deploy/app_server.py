@@ -13,12 +13,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from copycat.config.errors import UserError
-from copycat.config.printable import printable_lines
 from copycat.data.decode import UnreadableImage
 from copycat.deploy.app_cards import make_cards, make_page_title
 from copycat.deploy.app_runs import MAX_NETWORKS, AppRuns
 from copycat.deploy.uploads import MAX_BYTES, RefusedUpload, Uploads
-from copycat.inspection.reports.page import stylesheet
+from copycat.inspection.reports.page import make_printable, stylesheet
 
 HOST = "127.0.0.1"
 DECODERS = 2
@@ -28,7 +27,7 @@ DECODERS = 2
 def make_application(runs: AppRuns) -> Starlette:
     """Build the web application."""
     environment = Environment(
-        loader=PackageLoader(__package__, ""), autoescape=True, finalize=_finalize, undefined=StrictUndefined
+        loader=PackageLoader(__package__, ""), autoescape=True, finalize=make_printable, undefined=StrictUndefined
     )
     page, cards = environment.get_template("app.html"), make_cards(runs.opened)
     settings = {"maxBytes": MAX_BYTES, "maxRuns": MAX_NETWORKS}
@@ -69,11 +68,6 @@ def make_application(runs: AppRuns) -> Starlette:
             ClientDisconnect: _end_silently,
         },
     )
-
-
-def _finalize(value: object) -> object:
-    """Make each text of the page printable as the template takes it."""
-    return printable_lines(value) if type(value) is str else value
 
 
 def _run_name(request: Request, runs: AppRuns) -> str:

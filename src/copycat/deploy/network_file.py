@@ -3,11 +3,11 @@
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
@@ -18,8 +18,7 @@ from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened
 
 Format = Literal["safetensors", "torch", "onnx"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-FILES = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "model.onnx"}
+FILES: Mapping[Format, str] = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "model.onnx"}
 
 
 def write_network(form: Format, predictor: Predictor, opened: Opened, path: Path) -> None:

@@ -65,7 +65,7 @@ def _template() -> Template:
     environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,
-        finalize=_finalize,
+        finalize=make_printable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -84,8 +84,8 @@ def _source(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def _finalize(value: object) -> object:
-    """Make each text of a page printable as the template takes it."""
+def make_printable(value: object) -> object:
+    """Return a text of a page without control characters, and all else as it is: the `finalize` of its template."""
     return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
