@@ -1,6 +1,7 @@
 """The most confident errors and the least confident predictions on validation images."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,16 +18,12 @@ CELL = 136
 """Width of an image with its caption, in pixels: enough for `predicted non-cat, 0.52`."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Mistakes(Inspector):
-    """Write the most confident errors and the least confident predictions to gallery.json and TensorBoard.
+    """Write the most confident errors and the least confident predictions to gallery.json and TensorBoard."""
 
-    Args:
-        count: images of each kind, at most.
-    """
-
-    def __init__(self, *, count: int = 8) -> None:
-        """Set the number of images."""
-        self.count = count
+    count: int = 8
+    """Images of each kind, at most."""
 
     def on_run_end(self, context: RunContext) -> None:
         """Select the images and write them."""
@@ -48,9 +45,8 @@ class Mistakes(Inspector):
             if not mine:
                 continue
             words, of_kind = zip(*mine, strict=True)
-            picture = image_summary(
-                f"validation/{title.replace(' ', '_')}", contact_sheet(of_kind, words, side=CELL), photo=True
-            )
+            tag, sheet = f"validation/{title.replace(' ', '_')}", contact_sheet(of_kind, words, side=CELL)
+            picture = image_summary(tag, sheet, photo=True)
             for board in tensorboard_loggers(context.loggers):
                 board.write(picture, context.epochs)
 

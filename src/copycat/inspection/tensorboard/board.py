@@ -61,13 +61,9 @@ def launch(folder: Path, *, varied: Callable[[], Set[str]], title: str, port: in
     fast = "true" if find_spec("tensorboard_data_server") else "false"  # unset, TensorBoard prints a note
     address = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--window_title", title]
     # keep all images and curves of a run; TensorBoard's default drops most of them
-    retention = [
-        "--samples_per_plugin",
-        "images=100,scalars=2000,pr_curves=100",
-        "--reload_interval",
-        str(int(REFRESH_SECONDS)),
-    ]
-    program.configure(argv=["tensorboard", *address, *retention, f"--load_fast={fast}"])
+    retention = ["--samples_per_plugin", "images=100,scalars=2000,pr_curves=100"]
+    speed = ["--reload_interval", str(int(REFRESH_SECONDS)), f"--load_fast={fast}"]
+    program.configure(argv=["tensorboard", *address, *retention, *speed])
     try:
         return str(program.launch())
     except TensorBoardPortInUseError as error:
