@@ -12,17 +12,11 @@ from copycat.config.suggestions import pluralize
 def run(words: Sequence[str]) -> None:
     """Serve the page until Ctrl-C."""
     parser = make_parser("app")
-    parser.add_argument(
-        "folders", type=Path, nargs="+", metavar="FOLDER", help="completed runs, sweeps, or folders of runs"
-    )
+    add = parser.add_argument
+    add("folders", type=Path, nargs="+", metavar="FOLDER", help="completed runs, sweeps, or folders of runs")
     add_server(parser)
-    parser.add_argument(
-        "--max-megapixels",
-        type=whole_number(10_000, least=1),
-        default=50,
-        metavar="N",
-        help="refuse larger images (default: 50)",
-    )
+    megapixels = whole_number(10_000, least=1)
+    add("--max-megapixels", type=megapixels, default=50, metavar="N", help="refuse larger images (default: 50)")
     arguments = parser.parse_args(words)
     from copycat.deploy.arguments import find_completed
 

@@ -9,7 +9,8 @@ from copycat.cli.arguments import OUTPUTS, add_forms, make_parser
 def run(words: Sequence[str]) -> None:
     """Print the table of runs, sorted and filtered, or the command that reruns the best."""
     parser = make_parser("runs")
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "folder",
         type=Path,
         nargs="?",
@@ -17,20 +18,16 @@ def run(words: Sequence[str]) -> None:
         metavar="FOLDER",
         help="a folder of runs, or a sweep (default: outputs)",
     )
-    parser.add_argument(
-        "--sort", metavar="KEY", help="sort by a column, as val/loss, optimizer.lr, started, seconds, status"
-    )
-    parser.add_argument("--descending", action="store_true", help="sort from the largest to the smallest")
-    parser.add_argument(
+    add("--sort", metavar="KEY", help="sort by a column, as val/loss, optimizer.lr, started, seconds, status")
+    add("--descending", action="store_true", help="sort from the largest to the smallest")
+    add(
         "--filter",
         action="append",
         default=[],
         metavar="CONDITION",
         help="show rows that meet a condition in quotes, as 'val/accuracy>=0.7' or 'model=deep'; may be repeated",
     )
-    parser.add_argument(
-        "--by", metavar="METRIC", help="metric that --best selects by (default: the sweep's objective, else val/loss)"
-    )
+    add("--by", metavar="METRIC", help="metric that --best selects by (default: the sweep's objective, else val/loss)")
     add_forms(parser, best="print only the command that reruns the best that completed")
     arguments = parser.parse_args(words)
     from copycat.sweeps.show import show_runs

@@ -71,11 +71,7 @@ def make_application(runs: AppRuns) -> Starlette:
 
 
 def _run_name(request: Request, runs: AppRuns) -> str:
-    """Return the run that a request names.
-
-    Raises:
-        RefusedUpload: where there is none of this name.
-    """
+    """Return the run that a request names; refuse a name that no run has."""
     name = request.query_params.get("run", "")
     if name not in runs.opened:
         raise RefusedUpload(404, "no such run: load the page again")
@@ -83,12 +79,7 @@ def _run_name(request: Request, runs: AppRuns) -> str:
 
 
 def _read_example(request: Request, runs: AppRuns) -> bytes | None:
-    """Return the content of the example that a request names by its run and its index; None where it names none.
-
-    Raises:
-        RefusedUpload: where there is no such example.
-        UserError: where its file cannot be read any more.
-    """
+    """Return the content of the example that a request names by its run and its index; None where it names none."""
     place, source = request.query_params.get("example", ""), request.query_params.get("source", "")
     if not place:
         return None
@@ -99,11 +90,7 @@ def _read_example(request: Request, runs: AppRuns) -> bytes | None:
 
 
 def _check_origin(request: Request) -> None:
-    """Check that a request comes from this page; a client that is no browser sends no origin.
-
-    Raises:
-        RefusedUpload: where a page of another address sent it.
-    """
+    """Refuse a request that a page of another address sent; a client that is no browser sends no origin."""
     own = f"http://{request.headers.get('host')}"
     if request.headers.get("origin", own) != own:
         raise RefusedUpload(403, "sent by another page: load this one again")

@@ -78,11 +78,9 @@ def export(opened: Opened, form: Format, *, to: Path, say: Say = lambda _: None)
                 (folder / "use.py").write_text(SCRIPTS[form], encoding="utf-8")
                 say("comparing the export with the run")
                 exported = _check_export(form, folder, predictor, opened, to=to)
-                difference, images = (
-                    (exported.difference_on_files, KINDS)
-                    if exported.difference is None
-                    else (exported.difference, "the validation images")
-                )
+                difference, images = exported.difference, "the validation images"
+                if difference is None:
+                    difference, images = exported.difference_on_files, KINDS
                 text = make_card(opened, form=form, size=predictor.size, difference=difference, images=images)
                 (folder / "README.md").write_text(text, encoding="utf-8")
         except OSError as error:
@@ -106,11 +104,7 @@ def _atomic_folder(to: Path) -> Iterator[Path]:
 
 
 def _check_no_modules(to: Path) -> None:
-    """Refuse a folder in which use.py would import a foreign module, such as a `json.py` in an untrusted run folder.
-
-    Raises:
-        UserError: where there is one.
-    """
+    """Refuse a folder in which use.py would import a foreign module, such as a `json.py` in an untrusted run folder."""
     for entry in to.iterdir() if to.is_dir() else ():
         is_module = entry.name.isidentifier() if entry.is_dir() else entry.suffix in all_suffixes()
         if is_module and entry.name not in ("use.py", "decode.py", f"{NETWORKS}.py", "__pycache__"):
@@ -121,11 +115,7 @@ def _check_no_modules(to: Path) -> None:
 
 
 def _check_export(form: Format, folder: Path, predictor: Predictor, opened: Opened, *, to: Path) -> Export:
-    """Compare the exported files with the run, through the exported script itself.
-
-    Raises:
-        UserError: where they differ.
-    """
+    """Compare the exported files with the run, through the exported script itself; refuse an export that differs."""
     part, why_not = None, ""
     try:
         part = build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"]

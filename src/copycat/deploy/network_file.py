@@ -30,9 +30,8 @@ def write_network(form: Format, predictor: Predictor, opened: Opened, path: Path
     if form == "safetensors":
         shutil.copyfile(opened.folder / WEIGHTS, path)
         return
-    module = ProbabilityNetwork(
-        _onnx_network(predictor) if form == "onnx" else predictor.network, predictor.loss
-    ).eval()
+    network = _onnx_network(predictor) if form == "onnx" else predictor.network
+    module = ProbabilityNetwork(network, predictor.loss).eval()
     example = torch.zeros(2, 3, predictor.size, predictor.size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
     try:
@@ -63,11 +62,7 @@ def _muted_exporters() -> Iterator[None]:
 
 
 def _onnx_network(predictor: Predictor) -> torch.nn.Module:
-    """Return the network in float32, for which ONNX runtimes have all operators.
-
-    Raises:
-        UserError: where the run's own precision is lower, since float32 would give other results.
-    """
+    """Return the network in float32, for which ONNX runtimes have all operators; refuse one of lower precision."""
     dtypes = {tensor.dtype for tensor in predictor.network.parameters()}
     if half := dtypes & {torch.bfloat16, torch.float16}:
         raise UserError(

@@ -27,15 +27,12 @@ class ClassificationPlots(Inspector):
         """Write the plots to TensorBoard."""
         if not (loggers := tensorboard_loggers(context.loggers)):
             return
-        from copycat.inspection.reports import confusion_plots  # matplotlib is slow to import
+        from copycat.inspection.reports.confusion_plots import draw_class_curves, draw_reliability  # slow to import
 
         probability, label = context.probabilities.double().numpy(), context.data.parts["val"].labels.numpy()
         curves = compute_class_curves(probability, label, context.data.classes)
         reliability = compute_reliability(probability, label, context.data.classes)
-        plots = {
-            "roc": confusion_plots.draw_class_curves(curves),
-            "reliability": confusion_plots.draw_reliability(reliability),
-        }
+        plots = {"roc": draw_class_curves(curves), "reliability": draw_reliability(reliability)}
         for name, png in plots.items():
             with Image.open(BytesIO(png)) as image:
                 summary = image_summary(f"validation/{name}", np.asarray(image.convert("RGB")))

@@ -100,15 +100,11 @@ def make_class_charts(curves: Sequence[ClassCurves]) -> list[Chart]:
         precision.append(Series(label=one.name, x=x, y=y, draw="step-before", style=style))
         chance = [one.share] * 2
         precision.append(Series(label=f"{one.name}, chance", x=[0, 1], y=chance, style=SeriesStyle(one.color + 1, 2)))
-    x_axis, y_axis = _share_axis("false positive rate"), _share_axis("true positive rate")
+    false_positives, true_positives = _share_axis("false positive rate"), _share_axis("true positive rate")
+    recall, share = _share_axis("recall"), _share_axis("precision")
     return [
-        Chart(title="ROC", x_axis=x_axis, y_axis=y_axis, series=roc),
-        Chart(
-            title="Precision and recall",
-            x_axis=_share_axis("recall"),
-            y_axis=_share_axis("precision"),
-            series=precision,
-        ),
+        Chart(title="ROC", x_axis=false_positives, y_axis=true_positives, series=roc),
+        Chart(title="Precision and recall", x_axis=recall, y_axis=share, series=precision),
     ]
 
 

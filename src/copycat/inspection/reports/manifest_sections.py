@@ -13,13 +13,7 @@ from copycat.inspection.reports.contents import Section, Table
 
 
 def make_configuration_section(config: Mapping[str, Any], text: str, request: Mapping[str, Any]) -> Section:
-    """List the keys whose values differ from the defaults of this version, and fold the whole configuration.
-
-    Args:
-        config: with present names.
-        text: config.yaml.
-        request: of the manifest.
-    """
+    """List the keys whose values differ from the defaults of this version, and fold config.yaml, the `text`."""
     values, words = flatten(config), printable(" ".join(request["overrides"])) or "none"
     request_rows = [["experiment", printable(request["experiment"]), ""], ["overrides", words, ""]]
     folded = {f"Full configuration ({len(values)} keys)": text}

@@ -45,13 +45,9 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
 
 
 def launch(folder: Path, *, varied: Callable[[], Set[str]], title: str, port: int) -> str:
-    """Start TensorBoard in a thread and return its address.
+    """Start TensorBoard in a thread and return its address; port 0 is any free one.
 
-    Args:
-        folder: of the runs.
-        varied: returns the keys that HParams shows whether their values differ or not.
-        title: of the window.
-        port: 0 is any free one.
+    HParams shows the keys that `varied` returns, whether their values differ or not.
 
     Raises:
         UserError: where it does not start.

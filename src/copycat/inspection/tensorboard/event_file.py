@@ -46,9 +46,8 @@ class EventFile:
     def add_event(self, event: Event) -> None:
         """Append an event of any kind."""
         content: bytes = event.SerializeToString()
-        self._file.write(
-            b"".join([_length_header(len(content)), content, struct.pack("<I", _mask(google_crc32c.value(content)))])
-        )
+        checksum = struct.pack("<I", _mask(google_crc32c.value(content)))
+        self._file.write(b"".join([_length_header(len(content)), content, checksum]))
 
     def add(
         self, tags: Sequence[str], values: NDArray[np.float32], *, steps: Sequence[int], times: NDArray[np.float64]
