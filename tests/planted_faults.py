@@ -40,7 +40,7 @@ class Fault:
 
 # fmt: off
 FAULTS = (
-    Fault("exit_status", "cli/dispatch.py", 'f"copycat: {error}", USAGE_ERROR', 'f"copycat: {error}", FAILED',
+    Fault("exit_status", "cli/dispatch.py", "return str(error), USAGE_ERROR", "return str(error), FAILED",
           "cli/test_dispatch.py"),
     Fault("option_range", "cli/arguments.py", "not least <= int(text)", "not 0 <= int(text)", "deploy/test_tta.py"),
     Fault("allow_list", "config/untrusted.py", '"overfit_batches"),', '"overfit_batches", "profiler"),',

@@ -25,12 +25,8 @@ REQUIREMENTS = {
 _MARKS = re.compile(r"[\\`<>\[\]|]")
 
 
-def make_card(opened: Opened, *, form: str, size: int, difference: float, images: str) -> str:
-    """Write the card as Markdown; the size is the side of input images in pixels."""
-    return "\n".join(_lines(opened, form=form, size=size, difference=difference, images=images)) + "\n"
-
-
-def _lines(opened: Opened, *, form: str, size: int, difference: float, images: str) -> Iterator[str]:
+def describe_export(opened: Opened, *, form: str, size: int, difference: float, images: str) -> Iterator[str]:
+    """Yield the lines of the card in Markdown; the size is the side of input images in pixels."""
     manifest, config = opened.manifest, opened.config
     data, provenance = manifest["data"], manifest["provenance"]
     classes = [_escape_markdown(name) for name in data["classes"]]

@@ -15,7 +15,7 @@ from copycat.config.extras import install_command
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line
 from copycat.data import decode
-from copycat.deploy.card import make_card
+from copycat.deploy.card import describe_export
 from copycat.deploy.evaluation import iterate_images
 from copycat.deploy.export_check import KINDS, difference_on_files, difference_on_pixels, loaded_script, write_images
 from copycat.deploy.model_file import NETWORKS, describe_model, uses_networks
@@ -81,8 +81,8 @@ def export(opened: Opened, form: Format, *, to: Path, say: Say = lambda _: None)
                 difference, images = exported.difference, "the validation images"
                 if difference is None:
                     difference, images = exported.difference_on_files, KINDS
-                text = make_card(opened, form=form, size=predictor.size, difference=difference, images=images)
-                (folder / "README.md").write_text(text, encoding="utf-8")
+                card = describe_export(opened, form=form, size=predictor.size, difference=difference, images=images)
+                (folder / "README.md").write_text("".join(f"{line}\n" for line in card), encoding="utf-8")
         except OSError as error:
             raise UserError(f"--to: expected a folder to write to; got {to}: {error.strerror}.") from error
     return exported

@@ -1,7 +1,8 @@
 """Histograms of weights, gradients and activations of each layer over the epochs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytorch_lightning as pl
 import torch
@@ -93,17 +94,14 @@ def capture_activations(
         if arguments and isinstance(arguments[0], Tensor):
             inputs[module] = _sample(arguments[0], most)
 
-    def keep(name: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(module: nn.Module, _: object, output: object) -> None:
-            if module in inputs and isinstance(output, Tensor):
-                activations[name] = module, inputs[module], _sample(output, most)
-
-        return hook
+    def keep(name: str, module: nn.Module, _: object, output: object) -> None:
+        if module in inputs and isinstance(output, Tensor):
+            activations[name] = module, inputs[module], _sample(output, most)
 
     leaves = [(name, module) for name, module in network.named_modules() if name and not list(module.children())]
     modes = {module: module.training for module in network.modules()}
     handles = [module.register_forward_pre_hook(keep_input) for _, module in leaves]
-    handles += [module.register_forward_hook(keep(name)) for name, module in leaves]
+    handles += [module.register_forward_hook(partial(keep, name)) for name, module in leaves]
     try:
         network.eval()
         with torch.no_grad():

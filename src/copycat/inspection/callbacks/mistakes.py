@@ -33,22 +33,20 @@ class Mistakes(Inspector):
             "wrong": most_confident_errors(probability, part.labels.numpy(), count=self.count),
             "unsure": least_confident(probability, count=self.count),
         }
-        indices = [index for each in chosen.values() for index in each]
-        if not indices:
-            return
-        images = to_pictures(torch.stack([part.images[index] for index in indices]))
         classes = context.data.classes
         items = [_make_item(part, classes, probability, kind, index) for kind in chosen for index in chosen[kind]]
+        if not items:
+            return
+        images = to_pictures(torch.stack([part.images[item.index] for item in items]))
         write_gallery(context.folder, items, [shrink(image, side=SIDE) for image in images])
         for kind, title in TITLES.items():
-            mine = [(item.caption, image) for item, image in zip(items, images, strict=True) if item.kind == kind]
-            if not mine:
-                continue
-            words, of_kind = zip(*mine, strict=True)
-            tag, sheet = f"validation/{title.replace(' ', '_')}", contact_sheet(of_kind, words, side=CELL)
-            picture = image_summary(tag, sheet, photo=True)
-            for board in tensorboard_loggers(context.loggers):
-                board.write(picture, context.epochs)
+            captioned = [(image, item.caption) for item, image in zip(items, images, strict=True) if item.kind == kind]
+            if captioned:
+                pictures, captions = zip(*captioned, strict=True)
+                sheet = contact_sheet(pictures, captions, side=CELL)
+                summary = image_summary(f"validation/{title.replace(' ', '_')}", sheet, photo=True)
+                for board in tensorboard_loggers(context.loggers):
+                    board.write(summary, context.epochs)
 
 
 def most_confident_errors(probability: NDArray[np.floating], label: NDArray[np.int64], *, count: int) -> list[int]:

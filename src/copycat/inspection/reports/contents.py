@@ -1,7 +1,6 @@
 """The contents of a page: facts, tables, images, charts, galleries."""
 
 import math
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
@@ -169,11 +168,6 @@ class PageImage:
     parallel: Parallel | None = None
 
     @property
-    def base64(self) -> str:
-        """Return the PNG as base64 text."""
-        return b64encode(self.png).decode()
-
-    @property
     def data(self) -> Mapping[str, Any] | None:
         """Return what its script reads; None for a plain image."""
         charts = {"charts": to_json(self.charts), "sync": self.synced} if self.charts else None
@@ -190,11 +184,6 @@ class GalleryImage:
     predicted: str
     probability: float
     """Of the predicted class."""
-
-    @property
-    def base64(self) -> str:
-        """Return the JPEG as base64 text."""
-        return b64encode(self.jpeg).decode()
 
     @property
     def caption(self) -> str:

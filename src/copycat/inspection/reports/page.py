@@ -70,6 +70,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["base64"] = _base64
     return environment.get_template("page.html")
 
 
@@ -81,7 +82,11 @@ def _asset(name: str) -> Markup:
 @cache
 def _source(text: str) -> str:
     """Return the content of an inline element as a source of a content security policy."""
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+    return f"'sha256-{_base64(sha256(text.encode()).digest())}'"
+
+
+def _base64(content: bytes) -> str:
+    return b64encode(content).decode()
 
 
 def make_printable(value: object) -> object:
