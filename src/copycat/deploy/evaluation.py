@@ -67,9 +67,10 @@ def metric_rows(part: str, predictions: Predictions, *, present_only: bool = Fal
 def evaluate_parts(
     opened: Opened, overrides: Sequence[str], *, classes: Sequence[str] | None = None, views: int = 1
 ) -> Evaluation:
-    """Evaluate a completed run on its own data, or on all parts of those that overrides name, as `data=folder`.
+    """Evaluate a completed run on its own data, or on those that overrides name, as `data=folder`.
 
-    Probabilities are in the order of `classes`, by default the run's; for `views` see `open_predictor`.
+    All parts are evaluated, whatever split the run was trained with. Probabilities are in the order of `classes`, by
+    default the run's; for `views` see `open_predictor`.
 
     Raises:
         UserError: where the run cannot predict, the data cannot be read, or its classes differ from the run's.

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-import time
+import threading
 import webbrowser
 from collections.abc import Callable, Set
 from importlib.util import find_spec
@@ -36,9 +36,9 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
             print_line("no run in it has TensorBoard's files yet: those that begin show as they do")
         if browser:
             webbrowser.open(address)
+        ended = threading.Event()
         try:
-            while True:
-                time.sleep(REFRESH_SECONDS)
+            while not ended.wait(REFRESH_SECONDS):
                 links.update()
         except KeyboardInterrupt:
             print_line("")
