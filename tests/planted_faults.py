@@ -40,7 +40,7 @@ class Fault:
 
 # fmt: off
 FAULTS = (
-    Fault("exit_status", "cli/dispatch.py", 'f"copycat: {error}", USAGE_ERROR', 'f"copycat: {error}", FAILED',
+    Fault("exit_status", "cli/dispatch.py", "return str(error), USAGE_ERROR", "return str(error), FAILED",
           "cli/test_dispatch.py"),
     Fault("option_range", "cli/arguments.py", "not least <= int(text)", "not 0 <= int(text)", "deploy/test_tta.py"),
     Fault("allow_list", "config/untrusted.py", '"overfit_batches"),', '"overfit_batches", "profiler"),',
@@ -74,7 +74,7 @@ FAULTS = (
           "(probability.argmax(1), label)", "inspection/callbacks/test_confusion.py"),
     Fault("html_escape", "inspection/reports/page.py", "autoescape=True", "autoescape=False",
           "inspection/reports/test_page.py"),
-    Fault("view_count", "deploy/tta.py", "for view in range(1, count)]", "for view in range(1, count + 1)]",
+    Fault("view_count", "deploy/predictor.py", "for view in range(1, self.views):", "for view in range(self.views):",
           "deploy/test_tta.py"),
     Fault("trained_images", "deploy/evaluation.py", "~self.trained[part]", "self.trained[part]",
           "deploy/test_ensemble.py"),

@@ -9,12 +9,13 @@ import torch
 
 from copycat.data.decode import decode
 from copycat.deploy.app_examples import MAX_EXAMPLES, find_examples
-from copycat.deploy.app_runs import MAX_PIXELS
 from copycat.records.image_index import read_images
 from copycat.records.run_loader import Opened, open_run
 from copycat.training.components import build_data
 from tests.support.images import write_image_folder
 from tests.support.runs import QUIET, compose_quickly, train_tiny
+
+MAX_PIXELS = 50_000_000
 
 
 @pytest.fixture(scope="module")

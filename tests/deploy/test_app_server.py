@@ -11,11 +11,13 @@ from PIL import Image
 from starlette.applications import Starlette
 
 from copycat.deploy import uploads
-from copycat.deploy.app_runs import MAX_PIXELS, AppRuns
+from copycat.deploy.app_runs import AppRuns
 from copycat.deploy.app_server import make_application
 from copycat.records.run_loader import open_run
 from tests.support.app import ask, get_page, make_bomb
 from tests.support.runs import QUIET, train_tiny
+
+MAX_PIXELS = 50_000_000
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(folder: Path) -> Iterator[Starlette]:
-    runs = AppRuns({"run": open_run(folder)})
+    runs = AppRuns({"run": open_run(folder)}, max_pixels=MAX_PIXELS)
     yield make_application(runs)
     runs.close()
 
@@ -141,7 +143,7 @@ def test_an_example_that_is_not_there_is_refused(source: str, example: str, page
 
 
 def test_the_page_escapes_names_and_runs_its_own_script_alone(folder: Path) -> None:
-    runs = AppRuns({"<img src=x>": open_run(folder), "damaged": "<b>weights</b>: damaged"})
+    runs = AppRuns({"<img src=x>": open_run(folder), "damaged": "<b>weights</b>: damaged"}, max_pixels=MAX_PIXELS)
     page = make_application(runs)
     headers, text = asyncio.run(get_page(page))
     assert "<img src=x>" not in text

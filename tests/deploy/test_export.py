@@ -13,11 +13,12 @@ from PIL import Image
 
 from copycat.cli import main
 from copycat.config.errors import UserError
+from copycat.data.augmentation.transforms import Unchanged
 from copycat.data.decode import decode_pixels
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.export import MAX_DIFFERENCE, export
 from copycat.deploy.export_check import Script, difference_on_pixels
-from copycat.deploy.network_file import FILES, FORMATS, Format
+from copycat.deploy.network_file import FILES, Format
 from copycat.deploy.predict import Prediction, predict_files
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.deploy.use_scripts import SCRIPTS
@@ -133,7 +134,7 @@ def test_its_script_says_of_files_what_predict_says_where_copycat_is_not(
     assert len((tmp_path / "model" / "use.py").read_text().splitlines()) <= 50
 
 
-@pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors"]))
+@pytest.mark.parametrize("form", mark_slow([*FILES], fast=["safetensors"]))
 def test_no_text_of_a_run_becomes_code(form: Format, tmp_path: Path) -> None:
     names = ["CALL", "SAID\nimport os", '"]; print(1)  # MODULE', "[x](y)<img src=z>"]
     root = write_image_folder(
@@ -163,7 +164,9 @@ def test_a_script_says_of_a_damaged_image_what_is_wrong_in_a_line(tiny: Path, tm
 
 def test_probabilities_that_are_no_numbers_on_one_side_alone_differ() -> None:
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
-    predictor = Predictor(network=network, loss=CrossEntropy(), classes=("a", "b"), size=1, fit="crop")
+    predictor = Predictor(
+        network=network, loss=CrossEntropy(), classes=("a", "b"), size=1, fit="crop", augmentation=Unchanged()
+    )
     images = torch.zeros(2, 3, 1, 1, dtype=torch.uint8)
     script = Script(lambda file: images.numpy(), lambda pixels: np.full((2, 2), np.nan))
     assert difference_on_pixels(script, predictor, [images]) > 1

@@ -8,13 +8,13 @@ import torch
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.export import MAX_DIFFERENCE, export
-from copycat.deploy.network_file import FORMATS, Format
+from copycat.deploy.network_file import FILES, Format
 from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
-@pytest.mark.parametrize("form", mark_slow(FORMATS, fast=["safetensors"]))
+@pytest.mark.parametrize("form", mark_slow([*FILES], fast=["safetensors"]))
 def test_a_run_of_another_precision_is_exported_or_refused(
     form: Format, precision: str, tiny: Path, tmp_path: Path
 ) -> None:

@@ -34,9 +34,8 @@ def test_the_mean_over_an_image_and_its_copies_is_the_same_in_any_batch(folder: 
         found = predictor(some)
         assert torch.equal(predictor(some), found)
         alone = torch.cat([predictor(image[None]) for image in some])
-        assert predictor.views is not None
         floats = some.float().div(255)
-        shown = torch.cat([floats, *predictor.views(floats)])
+        shown = torch.cat([floats, *predictor.augment(floats)])
         with torch.no_grad():
             one = predictor.network(shown)[:, 0].sigmoid().view(4, 5).mean(0)
     assert torch.allclose(alone, found, atol=1e-6)
@@ -60,12 +59,10 @@ def test_copies_use_the_run_s_augmentation_without_mixing_or_else_the_light_one(
     folder: Path, tiny: Path, tmp_path: Path
 ) -> None:
     with open_predictor(open_completed(folder), views=2) as predictor:
-        assert predictor.views is not None
-        assert isinstance(predictor.views.augmentation, Strong)
+        assert isinstance(predictor.augmentation, Strong)
     plain = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
     with open_predictor(open_completed(plain), views=2) as predictor:
-        assert predictor.views is not None
-        assert isinstance(predictor.views.augmentation, Light)
+        assert isinstance(predictor.augmentation, Light)
 
 
 def test_more_views_leave_those_before_as_they_are(folder: Path) -> None:
@@ -74,9 +71,7 @@ def test_more_views_leave_those_before_as_they_are(folder: Path) -> None:
         open_predictor(open_completed(folder), views=3) as few,
         open_predictor(open_completed(folder), views=6) as many,
     ):
-        assert few.views is not None
-        assert many.views is not None
-        pairs = list(zip(few.views(floats), many.views(floats), strict=False))
+        pairs = list(zip(few.augment(floats), many.augment(floats), strict=False))
     assert len(pairs) == 2
     assert all(torch.equal(a, b) for a, b in pairs)
 

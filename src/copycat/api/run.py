@@ -207,7 +207,7 @@ class Run:
         check_image_folder(self.config)
         from copycat.training.resume import resume
 
-        resume(open_run(self.folder), say=_ignore, max_epochs=max_epochs)
+        resume(open_run(self.folder), say=lambda _: None, max_epochs=max_epochs)
         return load_run(self.folder)
 
     def rerun(self, *, data: PathInput | None = None) -> "Rerun":
@@ -223,7 +223,7 @@ class Run:
         """
         from copycat.reruns.rerun import rerun
 
-        return rerun(self._opened, say=_ignore, data=None if data is None else Path(data))
+        return rerun(self._opened, say=lambda _: None, data=None if data is None else Path(data))
 
     def _check_weights(self) -> None:
         if not (self._opened.folder / WEIGHTS).exists():
@@ -258,7 +258,3 @@ def as_words(overrides: Sequence[str], keys: Mapping[str, Any] = {}) -> list[str
 
 def _as_word(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _ignore(line: str) -> None:
-    """Ignore a line of progress, which the command prints."""

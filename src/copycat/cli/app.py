@@ -4,26 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import add_server, make_parser, whole_number
-from copycat.cli.exit_status import DONE
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.suggestions import pluralize
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Serve the page until Ctrl-C."""
     parser = make_parser("app")
-    parser.add_argument(
-        "folders", type=Path, nargs="+", metavar="FOLDER", help="completed runs, sweeps, or folders of runs"
-    )
+    add = parser.add_argument
+    add("folders", type=Path, nargs="+", metavar="FOLDER", help="completed runs, sweeps, or folders of runs")
     add_server(parser)
-    parser.add_argument(
-        "--max-megapixels",
-        type=whole_number(10_000, least=1),
-        default=50,
-        metavar="N",
-        help="refuse larger images (default: 50)",
-    )
+    megapixels = whole_number(10_000, least=1)
+    add("--max-megapixels", type=megapixels, default=50, metavar="N", help="refuse larger images (default: 50)")
     arguments = parser.parse_args(words)
     from copycat.deploy.arguments import find_completed
 
@@ -34,4 +27,3 @@ def run(words: Sequence[str]) -> int:
 
     max_pixels = arguments.max_megapixels * 10**6
     serve(completed, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
-    return DONE

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import OUTPUTS, add_server, make_parser
-from copycat.cli.exit_status import DONE
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Serve TensorBoard until Ctrl-C."""
     parser = make_parser("board")
     parser.add_argument(
@@ -26,4 +25,3 @@ def run(words: Sequence[str]) -> int:
     from copycat.inspection.tensorboard.board import serve
 
     serve(arguments.folder, port=arguments.port, browser=not arguments.no_browser)
-    return DONE

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import add_forms, make_parser
-from copycat.cli.exit_status import DONE
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Print the differences between the configurations of runs, and their metrics."""
     parser = make_parser("compare")
     parser.add_argument(
@@ -23,4 +22,3 @@ def run(words: Sequence[str]) -> int:
     from copycat.sweeps.show import show_compared
 
     show_compared(arguments.folders, form=arguments.form, equal=arguments.all)
-    return DONE

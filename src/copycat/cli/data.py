@@ -16,7 +16,7 @@ def run(words: Sequence[str]) -> int:
     parser = make_parser("data")
     commands = parser.add_subparsers(metavar="COMMAND", dest="kind", required=True)
 
-    def add(name: str, text: str, call: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    def add(name: str, text: str, call: Callable[[argparse.Namespace], int | None]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(call=call)
         return command
@@ -46,17 +46,15 @@ def run(words: Sequence[str]) -> int:
         help="seed of the drawn images (default: 0, those that data=drawn trains on)",
     )
     arguments = parser.parse_args(words)
-    status: int = arguments.call(arguments)
-    return status
+    return arguments.call(arguments) or DONE
 
 
-def _fetch(arguments: argparse.Namespace) -> int:
+def _fetch(arguments: argparse.Namespace) -> None:
     from copycat.data.sources.download import fetch_cats
 
     folder = arguments.folder or Path(os.environ.get("COPYCAT_DATA", "data"))
     for file in fetch_cats(folder):
         print_line(file)
-    return DONE
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -80,8 +78,7 @@ def _check(arguments: argparse.Namespace) -> int:
     return FAILED
 
 
-def _draw(arguments: argparse.Namespace) -> int:
+def _draw(arguments: argparse.Namespace) -> None:
     from copycat.data.synthetic.dataset import write_gallery
 
     print_line(write_gallery(arguments.folder, seed=arguments.seed))
-    return DONE

@@ -61,19 +61,20 @@ def run_command(words: Sequence[str]) -> int:
     Raises:
         UserError: where the call is wrong.
     """
-    if words and words[0] in ("-sc", "--shell-completion"):
+    first, *rest = words or ["--help"]
+    if first in ("-sc", "--shell-completion"):
         from copycat.config.application import complete
 
         complete(words, commands=list(COMMANDS))
         return DONE
-    if words and words[0] in COMMANDS:
-        run: Callable[[Sequence[str]], int] = import_module(f"copycat.cli.{words[0]}").run
-        return run(words[1:])
-    first = [*COMMANDS, "--help", "-h", "--version"]
-    if words and words[0] not in first:
-        hint = did_you_mean(words[0], first, before="copycat ")
-        raise UserError(f"expected one of {', '.join(COMMANDS)}; got {words[0]!r}.{hint}")
-    _make_top_parser().parse_args(words or ["--help"])
+    if first in COMMANDS:
+        run: Callable[[Sequence[str]], int | None] = import_module(f"copycat.cli.{first}").run
+        return run(rest) or DONE  # a command that cannot fail returns nothing
+    known = [*COMMANDS, "--help", "-h", "--version"]
+    if first not in known:
+        hint = did_you_mean(first, known, before="copycat ")
+        raise UserError(f"expected one of {', '.join(COMMANDS)}; got {first!r}.{hint}")
+    _make_top_parser().parse_args([first, *rest])
     return DONE
 
 
@@ -94,23 +95,24 @@ def _make_top_parser() -> Parser:
 def _run_and_exit(words: Sequence[str], *, debug: bool) -> NoReturn:
     try:
         sys.exit(run_command(words))
-    except UserError as error:
-        _exit_with_error(f"copycat: {error}", USAGE_ERROR, error, debug=debug)
-    except KeyboardInterrupt as stop:
-        _exit_with_error("copycat: interrupted.", INTERRUPTED, stop, debug=debug)
     except OutputError:  # the reader, as in `copycat runs | head`, has seen enough; `main` names any other loss
         sys.exit(DONE)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and (text := missing_package_error(error)):
-            _exit_with_error(f"copycat: {text}", USAGE_ERROR, error, debug=debug)
-        line = f"copycat: failed: {type(error).__name__}: {first_line(error)}. See where: add --debug."
-        _exit_with_error(line, FAILED, error, debug=debug)
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            import traceback
+
+            print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+        line, status = _describe_failure(error)
+        print_line(f"copycat: {line}", error=True)
+        sys.exit(status)
 
 
-def _exit_with_error(line: str, status: int, error: BaseException, *, debug: bool) -> NoReturn:
-    if debug:
-        import traceback
-
-        print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    print_line(line, error=True)
-    sys.exit(status)
+def _describe_failure(error: BaseException) -> tuple[str, int]:
+    """Return the line that says why a command failed, and the exit status."""
+    if isinstance(error, UserError):
+        return str(error), USAGE_ERROR
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted.", INTERRUPTED
+    if isinstance(error, ModuleNotFoundError) and (missing := missing_package_error(error)):
+        return str(missing), USAGE_ERROR
+    return f"failed: {type(error).__name__}: {first_line(error)}. See where: add --debug.", FAILED

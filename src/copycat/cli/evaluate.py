@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from copycat.cli.arguments import add_forms, add_views, make_parser
-from copycat.cli.exit_status import DONE
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.suggestions import pluralize
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Evaluate runs, alone or as one ensemble, and print their metrics."""
     parser = make_parser("evaluate")
     parser.add_argument(
@@ -29,4 +28,3 @@ def run(words: Sequence[str]) -> int:
         from copycat.deploy.evaluate import print_evaluation
 
     print_evaluation(evaluated, form=arguments.form, views=arguments.views)
-    return DONE

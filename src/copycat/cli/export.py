@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import make_parser
-from copycat.cli.exit_status import DONE
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Export a run's network with a model card and a script."""
     parser = make_parser("export")
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a completed run, or of a trial")
@@ -28,4 +27,3 @@ def run(words: Sequence[str]) -> int:
         from copycat.deploy.export import print_export
 
     print_export(opened, arguments.format, to=arguments.to, say=print_progress)
-    return DONE

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import COMMANDS
-from copycat.cli.exit_status import DONE
 from copycat.cli.imports import defer_garbage_collection
 from copycat.config.errors import UserError
 
@@ -16,13 +15,17 @@ usage: copycat inspect [OVERRIDES]
 Overrides, as model=deep or model.hidden=[20,7,5]: see copycat train --help."""
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Show the network that the overrides give, or the weights of a run."""
     if "-h" in words or "--help" in words:
         print(USAGE)
-        return DONE
-    if words and words[0] == "--weights":
-        return _show_weights(words[1:])
+    elif words and words[0] == "--weights":
+        _show_weights(words[1:])
+    else:
+        _show_network(words)
+
+
+def _show_network(words: Sequence[str]) -> None:
     for word in words:
         if word.startswith("-"):
             raise UserError(
@@ -38,13 +41,11 @@ def run(words: Sequence[str]) -> int:
         from copycat.inspection.network import inspect_network  # imports torch, so only after the overrides are checked
 
     print(inspect_network(config))
-    return DONE
 
 
-def _show_weights(words: Sequence[str]) -> int:
+def _show_weights(words: Sequence[str]) -> None:
     if len(words) != 1:
         raise UserError(f"--weights: expected the folder of a run; got {len(words)} words.")
     from copycat.inspection.reports.weight_table import print_weights
 
     print_weights(Path(words[0]))
-    return DONE

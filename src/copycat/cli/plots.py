@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import make_parser
-from copycat.cli.exit_status import DONE
 from copycat.config.printable import print_line
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Write the plots of a sweep and print their paths."""
     parser = make_parser("plots")
     parser.add_argument("sweep", type=Path, metavar="SWEEP", help="the folder of a sweep")
@@ -21,4 +20,3 @@ def run(words: Sequence[str]) -> int:
 
     for path in write_plots(arguments.sweep, arguments.to or arguments.sweep / "plots"):
         print_line(path)
-    return DONE

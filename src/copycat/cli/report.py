@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import make_parser
-from copycat.cli.exit_status import DONE
 from copycat.config.printable import print_line
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Write the page or its plots, and print their paths."""
     parser = make_parser("report")
     parser.add_argument(
@@ -36,4 +35,3 @@ def run(words: Sequence[str]) -> int:
         print_line(to)
     for path in write_images(page, arguments.png) if arguments.png else ():
         print_line(path)
-    return DONE

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import OUTPUTS, add_forms, make_parser
-from copycat.cli.exit_status import DONE
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str]) -> None:
     """Print the table of runs, sorted and filtered, or the command that reruns the best."""
     parser = make_parser("runs")
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "folder",
         type=Path,
         nargs="?",
@@ -18,20 +18,16 @@ def run(words: Sequence[str]) -> int:
         metavar="FOLDER",
         help="a folder of runs, or a sweep (default: outputs)",
     )
-    parser.add_argument(
-        "--sort", metavar="KEY", help="sort by a column, as val/loss, optimizer.lr, started, seconds, status"
-    )
-    parser.add_argument("--descending", action="store_true", help="sort from the largest to the smallest")
-    parser.add_argument(
+    add("--sort", metavar="KEY", help="sort by a column, as val/loss, optimizer.lr, started, seconds, status")
+    add("--descending", action="store_true", help="sort from the largest to the smallest")
+    add(
         "--filter",
         action="append",
         default=[],
         metavar="CONDITION",
         help="show rows that meet a condition in quotes, as 'val/accuracy>=0.7' or 'model=deep'; may be repeated",
     )
-    parser.add_argument(
-        "--by", metavar="METRIC", help="metric that --best selects by (default: the sweep's objective, else val/loss)"
-    )
+    add("--by", metavar="METRIC", help="metric that --best selects by (default: the sweep's objective, else val/loss)")
     add_forms(parser, best="print only the command that reruns the best that completed")
     arguments = parser.parse_args(words)
     from copycat.sweeps.show import show_runs
@@ -39,4 +35,3 @@ def run(words: Sequence[str]) -> int:
 
     choice = Query(filters=arguments.filter, sort=arguments.sort, descending=arguments.descending)
     show_runs(arguments.folder, choice, form=arguments.form, by=arguments.by)
-    return DONE

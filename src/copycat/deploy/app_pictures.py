@@ -35,9 +35,8 @@ def saliency_url(saliency_map: Tensor | None) -> str | None:
     most = torch.quantile(saliency_map.flatten().double(), 1 - OPAQUE_SHARE).clamp(min=1e-9)
     share = (saliency_map / most).clamp(max=1).float()
     alpha = (share.numpy()[..., None] * 255).round().astype(np.uint8)
-    return _data_url(
-        encode_png(np.concatenate([heatmap(0.1 + 0.4 * share), alpha], axis=-1)), "png"
-    )  # dark red to orange
+    overlay = np.concatenate([heatmap(0.1 + 0.4 * share), alpha], axis=-1)  # dark red to orange
+    return _data_url(encode_png(overlay), "png")
 
 
 def _data_url(content: bytes, kind: str) -> str:

@@ -21,8 +21,6 @@ from copycat.records.run_loader import Opened
 
 MAX_NETWORKS = 4
 """Networks in memory at once, and runs side by side, at most."""
-MAX_PIXELS = 50_000_000
-"""Default limit on the pixels of an image."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class AppRuns:
     An image of more than `max_pixels` is refused before its pixels are decoded.
     """
 
-    def __init__(self, opened: Mapping[str, Opened | str], *, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(self, opened: Mapping[str, Opened | str], *, max_pixels: int) -> None:
         """Hold the runs; none is loaded yet."""
         self.opened, self.max_pixels = opened, max_pixels
         self._open: dict[str, tuple[ExitStack, Predictor]] = {}

@@ -13,12 +13,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from copycat.config.errors import UserError
-from copycat.config.printable import printable_lines
 from copycat.data.decode import UnreadableImage
 from copycat.deploy.app_cards import make_cards, make_page_title
 from copycat.deploy.app_runs import MAX_NETWORKS, AppRuns
 from copycat.deploy.uploads import MAX_BYTES, RefusedUpload, Uploads
-from copycat.inspection.reports.page import stylesheet
+from copycat.inspection.reports.page import make_printable, stylesheet
 
 HOST = "127.0.0.1"
 DECODERS = 2
@@ -28,7 +27,7 @@ DECODERS = 2
 def make_application(runs: AppRuns) -> Starlette:
     """Build the web application."""
     environment = Environment(
-        loader=PackageLoader(__package__, ""), autoescape=True, finalize=_finalize, undefined=StrictUndefined
+        loader=PackageLoader(__package__, ""), autoescape=True, finalize=make_printable, undefined=StrictUndefined
     )
     page, cards = environment.get_template("app.html"), make_cards(runs.opened)
     settings = {"maxBytes": MAX_BYTES, "maxRuns": MAX_NETWORKS}
@@ -71,17 +70,8 @@ def make_application(runs: AppRuns) -> Starlette:
     )
 
 
-def _finalize(value: object) -> object:
-    """Make each text of the page printable as the template takes it."""
-    return printable_lines(value) if type(value) is str else value
-
-
 def _run_name(request: Request, runs: AppRuns) -> str:
-    """Return the run that a request names.
-
-    Raises:
-        RefusedUpload: where there is none of this name.
-    """
+    """Return the run that a request names; refuse a name that no run has."""
     name = request.query_params.get("run", "")
     if name not in runs.opened:
         raise RefusedUpload(404, "no such run: load the page again")
@@ -89,12 +79,7 @@ def _run_name(request: Request, runs: AppRuns) -> str:
 
 
 def _read_example(request: Request, runs: AppRuns) -> bytes | None:
-    """Return the content of the example that a request names by its run and its index; None where it names none.
-
-    Raises:
-        RefusedUpload: where there is no such example.
-        UserError: where its file cannot be read any more.
-    """
+    """Return the content of the example that a request names by its run and its index; None where it names none."""
     place, source = request.query_params.get("example", ""), request.query_params.get("source", "")
     if not place:
         return None
@@ -105,11 +90,7 @@ def _read_example(request: Request, runs: AppRuns) -> bytes | None:
 
 
 def _check_origin(request: Request) -> None:
-    """Check that a request comes from this page; a client that is no browser sends no origin.
-
-    Raises:
-        RefusedUpload: where a page of another address sent it.
-    """
+    """Refuse a request that a page of another address sent; a client that is no browser sends no origin."""
     own = f"http://{request.headers.get('host')}"
     if request.headers.get("origin", own) != own:
         raise RefusedUpload(403, "sent by another page: load this one again")

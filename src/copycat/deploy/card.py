@@ -23,17 +23,10 @@ REQUIREMENTS = {
     "onnx": "NumPy, Pillow and onnxruntime",
 }
 _MARKS = re.compile(r"[\\`<>\[\]|]")
-LECTURE_LICENSE = "That of the lecture's cat photographs is unknown."
-SYNTHETIC_LICENSE = "Copycat drew these: nobody else has rights in them."
-USER_LICENSE = "These are your own data: what may be done with them, and who is shown on them, is for you to know."
 
 
-def make_card(opened: Opened, *, form: str, size: int, difference: float, images: str) -> str:
-    """Write the card as Markdown; the size is the side of input images in pixels."""
-    return "\n".join(_lines(opened, form=form, size=size, difference=difference, images=images)) + "\n"
-
-
-def _lines(opened: Opened, *, form: str, size: int, difference: float, images: str) -> Iterator[str]:
+def describe_export(opened: Opened, *, form: str, size: int, difference: float, images: str) -> Iterator[str]:
+    """Yield the lines of the card in Markdown; the size is the side of input images in pixels."""
     manifest, config = opened.manifest, opened.config
     data, provenance = manifest["data"], manifest["provenance"]
     classes = [_escape_markdown(name) for name in data["classes"]]
@@ -84,8 +77,10 @@ def _escape_markdown(value: Any) -> str:
 def _license(data: Mapping[str, Any]) -> str:
     """Describe the license of the images, as far as their source states it."""
     if is_ours(data["source"]) and data["synthetic"]:
-        return SYNTHETIC_LICENSE
-    return LECTURE_LICENSE if is_option(data["source"], "data", "cats") else USER_LICENSE
+        return "Copycat drew these: nobody else has rights in them."
+    if is_option(data["source"], "data", "cats"):
+        return "That of the lecture's cat photographs is unknown."
+    return "These are your own data: what may be done with them, and who is shown on them, is for you to know."
 
 
 def _metrics(opened: Opened) -> Iterator[str]:

@@ -36,6 +36,7 @@ def make_class_reports(evaluation: Evaluation, classes: Sequence[str]) -> list[d
 def print_class_reports(reports: Sequence[Row], classes: Sequence[str]) -> None:
     """Print a table of classes and one of the most confident errors for each part."""
     for report in reports:
+        part = report["part"]
         titles: list[Column] = [(name, value_cell(name)) for name in ("class", "images")]
         rows = report["classes"]
         if len(classes) <= MAX_CLASSES:
@@ -45,18 +46,15 @@ def print_class_reports(reports: Sequence[Row], classes: Sequence[str]) -> None:
                 for row, counts in zip(rows, report["confusion"], strict=True)
             ]
         titles += [(name, metric_cell(name)) for name in ("precision", "recall", "f1")]
-        print_line(
-            f"{report['part']}: confusion matrix (rows: true class; columns: predicted class), and scores of each class"
-        )
+        print_line(f"{part}: confusion matrix (rows: true class; columns: predicted class), and scores of each class")
         print_table(wide_console(), titles, rows)
         if errors := report["errors"]:
             total = sum(row["images"] for row in rows)
             more = f", the {MAX_ERRORS} most confident" if len(errors) > MAX_ERRORS else ", most confident first"
-            print_line(f"{report['part']}: {pluralize(len(errors), 'error')} of {total}{more}")
-            cells = [(name, value_cell(name)) for name in ("image", "class", "predicted")]
-            print_table(
-                wide_console(), [*cells, ("predicted\nprobability", metric_cell("probability"))], errors[:MAX_ERRORS]
-            )
+            print_line(f"{part}: {pluralize(len(errors), 'error')} of {total}{more}")
+            cells: list[Column] = [(name, value_cell(name)) for name in ("image", "class", "predicted")]
+            cells.append(("predicted\nprobability", metric_cell("probability")))
+            print_table(wide_console(), cells, errors[:MAX_ERRORS])
 
 
 def _class_rows(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[dict[str, Any]]:

@@ -60,13 +60,10 @@ class Ensemble:
 
 
 def evaluate_ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1) -> Ensemble:
-    """Evaluate completed runs together.
+    """Evaluate two or more completed runs together, on the data that overrides name, as `data=folder`.
 
-    Args:
-        runs: two or more.
-        overrides: which data, as `data=folder`. None for the images that all were validated on; where the runs are the
-            folds of one split, each is evaluated on its own fold, and the folds form one part.
-        views: of each image, see `open_predictor`.
+    Without overrides it is on the images that all were validated on; where the runs are the folds of one split, each is
+    evaluated on its own fold, and the folds form one part. For `views` see `open_predictor`.
 
     Raises:
         UserError: where they were not validated on the same images, folds are missing, or classes differ.
@@ -77,10 +74,8 @@ def evaluate_ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views
             got = one_of(run.manifest["data"]["classes"])
             raise UserError(f"{run.folder}: expected the classes of {runs[0].folder}, {one_of(classes)}; got {got}.")
     if overrides:
-        names = unique_titles([run.folder for run in runs])
-        members = {
-            n: evaluate_parts(run, overrides, classes=classes, views=views) for n, run in zip(names, runs, strict=True)
-        }
+        named = zip(unique_titles([run.folder for run in runs]), runs, strict=True)
+        members = {name: evaluate_parts(run, overrides, classes=classes, views=views) for name, run in named}
     else:
         members = evaluate_members(runs, views=views)
     return Ensemble(members, _mean_evaluation(list(members.values())), classes)
@@ -94,8 +89,7 @@ def _mean_evaluation(members: Sequence[Evaluation]) -> Evaluation:
     for part in parts:
         label = members[0].predictions[part].label
         assert all((member.predictions[part].label == label).all() for member in members)
-        predictions[part] = Predictions(
-            label, np.mean([member.predictions[part].probability for member in members], axis=0)
-        )
+        mean = np.mean([member.predictions[part].probability for member in members], axis=0)
+        predictions[part] = Predictions(label, mean)
         trained[part] = np.any([member.trained[part] for member in members], axis=0)
     return Evaluation(predictions, trained, missing)

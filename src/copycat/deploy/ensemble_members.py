@@ -34,9 +34,8 @@ def evaluate_members(runs: Sequence[Opened], *, views: int) -> dict[str, Evaluat
         _check_same_images([model[fold] for model in models.values() if fold in model])
     if len(folds) == 1:
         folders = [model[folds[0]].folder for model in models.values()]
-        return {
-            name: recorded_evaluation(run, views=views) for name, run in zip(unique_titles(folders), runs, strict=True)
-        }
+        named = zip(unique_titles(folders), runs, strict=True)
+        return {name: recorded_evaluation(run, views=views) for name, run in named}
     for model in models.values():
         _check_all_folds(model)
     names = _varying_names([next(iter(model.values())).config for model in models.values()])

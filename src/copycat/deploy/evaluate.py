@@ -34,18 +34,16 @@ def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int =
         return
     ensemble = evaluate_ensemble(arguments.runs, arguments.overrides, views=views)
     combined, members = ensemble.combined.rows(), ensemble.rows() if len(ensemble.members) > 1 else []
-    comparisons = [asdict(comparison) for comparison in ensemble.compare_with_best()]
+    comparisons = ensemble.compare_with_best()
     runs = [str(folder) for folder in arguments.folders]
     rows = [{"member": "ensemble", **row} for row in combined] + members
-    as_json = {"runs": runs, "metrics": combined, "members": members, "against": comparisons}
+    as_json = {"runs": runs, "metrics": combined, "members": members, "against": [*map(asdict, comparisons)]}
     _write(rows if members else combined, form, as_json, ensemble.combined, classes=ensemble.classes)
     if form == "table" and members:
         print_line(f"ensemble: the mean of the probabilities of {pluralize(len(ensemble.members), 'member')}")
-        for comparison in ensemble.compare_with_best():
-            description = describe_mcnemar(
-                "the ensemble", comparison.member, comparison.ensemble_alone, comparison.member_alone
-            )
-            print_line(f"{comparison.part}: {description}")
+        for one in comparisons:
+            difference = describe_mcnemar("the ensemble", one.member, one.ensemble_alone, one.member_alone)
+            print_line(f"{one.part}: {difference}")
 
 
 def _write(

@@ -51,9 +51,8 @@ class Evaluation:
         predictions, is_new = self.predictions[part], ~self.trained[part]
         yield from metric_rows(part, predictions, present_only=bool(self.missing.get(part)))
         if part != "train" and is_new.any() and not is_new.all():
-            yield from (
-                row for row in metric_rows(f"{part}, not in train", predictions[is_new]) if row["metric"] in ACCURACIES
-            )
+            rows = metric_rows(f"{part}, not in train", predictions[is_new])
+            yield from (row for row in rows if row["metric"] in ACCURACIES)
 
 
 def metric_rows(part: str, predictions: Predictions, *, present_only: bool = False) -> Iterator[MetricRow]:
@@ -68,14 +67,10 @@ def metric_rows(part: str, predictions: Predictions, *, present_only: bool = Fal
 def evaluate_parts(
     opened: Opened, overrides: Sequence[str], *, classes: Sequence[str] | None = None, views: int = 1
 ) -> Evaluation:
-    """Evaluate a run's network.
+    """Evaluate a completed run on its own data, or on those that overrides name, as `data=folder`.
 
-    Args:
-        opened: a completed run.
-        overrides: which data, as `data=folder`; none for the run's own. All of its parts are evaluated, whatever split
-            the run was trained with.
-        classes: order of the probabilities; None: the run's.
-        views: of each image, see `open_predictor`.
+    All parts are evaluated, whatever split the run was trained with. Probabilities are in the order of `classes`, by
+    default the run's; for `views` see `open_predictor`.
 
     Raises:
         UserError: where the run cannot predict, the data cannot be read, or its classes differ from the run's.
@@ -112,14 +107,11 @@ def recorded_evaluation(opened: Opened, *, views: int = 1) -> Evaluation:
         raise UserError(f"{opened.folder}: expected the predictions of a run; {first_line(error)}.") from error
     if not predictions or views > 1:
         evaluation = evaluate_parts(opened, [], views=views)
-        return Evaluation(
-            {part: of_part for part, of_part in evaluation.predictions.items() if part != "train"}, evaluation.trained
-        )
-    trained = find_training_copies(opened.folder, predictions)
-    return Evaluation(
-        predictions,
-        {part: trained.get(part, np.zeros(len(of_part.label), bool)) for part, of_part in predictions.items()},
-    )
+        predictions = {part: each for part, each in evaluation.predictions.items() if part != "train"}
+        return Evaluation(predictions, evaluation.trained)
+    copies = find_training_copies(opened.folder, predictions)
+    trained = {part: copies.get(part, np.zeros(len(each.label), bool)) for part, each in predictions.items()}
+    return Evaluation(predictions, trained)
 
 
 def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Mapping[str, tuple[Part, Tensor]]:

@@ -2,8 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import all_suffixes
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,11 +15,9 @@ from copycat.config.extras import install_command
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line
 from copycat.data import decode
-from copycat.data.split import Part
-from copycat.deploy.card import make_card
+from copycat.deploy.card import describe_export
 from copycat.deploy.evaluation import iterate_images
 from copycat.deploy.export_check import KINDS, difference_on_files, difference_on_pixels, loaded_script, write_images
-from copycat.deploy.export_folder import atomic_folder
 from copycat.deploy.model_file import NETWORKS, describe_model, uses_networks
 from copycat.deploy.network_file import FILES, Format, write_network
 from copycat.deploy.predictor import Predictor, open_predictor
@@ -68,7 +68,7 @@ def export(opened: Opened, form: Format, *, to: Path, say: Say = lambda _: None)
     with open_predictor(opened) as predictor:
         description = describe_model(predictor, opened, form)
         try:
-            with atomic_folder(to) as folder:
+            with _atomic_folder(to) as folder:
                 say(WRITING[form])
                 write_network(form, predictor, opened, folder / FILES[form])
                 shutil.copyfile(decode.__file__, folder / "decode.py")
@@ -78,25 +78,49 @@ def export(opened: Opened, form: Format, *, to: Path, say: Say = lambda _: None)
                 (folder / "use.py").write_text(SCRIPTS[form], encoding="utf-8")
                 say("comparing the export with the run")
                 exported = _check_export(form, folder, predictor, opened, to=to)
-                difference, images = (
-                    (exported.difference_on_files, KINDS)
-                    if exported.difference is None
-                    else (exported.difference, "the validation images")
-                )
-                text = make_card(opened, form=form, size=predictor.size, difference=difference, images=images)
-                (folder / "README.md").write_text(text, encoding="utf-8")
+                difference, images = exported.difference, "the validation images"
+                if difference is None:
+                    difference, images = exported.difference_on_files, KINDS
+                card = describe_export(opened, form=form, size=predictor.size, difference=difference, images=images)
+                (folder / "README.md").write_text("".join(f"{line}\n" for line in card), encoding="utf-8")
         except OSError as error:
             raise UserError(f"--to: expected a folder to write to; got {to}: {error.strerror}.") from error
     return exported
 
 
-def _check_export(form: Format, folder: Path, predictor: Predictor, opened: Opened, *, to: Path) -> Export:
-    """Compare the exported files with the run, through the exported script itself.
+@contextmanager
+def _atomic_folder(to: Path) -> Iterator[Path]:
+    """Yield a folder whose files are moved to `to` at the end; on an error `to` stays unchanged."""
+    _check_no_modules(to)
+    parent = next(path for path in (to, *to.absolute().parents) if path.is_dir())  # on the same file system
+    with TemporaryDirectory(prefix=".copycat-export-", dir=parent) as name:
+        folder = Path(name)
+        yield folder
+        to.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(to / "__pycache__", ignore_errors=True)  # it may belong to an earlier export
+        for file in folder.iterdir():
+            if file.is_file():
+                file.replace(to / file.name)
 
-    Raises:
-        UserError: where they differ.
-    """
-    part, why_not = _validation_part(opened)
+
+def _check_no_modules(to: Path) -> None:
+    """Refuse a folder in which use.py would import a foreign module, such as a `json.py` in an untrusted run folder."""
+    for entry in to.iterdir() if to.is_dir() else ():
+        is_module = entry.name.isidentifier() if entry.is_dir() else entry.suffix in all_suffixes()
+        if is_module and entry.name not in ("use.py", "decode.py", f"{NETWORKS}.py", "__pycache__"):
+            raise UserError(
+                f"--to: expected a folder without modules, which use.py would import; got {to} with {entry.name!a:.80}."
+                " Type --to FOLDER, a new one."
+            )
+
+
+def _check_export(form: Format, folder: Path, predictor: Predictor, opened: Opened, *, to: Path) -> Export:
+    """Compare the exported files with the run, through the exported script itself; refuse an export that differs."""
+    part, why_not = None, ""
+    try:
+        part = build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"]
+    except UserError as error:
+        why_not = str(error)
     try:
         with loaded_script(folder) as script, TemporaryDirectory(prefix="copycat-") as images:
             on_files = difference_on_files(script, predictor, write_images(Path(images), size=predictor.size))
@@ -112,14 +136,6 @@ def _check_export(form: Format, folder: Path, predictor: Predictor, opened: Open
             f" it differs by {largest:.2g}. Try another --format."
         )
     return Export(to, difference, on_files, why_not)
-
-
-def _validation_part(opened: Opened) -> tuple[Part | None, str]:
-    """Return the validation images, or why they are unavailable."""
-    try:
-        return build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"], ""
-    except UserError as error:
-        return None, str(error)
 
 
 def print_export(run: Opened, form: Format, *, to: Path | None, say: Say) -> None:

@@ -3,11 +3,11 @@
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
@@ -18,8 +18,7 @@ from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened
 
 Format = Literal["safetensors", "torch", "onnx"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-FILES = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "model.onnx"}
+FILES: Mapping[Format, str] = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "model.onnx"}
 
 
 def write_network(form: Format, predictor: Predictor, opened: Opened, path: Path) -> None:
@@ -31,9 +30,8 @@ def write_network(form: Format, predictor: Predictor, opened: Opened, path: Path
     if form == "safetensors":
         shutil.copyfile(opened.folder / WEIGHTS, path)
         return
-    module = ProbabilityNetwork(
-        _onnx_network(predictor) if form == "onnx" else predictor.network, predictor.loss
-    ).eval()
+    network = _onnx_network(predictor) if form == "onnx" else predictor.network
+    module = ProbabilityNetwork(network, predictor.loss).eval()
     example = torch.zeros(2, 3, predictor.size, predictor.size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
     try:
@@ -64,11 +62,7 @@ def _muted_exporters() -> Iterator[None]:
 
 
 def _onnx_network(predictor: Predictor) -> torch.nn.Module:
-    """Return the network in float32, for which ONNX runtimes have all operators.
-
-    Raises:
-        UserError: where the run's own precision is lower, since float32 would give other results.
-    """
+    """Return the network in float32, for which ONNX runtimes have all operators; refuse one of lower precision."""
     dtypes = {tensor.dtype for tensor in predictor.network.parameters()}
     if half := dtypes & {torch.bfloat16, torch.float16}:
         raise UserError(

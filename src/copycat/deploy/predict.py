@@ -50,9 +50,8 @@ def predict_files(predictor: Predictor, files: Sequence[Path]) -> Iterator[Predi
     """Yield one prediction or error for each file, in their order."""
     for start in range(0, len(files), BATCH):
         batch = files[start : start + BATCH]
-        decoded = list(
-            _decode_files(predictor, batch, what=f"Images {start + 1} to {start + len(batch)} of {len(files)}")
-        )
+        what = f"Images {start + 1} to {start + len(batch)} of {len(files)}"
+        decoded = list(_decode_files(predictor, batch, what=what))
         images = [image for image in decoded if isinstance(image, Tensor)]
         probabilities = iter(predictor(torch.stack(images)).tolist() if images else ())
         for file, image in zip(batch, decoded, strict=True):
@@ -79,15 +78,8 @@ def print_predictions(
 ) -> bool:
     """Classify images with a run and print the result to standard output; report unreadable files on standard error.
 
-    Args:
-        run: a completed one.
-        files: images; `-` is one on standard input.
-        form: of the output.
-        sheet: a PNG to write, of the first images with their predictions.
-        views: of each image, see `open_predictor`.
-
-    Returns:
-        Whether all files could be read.
+    The file `-` is an image on standard input; the sheet is a PNG to write, of the first images with their predictions.
+    For `views` see `open_predictor`. Return whether all files could be read.
 
     Raises:
         UserError: where the run cannot predict.

@@ -4,20 +4,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
+from copycat.data.augmentation.transforms import Augmentation, Light, Mixing, Unchanged, UniformNumbers
 from copycat.data.loaders import to_float
-from copycat.deploy.tta import AugmentedViews, make_views
 from copycat.models.features import disable_feature_cache
 from copycat.models.losses import Loss
 from copycat.provenance.backbone import check_backbone
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened, read_weights
-from copycat.training.component_builders import build_loss, build_network, check_model
+from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model
 from copycat.training.process_state import isolated
 
 DEFAULT_SIDE = 64
@@ -60,19 +61,27 @@ class Predictor:
     """How an image is made square: `crop`, `squash` or `pad`."""
     max_pixels: int | None = None
     """Limit on the pixels of a classified file; None: the default of `decode`."""
-    views: AugmentedViews | None = None
-    """Augmented copies of each image over which probabilities are averaged."""
+    views: int = 1
+    augmentation: Augmentation
+    """Makes the copies of an image, where there is more than one view."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map uint8 [B, 3, size, size] RGB to [B, classes] probabilities, in the network's own precision."""
         module = ProbabilityNetwork(self.network, self.loss)
         with torch.inference_mode():
             probability: Tensor = module(images)
-            if self.views is None:
+            if self.views == 1:
                 return probability
             with disable_feature_cache():  # a frozen backbone caches features of images, not of their copies
-                copies = [module.probabilities(copy) for copy in self.views(to_float(images))]
+                copies = [module.probabilities(copy) for copy in self.augment(to_float(images))]
             return torch.stack([probability, *copies]).mean(0)
+
+    def augment(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield each augmented copy of a batch, float32 [B, C, H, W] in [0, 1]."""
+        # the same numbers for all images and any count, so that a prediction does not depend on other images
+        draw = UniformNumbers(length=1, draws=self.augmentation.draws, seed=0)
+        for view in range(1, self.views):
+            yield self.augmentation(images, draw(view, torch.tensor([0])).expand(len(images), -1))
 
 
 @contextmanager
@@ -99,18 +108,25 @@ def _predictor(opened: Opened, *, views: int) -> Predictor:
     network = build_network(config, image_shape=shape, classes=len(classes))
     check_backbone(network, opened.manifest, folder=opened.folder)
     _load_weights(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)
-    loss = build_loss(config["loss"], classes=len(classes))
-    fit = config["data"].get("fit", "crop")
     megapixels = config["data"].get("max_megapixels")
     return Predictor(
         network=network.eval(),
-        loss=loss,
+        loss=build_loss(config["loss"], classes=len(classes)),
         classes=classes,
         size=shape[1],
-        fit=fit,
+        fit=config["data"].get("fit", "crop"),
         max_pixels=None if megapixels is None else round(megapixels * 1e6),
-        views=make_views(config, count=views),
+        views=views,
+        augmentation=Unchanged() if views == 1 else _view_augmentation(config),
     )
+
+
+def _view_augmentation(config: Mapping[str, Any]) -> Augmentation:
+    """Return the run's augmentation without its mixing, or `light` where it has none."""
+    augmentation = build_augmentation(config["augmentation"])
+    if isinstance(augmentation, Mixing):
+        augmentation = augmentation.base
+    return Light() if isinstance(augmentation, Unchanged) else augmentation
 
 
 def _load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

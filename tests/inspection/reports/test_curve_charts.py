@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from copycat.inspection.reports.contents import to_json
 from copycat.inspection.reports.curve_charts import MAX_POINTS, make_compared_chart, make_curve_charts, thin_rows
 
 
@@ -29,7 +30,7 @@ def test_a_long_run_has_its_spike_in_the_chart_and_a_gap_where_a_part_was_not_me
     assert chart.x is not None
     assert len(chart.x) <= MAX_POINTS
     assert 4321 in chart.x
-    content = chart.to_json()
+    content = to_json(chart)
     train, val = content["series"]
     assert max(train["y"]) == 9.0
     assert set(val["y"]) == {None, 0.5}  # JSON has no infinity

@@ -8,6 +8,7 @@ from PIL import Image
 from copycat.config.extras import require_package
 from copycat.inspection.callbacks.contact_sheet import image_summary
 from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
+from copycat.inspection.reports.classification_curves import compute_class_curves, compute_reliability
 from copycat.training.run_context import RunContext
 
 
@@ -26,14 +27,14 @@ class ClassificationPlots(Inspector):
         """Write the plots to TensorBoard."""
         if not (loggers := tensorboard_loggers(context.loggers)):
             return
-        from copycat.inspection.reports.confusion_plots import (  # matplotlib is slow to import
-            plot_reliability,
-            plot_roc_and_precision,
-        )
+        from copycat.inspection.reports.confusion_plots import draw_class_curves, draw_reliability  # slow to import
 
         probability, label = context.probabilities.double().numpy(), context.data.parts["val"].labels.numpy()
-        for name, draw in (("roc", plot_roc_and_precision), ("reliability", plot_reliability)):
-            with Image.open(BytesIO(draw(probability, label, context.data.classes))) as image:
+        curves = compute_class_curves(probability, label, context.data.classes)
+        reliability = compute_reliability(probability, label, context.data.classes)
+        plots = {"roc": draw_class_curves(curves), "reliability": draw_reliability(reliability)}
+        for name, png in plots.items():
+            with Image.open(BytesIO(png)) as image:
                 summary = image_summary(f"validation/{name}", np.asarray(image.convert("RGB")))
             for logger in loggers:
                 logger.write(summary, context.epochs)

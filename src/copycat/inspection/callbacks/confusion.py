@@ -32,10 +32,8 @@ class ConfusionMatrix(Inspector):
         summary = Summary()
         classes = context.data.classes[:MAX_CLASSES]
         if len(context.data.classes) <= MAX_CLASSES:
-            matrix = confusion_matrix(probability.numpy(), label.numpy())
-            summary.MergeFrom(
-                image_summary("validation/confusion_matrix", draw_confusion_matrix(matrix, list(classes)))
-            )
+            picture = draw_confusion_matrix(confusion_matrix(probability.numpy(), label.numpy()), list(classes))
+            summary.MergeFrom(image_summary("validation/confusion_matrix", picture))
         for index, name in enumerate(classes):
             curve = pr_curve(f"precision_recall/{name}", (label == index).numpy(), probability[:, index].numpy())  # type: ignore[no-untyped-call]
             summary.MergeFrom(curve)

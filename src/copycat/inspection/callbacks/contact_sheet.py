@@ -24,13 +24,9 @@ FOREGROUND, BACKGROUND = (26, 26, 26), (255, 255, 255)
 def contact_sheet(
     images: Sequence[Picture], captions: Sequence[str] = (), *, side: int = SIDE, columns: int = 4
 ) -> Picture:
-    """Arrange images in one, row by row.
+    """Arrange images, uint8 [height, width, 3], row by row in one, each of `side` pixels at most.
 
-    Args:
-        images: each uint8 [height, width, 3].
-        captions: a caption for each; lines are separated by newlines, and cut where they are wider than the image.
-        side: pixels of an image, at most.
-        columns: images in a row, at most.
+    Captions may have several lines; these are cut where they are wider than the image.
     """
     cells = [fit_to_cell(image, side=side) for image in images]
     cell_height = max(image.shape[0] for image in cells)

@@ -1,5 +1,7 @@
 """Last-layer features of validation images in TensorBoard's projector, with thumbnails."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -12,16 +14,12 @@ SIDE = 32
 """Side of a thumbnail in pixels: the projector shows all of them in one image of at most 8192 pixels a side."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Embeddings(Inspector):
-    """Write the last hidden features of the final weights; a network without hidden layers has none.
+    """Write the last hidden features of the final weights; a network without hidden layers has none."""
 
-    Args:
-        images: number of validation images, from the first on.
-    """
-
-    def __init__(self, *, images: int = 1000) -> None:
-        """Set the number of images."""
-        self.images = images
+    images: int = 1000
+    """Number of validation images, from the first on."""
 
     def on_run_end(self, context: RunContext) -> None:
         """Write features, classes and thumbnails to TensorBoard."""
@@ -33,13 +31,10 @@ class Embeddings(Inspector):
             return
         side = [min(SIDE, length) for length in image.shape[-2:]]
         thumbnails = nn.functional.interpolate(to_float(image), size=side, mode="area")
-        classes, predicted = context.data.classes, context.probabilities.argmax(1).tolist()
-        rows = [
-            [classes[label], classes[prediction], name]
-            for label, prediction, name in zip(
-                part.labels[:count].tolist(), predicted[:count], part.names[:count], strict=True
-            )
-        ]
+        classes = context.data.classes
+        labels, predicted = part.labels[:count].tolist(), context.probabilities[:count].argmax(1).tolist()
+        images = zip(labels, predicted, part.names[:count], strict=True)
+        rows = [[classes[label], classes[prediction], name] for label, prediction, name in images]
         for logger in tensorboard_loggers(context.loggers):
             logger.experiment.add_embedding(
                 hidden,
@@ -57,14 +52,11 @@ def last_hidden(network: nn.Module, image: Tensor) -> Tensor | None:
     Shapes: float [N, C, H, W] in [0, 1] -> float32 [N, width] on the CPU.
     """
     like = next(network.parameters())
-    layers = [
-        (name, m, inputs)
-        for name, (m, inputs, _) in capture_activations(network, image.to(like)).items()
-        if isinstance(m, nn.Linear)
-    ]
+    captured = capture_activations(network, image.to(like)).values()
+    layers = [layer for layer in captured if isinstance(layer[0], nn.Linear)]
     if not layers:
         return None
-    _, module, inputs = layers[-1]
+    module, inputs, _ = layers[-1]
     first = next(m for m in network.modules() if list(m.parameters(recurse=False)))
     hidden = inputs.flatten(1)
     is_image = module is first and hidden.shape == image.flatten(1).shape

@@ -1,6 +1,8 @@
 """Histograms of weights, gradients and activations of each layer over the epochs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import pytorch_lightning as pl
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard.summary import histogram_raw
 
 from copycat.inspection.callbacks.inspector import Measurer, tensorboard_loggers
+from copycat.inspection.callbacks.layer_statistics import to_dense
 from copycat.inspection.callbacks.regions import is_activation, saturation
 from copycat.inspection.tensorboard.logger import TensorBoardLogger
 from copycat.training.run_context import network_of
@@ -18,22 +21,17 @@ MAX_VALUES = 2**16
 """Numbers counted per layer, at most: larger layers are sampled with a constant stride."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Histograms(Measurer):
-    """Write histograms of the weights at an epoch's end, and of the gradients of its last step.
+    """Write histograms of the weights at an epoch's end, and of the gradients of its last step."""
 
-    Args:
-        points: approximate number of measured epochs.
-    """
-
-    def __init__(self, *, points: int = 20) -> None:
-        """Set the number of measured epochs."""
-        super().__init__(points=points)
-        self._gradients: dict[str, Tensor] = {}
+    points: int = 20
+    _gradients: dict[str, Tensor] = field(default_factory=dict, init=False)
 
     def before_last_step(self, module: pl.LightningModule) -> None:
         """Keep the gradients of an epoch's last step."""
         named = network_of(module).named_parameters()
-        self._gradients = {name: _dense(p.grad).clone() for name, p in named if p.grad is not None}
+        self._gradients = {name: to_dense(p.grad).clone() for name, p in named if p.grad is not None}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the histograms of a measured epoch."""
@@ -46,21 +44,17 @@ class Histograms(Measurer):
             _write(logger, tensors, trainer.current_epoch)
 
 
+@dataclass(kw_only=True, eq=False)
 class Activations(Measurer):
     """Write histograms of the activations of validation images, and how saturated each activation function is.
 
     Saturation is the share of an activation function's inputs in its undersaturated, sensitive and oversaturated
     region: gradients return from the sensitive region alone.
-
-    Args:
-        points: approximate number of measured epochs.
-        images: number of validation images, from the first on.
     """
 
-    def __init__(self, *, points: int = 20, images: int = 256) -> None:
-        """Set the numbers of measured epochs and of images."""
-        super().__init__(points=points)
-        self.images = images
+    points: int = 20
+    images: int = 256
+    """Number of validation images, from the first on."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the histograms and shares of a measured epoch."""
@@ -100,17 +94,14 @@ def capture_activations(
         if arguments and isinstance(arguments[0], Tensor):
             inputs[module] = _sample(arguments[0], most)
 
-    def keep(name: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(module: nn.Module, _: object, output: object) -> None:
-            if module in inputs and isinstance(output, Tensor):
-                activations[name] = module, inputs[module], _sample(output, most)
-
-        return hook
+    def keep(name: str, module: nn.Module, _: object, output: object) -> None:
+        if module in inputs and isinstance(output, Tensor):
+            activations[name] = module, inputs[module], _sample(output, most)
 
     leaves = [(name, module) for name, module in network.named_modules() if name and not list(module.children())]
     modes = {module: module.training for module in network.modules()}
     handles = [module.register_forward_pre_hook(keep_input) for _, module in leaves]
-    handles += [module.register_forward_hook(keep(name)) for name, module in leaves]
+    handles += [module.register_forward_hook(partial(keep, name)) for name, module in leaves]
     try:
         network.eval()
         with torch.no_grad():
@@ -145,26 +136,15 @@ def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:
         low, high = low - 0.5, high + 0.5
     counts = torch.histc(values.cpu(), bins=BINS, min=low, max=high)
     edges = torch.linspace(low, high, BINS + 1, dtype=torch.float64)
-    yield from histogram_of(name, values, counts, edges).value
-
-
-def histogram_of(name: str, values: Tensor, counts: Tensor, edges: Tensor) -> Summary:
-    """Make a histogram summary of values, [N], from counts, [bins], and edges, [bins + 1].
-
-    torch itself counts into 1549 bins, and takes 30 times as long.
-    """
+    # torch itself counts into 1549 bins, and takes 30 times as long
     summary: Summary = histogram_raw(  # type: ignore[no-untyped-call]
         name,
-        min=float(edges[0]),
-        max=float(edges[-1]),
+        min=low,
+        max=high,
         num=values.numel(),
         sum=float(values.double().sum()),
         sum_squares=float(values.double().square().sum()),
         bucket_limits=edges[1:].tolist(),
         bucket_counts=counts.tolist(),
     )
-    return summary
-
-
-def _dense(gradient: Tensor) -> Tensor:
-    return gradient.coalesce().values() if gradient.is_sparse else gradient
+    yield from summary.value

@@ -1,6 +1,7 @@
 """The first training images as the model receives them, before and after augmentation."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -15,16 +16,12 @@ from copycat.inspection.callbacks.inspector import Inspector, tensorboard_logger
 from copycat.training.run_context import RunContext
 
 
+@dataclass(kw_only=True, eq=False)
 class InputImages(Inspector):
-    """Write the first training images to TensorBoard, before and after augmentation.
+    """Write the first training images to TensorBoard, before and after augmentation."""
 
-    Args:
-        count: images of the first batch of the first epoch.
-    """
-
-    def __init__(self, *, count: int = 16) -> None:
-        """Set the number of images."""
-        self.count = count
+    count: int = 16
+    """Images of the first batch of the first epoch."""
 
     def on_run_start(self, context: RunContext) -> None:
         """Write the images before the first step."""
@@ -51,9 +48,8 @@ def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
     part = data.parts["train"]
     image, label = torch.stack([part.images[i] for i in index.tolist()]), part.labels[index]
     augments = data.augmentation is not None
-    yield _sheet(
-        "data/before_augmentation" if augments else "data/model_input", image[:count], label[:count], data.classes
-    )
+    tag = "data/before_augmentation" if augments else "data/model_input"
+    yield _sheet(tag, image[:count], label[:count], data.classes)
     if augments:
         augment = data.augment({"image": to_float(image), "label": label, "index": index}, 0)
         yield _sheet("data/after_augmentation", augment["image"][:count], augment["label"][:count], data.classes)

@@ -1,6 +1,7 @@
 """Base classes of callbacks that inspect a run and write to its event files."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,17 +24,14 @@ class Inspector(MultiStepCallback):
         """Inspect the run after the final weights were evaluated."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Measurer(Inspector):
-    """Measure some epochs too, evenly spread over the run.
+    """Measure some epochs too, evenly spread over the run."""
 
-    Args:
-        points: approximate number of measured epochs.
-    """
-
-    def __init__(self, *, points: int) -> None:
-        """Set the number of measured epochs."""
-        self.points = points
-        self._every, self._last = 1, 0
+    points: int
+    """Approximate number of measured epochs."""
+    _every: int = field(default=1, init=False)
+    _last: int = field(default=0, init=False)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Spread the measured epochs over the run."""

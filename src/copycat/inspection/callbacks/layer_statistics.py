@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import pytorch_lightning as pl
 import torch
@@ -16,20 +17,16 @@ RATE, GRADIENT = "optimizer/learning_rate", "optimizer/gradient_norm"
 UPDATE, WEIGHT = "optimizer/update_to_weight", "optimizer/weight_norm"
 
 
+@dataclass(kw_only=True, eq=False)
 class Statistics(Measurer):
-    """Write the learning rate, gradient norm and update norm of the last step of some epochs, and the time per epoch.
+    """Write the learning rate, gradient and update norm of the last step of some epochs, and the time per epoch."""
 
-    Args:
-        points: approximate number of measured epochs.
-    """
-
-    def __init__(self, *, points: int = 100) -> None:
-        """Set the number of measured epochs."""
-        super().__init__(points=points)
-        self._gradient = self._rate = 0.0
-        self._before: list[Tensor] = []
-        self._last_measured = 0.0, 0
-        """Time of the last measurement in seconds, and the number of epochs completed by then."""
+    points: int = 100
+    _gradient: float = field(default=0.0, init=False)
+    _rate: float = field(default=0.0, init=False)
+    _before: list[Tensor] = field(default_factory=list, init=False)
+    _last_measured: tuple[float, int] = field(default=(0.0, 0), init=False)
+    """Time of the last measurement in seconds, and the number of epochs completed by then."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Spread the measured epochs and start the clock."""
@@ -50,6 +47,7 @@ class Statistics(Measurer):
             return
         network = network_of(pl_module)
         after = [parameter.detach() for parameter in network.parameters()]
+        layers = {name: network.get_parameter(name).detach() for name in layers_with_curves(network)}
         weight = _norm(after)
         update = _norm(b - a for a, b in zip(before, after, strict=True))
         images = len(trainer.datamodule.parts["train"])  # type: ignore[attr-defined]
@@ -59,7 +57,7 @@ class Statistics(Measurer):
             UPDATE: update / weight if weight else 0.0,
             WEIGHT: weight,
             **self.epoch_time(trainer.current_epoch + 1, images=images),
-            **_by_layer(network),
+            **{f"weight_norm/{name}": float(torch.linalg.vector_norm(value)) for name, value in layers.items()},
         }
         for logger in tensorboard_loggers(trainer.loggers):
             logger.log_scalars(scalars, trainer.current_epoch)
@@ -85,12 +83,10 @@ def layers_with_curves(network: nn.Module) -> list[str]:
 
 def _norm(tensors: Iterable[Tensor]) -> float:
     """Return the norm of all tensors together."""
-    dense = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
+    dense = [to_dense(tensor) for tensor in tensors]
     return float(nn.utils.get_total_norm(dense)) if dense else 0.0
 
 
-def _by_layer(network: nn.Module) -> dict[str, float]:
-    norm = torch.linalg.vector_norm
-    return {
-        f"weight_norm/{name}": float(norm(network.get_parameter(name).detach())) for name in layers_with_curves(network)
-    }
+def to_dense(gradient: Tensor) -> Tensor:
+    """Return the values of a gradient, which is sparse behind an embedding."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient

@@ -1,6 +1,7 @@
 """The most confident errors and the least confident predictions on validation images."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,16 +18,12 @@ CELL = 136
 """Width of an image with its caption, in pixels: enough for `predicted non-cat, 0.52`."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Mistakes(Inspector):
-    """Write the most confident errors and the least confident predictions to gallery.json and TensorBoard.
+    """Write the most confident errors and the least confident predictions to gallery.json and TensorBoard."""
 
-    Args:
-        count: images of each kind, at most.
-    """
-
-    def __init__(self, *, count: int = 8) -> None:
-        """Set the number of images."""
-        self.count = count
+    count: int = 8
+    """Images of each kind, at most."""
 
     def on_run_end(self, context: RunContext) -> None:
         """Select the images and write them."""
@@ -36,23 +33,20 @@ class Mistakes(Inspector):
             "wrong": most_confident_errors(probability, part.labels.numpy(), count=self.count),
             "unsure": least_confident(probability, count=self.count),
         }
-        indices = [index for each in chosen.values() for index in each]
-        if not indices:
-            return
-        images = to_pictures(torch.stack([part.images[index] for index in indices]))
         classes = context.data.classes
         items = [_make_item(part, classes, probability, kind, index) for kind in chosen for index in chosen[kind]]
+        if not items:
+            return
+        images = to_pictures(torch.stack([part.images[item.index] for item in items]))
         write_gallery(context.folder, items, [shrink(image, side=SIDE) for image in images])
         for kind, title in TITLES.items():
-            mine = [(item.caption, image) for item, image in zip(items, images, strict=True) if item.kind == kind]
-            if not mine:
-                continue
-            words, of_kind = zip(*mine, strict=True)
-            picture = image_summary(
-                f"validation/{title.replace(' ', '_')}", contact_sheet(of_kind, words, side=CELL), photo=True
-            )
-            for board in tensorboard_loggers(context.loggers):
-                board.write(picture, context.epochs)
+            captioned = [(image, item.caption) for item, image in zip(items, images, strict=True) if item.kind == kind]
+            if captioned:
+                pictures, captions = zip(*captioned, strict=True)
+                sheet = contact_sheet(pictures, captions, side=CELL)
+                summary = image_summary(f"validation/{title.replace(' ', '_')}", sheet, photo=True)
+                for board in tensorboard_loggers(context.loggers):
+                    board.write(summary, context.epochs)
 
 
 def most_confident_errors(probability: NDArray[np.floating], label: NDArray[np.int64], *, count: int) -> list[int]:

@@ -1,6 +1,7 @@
 """Saliency maps: how strongly each pixel affects the prediction."""
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,16 +21,12 @@ NOISE = 0.1
 """Standard deviation of the noise, relative to the range of pixels."""
 
 
+@dataclass(kw_only=True, eq=False)
 class SaliencyMaps(Inspector):
-    """Write saliency maps of the most confident errors, then of the least confident predictions, each beside its image.
+    """Write saliency maps of the most confident errors, then of the least confident predictions, beside the images."""
 
-    Args:
-        count: images, at most.
-    """
-
-    def __init__(self, *, count: int = 8) -> None:
-        """Set the number of images."""
-        self.count = count
+    count: int = 8
+    """Images, at most."""
 
     def on_run_end(self, context: RunContext) -> None:
         """Compute the maps and write them to TensorBoard."""

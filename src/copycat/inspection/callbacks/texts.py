@@ -25,13 +25,11 @@ class Texts(Inspector):
             return
         manifest = read_manifest(context.folder)
         folder = shlex.quote(str(context.folder))
-        request = manifest["request"]
+        fingerprint = json.dumps(_fingerprint(manifest["provenance"]), indent=2, ensure_ascii=False)
         contents = {
-            "run/command": _code_block(shlex.join(["copycat", "train", *request["overrides"]])),
+            "run/command": _code_block(shlex.join(["copycat", "train", *manifest["request"]["overrides"]])),
             "run/rerun": _code_block(f"copycat rerun {folder}\ncopycat resume {folder}\ncopycat report {folder}"),
-            "run/fingerprint": _code_block(
-                json.dumps(_fingerprint(manifest["provenance"]), indent=2, ensure_ascii=False)
-            ),
+            "run/fingerprint": _code_block(fingerprint),
             "run/config": _code_block((context.folder / CONFIG).read_text(encoding="utf-8")),
         }
         texts = Summary()

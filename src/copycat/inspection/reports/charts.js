@@ -38,25 +38,25 @@
     const area = make("div", box, "", { class: "plot", tabindex: "0", role: "slider", "aria-label": `Position in ${chart.title}; arrow keys move it, + and − zoom` });
     const legend = make("div", box, "", { class: "legend", role: "group", "aria-label": `Series of ${chart.title}` });
     const position = make("span", legend, "", { class: "quiet" });
-    const { labels } = chart.xAxis, hidden = new Set(), entries = new Map(), data = align(chart), isScatter = chart.series.some(series => series.draw === "points");
-    const hasLast = !isScatter && !labels && !chart.xAxis.range;  // what a curve ends at
-    let isLog = chart.yAxis.log, plot, row = null, yView = null;
+    const { labels } = chart.x_axis, hidden = new Set(), entries = new Map(), data = align(chart), isScatter = chart.series.some(series => series.draw === "points");
+    const hasLast = !isScatter && !labels && !chart.x_axis.range;  // what a curve ends at
+    let isLog = chart.y_axis.log, plot, row = null, yView = null;
 
     const xText = x => labels ? labels[Math.round(x)] ?? "" : format(x);
-    const stroke = series => token(series.color ? `--series-${series.color}` : "--series-rest");
+    const stroke = series => token(series.style.color ? `--series-${series.style.color}` : "--series-rest");
     const pad = (low, high, share) => [low - share * (high - low || Math.abs(low) || 1), high + share * (high - low || Math.abs(high) || 1)];
 
     function xRange(low, high) {
       if (isMissing(low)) return [0, 1];
       if (labels) return [-0.5, labels.length - 0.5];
-      if (chart.xAxis.range) return chart.xAxis.range;
-      if (chart.xAxis.log) return pad(Math.log10(low), Math.log10(high), 0.03).map(power => 10 ** power);
+      if (chart.x_axis.range) return chart.x_axis.range;
+      if (chart.x_axis.log) return pad(Math.log10(low), Math.log10(high), 0.03).map(power => 10 ** power);
       return isScatter || low === high ? pad(low, high, 0.03) : [low, high];
     }
     function yRange(low, high) {
       if (isMissing(low)) return [isLog ? 0.1 : 0, 1];
       if (isLog) return uPlot.rangeLog(low, high, 10, false);
-      return chart.yAxis.range ?? pad(low, high, 0.06);
+      return chart.y_axis.range ?? pad(low, high, 0.06);
     }
 
     // The nearest marker on the screen; of a line the nearest point to the left or right
@@ -78,7 +78,7 @@
 
     function showValues(u) {
       const at = u.cursor.idx, isOut = isMissing(at);
-      position.textContent = isOut ? (hasLast ? `last ${chart.xAxis.label}` : "") : `${chart.xAxis.label} ${xText(u.data[0][at])}`;
+      position.textContent = isOut ? (hasLast ? `last ${chart.x_axis.label}` : "") : `${chart.x_axis.label} ${xText(u.data[0][at])}`;
       const spoken = [position.textContent];
       for (const [label, { value, places }] of entries) {
         if (places.length > 1) continue;
@@ -112,7 +112,7 @@
       });
     }
     function drawMarks(u) {
-      for (const mark of chart.marks) {
+      for (const mark of chart.marks ?? []) {
         const x = Math.round(u.valToPos(mark, "x", true)), { left, top, width, height } = u.bbox;
         if (x < left || x > left + width) continue;
         u.ctx.save();
@@ -132,7 +132,7 @@
       for (const refresh of view.panels) refresh();
     }
     function zoomBy(factor) {
-      const { min, max } = plot.scales.x, isLogX = chart.xAxis.log, [low, high] = isLogX ? [Math.log10(min), Math.log10(max)] : [min, max];
+      const { min, max } = plot.scales.x, isLogX = chart.x_axis.log, [low, high] = isLogX ? [Math.log10(min), Math.log10(max)] : [min, max];
       const at = row === null ? null : plot.data[0][row], middle = at === null || at < min || at > max ? (low + high) / 2 : isLogX ? Math.log10(at) : at;
       const ends = [middle - (middle - low) * factor, middle + (high - middle) * factor];
       zoomTo(isLogX ? ends.map(power => 10 ** power) : ends, null);
@@ -154,12 +154,12 @@
       return {
         width, height: Math.round(Math.max(210, Math.min(300, width * 0.55))), legend: { show: false },
         scales: {
-          x: { time: false, distr: chart.xAxis.log ? 3 : 1, range: (_, low, high) => view.x ?? xRange(low, high) },
+          x: { time: false, distr: chart.x_axis.log ? 3 : 1, range: (_, low, high) => view.x ?? xRange(low, high) },
           y: { distr: isLog ? 3 : 1, range: (_, low, high) => yView ?? yRange(low, high) },
         },
-        axes: [{ ...axis, ...(chart.xAxis.log ? { grid: { show: false } } : {}), label: chart.xAxis.label, size: 34, ...categories }, { ...axis, label: chart.yAxis.label, size: 60, values }],
+        axes: [{ ...axis, ...(chart.x_axis.log ? { grid: { show: false } } : {}), label: chart.x_axis.label, size: 34, ...categories }, { ...axis, label: chart.y_axis.label, size: 60, values }],
         series: [{}, ...chart.series.map(series => ({
-          show: !hidden.has(series.label), spanGaps: true, stroke: stroke(series), dash: DASHES[series.dash], width: series.color ? 2 : 1,
+          show: !hidden.has(series.label), spanGaps: true, stroke: stroke(series), dash: DASHES[series.style.dash], width: series.style.color ? 2 : 1,
           ...(series.draw.startsWith("step") ? { paths: uPlot.paths.stepped({ align: series.draw === "step" ? 1 : -1 }) } : {}),
           ...(series.draw === "bars" ? { paths: uPlot.paths.bars({ size: [0.8, 60] }), fill: stroke(series) } : {}),
           ...(series.draw === "points" ? { paths: () => null } : {}),
@@ -207,8 +207,8 @@
       const known = entries.get(series.label);
       if (known) return known.places.push(place + 1);
       const button = make("button", legend, "", { type: "button", "aria-pressed": "true" });
-      const swatch = make("span", button, "", { class: `swatch ${series.draw} dash-${series.dash}` });
-      swatch.style.color = `var(${series.color ? `--series-${series.color}` : "--series-rest"})`;
+      const swatch = make("span", button, "", { class: `swatch ${series.draw} dash-${series.style.dash}` });
+      swatch.style.color = `var(${series.style.color ? `--series-${series.style.color}` : "--series-rest"})`;
       make("span", button, series.label);
       const value = make("span", button, "", { class: "figure" });
       entries.set(series.label, { value, places: [place + 1] });
@@ -247,7 +247,7 @@
       const rows = whole.length < 10 ? [...data[0].keys()] : whole, every = Math.ceil(rows.length / MAX_ROWS), scroll = make("div", details, "", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Values of ${chart.title}` });
       const table = make("table", scroll), head = make("tr", make("thead", table)), body = make("tbody", table);
       if (every > 1) make("caption", table, `One row in ${every}`);
-      for (const title of [data.names ? "name" : "", chart.xAxis.label, ...chart.series.map(series => series.label)]) if (title) make("th", head, title, { scope: "col" });
+      for (const title of [data.names ? "name" : "", chart.x_axis.label, ...chart.series.map(series => series.label)]) if (title) make("th", head, title, { scope: "col" });
       for (const at of rows.filter((_, place) => place % every === 0 || place === rows.length - 1)) {
         const line = make("tr", body);
         if (data.names) make("th", line, data.names[at] ?? "", { scope: "row" });

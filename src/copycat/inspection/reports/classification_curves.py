@@ -100,45 +100,36 @@ def make_class_charts(curves: Sequence[ClassCurves]) -> list[Chart]:
         precision.append(Series(label=one.name, x=x, y=y, draw="step-before", style=style))
         chance = [one.share] * 2
         precision.append(Series(label=f"{one.name}, chance", x=[0, 1], y=chance, style=SeriesStyle(one.color + 1, 2)))
-    share = (-0.02, 1.02)
+    false_positives, true_positives = _share_axis("false positive rate"), _share_axis("true positive rate")
+    recall, share = _share_axis("recall"), _share_axis("precision")
     return [
-        Chart(
-            title="ROC",
-            x_axis=Axis(label="false positive rate", range=share),
-            y_axis=Axis(label="true positive rate", range=share),
-            series=roc,
-        ),
-        Chart(
-            title="Precision and recall",
-            x_axis=Axis(label="recall", range=share),
-            y_axis=Axis(label="precision", range=share),
-            series=precision,
-        ),
+        Chart(title="ROC", x_axis=false_positives, y_axis=true_positives, series=roc),
+        Chart(title="Precision and recall", x_axis=recall, y_axis=share, series=precision),
     ]
+
+
+def _share_axis(label: str) -> Axis:
+    return Axis(label=label, range=(-0.02, 1.02))
 
 
 def make_reliability_charts(found: Reliability) -> list[Chart]:
     """Make the charts of accuracy, and of the number of images, over the predicted probability."""
     has_images = found.counts > 0
-    middles, axis = found.middles.tolist(), Axis(label="predicted probability", range=(-0.02, 1.02))
-    reliability = Series(
-        label=found.quantity,
-        x=found.middles[has_images].tolist(),
-        y=found.shares[has_images].tolist(),
-        markers=True,
-    )
+    x, y, axis = found.middles[has_images], found.shares[has_images], _share_axis("predicted probability")
+    chance = Series(label="perfect calibration", x=[0, 1], y=[0, 1], style=BEHIND)
+    reliability = Series(label=found.quantity, x=x.tolist(), y=y.tolist(), markers=True)
     return [
         Chart(
             title=f"Reliability: expected calibration error {found.error:.3f}",
             x_axis=axis,
-            y_axis=Axis(label=found.quantity, range=(-0.02, 1.02)),
-            series=[Series(label="perfect calibration", x=[0, 1], y=[0, 1], style=BEHIND), reliability],
+            y_axis=_share_axis(found.quantity),
+            series=[chance, reliability],
         ),
         Chart(
             title="Images by predicted probability",
             x_axis=axis,
             y_axis=Axis(label="images", range=(0.0, 1.05 * float(found.counts.max()))),
-            x=middles,
+            x=found.middles.tolist(),
             series=[Series(label="images", y=[count or None for count in found.counts.tolist()], draw="bars")],
         ),
     ]

@@ -38,24 +38,15 @@ def make_comparison_page(folders: Sequence[Path]) -> Page:
         )
     compared = read_comparison(folders)
     lines = compared.lines(equal=False)
-    kinds = {
-        "Results": [line for line in lines if line.kind == "run"],
-        "Configuration": [line for line in lines if line.kind == "config"],
-        "Metrics": [line for line in lines if line.kind == "metric"],
-    }
     metric_notes = ["* is the best of its row", *comparability_notes(lines), *describe_uncertainty(compared)]
-    notes = {
-        "Configuration": "Keys that differ.",
-        "Metrics": ". ".join(metric_notes) + ".",
-    }
+    notes = {"run": "", "config": "Keys that differ.", "metric": ". ".join(metric_notes) + "."}
     sections = []
-    for name, lines_of_kind in kinds.items():
-        if lines_of_kind:
-            cells = {line.name: format_cells(line) for line in lines_of_kind}
-            rows = [[name, *(row.get(title, "–").strip() for title in compared.folders)] for name, row in cells.items()]
-            table = Table(rows, ["", *compared.folders])
-            sections.append(Section(title=name, note=notes.get(name, ""), table=table))
-        if name == "Results":
+    for kind, title in (("run", "Results"), ("config", "Configuration"), ("metric", "Metrics")):
+        cells = {line.name: format_cells(line) for line in lines if line.kind == kind}
+        if cells:
+            rows = [[name, *(row.get(run, "–").strip() for run in compared.folders)] for name, row in cells.items()]
+            sections.append(Section(title=title, note=notes[kind], table=Table(rows, ["", *compared.folders])))
+        if kind == "run":
             sections += _curves(compared)
     killed = [folder for name, folder in compared.folders.items() if compared.rows[name]["status"] == KILLED]
     if killed:
@@ -103,11 +94,8 @@ def _curves(compared: RunComparison) -> list[Section]:
         for name, folder in compared.folders.items()
         if (folder / HISTORY).exists() and name in compared.manifests
     }
-    metrics = [
-        metric
-        for metric in PLOTTED_METRICS
-        if any(metric in row for rows_of_run in rows.values() for row in rows_of_run)
-    ]
+    names = {name for history in rows.values() for row in history for name in row}
+    metrics = [metric for metric in PLOTTED_METRICS if metric in names]
     if not metrics:
         return []
     from copycat.inspection.reports.curves import plot_compared_curves  # matplotlib is an extra, and slow to import

@@ -1,20 +1,13 @@
 """Plots of predictions on held-out images: confusion matrix, ROC, precision and recall, reliability."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from copycat.inspection.callbacks.confusion import BINS, confusion_matrix
-from copycat.inspection.reports.classification_curves import (
-    ClassCurves,
-    Doubles,
-    Labels,
-    Reliability,
-    compute_class_curves,
-    compute_reliability,
-)
-from copycat.inspection.reports.figures import COLORS, STYLE, NotebookFigure, plot_style, styled_png
+from copycat.inspection.reports.classification_curves import ClassCurves, Doubles, Labels, Reliability
+from copycat.inspection.reports.figures import COLORS, STYLE, NotebookFigure, encode_figure, plot_style
 
 
 def make_confusion_plot(probability: Doubles, label: Labels, classes: Sequence[str]) -> Figure:
@@ -40,46 +33,28 @@ def make_confusion_plot(probability: Doubles, label: Labels, classes: Sequence[s
     return figure
 
 
-def plot_roc_and_precision(probability: Doubles, label: Labels, classes: Sequence[str]) -> bytes:
-    """Draw ROC and precision-recall curves of each class against the others, and return the PNG.
-
-    Shapes: [N, classes] and [N].
-    """
-    return draw_class_curves([*compute_class_curves(probability, label, classes)])
-
-
-def plot_reliability(probability: Doubles, label: Labels, classes: Sequence[str]) -> bytes:
-    """Draw accuracy over predicted probability, in bins of equal width, with the number of images, and return the PNG.
-
-    Shapes: [N, classes] and [N].
-    """
-    return draw_reliability(compute_reliability(probability, label, classes))
-
-
-def draw_class_curves(curves: Sequence[ClassCurves]) -> bytes:
+def draw_class_curves(curves: Iterable[ClassCurves]) -> bytes:
     """Draw ROC and precision-recall curves, and return the PNG."""
-    with styled_png() as png:
+    with plot_style():
         figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
         left, right = figure.subplots(1, 2)
         left.plot([0, 1], [0, 1], color="#8C8C8C", lw=1, label="chance")
         for one in curves:
             color = COLORS[one.color]
-            left.plot(
-                one.false_positive_rate, one.true_positive_rate, color=color, label=f"{one.name}, area {one.area:.3f}"
-            )
+            label = f"{one.name}, area {one.area:.3f}"
+            left.plot(one.false_positive_rate, one.true_positive_rate, color=color, label=label)
             right.plot(one.recall, one.precision, color=color, drawstyle="steps-post", label=one.name)
             right.axhline(one.share, color=color, lw=1, ls=":", label=f"{one.name}, chance")
         left.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
         right.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(0, 1.05))
         for axes in (left, right):
             axes.legend(frameon=False)
-        png.render(figure)
-    return png.bytes
+        return encode_figure(figure)
 
 
 def draw_reliability(found: Reliability) -> bytes:
     """Draw accuracy over predicted probability with the number of images, and return the PNG."""
-    with styled_png() as png:
+    with plot_style():
         figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         upper.plot([0, 1], [0, 1], color="#8C8C8C", lw=1, label="perfect calibration")
@@ -90,5 +65,4 @@ def draw_reliability(found: Reliability) -> bytes:
         upper.legend(frameon=False)
         lower.bar(found.middles, found.counts, width=0.9 / BINS, color=COLORS[0])
         lower.set(xlabel="predicted probability", ylabel="images", xlim=(0, 1))
-        png.render(figure)
-    return png.bytes
+        return encode_figure(figure)

@@ -1,10 +1,9 @@
 """The contents of a page: facts, tables, images, charts, galleries."""
 
 import math
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal
 
 from copycat.config.printable import printable
 
@@ -62,13 +61,9 @@ class Axis:
     """Names of the categories that the positions 0, 1, … stand for."""
     range: tuple[float, float] | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what charts.js reads."""
-        labels = [*map(printable, self.labels)] or None
-        return {"label": printable(self.label), "log": self.log, "labels": labels, "range": self.range}
 
-
-class SeriesStyle(NamedTuple):
+@dataclass(frozen=True)
+class SeriesStyle:
     """Hold what tells a series from others."""
 
     color: int
@@ -107,14 +102,6 @@ class Series:
     markers: bool = False
     """Whether a line has a marker at each point."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what charts.js reads."""
-        names = {"names": [*map(printable, self.names)]} if self.names is not None else {}
-        columns = {"y": self.y, "x": self.x, "low": self.low, "high": self.high}
-        numbers = {name: [*map(_round, values)] for name, values in columns.items() if values is not None}
-        drawn = {name: getattr(self, name) for name in ("draw", "size", "hollow", "markers")} | self.style._asdict()
-        return {"label": printable(self.label), **numbers, **names, **drawn}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
@@ -127,24 +114,6 @@ class Chart:
     x: Sequence[float] | None = None
     marks: Sequence[float] = ()
     """Positions of dashed vertical lines."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what charts.js reads."""
-        return {
-            "title": printable(self.title),
-            "xAxis": self.x_axis.to_json(),
-            "yAxis": self.y_axis.to_json(),
-            "series": [series.to_json() for series in self.series],
-            "x": None if self.x is None else [*map(_round, self.x)],
-            "marks": [*self.marks],
-        }
-
-
-def _round(value: float | None) -> float | None:
-    """Return a whole number as it is, and six digits of another; JSON has neither nan nor infinity."""
-    if value is None or not math.isfinite(value):
-        return None
-    return value if value == round(value) else float(f"{value:.6g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,12 +129,6 @@ class ParallelAxis:
     labels: Sequence[str] = ()
     """Names of the categories."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what parallel.js reads."""
-        labels = [*map(printable, self.labels)] or None
-        values, label = [*map(_round, self.values)], printable(self.label)
-        return {"label": label, "values": values, "scale": self.scale, "limits": self.limits, "labels": labels}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Parallel:
@@ -175,9 +138,19 @@ class Parallel:
     """Name of each line."""
     axes: Sequence[ParallelAxis]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what parallel.js reads."""
-        return {"names": [*map(printable, self.names)], "axes": [axis.to_json() for axis in self.axes]}
+
+def to_json(content: Any) -> Any:
+    """Return what the scripts read: printable texts, numbers of six digits, and fields without those that are unset."""
+    if isinstance(content, str):
+        return printable(content)
+    if isinstance(content, float):
+        if not math.isfinite(content):  # JSON has neither nan nor infinity
+            return None
+        return content if content == round(content) else float(f"{content:.6g}")
+    if is_dataclass(content):
+        values = {each.name: getattr(content, each.name) for each in fields(content)}
+        return {name: to_json(value) for name, value in values.items() if value is not None and value != ()}
+    return [to_json(one) for one in content] if isinstance(content, Sequence) else content
 
 
 @dataclass(frozen=True)
@@ -195,16 +168,10 @@ class PageImage:
     parallel: Parallel | None = None
 
     @property
-    def base64(self) -> str:
-        """Return the PNG as base64 text."""
-        return b64encode(self.png).decode()
-
-    @property
     def data(self) -> Mapping[str, Any] | None:
         """Return what its script reads; None for a plain image."""
-        if self.parallel is not None:
-            return self.parallel.to_json()
-        return {"charts": [chart.to_json() for chart in self.charts], "sync": self.synced} if self.charts else None
+        charts = {"charts": to_json(self.charts), "sync": self.synced} if self.charts else None
+        return charts if self.parallel is None else dict(to_json(self.parallel))
 
 
 @dataclass(frozen=True)
@@ -217,11 +184,6 @@ class GalleryImage:
     predicted: str
     probability: float
     """Of the predicted class."""
-
-    @property
-    def base64(self) -> str:
-        """Return the JPEG as base64 text."""
-        return b64encode(self.jpeg).decode()
 
     @property
     def caption(self) -> str:

@@ -13,23 +13,17 @@ MAX_POINTS = 600
 """Epochs of a chart, at most."""
 LOG_RATIO = 10.0
 """Ratio between the largest and the smallest loss of several runs from which their axis is logarithmic at first."""
-PART_STYLES: Mapping[str, SeriesStyle] = {
-    "train": SeriesStyle(1, 0),
-    "val": SeriesStyle(2, 1),
-    "test": SeriesStyle(3, 2),
-}
+PART_STYLES = {"train": SeriesStyle(1, 0), "val": SeriesStyle(2, 1), "test": SeriesStyle(3, 2)}
 
 
 def make_curve_charts(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> list[Chart]:
     """Make a chart for each metric, such as `loss`, with a line for each part that has it."""
     charts = []
     for metric in metrics:
-        names = [name for part in PART_STYLES if any((name := f"{part}/{metric}") in row for row in rows)]
+        styles = {f"{part}/{metric}": style for part, style in PART_STYLES.items()}
+        names = [name for name in styles if any(name in row for row in rows)]
         thinned = thin_rows(rows, names)
-        series = [
-            Series(label=name, y=[row.get(name) for row in thinned], style=PART_STYLES[name.partition("/")[0]])
-            for name in names
-        ]
+        series = [Series(label=name, y=[row.get(name) for row in thinned], style=styles[name]) for name in names]
         charts.append(
             Chart(
                 title=metric if best is None else f"{metric} (dashed line: best epoch, {best})",

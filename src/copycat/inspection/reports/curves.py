@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from copycat.inspection.reports.figures import COLORS, LINE_STYLES, NotebookFigure, plot_style, styled_png
+from copycat.inspection.reports.figures import COLORS, LINE_STYLES, NotebookFigure, encode_figure, plot_style
 
 Rows = Sequence[Mapping[str, float]]
 
 
 def plot_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> bytes:
     """Draw curves as `make_curves` does, and return the PNG."""
-    with styled_png() as png:
-        png.render(make_curves(rows, metrics, best=best))
-    return png.bytes
+    with plot_style():
+        return encode_figure(make_curves(rows, metrics, best=best))
 
 
 def make_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> Figure:
@@ -38,7 +37,7 @@ def plot_compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str], *, re
 
     Lines of the rest are gray, behind the others.
     """
-    with styled_png() as png:
+    with plot_style():
         figure = Figure(figsize=(8, 2.6 * len(metrics) + 0.25 * len(runs)), dpi=120, layout="constrained")
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, metrics, strict=True):
@@ -51,8 +50,7 @@ def plot_compared_curves(runs: Mapping[str, Rows], metrics: Sequence[str], *, re
         panels[-1].set_xlabel("epoch")
         legend = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
         figure.legend([*legend.values()], [*legend], loc="outside lower left", frameon=False)
-        png.render(figure)
-    return png.bytes
+        return encode_figure(figure)
 
 
 def _plot_line(axes: object, rows: Rows, name: str, **style: object) -> None:

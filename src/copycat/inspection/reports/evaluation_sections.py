@@ -43,9 +43,7 @@ def make_metric_sections(manifest: Mapping[str, Any], predictions: Mapping[str, 
     ]
     if not places:
         return
-    intervals = {
-        ("final", part): bootstrap(predicted.probability, predicted.label) for part, predicted in predictions.items()
-    }
+    intervals = {("final", part): bootstrap(each.probability, each.label) for part, each in predictions.items()}
     rows = []
     for name in ("loss", *SCORE_NAMES):
         cells = []
@@ -89,23 +87,13 @@ def make_prediction_sections(
             note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}",
             table=_confusion_table(predicted, classes) if len(classes) <= MAX_CLASSES else None,
         )
-        yield Section(
-            title=f"Curves of predictions ({title})",
-            images=[
-                PageImage(
-                    draw_class_curves(curves),
-                    f"ROC, and precision over recall, of each class against the others, on {images}.",
-                    f"roc-{part}",
-                    make_class_charts(curves),
-                ),
-                PageImage(
-                    draw_reliability(reliability),
-                    f"Accuracy against predicted probability, on {images}.",
-                    f"reliability-{part}",
-                    make_reliability_charts(reliability),
-                ),
-            ],
-        )
+        roc = f"ROC, and precision over recall, of each class against the others, on {images}."
+        bins = f"Accuracy against predicted probability, on {images}."
+        plots = [
+            PageImage(draw_class_curves(curves), roc, f"roc-{part}", make_class_charts(curves)),
+            PageImage(draw_reliability(reliability), bins, f"reliability-{part}", make_reliability_charts(reliability)),
+        ]
+        yield Section(title=f"Curves of predictions ({title})", images=plots)
 
 
 def _confusion_table(predicted: Predictions, classes: Sequence[str]) -> Table:

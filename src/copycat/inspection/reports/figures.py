@@ -29,7 +29,7 @@ _style_lock = RLock()
 
 
 def encode_figure(figure: Figure) -> bytes:
-    """Draw a figure as a PNG of few colors, which has a third of the bytes of one with all."""
+    """Draw a figure as a PNG of few colors, which has a third of the bytes of one with all; equal for equal numbers."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
@@ -45,26 +45,9 @@ class NotebookFigure(Figure):
         return encode_figure(self)
 
 
-class Png:
-    """Hold a rendered figure: equal numbers give equal bytes."""
-
-    bytes = b""
-
-    def render(self, figure: Figure) -> None:
-        """Render a figure."""
-        self.bytes = encode_figure(figure)
-
-
 @contextmanager
 def plot_style(style: Mapping[str, Any] = STYLE) -> Iterator[None]:
     """Apply a style while figures are made and rendered."""
     with _style_lock, matplotlib.style.context(["default", dict(style)]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn instead
         yield
-
-
-@contextmanager
-def styled_png() -> Iterator[Png]:
-    """Apply the plot style while a figure is made and rendered."""
-    with plot_style():
-        yield Png()

@@ -85,15 +85,13 @@ def _weight_below(
 
     Shapes: [N], [N] and [N, resamples] -> [positives, resamples].
     """
-    marks, weights = value[positive], times[:0]
+    marks = value[positive]
     if len(marks) <= MAX_PAIRWISE:
         each = (value < marks[:, None]).astype(np.float32) + (value <= marks[:, None])
         each[:, positive] = 0
-        weights = each @ times
-    else:
-        order = np.argsort(value, kind="stable")
-        weight = np.where(positive[order, None], 0, times[order])
-        below = np.concatenate([np.zeros_like(weight[:1]), np.cumsum(weight, axis=0)])
-        least, most = (np.searchsorted(value[order], marks, side) for side in ("left", "right"))
-        weights = below[least] + below[most]
-    return weights
+        return np.asarray(each @ times)
+    order = np.argsort(value, kind="stable")
+    weight = np.where(positive[order, None], 0, times[order])
+    below = np.concatenate([np.zeros_like(weight[:1]), np.cumsum(weight, axis=0)])
+    least, most = (np.searchsorted(value[order], marks, side) for side in ("left", "right"))
+    return np.asarray(below[least] + below[most])

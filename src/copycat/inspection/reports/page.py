@@ -65,11 +65,12 @@ def _template() -> Template:
     environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,
-        finalize=_finalize,
+        finalize=make_printable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["base64"] = _base64
     return environment.get_template("page.html")
 
 
@@ -81,11 +82,15 @@ def _asset(name: str) -> Markup:
 @cache
 def _source(text: str) -> str:
     """Return the content of an inline element as a source of a content security policy."""
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+    return f"'sha256-{_base64(sha256(text.encode()).digest())}'"
 
 
-def _finalize(value: object) -> object:
-    """Make each text of a page printable as the template takes it."""
+def _base64(content: bytes) -> str:
+    return b64encode(content).decode()
+
+
+def make_printable(value: object) -> object:
+    """Return a text of a page without control characters, and all else as it is: the `finalize` of its template."""
     return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

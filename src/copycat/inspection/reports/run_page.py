@@ -14,9 +14,8 @@ from copycat.inspection.reports.contents import GalleryImage, PageImage, Section
 from copycat.inspection.reports.curve_charts import make_curve_charts
 from copycat.inspection.reports.evaluation_sections import PARTS, make_metric_sections, make_prediction_sections
 from copycat.inspection.reports.gallery_file import TITLES, GalleryItem, read_gallery
-from copycat.inspection.reports.manifest_sections import make_manifest_sections
+from copycat.inspection.reports.manifest_sections import make_configuration_section, make_manifest_sections
 from copycat.inspection.reports.page import Page
-from copycat.inspection.reports.settings import make_configuration_section
 from copycat.inspection.reports.verdict import format_time, make_facts, make_title, make_verdict
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
@@ -102,16 +101,8 @@ def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
     images = draw_weights(read_weights(path), image_shape=tuple(shape))
     if images:
         caption = "First-layer weights, an image for each unit: gray is 0, brighter is positive, darker negative."
-        yield Section(
-            title="Weights",
-            images=[
-                PageImage(
-                    encode_png(contact_sheet(images, side=256 if len(images) == 1 else SIDE, columns=8)),
-                    caption,
-                    "weights",
-                )
-            ],
-        )
+        sheet = contact_sheet(images, side=256 if len(images) == 1 else SIDE, columns=8)
+        yield Section(title="Weights", images=[PageImage(encode_png(sheet), caption, "weights")])
 
 
 def _curves(manifest: Mapping[str, Any], rows: list[dict[str, float]]) -> Iterator[Section]:
@@ -120,24 +111,14 @@ def _curves(manifest: Mapping[str, Any], rows: list[dict[str, float]]) -> Iterat
     metrics = [metric for metric in PLOTTED_METRICS if any(f"{part}/{metric}" in row for row in rows for part in PARTS)]
     if not metrics:
         return
-    best = manifest["results"].get("best", {})
-    caption = f"{' and '.join(metrics)} by epoch, from {rows[0]['epoch']:.0f} to {rows[-1]['epoch']:.0f}: "
-    caption += "; ".join(
-        _describe_course(rows, f"{part}/{metric}")
-        for metric in metrics
-        for part in PARTS
-        if _values(rows, f"{part}/{metric}")
-    )
-    epoch = best.get("epoch")
-    charts = make_curve_charts(rows, metrics, best=epoch)
-    image = PageImage(plot_curves(rows, metrics, best=epoch), f"{caption}.", "curves", charts, synced=True)
+    best = manifest["results"].get("best", {}).get("epoch")
+    courses = [
+        f"{name} from {format_number(values[0])} to {format_number(values[-1])}"
+        for name in (f"{part}/{metric}" for metric in metrics for part in PARTS)
+        if (values := [row[name] for row in rows if name in row])
+    ]
+    span = f"from {rows[0]['epoch']:.0f} to {rows[-1]['epoch']:.0f}"
+    caption = f"{' and '.join(metrics)} by epoch, {span}: {'; '.join(courses)}."
+    charts = make_curve_charts(rows, metrics, best=best)
+    image = PageImage(plot_curves(rows, metrics, best=best), caption, "curves", charts, synced=True)
     yield Section(title="Curves", images=[image])
-
-
-def _values(rows: list[dict[str, float]], name: str) -> list[float]:
-    return [row[name] for row in rows if name in row]
-
-
-def _describe_course(rows: list[dict[str, float]], name: str) -> str:
-    values = _values(rows, name)
-    return f"{name} from {format_number(values[0])} to {format_number(values[-1])}"

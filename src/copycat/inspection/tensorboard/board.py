@@ -45,13 +45,9 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
 
 
 def launch(folder: Path, *, varied: Callable[[], Set[str]], title: str, port: int) -> str:
-    """Start TensorBoard in a thread and return its address.
+    """Start TensorBoard in a thread and return its address; port 0 is any free one.
 
-    Args:
-        folder: of the runs.
-        varied: returns the keys that HParams shows whether their values differ or not.
-        title: of the window.
-        port: 0 is any free one.
+    HParams shows the keys that `varied` returns, whether their values differ or not.
 
     Raises:
         UserError: where it does not start.
@@ -61,13 +57,9 @@ def launch(folder: Path, *, varied: Callable[[], Set[str]], title: str, port: in
     fast = "true" if find_spec("tensorboard_data_server") else "false"  # unset, TensorBoard prints a note
     address = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--window_title", title]
     # keep all images and curves of a run; TensorBoard's default drops most of them
-    retention = [
-        "--samples_per_plugin",
-        "images=100,scalars=2000,pr_curves=100",
-        "--reload_interval",
-        str(int(REFRESH_SECONDS)),
-    ]
-    program.configure(argv=["tensorboard", *address, *retention, f"--load_fast={fast}"])
+    retention = ["--samples_per_plugin", "images=100,scalars=2000,pr_curves=100"]
+    speed = ["--reload_interval", str(int(REFRESH_SECONDS)), f"--load_fast={fast}"]
+    program.configure(argv=["tensorboard", *address, *retention, *speed])
     try:
         return str(program.launch())
     except TensorBoardPortInUseError as error:

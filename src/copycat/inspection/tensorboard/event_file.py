@@ -1,4 +1,4 @@
-"""Scalars as TensorBoard event records, many at once."""
+"""TensorBoard event files: many scalars at once, and all that a SummaryWriter writes."""
 
 import os
 import socket
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 _LONG_STEP = 2**34
 """A step of five bytes as a varint; smaller steps are padded to the same length."""
@@ -45,9 +46,8 @@ class EventFile:
     def add_event(self, event: Event) -> None:
         """Append an event of any kind."""
         content: bytes = event.SerializeToString()
-        self._file.write(
-            b"".join([_length_header(len(content)), content, struct.pack("<I", _mask(google_crc32c.value(content)))])
-        )
+        checksum = struct.pack("<I", _mask(google_crc32c.value(content)))
+        self._file.write(b"".join([_length_header(len(content)), content, checksum]))
 
     def add(
         self, tags: Sequence[str], values: NDArray[np.float32], *, steps: Sequence[int], times: NDArray[np.float64]
@@ -82,6 +82,29 @@ class EventFile:
 
     def reopen(self) -> None:
         """Do nothing: the file stays open until the run ends."""
+
+
+class AppendingWriter(SummaryWriter):
+    """Append to a file that is already open, where torch's own writer would create a file and a thread."""
+
+    file_writer: Any
+    all_writers: Any
+
+    def __init__(self, folder: str, file: EventFile) -> None:
+        """Set the open file, in this folder."""
+        self._to = file
+        super().__init__(folder)
+
+    def _get_file_writer(self) -> Any:
+        if self.file_writer is None:
+            self.file_writer = _AppendingFileWriter(self._to)
+            self.all_writers = {self._to.get_logdir(): self.file_writer}
+        return self.file_writer
+
+
+class _AppendingFileWriter(FileWriter):
+    def __init__(self, file: EventFile) -> None:
+        self.event_writer = file
 
 
 @cache

@@ -23,12 +23,9 @@ STATUS = {"success": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
 
 
 def select_hparams(config: Mapping[str, Any], varied: Mapping[str, Any]) -> dict[str, Value]:
-    """Return the hyper-parameters of a configuration by dotted key.
+    """Return the hyper-parameters of a run's configuration by dotted key, and those that its sweep varies.
 
-    Args:
-        config: of the run.
-        varied: the keys and values of a trial that its sweep varies. An option is shown by its name where its class is
-            that of other options too: `model` is `shallow`.
+    A varied option is shown by its name where its class is that of other options too: `model` is `shallow`.
     """
     keys, typed = HPARAM_KEYS | varied.keys(), dict(_flatten(varied))
     chosen = {key: v for key, v in _flatten(config) if key in keys or key.partition(".")[0] in HPARAM_GROUPS}

@@ -23,11 +23,7 @@ PRIMARY = ("loss", "accuracy")
 
 
 class HParamsTable(TBLoader):  # type: ignore[misc]  # TensorBoard has no types
-    """Load TensorBoard's HParams plugin with other columns.
-
-    Args:
-        varied: returns the keys that differ between the runs.
-    """
+    """Load TensorBoard's HParams plugin with other columns: `varied` returns the keys that differ between the runs."""
 
     def __init__(self, varied: Callable[[], Set[str]]) -> None:
         """Set the keys to show."""

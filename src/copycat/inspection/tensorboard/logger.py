@@ -16,8 +16,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from copycat.inspection.tensorboard.appending_writer import AppendingWriter
-from copycat.inspection.tensorboard.event_file import EventFile
+from copycat.inspection.tensorboard.event_file import AppendingWriter, EventFile
 from copycat.inspection.tensorboard.graph import trace_graph
 from copycat.inspection.tensorboard.hparams import select_hparams, session_end, session_start
 from copycat.inspection.tensorboard.purge import EVENTS, purge
