@@ -12,9 +12,8 @@ from copycat.data.synthetic.dataset import Drawn
 from copycat.records.run_folder import read_manifest, write_manifest
 from copycat.records.run_loader import open_run
 from copycat.tables.comparison import read_comparison
-from tests.support.hostile_folders import strip_signature
 from tests.support.old_names import LAST_PARTS, rewrite_run
-from tests.support.run_folders import change_config
+from tests.support.run_folders import change_config, strip_signature
 from tests.support.runs import train_tiny
 
 WORDS = ("model=shallow", "model.hidden=[3]", "augmentation=mixup", "augmentation/base=light", "optimizer=adam")

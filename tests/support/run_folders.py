@@ -54,6 +54,11 @@ def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) ->
     (folder / "run.json").write_text(json.dumps(manifest))
 
 
+def strip_signature(folder: Path) -> None:
+    """Remove a run's signature, which makes it untrusted."""
+    change_manifest(folder, lambda manifest: manifest.pop("signature"))
+
+
 def change_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a run's config.yaml by a function that edits it in place."""
     config = yaml.safe_load((folder / "config.yaml").read_text())
