@@ -224,16 +224,3 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
         "largest difference in probability on oriented, transparent, gray, palette and deep"
     )
     assert "On oriented, transparent, gray, palette and deep images" in (tmp_path / "to" / "README.md").read_text()
-
-
-def test_wrong_words_are_clear_lines(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, said in (
-        (["export", str(tmp_path / "none"), "--format", "torch"], "expected the folder of a run; got none"),
-        (["export", str(tmp_path), "--format", "pickle"], "--format"),
-        (["export", str(tmp_path)], "--format"),
-    ):
-        with pytest.raises(SystemExit, match=r"^2$"):
-            main(words)
-        error = capsys.readouterr().err
-        assert said in error
-        assert error.count("\n") == 1

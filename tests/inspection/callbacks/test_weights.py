@@ -41,14 +41,3 @@ def test_the_weights_of_a_run_are_a_table(tiny: Path, tmp_path: Path, capsys: py
     assert "5×192" in out
     assert "layers.2.bias" in out
     assert f"{5 * 192 + 5 + 5 + 1} values in 4 tensors" in out
-
-
-def test_a_run_without_weights_is_a_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, said in (
-        (["--weights", str(tmp_path)], "expected a completed run, with weights.safetensors; it has none"),
-        (["--weights"], "--weights: expected the folder of a run; got 0 words"),
-        (["--wieghts", "x"], "--wieghts: expected KEY=VALUE"),
-    ):
-        with pytest.raises(SystemExit, match=r"^2$"):
-            main(["inspect", *words])
-        assert said in capsys.readouterr().err
