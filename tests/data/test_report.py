@@ -10,11 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from copycat.cli import main
 from copycat.data.datamodule import DataModule
 from copycat.data.report import print_check
 from copycat.data.split import Part, digest
-from tests.support.commands import run_copycat
+from tests.support.commands import call_copycat, run_copycat
 
 SavePicture = Callable[..., Path]
 
@@ -28,8 +27,7 @@ def in_a_process(*words: str, status: int = 0) -> list[str]:
 
 def check_in_process(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     """The same without a process, which takes seconds to start."""
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["data", "check", *words])
+    call_copycat("data", "check", *words)
     return capsys.readouterr().out.splitlines()
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
@@ -13,6 +12,7 @@ from copycat.reruns.rerun import rerun
 from copycat.training.resume import resume
 from copycat.training.train import train
 from tests.support.callbacks import KillCallback, SimulatedKill
+from tests.support.commands import call_copycat
 from tests.support.killed_runs import JOBS, assert_same_folders, train_killable
 from tests.support.parameters import mark_slow
 from tests.support.runs import compose_quickly
@@ -86,9 +86,7 @@ def test_the_command_takes_more_epochs_and_no_other_key(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = train_killable(tiny, tmp_path).folder
-    with pytest.raises(SystemExit, match=r"^2$"):
-        main(["resume", str(folder), "optimizer.lr=1"])
+    call_copycat("resume", folder, "optimizer.lr=1", status=2)
     assert "expected trainer.max_epochs=MORE; got 'optimizer.lr=1'" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["resume", str(folder), "trainer.max_epochs=4"])
+    call_copycat("resume", folder, "trainer.max_epochs=4")
     assert len(read_history(folder)) == 4

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from copycat.cli import main
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.data.split import Part, digest
 from copycat.records.trial_file import read_trial
 from copycat.training.components import build_components
 from copycat.training.train import train
+from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, compose_quickly
 
 ONE_BATCH = "expected a metric that the run has; got train/loss_mean: an epoch has one batch"
@@ -53,8 +53,8 @@ def test_the_mean_over_batches_needs_several(key: str, words: Sequence[str], one
 def test_a_sweep_with_a_missing_objective_does_not_start(
     key: str, word: str, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit, match=r"^2$"):
-        main(["train", "-m", *data_overrides(tiny), *QUIET, word, "seed=1,2", f"output_dir={tmp_path / 'out'}"])
+    words = (*data_overrides(tiny), *QUIET, word, "seed=1,2", f"output_dir={tmp_path / 'out'}")
+    call_copycat("train", "-m", *words, status=2)
     assert f"copycat: {key}: {ONE_BATCH}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -63,8 +63,7 @@ def test_a_sweep_with_a_missing_objective_does_not_start(
 def test_a_trial_without_its_sweep_s_objective_fails_before_training(launcher: str, tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     words = ["sweep.objective=train/loss_mean", "data.batch_size=4,99", f"hydra/launcher={launcher}"]
-    with pytest.raises(SystemExit, match=r"^1$"):
-        main(["train", "-m", *data_overrides(tiny), *QUIET, *words, f"sweep.folder={sweep}"])
+    call_copycat("train", "-m", *data_overrides(tiny), *QUIET, *words, f"sweep.folder={sweep}", status=1)
     assert read_trial(sweep / "0").status == "completed"
     failed = read_trial(sweep / "1")
     assert failed.status == "failed"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from copycat.cli import main
 from copycat.inspection.callbacks.weights import draw_weights
+from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -35,8 +35,7 @@ def test_the_weights_of_a_run_are_a_table(tiny: Path, tmp_path: Path, capsys: py
     folder = train_tiny(
         "model=shallow", "model.hidden=[5]", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path
     ).folder
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["inspect", "--weights", str(folder)])
+    call_copycat("inspect", "--weights", folder)
     out = capsys.readouterr().out
     assert "5×192" in out
     assert "layers.2.bias" in out

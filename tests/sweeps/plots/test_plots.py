@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.sweeps.plots.axes import choose_log_ticks
 from copycat.sweeps.plots.files import PLOTS, write_plots
@@ -30,6 +29,7 @@ from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.plots.slices import plot_slices
 from copycat.sweeps.plots.style import BLUE, GRAY, STYLE
 from copycat.tables.statistics import Direction
+from tests.support.commands import call_copycat
 from tests.support.sweep_folders import make_trial, write_sweep_folder
 
 SPACE = {"optimizer.lr": "tag(log,interval(1e-2,1e-1))", "model": "shallow,logistic", "activation": "relu,elu"}
@@ -74,9 +74,7 @@ def join_texts(figure: Figure) -> str:
 
 
 def test_the_command_writes_pngs_and_prints_where(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["plots", str(sweep)])
-    assert end.value.code == 0
+    call_copycat("plots", sweep)
     printed = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert printed == [sweep / "plots" / f"{kind}.png" for kind in ("history", "parallel", "importance", "slice")]
     for path in printed:
