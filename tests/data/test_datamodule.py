@@ -16,6 +16,7 @@ from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import Batch, MemoryLoader, ResumableLoader
 from copycat.data.split import Part, digest
+from tests.support.trainers import make_trainer
 
 Pixels = Sequence[int]
 
@@ -192,16 +193,7 @@ def test_lightning_fits_validates_and_tests_from_it(tmp_path: Path) -> None:
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=2,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        default_root_dir=tmp_path,
-        **quiet,
-    )
+    trainer = make_trainer(tmp_path, epochs=2)
     module, network = make_data(fold=0, batch_size=4, shuffle=True), Counting()
     trainer.fit(network, datamodule=module)
     trainer.test(network, datamodule=module, verbose=False)

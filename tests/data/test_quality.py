@@ -1,6 +1,5 @@
 """What a look over a set finds, in plain lists and short lines."""
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -219,7 +218,7 @@ def test_warnings_stay_short_however_long_the_names() -> None:
 # ----- the real data
 
 
-@pytest.mark.skipif("COPYCAT_DATA" not in os.environ, reason="set COPYCAT_DATA to test with the real cats")
+@pytest.mark.usefixtures("cats_folder")
 def test_the_real_cats_have_one_duplicate_and_a_shift_of_class_share() -> None:
     found = check_data(DataModule(Cats()))
     assert found.warnings == [

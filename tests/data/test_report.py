@@ -1,6 +1,5 @@
 """The page of `copycat data check`, as a user sees it: in a pipe, in terminals, for sets of any shape."""
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,14 +79,6 @@ def test_the_drawn_set_is_said_to_be_drawn(capsys: pytest.CaptureFixture[str]) -
     assert parse_rows(lines)["cat"] == ["72 (34%)", "33 (66%)"]
     assert "warning: these images are drawn, not photographed" in lines
     assert "duplicates across parts: 0" in lines
-
-
-@pytest.mark.skipif("COPYCAT_DATA" not in os.environ, reason="set COPYCAT_DATA to test with the real cats")
-def test_the_page_of_the_cats_names_the_duplicate(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = check_in_process(capsys, "data=cats")
-    assert parse_rows(lines)["images"] == ["209", "50"]
-    assert lines[lines.index("duplicates across parts: 1") + 1] == "  train[146] (train) = val[17] (val)"
-    assert "warning: 1 image twice across parts: train[146] = val[17]" in lines
 
 
 # ----- pages of other shapes
