@@ -46,7 +46,14 @@ def train_killable(tiny: Path, at: Path, *words: str) -> RunResult:
     return train(compose_quickly([*where, dies, *small, *network, *words]))
 
 
-def kill_run(tiny: Path, at: Path, *words: str, after: tuple[str, int]) -> Path | None:
+def kill_run(tiny: Path, at: Path, *words: str, after: tuple[str, int]) -> Path:
+    """The folder of a run that died."""
+    folder = try_to_kill(tiny, at, *words, after=after)
+    assert folder, "it ended before it came to that"
+    return folder
+
+
+def try_to_kill(tiny: Path, at: Path, *words: str, after: tuple[str, int]) -> Path | None:
     """The folder of a run that died; None where it ended before it came to that."""
     KillCallback.after = after
     try:

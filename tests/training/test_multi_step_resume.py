@@ -109,7 +109,6 @@ def test_a_run_is_resumed_inside_the_multi_step_loop_to_the_same_bits(
         if single == "killed":
             patched.setattr("copycat.training.session.install", lambda *_, **more: None)
         folder = kill_run(tiny, tmp_path, *words, after=(hook, batches // 2 if job == "accumulation" else batches))
-    assert folder
     if single == "resumed":
         monkeypatch.setattr("copycat.training.session.install", lambda *_, **more: None)
     assert resume(open_run(folder), say=lambda line: None).status == "completed"

@@ -24,7 +24,6 @@ def test_a_pruner_gets_each_epoch_s_metrics_once_and_those_before_a_resume_too(t
         return None
 
     folder = kill_run(tiny, tmp_path, after=("epoch", 4))
-    assert folder
     resume(open_run(folder), say=lambda line: None, limits=Limits(pruner=judge))
     rows = read_history(folder)
     assert seen == [(epoch, rows[epoch]["val/loss"]) for epoch in (0, 1)]  # after the last there is nothing to end
