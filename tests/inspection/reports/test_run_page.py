@@ -8,8 +8,6 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from copycat.config.errors import UserError
@@ -61,23 +59,6 @@ def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
     low, high = wilson_interval(share, images)
     row = next(row for row in parse_html(make_run_page(folder).html()).rows if row[0] == "accuracy")
     assert f"{share:.4f} ({low:.2f} to {high:.2f} of {images})" in row
-
-
-@given(st.integers(1, 400), st.data())
-def test_wilsons_interval_is_that_of_scipy(count: int, data: st.DataObject) -> None:
-    hits = data.draw(st.integers(0, count))
-    from scipy.stats import binomtest  # takes a second
-
-    theirs = binomtest(hits, count).proportion_ci(method="wilson")
-    assert wilson_interval(hits / count, count) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-
-
-@given(st.integers(1, 400), st.data())
-def test_an_interval_holds_its_share_and_lies_between_0_and_1(count: int, data: st.DataObject) -> None:
-    share = data.draw(st.integers(0, count)) / count
-    low, high = wilson_interval(share, count)
-    assert 0 <= low <= share + 1e-12
-    assert share - 1e-12 <= high <= 1
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
