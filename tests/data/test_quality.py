@@ -10,25 +10,14 @@ from copycat.data import quality
 from copycat.data.datamodule import DataModule
 from copycat.data.quality import DataCheck, Duplicate, check_data
 from copycat.data.sources.cats import Cats
-from copycat.data.split import Part, digest
+from copycat.data.split import Part
+from tests.support.parts import make_part
 
 
 def make_solid_images(*colors: tuple[int, ...] | int) -> torch.Tensor:
     """Make images of 4x4 pixels, each of one color."""
     colors = tuple(color if isinstance(color, tuple) else (color,) * 3 for color in colors)
     return torch.tensor(colors, dtype=torch.uint8)[:, :, None, None].repeat(1, 1, 4, 4)
-
-
-def make_part(
-    pixels: torch.Tensor, labels: Sequence[int], names: Sequence[str] = (), unreadable: Sequence[str] = ()
-) -> Part:
-    return Part(
-        images=pixels,
-        labels=torch.tensor(labels),
-        names=names or [f"image {index}" for index in range(len(labels))],
-        digests=[digest(image) for image in pixels],
-        unreadable=unreadable,
-    )
 
 
 class PartsSource:

@@ -11,8 +11,9 @@ from PIL import Image
 
 from copycat.data.datamodule import DataModule
 from copycat.data.report import print_check
-from copycat.data.split import Part, digest
+from copycat.data.split import Part
 from tests.support.commands import call_copycat, run_copycat
+from tests.support.parts import make_part
 
 SavePicture = Callable[..., Path]
 
@@ -98,12 +99,8 @@ class Many:
 
     def _part(self, name: str, shades: list[int]) -> Part:
         images = torch.tensor(shades, dtype=torch.uint8)[:, None, None, None].repeat(1, self.channels, 2, 2)
-        return Part(
-            images=images,
-            labels=torch.arange(len(shades)) % len(self.classes),
-            names=[f"{name}/{'a long folder/' * 5}{index}.png" for index in range(len(shades))],
-            digests=[digest(image) for image in images],
-        )
+        names = [f"{name}/{'a long folder/' * 5}{index}.png" for index in range(len(shades))]
+        return make_part(images, torch.arange(len(shades)) % len(self.classes), names)
 
 
 def print_report(

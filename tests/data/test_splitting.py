@@ -15,6 +15,7 @@ from copycat.data.quality import check_data
 from copycat.data.sources.cats import Cats
 from copycat.data.split import Decoder, Part, Subset, digest
 from copycat.data.splitting import split
+from tests.support.parts import make_part
 
 DEFAULTS: dict[str, Any] = {"how": None, "holdout": 0.2, "folds": 5, "fold": None, "seed": 0}
 
@@ -25,7 +26,7 @@ def make_numbered_part(labels: Sequence[int], pictures: Sequence[int] | None = N
     images = torch.tensor([[n // 65536, n // 256 % 256, n % 256] for n in pictures], dtype=torch.uint8)
     images = images.reshape(-1, 3, 1, 1)
     names = [f"{of}[{index}]" for index in range(len(labels))]
-    return Part(images=images, labels=torch.tensor(labels), names=names, digests=[digest(image) for image in images])
+    return make_part(images, labels, names)
 
 
 def split_pool(pool: Part, **how: Any) -> dict[str, Part]:

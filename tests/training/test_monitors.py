@@ -1,14 +1,12 @@
 """A metric that no epoch of a run would have is refused before the run trains, whatever names it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
-from copycat.data.split import Part, digest
 from copycat.records.trial_file import read_trial
 from copycat.training.components import build_components
 from copycat.training.train import train
@@ -71,27 +69,10 @@ def test_a_trial_without_its_sweep_s_objective_fails_before_training(launcher: s
     assert not (sweep / "1" / "metrics.csv").exists()
 
 
-class LackingValidation:
-    """A source whose validation part has no image of its second class."""
-
-    classes: Sequence[str] = ("no", "yes")
-    synthetic = True
-
-    def load(self) -> Mapping[str, Part]:
-        return {"train": self._part([0, 1, 0, 1]), "val": self._part([0, 0])}
-
-    def _part(self, labels: list[int]) -> Part:
-        images = torch.arange(len(labels) * 12, dtype=torch.uint8).reshape(-1, 3, 2, 2)
-        names = [f"image {place}" for place in range(len(labels))]
-        return Part(
-            images=images, labels=torch.tensor(labels), names=names, digests=[digest(image) for image in images]
-        )
-
-
 @pytest.mark.parametrize("name", ["auroc", "balanced_accuracy"])
 def test_a_score_of_all_classes_needs_an_image_of_each(name: str, tmp_path: Path) -> None:
     words = [f"callbacks.best.monitor=val/{name}", "callbacks.best.mode=max", f"output_dir={tmp_path / 'out'}"]
     config = compose_quickly(words).config
     with pytest.raises(UserError, match=rf"got val/{name}: val has no image of yes\. Take val/accuracy\.$"):
-        train(Request(config={**config, "data": {"_target_": f"{__name__}.LackingValidation"}}))
+        train(Request(config={**config, "data": {"_target_": "tests.support.parts.LackingValidation"}}))
     assert not (tmp_path / "out").exists()

@@ -16,10 +16,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from copycat.config.compose import Request
-from copycat.data.split import Part, digest
+from copycat.data.split import Part
 from copycat.training.train import train
 from tests.support.images import write_image_folder
 from tests.support.parameters import mark_slow
+from tests.support.parts import make_part
 from tests.support.plain_loop import (
     DENSE,
     QUICK,
@@ -45,18 +46,13 @@ class Noise:
     synthetic = True
 
     def load(self) -> Mapping[str, Part]:
-        return {name: part_of(*make_noise(name)) for name in ("train", "val")}
+        parts = {name: make_noise(name) for name in ("train", "val")}
+        return {name: make_part(torch.from_numpy(x), torch.from_numpy(y)) for name, (x, y) in parts.items()}
 
 
 def make_noise(part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     draw = np.random.default_rng(["train", "val"].index(part))
     return draw.integers(0, 40, (40, 3, 8, 8), dtype=np.uint8), draw.integers(0, 2, 40, dtype=np.int64)
-
-
-def part_of(pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Part:
-    images = torch.from_numpy(pixels)
-    names = [str(place) for place in range(len(labels))]
-    return Part(images=images, labels=torch.from_numpy(labels), names=names, digests=[digest(i) for i in images])
 
 
 def lecture_set(folder: Path, part: str) -> Set:
@@ -66,10 +62,10 @@ def lecture_set(folder: Path, part: str) -> Set:
 
 
 @pytest.fixture(scope="module")
-def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes = {"crow": 0, "duck": 25, "owl": 50}
     return write_image_folder(
-        tmp_path_factory.mktemp("birds"), classes=classes, parts={"train": 13, "val": 5}, levels=206, seed=2, digits=2
+        tmp_path_factory.mktemp("finches"), classes=classes, parts={"train": 13, "val": 5}, levels=206, seed=2, digits=2
     )
 
 
@@ -130,12 +126,12 @@ def test_both_styles_give_the_loop_s_bits_also_where_an_activation_has_parameter
     assert read_loss_bits(train_quick(pets, tmp_path, *words, "seed=5")) == format_bits(loop.losses)
 
 
-def test_three_classes_give_the_bits_of_the_loop_with_cross_entropy(birds: Path, tmp_path: Path) -> None:
+def test_three_classes_give_the_bits_of_the_loop_with_cross_entropy(finches: Path, tmp_path: Path) -> None:
     words = ["loss=cross_entropy", "model=shallow", "optimizer=adamw", "trainer.max_epochs=5", "data.batch_size=10"]
     torch.manual_seed(123)
     model = build_classifier_by_hand([13], pixels=192, outputs=3)
-    loop = Loop(model, read_images(birds, "train"), torch.optim.AdamW, epochs=5, size=10)
-    assert read_loss_bits(train_quick(birds, tmp_path, *words)) == format_bits(loop.losses)
+    loop = Loop(model, read_images(finches, "train"), torch.optim.AdamW, epochs=5, size=10)
+    assert read_loss_bits(train_quick(finches, tmp_path, *words)) == format_bits(loop.losses)
 
 
 class ColorsByHand(nn.Module):
