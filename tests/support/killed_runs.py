@@ -10,7 +10,7 @@ from torch import Tensor
 from copycat.records.run_folder import read_manifest
 from copycat.training.train import RunResult, train
 from tests.support.callbacks import KillCallback, SimulatedKill, end_loader_workers
-from tests.support.run_folders import find_newest_run
+from tests.support.run_folders import assert_same_bits, find_newest_run
 from tests.support.runs import compose_quickly
 
 CNN = ["model=cnn", "model.channels=[4]", "data.shuffle=true", "augmentation=light", "optimizer=adam"]
@@ -90,8 +90,7 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def assert_same_folders(folder: Path, reference: Path, *, but: str | None = None) -> None:
-    for name in ("metrics.csv", "weights.safetensors"):
-        assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
+    assert_same_bits(folder, reference)
     for name in ("last.ckpt", "best.ckpt"):
         checkpoints = [torch.load(at / "checkpoints" / name, weights_only=True) for at in (folder, reference)]
         assert checkpoints[0].keys() == checkpoints[1].keys()

@@ -1,7 +1,7 @@
 """Write run folders without training, change them, and read them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +80,9 @@ def find_only_run(root: Path) -> Path:
 def read_training_losses(folder: Path) -> list[float]:
     """Return the training loss of each row of metrics.csv."""
     return [row["train/loss"] for row in read_history(folder)]
+
+
+def assert_same_bits(folder: Path, other: Path, names: Iterable[str] = ("metrics.csv", "weights.safetensors")) -> None:
+    """Require that files of two run folders hold the same bytes."""
+    for name in names:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
