@@ -97,3 +97,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 8×8 images, dark dogs and bright cats: 16 to train on, 8 to validate on."""
     classes, parts = {"dog": 0, "cat": 60}, {"train": 8, "val": 4}
     return write_image_folder(tmp_path_factory.mktemp("tiny"), classes=classes, parts=parts, levels=180)
+
+
+@pytest.fixture(scope="session")
+def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 8×8 images of three classes, six of each."""
+    classes = {"crow": 0, "duck": 60, "owl": 120}
+    return write_image_folder(tmp_path_factory.mktemp("birds"), classes=classes, parts={"": 6}, levels=120)

@@ -60,7 +60,7 @@ FAULTS = (
           'int(line.partition(",")[0]) <= epoch', "records/test_metrics_csv.py"),
     Fault("step_seed", "training/seeds.py", 'derive_seed("step", self._key, epoch, batch,',
           'derive_seed("step", self._key, batch,',
-          "reruns/test_ulp.py::test_loggers_callbacks_and_validation_draw_no_random_number_of_the_training"),
+          "training/test_seeds.py::test_loggers_callbacks_and_validation_draw_no_random_number_of_the_training"),
     Fault("config_digest", "records/digests.py", "blake2b(repr(value).encode()", "blake2b(repr(key).encode()",
           "reruns/test_rerun.py"),
     Fault("pruner_direction", "sweeps/search/study.py", "if not trial.should_prune():", "if trial.should_prune():",

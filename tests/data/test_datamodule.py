@@ -16,6 +16,8 @@ from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import Batch, MemoryLoader, ResumableLoader
 from copycat.data.split import Part, digest
+from tests.support.parts import make_part
+from tests.support.trainers import make_trainer
 
 Pixels = Sequence[int]
 
@@ -23,12 +25,7 @@ Pixels = Sequence[int]
 def make_gray_part(pixels: Pixels, labels: Sequence[int] | None = None) -> Part:
     """Images of 1x2 pixels in three channels, each of one value."""
     images = torch.tensor(list(pixels), dtype=torch.uint8).reshape(-1, 1, 1, 1).repeat(1, 3, 1, 2)
-    return Part(
-        images=images,
-        labels=torch.tensor(labels if labels is not None else [value % 2 for value in pixels], dtype=torch.int64),
-        names=[str(value) for value in pixels],
-        digests=[digest(image) for image in images],
-    )
+    return make_part(images, labels or [value % 2 for value in pixels], [str(value) for value in pixels])
 
 
 class UserSource:
@@ -192,16 +189,7 @@ def test_lightning_fits_validates_and_tests_from_it(tmp_path: Path) -> None:
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=2,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        default_root_dir=tmp_path,
-        **quiet,
-    )
+    trainer = make_trainer(tmp_path, epochs=2)
     module, network = make_data(fold=0, batch_size=4, shuffle=True), Counting()
     trainer.fit(network, datamodule=module)
     trainer.test(network, datamodule=module, verbose=False)
@@ -239,9 +227,7 @@ def test_one_pixel_more_or_less_bright_is_another_fingerprint_of_its_part_and_of
     assert isinstance(other.images, Tensor)
     place = draw.draw(st.integers(0, other.images.numel() - 1))
     other.images.view(-1)[place] ^= 1 << draw.draw(st.integers(0, 7))
-    other = Part(
-        images=other.images, labels=one.labels, names=one.names, digests=[digest(image) for image in other.images]
-    )
+    other = make_part(other.images, one.labels, one.names)
     found = [DataModule(UserSource(train=train, val=make_gray_part([9]))).fingerprint() for train in (one, other)]
     assert found[0]["val"] == found[1]["val"]
     assert found[0]["train"] != found[1]["train"]

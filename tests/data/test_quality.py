@@ -1,6 +1,5 @@
 """What a look over a set finds, in plain lists and short lines."""
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,25 +10,14 @@ from copycat.data import quality
 from copycat.data.datamodule import DataModule
 from copycat.data.quality import DataCheck, Duplicate, check_data
 from copycat.data.sources.cats import Cats
-from copycat.data.split import Part, digest
+from copycat.data.split import Part
+from tests.support.parts import make_part
 
 
 def make_solid_images(*colors: tuple[int, ...] | int) -> torch.Tensor:
     """Make images of 4x4 pixels, each of one color."""
     colors = tuple(color if isinstance(color, tuple) else (color,) * 3 for color in colors)
     return torch.tensor(colors, dtype=torch.uint8)[:, :, None, None].repeat(1, 1, 4, 4)
-
-
-def make_part(
-    pixels: torch.Tensor, labels: Sequence[int], names: Sequence[str] = (), unreadable: Sequence[str] = ()
-) -> Part:
-    return Part(
-        images=pixels,
-        labels=torch.tensor(labels),
-        names=names or [f"image {index}" for index in range(len(labels))],
-        digests=[digest(image) for image in pixels],
-        unreadable=unreadable,
-    )
 
 
 class PartsSource:
@@ -219,7 +207,7 @@ def test_warnings_stay_short_however_long_the_names() -> None:
 # ----- the real data
 
 
-@pytest.mark.skipif("COPYCAT_DATA" not in os.environ, reason="set COPYCAT_DATA to test with the real cats")
+@pytest.mark.usefixtures("cats_folder")
 def test_the_real_cats_have_one_duplicate_and_a_shift_of_class_share() -> None:
     found = check_data(DataModule(Cats()))
     assert found.warnings == [

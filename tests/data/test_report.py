@@ -1,6 +1,5 @@
 """The page of `copycat data check`, as a user sees it: in a pipe, in terminals, for sets of any shape."""
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from copycat.cli import main
 from copycat.data.datamodule import DataModule
 from copycat.data.report import print_check
-from copycat.data.split import Part, digest
-from tests.support.commands import run_copycat
+from copycat.data.split import Part
+from tests.support.commands import call_copycat, run_copycat
+from tests.support.parts import make_part
 
 SavePicture = Callable[..., Path]
 
@@ -28,8 +27,7 @@ def in_a_process(*words: str, status: int = 0) -> list[str]:
 
 def check_in_process(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     """The same without a process, which takes seconds to start."""
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["data", "check", *words])
+    call_copycat("data", "check", *words)
     return capsys.readouterr().out.splitlines()
 
 
@@ -84,14 +82,6 @@ def test_the_drawn_set_is_said_to_be_drawn(capsys: pytest.CaptureFixture[str]) -
     assert "duplicates across parts: 0" in lines
 
 
-@pytest.mark.skipif("COPYCAT_DATA" not in os.environ, reason="set COPYCAT_DATA to test with the real cats")
-def test_the_page_of_the_cats_names_the_duplicate(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = check_in_process(capsys, "data=cats")
-    assert parse_rows(lines)["images"] == ["209", "50"]
-    assert lines[lines.index("duplicates across parts: 1") + 1] == "  train[146] (train) = val[17] (val)"
-    assert "warning: 1 image twice across parts: train[146] = val[17]" in lines
-
-
 # ----- pages of other shapes
 
 
@@ -109,12 +99,8 @@ class Many:
 
     def _part(self, name: str, shades: list[int]) -> Part:
         images = torch.tensor(shades, dtype=torch.uint8)[:, None, None, None].repeat(1, self.channels, 2, 2)
-        return Part(
-            images=images,
-            labels=torch.arange(len(shades)) % len(self.classes),
-            names=[f"{name}/{'a long folder/' * 5}{index}.png" for index in range(len(shades))],
-            digests=[digest(image) for image in images],
-        )
+        names = [f"{name}/{'a long folder/' * 5}{index}.png" for index in range(len(shades))]
+        return make_part(images, torch.arange(len(shades)) % len(self.classes), names)
 
 
 def print_report(

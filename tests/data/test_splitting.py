@@ -1,6 +1,5 @@
 """Cuts into parts: complete, without leaks, stratified, seeded."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from copycat.data.quality import check_data
 from copycat.data.sources.cats import Cats
 from copycat.data.split import Decoder, Part, Subset, digest
 from copycat.data.splitting import split
+from tests.support.parts import make_part
 
 DEFAULTS: dict[str, Any] = {"how": None, "holdout": 0.2, "folds": 5, "fold": None, "seed": 0}
 
@@ -26,7 +26,7 @@ def make_numbered_part(labels: Sequence[int], pictures: Sequence[int] | None = N
     images = torch.tensor([[n // 65536, n // 256 % 256, n % 256] for n in pictures], dtype=torch.uint8)
     images = images.reshape(-1, 3, 1, 1)
     names = [f"{of}[{index}]" for index in range(len(labels))]
-    return Part(images=images, labels=torch.tensor(labels), names=names, digests=[digest(image) for image in images])
+    return make_part(images, labels, names)
 
 
 def split_pool(pool: Part, **how: Any) -> dict[str, Part]:
@@ -65,8 +65,11 @@ def a_cut(draw: Callable[..., Any]) -> tuple[Part, list[dict[str, Part]]]:
 
 
 @given(a_cut())
-def test_parts_are_disjoint_and_complete_and_keep_file_order(case: tuple[Part, list[dict[str, Part]]]) -> None:
+def test_parts_are_complete_in_file_order_share_no_picture_and_keep_what_goes_with_it(
+    case: tuple[Part, list[dict[str, Part]]],
+) -> None:
     pool, cuts = case
+    whole = dict(zip(pool.names, zip(list_pixels(pool), pool.labels.tolist(), strict=True), strict=True))
     for parts in cuts:
         train, val = list(parts["train"].names), list(parts["val"].names)
         assert train
@@ -74,23 +77,10 @@ def test_parts_are_disjoint_and_complete_and_keep_file_order(case: tuple[Part, l
         assert sorted(train + val, key=pool.names.index) == pool.names
         assert train == sorted(train, key=pool.names.index)
         assert val == sorted(val, key=pool.names.index)
-
-
-@given(a_cut())
-def test_no_picture_is_on_both_sides_of_a_cut_even_under_another_name(case: tuple[Part, list[dict[str, Part]]]) -> None:
-    for parts in case[1]:
-        assert not set(list_pixels(parts["train"])) & set(list_pixels(parts["val"]))
-
-
-@given(a_cut())
-def test_labels_names_and_digests_go_with_their_image(case: tuple[Part, list[dict[str, Part]]]) -> None:
-    pool, cuts = case
-    whole = dict(zip(pool.names, zip(list_pixels(pool), pool.labels.tolist(), strict=True), strict=True))
-    for parts in cuts:
+        assert not set(list_pixels(parts["train"])) & set(list_pixels(parts["val"]))  # not even under another name
         for side in parts.values():
-            assert [whole[name] for name in side.names] == list(
-                zip(list_pixels(side), side.labels.tolist(), strict=True)
-            )
+            shown = zip(list_pixels(side), side.labels.tolist(), strict=True)
+            assert [whole[name] for name in side.names] == list(shown)
             assert [digest(side.images[index]) for index in range(len(side))] == side.digests
 
 
@@ -323,7 +313,7 @@ def test_whether_a_set_is_too_small_does_not_depend_on_the_fold(labels: list[int
 # ----- the real data
 
 
-@pytest.mark.skipif("COPYCAT_DATA" not in os.environ, reason="set COPYCAT_DATA to test with the real cats")
+@pytest.mark.usefixtures("cats_folder")
 def test_the_50_are_the_test_part_of_the_cats_folds_and_their_duplicate_is_set_aside() -> None:
     for fold in range(5):
         data = DataModule(Cats(), fold=fold)

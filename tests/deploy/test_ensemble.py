@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from copycat.cli import main
 from copycat.deploy.arguments import open_completed_in
 from copycat.deploy.ensemble import evaluate_ensemble
 from copycat.records.run_folder import read_manifest
+from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
 
 WORDS = ("model=logistic", "optimizer=adam", "optimizer.lr=0.003", "trainer.max_epochs=6", *QUIET)
@@ -46,8 +46,7 @@ def compute_accuracy(predicted: list[tuple[int, float]]) -> float:
 
 
 def evaluate_as_json(*words: object, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["evaluate", *map(str, words), "--json"])
+    call_copycat("evaluate", *words, "--json")
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
@@ -57,8 +56,7 @@ def read_accuracies(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def read_refusal(*words: object, capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit, match=r"^2$"):
-        main(["evaluate", *map(str, words)])
+    call_copycat("evaluate", *words, status=2)
     return capsys.readouterr().err
 
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.data.augmentation.transforms import Unchanged
 from copycat.data.decode import decode_pixels
@@ -23,7 +22,7 @@ from copycat.deploy.predict import Prediction, predict_files
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.deploy.use_scripts import SCRIPTS
 from copycat.models.losses import CrossEntropy
-from tests.support.commands import run_copycat
+from tests.support.commands import call_copycat, run_copycat
 from tests.support.images import write_image_folder
 from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
@@ -191,8 +190,7 @@ def test_a_loss_of_ones_own_is_not_exported_as_weights_alone(tiny: Path, tmp_pat
 
 def test_the_card_says_what_it_is_and_how_sure(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = train_tiny("trainer.max_epochs=3", *QUIET, data=tiny, at=tmp_path).folder
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["export", str(folder), "--format", "torch"])
+    call_copycat("export", folder, "--format", "torch")
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
         f"copycat: loading the network of {folder}",
@@ -208,8 +206,7 @@ def test_the_card_says_what_it_is_and_how_sure(tiny: Path, tmp_path: Path, capsy
     assert "of 8×8" in card
     assert "These are your own data" in card.partition("## Licence")[2]
     assert "lecture" not in card
-    with pytest.raises(SystemExit, match=r"^0$"):  # the run is as good as before
-        main(["rerun", str(folder)])
+    call_copycat("rerun", folder)  # the run is as good as before
 
 
 def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them(
@@ -219,24 +216,10 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
     os.symlink(tiny, moved)
     folder = train_tiny("trainer.max_epochs=1", *QUIET, data=moved, at=tmp_path / "runs").folder
     moved.unlink()
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["export", str(folder), "--format", "torch", "--to", str(tmp_path / "to")])
+    call_copycat("export", folder, "--format", "torch", "--to", tmp_path / "to")
     printed = capsys.readouterr()
     assert "not held against the validation images" in printed.err
     assert printed.out.splitlines()[1].startswith(
         "largest difference in probability on oriented, transparent, gray, palette and deep"
     )
     assert "On oriented, transparent, gray, palette and deep images" in (tmp_path / "to" / "README.md").read_text()
-
-
-def test_wrong_words_are_clear_lines(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, said in (
-        (["export", str(tmp_path / "none"), "--format", "torch"], "expected the folder of a run; got none"),
-        (["export", str(tmp_path), "--format", "pickle"], "--format"),
-        (["export", str(tmp_path)], "--format"),
-    ):
-        with pytest.raises(SystemExit, match=r"^2$"):
-            main(words)
-        error = capsys.readouterr().err
-        assert said in error
-        assert error.count("\n") == 1

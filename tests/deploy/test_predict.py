@@ -12,14 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.predict import BATCH, Prediction, predict_files
 from copycat.deploy.predictor import open_predictor
 from copycat.records.run_loader import open_run
 from copycat.training.components import build_data
-from tests.support.commands import run_copycat
+from tests.support.commands import call_copycat, run_copycat
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -27,11 +26,6 @@ from tests.support.runs import QUIET, train_tiny
 def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("model=logistic", "optimizer=adam", "optimizer.lr=0.01", "trainer.max_epochs=200")
     return train_tiny(*words, *QUIET, data=tiny, at=tmp_path_factory.mktemp("runs")).folder
-
-
-def assert_exit_status(status: int, *words: object) -> None:
-    with pytest.raises(SystemExit, match=rf"^{status}$"):
-        main([str(word) for word in words])
 
 
 @pytest.mark.parametrize(
@@ -60,15 +54,15 @@ def test_folders_and_files_are_a_table_csv_or_json(
     folder: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cat, dogs = tiny / "train" / "cat" / "0.png", tiny / "train" / "dog"  # which it has learned
-    assert_exit_status(0, "predict", folder, cat, dogs, "--json")
+    call_copycat("predict", folder, cat, dogs, "--json")
     found = json.loads(capsys.readouterr().out)["predictions"]
     assert [row["file"] for row in found] == [str(cat), *(str(dogs / f"{n}.png") for n in range(8))]
     assert [row["class"] for row in found] == ["cat", *8 * ["dog"]]
     assert all(row["probability"] == max(row["probability/cat"], row["probability/dog"]) for row in found)
-    assert_exit_status(0, "predict", folder, cat, dogs, "--csv")
+    call_copycat("predict", folder, cat, dogs, "--csv")
     rows = list(csv.DictReader(StringIO(capsys.readouterr().out)))
     assert [float(row["probability/cat"]) for row in rows] == [row["probability/cat"] for row in found]
-    assert_exit_status(0, "predict", folder, cat, dogs)
+    call_copycat("predict", folder, cat, dogs)
     lines = capsys.readouterr().out.splitlines()
     assert sum(".png" in line for line in lines) == 9
     assert f"{found[0]['probability']:.4f}" in lines[3]
@@ -87,7 +81,7 @@ def test_an_image_of_any_size_and_mode_is_read_and_what_is_none_is_named(
     (tmp_path / "f.jpg").write_text("<html><body>not found</body></html>")
     (tmp_path / "g.png").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("none of the images")
-    assert_exit_status(1, "predict", folder, tmp_path, "--json")
+    call_copycat("predict", folder, tmp_path, "--json", status=1)
     printed = capsys.readouterr()
     assert [Path(row["file"]).name for row in json.loads(printed.out)["predictions"]] == [
         "a.jpg",
@@ -153,9 +147,9 @@ def test_in_batches_each_file_gets_its_own(folder: Path, tiny: Path) -> None:
 
 def test_mistakes_are_one_line(folder: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
-    assert_exit_status(2, "predict", folder, tmp_path / "none.jpg")
-    assert_exit_status(2, "predict", folder, tmp_path / "empty")
-    assert_exit_status(2, "predict", tmp_path / "empty", tiny)
+    call_copycat("predict", folder, tmp_path / "none.jpg", status=2)
+    call_copycat("predict", folder, tmp_path / "empty", status=2)
+    call_copycat("predict", tmp_path / "empty", tiny, status=2)
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(": expected ")[2] for line in said] == [
         "an image, or a folder of images; got none.",

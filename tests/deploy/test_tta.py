@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from copycat.cli import main
 from copycat.data.augmentation.strong import Strong
 from copycat.data.augmentation.transforms import Light
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.evaluation import evaluate_parts
 from copycat.deploy.predictor import open_predictor
+from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -82,16 +82,13 @@ def test_both_commands_take_views_and_the_run_s_own_predictions_stay(
     before = (folder / "predictions.csv").read_bytes()
     said = []
     for views in ("1", "5"):
-        with pytest.raises(SystemExit, match=r"^0$"):
-            main(["predict", str(folder), str(tiny / "val"), "--json", "--views", views])
+        call_copycat("predict", folder, tiny / "val", "--json", "--views", views)
         said.append([row["probability/cat"] for row in json.loads(capsys.readouterr().out)["predictions"]])
-        with pytest.raises(SystemExit, match=r"^0$"):
-            main(["evaluate", str(folder), "--json", "--views", views])
+        call_copycat("evaluate", folder, "--json", "--views", views)
         rows = json.loads(capsys.readouterr().out)["metrics"]
         assert rows == evaluate_parts(open_completed(folder), [], views=int(views)).rows()
     assert said[0] != said[1]
     assert said[0] == pytest.approx(said[1], abs=0.3)
     assert (folder / "predictions.csv").read_bytes() == before
-    with pytest.raises(SystemExit, match=r"^2$"):
-        main(["predict", str(folder), str(tiny), "--views", "0"])
+    call_copycat("predict", folder, tiny, "--views", "0", status=2)
     assert "--views: expected a whole number from 1 to 1000; got '0'" in capsys.readouterr().err

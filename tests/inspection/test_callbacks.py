@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from copycat.cli import main
 from copycat.data.loaders import MemoryLoader
 from copycat.inspection.callbacks.contact_sheet import LINE_HEIGHT
 from copycat.inspection.callbacks.histograms import capture_activations
@@ -28,6 +27,8 @@ from copycat.records.predictions import read_predictions
 from copycat.training.components import build_components
 from copycat.training.run_context import RunContext
 from copycat.training.train import RunResult
+from tests.support.commands import call_copycat
+from tests.support.run_folders import assert_same_bits
 from tests.support.runs import compose_quickly, train_tiny
 from tests.support.tensorboard import load_events
 
@@ -71,8 +72,7 @@ def test_every_kind_of_record_is_there(full: RunResult) -> None:
 
 def test_a_run_has_the_bits_of_one_that_nothing_looks_at(full: RunResult, tiny: Path, tmp_path: Path) -> None:
     plain = train_tiny(*WORDS, "callbacks=none", "logger=none", "augmentation=light", data=tiny, at=tmp_path)
-    for name in ("metrics.csv", "weights.safetensors", "predictions.csv"):
-        assert (full.folder / name).read_bytes() == (plain.folder / name).read_bytes()
+    assert_same_bits(full.folder, plain.folder, ("metrics.csv", "weights.safetensors", "predictions.csv"))
 
 
 def hand_written(tiny: Path) -> dict[str, list[float]]:
@@ -117,8 +117,7 @@ def test_a_trial_of_a_pack_has_what_it_has_alone(tiny: Path, tmp_path: Path) -> 
     sweep = tmp_path / "sweep"
     data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
     more = ("optimizer.lr=0.01,0.02", "hydra/launcher=packed", f"sweep.folder={sweep}")
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["train", "-m", *data, *SHALLOW, *more])
+    call_copycat("train", "-m", *data, *SHALLOW, *more)
     alone = train_tiny(*WORDS, data=tiny, at=tmp_path / "alone").folder
     mine, packed = load_run_events(alone), load_run_events(sweep / "0")
     assert json.loads((sweep / "0" / "run.json").read_text())["provenance"]["pack"] == [0, 1]
@@ -171,8 +170,7 @@ class Sure(Inspector):
 def test_a_look_of_the_user_s_own_is_taken_alone_and_in_a_pack(launcher: str, tiny: Path, tmp_path: Path) -> None:
     words = ("data=folder", f"data.root={tiny}", "data.image_size=8", *WORDS, "seed=1,2", f"hydra/launcher={launcher}")
     sweep = tmp_path / "sweep"
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["train", "-m", *words, f"+callbacks.sure._target_={__name__}.Sure", f"sweep.folder={sweep}"])
+    call_copycat("train", "-m", *words, f"+callbacks.sure._target_={__name__}.Sure", f"sweep.folder={sweep}")
     for trial in ("0", "1"):
         said = read_predictions(sweep / trial, classes=2)["val"].probability
         assert read_scalar(sweep / trial, "final/val/sure") == {EPOCHS: pytest.approx(said.max(1).mean(), rel=1e-5)}

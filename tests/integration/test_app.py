@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from copycat.deploy.app_server import HOST
@@ -19,12 +18,11 @@ from copycat.deploy.predict import Prediction, predict_files
 from copycat.deploy.predictor import open_predictor
 from copycat.deploy.uploads import MAX_BYTES
 from tests.support.app import list_runs, make_bomb, post_image, serve_app
-from tests.support.browser import BrowserPage, open_page
+from tests.support.browser import BrowserPage, check_layout, open_page
 from tests.support.runs import QUIET, train_tiny
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
-WIDTHS = (360, 768, 1920)
 PATIENCE = 30_000
 """Milliseconds."""
 
@@ -108,13 +106,7 @@ def test_several_runs_classify_images_side_by_side(
     ]
     expect(page.get_by_role("status")).to_have_text("2 of 2: empty.png: empty file.")
 
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            violations = Axe().run(page).response["violations"]
-            assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in violations] == []
+    check_layout(page)
     page.emulate_media(media="print")
     expect(page.get_by_text("Choose images")).to_be_hidden()
     expect(oldest).to_be_visible()

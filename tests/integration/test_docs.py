@@ -1,23 +1,16 @@
 """Every command of the documentation runs, and prints what its page shows; those without an output can be typed."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.support.commands import run_copycat
-from tests.support.shown_commands import check_command, read_shell_commands
+from tests.support.shown_commands import DOCS, check_command, check_printed, load_script, read_shell_commands
 
 pytestmark = pytest.mark.slow
 
-DOCS = Path(__file__).parents[2] / "docs"
-_spec = importlib.util.spec_from_file_location("console", DOCS / "console.py")
-assert _spec is not None
-assert _spec.loader is not None
-console = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(console)
-
+console = load_script("console")
 NUMBER = re.compile(r"-?\d+\.\d+|\d+%")
 PAGES = [page for page in DOCS.rglob("*.md") if read_shell_commands(page.read_text(encoding="utf-8"))]
 
@@ -33,10 +26,7 @@ def test_the_commands_of_a_folder_print_what_its_pages_show(
             done = run_copycat(*console.arguments(words, at=tmp_path), at=tmp_path)
             assert done.returncode == 0, f"{page.name}: {words}: {done.stderr}"
             printed = console.mask_varying(done.stdout)
-            # words to the letter; numbers as near as another machine's rounding leaves them
-            assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown), f"{page.name}: {words}"
-            for found, expected in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
-                assert float(found.rstrip("%")) == pytest.approx(float(expected.rstrip("%")), abs=0.03, rel=0.03)
+            check_printed(printed, shown, where=f"{page.name}: {words}", numbers=NUMBER, tolerance=0.03)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

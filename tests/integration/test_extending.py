@@ -1,7 +1,6 @@
 """CONTRIBUTING.md and docs/how-to/extend.md say how things are: each example is written to a folder and used."""
 
 import csv
-import importlib.util
 import json
 import re
 import shlex
@@ -15,6 +14,7 @@ import pytest
 from tests.support.commands import CompletedCommand, run_copycat
 from tests.support.images import write_image_folder
 from tests.support.run_folders import find_only_run
+from tests.support.shown_commands import load_script
 
 ROOT = Path(__file__).parents[2]
 MAP = (ROOT / "CONTRIBUTING.md").read_text()
@@ -152,12 +152,7 @@ def test_the_map_links_every_example() -> None:
 
 
 def test_the_picture_of_the_rooms_is_what_the_command_prints() -> None:
-    spec = importlib.util.spec_from_file_location("draw_rooms", ROOT / "docs" / "draw_rooms.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    shown = "".join(f"    {line}\n" for line in module.draw_rooms().splitlines())
+    shown = "".join(f"    {line}\n" for line in load_script("draw_rooms").draw_rooms().splitlines())
     assert shown in MAP, f"put this into CONTRIBUTING.md:\n{shown}"
 
 

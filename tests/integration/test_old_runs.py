@@ -11,6 +11,7 @@ import pytest
 from tests.support.commands import CompletedCommand, run_copycat
 from tests.support.images import write_image_folder
 from tests.support.parameters import mark_slow
+from tests.support.run_folders import assert_same_bits
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 RUNS = ["schema_1/completed", "schema_1/interrupted", "schema_2/completed", "schema_2/interrupted"]
@@ -167,8 +168,7 @@ def test_an_interrupted_run_is_resumed_to_the_bits_of_one_that_never_stopped(own
     after = (folder / "metrics.csv").read_text()
     assert after.startswith(before)
     if same:
-        for name in ("metrics.csv", "weights.safetensors", "predictions.csv"):
-            assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+        assert_same_bits(folder, whole, ("metrics.csv", "weights.safetensors", "predictions.csv"))
     tolerance = () if same else ("--tolerance", "1e-4")
     done = run("rerun", "schema_2/interrupted", *tolerance, at=old, owner=owner)
     assert re.match("identical: 6 epochs, 4 tensors, bit for bit$" if same else "identical|within", done.stdout)

@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from copycat.cli import main
 from copycat.records.metrics_csv import read_history
 from copycat.training.recorder import RunRecorder
 from copycat.training.result import RunResult
-from tests.support.commands import RunningCommand, run_copycat, start_copycat
+from tests.support.commands import RunningCommand, call_copycat, run_copycat, start_copycat
 
 pytestmark = pytest.mark.slow
 
@@ -162,13 +161,9 @@ def test_ctrl_c_with_the_last_records_of_a_trial_ends_its_sweep_too(
     monkeypatch.setattr(RunRecorder, "end", signalled)
     monkeypatch.chdir(tmp_path)
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=2", "sweep.folder=sweep"]
-    with pytest.raises(SystemExit) as ended:
-        main(["train", "-m", "seed=1,2", *words])
-    assert ended.value.code == 130
+    call_copycat("train", "-m", "seed=1,2", *words, status=130)
     assert [json.loads(file.read_text())["status"] for file in Path("sweep").glob("*/run.json")] == ["completed"]
-    with pytest.raises(SystemExit) as ended:
-        main(["resume", "sweep"])
-    assert ended.value.code == 0
+    call_copycat("resume", "sweep")
     assert json.loads(Path("sweep/0/trial.json").read_text())["status"] == "completed"
     assert json.loads(Path("sweep/1/trial.json").read_text())["status"] == "completed"
 

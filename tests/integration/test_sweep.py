@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from copycat.records.metrics_csv import read_history
 from tests.support.commands import CompletedCommand, run_copycat
 
@@ -24,13 +22,6 @@ def test_a_sweep_makes_a_run_folder_a_trial(tiny: Path, tmp_path: Path) -> None:
         assert len(read_history(trial)) == 2
 
 
-@pytest.mark.slow
-def test_a_sweep_lands_where_it_is_told_to(tiny: Path, tmp_path: Path) -> None:
-    _train("-m", "seed=0,1", "trainer.max_epochs=1", "output_dir=elsewhere", data=tiny, at=tmp_path)
-    assert len(list(tmp_path.glob("elsewhere/sweep/*/*/[01]/run.json"))) == 2
-    assert not (tmp_path / "outputs").exists()
-
-
 def test_a_trial_of_a_sweep_has_the_bits_of_the_same_run_alone(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "data.batch_size=5", "data.shuffle=true", "trainer.max_epochs=2")
     _train("-m", *words, "seed=0,1,2", "optimizer=adam", data=tiny, at=tmp_path)
@@ -40,33 +31,13 @@ def test_a_trial_of_a_sweep_has_the_bits_of_the_same_run_alone(tiny: Path, tmp_p
     assert trial.read_bytes() == alone.read_bytes()
 
 
-def test_a_trial_that_fails_does_not_take_its_sweep_with_it(tiny: Path, tmp_path: Path) -> None:
-    words = ("-m", "loss=mse", "optimizer.lr=1e-3,1e30,1e-4", "trainer.max_epochs=20")
-    done = _train(*words, data=tiny, at=tmp_path)
-    assert done.returncode == 1
-    found = [json.loads(file.read_text())["status"] for file in sorted(tmp_path.glob("outputs/*/*/*/*/run.json"))]
-    assert found == ["completed", "failed", "completed"]
-
-
-def test_a_sweep_may_land_beside_an_apostrophe(tiny: Path, tmp_path: Path) -> None:
+def test_a_sweep_lands_where_it_is_told_to_even_beside_an_apostrophe(tiny: Path, tmp_path: Path) -> None:
     folder = tmp_path / "it's"
     folder.mkdir()
     done = _train("-m", "seed=0,1", "trainer.max_epochs=1", f'output_dir="{folder}"', data=tiny, at=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(list(folder.glob("sweep/*/*/[01]/run.json"))) == 2
-
-
-def test_what_cannot_be_built_is_found_before_a_sweep_leaves_a_folder(tmp_path: Path) -> None:
-    done = run_copycat("train", "-m", "data=folder", "data.root=nowhere", "seed=0,1", at=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("copycat: data.root: ")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_wrong_value_in_a_sweep_is_found_before_the_first_trial(tiny: Path, tmp_path: Path) -> None:
-    done = _train("-m", "optimizer.lr=1e-3,banana", data=tiny, at=tmp_path)
-    assert done.returncode == 2
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_the_table_of_runs_lists_every_trial(tiny: Path, tmp_path: Path) -> None:

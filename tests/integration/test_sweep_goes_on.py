@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from tests.support.commands import run_copycat, start_copycat
+from tests.support.locks import hold_lock
 from tests.support.sweeps import read_sweep_file, read_trial_files, tiny_sweep_overrides
 
 pytestmark = pytest.mark.slow
@@ -141,30 +141,12 @@ def test_a_search_is_given_more_trials(tiny: Path, tmp_path: Path) -> None:
     assert len(study_of(sweep).trials) == 4
 
 
-HOLDS = """
-import sys
-from pathlib import Path
-from copycat.records.lock import locked
-with locked(Path(sys.argv[1]), of="sweep"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
 def test_a_sweep_that_another_process_runs_is_left_to_it(tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
-    assert (
-        run_copycat(
-            "train", "-m", *tiny_sweep_overrides(tiny, "seed=0,1"), f"sweep.folder={sweep}", at=tmp_path
-        ).returncode
-        == 0
-    )
-    command = [sys.executable, "-c", HOLDS, str(sweep)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
+    typed = ("train", "-m", *tiny_sweep_overrides(tiny, "seed=0,1"), f"sweep.folder={sweep}")
+    assert run_copycat(*typed, at=tmp_path).returncode == 0
+    with hold_lock(sweep):
         done = run_copycat("resume", sweep, at=tmp_path)
-        other.communicate()
     assert done.returncode == 2
     progress, line = done.stderr.splitlines()
     assert progress == "copycat: checking the sweep over seed"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import run_copycat
-from tests.support.hostile_folders import FOLDERS, HostileFolder, strip_signature
+from tests.support.hostile_folders import FOLDERS, HostileFolder
+from tests.support.run_folders import strip_signature
 from tests.support.runs import train_tiny
 
 pytestmark = pytest.mark.slow

@@ -1,18 +1,17 @@
 """Every block of the tutorial runs and prints what the page shows; commands make its tables and figures."""
 
-import importlib.util
 import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 from PIL import Image
 
 from tests.support.commands import run_copycat
+from tests.support.shown_commands import check_printed, load_script
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "tutorial"
@@ -21,20 +20,7 @@ WITHOUT_DATA = ("neuron", "loss", "modules", "activations", "questions")
 LOSSES = re.compile(r"Epoch (\d+), Loss (\d\.\d{6})")
 
 
-def load(name: str) -> ModuleType:
-    """Load a script of docs/."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, name, module)
-        patch.setattr(sys, "path", [*sys.path])  # scripts import their neighbors
-        spec.loader.exec_module(module)
-    return module
-
-
-tutorial = load("write_tutorial")
+tutorial = load_script("write_tutorial")
 
 
 @pytest.fixture
@@ -60,12 +46,8 @@ def check_page(name: str) -> None:
     blocks = list(tutorial.run_page((PAGES / f"{name}.md").read_text(), run=run_words))
     assert blocks
     for block in blocks:
-        # words to the letter; numbers as near as another machine's rounding leaves them, which training amplifies
-        tolerance = 0.03 if block.source.startswith("$ copycat") else 0.002
-        assert NUMBER.sub("#", block.printed) == NUMBER.sub("#", block.shown), block.source
-        for found, expected in zip(NUMBER.findall(block.printed), NUMBER.findall(block.shown), strict=True):
-            near = pytest.approx(float(expected.rstrip("%")), abs=tolerance, rel=tolerance)
-            assert float(found.rstrip("%")) == near, block.source
+        tolerance = 0.03 if block.source.startswith("$ copycat") else 0.002  # training amplifies rounding
+        check_printed(block.printed, block.shown, where=block.source, numbers=NUMBER, tolerance=tolerance)
 
 
 @pytest.mark.slow
@@ -95,7 +77,7 @@ def test_every_optimizer_is_explained() -> None:
 
 
 def test_the_table_of_answers_is_the_recorded_one() -> None:
-    answers = load("answer_questions")
+    answers = load_script("answer_questions")
     (shown,) = answers.TABLE.findall((PAGES / "questions.md").read_text())
     assert shown == answers.make_table()
 
@@ -119,7 +101,7 @@ def test_the_index_lists_every_page() -> None:
 
 @pytest.mark.slow
 def test_every_figure_is_small_has_a_description_and_is_drawn_by_the_command(tmp_path: Path) -> None:
-    figures = load("tutorial_figures")
+    figures = load_script("tutorial_figures")
     linked = [
         image
         for name in tutorial.ORDER

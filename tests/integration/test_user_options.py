@@ -108,14 +108,6 @@ def train_and_list_runs(*words: str, at: Path, run: Callable[..., CompletedComma
     return [file.parent for file in manifests]
 
 
-def test_an_optimizer_of_ones_own_trains(work: Path, tiny: Path) -> None:
-    (run,) = train_and_list_runs("optimizer=mine", "data=folder", f"data.root={tiny}", "data.image_size=8", at=work)
-    config = (run / "config.yaml").read_text()
-    assert "_target_: own_package.Halving" in config
-    assert "floor: 0.001" in config
-    assert len(read_training_losses(run)) == 2
-
-
 def test_a_wrong_key_for_ones_own_class_is_held_against_its_signature(work: Path) -> None:
     ran = run_with_packages("train", "optimizer=mine", "+optimizer.flor=0.1", at=work)
     assert (ran.returncode, ran.stdout) == (2, "")

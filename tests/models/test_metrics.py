@@ -1,7 +1,6 @@
 """Metrics beside counts by hand, over batches of any sizes."""
 
 import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from torchmetrics.functional.classification import (
 )
 
 from copycat.config.compose import Request
-from copycat.data.split import Part, digest
 from copycat.models.metrics import SCORE_NAMES, compute_scores, metric_columns
 from copycat.models.stage_metrics import StageMetrics
 from copycat.records.metrics_csv import read_history
@@ -147,27 +145,11 @@ def test_a_part_with_one_class_only_gives_finite_metrics(label: int) -> None:
     assert found["val/accuracy"] == 0.5
 
 
-class OneSided:
-    """A source whose validation part has no positive."""
-
-    classes: Sequence[str] = ("no", "yes")
-    synthetic = True
-
-    def load(self) -> Mapping[str, Part]:
-        labels = {"train": [0, 1, 0, 1], "val": [0, 0, 0]}
-        return {name: self._part(torch.tensor(label)) for name, label in labels.items()}
-
-    def _part(self, labels: torch.Tensor) -> Part:
-        images = torch.arange(len(labels) * 12, dtype=torch.uint8).reshape(-1, 3, 2, 2)
-        names = [f"image {place}" for place in range(len(labels))]
-        return Part(images=images, labels=labels, names=names, digests=[digest(image) for image in images])
-
-
 def test_a_validation_part_without_positives_neither_stops_a_run_nor_warns(tmp_path: Path) -> None:
     """Warnings are errors here, and what a run warns of goes to its train.log."""
     words = ["callbacks=none", "logger=none", "trainer.accelerator=cpu", "trainer.max_epochs=2"]
     config = compose_quickly([*words, f"output_dir={tmp_path}"]).config
-    outcome = train(Request(config={**config, "data": {"_target_": f"{__name__}.OneSided"}}))
+    outcome = train(Request(config={**config, "data": {"_target_": "tests.support.parts.LackingValidation"}}))
     assert outcome.status == "completed"
     assert "samples in targets" not in (outcome.folder / "train.log").read_text()
     assert [row["val/recall"] for row in read_history(outcome.folder)] == [0.0, 0.0]

@@ -6,10 +6,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from copycat.config.compose import compose
@@ -89,8 +87,8 @@ def test_the_page_begins_with_which_of_the_four_kinds_it_is(model: str, expected
     assert text.splitlines()[0] == f"{expected}: B × 30 -> B × 1"
 
 
-def test_other_networks_have_kinds_too(folder: Path) -> None:
-    data = ["data=folder", f"data.root={folder}", "data.image_size=8"]
+def test_other_networks_have_kinds_too(birds: Path) -> None:
+    data = ["data=folder", f"data.root={birds}", "data.image_size=8"]
     assert render_summary("model=cnn", "model.image_shape=[3,8,8]").startswith(
         "convolutional network: B × 3 × 8 × 8 -> B × 1\n"
     )
@@ -116,8 +114,8 @@ def test_a_network_of_one_s_own_is_not_taken_for_the_lecture_s() -> None:
 
 
 @pytest.mark.parametrize("style", ["sequential", "subclass"])
-def test_an_mlp_s_page_has_the_shapes_and_sums_done_by_hand(style: str, folder: Path) -> None:
-    words = [f"model.style={style}", "loss=cross_entropy", "data=folder", f"data.root={folder}", "data.image_size=8"]
+def test_an_mlp_s_page_has_the_shapes_and_sums_done_by_hand(style: str, birds: Path) -> None:
+    words = [f"model.style={style}", "loss=cross_entropy", "data=folder", f"data.root={birds}", "data.image_size=8"]
     text = render_summary("model=deep", *words)
     widths = [3 * 8 * 8, 20, 7, 5, 3]
     steps = list(pairwise(widths))
@@ -181,21 +179,10 @@ def test_layers_that_take_or_give_more_than_one_tensor_are_shown_without_shapes(
 # ----- where the widths come from
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes, two images each."""
-    root = tmp_path_factory.mktemp("birds")
-    for seed, name in enumerate(["crow/1", "crow/2", "duck/1", "duck/2", "owl/1", "owl/2"]):
-        path = root / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
-    return root
-
-
 @pytest.mark.parametrize("model", ["logistic", "lecture_deep", "cnn"])
-def test_widths_that_are_left_open_come_from_the_data(model: str, folder: Path) -> None:
+def test_widths_that_are_left_open_come_from_the_data(model: str, birds: Path) -> None:
     assert "B × 3 × 64 × 64 -> B × 1" in render_summary(f"model={model}", "data=drawn")
-    words = ["data=folder", f"data.root={folder}", "data.image_size=32"]
+    words = ["data=folder", f"data.root={birds}", "data.image_size=32"]
     assert "B × 3 × 32 × 32 -> B × 3" in render_summary(f"model={model}", *words)
 
 
@@ -210,6 +197,6 @@ def test_outputs_that_are_asked_for_make_so_many_classes() -> None:
     assert render_summary(*words).splitlines()[0].endswith("B × 4 -> B × 2")
 
 
-def test_three_classes_and_a_binary_loss_are_refused_before_anything_is_shown(folder: Path) -> None:
+def test_three_classes_and_a_binary_loss_are_refused_before_anything_is_shown(birds: Path) -> None:
     with pytest.raises(UserError, match=r"loss: expected 2 classes; got 3\. Type loss=cross_entropy"):
-        render_summary("data=folder", f"data.root={folder}", "data.image_size=8", "loss=bce")
+        render_summary("data=folder", f"data.root={birds}", "data.image_size=8", "loss=bce")

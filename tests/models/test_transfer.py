@@ -15,6 +15,7 @@ from copycat.models.efficientnet import EfficientNetLite0, SamePadding
 from copycat.models.features import FrozenFeatures, disable_feature_cache, read_features, write_features
 from copycat.models.transfer import Transfer, efficientnet_lite0
 from copycat.training.components import build_components
+from tests.support.run_folders import assert_same_bits
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 
@@ -186,8 +187,7 @@ def test_a_run_on_cached_features_has_the_bits_of_the_first(tiny: Path, tmp_path
     words = ("model=transfer", "model.backbone_size=32", "optimizer=adam", "trainer.max_epochs=3", *QUIET)
     first, again = (train_tiny(*words, data=tiny, at=tmp_path).folder for _ in range(2))
     shuffled = train_tiny(*words, "data.batch_size=5", "data.shuffle=true", data=tiny, at=tmp_path).folder
-    for name in ("metrics.csv", "weights.safetensors", "predictions.csv"):
-        assert (first / name).read_bytes() == (again / name).read_bytes()
+    assert_same_bits(first, again, ("metrics.csv", "weights.safetensors", "predictions.csv"))
     assert (shuffled / "weights.safetensors").exists()
     parts = build_components(compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8", *words]).config)
     assert sum(p.numel() for p in parts.classifier.network.parameters()) == 1281

@@ -18,8 +18,6 @@ from copycat.config.compose import compose
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.folder import Folder
 from copycat.provenance.diagnosis import RunInputs, diagnose
-from copycat.records.run_folder import read_manifest
-from tests.support.runs import QUIET, train_tiny
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +45,6 @@ def test_the_name_of_the_distribution_is_no_cause(inputs: RunInputs) -> None:
         return change_inputs(inputs, lambda e: e.provenance["environment"].update(packages=packages))
 
     assert diagnose(named("copycat"), named("copycat-ml")) == []
-
-
-def test_a_recorded_run_is_the_same_as_the_run_that_would_start_now(tiny: Path, tmp_path: Path) -> None:
-    outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
-    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1", *QUIET]
-    manifest = read_manifest(outcome.folder)
-    threads = manifest["provenance"]["environment"]["threads"]
-    config = compose([*words, f"trainer.threads={threads}"]).config
-    now = RunInputs.from_process(config, DataModule(Folder(root=str(tiny), image_size=8)))
-    assert diagnose(RunInputs.from_folder(outcome.folder, manifest, config), now) == []
 
 
 CHANGES: dict[str, tuple[Callable[[Any], object], str, str]] = {

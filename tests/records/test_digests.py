@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from copycat.cli import main
 from copycat.records.digests import changed_files, digest_files
 from copycat.records.run_loader import open_recorded
 from copycat.reruns.rerun import current_differences
+from tests.support.commands import call_copycat
 from tests.support.run_folders import change_manifest
 from tests.support.runs import train_tiny
 
@@ -57,8 +57,7 @@ def test_the_command_prints_what_is_changed_or_gone(folder: Path, capsys: pytest
     (folder / "gallery.json").unlink()
     with (folder / "train.log").open("a") as log:
         log.write("forged\n")
-    with pytest.raises(SystemExit, match=r"^1$"):
-        main(["rerun", "--check", str(folder)])
+    call_copycat("rerun", "--check", folder, status=1)
     assert capsys.readouterr().out.splitlines()[1:] == [
         "1. record: gallery.json is gone",
         "2. record: train.log was changed since it was recorded",

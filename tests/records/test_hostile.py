@@ -19,8 +19,12 @@ from copycat.records.reader import check_files
 from copycat.records.run_loader import Opened, open_run, read_checkpoint, read_weights
 from copycat.sweeps.report import make_report
 from copycat.tables.comparison import read_comparison
-from tests.support.hostile_folders import CHECKPOINTS, EVIL, FOLDERS, WEIGHTS, HostileFolder, Spoil, strip_signature
+from tests.support.hostile_checkpoints import CHECKPOINTS, WEIGHTS
+from tests.support.hostile_folders import FOLDERS, HostileFolder
+from tests.support.hostile_targets import EVIL
+from tests.support.run_folders import strip_signature
 from tests.support.runs import train_tiny
+from tests.support.tampering import Spoil
 
 SECONDS = 20
 

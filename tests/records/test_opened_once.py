@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from copycat.cli import main
 from copycat.config.validation import check_config
 from copycat.records.safe_parsers import read_file
+from tests.support.commands import call_copycat
 from tests.support.runs import train_tiny
 from tests.support.sweep_folders import make_trial, write_sweep_folder
 
@@ -94,8 +94,7 @@ def test_a_run_folder_is_opened_once(
         write_sweep_folder(sweep, trials, space={"seed": "1,2"})
     places = {"RUN": run, "OTHER": other, "SWEEP": run.parent, "FOLDER": trained}
     places |= {"IMAGES": tiny / "val", "DATA": tiny, "TO": Path("to")}
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([_replaced(word, places) for word in COMMANDS[command]])
+    call_copycat(*(_replaced(word, places) for word in COMMANDS[command]))
     opened = [run, other] if {"OTHER", "FOLDER", "SWEEP"} & set(COMMANDS[command]) else [run]
     files = ["run.json", *([] if command in WITHOUT_CONFIG else ["config.yaml"]), *(["trial.json"] if is_sweep else [])]
     assert {path: count for path, count in reads.items() if path.parent in (run, other) and path.exists()} == {

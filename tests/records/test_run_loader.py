@@ -18,9 +18,8 @@ from copycat.records.run_loader import open_recorded, open_run, read_checkpoint
 from copycat.records.target_policy import make_untrusted_check
 from copycat.reruns.rerun import rerun
 from copycat.training.checkpoint_io import AtomicCheckpointIO
-from tests.support.hostile_folders import strip_signature
 from tests.support.parameters import mark_slow
-from tests.support.run_folders import change_config
+from tests.support.run_folders import change_config, strip_signature
 from tests.support.runs import QUIET, train_tiny
 
 NEEDS = {

@@ -17,6 +17,7 @@ from copycat.reruns.rerun import Rerun, current_differences, rerun
 from copycat.tables.run_table import print_runs
 from copycat.training.result import RunResult
 from tests.support.parameters import mark_slow
+from tests.support.run_folders import assert_same_bits, change_manifest
 from tests.support.runs import QUIET, train_tiny
 
 WORDS = ("optimizer=adam", "data.batch_size=4", "data.shuffle=true", "trainer.max_epochs=4", "logger=none")
@@ -57,10 +58,8 @@ def edit_config(folder: Path, pattern: str, instead: str) -> None:
     path.write_text(text)
 
 
-def update_manifest(folder: Path, **changes: Any) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps(manifest | changes))
-    return manifest
+def update_manifest(folder: Path, **changes: Any) -> None:
+    change_manifest(folder, lambda manifest: manifest.update(changes))
 
 
 # ----- the same
@@ -81,8 +80,7 @@ def test_a_rerun_is_identical_bit_for_bit(
     (line,) = lines
     assert re.fullmatch(r"identical: 4 epochs, \d+ tensors, bit for bit", line)
     assert said == [f"the copy is in {found.outcome.folder}"]
-    assert (found.outcome.folder / "metrics.csv").read_bytes() == (folder / "metrics.csv").read_bytes()
-    assert (found.outcome.folder / "weights.safetensors").read_bytes() == (folder / "weights.safetensors").read_bytes()
+    assert_same_bits(found.outcome.folder, folder)
 
 
 def test_the_copy_names_its_original_and_a_copy_of_a_copy_works(

@@ -1,4 +1,4 @@
-"""Run `copycat` in a process of its own, forked from a server that has already imported PyTorch and other packages."""
+"""Run `copycat` in this process, or in one forked from a server that has already imported PyTorch and others."""
 
 import atexit
 import json
@@ -15,9 +15,19 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Self
 
+import pytest
+
+from copycat.cli import main
+
 TIMEOUT_SECONDS = 400
 """Time limit of one command."""
 CompletedCommand = subprocess.CompletedProcess[str]
+
+
+def call_copycat(*arguments: object, status: int = 0) -> None:
+    """Call `copycat` in this process, and require its exit status."""
+    with pytest.raises(SystemExit, match=f"^{status}$"):
+        main([str(argument) for argument in arguments])
 
 
 class RunningCommand:

@@ -13,7 +13,7 @@ from copycat.records.safe_parsers import read_yaml
 from copycat.records.signature import sign
 from copycat.records.trial_file import FORMER
 from copycat.records.yaml_text import to_yaml
-from tests.support.hostile_folders import strip_signature
+from tests.support.run_folders import strip_signature
 
 LAST_PARTS = {new.rpartition(".")[2]: old.rpartition(".")[2] for old, new in RENAMED.items()}
 

@@ -1,5 +1,6 @@
 """Run sweeps in packs, and read what they leave."""
 
+from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -11,6 +12,7 @@ from copycat.cli import main
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import Trial, read_trial
 from tests.support.commands import run_copycat
+from tests.support.run_folders import read_training_losses
 
 PACKED = "hydra/launcher=packed"
 LONG = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "trainer.max_epochs=12", PACKED)
@@ -44,3 +46,9 @@ def pack_of(folder: Path) -> Any:
 def resume_sweep(folder: Path, *, at: Path) -> None:
     done = run_copycat("resume", folder, at=at)
     assert done.returncode == 0, done.stderr
+
+
+def assert_losses_agree(packed: Path, alone: Path, trials: Iterable[int], *, rel: float = 1e-5) -> None:
+    """Require that trials of two sweeps have the same training losses up to rounding."""
+    for number in map(str, trials):
+        assert read_training_losses(packed / number) == pytest.approx(read_training_losses(alone / number), rel=rel)

@@ -1,7 +1,7 @@
 """Write run folders without training, change them, and read them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,11 @@ def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) ->
     (folder / "run.json").write_text(json.dumps(manifest))
 
 
+def strip_signature(folder: Path) -> None:
+    """Remove a run's signature, which makes it untrusted."""
+    change_manifest(folder, lambda manifest: manifest.pop("signature"))
+
+
 def change_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a run's config.yaml by a function that edits it in place."""
     config = yaml.safe_load((folder / "config.yaml").read_text())
@@ -75,3 +80,9 @@ def find_only_run(root: Path) -> Path:
 def read_training_losses(folder: Path) -> list[float]:
     """Return the training loss of each row of metrics.csv."""
     return [row["train/loss"] for row in read_history(folder)]
+
+
+def assert_same_bits(folder: Path, other: Path, names: Iterable[str] = ("metrics.csv", "weights.safetensors")) -> None:
+    """Require that files of two run folders hold the same bytes."""
+    for name in names:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name

@@ -1,13 +1,40 @@
-"""Check commands that a page shows without their output: they compose, or their flags are known."""
+"""Check what a page shows: outputs, and commands without one, which compose or have known flags."""
 
+import importlib.util
 import re
 import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from copycat.cli import main
 from copycat.config.compose import compose
 from copycat.config.sweep_composition import compose_sweep
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def load_script(name: str) -> ModuleType:
+    """Load a script of docs/."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, name, module)
+        patch.setattr(sys, "path", [*sys.path])  # scripts import their neighbors
+        spec.loader.exec_module(module)
+    return module
+
+
+def check_printed(printed: str, shown: str, *, where: str, numbers: re.Pattern[str], tolerance: float) -> None:
+    """Compare words to the letter, and numbers as near as another machine's rounding leaves them."""
+    assert numbers.sub("#", printed) == numbers.sub("#", shown), where
+    for found, expected in zip(numbers.findall(printed), numbers.findall(shown), strict=True):
+        near = pytest.approx(float(expected.rstrip("%")), abs=tolerance, rel=tolerance)
+        assert float(found.rstrip("%")) == near, where
 
 
 def read_shell_commands(page: str) -> list[str]:

@@ -9,7 +9,6 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import create_trial
 
-from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.config.sweep_composition import compose_sweep
 from copycat.records.digests import key_digests
@@ -17,6 +16,7 @@ from copycat.records.trial_file import read_own_trial
 from copycat.sweeps.search.parameters import make_parameters
 from copycat.sweeps.start import open_sweep_folder
 from copycat.sweeps.sweep_file import read_own_sweep, write_sweep
+from tests.support.commands import call_copycat
 from tests.support.old_names import rewrite_record, rewrite_run
 from tests.support.sweeps import read_sweep_file, read_trial_files, tiny_sweep_overrides
 
@@ -24,17 +24,12 @@ WORDS = ("model=shallow", "model.hidden=[3]", "augmentation=mixup", "callbacks=n
 AXES = ("augmentation/base=none,light", "data.on_unreadable=stop,skip")
 
 
-def call(*words: object) -> None:
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([str(word) for word in words])
-
-
 def test_a_sweep_is_resumed_and_its_trials_that_ended_stay(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     sweep = tmp_path / "sweep"
-    call("train", "-m", *tiny_sweep_overrides(tiny, *WORDS, *AXES), f"sweep.folder={sweep}")
+    call_copycat("train", "-m", *tiny_sweep_overrides(tiny, *WORDS, *AXES), f"sweep.folder={sweep}")
     before, described = read_trial_files(sweep), read_own_sweep(sweep)
     own = [read_own_trial(sweep / str(number)) for number in range(4)]
     rewrite_record(sweep / "sweep.json")
@@ -53,7 +48,7 @@ def test_a_sweep_is_resumed_and_its_trials_that_ended_stay(
     rewrite_run(sweep / "2", status="interrupted", files={})
     (sweep / "3" / "run.json").unlink()
     capsys.readouterr()
-    call("resume", sweep)
+    call_copycat("resume", sweep)
     after = read_trial_files(sweep)
     assert [after[number]["status"] for number in range(4)] == ["completed"] * 4
     assert [after[number]["ended"] for number in (0, 1)] == [before[number]["ended"] for number in (0, 1)]
@@ -63,11 +58,11 @@ def test_a_sweep_is_resumed_and_its_trials_that_ended_stay(
     assert json.loads((sweep / "2" / "run.json").read_text())["resumed"]
     assert read_sweep_file(sweep)["words"] == described.words
     capsys.readouterr()
-    call("runs", sweep, "--json")
+    call_copycat("runs", sweep, "--json")
     found = json.loads(capsys.readouterr().out)
     assert found["sweep"]["varies"] == ["augmentation/base", "data.on_unreadable"]
     assert all({"augmentation/base", "data.on_unreadable"} <= row.keys() for row in found["runs"])
-    call("report", sweep)
+    call_copycat("report", sweep)
 
 
 def test_a_search_finds_the_parameters_of_a_study_by_their_old_names() -> None:

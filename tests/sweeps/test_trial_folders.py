@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
@@ -16,6 +15,7 @@ from copycat.records.trial_file import read_own_trial, read_trial, write_trial
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.sweeper import Grid
 from copycat.sweeps.trial_folder import find_run, write_first_record
+from tests.support.commands import call_copycat
 from tests.support.locks import hold_lock
 from tests.support.parameters import mark_slow
 from tests.support.search import compose_search, run_trials, start_search
@@ -27,13 +27,7 @@ HOSTILE = "+callbacks.x={_target_: shutil.copy, src: a, dst: b}"
 
 def start_sweep(data: Path, folder: Path, *words: str) -> None:
     words = (*tiny_sweep_overrides(data, "seed=1,2"), "trainer.max_epochs=2", "model=logistic", *words)
-    assert run(["train", "-m", *words, f"sweep.folder={folder}"]) == 0
-
-
-def run(words: list[str]) -> object:
-    with pytest.raises(SystemExit) as ended:
-        main(words)
-    return ended.value.code
+    call_copycat("train", "-m", *words, f"sweep.folder={folder}")
 
 
 def stop_trial(folder: Path) -> None:
@@ -58,7 +52,7 @@ def test_a_trial_that_another_process_runs_is_skipped_and_reported(
     monkeypatch.setattr("copycat.sweeps.trial_folder.PATIENCE", 0.0)
     capfd.readouterr()
     with hold_lock(sweep / "0"):
-        assert run(["resume", str(sweep)]) == 2
+        call_copycat("resume", sweep, status=2)
     assert read_files(sweep / "0") == before
     assert read_trial(sweep / "1").status == "completed"
     assert f"copycat: {sweep / '0'}: expected a trial that no other process runs; it is still running." in (
@@ -82,7 +76,7 @@ def test_a_sweep_waits_for_a_trial_that_another_process_is_about_to_end(
             process.wait()
 
         monkeypatch.setattr("copycat.sweeps.trial_folder.time.sleep", end_other)
-        assert run(["resume", str(sweep)]) == 0
+        call_copycat("resume", sweep)
     assert read_trial(sweep / "0") == ended
     assert (sweep / "0" / "run.json").stat() == manifest
 
@@ -117,7 +111,7 @@ def test_a_trial_with_damaged_records_restarts_in_a_clean_folder(
     name, spoil = DAMAGES[damage]
     spoil(sweep / "0" / name)
     capfd.readouterr()
-    assert run(["resume", str(sweep)]) == 0
+    call_copycat("resume", sweep)
     assert (sweep / "0-damaged-1" / "metrics.csv").read_bytes() == rows
     assert [row["epoch"] for row in read_history(sweep / "0")] == [0, 1]
     assert read_manifest(sweep / "0")["results"]["epochs"] == 2
@@ -134,7 +128,7 @@ def test_a_damaged_trial_file_is_named_and_its_run_is_kept(
     start_sweep(tiny, sweep)
     trial, manifest = read_trial(sweep / "0"), (sweep / "0" / "run.json").stat()
     _change_byte(sweep / "0" / "trial.json")
-    assert run(["resume", str(sweep)]) == 0
+    call_copycat("resume", sweep)
     expected = f"{sweep / '0' / 'trial.json'}: expected the record of a trial; it is no text"
     assert expected in capfd.readouterr().err
     assert read_trial(sweep / "0").objectives == trial.objectives

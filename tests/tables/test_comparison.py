@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from copycat.cli import main
 from copycat.records.predictions import read_predictions
 from copycat.tables.statistics import mcnemar_p_value
+from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -28,8 +28,7 @@ def test_two_runs_on_the_same_images_are_compared_image_by_image(
     ]
     one, other = (read_predictions(folder, classes=2)["val"].is_correct for folder in folders)
     alone = (one & ~other).sum(), (other & ~one).sum()
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["compare", *map(str, folders)])
+    call_copycat("compare", *folders)
     out = capsys.readouterr().out
     assert f"classifies {alone[0]} correctly, and only {folders[1].name} {alone[1]}:" in out
     assert f"p = {mcnemar_p_value(*alone):.2g} by McNemar's exact test" in out
@@ -42,8 +41,7 @@ def test_two_runs_on_the_same_images_are_compared_image_by_image(
 def test_runs_on_other_images_are_not(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("trainer.max_epochs=1", "data.folds=4", *QUIET)
     folders = [train_tiny(*words, f"data.fold={fold}", data=tiny, at=tmp_path).folder for fold in (0, 1)]
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["compare", *map(str, folders)])
+    call_copycat("compare", *folders)
     out = capsys.readouterr().out
     assert "McNemar" not in out
     assert "│ final/val/loss" in out

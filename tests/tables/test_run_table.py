@@ -107,15 +107,6 @@ def test_a_trial_of_wrong_types_is_named_and_the_others_are_shown(
     assert err.count("\n") == 1
 
 
-def test_words_of_others_do_not_move_the_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_run(tmp_path / "0", overrides=["seed=\x1b[2J\u202e1"])
-    print_runs(tmp_path)
-    out = capsys.readouterr().out
-    assert "seed=" in out
-    assert "\x1b" not in out
-    assert "\u202e" not in out
-
-
 def test_an_accuracy_has_its_interval_and_the_majority_baseline_beside_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

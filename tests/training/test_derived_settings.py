@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from copycat.config.errors import UserError
-from copycat.data.split import Part, digest
+from copycat.data.split import Part
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.evaluation import evaluate_parts
 from copycat.records.metrics_csv import read_history
@@ -17,18 +17,11 @@ from copycat.records.run_loader import open_recorded, open_run
 from copycat.reruns.rerun import rerun
 from copycat.training.components import build_components
 from copycat.training.resume import resume
-from tests.support.images import write_image_folder
+from tests.support.parts import make_part
 from tests.support.run_folders import change_config, change_manifest
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 LOSS = "copycat.models.losses."
-
-
-@pytest.fixture(scope="module")
-def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of 8×8 images, six of each."""
-    root = tmp_path_factory.mktemp("birds")
-    return write_image_folder(root, classes={"crow": 0, "duck": 60, "owl": 120}, parts={"": 6}, levels=120)
 
 
 def read_config(folder: Path) -> Any:
@@ -50,8 +43,7 @@ class Letters:
 
     def load(self) -> Mapping[str, Part]:
         images = torch.arange(3 * len(self.classes), dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8)
-        labels, names = torch.arange(len(images)) % len(self.classes), [str(index) for index in range(len(images))]
-        return {"train": Part(images=images, labels=labels, names=names, digests=[digest(image) for image in images])}
+        return {"train": make_part(images, torch.arange(len(images)) % len(self.classes))}
 
 
 # ----- the loss

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from copycat.cli import main
 from copycat.data.loaders import MemoryLoader
 from copycat.models.metrics import to_scalar_tensor
 from copycat.records.metrics_csv import read_history
 from copycat.training.components import build_components
+from tests.support.commands import call_copycat
 from tests.support.run_folders import read_training_losses
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
@@ -58,8 +58,7 @@ def test_single_steps_steps_at_once_and_packs_record_all_digits(tiny: Path, tmp_
         assert read_training_losses(folder) == expected
     data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
     sweep = tmp_path / "sweep"
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["train", "-m", *data, *DOUBLE, "seed=123,4", "hydra/launcher=packed", f"sweep.folder={sweep}"])
+    call_copycat("train", "-m", *data, *DOUBLE, "seed=123,4", "hydra/launcher=packed", f"sweep.folder={sweep}")
     packed = json.loads((sweep / "0" / "run.json").read_text())
     assert packed["provenance"]["pack"] == [0, 1]
     assert read_training_losses(sweep / "0") == pytest.approx(expected, rel=1e-14)

@@ -219,13 +219,8 @@ def test_a_layer_that_a_callback_freezes_or_thaws_is_trained_as_in_single_steps(
             "never": (),
         }.items()
     )
-    assert_same_history(one, many)
+    assert_same_runs(many, one)
     assert (many.folder / "metrics.csv").read_bytes() != (never.folder / "metrics.csv").read_bytes()
-
-
-def assert_same_history(a: RunResult, b: RunResult) -> None:
-    assert (a.folder / "metrics.csv").read_bytes() == (b.folder / "metrics.csv").read_bytes()
-    assert a.manifest["results"]["weights_digest"] == b.manifest["results"]["weights_digest"]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from copycat.training.process_state import isolated, logged
-from tests.support.runs import QUIET, train_tiny
+from tests.support.runs import train_tiny
 
 
 def _state() -> list[object]:
@@ -41,11 +41,6 @@ def test_a_run_leaves_no_trace_in_the_process(tiny: Path, tmp_path: Path) -> Non
     before = _state()
     train_tiny("trainer.max_epochs=2", "trainer.threads=1", "seed=7", data=tiny, at=tmp_path)
     assert _state() == before
-
-
-def test_the_requested_number_of_threads_belongs_to_the_run(tiny: Path, tmp_path: Path) -> None:
-    outcome = train_tiny("trainer.threads=1", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
-    assert outcome.manifest["provenance"]["environment"]["threads"] == 1
 
 
 def test_the_state_is_restored_after_any_change() -> None:

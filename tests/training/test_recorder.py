@@ -12,7 +12,6 @@ import pytest
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.inspection.callbacks.inspector import Inspector
 from copycat.records.run_folder import read_manifest, write_manifest
@@ -21,6 +20,7 @@ from copycat.records.trial_file import read_trial, write_trial
 from copycat.training.resume import resume
 from copycat.training.run_context import RunContext
 from copycat.training.train import train
+from tests.support.commands import call_copycat
 from tests.support.parameters import mark_slow
 from tests.support.runs import compose_quickly
 
@@ -72,23 +72,16 @@ def run(how: str, *words: str, data: Path, at: Path, status: int = 0) -> Path:
         assert outcome.status == ("failed" if status else "completed")
     else:
         pack = ["hydra/launcher=packed", "seed=1,2", f"sweep.folder={at}/sweep"]
-        run_command("train", "-m", *tiny, "logger=none", *words, *pack, status=status)
+        call_copycat("train", "-m", *tiny, "logger=none", *words, *pack, status=status)
         assert read_manifest(folder)["provenance"]["pack"] == [0, 1]
     return folder
-
-
-def run_command(*words: str, status: int = 0) -> None:
-    """Run a command in this process."""
-    with pytest.raises(SystemExit) as ended:
-        main([*words])
-    assert ended.value.code == status
 
 
 def resume_sweep(folder: Path) -> None:
     """Resume the sweep of a trial, all of whose trials are marked as killed."""
     for trial in folder.parent.glob("[0-9]"):
         write_trial(trial, replace(read_trial(trial), status="running"))
-    run_command("resume", str(folder.parent))
+    call_copycat("resume", str(folder.parent))
 
 
 def resume_as_killed(how: str, folder: Path) -> list[str]:

@@ -22,7 +22,7 @@ from copycat.records.run_folder import MANIFEST
 from copycat.sweeps.plots.results import make_results
 from copycat.sweeps.ranking import make_ranking_sections
 from copycat.sweeps.report_plots import make_plot_sections
-from copycat.sweeps.summary import group_configurations, is_done, split_axes
+from copycat.sweeps.summary import group_configurations, is_done
 from copycat.sweeps.sweep_file import FILE, SweepFile, read_sweep
 from copycat.sweeps.table import make_trial_rows, summarize_sweep
 from copycat.tables.run_reader import RunRecord
@@ -126,9 +126,12 @@ def _format_setting(text: str) -> str:
 def _next(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> Iterator[Section]:
     summed = group_configurations(rows, sweep)
     done = summed[0].trials if summed else [row for row in rows if is_done(row, sweep.objectives)]
-    repeats, others = split_axes(sweep)
     if done:
-        note = f"Of the configuration with the best mean over {' and '.join(repeats)}." if repeats and others else ""
+        note = (
+            f"Of the configuration with the best mean over {' and '.join(sweep.repeats)}."
+            if sweep.repeats and sweep.hyper_parameters
+            else ""
+        )
         yield Section(title="Reproduce the best trial", note=note, code=rerun_command(done[0]))
     if sweep.status not in ("completed", "failed", RUNNING):
         yield Section(title="Resume", code=f"copycat resume {shlex.quote(str(folder))}")

@@ -15,7 +15,8 @@ from torch import Tensor
 from copycat.data.augmentation.transforms import Augmentation, Light, Unchanged, UniformNumbers
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import Batch
-from copycat.data.split import Part, digest
+from copycat.data.split import Part
+from tests.support.parts import make_part
 from tests.support.trainers import make_trainer
 
 LARGEST = np.nextafter(np.float32(1), np.float32(0))
@@ -136,12 +137,8 @@ class PixelSource:
     synthetic = False
 
     def load(self) -> Mapping[str, Part]:
-        return {name: self.part(images) for name, images in (("train", PIXELS), ("val", PIXELS[:9]))}
-
-    def part(self, images: Tensor) -> Part:
-        count = len(images)
-        names, digests = [str(index) for index in range(count)], [digest(image) for image in images]
-        return Part(images=images, labels=torch.arange(count) % 2, names=names, digests=digests)
+        parts = {"train": PIXELS, "val": PIXELS[:9]}
+        return {name: make_part(images, torch.arange(len(images)) % 2) for name, images in parts.items()}
 
 
 class ImageRecorder(pl.LightningModule):

@@ -1,6 +1,5 @@
 """The lecture's cats, and files that are not."""
 
-import os
 from pathlib import Path
 
 import h5py
@@ -14,13 +13,6 @@ from copycat.data.split import Source, digest
 
 
 @pytest.fixture
-def real() -> Path:
-    if not (folder := os.environ.get("COPYCAT_DATA")):
-        pytest.skip("set COPYCAT_DATA to the folder of train_catvnoncat.h5 to test with the real data")
-    return Path(folder)
-
-
-@pytest.fixture
 def standin(tmp_path: Path) -> Path:
     """A folder with two files of the right form, and noise for photographs."""
     draw = np.random.default_rng(0)
@@ -29,23 +21,6 @@ def standin(tmp_path: Path) -> Path:
             h5[f"{stem}_set_x"] = draw.integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
             h5[f"{stem}_set_y"] = draw.integers(0, 2, count, dtype=np.int64)
     return tmp_path
-
-
-def test_the_real_files_give_209_and_50_images_with_72_and_33_cats(real: Path) -> None:
-    parts = Cats(root=str(real)).load()
-    assert {name: tuple(part.images.shape) for name, part in parts.items()} == {
-        "train": (209, 3, 64, 64),
-        "val": (50, 3, 64, 64),
-    }
-    assert [int(parts[name].labels.sum()) for name in ("train", "val")] == [72, 33]
-
-
-def test_picture_17_of_the_real_50_is_picture_146_of_the_209(real: Path) -> None:
-    parts = Cats(root=str(real)).load()
-    train, val = parts["train"], parts["val"]
-    assert val.digests[17] == train.digests[146]
-    assert torch.equal(val.images[17], train.images[146])
-    assert (train.names[146], val.names[17]) == ("train[146]", "val[17]")
 
 
 def test_channels_come_before_rows_and_columns_in_contiguous_uint8(standin: Path) -> None:

@@ -105,23 +105,12 @@ def test_a_connection_cut_within_a_block_goes_on_shortly_before(server: Server, 
     assert read_files(tmp_path) == server.files
 
 
-def test_a_part_of_an_earlier_call_is_gone_on_with(server: Server, tmp_path: Path) -> None:
-    (tmp_path / f"{NAMES[0]}.part").write_bytes(TRAIN[:1234])
+@pytest.mark.parametrize("part", [TRAIN[:1234], TRAIN, TRAIN + b"more"], ids=["begun", "whole", "too long"])
+def test_a_part_of_an_earlier_call_is_gone_on_with_or_thrown_away(part: bytes, server: Server, tmp_path: Path) -> None:
+    (tmp_path / f"{NAMES[0]}.part").write_bytes(part)
     fetch_cats(tmp_path)
-    assert server.asked[0] == (NAMES[0], "bytes=1234-")
-    assert read_files(tmp_path) == server.files
-
-
-def test_a_part_that_is_already_whole_needs_no_more_bytes(server: Server, tmp_path: Path) -> None:
-    (tmp_path / f"{NAMES[0]}.part").write_bytes(TRAIN)
-    fetch_cats(tmp_path)
-    assert [asked for asked in server.asked if asked[0] == NAMES[0]] == [(NAMES[0], f"bytes={len(TRAIN)}-")]
-    assert read_files(tmp_path) == server.files
-
-
-def test_a_part_longer_than_the_file_is_thrown_away(server: Server, tmp_path: Path) -> None:
-    (tmp_path / f"{NAMES[0]}.part").write_bytes(TRAIN + b"more")
-    fetch_cats(tmp_path)
+    assert server.asked[0] == (NAMES[0], f"bytes={len(part)}-")
+    assert part != TRAIN or [name for name, _ in server.asked].count(NAMES[0]) == 1  # no more bytes are needed
     assert read_files(tmp_path) == server.files
 
 

@@ -15,12 +15,6 @@ SHIPPED = "afe2c7977b1ed73c3f983e4f90dfb0e5a3e620d3e5e1fa309ed8ae2629f72359"
 """Of all pixels and labels of the set as it ships: what makes "the same on every machine" a checked claim."""
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path))
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Part]:
     """The whole set as it ships, drawn once for this module."""
@@ -95,9 +89,9 @@ def test_every_size_holds_the_parts_share_of_cats_to_within_one(name: str) -> No
         assert all(abs(sum(labels[:count]) - count * cats / total) < 1 for count in range(len(labels) + 1))
 
 
-def test_the_second_load_reads_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_load_reads_the_cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Drawn(train=4, val=2).load()
-    assert [file.suffix for file in cache.iterdir()] == [".npz"]
+    assert [file.suffix for file in own_cache.iterdir()] == [".npz"]
     monkeypatch.setattr(dataset, "draw_image", no_drawing)
     second = Drawn(train=4, val=2).load()
     assert all(torch.equal(image_tensor(first[name]), image_tensor(second[name])) for name in first)
@@ -128,9 +122,9 @@ def test_a_damaged_cache_is_drawn_again_and_mended(damage: str, monkeypatch: pyt
     assert list(source.load()["val"].digests) == list(first["val"].digests)
 
 
-def test_a_folder_that_cannot_be_written_costs_the_cache_only(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (cache / "file").write_text("in the way")
-    monkeypatch.setenv("COPYCAT_CACHE", str(cache / "file" / "folder"))
+def test_a_folder_that_cannot_be_written_costs_the_cache_only(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (own_cache / "file").write_text("in the way")
+    monkeypatch.setenv("COPYCAT_CACHE", str(own_cache / "file" / "folder"))
     assert len(Drawn(train=2, val=1).load()["train"]) == 2
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from copycat.cli import main
 from copycat.inspection.callbacks.weights import draw_weights
+from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -35,20 +35,8 @@ def test_the_weights_of_a_run_are_a_table(tiny: Path, tmp_path: Path, capsys: py
     folder = train_tiny(
         "model=shallow", "model.hidden=[5]", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path
     ).folder
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["inspect", "--weights", str(folder)])
+    call_copycat("inspect", "--weights", folder)
     out = capsys.readouterr().out
     assert "5×192" in out
     assert "layers.2.bias" in out
     assert f"{5 * 192 + 5 + 5 + 1} values in 4 tensors" in out
-
-
-def test_a_run_without_weights_is_a_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, said in (
-        (["--weights", str(tmp_path)], "expected a completed run, with weights.safetensors; it has none"),
-        (["--weights"], "--weights: expected the folder of a run; got 0 words"),
-        (["--wieghts", "x"], "--wieghts: expected KEY=VALUE"),
-    ):
-        with pytest.raises(SystemExit, match=r"^2$"):
-            main(["inspect", *words])
-        assert said in capsys.readouterr().err

@@ -8,15 +8,13 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.inspection.reports.run_page import make_run_page
 from copycat.records.metrics_csv import read_history
 from copycat.tables.statistics import wilson_interval
+from tests.support.commands import call_copycat
 from tests.support.html import parse_html
 from tests.support.runs import QUIET, train_tiny
 
@@ -63,23 +61,6 @@ def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
     assert f"{share:.4f} ({low:.2f} to {high:.2f} of {images})" in row
 
 
-@given(st.integers(1, 400), st.data())
-def test_wilsons_interval_is_that_of_scipy(count: int, data: st.DataObject) -> None:
-    hits = data.draw(st.integers(0, count))
-    from scipy.stats import binomtest  # takes a second
-
-    theirs = binomtest(hits, count).proportion_ci(method="wilson")
-    assert wilson_interval(hits / count, count) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-
-
-@given(st.integers(1, 400), st.data())
-def test_an_interval_holds_its_share_and_lies_between_0_and_1(count: int, data: st.DataObject) -> None:
-    share = data.draw(st.integers(0, count)) / count
-    low, high = wilson_interval(share, count)
-    assert 0 <= low <= share + 1e-12
-    assert share - 1e-12 <= high <= 1
-
-
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
 def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> None:
     manifest = json.loads((folder / "run.json").read_text())
@@ -100,8 +81,7 @@ def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> Non
 
 
 def test_the_command_writes_it_beside_the_run_and_names_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["report", str(folder)])
+    call_copycat("report", folder)
     assert capsys.readouterr().out == f"{folder}/report.html\n"
     assert parse_html((folder / "report.html").read_text()).headings[0] == "mlp on Folder"
 
@@ -176,8 +156,7 @@ def test_a_damaged_record_is_named(name: str, content: str, folder: Path) -> Non
 
 
 def test_plots_alone_are_png_files(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["report", str(folder), "--png", str(tmp_path / "plots")])
+    call_copycat("report", folder, "--png", tmp_path / "plots")
     names = ("curves", "roc-val", "reliability-val", "weights")
     assert capsys.readouterr().out.split() == [str(tmp_path / "plots" / f"{name}.png") for name in names]
     assert not (folder / "report.html").exists()
@@ -189,8 +168,7 @@ def test_plots_alone_are_png_files(folder: Path, tmp_path: Path, capsys: pytest.
 def test_several_runs_stand_side_by_side(folder: Path, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = train_tiny("trainer.max_epochs=2", "optimizer.lr=0.5", *QUIET, data=tiny, at=folder.parents[2]).folder
     outputs = folder.parents[2]
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["report", str(outputs)])
+    call_copycat("report", outputs)
     assert capsys.readouterr().out == f"{outputs}/report.html\n"
     found = parse_html((outputs / "report.html").read_text())
     titles = ["Results", "Curves", "Configuration", "Metrics", "Reports"]

@@ -10,8 +10,7 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
 from copycat.training.train import RunResult
-from tests.support.callbacks import KillCallback, SimulatedKill
-from tests.support.run_folders import find_only_run
+from tests.support.killed_runs import kill_run, train_killable
 from tests.support.runs import train_tiny
 from tests.support.tensorboard import load_events, query_plugin, read_hparams, read_scalars, serve_tensorboard
 
@@ -53,11 +52,6 @@ def test_every_metric_of_every_epoch_is_there_with_its_bits(stage: str, good: Ru
         assert found[name] == expected
 
 
-def test_training_and_validation_share_a_chart(good: RunResult) -> None:
-    train, val = (read_scalars(good.folder / "tensorboard" / stage) for stage in ("train", "val"))
-    assert "loss" in train.keys() & val.keys()  # one tag of two runs is one chart
-
-
 @pytest.fixture(scope="module")
 def address(good: RunResult, bad: RunResult, outputs: Path) -> Iterator[str]:
     with serve_tensorboard(outputs) as address:
@@ -95,16 +89,8 @@ def test_hparams_holds_hyper_parameters_alone(address: str) -> None:
 @pytest.mark.parametrize("steps", [2, 6], ids=["in the first epoch", "later"])
 def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tiny: Path, tmp_path: Path) -> None:
     words = ("data.batch_size=4", "trainer.max_epochs=3", "callbacks.last.every_n_steps=1", "model=shallow")
-    dies = "+callbacks.dies={_target_: tests.support.callbacks.KillCallback}"
-    whole = train_tiny(*words, dies, data=tiny, at=tmp_path / "whole").folder
-    KillCallback.after = ("batch", steps)
-    try:
-        train_tiny(*words, dies, data=tiny, at=tmp_path / "killed")
-    except SimulatedKill:
-        pass
-    finally:
-        KillCallback.after = None
-    killed = find_only_run(tmp_path / "killed")
+    whole = train_killable(tiny, tmp_path / "whole", *words).folder
+    killed = kill_run(tiny, tmp_path / "killed", *words, after=("batch", steps))
     assert resume(open_run(killed), say=lambda line: None).status == "completed"
     tags = []
     for folder in (whole, killed):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from copycat.cli import main
 from copycat.inspection.tensorboard.run_names import RunLinks
+from tests.support.commands import call_copycat
 from tests.support.runs import train_tiny
 
 
@@ -29,8 +29,7 @@ def test_a_name_is_the_experiment_and_what_was_overridden_by_short_keys(tiny: Pa
 def test_a_trial_is_called_by_its_number(tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     data = ("data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1")
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["train", "-m", *data, "optimizer.lr=0.1,0.2", f"sweep.folder={sweep}"])
+    call_copycat("train", "-m", *data, "optimizer.lr=0.1,0.2", f"sweep.folder={sweep}")
     for name in ("one", "all"):
         (tmp_path / name).mkdir()
     RunLinks(sweep, tmp_path / "one").update()

@@ -17,7 +17,7 @@ from copycat.models.losses import BCE
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import read_trial
 from copycat.sweeps.packed.active_trials import ActiveTrials
-from tests.support.packs import LONG, PACKED, pack_of, read_trials, run_sweep
+from tests.support.packs import LONG, PACKED, assert_losses_agree, pack_of, read_trials, run_sweep
 from tests.support.run_folders import read_training_losses
 
 
@@ -27,10 +27,7 @@ def test_a_trial_that_diverges_does_not_change_the_others(tiny: Path, tmp_path: 
     healthy = run_sweep(*words, "optimizer.lr=1e-4,1e-3", data=tiny, at=tmp_path / "b")
     assert [trial.status for trial in read_trials(folder)] == ["completed", "completed", "failed", "failed"]
     assert "the loss of epoch" in str(read_trials(folder)[2].error)
-    for number in range(2):
-        assert read_training_losses(folder / str(number)) == pytest.approx(
-            read_training_losses(healthy / str(number)), rel=1e-5
-        )
+    assert_losses_agree(folder, healthy, range(2))
 
 
 @pytest.mark.slow
@@ -73,10 +70,7 @@ def test_early_stopping_ends_each_trial_where_it_ends_alone(tiny: Path, tmp_path
     epochs = [[len(read_training_losses(at / str(number))) for number in range(4)] for at in (packed, alone)]
     assert epochs[0] == epochs[1]
     assert len(set(epochs[0])) > 1
-    for number in range(4):
-        assert read_training_losses(packed / str(number)) == pytest.approx(
-            read_training_losses(alone / str(number)), rel=1e-4
-        )
+    assert_losses_agree(packed, alone, range(4), rel=1e-4)
 
 
 class SlowDisk(ThreadPoolExecutor):

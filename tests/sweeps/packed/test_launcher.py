@@ -18,9 +18,9 @@ from copycat.records.trial_file import read_trial
 from copycat.sweeps.packed.eligibility import why_not_packable
 from copycat.training.components import build_components
 from tests.support.commands import run_copycat
-from tests.support.packs import PACKED, data_overrides, pack_of, read_trials, run_sweep
+from tests.support.packs import PACKED, assert_losses_agree, data_overrides, pack_of, read_trials, run_sweep
 from tests.support.parameters import mark_slow
-from tests.support.run_folders import read_training_losses
+from tests.support.run_folders import assert_same_bits, read_training_losses
 
 JOBS: Mapping[str, Sequence[str]] = {
     "logistic": ("model=logistic", "optimizer=sgd", "optimizer.lr=1e-3,3e-2"),
@@ -107,8 +107,7 @@ def test_a_repeated_pack_gives_the_same_bits(tiny: Path, tmp_path: Path) -> None
     words = ("model=cnn", "model.channels=[4]", "optimizer=adam", "seed=1,2,3", "trainer.max_epochs=12", PACKED)
     first, again = (run_sweep(*words, data=tiny, at=tmp_path / name) for name in "ab")
     for number in range(3):
-        for name in ("metrics.csv", "weights.safetensors"):
-            assert (first / str(number) / name).read_bytes() == (again / str(number) / name).read_bytes()
+        assert_same_bits(first / str(number), again / str(number))
         digests = read_manifest(first / str(number))["files"]
         assert "train.log" in digests
         assert list(changed_files(first / str(number), digests)) == []
@@ -194,9 +193,7 @@ def test_a_custom_network_is_packed_if_torch_can_batch_it(tiny: Path, tmp_path: 
     )
     for number in range(2):
         assert pack_of(packed / str(number)) == [0, 1]
-        assert read_training_losses(packed / str(number)) == pytest.approx(
-            read_training_losses(alone / str(number)), rel=1e-5
-        )
+    assert_losses_agree(packed, alone, range(2))
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-from copycat.cli import main
 from copycat.records.run_folder import read_manifest
 from copycat.records.run_loader import open_run
 from copycat.records.trial_file import read_trial, write_trial
@@ -22,9 +21,9 @@ from copycat.sweeps.packed.trainer import PackTrainer
 from copycat.sweeps.packed.trial_session import TrialSession
 from copycat.training.process_state import isolated
 from copycat.training.resume import resume
-from tests.support.commands import run_copycat
+from tests.support.commands import call_copycat, run_copycat
 from tests.support.packs import LONG, PACKED, data_overrides, read_trials, resume_sweep, run_sweep
-from tests.support.run_folders import read_training_losses
+from tests.support.run_folders import assert_same_bits, read_training_losses
 
 
 def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> None:
@@ -64,8 +63,7 @@ def test_a_killed_pack_resumes_to_the_same_bits(tiny: Path, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     for number in range(3):
         assert read_manifest(folder / str(number))["resumed"][0]["epoch"] == 7
-        for name in ("metrics.csv", "weights.safetensors"):
-            assert (folder / str(number) / name).read_bytes() == (whole / str(number) / name).read_bytes()
+        assert_same_bits(folder / str(number), whole / str(number))
 
 
 @pytest.mark.slow
@@ -101,8 +99,8 @@ def test_a_resumed_pack_keeps_its_number_of_threads(
 
     monkeypatch.setattr(Pack, "run", counting)
     monkeypatch.chdir(tmp_path)
-    with isolated(threads=2), pytest.raises(SystemExit):
-        main(["resume", str(tmp_path / "sweep")])
+    with isolated(threads=2):
+        call_copycat("resume", tmp_path / "sweep")
     assert threads == [1]
     assert [trial.status for trial in read_trials(tmp_path / "sweep")] == ["completed"] * 2
 
@@ -160,8 +158,7 @@ def test_an_interrupted_pack_resumes_to_the_same_bits(
     resume_sweep(folder, at=tmp_path)
     for number in range(2):
         assert read_manifest(folder / str(number))["resumed"][0]["epoch"] in (6, 7)
-        for name in ("metrics.csv", "weights.safetensors"):
-            assert (folder / str(number) / name).read_bytes() == (whole / str(number) / name).read_bytes()
+        assert_same_bits(folder / str(number), whole / str(number))
 
 
 @pytest.mark.slow

@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from copycat.cli import main
 from copycat.config.errors import UserError
 from copycat.sweeps.plots.files import PLOTS, write_plots
 from copycat.sweeps.plots.importance import plot_importance
@@ -27,6 +26,7 @@ from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.plots.scatter import plot_history, plot_pareto, plot_slices
 from copycat.sweeps.plots.style import BLUE, GRAY, STYLE, choose_log_ticks
 from copycat.tables.statistics import Direction
+from tests.support.commands import call_copycat
 from tests.support.sweep_folders import make_trial, write_sweep_folder
 
 SPACE = {"optimizer.lr": "tag(log,interval(1e-2,1e-1))", "model": "shallow,logistic", "activation": "relu,elu"}
@@ -71,9 +71,7 @@ def join_texts(figure: Figure) -> str:
 
 
 def test_the_command_writes_pngs_and_prints_where(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["plots", str(sweep)])
-    assert end.value.code == 0
+    call_copycat("plots", sweep)
     printed = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert printed == [sweep / "plots" / f"{kind}.png" for kind in ("history", "parallel", "importance", "slice")]
     for path in printed:
@@ -83,16 +81,6 @@ def test_the_command_writes_pngs_and_prints_where(sweep: Path, capsys: pytest.Ca
             assert 250 <= image.height <= 2500
     before = [path.read_bytes() for path in printed]
     assert [path.read_bytes() for path in write_plots(sweep, sweep / "again")] == before
-
-
-def test_a_folder_that_is_no_sweep_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["plots", str(tmp_path)])
-    assert end.value.code == 2
-    errors = capsys.readouterr().err
-    assert errors.startswith(f"copycat: {tmp_path}: expected the folder of a sweep")
-    assert errors.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_plots_start_without_torch() -> None:
@@ -230,19 +218,6 @@ def test_importance_of_too_few_trials_is_not_computed(results: Results) -> None:
     assert "Too few completed trials: 3" in join_texts(plot_importance(results))
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=20))
-@settings(max_examples=50, deadline=None)
-def test_the_pareto_front_holds_the_trials_that_none_dominates(values: list[tuple[int, int]]) -> None:
-    trials = [make_trial(number, {}, *found) for number, found in enumerate(values)]
-    results = Results("sweep", {"val/loss": "minimize", "parameters": "maximize"}, trials, {})
-    beaten = {
-        number
-        for number, (loss, size) in enumerate(values)
-        if any(a <= loss and b >= size and (a, b) != (loss, size) for a, b in values)
-    }
-    assert {found.number for found in results.get_pareto_front()} == set(range(len(values))) - beaten
-
-
 @pytest.mark.parametrize("breaking", [[0], [0, 1, 2]])
 def test_a_trial_that_violates_a_constraint_is_drawn_but_is_not_the_best(breaking: list[int], tmp_path: Path) -> None:
     trials = [
@@ -262,15 +237,14 @@ def test_a_trial_that_violates_a_constraint_is_drawn_but_is_not_the_best(breakin
 
 
 def test_several_objectives_have_a_pareto_plot(tmp_path: Path) -> None:
-    trials = [make_trial(n, {"optimizer.lr": 0.1 * n}, *both) for n, both in enumerate([(1, 300), (2, 100), (3, 200)])]
-    found = write_sweep_folder(
-        tmp_path, trials, space=SPACE, objectives={"val/loss": "minimize", "parameters": "minimize"}
-    )
+    trials = [make_trial(n, {"optimizer.lr": 0.1 * n}, *both) for n, both in enumerate([(1, 100), (2, 300), (3, 200)])]
+    wanted: dict[str, Direction] = {"val/loss": "minimize", "parameters": "maximize"}
+    found = write_sweep_folder(tmp_path, trials, space=SPACE, objectives=wanted)
     assert [path.stem for path in write_plots(found, tmp_path / "plots")][-1] == "pareto"
     (axes,) = plot_pareto(read_results(found)).axes
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("val/loss (less is better)", "parameters (less is better)")
-    assert find_markers(axes, "completed") == [(1, 300), (2, 100), (3, 200)]
-    assert find_markers(axes, "Pareto front: trials 0, 1") == [(1, 300), (2, 100)]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("val/loss (less is better)", "parameters (more is better)")
+    assert find_markers(axes, "completed") == [(1, 100), (2, 300), (3, 200)]
+    assert find_markers(axes, "Pareto front: trials 0, 1") == [(1, 100), (2, 300)]
 
 
 ODD = st.one_of(

@@ -1,4 +1,4 @@
-"""Sweeps are resumed after their folder or journal was moved or damaged."""
+"""A study is restored from the trials of its sweep; texts in its journal are data."""
 
 import json
 from pathlib import Path
@@ -6,70 +6,26 @@ from pathlib import Path
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.records.trial_file import Trial, write_trial
-from copycat.sweeps.sweeper import Grid
-from copycat.training.manifest import now
-from tests.support.search import compose_search, learning_rate_loss, run_trials, start_search
+from copycat.sweeps.search.storage import open_storage
+from copycat.sweeps.trial_folder import write_first_record
+from tests.support.search import finish_trial, start_search
 
-WORDS = (
-    *("optimizer.lr=tag(log,interval(1e-4,1))", "model=logistic,shallow", "hydra.sweeper.n_trials=7"),
-    "hydra.sweeper.sampler.n_startup_trials=3",
-)
+WORDS = ("optimizer.lr=tag(log,interval(1e-4,1))", "model=logistic,shallow", "hydra.sweeper.n_trials=6")
 
 
-def test_a_search_is_resumed_after_its_folder_was_renamed(tmp_path: Path) -> None:
-    through = run_trials(start_search(*WORDS, at=tmp_path / "through"))
-    begun = run_trials(start_search(*WORDS, at=tmp_path / "begun"), 4)
-    (tmp_path / "begun").rename(tmp_path / "renamed")
-    again = start_search(*WORDS, at=tmp_path / "renamed")
-    assert [*begun, *run_trials(again)] == through
-    assert [trial.value for trial in again.study.trials] == [learning_rate_loss(values)[0] for values in through]
-
-
-def test_a_damaged_journal_is_reported_and_restored_from_the_trials_once_removed(tmp_path: Path) -> None:
-    through = run_trials(start_search(*WORDS, at=tmp_path / "through"))
-    begun = run_trials(start_search(*WORDS, at=tmp_path / "begun"), 4)
-    (tmp_path / "begun").rename(tmp_path / "damaged")
-    journal = tmp_path / "damaged" / "study.journal"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join([*lines[:4], b"{" + lines[4][9:], *lines[5:]]))
-    with pytest.raises(UserError, match=r"study\.journal: expected a study; line 5 is damaged\. Move it away"):
-        start_search(*WORDS, at=tmp_path / "damaged")
-    journal.unlink()
-    again = start_search(*WORDS, at=tmp_path / "damaged")
-    assert [trial.value for trial in again.study.trials] == [learning_rate_loss(values)[0] for values in begun]
-    assert [*begun, *run_trials(again)] == through
-
-
-def test_a_journal_with_a_truncated_last_line_is_read_without_it(tmp_path: Path) -> None:
-    begun = run_trials(start_search(*WORDS, at=tmp_path / "begun"), 4)
-    (tmp_path / "begun").rename(tmp_path / "cut")
-    with (tmp_path / "cut" / "study.journal").open("ab") as journal:
-        journal.write(b'{"op_code": 5, "wor')
-    again = start_search(*WORDS, at=tmp_path / "cut")
-    assert [trial.value for trial in again.study.trials] == [learning_rate_loss(values)[0] for values in begun]
-    assert len(run_trials(again)) == 3
-
-
-def test_a_grid_that_is_typed_in_another_order_runs_each_value_once(tmp_path: Path) -> None:
-    def grid(words: str) -> Grid:
-        return Grid(compose_search("hydra/sweeper=grid", words).space, tmp_path)
-
-    first = grid("seed=0,1,2,3")
-    for _ in range(2):
-        job = first.next()
-        assert job is not None
-        done = Trial(
-            number=job.number, overrides=job.run_overrides, values=job.values, status="completed", started=now()
-        )
-        write_trial(tmp_path / str(job.number), done)
-    then = grid("seed=3,2,1,0,4")
-    left = []
-    while job := then.next():
-        left.append((job.number, job.values["seed"]))
-    assert sorted(seed for _, seed in left) == [2, 3, 4]
-    assert not {0, 1} & {number for number, _ in left}
-    assert len({number for number, _ in left}) == 3
+def test_running_trials_are_finished_in_a_restored_study(tmp_path: Path) -> None:
+    of = start_search(*WORDS, at=tmp_path)
+    jobs = [job for job in (of.next(), of.next(), of.next()) if job]
+    for job in jobs:
+        write_first_record(tmp_path / str(job.number), job.number, job.run_overrides, job.values)
+    finish_trial(of, jobs[1])
+    (tmp_path / "study.journal").unlink()
+    open_storage.cache_clear()
+    again = start_search(*WORDS, at=tmp_path)
+    left = [job for job in (again.next(), again.next()) if job]
+    assert [(job.number, job.values) for job in left] == [(0, jobs[0].values), (2, jobs[2].values)]
+    assert [trial.state.name for trial in again.study.trials] == ["RUNNING", "COMPLETE", "RUNNING"]
+    assert [trial.params["model"] for trial in again.study.trials] == [job.values["model"] for job in jobs]
 
 
 def test_text_for_a_number_in_the_journal_is_not_run(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""A completed run trains on to the bits of one that was asked for all epochs."""
+
+from pathlib import Path
+
+import pytest
+
+from copycat.config.errors import UserError
+from copycat.records.metrics_csv import read_history
+from copycat.records.run_folder import read_manifest
+from copycat.records.run_loader import open_recorded, open_run
+from copycat.reruns.rerun import rerun
+from copycat.training.resume import resume
+from copycat.training.train import train
+from tests.support.callbacks import KillCallback, SimulatedKill
+from tests.support.commands import call_copycat
+from tests.support.killed_runs import JOBS, assert_same_folders, train_killable
+from tests.support.parameters import mark_slow
+from tests.support.runs import compose_quickly
+
+pytestmark = pytest.mark.usefixtures("all_checkpoints")
+
+
+@pytest.mark.parametrize("job", [*mark_slow(["cosine", "moving_average"], fast=["cosine"])])
+def test_a_completed_run_trains_on_to_the_bits_of_one_that_was_asked_for_all_epochs(
+    job: str, tiny: Path, tmp_path: Path
+) -> None:
+    words = [*JOBS[job], "optimizer=adam", "data.shuffle=true"]
+    reference = train_killable(tiny, tmp_path, *words, "trainer.max_epochs=5").folder
+    folder = train_killable(tiny, tmp_path, *words).folder
+    assert resume(open_run(folder), say=lambda line: None, max_epochs=5).status == "completed"
+    assert_same_folders(folder, reference)
+    manifest = read_manifest(folder)
+    assert manifest["request"]["overrides"][-1] == "trainer.max_epochs=5"
+    assert "trainer.max_epochs=3" not in manifest["request"]["overrides"]
+    assert [(entry["epoch"], entry["max_epochs"]) for entry in manifest["resumed"]] == [(3, 5)]
+    found = rerun(open_recorded(folder), say=lambda line: None)
+    assert not found.causes
+    assert not found.comparison.differences
+    assert found.comparison.epochs == 5
+
+
+def test_a_run_that_was_killed_as_it_began_to_train_on_is_resumed_as_any_other(tiny: Path, tmp_path: Path) -> None:
+    reference = train_killable(tiny, tmp_path, "trainer.max_epochs=5").folder
+    folder = train_killable(tiny, tmp_path).folder
+    KillCallback.after = ("batch", 13)
+    with pytest.raises(SimulatedKill):
+        resume(open_run(folder), say=lambda line: None, max_epochs=5)
+    KillCallback.after = None
+    assert not (folder / "weights.safetensors").exists()
+    assert resume(open_run(folder), say=lambda line: None).status == "completed"
+    assert_same_folders(folder, reference)
+
+
+def test_a_schedule_made_for_fewer_epochs_stays_and_is_named(tiny: Path, tmp_path: Path) -> None:
+    folder = train_killable(tiny, tmp_path, "scheduler=cosine").folder
+    said: list[str] = []
+    resume(open_run(folder), say=said.append, max_epochs=4)
+    assert "scheduler.T_max stays 3, as the run began with it" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "max_epochs", "message"),
+    [
+        ([], 3, r"trainer\.max_epochs: expected more than the run's 3; got 3\.$"),
+        (["callbacks=none"], 4, r"expected the checkpoint of its last epoch; it has none\.$"),
+        (JOBS["mean_of_epochs"], 4, r"callbacks\.swa: expected none, as it starts at a share of trainer\.max_epochs"),
+        (
+            ["callbacks=early_stopping", "callbacks.early_stopping.min_delta=9", "callbacks.early_stopping.patience=1"],
+            4,
+            r"expected a run of all its 3 epochs; it stopped early, after 2\.$",
+        ),
+    ],
+)
+def test_a_run_that_cannot_train_on_is_left_as_it_is(
+    words: list[str], max_epochs: int, message: str, tiny: Path, tmp_path: Path
+) -> None:
+    data = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"output_dir={tmp_path}", "trainer.max_epochs=3"]
+    folder = train(compose_quickly([*data, *words])).folder
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    with pytest.raises(UserError, match=message):
+        resume(open_run(folder), say=lambda line: None, max_epochs=max_epochs)
+    assert all(file.read_bytes() == content for file, content in before.items())
+
+
+def test_the_command_takes_more_epochs_and_no_other_key(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_killable(tiny, tmp_path).folder
+    call_copycat("resume", folder, "optimizer.lr=1", status=2)
+    assert "expected trainer.max_epochs=MORE; got 'optimizer.lr=1'" in capsys.readouterr().err
+    call_copycat("resume", folder, "trainer.max_epochs=4")
+    assert len(read_history(folder)) == 4

@@ -1,0 +1,121 @@
+"""Clipped and accumulated gradients and scheduled learning rates give the bits of a loop in plain PyTorch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from tests.support.plain_loop import (
+    Loop,
+    build_classifier_by_hand,
+    format_bits,
+    read_images,
+    read_loss_bits,
+    train_quick,
+    with_momentum,
+)
+
+pytestmark = pytest.mark.usefixtures("threads")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "most", "clip"),
+    [
+        ("norm", 1e-3, lambda parameters: nn.utils.clip_grad_norm_(parameters, 1e-3)),
+        ("value", 1e-4, lambda parameters: nn.utils.clip_grad_value_(parameters, 1e-4)),
+    ],
+)
+def test_clipped_gradients_give_the_loop_s_bits(
+    algorithm: str, most: float, clip: Callable[[Any], Any], pets: Path, tmp_path: Path
+) -> None:
+    words = ["model=shallow", "optimizer=momentum", "trainer.max_epochs=5", "data.batch_size=16"]
+    clipping = [f"trainer.gradient_clip_val={most}", f"trainer.gradient_clip_algorithm={algorithm}"]
+    loops = []
+    for clipper in (clip, lambda parameters: None):
+        torch.manual_seed(123)
+        model = build_classifier_by_hand([13], pixels=192)
+        loops.append(Loop(model, read_images(pets, "train"), with_momentum, epochs=5, size=16, clip=clipper).losses)
+    assert read_loss_bits(train_quick(pets, tmp_path, *words, *clipping)) == format_bits(loops[0])
+    assert loops[0] != loops[1], "the limit must bite"
+
+
+@pytest.mark.parametrize("accumulate", [3, 4])
+def test_accumulated_gradients_give_the_loop_s_bits(accumulate: int, pets: Path, tmp_path: Path) -> None:
+    """Of 40 images in batches of 7 there are 6: with 4 the last step of an epoch has 2 of them."""
+    words = ["model=shallow", "optimizer=adam", "trainer.max_epochs=4", "data.batch_size=7"]
+    torch.manual_seed(123)
+    model, data = build_classifier_by_hand([13], pixels=192), read_images(pets, "train")
+    loop = Loop(model, data, torch.optim.Adam, epochs=4, size=7, accumulate=accumulate)
+    assert read_loss_bits(
+        train_quick(pets, tmp_path, *words, f"trainer.accumulate_grad_batches={accumulate}")
+    ) == format_bits(loop.losses)
+
+
+SCHEDULES: dict[str, tuple[list[str], Callable[[Optimizer], Any], list[float]]] = {
+    "constant": ([], lambda _: None, [1.0] * 6),
+    "step": (
+        ["scheduler.step_size=2"],
+        lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=2),
+        [1.0, 1.0, 0.1, 0.1, 0.01, 0.01],
+    ),
+    "cosine": (
+        [],
+        lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=6),
+        [(1 + np.cos(np.pi * epoch / 6)) / 2 for epoch in range(6)],
+    ),
+    "warmup": (
+        [],
+        lambda o: torch.optim.lr_scheduler.LinearLR(o, start_factor=0.1, total_iters=5),
+        [0.1, 0.28, 0.46, 0.64, 0.82, 1.0],
+    ),
+    "plateau": (
+        ["scheduler.patience=1", "scheduler.threshold=0.9", "scheduler.factor=0.5"],
+        lambda o: ReduceLROnPlateau(o, patience=1, threshold=0.9, factor=0.5),
+        [1.0, 1.0, 1.0, 0.5, 0.5, 0.25],
+    ),
+}
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULES)
+def test_scheduled_learning_rates_give_the_loop_s_bits(scheduler: str, pets: Path, tmp_path: Path) -> None:
+    words, schedule, factors = SCHEDULES[scheduler]
+    torch.manual_seed(123)
+    model, data, val = build_classifier_by_hand([13], pixels=192), read_images(pets, "train"), read_images(pets, "val")
+    loop = Loop(model, data, torch.optim.Adam, epochs=6, size=16, schedule=schedule, val=val)
+    assert loop.rates == pytest.approx([1e-3 * factor for factor in factors], rel=1e-5)
+    asked = ["model=shallow", "optimizer=adam", f"scheduler={scheduler}", "trainer.max_epochs=6", "data.batch_size=16"]
+    assert read_loss_bits(train_quick(pets, tmp_path, *asked, *words)) == format_bits(loop.losses)
+
+
+def test_a_plateau_counts_validations_where_not_every_epoch_has_one(pets: Path, tmp_path: Path) -> None:
+    words, schedule, _ = SCHEDULES["plateau"]
+    torch.manual_seed(123)
+    model, data, val = build_classifier_by_hand([13], pixels=192), read_images(pets, "train"), read_images(pets, "val")
+    loop = Loop(model, data, torch.optim.Adam, epochs=8, schedule=schedule, val=val, val_every=2)
+    assert loop.rates == [1e-3] * 6 + [5e-4] * 2
+    asked = ["model=shallow", "optimizer=adam", "scheduler=plateau", "trainer.max_epochs=8"]
+    assert read_loss_bits(
+        train_quick(pets, tmp_path, *asked, *words, "trainer.check_val_every_n_epoch=2")
+    ) == format_bits(loop.losses)
+
+
+def test_a_warm_up_by_the_step_gives_the_loop_s_bits(pets: Path, tmp_path: Path) -> None:
+    torch.manual_seed(123)
+    loop = Loop(
+        build_classifier_by_hand([13], pixels=192),
+        read_images(pets, "train"),
+        torch.optim.Adam,
+        epochs=3,
+        size=16,
+        schedule=lambda o: torch.optim.lr_scheduler.LinearLR(o, start_factor=0.1, total_iters=5),
+        each_step=True,
+    )
+    assert loop.rates == pytest.approx([1e-4, 6.4e-4, 1e-3])
+    words = ["model=shallow", "optimizer=adam", "scheduler=warmup", "scheduler.interval=step", "data.batch_size=16"]
+    assert read_loss_bits(train_quick(pets, tmp_path, *words, "trainer.max_epochs=3")) == format_bits(loop.losses)
