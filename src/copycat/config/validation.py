@@ -14,7 +14,8 @@ from copycat.config.suggestions import did_you_mean, format_value, one_of, quote
 
 Config = Mapping[str, Any]
 
-ADDED_KEYS = frozenset(["lr_multipliers", "initialization"])
+ADDED_GROUPS = frozenset(["initialization"])
+ADDED_KEYS = ADDED_GROUPS | {"lr_multipliers"}
 """Keys added later, which older recorded runs lack."""
 KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.")
 PATH_KEYS = ("root", "output_dir", "folder", "dirpath", "save_dir", "weights")
@@ -36,7 +37,7 @@ def check_config(config: Config, *, check_data: bool = True) -> None:
     for key, value in iterate_values(config):
         check_value(key, value, config)
     for group in TARGET_GROUPS:
-        if group in ADDED_KEYS and group not in config:
+        if group in ADDED_GROUPS and group not in config:
             continue
         if not isinstance(config[group], Mapping) or "_target_" not in config[group]:
             raise UserError(f"{group}: expected an option or a _target_; got neither. Type {group}=OPTION.")

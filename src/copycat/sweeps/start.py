@@ -16,7 +16,7 @@ from copycat.config.options import is_option
 from copycat.config.search_space_builder import is_grid_search
 from copycat.config.suggestions import one_of
 from copycat.config.sweep_composition import SweepRequest
-from copycat.config.validation import ADDED_KEYS
+from copycat.config.validation import ADDED_GROUPS
 from copycat.records.digests import key_digests
 from copycat.records.run_folder import make_folder
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
@@ -142,8 +142,7 @@ def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -
 
 def _with_added_groups(digests: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
     """Return recorded hashes of values, with those of groups added since, where their option is the default."""
-    nodes = {group: config[group] for group in ADDED_KEYS if isinstance(config.get(group), Mapping)}
-    added = {group: node for group, node in nodes.items() if is_option(node.get("_target_"), group, "default")}
+    added = {name: config[name] for name in ADDED_GROUPS if is_option(config[name]["_target_"], name, "default")}
     return {**key_digests(added), **digests}
 
 
