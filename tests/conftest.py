@@ -12,6 +12,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
 
 import copycat  # noqa: F401  before Lightning and torchmetrics, whose imports it shortens
 from tests.support.flushes import leave_out_flushes
@@ -20,6 +21,8 @@ from tests.support.images import write_image_folder
 from tests.support.imports import keep_entry_points
 from tests.support.leaks import check_for_leaks
 
+settings.register_profile("untimed", parent=settings(), deadline=None)  # a first example may import for a second
+settings.load_profile("untimed")
 keep_entry_points()
 shorten_compositions()
 leave_out_flushes()

@@ -175,7 +175,7 @@ def _mutations(word: str) -> st.SearchStrategy[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(GOOD).flatmap(_mutations), min_size=1, max_size=3))
 @example(["=", "~"])
 @example(["optimizer=[adam,sgd]"])

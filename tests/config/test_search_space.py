@@ -48,7 +48,7 @@ VALUES = st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(max_examples=4, deadline=None)  # each composes all of its trials
+@settings(max_examples=4)  # each composes all of its trials
 @given(st.lists(VALUES, min_size=1, max_size=3, unique_by=lambda pair: pair[0]))
 def test_a_grid_is_what_hydra_s_own_sweeper_makes_of_the_words(pairs: Sequence[tuple[str, str]]) -> None:
     words = [f"{key}={value}" for key, value in pairs]

@@ -232,7 +232,7 @@ def test_a_large_jpeg_looks_the_same_as_its_png(tmp_path: Path) -> None:
     assert (jpeg.int() - png.int()).abs().max() <= 4
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "I;16", "F"]),
     width=st.integers(1, 70),
@@ -293,7 +293,7 @@ def test_a_missing_file_and_a_folder_are_refused_with_the_reason(tmp_path: Path)
         decode(tmp_path, size=8)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ending=st.sampled_from(["png", "gif", "webp", "tif", "bmp", "jpg"]),
     place=st.integers(0, 3000),

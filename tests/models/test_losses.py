@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -39,7 +39,6 @@ def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
 # ----- the lecture's: sigmoid, then BCELoss
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     size=st.integers(1, 70),
@@ -100,7 +99,6 @@ def test_the_gradient_at_an_output_of_exactly_0_or_1_is_nn_bceloss_s_own() -> No
 # ----- against formulas in float64
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     size=st.integers(1, 30),
@@ -123,7 +121,6 @@ def test_binary_losses_are_their_formulas(
         assert found.item() == pytest.approx(whole(factor * cost), rel=1e-4, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     size=st.integers(1, 30),
@@ -235,7 +232,6 @@ def test_labels_are_smoothed_in_training_alone(kind: Callable[..., Loss], output
 # ----- probabilities and widths
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 9), classes=st.integers(3, 6))
 def test_probabilities_are_one_an_image_for_two_classes_and_one_a_class_for_more(
     seed: int, size: int, classes: int

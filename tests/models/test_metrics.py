@@ -58,7 +58,7 @@ def by_pairs(score: Floats, true: NDArray[np.bool_]) -> float:
     return float(np.mean(pairs))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     images=st.lists(st.tuples(st.integers(0, 16), st.booleans()), min_size=2, max_size=40),
     size=st.integers(1, 45),
@@ -85,7 +85,7 @@ def test_two_classes_have_the_metrics_that_counting_gives(images: list[tuple[int
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     classes=st.integers(3, 6),
@@ -111,7 +111,6 @@ def test_more_classes_have_the_macro_averages_that_counting_gives(
 # ----- the loss
 
 
-@settings(deadline=None)
 @given(loss=st.floats(0, 2.0**100, width=32), size=st.integers(1, 300))
 def test_the_mean_loss_of_one_batch_has_that_loss_s_bits(loss: float, size: int) -> None:
     for reduction in ("mean", "sum"):

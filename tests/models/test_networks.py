@@ -66,7 +66,7 @@ def same_bits(ours: nn.Module, theirs: nn.Module, image: Tensor) -> None:
 # ----- linear, logistic, shallow, deep
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     widths=st.lists(st.integers(1, 40), min_size=2, max_size=6),
     style=st.sampled_from(["sequential", "subclass"]),
@@ -222,7 +222,7 @@ def test_a_cnn_with_more_poolings_than_the_image_has_pixels_says_so() -> None:
 # ----- colors
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(levels=st.integers(2, 40), seed=st.integers(0, 2**32 - 1), outputs=st.integers(1, 4))
 def test_a_bag_of_colors_weighs_the_histogram_that_numpy_counts(levels: int, seed: int, outputs: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (2, 3, 5, 7), dtype=np.uint8)

@@ -34,7 +34,7 @@ def _values(jobs: list[Job]) -> list[tuple[tuple[str, Any], ...]]:
     return sorted(tuple(sorted(job.values.items())) for job in jobs)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 7), st.booleans())
 def test_a_resumed_shuffled_grid_has_each_trial_once(
     shuffled: SweepRequest, tmp_path_factory: pytest.TempPathFactory, stop: int, ended: bool

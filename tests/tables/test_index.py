@@ -65,7 +65,7 @@ def _apply(root: Path, change: Change, clock: list[int]) -> None:
             os.utime(file, ns=(clock[0], clock[0]))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(rounds=st.lists(CHANGES, min_size=1, max_size=4))
 def test_after_any_changes_it_says_what_a_fresh_look_says(
     rounds: list[list[Change]], eager: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch

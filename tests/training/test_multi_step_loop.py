@@ -107,7 +107,7 @@ def test_any_number_of_steps_at_once_gives_the_bits_of_single_steps(job: str, ti
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.integers(2, 40),
     size=st.integers(1, 16),

@@ -104,7 +104,7 @@ def test_every_recorded_loss_has_the_bits_of_the_loop_with_torch_s_own_defaults(
     assert sorted(bytes_of(weights)) == sorted(bytes_of(p.detach() for p in network.parameters()))
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 45))
 def test_any_seed_and_any_batch_size_give_the_loop_s_bits(seed: int, size: int, pets: Path, tmp_path: Path) -> None:
     words = [f"seed={seed}", f"data.batch_size={size}", "model=shallow", "optimizer=adam", "trainer.max_epochs=2"]

@@ -15,7 +15,7 @@ from tests.support.tensorboard import load_events
 FLOATS = st.floats(width=32, allow_nan=False)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     tags=st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=5, unique=True),
     first=st.integers(0, 2**33),

@@ -269,7 +269,6 @@ ROWS = st.lists(
 
 
 @given(st.floats(1e-90, 1e90), st.floats(1, 1e9))
-@settings(deadline=None)
 def test_a_logarithmic_axis_has_a_few_ticks_within_its_limits(low: float, ratio: float) -> None:
     ticks = choose_log_ticks(low, low * ratio)
     assert 1 <= len(ticks) <= 5
@@ -281,7 +280,7 @@ def test_a_logarithmic_axis_has_a_few_ticks_within_its_limits(low: float, ratio:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Glyph")  # which the command leaves out too
 @given(ROWS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_odd_trials_are_drawn_without_a_warning(rows: list[tuple[dict[str, Any], list[float], str]]) -> None:
     trials = [
         make_trial(number, values, *([] if status == "failed" else objectives), status=status)
