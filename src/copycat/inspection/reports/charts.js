@@ -150,7 +150,9 @@
       const axis = { stroke: token("--quiet"), grid, ticks: grid, labelSize: 24, font: "12px system-ui", labelFont: "12px system-ui" };
       const values = (_, at) => at.map(value => isMissing(value) ? "" : format(value)), isLong = labels && labels.join("").length > width / 9 && labels.some(label => label.length > 4);
       const every = labels ? Math.ceil(labels.length * 22 / width) : 1;
-      const categories = labels ? { splits: () => labels.flatMap((_, index) => index % every ? [] : [index]), values: (_, at) => at.map(xText), ...(isLong ? { rotate: -40, size: 90 } : {}) } : { values };
+      const isCounted = chart.series.every(series => (series.x ?? chart.x).every(Number.isInteger));  // epochs and trials have no halves
+      const wholes = isCounted ? { incrs: Array.from({ length: 24 }, (_, power) => [1, 2, 5][power % 3] * 10 ** Math.floor(power / 3)) } : {};
+      const categories = labels ? { splits: () => labels.flatMap((_, index) => index % every ? [] : [index]), values: (_, at) => at.map(xText), ...(isLong ? { rotate: -40, size: 90 } : {}) } : { values, ...(chart.x_axis.log ? {} : wholes) };
       return {
         width, height: Math.round(Math.max(210, Math.min(300, width * 0.55))), legend: { show: false },
         scales: {
