@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from console import ENVIRONMENT, mask_varying
 
 PAGES = Path(__file__).parent / "tutorial"
-ORDER = ("images", "neuron", "training", "loss", "modules", "activations", "optimizers", "questions")
+ORDER = ("images", "neuron", "training", "loss", "modules", "activations", "optimizers", "course", "questions")
 BLOCK = re.compile(
     r"```(?P<kind>python|yaml|shell-session)\n(?P<code>.*?)```\n(?:\n```text\n(?P<output>.*?)```\n)?", re.DOTALL
 )
