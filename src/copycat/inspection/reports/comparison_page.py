@@ -42,7 +42,7 @@ def make_comparison_page(folders: Sequence[Path]) -> Page:
     notes = {"run": "", "config": "Keys that differ.", "metric": ". ".join(metric_notes) + "."}
     sections = []
     for kind, title in (("run", "Results"), ("config", "Configuration"), ("metric", "Metrics")):
-        cells = {line.name: format_cells(line) for line in lines if line.kind == kind}
+        cells = {line.name: found for line in lines if line.kind == kind and (found := format_cells(line))}
         if cells:
             rows = [[name, *(row.get(run, "–").strip() for run in compared.folders)] for name, row in cells.items()]
             sections.append(Section(title=title, note=notes[kind], table=Table(rows, ["", *compared.folders])))
