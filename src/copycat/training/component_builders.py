@@ -13,7 +13,7 @@ from copycat.config.targets import build_target, check_node, import_target, inst
 from copycat.data.augmentation.transforms import Augmentation, Mixing
 from copycat.models import losses
 from copycat.models.initialization import Initialization
-from copycat.training.derived_settings import Config, resolve_loss
+from copycat.training.derived_settings import Config, resolve_loss, trains_in_float64
 from copycat.training.seeds import seed_everything
 
 DERIVED = ("in_features", "image_shape", "out_features")
@@ -88,7 +88,7 @@ def initialize(network: nn.Module, config: Config, *, image_shape: Sequence[int]
     Raises:
         UserError: where the node does not fit its target, or the target is no initialization.
     """
-    if config["trainer"].get("precision") == "64-true":  # Lightning would convert weights that were rounded to float32
+    if trains_in_float64(config):  # Lightning would convert weights that were rounded to float32
         network.double()
     if (node := config.get("initialization")) is None:  # in runs of earlier versions
         return

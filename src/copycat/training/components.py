@@ -14,7 +14,7 @@ from copycat.config.targets import build_target, check_node, import_target, sign
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model, initialize
-from copycat.training.derived_settings import Config, fill_from_data, fill_image_size
+from copycat.training.derived_settings import Config, fill_from_data, fill_image_size, trains_in_float64
 from copycat.training.monitors import check_monitors
 
 CLASSIFIER_KEYS = ("interval", "monitor")
@@ -116,7 +116,7 @@ def build_training_data(config: Config) -> DataModule:
     Raises:
         UserError: as for `build_data`.
     """
-    dtype = torch.float64 if config["trainer"].get("precision") == "64-true" else torch.float32
+    dtype = torch.float64 if trains_in_float64(config) else torch.float32
     return build_data(config["data"], seed=config["seed"], augmentation=config["augmentation"], dtype=dtype)
 
 

@@ -20,6 +20,11 @@ def fill_image_size(config: Config) -> Config:
     return {**config, "data": {**data, "image_size": size}}
 
 
+def trains_in_float64(config: Config) -> bool:
+    """Return whether weights and images are float64."""
+    return bool(config["trainer"].get("precision") == "64-true")
+
+
 def fill_from_data(config: Config, data: DataModule) -> Config:
     """Fill in values that are known once the data are read, so that a rerun depends on no default.
 

@@ -38,6 +38,7 @@ JOBS: Mapping[str, Sequence[str]] = {
     "folds": ("model=logistic", "data.folds=2", "data.fold=0,1", "optimizer.lr=0.01"),
     "weights": ("model=logistic", "loss.weight=[1.0,2.0],[1.0,0.5]", "optimizer.lr=0.01"),
     "classes": ("model=shallow", "model.hidden=[3]", "loss=cross_entropy", "optimizer.lr=0.01,0.1"),
+    "initialization": ("model=shallow", "model.hidden=[3]", "initialization=default,he,xavier", "optimizer.lr=0.01"),
     "plateau": ("model=logistic", "scheduler=plateau", "scheduler.patience=0", "optimizer.lr=0.1,1"),
 }
 

@@ -77,6 +77,7 @@ class PackedTrial:
             "scheduler": {name: config["scheduler"].get(name) for name in fixed},
             "loss": {**config["loss"], "weight": weight is not None},
             "data": {**config["data"], "fold": None, "split_seed": None},
+            "initialization": None,  # the weights are drawn already
             "seed": None,
         }
         shapes = {name: list(tensor.shape) for name, tensor in [*network.named_parameters(), *network.named_buffers()]}
