@@ -13,13 +13,15 @@ import pytest
 import copycat
 from copycat.config.extras import DISTRIBUTION
 
+LEFT_OUT = ("scipy", "matplotlib", "mpl_toolkits", "h5py", "pooch", "cmaes", "submitit")
+
 
 @pytest.fixture(scope="module")
 def lean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of an interpreter that has what is installed here, but for what extras bring."""
     folder = tmp_path_factory.mktemp("lean")
     for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if not path.name.lower().startswith(("scipy", "matplotlib", "mpl_toolkits")):
+        if not path.name.lower().startswith(LEFT_OUT):
             (folder / path.name).symlink_to(path)
     source = Path(copycat.__file__).parent.parent
     return {**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{folder}"}
@@ -53,10 +55,30 @@ def test_what_an_extra_brings_is_asked_for_by_those_who_need_it_alone(lean: dict
 
 
 @pytest.mark.slow
-def test_a_sampler_that_an_extra_brings_is_asked_for_before_its_sweep(lean: dict[str, str], tmp_path: Path) -> None:
-    words = ("hydra/sweeper=optuna", "hydra/sweeper/sampler=gp", "optimizer.lr=interval(0.1,1)")
-    found = ran_lean("train", "-m", *words, at=tmp_path, environment=lean)
+@pytest.mark.parametrize(
+    ("words", "key", "package", "extra"),
+    [
+        ("-m hydra/sweeper=optuna hydra/sweeper/sampler=gp", "hydra/sweeper/sampler", "scipy", "samplers"),
+        ("-m hydra/sweeper=optuna hydra/sweeper/sampler=cmaes", "hydra/sweeper/sampler", "cmaes", "samplers"),
+        ("-m hydra/launcher=submitit_slurm", "hydra/launcher", "submitit", "slurm"),
+        ("data=cats", "data", "h5py", "cats"),
+    ],
+)
+def test_an_option_that_needs_an_extra_is_refused_before_a_folder_is_made(
+    words: str, key: str, package: str, extra: str, lean: dict[str, str], tmp_path: Path
+) -> None:
+    lr = "optimizer.lr=interval(0.1,1)" if "optuna" in words else "optimizer.lr=0.1,1" if "-m" in words else "seed=1"
+    found = ran_lean("train", *words.split(), lr, at=tmp_path, environment=lean)
     assert found.returncode == 2
-    what = "copycat: hydra/sweeper/sampler: expected scipy; it is not installed."
-    assert found.stderr.splitlines()[-1] == f"{what} Type pip install 'copycat-ml[samplers]'."
+    what = f"copycat: {key}: expected {package}; it is not installed. Type pip install 'copycat-ml[{extra}]'."
+    assert found.stderr.splitlines()[-1] == what
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.slow
+def test_data_fetch_names_the_extra_that_it_needs(lean: dict[str, str], tmp_path: Path) -> None:
+    found = ran_lean("data", "fetch", "cats", at=tmp_path, environment=lean)
+    assert found.returncode == 2
+    assert found.stderr == (
+        "copycat: this command: expected pooch; it is not installed. Type pip install 'copycat-ml[cats]'.\n"
+    )

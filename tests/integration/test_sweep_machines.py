@@ -1,11 +1,13 @@
 """Sweeps over several processes and machines: one study in a real PostgreSQL, a real Ray cluster, submitit."""
 
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 from optuna.storages import RDBStorage
 
@@ -114,6 +116,31 @@ def test_a_launcher_for_clusters_runs_each_trial_in_its_folder(
     assert (tmp_path / "sweep" / str(seeds.index(1)) / "metrics.csv").read_bytes() == alone.read_bytes()
 
 
+def test_a_job_that_the_cluster_ends_is_submitted_again_and_ends_with_the_same_bits(tiny: Path, tmp_path: Path) -> None:
+    words = tiny_sweep_overrides(tiny, "trainer.max_epochs=4000", "trainer.check_val_every_n_epoch=2000")
+    typed = ("train", "-m", "hydra/launcher=submitit_local", *words, "seed=1", "sweep.folder=sweep")
+    with start_copycat(*typed, at=tmp_path) as sweep:
+        until = time.monotonic() + 120
+        while (job := find_training_job(sweep.pid, tmp_path / "sweep" / "0")) is None:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        job.send_signal(signal.SIGUSR2)
+        wait_for_success(sweep)
+    (trial,) = read_trial_files(tmp_path / "sweep").values()
+    assert (trial["status"], trial["epochs_at_start"] > 0) == ("completed", True)
+    run_copycat("train", *words, "seed=1", "output_dir=alone", at=tmp_path)
+    (alone,) = tmp_path.glob("alone/*/*/*/metrics.csv")
+    assert (tmp_path / "sweep" / "0" / "metrics.csv").read_bytes() == alone.read_bytes()
+
+
+def find_training_job(sweep: int, folder: Path) -> psutil.Process | None:
+    """Find the process that trains the trial, once its first checkpoint is written."""
+    if not (folder / "checkpoints" / "last.ckpt").exists():
+        return None
+    processes = psutil.Process(sweep).children(recursive=True)
+    return next((process for process in processes if "submitit.core._submit" in process.cmdline()), None)
+
+
 def test_a_launcher_that_cannot_start_trials_ends_the_sweep_with_one_line(tiny: Path, tmp_path: Path) -> None:
     typed = (
         "train",
@@ -122,7 +149,7 @@ def test_a_launcher_that_cannot_start_trials_ends_the_sweep_with_one_line(tiny: 
         *tiny_sweep_overrides(tiny, "seed=range(2)"),
         "sweep.folder=sweep",
     )
-    done = run_copycat(*typed, at=tmp_path)
+    done = run_copycat(*typed, at=tmp_path, environment={"PATH": str(tmp_path)})  # without SLURM's commands
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("copycat: hydra/launcher: expected trials to be started; ")
     assert "slurm" in done.stderr

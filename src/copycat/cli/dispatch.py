@@ -113,6 +113,6 @@ def _describe_failure(error: BaseException) -> tuple[str, int]:
         return str(error), USAGE_ERROR
     if isinstance(error, KeyboardInterrupt):
         return "interrupted.", INTERRUPTED
-    if isinstance(error, ModuleNotFoundError) and (missing := missing_package_error(error)):
+    if missing := missing_package_error(error, wanted_by="this command"):
         return str(missing), USAGE_ERROR
     return f"failed: {type(error).__name__}: {first_line(error)}. See where: add --debug.", FAILED

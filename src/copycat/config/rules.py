@@ -109,6 +109,17 @@ RULES: dict[str, Rule] = {
     "hydra.launcher.init.address": optional(TEXT),
     **_same("hydra.launcher.init", BOOLEAN, "include_dashboard", "log_to_driver"),
     **_same("hydra.launcher.remote", NOT_NEGATIVE, "num_cpus", "num_gpus"),
+    "hydra.launcher.cluster": choice("local", "slurm"),
+    "hydra.launcher.timeout_min": integer(1),
+    **_same("hydra.launcher", optional(integer(1)), "cpus_per_task", "cpus_per_gpu", "array_parallelism"),
+    **_same("hydra.launcher", optional(integer(0)), "gpus_per_node", "gpus_per_task", "signal_delay_s"),
+    "hydra.launcher.mem_gb": optional(POSITIVE),
+    "hydra.launcher.stderr_to_stdout": BOOLEAN,
+    **_same(
+        "hydra.launcher", optional(TEXT), "partition", "qos", "account", "comment", "constraint", "exclude", "gres"
+    ),
+    **_same("hydra.launcher", optional(TEXT), "mem_per_gpu", "mem_per_cpu"),
+    "hydra.launcher.setup": optional(list_of(TEXT, "a list of shell commands")),
     "optimizer.lr": POSITIVE,
     "optimizer.momentum": HALF_OPEN_FRACTION,
     "optimizer.dampening": FRACTION,

@@ -11,10 +11,12 @@ from copycat.config.compose import Request, experiment_name
 from copycat.config.composition import open_loader, split_sweep_node
 from copycat.config.composition_cache import cache_key
 from copycat.config.errors import UserError
+from copycat.config.extras import require_package
 from copycat.config.overrides import check_override, input_lines, parse_overrides
 from copycat.config.rules import find_rule
 from copycat.config.search_space import SearchSpace
 from copycat.config.search_space_builder import build_search_space, check_search
+from copycat.config.targets import import_target
 from copycat.config.trial_composition import (
     PARSED_VALUES,
     VALIDATED_TRIALS,
@@ -62,6 +64,8 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         shared, settings = split_sweep_node(whole.config)
         check_sweep_settings(settings)
         check_hydra({"sweeper": sweeper, "launcher": whole.launcher})
+        if package := getattr(import_target("hydra.launcher", whole.launcher["_target_"]), "package", None):
+            require_package(package, wanted_by="hydra/launcher")
         params = sweeper.get("params") or {}
         space = build_search_space(input_lines(parsed), sweep=settings, params=params, loader=loader)
         if "sampler" in sweeper:

@@ -12,6 +12,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from copycat.config.errors import UserError
+from copycat.config.extras import missing_package_error
 from copycat.config.moved_names import current_name, with_current_names
 from copycat.config.options import is_ours
 from copycat.config.own_modules import own_module_importable
@@ -49,7 +50,7 @@ def import_target(key: str, target: str) -> Callable[..., Any]:
         if not callable(imported):
             raise TypeError(f"{type(imported).__name__} can't be called")
     except (ImportError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(
+        raise missing_package_error(error, wanted_by=key) or UserError(
             f"{key}._target_: expected a class or function that can be imported; got {target!r}: {first_line(error)}."
         ) from error
     return imported

@@ -13,6 +13,9 @@ from omegaconf import DictConfig
 class StreamingLauncher(Launcher):
     """Take trials from Copycat's sweepers, as it becomes free for them."""
 
+    package: str | None = None
+    """Optional package that it needs; checked before the sweep has a folder."""
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Store the configuration of the sweep."""
         self.config = config
@@ -58,6 +61,8 @@ class PackedLauncher(StreamingLauncher):
 class RayLauncher(StreamingLauncher):
     """Run trials as tasks of a Ray cluster, by conf/hydra/launcher/ray.yaml."""
 
+    package = "ray"
+
     def __init__(self, *, init: Any, remote: Any, at_once: int | None) -> None:
         """Store the keys of the node."""
         self.init, self.remote, self.at_once = init, remote, at_once
@@ -67,3 +72,26 @@ class RayLauncher(StreamingLauncher):
         from copycat.sweeps.launchers.ray_tasks import run_in_cluster
 
         run_in_cluster(runner, self.config, init=self.init, remote=self.remote, at_once=self.at_once)
+
+
+class SubmititLauncher(StreamingLauncher):
+    """Run trials as jobs of submitit, by conf/hydra/launcher/submitit_slurm.yaml and submitit_local.yaml."""
+
+    package = "submitit"
+
+    def __init__(self, *, cluster: str, submitit_folder: str, at_once: int | None, **parameters: Any) -> None:
+        """Store the keys of the node; `parameters` have submitit's names, without the cluster's prefix."""
+        self.cluster, self.folder, self.at_once, self.parameters = cluster, submitit_folder, at_once, parameters
+
+    def stream(self, runner: Any) -> None:
+        """Submit trials and wait for them, until none remains."""
+        from copycat.sweeps.launchers.submitit_jobs import run_as_jobs
+
+        run_as_jobs(
+            runner,
+            self.config,
+            cluster=self.cluster,
+            folder=self.folder,
+            parameters=self.parameters,
+            at_once=self.at_once,
+        )

@@ -28,8 +28,8 @@ OWNER = "sweep"
 """User attribute of a trial: id of the sweep that runs it."""
 VIOLATIONS = "violations"
 """User attribute of a trial: violation of each constraint."""
-NEEDS_SCIPY = ("GPSampler", "QMCSampler", "WilcoxonPruner")
-"""Optuna's classes that need SciPy, and import it only after the first trials."""
+PACKAGES = {"GPSampler": "scipy", "QMCSampler": "scipy", "WilcoxonPruner": "scipy", "CmaEsSampler": "cmaes"}
+"""Optuna's class: an optional package that it needs, and imports only after the first trials."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -111,8 +111,8 @@ def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, 
 def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
     """Check that sampler and pruner can be made, before the sweep has a folder."""
     for part in ("sampler", "pruner"):
-        if sweeper[part]["_target_"].rpartition(".")[2] in NEEDS_SCIPY:
-            require_package("scipy", wanted_by=f"hydra/sweeper/{part}")
+        if package := PACKAGES.get(sweeper[part]["_target_"].rpartition(".")[2]):
+            require_package(package, wanted_by=f"hydra/sweeper/{part}")
     make_sampler(sweeper, number=0, constrained=constrained)
     build_target("hydra.sweeper.pruner", sweeper["pruner"])
 
