@@ -29,6 +29,7 @@ check: $(VENV)/.tools
 	$(RUN) ruff format --check .
 	$(RUN) mypy --num-workers $(shell getconf _NPROCESSORS_ONLN)
 	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/hadolint Dockerfile
 
 test: check
 	$(PYTEST) -m 'not slow and not browser and not server'

@@ -88,6 +88,11 @@ def test_the_sdist_brings_readme_and_license(dist: Path) -> None:
     assert not {name.partition("/")[0] for name in found} & {"tests", "outputs", "data", ".venv"}
 
 
+def test_pypi_would_take_both(dist: Path) -> None:
+    told = run_command(sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir(), at=dist)
+    assert told.count("PASSED") == 2
+
+
 def test_the_wheel_runs_in_an_empty_folder(installed: Path, tmp_path: Path, images: Path) -> None:
     at = tmp_path / "empty"
     at.mkdir()
