@@ -31,7 +31,7 @@ from rounds import Limit, report_limits
 CPU, STEPS = "trainer.accelerator=cpu", "trainer.steps_per_execution=1"
 JOBS = {
     "logistic": ["experiment=lecture", "trainer.max_epochs=2000", "optimizer.lr=1e-3"],
-    "deep": ["data=cats", "model=deep", "optimizer=adamw", "loss.weight=[1.0,2.0]", "trainer.max_epochs=300"],
+    "deep": ["data=cats", "model=deep", "optimizer=adamw", "loss.class_weights=[1.0,2.0]", "trainer.max_epochs=300"],
     "cnn": [
         *("data=cats", "model=cnn", "optimizer=sgd", "optimizer.lr=0.01", "data.batch_size=32", "data.shuffle=true"),
         *("augmentation=light", "scheduler=cosine", "trainer.accumulate_grad_batches=2", "trainer.max_epochs=30"),

@@ -97,7 +97,7 @@ def test_every_packaged_value_is_allowed_by_its_rule(key: str, value: Any) -> No
         ("trainer.threads", [1, None], [0, -1]),
         ("trainer.devices", [1, [0]], [0, 2, "auto", [-1], [0, 1]]),
         ("trainer.deterministic", [True, "warn"], ["yes", 1]),
-        ("loss.weight", [None, [1.0, 2.0]], [[0, 1], 2.0]),
+        ("loss.class_weights", [None, [1.0, 2.0]], [[0, 1], 2.0]),
         ("loss.label_smoothing", [0, 0.1, 0.999], [1, -0.1, None, True]),
         ("callbacks.mine.monitor", ["val/loss", None], ["test/accuracy", "loss", 3]),
         ("callbacks.mine.mode", ["min"], ["least"]),

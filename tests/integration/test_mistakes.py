@@ -218,7 +218,7 @@ TORCH_TOO = {
     "train +optimizer.mometum=0.5": "takes dampening, .* got 'mometum'. Did you mean optimizer.momentum?",
     "train +trainer.max_stpes=5": "Did you mean trainer.max_steps?",
     "train optimizer._target_=torch.optim.Adma": "'torch.optim' has no attribute 'Adma'",
-    "train loss.weight=[1.0,2.0,3.0]": "loss.weight: expected 2 numbers, one a class; got 3",
+    "train loss.class_weights=[1.0,2.0,3.0]": "loss.class_weights: expected 2 numbers, one a class; got 3",
     "train model.in_features=5": "model.in_features: expected 12288, .* got 5",
     "train model=cnn model.channels=[1,1,1,1,1,1,1,1]": "poolings need images of at least 256×256",
     "train augmentation=light augmentation.shift=64": "augmentation.shift: expected less than the images' 64 pixels",

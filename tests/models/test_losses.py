@@ -53,7 +53,7 @@ def test_bce_has_the_bits_of_nn_sigmoid_and_nn_bceloss(
     elements = None if weight is None else torch.tensor([[weight[k]] for k in label.tolist()])
     theirs = nn.BCELoss(weight=elements, reduction=reduction)
     target = label.float()[:, None]
-    ours = BCE(weight=weight, reduction=reduction)
+    ours = BCE(class_weights=weight, reduction=reduction)
     found = with_gradient(lambda x: ours(x, label), logits)
     expected = with_gradient(lambda x: theirs(nn.Sigmoid()(x), target), logits)
     assert found[0].equal(expected[0])
@@ -67,7 +67,7 @@ def test_outputs_of_exactly_0_and_1_cost_0_or_100_and_have_a_finite_gradient(
 ) -> None:
     logits, label = torch.tensor([[-1000.0], [1000.0], [-1000.0], [1000.0]]), torch.tensor([0, 1, 1, 0])
     assert logits.sigmoid().flatten().tolist() == [0.0, 1.0, 0.0, 1.0]
-    loss, gradient = with_gradient(lambda x: BCE(weight=weight, reduction=reduction)(x, label), logits)
+    loss, gradient = with_gradient(lambda x: BCE(class_weights=weight, reduction=reduction)(x, label), logits)
     low, high = weight or [1.0, 1.0]
     assert loss.item() == (100 * high + 100 * low) / (4 if reduction == "mean" else 1)
     assert gradient.isfinite().all()
@@ -116,7 +116,7 @@ def test_binary_losses_are_their_formulas(
     squared = (x - y) ** 2
     whole = np.mean if reduction == "mean" else np.sum
     for loss, cost in ((BCE, cross), (BCEWithLogits, cross), (MSE, squared)):
-        found = loss(weight=weight, reduction=reduction)(logits, label)
+        found = loss(class_weights=weight, reduction=reduction)(logits, label)
         assert found.shape == ()
         assert found.item() == pytest.approx(whole(factor * cost), rel=1e-4, abs=1e-6)
 
@@ -138,11 +138,11 @@ def test_cross_entropy_and_squared_error_on_one_hot_labels_are_their_formulas(
     cost = np.log(np.exp(x).sum(1)) - x[np.arange(size), y]
     # as in torch, a weighted mean of cross-entropy is by the sum of the weights
     expected = (factor * cost).sum() / (factor.sum() if reduction == "mean" else 1)
-    found = CrossEntropy(weight=weight, reduction=reduction)(logits, label)
+    found = CrossEntropy(class_weights=weight, reduction=reduction)(logits, label)
     assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
     if classes > 2:
         squared = factor[:, None] * (x - np.eye(classes)[y]) ** 2
-        found = MSE(weight=weight, reduction=reduction)(logits, label)
+        found = MSE(class_weights=weight, reduction=reduction)(logits, label)
         assert found.item() == pytest.approx(squared.mean() if reduction == "mean" else squared.sum(), rel=1e-4)
 
 
@@ -172,8 +172,8 @@ def test_a_class_has_its_share_of_the_cost_with_its_own_factor(
     kept = torch.rand(6, generator=torch.Generator().manual_seed(5))
     shares = kept[:, None] * F.one_hot(label, classes) + (1 - kept)[:, None] * F.one_hot(other, classes)
     factors = [0.5 + k for k in range(classes)] if weighted else None
-    loss = kind(weight=factors, reduction=reduction)
-    total = kind(weight=factors, reduction="sum")
+    loss = kind(class_weights=factors, reduction=reduction)
+    total = kind(class_weights=factors, reduction="sum")
     one = F.one_hot(label, classes).float()
     assert loss(logits, one).item() == pytest.approx(loss(logits, label).item(), rel=1e-6)
 
@@ -206,13 +206,13 @@ def test_smoothed_labels_cost_as_torch_s_do_on_one_logit_and_on_two(
     factors = None if weight is None else torch.tensor(weight)
     theirs = nn.CrossEntropyLoss(factors, reduction=reduction, label_smoothing=0.2)
     expected = with_gradient(lambda x: theirs(x, label), both)
-    ours = CrossEntropy(weight=weight, reduction=reduction, label_smoothing=0.2)
+    ours = CrossEntropy(class_weights=weight, reduction=reduction, label_smoothing=0.2)
     found = with_gradient(lambda x: ours(x, label), both)
     assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
     # torch's mean of weighted cross-entropy is by factors, and of binary cross-entropy by images
     times = 1 if factors is None or reduction == "sum" else factors[label].mean()
     for kind in (BCE, BCEWithLogits):
-        one = kind(weight=weight, reduction=reduction, label_smoothing=0.2)
+        one = kind(class_weights=weight, reduction=reduction, label_smoothing=0.2)
         loss, gradient = with_gradient(lambda x, one=one: one(x, label), logits)
         assert loss.item() == pytest.approx(float(expected[0] * times), rel=1e-4)
         assert torch.allclose(gradient, expected[1][:, 1:] * times, rtol=1e-3, atol=1e-5)

@@ -42,7 +42,7 @@ def list_requests() -> dict[str, tuple[Spoil, str]]:
         "before an augmentation": (set_key("augmentation.base", SYSTEM), "augmentation.base._target_"),
         "in a list": (set_key("model.hidden", [SYSTEM]), "model.hidden[0]._target_"),
         "in a list in a list": (set_key("model.hidden", [[1, [SYSTEM]]]), "model.hidden[0][1][0]._target_"),
-        "in a loss's weights": (set_key("loss.weight", [EVIL_NODE]), "loss.weight[0]._target_"),
+        "in a loss's weights": (set_key("loss.class_weights", [EVIL_NODE]), "loss.class_weights[0]._target_"),
         "in _args_": (
             set_key("model", {"_target_": "torch.nn.Sequential", "_args_": [SYSTEM]}),
             "model._args_[0]._target_",

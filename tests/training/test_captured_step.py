@@ -26,12 +26,12 @@ NETWORKS: Mapping[str, Callable[[int], nn.Module]] = {
 }
 LOSSES: Mapping[str, tuple[Callable[[], Loss], int]] = {
     "bce": (BCE, 1),
-    "weighted": (lambda: BCE(weight=[1.0, 3.0], reduction="sum"), 1),
+    "weighted": (lambda: BCE(class_weights=[1.0, 3.0], reduction="sum"), 1),
     "with_logits": (BCEWithLogits, 1),
     "mse": (MSE, 1),
     "cross_entropy": (CrossEntropy, 2),
-    "smoothed": (lambda: BCE(weight=[1.0, 3.0], label_smoothing=0.1), 1),
-    "smoothed cross_entropy": (lambda: CrossEntropy(weight=[1.0, 3.0], label_smoothing=0.1), 2),
+    "smoothed": (lambda: BCE(class_weights=[1.0, 3.0], label_smoothing=0.1), 1),
+    "smoothed cross_entropy": (lambda: CrossEntropy(class_weights=[1.0, 3.0], label_smoothing=0.1), 2),
 }
 
 

@@ -60,7 +60,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "layers at rates of their own": ("lr_multipliers={layers.0.bias:0,layers.0.*:0.1}", "scheduler=cosine"),
     "several classes": ("loss=cross_entropy", "data.batch_size=5"),
     "mixed, smoothed": (
-        *("augmentation=mixup", "loss.label_smoothing=0.2", "loss.weight=[1.0,2.0]"),
+        *("augmentation=mixup", "loss.label_smoothing=0.2", "loss.class_weights=[1.0,2.0]"),
         *("data.batch_size=5", "data.shuffle=true"),
     ),
     "L-BFGS, mixed": ("optimizer=lbfgs", "optimizer.max_iter=2", "augmentation=cutmix", "loss=cross_entropy"),

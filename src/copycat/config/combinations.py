@@ -29,6 +29,7 @@ def find_conflicts(config: Config, *, check_data: bool) -> Iterator[str]:
     yield from _find_scheduler_conflicts(config)
     yield from _find_loss_conflicts(config)
     yield from _find_split_conflicts(config["data"])
+    yield from _find_sampler_conflicts(config)
     if check_data and "image_size" in config["data"]:
         size = config["data"]["image_size"] or IMAGE_SIZE
         yield from _find_image_size_conflicts(config["model"], size)
@@ -120,6 +121,19 @@ def _find_split_conflicts(data: Config) -> Iterator[str]:
         yield f"data.split=folds: expected data.fold from 0 to {folds - 1}; got null."
     if fold is not None and split not in (None, "folds"):
         yield f"data.fold: expected data.split=folds; got data.split={split}."
+
+
+def _find_sampler_conflicts(config: Config) -> Iterator[str]:
+    data = config["data"]
+    if data.get("sampler") is None:
+        return
+    if data.get("shuffle") is False:
+        yield "data.sampler=balanced: expected data.shuffle=true or null, as each epoch is drawn anew; got false."
+    if config["loss"].get("class_weights") == "balanced":
+        yield (
+            "data.sampler=balanced: expected no loss.class_weights=balanced, which would correct the imbalance twice."
+            " Type loss.class_weights=null, or data.sampler=null."
+        )
 
 
 def _find_image_size_conflicts(model: Config, size: int) -> Iterator[str]:

@@ -147,7 +147,10 @@ RULES: dict[str, Rule] = {
     **_same("scheduler", integer(1), "step_size", "T_max", "total_iters"),
     "scheduler.patience": integer(0),
     "loss.reduction": choice("mean", "sum"),
-    "loss.weight": optional(list_of(POSITIVE, "a number > 0 a class, as [1.0,2.0]")),
+    "loss.class_weights": optional(
+        any_of(choice("balanced"), list_of(POSITIVE, "a number > 0 a class, as [1.0,2.0]", least=1))
+    ),
+    "loss.gamma": NOT_NEGATIVE,
     "loss.label_smoothing": HALF_OPEN_FRACTION,
     "activation.num_parameters": integer(1),
     "activation.dim": Rule(words="a whole number", allows=is_integer),
@@ -178,6 +181,7 @@ RULES: dict[str, Rule] = {
     "data.root": optional(TEXT),
     "data.batch_size": optional(integer(1)),
     "data.shuffle": optional(BOOLEAN),
+    "data.sampler": optional(choice("balanced")),
     "data.workers": optional(integer(0, 1024)),
     "data.split": optional(choice("official", "holdout", "folds")),
     **_same("data", integer(0, 2**32 - 1), "seed", "split_seed"),
@@ -186,6 +190,7 @@ RULES: dict[str, Rule] = {
     "data.fold": optional(integer(0)),
     **_same("data", integer(1), "train", "val"),
     "data.warmth": FRACTION,
+    "data.cat_share": optional(OPEN_FRACTION),
     "data.image_size": optional(integer(1, 8192)),
     "data.max_megapixels": optional(POSITIVE),
     "data.memory_mb": NOT_NEGATIVE,

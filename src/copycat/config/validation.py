@@ -23,7 +23,7 @@ PATH_KEYS = ("root", "output_dir", "folder", "dirpath", "save_dir", "weights")
 UNIVERSAL_KEYS = (
     *("trainer.devices", "trainer.num_nodes"),
     *("optimizer.lr", "scheduler.interval", "scheduler.monitor", "data.batch_size", "data.shuffle", "data.workers"),
-    *("data.split", "data.split_seed", "data.holdout", "data.folds", "data.fold"),
+    *("data.sampler", "data.split", "data.split_seed", "data.holdout", "data.folds", "data.fold"),
 )
 """Rules that apply to a user's own classes too; their other keys may have other meanings, such as three betas."""
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from copycat.config.errors import UserError
+from copycat.config.printable import printable
 from copycat.data.augmentation.transforms import Augmentation, Mixing, Unchanged, UniformNumbers
 from copycat.data.batch_order import BatchOrder
 from copycat.data.decoding_loader import DecodingLoader
@@ -30,7 +31,9 @@ class DataModule(pl.LightningDataModule):
         split, holdout, folds, fold, split_seed: see `copycat.data.splitting.split`.
         batch_size: images per batch in every part; None: the whole part is one batch.
         shuffle: whether the training part has a new order every epoch; None: where an epoch has several batches.
-        seed: of the shuffled order and of the augmentation.
+        sampler: balanced: each epoch draws as many images as the training part has, with replacement, so that every
+            class is expected equally often; None: each image once.
+        seed: of the order or the draws, and of the augmentation.
         workers: processes that decode a data set too large for memory; None: one per core.
         augmentation: applied to training batches only.
         dtype: of the images in a batch, float32 or float64.
@@ -47,6 +50,7 @@ class DataModule(pl.LightningDataModule):
         split_seed: int = 0,
         batch_size: int | None = None,
         shuffle: bool | None = False,
+        sampler: str | None = None,
         seed: int = 0,
         workers: int | None = None,
         augmentation: Augmentation | Mixing | None = None,
@@ -55,6 +59,7 @@ class DataModule(pl.LightningDataModule):
         """Store the settings; images are read at first use."""
         super().__init__()
         self.source, self.seed, self.batch_size, self._shuffle = source, seed, batch_size, shuffle
+        self.sampler = sampler
         self.workers = (os.cpu_count() or 1) if workers is None else workers
         self.dtype = dtype
         self.augmentation = None if isinstance(augmentation, Unchanged) else augmentation
@@ -97,11 +102,32 @@ class DataModule(pl.LightningDataModule):
     def shuffle(self) -> bool:
         """Return whether each epoch has a new order.
 
-        A part that is one batch keeps its order by default: another order would change the bits of its sums.
+        A part that is one batch keeps its order by default: another order would change the bits of its sums. A
+        sampler draws a new order.
         """
+        if self.sampler is not None:
+            return True
         if self._shuffle is not None:
             return self._shuffle
         return self.batch_size is not None and self.batch_size < len(self.parts["train"])
+
+    def balanced_class_weights(self, key: str) -> list[float]:
+        """Return n / (k · count) for each of the k classes, by its count among the n training images.
+
+        Raises:
+            UserError: where a class has no training image; it begins with `key`.
+
+        Source: King and Zeng 2001, Logistic Regression in Rare Events Data; as scikit-learn's `balanced`.
+        """
+        counts = self.parts["train"].labels.bincount(minlength=len(self.classes)).tolist()
+        if 0 in counts:
+            missing = printable(self.classes[counts.index(0)])
+            others = f" and {counts.count(0) - 1} more" if counts.count(0) > 1 else ""
+            raise UserError(
+                f"{key}=balanced: expected a training image of every class; got none of {missing}{others}."
+                f" Type {key}=null."
+            )
+        return [sum(counts) / (len(counts) * count) for count in counts]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -122,7 +148,12 @@ class DataModule(pl.LightningDataModule):
 
     def _make_loader(self, name: str, *, shuffle: bool) -> Loader:
         part = self.parts[name]
-        order = BatchOrder(length=len(part), batch_size=self.batch_size, shuffle=shuffle, seed=self.seed)
+        weights = None
+        if shuffle and self.sampler is not None:
+            weights = torch.tensor(self.balanced_class_weights("data.sampler"), dtype=torch.float64)[part.labels]
+        order = BatchOrder(
+            length=len(part), batch_size=self.batch_size, shuffle=shuffle, seed=self.seed, weights=weights
+        )
         if not isinstance(part.images, Tensor):
             return DecodingLoader(part.images, part.labels, order, workers=self.workers, dtype=self.dtype)
         if name not in self._floats:  # shuffled or not, nothing is converted twice
@@ -159,7 +190,7 @@ class DataModule(pl.LightningDataModule):
         """Return a training batch, augmented for the given epoch."""
         if self.augmentation is None:
             return batch
-        uniform = self._uniform_numbers(epoch, batch["index"])
+        uniform = self._uniform_numbers(epoch, batch.get("draw", batch["index"]))
         if self.mixing is None:
             return {**batch, "image": cast(Augmentation, self.augmentation)(batch["image"], uniform)}
         label = F.one_hot(batch["label"], len(self.classes)).float()

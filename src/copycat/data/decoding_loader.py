@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from copycat.data.batch_order import BatchOrder
-from copycat.data.loaders import Batch, ResumableLoader, to_float
+from copycat.data.loaders import Batch, ResumableLoader, to_float, with_draws
 from copycat.data.split import Decoder
 from copycat.data.streams import derive_seed
 
@@ -46,14 +46,15 @@ class DecodingLoader(ResumableLoader):
             return
         # a separate generator, so that starting workers does not advance torch's global one
         own = torch.Generator().manual_seed(derive_seed("workers", order.seed, order.epoch))
-        rest = order.batches(first)
-        yield from DataLoader(
+        loader: DataLoader[Batch] = DataLoader(
             self.dataset,
-            batch_sampler=rest,
+            batch_sampler=order.batches(first),
             num_workers=self.workers,
             generator=own,
             worker_init_fn=partial(exit_with_parent, os.getpid()),
         )
+        for place, batch in enumerate(loader, first):
+            yield with_draws(batch, order, place * order.batch_size)
 
 
 def exit_with_parent(parent: int, worker: int) -> None:

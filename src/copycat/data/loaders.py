@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ class Batch(TypedDict):
     """int64 [B]; in a batch of mixed images float32 [B, classes], each image's share of each class."""
     index: Tensor
     """int64 [B], the index of each image in its part, in any order of the epoch."""
+    draw: NotRequired[Tensor]
+    """int64 [B], the number of each image in its epoch, where an image may occur several times in one."""
 
 
 class LoaderState(TypedDict):
@@ -128,7 +130,8 @@ class MemoryLoader(ResumableLoader):
         for start in range(first * size, min(stop * size, order.length), size):
             index = indices[start : start + size]
             chosen = index if order.shuffle else slice(start, start + size)
-            yield self._on_device({"image": self.images[chosen], "label": self.labels[chosen], "index": index})
+            batch: Batch = {"image": self.images[chosen], "label": self.labels[chosen], "index": index}
+            yield self._on_device(with_draws(batch, order, start))
 
     @cached_property
     def _fixed_batches(self) -> list[Batch]:
@@ -143,8 +146,13 @@ class MemoryLoader(ResumableLoader):
     def _on_device(self, batch: Batch) -> Batch:
         if self.device.type == "cpu":
             return batch
-        image, label, index = (batch[name].to(self.device) for name in ("image", "label", "index"))
-        return {"image": image, "label": label, "index": index}
+        return cast(Batch, {name: cast(Tensor, tensor).to(self.device) for name, tensor in batch.items()})
+
+
+def with_draws(batch: Batch, order: BatchOrder, first: int) -> Batch:
+    """Return a batch whose first image has the number `first` in its epoch, with its draws where images may recur."""
+    draw = order.draws(first, len(batch["index"]))
+    return batch if draw is None else {**batch, "draw": draw}
 
 
 def check_not_modified(images: Iterable[Tensor]) -> None:

@@ -16,6 +16,7 @@ from copycat.data.sources.folder_walk import LeftOut
 from copycat.data.split import Part
 
 MIN_SHARE_SHIFT = 0.1  # least difference of a class's share between parts that gives a warning
+MIN_IMBALANCE = 3  # least ratio of the training part's largest class to its smallest that gives a warning
 MIN_COLOR_SHIFT = 10.0
 """Least difference of mean brightness, or of a channel's mean, that gives a warning; of 255."""
 COLOR_SAMPLE = 500  # largest number of images whose colors are measured in a part that is decoded on demand
@@ -79,6 +80,7 @@ def check_data(data: DataModule) -> DataCheck:
             warnings.append(f"{_count(groups)} twice {where}: {_first(groups)}")
     if contradicting := [group for group in (*across, *within) if len({image.label for image in group}) > 1]:
         warnings.append(f"{_count(contradicting)} under two classes: {_first(contradicting)}")
+    warnings += _find_imbalance(parts["train"].counts)
     warnings += _compare_parts(parts, data.classes)
     if aside := data.parts["train"].set_aside:
         warnings.append(
@@ -118,6 +120,14 @@ def _duplicates(data: DataModule) -> tuple[list[list[Duplicate]], list[list[Dupl
         if len(group) > 1:
             (across if len({image.part for image in group}) > 1 else within).append(group)
     return within, across
+
+
+def _find_imbalance(counts: Mapping[str, int]) -> list[str]:
+    """Return a warning with the counts of the largest and the smallest class, where they differ much."""
+    smallest, largest = (pick(counts, key=lambda name: counts[name]) for pick in (min, max))
+    if not 0 < counts[smallest] * MIN_IMBALANCE <= counts[largest]:  # a missing class has a warning of its own
+        return []
+    return [f"train has {counts[largest]} of {_shorten(largest)} but {counts[smallest]} of {_shorten(smallest)}"]
 
 
 def _compare_parts(parts: Mapping[str, PartSummary], classes: Sequence[str]) -> list[str]:

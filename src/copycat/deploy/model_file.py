@@ -20,8 +20,9 @@ OUTPUT_FUNCTIONS: Mapping[type[losses.Loss], str] = {
     losses.BCEWithLogits: "sigmoid",
     losses.MSE: "clamp",
     losses.CrossEntropy: "softmax",
+    losses.Focal: "softmax",
 }
-"""The function that turns logits into probabilities, by loss."""
+"""The function that turns logits into probabilities, by loss; for a single logit, sigmoid stands for softmax."""
 
 
 def describe_model(predictor: Predictor, opened: Opened, form: str) -> dict[str, Any]:
@@ -41,7 +42,10 @@ def describe_model(predictor: Predictor, opened: Opened, form: str) -> dict[str,
             f"--format safetensors: expected a loss of {losses.__name__}; got {opened.config['loss']['_target_']}."
             " Type --format onnx, or torch."
         )
-    return description | {"network": _network(predictor, opened), "output": OUTPUT_FUNCTIONS[type(predictor.loss)]}
+    output = OUTPUT_FUNCTIONS[type(predictor.loss)]
+    if output == "softmax" and predictor.loss.out_features(len(predictor.classes)) == 1:
+        output = "sigmoid"
+    return description | {"network": _network(predictor, opened), "output": output}
 
 
 def uses_networks(node: Mapping[str, Any]) -> bool:

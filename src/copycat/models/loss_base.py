@@ -18,16 +18,17 @@ class Loss(nn.Module, ABC):
     """Define a loss and its probabilities; the base class of all losses.
 
     Args:
-        weight: weight of each class, by label; None for equal weights.
+        class_weights: weight of each class, by label; None for equal weights.
         reduction: `mean` or `sum` over the batch.
     """
 
-    weight: Tensor | None
+    class_weights: Tensor | None
 
-    def __init__(self, *, weight: Sequence[float] | None = None, reduction: Reduction = "mean") -> None:
+    def __init__(self, *, class_weights: Sequence[float] | None = None, reduction: Reduction = "mean") -> None:
         """Register the class weights as a buffer, which is not saved."""
         super().__init__()
-        self.register_buffer("weight", None if weight is None else torch.tensor(weight), persistent=False)
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.reduction = reduction
 
     @staticmethod
@@ -53,9 +54,9 @@ class Loss(nn.Module, ABC):
         Shapes: [B, out_features] -> [B] of class 1 for two classes, else [B, classes].
         """
 
-    def class_weights(self, label: Tensor) -> Tensor | None:
+    def image_weights(self, label: Tensor) -> Tensor | None:
         """Return the class weights [B, 1] of labels, [B] int64; None without class weights."""
-        return None if self.weight is None else self.weight[label][:, None]
+        return None if self.class_weights is None else self.class_weights[label][:, None]
 
     def weighted(self, share: Tensor) -> tuple[Tensor, Tensor | None]:
         """Multiply soft labels by the class weights, and normalize them to a sum of 1.
@@ -65,9 +66,9 @@ class Loss(nn.Module, ABC):
         Returns:
             The normalized shares [B, classes] and their sums [B, 1]; None for the sums without class weights.
         """
-        if self.weight is None:
+        if self.class_weights is None:
             return share, None
-        share = share * self.weight
+        share = share * self.class_weights
         factor = share.sum(1, keepdim=True)
         return share / factor, factor
 
@@ -84,10 +85,14 @@ class LabelSmoothingLoss(Loss):
     """
 
     def __init__(
-        self, *, weight: Sequence[float] | None = None, reduction: Reduction = "mean", label_smoothing: float = 0.0
+        self,
+        *,
+        class_weights: Sequence[float] | None = None,
+        reduction: Reduction = "mean",
+        label_smoothing: float = 0.0,
     ) -> None:
         """Create the loss; see the class."""
-        super().__init__(weight=weight, reduction=reduction)
+        super().__init__(class_weights=class_weights, reduction=reduction)
         self.label_smoothing = label_smoothing
 
     @property

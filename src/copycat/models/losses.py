@@ -1,5 +1,6 @@
 """Define the packaged losses. A loss of your own is a subclass of `Loss`, named by `_target_`."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import torch
@@ -8,7 +9,10 @@ from torch.nn import functional as F
 
 from copycat.models.loss_base import LabelSmoothingLoss, Loss, Reduction
 
-__all__ = ["BCE", "MSE", "BCEWithLogits", "ByClasses", "CrossEntropy", "LabelSmoothingLoss", "Loss", "Reduction"]
+__all__ = [
+    *("BCE", "MSE", "BCEWithLogits", "ByClasses", "CrossEntropy", "Focal"),
+    *("LabelSmoothingLoss", "Loss", "Reduction"),
+]
 
 
 class BCEWithLogits(LabelSmoothingLoss):
@@ -36,8 +40,8 @@ class BCEWithLogits(LabelSmoothingLoss):
         target = (label[:, 1:] if soft else label[:, None]).to(dtype)
         if smoothing := self.smoothing:
             target = target * (1 - smoothing) + smoothing / 2
-        if self.weight is None or not (soft or smoothing):
-            return target, self.class_weights(label)
+        if self.class_weights is None or not (soft or smoothing):
+            return target, self.image_weights(label)
         share, factor = self.weighted(torch.cat([1 - target, target], dim=1))
         return share[:, 1:], factor
 
@@ -87,7 +91,7 @@ class MSE(Loss):
             share, factor = self.weighted(label.to(logits.dtype))
             return (share[:, 1:] if single else share), factor
         target = label[:, None] if single else F.one_hot(label, logits.shape[1])
-        return target.to(logits.dtype), self.class_weights(label)
+        return target.to(logits.dtype), self.image_weights(label)
 
     def probability(self, logits: Tensor) -> Tensor:
         """Return the outputs, clamped to [0, 1]: [B] of class 1 for one output, else [B, classes]."""
@@ -106,18 +110,66 @@ class CrossEntropy(LabelSmoothingLoss):
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the loss of a batch."""
         if not label.is_floating_point():
-            return F.cross_entropy(logits, label, self.weight, reduction=self.reduction, label_smoothing=self.smoothing)
+            return F.cross_entropy(
+                logits, label, self.class_weights, reduction=self.reduction, label_smoothing=self.smoothing
+            )
         share = label.to(logits.dtype)
-        cost = F.cross_entropy(logits, share, self.weight, reduction="sum", label_smoothing=self.smoothing)
+        cost = F.cross_entropy(logits, share, self.class_weights, reduction="sum", label_smoothing=self.smoothing)
         if self.reduction == "sum":
             return cost
         # torch divides by the number of images for soft labels, and by the sum of their weights for hard ones
-        return cost / (len(label) if self.weight is None else (share * self.weight).sum())
+        return cost / (len(label) if self.class_weights is None else (share * self.class_weights).sum())
 
     def probability(self, logits: Tensor) -> Tensor:
         """Return the softmax: [B] of class 1 for two classes, else [B, classes]."""
         p = logits.softmax(1)
         return p[:, 1] if p.shape[1] == 2 else p
+
+
+class Focal(LabelSmoothingLoss):
+    """Compute the focal loss: cross-entropy in which well classified images cost less.
+
+    A class's share q of an image's label costs -w q (1 - p)^gamma log p, where p is the predicted probability of the
+    class and w its class weight, the source's alpha. The mean is that of BCEWithLogits for two classes, and that of
+    CrossEntropy for more: by images there, by their class weights here.
+
+    Source: Lin et al. 2017, Focal Loss for Dense Object Detection, eq. 5.
+    """
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 2.0,
+        class_weights: Sequence[float] | None = None,
+        reduction: Reduction = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        """Create the loss; see the class."""
+        super().__init__(class_weights=class_weights, reduction=reduction, label_smoothing=label_smoothing)
+        self.gamma = gamma
+
+    @staticmethod
+    def out_features(classes: int) -> int:
+        """Return 1 for two classes, else the number of classes."""
+        return 1 if classes == 2 else classes
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        single = logits.shape[1] == 1
+        log_p = -F.softplus(torch.cat([logits, -logits], dim=1)) if single else logits.log_softmax(1)
+        share = label if label.is_floating_point() else F.one_hot(label, log_p.shape[1])
+        weight = 1 if self.class_weights is None else self.class_weights
+        smoothed = share * (1 - self.smoothing) + self.smoothing / log_p.shape[1]
+        # -expm1(log p) is 1 - p without cancellation; below gamma 1, the power has no finite gradient at 0
+        rest = (-log_p.expm1()).clamp(min=torch.finfo(log_p.dtype).tiny)
+        cost = -(weight * smoothed * rest**self.gamma * log_p).sum()
+        if self.reduction == "sum":
+            return cost
+        return cost / (len(label) if single or self.class_weights is None else (share * self.class_weights).sum())
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """Return the sigmoid [B] of one logit, else the softmax [B, classes]."""
+        return logits.sigmoid()[:, 0] if logits.shape[1] == 1 else logits.softmax(1)
 
 
 class ByClasses(LabelSmoothingLoss):

@@ -41,7 +41,12 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
         path = _absolute(node.get(name) or (typed.get(name) if name in node else None))
         if path is not None:
             node[name] = path
-    return {**config, **filled, "loss": resolve_loss(config["loss"], classes=len(data.classes))}
+    loss = dict(resolve_loss(config["loss"], classes=len(data.classes)))
+    if loss.get("class_weights") == "balanced":  # of this training part, whatever the run is later evaluated on
+        loss["class_weights"] = data.balanced_class_weights("loss.class_weights")
+    if data.sampler is not None:
+        data.balanced_class_weights("data.sampler")  # refuses a part that lacks a class
+    return {**config, **filled, "loss": loss}
 
 
 def resolve_loss(node: Config, *, classes: int) -> Config:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
@@ -39,19 +40,24 @@ class Drawn:
             gets 0.70 of the 50 right on average, a small CNN 0.91, with batch normalization 0.96.
         train: number of training images; a larger set begins with the images of a smaller one.
         val: number of validation images, likewise.
+        cat_share: cats' share of the training images; None: as in the real set.
     """
 
     classes: Sequence[str] = ("non-cat", "cat")
     synthetic: bool = True
 
-    def __init__(self, *, seed: int = 0, warmth: float = 0.35, train: int = 209, val: int = 50) -> None:
+    def __init__(
+        self, *, seed: int = 0, warmth: float = 0.35, train: int = 209, val: int = 50, cat_share: float | None = None
+    ) -> None:
         """Check the settings; nothing is drawn."""
         self.seed, self.warmth, self.sizes = seed, float(warmth), {"train": train, "val": val}
+        self.cat_share = cat_share
 
     @property
     def key(self) -> str:
         """Return all settings that decide the pixels, as text."""
-        return f"drawing {VERSION}, seed {self.seed}, warmth {self.warmth!r}, {self.sizes}"
+        share = "" if self.cat_share is None else f", cats {self.cat_share!r}"
+        return f"drawing {VERSION}, seed {self.seed}, warmth {self.warmth!r}, {self.sizes}{share}"
 
     @property
     def cache_file(self) -> Path:
@@ -68,9 +74,11 @@ class Drawn:
 
     def _draw_all(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {}
+        share = None if self.cat_share is None else Fraction(self.cat_share).limit_denominator(10_000)
         for name, count in self.sizes.items():
+            labels = shuffled_labels(self.seed, name, count, share=share if name == "train" else None)
             arrays[f"{name} images"] = np.empty((count, 3, SIDE, SIDE), dtype=np.uint8)
-            arrays[f"{name} labels"] = np.array(shuffled_labels(self.seed, name, count), dtype=np.int64)
+            arrays[f"{name} labels"] = np.array(labels, dtype=np.int64)
         places = [(name, index) for name, count in self.sizes.items() for index in range(count)]
         for name, index in show_progress(places, total=len(places), what="drawing images"):
             is_cat = bool(arrays[f"{name} labels"][index])
@@ -83,12 +91,12 @@ class Drawn:
         return arrays
 
 
-def shuffled_labels(seed: int, name: str, count: int) -> list[int]:
+def shuffled_labels(seed: int, name: str, count: int, *, share: Fraction | None = None) -> list[int]:
     """Return classes in a random order whose first n, for every n, hold the part's share of cats to within one.
 
     So the balance is exact at the real set's size, and image i has the same class however many are drawn.
     """
-    cats, total = CLASS_COUNTS[name]
+    cats, total = share.as_integer_ratio() if share else CLASS_COUNTS[name]
     rng = PortableRNG("order", seed, name)
     labels = []
     ahead = 0  # surplus of cats so far, times `total`; stays between -total and total

@@ -10,7 +10,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from copycat.data.datamodule import DataModule
-from copycat.data.loaders import to_float
+from copycat.data.loaders import to_float, with_draws
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, image_summary
 from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
 from copycat.training.run_context import RunContext
@@ -51,7 +51,8 @@ def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
     tag = "data/before_augmentation" if augments else "data/model_input"
     yield _sheet(tag, image[:count], label[:count], data.classes)
     if augments:
-        augment = data.augment({"image": to_float(image), "label": label, "index": index}, 0)
+        batch = with_draws({"image": to_float(image), "label": label, "index": index}, order, 0)
+        augment = data.augment(batch, 0)
         yield _sheet("data/after_augmentation", augment["image"][:count], augment["label"][:count], data.classes)
 
 

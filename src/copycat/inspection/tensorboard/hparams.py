@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 HPARAM_GROUPS = ("seed", "model", "initialization", "augmentation", "loss", "optimizer", "scheduler")
 """Config groups whose keys are all hyper-parameters; of other groups, those of `HPARAM_KEYS` are."""
 HPARAM_KEYS = {
-    *("data", "data.batch_size", "data.shuffle", "data.fold", "data.split_seed"),
+    *("data", "data.batch_size", "data.shuffle", "data.sampler", "data.fold", "data.split_seed"),
     *("trainer.max_epochs", "trainer.precision", "trainer.gradient_clip_val", "trainer.accumulate_grad_batches"),
 }
 

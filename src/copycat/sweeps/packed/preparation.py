@@ -70,12 +70,12 @@ class PackedTrial:
     def pack_key(self) -> str:
         """Return a key that is equal for trials that can be packed together: they differ in numbers alone."""
         config, network = self.request.config, self.parts.classifier.network
-        data, weight = self.parts.data, self.parts.classifier.loss.weight
+        data, class_weights = self.parts.data, self.parts.classifier.loss.class_weights
         fixed = ("_target_", "interval", "monitor", "frequency")
         free = {
             "optimizer": {"_target_": config["optimizer"]["_target_"]},
             "scheduler": {name: config["scheduler"].get(name) for name in fixed},
-            "loss": {**config["loss"], "weight": weight is not None},
+            "loss": {**config["loss"], "class_weights": class_weights is not None},
             "data": {**config["data"], "fold": None, "split_seed": None},
             "initialization": None,  # the weights are drawn already
             "seed": None,
@@ -121,11 +121,12 @@ class Preparation:
         """Return a data module, shared by trials with the same batches; images are read once per split."""
         node, augmentation = config["data"], config["augmentation"]
         shuffles = node["batch_size"] is not None if node["shuffle"] is None else node["shuffle"]
+        shuffles = shuffles or node.get("sampler") is not None
         varies = shuffles or not is_option(augmentation["_target_"], "augmentation", "none")
         own = json.dumps([node, augmentation, config["seed"] if varies else None], sort_keys=True)
         if own not in self._data:
             data = build_data(node, seed=config["seed"], augmentation=augmentation)
-            read = json.dumps({name: node[name] for name in node if name not in ("shuffle", "batch_size")})
+            read = json.dumps({name: node[name] for name in node if name not in ("shuffle", "batch_size", "sampler")})
             if read in self._data:
                 data.share_parts(self._data[read])
             self._data.setdefault(read, data)

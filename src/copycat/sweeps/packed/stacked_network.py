@@ -46,7 +46,7 @@ class StackedNetwork:
         replace_layers(self.skeleton, self.streams)
         self.loss = copy.deepcopy(losses[0])
         self._is_capturable = is_capturable(self.skeleton, self.loss, known_module=stacked_layers.__name__)
-        weights = [loss.weight for loss in losses]
+        weights = [loss.class_weights for loss in losses]
         self.weights: Tensor | None = None
         if weights[0] is not None:
             self.weights = torch.stack([weight for weight in weights if weight is not None]).to(device)
@@ -103,7 +103,7 @@ class StackedNetwork:
         logits = functional_call(self.skeleton, (parameters, frozen), (image,))
         if weight is None:
             return self.loss(logits, label), logits
-        return functional_call(self.loss, {"weight": weight}, (logits, label)), logits
+        return functional_call(self.loss, {"class_weights": weight}, (logits, label)), logits
 
     def step(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Return losses [trials], logits [trials, B, out] and the gradients of trainable parameters, [trials, …]."""
