@@ -33,6 +33,7 @@ OWN_FILES = {
     "data.broken": "data:\n  broken: skip\n",
     "augmentation.first": "augmentation:\n  first:\n    flip: 0.1\n",
     "sweep.change": "sweep:\n  change: true\n",
+    "loss.weight": "loss:\n  weight: [1.0, 2.0]\n",
     "callbacks.fed": "callbacks:\n  fed: null\n",
     "callbacks.judged": "callbacks:\n  judged:\n    points: 3\n",
 }

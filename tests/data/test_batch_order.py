@@ -3,8 +3,10 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import WeightedRandomSampler
 
 from copycat.data.batch_order import BatchOrder
+from copycat.data.streams import derive_seed
 from tests.support.batches import LENGTH, make_order
 
 
@@ -44,3 +46,37 @@ def test_the_order_of_an_epoch_stays_the_same_from_release_to_release() -> None:
     drawn = BatchOrder(length=10, batch_size=None, shuffle=True, seed=123)
     drawn.set_epoch(2)
     assert list(drawn) == [[3, 6, 5, 9, 0, 1, 7, 4, 2, 8]]
+
+
+# ----- draws with weights
+
+WEIGHTS = torch.tensor([0.1] * 20 + [1.0, 0.0, 1.0], dtype=torch.float64)
+
+
+@given(st.integers(1, 250), st.integers(0, 2**32 - 1), st.integers(0, 10_000))
+def test_weighted_draws_are_those_of_torchs_own_sampler_for_the_generator_of_seed_and_epoch(
+    batch_size: int, seed: int, epoch: int
+) -> None:
+    drawn = make_order(batch_size=batch_size, seed=seed, weights=WEIGHTS)
+    drawn.set_epoch(epoch)
+    generator = torch.Generator().manual_seed(derive_seed("order", seed, epoch))
+    expected = [*WeightedRandomSampler(WEIGHTS.tolist(), LENGTH, generator=generator)]
+    assert [index for batch in drawn for index in batch] == expected
+    assert list(drawn.batches(2)) == list(drawn)[2:]
+    assert len(list(drawn)) == len(drawn) == -(-LENGTH // batch_size)
+
+
+def test_images_are_drawn_in_proportion_to_their_weights() -> None:
+    drawn, counts = make_order(seed=3, weights=WEIGHTS), torch.zeros(LENGTH)
+    for epoch in range(1000):
+        drawn.set_epoch(epoch)
+        counts += drawn.indices().bincount(minlength=LENGTH)
+    expected = WEIGHTS / WEIGHTS.sum() * 1000 * LENGTH
+    assert (counts - expected).abs().max() <= 5 * expected.max().sqrt()  # five standard deviations of the largest
+    assert counts[21] == 0
+
+
+def test_the_weighted_draws_of_an_epoch_stay_the_same_from_release_to_release() -> None:
+    drawn = BatchOrder(length=10, batch_size=None, shuffle=True, seed=123, weights=WEIGHTS[13:].clone())
+    drawn.set_epoch(2)
+    assert list(drawn) == [[9, 7, 7, 7, 9, 0, 9, 9, 9, 1]]

@@ -157,6 +157,63 @@ def get_cached_images(module: DataModule, name: str) -> Tensor:
     return loader.images.floats
 
 
+# ----- balance
+
+
+def make_rare(odd: int = 2, **options: Any) -> DataModule:
+    """Twenty images, of which few are odd."""
+    labels = [1] * odd + [0] * (20 - odd)
+    source = UserSource(train=make_gray_part(range(20), labels), val=make_gray_part(range(30, 36)))
+    return DataModule(source, **options)
+
+
+def test_balanced_weights_are_the_images_over_classes_times_count() -> None:
+    assert make_rare(2).balanced_class_weights("loss.class_weights") == [20 / (2 * 18), 20 / (2 * 2)]
+    held_out = make_rare(5, fold=1)  # of 16 images, 4 are odd
+    assert held_out.balanced_class_weights("loss.class_weights") == [16 / (2 * 12), 16 / (2 * 4)]
+
+
+def test_a_class_without_training_images_has_no_balance() -> None:
+    line = "data.sampler=balanced: expected a training image of every class; got none of odd. Type data.sampler=null."
+    with pytest.raises(UserError) as raised:
+        make_rare(0, sampler="balanced").train_dataloader()
+    assert str(raised.value) == line
+
+
+def test_a_sampler_draws_classes_equally_often_from_the_training_part_alone() -> None:
+    module = make_rare(2, sampler="balanced", shuffle=None, seed=7)
+    assert module.shuffle
+    loader, labels = module.train_dataloader(), []
+    for epoch in range(200):
+        loader.batch_sampler.set_epoch(epoch)
+        labels += [label for batch in loader for label in batch["label"].tolist()]
+    assert len(labels) == 200 * 20
+    assert sum(labels) == pytest.approx(2000, abs=5 * (4000 * 0.25) ** 0.5)  # five standard deviations
+    assert list_values(module.loader("train")) == list(range(20))  # what is evaluated has each image once
+    assert list_values(module.val_dataloader()) == list(range(30, 36))
+
+
+def test_each_draw_of_an_image_is_augmented_by_numbers_of_its_own() -> None:
+    module = make_rare(1, sampler="balanced", augmentation=Shade())
+    (batch,) = module.train_dataloader()
+    augmented = module.augment(batch, 0)["image"][:, 0, 0, 0]
+    rare = augmented[batch["label"] == 1]
+    assert len(rare) > 3
+    assert len(rare.unique()) == len(rare)
+    assert torch.equal(augmented, module.augment(batch, 0)["image"][:, 0, 0, 0])
+    some: Batch = {name: values[5:8] for name, values in batch.items()}  # type: ignore[assignment, attr-defined]
+    assert torch.equal(module.augment(some, 0)["image"][:, 0, 0, 0], augmented[5:8])
+
+
+class Shade:
+    """Replace each image by its random number."""
+
+    draws = 1
+
+    def __call__(self, image: Tensor, uniform: Tensor) -> Tensor:
+        return uniform[:, :, None, None].expand_as(image)
+
+
 @pytest.mark.parametrize(("batch_size", "lengths"), [(None, [20]), (8, [8, 8, 4]), (100, [20])])
 def test_no_batch_size_gives_the_whole_set_a_step(batch_size: int | None, lengths: list[int]) -> None:
     assert [len(batch["label"]) for batch in make_data(batch_size=batch_size).train_dataloader()] == lengths

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor
 
 from copycat.data.datamodule import DataModule
@@ -26,6 +27,20 @@ def test_decoded_batches_of_a_folder_have_the_same_bits_for_any_number_of_worker
     assert not are_equal(found[0][0], found[0][1])
     for others in found[1:]:
         assert all(are_equal(one, other) for one, other in zip(found[0], others, strict=True))
+
+
+@pytest.mark.parametrize("kind", [0, 2])
+def test_draws_of_a_sampler_have_the_same_bits_decoded_as_from_memory_inside_an_epoch_too(kind: int) -> None:
+    weights = torch.tensor([5.0, 1.0, 1.0], dtype=torch.float64)[LABELS]
+    memory, decoded = (make_loader(each, weights=weights) for each in ("memory", kind))
+    expected = epoch_of(memory, 1)
+    assert are_equal(epoch_of(decoded, 1), expected)
+    index = torch.cat([batch["index"] for batch in expected])
+    assert torch.cat([batch["draw"] for batch in expected]).tolist() == list(range(LENGTH))
+    assert len(index.unique()) < LENGTH
+    for loader in (memory, decoded):
+        loader.load_state_dict({"epoch": 1, "given": 3})
+        assert are_equal(epoch_of(loader, 1), expected[3:])
 
 
 @pytest.mark.parametrize("kind", [1, 2])

@@ -44,6 +44,22 @@ def test_a_set_with_nothing_odd_gives_no_warning() -> None:
     assert (found.warnings, found.within, found.across, found.unreadable) == ([], [], [], [])
 
 
+@pytest.mark.parametrize(
+    ("labels", "warnings"),
+    [
+        ([0, 1, 1], []),
+        ([1, 0, 1, 1], ["train has 3 of cat but 1 of dog"]),
+        ([0, 0, 0, 0], ["no image of cat in train"]),
+    ],
+)
+def test_a_class_that_is_three_times_as_large_gives_a_line_with_both_counts(
+    labels: list[int], warnings: list[str]
+) -> None:
+    train = make_part(make_solid_images(*range(len(labels))), labels)
+    found = check_parts(train=train, val=make_plain_part(8, 9)).warnings
+    assert [line for line in found if "train has" in line or "no image" in line] == warnings
+
+
 # ----- counts and colors
 
 

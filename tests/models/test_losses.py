@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Loss, Reduction
+from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Focal, Loss, Reduction
 
 REDUCTIONS: list[Reduction] = ["mean", "sum"]
 WEIGHTS = [None, [1.0, 1.0], [0.25, 3.0]]
@@ -154,8 +154,8 @@ def test_bce_with_logits_is_finite_and_exact_where_a_sigmoid_rounds() -> None:
 # ----- labels that are shared, and smoothed ones
 
 SOFT: list[tuple[Callable[..., Loss], int, int]] = [
-    *((loss, 1, 2) for loss in (BCE, BCEWithLogits, MSE)),
-    *((loss, classes, classes) for loss in (MSE, CrossEntropy) for classes in (3, 5)),
+    *((loss, 1, 2) for loss in (BCE, BCEWithLogits, MSE, Focal)),
+    *((loss, classes, classes) for loss in (MSE, CrossEntropy, Focal) for classes in (3, 5)),
     (CrossEntropy, 2, 2),
 ]
 """Each with its logits and classes."""
@@ -186,7 +186,7 @@ def test_a_class_has_its_share_of_the_cost_with_its_own_factor(
         ]
         if reduction == "sum":
             return torch.stack(costs).sum()
-        by_factors = kind is CrossEntropy and factors is not None
+        by_factors = kind in (CrossEntropy, Focal) and outputs > 1 and factors is not None
         whole = (shares @ torch.tensor(factors)).sum() if by_factors else logits.numel() if kind is MSE else 6
         return torch.stack(costs).sum() / whole
 
@@ -218,7 +218,7 @@ def test_smoothed_labels_cost_as_torch_s_do_on_one_logit_and_on_two(
         assert torch.allclose(gradient, expected[1][:, 1:] * times, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "outputs"), [(BCE, 1), (BCEWithLogits, 1), (CrossEntropy, 2)])
+@pytest.mark.parametrize(("kind", "outputs"), [(BCE, 1), (BCEWithLogits, 1), (CrossEntropy, 2), (Focal, 1)])
 def test_labels_are_smoothed_in_training_alone(kind: Callable[..., Loss], outputs: int) -> None:
     logits, label = make_batch(11, size=9, outputs=outputs, classes=2)
     plain, smoothed = kind(), kind(label_smoothing=0.3)
@@ -227,6 +227,102 @@ def test_labels_are_smoothed_in_training_alone(kind: Callable[..., Loss], output
     share = F.one_hot(label, 2).float()
     mixed = kind(label_smoothing=0.3)(logits, share)
     assert torch.allclose(mixed, plain(logits, share * 0.7 + 0.15))
+
+
+# ----- focal loss
+
+
+def sigmoid_focal_loss(x: Tensor, target: Tensor, *, alpha: float, gamma: float) -> Tensor:
+    """torchvision.ops.sigmoid_focal_loss, as its page states it, for each image."""
+    p = torch.sigmoid(x)
+    cross = F.binary_cross_entropy_with_logits(x, target, reduction="none")
+    p_t = p * target + (1 - p) * (1 - target)
+    alpha_t = alpha * target + (1 - alpha) * (1 - target)
+    return alpha_t * cross * (1 - p_t) ** gamma
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 30),
+    alpha=st.floats(0.01, 0.99),
+    gamma=st.sampled_from([0.0, 0.5, 1.0, 2.0, 5.0]),
+    reduction=st.sampled_from(REDUCTIONS),
+)
+def test_the_focal_loss_of_one_logit_is_torchvision_s_with_class_weights_as_its_alpha(
+    seed: int, size: int, alpha: float, gamma: float, reduction: Reduction
+) -> None:
+    logits, label = make_batch(seed, size=size, outputs=1, classes=2)
+    ours = Focal(gamma=gamma, class_weights=[1 - alpha, alpha], reduction=reduction)
+    found = with_gradient(lambda x: ours(x, label), logits)
+
+    def theirs(x: Tensor) -> Tensor:
+        costs = sigmoid_focal_loss(x, label.double()[:, None], alpha=alpha, gamma=gamma)
+        return costs.mean() if reduction == "mean" else costs.sum()
+
+    expected = with_gradient(theirs, logits.double())
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one.double(), other, rtol=1e-4, atol=1e-6)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 30),
+    classes=st.integers(3, 6),
+    gamma=st.sampled_from([0.5, 2.0]),
+    weighted=st.booleans(),
+    reduction=st.sampled_from(REDUCTIONS),
+)
+def test_the_focal_loss_of_several_logits_is_its_formula(
+    seed: int, size: int, classes: int, gamma: float, weighted: bool, reduction: Reduction
+) -> None:
+    logits, label = make_batch(seed, size=size, outputs=classes, classes=classes)
+    weight = [0.5 + k for k in range(classes)] if weighted else None
+    powers = np.exp(logits.double().numpy())
+    p = (powers / powers.sum(1, keepdims=True))[np.arange(size), label.numpy()]
+    factor = np.array(weight or [1.0] * classes)[label.numpy()]
+    expected = (-factor * (1 - p) ** gamma * np.log(p)).sum() / (factor.sum() if reduction == "mean" else 1)
+    found = Focal(gamma=gamma, class_weights=weight, reduction=reduction)(logits, label)
+    assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("kind", "outputs", "classes"), [(BCEWithLogits, 1, 2), (CrossEntropy, 4, 4)])
+def test_the_focal_loss_of_gamma_0_is_cross_entropy(
+    kind: Callable[..., Loss],
+    outputs: int,
+    classes: int,
+    weighted: bool,
+    reduction: Reduction,
+    smoothing: float,
+    soft: bool,
+) -> None:
+    logits, label = make_batch(5, size=20, outputs=outputs, classes=classes)
+    target = torch.rand(20, classes, generator=torch.Generator().manual_seed(1)).softmax(1) if soft else label
+    weight = [0.5 + k for k in range(classes)] if weighted else None
+    losses = (of(class_weights=weight, reduction=reduction, label_smoothing=smoothing) for of in (gamma_0, kind))
+    found, expected = (with_gradient(lambda x, loss=loss: loss(x, target), logits) for loss in losses)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def gamma_0(**settings: Any) -> Focal:
+    return Focal(gamma=0, **settings)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_focal_loss_of_certain_outputs_is_finite_and_so_is_its_gradient(outputs: int, gamma: float) -> None:
+    logits = torch.zeros(4, outputs)
+    logits[:, 0] = torch.tensor([-1000.0, 1000.0, -1000.0, 1000.0])
+    label = torch.tensor([0, 1, 1, 0])
+    loss, gradient = with_gradient(lambda x: Focal(gamma=gamma, reduction="sum")(x, label), logits)
+    # two images are wrong by 1000; of three logits, two that are equal share the rest
+    halves = np.log(2) + 0.5**gamma * np.log(2)
+    assert loss.item() == pytest.approx(2000 if outputs == 1 else 2000 + halves, rel=1e-6)
+    assert gradient.isfinite().all()
 
 
 # ----- probabilities and widths
@@ -239,20 +335,22 @@ def test_probabilities_are_one_an_image_for_two_classes_and_one_a_class_for_more
     single, _ = make_batch(seed, size=size, outputs=1, classes=2)
     several, _ = make_batch(seed, size=size, outputs=classes, classes=classes)
     two = several[:, :2]
-    for loss in (BCE(), BCEWithLogits()):
+    for loss in (BCE(), BCEWithLogits(), Focal()):
         np.testing.assert_allclose(loss.probability(single), sigmoid(single[:, 0].double().numpy()), rtol=1e-5)
     np.testing.assert_array_equal(MSE().probability(single), np.clip(single[:, 0].numpy(), 0, 1))
     np.testing.assert_array_equal(MSE().probability(several), np.clip(several.numpy(), 0, 1))
     difference = (two[:, 1] - two[:, 0]).double().numpy()
     np.testing.assert_allclose(CrossEntropy().probability(two), sigmoid(difference), rtol=1e-4)
-    found = CrossEntropy().probability(several).double().numpy()
     powers = np.exp(several.double().numpy())
-    np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), rtol=1e-4, atol=1e-7)
-    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    for kind in (CrossEntropy, Focal):
+        found = kind().probability(several).double().numpy()
+        np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("loss", "widths"), [(BCE, [1]), (BCEWithLogits, [1]), (MSE, [1, 3, 4]), (CrossEntropy, [2, 3, 4])]
+    ("loss", "widths"),
+    [(BCE, [1]), (BCEWithLogits, [1]), (MSE, [1, 3, 4]), (Focal, [1, 3, 4]), (CrossEntropy, [2, 3, 4])],
 )
 def test_a_loss_says_how_many_logits_it_wants_for_2_3_and_4_classes(loss: type[Loss], widths: list[int]) -> None:
     assert [loss.out_features(classes) for classes in (2, 3, 4)[: len(widths)]] == widths

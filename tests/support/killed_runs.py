@@ -33,6 +33,7 @@ JOBS = {
     "mean_of_epochs": ["callbacks=[default,swa]", "callbacks.swa.start=0.4"],
     "best_accuracy": ["callbacks.best.monitor=val/accuracy", "callbacks.best.mode=max"],
     "cnn": CNN,
+    "balanced_draws": ["data.sampler=balanced", "augmentation=light", "loss=focal", "loss.class_weights=[1.0,2.0]"],
     "cnn_with_workers": [*CNN, "data.memory_mb=0", "data.workers=2"],
 }
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Loss
+from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Focal, Loss
 from copycat.training.captured_step import CapturedStep, is_capturable
 
 
@@ -31,6 +31,7 @@ LOSSES: Mapping[str, tuple[Callable[[], Loss], int]] = {
     "mse": (MSE, 1),
     "cross_entropy": (CrossEntropy, 2),
     "smoothed": (lambda: BCE(class_weights=[1.0, 3.0], label_smoothing=0.1), 1),
+    "focal": (lambda: Focal(class_weights=[1.0, 3.0], label_smoothing=0.1), 1),
     "smoothed cross_entropy": (lambda: CrossEntropy(class_weights=[1.0, 3.0], label_smoothing=0.1), 2),
 }
 

@@ -17,6 +17,7 @@ from copycat.records.run_loader import open_recorded, open_run
 from copycat.reruns.rerun import rerun
 from copycat.training.components import build_components
 from copycat.training.resume import resume
+from tests.support.images import write_image_folder
 from tests.support.parts import make_part
 from tests.support.run_folders import change_config, change_manifest
 from tests.support.runs import QUIET, compose_quickly, train_tiny
@@ -76,6 +77,63 @@ def test_a_loss_that_is_typed_stays(birds: Path, tiny: Path) -> None:
         derive("data=folder", f"data.root={birds}", "data.image_size=8", "loss=bce")
 
 
+# ----- class weights
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> Path:
+    """8×8 images of which one class has twelve, one has four."""
+    folder = write_image_folder(tmp_path / "uneven", classes={"dog": 0, "cat": 60}, parts={"": 12}, levels=180)
+    for image in sorted((folder / "cat").iterdir())[4:]:
+        image.unlink()
+    return folder
+
+
+def test_balanced_class_weights_are_recorded_as_numbers_that_a_rerun_has_too(
+    uneven: Path, tmp_path: Path, birds: Path
+) -> None:
+    words = ("loss.class_weights=balanced", "data.holdout=0.25", "trainer.max_epochs=2", *QUIET)
+    folder = train_tiny(*words, data=uneven, at=tmp_path).folder
+    counts = {"dog": 9, "cat": 3}
+    expected = [12 / (2 * counts[name]) for name in sorted(counts)]
+    assert read_config(folder)["loss"]["class_weights"] == expected
+    typed = train_tiny(*words, f"loss.class_weights={expected}".replace(" ", ""), data=uneven, at=tmp_path).folder
+    assert read_history(typed) == read_history(folder)
+    assert rerun(open_recorded(folder), say=lambda line: None).comparison.differences == []
+    original = {row["part"]: row for row in evaluate_parts(open_completed(folder), []).rows()}
+    assert {"train", "val"} <= original.keys()
+
+
+def test_each_fold_has_the_class_weights_of_its_own_training_part(uneven: Path) -> None:
+    where = ["data=folder", f"data.root={uneven}", "data.image_size=8", "data.folds=3", "loss.class_weights=balanced"]
+    found = [derive(*where, f"data.fold={fold}")["loss"]["class_weights"] for fold in range(3)]
+    for fold, weights in enumerate(found):
+        labels = build_components(compose_quickly([*where, f"data.fold={fold}"]).config).data.parts["train"].labels
+        counts = [labels.tolist().count(label) for label in (0, 1)]
+        assert weights == [len(labels) / (2 * count) for count in counts]
+    assert len({*map(tuple, found)}) > 1
+
+
+@pytest.mark.parametrize("key", ["loss.class_weights", "data.sampler"])
+def test_a_class_that_the_training_part_lacks_cannot_be_balanced(key: str) -> None:
+    source = {"_target_": f"{__name__}.Lacking"}
+    config = compose_quickly([f"{key}=balanced", "loss=cross_entropy"]).config
+    own = {name: config["data"][name] for name in ("sampler", "batch_size", "shuffle")}
+    with pytest.raises(UserError, match=f"^{key}=balanced: .* every class; got none of c and 1 more. Type {key}=null."):
+        build_components({**config, "data": {**source, **own}})
+
+
+class Lacking(Letters):
+    """Four classes, of which the last two have no image to train on."""
+
+    def load(self) -> Mapping[str, Part]:
+        loaded = super().load()["train"]
+        return {
+            "train": make_part(loaded.images[:4], [0, 1, 0, 1]),
+            "val": make_part(loaded.images[4:], [*range(4)] * 2),
+        }
+
+
 # ----- the order of images
 
 
@@ -87,8 +145,9 @@ def test_a_loss_that_is_typed_stays(birds: Path, tiny: Path) -> None:
         (["data.batch_size=5", "data.shuffle=false"], False),
         (["data.batch_size=16"], False),
         (["data.shuffle=true"], True),
+        (["data.sampler=balanced"], True),
     ],
-    ids=["full batch", "mini-batches", "typed off", "one batch", "typed on"],
+    ids=["full batch", "mini-batches", "typed off", "one batch", "typed on", "drawn"],
 )
 def test_mini_batches_are_shuffled_unless_it_is_typed_off(words: list[str], shuffles: bool, tiny: Path) -> None:
     config = derive("data=folder", f"data.root={tiny}", "data.image_size=8", *words)

@@ -63,10 +63,16 @@ JOBS: Mapping[str, tuple[str, ...]] = {
         *("augmentation=mixup", "loss.label_smoothing=0.2", "loss.class_weights=[1.0,2.0]"),
         *("data.batch_size=5", "data.shuffle=true"),
     ),
+    "balanced draws": (
+        *("data.sampler=balanced", "data.batch_size=5", "augmentation=light"),
+        *("loss=focal", "loss.class_weights=[1.0,2.0]", "loss.label_smoothing=0.1"),
+    ),
+    "balanced draws, full batch": ("data.sampler=balanced", "loss=mse"),
     "L-BFGS, mixed": ("optimizer=lbfgs", "optimizer.max_iter=2", "augmentation=cutmix", "loss=cross_entropy"),
 }
 
 FAST = (
+    "balanced draws",
     "shuffled, augmented, dropout",
     "schedule by steps",
     "accumulation",

@@ -38,7 +38,7 @@ def test_each_optimizer_goes_on_inside_an_epoch_of_mixed_images(optimizer: str, 
     assert_same_folders(folder, reference)
 
 
-@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["clipping"]))
+@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["clipping", "balanced_draws"]))
 def test_a_run_killed_anywhere_goes_on_to_the_same_bits(job: str, tiny: Path, tmp_path: Path) -> None:
     words = ["optimizer=adam", *JOBS[job]]
     reference = train_killable(tiny, tmp_path, *words).folder

@@ -157,7 +157,9 @@ class Focal(LabelSmoothingLoss):
         """Return the loss of a batch."""
         single = logits.shape[1] == 1
         log_p = -F.softplus(torch.cat([logits, -logits], dim=1)) if single else logits.log_softmax(1)
-        share = label if label.is_floating_point() else F.one_hot(label, log_p.shape[1])
+        # F.one_hot looks at the labels, which a captured step cannot
+        classes = torch.arange(log_p.shape[1], device=label.device)
+        share = label if label.is_floating_point() else (label[:, None] == classes).to(log_p.dtype)
         weight = 1 if self.class_weights is None else self.class_weights
         smoothed = share * (1 - self.smoothing) + self.smoothing / log_p.shape[1]
         # -expm1(log p) is 1 - p without cancellation; below gamma 1, the power has no finite gradient at 0

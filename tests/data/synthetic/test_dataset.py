@@ -89,6 +89,12 @@ def test_every_size_holds_the_parts_share_of_cats_to_within_one(name: str) -> No
         assert all(abs(sum(labels[:count]) - count * cats / total) < 1 for count in range(len(labels) + 1))
 
 
+def test_a_share_of_cats_is_that_of_the_training_part_alone(shipped: dict[str, Part]) -> None:
+    few = Drawn(train=40, val=10, cat_share=0.05).load()
+    assert few["train"].labels.sum() == 2
+    assert torch.equal(few["val"].labels, shipped["val"].labels[:10])
+
+
 def test_the_second_load_reads_the_cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Drawn(train=4, val=2).load()
     assert [file.suffix for file in own_cache.iterdir()] == [".npz"]
@@ -100,6 +106,7 @@ def test_the_second_load_reads_the_cache(own_cache: Path, monkeypatch: pytest.Mo
         Drawn(train=4, val=3),
         Drawn(seed=1, train=4, val=2),
         Drawn(warmth=0.1, val=2),
+        Drawn(train=4, val=2, cat_share=0.5),
     ):
         with pytest.raises(AssertionError, match="should have been read"):
             other.load()

@@ -36,6 +36,11 @@ JOBS: Mapping[str, Sequence[str]] = {
     "schedule": ("model=logistic", "scheduler=cosine", "scheduler.interval=step", "optimizer.lr=0.01,0.1"),
     "clipped": ("model=logistic", "trainer.gradient_clip_val=0.01", "optimizer.lr=0.1,1"),
     "folds": ("model=logistic", "data.folds=2", "data.fold=0,1", "optimizer.lr=0.01"),
+    "balanced weights": ("model=logistic", "loss.class_weights=balanced", "data.folds=4", "data.fold=0,1"),
+    "balanced draws": (
+        *("model=logistic", "loss=focal", "data.sampler=balanced", "seed=1,2"),
+        *("data.batch_size=5", "augmentation=light", "optimizer.lr=0.01"),
+    ),
     "weights": ("model=logistic", "loss.class_weights=[1.0,2.0],[1.0,0.5]", "optimizer.lr=0.01"),
     "classes": ("model=shallow", "model.hidden=[3]", "loss=cross_entropy", "optimizer.lr=0.01,0.1"),
     "initialization": ("model=shallow", "model.hidden=[3]", "initialization=default,he,xavier", "optimizer.lr=0.01"),
