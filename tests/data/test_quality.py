@@ -48,7 +48,7 @@ def test_a_set_with_nothing_odd_gives_no_warning() -> None:
     ("labels", "warnings"),
     [
         ([0, 1, 1], []),
-        ([1, 0, 1, 1], ["train has 3 of cat but 1 of dog"]),
+        ([1, 0, 1, 1], ["train is imbalanced: 3 of cat, 1 of dog"]),
         ([0, 0, 0, 0], ["no image of cat in train"]),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_class_that_is_three_times_as_large_gives_a_line_with_both_counts(
 ) -> None:
     train = make_part(make_solid_images(*range(len(labels))), labels)
     found = check_parts(train=train, val=make_plain_part(8, 9)).warnings
-    assert [line for line in found if "train has" in line or "no image" in line] == warnings
+    assert [line for line in found if "imbalanced" in line or "no image" in line] == warnings
 
 
 # ----- counts and colors

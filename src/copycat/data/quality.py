@@ -127,7 +127,9 @@ def _find_imbalance(counts: Mapping[str, int]) -> list[str]:
     smallest, largest = (pick(counts, key=lambda name: counts[name]) for pick in (min, max))
     if not 0 < counts[smallest] * MIN_IMBALANCE <= counts[largest]:  # a missing class has a warning of its own
         return []
-    return [f"train has {counts[largest]} of {_shorten(largest)} but {counts[smallest]} of {_shorten(smallest)}"]
+    return [
+        f"train is imbalanced: {counts[largest]} of {_shorten(largest)}, {counts[smallest]} of {_shorten(smallest)}"
+    ]
 
 
 def _compare_parts(parts: Mapping[str, PartSummary], classes: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from copycat.config.options import is_option
 from copycat.config.search_space_builder import is_grid_search
 from copycat.config.suggestions import one_of
 from copycat.config.sweep_composition import SweepRequest
-from copycat.config.validation import ADDED_GROUPS
+from copycat.config.validation import ADDED_DEFAULTS, ADDED_GROUPS
 from copycat.records.digests import key_digests
 from copycat.records.run_folder import make_folder
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
@@ -141,9 +141,11 @@ def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -
 
 
 def _with_added_groups(digests: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
-    """Return recorded hashes of values, with those of groups added since, where their option is the default."""
+    """Return recorded hashes of values, with those of groups and keys added since, where they have the default."""
     added = {name: config[name] for name in ADDED_GROUPS if is_option(config[name]["_target_"], name, "default")}
-    return {**key_digests(added), **digests}
+    present = dict(iterate_values(config))
+    defaults = {key: value for key, value in ADDED_DEFAULTS.items() if key in present and present[key] == value}
+    return {**key_digests({**added, **defaults}), **digests}
 
 
 def _changed_keys(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
