@@ -37,7 +37,7 @@ def test_draws_of_a_sampler_have_the_same_bits_decoded_as_from_memory_inside_an_
     assert are_equal(epoch_of(decoded, 1), expected)
     index = torch.cat([batch["index"] for batch in expected])
     assert torch.cat([batch["draw"] for batch in expected]).tolist() == list(range(LENGTH))
-    assert len(index.unique()) < LENGTH
+    assert len({*index.tolist()}) < LENGTH
     for loader in (memory, decoded):
         loader.load_state_dict({"epoch": 1, "given": 3})
         assert are_equal(epoch_of(loader, 1), expected[3:])

@@ -100,6 +100,16 @@ def test_balanced_class_weights_are_recorded_as_numbers_that_a_rerun_has_too(une
     assert rerun(open_recorded(folder), say=lambda line: None).comparison.differences == []
 
 
+@pytest.mark.parametrize("loss", ["auto", "bce", "bce_with_logits", "cross_entropy", "focal", "mse"])
+def test_every_loss_gets_the_balanced_class_weights(loss: str, uneven: Path) -> None:
+    words = ["data=folder", f"data.root={uneven}", "data.image_size=8", "data.holdout=0.25"]
+    parts = build_components(compose_quickly([*words, f"loss={loss}", "loss.class_weights=balanced"]).config)
+    found = parts.classifier.loss.class_weights
+    assert found is not None
+    assert found.tolist() == pytest.approx([12 / (2 * 3), 12 / (2 * 9)], rel=1e-6)
+    assert list(parts.data.classes) == ["cat", "dog"]
+
+
 def test_each_fold_has_the_class_weights_of_its_own_training_part(uneven: Path) -> None:
     where = ["data=folder", f"data.root={uneven}", "data.image_size=8", "data.folds=3", "loss.class_weights=balanced"]
     found = [derive(*where, f"data.fold={fold}")["loss"]["class_weights"] for fold in range(3)]
@@ -123,8 +133,8 @@ class Lacking(Letters):
     """Four classes, of which the last two have no image to train on."""
 
     def load(self) -> Mapping[str, Part]:
-        images = super().load()["train"].images
-        return {"train": make_part(images[:4], [0, 1, 0, 1]), "val": make_part(images[4:8], [0, 1, 2, 3])}
+        images = torch.arange(8, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8)
+        return {"train": make_part(images[:4], [0, 1, 0, 1]), "val": make_part(images[4:], [0, 1, 2, 3])}
 
 
 # ----- the order of images

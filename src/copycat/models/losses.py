@@ -10,8 +10,15 @@ from torch.nn import functional as F
 from copycat.models.loss_base import LabelSmoothingLoss, Loss, Reduction
 
 __all__ = [
-    *("BCE", "MSE", "BCEWithLogits", "ByClasses", "CrossEntropy", "Focal"),
-    *("LabelSmoothingLoss", "Loss", "Reduction"),
+    "BCE",
+    "MSE",
+    "BCEWithLogits",
+    "ByClasses",
+    "CrossEntropy",
+    "Focal",
+    "LabelSmoothingLoss",
+    "Loss",
+    "Reduction",
 ]
 
 
