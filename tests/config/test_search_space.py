@@ -18,6 +18,7 @@ PRESETS = {
     "learning_rate": 5,
     "architecture": 4,
     "optimizers": 15,
+    "imbalance": 5,
     "lecture_architectures": 18,
     "lecture_augmentation": 20,
 }
