@@ -72,7 +72,6 @@ JOBS: Mapping[str, tuple[str, ...]] = {
 }
 
 FAST = (
-    "balanced draws",
     "shuffled, augmented, dropout",
     "schedule by steps",
     "accumulation",
