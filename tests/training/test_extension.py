@@ -27,7 +27,7 @@ def test_a_completed_run_trains_on_to_the_bits_of_one_that_was_asked_for_all_epo
     words = [*JOBS[job], "optimizer=adam", "data.shuffle=true"]
     reference = train_killable(tiny, tmp_path, *words, "trainer.max_epochs=5").folder
     folder = train_killable(tiny, tmp_path, *words).folder
-    assert resume(open_run(folder), say=lambda line: None, max_epochs=5).status == "completed"
+    assert resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": 5}).status == "completed"
     assert_same_folders(folder, reference)
     manifest = read_manifest(folder)
     assert manifest["request"]["overrides"][-1] == "trainer.max_epochs=5"
@@ -44,7 +44,7 @@ def test_a_run_that_was_killed_as_it_began_to_train_on_is_resumed_as_any_other(t
     folder = train_killable(tiny, tmp_path).folder
     KillCallback.after = ("batch", 13)
     with pytest.raises(SimulatedKill):
-        resume(open_run(folder), say=lambda line: None, max_epochs=5)
+        resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": 5})
     KillCallback.after = None
     assert not (folder / "weights.safetensors").exists()
     assert resume(open_run(folder), say=lambda line: None).status == "completed"
@@ -54,7 +54,7 @@ def test_a_run_that_was_killed_as_it_began_to_train_on_is_resumed_as_any_other(t
 def test_a_schedule_made_for_fewer_epochs_stays_and_is_named(tiny: Path, tmp_path: Path) -> None:
     folder = train_killable(tiny, tmp_path, "scheduler=cosine").folder
     said: list[str] = []
-    resume(open_run(folder), say=said.append, max_epochs=4)
+    resume(open_run(folder), say=said.append, more={"trainer.max_epochs": 4})
     assert "scheduler.T_max stays 3, as the run began with it" in said
 
 
@@ -78,7 +78,7 @@ def test_a_run_that_cannot_train_on_is_left_as_it_is(
     folder = train(compose_quickly([*data, *words])).folder
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match=message):
-        resume(open_run(folder), say=lambda line: None, max_epochs=max_epochs)
+        resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": max_epochs})
     assert all(file.read_bytes() == content for file, content in before.items())
 
 
@@ -87,6 +87,6 @@ def test_the_command_takes_more_epochs_and_no_other_key(
 ) -> None:
     folder = train_killable(tiny, tmp_path).folder
     call_copycat("resume", folder, "optimizer.lr=1", status=2)
-    assert "expected trainer.max_epochs=MORE; got 'optimizer.lr=1'" in capsys.readouterr().err
+    assert "trainer.max_epochs=MORE, trainer.max_time=MORE; got 'optimizer.lr=1'" in capsys.readouterr().err
     call_copycat("resume", folder, "trainer.max_epochs=4")
     assert len(read_history(folder)) == 4

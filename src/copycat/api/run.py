@@ -198,16 +198,24 @@ class Run:
         self._check_weights()
         return Table(evaluate_parts(self._opened, as_words(overrides), views=views).rows())
 
-    def resume(self, *, max_epochs: int | None = None) -> "Run":
-        """Resume a run that was stopped, or train any run on to more epochs, and return it.
+    def resume(self, *, max_epochs: int | None = None, max_time: str | float | None = None) -> "Run":
+        """Resume a run that was stopped, or train any run on to more epochs or for more time, and return it.
+
+        Args:
+            max_epochs: number of epochs in all.
+            max_time: time in all, as `10m` or in seconds, for a run that ended by `trainer.max_time`.
 
         Raises:
             UserError: where the run has all its epochs, or its data have changed.
         """
         check_image_folder(self.config)
+        from copycat.training.extension import check_more
         from copycat.training.resume import resume
 
-        resume(open_run(self.folder), say=lambda _: None, max_epochs=max_epochs)
+        more = {"trainer.max_epochs": max_epochs, "trainer.max_time": max_time}
+        given = {key: value for key, value in more.items() if value is not None}
+        check_more(given)
+        resume(open_run(self.folder), say=lambda _: None, more=given)
         return load_run(self.folder)
 
     def rerun(self, *, data: PathInput | None = None) -> "Rerun":

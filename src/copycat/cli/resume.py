@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from copycat.cli import train
@@ -10,19 +11,25 @@ from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_outcome, print_progress
 from copycat.config.errors import UserError
+from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.sources.root import check_image_folder
+
+RUN_KEYS, SWEEP_KEYS = ("trainer.max_epochs", "trainer.max_time"), ("sweep.max_time",)
+"""Keys that a resume may raise."""
+Value = int | float | str | None
 
 
 def run(words: Sequence[str]) -> int:
-    """Resume a run or a sweep, or train a run on to more epochs."""
+    """Resume a run or a sweep, or train a run on to more epochs or for more time."""
     parser = make_parser("resume")
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, of a trial, or of a whole sweep")
     parser.add_argument(
-        "max_epochs",
-        nargs="?",
-        type=_max_epochs,
-        metavar="trainer.max_epochs=MORE",
-        help="total number of epochs to train to; extends a completed run too",
+        "more",
+        nargs="*",
+        type=_more,
+        metavar="KEY=MORE",
+        help="of a run trainer.max_epochs=MORE, which extends a completed run too, or trainer.max_time=MORE; of a sweep"
+        " sweep.max_time=MORE; each in all, with what was before",
     )
     arguments = parser.parse_args(words)
     from copycat.sweeps.sweep_file import FILE
@@ -35,16 +42,21 @@ def run(words: Sequence[str]) -> int:
 def _resume_sweep(arguments: argparse.Namespace) -> int:
     from copycat.sweeps.sweep_file import read_own_sweep
 
-    if arguments.max_epochs is not None:
-        raise UserError(f"trainer.max_epochs: expected the folder of a run; got a sweep, {arguments.run}.")
+    more = _check_keys(arguments, SWEEP_KEYS, "sweep")
+    words = [word for word in read_own_sweep(arguments.run).words if word.partition("=")[0] not in more]
     from copycat.config.application import quote_path
 
-    return train.run(["-m", *read_own_sweep(arguments.run).words, f"sweep.folder={quote_path(arguments.run)}"])
+    added = [f"{key}={'null' if value is None else value}" for key, value in more.items()]
+    return train.run(["-m", *words, *added, f"sweep.folder={quote_path(arguments.run)}"])
 
 
 def _resume_run(arguments: argparse.Namespace) -> int:
+    from copycat.config.validation import check_value
     from copycat.records.run_loader import open_run
 
+    more = _check_keys(arguments, RUN_KEYS, "run")
+    for key, value in more.items():
+        check_value(key, value, {})
     opened = open_run(arguments.run)
     check_image_folder(opened.config)  # a wrong folder is named before torch is imported
     with defer_garbage_collection():
@@ -55,14 +67,31 @@ def _resume_run(arguments: argparse.Namespace) -> int:
         opened,
         say=print_progress,
         extra_loggers=lambda config: [PrintedLosses(config["print_losses"])],
-        max_epochs=arguments.max_epochs,
+        more=more,
     )
     print_outcome(outcome)
     return FAILED if outcome.status == "failed" else DONE
 
 
-def _max_epochs(text: str) -> int:
-    key, _, number = text.partition("=")
-    if key != "trainer.max_epochs" or not number.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected trainer.max_epochs=MORE; got {text!r}")
-    return int(number)
+def _check_keys(arguments: argparse.Namespace, keys: Sequence[str], of: str) -> dict[str, Value]:
+    """Return the values by their keys; raise a UserError for a key of something else."""
+    for key, _ in arguments.more:
+        if key not in keys:
+            expected = f"a word of a {of}, {one_of(f'{name}=MORE' for name in keys)}"
+            raise UserError(f"{arguments.run}: expected {expected}; got {key}.{did_you_mean(key, keys)}")
+    return dict(arguments.more)
+
+
+def _more(text: str) -> tuple[str, Value]:
+    """Parse a word; the value is checked by the rule of its key."""
+    key, _, value = text.partition("=")
+    if key not in (*RUN_KEYS, *SWEEP_KEYS) or not value:
+        words = one_of(f"{name}=MORE" for name in (*RUN_KEYS, *SWEEP_KEYS))
+        hint = did_you_mean(key, (*RUN_KEYS, *SWEEP_KEYS), after=f"={value or 'MORE'}")
+        raise argparse.ArgumentTypeError(f"expected {words}; got {text!r}.{hint}".removesuffix("."))
+    if value == "null":
+        return key, None
+    for kind in (int, float):
+        with suppress(ValueError):
+            return key, kind(value)
+    return key, value

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
+from copycat.config.durations import DURATION
 from copycat.config.rule_builders import (
     ANY_NUMBER,
     BOOLEAN,
@@ -80,6 +81,7 @@ RULES: dict[str, Rule] = {
     "sweep.direction": optional(any_of(DIRECTION, list_of(DIRECTION, "a list of them, one an objective"))),
     "sweep.max_failures": optional(integer(1)),
     "sweep.max_seconds": optional(POSITIVE),
+    "sweep.max_time": optional(DURATION),
     "sweep.folder": optional(TEXT),
     "sweep.allow_changes": BOOLEAN,
     "sweep.constraints": list_of(CONSTRAINT, "a list as ['val/recall>=0.8','parameters<=10000']"),
@@ -200,6 +202,7 @@ RULES: dict[str, Rule] = {
     **{f"augmentation.base.{key}": rule for key, rule in TRANSFORM_RULES.items()},
     "augmentation.alpha": number(lambda v: 0 < v <= 1000, "above 0, at most 1000"),
     "trainer.max_epochs": integer(1),
+    "trainer.max_time": optional(DURATION),
     "trainer.threads": optional(integer(1, 1024)),
     "trainer.steps_per_execution": optional(integer(1)),
     "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda", "mps", "tpu"),

@@ -17,7 +17,7 @@ Config = Mapping[str, Any]
 ADDED_GROUPS = frozenset(["initialization"])
 ADDED_KEYS = ADDED_GROUPS | {"lr_multipliers"}
 """Keys added later, which older recorded runs lack."""
-ADDED_DEFAULTS: Mapping[str, None] = {"data.sampler": None, "data.cat_share": None}
+ADDED_DEFAULTS: Mapping[str, None] = {"data.sampler": None, "data.cat_share": None, "trainer.max_time": None}
 """Keys added later inside a group, with the default that older recorded runs have by lacking them."""
 KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.")
 PATH_KEYS = ("root", "output_dir", "folder", "dirpath", "save_dir", "weights")

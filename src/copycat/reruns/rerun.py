@@ -19,7 +19,9 @@ from copycat.records.run_loader import FIRST_SCHEMA, Opened
 from copycat.reruns.comparison import BEST, LAST, Comparison, compare
 from copycat.training.component_builders import build_network, check_model
 from copycat.training.components import build_training_data
+from copycat.training.lightning_internals import Position
 from copycat.training.process_state import isolated
+from copycat.training.stopping import Limits
 from copycat.training.train import RunResult, train
 
 Say = Callable[[str], None]
@@ -56,7 +58,10 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
         "experiment": experiment,
     }
     request = Request(config=config, experiment=experiment, overrides=original.manifest["request"]["overrides"])
-    outcome = train(request, copy_of=copy_of, data=images)
+    ended = original.manifest["results"].get("ended_early")
+    end = None if ended is None else Position(ended["epoch"], ended["batch"])
+    # steps, not the clock: another machine takes as many
+    outcome = train(request, copy_of=copy_of, data=images, limits=Limits(ignores_clock=True, end=end))
     say(f"the copy is in {outcome.folder}")
     if outcome.status == "interrupted":
         raise KeyboardInterrupt

@@ -13,9 +13,11 @@ from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.records.lock import is_locked
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
+from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hydra_overrides
 from copycat.sweeps.progress_display import ProgressDisplay
+from copycat.sweeps.start import record_seconds
 from copycat.sweeps.trial_folder import DEATHS, write_first_record
 from copycat.training.manifest import now
 
@@ -34,10 +36,17 @@ class Runner:
     """Run the trials of a source, write their first records, and run again those whose process died."""
 
     def __init__(
-        self, source: TrialSource, folder: Path, *, max_failures: int | None, display: ProgressDisplay
+        self,
+        source: TrialSource,
+        folder: Path,
+        *,
+        max_failures: int | None,
+        display: ProgressDisplay,
+        budget: SweepBudget,
     ) -> None:
-        """Start with no trial run; the sweep stops once `max_failures` trials failed."""
+        """Start with no trial run; the sweep stops once `max_failures` trials failed, or its time is over."""
         self.source, self.folder, self.max_failures, self.display = source, folder, max_failures, display
+        self.budget = budget
         self.failures = 0
         self.locked_trials: list[int] = []
         """Numbers of trials that other processes run."""
@@ -46,12 +55,17 @@ class Runner:
         self._unstarted_in_turn = 0
 
     @property
-    def stopped(self) -> bool:
+    def has_too_many_failures(self) -> bool:
         """Return whether too many trials failed."""
         return self.max_failures is not None and self.failures >= self.max_failures
 
+    @property
+    def stopped(self) -> bool:
+        """Return whether no further trial may start."""
+        return self.has_too_many_failures or self.budget.is_over
+
     def next(self, *, new: bool = True) -> Job | None:
-        """Write the record of the next trial and return it; None if none is left or too many failed.
+        """Write the record of the next trial and return it; None if none is left or the sweep stopped.
 
         Without `new`, only trials that were put back are left.
         """
@@ -97,6 +111,8 @@ class Runner:
         self.failures += trial.status == "failed"
         self.source.mark_done(job, trial)
         self.display.on_end(job, trial)
+        if self.budget.limit is not None:
+            record_seconds(self.folder, self.budget.seconds)
 
     def close(self, job: Job, trial: Trial) -> None:
         """Write the last record of a trial, and report it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.dotted_keys import iterate_values
+from copycat.config.durations import format_duration, parse_duration
 from copycat.config.errors import UserError
 from copycat.config.moved_names import former_names
 from copycat.config.options import is_option
@@ -20,7 +21,7 @@ from copycat.config.validation import ADDED_DEFAULTS, ADDED_GROUPS
 from copycat.records.digests import key_digests
 from copycat.records.run_folder import make_folder
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
-from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep
+from copycat.sweeps.sweep_file import FILE, TIME_KEY, SweepFile, read_own_sweep, write_sweep
 from copycat.training.manifest import now
 from copycat.training.train import check_buildable
 
@@ -57,7 +58,8 @@ def open_sweep_folder(request: SweepRequest) -> Path:
         if not request.settings["allow_changes"]:
             config_keys = _with_added_groups(_with_moved_targets(before.config_keys, request.shared), request.shared)
             _check_same(replace(before, config_keys=config_keys), record, folder)
-        write_sweep(folder, replace(record, id=before.id, started=before.started))
+        _check_time_left(before, request.settings["max_time"], folder)
+        write_sweep(folder, replace(record, id=before.id, started=before.started, seconds=before.seconds))
         return folder
     # a killed process may have left a temporary file, whose name starts with a dot
     if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
@@ -68,6 +70,16 @@ def open_sweep_folder(request: SweepRequest) -> Path:
         raise UserError(f"sweep.folder: expected a folder to write to; got {folder}: {error.strerror}.") from error
     _write_first(record, folder)
     return folder
+
+
+def _check_time_left(before: SweepFile, max_time: Any, folder: Path) -> None:
+    """Refuse to go on with a sweep whose time is over."""
+    if max_time is None or before.status in ("completed", "failed") or parse_duration(max_time) > before.seconds:
+        return
+    raise UserError(
+        f"{TIME_KEY}: expected more than the {before.seconds:.1f}s that the sweep took; got"
+        f" {format_duration(max_time)}. Type copycat resume {folder} {TIME_KEY}=MORE, in all, or null."
+    )
 
 
 def _write_first(record: SweepFile, folder: Path) -> None:
@@ -152,6 +164,12 @@ def _changed_keys(before: Mapping[str, str], after: Mapping[str, str]) -> list[s
     return [name for name in dict.fromkeys([*after, *before]) if after.get(name) != before.get(name)]
 
 
-def record_end(folder: Path, *, status: str, error: str | None = None) -> None:
-    """Write the final status of a sweep to sweep.json."""
-    write_sweep(folder, replace(read_own_sweep(folder), status=status, error=error, ended=now()))
+def record_end(folder: Path, *, status: str, seconds: float, error: str | None = None) -> None:
+    """Write the final status of a sweep, and the seconds that it took, to sweep.json."""
+    sweep = replace(read_own_sweep(folder), status=status, error=error, ended=now(), seconds=round(seconds, 3))
+    write_sweep(folder, sweep)
+
+
+def record_seconds(folder: Path, seconds: float) -> None:
+    """Write the seconds that a running sweep took, for the case that it is killed."""
+    write_sweep(folder, replace(read_own_sweep(folder), seconds=round(seconds, 3)))

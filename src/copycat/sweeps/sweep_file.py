@@ -22,6 +22,7 @@ from copycat.tables.statistics import Direction
 FILE = "sweep.json"
 SCHEMA = 2
 REPEATS = ("seed", "data.fold")
+TIME_KEY = "sweep.max_time"
 KEYS_RENAMED = 2
 """First schema whose configuration keys have their present names."""
 MAX_BYTES = 2**23
@@ -39,7 +40,7 @@ class SweepFile:
     id: str
     """Random id, made at the start; marks the sweep's trials in a study that several sweeps share."""
     status: str
-    """`running`, `completed`, `failed` (some trial did), `stopped` (too many did) or `interrupted`."""
+    """`running`, `completed`, `failed` (some trial did), `stopped` (too many did, or by its time) or `interrupted`."""
     error: str | None
     started: str
     ended: str | None
@@ -61,6 +62,13 @@ class SweepFile:
     """Values of each varying key in Hydra's grammar, and the sweeper's settings."""
     study: str | None = None
     """Name of a search's study, which is kept when the folder is moved or renamed."""
+    seconds: float = 0.0
+    """Seconds that the sweep took, in all its starts, for `sweep.max_time`."""
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Return whether it stopped because the time of `sweep.max_time` was over."""
+        return self.status == "stopped" and (self.error or "").startswith(TIME_KEY)
 
     @property
     def repeats(self) -> list[str]:

@@ -12,19 +12,22 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from copycat.config.durations import format_duration
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.config.search_space import SearchSpace
 from copycat.config.search_space_builder import build_search_space
-from copycat.config.suggestions import first_line
+from copycat.config.suggestions import first_line, pluralize
 from copycat.records.lock import LockedError, locked
+from copycat.records.run_folder import MANIFEST
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
+from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.engine import Runner, TrialSource
 from copycat.sweeps.job import Job, recorded_job
 from copycat.sweeps.progress_display import ProgressDisplay
 from copycat.sweeps.search.objectives import get_objectives
 from copycat.sweeps.start import record_end
-from copycat.sweeps.sweep_file import read_own_sweep
+from copycat.sweeps.sweep_file import TIME_KEY, read_own_sweep
 from copycat.training.signals import ending_signals
 
 
@@ -43,24 +46,45 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
     space = build_search_space(
         overrides, sweep=settings, params=sweeper.get("params") or {}, loader=context.config_loader
     )
+    budget = SweepBudget(settings["max_time"], before=read_own_sweep(folder).seconds)
     with locked(folder, of="sweep"), _interrupting_signals():
         try:
-            runner = _run_trials(space, folder, sweeper, settings, launcher)
+            with budget:
+                error = _run_trials(space, folder, sweeper, settings, launcher, budget)
         except KeyboardInterrupt:
-            record_end(folder, status="interrupted", error="by a signal")
-            print_line(f"copycat: to resume: copycat resume {folder}", error=True)
+            if not budget.is_over:
+                record_end(folder, status="interrupted", seconds=budget.seconds, error="by a signal")
+                print_line(f"copycat: to resume: copycat resume {folder}", error=True)
+                raise
+            error = None
+        except UserError as failure:
+            record_end(folder, status="interrupted", seconds=budget.seconds, error=first_line(failure))
             raise
-        except UserError as error:
-            record_end(folder, status="interrupted", error=first_line(error))
-            raise
+    if error is None and budget.is_over:
+        error = _describe_unfinished(folder, settings["max_time"])
+    if error is not None:
+        record_end(folder, status="stopped", seconds=budget.seconds, error=error)
+        return
     failed = sum(trial.status == "failed" for trial in read_ended_trials(folder))
-    if runner.stopped:
-        record_end(folder, status="stopped", error=f"{runner.failures} trials failed: sweep.max_failures")
-    else:
-        record_end(folder, status="failed" if failed else "completed", error=f"{failed} failed" if failed else None)
+    error = f"{failed} failed" if failed else None
+    record_end(folder, status="failed" if failed else "completed", seconds=budget.seconds, error=error)
 
 
-def _run_trials(space: SearchSpace, folder: Path, sweeper: Any, settings: Any, launcher: Launcher) -> Runner:
+def _describe_unfinished(folder: Path, max_time: Any) -> str | None:
+    """Say what a sweep did in its time; None where all its trials ended."""
+    trials, wanted = list(read_records(folder)), read_own_sweep(folder).trials
+    ended = sum(trial.status in ENDED for trial in trials)
+    if ended >= wanted:
+        return None
+    begun = sum(trial.status not in ENDED and (folder / str(trial.number) / MANIFEST).exists() for trial in trials)
+    what = f"{pluralize(ended, 'trial')} ended, {begun} stopped while running, {wanted - ended - begun} not begun"
+    return f"{TIME_KEY}={format_duration(max_time)} is over: {what}"
+
+
+def _run_trials(
+    space: SearchSpace, folder: Path, sweeper: Any, settings: Any, launcher: Launcher, budget: SweepBudget
+) -> str | None:
+    """Run the trials; return why the sweep stopped before their end, or None."""
     recorded = read_own_sweep(folder)
     source: TrialSource
     if recorded.sweeper == "grid":
@@ -72,14 +96,14 @@ def _run_trials(space: SearchSpace, folder: Path, sweeper: Any, settings: Any, l
     with ProgressDisplay(folder, recorded.trials, get_objectives(settings)) as display:
         for trial in read_ended_trials(folder):
             display.count(trial)
-        runner = Runner(source, folder, max_failures=settings["max_failures"], display=display)
+        runner = Runner(source, folder, max_failures=settings["max_failures"], display=display, budget=budget)
         runner.run(launcher, batch=sweeper.get("max_batch_size"))
     if runner.locked_trials:
         raise LockedError(
             f"{folder / str(runner.locked_trials[0])}: expected a trial that no other process runs; it is still"
             f" running. Once it stopped, type copycat resume {folder}."
         )
-    return runner
+    return f"{runner.failures} trials failed: sweep.max_failures" if runner.has_too_many_failures else None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
 from copycat.sweeps.summary import Configuration, find_pareto_front, group_configurations, is_done, rank_trials
-from copycat.sweeps.sweep_file import SweepFile, read_sweep
+from copycat.sweeps.sweep_file import TIME_KEY, SweepFile, read_sweep
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import (
     WIDE_COLUMNS,
@@ -85,6 +85,9 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         print_line(note)
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
+    if sweep.is_out_of_time:
+        print_line(f"{sweep.error}")
+        print_line(f"to resume: copycat resume {shlex.quote(str(folder))} {TIME_KEY}=MORE (in all, or null)")
     if sweep.status in (KILLED, "interrupted"):
         print_line(f"to resume: copycat resume {shlex.quote(str(folder))}")
 

@@ -55,6 +55,7 @@ class LastCheckpoint(MultiStepCallback):
         self.files = AtomicCheckpointIO(BackgroundWriter())
         self.start: Position | None = None  # position at which a resumed run starts; None once it has started
         self.extended_at: Collection[int] = ()  # epochs at which a finished run was extended
+        self.ended_at: Position | None = None  # position at which training ended before its last epoch, saved there
         self.copy_to: Path | None = None  # path of a requested copy of the state after this epoch
         self._at: tuple[Position, bool] | None = None
         self._metrics: dict[str, Tensor] = {}
@@ -94,8 +95,8 @@ class LastCheckpoint(MultiStepCallback):
         self._due |= bool(self.every_n_epochs) and (trainer.current_epoch + 1) % (self.every_n_epochs or 1) == 0
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the final state."""
-        if self._due or self.every_n_epochs:
+        """Save the final state, unless training ended early, at a checkpoint to resume from."""
+        if self.ended_at is None and (self._due or self.every_n_epochs):
             self.save(trainer, finished=True)
         self._save_copy(trainer)
         self.files.write_pending()

@@ -1,53 +1,90 @@
-"""Extend a run to more epochs: a new request, recorded in its configuration and manifest."""
+"""Extend a run to more epochs or more time: a new request, recorded in its configuration and manifest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from copycat.config.atomic_write import write_whole
+from copycat.config.durations import format_duration, parse_duration
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
+from copycat.config.validation import check_value
 from copycat.records.digests import key_digests
 from copycat.records.run_folder import CONFIG, WEIGHTS
 from copycat.records.run_loader import Opened
 from copycat.records.trial_file import FILE as TRIAL
 from copycat.records.yaml_text import to_yaml
 
-KEY = "trainer.max_epochs"
+EPOCHS, TIME = "trainer.max_epochs", "trainer.max_time"
 COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json")  # files that only a completed run has
+More = Mapping[str, int | float | str | None]
+"""New values of EPOCHS, TIME or both; a time of None is unlimited."""
+NOTHING_MORE: More = MappingProxyType({})
 
 
-def extend_run(opened: Opened, max_epochs: int, *, say: Callable[[str], None]) -> Opened:
-    """Return the run as requested with more epochs, of which the trained ones are the first.
+def check_more(more: More) -> None:
+    """Raise a UserError for a value that its key refuses."""
+    for key, value in more.items():
+        check_value(key, value, {})
+
+
+def extend_run(opened: Opened, more: More, *, say: Callable[[str], None]) -> Opened:
+    """Return the run as requested with more epochs or time, of which the trained ones are the first.
 
     Raises:
         UserError: where a run of so many epochs would have begun differently, or would not have gone further.
     """
     folder, config, manifest = opened.folder, opened.config, opened.manifest
-    before, epochs = config["trainer"]["max_epochs"], manifest["results"].get("epochs", 0)
-    if max_epochs <= before:
-        raise UserError(f"{KEY}: expected more than the run's {before}; got {max_epochs}.")
     if (folder / TRIAL).exists():
-        raise UserError(f"{folder}: expected a run by itself; got a trial, whose sweep is of {before} epochs.")
-    if manifest["status"] == "completed" and epochs < before:
-        raise UserError(f"{folder}: expected a run of all its {before} epochs; it stopped early, after {epochs}.")
-    for name, node in (config["callbacks"] or {}).items():
-        if node and is_option(node["_target_"], "callbacks", "swa"):
-            raise UserError(f"callbacks.{name}: expected none, as it starts at a share of {KEY}. Type copycat train.")
-    for name, value in config["scheduler"].items():
-        if value == before and not isinstance(value, bool):
-            say(f"scheduler.{name} stays {value}, as the run began with it")
-    longer = {**config, "trainer": {**config["trainer"], "max_epochs": max_epochs}}
-    words = [word for word in manifest["request"]["overrides"] if not word.startswith(f"{KEY}=")]
+        before = f"is of {config['trainer']['max_epochs']} epochs" if EPOCHS in more else "gives all trials their time"
+        raise UserError(f"{folder}: expected a run by itself; got a trial, whose sweep {before}.")
+    if EPOCHS in more:
+        _check_epochs(opened, more[EPOCHS], say=say)
+    if TIME in more:
+        _check_time(opened, more[TIME])
+    elif manifest["status"] == "completed" and "ended_early" in manifest["results"]:
+        raise UserError(f"{folder}: expected more time, as its {TIME} is over. Type {TIME}=MORE too, or {TIME}=null.")
+    longer = {**config, "trainer": {**config["trainer"], **{key.partition(".")[2]: more[key] for key in more}}}
+    words = [word for word in manifest["request"]["overrides"] if word.partition("=")[0].lstrip("+") not in more]
     request = {
         **manifest["request"],
-        "overrides": [*words, f"{KEY}={max_epochs}"],
+        "overrides": [*words, *(f"{key}={'null' if value is None else value}" for key, value in more.items())],
         "config_digest": blake2b(to_yaml(longer).encode(), digest_size=16).hexdigest(),
         "config_keys": key_digests(longer),
     }
     return replace(opened, config=longer, manifest={**manifest, "request": request})
+
+
+def _check_epochs(opened: Opened, epochs: Any, *, say: Callable[[str], None]) -> None:
+    """Check that a run can be extended to so many epochs, and say what stays as it was."""
+    config, results = opened.config, opened.manifest["results"]
+    before, trained = config["trainer"]["max_epochs"], results.get("epochs", 0)
+    if epochs <= before:
+        raise UserError(f"{EPOCHS}: expected more than the run's {before}; got {epochs}.")
+    if opened.manifest["status"] == "completed" and trained < before and "ended_early" not in results:
+        raise UserError(
+            f"{opened.folder}: expected a run of all its {before} epochs; it stopped early, after {trained}."
+        )
+    for name, node in (config["callbacks"] or {}).items():
+        if node and is_option(node["_target_"], "callbacks", "swa"):
+            raise UserError(
+                f"callbacks.{name}: expected none, as it starts at a share of {EPOCHS}. Type copycat train."
+            )
+    for name, value in config["scheduler"].items():
+        if value == before and not isinstance(value, bool):
+            say(f"scheduler.{name} stays {value}, as the run began with it")
+
+
+def _check_time(opened: Opened, time: Any) -> None:
+    """Check that a run goes further within this time."""
+    before = opened.config["trainer"].get("max_time")
+    if opened.manifest["status"] == "completed" and "ended_early" not in opened.manifest["results"]:
+        raise UserError(f"{TIME}: expected a run that ended by its time; it is completed, with all its epochs.")
+    if time is not None and before is not None and parse_duration(time) <= parse_duration(before):
+        raise UserError(f"{TIME}: expected more than the run's {format_duration(before)}; got {format_duration(time)}.")
 
 
 def write_extended(folder: Path, config: dict[str, Any]) -> None:

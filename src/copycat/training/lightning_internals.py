@@ -66,6 +66,36 @@ class Position:
         return f"epoch {self.epoch}, batch {self.batch}" if self.batch else f"epoch {self.epoch}"
 
 
+class BudgetSpent(Exception):  # noqa: N818, an order, not an error
+    """Order the fit loop to end training before the next step, as after its last epoch."""
+
+
+class EndingFitLoop(FitLoop):
+    """Run Lightning's own loop, which ends between two steps on `BudgetSpent`, without the end of the epoch."""
+
+    def on_advance_start(self) -> None:
+        """Start an epoch."""
+        with EndOnOrder():
+            super().on_advance_start()
+
+    def advance(self) -> None:
+        """Run an epoch."""
+        with EndOnOrder():
+            super().advance()
+
+
+class EndOnOrder:
+    """Turn `BudgetSpent` into StopIteration, on which a fit loop ends and calls its hooks for the end of training."""
+
+    def __enter__(self) -> None:
+        """Enter; a generator as context manager could not raise StopIteration."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Raise StopIteration in place of the order."""
+        if kind is not None and issubclass(kind, BudgetSpent):
+            raise StopIteration from None
+
+
 def get_fit_loop(trainer: pl.Trainer) -> FitLoop:
     """Return the loop that `fit` runs."""
     return trainer.fit_loop

@@ -121,19 +121,24 @@ class MultiStepLoop(FitLoop):
         self._is_visible = self._epoch + 1 >= (self.max_epochs or 0) or self.compatibility.sees(self._epoch)
         if self._is_visible:
             self._publish()
-            super().on_advance_start()
+            with internals.EndOnOrder():
+                super().on_advance_start()
             internals.begin_epoch_loop(self)
         elif self._calls_hooks:
             self._publish(ready=1)
-            for hook in self._epoch_start:
-                hook(self.trainer, self.classifier)
+            with internals.EndOnOrder():
+                for hook in self._epoch_start:
+                    hook(self.trainer, self.classifier)
         if self._is_visible or self._calls_hooks:
             self._collect_schedules()
             self._runner.inspect_network()
 
     def advance(self) -> None:
         """Run all steps of an epoch."""
-        self._runner.run(self._epoch, self._batch, self.buffer, self._pause)
+        if self.limiter.ends_in(self._epoch):
+            self._runner.next_pause = 0.0
+        with internals.EndOnOrder():
+            self._runner.run(self._epoch, self._batch, self.buffer, self._pause)
         self._batch = self.batches
 
     def on_advance_end(self) -> None:
@@ -199,7 +204,8 @@ class MultiStepLoop(FitLoop):
 
     def _pause(self, batch: int) -> None:
         """Handle signals, limits and checkpoints that are due inside an epoch."""
-        self._runner.next_pause = time.monotonic() + (0 if self.last.every_n_steps else PAUSE_SECONDS)
+        each = self.last.every_n_steps or self.limiter.ends_in(self._epoch)
+        self._runner.next_pause = time.monotonic() + (0 if each else PAUSE_SECONDS)
         self._batch = batch
         self._check()
         self._publish(ready=1, started=1)

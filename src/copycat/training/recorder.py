@@ -24,6 +24,7 @@ from copycat.training.checkpoints import BEFORE, LastCheckpoint
 from copycat.training.component_builders import build_group
 from copycat.training.components import RunComponents
 from copycat.training.history import MetricsCSVLogger
+from copycat.training.lightning_internals import Position
 from copycat.training.manifest import now, summarize_history
 from copycat.training.monitors import find_monitored
 from copycat.training.process_state import LOG, end_log
@@ -116,6 +117,11 @@ class RunRecorder:
         log_rows(self.loggers, first, rows)
 
     # ----- end
+
+    def record_early_end(self, key: str, position: Position) -> None:
+        """Record that training ended before its last epoch, by which key of the configuration, and where."""
+        ended = {"by": key, "epoch": position.epoch, "batch": position.batch}
+        self.manifest["results"]["ended_early"] = {**ended, "max_epochs": self.config["trainer"]["max_epochs"]}
 
     def record_final_metrics(self, final: Row, probabilities: Mapping[str, Tensor]) -> None:
         """Record the metrics of the final weights, and probabilities by part, [N] of class 1 or [N, classes]."""

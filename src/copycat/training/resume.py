@@ -17,7 +17,7 @@ from copycat.records.run_folder import release, write_manifest
 from copycat.records.run_loader import Opened, read_checkpoint
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
 from copycat.training.components import build_components
-from copycat.training.extension import extend_run, write_extended
+from copycat.training.extension import NOTHING_MORE, More, extend_run, write_extended
 from copycat.training.lightning_internals import Position
 from copycat.training.manifest import now
 from copycat.training.process_state import LOG, isolated, logged
@@ -46,9 +46,9 @@ def resume(
     say: Say,
     extra_loggers: MakeLoggers = lambda _: (),
     limits: Limits = Limits(),  # noqa: B008, it is frozen
-    max_epochs: int | None = None,
+    more: More = NOTHING_MORE,
 ) -> RunResult:
-    """Resume a run that was killed, interrupted, or failed; or extend any run to more epochs, `max_epochs`.
+    """Resume a run that was killed, interrupted, or failed; or extend any run by `more` epochs or time.
 
     `say` takes each line that a user should know before it starts.
 
@@ -58,8 +58,14 @@ def resume(
     """
     folder = opened.user_path
     completed = opened.manifest["status"] == "completed"
-    if max_epochs is not None:
-        opened = extend_run(opened, max_epochs, say=say)
+    ended_early = opened.manifest["results"].get("ended_early")
+    if more:
+        opened = extend_run(opened, more, say=say)
+    elif completed and ended_early:
+        raise UserError(
+            f"{folder}: expected a run that stopped; it is completed, as its {ended_early['by']} is over. Type"
+            f" copycat resume {folder} {ended_early['by']}=MORE, a time in all, or null."
+        )
     elif completed:
         raise UserError(
             f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {folder},"
@@ -80,7 +86,7 @@ def resume(
         if completed and point.position.epoch != opened.manifest["results"]["epochs"]:
             raise UserError(f"{folder}: expected the checkpoint of its last epoch; it has none.")
         with logged(folder / LOG):
-            manifest = make_resumed_manifest(opened.manifest, point, max_epochs=max_epochs)
+            manifest = make_resumed_manifest(opened.manifest, point, more=more)
             session = TrainingSession(
                 config,
                 components,
@@ -93,7 +99,7 @@ def resume(
             session.last.extended_at = {entry["epoch"] for entry in manifest["resumed"] if entry.get("max_epochs")}
 
             def write(folder: Path) -> None:
-                if max_epochs is not None:
+                if more:
                     write_extended(folder, config)
                 write_manifest(folder, manifest)
 
@@ -136,14 +142,14 @@ def _count_rows(folder: Path) -> int:
     return next((place for place, epoch in enumerate(epochs) if epoch != place), len(epochs))
 
 
-def make_resumed_manifest(manifest: Any, point: ResumePoint, *, max_epochs: int | None = None) -> dict[str, Any]:
-    """Return the manifest of a run that resumes; `max_epochs` is the new number of epochs of an extended run."""
+def make_resumed_manifest(manifest: Any, point: ResumePoint, *, more: More = NOTHING_MORE) -> dict[str, Any]:
+    """Return the manifest of a run that resumes; `more` has the new epochs and time of an extended run."""
     entry = {
         "at": now(),
         "epoch": point.position.epoch,
         "batch": point.position.batch,
         "from": point.checkpoint.name if point.checkpoint else None,
-        **({} if max_epochs is None else {"max_epochs": max_epochs}),
+        **{key.partition(".")[2]: _entry_value(value) for key, value in more.items()},
     }
     return {
         **manifest,
@@ -155,3 +161,8 @@ def make_resumed_manifest(manifest: Any, point: ResumePoint, *, max_epochs: int 
         "files": {},
         "resumed": [*manifest.get("resumed", []), entry],
     }
+
+
+def _entry_value(value: float | str | None) -> int | str | None:
+    """Return a value of an extension as manifests hold it, without fractions."""
+    return value if value is None or isinstance(value, int) else str(value)

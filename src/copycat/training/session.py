@@ -16,6 +16,7 @@ from copycat.data.streams import derive_seed
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
 from copycat.training.components import OWN_TRAINER_KEYS, RunComponents
+from copycat.training.lightning_internals import EndingFitLoop, get_fit_loop, set_fit_loop
 from copycat.training.multi_step_loop import install
 from copycat.training.process_state import keep_memory, set_deterministic, trim_memory
 from copycat.training.recorder import RunRecorder
@@ -55,7 +56,8 @@ class TrainingSession:
         )
         self.last = recorder.last
         others = [callback for callback in recorder.callbacks if callback is not self.last]
-        seeds, limiter = StepSeeds(config["seed"], components.classifier.network), Limiter(limits, self.last)
+        seeds = StepSeeds(config["seed"], components.classifier.network)
+        limiter = Limiter(limits, self.last, max_time=config["trainer"].get("max_time"))
         steps = config["trainer"].get("steps_per_execution")
         self.trainer = self._trainer(
             logger=recorder.loggers,
@@ -68,6 +70,9 @@ class TrainingSession:
         recorder.loggers, recorder.callbacks = self.trainer.loggers, getattr(self.trainer, "callbacks")  # noqa: B009
         settings = {"data": components.data, "seeds": seeds, "last": self.last, "limiter": limiter}
         self.multi_step = None if steps == 1 else install(self.trainer, components.classifier, steps=steps, **settings)
+        if self.multi_step is None and limiter.needs_loop:
+            before = get_fit_loop(self.trainer)
+            set_fit_loop(self.trainer, EndingFitLoop(self.trainer, before.min_epochs, before.max_epochs))
 
     def run(self, *, checkpoint: Path | None = None, epoch: int = 0) -> RunResult:
         """Train from the checkpoint before an epoch, or anew, then evaluate and record."""
@@ -78,6 +83,8 @@ class TrainingSession:
             recorder.begin(epoch)
             classifier, data = self.components.classifier, self.components.data
             self.trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            if (ended := self.last.ended_at) is not None:
+                recorder.record_early_end("trainer.max_time", ended)
             recorder.record_final_metrics(*self._evaluate())
             data.release()  # figures of the whole run need memory of their own
             trim_memory()

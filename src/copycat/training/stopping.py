@@ -1,12 +1,15 @@
-"""End a run between two epochs or steps, at a time limit or by a pruner."""
+"""End a run between two epochs or steps: at a time limit, when its time budget is spent, or by a pruner."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytorch_lightning as pl
 
-from copycat.training.checkpoints import LastCheckpoint
+from copycat.config.durations import parse_duration
+from copycat.training.checkpoints import LastCheckpoint, between_steps
 from copycat.training.hook_compatibility import MultiStepCallback
+from copycat.training.lightning_internals import BudgetSpent, Position, get_position
 
 Pruner = Callable[[int, Mapping[str, float]], str | None]
 """Takes an epoch and its metrics after each validation; returns the reason to end the run, or None."""
@@ -22,10 +25,14 @@ class TimeLimitError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Hold the limits of a sweep's trial."""
+    """Hold the limits of a run: a trial's, and a rerun's."""
 
     seconds: float | None = None
-    """Maximum duration, including the time before a resume."""
+    """Maximum duration of a trial, including the time before a resume; a longer one fails."""
+    ignores_clock: bool = False
+    """Whether `trainer.max_time` has no effect: a rerun ends where the original did."""
+    end: Position | None = None
+    """Position at which training ends."""
     pruner: Pruner | None = None
     quiet: bool = False
     """Whether to leave out callbacks that draw on the terminal."""
@@ -36,12 +43,23 @@ class Limits:
 class Limiter(MultiStepCallback):
     """End a run that reaches its limits."""
 
-    def __init__(self, limits: Limits, last: LastCheckpoint) -> None:
-        """Take the limits, and the checkpoint callback that counts seconds."""
+    def __init__(self, limits: Limits, last: LastCheckpoint, *, max_time: Any = None) -> None:
+        """Take the limits, the checkpoint callback that counts seconds, and the value of `trainer.max_time`."""
         self.limits, self.last = limits, last
+        self.budget = None if max_time is None or limits.ignores_clock else parse_duration(max_time)
+
+    @property
+    def needs_loop(self) -> bool:
+        """Return whether training may end between two steps, by BudgetSpent."""
+        return self.budget is not None or self.limits.end is not None
+
+    def ends_in(self, epoch: int) -> bool:
+        """Return whether training ends at a given position of this epoch."""
+        return self.limits.end is not None and self.limits.end.epoch <= epoch
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Ask the pruner about the previous epoch, whose records are complete here, also after a resume."""
+        self._end_if_spent(trainer)
         done = trainer.current_epoch
         if self.limits.pruner is None or done == 0 or done % (trainer.check_val_every_n_epoch or 1):
             return
@@ -49,8 +67,24 @@ class Limiter(MultiStepCallback):
         if why := self.limits.pruner(done - 1, metrics):
             raise PrunedRun(why)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *args: object) -> None:
-        """Raise TimeLimitError where the run took too long."""
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """End training where the budget is spent; raise TimeLimitError where a trial took too long."""
         limit = self.limits.seconds
         if limit is not None and self.last.seconds > limit:
             raise TimeLimitError(f"time limit: it took more than {limit:g} s")
+        if between_steps(trainer, batch_idx):
+            self._end_if_spent(trainer)
+
+    def _end_if_spent(self, trainer: pl.Trainer) -> None:
+        """Save, and end training before the next step; a run takes at least one."""
+        if not self.needs_loop:
+            return
+        at, end = get_position(trainer), self.limits.end
+        is_at_end = end is not None and (at.epoch, at.batch) >= (end.epoch, end.batch)
+        is_spent = self.budget is not None and self.last.seconds >= self.budget
+        if (is_at_end or is_spent) and at != Position(0):
+            self.last.save(trainer)
+            self.last.ended_at = at
+            raise BudgetSpent

@@ -76,6 +76,7 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     lines = [*_column_notes(results), *positive_class_note(manifest["data"]["classes"])] if shown else []
     link = {"failed": ": ", "pruned": ": ", "interrupted": " by "}.get(manifest["status"])
     why = f"{link}{manifest['error']}" if link else ""
+    lines += _early_end(folder, manifest)
     lines.append(f"{manifest['status']} after {results.get('epochs', 0)} epochs, {manifest['seconds']:.1f} s{why}")
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
@@ -96,6 +97,14 @@ def next_commands(folder: Path, *, status: str | None = None) -> str:
     }.get(status, (f"resume {folder}", "runs"))
     board = [f"board {folder}"] if any(folder.rglob("*.tfevents.*")) else []
     return "next: " + "\n      ".join(printable(f"copycat {words}") for words in (*board, *commands))
+
+
+def _early_end(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Say where training ended before its last epoch, and how to go on."""
+    if ended := manifest["results"].get("ended_early"):
+        inside = f" and {ended['batch']} batches of the next" if ended["batch"] else ""
+        yield f"training ended by {ended['by']} after {ended['epoch']} of {ended['max_epochs']} epochs{inside}"
+        yield f"to go on: copycat resume {folder} {ended['by']}=MORE (in all; null: to the last epoch)"
 
 
 def _best_metrics(results: Mapping[str, Any]) -> Mapping[str, float]:

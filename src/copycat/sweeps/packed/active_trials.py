@@ -91,6 +91,9 @@ class ActiveTrials:
                 ends[place] = "completed", None
             elif pruner and (reason := pruner(epoch - 1, session.metrics)):
                 ends[place] = "pruned", reason
+            elif session.is_spent and not is_last:
+                session.ends_early = True
+                ends[place] = "completed", None
         return ends
 
     def end(self, ends_by_place: Mapping[int, End], epoch: int) -> None:

@@ -29,7 +29,15 @@ REQUIRED_VALUES = {
 """Required values of keys of the trainer."""
 SUPPORTED_KEYS = (
     *REQUIRED_VALUES,
-    *("max_epochs", "accelerator", "threads", "steps_per_execution", "deterministic", "check_val_every_n_epoch"),
+    *(
+        "max_epochs",
+        "max_time",
+        "accelerator",
+        "threads",
+        "steps_per_execution",
+        "deterministic",
+        "check_val_every_n_epoch",
+    ),
     *("gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches"),
 )
 """Keys of the trainer that a pack supports."""

@@ -75,7 +75,7 @@ class Pack:
         now = time.monotonic()
         if now > self._next_time_check:
             self._next_time_check = now + TIME_LIMIT_INTERVAL
-            self._is_any_late = any(session.is_late for _, session in self.trials.items())
+            self._is_any_late = any(one.is_late or one.is_spent for _, one in self.trials.items())
         if epoch == self.epochs or self._is_any_late or now > self._write_at:
             return True
         if self.trainer.buffer.nbytes > MAX_PENDING_BYTES or self._is_save_due(epoch):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from copycat.config.durations import parse_duration
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row, to_scalar_tensor
@@ -18,7 +19,7 @@ from copycat.sweeps.packed.optimizer import Trainable
 from copycat.sweeps.packed.preparation import PackedTrial
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.lazy_scheduler import LazyScheduler
-from copycat.training.lightning_internals import check_early_stopping
+from copycat.training.lightning_internals import Position, check_early_stopping
 from copycat.training.recorder import RunRecorder
 from copycat.training.result import RunResult
 from copycat.training.signals import InterruptedRun
@@ -44,6 +45,9 @@ class TrialSession:
         self.accumulation: int = config["trainer"]["accumulate_grad_batches"]
         self.last = next((c for c in recorder.callbacks if isinstance(c, LastCheckpoint)), None)
         self.clock = recorder.last
+        max_time = config["trainer"].get("max_time")
+        self.budget = None if max_time is None else parse_duration(max_time)
+        self.ends_early = False  # whether it ends by its time, with epochs left
         self.statistics = next((c for c in recorder.callbacks if isinstance(c, Statistics)), None)
         configured: Any = self.classifier.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = configured["optimizer"]
@@ -96,6 +100,11 @@ class TrialSession:
         limit: float | None = self.trial.settings["max_seconds"]
         return limit is not None and self.clock.seconds > limit
 
+    @property
+    def is_spent(self) -> bool:
+        """Return whether the time of `trainer.max_time` is over; the trials of a pack share it."""
+        return self.budget is not None and self.clock.seconds >= self.budget
+
     def end_epoch(self, epoch: int, *, validated: bool) -> str | None:
         """Step a plateau scheduler and keep the best checkpoint, by an epoch's metrics; return why to stop, or None."""
         if self.scheduler_monitor in self.metrics and (validated or not self.scheduler_monitor.startswith("val/")):
@@ -138,8 +147,10 @@ class TrialSession:
         try:
             if status == "completed":
                 self._measure()
-                if self.last is not None and self.last.every_n_epochs:
-                    last = self._state(epoch, finished=True)
+                if self.ends_early:
+                    self.recorder.record_early_end("trainer.max_time", Position(epoch))
+                if self.ends_early or (self.last is not None and self.last.every_n_epochs):
+                    last = self._state(epoch, finished=not self.ends_early)
         except InterruptedRun:
             raise
         except Exception as failure:
