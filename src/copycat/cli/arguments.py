@@ -12,6 +12,8 @@ COMMANDS = {
     "data": "Download, check or draw images",
     "resume": "Resume a run or a sweep that was killed, interrupted, or failed; or extend a run to more epochs",
     "rerun": "Rerun a run from its folder, compare bit for bit, and name the first difference and its likely cause",
+    "pack": "Pack a run or a sweep into one file that others can rerun: configuration, versions, weights, records",
+    "unpack": "Unpack a package into a new folder, without running anything",
     "runs": "List runs, or the ranked trials of a sweep: sort, filter, show the best, write CSV or JSON",
     "compare": "Compare runs side by side: the keys that differ in their configurations, and their metrics",
     "plots": "Draw a sweep as PNG files: history, parallel coordinates, importance, slice, Pareto front",
@@ -20,6 +22,7 @@ COMMANDS = {
     "evaluate": "Evaluate runs, alone or as one ensemble, with confidence intervals",
     "export": "Export a run's network for use outside Copycat, with a model card and a script",
     "app": "Serve a web page that classifies images with runs side by side, until Ctrl-C",
+    "clean": "Show what can be removed from a folder of runs, with sizes; remove it with --yes",
     "board": "Serve TensorBoard for runs, until Ctrl-C",
 }
 """Each command with its line in the help, in the order of the help; its file in this package has its name."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 from copycat import __version__
@@ -19,6 +20,8 @@ from copycat.config.printable import print_line, printable_lines
 from copycat.config.suggestions import did_you_mean, first_line
 from copycat.training.standard_streams import OutputError, streams_of_command
 
+PACKAGE_COMMANDS = ("rerun", "pack", "unpack", "train", "data", "export")
+"""Commands that take packages, or other files with such a name."""
 TRAINING = ("train", "resume", "rerun")
 """Commands that continue when standard output is closed."""
 
@@ -68,6 +71,7 @@ def run_command(words: Sequence[str]) -> int:
         complete(words, commands=list(COMMANDS))
         return DONE
     if first in COMMANDS:
+        _refuse_packages(first, rest)
         run: Callable[[Sequence[str]], int | None] = import_module(f"copycat.cli.{first}").run
         return run(rest) or DONE  # a command that cannot fail returns nothing
     known = [*COMMANDS, "--help", "-h", "--version"]
@@ -76,6 +80,22 @@ def run_command(words: Sequence[str]) -> int:
         raise UserError(f"expected one of {', '.join(COMMANDS)}; got {first!r}.{hint}")
     _make_top_parser().parse_args([first, *rest])
     return DONE
+
+
+def _refuse_packages(command: str, words: Sequence[str]) -> None:
+    """Say how to use a package with a command that reads folders."""
+    if command in PACKAGE_COMMANDS:
+        return
+    for word in words:
+        if word.endswith(".zip") and (path := Path(word)).is_file():
+            from copycat.archives.zip_layout import is_archive
+
+            if is_archive(path):
+                folder = path.stem
+                raise UserError(
+                    f"{path}: expected a folder; got a package. Type copycat unpack {path} {folder}, and then copycat"
+                    f" {command} {folder}/run, or {folder}/sweep."
+                )
 
 
 def _make_top_parser() -> Parser:

@@ -3,20 +3,22 @@
 import argparse
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from copycat.cli.arguments import make_parser
+from copycat.cli.arguments import make_parser, whole_number
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
+from copycat.config.printable import print_line
 from copycat.data.sources.root import check_has_root, check_image_folder
 
 
 def run(words: Sequence[str]) -> int:
     """Rerun a run or a recorded experiment, and report whether it is the same."""
     parser = make_parser("rerun")
-    parser.add_argument("folder", type=Path, metavar="RUN", help="the folder of a run, or experiments/NAME")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run, a package, or experiments/NAME")
     parser.add_argument(
         "--check",
         action="store_true",
@@ -29,9 +31,15 @@ def run(words: Sequence[str]) -> int:
         help="count values as equal that differ by X or less, absolute or relative to the first run's",
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder of the images, where it has moved")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="of a package: unpack it into this new folder")
+    parser.add_argument("--trial", type=whole_number(10**9), metavar="N", help="of a packed sweep: this trial alone")
     arguments = parser.parse_args(words)
     from copycat.config.places import parse_experiment_path
 
+    if arguments.folder.is_file() and arguments.folder.suffix not in (".yaml", ".json"):
+        return DONE if _rerun_package(arguments) else FAILED
+    if arguments.to is not None or arguments.trial is not None:
+        raise UserError(f"--to, --trial: expected a package, as FILE.zip; got {arguments.folder}.")
     name = parse_experiment_path(arguments.folder)
     same = _rerun_experiment(name, arguments) if name else _rerun_run(arguments)
     return DONE if same else FAILED
@@ -47,10 +55,49 @@ def _rerun_experiment(name: str, arguments: argparse.Namespace) -> bool:
     return print_results(results, tolerance=arguments.tolerance)
 
 
-def _rerun_run(arguments: argparse.Namespace) -> bool:
+def _rerun_package(arguments: argparse.Namespace) -> bool:
+    """Rerun the runs of a package, or one of them; return whether all are the same."""
+    from copycat.archives.unpacking import unpacked
+
+    package, results = arguments.folder, []
+    with unpacked(package, arguments.to) as found:
+        runs = found.runs
+        if arguments.trial is not None:
+            runs = [run for run in runs if found.contents.kind == "sweep" and run.name == str(arguments.trial)]
+        if not runs:
+            raise UserError(f"{package}: expected a run in it; it has none{' of that number' if found.runs else ''}.")
+        for run in runs:
+            if found.contents.kind == "sweep":
+                print_line(f"trial {run.name}:")
+            data = arguments.data or found.data_of(run)
+            if data is None:
+                _check_has_data(package, run)
+            one = argparse.Namespace(**{**vars(arguments), "folder": run, "data": data})
+            results.append(_rerun_run(one, named=package))
+    return all(results)
+
+
+def _check_has_data(package: Path, run: Path) -> None:
+    """Say how to name the images of a packed run, where they are neither in the package nor here."""
+    from copycat.records.run_loader import open_recorded
+
+    opened = open_recorded(run)
+    root = opened.config["data"].get("root")
+    if root and not opened.manifest["data"]["synthetic"] and not Path(root).expanduser().is_dir():
+        count = sum(opened.manifest["data"]["images"].values())
+        raise UserError(
+            f"{package}: its {count} images are not in it, and {root} is not here. Get them, and name their folder:"
+            f" copycat rerun {package} --data FOLDER. They are compared with the recorded digests."
+        )
+
+
+def _rerun_run(arguments: argparse.Namespace, *, named: Path | None = None) -> bool:
+    """Rerun a run; `named` is the package that it came in."""
     from copycat.records.run_loader import open_recorded
 
     original = open_recorded(arguments.folder)
+    if named is not None:
+        original = replace(original, user_path=named)
     data = dict(original.config["data"])
     if arguments.data is not None:
         check_has_root(data)

@@ -70,6 +70,7 @@ OPTIONAL: dict[str, tuple[str, Test]] = {
     "data.majority": ("a share a part", _named(is_number)),
     "data.image_shape": ("a list of counts", _each(_count)),
     "files": ("a hash a file", _named(_text)),
+    "cleaned": ("a hash or null a file", _named(_null_or(_text))),
     "signature": ("text or null", _null_or(_text)),
     "request.copy_of": ("keys or null", _null_or(_named(_null_or(_text)))),
     "resumed": ("a list", _each(_named(lambda v: v is None or _text(v) or _count(v)))),

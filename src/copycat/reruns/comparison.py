@@ -33,6 +33,8 @@ class Comparison:
     """Tensors of the final weights that both have."""
     differences: Sequence[Difference]
     """In training order; empty where all bits are equal."""
+    cleaned: Sequence[str] = ()
+    """Checkpoints of the original that `copycat clean` removed, which are not compared."""
 
     def beyond(self, tolerance: float) -> list[Difference]:
         """Return the differences larger than a tolerance, absolute and relative to the original value."""
@@ -55,17 +57,19 @@ def compare(before: Opened, after: Opened) -> Comparison:
     step = steps_per_epoch(before)
     end = Moment(max(rows[0], default=None), step)
     differences = [*_compare_histories(*rows, whole=whole, step=step), *_compare_ends(before, after, end)]
+    cleaned = [name for name in (BEST, LAST) if f"checkpoints/{name}" in before.manifest.get("cleaned", {})]
     if before.manifest["schema"] != FIRST_SCHEMA:
-        differences += _compare_checkpoints(BEST, before, after, whole=whole, step=step)
         # in a failed run it depends on timing whether the last epoch's checkpoint was already saved
-        differences += _compare_checkpoints(LAST, before, after, whole=completed, step=step)
+        for name, is_whole in ((BEST, whole), (LAST, completed)):
+            if name not in cleaned:
+                differences += _compare_checkpoints(name, before, after, whole=is_whole, step=step)
     count = 0
     if completed:
         count, of_weights = _compare_weights(before, after, end)
         differences += [*of_weights, *_compare_results(before, after, end)]
     unknown = _unmeasured_metrics(before)
     differences = [d for d in differences if not (d.is_added and d.place.rpartition("/")[2] in unknown)]
-    return Comparison(len(rows[0].keys() & rows[1].keys()), count, differences)
+    return Comparison(len(rows[0].keys() & rows[1].keys()), count, differences, cleaned)
 
 
 def _unmeasured_metrics(run: Opened) -> set[str]:

@@ -29,6 +29,8 @@ def print_rerun(rerun: Rerun, *, tolerance: float | None) -> bool:
     Metrics and tensors within a tolerance, absolute or relative, count as equal; None: bit for bit.
     """
     comparison, description = rerun.comparison, _describe_run(rerun)
+    if comparison.cleaned:
+        print_line(f"not compared: {' and '.join(comparison.cleaned)}, which copycat clean removed from the original")
     if not comparison.differences:
         print_line(f"identical: {description}, bit for bit")
         return True

@@ -53,7 +53,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
         say(f"differs from the original: {cause.kind}: {cause.line}")
     experiment = str(original.manifest["request"]["experiment"])
     copy_of = {
-        "folder": str(original.folder.resolve()),
+        "folder": str((original.user_path if original.user_path.is_file() else original.folder).resolve()),
         "started": original.manifest["started"],
         "experiment": experiment,
     }

@@ -129,7 +129,8 @@ def find_resume_point(opened: Opened, *, say: Say) -> ResumePoint:
             continue
         say(f"resuming from {position}, by {path.name}")
         return ResumePoint(position, path)
-    say("no checkpoint to resume from: starting from the beginning")
+    why = ", as copycat clean removed it" if opened.manifest.get("cleaned") else ""
+    say(f"no checkpoint to resume from{why}: starting from the beginning")
     return ResumePoint(Position(0), None)
 
 
