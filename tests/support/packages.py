@@ -64,7 +64,8 @@ def lying_header(path: Path, entries: dict[str, bytes]) -> None:
     """Name an entry in its own header otherwise than in the central directory."""
     write_zip(path, with_contents({**entries, "run/zz": b"evil"}))
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"run/zz", b"../zzz", 1) if b"run/zz" in content else content)
+    local = content.index(b"run/zz", content.index(b"run/zz") + 1)  # behind package.json, which names it too
+    path.write_bytes(content[:local] + b"../zzz" + content[local + 6 :])
 
 
 def prefixed(path: Path, entries: dict[str, bytes]) -> None:
@@ -135,7 +136,7 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
     "a device": (adding("run/device", attributes=0o020666 << 16), "no plain file"),
     "a set-user-id program": (adding("run/program", attributes=0o104755 << 16), "no plain file"),
     "compression": (compressed, "is compressed"),
-    "overlap": (overlapping, "does not follow"),
+    "overlap": (overlapping, "other bytes"),
     "a name twice": (twice, "each once"),
     "two names of one entry": (lying_header, "does not follow"),
     "a script in front": (prefixed, "does not follow"),

@@ -22,9 +22,10 @@ MAX_ENTRIES = 50_000
 MAX_BYTES = zipfile.ZIP64_LIMIT
 """2 GiB: the limit of an archive without the zip64 extension."""
 CHUNK = 2**20
-_LOCAL = struct.Struct("<4s5H3L2H")
-"""Header in front of an entry: mark, version, flags, method, time, date, checksum, two sizes, two lengths."""
-_END_BYTES = 22
+_LOCAL, _CENTRAL, _END = struct.Struct("<4s5H3L2H"), struct.Struct("<4s2B5H3L5H2L"), struct.Struct("<4s4H2LH")
+"""Header in front of an entry, its header in the directory behind all entries, and the end of the archive."""
+VERSION, UNIX, DOS_DATE = 20, 3, 33
+"""Version of the format; the system whose file modes it has; 1980-01-01, as the format encodes it."""
 UTF_8 = 0x800
 """Flag of names that are not ASCII."""
 
@@ -49,7 +50,7 @@ def write_archive(path: Path, contents: bytes, files: Mapping[str, Path]) -> Non
 
 def _info(name: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, DATE)
-    info.create_system, info.external_attr = 3, MODE << 16  # as on Unix, also where it is written on Windows
+    info.create_system, info.external_attr = UNIX, MODE << 16  # as on Unix, also where it is written on Windows
     return info
 
 
@@ -72,22 +73,23 @@ def check_layout(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
         raise ValueError(f"it has {len(entries)} entries, more than {MAX_ENTRIES}")
-    place = 0
+    place, directory = 0, b""
     for entry in entries:
         if why := why_not_portable(entry.filename) or _why_not_plain(entry):
             raise ValueError(f"{entry.filename[:80]!a} {why}")
         name = entry.filename.encode()
-        header = _LOCAL.pack(
-            *(b"PK\3\4", entry.extract_version, entry.flag_bits, zipfile.ZIP_STORED, 0, 33, entry.CRC),
-            *(entry.file_size, entry.file_size, len(name), 0),
-        )
+        flags = 0 if entry.filename.isascii() else UTF_8
+        facts = VERSION, flags, zipfile.ZIP_STORED, 0, DOS_DATE, entry.CRC, entry.file_size, entry.file_size, len(name)
+        header = _LOCAL.pack(b"PK\3\4", *facts, 0) + name
         file.seek(place)
-        if entry.header_offset != place or file.read(len(header) + len(name)) != header + name:
+        if file.read(len(header)) != header:
             raise ValueError(f"{entry.filename[:80]!a} does not follow the entry before it")
-        place += len(header) + len(name) + entry.file_size
-    size = sum(46 + len(entry.filename.encode()) for entry in entries)
-    if archive.start_dir != place or file.seek(0, 2) != place + size + _END_BYTES:
-        raise ValueError("it has more bytes than its entries")
+        directory += _CENTRAL.pack(b"PK\1\2", VERSION, UNIX, *facts, 0, 0, 0, 0, MODE << 16, place) + name
+        place += len(header) + entry.file_size
+    end = _END.pack(b"PK\5\6", 0, 0, len(entries), len(entries), len(directory), place, 0)
+    file.seek(place)
+    if file.read() != directory + end:
+        raise ValueError("it has other bytes than those of its entries")
     names = archive.namelist()
     if names != [CONTENTS, *sorted(names[1:])] or len(set(names)) < len(names):
         raise ValueError("its entries are not in order, each once")
@@ -99,12 +101,10 @@ def _why_not_plain(entry: zipfile.ZipInfo) -> str | None:
     """Return why an entry is no plain stored file, or None if it is."""
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "is a link"
-    if entry.external_attr != MODE << 16 or entry.create_system != 3:
+    if entry.external_attr != MODE << 16 or entry.create_system != UNIX:
         return "is no plain file"
     if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
         return "is compressed"
-    if entry.flag_bits not in (0, UTF_8) or entry.extra or entry.comment or entry.date_time != DATE:
-        return "has features that packages do not have"
     return None
 
 
@@ -115,9 +115,9 @@ def open_archive(file: IO[bytes]) -> zipfile.ZipFile:
         ValueError: where it is none that `write_archive` wrote.
     """
     size = file.seek(0, 2)
-    file.seek(max(0, size - _END_BYTES))
+    file.seek(max(0, size - _END.size))
     end = file.read()
-    if len(end) < _END_BYTES or not end.startswith(b"PK\5\6") or end[-2:] != b"\0\0":
+    if len(end) < _END.size or not end.startswith(b"PK\5\6") or end[-2:] != b"\0\0":
         raise ValueError("it is no zip file, cut short, or followed by something else")
     if int.from_bytes(end[10:12], "little") > MAX_ENTRIES or b"\xff\xff\xff\xff" in (end[12:16], end[16:20]):
         raise ValueError(f"it has more than {MAX_ENTRIES} entries, or more than 2 GB")
