@@ -10,7 +10,7 @@ COMMANDS = {
     "train": "Train a network, or with -m a sweep of trials: experiment=lecture optimizer.lr=1e-3",
     "inspect": "Show a network before it trains: layers, shapes, parameters, FLOPs; or a run's trained weights",
     "data": "Download, check or draw images",
-    "resume": "Resume a run or a sweep that was killed, interrupted, or failed; or extend a run to more epochs",
+    "resume": "Resume a run or a sweep that was killed, interrupted, or failed; or extend a run to more epochs or time",
     "rerun": "Rerun a run from its folder, compare bit for bit, and name the first difference and its likely cause",
     "pack": "Pack a run or a sweep into one file that others can rerun: configuration, versions, weights, records",
     "unpack": "Unpack a package into a new folder, without running anything",

@@ -55,6 +55,6 @@ class SweepBudget:
             if not self._is_open:
                 return
             if hasattr(signal, "pthread_kill"):  # which wakes the main thread while it waits for other processes
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             else:
-                _thread.interrupt_main(signal.SIGTERM)
+                _thread.interrupt_main(signal.SIGINT)
