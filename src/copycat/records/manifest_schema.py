@@ -13,6 +13,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)
 _VERSION = re.compile(r"[\w.+!-]{1,64}")
 _HASH = re.compile(r"[0-9a-f]{32}")
 _ABSENT = object()
+_ENDED_EARLY = ("by", "epoch", "batch", "max_epochs")
 
 Test = Callable[[Any], bool]
 
@@ -80,7 +81,7 @@ OPTIONAL: dict[str, tuple[str, Test]] = {
     "results.final": ("a number a metric", _named(is_number)),
     "results.best": ("keys", lambda v: isinstance(v, dict)),
     "provenance.backbone": ("a hash", lambda v: isinstance(v, str) and _HASH.fullmatch(v) is not None),
-    "results.ended_early": ("keys", lambda v: isinstance(v, dict)),
+    "results.ended_early": ("its four keys", lambda v: isinstance(v, dict) and {*_ENDED_EARLY} <= v.keys()),
     "results.ended_early.by": ("text", _text),
     "results.ended_early.epoch": ("a count", _count),
     "results.ended_early.batch": ("a count", _count),

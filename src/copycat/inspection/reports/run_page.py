@@ -74,6 +74,8 @@ def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
     """Summarize a run in one line; `epochs` are rows of metrics.csv: the manifest of an unfinished run has none."""
     epochs = manifest["results"].get("epochs", epochs)
     words = [f"{manifest['status']} after {pluralize(epochs, 'epoch')}", f"started {format_time(manifest['started'])}"]
+    if ended := manifest["results"].get("ended_early"):
+        words.append(f"ended by {ended['by']}, of {pluralize(ended['max_epochs'], 'epoch')}")
     if manifest["seconds"] is not None:
         words.append(f"{manifest['seconds']:.1f} s")
     if manifest["error"]:
