@@ -78,18 +78,19 @@ def test_a_run_ends_by_the_clock_and_counts_the_seconds_before_a_resume(steps: s
     ended = outcome.manifest["results"]["ended_early"]
     assert outcome.status == "completed"
     assert 0 < ended["epoch"] < 1_000_000
-    assert 0.2 <= outcome.manifest["seconds"] < 5
+    assert outcome.manifest["seconds"] >= 0.2
     with pytest.raises(UserError, match=r"trainer\.max_time=MORE"):
         resume(open_run(outcome.folder), say=lambda line: None)
     with pytest.raises(UserError, match=r"expected more than the run's 0\.2s; got 0\.1s"):
         resume(open_run(outcome.folder), say=lambda line: None, more={"trainer.max_time": 0.1})
     with pytest.raises(UserError, match=r"Type trainer\.max_time=MORE too"):
         resume(open_run(outcome.folder), say=lambda line: None, more={"trainer.max_epochs": 2_000_000})
-    longer = resume(open_run(outcome.folder), say=lambda line: None, more={"trainer.max_time": "0.3s"})
+    more = f"{outcome.manifest['seconds'] + 0.5:.2f}s"
+    longer = resume(open_run(outcome.folder), say=lambda line: None, more={"trainer.max_time": more})
     assert longer.manifest["results"]["ended_early"]["epoch"] > ended["epoch"]
-    assert longer.manifest["resumed"][-1]["max_time"] == "0.3s"
-    assert 0.3 <= longer.manifest["seconds"] < 5
-    assert read_manifest(longer.folder)["request"]["overrides"][-1] == "trainer.max_time=0.3s"
+    assert longer.manifest["resumed"][-1]["max_time"] == more
+    assert longer.manifest["seconds"] >= outcome.manifest["seconds"] + 0.49
+    assert read_manifest(longer.folder)["request"]["overrides"][-1] == f"trainer.max_time={more}"
     copy = rerun(open_recorded(longer.folder), say=lambda line: None)
     assert not copy.comparison.differences
     assert copy.comparison.epochs == longer.manifest["results"]["ended_early"]["epoch"]

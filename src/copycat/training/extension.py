@@ -85,6 +85,9 @@ def _check_time(opened: Opened, time: Any) -> None:
         raise UserError(f"{TIME}: expected a run that ended by its time; it is completed, with all its epochs.")
     if time is not None and before is not None and parse_duration(time) <= parse_duration(before):
         raise UserError(f"{TIME}: expected more than the run's {format_duration(before)}; got {format_duration(time)}.")
+    took = opened.manifest["seconds"] or 0.0
+    if time is not None and parse_duration(time) <= took:
+        raise UserError(f"{TIME}: expected more than the {took:.1f}s that the run took; got {format_duration(time)}.")
 
 
 def write_extended(folder: Path, config: dict[str, Any]) -> None:
