@@ -26,7 +26,7 @@ WAYS = {
     "validation every other epoch": ("trainer.check_val_every_n_epoch=2",),
     "accumulated gradients": ("trainer.accumulate_grad_batches=2",),
 }
-FAST = ["many steps at once", "single steps", "moving average"]
+FAST = ["many steps at once", "single steps"]
 WORDS = ("data.batch_size=4", "data.shuffle=true", "optimizer=adam", "trainer.max_epochs=4", "logger=none")
 
 
