@@ -33,6 +33,8 @@ LAUNCHERS = {
 }
 
 
+# the signal may come while a file is being opened, as Ctrl-C may
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", mark_slow(LAUNCHERS, fast=["alone"]))
 def test_a_sweep_whose_time_is_over_goes_on_to_the_same_bits(
     kind: str, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
