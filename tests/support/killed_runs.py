@@ -18,6 +18,11 @@ JOBS = {
     "plateau": ["scheduler=plateau", "scheduler.patience=0"],
     "cosine": ["scheduler=cosine", "scheduler.interval=step", "scheduler.T_max=9"],
     "warmup": ["scheduler=warmup"],
+    "sequence": [
+        *("scheduler=sequence", "scheduler/first=one_cycle", "scheduler/second=multi_step"),
+        *("scheduler.interval=step", "scheduler.milestone=5", "scheduler.second.milestones=[0.5]"),
+    ],
+    "warmup_plateau": ["scheduler=sequence", "scheduler/second=plateau", "scheduler.second.patience=0"],
     "early_stopping": ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer.lr=0.1"],
     "accumulation": ["trainer.accumulate_grad_batches=2"],
     "seldom_validation": ["trainer.check_val_every_n_epoch=2"],

@@ -33,6 +33,10 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "validation now and then": ("trainer.check_val_every_n_epoch=3",),
     "schedule by epochs": ("scheduler=cosine", "data.batch_size=5"),
     "schedule by steps": ("scheduler=warmup", "scheduler.interval=step", "data.batch_size=5"),
+    "one cycle, then cosine": (
+        *("scheduler=sequence", "scheduler/first=one_cycle", "scheduler.interval=step", "optimizer=momentum"),
+        "data.batch_size=5",
+    ),
     "plateau": ("scheduler=plateau", "scheduler.patience=0", "trainer.check_val_every_n_epoch=2"),
     "plateau of training": ("scheduler=plateau", "scheduler.patience=0", "scheduler.monitor=train/loss"),
     "clipping": ("trainer.gradient_clip_val=0.01",),

@@ -74,6 +74,33 @@ SCHEDULES: dict[str, tuple[list[str], Callable[[Optimizer], Any], list[float]]] 
         lambda o: torch.optim.lr_scheduler.LinearLR(o, start_factor=0.1, total_iters=5),
         [0.1, 0.28, 0.46, 0.64, 0.82, 1.0],
     ),
+    "polynomial": (
+        ["scheduler.power=2"],
+        lambda o: torch.optim.lr_scheduler.PolynomialLR(o, total_iters=6, power=2),
+        [(1 - epoch / 6) ** 2 for epoch in range(6)],
+    ),
+    "exponential": (
+        ["scheduler.gamma=0.5"],
+        lambda o: torch.optim.lr_scheduler.ExponentialLR(o, gamma=0.5),
+        [0.5**epoch for epoch in range(6)],
+    ),
+    "multi_step": (
+        ["scheduler.milestones=[0.5,5]"],
+        lambda o: torch.optim.lr_scheduler.MultiStepLR(o, milestones=[3, 5]),
+        [1.0, 1.0, 1.0, 0.1, 0.1, 0.01],
+    ),
+    "sequence": (
+        ["scheduler/second=step", "scheduler.second.step_size=2", "scheduler.milestone=2"],
+        lambda o: torch.optim.lr_scheduler.SequentialLR(
+            o,
+            [
+                torch.optim.lr_scheduler.LinearLR(o, start_factor=0.1, total_iters=2),
+                torch.optim.lr_scheduler.StepLR(o, step_size=2),
+            ],
+            [2],
+        ),
+        [0.1, 0.55, 1.0, 1.0, 0.1, 0.1],
+    ),
     "plateau": (
         ["scheduler.patience=1", "scheduler.threshold=0.9", "scheduler.factor=0.5"],
         lambda o: ReduceLROnPlateau(o, patience=1, threshold=0.9, factor=0.5),
@@ -103,6 +130,60 @@ def test_a_plateau_counts_validations_where_not_every_epoch_has_one(pets: Path, 
     assert read_loss_bits(
         train_quick(pets, tmp_path, *asked, *words, "trainer.check_val_every_n_epoch=2")
     ) == format_bits(loop.losses)
+
+
+BY_STEP: dict[str, Callable[[Optimizer], Any]] = {  # of 3 epochs of 3 steps
+    "cosine": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=9),
+    "one_cycle": lambda o: torch.optim.lr_scheduler.OneCycleLR(o, max_lr=1e-3, total_steps=9),
+    "warmup_cosine": lambda o: torch.optim.lr_scheduler.SequentialLR(
+        o,
+        [
+            torch.optim.lr_scheduler.LinearLR(o, start_factor=0.01, total_iters=3),
+            torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=6),
+        ],
+        [3],
+    ),
+}
+
+
+@pytest.mark.parametrize("scheduler", BY_STEP)
+def test_a_schedule_by_the_step_is_as_long_as_the_run_and_gives_the_loop_s_bits(
+    scheduler: str, pets: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(123)
+    model, data = build_classifier_by_hand([13], pixels=192), read_images(pets, "train")
+    loop = Loop(model, data, torch.optim.Adam, epochs=3, size=16, schedule=BY_STEP[scheduler], each_step=True)
+    assert len(set(loop.rates)) == 3
+    words = ["model=shallow", "optimizer=adam", f"scheduler={scheduler}", "scheduler.interval=step"]
+    words += ["scheduler.warmup=1"] if scheduler == "warmup_cosine" else []
+    found = train_quick(pets, tmp_path, *words, "data.batch_size=16", "trainer.max_epochs=3")
+    assert read_loss_bits(found) == format_bits(loop.losses)
+
+
+def test_a_plateau_after_a_warm_up_gives_the_bits_of_a_loop_that_does_one_after_the_other(
+    pets: Path, tmp_path: Path
+) -> None:
+    class WarmupThenPlateau(ReduceLROnPlateau):
+        def __init__(self, optimizer: Optimizer) -> None:
+            super().__init__(optimizer, patience=1, threshold=0.9, factor=0.5)
+            self.warmup = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=2)
+
+        def step(self, metrics: Any, epoch: Any = None) -> None:  # type: ignore[override]
+            if self.warmup.last_epoch == 2:
+                super().step(metrics)
+            else:
+                self.warmup.step()
+            if self.warmup.last_epoch == 2 and self.last_epoch == 0:
+                self.optimizer.param_groups[0]["lr"] = 1e-3  # without the rounding of the warm-up
+
+    torch.manual_seed(123)
+    model, data, val = build_classifier_by_hand([13], pixels=192), read_images(pets, "train"), read_images(pets, "val")
+    loop = Loop(model, data, torch.optim.Adam, epochs=7, size=16, schedule=WarmupThenPlateau, val=val)
+    assert loop.rates == pytest.approx([1e-4, 5.5e-4, 1e-3, 1e-3, 1e-3, 5e-4, 5e-4])
+    words = [f"scheduler.second.{word}" for word in ("patience=1", "threshold=0.9", "factor=0.5")]
+    asked = ["scheduler=sequence", "scheduler/second=plateau", "scheduler.milestone=2", *words]
+    asked += ["model=shallow", "optimizer=adam", "trainer.max_epochs=7", "data.batch_size=16"]
+    assert read_loss_bits(train_quick(pets, tmp_path, *asked)) == format_bits(loop.losses)
 
 
 def test_a_warm_up_by_the_step_gives_the_loop_s_bits(pets: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from copycat.config.options import is_option, is_ours
+from copycat.config.schedule_lengths import PARTS, find_length_conflicts
 
 Config = Mapping[str, Any]
 
@@ -51,7 +52,8 @@ def _find_trainer_conflicts(config: Config) -> Iterator[str]:
 
 def _find_monitor_conflicts(config: Config) -> Iterator[str]:
     watchers = {f"callbacks.{name}": node for name, node in (config["callbacks"] or {}).items() if node}
-    for key, node in {**watchers, "scheduler": config["scheduler"]}.items():
+    schedulers = {"scheduler": config["scheduler"], "scheduler.second": config["scheduler"].get("second") or {}}
+    for key, node in {**watchers, **schedulers}.items():
         if not node.get("monitor") or "mode" not in node:
             continue
         mode = "min" if "loss" in node["monitor"] else "max"
@@ -96,11 +98,47 @@ def _find_optimizer_conflicts(config: Config) -> Iterator[str]:
 
 def _find_scheduler_conflicts(config: Config) -> Iterator[str]:
     scheduler = config["scheduler"]
-    plateau = scheduler["_target_"].endswith(".ReduceLROnPlateau")
-    if plateau and scheduler.get("interval") == "step":
-        yield "scheduler.interval: expected epoch, as scheduler=plateau watches a metric of the epoch; got 'step'."
-    if plateau and scheduler.get("factor") == 1:
-        yield "scheduler.factor: expected a number above 0 and below 1, as the rate is to fall; got 1."
+    nested = {part: scheduler[part] for part in PARTS if isinstance(scheduler.get(part), Mapping)}
+    for key, node in {"scheduler": scheduler, **{f"scheduler.{part}": inner for part, inner in nested.items()}}.items():
+        if _is_plateau(node) and scheduler.get("interval") == "step":
+            option = key.replace(".", "/")
+            yield f"scheduler.interval: expected epoch, as {option}=plateau watches a metric of the epoch; got 'step'."
+        if _is_plateau(node) and node.get("factor") == 1:
+            yield f"{key}.factor: expected a number above 0 and below 1, as the rate is to fall; got 1."
+        if node.get("cycle_momentum") and is_option(node["_target_"], "scheduler", "one_cycle"):
+            yield from _find_cycle_conflicts(key, config["optimizer"])
+    for part, node in nested.items():
+        if node.get("interval", scheduler.get("interval")) != scheduler.get("interval"):
+            yield f"scheduler.{part}.interval: expected scheduler.interval={scheduler.get('interval')}; got another."
+        if _is_plateau(node):
+            yield from _find_plateau_conflicts(part, node, config["trainer"])
+    if scheduler.get("interval") == "epoch":
+        yield from find_length_conflicts(scheduler, total=config["trainer"]["max_epochs"], per_epoch=1)
+
+
+def _is_plateau(scheduler: Config) -> bool:
+    return str(scheduler.get("_target_")).endswith(".ReduceLROnPlateau")
+
+
+def _find_plateau_conflicts(part: str, node: Config, trainer: Config) -> Iterator[str]:
+    if part == "first":
+        yield "scheduler.first: expected a schedule with a known end; got plateau. Type scheduler/second=plateau."
+    if trainer.get("check_val_every_n_epoch") != 1 and str(node.get("monitor")).startswith("val/"):
+        yield (
+            "trainer.check_val_every_n_epoch: expected 1, as scheduler/second=plateau counts the epochs of"
+            f" scheduler/first by validations; got {trainer.get('check_val_every_n_epoch')}."
+        )
+
+
+def _find_cycle_conflicts(key: str, optimizer: Config) -> Iterator[str]:
+    name = optimizer["_target_"].rpartition(".")[2]
+    if optimizer.get("momentum") or optimizer.get("betas") or not is_option(optimizer["_target_"], "optimizer"):
+        return
+    got = "optimizer.momentum=0" if "momentum" in optimizer else name
+    yield (
+        f"{key}.cycle_momentum: expected an optimizer with momentum or betas; got {got}."
+        f" Type optimizer=momentum, optimizer=adam, or {key}.cycle_momentum=false."
+    )
 
 
 def _find_loss_conflicts(config: Config) -> Iterator[str]:

@@ -70,6 +70,29 @@ TRANSFORM_RULES: dict[str, Rule] = {
 }
 """Keys of augmentations that transform images one by one."""
 
+MILESTONE = any_of(integer(1), OPEN_FRACTION)
+SCHEDULERS = ("scheduler", "scheduler.first", "scheduler.second")
+SCHEDULER_RULES: dict[str, Rule] = {
+    "interval": choice("epoch", "step"),
+    "monitor": MONITOR,
+    "mode": MODE,
+    **dict.fromkeys(("gamma", "power", "div_factor", "final_div_factor"), POSITIVE),
+    **dict.fromkeys(("factor", "start_factor"), number(lambda v: 0 < v <= 1, "above 0, at most 1")),
+    **dict.fromkeys(("end_factor", "pct_start"), FRACTION),
+    **dict.fromkeys(("threshold", "eta_min", "min_lr"), NOT_NEGATIVE),
+    "step_size": integer(1),
+    **dict.fromkeys(("T_max", "total_iters", "total_steps"), optional(integer(1))),
+    "warmup": any_of(integer(0), OPEN_FRACTION),
+    "warmup_iters": optional(integer(0)),
+    "milestone": MILESTONE,
+    "milestones": list_of(MILESTONE, "a list of shares of the run, as [0.5,0.75], or of whole numbers", least=1),
+    "anneal_strategy": choice("cos", "linear"),
+    **dict.fromkeys(("three_phase", "cycle_momentum"), BOOLEAN),
+    **dict.fromkeys(("base_momentum", "max_momentum"), HALF_OPEN_FRACTION),
+    "patience": integer(0),
+}
+"""Keys of schedulers, also of those in a sequence."""
+
 RULES: dict[str, Rule] = {
     "seed": integer(0, 2**32 - 1),
     "test": BOOLEAN,
@@ -139,15 +162,7 @@ RULES: dict[str, Rule] = {
     **_same("optimizer", integer(1), "max_iter", "history_size"),
     "optimizer.max_eval": optional(integer(1)),
     "optimizer.line_search_fn": optional(choice("strong_wolfe")),
-    "scheduler.interval": choice("epoch", "step"),
-    "scheduler.monitor": MONITOR,
-    "scheduler.mode": MODE,
-    "scheduler.gamma": POSITIVE,
-    **_same("scheduler", number(lambda v: 0 < v <= 1, "above 0, at most 1"), "factor", "start_factor"),
-    "scheduler.end_factor": FRACTION,
-    **_same("scheduler", NOT_NEGATIVE, "threshold", "eta_min", "min_lr"),
-    **_same("scheduler", integer(1), "step_size", "T_max", "total_iters"),
-    "scheduler.patience": integer(0),
+    **{f"{key}.{name}": rule for key in SCHEDULERS for name, rule in SCHEDULER_RULES.items()},
     "loss.reduction": choice("mean", "sum"),
     "loss.class_weights": optional(
         any_of(choice("balanced"), list_of(POSITIVE, "a number > 0 a class, as [1.0,2.0]", least=1))

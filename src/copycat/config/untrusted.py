@@ -15,7 +15,7 @@ Refuse = Callable[[str, str], str | None]
 
 NESTED_SLOT = "part"
 """The slot of a target nested in another node, such as a layer's activation."""
-NESTED_GROUP_NODES = (("augmentation", "base"),)
+NESTED_GROUP_NODES = (("augmentation", "base"), ("scheduler", "first"), ("scheduler", "second"))
 """Nested nodes checked like their parent."""
 PATTERN_KEY = "lr_multipliers"
 """The mapping whose keys are patterns of parameter names, not names of arguments."""

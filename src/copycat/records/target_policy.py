@@ -20,7 +20,7 @@ from copycat.config.options import PACKAGE, packaged_targets
 from copycat.config.targets import import_target
 from copycat.config.trusted import can_be_trusted, is_inside, read_trusted_packages, trusted_packages_file
 from copycat.config.untrusted import NESTED_SLOT, Refuse
-from copycat.models import initialization, losses, networks, transfer
+from copycat.models import initialization, losses, networks, schedules, transfer
 
 TORCH_LAYERS = nn.modules.__name__
 LIGHTNING_CALLBACKS = (EarlyStopping, LearningRateMonitor, StochasticWeightAveraging, Timer)
@@ -88,11 +88,11 @@ SLOT_POLICIES: Mapping[str, SlotPolicy] = {
     ),
     "loss": _allow_classes_of(losses, f"a loss of {losses.__name__}", losses.Loss),
     "optimizer": _allow_classes_of(torch.optim, "an optimizer of torch.optim", torch.optim.Optimizer),
-    "scheduler": _allow_classes_of(
-        lr_scheduler,
-        "a scheduler of torch.optim.lr_scheduler",
-        lr_scheduler.LRScheduler,
-        lr_scheduler.ReduceLROnPlateau,
+    "scheduler": SlotPolicy(
+        description="a scheduler of torch.optim.lr_scheduler or Copycat",
+        bases=(lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau),
+        defined_in=(lr_scheduler.__name__, schedules.__name__),
+        public_in=(lr_scheduler.__name__,),
     ),
     "data": SlotPolicy(description="a source of Copycat", defined_in=(PACKAGE,)),
     "augmentation": SlotPolicy(description="an augmentation of Copycat", defined_in=(PACKAGE,)),

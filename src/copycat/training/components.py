@@ -9,12 +9,13 @@ import torch
 from copycat.config.combinations import find_shift_conflicts
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
+from copycat.config.schedule_lengths import PARTS, fill_lengths
 from copycat.config.suggestions import did_you_mean, first_line, one_of
-from copycat.config.targets import build_target, check_node, import_target, signature_keys
+from copycat.config.targets import build_target, check_node, import_target, instantiate_target, signature_keys
 from copycat.data.datamodule import DataModule
 from copycat.models.classifier import Classifier
 from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model, initialize
-from copycat.training.derived_settings import Config, fill_from_data, fill_image_size, trains_in_float64
+from copycat.training.derived_settings import Config, fill_from_data, fill_image_size, fill_schedule, trains_in_float64
 from copycat.training.monitors import check_monitors
 
 CLASSIFIER_KEYS = ("interval", "monitor")
@@ -50,7 +51,7 @@ def build_components(
     """
     check_model(config)
     optimizer = build_target("optimizer", config["optimizer"])
-    scheduler = build_target("scheduler", _without(config["scheduler"], CLASSIFIER_KEYS))
+    check_node("scheduler", _scheduler_node(fill_lengths(config["scheduler"], total=2, per_epoch=1)))
     _check_late_targets(config)
     if data is None:
         config = fill_image_size(config)
@@ -60,7 +61,8 @@ def build_components(
             "test=true: expected data with a test part; got none. Put one beside train, as a folder's test/CLASS,"
             " or where there is a validation part, type data.split=holdout."
         )
-    config = fill_from_data(config, data)
+    config = fill_schedule(fill_from_data(config, data), data)
+    scheduler = instantiate_target("scheduler", _scheduler_node(config["scheduler"]))
     _check_input(config["model"], data)
     for problem in find_shift_conflicts(config["augmentation"], min(data.image_shape[1:])):
         raise UserError(problem)
@@ -68,7 +70,8 @@ def build_components(
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     initialize(network, config, image_shape=data.image_shape)
-    classifier_settings = {name: config["scheduler"][name] for name in CLASSIFIER_KEYS if name in config["scheduler"]}
+    watching = {**(config["scheduler"].get("second") or {}), **config["scheduler"]}
+    classifier_settings = {name: watching[name] for name in CLASSIFIER_KEYS if name in watching}
     classifier = Classifier(
         network,
         loss=loss,
@@ -78,10 +81,12 @@ def build_components(
         lr_multipliers=dict(iterate_values(config.get("lr_multipliers") or {})),
         **classifier_settings,
     )
+    key = "optimizer"
     try:
-        classifier.configure_optimizers()
+        made, key = classifier.create_optimizer(), "scheduler"
+        scheduler(made)
     except (TypeError, ValueError) as error:
-        raise UserError(f"optimizer: {config['optimizer']['_target_']} refuses this: {first_line(error)}") from error
+        raise UserError(f"{key}: {config[key]['_target_']} refuses this: {first_line(error)}") from error
     classifier.example_input_array = torch.zeros(1, *data.image_shape)  # for loggers that trace the graph
     return RunComponents(classifier, data, config)
 
@@ -93,6 +98,12 @@ def _check_late_targets(config: Config) -> None:
         for name, node in (config[group] or {}).items():
             if node is not None:
                 check_node(f"{group}.{name}", node)
+
+
+def _scheduler_node(node: Config) -> dict[str, Any]:
+    """Return a scheduler's node without the keys that the classifier takes, also in the schedules of a sequence."""
+    own = {name: value for name, value in node.items() if name not in CLASSIFIER_KEYS}
+    return own | {part: _scheduler_node(own[part]) for part in PARTS if isinstance(own.get(part), Mapping)}
 
 
 def _without(node: Config, names: Sequence[str]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from copycat.config.errors import UserError
+from copycat.config.schedule_lengths import fill_lengths, find_length_conflicts
 from copycat.config.targets import import_target
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.folder import Folder
@@ -47,6 +49,31 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
     if data.sampler is not None:
         data.balanced_class_weights("data.sampler")  # refuses a part that lacks a class
     return {**config, **filled, "loss": loss}
+
+
+def fill_schedule(config: Config, data: DataModule) -> Config:
+    """Fill in the lengths of the schedule, of which a run's configuration records whole numbers.
+
+    Raises:
+        UserError: where they do not fit into the run.
+    """
+    node, per_epoch, total = config["scheduler"], 1, config["trainer"]["max_epochs"]
+    if node.get("interval") == "step":
+        per_epoch = -(
+            -count_batches(config["trainer"], data) // (config["trainer"].get("accumulate_grad_batches") or 1)
+        )
+        most = config["trainer"].get("max_steps") or -1
+        total = total * per_epoch if most < 0 else min(total * per_epoch, most)
+    for problem in find_length_conflicts(node, total=total, per_epoch=per_epoch):
+        raise UserError(problem)
+    return {**config, "scheduler": fill_lengths(node, total=total, per_epoch=per_epoch)}
+
+
+def count_batches(trainer: Config, data: DataModule) -> int:
+    """Return the training batches of an epoch, as Lightning counts them."""
+    whole = len(data.loader("train", shuffle=data.shuffle))
+    limit = trainer.get("overfit_batches") or trainer.get("limit_train_batches", 1.0)
+    return min(whole, limit) if isinstance(limit, int) else int(whole * limit)
 
 
 def resolve_loss(node: Config, *, classes: int) -> Config:

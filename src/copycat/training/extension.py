@@ -8,9 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from copycat.config.atomic_write import write_whole
+from copycat.config.dotted_keys import iterate_values
 from copycat.config.durations import format_duration, parse_duration
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
+from copycat.config.schedule_lengths import TOTAL_KEYS
 from copycat.config.validation import check_value
 from copycat.records.digests import key_digests
 from copycat.records.run_folder import CONFIG, WEIGHTS
@@ -73,9 +75,13 @@ def _check_epochs(opened: Opened, epochs: Any, *, say: Callable[[str], None]) ->
             raise UserError(
                 f"callbacks.{name}: expected none, as it starts at a share of {EPOCHS}. Type copycat train."
             )
-    for name, value in config["scheduler"].items():
-        if value == before and not isinstance(value, bool):
-            say(f"scheduler.{name} stays {value}, as the run began with it")
+    for key, value in iterate_values(config["scheduler"], "scheduler."):
+        if key.rpartition(".")[2] == "total_steps":
+            raise UserError(
+                f"{key}: expected a schedule that goes on; a cycle of {value} ends there. Type copycat train."
+            )
+        if key.rpartition(".")[2] in TOTAL_KEYS:
+            say(f"{key} stays {value}, as the run began with it")
 
 
 def _check_time(opened: Opened, time: Any) -> None:

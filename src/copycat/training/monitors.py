@@ -8,6 +8,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
 from copycat.models.metrics import ALL_CLASS_SCORES
+from copycat.training.derived_settings import count_batches
 
 
 def check_monitors(config: Mapping[str, Any], data: DataModule, *, extra: Mapping[str, Sequence[str]] = {}) -> None:
@@ -38,22 +39,16 @@ def find_monitored(callbacks: Iterable[Any]) -> dict[str, Any]:
 
 def _monitors(config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
     nodes = {f"callbacks.{name}": node for name, node in (config["callbacks"] or {}).items()}
-    nodes["scheduler"] = config["scheduler"]
+    nodes |= {"scheduler": config["scheduler"], "scheduler.second": config["scheduler"].get("second")}
     return {f"{key}.monitor": [node["monitor"]] for key, node in nodes.items() if node and node.get("monitor")}
 
 
 def _why_missing(metric: str, trainer: Mapping[str, Any], data: DataModule) -> str | None:
     part, _, name = metric.partition("/")
-    if metric == "train/loss_mean" and _batches(trainer, data) == 1:
+    if metric == "train/loss_mean" and count_batches(trainer, data) == 1:
         return "an epoch has one batch, whose loss is train/loss"
     if name in ALL_CLASS_SCORES and part in data.parts:
         counts = data.parts[part].labels.bincount(minlength=len(data.classes)).tolist()
         missing = [label for label, count in zip(data.classes, counts, strict=True) if not count]
         return f"{part} has no image of {missing[0]}" if missing else None
     return None
-
-
-def _batches(trainer: Mapping[str, Any], data: DataModule) -> int:
-    """Return the batches per epoch, as Lightning counts them."""
-    whole, limit = len(data.loader("train", shuffle=data.shuffle)), trainer.get("limit_train_batches", 1.0)
-    return min(whole, limit) if isinstance(limit, int) else int(whole * limit)
