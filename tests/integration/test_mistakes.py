@@ -61,7 +61,7 @@ NO_HYDRA = {
     "app nowhere": "nowhere: expected a completed run, or a folder of them; got none",
     "inspect --weights nowhere": "nowhere: expected a completed run, with weights.safetensors",
     "inspect --weights .": "expected a completed run, with weights.safetensors; it has none",
-    "inspect --weights": "--weights: expected the folder of a run; got 0 words",
+    "inspect --weights": "--weights: expected one argument; got none. Type copycat inspect --help",
 }
 NO_TORCH = {
     # groups and options
@@ -214,8 +214,8 @@ NO_TORCH = {
     "train data.sampler=balanced data.shuffle=false": "expected data.shuffle=true or null, .* got false",
     "train data.sampler=balanced loss.class_weights=balanced": "would correct the imbalance twice. Type loss.class_w",
     "inspect model=depe": "Did you mean model=deep?",
-    "inspect --wieghts x": "--wieghts: expected KEY=VALUE",
-    "inspect -m": "copycat inspect has no flags",
+    "inspect --wieghts x": "--wieghts: no such flag; .* Did you mean --weights",
+    "inspect -m": "-m: no such flag",
 }
 TORCH_TOO = {
     "train data=cats data.root=nowhere": "Get it by `copycat data fetch cats`",

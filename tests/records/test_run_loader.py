@@ -27,6 +27,7 @@ NEEDS = {
     "model=bag_of_colors": ["optimizer=sparse_adam"],
     "loss=cross_entropy": [],
     "data=folder": ["data.root=images"],
+    "scheduler=one_cycle": ["optimizer=adam"],
 }
 STRANGE = ("timm", "torchvision")
 OPTIONS = [

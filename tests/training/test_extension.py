@@ -61,7 +61,7 @@ def test_a_schedule_made_for_fewer_epochs_stays_and_is_named(tiny: Path, tmp_pat
 @pytest.mark.parametrize(
     ("words", "max_epochs", "message"),
     [
-        (["scheduler=one_cycle", "optimizer=adam"], 4, r"scheduler\.total_steps: .*this cycle ends after 12\. Type"),
+        (["scheduler=one_cycle", "optimizer=adam"], 4, r"scheduler\.total_steps: .*this cycle ends after 3\. Type"),
         ([], 3, r"trainer\.max_epochs: expected more than the run's 3; got 3\.$"),
         (["callbacks=none"], 4, r"expected the checkpoint of its last epoch; it has none\.$"),
         (JOBS["mean_of_epochs"], 4, r"callbacks\.swa: expected none, as it starts at a share of trainer\.max_epochs"),

@@ -142,6 +142,11 @@ class Classifier(pl.LightningModule):
         rows = self.metrics["train"].compute_epochs(costs, sizes, probability, label)
         return self._add_last_loss(rows, costs[:, -1], batches=len(sizes))
 
+    @property
+    def last_loss(self) -> Tensor:
+        """Return the loss of the last training step."""
+        return self._last_loss
+
     def record_last_loss(self, loss: Tensor) -> None:
         """Record the last step's loss when a pack computes the metrics."""
         self._last_loss = loss

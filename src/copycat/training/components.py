@@ -51,7 +51,7 @@ def build_components(
     """
     check_model(config)
     optimizer = build_target("optimizer", config["optimizer"])
-    check_node("scheduler", _scheduler_node(fill_lengths(config["scheduler"], total=2, per_epoch=1)))
+    check_node("scheduler", scheduler_node(fill_lengths(config["scheduler"], total=2, per_epoch=1)))
     _check_late_targets(config)
     if data is None:
         config = fill_image_size(config)
@@ -62,7 +62,7 @@ def build_components(
             " or where there is a validation part, type data.split=holdout."
         )
     config = fill_schedule(fill_from_data(config, data), data)
-    scheduler = instantiate_target("scheduler", _scheduler_node(config["scheduler"]))
+    scheduler = instantiate_target("scheduler", scheduler_node(config["scheduler"]))
     _check_input(config["model"], data)
     for problem in find_shift_conflicts(config["augmentation"], min(data.image_shape[1:])):
         raise UserError(problem)
@@ -100,10 +100,10 @@ def _check_late_targets(config: Config) -> None:
                 check_node(f"{group}.{name}", node)
 
 
-def _scheduler_node(node: Config) -> dict[str, Any]:
+def scheduler_node(node: Config) -> dict[str, Any]:
     """Return a scheduler's node without the keys that the classifier takes, also in the schedules of a sequence."""
     own = {name: value for name, value in node.items() if name not in CLASSIFIER_KEYS}
-    return own | {part: _scheduler_node(own[part]) for part in PARTS if isinstance(own.get(part), Mapping)}
+    return own | {part: scheduler_node(own[part]) for part in PARTS if isinstance(own.get(part), Mapping)}
 
 
 def _without(node: Config, names: Sequence[str]) -> dict[str, Any]:

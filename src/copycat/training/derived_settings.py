@@ -51,22 +51,28 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
     return {**config, **filled, "loss": loss}
 
 
-def fill_schedule(config: Config, data: DataModule) -> Config:
+def fill_schedule(config: Config, data: DataModule | None) -> Config:
     """Fill in the lengths of the schedule, of which a run's configuration records whole numbers.
+
+    Without data, it must count epochs.
 
     Raises:
         UserError: where they do not fit into the run.
     """
-    node, per_epoch, total = config["scheduler"], 1, config["trainer"]["max_epochs"]
+    node, trainer = config["scheduler"], config["trainer"]
+    per_epoch, total = 1, trainer["max_epochs"]
     if node.get("interval") == "step":
-        per_epoch = -(
-            -count_batches(config["trainer"], data) // (config["trainer"].get("accumulate_grad_batches") or 1)
-        )
-        most = config["trainer"].get("max_steps") or -1
+        assert data is not None
+        per_epoch, most = count_steps(trainer, data), trainer.get("max_steps", -1)
         total = total * per_epoch if most < 0 else min(total * per_epoch, most)
     for problem in find_length_conflicts(node, total=total, per_epoch=per_epoch):
         raise UserError(problem)
     return {**config, "scheduler": fill_lengths(node, total=total, per_epoch=per_epoch)}
+
+
+def count_steps(trainer: Config, data: DataModule) -> int:
+    """Return the optimizer steps of an epoch, as Lightning counts them."""
+    return -(-count_batches(trainer, data) // int(trainer.get("accumulate_grad_batches", 1)))
 
 
 def count_batches(trainer: Config, data: DataModule) -> int:

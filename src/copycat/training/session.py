@@ -59,7 +59,9 @@ class TrainingSession:
         seeds = StepSeeds(config["seed"], components.classifier.network)
         limiter = Limiter(limits, self.last, max_time=config["trainer"].get("max_time"))
         steps = config["trainer"].get("steps_per_execution")
-        self.trainer = self._trainer(
+        self.trainer = make_trainer(
+            config["trainer"],
+            folder,
             logger=recorder.loggers,
             # saving comes before any other callback's start of a step
             callbacks=[seeds, self.last, signals, limiter, *others],
@@ -103,24 +105,6 @@ class TrainingSession:
         self.signals.deferred = True  # the last records take a moment, and must be complete
         return recorder.end(status, error, epochs=self.trainer.current_epoch, steps=self.trainer.global_step)
 
-    def _trainer(self, **settings: Any) -> pl.Trainer:
-        set_deterministic(self.config["trainer"])
-        node = {name: value for name, value in self.config["trainer"].items() if name not in OWN_TRAINER_KEYS}
-        trainer = instantiate_target(
-            "trainer",
-            node,
-            **settings,
-            enable_progress_bar=False,  # Copycat's is a callback, and does not draw at every step
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=0,  # rows are written per epoch
-            use_distributed_sampler=False,
-            default_root_dir=self.recorder.folder,
-        )
-        if not isinstance(trainer, pl.Trainer):
-            raise UserError(f"trainer._target_: expected a pytorch_lightning.Trainer; got {node['_target_']!r}.")
-        return trainer
-
     def _evaluate(self) -> tuple[Row, dict[str, Tensor]]:
         """Return metrics of the final weights on each part, and probabilities of all parts but train."""
         row, probabilities = Row(), dict[str, Tensor]()
@@ -150,3 +134,26 @@ class TrainingSession:
         finally:
             trainer.loggers, trainer.callbacks = loggers, callbacks
         return classifier.evaluation, classifier.probabilities
+
+
+def make_trainer(node: Mapping[str, Any], folder: Path, **settings: Any) -> pl.Trainer:
+    """Make the Trainer of a run in this folder, with the determinism that its node asks for.
+
+    Raises:
+        UserError: where it cannot be built, or is no Trainer.
+    """
+    set_deterministic(node)
+    trainer = instantiate_target(
+        "trainer",
+        {name: value for name, value in node.items() if name not in OWN_TRAINER_KEYS},
+        **settings,
+        enable_progress_bar=False,  # Copycat's is a callback, and does not draw at every step
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=0,  # rows are written per epoch
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+    if not isinstance(trainer, pl.Trainer):
+        raise UserError(f"trainer._target_: expected a pytorch_lightning.Trainer; got {node['_target_']!r}.")
+    return trainer
