@@ -59,7 +59,7 @@ def make_attempts(config: Mapping[str, Any]) -> _Attempts:
 
 @given(most=st.integers(2, 500), data=st.data())
 def test_doubling_and_bisection_find_the_largest_size_that_fits(most: int, data: Any) -> None:
-    largest, tried = data.draw(st.integers(1, 600)), list[int]()
+    tried, largest = list[int](), int(data.draw(st.integers(1, 600)))
 
     def fits(size: int) -> bool:
         tried.append(size)
@@ -82,8 +82,8 @@ def test_attempts_that_run_out_of_memory_bound_the_size(limit: int, many: Path) 
 
 
 def test_the_predicted_size_takes_the_memory_that_was_predicted(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_size_search, "read_available_bytes", lambda: 800 * 2**20)
-    config = compose_hungry(many, values=2**22)
+    monkeypatch.setattr(batch_size_search, "read_available_bytes", lambda: 1500 * 2**20)
+    config = compose_hungry(many, values=2**21)
     search = find_batch_size(config)
     assert search.is_predicted
     assert 4 < search.largest < 40
@@ -91,7 +91,7 @@ def test_the_predicted_size_takes_the_memory_that_was_predicted(many: Path, monk
     with isolated(threads=1):
         attempts = make_attempts(config)
         peaks = {}
-        for size in (search.largest - 1, search.largest + 2):
+        for size in (int(0.8 * search.largest), int(1.25 * search.largest) + 1):
             reset_peak()
             attempts.run(size)
             peaks[size] = read_peak_bytes()

@@ -50,14 +50,16 @@ def test_a_run_after_a_range_test_in_the_same_process_is_that_of_a_run_without(
     monkeypatch.chdir(tmp_path)
     words = [*SMALL, "augmentation=light", "trainer.max_epochs=2"]
     reference = train_tiny(*words, data=tiny, at=tmp_path / "without").folder
-    states = torch.get_rng_state(), np.random.get_state()[1], random.getstate()
+    states: Any = torch.get_rng_state(), np.random.get_state(), random.getstate()
     before = sorted(tmp_path.rglob("*"))
     config = compose([*words_of(tiny), "augmentation=light"]).config
     found = run_range_test(config, least=1e-5, most=1.0, steps=20)
     assert len(found.losses) == 20
     assert sorted(tmp_path.rglob("*")) == before
     assert torch.equal(torch.get_rng_state(), states[0])
-    assert (np.random.get_state()[1] == states[1]).all()
+    after: Any = np.random.get_state()
+    assert (after[1] == states[1][1]).all()
+    assert after[2:] == states[1][2:]
     assert random.getstate() == states[2]
     folder = train_tiny(*words, data=tiny, at=tmp_path / "after").folder
     assert_same_folders(folder, reference)
