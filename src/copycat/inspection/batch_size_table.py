@@ -39,7 +39,7 @@ def show_batch_size(config: Mapping[str, Any], overrides: Sequence[str], *, form
 
 
 def _print(search: BatchSizeSearch, rows: Sequence[Mapping[str, Any]], overrides: Sequence[str]) -> None:
-    limit = "" if search.limit is None else f", at most {_mib(search.limit)} for the process"
+    limit = "" if search.limit is None else f", at most {_mib(search.limit)} of memory for a step"
     print_line(f"{search.device}: {pluralize(search.images, 'training image')}{limit}")
     cells = [{**row, "peak memory": _mib(row["peak_bytes"]), "fits": "yes" if row["fits"] else "no"} for row in rows]
     titles = {"batch_size": "batch size", "peak memory": "peak memory", "fits": "fits"}

@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from copycat.training.process_state import isolated, logged
 from copycat.training.range_test import fit_without_records
 from copycat.training.session import make_trainer
 from copycat.training.signals import SignalHandler
-from copycat.training.system_memory import read_available_bytes, read_peak_bytes, reset_peak
+from copycat.training.system_memory import measure_peak_bytes, read_available_bytes
 
 Config = Mapping[str, Any]
+Report = Callable[[int], None]
+"""Called with each size before it is tried."""
 USABLE = 0.8
 """Share of the available memory that a batch may take on the CPU."""
-CLEAR_GROWTH = 2**26
-"""Growth of the peak, in bytes, from which larger batches are predicted: less may be chance."""
+CLEAR = 2**26
+"""Peak memory in bytes below which larger batches are tried: they take a moment."""
+LINEAR = 0.02
+"""Relative difference between the growths of two doublings up to which the peak counts as a straight line."""
 LEAST = 2
 """Smallest batch that is tried, in a set that has as many: batch normalization takes no single image."""
 STEPS = 2
@@ -39,8 +44,8 @@ class BatchSizeSearch:
     """Training images: a batch cannot have more."""
     device: str
     limit: int | None = None
-    """Bytes that may be used on the CPU."""
-    peaks: dict[int, int | None] = field(default_factory=dict)
+    """Bytes that the steps may take on the CPU."""
+    peaks: dict[int, Any] = field(default_factory=dict)
     """Peak memory in bytes by batch size; None for a batch that did not fit."""
     largest: int = 0
     """Largest batch that fits; 0 where none does."""
@@ -51,16 +56,16 @@ class BatchSizeSearch:
         return self.largest not in self.peaks
 
 
-def find_batch_size(config: Config, *, report: Callable[[int], None] = lambda _: None) -> BatchSizeSearch:
+def find_batch_size(config: Config, *, report: Report = lambda _: None) -> BatchSizeSearch:
     """Try training steps of growing batches, and restore the process; the networks are discarded, nothing is written.
 
     On an accelerator, sizes are doubled until one is out of memory, then bisected. On the CPU, where the system would
-    end the process, the peak of the process is measured for doubled sizes until its growth is clear, and a straight
-    line through the last two predicts the rest.
+    end the process, torch's allocations are measured for doubled sizes until they grow along a straight line, which
+    predicts the rest.
 
     Args:
         config: composed configuration.
-        report: called with each size before it is tried.
+        report: is called with each size before it is tried.
 
     Raises:
         UserError: where the run cannot be built, or the system does not say how much memory it has.
@@ -69,25 +74,24 @@ def find_batch_size(config: Config, *, report: Callable[[int], None] = lambda _:
     with isolated(threads=config["trainer"].get("threads")), signals.listening(), logged(Path(os.devnull)):
         config = fill_image_size({**config, "callbacks": None, "logger": None})
         data = build_training_data(config)
-        attempts = _Attempts(config, data, signals, report)
+        attempts = _Attempts(config, data, signals)
         trainer = make_trainer(config["trainer"], Path(), logger=False, enable_checkpointing=False)
         search = BatchSizeSearch(len(data.parts["train"]), trainer.strategy.root_device.type)
         if search.device == "cpu":
-            measure_sizes(search, attempts.run)
+            measure_sizes(search, attempts.run, report=report)
         else:
-            try_sizes(search, attempts.run)
+            try_sizes(search, attempts.run, report=report)
         return search
 
 
 class _Attempts:
     """Take training steps with a batch size, each with a network of its own."""
 
-    def __init__(self, config: Config, data: DataModule, signals: SignalHandler, report: Callable[[int], None]) -> None:
-        self.config, self.data, self.signals, self.report = config, data, signals, report
+    def __init__(self, config: Config, data: DataModule, signals: SignalHandler) -> None:
+        self.config, self.data, self.signals = config, data, signals
 
     def run(self, size: int) -> None:
         """Take the steps."""
-        self.report(size)
         config = {**self.config, "data": {**self.config["data"], "batch_size": size}}
         data = build_training_data(config)
         data.share_parts(self.data)
@@ -105,12 +109,13 @@ class _DataOnDevice(pl.Callback):
         self.data.to_device(trainer.strategy.root_device)
 
 
-def try_sizes(search: BatchSizeSearch, run: Callable[[int], Any]) -> None:
+def try_sizes(search: BatchSizeSearch, run: Callable[[int], Any], *, report: Report) -> None:
     """Double the size until it is out of memory, then bisect."""
 
     def fits(size: int) -> bool:
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
+        report(size)
         search.peaks[size] = None
         try:
             run(size)
@@ -140,31 +145,29 @@ def find_largest(fits: Callable[[int], bool], *, most: int) -> int:
     return good
 
 
-def measure_sizes(search: BatchSizeSearch, run: Callable[[int], Any]) -> None:
-    """Measure the peak memory of doubled sizes, and predict the largest that fits from the last two.
+def measure_sizes(search: BatchSizeSearch, run: Callable[[int], Any], *, report: Report) -> None:
+    """Measure the peak memory of doubled sizes until it grows along a straight line, which predicts the largest.
 
     Raises:
         UserError: where the system does not say how much memory it has.
     """
+    size = min(LEAST, search.images)
+    run(size)  # loads what only a first step loads, and converts the images
     available = read_available_bytes()
     if available is None:
         raise UserError("--batch-size: expected an accelerator, or a system that tells its free memory; got neither.")
-    size = good = min(LEAST, search.images)
-    run(size)  # loads what only a first step loads
-    reset_peak()
-    before = read_peak_bytes()
-    search.limit = before + int(USABLE * available)
+    search.limit, slope, before = int(USABLE * available), 0.0, 0
     while True:
-        reset_peak()
-        run(size)
-        search.peaks[size] = peak = max(read_peak_bytes(), before)
-        slope = (peak - (search.peaks[good] or 0)) / (size - good) if size > good else 0.0
-        if size == search.images and peak <= search.limit:
+        report(size)
+        search.peaks[size] = peak = measure_peak_bytes(partial(run, size))
+        last_slope, slope = slope, max(0.0, (peak - search.peaks[before]) / (size - before)) if before else 0.0
+        room = search.limit - peak
+        if size == search.images and room >= 0:
             search.largest = size
             return
-        room = search.limit - peak
-        if room < 0 or slope * min(size, search.images - size) > room or slope * (size - good) > CLEAR_GROWTH:
+        is_straight = peak >= CLEAR and slope > 0 and abs(slope - last_slope) <= LINEAR * slope
+        if room < 0 or is_straight or slope * (min(2 * size, search.images) - size) > room:
             break
-        good, size = size, min(2 * size, search.images)
+        before, size = size, min(2 * size, search.images)
     most = int(size + room / slope) if slope > 0 else size - 1
     search.largest = max(0, min(most, search.images))
