@@ -9,7 +9,10 @@ import yaml
 
 from copycat.config.places import CONF, EXPERIMENTS, MAIN
 
-HYDRA_GROUPS = ("hydra/sweeper", "hydra/sweeper/sampler", "hydra/sweeper/pruner", "hydra/launcher")
+OTHER_GROUPS = (
+    *("scheduler/first", "scheduler/second"),
+    *("hydra/sweeper", "hydra/sweeper/sampler", "hydra/sweeper/pruner", "hydra/launcher"),
+)
 """Groups that the defaults of the main file do not name, or name without their parents."""
 
 
@@ -43,7 +46,7 @@ def read_groups() -> Mapping[str, tuple[str, str]]:
     text = (CONF / f"{MAIN}.yaml").read_text(encoding="utf-8")
     found = re.findall(r"^  - (?:override )?([\w/]+): (\w+) *(?:# (.*))?$", text, re.MULTILINE)
     groups = {group: (default, comment) for group, default, comment in found if not group.endswith("_logging")}
-    return groups | {group: groups.get(group, ("", "")) for group in HYDRA_GROUPS}
+    return groups | {group: groups.get(group, ("", "")) for group in OTHER_GROUPS}
 
 
 def read_options(group: str) -> list[Option]:

@@ -65,6 +65,7 @@ def test_a_schedule_by_the_step_has_the_steps_of_the_run(words: list[str], per_e
 
 MISTAKES = {
     "warmup_cosine scheduler.interval=epoch scheduler.warmup=4": r"\.warmup: expected less than 4 epochs",
+    "warmup_cosine scheduler.warmup=9": r"\.warmup: expected less than 4 epochs, .* got 9",
     "warmup_cosine scheduler.warmup=-1": r"\.warmup: expected a whole number ≥ 0 or a number",
     "multi_step scheduler.milestones=[30,20]": r"milestones: expected ascending numbers; got \[30, 20\]",
     "multi_step scheduler.milestones=[0.5,0.5]": "milestones: expected ascending numbers",
@@ -88,8 +89,8 @@ def test_a_schedule_that_does_not_fit_is_named_before_torch_is_imported(words: s
         compose(["trainer.max_epochs=4", *f"scheduler={words}".split()])
 
 
-def test_a_warm_up_longer_than_the_run_is_named_once_its_steps_are_known(tiny: Path) -> None:
+def test_a_length_in_steps_is_checked_once_they_are_known(tiny: Path) -> None:
     where = ["data=folder", f"data.root={tiny}", "data.image_size=8", "data.batch_size=4", "trainer.max_epochs=4"]
-    config: Any = compose_trial_request([*where, "scheduler=warmup_cosine", "scheduler.warmup=9"]).config
-    with pytest.raises(UserError, match=r"scheduler\.warmup: expected less than 4 epochs.*got 9"):
+    config: Any = compose_trial_request([*where, "scheduler=warmup_cosine", "scheduler.warmup_iters=16"]).config
+    with pytest.raises(UserError, match=r"scheduler\.warmup_iters: expected less than 16 steps.*got 16"):
         build_components(config)

@@ -60,6 +60,9 @@ def check_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         return
     if name == "data" and words[0] == "draw":
         return
+    if name == "inspect" and "--batch-size" in words:  # which prints what this machine has
+        assert compose([word for word in words if word != "--batch-size"]).config["model"]
+        return
     with pytest.raises(SystemExit) as end:  # the folder that it names is not here, which each command says
         main([name, *words])
     said = capsys.readouterr().err

@@ -112,7 +112,9 @@ def _find_scheduler_conflicts(config: Config) -> Iterator[str]:
             yield f"scheduler.{part}.interval: expected scheduler.interval={scheduler.get('interval')}; got another."
         if _is_plateau(node):
             yield from _find_plateau_conflicts(part, node, config["trainer"])
-    if scheduler.get("interval") == "epoch":
+    is_open = all(scheduler.get(name) is None for name in ("warmup_iters", "total_iters"))
+    in_epochs = is_open and isinstance(scheduler.get("warmup"), int)  # also where the rate changes by the step
+    if scheduler.get("interval") == "epoch" or in_epochs:
         yield from find_length_conflicts(scheduler, total=config["trainer"]["max_epochs"], per_epoch=1)
 
 
