@@ -112,6 +112,10 @@ def _find_scheduler_conflicts(config: Config) -> Iterator[str]:
             yield f"scheduler.{part}.interval: expected scheduler.interval={scheduler.get('interval')}; got another."
         if _is_plateau(node):
             yield from _find_plateau_conflicts(part, node, config["trainer"])
+    for name, node in (config["callbacks"] or {}).items():
+        changes_steps = node and str(node.get("_target_")).endswith(".GradientAccumulationScheduler")
+        if changes_steps and scheduler.get("interval") == "step":
+            yield f"scheduler.interval: expected epoch, as callbacks.{name} changes the steps of an epoch; got 'step'."
     is_open = all(scheduler.get(name) is None for name in ("warmup_iters", "total_iters"))
     in_epochs = is_open and isinstance(scheduler.get("warmup"), int)  # also where the rate changes by the step
     if scheduler.get("interval") == "epoch" or in_epochs:

@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
+from copycat.models.classifier import DivergedError
 from copycat.training.components import build_components, build_training_data
 from copycat.training.derived_settings import fill_image_size
 from copycat.training.process_state import isolated, logged
@@ -95,7 +97,9 @@ class _Attempts:
         config = {**self.config, "data": {**self.config["data"], "batch_size": size}}
         data = build_training_data(config)
         data.share_parts(self.data)
-        fit_without_records(build_components(config, data=data), self.signals, _DataOnDevice(data), steps=STEPS)
+        components = build_components(config, data=data)
+        with suppress(DivergedError):  # which takes the same memory
+            fit_without_records(components, self.signals, _DataOnDevice(data), steps=STEPS)
         gc.collect()  # a Trainer and its loops refer to each other
 
 
