@@ -19,6 +19,8 @@ EXTRAS = {
     "kornia": "augmentation",
     "starlette": "app",
     "uvicorn": "app",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
 }
 """Package: the extra that installs it."""
 

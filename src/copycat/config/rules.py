@@ -247,7 +247,10 @@ RULES: dict[str, Rule] = {
     "callbacks.*.folder": TEXT,
     **_same("callbacks.*", BOOLEAN, "verbose", "save_on_train_epoch_end", "enable_version_counter"),
     **_same("logger.*", BOOLEAN, "graph", "log_model"),
-    **_same("logger.*", TEXT, "folder", "save_dir", "experiment_name", "run_name", "tracking_uri", "artifact_location"),
+    **_same("logger.*", TEXT, "folder", "save_dir", "experiment_name", "tracking_uri", "project"),
+    **_same("logger.*", optional(TEXT), "run_name", "artifact_location", "entity"),
+    "logger.*.mode": optional(choice("online", "offline", "disabled")),
+    "logger.*.timeout": POSITIVE,
 }
 """Rules by key; `*` matches any name. A key without a rule is checked by the signature of its target alone."""
 TARGET = Rule(

@@ -17,7 +17,19 @@ UNTRUSTABLE_PACKAGES = frozenset(
     (
         *("torch", "torchvision", "torchaudio", "torchmetrics", "pytorch_lightning", "lightning", "lightning_fabric"),
         *("lightning_utilities", "hydra", "hydra_plugins", "omegaconf", "yaml", "numpy", "scipy", "pandas", "sklearn"),
-        *("h5py", "PIL", "safetensors", "tensorboard", "mlflow", "sqlalchemy", "pooch", "requests", "urllib3", "rich"),
+        *(
+            "h5py",
+            "PIL",
+            "safetensors",
+            "tensorboard",
+            "mlflow",
+            "wandb",
+            "sqlalchemy",
+            "pooch",
+            "requests",
+            "urllib3",
+            "rich",
+        ),
         *("optuna", "matplotlib", "timm", "transformers", "onnx", "onnxruntime", "copycat", "pip", "setuptools"),
         *("pkg_resources", "wheel", "distutils", "pytest", "_pytest", "cloudpickle", "joblib", "dill", "fsspec"),
     )

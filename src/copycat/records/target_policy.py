@@ -109,8 +109,12 @@ SLOT_POLICIES: Mapping[str, SlotPolicy] = {
         description="TensorBoard or CSV",
         bases=(loggers.Logger,),
         defined_in=(loggers.__name__, PACKAGE),
-        other_names=(f"{loggers.__name__}.TensorBoardLogger",),
-        excluded_names=(f"{loggers.__name__}.MLFlowLogger",),  # connects to a server
+        other_names=(f"{loggers.__name__}.TensorBoardLogger", f"{loggers.__name__}.CSVLogger"),
+        excluded_names=(  # they connect to servers
+            f"{loggers.__name__}.MLFlowLogger",
+            "copycat.inspection.trackers.mlflow.MLflowLogger",
+            "copycat.inspection.trackers.weights_and_biases.WandbLogger",
+        ),
     ),
 }
 

@@ -9,6 +9,7 @@ import torch
 from copycat.config.combinations import find_shift_conflicts
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
+from copycat.config.extras import require_package
 from copycat.config.schedule_lengths import PARTS, fill_lengths
 from copycat.config.suggestions import did_you_mean, first_line, one_of
 from copycat.config.targets import build_target, check_node, import_target, instantiate_target, signature_keys
@@ -98,6 +99,9 @@ def _check_late_targets(config: Config) -> None:
         for name, node in (config[group] or {}).items():
             if node is not None:
                 check_node(f"{group}.{name}", node)
+                package = getattr(import_target(f"{group}.{name}", node["_target_"]), "package", None)
+                if isinstance(package, str):
+                    require_package(package, wanted_by=f"{group}.{name}")
 
 
 def scheduler_node(node: Config) -> dict[str, Any]:

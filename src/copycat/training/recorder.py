@@ -161,7 +161,7 @@ class RunRecorder:
         except Exception as failure:
             status, error = "failed", error or self.describe(failure)
         try:
-            self.close_loggers(best_metrics(self.manifest), step=epochs)
+            self.close_loggers(best_metrics(self.manifest), step=epochs, status=status)
         except Exception as failure:
             status, error = self.status_after_failure(failure, status, error)
         return self._close(status, error)
@@ -185,12 +185,17 @@ class RunRecorder:
         """Return the reason of a failure in one line; the traceback goes to train.log."""
         return describe(failure, self.folder)
 
-    def close_loggers(self, best: Mapping[str, float] = {}, *, step: int = 0) -> None:
-        """Log the metrics of the best epoch, if any, at the step after the last, and let loggers close their files."""
+    def close_loggers(self, best: Mapping[str, float] = {}, *, step: int = 0, status: str = "interrupted") -> None:
+        """Log the metrics of the best epoch, if any, at the step after the last, and let loggers end.
+
+        Trackers learn the status of the run, which may have failed after Lightning finalized them.
+        """
         for logger in self.loggers:
             if best and hasattr(logger, "log_best"):
                 with suppress(OSError):  # run.json holds them too
                     logger.log_best(best, step=step)
+            if hasattr(logger, "conclude"):
+                logger.conclude(status)
             if hasattr(logger, "close"):
                 logger.close()
 

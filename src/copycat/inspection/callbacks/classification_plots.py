@@ -7,7 +7,7 @@ from PIL import Image
 
 from copycat.config.extras import require_package
 from copycat.inspection.callbacks.contact_sheet import image_summary
-from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
+from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
 from copycat.inspection.reports.classification_curves import compute_class_curves, compute_reliability
 from copycat.training.run_context import RunContext
 
@@ -24,8 +24,8 @@ class ClassificationPlots(Inspector):
         require_package("matplotlib", wanted_by="callbacks.plots")
 
     def on_run_end(self, context: RunContext) -> None:
-        """Write the plots to TensorBoard."""
-        if not (loggers := tensorboard_loggers(context.loggers)):
+        """Write the plots to loggers."""
+        if not (loggers := summary_loggers(context.loggers)):
             return
         from copycat.inspection.reports.confusion_plots import draw_class_curves, draw_reliability  # slow to import
 

@@ -11,7 +11,7 @@ from torch.utils.tensorboard.summary import pr_curve
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
 from copycat.inspection.callbacks.contact_sheet import BACKGROUND, FOREGROUND, Picture, font, image_summary, paste
-from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
+from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
 from copycat.training.run_context import RunContext
 
 CELL, MARGIN = 64, 110
@@ -25,8 +25,8 @@ class ConfusionMatrix(Inspector):
     """Write the final weights' confusion matrix, precision-recall curves and calibration error."""
 
     def on_run_end(self, context: RunContext) -> None:
-        """Write the summaries to TensorBoard."""
-        if not (loggers := tensorboard_loggers(context.loggers)):
+        """Write the summaries to loggers."""
+        if not (loggers := summary_loggers(context.loggers)):
             return
         label, probability = context.data.parts["val"].labels, context.probabilities
         summary = Summary()

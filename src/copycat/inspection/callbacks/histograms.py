@@ -10,10 +10,9 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 from torch.utils.tensorboard.summary import histogram_raw
 
-from copycat.inspection.callbacks.inspector import Measurer, tensorboard_loggers
+from copycat.inspection.callbacks.inspector import Measurer, SummaryLogger, summary_loggers
 from copycat.inspection.callbacks.layer_statistics import to_dense
 from copycat.inspection.callbacks.regions import is_activation, saturation
-from copycat.inspection.tensorboard.logger import TensorBoardLogger
 from copycat.training.run_context import network_of
 
 BINS = 30
@@ -40,7 +39,7 @@ class Histograms(Measurer):
             return
         tensors = {f"weights/{name}": p.detach() for name, p in network_of(pl_module).named_parameters()}
         tensors |= {f"gradients/{name}": gradient for name, gradient in gradients.items()}
-        for logger in tensorboard_loggers(trainer.loggers):
+        for logger in summary_loggers(trainer.loggers):
             _write(logger, tensors, trainer.current_epoch)
 
 
@@ -58,7 +57,7 @@ class Activations(Measurer):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the histograms and shares of a measured epoch."""
-        loggers = tensorboard_loggers(trainer.loggers)
+        loggers = summary_loggers(trainer.loggers)
         if not loggers or not self.measures(trainer.current_epoch):
             return
         network = network_of(pl_module)
@@ -121,7 +120,7 @@ def _sample(tensor: Tensor, most: int | None) -> Tensor:
     return tensor.detach().flatten()[:: step or 1].clone()
 
 
-def _write(logger: TensorBoardLogger, tensors: Mapping[str, Tensor], epoch: int) -> None:
+def _write(logger: SummaryLogger, tensors: Mapping[str, Tensor], epoch: int) -> None:
     summary = Summary(value=[value for name, tensor in tensors.items() for value in _values(name, tensor)])
     logger.write(summary, epoch)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import to_float, with_draws
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, image_summary
-from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
+from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
 from copycat.training.run_context import RunContext
 
 
@@ -25,7 +25,7 @@ class InputImages(Inspector):
 
     def on_run_start(self, context: RunContext) -> None:
         """Write the images before the first step."""
-        if not (loggers := tensorboard_loggers(context.loggers)):
+        if not (loggers := summary_loggers(context.loggers)):
             return
         summaries = _summaries_by_count.setdefault(context.data, {})
         if self.count not in summaries:

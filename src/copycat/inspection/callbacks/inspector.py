@@ -1,10 +1,13 @@
 """Base classes of callbacks that inspect a run and write to its event files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 from copycat.inspection.tensorboard.logger import TensorBoardLogger
 from copycat.training.hook_compatibility import MultiStepCallback
@@ -52,6 +55,25 @@ class Measurer(Inspector):
 
     def before_last_step(self, module: pl.LightningModule) -> None:
         """Inspect the gradients of an epoch's last step, before they are clipped."""
+
+
+@runtime_checkable
+class SummaryLogger(Protocol):
+    """Show images and scalars that belong to no stage: TensorBoard and trackers."""
+
+    def write(self, summary: Summary, step: int = 0) -> None:
+        """Show the images of a summary, and what else the logger can."""
+
+    def log_scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Log scalars of an epoch, before its metrics."""
+
+    def log_table(self, tags: Sequence[str], values: NDArray[np.float32], *, steps: Sequence[int]) -> None:
+        """Log scalars of several epochs, [epochs, tags], before their metrics."""
+
+
+def summary_loggers(loggers: Sequence[Any]) -> list[SummaryLogger]:
+    """Return the loggers that show images and scalars."""
+    return [logger for logger in loggers if isinstance(logger, SummaryLogger)]
 
 
 def tensorboard_loggers(loggers: Sequence[Any]) -> list[TensorBoardLogger]:

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from copycat.inspection.callbacks.inspector import Measurer, tensorboard_loggers
+from copycat.inspection.callbacks.inspector import Measurer, summary_loggers
 from copycat.training.run_context import network_of
 
 MAX_LAYERS = 32
@@ -59,7 +59,7 @@ class Statistics(Measurer):
             **self.epoch_time(trainer.current_epoch + 1, images=images),
             **{f"weight_norm/{name}": float(torch.linalg.vector_norm(value)) for name, value in layers.items()},
         }
-        for logger in tensorboard_loggers(trainer.loggers):
+        for logger in summary_loggers(trainer.loggers):
             logger.log_scalars(scalars, trainer.current_epoch)
 
     def start_clock(self, epoch: int, *, epochs: int) -> None:

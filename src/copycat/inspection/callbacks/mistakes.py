@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from copycat.data.split import Part
 from copycat.inspection.callbacks.contact_sheet import contact_sheet, image_summary, shrink
 from copycat.inspection.callbacks.input_images import to_pictures
-from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
+from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
 from copycat.inspection.reports.gallery_file import SIDE, TITLES, GalleryItem, write_gallery
 from copycat.training.run_context import RunContext
 
@@ -45,8 +45,8 @@ class Mistakes(Inspector):
                 pictures, captions = zip(*captioned, strict=True)
                 sheet = contact_sheet(pictures, captions, side=CELL)
                 summary = image_summary(f"validation/{title.replace(' ', '_')}", sheet, photo=True)
-                for board in tensorboard_loggers(context.loggers):
-                    board.write(summary, context.epochs)
+                for logger in summary_loggers(context.loggers):
+                    logger.write(summary, context.epochs)
 
 
 def most_confident_errors(probability: NDArray[np.floating], label: NDArray[np.int64], *, count: int) -> list[int]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from copycat.data.loaders import to_float
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, image_summary
 from copycat.inspection.callbacks.input_images import to_pictures
-from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
+from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
 from copycat.inspection.callbacks.mistakes import least_confident, most_confident_errors
 from copycat.training.run_context import RunContext
 
@@ -29,8 +29,8 @@ class SaliencyMaps(Inspector):
     """Images, at most."""
 
     def on_run_end(self, context: RunContext) -> None:
-        """Compute the maps and write them to TensorBoard."""
-        loggers = tensorboard_loggers(context.loggers)
+        """Compute the maps and write them to loggers."""
+        loggers = summary_loggers(context.loggers)
         if not loggers:
             return
         part, probability = context.data.parts["val"], context.probabilities.numpy()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, image_summary
-from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
+from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
 from copycat.training.run_context import RunContext
 
 MAX_UNITS = 64
@@ -19,8 +19,8 @@ class WeightImages(Inspector):
     """Write the first-layer weights of the final network as images."""
 
     def on_run_end(self, context: RunContext) -> None:
-        """Write the images to TensorBoard."""
-        loggers = tensorboard_loggers(context.loggers)
+        """Write the images to loggers."""
+        loggers = summary_loggers(context.loggers)
         weights, image_shape = context.classifier.network.state_dict(), context.data.image_shape
         images = draw_weights(weights, image_shape=image_shape) if loggers else []
         for logger in loggers if images else ():

@@ -61,6 +61,9 @@ def why_not_packable(config: Mapping[str, Any], parts: RunComponents | None = No
             return f"callbacks.{name} needs a Trainer of its own"
         if node is not None and name == "best" and not str(node.get("monitor")).startswith("val/"):
             return f"callbacks.{name}.monitor={node['monitor']}"
+    for name, node in (config["logger"] or {}).items():
+        if node is not None and not getattr(import_target(f"logger.{name}", node["_target_"]), "is_packable", True):
+            return f"logger.{name} keeps one run per process"
     return None if parts is None else _check_parts(parts)
 
 

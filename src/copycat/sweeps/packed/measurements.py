@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from copycat.inspection.callbacks.inspector import tensorboard_loggers
+from copycat.inspection.callbacks.inspector import summary_loggers
 from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE, WEIGHT, layers_with_curves
 from copycat.models.classifier import Classifier
 from copycat.models.metrics import Row, concatenate
@@ -68,8 +68,8 @@ class PackStatistics:
     """Measure norms of gradients, updates and weights, as `Statistics` does for one run; all callbacks are equal."""
 
     def __init__(self, first: TrialSession) -> None:
-        """Start without measurements, by the callback of one trial; measure nothing if no TensorBoard is written."""
-        self.callback = first.statistics if tensorboard_loggers(first.recorder.loggers) else None
+        """Start without measurements, by the callback of one trial; measure nothing if no logger shows them."""
+        self.callback = first.statistics if summary_loggers(first.recorder.loggers) else None
         if self.callback is not None:
             self.callback.start_clock(first.trial.epoch, epochs=first.config["trainer"]["max_epochs"])
         self.images = len(first.data.parts["train"])
@@ -111,12 +111,12 @@ class PackStatistics:
         self._tables.append(torch.stack([column.float().cpu() for column in columns.values()], dim=1).numpy())
 
     def write(self, sessions: Sequence[TrialSession], places: Sequence[int]) -> None:
-        """Write the measurements since the last write to the TensorBoards of the trials at these places."""
+        """Write the measurements since the last write to the loggers of the trials at these places."""
         epochs, tables = self._epochs, self._tables
         self._epochs, self._tables = [], []
         if not epochs:
             return
         tensors = np.stack(tables)
         for place in places:
-            for board in tensorboard_loggers(sessions[place].recorder.loggers):
-                board.log_table(self._tags, tensors[:, place], steps=epochs)
+            for logger in summary_loggers(sessions[place].recorder.loggers):
+                logger.log_table(self._tags, tensors[:, place], steps=epochs)
