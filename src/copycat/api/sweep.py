@@ -91,7 +91,8 @@ class Sweep:
     @property
     def trials(self) -> Table:
         """Return the trials from the best on: number, status, values of what varies, objectives and metrics."""
-        return Table(make_trial_rows(read_run_records(self.folder), self.folder, self._file))
+        rows = make_trial_rows(read_run_records(self.folder), self.folder, self._file)
+        return Table(rows, objectives=self._file.objectives)
 
     def best(self) -> Run:
         """Return the best trial; where seeds or folds vary, the best trial of the best configuration.

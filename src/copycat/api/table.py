@@ -1,11 +1,12 @@
 """Hold rows of named values, as lists or as a pandas DataFrame."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
 from html import escape
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import did_you_mean
+from copycat.config.suggestions import did_you_mean, one_of
 from copycat.tables.statistics import format_number
 
 MAX_ROWS = 60
@@ -18,9 +19,9 @@ class Table(Sequence[Mapping[str, Any]]):
     A row lacks the names that it has no value for; a column has None there.
     """
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Hold these rows."""
-        self._rows = list(rows)
+    def __init__(self, rows: Sequence[Mapping[str, Any]], *, objectives: Collection[str] = ()) -> None:
+        """Hold these rows; `objectives` are the metrics of their sweep."""
+        self._rows, self._objectives = list(rows), objectives
 
     @property
     def columns(self) -> list[str]:
@@ -43,7 +44,7 @@ class Table(Sequence[Mapping[str, Any]]):
             if index not in self.columns:
                 raise KeyError(f"{index}: no such column." + did_you_mean(index, self.columns))
             return [row.get(index) for row in self._rows]
-        return Table(self._rows[index]) if isinstance(index, slice) else self._rows[index]
+        return Table(self._rows[index], objectives=self._objectives) if isinstance(index, slice) else self._rows[index]
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -64,6 +65,40 @@ class Table(Sequence[Mapping[str, Any]]):
         except ImportError as error:
             raise UserError("to_pandas: expected pandas; it is not installed. Type pip install pandas.") from error
         return pandas.DataFrame(self._rows, columns=self.columns)
+
+    def to_latex(self, **request: Any) -> str:
+        """Return the table of completed runs for a paper, as `copycat runs --latex` prints it.
+
+        Args:
+            request: `rows`, `columns` and `metrics`, lists of names, and `digits`, as the command's options.
+
+        Raises:
+            UserError: where no run is completed, or a name is unknown.
+        """
+        return self._render("latex", request)
+
+    def to_markdown(self, **request: Any) -> str:
+        """Return the table of completed runs for a paper, as `copycat runs --markdown` prints it.
+
+        Args:
+            request: as for `to_latex`.
+
+        Raises:
+            UserError: as for `to_latex`.
+        """
+        return self._render("markdown", request)
+
+    def _render(self, form: Literal["latex", "markdown"], request: Mapping[str, Any]) -> str:
+        from copycat.sweeps.show import render_paper_table
+        from copycat.tables.paper_table import PaperRequest
+
+        names = [field.name for field in fields(PaperRequest)]
+        if wrong := next((name for name in request if name not in names), None):
+            raise UserError(f"{wrong}: expected one of {one_of(names)}; got {wrong!r}.{did_you_mean(wrong, names)}")
+        if not all("folder" in row for row in self._rows):
+            raise UserError(f"to_{form}: expected a table of runs, as of read_runs; got one without folders.")
+        lines = render_paper_table(self._rows, PaperRequest(**request), form=form, objectives=self._objectives)
+        return "\n".join(lines) + "\n"
 
     def __repr__(self) -> str:
         """Return the size and the columns."""

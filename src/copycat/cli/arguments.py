@@ -3,8 +3,12 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from copycat.config.flags import Parser
+
+if TYPE_CHECKING:
+    from copycat.tables.paper_table import PaperRequest
 
 COMMANDS = {
     "train": "Train a network, or with -m a sweep of trials: experiment=lecture optimizer.lr=1e-3",
@@ -26,6 +30,8 @@ COMMANDS = {
     "board": "Serve TensorBoard for runs, until Ctrl-C",
 }
 """Each command with its line in the help, in the order of the help; its file in this package has its name."""
+PAPER_FORMS = ("latex", "markdown")
+"""Forms of output that are a table for a paper."""
 OUTPUTS = Path("outputs")
 """Default folder of `runs` and `board`."""
 
@@ -63,6 +69,35 @@ def add_views(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="average over each image and N-1 augmented copies (test-time augmentation)",
     )
+
+
+def add_paper_table(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose what a table for a paper shows."""
+    add = parser.add_argument
+    add("--rows", metavar="KEYS", help="keys that label the rows, as model,optimizer.lr (default: those that differ)")
+    add("--columns", metavar="KEYS", help="keys whose values make columns (default: none)")
+    add(
+        "--metrics",
+        metavar="NAMES",
+        help="metrics, as val/accuracy,val/loss (default: a sweep's objectives)",
+    )
+    add("--digits", type=whole_number(12), metavar="N", help="decimals (default: 3)")
+
+
+def read_paper_request(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "PaperRequest":
+    """Return what a table for a paper shows; end with an error where it is chosen and no such table is asked for."""
+    from copycat.tables.paper_table import PaperRequest
+
+    if arguments.form not in PAPER_FORMS:
+        for name in ("rows", "columns", "metrics", "digits"):
+            if getattr(arguments, name) is not None:
+                parser.error(f"--{name}: expected --latex or --markdown beside it; got neither")
+    names = {name: _split(getattr(arguments, name)) for name in ("rows", "columns", "metrics")}
+    return PaperRequest(**names, digits=3 if arguments.digits is None else arguments.digits)
+
+
+def _split(words: str | None) -> list[str]:
+    return [word.strip() for word in (words or "").split(",") if word.strip()]
 
 
 def add_forms(parser: argparse.ArgumentParser, **more: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import make_parser
+from copycat.cli.arguments import add_paper_table, make_parser, read_paper_request
 from copycat.config.printable import print_line
 
 
@@ -17,13 +17,32 @@ def run(words: Sequence[str]) -> None:
         "--to",
         type=Path,
         metavar="FILE",
-        help="destination (default: report.html in the folder, of several folders in ./)",
+        help="destination (default: report.html, .tex or .md in the folder, of several folders in ./)",
     )
     parser.add_argument("--png", type=Path, metavar="FOLDER", help="write only the plots, as PNG files")
+    group = parser.add_mutually_exclusive_group()
+    for form, name in (("latex", "LaTeX"), ("markdown", "Markdown")):
+        group.add_argument(
+            f"--{form}",
+            dest="form",
+            action="store_const",
+            const=form,
+            default="page",
+            help=f"write a table for a paper in {name} instead: means over seeds and folds, intervals, tests",
+        )
+    add_paper_table(parser)
     arguments = parser.parse_args(words)
+    paper = read_paper_request(parser, arguments)
     from copycat.sweeps.sweep_file import check_reported
 
     check_reported(arguments.folders)
+    if arguments.form != "page":
+        if arguments.png:
+            parser.error(f"--png: expected a page; got --{arguments.form} beside it")
+        from copycat.sweeps.show import write_paper_table
+
+        print_line(write_paper_table(arguments.folders, paper, form=arguments.form, to=arguments.to))
+        return
     from copycat.inspection.reports.page import write_images, write_page
     from copycat.sweeps.report import make_report
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import OUTPUTS, add_forms, make_parser
+from copycat.cli.arguments import OUTPUTS, add_forms, add_paper_table, make_parser, read_paper_request
 
 
 def run(words: Sequence[str]) -> None:
@@ -28,10 +28,18 @@ def run(words: Sequence[str]) -> None:
         help="show rows that meet a condition in quotes, as 'val/accuracy>=0.7' or 'model=deep'; may be repeated",
     )
     add("--by", metavar="METRIC", help="metric that --best selects by (default: the sweep's objective, else val/loss)")
-    add_forms(parser, best="print only the command that reruns the best that completed")
+    add_forms(
+        parser,
+        best="print only the command that reruns the best that completed",
+        latex="print a table for a paper in LaTeX: means over seeds and folds, with intervals and tests",
+        markdown="print the same table in Markdown",
+    )
+    add_paper_table(parser)
     arguments = parser.parse_args(words)
     from copycat.sweeps.show import show_runs
     from copycat.tables.query import Query
 
     choice = Query(filters=arguments.filter, sort=arguments.sort, descending=arguments.descending)
-    show_runs(arguments.folder, choice, form=arguments.form, by=arguments.by)
+    show_runs(
+        arguments.folder, choice, form=arguments.form, by=arguments.by, paper=read_paper_request(parser, arguments)
+    )

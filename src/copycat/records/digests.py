@@ -10,7 +10,7 @@ from copycat.records.reader import MAX_FILES, list_files
 from copycat.records.run_folder import MANIFEST
 from copycat.records.trial_file import FILE as TRIAL
 
-WRITTEN_LATER = (MANIFEST, TRIAL, "report.html", "export")
+WRITTEN_LATER = (MANIFEST, TRIAL, "report.html", "report.tex", "report.md", "export")
 """Files and folders that other commands write into a run folder, and the manifest itself."""
 
 

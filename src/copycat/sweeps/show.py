@@ -1,9 +1,10 @@
 """Print the output of `copycat runs` and `copycat compare`, for sweeps and for folders of runs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.sweeps.summary import make_sweep_json
@@ -11,17 +12,31 @@ from copycat.sweeps.sweep_file import FILE
 from copycat.sweeps.table import find_best_trial, print_sweep, read_sweep_rows
 from copycat.tables.comparison import read_comparison
 from copycat.tables.comparison_table import print_comparison, write_comparison
+from copycat.tables.latex import render_latex
+from copycat.tables.markdown import render_markdown
+from copycat.tables.paper_table import PaperRequest, make_paper_table
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import write_csv, write_json
 from copycat.tables.run_reader import RunRecord, read_trials
+from copycat.tables.run_row import RunRow
 from copycat.tables.run_table import best_run, print_runs, read_run_rows, rerun_command
+from copycat.tables.statistics import Direction
 
-OutputForm = Literal["table", "best", "csv", "json"]
+OutputForm = Literal["table", "best", "csv", "json", "latex", "markdown"]
+PAPER_SUFFIXES = {"latex": "tex", "markdown": "md"}
+"""Suffixes of files that hold a table for a paper."""
 MAX_COMPARED = 12
 """Maximum number of trials in a comparison."""
 
 
-def show_runs(folder: Path, choice: Query, *, form: OutputForm, by: str | None) -> None:
+def show_runs(
+    folder: Path,
+    choice: Query,
+    *,
+    form: OutputForm,
+    by: str | None,
+    paper: PaperRequest = PaperRequest(),  # noqa: B008
+) -> None:
     """Print the runs of a folder to standard output.
 
     Args:
@@ -29,6 +44,7 @@ def show_runs(folder: Path, choice: Query, *, form: OutputForm, by: str | None) 
         choice: filters and order of the rows.
         form: kind of output; `best` is the command that reruns the best run.
         by: metric that chooses the best run; None for a sweep's first objective, else val/loss.
+        paper: what a table in LaTeX or Markdown shows.
 
     Raises:
         UserError: if the folder does not exist, or the options contradict each other.
@@ -47,10 +63,52 @@ def show_runs(folder: Path, choice: Query, *, form: OutputForm, by: str | None) 
             sweep, _, rows = read_sweep_rows(folder, choice)
         else:
             rows = select_rows(read_run_rows(folder), choice)
-        if form == "csv":
+        if form in ("latex", "markdown"):
+            for line in render_paper_table(rows, paper, form=form, objectives=sweep.objectives if is_sweep else ()):
+                print(line)  # control characters are escaped
+        elif form == "csv":
             write_csv(rows)
         else:
             write_json(make_sweep_json(folder, sweep, rows) if is_sweep else {"runs": rows})
+
+
+def render_paper_table(
+    rows: Sequence[RunRow],
+    request: PaperRequest,
+    *,
+    form: Literal["latex", "markdown"],
+    objectives: Collection[str] = (),
+) -> Iterator[str]:
+    """Render completed runs as a table for a paper; `objectives` are those of their sweep.
+
+    Raises:
+        UserError: as for `make_paper_table`.
+    """
+    table = make_paper_table(rows, request, defaults=list(objectives), from_best=[n for n in objectives if "/" in n])
+    return render_latex(table) if form == "latex" else render_markdown(table)
+
+
+def write_paper_table(
+    folders: Sequence[Path], request: PaperRequest, *, form: Literal["latex", "markdown"], to: Path | None
+) -> Path:
+    """Write the table of runs, of a sweep, or of several of them, and return its path.
+
+    Raises:
+        UserError: as for `make_paper_table`, and where the file cannot be written.
+    """
+    (first, *others), objectives = folders, dict[str, Direction]()
+    if not others and (first / FILE).is_file():
+        sweep, rows, _ = read_sweep_rows(first, Query())
+        objectives = sweep.objectives
+    else:
+        rows = [row for folder in folders for row in read_run_rows(folder)]
+    lines = render_paper_table(rows, request, form=form, objectives=objectives)
+    path = to or (Path() if others else first) / f"report.{PAPER_SUFFIXES[form]}"
+    try:
+        write_whole(path, ("\n".join(lines) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"--to: expected a file to write; got {path}: {error.strerror}.") from error
+    return path
 
 
 def show_compared(folders: Sequence[Path], *, form: Literal["table", "csv", "json"], equal: bool) -> None:

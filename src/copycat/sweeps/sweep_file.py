@@ -17,11 +17,11 @@ from copycat.records.lock import current_status
 from copycat.records.reader import find_runs
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
+from copycat.tables.grouping import REPEATS
 from copycat.tables.statistics import Direction
 
 FILE = "sweep.json"
 SCHEMA = 2
-REPEATS = ("seed", "data.fold")
 TIME_KEY = "sweep.max_time"
 KEYS_RENAMED = 2
 """First schema whose configuration keys have their present names."""

@@ -1,9 +1,9 @@
 """Metrics: the direction in which each improves, formatting, intervals and tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import atan, comb, cos, pi, sin, sqrt
-from statistics import NormalDist, fmean, stdev
-from typing import Literal
+from statistics import NormalDist, fmean, stdev, variance
+from typing import Any, Literal
 
 Direction = Literal["minimize", "maximize"]
 
@@ -53,6 +53,82 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
         low, high = (middle, high) if _student_probability(middle, freedom) < 0.95 else (low, middle)
     half = high * stdev(values) / sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
+
+
+def student_p_value(t: float, freedom: int) -> float:
+    """Compute the two-sided p-value of Student's t with whole degrees of freedom."""
+    return max(0.0, 1 - _student_probability(min(abs(t), 1e9), freedom))
+
+
+def difference_p_value(
+    first: Mapping[Any, float], second: Mapping[Any, float], *, overlap: float = 0.0
+) -> float | None:
+    """Compute the two-sided p-value of the hypothesis that two configurations have the same mean.
+
+    It is that of a paired t test over the repeats that both have, such as seeds and folds, where there are two or more;
+    else of Welch's t test, with its degrees of freedom rounded down; None where one has a single run.
+
+    Args:
+        first: values by repeat.
+        second: values by repeat.
+        overlap: number of validation images by that of training images, where folds repeat the runs: as their training
+            images overlap, the variance of the mean is larger by this share of the variance of the differences.
+
+    Source: Welch 1947, Biometrika 34, 28; Nadeau, Bengio 2003, Machine Learning 52, 239.
+    """
+    common = first.keys() & second.keys()
+    if len(common) >= 2:
+        differences = [first[repeat] - second[repeat] for repeat in common]
+        mean, freedom = fmean(differences), len(differences) - 1
+        squared_error = variance(differences, mean) * (1 / len(differences) + overlap)
+    elif len(first) >= 2 and len(second) >= 2:
+        mean = fmean(first.values()) - fmean(second.values())
+        errors = [variance(values.values()) * (1 / len(values) + overlap) for values in (first, second)]
+        squared_error = sum(errors)
+        shares = [error**2 / (len(values) - 1) for error, values in zip(errors, (first, second), strict=True)]
+        freedom = int(squared_error**2 / sum(shares)) if sum(shares) else 1
+    else:
+        return None
+    if not squared_error:
+        return 1.0 if not mean else 0.0
+    return student_p_value(mean / sqrt(squared_error), freedom)
+
+
+def find_best(
+    configurations: Sequence[Mapping[Any, float]],
+    direction: Direction,
+    *,
+    overlap: float = 0.0,
+    level: float = 0.05,
+) -> tuple[int, list[int]]:
+    """Find the configuration with the best mean, and those that are not distinguishable from it.
+
+    Each is compared with the best by `difference_p_value`, at a family-wise error rate of `level` by Holm's method. One
+    with too few runs for a test is not distinguishable.
+
+    Args:
+        configurations: values by repeat, one or more each.
+        direction: of the metric.
+        overlap: as for `difference_p_value`.
+        level: of significance.
+
+    Returns:
+        The index of the best, and the indices of those not distinguishable from it, in ascending order.
+
+    Source: Holm 1979, Scand. J. Statist. 6, 65.
+    """
+    sign = direction_sign(direction)
+    means = [sign * fmean(values.values()) for values in configurations]
+    best = means.index(min(means))
+    others = [index for index in range(len(means)) if index != best]
+    p_values = {i: difference_p_value(configurations[i], configurations[best], overlap=overlap) for i in others}
+    tested = sorted((p, i) for i, p in p_values.items() if p is not None)
+    distinguished = set()
+    for rank, (p, index) in enumerate(tested):
+        if p * (len(tested) - rank) >= level:
+            break
+        distinguished.add(index)
+    return best, [index for index in others if index not in distinguished]
 
 
 def _student_probability(t: float, freedom: int) -> float:

@@ -1,0 +1,131 @@
+"""Tables for papers: means, intervals, tests and digests of real runs."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from copycat import read_runs
+from copycat.config.errors import UserError
+from copycat.records.run_folder import read_manifest
+from copycat.tables.paper_table import PaperCell, PaperRequest, make_paper_table
+from copycat.tables.run_table import read_run_rows
+from tests.support.commands import call_copycat
+from tests.support.run_folders import write_run
+from tests.support.runs import QUIET, train_tiny
+
+
+@pytest.fixture(scope="module")
+def runs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two options by three seeds, and a fourth seed of one of them."""
+    at = tmp_path_factory.mktemp("runs")
+    for model, seed in [("logistic", 1), ("logistic", 2), ("logistic", 3), ("shallow", 1), ("shallow", 2)]:
+        words = [f"model={model}", f"seed={seed}", "trainer.max_epochs=2", *QUIET]
+        train_tiny(*words, data=tiny, at=at)
+    return at
+
+
+def cells_of(folder: Path, *names: str) -> dict[tuple[str, ...], list[PaperCell]]:
+    table = make_paper_table(read_run_rows(folder), PaperRequest(metrics=names))
+    return {tuple(labels): list(cells) for labels, cells in table.rows}
+
+
+def test_each_cell_has_mean_interval_and_digests_of_its_runs(runs: Path) -> None:
+    from scipy.stats import sem, t  # takes a second
+
+    rows = cells_of(runs, "val/loss", "train/accuracy")
+    assert list(rows) == [("logistic",), ("shallow",)]
+    for (model,), cells in rows.items():
+        manifests = [read_manifest(path.parent) for path in runs.rglob("run.json")]
+        of = [m for m in manifests if f"model={model}" in m["request"]["overrides"]]
+        for cell, metric in zip(cells, ["val/loss", "train/accuracy"], strict=True):
+            values = [m["results"]["final"][metric] for m in of]
+            half = t.ppf(0.975, len(values) - 1) * sem(values)
+            count = "" if len(values) == 3 else " (n = 2)"
+            assert cell.text == f"{np.mean(values):.3f} ± {half:.3f}{count}"
+            assert {run.digest for run in cell.runs} == {m["results"]["weights_digest"][:12] for m in of}
+
+
+def test_the_command_and_the_api_give_the_same_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call_copycat("runs", runs, "--latex", "--metrics", "val/loss", "--digits", "2")
+    printed = capsys.readouterr().out
+    assert printed == read_runs(runs).to_latex(metrics=["val/loss"], digits=2)
+    assert r"\toprule" in printed
+    call_copycat("report", runs, "--markdown", "--metrics", "val/loss")
+    assert (runs / "report.md").read_text() == read_runs(runs).to_markdown(metrics=["val/loss"])
+    with pytest.raises(UserError, match=r"metric: expected one of .* Did you mean metrics\?"):
+        read_runs(runs).to_latex(metric=["val/loss"])
+
+
+def write_configured(folder: Path, config: dict[str, object], *, loss: float, started: int = 0) -> None:
+    overrides = [f"{key}={value}" for key, value in config.items()]
+    write_run(folder, overrides=overrides, final={"val/loss": loss}, started=f"2026-11-24T00:00:{started:02}.000+00:00")
+    nested: dict[str, object] = {"seed": 0, "data": {}, "optimizer": {}}
+    for key, value in config.items():
+        node = nested
+        *parents, name = key.split(".")
+        for parent in parents:
+            node = node[parent]  # type: ignore[assignment]
+        node[name] = value
+    (folder / "config.yaml").write_text(json.dumps(nested))
+
+
+def write_grid(at: Path, losses: Mapping[float, Sequence[float]], repeat: str = "seed") -> None:
+    for lr, values in losses.items():
+        for place, loss in enumerate(values):
+            write_configured(at / f"{lr}-{place}", {"optimizer.lr": lr, repeat: place}, loss=loss)
+
+
+def test_what_paired_runs_tell_apart_is_not_marked_though_intervals_overlap(tmp_path: Path) -> None:
+    write_grid(tmp_path, {0.1: [0.1, 0.5, 0.9], 0.2: [0.11, 0.51, 0.911], 0.3: [0.5, 0.2, 0.9]})
+    marks = {labels: (cells[0].is_best, cells[0].is_close) for labels, cells in cells_of(tmp_path).items()}
+    assert marks == {("0.1",): (True, False), ("0.2",): (False, False), ("0.3",): (False, True)}
+
+
+def test_folds_that_overlap_tell_less_apart_than_seeds(tmp_path: Path) -> None:
+    losses = {0.1: [0.10, 0.2, 0.30, 0.4], 0.2: [0.11, 0.22, 0.33, 0.41]}
+    for repeat in ("seed", "data.fold"):
+        write_grid(tmp_path / repeat, losses, repeat)
+    close = [cells_of(tmp_path / repeat)[("0.2",)][0].is_close for repeat in ("seed", "data.fold")]
+    assert close == [False, True]
+    notes = make_paper_table(read_run_rows(tmp_path / "data.fold"), PaperRequest()).notes
+    assert any("Nadeau and Bengio" in note for note in notes)
+
+
+def test_keys_make_columns(tmp_path: Path) -> None:
+    for place, (lr, momentum) in enumerate([(0.1, 0.0), (0.1, 0.9), (0.2, 0.0)]):
+        config: dict[str, object] = {"optimizer.lr": lr, "optimizer.momentum": momentum}
+        write_configured(tmp_path / str(place), config, loss=place / 4)
+    table = make_paper_table(read_run_rows(tmp_path), PaperRequest(columns=["momentum"]))
+    assert [title for title, _ in table.column_titles] == ["momentum=0.0", "momentum=0.9"]
+    assert [(list(labels), [cell.text for cell in cells]) for labels, cells in table.rows] == [
+        (["0.1"], ["0.000", "0.250"]),
+        (["0.2"], ["0.500", ""]),
+    ]
+    assert "Single runs were not tested for differences." in table.notes
+
+
+def test_runs_that_differ_in_another_key_are_not_averaged(tmp_path: Path) -> None:
+    for place, lr in enumerate([0.1, 0.2]):
+        config: dict[str, object] = {"optimizer.lr": lr, "optimizer.momentum": 0.9}
+        write_configured(tmp_path / str(place), config, loss=0.5)
+    with pytest.raises(UserError, match=r"--rows: .* differ in optimizer.lr too. Type --rows optimizer.momentum,opt"):
+        make_paper_table(read_run_rows(tmp_path), PaperRequest(rows=["momentum"]))
+
+
+def test_copies_and_runs_that_did_not_complete_are_left_out(tmp_path: Path) -> None:
+    write_configured(tmp_path / "one", {"optimizer.lr": 0.1}, loss=0.5)
+    write_run(tmp_path / "failed", status="failed", overrides=["optimizer.lr=0.2"])
+    table = make_paper_table(read_run_rows(tmp_path), PaperRequest())
+    assert [cell.text for _, cells in table.rows for cell in cells] == ["0.500"]
+    assert "1 run that did not complete left out." in table.notes
+
+
+def test_flags_of_such_a_table_need_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call_copycat("runs", tmp_path, "--rows", "model", status=2)
+    assert re.search(r"--rows: expected --latex or --markdown beside it; got neither", capsys.readouterr().err)
+    call_copycat("runs", tmp_path, "--latex", status=2)
+    assert "expected completed runs; got none" in capsys.readouterr().err
