@@ -1,19 +1,25 @@
 """MLflow: a database, or a tracking server."""
 
+import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from copycat.config.dotted_keys import iterate_values
 from copycat.inspection.trackers.tracker import Row, TrackedRun, Tracker, image_suffix
+from copycat.records.lock import LockedError, locked
 
 STATUS = {"completed": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 """MLflow's status by ours, which is in the tag `copycat.status`."""
 MAX_METRICS, MAX_PARAMS = 1000, 100
 """Number of metrics and of parameters in a request, at most: https://mlflow.org/docs/latest/rest-api.html#log-batch."""
 MAX_PARAM_LENGTH = 6000
+_threads = threading.Lock()
 
 
 class MLflowLogger(Tracker):
@@ -57,11 +63,14 @@ class MLflowLogger(Tracker):
         from mlflow.entities import Param
         from mlflow.tracking import MlflowClient
 
-        self._client = client = MlflowClient(self._uri)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it reports each table that it creates
+        # to make the tables of a new database at the same time as others fails
+        with one_at_a_time(self._uri) if self._uri.startswith("sqlite:") else nullcontext():
+            self._client = client = MlflowClient(self._uri)
+            experiment = self._find_experiment()
         if run.run_id is not None:
             client.update_run(run.run_id, status="RUNNING")
             return run.run_id
-        experiment = self._find_experiment()
         tags = {"copycat.run": run.name}
         if run.sweep is not None:
             tags |= {"copycat.sweep": run.sweep, "mlflow.parentRunId": self._find_parent(experiment, run.sweep)}
@@ -124,6 +133,21 @@ class MLflowLogger(Tracker):
         self.send([(step, final)])
         self._client.set_tag(self.run_id, "copycat.status", status)
         self._client.set_terminated(self.run_id, STATUS.get(status, "FAILED"))
+
+
+@contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """Wait until no other thread or process of this machine is in a block of this name."""
+    folder = Path(gettempdir(), f"copycat-{blake2b(name.encode(), digest_size=8).hexdigest()}")
+    folder.mkdir(exist_ok=True)
+    with _threads, ExitStack() as context:
+        while True:
+            try:
+                context.enter_context(locked(folder))
+                break
+            except LockedError:
+                time.sleep(0.05)
+        yield
 
 
 def _make_metrics(rows: Sequence[Row]) -> Iterator[Any]:

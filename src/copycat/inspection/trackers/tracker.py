@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -128,12 +127,14 @@ class Tracker(Logger, ABC):
         recorded: Mapping[str, Any] = {}
         if self._resumes_at is not None and self._state.exists():
             recorded = json.loads(self._state.read_text(encoding="utf-8"))
-        root = config["output_dir"]
-        is_trial = (self.folder / TRIAL).exists()
+        sweep = self.folder.parent if (self.folder / TRIAL).exists() else None
+        root = Path(config["output_dir"]).absolute()
+        if not self.folder.absolute().is_relative_to(root):  # by sweep.folder
+            root = (sweep or self.folder).absolute().parent
         run = TrackedRun(
             config=config,
-            name=Path(os.path.relpath(self.folder, root)).as_posix(),
-            sweep=Path(os.path.relpath(self.folder.parent, root)).as_posix() if is_trial else None,
+            name=self.folder.absolute().relative_to(root).as_posix(),
+            sweep=None if sweep is None else sweep.absolute().relative_to(root).as_posix(),
             run_id=recorded.get("run_id"),
         )
         self.run_id = self.connect(run)
