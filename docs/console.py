@@ -24,6 +24,7 @@ VARYING = (
     (re.compile(r"\d+\.\d s$", re.MULTILINE), "… s"),
     (re.compile(r"(│ \d+ +│ )\d+\.\d( +)│$", re.MULTILINE), r"\1…  \2│"),  # seconds behind epochs, in the table of runs
     (re.compile(r"^(│ seconds +│).*", re.MULTILINE), r"\1 …"),  # in a comparison
+    (re.compile(r"\b[0-9a-f]{12}\b"), "…"),  # a digest, which differs from machine to machine
     (re.compile(r" +$", re.MULTILINE), ""),
 )
 ENVIRONMENT = {"COLUMNS": "110", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}

@@ -190,10 +190,10 @@ def _make_notes(
     if pivots and len(metrics) == 1:
         better = "lower" if natural_direction(metrics[0]) == "minimize" else "higher"
         yield f"{_metric_title(metrics[0])} ({better} is better)."
-    if any(name.startswith("final/") for name in metrics):
-        yield "Metrics of the final weights."
-    if names := [name for name in metrics if name in from_best]:
-        yield f"{' and '.join(names)}: of each run's best epoch."
+    if final := [_metric_title(name) for name in metrics if name.startswith("final/")]:
+        yield f"{' and '.join(final)}: of the final weights."
+    if best := [name for name in metrics if name in from_best]:
+        yield f"{' and '.join(best)}: of each run's best epoch."
     most = max((len(group.runs) for group in groups), default=0)
     if most > 1:
         repeats = [key for place, key in enumerate(REPEATS) if len({r[place] for g in groups for r in g.runs}) > 1]
