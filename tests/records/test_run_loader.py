@@ -34,7 +34,7 @@ OPTIONS = [
     f"{file.parent.name}={file.stem}"
     for file in sorted(CONF.glob("*/*.yaml"))
     # a server, and packages that make what is in no class of ours: refused, as docs/explanation/trust.md says
-    if file.stem not in ("mlflow", *STRANGE)
+    if file.stem not in ("clearml", "mlflow", "wandb", *STRANGE)
     and file.parent.name != "sweep"  # what varies over runs, and is in no run's config
 ]
 

@@ -20,6 +20,7 @@ EXTRAS = {
     "starlette": "app",
     "uvicorn": "app",
     "wandb": "wandb",
+    "clearml": "clearml",
     "mlflow": "mlflow",
 }
 """Package: the extra that installs it."""

@@ -246,7 +246,7 @@ RULES: dict[str, Rule] = {
     **_same("callbacks.*", HALF_OPEN_FRACTION, "decay", "start"),
     "callbacks.*.folder": TEXT,
     **_same("callbacks.*", BOOLEAN, "verbose", "save_on_train_epoch_end", "enable_version_counter"),
-    **_same("logger.*", BOOLEAN, "graph", "log_model"),
+    **_same("logger.*", BOOLEAN, "graph", "log_model", "offline"),
     **_same("logger.*", TEXT, "folder", "save_dir", "experiment_name", "tracking_uri", "project"),
     **_same("logger.*", optional(TEXT), "run_name", "artifact_location", "entity"),
     "logger.*.mode": optional(choice("online", "offline", "disabled")),

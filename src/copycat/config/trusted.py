@@ -24,6 +24,7 @@ UNTRUSTABLE_PACKAGES = frozenset(
             "tensorboard",
             "mlflow",
             "wandb",
+            "clearml",
             "sqlalchemy",
             "pooch",
             "requests",

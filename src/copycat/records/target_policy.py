@@ -112,6 +112,7 @@ SLOT_POLICIES: Mapping[str, SlotPolicy] = {
         other_names=(f"{loggers.__name__}.TensorBoardLogger", f"{loggers.__name__}.CSVLogger"),
         excluded_names=(  # they connect to servers
             f"{loggers.__name__}.MLFlowLogger",
+            "copycat.inspection.trackers.clearml.ClearMLLogger",
             "copycat.inspection.trackers.mlflow.MLflowLogger",
             "copycat.inspection.trackers.weights_and_biases.WandbLogger",
         ),
