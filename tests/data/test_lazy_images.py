@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from copycat.data import lazy_images
 from copycat.data.decode import decode
 from copycat.data.lazy_images import LazyImages
-from copycat.data.sources import folder as folder_module
 from copycat.data.split import Decoder
 from tests.support.images import load_folder, stack_images
 
@@ -58,7 +58,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(path.name)
         return decode(path, **options)
 
-    monkeypatch.setattr(folder_module, "decode", recording)
+    monkeypatch.setattr(lazy_images, "decode", recording)
     return names
 
 
@@ -110,7 +110,7 @@ def test_an_interrupted_first_pass_keeps_what_it_has(
         return decode(path, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder_module, "decode", interrupted)
+        patch.setattr(lazy_images, "decode", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load_folder(pets, memory_mb=0)
     load_folder(pets, memory_mb=0)

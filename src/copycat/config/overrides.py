@@ -30,6 +30,8 @@ MANAGED_KEYS = {
     "hydra.job.chdir": "Type output_dir=FOLDER",
 }
 """Keys of Hydra that would create folders beside the run folder, with a hint for each."""
+_PATTERN = re.compile(r"""([+]{0,2}data\.groups)=([^'"].*?[^'"\\])""")
+"""A regular expression as the shell passes it, whose characters Hydra's grammar would refuse."""
 _UNQUOTED_VALUE = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
@@ -57,8 +59,9 @@ def _parse(word: str, loader: ConfigLoaderImpl) -> Override:
         try:
             override = parser.parse_overrides([word])[0]
         except HydraException:
-            # Hydra wants quotes around a path such as data.root=/home/me/Kätzchen; users should not need them
-            if not (plain := _UNQUOTED_VALUE.fullmatch(word)):
+            # Hydra wants quotes around a path such as data.root=/home/me/Kätzchen, or around a regular expression;
+            # users should not need them
+            if not (plain := _UNQUOTED_VALUE.fullmatch(word) or _PATTERN.fullmatch(word)):
                 raise
             override = parser.parse_overrides([f"{plain[1]}='{plain[2]}'"])[0]
     except HydraException as error:

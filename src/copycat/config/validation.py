@@ -20,7 +20,7 @@ ADDED_KEYS = ADDED_GROUPS | {"lr_multipliers"}
 ADDED_DEFAULTS: Mapping[str, None] = {"data.sampler": None, "data.cat_share": None, "trainer.max_time": None}
 """Keys added later inside a group, with the default that older recorded runs have by lacking them."""
 KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.")
-PATH_KEYS = ("root", "output_dir", "folder", "dirpath", "save_dir", "weights")
+PATH_KEYS = ("root", "file", "output_dir", "folder", "dirpath", "save_dir", "weights")
 """Last components of keys that take a path."""
 UNIVERSAL_KEYS = (
     *("trainer.devices", "trainer.num_nodes"),

@@ -6,12 +6,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.places import cache_folder
 from copycat.data.decode import decode, decoder_versions
+from copycat.data.split import Decoder
+
+Stamp = tuple[int, int]
+"""Two numbers that change when an encoded image does."""
+
+
+class EncodedImages(Decoder, Protocol):
+    """Decode images at each access, and name each in the cache of digests."""
+
+    def key(self, index: int) -> str:
+        """Return the name of image `index` in the cache of digests."""
+
+    def stamp(self, index: int) -> Stamp | None:
+        """Return the stamp of image `index`; None where there is no such image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +52,27 @@ class LazyImages:
         """Decode image `index` to uint8 [3, size, size]."""
         return decode(self.root / self.files[index], size=self.size, fit=self.fit, max_pixels=self.max_pixels)
 
+    def key(self, index: int) -> str:
+        """Return the file of image `index`, relative to the root."""
+        return self.files[index]
+
+    def stamp(self, index: int) -> Stamp | None:
+        """Return size in bytes and modification time in ns; None where there is no such file."""
+        with suppress(OSError, ValueError):  # a null character in a table's path is a ValueError
+            about = (self.root / self.files[index]).stat()
+            return about.st_size, about.st_mtime_ns
+        return None
+
 
 @dataclass
 class DigestCache:
-    """Cache digests of decoded files between runs, in one file for each root, size, fit and limit.
+    """Cache digests of decoded images between runs, in one file for each root, size, fit and limit.
 
-    A digest is valid as long as its file keeps its size and modification time, and Pillow its version. A cache that is
-    damaged or cannot be written is ignored, which only costs time.
+    A digest is valid as long as its image keeps its stamp, and Pillow its version. A cache that is damaged or cannot be
+    written is ignored, which only costs time. The root is the folder of the files, or the name of a table's content.
     """
 
-    root: Path
+    root: Path | str
     size: int
     fit: str
     max_pixels: int | None = None
@@ -64,18 +90,12 @@ class DigestCache:
     def path(self) -> Path:
         """Return the cache file, named by a hash of all settings that change pixels."""
         limit = () if self.max_pixels is None else (self.max_pixels,)
-        what = repr((str(self.root.resolve()), self.size, self.fit, *limit, *decoder_versions()))
+        root = self.root if isinstance(self.root, str) else str(self.root.resolve())
+        what = repr((root, self.size, self.fit, *limit, *decoder_versions()))
         name = blake2b(what.encode(errors="surrogateescape"), digest_size=16).hexdigest()
         return cache_folder() / "digests" / f"{name}.json"
 
-    def stamp(self, file: str) -> tuple[int, int] | None:
-        """Return size in bytes and modification time in ns; None where there is no such file."""
-        with suppress(OSError):
-            about = (self.root / file).stat()
-            return about.st_size, about.st_mtime_ns
-        return None
-
-    def find(self, file: str, stamp: tuple[int, int] | None) -> str | None:
+    def find(self, file: str, stamp: Stamp | None) -> str | None:
         """Return the cached digest of `file`; None where it is unknown or the stamp differs."""
         size, changed, digest = self.entries.get(file, (None, None, None))
         return digest if stamp == (size, changed) else None

@@ -11,8 +11,8 @@ from torch import Tensor
 from copycat.config.printable import printable
 from copycat.data.datamodule import DataModule
 from copycat.data.progress import parallel_map
-from copycat.data.sources.folder import Folder
 from copycat.data.sources.folder_walk import LeftOut
+from copycat.data.sources.image_source import ImageSource
 from copycat.data.split import Part
 
 MIN_SHARE_SHIFT = 0.1  # least difference of a class's share between parts that gives a warning
@@ -73,7 +73,7 @@ def check_data(data: DataModule) -> DataCheck:
     within, across = _duplicates(data)
     unreadable = sorted({line for part in data.parts.values() for line in part.unreadable})
     warnings = ["these images are drawn, not photographed"] if data.source.synthetic else []
-    listed = data.source if isinstance(data.source, Folder) else None
+    listed = data.source if isinstance(data.source, ImageSource) else None
     warnings += [_shorten(line, 3 * MAX_NAME_LENGTH) for line in listed.warnings] if listed else []
     for groups, where in ((across, "across parts"), (within, "within a part")):
         if groups:

@@ -59,7 +59,9 @@ class Part:
     unreadable: Sequence[str] = ()
     """Files left out because they could not be read, each with the reason."""
     set_aside: Sequence[str] = ()
-    """Images left out because the test part has them too."""
+    """Images left out because the test part has them, or their group, too."""
+    groups: Sequence[str] | None = None
+    """Group of each image, such as the animal or patient on it: a split keeps a group in one part. None: no groups."""
 
     def __post_init__(self) -> None:
         """Check shapes and dtypes."""
@@ -69,8 +71,8 @@ class Part:
         if list(self.labels.shape) != shape[:1] or self.labels.dtype != torch.int64:
             got = f"{_word(self.labels.dtype)} {list(self.labels.shape)}"
             raise UserError(f"data: expected labels as int64 {shape[:1]}, one an image; got {got}.")
-        for field, values in (("names", self.names), ("digests", self.digests)):
-            if len(values) != shape[0]:
+        for field, values in (("names", self.names), ("digests", self.digests), ("groups", self.groups)):
+            if values is not None and len(values) != shape[0]:
                 raise UserError(f"data: expected {shape[0]} {field}, one an image; got {len(values)}.")
 
     def __len__(self) -> int:

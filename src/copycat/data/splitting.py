@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
+from copycat.data.group_splitting import split_groups
 from copycat.data.split import Part, Subset
 from copycat.data.streams import derive_seed
 
@@ -21,7 +22,8 @@ def split(
 
     Hold-out and folds divide the official training part. The source's test part stays; where it has none, the official
     validation part is the test part, since nothing was chosen by it. Images that the test part has too are left out of
-    training. Official parts stay as they are, with their duplicates: the lecture's have one.
+    training, and so are those of its groups. A group of images stays in one part, as do equal images. Official parts
+    stay as they are, with their duplicates: the lecture's have one.
 
     Args:
         parts: the official ones.
@@ -40,11 +42,15 @@ def split(
             raise UserError("data.split=official: expected a source with a validation part. Type data.split=holdout.")
         return dict(parts)
     test = parts.get("test", parts.get("val"))
-    pool = parts["train"] if test is None else _without_test_images(parts["train"], set(test.digests))
+    pool = parts["train"] if test is None else _without_test_images(parts["train"], test)
     if how == "folds":
         assert fold is not None, "the configuration's rules hold it against folds"
         assert 0 <= fold < folds
-        validating = _stratified_folds(pool, folds, seed)[fold]
+    if pool.groups is not None:
+        shares = [1 / folds] * folds if how == "folds" else [holdout, 1 - holdout]
+        validating = split_groups(pool, shares, seed=seed)[fold or 0]
+    elif how == "folds":
+        validating = _stratified_folds(pool, folds, seed)[fold or 0]
     else:
         validating = _stratified_holdout(pool, holdout, seed)
     training = sorted(set(range(len(pool))) - set(validating))
@@ -52,10 +58,18 @@ def split(
     return cut | ({"test": test} if test is not None else {})
 
 
-def _without_test_images(pool: Part, digests: set[str]) -> Part:
-    kept = [index for index, digest in enumerate(pool.digests) if digest not in digests]
-    aside = [name for name, digest in zip(pool.names, pool.digests, strict=True) if digest in digests]
-    return replace(_select(pool, kept), set_aside=aside) if aside else pool
+def _without_test_images(pool: Part, test: Part) -> Part:
+    digests, groups = set(test.digests), set(test.groups or ())
+    is_tested = [digest in digests for digest in pool.digests]
+    if pool.groups is not None:
+        is_tested = [one or group in groups for one, group in zip(is_tested, pool.groups, strict=True)]
+    if not any(is_tested):
+        return pool
+    kept = [index for index, one in enumerate(is_tested) if not one]
+    if not kept:
+        raise UserError("data.split: expected training images that the test part lacks; it has all of them.")
+    aside = [name for name, one in zip(pool.names, is_tested, strict=True) if one]
+    return replace(_select(pool, kept), set_aside=aside)
 
 
 def _strata(part: Part, seed: int) -> list[list[Group]]:
@@ -115,4 +129,5 @@ def _select(part: Part, indices: Sequence[int]) -> Part:
         labels=part.labels[torch.tensor(indices)],
         names=[part.names[i] for i in indices],
         digests=[part.digests[i] for i in indices],
+        groups=None if part.groups is None else [part.groups[i] for i in indices],
     )

@@ -15,7 +15,7 @@ from copycat.records.image_index import ImageRecord, image_changes, index_images
 from copycat.records.safe_parsers import read_file
 
 PATCH = "code.patch"
-PATH_KEYS = ("output_dir", "data.root")
+PATH_KEYS = ("output_dir", "data.root", "data.file")
 """Keys that hold paths: their contents are compared, not the paths."""
 NUMERIC_PACKAGES = ("torch", "numpy", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "pillow", "h5py")
 """Packages that compute the numbers, listed before all others."""

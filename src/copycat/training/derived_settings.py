@@ -8,7 +8,7 @@ from copycat.config.errors import UserError
 from copycat.config.schedule_lengths import fill_lengths, find_length_conflicts
 from copycat.config.targets import import_target
 from copycat.data.datamodule import DataModule
-from copycat.data.sources.folder import Folder
+from copycat.data.sources.image_source import ImageSource
 
 Config = Mapping[str, Any]
 
@@ -35,10 +35,10 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
     filled = {name: dict(config[name]) for name in ("data", "model")}
     if "shuffle" in filled["data"]:
         filled["data"]["shuffle"] = data.shuffle
-    if isinstance(data.source, Folder) and "image_size" in filled["data"]:
+    if isinstance(data.source, ImageSource) and "image_size" in filled["data"]:
         filled["data"]["image_size"] = data.source.size
     typed = {"root": filled["data"].get("root") or getattr(data.source, "root", None)}
-    for group, name in (("data", "root"), ("model", "weights")):  # files and folders to read
+    for group, name in (("data", "root"), ("data", "file"), ("model", "weights")):  # files and folders to read
         node = filled[group]
         path = _absolute(node.get(name) or (typed.get(name) if name in node else None))
         if path is not None:

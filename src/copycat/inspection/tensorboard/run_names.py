@@ -18,7 +18,7 @@ from copycat.tables.run_row import parse_override
 EVENTS = "tensorboard"
 MAX_LENGTH = 100
 """Characters of a name, at most."""
-IGNORED_KEYS = ("experiment", "output_dir", "sweep.folder", "data.root", "hydra")
+IGNORED_KEYS = ("experiment", "output_dir", "sweep.folder", "data.root", "data.file", "hydra")
 """Keys that do not help to tell runs apart."""
 
 

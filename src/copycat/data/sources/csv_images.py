@@ -1,0 +1,203 @@
+"""Load images from a table of paths and labels."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from copycat.config.errors import UserError
+from copycat.config.suggestions import did_you_mean, one_of
+from copycat.data.lazy_images import LazyImages
+from copycat.data.sources.csv_table import CsvTable, read_table
+from copycat.data.sources.folder_scan import PART_FOLDERS
+from copycat.data.sources.folder_walk import LeftOut, escape_name
+from copycat.data.sources.groups import find_groups
+from copycat.data.sources.image_source import ImageSource, LabeledImages
+from copycat.data.sources.label_order import sort_classes
+from copycat.data.split import Part
+
+USUAL_NAMES: Mapping[str, Sequence[str]] = {
+    "path_column": ("path", "file", "filename", "filepath", "imagepath", "imagefile", "image", "imagename", "img"),
+    "label_column": ("label", "class", "classname", "category", "target", "species", "breed", "diagnosis"),
+    "split_column": ("split", "part", "subset", "partition"),
+    "exclude_column": ("exclude", "excluded"),
+}
+"""Names of columns that are found without being stated, in lower case, without spaces, `-` and `_`."""
+IS_EXCLUDED: Mapping[str, bool] = {
+    **dict.fromkeys(("1", "true", "yes", "y", "x", "exclude"), True),
+    **dict.fromkeys(("", "0", "false", "no", "n", "keep"), False),
+}
+"""Meaning of a cell of the column `exclude`, in lower case."""
+PARTS: Mapping[str, str] = {word: part for part, words in PART_FOLDERS.items() for word in words}
+
+
+class CsvImages(ImageSource):
+    """Load the images that a CSV file lists, one a row, with the names of their classes.
+
+    Args:
+        file: the CSV file, UTF-8 with a header.
+        root: folder that the paths are relative to; None: that of the file.
+        delimiter: `comma`, `semicolon`, `tab` or `bar`; None: the one that the header has most often.
+        path_column, label_column: columns of the paths and of the class names; None: found by a usual name.
+        split_column: column of `train`, `val` and `test`; None: found by a usual name; `none`: no such column.
+        exclude_column: column of rows to leave out, marked by 1, true, yes or x; None and `none` as above.
+        groups: a column, or a regular expression that finds the group in the path, see `find_groups`; None: no groups.
+        classes: names of the classes in the order of their labels; None: sorted, as numbers where all are.
+        image_size, fit, on_unreadable, memory_mb, max_megapixels: see `ImageSource`.
+    """
+
+    def __init__(
+        self,
+        *,
+        file: str,
+        root: str | None = None,
+        delimiter: str | None = None,
+        path_column: str | None = None,
+        label_column: str | None = None,
+        split_column: str | None = None,
+        exclude_column: str | None = None,
+        groups: str | None = None,
+        classes: Sequence[str] | None = None,
+        image_size: int | None = None,
+        fit: str = "crop",
+        on_unreadable: str = "stop",
+        memory_mb: int = 2048,
+        max_megapixels: float | None = None,
+    ) -> None:
+        """Check the settings; nothing is read."""
+        super().__init__(
+            image_size=image_size,
+            fit=fit,
+            on_unreadable=on_unreadable,
+            memory_mb=memory_mb,
+            max_megapixels=max_megapixels,
+        )
+        self.file = Path(file).expanduser()
+        self.folder = self.file.parent if root is None else Path(root).expanduser()
+        self.delimiter, self.groups, self.stated_classes = delimiter, groups, classes
+        self.stated = {
+            "path_column": path_column,
+            "label_column": label_column,
+            "split_column": split_column,
+            "exclude_column": exclude_column,
+        }
+
+    def load(self) -> Mapping[str, Part]:
+        """Return `train`, and where the table has them `val` and `test`; fill `classes`.
+
+        Raises:
+            UserError: where the table is not as described above, or `on_unreadable` is `stop` and an image unreadable.
+        """
+        table = read_table(self.file, delimiter=self.delimiter)
+        used = {key: table.find_column(key, named, USUAL_NAMES[key]) for key, named in self.stated.items()}
+        paths, labels = (self._cells(table, used, key) for key in ("path_column", "label_column"))
+        kept = self._included(table, used["exclude_column"])
+        self._check_rows(table, kept, paths, labels)
+        self.classes = self._find_classes(table, kept, labels)
+        rows = self._split(table, kept, used["split_column"])
+        groups = self._find_groups(table, rows, paths)
+        label_of = {name: label for label, name in enumerate(self.classes)}
+        listed = {
+            part: LabeledImages(
+                images=LazyImages(
+                    root=self.folder.absolute(),
+                    files=[paths[row] for row in chosen],
+                    size=self.size,
+                    fit=self.fit,
+                    max_pixels=self.max_pixels,
+                ),
+                labels=[label_of[labels[row]] for row in chosen],
+                names=[escape_name(paths[row]) for row in chosen],
+                places=[f"line {table.lines[row]}: {escape_name(paths[row])}" for row in chosen],
+                groups=None if groups is None else groups[part],
+            )
+            for part, chosen in rows.items()
+        }
+        return self.read_parts(listed, root=self.folder, key="data.file", where=f"images of {self.file}")
+
+    def _cells(self, table: CsvTable, used: Mapping[str, str | None], key: str) -> Sequence[str]:
+        if (name := used[key]) is not None:
+            return table.columns[name]
+        noun = "paths" if key == "path_column" else "class names"
+        raise UserError(
+            f"data.{key}: expected the column of the {noun}; {escape_name(str(self.file))} has "
+            f"{one_of(table.columns)}. Type data.{key}=NAME."
+        )
+
+    def _included(self, table: CsvTable, column: str | None) -> Sequence[int]:
+        """Return the rows that are not excluded."""
+        if column is None:
+            return range(len(table.lines))
+        kept = []
+        for row, cell in enumerate(table.columns[column]):
+            if (excluded := IS_EXCLUDED.get(cell.lower())) is None:
+                text = f"expected 1, 0 or nothing in {column}; got {cell!r}."
+                raise table.error(f"{text} To ignore the column: data.exclude_column=none.", line=table.lines[row])
+            if not excluded:
+                kept.append(row)
+        if count := len(table.lines) - len(kept):
+            self.left_out = [LeftOut(escape_name(self.file.name), "excluded by the table", count)]
+        return kept
+
+    def _check_rows(self, table: CsvTable, kept: Sequence[int], paths: Sequence[str], labels: Sequence[str]) -> None:
+        """Refuse rows without path or label, and a file that is listed twice."""
+        first: dict[str, int] = {}
+        for row in kept:
+            line = table.lines[row]
+            for noun, cells in (("path", paths), ("label", labels)):
+                if not cells[row]:
+                    raise table.error(f"expected a {noun}; got an empty cell.", line=line)
+            if (other := first.setdefault(os.path.normpath(paths[row]), row)) != row:
+                as_what = "" if labels[other] == labels[row] else f", there as {labels[other]}, here as {labels[row]}"
+                text = (
+                    f"expected each file once; {escape_name(paths[row])} is in line {table.lines[other]} too{as_what}"
+                )
+                raise table.error(f"{text}. Remove a line.", line=line)
+
+    def _find_classes(self, table: CsvTable, kept: Sequence[int], labels: Sequence[str]) -> Sequence[str]:
+        found = dict.fromkeys(labels[row] for row in kept)
+        if self.stated_classes is None:
+            classes = sort_classes(found)
+        else:
+            classes = [str(name) for name in self.stated_classes]
+            for row in kept:
+                if labels[row] not in classes:
+                    hint = did_you_mean(labels[row], classes)
+                    text = f"expected one of data.classes, {one_of(classes)}; got {labels[row]!r}.{hint}"
+                    raise table.error(text, line=table.lines[row])
+        if len(found) < self.min_classes:
+            raise table.error(f"expected images of two classes at least; got {one_of(found) or 'none'}.")
+        return classes
+
+    def _split(self, table: CsvTable, kept: Sequence[int], column: str | None) -> dict[str, list[int]]:
+        """Return the rows of each part; all are `train` where there is no column of parts."""
+        if column is None:
+            return {"train": list(kept)}
+        rows: dict[str, list[int]] = {part: [] for part in PART_FOLDERS}
+        for row in kept:
+            cell = table.columns[column][row]
+            if (part := PARTS.get(cell.lower())) is None:
+                text = f"expected train, val or test in {column}; got {cell!r}.{did_you_mean(cell, PARTS)}"
+                raise table.error(f"{text} To ignore the column: data.split_column=none.", line=table.lines[row])
+            rows[part].append(row)
+        if not rows["train"]:
+            raise table.error(f"expected rows of train in {column}; got none.")
+        return {part: chosen for part, chosen in rows.items() if chosen}
+
+    def _find_groups(
+        self, table: CsvTable, rows: Mapping[str, Sequence[int]], paths: Sequence[str]
+    ) -> Mapping[str, Sequence[str]] | None:
+        """Return the group of each image, from a column or from its path."""
+        if self.groups is None:
+            return None
+        if (cells := table.columns.get(self.groups)) is None:
+            if "(" not in self.groups:
+                hint = did_you_mean(self.groups, table.columns, before="data.groups=")
+                raise UserError(
+                    f"data.groups: expected one of {one_of(table.columns)}, or a pattern with a group in parentheses; "
+                    f"got {self.groups!r}.{hint}"
+                )
+            return find_groups(self.groups, {part: [paths[row] for row in chosen] for part, chosen in rows.items()})
+        for row in (row for chosen in rows.values() for row in chosen):
+            if not cells[row]:
+                raise table.error(f"expected a group in {self.groups}; got an empty cell.", line=table.lines[row])
+        return {part: [cells[row] for row in chosen] for part, chosen in rows.items()}

@@ -1,0 +1,143 @@
+"""Decode labeled images of any origin into parts, in memory or on demand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from copycat.config.combinations import IMAGE_SIZE
+from copycat.config.errors import UserError
+from copycat.data.decode import UnreadableImage
+from copycat.data.lazy_images import DigestCache, EncodedImages
+from copycat.data.progress import parallel_map
+from copycat.data.sources.folder_walk import LeftOut
+from copycat.data.split import Decoder, Part, Subset, digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabeledImages:
+    """List the encoded images of one part."""
+
+    images: EncodedImages
+    labels: Sequence[int]
+    names: Sequence[str]
+    """Name of each image, as text that can be printed and stored."""
+    places: Sequence[str] | None = None
+    """Where messages find each image, such as `line 7: cat/1.png`; None: by its name."""
+    groups: Sequence[str] | None = None
+    """Group of each image; None: no groups."""
+
+
+class ImageSource:
+    """Decode images of any size to squares of one size; the base of sources of a user's own images.
+
+    Args:
+        image_size: side of the square that every image becomes, in pixels; None: 64.
+        fit: how an image becomes a square: `crop`, `squash` or `pad`, see `decode_pixels`.
+        on_unreadable: `stop` at unreadable images, or `skip` them and list them in `Part.unreadable`.
+        memory_mb: a data set whose decoded images take more is read once for its digests, then decoded as needed.
+        max_megapixels: larger images count as unreadable; None: 89.
+
+    Raises:
+        UserError: where `memory_mb` is no whole number.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int | None,
+        fit: str,
+        on_unreadable: str,
+        memory_mb: int,
+        max_megapixels: float | None,
+    ) -> None:
+        """Check the settings; nothing is read."""
+        if not isinstance(memory_mb, int):
+            raise UserError(f"data.memory_mb: expected a whole number >= 0; got {memory_mb!r}.")
+        self.size = IMAGE_SIZE if image_size is None else image_size
+        self.fit, self.on_unreadable = fit, on_unreadable
+        self.memory = memory_mb * 2**20
+        self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
+        self.classes: Sequence[str] = ()
+        self.min_classes = 2  # least number of classes: one suffices to evaluate a run
+        self.left_out: Sequence[LeftOut] = ()
+        self.warnings: Sequence[str] = ()
+        self.synthetic = False
+
+    def read_parts(
+        self, listed: Mapping[str, LabeledImages], *, root: Path | str, key: str, where: str
+    ) -> dict[str, Part]:
+        """Decode the images of all parts, or read their digests where they exceed the memory.
+
+        Args:
+            listed: the images of each part, in order.
+            root: names the images in the cache of digests.
+            key: configuration key that messages begin with.
+            where: describes the origin of the images in messages.
+
+        Raises:
+            UserError: where `on_unreadable` is `stop` and an image unreadable, or no image of a class can be read.
+        """
+        count = sum(len(part.labels) for part in listed.values())
+        in_memory = count * 3 * self.size**2 <= self.memory
+        known = None if in_memory else DigestCache(root, self.size, self.fit, self.max_pixels)
+        try:
+            parts = {name: self._read_part(name, part, known) for name, part in listed.items()}
+        finally:
+            if known is not None:  # after Ctrl-C too: the next run need not read these files again
+                known.save()
+        unreadable = [line for part, _ in parts.values() for line in part.unreadable]
+        if unreadable and self.on_unreadable == "stop":
+            has_too_large = any(has_too_large for _, has_too_large in parts.values())
+            allow = " Larger images: data.max_megapixels=NUMBER." if has_too_large else ""
+            raise UserError(
+                f"{key}: {len(unreadable)} of {count} {where} can't be read, first {unreadable[0]}. "
+                f"Mend or remove them, or leave them out by data.on_unreadable=skip.{allow}"
+            )
+        for name, (part, _) in parts.items():
+            if lost := set(listed[name].labels) - set(part.labels.tolist()):
+                raise UserError(
+                    f"{key}: no image of {', '.join(self.classes[label] for label in sorted(lost))} in {name} can "
+                    f"be read, first {part.unreadable[0]}."
+                )
+        return {name: part for name, (part, _) in parts.items()}
+
+    def _read_part(self, name: str, listed: LabeledImages, known: DigestCache | None) -> tuple[Part, bool]:
+        """Return the part, and whether an image has too many pixels."""
+        encoded, count = listed.images, len(listed.labels)
+        store = torch.empty(count, 3, self.size, self.size, dtype=torch.uint8) if known is None else None
+
+        def read(index: int) -> str | UnreadableImage:
+            """Decode image `index`, store it where images are held in memory, and return its digest."""
+            stamp = encoded.stamp(index) if known is not None else None  # before decoding: the file may change then
+            if known is not None and (known_digest := known.find(encoded.key(index), stamp)):
+                return known_digest
+            try:
+                image = encoded[index]
+            except UnreadableImage as error:
+                return error
+            pixels = digest(image)
+            if store is not None:
+                store[index] = image
+            if known is not None and stamp is not None:
+                known.entries[encoded.key(index)] = (*stamp, pixels)
+            return pixels
+
+        outcomes = list(parallel_map(read, count, what=f"Reading {name}"))
+        good = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, str)]
+        bad = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, UnreadableImage)}
+        places = listed.places or listed.names
+        images: Tensor | Decoder = encoded if store is None else store
+        if bad:
+            images = store[good] if store is not None else Subset(encoded, good)
+        part = Part(
+            images=images,
+            labels=torch.tensor([listed.labels[index] for index in good], dtype=torch.int64),
+            names=[listed.names[index] for index in good],
+            digests=[outcome for outcome in outcomes if isinstance(outcome, str)],
+            unreadable=[f"{places[index]}: {error.reason}" for index, error in bad.items()],
+            groups=None if listed.groups is None else [listed.groups[index] for index in good],
+        )
+        return part, any(error.is_too_large for error in bad.values())
