@@ -12,7 +12,7 @@ from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.data.sources.root import check_has_root, check_image_folder
+from copycat.data.sources.root import check_image_folder, move_data
 
 
 def run(words: Sequence[str]) -> int:
@@ -30,7 +30,7 @@ def run(words: Sequence[str]) -> int:
         metavar="X",
         help="count values as equal that differ by X or less, absolute or relative to the first run's",
     )
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder of the images, where it has moved")
+    parser.add_argument("--data", type=Path, metavar="PATH", help="folder of the images, or their table, if it moved")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="of a package: unpack it into this new folder")
     parser.add_argument("--trial", type=whole_number(10**9), metavar="N", help="of a packed sweep: this trial alone")
     arguments = parser.parse_args(words)
@@ -102,8 +102,7 @@ def _rerun_run(arguments: argparse.Namespace, *, named: Path | None = None) -> b
         original = replace(original, user_path=named)
     data = dict(original.config["data"])
     if arguments.data is not None:
-        check_has_root(data)
-        data["root"] = str(arguments.data)
+        data = move_data(data, arguments.data)
     check_image_folder({"data": data})  # a wrong folder is named before torch is imported
     with defer_garbage_collection():
         from copycat.reruns.report import print_check, print_rerun

@@ -1,6 +1,6 @@
 """Find duplicates, contradicting labels, shifts between parts and unreadable files in a data set."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.printable import printable
+from copycat.config.suggestions import pluralize
 from copycat.data.datamodule import DataModule
 from copycat.data.progress import parallel_map
 from copycat.data.sources.folder_walk import LeftOut
@@ -60,17 +61,25 @@ class DataCheck:
     """Equal images that occur several times in one part, and in no other."""
     across: list[list[Duplicate]]
     """Equal images that occur in several parts, so that the network is evaluated on images it trained on."""
+    groups: Mapping[str, Mapping[str, int]]
+    """Images of each group in each part that has some; empty where the source has no groups."""
     unreadable: list[str]
     left_out: Sequence[LeftOut]
     """Files that are not images of the data set."""
     warnings: list[str]
     """One short line each."""
 
+    @property
+    def leaking_groups(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the groups with images in several parts, so that the network is evaluated on individuals it knows."""
+        return {name: counts for name, counts in self.groups.items() if len(counts) > 1}
+
 
 def check_data(data: DataModule) -> DataCheck:
     """Check a data set: count images, compare parts, and find duplicates and unreadable files."""
     parts = {name: _summarize_part(part, data.classes) for name, part in data.parts.items()}
     within, across = _duplicates(data)
+    counted = count_groups(data)
     unreadable = sorted({line for part in data.parts.values() for line in part.unreadable})
     warnings = ["these images are drawn, not photographed"] if data.source.synthetic else []
     listed = data.source if isinstance(data.source, ImageSource) else None
@@ -80,17 +89,20 @@ def check_data(data: DataModule) -> DataCheck:
             warnings.append(f"{_count(groups)} twice {where}: {_first(groups)}")
     if contradicting := [group for group in (*across, *within) if len({image.label for image in group}) > 1]:
         warnings.append(f"{_count(contradicting)} under two classes: {_first(contradicting)}")
+    if leaking := {name: counts for name, counts in counted.items() if len(counts) > 1}:
+        first = next(iter(leaking))
+        words = f"{pluralize(len(leaking), 'group')} across parts: {_shorten(first)}, {join_counts(leaking[first])}"
+        warnings.append(words)
     warnings += _find_imbalance(parts["train"].counts)
     warnings += _compare_parts(parts, data.classes)
     if aside := data.parts["train"].set_aside:
-        warnings.append(
-            f"{len(aside)} left out of train, as test has {'it' if len(aside) == 1 else 'them'}: {printable(aside[0])}"
-        )
+        what = ("it" if len(aside) == 1 else "them") + (" or the group" if counted else "")
+        warnings.append(f"{len(aside)} left out of train, as test has {what}: {printable(aside[0])}")
     if unreadable:
         warnings.append(f"{len(unreadable)} unreadable, left out: {_shorten(unreadable[0], 2 * MAX_NAME_LENGTH)}")
     left_out = listed.left_out if listed else ()
     warnings += _summarize_left_out(left_out)
-    return DataCheck(parts, within, across, unreadable, left_out, warnings)
+    return DataCheck(parts, within, across, counted, unreadable, left_out, warnings)
 
 
 def _summarize_part(part: Part, classes: Sequence[str]) -> PartSummary:
@@ -130,6 +142,20 @@ def _find_imbalance(counts: Mapping[str, int]) -> list[str]:
     return [
         f"train is imbalanced: {counts[largest]} of {_shorten(largest)}, {counts[smallest]} of {_shorten(smallest)}"
     ]
+
+
+def count_groups(data: DataModule) -> dict[str, dict[str, int]]:
+    """Return the images of each group in each part that has some, the groups by name."""
+    counts: dict[str, dict[str, int]] = {}
+    for part, images in data.parts.items():
+        for name, count in Counter(images.groups or ()).items():
+            counts.setdefault(name, {})[part] = count
+    return dict(sorted(counts.items()))
+
+
+def join_counts(counts: Mapping[str, int]) -> str:
+    """Join counts of images by part: `4 in train, 2 in val`."""
+    return ", ".join(f"{count} in {part}" for part, count in counts.items())
 
 
 def _compare_parts(parts: Mapping[str, PartSummary], classes: Sequence[str]) -> list[str]:

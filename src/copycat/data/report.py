@@ -6,7 +6,7 @@ from rich.table import Table
 
 from copycat.config.printable import make_console, printable
 from copycat.data.datamodule import DataModule
-from copycat.data.quality import DataCheck, Duplicate, check_data
+from copycat.data.quality import DataCheck, Duplicate, check_data, join_counts
 
 MAX_LINES = 20  # largest number of lines of a list in a terminal; a file or a pipe gets all lines
 
@@ -50,6 +50,10 @@ def _list_lines(check: DataCheck, *, most: int | None) -> Iterator[str]:
         "duplicates across parts": [_join_duplicates(group) for group in check.across],
         "unreadable files": check.unreadable,
     }
+    if check.groups:
+        leaking = check.leaking_groups
+        lists["groups"] = [f"{name}: {join_counts(counts)}" for name, counts in check.groups.items()]
+        lists["groups across parts"] = [f"{name}: {join_counts(counts)}" for name, counts in leaking.items()]
     for title, lines in lists.items():
         yield f"{title}: {len(lines)}"
         yield from _first(lines, most)

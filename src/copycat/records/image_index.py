@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from itertools import repeat
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -25,6 +26,8 @@ class ImageRecord:
     label: int
     digest: str
     name: str
+    group: str | None = None
+    """None where the source has no groups."""
 
     def __str__(self) -> str:
         """Return part and name, as messages print them."""
@@ -36,9 +39,11 @@ def index_images(data: DataModule) -> list[ImageRecord] | None:
     if sum(len(part) for part in data.parts.values()) > MAX_IMAGES:
         return None
     return [
-        ImageRecord(name, label, digest, image_name)
+        ImageRecord(name, label, digest, image_name, group)
         for name, part in data.parts.items()
-        for label, digest, image_name in zip(part.labels.tolist(), part.digests, part.names, strict=True)
+        for label, digest, image_name, group in zip(
+            part.labels.tolist(), part.digests, part.names, part.groups or repeat(None, len(part)), strict=True
+        )
     ]
 
 
@@ -53,8 +58,11 @@ def write_images(folder: Path, data: DataModule) -> None:
             return
         text = StringIO(newline="")
         rows = csv.writer(text)
-        rows.writerow(["part", "label", "digest", "name"])
-        rows.writerows([image.part, image.label, image.digest, _cell(image.name)] for image in images)
+        has_groups = any(image.group is not None for image in images)
+        rows.writerow(["part", "label", "digest", "name", *["group"] * has_groups])
+        for image in images:
+            group = [_cell(image.group or "")] * has_groups
+            rows.writerow([image.part, image.label, image.digest, _cell(image.name), *group])
         _contents[data] = text.getvalue().encode(errors="surrogatepass")
     write_whole(folder / FILE, _contents[data])
 
@@ -62,6 +70,10 @@ def write_images(folder: Path, data: DataModule) -> None:
 def _cell(name: str) -> str:
     """Escape a name that a spreadsheet would take for a formula, or that begins with the escape character."""
     return f"'{name}" if name.startswith(("'", *"=+-@")) else name
+
+
+def _group(cell: str | None) -> str | None:
+    return None if cell is None else cell.removeprefix("'")
 
 
 def training_digests(images: Iterable[ImageRecord]) -> set[str]:
@@ -74,7 +86,9 @@ def read_images(folder: Path) -> list[ImageRecord] | None:
     try:
         text = read_file(folder / FILE).decode(errors="surrogatepass")
         return [
-            ImageRecord(row["part"], int(row["label"]), row["digest"], row["name"].removeprefix("'"))
+            ImageRecord(
+                row["part"], int(row["label"]), row["digest"], row["name"].removeprefix("'"), _group(row.get("group"))
+            )
             for row in csv.DictReader(StringIO(text, newline=""), strict=True)
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):

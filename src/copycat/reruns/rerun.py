@@ -8,7 +8,7 @@ from typing import Any
 from copycat.config.compose import Request
 from copycat.config.suggestions import one_of
 from copycat.data.datamodule import DataModule
-from copycat.data.sources.root import check_has_root
+from copycat.data.sources.root import move_data
 from copycat.provenance.backbone import backbone_change
 from copycat.provenance.diagnosis import Cause, RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
@@ -83,8 +83,7 @@ def _adapt_config(original: Opened, data: Path | None) -> dict[str, Any]:
     if not original.own:  # an untrusted run must not decide where files are written
         config["output_dir"] = OUTPUTS
     if data is not None:
-        check_has_root(config["data"])
-        config["data"] = {**config["data"], "root": str(data)}
+        config["data"] = move_data(config["data"], data)
     if config["trainer"].get("threads") is None:
         threads = original.manifest["provenance"]["environment"]["threads"]
         config["trainer"] = {**config["trainer"], "threads": threads}

@@ -57,6 +57,7 @@ def make_manifest(
             "classes": list(data.classes),
             "image_shape": list(data.image_shape),
             "images": {name: len(part) for name, part in data.parts.items()},
+            **({"groups": groups} if (groups := _count_groups(data)) else {}),
             "majority": {name: int(part.labels.bincount().max()) / len(part) for name, part in data.parts.items()},
             "warnings": warnings,
         },
@@ -91,6 +92,11 @@ def best_epoch(rows: Sequence[Mapping[str, float]], *, monitor: str, mode: str) 
     row = min(candidates, key=lambda row: sign * row[monitor])
     metrics = {name: value for name, value in row.items() if name != "epoch"}
     return {"monitor": monitor, "mode": mode, "epoch": int(row["epoch"]), "metrics": metrics}
+
+
+def _count_groups(data: DataModule) -> dict[str, int]:
+    """Return the number of groups in each part, where the source has groups."""
+    return {name: len(set(part.groups)) for name, part in data.parts.items() if part.groups is not None}
 
 
 def now() -> str:

@@ -4,24 +4,18 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from copycat.config.errors import UserError
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.lazy_images import LazyImages
+from copycat.data.sources.csv_columns import check_groups_key, find_columns
 from copycat.data.sources.csv_table import CsvTable, read_table
+from copycat.data.sources.file_names import escape_name
 from copycat.data.sources.folder_scan import PART_FOLDERS
-from copycat.data.sources.folder_walk import LeftOut, escape_name
+from copycat.data.sources.folder_walk import SYNTHETIC_MARKER, LeftOut
 from copycat.data.sources.groups import find_groups
 from copycat.data.sources.image_source import ImageSource, LabeledImages
 from copycat.data.sources.label_order import sort_classes
 from copycat.data.split import Part
 
-USUAL_NAMES: Mapping[str, Sequence[str]] = {
-    "path_column": ("path", "file", "filename", "filepath", "imagepath", "imagefile", "image", "imagename", "img"),
-    "label_column": ("label", "class", "classname", "category", "target", "species", "breed", "diagnosis"),
-    "split_column": ("split", "part", "subset", "partition"),
-    "exclude_column": ("exclude", "excluded"),
-}
-"""Names of columns that are found without being stated, in lower case, without spaces, `-` and `_`."""
 IS_EXCLUDED: Mapping[str, bool] = {
     **dict.fromkeys(("1", "true", "yes", "y", "x", "exclude"), True),
     **dict.fromkeys(("", "0", "false", "no", "n", "keep"), False),
@@ -74,7 +68,7 @@ class CsvImages(ImageSource):
         self.file = Path(file).expanduser()
         self.folder = self.file.parent if root is None else Path(root).expanduser()
         self.delimiter, self.groups, self.stated_classes = delimiter, groups, classes
-        self.stated = {
+        self.columns = {
             "path_column": path_column,
             "label_column": label_column,
             "split_column": split_column,
@@ -88,12 +82,13 @@ class CsvImages(ImageSource):
             UserError: where the table is not as described above, or `on_unreadable` is `stop` and an image unreadable.
         """
         table = read_table(self.file, delimiter=self.delimiter)
-        used = {key: table.find_column(key, named, USUAL_NAMES[key]) for key, named in self.stated.items()}
-        paths, labels = (self._cells(table, used, key) for key in ("path_column", "label_column"))
+        used = find_columns(table, self.columns)
+        check_groups_key(self.groups, table.columns)
+        paths, labels = (table.columns[str(used[key])] for key in ("path_column", "label_column"))
         kept = self._included(table, used["exclude_column"])
         self._check_rows(table, kept, paths, labels)
         self.classes = self._find_classes(table, kept, labels)
-        rows = self._split(table, kept, used["split_column"])
+        rows = self._find_parts(table, kept, used["split_column"])
         groups = self._find_groups(table, rows, paths)
         label_of = {name: label for label, name in enumerate(self.classes)}
         listed = {
@@ -112,16 +107,9 @@ class CsvImages(ImageSource):
             )
             for part, chosen in rows.items()
         }
+        folders = {parent for path in paths for parent in Path(path).parents}
+        self.synthetic = any((self.folder / folder / SYNTHETIC_MARKER).is_file() for folder in folders)
         return self.read_parts(listed, root=self.folder, key="data.file", where=f"images of {self.file}")
-
-    def _cells(self, table: CsvTable, used: Mapping[str, str | None], key: str) -> Sequence[str]:
-        if (name := used[key]) is not None:
-            return table.columns[name]
-        noun = "paths" if key == "path_column" else "class names"
-        raise UserError(
-            f"data.{key}: expected the column of the {noun}; {escape_name(str(self.file))} has "
-            f"{one_of(table.columns)}. Type data.{key}=NAME."
-        )
 
     def _included(self, table: CsvTable, column: str | None) -> Sequence[int]:
         """Return the rows that are not excluded."""
@@ -168,7 +156,7 @@ class CsvImages(ImageSource):
             raise table.error(f"expected images of two classes at least; got {one_of(found) or 'none'}.")
         return classes
 
-    def _split(self, table: CsvTable, kept: Sequence[int], column: str | None) -> dict[str, list[int]]:
+    def _find_parts(self, table: CsvTable, kept: Sequence[int], column: str | None) -> dict[str, list[int]]:
         """Return the rows of each part; all are `train` where there is no column of parts."""
         if column is None:
             return {"train": list(kept)}
@@ -190,12 +178,6 @@ class CsvImages(ImageSource):
         if self.groups is None:
             return None
         if (cells := table.columns.get(self.groups)) is None:
-            if "(" not in self.groups:
-                hint = did_you_mean(self.groups, table.columns, before="data.groups=")
-                raise UserError(
-                    f"data.groups: expected one of {one_of(table.columns)}, or a pattern with a group in parentheses; "
-                    f"got {self.groups!r}.{hint}"
-                )
             return find_groups(self.groups, {part: [paths[row] for row in chosen] for part, chosen in rows.items()})
         for row in (row for chosen in rows.values() for row in chosen):
             if not cells[row]:

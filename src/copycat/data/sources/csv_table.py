@@ -1,18 +1,16 @@
 """Read a CSV file with a header into columns of text, with the line of each row for messages."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import did_you_mean, first_line, one_of
-from copycat.data.sources.folder_walk import escape_name
+from copycat.config.suggestions import first_line, one_of
+from copycat.data.sources.file_names import escape_name
 
 DELIMITERS: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 """Characters between cells, by the words of `data.delimiter`."""
-IGNORE = "none"
-"""Value of a key that takes a column: use none, not even one that has a usual name."""
 
 
 @dataclass(frozen=True)
@@ -29,29 +27,14 @@ class CsvTable:
         where = escape_name(str(self.path)) + ("" if line is None else f", line {line}")
         return UserError(f"data.file: {where}: {text}")
 
-    def find_column(self, key: str, named: str | None, usual: Sequence[str]) -> str | None:
-        """Return the column that a key names, or where it is None the first with a usual name, in any case.
 
-        Raises:
-            UserError: where there is no column of that name.
-        """
-        if named is not None:
-            if named in self.columns:
-                return named
-            if named == IGNORE:
-                return None
-            hint = did_you_mean(named, self.columns, before=f"data.{key}=")
-            raise UserError(f"data.{key}: expected one of {one_of(self.columns)}; got {named!r}.{hint}")
-        by_word = {_word(name): name for name in reversed(self.columns)}
-        return next((by_word[word] for word in usual if word in by_word), None)
-
-
-def read_table(path: Path, *, delimiter: str | None = None) -> CsvTable:
+def read_table(path: Path, *, delimiter: str | None = None, header_only: bool = False) -> CsvTable:
     """Read a CSV file of UTF-8 with a header; blank lines are left out.
 
     Args:
         path: the file.
         delimiter: a word of DELIMITERS; None: the one that occurs most often in the header.
+        header_only: read the names of the columns alone.
 
     Raises:
         UserError: where the file cannot be read, or is no table.
@@ -62,7 +45,10 @@ def read_table(path: Path, *, delimiter: str | None = None) -> CsvTable:
             head = file.readline()
             file.seek(0)
             rows = csv.reader(file, delimiter=_find_delimiter(head, delimiter), strict=True)
-            return _fill(table, ((rows.line_num, row) for row in rows))
+            names = _read_header(table, next(rows, []))
+            if header_only:
+                return CsvTable(path, {name: [] for name in names}, [])
+            return _read_rows(table, names, ((rows.line_num, row) for row in rows))
     except OSError as error:
         raise table.error(f"expected a table that can be read; {(error.strerror or str(error)).lower()}.") from error
     except UnicodeDecodeError as error:
@@ -71,14 +57,17 @@ def read_table(path: Path, *, delimiter: str | None = None) -> CsvTable:
         raise table.error(f"expected a table; {first_line(error)}.", line=rows.line_num) from error
 
 
-def _fill(table: CsvTable, rows: Iterator[tuple[int, list[str]]]) -> CsvTable:
-    _, header = next(rows, (0, []))
+def _read_header(table: CsvTable, header: Sequence[str]) -> Sequence[str]:
     names = [name.strip() for name in header]
     if not any(names):
         raise table.error("expected a first line with the names of the columns; got none.")
     if len(set(names)) < len(names):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         raise table.error(f"expected columns of different names; got {one_of(map(repr, twice))} twice.", line=1)
+    return names
+
+
+def _read_rows(table: CsvTable, names: Sequence[str], rows: Iterable[tuple[int, list[str]]]) -> CsvTable:
     cells: list[list[str]] = [[] for _ in names]
     lines = []
     for line, row in rows:
@@ -98,7 +87,3 @@ def _find_delimiter(head: str, word: str | None) -> str:
     if word is not None:
         return DELIMITERS[word]
     return max(DELIMITERS.values(), key=head.count)
-
-
-def _word(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "").replace(" ", "")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.data.lazy_images import LazyImages
+from copycat.data.sources.file_names import escape_name
 from copycat.data.sources.folder_scan import scan_folder
-from copycat.data.sources.folder_walk import SYNTHETIC_MARKER, escape_name
+from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
 from copycat.data.sources.groups import find_groups
 from copycat.data.sources.image_source import ImageSource, LabeledImages
 from copycat.data.split import Part

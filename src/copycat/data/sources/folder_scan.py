@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from copycat.config.errors import UserError
-from copycat.data.sources.folder_walk import FolderWalk, LeftOut, ancestors, escape_name
+from copycat.data.sources.file_names import escape_name
+from copycat.data.sources.folder_walk import FolderWalk, LeftOut, ancestors
 from copycat.data.sources.root import HINT, check_root
 
 PART_FOLDERS: Mapping[str, Sequence[str]] = {

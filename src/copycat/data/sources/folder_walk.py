@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from copycat.data.decode import FORMAT_HINTS, image_extensions, is_image
+from copycat.data.sources.file_names import escape_name
 
 SYSTEM_FOLDERS = frozenset(
     {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"}
@@ -27,11 +28,6 @@ class LeftOut:
     def __str__(self) -> str:
         """Return the name, the reason and the number of files."""
         return f"{self.name}: {self.reason}" + (f", {self.files} files" if self.files > 1 else "")
-
-
-def escape_name(name: str) -> str:
-    """Return a file's name as text that can be printed and stored; bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -1,12 +1,15 @@
-"""Check the folder of a user's own images before torch is imported."""
+"""Check the folder or table of a user's own images before torch is imported."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
+from copycat.data.sources.csv_columns import check_groups_key, find_columns
+from copycat.data.sources.csv_table import read_table
+from copycat.data.sources.groups import compile_pattern
 
 HINT = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
 
@@ -25,34 +28,61 @@ def check_root(root: Path) -> None:
         )
 
 
+def check_file(file: Path) -> None:
+    """Check that the table of images is there.
+
+    Raises:
+        UserError: where it is not.
+    """
+    if not file.is_file():
+        got = "a folder" if file.is_dir() else "not there"
+        hint = f"data=folder data.root={file}" if file.is_dir() else "data.file=TABLE.csv"
+        raise UserError(f"data.file: expected a CSV file of paths and labels; {file} is {got}. Type {hint}.")
+
+
+CHECKS: Mapping[str, tuple[str, Callable[[Path], None]]] = {"folder": ("root", check_root), "csv": ("file", check_file)}
+"""Options of data that read a path, with its key and check."""
+
+
 def check_typed_root(overrides: Sequence[str]) -> None:
-    """Check the folder of images that overrides name, before they are composed, which takes longer.
+    """Check the folder or table of images that overrides name, before they are composed, which takes longer.
 
     Raises:
         UserError: where it is not there.
     """
-    roots = [word.removeprefix("data.root=") for word in overrides if word.startswith("data.root=")]
-    root = roots[-1] if roots and "data=folder" in overrides else ""
-    if re.match("[A-Za-z./~]", root) and root not in ("null", "true", "false") and not GRAMMAR & set(root):
-        check_root(Path(root).expanduser())
+    for option, (key, check) in CHECKS.items():
+        values = [word.partition("=")[2] for word in overrides if word.startswith(f"data.{key}=")]
+        path = values[-1] if values and f"data={option}" in overrides else ""
+        if re.match("[A-Za-z./~]", path) and path not in ("null", "true", "false") and not GRAMMAR & set(path):
+            check(Path(path).expanduser())
 
 
 def check_image_folder(config: Mapping[str, Any]) -> None:
-    """Check that the folder of images that a run's configuration names is there.
+    """Check that the folder of images, or the table, that a run's configuration names is there, and its columns.
 
     Raises:
         UserError: where it is not.
     """
     node = config["data"]
-    if is_option(node["_target_"], "data", "folder") and node.get("root"):
-        check_root(Path(node["root"]).expanduser())
+    for option, (key, check) in CHECKS.items():
+        if is_option(node["_target_"], "data", option) and node.get(key):
+            check(Path(node[key]).expanduser())
+    if is_option(node["_target_"], "data", "folder") and node.get("groups"):
+        compile_pattern(node["groups"])
+    if is_option(node["_target_"], "data", "csv") and node.get("file"):
+        table = read_table(Path(node["file"]).expanduser(), delimiter=node.get("delimiter"), header_only=True)
+        find_columns(table, node)
+        check_groups_key(node.get("groups"), table.columns)
 
 
-def check_has_root(node: Mapping[str, Any]) -> None:
-    """Check that a run's data lies in a folder, so that --data can name another one.
+def move_data(node: Mapping[str, Any], to: Path) -> dict[str, Any]:
+    """Return the node of a run's data with another folder of images, or another table where `to` is a file.
 
     Raises:
-        UserError: where it does not.
+        UserError: where its data lies in no folder.
     """
+    if "file" in node and not to.is_dir():
+        return {**node, "file": str(to)}
     if "root" not in node:
         raise UserError(f"--data: expected a run whose data has a root; got {node['_target_']}.")
+    return {**node, "root": str(to)}

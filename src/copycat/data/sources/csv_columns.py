@@ -1,0 +1,82 @@
+"""Find the columns of a table of images: paths, labels, parts, exclusions and groups."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from copycat.config.errors import UserError
+from copycat.config.suggestions import did_you_mean, one_of
+from copycat.data.sources.csv_table import CsvTable
+from copycat.data.sources.file_names import escape_name
+from copycat.data.sources.groups import compile_pattern
+
+USUAL_NAMES: Mapping[str, Sequence[str]] = {
+    "path_column": ("path", "file", "filename", "filepath", "imagepath", "imagefile", "image", "imagename", "img"),
+    "label_column": ("label", "class", "classname", "category", "target", "species", "breed", "diagnosis"),
+    "split_column": ("split", "part", "subset", "partition"),
+    "exclude_column": ("exclude", "excluded"),
+}
+"""Names of columns that are found without being stated, in lower case, without spaces, `-` and `_`."""
+REQUIRED: Mapping[str, str] = {"path_column": "paths", "label_column": "class names"}
+"""Keys of columns that a table must have, with their content."""
+IGNORE = "none"
+"""Value of a key that takes a column: use none, not even one that has a usual name."""
+
+
+def find_columns(table: CsvTable, node: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the column for each key of USUAL_NAMES; None where there is none.
+
+    Args:
+        table: the table, of which the header suffices.
+        node: configuration, with names of columns, or null where they are to be found by their usual names.
+
+    Raises:
+        UserError: where a stated column does not exist, or a required one is not found.
+    """
+    found = {key: find_column(table.columns, key, node.get(key), usual) for key, usual in USUAL_NAMES.items()}
+    for key, content in REQUIRED.items():
+        if found[key] is None:
+            raise UserError(
+                f"data.{key}: expected the column of the {content}; {escape_name(str(table.path))} has "
+                f"{one_of(table.columns)}. Type data.{key}=NAME."
+            )
+    return found
+
+
+def find_column(columns: Iterable[str], key: str, stated: str | None, usual: Sequence[str]) -> str | None:
+    """Return the column that a key states, or where that is None the first with a usual name, in any case.
+
+    Raises:
+        UserError: where the stated column does not exist.
+    """
+    names = list(columns)
+    if stated is None:
+        by_word = {_normalize(name): name for name in reversed(names)}
+        return next((by_word[word] for word in usual if word in by_word), None)
+    if stated not in names and stated != IGNORE:
+        raise UserError(
+            f"data.{key}: expected one of {one_of(names)}; got {stated!r}."
+            + did_you_mean(stated, names, before=f"data.{key}=")
+        )
+    return stated if stated in names else None
+
+
+def check_groups_key(groups: str | None, columns: Iterable[str]) -> None:
+    """Check that `data.groups` is a column or a pattern.
+
+    Raises:
+        UserError: where it is neither.
+    """
+    names = list(columns)
+    if groups is None or groups in names:
+        return
+    if "(" in groups:
+        compile_pattern(groups)
+        return
+    raise UserError(
+        f"data.groups: expected one of {one_of(names)}, or a pattern with a group in parentheses; got {groups!r}."
+        + did_you_mean(groups, names, before="data.groups=")
+    )
+
+
+def _normalize(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")

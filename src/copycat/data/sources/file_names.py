@@ -1,0 +1,8 @@
+"""Write names of files as text."""
+
+import os
+
+
+def escape_name(name: str) -> str:
+    """Return a file's name as text that can be printed and stored; bytes that are not UTF-8 are escaped."""
+    return os.fsencode(name).decode(errors="backslashreplace")
