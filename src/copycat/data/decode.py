@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,14 +91,18 @@ def decoder_versions() -> Sequence[str]:
     return (PIL.__version__,) if heif is None else (PIL.__version__, heif)
 
 
-def decode(path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None) -> "Tensor":
+def decode(
+    path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None, content: bytes | None = None
+) -> "Tensor":
     """Decode an image as `decode_pixels` does, to a tensor."""
     import torch
 
-    return torch.from_numpy(decode_pixels(path, size=size, fit=fit, max_pixels=max_pixels))
+    return torch.from_numpy(decode_pixels(path, size=size, fit=fit, max_pixels=max_pixels, content=content))
 
 
-def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None) -> NDArray[np.uint8]:
+def decode_pixels(
+    path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None, content: bytes | None = None
+) -> NDArray[np.uint8]:
     """Decode an image file to uint8 [3, size, size], RGB.
 
     The image is turned upright by its EXIF orientation; an animation gives its first frame. Transparency is composed on
@@ -113,13 +118,15 @@ def decode_pixels(path: Path, *, size: int, fit: str = "crop", max_pixels: int |
         fit: `crop` scales the shorter side to `size` and keeps the center; `squash` scales both sides and so distorts;
             `pad` scales the longer side and fills up with white.
         max_pixels: limit of the image as it is stored; None: Pillow's `MAX_IMAGE_PIXELS`, 89 million.
+        content: bytes of the file, where they are in memory already; `path` is then its name alone.
 
     Raises:
         UnreadableImage: where the file is missing, empty, truncated, no image, or has more than `max_pixels`.
     """
     assert fit in FIT_MODES, fit
     try:
-        with _pillow_settings.applied(max_pixels), path.open("rb") as file:
+        opened = path.open("rb") if content is None else BytesIO(content)
+        with _pillow_settings.applied(max_pixels), opened as file:
             limit = _pillow_settings.limit if max_pixels is None else max_pixels
             if not (head := file.read(512)):
                 raise UnreadableImage(path, "empty file")

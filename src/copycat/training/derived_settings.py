@@ -37,6 +37,7 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
         filled["data"]["shuffle"] = data.shuffle
     if isinstance(data.source, ImageSource) and "image_size" in filled["data"]:
         filled["data"]["image_size"] = data.source.size
+    filled["data"].update(getattr(data.source, "recorded", {}))
     typed = {"root": filled["data"].get("root") or getattr(data.source, "root", None)}
     for group, name in (("data", "root"), ("data", "file"), ("model", "weights")):  # files and folders to read
         node = filled[group]
