@@ -28,6 +28,8 @@ NEEDS = {
     "loss=cross_entropy": [],
     "data=folder": ["data.root=images"],
     "scheduler=one_cycle": ["optimizer=adam"],
+    "data=csv": ["data.file=labels.csv"],
+    "data=hub": ["data.name=cifar10"],
 }
 STRANGE = ("timm", "torchvision")
 OPTIONS = [

@@ -33,6 +33,7 @@ UNTRUSTABLE_PACKAGES = frozenset(
         ),
         *("optuna", "matplotlib", "timm", "transformers", "onnx", "onnxruntime", "copycat", "pip", "setuptools"),
         *("pkg_resources", "wheel", "distutils", "pytest", "_pytest", "cloudpickle", "joblib", "dill", "fsspec"),
+        *("datasets", "huggingface_hub", "pyarrow", "multiprocess"),
     )
 )
 """Packages that cannot be trusted as a whole: some of their functions run arbitrary code or write files."""

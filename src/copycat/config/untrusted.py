@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.config.options import is_option
 from copycat.config.printable import UNPRINTABLE
 from copycat.config.rules import NAMED_TARGET_GROUPS, TARGET, TARGET_GROUPS
 from copycat.config.suggestions import one_of
@@ -49,6 +50,13 @@ def check_untrusted(config: Any, *, where: str, refuse: Refuse) -> None:
             _check_node(key, node, slot, refuse)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def without_downloads(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checked configuration whose data is read from this machine alone."""
+    if not is_option(config["data"]["_target_"], "data", "hub"):
+        return dict(config)
+    return {**config, "data": {**config["data"], "download": False}}
 
 
 def _check_texts(config: Any) -> None:

@@ -55,7 +55,7 @@ def find_examples(opened: Opened, *, max_pixels: int) -> Sequence[Example]:
     """
     try:
         images = [image for image in read_images(opened.folder) or [] if image.part == "val"]
-        if is_option(opened.config["data"]["_target_"], "data", "folder"):
+        if is_option(opened.config["data"]["_target_"], "data", "folder", "csv"):
             return list(islice(_from_files(opened, images, max_pixels=max_pixels), MAX_EXAMPLES))
         return list(_from_source(opened)) if images else ()
     except Exception:  # a source of the user's own may raise anything; examples are a convenience
@@ -64,8 +64,9 @@ def find_examples(opened: Opened, *, max_pixels: int) -> Sequence[Example]:
 
 def _from_files(opened: Opened, images: Sequence[ImageRecord], *, max_pixels: int) -> Iterator[Example]:
     """Yield the files below the run's folder of images that are still images."""
-    root = Path(opened.config["data"]["root"]).expanduser().resolve()
-    fit = opened.config["data"].get("fit", "crop")
+    node = opened.config["data"]
+    root = Path(node.get("root") or Path(node["file"]).parent).expanduser().resolve()
+    fit = node.get("fit", "crop")
     classes = opened.manifest["data"]["classes"]
     for place in _class_by_class([image.label for image in images]):
         path = (root / images[place].name).resolve()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from copycat.config.errors import UserError
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.suggestions import first_line, one_of
-from copycat.config.untrusted import check_untrusted
+from copycat.config.untrusted import check_untrusted, without_downloads
 from copycat.config.validation import check_recorded
 from copycat.records.manifest_schema import check_texts
 from copycat.records.reader import check_files, find_runs, read_checked_manifest, read_config, reason, rename_keys
@@ -82,6 +82,8 @@ def open_run(folder: Path) -> Opened:
     check_recorded(config, where=str(where))
     if own:
         allow_own_modules(config)
+    else:
+        config = without_downloads(config)
     return Opened(folder, manifest, config, own, user_path)
 
 

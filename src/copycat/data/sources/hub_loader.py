@@ -15,6 +15,10 @@ SHA = re.compile(r"[0-9a-f]{40}")
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 TIMEOUT_SECONDS = 10.0
 """Time limit for asking the Hub for the latest revision."""
+FORMATS = ("parquet", "imagefolder", "arrow", "webdataset", "cache")
+"""Readers of datasets that may be used: others read other files than images, or follow links to files elsewhere."""
+INDIRECT_FILES = ("README.md", ".huggingface.yaml")
+"""Files in which a data set may name files elsewhere."""
 Splits = Mapping[str, Any]
 """Dataset of Hugging Face by split."""
 
@@ -36,16 +40,17 @@ def load_splits(name: str, *, subset: str | None, revision: str | None, download
     path = Path(name).expanduser()
     with _quiet():
         if path.exists():
-            return _load_local(path, subset), None
+            return _load_local(path, subset, download=download), None
         if not HUB_NAME.fullmatch(name):
             raise UserError(
                 f"data.name: expected a data set of the Hugging Face Hub, as cifar10 or OWNER/NAME, or the path of a"
                 f" folder or a Parquet file; got {name}."
             )
         sha = revision if revision is not None and SHA.fullmatch(revision) else None
-        if sha is None and download:
-            sha = _find_revision(name, revision)
-        if (cached := _load_cached(name, subset, sha)) is not None and (sha or revision is None):
+        if sha is not None and (cached := _load_cached(name, subset, sha)) is not None:
+            return cached
+        sha = _find_revision(name, revision) if download else sha
+        if (sha or revision is None) and (cached := _load_cached(name, subset, sha)) is not None:
             return cached
         if not download:
             words = f"data.name={name}" + (f" data.revision={sha}" if sha else "")
@@ -54,14 +59,15 @@ def load_splits(name: str, *, subset: str | None, revision: str | None, download
                 f" Type copycat data check data=hub {words}."
             )
         if sha is None:
+            at = f" at {revision}" if revision else ""
             raise UserError(
-                f"data.name: can't reach the Hugging Face Hub, and {name} is not in the cache of datasets. Connect, or"
+                f"data.name: can't reach the Hugging Face Hub, and {name}{at} is not in the cache of datasets. Connect, or"
                 " give the path of a folder or Parquet file."
             )
         return _load(name, subset, revision=sha), sha
 
 
-def _load_local(path: Path, subset: str | None) -> Splits:
+def _load_local(path: Path, subset: str | None, *, download: bool) -> Splits:
     if path.is_file():
         if path.suffix != ".parquet":
             raise UserError(f"data.name: expected a folder or a Parquet file; got {path}.")
@@ -72,14 +78,23 @@ def _load_local(path: Path, subset: str | None) -> Splits:
         with _one_line(str(path)):
             loaded = load_from_disk(str(path))
             return {"train": loaded} if isinstance(loaded, Dataset) else dict(loaded)
+    if not download and (indirect := [name for name in INDIRECT_FILES if (path / name).exists()]):
+        raise UserError(
+            f"data.name: expected a folder without {indirect[0]}, as it may name files elsewhere and"
+            f" data.download=false; got {path}."
+        )
     return _load(str(path.absolute()), subset)
 
 
 def _load(name: str, subset: str | None, **options: Any) -> Splits:
-    from datasets import load_dataset
+    from datasets import load_dataset_builder
 
     with _one_line(name):
-        return dict(load_dataset(name, subset, **options))
+        builder = load_dataset_builder(name, subset, **options)
+        if (found := type(builder).__module__.rpartition(".")[2]) not in FORMATS:
+            raise UserError(f"data.name: expected Parquet files or a folder of images; {name} has files of {found}.")
+        builder.download_and_prepare()
+        return dict(builder.as_dataset())
 
 
 def _find_revision(name: str, revision: str | None) -> str | None:
@@ -117,32 +132,28 @@ def _find_revision(name: str, revision: str | None) -> str | None:
 
 
 def _load_cached(name: str, subset: str | None, sha: str | None) -> tuple[Splits, str] | None:
-    """Return the splits in the cache of datasets and their revision; None where it lacks this revision."""
-    import datasets
+    """Return the splits of this revision, or of the one loaded last, from the cache of datasets; None if it lacks it.
 
-    with _offline():
-        try:
-            splits = dict(datasets.load_dataset(name, subset))
-        except Exception:  # datasets raises errors of many types where its cache lacks something
-            return None
-    # …/NAME/SUBSET/VERSION/REVISION/NAME-SPLIT.arrow
-    revisions = {Path(file["filename"]).parent.name for split in splits.values() for file in split.cache_files}
-    if len(revisions) != 1 or (sha is not None and revisions != {sha}):
+    datasets itself gives the revision loaded last, whichever is asked for, and only after it waited for the Hub.
+    """
+    import datasets
+    from datasets.naming import camelcase_to_snakecase
+    from datasets.packaged_modules.cache.cache import Cache
+
+    owner, slash, own_name = name.rpartition("/")
+    folder = Path(datasets.config.HF_DATASETS_CACHE) / f"{owner}{slash and '___'}{camelcase_to_snakecase(own_name)}"
+    found = [path for path in folder.glob(f"{subset or '*'}/*/{sha or '*'}") if SHA.fullmatch(path.name)]
+    if not found:
         return None
-    return splits, revisions.pop()
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Keep datasets from asking the Hub, as its variable HF_HUB_OFFLINE does, which it reads only once."""
-    import datasets
-
-    before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = True
+    latest = max(found, key=lambda path: path.stat().st_mtime_ns)
+    if subset is None and len({path.parts[-3] for path in found if path.name == latest.name}) > 1:
+        return None
+    config, version, revision = latest.parts[-3:]
     try:
-        yield
-    finally:
-        datasets.config.HF_HUB_OFFLINE = before
+        builder = Cache(dataset_name=own_name, repo_id=name, config_name=config, version=version, hash=revision)
+        return dict(builder.as_dataset()), revision
+    except (OSError, ValueError):  # a damaged cache, which loading mends
+        return None
 
 
 @contextmanager

@@ -83,6 +83,8 @@ def move_data(node: Mapping[str, Any], to: Path) -> dict[str, Any]:
     """
     if "file" in node and not to.is_dir():
         return {**node, "file": str(to)}
+    if is_option(node["_target_"], "data", "hub"):
+        return {**node, "name": str(to)}
     if "root" not in node:
         raise UserError(f"--data: expected a run whose data has a root; got {node['_target_']}.")
     return {**node, "root": str(to)}
