@@ -33,8 +33,6 @@ class MiniHub:
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
             def do_GET(self) -> None:
                 hub._answer(self)
 

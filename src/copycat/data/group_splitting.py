@@ -43,10 +43,11 @@ def split_groups(part: Part, shares: Sequence[float], *, seed: int) -> list[list
     for column in np.flatnonzero((counts > 0).sum(0) < len(shares)):
         holding = [name for unit, row in zip(units, counts, strict=True) if row[column] for name in unit.names]
         example = part.names[int(np.flatnonzero(codes == column)[0])]
-        few = "fewer data.folds" if len(shares) > 2 else "images of other groups"
+        least = int((counts > 0).sum(0).min())
+        remedy = f"Type data.folds={least}" if len(shares) > 2 and least > 1 else "Add images of other groups"
         raise UserError(
             f"data.groups: expected every class in {len(shares)} separate groups at least, as there are as many parts; "
-            f"that of {example} is in {one_of(holding, most=4)} alone. Expected {few}."
+            f"that of {example} is in {one_of(holding, most=4)} alone. {remedy}."
         )
     parts = spread_classes(counts, assign_groups(counts, shares), len(shares))
     indices: list[list[int]] = [[] for _ in shares]

@@ -48,9 +48,9 @@ def find_groups(pattern: str, names: Mapping[str, Sequence[str]]) -> dict[str, l
     ]
     if unmatched:
         count = sum(map(len, names.values()))
-        of = "no name" if len(unmatched) == count else f"not {len(unmatched)} of {count} names"
+        of = "matches no name" if len(unmatched) == count else f"does not match {len(unmatched)} of {count} names"
         raise UserError(
-            f"data.groups: expected a pattern that matches every image's name; {pattern!r} matches {of}: "
+            f"data.groups: expected a pattern that matches every image's name; {pattern!r} {of}: "
             f"{one_of(unmatched, most=3)}."
         )
     return groups

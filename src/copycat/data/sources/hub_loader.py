@@ -61,8 +61,8 @@ def load_splits(name: str, *, subset: str | None, revision: str | None, download
         if sha is None:
             at = f" at {revision}" if revision else ""
             raise UserError(
-                f"data.name: can't reach the Hugging Face Hub, and {name}{at} is not in the cache of datasets. Connect, or"
-                " give the path of a folder or Parquet file."
+                f"data.name: can't reach the Hugging Face Hub, and {name}{at} is not in the cache of datasets. Connect,"
+                " or give the path of a folder or Parquet file."
             )
         return _load(name, subset, revision=sha), sha
 

@@ -12,11 +12,12 @@ from copycat.data.sources.csv_table import read_table
 from copycat.data.sources.groups import compile_pattern
 
 HINT = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
+ROOT_HINT = "Type data.root=FOLDER, the folder that the table's paths are relative to"
 
 GRAMMAR = frozenset("\"'\\$[]{}(),")  # characters by which a value in Hydra's grammar is not the text itself
 
 
-def check_root(root: Path) -> None:
+def check_root(root: Path, *, hint: str = HINT) -> None:
     """Check that the folder is there.
 
     Raises:
@@ -24,7 +25,7 @@ def check_root(root: Path) -> None:
     """
     if not root.is_dir():
         raise UserError(
-            f"data.root: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {HINT}."
+            f"data.root: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {hint}."
         )
 
 
@@ -73,6 +74,8 @@ def check_image_folder(config: Mapping[str, Any]) -> None:
         table = read_table(Path(node["file"]).expanduser(), delimiter=node.get("delimiter"), header_only=True)
         find_columns(table, node)
         check_groups_key(node.get("groups"), table.columns)
+        if node.get("root"):
+            check_root(Path(node["root"]).expanduser(), hint=ROOT_HINT)
 
 
 def move_data(node: Mapping[str, Any], to: Path) -> dict[str, Any]:
