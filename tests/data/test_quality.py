@@ -1,6 +1,7 @@
 """What a look over a set finds, in plain lists and short lines."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -235,3 +236,13 @@ def test_the_real_cats_have_one_duplicate_and_a_shift_of_class_share() -> None:
         "train": {"non-cat": 137, "cat": 72},
         "val": {"non-cat": 17, "cat": 33},
     }
+
+
+def test_groups_are_counted_and_those_in_two_parts_are_reported() -> None:
+    train = replace(make_plain_part(10, 11, 12), groups=["rex", "tom", "rex"])
+    val = replace(make_plain_part(13, 14), groups=["tom", "ann"])
+    found = check_parts(train=train, val=val)
+    assert found.groups == {"ann": {"val": 1}, "rex": {"train": 2}, "tom": {"train": 1, "val": 1}}
+    assert found.leaking_groups == {"tom": {"train": 1, "val": 1}}
+    assert "1 group across parts: tom, 1 in train, 1 in val" in found.warnings
+    assert check_parts(train=make_plain_part(1, 2, 3, 4)).groups == {}

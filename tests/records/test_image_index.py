@@ -24,6 +24,17 @@ class Data:
     parts: dict[str, Part]
 
 
+def test_groups_have_a_column_which_folders_without_groups_lack(tiny: Path, tmp_path: Path) -> None:
+    data = DataModule(Folder(root=str(tiny), image_size=8, groups=r"(.)\.png"), split="official")
+    write_images(tmp_path, data)
+    assert (tmp_path / FILE).read_text().splitlines()[0] == "part,label,digest,name,group"
+    assert read_images(tmp_path) == index_images(data)
+    assert {image.group for image in read_images(tmp_path) or []} == set("01234567")
+    (tmp_path / "plain").mkdir()
+    write_images(tmp_path / "plain", data_of(tiny))
+    assert (tmp_path / "plain" / FILE).read_text().splitlines()[0] == "part,label,digest,name"
+
+
 def data_of(tiny: Path) -> DataModule:
     return DataModule(Folder(root=str(tiny), image_size=8), split="official")
 

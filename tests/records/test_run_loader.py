@@ -113,6 +113,18 @@ def test_a_checkpoint_that_names_files_is_read_only_where_the_user_wrote_it(
         read_checkpoint(path, opened)
 
 
+def test_a_strangers_run_downloads_nothing(folder: Path) -> None:
+    hub = {"_target_": "copycat.data.sources.hub.Hub", "name": "cifar10", "download": True}
+    sizes = ("root", "groups")
+    change_config(folder, lambda config: config["data"].update(hub) or [config["data"].pop(key) for key in sizes])
+    opened = open_run(folder)
+    assert not opened.own
+    assert opened.config["data"]["download"] is False
+    change_config(folder, lambda config: config["data"].update(name="https://example.org/data"))
+    with pytest.raises(UserError, match=r"data\.name: expected nothing on another machine"):
+        open_run(folder)
+
+
 def test_the_key_is_for_its_owner_s_eyes(folder: Path, copycat_settings: Path) -> None:
     assert (copycat_settings / "key").stat().st_mode & 0o777 == 0o600
     assert (copycat_settings / "key").read_bytes().hex() not in (folder / "run.json").read_text()
