@@ -37,6 +37,19 @@ def test_each_class_in_turn_gives_the_files_of_its_validation_images(opened: Ope
         assert example.read() == example.content.read_bytes()
 
 
+def test_examples_of_a_table_are_the_files_beside_it_and_no_others(
+    opened: Opened, images: Path, tmp_path: Path
+) -> None:
+    table = {"_target_": "copycat.data.sources.csv_images.CsvImages", "file": str(images / "table.csv"), "root": None}
+    of_table = replace(opened, config={**opened.config, "data": table})
+    assert [example.label for example in find_examples(of_table, max_pixels=MAX_PIXELS)] == ["cat", "dog"] * 3
+    elsewhere = {**table, "file": str(tmp_path / "table.csv")}
+    shutil.copytree(images, tmp_path / "val")
+    assert (
+        list(find_examples(replace(opened, config={**opened.config, "data": elsewhere}), max_pixels=MAX_PIXELS)) == []
+    )
+
+
 def test_an_image_that_is_gone_too_large_or_elsewhere_is_left_out(opened: Opened, images: Path, tmp_path: Path) -> None:
     root = tmp_path / "images"
     shutil.copytree(images, root)

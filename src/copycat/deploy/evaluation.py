@@ -131,7 +131,7 @@ def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Ma
     if unknown:
         raise UserError(
             f"{overrides[0]}: expected the run's classes, {', '.join(predictor.classes)}; got {', '.join(unknown)}."
-            " Name the sub-folders so."
+            f" Name the {'sub-folders' if 'data=folder' in overrides else 'classes'} so."
         )
     label_of_run = torch.tensor([predictor.classes.index(name) for name in source.classes])
     return {name if len(parts) > 1 else "all": (part, label_of_run[part.labels]) for name, part in parts.items()}

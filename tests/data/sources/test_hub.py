@@ -15,6 +15,7 @@ from copycat.data.lazy_images import LazyImages
 from copycat.data.sources.hub import Hub
 from copycat.data.split import Part
 from copycat.data.table_images import TableImages
+from tests.support.commands import call_copycat
 from tests.support.hub import MiniHub
 from tests.support.images import load_folder, stack_images
 
@@ -147,6 +148,15 @@ def test_what_cannot_be_loaded_is_one_line(
     with pytest.raises(UserError, match=line) as error:
         load(name if "://" in name else tmp_path / name, **options)
     assert "\n" not in str(error.value)
+
+
+def test_without_the_package_one_line_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copycat.config.extras.find_spec", lambda name: None)
+    call_copycat("data", "check", "data=hub", "data.name=cifar10", status=2)
+    line = "copycat: data=hub: expected datasets; it is not installed. Type pip install 'copycat-ml[hub]'.\n"
+    assert capsys.readouterr().err == line
 
 
 # ----- the Hub

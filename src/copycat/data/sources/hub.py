@@ -108,8 +108,10 @@ class Hub(ImageSource):
     @property
     def recorded(self) -> Mapping[str, Any]:
         """Return keys of the configuration with the values that a rerun needs: the revision, or an absolute path."""
+        if self.revision:
+            return {"revision": self.revision}
         path = Path(self.name).expanduser()
-        return {"revision": self.revision} if self.revision else {"name": str(path.absolute())}
+        return {"name": str(path.resolve() if ".." in path.parts else path.absolute())}
 
     def _find_columns(self, features: Mapping[str, Any]) -> tuple[str, str]:
         from datasets import ClassLabel, Image

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.config.extras import require_package
 from copycat.config.options import is_option
 from copycat.data.sources.csv_columns import check_groups_key, find_columns
 from copycat.data.sources.csv_table import read_table
@@ -59,15 +60,17 @@ def check_typed_root(overrides: Sequence[str]) -> None:
 
 
 def check_image_folder(config: Mapping[str, Any]) -> None:
-    """Check that the folder of images, or the table, that a run's configuration names is there, and its columns.
+    """Check the folder of images, or the table with its columns, that a run's configuration names.
 
     Raises:
-        UserError: where it is not.
+        UserError: where it is not there, it has no such column, or a package is missing that reads it.
     """
     node = config["data"]
     for option, (key, check) in CHECKS.items():
         if is_option(node["_target_"], "data", option) and node.get(key):
             check(Path(node[key]).expanduser())
+    if is_option(node["_target_"], "data", "hub"):
+        require_package("datasets", wanted_by="data=hub")
     if is_option(node["_target_"], "data", "folder") and node.get("groups"):
         compile_pattern(node["groups"])
     if is_option(node["_target_"], "data", "csv") and node.get("file"):
