@@ -110,6 +110,19 @@ def test_columns_are_found_by_type_or_stated_and_labels_may_be_words(pets: Path,
     assert parts["train"].groups == ["a", "b", "c", "1", "2"]
 
 
+def test_of_several_columns_of_a_type_one_is_to_be_stated(pets: Path, tmp_path: Path) -> None:
+    plain = make_rows(pets)
+    name = write_parquet(tmp_path / "one", train=plain.rename_columns({"label": "Fine_Label", "image": "my_photo"}))
+    assert load(name)[1]["train"].labels.tolist() == [0, 0, 0, 1, 1]
+    both = plain.rename_column("label", "coarse").add_column("fine", [0, 1, 0, 1, 1], feature=plain.features["label"])
+    name = write_parquet(tmp_path / "two", train=both)
+    with pytest.raises(
+        UserError, match=r"^data\.label_column: expected the column of the class names; .* has coarse, fine"
+    ):
+        load(name)
+    assert load(name, label_column="fine")[1]["train"].labels.tolist() == [0, 1, 0, 1, 1]
+
+
 def test_an_unreadable_cell_is_named_or_left_out(pets: Path, tmp_path: Path) -> None:
     (pets / "cat/a.png").write_bytes(b"no image")
     name = write_parquet(tmp_path / "rows", train=make_rows(pets))

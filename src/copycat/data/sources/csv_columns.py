@@ -51,7 +51,8 @@ def find_column(columns: Iterable[str], key: str, stated: str | None, usual: Seq
     names = list(columns)
     if stated is None:
         by_word = {_normalize(name): name for name in reversed(names)}
-        return next((by_word[word] for word in usual if word in by_word), None)
+        words = map(_normalize, usual)
+        return next((by_word[word] for word in words if word in by_word), None)
     if stated not in names and stated != IGNORE:
         raise UserError(
             f"data.{key}: expected one of {one_of(names)}; got {stated!r}."

@@ -1,27 +1,19 @@
 """Load images from a table of paths and labels."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.lazy_images import LazyImages
 from copycat.data.sources.csv_columns import check_groups_key, find_columns
+from copycat.data.sources.csv_rows import check_rows, included_rows, rows_by_part
 from copycat.data.sources.csv_table import CsvTable, read_table
 from copycat.data.sources.file_names import escape_name
-from copycat.data.sources.folder_scan import PART_FOLDERS
 from copycat.data.sources.folder_walk import SYNTHETIC_MARKER, LeftOut
 from copycat.data.sources.groups import find_groups
 from copycat.data.sources.image_source import ImageSource, LabeledImages
 from copycat.data.sources.label_order import sort_classes
 from copycat.data.split import Part
-
-IS_EXCLUDED: Mapping[str, bool] = {
-    **dict.fromkeys(("1", "true", "yes", "y", "x", "exclude"), True),
-    **dict.fromkeys(("", "0", "false", "no", "n", "keep"), False),
-}
-"""Meaning of a cell of the column `exclude`, in lower case."""
-PARTS: Mapping[str, str] = {word: part for part, words in PART_FOLDERS.items() for word in words}
 
 
 class CsvImages(ImageSource):
@@ -85,10 +77,12 @@ class CsvImages(ImageSource):
         used = find_columns(table, self.columns)
         check_groups_key(self.groups, table.columns)
         paths, labels = (table.columns[str(used[key])] for key in ("path_column", "label_column"))
-        kept = self._included(table, used["exclude_column"])
-        self._check_rows(table, kept, paths, labels)
+        kept = included_rows(table, used["exclude_column"])
+        if count := len(table.lines) - len(kept):
+            self.left_out = [LeftOut(escape_name(self.file.name), "excluded by the table", count)]
+        check_rows(table, kept, paths, labels)
         self.classes = self._find_classes(table, kept, labels)
-        rows = self._find_parts(table, kept, used["split_column"])
+        rows = rows_by_part(table, kept, used["split_column"])
         groups = self._find_groups(table, rows, paths)
         label_of = {name: label for label, name in enumerate(self.classes)}
         listed = {
@@ -111,36 +105,6 @@ class CsvImages(ImageSource):
         self.synthetic = any((self.folder / folder / SYNTHETIC_MARKER).is_file() for folder in folders)
         return self.read_parts(listed, root=self.folder, key="data.file", where=f"images of {self.file}")
 
-    def _included(self, table: CsvTable, column: str | None) -> Sequence[int]:
-        """Return the rows that are not excluded."""
-        if column is None:
-            return range(len(table.lines))
-        kept = []
-        for row, cell in enumerate(table.columns[column]):
-            if (excluded := IS_EXCLUDED.get(cell.lower())) is None:
-                text = f"expected 1, 0 or nothing in {column}; got {cell!r}."
-                raise table.error(f"{text} To ignore the column: data.exclude_column=none.", line=table.lines[row])
-            if not excluded:
-                kept.append(row)
-        if count := len(table.lines) - len(kept):
-            self.left_out = [LeftOut(escape_name(self.file.name), "excluded by the table", count)]
-        return kept
-
-    def _check_rows(self, table: CsvTable, kept: Sequence[int], paths: Sequence[str], labels: Sequence[str]) -> None:
-        """Refuse rows without path or label, and a file that is listed twice."""
-        first: dict[str, int] = {}
-        for row in kept:
-            line = table.lines[row]
-            for noun, cells in (("path", paths), ("label", labels)):
-                if not cells[row]:
-                    raise table.error(f"expected a {noun}; got an empty cell.", line=line)
-            if (other := first.setdefault(os.path.normpath(paths[row]), row)) != row:
-                as_what = "" if labels[other] == labels[row] else f", there as {labels[other]}, here as {labels[row]}"
-                text = (
-                    f"expected each file once; {escape_name(paths[row])} is in line {table.lines[other]} too{as_what}"
-                )
-                raise table.error(f"{text}. Remove a line.", line=line)
-
     def _find_classes(self, table: CsvTable, kept: Sequence[int], labels: Sequence[str]) -> Sequence[str]:
         found = dict.fromkeys(labels[row] for row in kept)
         if self.stated_classes is None:
@@ -155,21 +119,6 @@ class CsvImages(ImageSource):
         if len(found) < self.min_classes:
             raise table.error(f"expected images of two classes at least; got {one_of(found) or 'none'}.")
         return classes
-
-    def _find_parts(self, table: CsvTable, kept: Sequence[int], column: str | None) -> dict[str, list[int]]:
-        """Return the rows of each part; all are `train` where there is no column of parts."""
-        if column is None:
-            return {"train": list(kept)}
-        rows: dict[str, list[int]] = {part: [] for part in PART_FOLDERS}
-        for row in kept:
-            cell = table.columns[column][row]
-            if (part := PARTS.get(cell.lower())) is None:
-                text = f"expected train, val or test in {column}; got {cell!r}.{did_you_mean(cell, PARTS)}"
-                raise table.error(f"{text} To ignore the column: data.split_column=none.", line=table.lines[row])
-            rows[part].append(row)
-        if not rows["train"]:
-            raise table.error(f"expected rows of train in {column}; got none.")
-        return {part: chosen for part, chosen in rows.items() if chosen}
 
     def _find_groups(
         self, table: CsvTable, rows: Mapping[str, Sequence[int]], paths: Sequence[str]

@@ -18,6 +18,8 @@ PART_FOLDERS: Mapping[str, Sequence[str]] = {
     "test": ("test", "testing"),
 }
 """Folder names of each official part, in any case, alone or before `set`, `data`, `images` or `split`."""
+PART_OF_WORD: Mapping[str, str] = {word: part for part, words in PART_FOLDERS.items() for word in words}
+"""Part that a word in lower case means, also in tables and as a split's name."""
 _SUFFIX = re.compile(r"[-_ ]?(set|data|images|split)$")
 _CLASS_COUNT = {1: "a sub-folder", 2: "two or more sub-folders"}
 

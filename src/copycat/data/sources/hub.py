@@ -1,6 +1,5 @@
 """Load a data set of the Hugging Face Hub, or local Parquet files and folders, by `datasets`."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,20 +7,20 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.suggestions import one_of
-from copycat.data.lazy_images import EncodedImages, LazyImages
 from copycat.data.sources.csv_columns import check_groups_key, find_column
-from copycat.data.sources.csv_images import PARTS
-from copycat.data.sources.file_names import escape_name
+from copycat.data.sources.folder_scan import PART_OF_WORD
 from copycat.data.sources.folder_walk import LeftOut
 from copycat.data.sources.groups import find_groups
-from copycat.data.sources.hub_loader import Splits, load_splits
+from copycat.data.sources.hub_cache import Splits
+from copycat.data.sources.hub_loader import load_splits
+from copycat.data.sources.hub_rows import read_groups, read_images, read_labels
 from copycat.data.sources.image_source import ImageSource, LabeledImages
 from copycat.data.sources.label_order import sort_classes
 from copycat.data.split import Part
-from copycat.data.table_images import TableImages
 
 USUAL_LABELS = ("label", "labels", "class", "category", "target")
-"""Names of the column of labels where several may be, in lower case."""
+USUAL_IMAGES = ("image", "img")
+"""Names of the columns where their types leave it open, in lower case."""
 
 
 class Hub(ImageSource):
@@ -83,14 +82,17 @@ class Hub(ImageSource):
         image, label = self._find_columns(features)
         check_groups_key(self.groups, [column for column in features if column != image])
         parts = self._map_splits(splits)
-        labels = {part: self._read_labels(part, rows, label) for part, rows in parts.items()}
+        labels = {part: read_labels(part, rows, label) for part, rows in parts.items()}
+        if hidden := [LeftOut(part, "without labels", len(parts[part])) for part, found in labels.items() if not found]:
+            self.left_out = [*self.left_out, *hidden]
         parts = {part: rows for part, rows in parts.items() if labels[part]}
         self.classes = getattr(features[label], "names", None) or sort_classes(
             name for part in parts for name in labels[part]
         )
         if len(self.classes) < self.min_classes:
             raise UserError(f"data.label_column: expected two classes at least; {label} has {one_of(self.classes)}.")
-        images = {part: self._images(part, rows, image) for part, rows in parts.items()}
+        settings = {"size": self.size, "fit": self.fit, "max_pixels": self.max_pixels}
+        images = {part: read_images(part, rows, image, **settings) for part, rows in parts.items()}
         groups = self._find_groups(parts, {part: names for part, (_, names) in images.items()})
         label_of = {name: label for label, name in enumerate(self.classes)}
         listed = {
@@ -118,12 +120,12 @@ class Hub(ImageSource):
 
         images = [name for name, feature in features.items() if isinstance(feature, Image)]
         classes = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
-        found = {
-            "image_column": find_column(features, "image_column", self.image_column, images[:1]),
-            "label_column": find_column(
-                features, "label_column", self.label_column, classes if len(classes) == 1 else USUAL_LABELS
-            ),
+        usual = {
+            "image_column": images if len(images) == 1 else USUAL_IMAGES,
+            "label_column": classes if len(classes) == 1 else USUAL_LABELS,
         }
+        stated = {"image_column": self.image_column, "label_column": self.label_column}
+        found = {key: find_column(features, key, stated[key], names) for key, names in usual.items()}
         for key, name in found.items():
             if name is None:
                 noun = "images" if key == "image_column" else "class names"
@@ -140,7 +142,7 @@ class Hub(ImageSource):
         mapped: dict[str, Any] = {}
         left_out = []
         for name, rows in splits.items():
-            if (part := PARTS.get(name.lower())) is None:
+            if (part := PART_OF_WORD.get(name.lower())) is None:
                 left_out.append(LeftOut(name, "no split of train, validation or test", len(rows)))
             elif part in mapped:
                 raise UserError(f"data.name: expected one split of {part} in {self.name}; got {one_of(splits)}.")
@@ -151,53 +153,11 @@ class Hub(ImageSource):
         self.left_out = left_out
         return {part: mapped[part] for part in ("train", "val", "test") if part in mapped}
 
-    def _read_labels(self, part: str, rows: Any, column: str) -> list[str]:
-        """Return the class of each row; nothing where a part has no labels, as hidden ones of a competition."""
-        feature = rows.features[column]
-        names = getattr(feature, "names", None)
-        cells = rows.with_format("arrow")[:][column].to_pylist()
-        hidden = [row for row, cell in enumerate(cells) if cell is None or (names is not None and cell < 0)]
-        if hidden and len(hidden) == len(cells) and part != "train":
-            self.left_out = [*self.left_out, LeftOut(part, "without labels", len(cells))]
-            return []
-        if hidden:
-            raise UserError(f"data.label_column: expected a label in each row; {part}[{hidden[0]}] has none.")
-        if names is None and not all(isinstance(cell, (str, int)) for cell in cells):
-            raise UserError(f"data.label_column: expected words or whole numbers in {column}; got {feature}.")
-        return [names[cell] if names is not None else str(cell) for cell in cells]
-
     def _find_groups(
-        self, parts: Mapping[str, Any], files: Mapping[str, Sequence[str]]
+        self, parts: Mapping[str, Any], names: Mapping[str, Sequence[str]]
     ) -> Mapping[str, Sequence[str]] | None:
         if self.groups is None:
             return None
         if self.groups not in next(iter(parts.values())).features:
-            return find_groups(self.groups, files)
-        groups = {}
-        for part, rows in parts.items():
-            cells = rows.with_format("arrow")[:][self.groups].to_pylist()
-            if None in cells:
-                raise UserError(f"data.groups: expected a group in each row; {part}[{cells.index(None)}] has none.")
-            groups[part] = [str(cell) for cell in cells]
-        return groups
-
-    def _images(self, part: str, rows: Any, column: str) -> tuple[EncodedImages, list[str]]:
-        """Return the images of a part, and the name of each: its file's, with the index where that is not enough."""
-        from datasets import Image
-
-        if isinstance(rows.features[column], Image):
-            rows = rows.cast_column(column, Image(decode=False))
-        rows = rows.select_columns([column])
-        cells = rows.with_format("arrow")[:][column].combine_chunks()
-        fields = {field.name for field in cells.type} if hasattr(cells, "field") else set()
-        paths: list[Any] = cells.field("path").to_pylist() if "path" in fields else [None] * len(rows)
-        settings: dict[str, Any] = {"size": self.size, "fit": self.fit, "max_pixels": self.max_pixels}
-        images: EncodedImages = TableImages(rows=rows, column=column, part=part, **settings)
-        if "path" in fields and cells.field("bytes").null_count == len(rows) and None not in paths:
-            root = Path(os.path.commonpath([os.path.dirname(path) for path in paths]))
-            paths = [os.path.relpath(path, root) for path in paths]
-            images = LazyImages(root=root, files=paths, **settings)
-        names = [escape_name(path) if path else f"{part}[{row}]" for row, path in enumerate(paths)]
-        if len(set(names)) < len(names):
-            names = [f"{name}[{row}]" for row, name in enumerate(names)]
-        return images, names
+            return find_groups(self.groups, names)
+        return {part: read_groups(part, rows, self.groups) for part, rows in parts.items()}

@@ -2,16 +2,15 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.printable import printable
+from copycat.data.sources.hub_cache import SHA, Splits, load_cached
 
-SHA = re.compile(r"[0-9a-f]{40}")
-"""A revision that names one state of a data set, and not a branch or tag, which may move."""
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 TIMEOUT_SECONDS = 10.0
 """Time limit for asking the Hub for the latest revision."""
@@ -19,8 +18,6 @@ FORMATS = ("parquet", "imagefolder", "arrow", "webdataset", "cache")
 """Readers of datasets that may be used: others read other files than images, or follow links to files elsewhere."""
 INDIRECT_FILES = ("README.md", ".huggingface.yaml")
 """Files in which a data set may name files elsewhere."""
-Splits = Mapping[str, Any]
-"""Dataset of Hugging Face by split."""
 
 
 def load_splits(name: str, *, subset: str | None, revision: str | None, download: bool) -> tuple[Splits, str | None]:
@@ -47,10 +44,10 @@ def load_splits(name: str, *, subset: str | None, revision: str | None, download
                 f" folder or a Parquet file; got {name}."
             )
         sha = revision if revision is not None and SHA.fullmatch(revision) else None
-        if sha is not None and (cached := _load_cached(name, subset, sha)) is not None:
+        if sha is not None and (cached := load_cached(name, subset, sha)) is not None:
             return cached
         sha = _find_revision(name, revision) if download else sha
-        if (sha or revision is None) and (cached := _load_cached(name, subset, sha)) is not None:
+        if (sha or revision is None) and (cached := load_cached(name, subset, sha)) is not None:
             return cached
         if not download:
             words = f"data.name={name}" + (f" data.revision={sha}" if sha else "")
@@ -129,31 +126,6 @@ def _find_revision(name: str, revision: str | None) -> str | None:
             raise
         return None
     return str(about.sha)
-
-
-def _load_cached(name: str, subset: str | None, sha: str | None) -> tuple[Splits, str] | None:
-    """Return the splits of this revision, or of the one loaded last, from the cache of datasets; None if it lacks it.
-
-    datasets itself gives the revision loaded last, whichever is asked for, and only after it waited for the Hub.
-    """
-    import datasets
-    from datasets.naming import camelcase_to_snakecase
-    from datasets.packaged_modules.cache.cache import Cache
-
-    owner, slash, own_name = name.rpartition("/")
-    folder = Path(datasets.config.HF_DATASETS_CACHE) / f"{owner}{slash and '___'}{camelcase_to_snakecase(own_name)}"
-    found = [path for path in folder.glob(f"{subset or '*'}/*/{sha or '*'}") if SHA.fullmatch(path.name)]
-    if not found:
-        return None
-    latest = max(found, key=lambda path: path.stat().st_mtime_ns)
-    if subset is None and len({path.parts[-3] for path in found if path.name == latest.name}) > 1:
-        return None
-    config, version, revision = latest.parts[-3:]
-    try:
-        builder = Cache(dataset_name=own_name, repo_id=name, config_name=config, version=version, hash=revision)
-        return dict(builder.as_dataset()), revision
-    except (OSError, ValueError):  # a damaged cache, which loading mends
-        return None
 
 
 @contextmanager
