@@ -146,7 +146,9 @@ def test_no_text_of_a_run_becomes_code(form: Format, tmp_path: Path) -> None:
     assert script == SCRIPTS[form]
     assert not any(name in script for name in ("CALL", "SAID", "MODULE"))
     decoding = json.loads((tmp_path / "model" / "model.json").read_text())["decode"]
-    assert {"path", *decoding} == set(signature(decode_pixels).parameters)  # all that `copycat predict` decodes by
+    assert {"path", "content", *decoding} == set(
+        signature(decode_pixels).parameters
+    )  # all that `copycat predict` decodes by
     said = use_export(tmp_path / "model", [next(root.rglob("*.png"))], at=tmp_path)
     assert r"\[x\](y)\<img src=z\>" in (tmp_path / "model" / "README.md").read_text()
     assert [name for name, _ in said] == [name if name.isprintable() else ascii(name) for name in sorted(names)]
