@@ -70,7 +70,8 @@ def pack(folder: Path, to: Path, *, with_data: bool = False) -> Packed:
             manifests[name], configs[name] = _read_run(run)
     data, roots, missing = {}, dict[str, str](), None
     for name, config in configs.items():
-        root = None if manifests[name]["data"]["synthetic"] else config["data"].get("root")
+        has_no_root = manifests[name]["data"]["synthetic"] or "file" in config["data"]  # a table names files anywhere
+        root = None if has_no_root else config["data"].get("root")
         if root and with_data:
             place = roots.setdefault(str(root), f"data/{len(roots)}")
             data[name] = place

@@ -91,6 +91,16 @@ def move_data(node: Mapping[str, Any], to: Path) -> dict[str, Any]:
         return {**node, "file": str(to)}
     if is_option(node["_target_"], "data", "hub"):
         return {**node, "name": str(to)}
-    if "root" not in node:
-        raise UserError(f"--data: expected a run whose data has a root; got {node['_target_']}.")
+    if "file" not in node:
+        check_has_root(node)
     return {**node, "root": str(to)}
+
+
+def check_has_root(node: Mapping[str, Any]) -> None:
+    """Check that a run's data lies in a folder alone, and not also in a table.
+
+    Raises:
+        UserError: where it does not.
+    """
+    if "root" not in node or "file" in node:
+        raise UserError(f"--data: expected a run whose data has a root and no table; got {node['_target_']}.")
