@@ -24,22 +24,20 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Predictions:
-    """Hold the class probabilities of images."""
+    """Hold the class probabilities of images, and what is decided by them."""
 
     classes: tuple[str, ...]
     """Class names, by label."""
     probabilities: NDArray[np.float64]
     """[N, classes]."""
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Return the most likely label of each image, [N]."""
-        labels: NDArray[np.int64] = self.probabilities.argmax(axis=1)
-        return labels
+    labels: NDArray[np.int64]
+    """Predicted label of each image, [N]: the most likely one, or by a calibrated run's costs or recall."""
+    sets: NDArray[np.bool_] | None = None
+    """Which classes are in the conformal set of each image, [N, classes]; None of a run without sets."""
 
     @property
     def names(self) -> list[str]:
-        """Return the most likely class of each image."""
+        """Return the predicted class of each image."""
         return [self.classes[label] for label in self.labels]
 
     def __len__(self) -> int:
@@ -62,12 +60,18 @@ def predict_images(predictor: Predictor, images: ImageInput | Sequence[ImageInpu
         UserError: for the first image that cannot be read.
     """
     listed: Sequence[Any] = images if isinstance(images, (list, tuple)) else [images]
-    rows: list[list[float]] = []
+    rows, labels, sets = list[list[float]](), list[int](), list[list[bool]]()
     for start in range(0, len(listed), BATCH):
         batch = [_to_input(image, predictor) for image in listed[start : start + BATCH]]
-        rows += predictor(torch.stack(batch)).tolist()
+        found = predictor(torch.stack(batch))
+        decided = predictor.decide(found)
+        rows += found.tolist()
+        labels += decided.labels.tolist()
+        sets += [] if decided.sets is None else decided.sets.tolist()
     probabilities = np.array(rows, dtype=np.float64).reshape(-1, len(predictor.classes))
-    return Predictions(predictor.classes, probabilities)
+    return Predictions(
+        predictor.classes, probabilities, np.array(labels, dtype=np.int64), np.array(sets, dtype=bool) if sets else None
+    )
 
 
 def _to_input(image: Any, predictor: Predictor) -> Tensor:

@@ -1,10 +1,11 @@
 """Train from Python, and use a recorded run: its metrics, network, predictions, evaluation, resume and rerun."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from copycat.api.table import Table
 from copycat.config.compose import Request, compose
@@ -197,6 +198,43 @@ class Run:
 
         self._check_weights()
         return Table(evaluate_parts(self._opened, as_words(overrides), views=views).rows())
+
+    def calibrate(
+        self,
+        *,
+        on: Literal["validation", "half", "out of fold"] | None = None,
+        coverage: float | None = None,
+        recall: float | None = None,
+        positive: str | None = None,
+        costs: Sequence[Sequence[float]] | None = None,
+        sets: Literal["lac", "aps"] = "lac",
+    ) -> Table:
+        """Fit a temperature, write it beside the weights, and return the figures by which it was checked.
+
+        `predict`, `evaluate` and exports use it from then on.
+
+        Args:
+            on: the images to fit on; None: out-of-fold predictions where the run belongs to a sweep of folds, else the
+                validation images.
+            coverage: of conformal sets, as `Predictions.sets` has them.
+            recall: of the class `positive`, by default the second of two, which a threshold is chosen for.
+            positive: the name of a class.
+            costs: of predicted classes (columns) by true class (rows); the cheapest is predicted.
+            sets: kind of the sets.
+
+        Raises:
+            UserError: where there are too few images, or the predictions cannot be read.
+        """
+        from copycat.deploy.calibrate import calibrate
+        from copycat.deploy.calibration_plan import make_plans
+        from copycat.deploy.calibration_request import make_request
+
+        (plan,) = make_plans(self.folder, how=on)
+        matrix = None if costs is None else json.dumps([[float(cost) for cost in row] for row in costs])
+        request = make_request(
+            self.classes, costs=matrix, recall=recall, positive=positive, coverage=coverage, sets=sets
+        )
+        return Table(calibrate(plan, request).rows())
 
     def resume(self, *, max_epochs: int | None = None, max_time: str | float | None = None) -> "Run":
         """Resume a run that was stopped, or train any run on to more epochs or for more time, and return it.

@@ -15,7 +15,7 @@ from copycat.archives.zip_layout import write_archive
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 from copycat.data.sources.root import check_has_root
-from copycat.records.digests import WRITTEN_LATER
+from copycat.records.digests import CALIBRATION, WRITTEN_LATER
 from copycat.records.image_index import read_images
 from copycat.records.lock import is_locked
 from copycat.records.reader import check_files, list_files, read_checked_manifest, read_config, reason
@@ -27,8 +27,8 @@ from copycat.sweeps.sweep_file import read_sweep
 
 MAX_DATA_BYTES = 500 * 10**6
 CAT_FILES = ("train_catvnoncat.h5", "test_catvnoncat.h5")
-GENERATED = tuple(name for name in WRITTEN_LATER if name not in (MANIFEST, TRIAL))
-"""Files of other commands, which a package leaves out."""
+GENERATED = tuple(name for name in WRITTEN_LATER if name not in (MANIFEST, TRIAL, CALIBRATION))
+"""Files that other commands make again, which a package leaves out."""
 _DISTRIBUTION, _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"), re.compile(r"[\w.+!]{1,64}", re.ASCII)
 OWN_DISTRIBUTIONS = ("copycat", "copycat-ml")
 

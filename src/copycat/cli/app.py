@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import add_server, make_parser, whole_number
+from copycat.cli.arguments import add_server, add_uncalibrated, make_parser, whole_number
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.suggestions import pluralize
@@ -15,6 +15,7 @@ def run(words: Sequence[str]) -> None:
     add = parser.add_argument
     add("folders", type=Path, nargs="+", metavar="FOLDER", help="completed runs, sweeps, or folders of runs")
     add_server(parser)
+    add_uncalibrated(parser)
     megapixels = whole_number(10_000, least=1)
     add("--max-megapixels", type=megapixels, default=50, metavar="N", help="refuse larger images (default: 50)")
     arguments = parser.parse_args(words)
@@ -26,4 +27,11 @@ def run(words: Sequence[str]) -> None:
         from copycat.deploy.app import serve
 
     max_pixels = arguments.max_megapixels * 10**6
-    serve(completed, port=arguments.port, browser=not arguments.no_browser, max_pixels=max_pixels)
+    calibrated = not arguments.uncalibrated
+    serve(
+        completed,
+        port=arguments.port,
+        browser=not arguments.no_browser,
+        max_pixels=max_pixels,
+        calibrated=calibrated,
+    )

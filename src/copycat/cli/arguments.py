@@ -24,6 +24,7 @@ COMMANDS = {
     "report": "Write a run, a sweep, or several runs side by side as one HTML page that works offline",
     "predict": "Classify images with a run's final weights",
     "evaluate": "Evaluate runs, alone or as one ensemble, with confidence intervals",
+    "calibrate": "Calibrate a run: its probabilities, thresholds for costs or a recall, sets with a stated coverage",
     "export": "Export a run's network for use outside Copycat, with a model card and a script",
     "app": "Serve a web page that classifies images with runs side by side, until Ctrl-C",
     "clean": "Show what can be removed from a folder of runs, with sizes; remove it with --yes",
@@ -98,6 +99,13 @@ def read_paper_request(parser: argparse.ArgumentParser, arguments: argparse.Name
 
 def _split(words: str | None) -> list[str]:
     return [word.strip() for word in (words or "").split(",") if word.strip()]
+
+
+def add_uncalibrated(parser: argparse.ArgumentParser) -> None:
+    """Add the flag to leave a run's calibration out."""
+    parser.add_argument(
+        "--uncalibrated", action="store_true", help="ignore the calibration that `copycat calibrate` made"
+    )
 
 
 def add_forms(parser: argparse.ArgumentParser, **more: str) -> None:

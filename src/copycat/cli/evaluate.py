@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from copycat.cli.arguments import add_forms, add_views, make_parser
+from copycat.cli.arguments import add_forms, add_uncalibrated, add_views, make_parser
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.suggestions import pluralize
@@ -18,6 +18,7 @@ def run(words: Sequence[str]) -> None:
         help="completed runs or sweeps, then other data to evaluate on, as data=folder data.root=FOLDER",
     )
     add_views(parser)
+    add_uncalibrated(parser)
     add_forms(parser)
     arguments = parser.parse_args(words)
     from copycat.deploy.arguments import open_evaluation_arguments
@@ -27,4 +28,4 @@ def run(words: Sequence[str]) -> None:
     with defer_garbage_collection():
         from copycat.deploy.evaluate import print_evaluation
 
-    print_evaluation(evaluated, form=arguments.form, views=arguments.views)
+    print_evaluation(evaluated, form=arguments.form, views=arguments.views, calibrated=not arguments.uncalibrated)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import make_parser
+from copycat.cli.arguments import add_uncalibrated, make_parser
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 
@@ -16,6 +16,7 @@ def run(words: Sequence[str]) -> None:
     parser.add_argument(
         "--to", type=Path, metavar="FOLDER", help="destination (default: export/FORMAT in the run's folder)"
     )
+    add_uncalibrated(parser)
     arguments = parser.parse_args(words)
     from copycat.deploy.arguments import check_export_folder, open_completed
 
@@ -26,4 +27,4 @@ def run(words: Sequence[str]) -> None:
     with defer_garbage_collection():
         from copycat.deploy.export import print_export
 
-    print_export(opened, arguments.format, to=arguments.to, say=print_progress)
+    print_export(opened, arguments.format, to=arguments.to, say=print_progress, calibrated=not arguments.uncalibrated)

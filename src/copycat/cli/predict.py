@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import add_forms, add_views, make_parser
+from copycat.cli.arguments import add_forms, add_uncalibrated, add_views, make_parser
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
@@ -24,6 +24,7 @@ def run(words: Sequence[str]) -> int:
         "--sheet", type=Path, metavar="FILE", help="write the images with their predictions, as one PNG"
     )
     add_views(parser)
+    add_uncalibrated(parser)
     add_forms(parser)
     arguments = parser.parse_args(words)
     from copycat.deploy.arguments import list_images, open_completed
@@ -34,5 +35,8 @@ def run(words: Sequence[str]) -> int:
     with defer_garbage_collection():
         from copycat.deploy.predict import print_predictions
 
-    good = print_predictions(opened, files, form=arguments.form, sheet=arguments.sheet, views=arguments.views)
+    calibrated = not arguments.uncalibrated
+    good = print_predictions(
+        opened, files, form=arguments.form, sheet=arguments.sheet, views=arguments.views, calibrated=calibrated
+    )
     return DONE if good else FAILED

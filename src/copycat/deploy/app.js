@@ -43,6 +43,8 @@ async function showExamples() {
 
 // Predictions
 
+const says_set = outcome => `Set: ${outcome.set}`;
+
 async function ask(run, image) {
   const query = new URLSearchParams({ run, ...image.query });
   const answer = await fetch(`predict?${query}`, { method: "POST", body: image.file }).catch(() => {
@@ -68,7 +70,8 @@ function showPrediction(predictions, box, outcome, name) {
   if (outcome.error) return element("p", panel, outcome.error);
   showPicture(panel, outcome, name);
   const words = element("div", panel, "", { class: "words" });
-  element("p", words, `${outcome.class}, ${percent(outcome.probabilities[0].probability)}`, { class: "value" });
+  element("p", words, `${outcome.class}, ${percent(outcome.probability)}`, { class: "value" });
+  if (outcome.set) element("p", words, says_set(outcome), { class: "set" });
   const list = element("ul", words, "", { class: "bars", "aria-label": "Predicted probabilities" });
   for (const { name: label, probability } of outcome.probabilities.slice(0, MOST_CLASSES)) {
     const item = element("li", list);
@@ -78,6 +81,7 @@ function showPrediction(predictions, box, outcome, name) {
     bar.style.width = `${100 * probability}%`; // an attribute would need 'unsafe-inline'
   }
   const rest = outcome.probabilities.length - MOST_CLASSES;
+  if (outcome.calibration) element("p", words, outcome.calibration, { class: "quiet" });
   if (rest > 0) element("p", words, `and ${rest} less probable ${rest === 1 ? "class" : "classes"}`, { class: "quiet" });
 }
 
@@ -117,7 +121,7 @@ async function classify(image) {
   const predictions = element("div", card, "", { class: "predictions" });
   outcomes.forEach((outcome, place) => showPrediction(predictions, runs[place], outcome, image.name));
   showControls(card);
-  const says = outcome => outcome.error ?? `${outcome.class}, ${percent(outcome.probabilities[0].probability)}`;
+  const says = outcome => outcome.error ?? [`${outcome.class}, ${percent(outcome.probability)}`, ...(outcome.set ? [says_set(outcome)] : [])].join("; ");
   return `${image.name}: ${outcomes.map((outcome, place) => runs.length > 1 ? `${runs[place].value}: ${says(outcome)}` : says(outcome)).join("; ")}`;
 }
 

@@ -26,7 +26,7 @@ from copycat.records.run_loader import Opened
 MAX_RUNS = 200
 
 
-def open_runs(folders: Mapping[Path, Sequence[Path]], *, max_pixels: int) -> AppRuns:
+def open_runs(folders: Mapping[Path, Sequence[Path]], *, max_pixels: int, calibrated: bool = True) -> AppRuns:
     """Open the last `MAX_RUNS` runs of several folders, named by their paths below their folders.
 
     A run that cannot be opened reports why when it is used.
@@ -42,16 +42,18 @@ def open_runs(folders: Mapping[Path, Sequence[Path]], *, max_pixels: int) -> App
         manifest = opened.manifest if isinstance(opened, Opened) else None
         name = run_name(run, root=folder.absolute(), manifest=manifest)
         runs[name if name not in runs else f"{name} ({len(runs)})"] = opened
-    return AppRuns(runs, max_pixels=max_pixels)
+    return AppRuns(runs, max_pixels=max_pixels, calibrated=calibrated)
 
 
-def serve(folders: Mapping[Path, Sequence[Path]], *, port: int, browser: bool, max_pixels: int) -> None:
+def serve(
+    folders: Mapping[Path, Sequence[Path]], *, port: int, browser: bool, max_pixels: int, calibrated: bool = True
+) -> None:
     """Serve until Ctrl-C, and print the address to standard output; port 0 is any free one.
 
     Raises:
         UserError: where the port is taken.
     """
-    runs = open_runs(folders, max_pixels=max_pixels)
+    runs = open_runs(folders, max_pixels=max_pixels, calibrated=calibrated)
     try:
         listener = socket.create_server((HOST, port))
     except OSError as error:

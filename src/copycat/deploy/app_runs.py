@@ -15,6 +15,8 @@ from copycat.data.decode import decode
 from copycat.data.loaders import to_float
 from copycat.deploy.app_examples import Example, find_examples
 from copycat.deploy.app_pictures import DISPLAY_SIDE, input_url, photo_url, saliency_url
+from copycat.deploy.calibration_note import make_note
+from copycat.deploy.decision import describe_set
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.saliency import saliency
 from copycat.records.run_loader import Opened
@@ -39,9 +41,9 @@ class AppRuns:
     An image of more than `max_pixels` is refused before its pixels are decoded.
     """
 
-    def __init__(self, opened: Mapping[str, Opened | str], *, max_pixels: int) -> None:
+    def __init__(self, opened: Mapping[str, Opened | str], *, max_pixels: int, calibrated: bool = True) -> None:
         """Hold the runs; none is loaded yet."""
-        self.opened, self.max_pixels = opened, max_pixels
+        self.opened, self.max_pixels, self.calibrated = opened, max_pixels, calibrated
         self._open: dict[str, tuple[ExitStack, Predictor]] = {}
         self._inputs: dict[str, tuple[int, str]] = {}
         self._examples: dict[str, Sequence[Example]] = {}
@@ -83,11 +85,16 @@ class AppRuns:
         """
         with self._lock:  # torch's thread count is set for one run at a time
             predictor = self._predictor(name)
-            probabilities = predictor(image.model_input[None])[0].tolist()
+            found = predictor(image.model_input[None])
+            decided, made = predictor.decide(found), predictor.calibration
             saliency_map = saliency(predictor.network, to_float(image.model_input)[None])
+        probabilities, label = found[0].tolist(), int(decided.labels[0])
         ranked = sorted(zip(predictor.classes, probabilities, strict=True), key=lambda pair: -pair[1])
         return {
-            "class": ranked[0][0],
+            "class": predictor.classes[label],
+            "probability": probabilities[label],
+            "calibration": None if made is None else make_note(made, predictor.classes),
+            "set": None if decided.sets is None else describe_set(predictor.classes, decided.sets[0]),
             "probabilities": [{"name": one, "probability": probability} for one, probability in ranked],
             "image": photo_url(image.display),
             "input": input_url(image.model_input),
@@ -103,7 +110,7 @@ class AppRuns:
             while len(self._open) >= MAX_NETWORKS:
                 self._open.pop(next(iter(self._open)))[0].close()
             stack = ExitStack()
-            self._open[name] = stack, stack.enter_context(open_predictor(opened))
+            self._open[name] = stack, stack.enter_context(open_predictor(opened, calibrated=self.calibrated))
         return self._open[name][1]
 
     def close(self) -> None:

@@ -1,13 +1,16 @@
 """The model card beside an exported network: description, training data, metrics with their intervals, provenance."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from copycat.config.options import is_option, is_ours
 from copycat.config.printable import printable
+from copycat.deploy.calibration_note import IMAGES, make_note
+from copycat.deploy.predictor import Predictor
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.models.metrics import SCORE_NAMES
+from copycat.records.calibration_file import Calibration
 from copycat.records.predictions import read_predictions
 from copycat.records.run_loader import Opened
 from copycat.tables.statistics import format_number, wilson_interval
@@ -25,9 +28,11 @@ REQUIREMENTS = {
 _MARKS = re.compile(r"[\\`<>\[\]|]")
 
 
-def describe_export(opened: Opened, *, form: str, size: int, difference: float, images: str) -> Iterator[str]:
-    """Yield the lines of the card in Markdown; the size is the side of input images in pixels."""
-    manifest, config = opened.manifest, opened.config
+def describe_export(
+    opened: Opened, predictor: Predictor, *, form: str, difference: float, images: str
+) -> Iterator[str]:
+    """Yield the lines of the card in Markdown."""
+    manifest, config, size = opened.manifest, opened.config, predictor.size
     data, provenance = manifest["data"], manifest["provenance"]
     classes = [_escape_markdown(name) for name in data["classes"]]
     yield f"# {_escape_markdown(manifest['request']['experiment'])}: an image classifier\n"
@@ -50,6 +55,8 @@ def describe_export(opened: Opened, *, form: str, size: int, difference: float, 
     yield "\n## Accuracy on new images\n"
     yield from _metrics(opened)
     yield "\nIntervals of 95 %: accuracy by Wilson's score, others by bootstrap. On other images it may be worse.\n"
+    if made := predictor.calibration:
+        yield from _calibration(made, data["classes"], form=form)
     yield "## Where it comes from\n"
     code, environment = provenance["code"], provenance["environment"]
     packages: Mapping[str, Any] = environment.get("packages") or {}
@@ -81,6 +88,16 @@ def _license(data: Mapping[str, Any]) -> str:
     if is_option(data["source"], "data", "cats"):
         return "That of the lecture's cat photographs is unknown."
     return "These are your own data: what may be done with them, and who is shown on them, is for you to know."
+
+
+def _calibration(made: Calibration, classes: Sequence[str], *, form: str) -> Iterator[str]:
+    place = "use.py, from model.json" if form == "safetensors" else "the network itself"
+    yield f"## Calibration\n\nIt is {_escape_markdown(make_note(made, classes))}."
+    yield f"The temperature is applied in {place}; use.py"
+    yield f"decides by decision.py. It was fitted on {IMAGES[made.fitted_on]}."
+    if figures := ", ".join(f"{name} {format_number(value)}" for name, value in made.checked.items()):
+        yield f"On images that a fit on the others did not see: {_escape_markdown(figures)}."
+    yield "All of it holds for images as those of the data above; of others nothing is known.\n"
 
 
 def _metrics(opened: Opened) -> Iterator[str]:

@@ -7,8 +7,9 @@ import numpy as np
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import one_of
+from copycat.deploy.calibration_rows import MetricRow
 from copycat.deploy.ensemble_members import evaluate_members
-from copycat.deploy.evaluation import ACCURACIES, Evaluation, MetricRow, evaluate_parts, metric_rows
+from copycat.deploy.evaluation import ACCURACIES, Evaluation, evaluate_parts, metric_rows
 from copycat.records.predictions import Predictions
 from copycat.records.run_loader import Opened
 from copycat.tables.comparison import unique_titles
@@ -59,11 +60,15 @@ class Ensemble:
         return MemberComparison(part, best, *alone, mcnemar_p_value(*alone))
 
 
-def evaluate_ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1) -> Ensemble:
+def evaluate_ensemble(
+    runs: Sequence[Opened], overrides: Sequence[str], *, views: int = 1, calibrated: bool = True
+) -> Ensemble:
     """Evaluate two or more completed runs together, on the data that overrides name, as `data=folder`.
 
     Without overrides it is on the images that all were validated on; where the runs are the folds of one split, each is
-    evaluated on its own fold, and the folds form one part. For `views` see `open_predictor`.
+    evaluated on its own fold, and the folds form one part. Each member's probabilities are calibrated by
+    its own calibration; thresholds and sets are of one run, and no ensemble's. For `views` and `calibrated` see
+    `open_predictor`.
 
     Raises:
         UserError: where they were not validated on the same images, folds are missing, or classes differ.
@@ -75,10 +80,12 @@ def evaluate_ensemble(runs: Sequence[Opened], overrides: Sequence[str], *, views
             raise UserError(f"{run.folder}: expected the classes of {runs[0].folder}, {one_of(classes)}; got {got}.")
     if overrides:
         named = zip(unique_titles([run.folder for run in runs]), runs, strict=True)
-        members = {name: evaluate_parts(run, overrides, classes=classes, views=views) for name, run in named}
+        asked = {"classes": classes, "views": views, "calibrated": calibrated}
+        members = {name: evaluate_parts(run, overrides, **asked) for name, run in named}
     else:
-        members = evaluate_members(runs, views=views)
-    return Ensemble(members, _mean_evaluation(list(members.values())), classes)
+        members = evaluate_members(runs, views=views, calibrated=calibrated)
+    found = list(members.values())
+    return Ensemble(members, found[0] if len(found) == 1 else _mean_evaluation(found), classes)
 
 
 def _mean_evaluation(members: Sequence[Evaluation]) -> Evaluation:

@@ -9,6 +9,7 @@ import numpy as np
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.suggestions import format_value, one_of
+from copycat.deploy.calibration_rows import pool_rechecks
 from copycat.deploy.evaluation import Evaluation, recorded_evaluation
 from copycat.records.image_index import read_images
 from copycat.records.predictions import Predictions
@@ -21,11 +22,11 @@ Folds = dict[int | None, Opened]
 """Runs that differ only in the fold, by fold."""
 
 
-def evaluate_members(runs: Sequence[Opened], *, views: int) -> dict[str, Evaluation]:
+def evaluate_members(runs: Sequence[Opened], *, views: int, calibrated: bool = True) -> dict[str, Evaluation]:
     """Return by name the validation predictions of runs, or of the folds of each configuration."""
     models: dict[str, Folds] = {}
     for run in runs:
-        by_fold, fold = models.setdefault(_key_without_fold(run), {}), run.config["data"].get("fold")
+        by_fold, fold = models.setdefault(key_without_fold(run), {}), run.config["data"].get("fold")
         if fold in by_fold:
             raise UserError(f"{run.folder}: expected runs that differ; got one that is as {by_fold[fold].folder}.")
         by_fold[fold] = run
@@ -35,14 +36,17 @@ def evaluate_members(runs: Sequence[Opened], *, views: int) -> dict[str, Evaluat
     if len(folds) == 1:
         folders = [model[folds[0]].folder for model in models.values()]
         named = zip(unique_titles(folders), runs, strict=True)
-        return {name: recorded_evaluation(run, views=views) for name, run in named}
+        return {name: recorded_evaluation(run, views=views, calibrated=calibrated) for name, run in named}
     for model in models.values():
-        _check_all_folds(model)
-    names = _varying_names([next(iter(model.values())).config for model in models.values()])
-    return {name: _pool_folds(model, views=views) for name, model in zip(names, models.values(), strict=True)}
+        check_all_folds(model)
+    names = varying_names([next(iter(model.values())).config for model in models.values()])
+    return {
+        name: _pool_folds(model, views=views, calibrated=calibrated)
+        for name, model in zip(names, models.values(), strict=True)
+    }
 
 
-def _key_without_fold(run: Opened) -> str:
+def key_without_fold(run: Opened) -> str:
     """Return a key that is equal for runs that differ only in their fold."""
     config = {name: value for name, value in run.config.items() if name != "output_dir"}
     return json.dumps({**config, "data": {**config["data"], "fold": None}}, sort_keys=True)
@@ -70,7 +74,8 @@ def _validation_images(run: Opened) -> tuple[str, Sequence[tuple[int, str]]]:
     return run.manifest["provenance"]["data"]["val"], names
 
 
-def _check_all_folds(model: Folds) -> None:
+def check_all_folds(model: Folds) -> None:
+    """Raise a UserError where a fold of a configuration is missing."""
     first = next(iter(model.values()))
     data = first.config["data"]
     if model.keys() != set(range(data["folds"])):
@@ -81,7 +86,7 @@ def _check_all_folds(model: Folds) -> None:
         )
 
 
-def _varying_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+def varying_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name each configuration by the keys that vary."""
     flat = [{key: repr(value) for key, value in iterate_values(config)} for config in configs]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in ("output_dir", "data.fold")]
@@ -89,11 +94,15 @@ def _varying_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [" ".join(f"{key}={one[key]}" for key in varying if key in one) for one in flat]
 
 
-def _pool_folds(model: Folds, *, views: int) -> Evaluation:
+def _pool_folds(model: Folds, *, views: int, calibrated: bool) -> Evaluation:
     """Pool the predictions of all folds: each image is evaluated by the run that did not train on it."""
-    folds = [recorded_evaluation(model[fold], views=views) for fold in sorted(model, key=str)]
+    folds = [recorded_evaluation(model[fold], views=views, calibrated=calibrated) for fold in sorted(model, key=str)]
     predictions = Predictions(
         np.concatenate([fold.predictions["val"].label for fold in folds]),
         np.concatenate([fold.predictions["val"].probability for fold in folds]),
     )
-    return Evaluation({ALL_FOLDS: predictions}, {ALL_FOLDS: np.concatenate([fold.trained["val"] for fold in folds])})
+    trained = {ALL_FOLDS: np.concatenate([fold.trained["val"] for fold in folds])}
+    rechecks = pool_rechecks([fold.rechecks["val"] for fold in folds if "val" in fold.rechecks])
+    if rechecks is None or len(rechecks.used) != len(predictions.label):
+        return Evaluation({ALL_FOLDS: predictions}, trained)
+    return Evaluation({ALL_FOLDS: predictions}, trained, rechecks={ALL_FOLDS: rechecks}, classes=folds[0].classes)

@@ -7,9 +7,12 @@ from typing import Literal
 from copycat.config.printable import print_line
 from copycat.config.suggestions import one_of, pluralize
 from copycat.deploy.arguments import EvaluationArguments
+from copycat.deploy.calibration_note import describe_rechecks, format_interval, report_foreign_calibrations
+from copycat.deploy.calibration_rows import MetricRow
 from copycat.deploy.class_report import make_class_reports, print_class_reports
 from copycat.deploy.ensemble import evaluate_ensemble
-from copycat.deploy.evaluation import Evaluation, MetricRow, evaluate_parts
+from copycat.deploy.evaluation import Evaluation, evaluate_parts
+from copycat.records.calibration_file import FILE
 from copycat.tables.render import print_table, value_cell, wide_console, write_csv, write_json
 from copycat.tables.statistics import describe_mcnemar, format_number
 from copycat.training.summary import positive_class_note
@@ -20,11 +23,12 @@ TITLES = ("member", "part", "images", "metric", "value", "95 % interval")
 INTERVAL_NOTE = "95 % interval: of accuracy by Wilson's score, of other metrics by bootstrap over the images"
 
 
-def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int = 1) -> None:
-    """Print the metrics to standard output."""
+def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int = 1, calibrated: bool = True) -> None:
+    """Print the metrics to standard output; for `views` and `calibrated` see `open_predictor`."""
+    report_foreign_calibrations(arguments.runs if calibrated else ())
     if arguments.is_one_run:
         (run,) = arguments.runs
-        evaluation = evaluate_parts(run, arguments.overrides, views=views)
+        evaluation = evaluate_parts(run, arguments.overrides, views=views, calibrated=calibrated)
         rows, classes = evaluation.rows(), run.manifest["data"]["classes"]
         reports = make_class_reports(evaluation, classes)
         as_json = {"run": str(run.user_path), "metrics": rows, "parts": reports}
@@ -32,7 +36,7 @@ def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int =
         if form == "table":
             print_class_reports(reports, classes)
         return
-    ensemble = evaluate_ensemble(arguments.runs, arguments.overrides, views=views)
+    ensemble = evaluate_ensemble(arguments.runs, arguments.overrides, views=views, calibrated=calibrated)
     combined, members = ensemble.combined.rows(), ensemble.rows() if len(ensemble.members) > 1 else []
     comparisons = ensemble.compare_with_best()
     runs = [str(folder) for folder in arguments.folders]
@@ -40,7 +44,9 @@ def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int =
     as_json = {"runs": runs, "metrics": combined, "members": members, "against": [*map(asdict, comparisons)]}
     _write(rows if members else combined, form, as_json, ensemble.combined, classes=ensemble.classes)
     if form == "table" and members:
-        print_line(f"ensemble: the mean of the probabilities of {pluralize(len(ensemble.members), 'member')}")
+        made = sum((run.folder / FILE).exists() for run in arguments.runs) if calibrated else 0
+        more = f"; calibrated: {made} of {pluralize(len(arguments.runs), 'run')}" if made else ""
+        print_line(f"ensemble: the mean of the probabilities of {pluralize(len(ensemble.members), 'member')}{more}")
         for one in comparisons:
             difference = describe_mcnemar("the ensemble", one.member, one.ensemble_alone, one.member_alone)
             print_line(f"{one.part}: {difference}")
@@ -54,13 +60,10 @@ def _write(
     elif form == "csv":
         write_csv(rows)
     else:
-        shown = [
-            {**row, "value": format_number(row["value"]), "95 % interval": f"{row['low']:.2f} to {row['high']:.2f}"}
-            for row in rows
-        ]
+        shown = [{**row, "value": format_number(row["value"]), "95 % interval": format_interval(row)} for row in rows]
         print_table(wide_console(), [(title, value_cell(title)) for title in TITLES if title in shown[0]], shown)
         is_scored = any(row["metric"] == "precision" for row in rows)
-        notes = [INTERVAL_NOTE, *(positive_class_note(classes) if is_scored else ())]
+        notes = [INTERVAL_NOTE, *(positive_class_note(classes) if is_scored else ()), *describe_rechecks(evaluation)]
         for line in (*_missing(evaluation, classes), *notes):
             print_line(line)
 

@@ -1,7 +1,7 @@
 """Evaluate a run's final weights on labeled images."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,11 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.data.split import Part
-from copycat.deploy.predictor import Predictor, open_predictor
+from copycat.deploy.calibration_rows import MetricRow, Recheck
+from copycat.deploy.calibration_sample import calibration_digests
+from copycat.deploy.predictor import Decisions, Predictor, open_predictor
 from copycat.inspection.reports.intervals import bootstrap
+from copycat.records.calibration_file import Calibration, read_calibration
 from copycat.records.image_index import read_images, training_digests
 from copycat.records.predictions import Predictions, find_training_copies, read_predictions
 from copycat.records.run_loader import Opened
@@ -25,7 +28,6 @@ BATCH = 256
 """Images in memory at once."""
 ACCURACIES = ("accuracy", "balanced_accuracy")
 """Metrics that are also reported without images trained on, and for each member of an ensemble."""
-MetricRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,16 @@ class Evaluation:
     """Classes without images in a part, for data other than the run's own."""
     images: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Names of the images of a part, where they are known."""
+    rechecks: Mapping[str, Recheck] = field(default_factory=dict)
+    """Decisions of a calibrated run on a part that it did not train on."""
+    classes: Sequence[str] = ()
+    """Names by label, where there are rechecks."""
 
     def rows(self) -> list[MetricRow]:
         """Return each metric of each part, with its 95 % interval.
 
-        A part that shares images with the training part also has accuracies without these.
+        A part that shares images with the training part also has accuracies without these. A calibrated run has figures
+        of its probabilities and decisions too.
         """
         return [row for part in self.predictions for row in self._rows(part)]
 
@@ -53,6 +60,8 @@ class Evaluation:
         if part != "train" and is_new.any() and not is_new.all():
             rows = metric_rows(f"{part}, not in train", predictions[is_new])
             yield from (row for row in rows if row["metric"] in ACCURACIES)
+        if part in self.rechecks:
+            yield from self.rechecks[part].rows(part, predictions, self.classes)
 
 
 def metric_rows(part: str, predictions: Predictions, *, present_only: bool = False) -> Iterator[MetricRow]:
@@ -65,21 +74,27 @@ def metric_rows(part: str, predictions: Predictions, *, present_only: bool = Fal
 
 
 def evaluate_parts(
-    opened: Opened, overrides: Sequence[str], *, classes: Sequence[str] | None = None, views: int = 1
+    opened: Opened,
+    overrides: Sequence[str],
+    *,
+    classes: Sequence[str] | None = None,
+    views: int = 1,
+    calibrated: bool = True,
 ) -> Evaluation:
     """Evaluate a completed run on its own data, or on those that overrides name, as `data=folder`.
 
     All parts are evaluated, whatever split the run was trained with. Probabilities are in the order of `classes`, by
-    default the run's; for `views` see `open_predictor`.
+    default the run's; for `views` and `calibrated` see `open_predictor`.
 
     Raises:
         UserError: where the run cannot predict, the data cannot be read, or its classes differ from the run's.
     """
-    with open_predictor(opened, views=views) as predictor:
+    with open_predictor(opened, views=views, calibrated=calibrated) as predictor:
         order = list(classes or predictor.classes)
         order_of_run = torch.tensor([order.index(name) for name in predictor.classes])
-        predictions, trained, missing, images = {}, {}, {}, {}
-        trained_digests = training_digests(read_images(opened.folder) or [])
+        predictions, trained, missing, images, rechecks = {}, {}, {}, {}, dict[str, Recheck]()
+        records = read_images(opened.folder) or []
+        trained_digests, used = training_digests(records), calibration_digests(records, predictor.calibration)
         for name, (part, labels) in _parts(opened, overrides, predictor).items():
             probability = torch.cat([predictor(batch) for batch in _batches(part, predictor)]).float()
             predictions[name] = Predictions(
@@ -87,31 +102,52 @@ def evaluate_parts(
             )
             images[name] = part.names
             trained[name] = np.array([digest in trained_digests for digest in part.digests])
+            if predictor.calibration and order == list(predictor.classes) and (overrides or name != "train"):
+                is_used = np.array([digest in used for digest in part.digests])
+                rechecks[name] = Recheck(predictor.calibration, predictor.decide(probability), is_used)
             if overrides:
                 present = {predictor.classes[label] for label in set(labels.tolist())}
                 missing[name] = [other for other in predictor.classes if other not in present]
-    return Evaluation(predictions, trained, missing, images)
+    return Evaluation(predictions, trained, missing, images, rechecks, order)
 
 
-def recorded_evaluation(opened: Opened, *, views: int = 1) -> Evaluation:
-    """Return a run's recorded predictions on its own validation and test images.
+def recorded_evaluation(opened: Opened, *, views: int = 1, calibrated: bool = True) -> Evaluation:
+    """Return a run's recorded predictions on its own validation and test images, calibrated where the run is.
 
-    They come from predictions.csv; where that is missing or `views` is above 1, the network predicts again.
+    They come from predictions.csv; where that is missing, `views` is above 1, or a probability that a temperature
+    scales was rounded to 0, the network predicts again.
 
     Raises:
         UserError: where the predictions are damaged, or the run cannot predict.
     """
+    classes = len(opened.manifest["data"]["classes"])
     try:
-        predictions = read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"]))
+        predictions = read_predictions(opened.folder, classes=classes)
     except (OSError, ValueError) as error:
         raise UserError(f"{opened.folder}: expected the predictions of a run; {first_line(error)}.") from error
-    if not predictions or views > 1:
-        evaluation = evaluate_parts(opened, [], views=views)
+    calibration = read_calibration(opened.folder, classes=classes) if calibrated else None
+    is_rounded = calibration is not None and any((each.probability == 0).any() for each in predictions.values())
+    if not predictions or views > 1 or is_rounded:
+        evaluation = evaluate_parts(opened, [], views=views, calibrated=calibrated)
         predictions = {part: each for part, each in evaluation.predictions.items() if part != "train"}
-        return Evaluation(predictions, evaluation.trained)
+        return replace(evaluation, predictions=predictions, images={})
     copies = find_training_copies(opened.folder, predictions)
     trained = {part: copies.get(part, np.zeros(len(each.label), bool)) for part, each in predictions.items()}
-    return Evaluation(predictions, trained)
+    if calibration is None:
+        return Evaluation(predictions, trained)
+    predictions = {part: each.at_temperature(calibration.temperature) for part, each in predictions.items()}
+    rechecks = {part: _recheck(opened, part, each, calibration) for part, each in predictions.items()}
+    return Evaluation(predictions, trained, rechecks=rechecks, classes=opened.manifest["data"]["classes"])
+
+
+def _recheck(opened: Opened, part: str, predictions: Predictions, calibration: Calibration) -> Recheck:
+    """Return the decisions for the images of a part that images.csv lists."""
+    records = read_images(opened.folder) or []
+    used = calibration_digests(records, calibration)
+    is_used = np.array([image.digest in used for image in records if image.part == part])
+    if len(is_used) != len(predictions.label):
+        is_used = np.full(len(predictions.label), part == "val")
+    return Recheck(calibration, Decisions.of(predictions.probability, calibration), is_used)
 
 
 def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Mapping[str, tuple[Part, Tensor]]:

@@ -15,6 +15,8 @@ from copycat.config.extras import install_command
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line
 from copycat.data import decode
+from copycat.deploy import decision
+from copycat.deploy.calibration_note import report_foreign_calibrations
 from copycat.deploy.card import describe_export
 from copycat.deploy.evaluation import iterate_images
 from copycat.deploy.export_check import KINDS, difference_on_files, difference_on_pixels, loaded_script, write_images
@@ -34,6 +36,7 @@ WRITING: Mapping[Format, str] = {
 }
 """Lines about the steps that write the network."""
 Say = Callable[[str], None]
+OUR_MODULES = ("use.py", "decode.py", "decision.py", f"{NETWORKS}.py", "__pycache__")
 MAX_DIFFERENCE = 1e-5
 """Largest accepted difference between probabilities of the export and of the run."""
 
@@ -51,10 +54,10 @@ class Export:
     """Why the export was not compared on the validation images."""
 
 
-def export(opened: Opened, form: Format, *, to: Path, say: Say = lambda _: None) -> Export:
+def export(opened: Opened, form: Format, *, to: Path, say: Say = lambda _: None, calibrated: bool = True) -> Export:
     """Write a completed run as network, model card and script that uses it: all of them, or nothing.
 
-    `say` is called with a line at the start of each step that takes long.
+    `say` is called with a line at the start of each step that takes long; for `calibrated` see `open_predictor`.
 
     Raises:
         UserError: where the network cannot be exported in this format, the export's probabilities differ, or the folder
@@ -65,13 +68,15 @@ def export(opened: Opened, form: Format, *, to: Path, say: Say = lambda _: None)
             f"--format onnx: expected {', '.join(ONNX_PACKAGES)}; {', '.join(missing)} is not installed."
             f" Type {install_command('onnx')}."
         )
-    with open_predictor(opened) as predictor:
+    report_foreign_calibrations([opened] if calibrated else ())
+    with open_predictor(opened, calibrated=calibrated) as predictor:
         description = describe_model(predictor, opened, form)
         try:
             with _atomic_folder(to) as folder:
                 say(WRITING[form])
                 write_network(form, predictor, opened, folder / FILES[form])
-                shutil.copyfile(decode.__file__, folder / "decode.py")
+                for module in (decode, decision):
+                    shutil.copyfile(str(module.__file__), folder / f"{module.__name__.rpartition('.')[2]}.py")
                 if form == "safetensors" and uses_networks(opened.config["model"]):
                     shutil.copyfile(networks.__file__, folder / f"{NETWORKS}.py")
                 (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
@@ -81,7 +86,7 @@ def export(opened: Opened, form: Format, *, to: Path, say: Say = lambda _: None)
                 difference, images = exported.difference, "the validation images"
                 if difference is None:
                     difference, images = exported.difference_on_files, KINDS
-                card = describe_export(opened, form=form, size=predictor.size, difference=difference, images=images)
+                card = describe_export(opened, predictor, form=form, difference=difference, images=images)
                 (folder / "README.md").write_text("".join(f"{line}\n" for line in card), encoding="utf-8")
         except OSError as error:
             raise UserError(f"--to: expected a folder to write to; got {to}: {error.strerror}.") from error
@@ -107,7 +112,7 @@ def _check_no_modules(to: Path) -> None:
     """Refuse a folder in which use.py would import a foreign module, such as a `json.py` in an untrusted run folder."""
     for entry in to.iterdir() if to.is_dir() else ():
         is_module = entry.name.isidentifier() if entry.is_dir() else entry.suffix in all_suffixes()
-        if is_module and entry.name not in ("use.py", "decode.py", f"{NETWORKS}.py", "__pycache__"):
+        if is_module and entry.name not in OUR_MODULES:
             raise UserError(
                 f"--to: expected a folder without modules, which use.py would import; got {to} with {entry.name!a:.80}."
                 " Type --to FOLDER, a new one."
@@ -138,9 +143,9 @@ def _check_export(form: Format, folder: Path, predictor: Predictor, opened: Open
     return Export(to, difference, on_files, why_not)
 
 
-def print_export(run: Opened, form: Format, *, to: Path | None, say: Say) -> None:
+def print_export(run: Opened, form: Format, *, to: Path | None, say: Say, calibrated: bool = True) -> None:
     """Export a run, and print the folder and the largest differences from the run."""
-    exported = export(run, form, to=to or run.user_path / "export" / form, say=say)
+    exported = export(run, form, to=to or run.user_path / "export" / form, say=say, calibrated=calibrated)
     print_line(exported.folder)
     if exported.difference is None:
         print_line(f"copycat: not held against the validation images: {exported.why_not}", error=True)

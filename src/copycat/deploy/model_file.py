@@ -35,6 +35,8 @@ def describe_model(predictor: Predictor, opened: Opened, form: str) -> dict[str,
         "classes": list(predictor.classes),
         "decode": {"size": predictor.size, "fit": predictor.fit, "max_pixels": predictor.max_pixels},
     }
+    if made := predictor.calibration:
+        description |= {"temperature": made.temperature, "decision": made.decision()}
     if form != "safetensors":
         return description
     if type(predictor.loss) not in OUTPUT_FUNCTIONS:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ import torch
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
-from copycat.deploy.predictor import Predictor, ProbabilityNetwork
+from copycat.deploy.predictor import Predictor
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened
 
@@ -31,7 +32,7 @@ def write_network(form: Format, predictor: Predictor, opened: Opened, path: Path
         shutil.copyfile(opened.folder / WEIGHTS, path)
         return
     network = _onnx_network(predictor) if form == "onnx" else predictor.network
-    module = ProbabilityNetwork(network, predictor.loss).eval()
+    module = replace(predictor, network=network).module.eval()
     example = torch.zeros(2, 3, predictor.size, predictor.size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
     try:

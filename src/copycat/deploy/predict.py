@@ -18,6 +18,8 @@ from copycat.config.suggestions import pluralize
 from copycat.data.decode import UnreadableImage, decode
 from copycat.data.progress import parallel_map
 from copycat.deploy.arguments import STANDARD_INPUT
+from copycat.deploy.calibration_note import make_note, report_foreign_calibrations
+from copycat.deploy.decision import describe_set
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, encode_png
 from copycat.records.run_loader import Opened
@@ -34,16 +36,15 @@ MAX_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Prediction:
-    """Hold the probabilities of one image."""
+    """Hold the probabilities of one image, and what is decided by them."""
 
     file: Path
     probabilities: Sequence[float]
     """Probability of each class, by label."""
-
-    @property
-    def label(self) -> int:
-        """Return the most likely label."""
-        return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
+    label: int
+    """Predicted: the most probable one, or by the run's calibration that of a cost or a recall."""
+    inside: Sequence[bool] | None = None
+    """Whether each class is in the conformal set; None of a run without sets."""
 
 
 def predict_files(predictor: Predictor, files: Sequence[Path]) -> Iterator[Prediction | UnreadableImage]:
@@ -53,9 +54,16 @@ def predict_files(predictor: Predictor, files: Sequence[Path]) -> Iterator[Predi
         what = f"Images {start + 1} to {start + len(batch)} of {len(files)}"
         decoded = list(_decode_files(predictor, batch, what=what))
         images = [image for image in decoded if isinstance(image, Tensor)]
-        probabilities = iter(predictor(torch.stack(images)).tolist() if images else ())
+        found = iter(_decide(predictor, torch.stack(images)) if images else ())
         for file, image in zip(batch, decoded, strict=True):
-            yield Prediction(file, next(probabilities)) if isinstance(image, Tensor) else image
+            yield Prediction(file, *next(found)) if isinstance(image, Tensor) else image
+
+
+def _decide(predictor: Predictor, images: Tensor) -> Iterator[tuple[list[float], int, list[bool] | None]]:
+    probability = predictor(images)
+    decided = predictor.decide(probability)
+    sets = [None] * len(images) if decided.sets is None else decided.sets.tolist()
+    return zip(probability.tolist(), decided.labels.tolist(), sets, strict=True)
 
 
 def _decode_files(predictor: Predictor, files: Sequence[Path], *, what: str) -> Iterator[Tensor | UnreadableImage]:
@@ -75,19 +83,23 @@ def print_predictions(
     form: Literal["table", "csv", "json"],
     sheet: Path | None = None,
     views: int = 1,
+    calibrated: bool = True,
 ) -> bool:
     """Classify images with a run and print the result to standard output; report unreadable files on standard error.
 
     The file `-` is an image on standard input; the sheet is a PNG to write, of the first images with their predictions.
-    For `views` see `open_predictor`. Return whether all files could be read.
+    For `views` and `calibrated` see `open_predictor`. Return whether all files could be read.
 
     Raises:
         UserError: where the run cannot predict.
     """
-    with open_predictor(run, views=views) as predictor, _with_standard_input(files) as files:
+    report_foreign_calibrations([run] if calibrated else ())
+    with open_predictor(run, views=views, calibrated=calibrated) as predictor, _with_standard_input(files) as files:
         rows: list[dict[str, Any]] = []
         # CSV rows are written immediately, so that memory does not grow with the number of images
-        add_row = start_csv(_columns(predictor.classes)) if form == "csv" else rows.append
+        made = predictor.calibration
+        has_sets = made is not None and made.coverage is not None
+        add_row = start_csv(_columns(predictor.classes, has_sets=has_sets)) if form == "csv" else rows.append
         unreadable, sheet_entries = 0, list[tuple[Picture, str]]()
         for result in predict_files(predictor, files):
             if isinstance(result, Prediction):
@@ -104,16 +116,28 @@ def print_predictions(
     elif rows:
         table = [{**row, "probability": format_number(row["probability"])} for row in rows]
         titles = {"file": "file", "class": "predicted class", "probability": "probability"}
+        titles |= {"set": f"set of {made.coverage:g} coverage"} if made and has_sets else {}
         print_table(wide_console(), [(title, value_cell(name)) for name, title in titles.items()], table)
+        for line in _notes(predictor):
+            print_line(line)
     if unreadable:
         print_line(f"copycat: {unreadable} of {pluralize(len(files), 'file')} can't be read.", error=True)
     return not unreadable
+
+
+def _notes(predictor: Predictor) -> Iterator[str]:
+    if made := predictor.calibration:
+        yield make_note(made, predictor.classes)
+        if predictor.views > 1 and (made.coverage or made.recall):
+            yield "coverage and recall are stated for one view of each image; of several they may be others"
 
 
 def _sheet_entry(prediction: Prediction, predictor: Predictor) -> tuple[Picture, str]:
     image = decode(prediction.file, size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
     label = prediction.label
     caption = f"{printable(predictor.classes[label])} {prediction.probabilities[label]:.2f}"
+    if prediction.inside is not None and sum(prediction.inside) > 1:
+        caption = f"not sure: {caption}"
     return image.permute(1, 2, 0).numpy(), f"{caption}\n{printable(prediction.file.name)}"
 
 
@@ -143,11 +167,15 @@ def _with_standard_input(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
         yield [piped if path == STANDARD_INPUT else path for path in files]
 
 
-def _columns(classes: Sequence[str]) -> list[str]:
-    return ["file", "class", "probability", *(f"probability/{name}" for name in classes)]
+def _columns(classes: Sequence[str], *, has_sets: bool) -> list[str]:
+    sets = ["set", *(f"in_set/{name}" for name in classes)] if has_sets else []
+    return ["file", "class", "probability", *(f"probability/{name}" for name in classes), *sets]
 
 
 def _row(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
     label = prediction.label
-    values = (str(prediction.file), classes[label], prediction.probabilities[label], *prediction.probabilities)
-    return dict(zip(_columns(classes), values, strict=True))
+    values: list[Any] = [str(prediction.file), classes[label], prediction.probabilities[label]]
+    values += prediction.probabilities
+    if prediction.inside is not None:
+        values += [describe_set(classes, prediction.inside), *prediction.inside]
+    return dict(zip(_columns(classes, has_sets=prediction.inside is not None), values, strict=True))

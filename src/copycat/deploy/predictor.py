@@ -1,4 +1,4 @@
-"""A run's network with its final weights, built from the run's folder alone."""
+"""A run's network with its final weights and its calibration, built from the run's folder alone."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.data.augmentation.transforms import Augmentation, Light, Mixing, Unchanged, UniformNumbers
 from copycat.data.loaders import to_float
+from copycat.deploy.decision import decide, make_sets
+from copycat.deploy.probability_network import ProbabilityNetwork
 from copycat.models.features import disable_feature_cache
 from copycat.models.losses import Loss
 from copycat.provenance.backbone import check_backbone
+from copycat.records.calibration_file import Calibration, read_calibration
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened, read_weights
 from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model
@@ -25,31 +30,25 @@ DEFAULT_SIDE = 64
 """Side of images, in pixels, for runs of earlier versions, which did not record it."""
 
 
-class ProbabilityNetwork(nn.Module):
-    """Map decoded images to class probabilities, preprocessing included.
+@dataclass(frozen=True)
+class Decisions:
+    """Hold what is decided for N images."""
 
-    Shape: uint8 [B, 3, size, size] RGB -> [B, classes] probabilities, in the network's own precision.
-    """
+    labels: NDArray[np.int64]
+    """Predicted label of each, [N]."""
+    sets: NDArray[np.bool_] | None = None
+    """Which classes are in the conformal set of each, [N, classes]; None of a run without such sets."""
 
-    def __init__(self, network: nn.Module, loss: Loss) -> None:
-        """Wrap a network and the loss that defines its probabilities."""
-        super().__init__()
-        self.network, self.loss = network, loss
-        self.dtype = next(network.parameters(), torch.empty(0)).dtype
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Map uint8 [B, 3, size, size] to [B, classes] probabilities."""
-        return self.probabilities(to_float(image, torch.promote_types(self.dtype, torch.float32)))
-
-    def probabilities(self, image: Tensor) -> Tensor:
-        """Map floats [B, 3, size, size] in [0, 1] to [B, classes] probabilities."""
-        probability = self.loss.probability(self.network(image.to(self.dtype)))
-        return torch.stack([1 - probability, probability], dim=1) if probability.ndim == 1 else probability
+    @classmethod
+    def of(cls, probability: NDArray[np.floating], calibration: Calibration | None) -> "Decisions":
+        """Decide by calibrated probabilities, [N, classes]."""
+        rule = calibration.decision() if calibration else {}
+        return cls(decide(probability, **rule), make_sets(probability, **rule))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """Turn images into probabilities."""
+    """Turn images into probabilities, and these into decisions. A run's calibration is applied here alone."""
 
     network: nn.Module
     loss: Loss
@@ -64,10 +63,26 @@ class Predictor:
     views: int = 1
     augmentation: Augmentation
     """Makes the copies of an image, where there is more than one view."""
+    calibration: Calibration | None = None
+
+    @property
+    def module(self) -> ProbabilityNetwork:
+        """Return the network from decoded images to probabilities, calibrated where the run is."""
+        temperature = None if self.calibration is None else self.calibration.temperature
+        return ProbabilityNetwork(self.network, self.loss, temperature)
+
+    def decide(self, probability: Tensor) -> Decisions:
+        """Decide by probabilities [B, classes] as this predictor gives them."""
+        return Decisions.of(probability.double().numpy(), self.calibration)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Map uint8 [B, 3, size, size] RGB to [B, classes] logits, of one view and without a temperature."""
+        with torch.inference_mode():
+            return self.module.logits(to_float(images, torch.promote_types(self.module.dtype, torch.float32)))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map uint8 [B, 3, size, size] RGB to [B, classes] probabilities, in the network's own precision."""
-        module = ProbabilityNetwork(self.network, self.loss)
+        module = self.module
         with torch.inference_mode():
             probability: Tensor = module(images)
             if self.views == 1:
@@ -85,19 +100,22 @@ class Predictor:
 
 
 @contextmanager
-def open_predictor(opened: Opened, *, views: int = 1) -> Iterator[Predictor]:
+def open_predictor(opened: Opened, *, views: int = 1, calibrated: bool = True) -> Iterator[Predictor]:
     """Yield the predictor of a completed run, with the run's own number of threads.
 
-    It averages the probabilities of several views of each image: the image itself and augmented copies.
+    It averages the probabilities of several views of each image: the image itself and augmented copies. The run's
+    calibration.json is applied to each view, unless `calibrated` is false.
 
     Raises:
-        UserError: where its weights are damaged, or its images are not RGB squares.
+        UserError: where its weights or its calibration are damaged, or its images are not RGB squares.
     """
     with isolated(threads=opened.manifest["provenance"]["environment"]["threads"]):
-        yield _predictor(opened, views=views)
+        classes = len(opened.manifest["data"]["classes"])
+        calibration = read_calibration(opened.folder, classes=classes) if calibrated else None
+        yield _predictor(opened, views=views, calibration=calibration)
 
 
-def _predictor(opened: Opened, *, views: int) -> Predictor:
+def _predictor(opened: Opened, *, views: int, calibration: Calibration | None) -> Predictor:
     config, data = opened.config, opened.manifest["data"]
     side = config["data"].get("image_size") or DEFAULT_SIDE
     shape = tuple(data.get("image_shape", (3, side, side)))
@@ -118,6 +136,7 @@ def _predictor(opened: Opened, *, views: int) -> Predictor:
         max_pixels=None if megapixels is None else round(megapixels * 1e6),
         views=views,
         augmentation=Unchanged() if views == 1 else _view_augmentation(config),
+        calibration=calibration,
     )
 
 

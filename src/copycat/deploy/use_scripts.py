@@ -13,6 +13,7 @@ START = '''\
 """Classify an image: python use.py IMAGE."""
 import json, sys
 from pathlib import Path
+from decision import describe_decision
 from decode import UnreadableImage, decode_pixels
 '''
 MODEL = """\
@@ -32,8 +33,12 @@ if __name__ == "__main__":
         image = read(sys.argv[1])
     except UnreadableImage as error:
         sys.exit(str(error))
-    for name, probability in zip(MODEL["classes"], probabilities(image)[0].tolist()):
-        print(f"{name if name.isprintable() else ascii(name)} {probability:.4f}")
+    found = probabilities(image)
+    names = [name if name.isprintable() else ascii(name) for name in MODEL["classes"]]
+    for name, probability in zip(names, found[0].tolist()):
+        print(f"{name} {probability:.4f}")
+    for line in describe_decision(names, found, MODEL.get("decision", {})):
+        print(line)
 '''
 SHAPES = '"""uint8 [B, 3, size, size], RGB -> [B, classes]."""'
 TORCH = f"""\
@@ -82,7 +87,12 @@ def probabilities(images):
     pixels = torch.from_numpy(images).to(torch.promote_types(dtype, torch.float32)) / 255
     logits = network(pixels.to(dtype))
     found = OUTPUTS[MODEL["output"]](logits)
-    return torch.cat([1 - found[:, -1:], found[:, -1:]], 1) if len(MODEL["classes"]) == 2 else found
+    found = torch.cat([1 - found[:, -1:], found[:, -1:]], 1) if len(MODEL["classes"]) == 2 else found
+    if "temperature" in MODEL:
+        logs, both = found.clamp(min=torch.finfo(dtype).tiny).log(), torch.cat([torch.zeros_like(logits), logits], 1)
+        logits = {{"sigmoid": both, "softmax": logits, "clamp": logs}}[MODEL["output"]]
+        found = (logits / MODEL["temperature"]).softmax(1)
+    return found
 {END}"""
 SCRIPTS: Mapping[str, str] = {"safetensors": SAFETENSORS, "torch": TORCH, "onnx": ONNX}
 """The script of each format."""

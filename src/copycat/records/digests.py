@@ -10,7 +10,8 @@ from copycat.records.reader import MAX_FILES, list_files
 from copycat.records.run_folder import MANIFEST
 from copycat.records.trial_file import FILE as TRIAL
 
-WRITTEN_LATER = (MANIFEST, TRIAL, "report.html", "report.tex", "report.md", "export")
+CALIBRATION = "calibration.json"
+WRITTEN_LATER = (MANIFEST, TRIAL, CALIBRATION, "report.html", "report.tex", "report.md", "export")
 """Files and folders that other commands write into a run folder, and the manifest itself."""
 
 
@@ -22,7 +23,7 @@ def digest_files(folder: Path) -> dict[str, str]:
         UserError: where the folder cannot be listed.
     """
     paths = _paths(folder)
-    return {name: _digest(path) for name, path in paths.items()} if len(paths) <= MAX_FILES else {}
+    return {name: digest_file(path) for name, path in paths.items()} if len(paths) <= MAX_FILES else {}
 
 
 def changed_files(folder: Path, recorded: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -34,7 +35,7 @@ def changed_files(folder: Path, recorded: Mapping[str, str]) -> Iterator[tuple[s
     for name, digest in recorded.items():
         if name not in paths:
             yield name, "is gone"
-        elif _digest(paths[name]) != digest:
+        elif digest_file(paths[name]) != digest:
             yield name, "was changed since it was recorded"
 
 
@@ -49,7 +50,8 @@ def _paths(folder: Path) -> dict[str, Path]:
     }
 
 
-def _digest(path: Path) -> str:
+def digest_file(path: Path) -> str:
+    """Return the hash of a file's content."""
     with path.open("rb") as file:
         return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copycat.config.atomic_write import write_whole
+from copycat.models.temperature import scaled_probabilities
 from copycat.records.image_index import read_images, training_digests
 from copycat.records.safe_parsers import read_file
 
@@ -30,6 +31,12 @@ class Predictions:
     def __getitem__(self, chosen: NDArray[np.bool_]) -> "Predictions":
         """Return the predictions of the images that a mask, [N], selects."""
         return Predictions(self.label[chosen], self.probability[chosen])
+
+    def at_temperature(self, temperature: float) -> "Predictions":
+        """Return the predictions with the logarithms of their probabilities divided by a temperature."""
+        tiny = np.finfo(self.probability.dtype).tiny
+        scaled = scaled_probabilities(np.log(np.maximum(self.probability, tiny)), temperature)
+        return Predictions(self.label, scaled.astype(self.probability.dtype))
 
     @property
     def is_correct(self) -> NDArray[np.bool_]:

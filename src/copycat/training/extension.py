@@ -21,7 +21,8 @@ from copycat.records.trial_file import FILE as TRIAL
 from copycat.records.yaml_text import to_yaml
 
 EPOCHS, TIME = "trainer.max_epochs", "trainer.max_time"
-COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json")  # files that only a completed run has
+COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json", "calibration.json")
+"""Files that only a completed run has."""
 More = Mapping[str, int | float | str | None]
 """New values of EPOCHS, TIME or both; a time of None is unlimited."""
 NOTHING_MORE: More = MappingProxyType({})

@@ -46,6 +46,7 @@ class Reliability:
     counts: Labels
     error: float
     """Expected calibration error."""
+    title: str = "Reliability"
 
 
 def compute_class_curves(probability: Doubles, label: Labels, classes: Sequence[str]) -> Iterator[ClassCurves]:
@@ -120,7 +121,7 @@ def make_reliability_charts(found: Reliability) -> list[Chart]:
     reliability = Series(label=found.quantity, x=x.tolist(), y=y.tolist(), markers=True)
     return [
         Chart(
-            title=f"Reliability: expected calibration error {found.error:.3f}",
+            title=f"{found.title}: expected calibration error {found.error:.3f}",
             x_axis=axis,
             y_axis=_share_axis(found.quantity),
             series=[chance, reliability],

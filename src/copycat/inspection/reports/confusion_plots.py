@@ -60,7 +60,7 @@ def draw_reliability(found: Reliability) -> bytes:
         upper.plot([0, 1], [0, 1], color="#8C8C8C", lw=1, label="perfect calibration")
         has_images = found.counts > 0
         upper.plot(found.middles[has_images], found.shares[has_images], "o-", color=COLORS[0], label=found.quantity)
-        title = f"Reliability: expected calibration error {found.error:.3f}"
+        title = f"{found.title}: expected calibration error {found.error:.3f}"
         upper.set(ylabel=found.quantity, ylim=(-0.03, 1.03), title=title)
         upper.legend(frameon=False)
         lower.bar(found.middles, found.counts, width=0.9 / BINS, color=COLORS[0])

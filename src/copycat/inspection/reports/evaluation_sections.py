@@ -1,6 +1,7 @@
 """Make sections of a run's page: metrics with their intervals, and predictions on held-out images."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -19,6 +20,7 @@ from copycat.inspection.reports.classification_curves import (
 from copycat.inspection.reports.contents import Cell, PageImage, Section, Table
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.models.metrics import SCORE_NAMES
+from copycat.records.calibration_file import Calibration
 from copycat.records.predictions import Predictions
 from copycat.tables.statistics import format_number, wilson_interval
 
@@ -70,9 +72,12 @@ def _cell(value: float | None, interval: tuple[float, float] | None, images: int
 
 
 def make_prediction_sections(
-    manifest: Mapping[str, Any], predictions: Mapping[str, Predictions], trained: Mapping[str, NDArray[np.bool_]]
+    manifest: Mapping[str, Any],
+    predictions: Mapping[str, Predictions],
+    trained: Mapping[str, NDArray[np.bool_]],
+    calibration: Calibration | None = None,
 ) -> Iterator[Section]:
-    """Describe the predictions of the final weights on held-out images."""
+    """Describe the predictions of the final weights on held-out images, and their reliability after a calibration."""
     from copycat.inspection.reports.confusion_plots import draw_class_curves, draw_reliability
 
     classes = [printable(name) for name in manifest["data"]["classes"]]
@@ -93,6 +98,14 @@ def make_prediction_sections(
             PageImage(draw_class_curves(curves), roc, f"roc-{part}", make_class_charts(curves)),
             PageImage(draw_reliability(reliability), bins, f"reliability-{part}", make_reliability_charts(reliability)),
         ]
+        if calibration is not None:
+            after = predicted.at_temperature(calibration.temperature)
+            found = replace(
+                compute_reliability(after.probability, after.label, classes), title="Reliability after calibration"
+            )
+            caption = f"The same, at the calibration's temperature of {calibration.temperature:.4g}."
+            name = f"reliability-calibrated-{part}"
+            plots.append(PageImage(draw_reliability(found), caption, name, make_reliability_charts(found)))
         yield Section(title=f"Curves of predictions ({title})", images=plots)
 
 

@@ -10,6 +10,7 @@ from copycat.config.renamed_keys import with_current_keys
 from copycat.config.suggestions import pluralize
 from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_jpeg, encode_png
 from copycat.inspection.callbacks.weights import draw_weights
+from copycat.inspection.reports.calibration_section import make_calibration_section
 from copycat.inspection.reports.contents import GalleryImage, PageImage, Section
 from copycat.inspection.reports.curve_charts import make_curve_charts
 from copycat.inspection.reports.evaluation_sections import PARTS, make_metric_sections, make_prediction_sections
@@ -17,6 +18,7 @@ from copycat.inspection.reports.gallery_file import TITLES, GalleryItem, read_ga
 from copycat.inspection.reports.manifest_sections import make_configuration_section, make_manifest_sections
 from copycat.inspection.reports.page import Page
 from copycat.inspection.reports.verdict import format_time, make_facts, make_title, make_verdict
+from copycat.records.calibration_file import read_calibration
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
@@ -47,7 +49,8 @@ def make_run_page(folder: Path) -> Page:
         config = with_current_names(with_current_keys(read_yaml(text.encode())))
         rows = read_history(folder) if (folder / HISTORY).exists() else []
         gallery = read_gallery(folder)
-        predictions = read_predictions(folder, classes=len(manifest["data"]["classes"]))
+        classes = len(manifest["data"]["classes"])
+        predictions, calibration = read_predictions(folder, classes=classes), read_calibration(folder, classes=classes)
     except (OSError, ValueError) as error:
         raise not_a_run(folder, error) from error
     config = config if isinstance(config, Mapping) else {}
@@ -55,7 +58,8 @@ def make_run_page(folder: Path) -> Page:
     sections = [
         *make_metric_sections(manifest, predictions),
         *_curves(manifest, rows),
-        *make_prediction_sections(manifest, predictions, find_training_copies(folder, predictions)),
+        *make_prediction_sections(manifest, predictions, find_training_copies(folder, predictions), calibration),
+        *make_calibration_section(calibration, manifest["data"]["classes"]),
         *_gallery(gallery),
         *_weights(folder, manifest),
         make_configuration_section(config, text, manifest["request"]),
