@@ -37,12 +37,23 @@ def made(last, pretrained):
         return Small(last)
 """
 TIMM = """
+def list_models():
+    return ["small"]
+
+
+def list_pretrained(pattern):
+    return ["small.first"]
+
+
 def create_model(name, *, pretrained, num_classes):
-    if name != "small":
-        raise RuntimeError(f"Unknown model ({name})")
-    network = made(nn.Linear(4, num_classes) if num_classes else nn.Identity(), pretrained)
-    network.pretrained_cfg = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "input_size": (3, 24, 24)}
-    return network
+    return made(nn.Linear(4, num_classes) if num_classes else nn.Identity(), pretrained)
+"""
+TIMM_MODELS = """
+from types import SimpleNamespace
+
+
+def get_pretrained_cfg(name):
+    return SimpleNamespace(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), input_size=(3, 24, 24))
 """
 TORCHVISION = """
 from types import SimpleNamespace
@@ -51,8 +62,12 @@ LAST = {"small": nn.Linear(4, 9), "deep": nn.Sequential(nn.Linear(4, 5), nn.ReLU
 CFG = SimpleNamespace(crop_size=[24], mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
 
 
+def list_models(module=None):
+    return [*LAST]
+
+
 def get_model_weights(name):
-    return SimpleNamespace(DEFAULT=SimpleNamespace(transforms=lambda: CFG))
+    return SimpleNamespace(DEFAULT=SimpleNamespace(transforms=lambda: CFG, meta={"categories": range(9)}))
 
 
 def get_model(name, *, weights):
@@ -63,10 +78,12 @@ def get_model(name, *, weights):
 @pytest.fixture(autouse=True)
 def _packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "site" / "torchvision").mkdir(parents=True)
-    (tmp_path / "site" / "timm.py").write_text(NETWORK + TIMM)
+    (tmp_path / "site" / "timm").mkdir()
+    (tmp_path / "site" / "timm" / "__init__.py").write_text(NETWORK + TIMM)
+    (tmp_path / "site" / "timm" / "models.py").write_text(TIMM_MODELS)
     (tmp_path / "site" / "torchvision" / "__init__.py").write_text("")
     (tmp_path / "site" / "torchvision" / "models.py").write_text(NETWORK + TORCHVISION)
-    for name in ("timm", "torchvision", "torchvision.models"):
+    for name in ("timm", "timm.models", "torchvision", "torchvision.models"):
         monkeypatch.setitem(sys.modules, name, None)  # so that what stood there is put back
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path / "site")
@@ -154,7 +171,9 @@ def test_batchnorm_s_statistics_stay_unless_they_are_to_move(keep: bool) -> None
 
 @pytest.mark.parametrize("package", ["timm", "torchvision"])
 def test_what_is_missing_or_unknown_is_said_in_a_line(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=f"^model.name: expected a network of {package}; got 'smal': "):
+    with pytest.raises(
+        UserError, match=rf"^model.name: expected a network of {package}; got 'smal'. Did you mean model.name=small\?"
+    ):
         network_of(f"model={package}", "model.name=smal")
     with pytest.raises(UserError, match=r"^model.name: expected a value; got none"):
         network_of(f"model={package}")

@@ -19,6 +19,7 @@ from copycat.deploy.decision import decide, make_sets
 from copycat.deploy.probability_network import ProbabilityNetwork
 from copycat.models.features import disable_feature_cache
 from copycat.models.losses import Loss
+from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import check_backbone
 from copycat.records.calibration_file import Calibration, read_calibration
 from copycat.records.run_folder import WEIGHTS
@@ -123,7 +124,8 @@ def _predictor(opened: Opened, *, views: int, calibration: Calibration | None) -
         raise UserError(f"{opened.folder}: expected a run on RGB squares; its images are {'×'.join(map(str, shape))}.")
     classes = tuple(data["classes"])
     check_model(config)
-    network = build_network(config, image_shape=shape, classes=len(classes))
+    with recorded_backbone(opened.manifest, with_trained=True):
+        network = build_network(config, image_shape=shape, classes=len(classes))
     check_backbone(network, opened.manifest, folder=opened.folder)
     _load_weights(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)
     megapixels = config["data"].get("max_megapixels")

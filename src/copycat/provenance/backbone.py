@@ -7,15 +7,23 @@ from typing import Any
 from torch import nn
 
 from copycat.config.errors import UserError
+from copycat.models.stored_weights import KEY, store_weights, stored_file, weights_digest
 from copycat.models.transfer import FineTuned, Transfer
-
-KEY = "backbone"
-"""Key in the manifest's `provenance`."""
 
 
 def backbone_record(network: nn.Module) -> dict[str, str]:
     """Return the manifest entry for a network's initial backbone weights; empty where it has no backbone."""
-    return {KEY: network.backbone_digest()} if isinstance(network, (Transfer, FineTuned)) else {}
+    if not isinstance(network, (Transfer, FineTuned)):
+        return {}
+    return {KEY: weights_digest(network.backbone.state_dict())}
+
+
+def store_backbone(network: nn.Module) -> dict[str, str]:
+    """Return the manifest entry, as `backbone_record`, and store the weights in the cache that runs share."""
+    record = backbone_record(network)
+    if record and isinstance(network, (Transfer, FineTuned)):
+        store_weights(network.backbone.state_dict(), record[KEY])
+    return record
 
 
 def backbone_change(network: nn.Module, manifest: Mapping[str, Any]) -> str | None:
@@ -29,5 +37,6 @@ def check_backbone(network: nn.Module, manifest: Mapping[str, Any], *, folder: P
     if isinstance(network, Transfer) and (change := backbone_change(network, manifest)):
         raise UserError(
             f"{folder}: expected the backbone that the run was trained on; {change}."
-            " Put back the file that model.weights names, or the version of the package."
+            " Put back the file that model.weights names, or the version of the package,"
+            f" or {stored_file(manifest['provenance'][KEY])}."
         )

@@ -9,6 +9,7 @@ from copycat.config.compose import Request
 from copycat.config.suggestions import one_of
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.root import move_data
+from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import backbone_change
 from copycat.provenance.diagnosis import Cause, RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
@@ -61,7 +62,8 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     ended = original.manifest["results"].get("ended_early")
     end = None if ended is None else Position(ended["epoch"], ended["batch"])
     # steps, not the clock: another machine takes as many
-    outcome = train(request, copy_of=copy_of, data=images, limits=Limits(ignores_clock=True, end=end))
+    with recorded_backbone(original.manifest):
+        outcome = train(request, copy_of=copy_of, data=images, limits=Limits(ignores_clock=True, end=end))
     say(f"the copy is in {outcome.folder}")
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
@@ -102,7 +104,8 @@ def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Se
         now = RunInputs.from_process(as_recorded, data)
         if "backbone" in original.manifest["provenance"]:
             check_model(config)
-            network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
+            with recorded_backbone(original.manifest):
+                network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
             if change := backbone_change(network, original.manifest):
                 changed.append(Cause("weights", f"the backbone: {change}"))
     recorded = RunInputs.from_folder(original.folder, original.manifest, original.config)

@@ -11,7 +11,7 @@ from torch import nn
 from copycat.config.compose import Request
 from copycat.data.datamodule import DataModule
 from copycat.data.quality import check_data
-from copycat.provenance.backbone import backbone_record
+from copycat.provenance.backbone import store_backbone
 from copycat.provenance.fingerprint import fingerprint
 from copycat.records.digests import key_digests
 from copycat.records.metrics_csv import FILE as HISTORY
@@ -31,7 +31,7 @@ def make_manifest(
 
     The provenance is that of this process, or of a run that started in it on the same data.
     """
-    backbone = backbone_record(network)
+    backbone = store_backbone(network)
     if provenance_from is None:
         provenance = {**fingerprint(request.config), "data": data.fingerprint(), **backbone}
         warnings = check_data(data).warnings

@@ -8,6 +8,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from copycat.config.errors import UserError
+from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import check_backbone
 from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
@@ -74,7 +75,8 @@ def resume(
     config, folder, signals = opened.config, opened.folder, SignalHandler()
     threads = config["trainer"].get("threads")
     with locked(folder), isolated(threads=threads), tolerating_lost_output(), signals.listening():
-        components = build_components(config, metrics=limits.metrics)
+        with recorded_backbone(opened.manifest):
+            components = build_components(config, metrics=limits.metrics)
         check_backbone(components.classifier.network, opened.manifest, folder=folder)
         for cause in diagnose(
             RunInputs.from_folder(folder, opened.manifest, config), RunInputs.from_process(config, components.data)

@@ -13,6 +13,7 @@ from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 from copycat.data.datamodule import DataModule
+from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import check_backbone
 from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.run_loader import read_checkpoint
@@ -109,7 +110,9 @@ class Preparation:
                 if why := why_not_packable(config):
                     return why
                 metrics = get_named_metrics(trial.settings)
-                trial.parts = build_components(config, data=self._get_data(config), metrics=metrics)
+                data = self._get_data(config)
+                with recorded_backbone(trial.manifest):
+                    trial.parts = build_components(config, data=data, metrics=metrics)
                 trial.request = replace(trial.request, config=trial.parts.config)
                 if trial.manifest:
                     _check_data(trial)
