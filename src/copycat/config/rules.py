@@ -51,6 +51,7 @@ CONSTRAINT = Rule(
 )
 
 KEY_MAPPING = Rule(words="keys, each with words as on the command line", allows=lambda v: isinstance(v, Mapping))
+NODE = Rule(words="keys with a _target_", allows=lambda v: isinstance(v, Mapping) and "_target_" in v)
 
 
 def _same(node: str, rule: Rule, *names: str) -> dict[str, Rule]:
@@ -67,6 +68,7 @@ TRANSFORM_RULES: dict[str, Rule] = {
     "count": integer(1, 20),
     "magnitude": number(lambda v: 0 <= v <= 30, "from 0 to 30"),
     "operations": list_of(TEXT, "a list of operations, as [rotate,color]", least=1),
+    "transforms": list_of(NODE, "a list of keys with a _target_ each, as [{_target_: CLASS, p: 0.5}]", least=1),
 }
 """Keys of augmentations that transform images one by one."""
 

@@ -50,10 +50,17 @@ def import_target(key: str, target: str) -> Callable[..., Any]:
         if not callable(imported):
             raise TypeError(f"{type(imported).__name__} can't be called")
     except (ImportError, ValueError, AttributeError, TypeError) as error:
+        hint = _nearest_attribute(error, target) if isinstance(error, AttributeError) else ""
         raise missing_package_error(error, wanted_by=key) or UserError(
             f"{key}._target_: expected a class or function that can be imported; got {target!r}: {first_line(error)}."
+            f"{hint}"
         ) from error
     return imported
+
+
+def _nearest_attribute(error: AttributeError, target: str) -> str:
+    public = [name for name in dir(error.obj) if not name.startswith("_")]
+    return did_you_mean(error.name, public, before=f"{target.rpartition('.')[0]}.")
 
 
 def _locate(target: str) -> Any:
@@ -88,6 +95,11 @@ def instantiate_target(key: str, node: Node, *arguments: Any, **more: Any) -> An
         if not any(name in node for name in HYDRA_KEYS[2:]):
             inner = {name: value for name, value in node.items() if isinstance(value, Mapping) and "_target_" in value}
             plain |= {name: instantiate_target(f"{key}.{name}", value) for name, value in inner.items()}
+            lists = {name: value for name, value in node.items() if _is_list_of_nodes(value)}
+            plain |= {
+                name: [instantiate_target(f"{key}.{name}[{place}]", value) for place, value in enumerate(values)]
+                for name, values in lists.items()
+            }
         rest = {name: value for name, value in node.items() if name not in plain and name != "_partial_"}
         target = import_target(key, node["_target_"])
         if len(rest) == 1 and isinstance(target, type) and is_ours(target.__module__):
@@ -118,6 +130,11 @@ def _hydra_partial(name: str, target: Callable[..., Any]) -> Callable[..., Any]:
     return factory
 
 
+def _is_list_of_nodes(value: Any) -> bool:
+    is_node = [isinstance(inner, Mapping) and "_target_" in inner for inner in value] if isinstance(value, list) else []
+    return bool(is_node) and all(is_node)
+
+
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_plain, value))
@@ -135,6 +152,9 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
     for name, value in node.items():
         if isinstance(value, Mapping) and "_target_" in value:
             check_node(f"{key}.{name}", value)
+        elif _is_list_of_nodes(value):
+            for place, inner in enumerate(value):
+                check_node(f"{key}.{name}[{place}]", inner)
     target = import_target(key, node["_target_"])
     if (parameters := _parameters(target)) is None:
         return

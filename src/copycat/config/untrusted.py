@@ -16,6 +16,8 @@ Refuse = Callable[[str, str], str | None]
 
 NESTED_SLOT = "part"
 """The slot of a target nested in another node, such as a layer's activation."""
+TRANSFORM_SLOT = "transform"
+"""The slot of a transform in an augmentation's list."""
 NESTED_GROUP_NODES = (("augmentation", "base"), ("scheduler", "first"), ("scheduler", "second"))
 """Nested nodes checked like their parent."""
 PATTERN_KEY = "lr_multipliers"
@@ -132,6 +134,8 @@ def _slot(path: tuple[str, ...]) -> str:
         return path[0]
     if len(path) == 2 and (path[0] in NAMED_TARGET_GROUPS or path in NESTED_GROUP_NODES):
         return path[0]
+    if len(path) > 1 and path[0] == "augmentation":
+        return TRANSFORM_SLOT
     inside = len(path) > 1 and path[0] in (*TARGET_GROUPS, *NAMED_TARGET_GROUPS) and path[0] != "trainer"
     return NESTED_SLOT if inside else ""
 

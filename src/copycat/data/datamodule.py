@@ -13,14 +13,18 @@ from torch.nn import functional as F
 
 from copycat.config.errors import UserError
 from copycat.config.printable import printable
+from copycat.config.options import is_ours
+from copycat.data.augmentation.exactness import check_exactness
+from copycat.data.augmentation.pipeline import Pipeline
 from copycat.data.augmentation.transforms import Augmentation, Mixing, Unchanged, UniformNumbers
 from copycat.data.batch_order import BatchOrder
 from copycat.data.decoding_loader import DecodingLoader
-from copycat.data.loaders import Batch, FloatImages, MemoryLoader
+from copycat.data.loaders import Batch, FloatImages, MemoryLoader, to_float
 from copycat.data.split import Part, Source
 from copycat.data.splitting import split
 
 Loader = MemoryLoader | DecodingLoader
+PROBED_IMAGES = 2  # training images on which a user's augmentation is checked
 
 
 class DataModule(pl.LightningDataModule):
@@ -69,6 +73,7 @@ class DataModule(pl.LightningDataModule):
         self._loaders: dict[tuple[str, bool], Loader] = {}
         self._floats: dict[str, FloatImages] = {}
         self._device = torch.device("cpu")
+        self._is_exact = False
 
     @cached_property
     def parts(self) -> Mapping[str, Part]:
@@ -184,6 +189,21 @@ class DataModule(pl.LightningDataModule):
     def _uniform_numbers(self) -> UniformNumbers:
         assert self.augmentation is not None
         return UniformNumbers(length=len(self.parts["train"]), draws=self.augmentation.draws, seed=self.seed)
+
+    def check_augmentation(self) -> None:
+        """Check an augmentation that is not Copycat's own on a few training images, once.
+
+        Raises:
+            UserError: where it does not follow from the images and their random numbers.
+        """
+        key = "augmentation" if self.mixing is None else "augmentation.base"
+        each = cast(Augmentation | None, self.augmentation) if self.mixing is None else self.mixing.base
+        if self._is_exact or each is None or (is_ours(type(each).__module__) and not isinstance(each, Pipeline)):
+            return
+        images = self.parts["train"].images
+        some = torch.stack([images[place] for place in range(min(PROBED_IMAGES, len(self.parts["train"])))])
+        check_exactness(each, to_float(some, self.dtype), key=key)
+        self._is_exact = True
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment a batch while the Trainer trains; called by Lightning."""

@@ -15,14 +15,17 @@ from torch.optim import lr_scheduler
 from torchmetrics import Metric, classification
 
 from copycat.config.errors import UserError
+from copycat.config.extras import require_package
 from copycat.config.moved_names import current_name
 from copycat.config.options import PACKAGE, packaged_targets
 from copycat.config.targets import import_target
 from copycat.config.trusted import can_be_trusted, is_inside, read_trusted_packages, trusted_packages_file
-from copycat.config.untrusted import NESTED_SLOT, Refuse
+from copycat.config.untrusted import NESTED_SLOT, TRANSFORM_SLOT, Refuse
 from copycat.models import initialization, losses, networks, schedules, transfer
 
 TORCH_LAYERS = nn.modules.__name__
+TRANSFORMS = ("kornia.augmentation", "torchvision.transforms.v2")
+"""Packages whose public classes may transform images, by arguments that are plain values or transforms."""
 LIGHTNING_CALLBACKS = (EarlyStopping, LearningRateMonitor, StochasticWeightAveraging, Timer)
 """Allowed callbacks of Lightning: others take functions, write to paths in their arguments, or delete files."""
 
@@ -86,6 +89,13 @@ SLOT_POLICIES: Mapping[str, SlotPolicy] = {
         defined_in=(TORCH_LAYERS, classification.__name__),
         public_in=(nn.__name__, classification.__name__),
     ),
+    TRANSFORM_SLOT: SlotPolicy(
+        description=f"a transform of {' or '.join(TRANSFORMS)}",
+        bases=(nn.Module,),
+        defined_in=TRANSFORMS,
+        public_in=TRANSFORMS,
+        excluded_names=(f"{TRANSFORMS[1]}.Lambda",),  # calls what it is given
+    ),
     "loss": _allow_classes_of(losses, f"a loss of {losses.__name__}", losses.Loss),
     "optimizer": _allow_classes_of(torch.optim, "an optimizer of torch.optim", torch.optim.Optimizer),
     "scheduler": SlotPolicy(
@@ -135,6 +145,8 @@ def make_untrusted_check() -> Refuse:
         packaged = any(name in targets for targets in packaged_targets(slot).values())
         if policy.allows_name(name, packaged=packaged):
             module, _, attribute = name.rpartition(".")  # a module that SLOT_POLICIES lists
+            if module in TRANSFORMS:
+                require_package(module.partition(".")[0], wanted_by=target)
             if policy.allows(getattr(import_module(module), attribute, None), packaged=packaged):
                 return None
         got = f"expected {policy.description}; got {target!r:.80}, and this folder is not signed by you."

@@ -67,6 +67,7 @@ def build_components(
     _check_input(config["model"], data)
     for problem in find_shift_conflicts(config["augmentation"], min(data.image_shape[1:])):
         raise UserError(problem)
+    data.check_augmentation()
     check_monitors(config, data, extra=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))

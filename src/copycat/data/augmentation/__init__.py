@@ -1,5 +1,5 @@
 """Change training images at random.
 
 May import `data` and `config`.
-Public names: `transforms.Augmentation`, `mixing.MixUp`, `mixing.CutMix`.
+Public names: `transforms.Augmentation`, `mixing.MixUp`, `mixing.CutMix`, `pipeline.Pipeline`.
 """
