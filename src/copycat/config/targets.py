@@ -60,7 +60,7 @@ def import_target(key: str, target: str) -> Callable[..., Any]:
 
 def _nearest_attribute(error: AttributeError, target: str) -> str:
     public = [name for name in dir(error.obj) if not name.startswith("_")]
-    return did_you_mean(error.name, public, before=f"{target.rpartition('.')[0]}.")
+    return did_you_mean(target.rpartition(".")[2], public, before=f"{target.rpartition('.')[0]}.")
 
 
 def _locate(target: str) -> Any:

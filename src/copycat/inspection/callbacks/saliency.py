@@ -1,7 +1,10 @@
 """Saliency maps: how strongly each pixel affects the prediction."""
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,11 +25,17 @@ NOISE = 0.1
 
 
 @dataclass(kw_only=True, eq=False)
-class SaliencyMaps(Inspector):
-    """Write saliency maps of the most confident errors, then of the least confident predictions, beside the images."""
+class AttributionMaps(Inspector):
+    """Write maps of the most confident errors, then of the least confident predictions, beside the images."""
 
+    name: ClassVar[str]
+    """Of the maps in TensorBoard, and of the callback's option."""
     count: int = 8
     """Images, at most."""
+
+    def attribute(self, network: nn.Module, image: Tensor, predicted: Sequence[int]) -> Tensor | None:
+        """Return maps of images, float [N, C, H, W] -> float32 [N, H, W] in [0, 1]; None where there are none."""
+        raise NotImplementedError
 
     def on_run_end(self, context: RunContext) -> None:
         """Compute the maps and write them to loggers."""
@@ -37,22 +46,33 @@ class SaliencyMaps(Inspector):
         wrong = most_confident_errors(probability, part.labels.numpy(), count=self.count)
         indices = list(dict.fromkeys([*wrong, *least_confident(probability, count=self.count)]))[: self.count]
         image = torch.stack([part.images[index] for index in indices])
-        maps = saliency(context.classifier.network, to_float(image))
+        predicted = [int(probability[index].argmax()) for index in indices]
+        maps = self.attribute(context.classifier.network, to_float(image), predicted)
         if maps is None:
-            log.info("no saliency maps: no gradient comes back to the pixels")
+            log.info("no %s maps: no gradient comes back to the pixels, or no layer has a map", self.name)
             return
         classes = context.data.classes
         pictures: list[Picture] = []
         captions: list[str] = []
-        for index, picture, saliency_map in zip(indices, to_pictures(image), maps, strict=True):
-            pictures += [picture, heatmap(saliency_map)]
-            predicted = int(probability[index].argmax())
+        for index, label, picture, found in zip(indices, predicted, to_pictures(image), maps, strict=True):
+            pictures += [picture, heatmap(found)]
             captions += [
                 f"is {classes[int(part.labels[index])]}",
-                f"predicted {classes[predicted]}, {probability[index, predicted]:.2f}",
+                f"predicted {classes[label]}, {probability[index, label]:.2f}",
             ]
         for logger in loggers:
-            logger.write(image_summary("validation/saliency", contact_sheet(pictures, captions)), context.epochs)
+            logger.write(image_summary(f"validation/{self.name}", contact_sheet(pictures, captions)), context.epochs)
+
+
+@dataclass(kw_only=True, eq=False)
+class SaliencyMaps(AttributionMaps):
+    """Write saliency maps: how strongly each pixel affects the prediction."""
+
+    name: ClassVar[str] = "saliency"
+
+    def attribute(self, network: nn.Module, image: Tensor, predicted: Sequence[int]) -> Tensor | None:
+        """Return the absolute gradients of the predicted class, averaged over noisy copies."""
+        return saliency(network, image)
 
 
 def saliency(network: nn.Module, image: Tensor) -> Tensor | None:
@@ -65,28 +85,40 @@ def saliency(network: nn.Module, image: Tensor) -> Tensor | None:
 
     Source: Smilkov et al. 2017, SmoothGrad, https://arxiv.org/abs/1706.03825.
     """
-    like, modes = next(network.parameters()), {module: module.training for module in network.modules()}
-    image = image.to(like)
+    image = image.to(next(network.parameters()))
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros_like(image)
+    with evaluation_with_gradients(network):
+        with torch.no_grad():
+            logits = network(image.clone())  # a copy: the first layer may write to it
+        chosen = logits.argmax(1, keepdim=True) if logits.shape[1] > 1 else torch.zeros_like(logits).long()
+        for _ in range(COPIES):
+            noise = torch.randn(image.shape, generator=generator).to(image) * NOISE
+            noisy = (image + noise).requires_grad_()
+            score = network(noisy.clone()).gather(1, chosen).sum()
+            (gradient,) = torch.autograd.grad(score, noisy, allow_unused=True)
+            if gradient is None:
+                return None
+            total += gradient.abs()
+    return scale_maps(total.sum(1))
+
+
+@contextmanager
+def evaluation_with_gradients(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, with gradients; restore the modes of its modules in the end."""
+    modes = {module: module.training for module in network.modules()}
     try:
         network.eval()
         with torch.inference_mode(False), torch.enable_grad():
-            with torch.no_grad():
-                logits = network(image.clone())  # a copy: the first layer may write to it
-            chosen = logits.argmax(1, keepdim=True) if logits.shape[1] > 1 else torch.zeros_like(logits).long()
-            for _ in range(COPIES):
-                noise = torch.randn(image.shape, generator=generator).to(image) * NOISE
-                noisy = (image + noise).requires_grad_()
-                score = network(noisy.clone()).gather(1, chosen).sum()
-                (gradient,) = torch.autograd.grad(score, noisy, allow_unused=True)
-                if gradient is None:
-                    return None
-                total += gradient.abs()
+            yield
     finally:
         for module, training in modes.items():
             module.training = training
-    maps = total.sum(1).float().cpu()
+
+
+def scale_maps(maps: Tensor) -> Tensor:
+    """Scale maps [N, H, W] without negative values so that each has a maximum of 1, as float32 on the CPU."""
+    maps = maps.float().cpu()
     largest = maps.flatten(1).amax(1).clamp(min=torch.finfo(torch.float32).tiny)
     return maps / largest[:, None, None]
 
