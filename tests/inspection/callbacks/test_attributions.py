@@ -77,9 +77,10 @@ def test_an_activation_that_writes_to_its_input_changes_no_map(image: Tensor) ->
     maps = []
     for inplace in (False, True):
         network = small(outputs=1, inplace=inplace)
-        gradients = integrated_gradients(network, image, [0, 1], steps=8)
+        gradients, salient = integrated_gradients(network, image, [0, 1], steps=8), saliency(network, image)
         assert gradients is not None
-        maps.append((gradients, saliency(network, image), grad_cam(network, network.first, image, [0, 1])))
+        assert salient is not None
+        maps.append((gradients, salient, grad_cam(network, network.first, image, [0, 1])))
         assert network.training
         assert not any(parameter.grad is not None for parameter in network.parameters())
     assert all(torch.equal(a, b) for a, b in zip(maps[0][:2], maps[1][:2], strict=True))
