@@ -1,5 +1,5 @@
-"""Backbones of timm and torchvision. Neither is installed here, where torchvision breaks beside the CPU build of torch:
-small packages of their names stand in, with the functions of theirs that are called."""
+"""Backbones of timm and torchvision, with small packages of their names in place of them, which give networks of a few
+weights beside any build of torch. `test_real_packages.py` has the real ones."""
 
 import sys
 from pathlib import Path

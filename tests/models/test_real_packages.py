@@ -26,7 +26,6 @@ from copycat.records.target_policy import make_untrusted_check
 from copycat.reruns.rerun import rerun
 from copycat.training.components import build_components
 from tests.support.runs import QUIET, compose_quickly, train_tiny
-from tests.support.tensorboard import load_events
 
 pytestmark = pytest.mark.torchvision
 SMALL = ["torchvision mobilenet_v3_small", "torchvision squeezenet1_1", "timm resnet18"]
@@ -50,7 +49,7 @@ def whole_network(package: str, name: str) -> nn.Module:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
             network = models.get_model(name, weights=None)
         if hasattr(network, "transform_input"):  # as with the published weights
-            network.transform_input = True
+            network.transform_input = True  # type: ignore[assignment]
     return network
 
 
@@ -100,12 +99,11 @@ def test_images_have_the_size_of_the_network_s_training(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
-def test_a_network_with_auxiliary_outputs_is_fine_tuned_and_looked_at(name: str, tiny: Path, tmp_path: Path) -> None:
+def test_a_network_with_auxiliary_outputs_is_fine_tuned(name: str, tiny: Path, tmp_path: Path) -> None:
     words = ("model=torchvision", f"model.name={name}", "model.pretrained=false", "model.backbone_size=80")
-    more = ("model.frozen=false", "trainer.max_epochs=1", "data.batch_size=8", "callbacks=[default,saliency]")
+    more = ("model.frozen=false", "trainer.max_epochs=1", "data.batch_size=8", *QUIET)
     outcome = train_tiny(*words, *more, data=tiny, at=tmp_path)
     assert outcome.status == "completed", outcome.manifest["error"]
-    assert "validation/saliency" in load_events(outcome.folder / "tensorboard").Tags()["images"]
 
 
 @pytest.mark.parametrize(("name", "frozen"), [(SMALL[0], True), (SMALL[1], False), ("torchvision densenet121", True)])
