@@ -1,6 +1,6 @@
 """Backbones of the real timm and torchvision, with weights that a test draws: no hub can be reached.
 
-torchvision needs a build of PyTorch that fits it, so these tests have an environment of their own: `make test-matrix`.
+torchvision needs a build of PyTorch that fits it, so these tests have an environment of their own.
 """
 
 import warnings

@@ -249,7 +249,7 @@ RULES: dict[str, Rule] = {
     "callbacks.*.min_delta": NOT_NEGATIVE,
     **_same("callbacks.*", optional(integer(1)), "every_n_epochs", "every_n_steps"),
     "callbacks.*.every_seconds": optional(NOT_NEGATIVE),
-    **_same("callbacks.*", optional(TEXT), "dirpath", "filename"),
+    **_same("callbacks.*", optional(TEXT), "dirpath", "filename", "layer"),
     **_same("callbacks.*", integer(1), "points", "images", "count", "steps"),
     **_same("callbacks.*", HALF_OPEN_FRACTION, "decay", "start"),
     "callbacks.*.folder": TEXT,

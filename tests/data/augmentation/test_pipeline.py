@@ -13,7 +13,9 @@ from copycat.config.errors import UserError
 from copycat.data.augmentation.exactness import check_exactness
 from copycat.data.augmentation.pipeline import Pipeline
 from copycat.data.augmentation.transforms import UniformNumbers
+from copycat.records.run_loader import open_run
 from copycat.training.components import build_components
+from copycat.training.resume import resume
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 FLIP = "{_target_: kornia.augmentation.RandomHorizontalFlip, p: 0.5}"
@@ -149,6 +151,14 @@ def test_steps_at_once_single_steps_and_a_mixing_above_have_the_same_bits(tiny: 
         ]
         for file in ("weights.safetensors", "metrics.csv"):
             assert folders[0].joinpath(file).read_bytes() == folders[1].joinpath(file).read_bytes()
+
+
+def test_a_run_that_is_extended_has_the_bits_of_one_that_was_not_stopped(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=shallow", "data.batch_size=4", *PIPELINE)
+    folder = train_tiny(*words, "trainer.max_epochs=2", data=tiny, at=tmp_path).folder
+    resume(open_run(folder), max_epochs=4, say=lambda line: None)
+    whole = train_tiny(*words, "trainer.max_epochs=4", data=tiny, at=tmp_path).folder
+    assert (folder / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(
