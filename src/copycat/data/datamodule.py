@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from copycat.config.errors import UserError
-from copycat.config.printable import printable
 from copycat.config.options import is_ours
+from copycat.config.printable import printable
 from copycat.data.augmentation.exactness import check_exactness
 from copycat.data.augmentation.pipeline import Pipeline
 from copycat.data.augmentation.transforms import Augmentation, Mixing, Unchanged, UniformNumbers
