@@ -198,3 +198,9 @@ def test_what_is_missing_or_unknown_is_said_in_a_line(package: str, monkeypatch:
     monkeypatch.setattr("copycat.config.extras.find_spec", lambda name: None)
     with pytest.raises(UserError, match=f"^model={package}: expected {package}; it is not installed. Type pip install"):
         network_of(f"model={package}", "model.name=small")
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "whole.pth")
+    with pytest.raises(UserError, match=r"^model.weights: expected tensors in a state dict, .*whole.pth has"):
+        network_of("model=timm", "model.name=small", f"model.weights={tmp_path / 'whole.pth'}")

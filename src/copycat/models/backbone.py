@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from safetensors.torch import load_file
@@ -75,6 +76,9 @@ def load_weights(network: nn.Module, path: Path, *, name: str) -> None:
         _load_state(network, path)
     except FileNotFoundError as error:
         raise UserError(f"model.weights: expected a file of weights; got {path}. Leave it null.") from error
+    except UnpicklingError as error:  # torch's text advises to run the file's code
+        said = "expected tensors in a state dict, without code"
+        raise UserError(f"model.weights: {said}; {path} has other content. Save network.state_dict() alone.") from error
     except Exception as error:  # torch raises many types of errors for invalid files
         raise UserError(f"model.weights: expected weights of {name}; {path}: {first_line(error)}.") from error
 
