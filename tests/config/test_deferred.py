@@ -7,6 +7,8 @@ import pytest
 
 PROGRAM = """
 import copycat, sys
+from importlib.util import find_spec
+find_spec("torchmetrics")  # as for a configuration that names one of its classes
 import torchmetrics
 print([name for name in ("scipy", "matplotlib") if name in sys.modules])
 from lightning_utilities.core.imports import RequirementCache, package_available

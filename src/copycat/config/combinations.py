@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from copycat.config.metric_names import find_mode, find_name_conflicts, metric_nodes
 from copycat.config.options import is_option, is_ours
+from copycat.config.rules import METRICS
 from copycat.config.schedule_lengths import PARTS, find_length_conflicts
 
 Config = Mapping[str, Any]
@@ -24,7 +26,8 @@ MANAGED_TRAINER_KEYS = (
 def find_conflicts(config: Config, *, check_data: bool) -> Iterator[str]:
     """Yield an error message for each invalid combination of values that are valid by themselves."""
     yield from _find_trainer_conflicts(config)
-    yield from _find_monitor_conflicts(config)
+    yield from find_name_conflicts(metric_nodes(config), taken=(*METRICS, "loss_mean"))
+    yield from find_mode_conflicts(config)
     yield from _find_averaging_conflicts(config)
     yield from _find_optimizer_conflicts(config)
     yield from _find_scheduler_conflicts(config)
@@ -50,14 +53,15 @@ def _find_trainer_conflicts(config: Config) -> Iterator[str]:
         )
 
 
-def _find_monitor_conflicts(config: Config) -> Iterator[str]:
+def find_mode_conflicts(config: Config) -> Iterator[str]:
+    """Yield an error message for each `mode` against the direction of the metric that is monitored, where known."""
     watchers = {f"callbacks.{name}": node for name, node in (config["callbacks"] or {}).items() if node}
     schedulers = {"scheduler": config["scheduler"], "scheduler.second": config["scheduler"].get("second") or {}}
     for key, node in {**watchers, **schedulers}.items():
         if not node.get("monitor") or "mode" not in node:
             continue
-        mode = "min" if "loss" in node["monitor"] else "max"
-        if node["mode"] != mode:
+        mode = find_mode(node["monitor"], metric_nodes(config))
+        if mode is not None and node["mode"] != mode:
             yield f"{key}.mode: expected {mode}, as {node['monitor']} is watched; got {node['mode']!r}."
 
 

@@ -32,10 +32,12 @@ class _Finder:
             return None
         sys.meta_path.remove(self)
         spec = find_spec(PACKAGE)
+        sys.meta_path.insert(0, self)  # whoever asks need not import it
         if spec is not None and spec.loader is not None:
             loader, execute = spec.loader, spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
+                sys.meta_path.remove(self)
                 with _hide_packages():
                     execute(module)
 

@@ -19,7 +19,7 @@ ALTERNATIVE_HINTS = {
     "data": " For a folder of images, type data=folder data.root={0}.",
 }
 """Hint for an option that resembles no option of its group."""
-MULTIPLE_CHOICE_GROUPS = ("callbacks", "logger", "experiment")
+MULTIPLE_CHOICE_GROUPS = ("callbacks", "logger", "metrics", "experiment")
 """Groups that take several options at once. In other groups, two options would merge into an invalid node."""
 MANAGED_KEYS = {
     "hydra.mode": "Type -m for a sweep",

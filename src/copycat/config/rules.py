@@ -1,8 +1,11 @@
 """Define the rule of each configuration key. Long, as it is one table of rules."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
 
 from copycat.config.durations import DURATION
 from copycat.config.rule_builders import (
@@ -30,25 +33,59 @@ TARGET_GROUPS = (
     *("optimizer", "scheduler", "loss", "activation", "trainer"),
 )
 """Groups that hold one `_target_`."""
-NAMED_TARGET_GROUPS = ("callbacks", "logger")
+NAMED_TARGET_GROUPS = ("callbacks", "logger", "metrics")
 """Groups that hold any number of targets, each under a name."""
 METRICS = ("loss", "accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
-# test/ metrics are excluded: choosing on them would bias the test
-MONITOR = choice("train/loss_mean", *(f"{stage}/{metric}" for stage in ("train", "val") for metric in METRICS))
+"""Metrics that every run has; those of the group `metrics` come on top."""
 MODE = choice("min", "max")
+SCHEDULERS = ("scheduler", "scheduler.first", "scheduler.second")
+"""Nodes of schedulers: the scheduler, and those of a sequence."""
 COST_OBJECTIVES = ("parameters", "seconds")
 """Objectives of a sweep that are no metrics of an epoch: parameter count and wall time."""
-OBJECTIVE = choice(*MONITOR.options, *COST_OBJECTIVES)
 DIRECTION = choice("minimize", "maximize")
-CONSTRAINT = Rule(
-    words="METRIC<=NUMBER or METRIC>=NUMBER",
-    allows=lambda v: (
-        isinstance(v, str)
-        and (match := re.fullmatch(r"\s*([\w/]+)\s*[<>]=\s*([-+.\de]+)\s*", v)) is not None
-        and match[1] in OBJECTIVE.options
-        and _is_number(match[2])
-    ),
-)
+CONSTRAINT = re.compile(r"\s*([\w/.+-]+)\s*([<>])=\s*([-+.\de]+)\s*")
+"""A constraint of a sweep: metric, direction and limit."""
+
+
+def _metric(*costs: str, measured: Collection[str]) -> Rule:
+    """Accept metrics of training and validation; not those of the test, as choosing on them would bias it.
+
+    A metric of the group `metrics` may have a value for each class, as `val/recall/cat`.
+    """
+    names = (f"{stage}/{metric}" for stage in ("train", "val") for metric in dict.fromkeys([*METRICS, *measured]))
+    rule = choice("train/loss_mean", *names, *costs)
+
+    def allows(value: Any) -> bool:
+        stage, _, rest = str(value).partition("/")
+        metric, _, label = rest.partition("/")
+        return rule.allows(value) or (stage in ("train", "val") and metric in measured and label != "")
+
+    return replace(rule, allows=allows)
+
+
+def _constraint(objective: Rule) -> Rule:
+    return Rule(
+        words="METRIC<=NUMBER or METRIC>=NUMBER",
+        allows=lambda v: (
+            isinstance(v, str)
+            and (match := CONSTRAINT.fullmatch(v)) is not None
+            and objective.allows(match[1])
+            and _is_number(match[3])
+        ),
+    )
+
+
+@lru_cache(64)
+def metric_rules(measured: tuple[str, ...] = ()) -> Mapping[str, Rule]:
+    """Return the rules of the keys that name metrics, for a configuration that measures further ones."""
+    monitor, objective = _metric(measured=measured), _metric(*COST_OBJECTIVES, measured=measured)
+    return {
+        "sweep.objective": any_of(objective, list_of(objective, "a list of them, as [val/auroc,parameters]", least=1)),
+        "sweep.constraints": list_of(_constraint(objective), "a list as ['val/recall>=0.8','parameters<=10000']"),
+        **{f"{key}.monitor": monitor for key in SCHEDULERS},
+        "callbacks.*.monitor": optional(monitor),
+    }
+
 
 KEY_MAPPING = Rule(words="keys, each with words as on the command line", allows=lambda v: isinstance(v, Mapping))
 NODE = Rule(words="keys with a _target_", allows=lambda v: isinstance(v, Mapping) and "_target_" in v)
@@ -73,10 +110,8 @@ TRANSFORM_RULES: dict[str, Rule] = {
 """Keys of augmentations that transform images one by one."""
 
 MILESTONE = any_of(integer(1), OPEN_FRACTION)
-SCHEDULERS = ("scheduler", "scheduler.first", "scheduler.second")
 SCHEDULER_RULES: dict[str, Rule] = {
     "interval": choice("epoch", "step"),
-    "monitor": MONITOR,
     "mode": MODE,
     **dict.fromkeys(("gamma", "power", "div_factor", "final_div_factor"), POSITIVE),
     **dict.fromkeys(("factor", "start_factor"), number(lambda v: 0 < v <= 1, "above 0, at most 1")),
@@ -102,14 +137,13 @@ RULES: dict[str, Rule] = {
     "lr_multipliers": Rule(words="patterns with a factor each, as {head.*: 10}, or null", allows=lambda v: v is None),
     "lr_multipliers.*": NOT_NEGATIVE,  # each of them
     "print_losses": optional(list_of(integer(0), "a list of epochs, as [0,10,100]")),
-    "sweep.objective": any_of(OBJECTIVE, list_of(OBJECTIVE, "a list of them, as [val/auroc,parameters]", least=1)),
+    **metric_rules(),
     "sweep.direction": optional(any_of(DIRECTION, list_of(DIRECTION, "a list of them, one an objective"))),
     "sweep.max_failures": optional(integer(1)),
     "sweep.max_seconds": optional(POSITIVE),
     "sweep.max_time": optional(DURATION),
     "sweep.folder": optional(TEXT),
     "sweep.allow_changes": BOOLEAN,
-    "sweep.constraints": list_of(CONSTRAINT, "a list as ['val/recall>=0.8','parameters<=10000']"),
     "sweep.params": KEY_MAPPING,
     "sweep.when": KEY_MAPPING,
     "sweep.zip": any_of(
@@ -243,7 +277,6 @@ RULES: dict[str, Rule] = {
         words="a share above 0.0, at most 1.0, or a whole number ≥ 1",
         allows=lambda v: is_number(v) and v > 0 and (is_integer(v) or v <= 1),
     ),
-    "callbacks.*.monitor": optional(MONITOR),
     "callbacks.*.mode": MODE,
     **_same("callbacks.*", integer(0), "patience", "first", "start_epoch"),
     "callbacks.*.min_delta": NOT_NEGATIVE,
@@ -254,6 +287,12 @@ RULES: dict[str, Rule] = {
     **_same("callbacks.*", HALF_OPEN_FRACTION, "decay", "start"),
     "callbacks.*.folder": TEXT,
     **_same("callbacks.*", BOOLEAN, "verbose", "save_on_train_epoch_end", "enable_version_counter"),
+    "metrics.*.higher_is_better": optional(BOOLEAN),
+    "metrics.*.needs_all_classes": BOOLEAN,
+    **_same("metrics.*", integer(1), "top_k", "n_bins"),
+    "metrics.*.weights": optional(choice("linear", "quadratic")),
+    "metrics.*.norm": choice("l1", "l2", "max"),
+    "metrics.*.average": optional(choice("macro", "micro", "weighted", "none")),
     **_same("logger.*", BOOLEAN, "graph", "log_model", "offline"),
     **_same("logger.*", TEXT, "folder", "save_dir", "experiment_name", "tracking_uri", "project"),
     **_same("logger.*", optional(TEXT), "run_name", "artifact_location", "entity"),
@@ -267,11 +306,15 @@ TARGET = Rule(
 )
 
 
-def find_rule(key: str) -> Rule | None:
-    """Return the rule of a key; None where there is none."""
+def find_rule(key: str, *, measured: Collection[str] = ()) -> Rule | None:
+    """Return the rule of a key; None where there is none.
+
+    `measured` are the names in the group `metrics`, which extend the rules of keys that name a metric.
+    """
     if key.rpartition(".")[2] == "_target_":
         return TARGET
-    return RULES.get(key) or next((RULES[name] for name in RULES if "*" in name and fnmatchcase(key, name)), None)
+    name = key if key in RULES else next((name for name in RULES if "*" in name and fnmatchcase(key, name)), None)
+    return metric_rules(tuple(measured)).get(name) or RULES[name] if name else None
 
 
 def _is_number(word: str) -> bool:

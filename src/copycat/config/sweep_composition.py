@@ -12,6 +12,8 @@ from copycat.config.composition import open_loader, split_sweep_node
 from copycat.config.composition_cache import cache_key
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.metric_directions import with_directions
+from copycat.config.metric_names import metric_nodes
 from copycat.config.overrides import check_override, input_lines, parse_overrides
 from copycat.config.rules import find_rule
 from copycat.config.search_space import SearchSpace
@@ -62,7 +64,7 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         whole = composition_cache().compose(fixed, axes=[o.key_or_group for o in parsed if o.is_sweep_override()])
         sweeper = whole.sweeper
         shared, settings = split_sweep_node(whole.config)
-        check_sweep_settings(settings)
+        check_sweep_settings(settings, measured=metric_nodes(shared))
         check_hydra({"sweeper": sweeper, "launcher": whole.launcher})
         if package := getattr(import_target("hydra.launcher", whole.launcher["_target_"]), "package", None):
             require_package(package, wanted_by="hydra/launcher")
@@ -75,7 +77,12 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
                 axis.choices()
         first = _check_trials(space, loader, experiment=experiment_name(parsed))
     return SweepRequest(
-        first=first, shared=shared, settings=settings, sweeper=sweeper, space=space, words=input_lines(parsed)
+        first=first,
+        shared=shared,
+        settings=with_directions(settings, first.config),
+        sweeper=sweeper,
+        space=space,
+        words=input_lines(parsed),
     )
 
 

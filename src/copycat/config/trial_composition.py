@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from copycat.config.composition import Composed, open_loader, split_sweep_node
 from copycat.config.composition_cache import CompositionCache, cache_key
+from copycat.config.metric_directions import with_directions
 from copycat.config.overrides import parse_overrides
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.validation import check_config
@@ -77,5 +78,6 @@ def make_trial_request(composed: Composed) -> TrialRequest:
     config, settings = split_sweep_node(composed.config)
     check_config(config)
     allow_own_modules(config)
+    settings = with_directions(settings, config)
     experiment = composed.experiment or "sweep"
     return TrialRequest(config=config, experiment=experiment, settings=settings, sweeper=composed.sweeper)

@@ -38,7 +38,7 @@ HYDRA_KEY_VALUES: Mapping[str, tuple[object, ...]] = {
 _LONGEST = 4096
 _PATH_NAME = re.compile(r"(^|_)(dir|dirpath|folder|root|path|file|location|uri|url)(_|$)")
 _IN_RUN = re.compile(r"\{run\}(/[\w][\w. +-]*)*")
-_METRIC = re.compile(r"(train|val)/\w+")
+_METRIC = re.compile(r"(train|val)/\w+(/[\w+-][\w.+-]*)?")
 _WORD = re.compile(r"(?!\.)[^/\\:~{}$]*")
 
 

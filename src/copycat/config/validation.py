@@ -1,11 +1,13 @@
 """Validate the values of a configuration by the table of rules, before torch is imported."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from copycat.config.combinations import find_conflicts
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
+from copycat.config.metric_names import OWN_KEYS as METRIC_KEYS
+from copycat.config.metric_names import metric_nodes
 from copycat.config.options import PACKAGE, is_option
 from copycat.config.renamed_keys import check_renamed_keys
 from copycat.config.rule_builders import Rule
@@ -14,12 +16,12 @@ from copycat.config.suggestions import did_you_mean, format_value, one_of, quote
 
 Config = Mapping[str, Any]
 
-ADDED_GROUPS = frozenset(["initialization"])
+ADDED_GROUPS = frozenset(["initialization", "metrics"])
 ADDED_KEYS = ADDED_GROUPS | {"lr_multipliers"}
 """Keys added later, which older recorded runs lack."""
 ADDED_DEFAULTS: Mapping[str, None] = {"data.sampler": None, "data.cat_share": None, "trainer.max_time": None}
 """Keys added later inside a group, with the default that older recorded runs have by lacking them."""
-KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.")
+KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.", "torchmetrics.")
 PATH_KEYS = ("root", "file", "output_dir", "folder", "dirpath", "save_dir", "weights")
 """Last components of keys that take a path."""
 UNIVERSAL_KEYS = (
@@ -44,7 +46,7 @@ def check_config(config: Config, *, check_data: bool = True) -> None:
         if not isinstance(config[group], Mapping) or "_target_" not in config[group]:
             raise UserError(f"{group}: expected an option or a _target_; got neither. Type {group}=OPTION.")
     for group in NAMED_TARGET_GROUPS:
-        for name, node in (config[group] or {}).items():
+        for name, node in (config.get(group) or {}).items():
             if node is not None and not (isinstance(node, Mapping) and "_target_" in node):
                 raise UserError(f"{group}.{name}: expected a _target_, or null; got {format_value(node)}.")
     for combination in find_conflicts(config, check_data=check_data):
@@ -68,7 +70,7 @@ def check_value(key: str, value: Any, config: Config) -> None:
 
     The targets of the configuration decide whether the rule applies: keys of a user's class may have other meanings.
     """
-    rule = find_rule(key)
+    rule = find_rule(key, measured=metric_nodes(config))
     if rule and _rule_applies(key, config) and not rule.allows(value):
         is_text = isinstance(value, str)
         hint = did_you_mean(value, rule.options, before=f"{key}=") if is_text else _quoting_hint(key, value, rule)
@@ -93,11 +95,14 @@ def check_hydra(hydra: Config) -> None:
             raise UserError(f"{key}: expected {rule.words}; got {format_value(value)}.")
 
 
-def check_sweep_settings(sweep: Config) -> None:
-    """Raise a UserError for the first value or combination of the node `sweep` that cannot work."""
+def check_sweep_settings(sweep: Config, *, measured: Collection[str]) -> None:
+    """Raise a UserError for the first value or combination of the node `sweep` that cannot work.
+
+    `measured` are the names in the group `metrics`.
+    """
     for name, value in sweep.items():
         key = f"sweep.{name}"
-        if (rule := RULES.get(key)) is None:
+        if (rule := find_rule(key, measured=measured)) is None:
             known = [other.partition(".")[2] for other in RULES if other.startswith("sweep.")]
             hint = did_you_mean(name, known, before="sweep.")
             raise UserError(f"{key}: no such key; expected {one_of(known)}.{hint}")
@@ -119,7 +124,8 @@ def check_sweep_settings(sweep: Config) -> None:
 
 def _rule_applies(key: str, config: Config) -> bool:
     *places, name = key.split(".")
-    if not places or places[0] not in TARGET_GROUPS or key in UNIVERSAL_KEYS or name == "_target_":
+    is_checked = places and places[0] in (*TARGET_GROUPS, "metrics")
+    if not is_checked or key in UNIVERSAL_KEYS or name in ("_target_", *METRIC_KEYS):
         return True
     node: Any = config
     for place in places:  # the target may be nested in another

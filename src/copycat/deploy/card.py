@@ -9,6 +9,7 @@ from copycat.config.printable import printable
 from copycat.deploy.calibration_note import IMAGES, make_note
 from copycat.deploy.predictor import Predictor
 from copycat.inspection.reports.intervals import bootstrap
+from copycat.models.added_metrics import build_added_metrics
 from copycat.models.metrics import SCORE_NAMES
 from copycat.records.calibration_file import Calibration
 from copycat.records.predictions import read_predictions
@@ -103,10 +104,12 @@ def _calibration(made: Calibration, classes: Sequence[str], *, form: str) -> Ite
 def _metrics(opened: Opened) -> Iterator[str]:
     final = opened.manifest["results"].get("final", {})
     images = opened.manifest["data"]["images"]
-    for part, predicted in read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"])).items():
-        intervals = bootstrap(predicted.probability, predicted.label)
+    classes = opened.manifest["data"]["classes"]
+    added = build_added_metrics(opened.config, classes)
+    for part, predicted in read_predictions(opened.folder, classes=len(classes)).items():
+        intervals = bootstrap(predicted.probability, predicted.label, added=added)
         yield f"| {part}, {images[part]} images | value | 95 % |\n| --- | --- | --- |"
-        for name in SCORE_NAMES:
+        for name in [*SCORE_NAMES, *(name for metric in added for name in metric.columns)]:
             value = final.get(f"{part}/{name}")
             if value is None:
                 continue

@@ -17,6 +17,7 @@ from copycat.deploy.calibration_rows import MetricRow, Recheck
 from copycat.deploy.calibration_sample import calibration_digests
 from copycat.deploy.predictor import Decisions, Predictor, open_predictor
 from copycat.inspection.reports.intervals import bootstrap
+from copycat.models.added_metrics import AddedMetric, build_added_metrics, compute_all
 from copycat.records.calibration_file import Calibration, read_calibration
 from copycat.records.image_index import read_images, training_digests
 from copycat.records.predictions import Predictions, find_training_copies, read_predictions
@@ -45,6 +46,8 @@ class Evaluation:
     """Decisions of a calibrated run on a part that it did not train on."""
     classes: Sequence[str] = ()
     """Names by label, where there are rechecks."""
+    added: Sequence[AddedMetric] = ()
+    """Metrics of the run's group `metrics`."""
 
     def rows(self) -> list[MetricRow]:
         """Return each metric of each part, with its 95 % interval.
@@ -56,19 +59,29 @@ class Evaluation:
 
     def _rows(self, part: str) -> Iterator[MetricRow]:
         predictions, is_new = self.predictions[part], ~self.trained[part]
-        yield from metric_rows(part, predictions, present_only=bool(self.missing.get(part)))
+        yield from metric_rows(part, predictions, present_only=bool(self.missing.get(part)), added=self.added)
         if part != "train" and is_new.any() and not is_new.all():
             rows = metric_rows(f"{part}, not in train", predictions[is_new])
             yield from (row for row in rows if row["metric"] in ACCURACIES)
         if part in self.rechecks:
-            yield from self.rechecks[part].rows(part, predictions, self.classes)
+            measured = {name for metric in self.added for name in metric.columns}  # the group may have an `ece` too
+            rows = self.rechecks[part].rows(part, predictions, self.classes)
+            yield from (row for row in rows if row["part"] != part or row["metric"] not in measured)
 
 
-def metric_rows(part: str, predictions: Predictions, *, present_only: bool = False) -> Iterator[MetricRow]:
-    """Yield each metric with its 95 % interval: Wilson's for accuracy, bootstrap for others."""
-    intervals = bootstrap(predictions.probability.astype(np.float64), predictions.label, present_only=present_only)
-    images = len(predictions.label)
-    for metric, value in predictions.scores(present_only=present_only).items():
+def metric_rows(
+    part: str, predictions: Predictions, *, present_only: bool = False, added: Sequence[AddedMetric] = ()
+) -> Iterator[MetricRow]:
+    """Yield each metric with its 95 % interval: Wilson's for accuracy, bootstrap for others.
+
+    `added` metrics are left out where a class has no image (`present_only`).
+    """
+    probability, label, images = predictions.probability.astype(np.float64), predictions.label, len(predictions.label)
+    added = () if present_only else added
+    intervals = bootstrap(probability, label, present_only=present_only, added=added)
+    values = compute_all(added, torch.from_numpy(probability), torch.from_numpy(label))
+    defined = {name: value for name, value in values.items() if value == value}
+    for metric, value in {**predictions.scores(present_only=present_only), **defined}.items():
         low, high = wilson_interval(value, images) if metric == "accuracy" else intervals.get(metric, (0.0, 1.0))
         yield {"part": part, "images": images, "metric": metric, "value": value, "low": low, "high": high}
 
@@ -108,7 +121,8 @@ def evaluate_parts(
             if overrides:
                 present = {predictor.classes[label] for label in set(labels.tolist())}
                 missing[name] = [other for other in predictor.classes if other not in present]
-    return Evaluation(predictions, trained, missing, images, rechecks, order)
+    added = build_added_metrics(opened.config, order)
+    return Evaluation(predictions, trained, missing, images, rechecks, order, added)
 
 
 def recorded_evaluation(opened: Opened, *, views: int = 1, calibrated: bool = True) -> Evaluation:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from copycat.models.added_metrics import AddedMetric
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.loss_base import Loss, hard_labels
 from copycat.models.metrics import Row, concatenate, to_scalar_tensor
@@ -58,6 +59,7 @@ class Classifier(pl.LightningModule):
         interval: the scheduler steps each `epoch` or each `step`.
         monitor: metric that a plateau scheduler watches.
         lr_multipliers: factors of the learning rate, by patterns of parameter names.
+        added_metrics: metrics beside loss and scores.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Classifier(pl.LightningModule):
         interval: str = "epoch",
         monitor: str | None = None,
         lr_multipliers: Mapping[str, float] | None = None,
+        added_metrics: Sequence[AddedMetric] = (),
     ) -> None:
         """Create the module, with empty metrics for each stage."""
         super().__init__()
@@ -78,7 +81,8 @@ class Classifier(pl.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.interval, self.monitor, self.lr_multipliers = interval, monitor, lr_multipliers
         stages: tuple[Stage, ...] = ("train", "val", "test")
-        self.metrics = {stage: StageMetrics(stage, classes=classes, reduction=loss.reduction) for stage in stages}
+        settings: dict[str, Any] = {"classes": classes, "reduction": loss.reduction, "added": added_metrics}
+        self.metrics = {stage: StageMetrics(stage, **settings) for stage in stages}
         self.evaluated_stage: Stage = "val"
         """The stage that a validation loop evaluates, which prefixes its metrics."""
         self.evaluation: dict[str, float] = {}  # metrics of the last evaluation, by name

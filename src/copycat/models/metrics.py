@@ -1,6 +1,7 @@
 """Compute metrics from probabilities and labels."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from copycat.models.auroc import auroc, mean_auroc, to_float
 SCORE_NAMES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
 ALL_CLASS_SCORES = ("balanced_accuracy", "auroc")  # scores that are defined only where each class has an image
 Row = dict[str, float]
+MAX_LISTED_CLASSES = 20
 EPOCHS_PER_CHUNK = 512
 """Number of epochs whose scores are computed together: more would exceed the processor's cache."""
 
@@ -110,6 +112,17 @@ def score_images(probability: Tensor, label: Tensor, *, present_only: bool = Fal
     return {name: value for name, (value,) in columns.items() if value == value}
 
 
+def list_quantities(metrics: Iterable[str]) -> list[str]:
+    """Return the quantities to list of metrics such as `val/loss`: loss, scores, and others that the metrics have.
+
+    Values for each class are left out where there are more than `MAX_LISTED_CLASSES`.
+    """
+    found = dict.fromkeys(name.partition("/")[2] for name in metrics if not name.endswith("/loss_mean"))
+    classes = Counter(name.partition("/")[0] for name in found if "/" in name)
+    listed = (name for name in found if "/" not in name or classes[name.partition("/")[0]] <= MAX_LISTED_CLASSES)
+    return [*dict.fromkeys(["loss", *SCORE_NAMES, *listed])]
+
+
 def to_scalar_tensor(value: float) -> Tensor:
     """Convert a metric to a tensor for Lightning: float32, or float64 where float32 would lose digits."""
     short = torch.tensor(value, dtype=torch.float32)
@@ -121,7 +134,7 @@ def concatenate(pieces: list[Tensor] | tuple[Tensor, ...], *, dim: int = 0) -> T
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
 
 
-def metric_columns(stages: Iterable[str], *, several_batches: bool) -> list[str]:
-    """Return the names of the metrics that an epoch may have, `train/loss` first."""
-    names = [f"{stage}/{name}" for stage in stages for name in ("loss", *SCORE_NAMES)]
+def metric_columns(stages: Iterable[str], *, several_batches: bool, added: Sequence[str] = ()) -> list[str]:
+    """Return the names of the metrics that an epoch may have, `train/loss` first; `added` are those beside scores."""
+    names = [f"{stage}/{name}" for stage in stages for name in ("loss", *SCORE_NAMES, *added)]
     return [names[0], "train/loss_mean", *names[1:]] if several_batches else names

@@ -7,18 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from copycat.models.added_metrics import AddedMetric
 from copycat.models.metrics import ALL_CLASS_SCORES, SCORE_NAMES, Row, compute_scores, concatenate
 
 
 class StageMetrics:
-    """Compute the loss and scores of one stage over the batches since the last `compute`.
+    """Compute the loss and metrics of one stage over the batches since the last `compute`.
 
     With the reduction `mean` the loss is the average over the images, with `sum` their total.
     """
 
-    def __init__(self, stage: str, *, classes: int, reduction: str) -> None:
-        """Start without batches."""
-        self.stage, self.classes, self.averages = stage, classes, reduction == "mean"
+    def __init__(self, stage: str, *, classes: int, reduction: str, added: Sequence[AddedMetric] = ()) -> None:
+        """Start without batches; `added` are the metrics beside loss and scores."""
+        self.stage, self.classes, self.averages, self.added = stage, classes, reduction == "mean", added
         self._clear()
 
     def _clear(self) -> None:
@@ -79,15 +80,20 @@ class StageMetrics:
 
     def rows(self, loss: Tensor, probability: Tensor, label: Tensor) -> list[Row]:
         """Return the metrics of epochs from losses [epochs], probabilities [epochs, N, …] and labels [epochs, N]."""
-        found = compute_scores(probability.reshape(*label.shape, *probability.shape[2:]), label, classes=self.classes)
+        probability = probability.reshape(*label.shape, *probability.shape[2:])
+        found = compute_scores(probability, label, classes=self.classes)
         names = [f"{self.stage}/{name}" for name in ("loss", *SCORE_NAMES)]
         losses = loss.to(torch.promote_types(probability.dtype, torch.float32)).tolist()
         rows = [dict(zip(names, row, strict=True)) for row in zip(losses, *found.values(), strict=True)]
-        for name in ALL_CLASS_SCORES:
-            whole = f"{self.stage}/{name}"
+        undefined = [f"{self.stage}/{name}" for name in ALL_CLASS_SCORES]
+        for metric in self.added:
+            undefined += [f"{self.stage}/{name}" for name in metric.columns]
+            for row, some, true in zip(rows, probability, label, strict=True):
+                row |= {f"{self.stage}/{name}": value for name, value in metric.compute(some, true).items()}
+        for name in undefined:
             for row in rows:
-                if row[whole] != row[whole]:  # nan: it is undefined
-                    del row[whole]
+                if row[name] != row[name]:  # nan: it is undefined
+                    del row[name]
         return rows
 
     def compute_epochs(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:

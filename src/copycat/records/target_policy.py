@@ -21,7 +21,7 @@ from copycat.config.options import PACKAGE, packaged_targets
 from copycat.config.targets import import_target
 from copycat.config.trusted import can_be_trusted, is_inside, read_trusted_packages, trusted_packages_file
 from copycat.config.untrusted import NESTED_SLOT, TRANSFORM_SLOT, Refuse
-from copycat.models import initialization, losses, networks, schedules, transfer
+from copycat.models import initialization, losses, metric_classes, networks, schedules, transfer
 
 TORCH_LAYERS = nn.modules.__name__
 TRANSFORMS = ("kornia.augmentation", "torchvision.transforms.v2")
@@ -114,6 +114,12 @@ SLOT_POLICIES: Mapping[str, SlotPolicy] = {
         bases=(pl.Callback,),
         defined_in=(pl.callbacks.__name__, PACKAGE),
         other_names=[f"{pl.callbacks.__name__}.{kind.__name__}" for kind in LIGHTNING_CALLBACKS],
+    ),
+    "metrics": SlotPolicy(
+        description="a metric of torchmetrics.classification or Copycat",
+        bases=(Metric,),
+        defined_in=(classification.__name__, metric_classes.__name__),
+        public_in=(classification.__name__,),
     ),
     "logger": SlotPolicy(
         description="TensorBoard or CSV",

@@ -154,7 +154,8 @@ def _with_moved_targets(digests: Mapping[str, str], config: Mapping[str, Any]) -
 
 def _with_added_groups(digests: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
     """Return recorded hashes of values, with those of groups and keys added since, where they have the default."""
-    added = {name: config[name] for name in ADDED_GROUPS if is_option(config[name]["_target_"], name, "default")}
+    nodes = {name: config[name] for name in ADDED_GROUPS}
+    added = {name: node for name, node in nodes.items() if not node or is_option(node.get("_target_"), name, "default")}
     present = dict(iterate_values(config))
     defaults = {key: value for key, value in ADDED_DEFAULTS.items() if key in present and present[key] == value}
     return {**key_digests({**added, **defaults}), **digests}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
+from copycat.config.metric_names import Nodes, stated_directions
 from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
 from copycat.records.reader import check_files, not_a_run, read_config
@@ -40,6 +41,11 @@ class RunComparison:
     rows: Mapping[str, RunRow]
     manifests: Mapping[str, Mapping[str, Any]]
     """Manifests of the runs that have one."""
+
+    @property
+    def metric_nodes(self) -> Nodes:
+        """Return the directions of the metrics that the group `metrics` of any run measures."""
+        return stated_directions(self.configs.values())
 
     def keys(self, *, equal: bool) -> list[str]:
         """Return the configuration keys in their order: those that differ, or all."""

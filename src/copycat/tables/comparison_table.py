@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Literal
 
+from copycat.config.metric_names import Nodes
 from copycat.config.printable import csv_text, print_line, printable
 from copycat.tables.comparison import ComparisonLine, RunComparison
 from copycat.tables.render import csv_cell, print_table, value_cell, wide_console, write_json
@@ -23,7 +24,7 @@ def print_comparison(compared: RunComparison, *, equal: bool) -> None:
     lines = compared.lines(equal=equal)
     lines = [line for line in lines if line.kind != "run" or any(v is not None for v in line.values.values())]
     titles = [("name", value_cell("")), *((printable(title), value_cell(title)) for title in compared.folders)]
-    rows = [{"": line.name, **format_cells(line)} for line in lines]
+    rows = [{"": line.name, **format_cells(line, compared.metric_nodes)} for line in lines]
     print_table(wide_console(), titles, rows, shrinkable=[title for title, _ in titles[1:]])
     if not compared.keys(equal=False):
         print_line("the configurations are the same")
@@ -98,7 +99,7 @@ def write_comparison(compared: RunComparison, *, equal: bool, form: Literal["csv
         )
 
 
-def format_cells(line: ComparisonLine) -> dict[str, str]:
+def format_cells(line: ComparisonLine, nodes: Nodes) -> dict[str, str]:
     """Format a line's values by title, marking the best metric where they differ and can be compared."""
     if line.kind == "config":
         return {title: printable(value) for title, value in line.values.items()}
@@ -106,7 +107,8 @@ def format_cells(line: ComparisonLine) -> dict[str, str]:
     metric = line.name.partition("/")[2]
     if line.kind == "run" or metric == "epoch":
         return {title: value if isinstance(value, str) else format_number(value) for title, value in present.items()}
-    best = min(present.values(), key=lambda value: direction_sign(natural_direction(metric)) * value)
+    sign = direction_sign(natural_direction(metric, nodes))
+    best = min(present.values(), key=lambda value: sign * value)
     several = line.comparable and len(set(present.values())) > 1
     return {
         title: format_number(value) + (" *" if several and value == best else "  ") for title, value in present.items()

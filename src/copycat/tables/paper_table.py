@@ -7,6 +7,7 @@ from typing import Any
 
 from copycat.config.dotted_keys import short_names
 from copycat.config.errors import UserError
+from copycat.config.metric_names import stated_directions
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
 from copycat.tables.grouping import REPEATS, Group, RecordedRun, group_runs, read_completed, varying_keys
@@ -82,7 +83,9 @@ def make_paper_table(
     if not row_keys:
         row_keys = [key for key in varying_keys(runs) if key not in columns] or ["experiment"]
     groups = group_runs(runs, [*row_keys, *columns], option="--rows")
-    cells = {metric: _make_cells(groups, metric, request.digits) for metric in metrics}
+    nodes = stated_directions(run.config for run in runs)
+    directions = {metric: natural_direction(metric, nodes) for metric in metrics}
+    cells = {metric: _make_cells(groups, metric, request.digits, directions[metric]) for metric in metrics}
     count, short = len(row_keys), short_names([*row_keys, *columns])
     row_labels = {group.identity[:count]: _texts(group.labels[:count]) for group in groups}
     column_labels = {group.identity[count:]: _texts(group.labels[count:]) for group in groups}
@@ -90,7 +93,7 @@ def make_paper_table(
     shown = metrics if len(metrics) > 1 or not columns else [""]
     names = [short[key] for key in columns]
     titles = [
-        (_column_title(labels, names, title), natural_direction(metric))
+        (_column_title(labels, names, title), directions[metric])
         for labels in column_labels.values()
         for title, metric in zip(shown, metrics, strict=True)
     ]
@@ -99,7 +102,7 @@ def make_paper_table(
         for row, labels in row_labels.items()
     ]
     left_out = len([row for row in rows if not row.get("copy_of")]) - len(runs)
-    notes = _make_notes(groups, metrics, cells, left_out=left_out, from_best=from_best, pivots=bool(columns))
+    notes = _make_notes(groups, directions, cells, left_out=left_out, from_best=from_best, pivots=bool(columns))
     return PaperTable([short[key] for key in row_keys], titles, table_rows, list(notes))
 
 
@@ -135,7 +138,7 @@ def _metric_title(metric: str) -> str:
     return metric.removeprefix("final/")
 
 
-def _make_cells(groups: Sequence[Group], metric: str, digits: int) -> list[PaperCell]:
+def _make_cells(groups: Sequence[Group], metric: str, digits: int, direction: Direction) -> list[PaperCell]:
     """Make a metric's cell for each group; mark the best and what is not distinguishable from it."""
     values = [group.metric(metric) for group in groups]
     present = [index for index, one in enumerate(values) if one]
@@ -143,7 +146,7 @@ def _make_cells(groups: Sequence[Group], metric: str, digits: int) -> list[Paper
     best, close = -1, set[int]()
     if len(present) > 1:
         first, others = find_best(
-            [values[index] for index in present], natural_direction(metric), overlap=_overlap(groups), level=LEVEL
+            [values[index] for index in present], direction, overlap=_overlap(groups), level=LEVEL
         )
         best, close = present[first], {present[index] for index in others} if most > 1 else set()
     return [
@@ -179,7 +182,7 @@ def _format_number(value: float, digits: int) -> str:
 
 def _make_notes(
     groups: Sequence[Group],
-    metrics: Sequence[str],
+    metrics: Mapping[str, Direction],
     cells: Mapping[str, Sequence[PaperCell]],
     *,
     left_out: int,
@@ -188,8 +191,8 @@ def _make_notes(
 ) -> Iterator[str]:
     """Say what the numbers are, what they are over, and how they are compared."""
     if pivots and len(metrics) == 1:
-        better = "lower" if natural_direction(metrics[0]) == "minimize" else "higher"
-        yield f"{_metric_title(metrics[0])} ({better} is better)."
+        ((metric, direction),) = metrics.items()
+        yield f"{_metric_title(metric)} ({'lower' if direction == 'minimize' else 'higher'} is better)."
     if final := [_metric_title(name) for name in metrics if name.startswith("final/")]:
         yield f"{' and '.join(final)}: of the final weights."
     if best := [name for name in metrics if name in from_best]:

@@ -1,14 +1,17 @@
 """Print the table of runs, read from their folders. Imports nothing heavy."""
 
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from copycat.config.errors import UserError
+from copycat.config.metric_names import metric_nodes
 from copycat.config.printable import print_line
 from copycat.config.rule_builders import is_number
 from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
+from copycat.records.reader import read_config
+from copycat.records.safe_parsers import read_yaml
 from copycat.tables.index import read_records
 from copycat.tables.query import Query, resolve_name, select_rows, sort_rows
 from copycat.tables.render import (
@@ -112,7 +115,10 @@ def best_run(root: Path, query: Query, *, by: str | None) -> RunRow:
     completed = [row for row in select_rows(rows, query) if row["status"] == "completed" and is_number(row.get(name))]
     if not completed:
         raise UserError(f"--best: expected a completed run with {by}; got none in {root}.")
-    return sort_rows(completed, name, descending=natural_direction(name) == "maximize")[0]
+    having = next(row for row in completed if row.get(name) is not None)
+    config = read_yaml(read_config(Path(having["folder"])))
+    nodes = metric_nodes(config) if isinstance(config, Mapping) else {}
+    return sort_rows(completed, name, descending=natural_direction(name, nodes) == "maximize")[0]
 
 
 def print_resumes(rows: Iterable[RunRow], root: Path) -> None:

@@ -5,12 +5,17 @@ from math import atan, comb, cos, pi, sin, sqrt
 from statistics import NormalDist, fmean, stdev, variance
 from typing import Any, Literal
 
+from copycat.config.metric_names import find_mode
+
 Direction = Literal["minimize", "maximize"]
 
 
-def natural_direction(name: str) -> Direction:
-    """Return the direction in which a metric improves: losses, sizes and times are minimized, others maximized."""
-    return "minimize" if "loss" in name or name in ("parameters", "seconds") else "maximize"
+def natural_direction(name: str, nodes: Mapping[str, Mapping[str, Any]] = {}) -> Direction:
+    """Return the direction in which a metric improves: losses, sizes and times are minimized, others maximized.
+
+    `nodes` are those of the group `metrics`, which state the direction of theirs.
+    """
+    return "minimize" if find_mode(name, nodes) == "min" or name in ("parameters", "seconds") else "maximize"
 
 
 def direction_sign(direction: Direction) -> int:

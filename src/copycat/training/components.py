@@ -14,9 +14,17 @@ from copycat.config.schedule_lengths import PARTS, fill_lengths
 from copycat.config.suggestions import did_you_mean, first_line, one_of
 from copycat.config.targets import build_target, check_node, import_target, instantiate_target, signature_keys
 from copycat.data.datamodule import DataModule
+from copycat.models.added_metrics import build_added_metrics
 from copycat.models.classifier import Classifier
 from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model, initialize
-from copycat.training.derived_settings import Config, fill_from_data, fill_image_size, fill_schedule, trains_in_float64
+from copycat.training.derived_settings import (
+    Config,
+    fill_directions,
+    fill_from_data,
+    fill_image_size,
+    fill_schedule,
+    trains_in_float64,
+)
 from copycat.training.monitors import check_monitors
 
 CLASSIFIER_KEYS = ("interval", "monitor")
@@ -68,7 +76,9 @@ def build_components(
     for problem in find_shift_conflicts(config["augmentation"], min(data.image_shape[1:])):
         raise UserError(problem)
     data.check_augmentation()
-    check_monitors(config, data, extra=metrics)
+    added = build_added_metrics(config, data.classes)
+    config = fill_directions(config, added)
+    check_monitors(config, data, added=added, extra=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     initialize(network, config, image_shape=data.image_shape)
@@ -81,6 +91,7 @@ def build_components(
         scheduler=scheduler,
         classes=len(data.classes),
         lr_multipliers=dict(iterate_values(config.get("lr_multipliers") or {})),
+        added_metrics=added,
         **classifier_settings,
     )
     key = "optimizer"

@@ -1,6 +1,6 @@
 """Fill in open values of a configuration from the network, the data and the working directory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from copycat.config.schedule_lengths import fill_lengths, find_length_conflicts
 from copycat.config.targets import import_target
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.image_source import ImageSource
+from copycat.models.added_metrics import AddedMetric
 
 Config = Mapping[str, Any]
 
@@ -81,6 +82,14 @@ def count_batches(trainer: Config, data: DataModule) -> int:
     whole = len(data.loader("train", shuffle=data.shuffle))
     limit = trainer.get("overfit_batches") or trainer.get("limit_train_batches", 1.0)
     return min(whole, limit) if isinstance(limit, int) else int(whole * limit)
+
+
+def fill_directions(config: Config, metrics: Sequence[AddedMetric]) -> Config:
+    """Fill in the directions of the metrics that their classes state, so that tables need not import these."""
+    if not metrics:
+        return config
+    nodes = {m.name: {**config["metrics"][m.name], "higher_is_better": m.higher_is_better} for m in metrics}
+    return {**config, "metrics": nodes}
 
 
 def resolve_loss(node: Config, *, classes: int) -> Config:

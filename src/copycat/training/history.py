@@ -13,7 +13,7 @@ from copycat.config.atomic_write import write_whole
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.metrics_csv import FILE, complete_lines
 
-MAX_ROW_BYTES = 2**16  # maximum size of a row, in bytes
+MAX_ROW_BYTES = 2**20  # maximum size of a row, in bytes
 _cached_repr = lru_cache(20_000)(repr)
 """For scores: those of few images take few values, and none is -0.0, which would share the entry of 0.0."""
 

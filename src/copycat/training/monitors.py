@@ -5,24 +5,49 @@ from typing import Any
 
 from pytorch_lightning.callbacks import Checkpoint
 
+from copycat.config.combinations import find_mode_conflicts
 from copycat.config.errors import UserError
+from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.datamodule import DataModule
+from copycat.models.added_metrics import AddedMetric, find_metric, undefined_columns
 from copycat.models.metrics import ALL_CLASS_SCORES
 from copycat.training.derived_settings import count_batches
 
 
-def check_monitors(config: Mapping[str, Any], data: DataModule, *, extra: Mapping[str, Sequence[str]] = {}) -> None:
+def check_monitors(
+    config: Mapping[str, Any],
+    data: DataModule,
+    *,
+    added: Sequence[AddedMetric] = (),
+    extra: Mapping[str, Sequence[str]] = {},
+) -> None:
     """Check that the run will have the metrics that callbacks, the scheduler and extra keys monitor.
 
     Raises:
-        UserError: for the first metric that no epoch of the run would have.
+        UserError: for the first metric that no epoch of the run would have, or that is monitored in a wrong direction.
     """
+    for problem in find_mode_conflicts(config):  # now with the directions that classes of metrics state
+        raise UserError(problem)
     for key, metrics in {**_monitors(config), **extra}.items():
         for metric in metrics:
-            if why := _why_missing(metric, config["trainer"], data):
+            if (own := find_metric(added, metric)) is not None:
+                _check_added(key, metric, own, data)
+            elif why := _why_missing(metric, config["trainer"], data):
                 part, _, name = metric.partition("/")
                 other = f"{part}/{'loss' if name.startswith('loss') else 'accuracy'}"
                 raise UserError(f"{key}: expected a metric that the run has; got {metric}: {why}. Take {other}.")
+
+
+def _check_added(key: str, metric: str, own: AddedMetric, data: DataModule) -> None:
+    part, _, quantity = metric.partition("/")
+    if quantity not in own.columns:
+        names = [f"{part}/{name}" for name in own.columns]
+        raise UserError(f"{key}: expected one of {one_of(names)}; got {metric}.{did_you_mean(metric, names)}")
+    if part in data.parts and quantity in undefined_columns(own, data.parts[part].labels):
+        counts = data.parts[part].labels.bincount(minlength=len(data.classes)).tolist()
+        missing = [label for label, count in zip(data.classes, counts, strict=True) if not count]
+        why = f"{part} has no image of {missing[0]}" if missing else f"it is undefined for the labels of {part}"
+        raise UserError(f"{key}: expected a metric that the run has; got {metric}: {why}. Take {part}/accuracy.")
 
 
 def find_monitored(callbacks: Iterable[Any]) -> dict[str, Any]:

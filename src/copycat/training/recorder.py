@@ -60,7 +60,9 @@ class RunRecorder:
         self.writer = BackgroundWriter()
         stages: list[Stage] = ["train", "val"]
         several = len(self.data.loader("train", shuffle=self.data.shuffle)) > 1
-        self.history = MetricsCSVLogger(folder, metric_columns(stages, several_batches=several), self.writer)
+        added = [name for metric in self.classifier.metrics["train"].added for name in metric.columns]
+        columns = metric_columns(stages, several_batches=several, added=added)
+        self.history = MetricsCSVLogger(folder, columns, self.writer)
         callbacks = build_group(config, "callbacks", folder)
         self.callbacks = [callback for callback in callbacks if not (quiet and getattr(callback, "draws", False))]
         savers = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from copycat.config.printable import make_console, printable
-from copycat.models.metrics import SCORE_NAMES
+from copycat.models.metrics import list_quantities
 
 STAGES = ("train", "val", "test")
 
@@ -136,7 +136,7 @@ def _table(final: Mapping[str, float], best: Mapping[str, float], *, epoch: int 
     table.add_column("metric")
     for title, _, _ in columns:
         table.add_column(title, justify="right")
-    for name in ("loss", *SCORE_NAMES):
+    for name in list_quantities([*final, *best]):
         values = (metrics.get(f"{stage}/{name}") for _, stage, metrics in columns)
         table.add_row(name, *("–" if value is None else f"{value:.4f}" for value in values))
     return table

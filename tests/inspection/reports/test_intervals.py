@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from copycat.inspection.reports.intervals import MULTICLASS_RESAMPLES, bootstrap
+from copycat.inspection.reports.intervals import FEW_RESAMPLES, bootstrap
 from copycat.models.metrics import compute_scores
 
 
@@ -17,7 +17,7 @@ def test_intervals_of_many_classes_are_those_of_each_resample_scored_by_itself(
     probability = draw.dirichlet(np.ones(4), 60).astype(np.float32).round(1)  # some are equal
     label = np.arange(60) % 4
     label[:40] = 0  # a resample may lack a class
-    chosen = np.random.default_rng(0).integers(60, size=(MULTICLASS_RESAMPLES, 60))
+    chosen = np.random.default_rng(0).integers(60, size=(FEW_RESAMPLES, 60))
     expected = compute_scores(torch.from_numpy(probability[chosen]), torch.from_numpy(label[chosen]), classes=4)
     found = bootstrap(probability, label)
     assert found.keys() == expected.keys()

@@ -24,7 +24,9 @@ def outputs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def good(tiny: Path, outputs: Path) -> RunResult:
-    return train_tiny("trainer.max_epochs=4", "seed=0", "callbacks=none", data=tiny, at=outputs)
+    return train_tiny(
+        "trainer.max_epochs=4", "seed=0", "callbacks=none", "metrics=[full,per_class]", data=tiny, at=outputs
+    )
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,10 @@ def make_comparison_page(folders: Sequence[Path]) -> Page:
     lines = compared.lines(equal=False)
     metric_notes = ["* is the best of its row", *comparability_notes(lines), *describe_uncertainty(compared)]
     notes = {"run": "", "config": "Keys that differ.", "metric": ". ".join(metric_notes) + "."}
-    sections = []
+    sections, nodes = [], compared.metric_nodes
     for kind, title in (("run", "Results"), ("config", "Configuration"), ("metric", "Metrics")):
-        cells = {line.name: found for line in lines if line.kind == kind and (found := format_cells(line))}
+        formatted = {line.name: format_cells(line, nodes) for line in lines if line.kind == kind}
+        cells = {name: found for name, found in formatted.items() if found}
         if cells:
             rows = [[name, *(row.get(run, "–").strip() for run in compared.folders)] for name, row in cells.items()]
             sections.append(Section(title=title, note=notes[kind], table=Table(rows, ["", *compared.folders])))

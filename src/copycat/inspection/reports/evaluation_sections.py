@@ -19,7 +19,7 @@ from copycat.inspection.reports.classification_curves import (
 )
 from copycat.inspection.reports.contents import Cell, PageImage, Section, Table
 from copycat.inspection.reports.intervals import bootstrap
-from copycat.models.metrics import SCORE_NAMES
+from copycat.models.metrics import list_quantities
 from copycat.records.calibration_file import Calibration
 from copycat.records.predictions import Predictions
 from copycat.tables.statistics import format_number, wilson_interval
@@ -47,7 +47,7 @@ def make_metric_sections(manifest: Mapping[str, Any], predictions: Mapping[str, 
         return
     intervals = {("final", part): bootstrap(each.probability, each.label) for part, each in predictions.items()}
     rows = []
-    for name in ("loss", *SCORE_NAMES):
+    for name in list_quantities(name for values in columns.values() for name in values):
         cells = []
         for title, part in places:
             value, count = columns[title].get(f"{part}/{name}"), images.get(part, 0)

@@ -1,37 +1,48 @@
 """Confidence intervals of metrics by bootstrap."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from copycat.models.added_metrics import AddedMetric, compute_all
 from copycat.models.metrics import compute_scores, scores_from_confusion
 
 RESAMPLES = 2000
-MULTICLASS_RESAMPLES = 200
-"""Resamples for more than two classes, whose metrics are computed one resample at a time."""
+FEW_RESAMPLES = 200
+"""Resamples of metrics that are computed one resample at a time: for more than two classes, and added ones."""
 MAX_PAIRWISE = 64
 """Images of a class, at most, that are compared pairwise with all others; larger classes are sorted."""
 
 
 def bootstrap(
-    probability: NDArray[np.floating], label: NDArray[np.int64], *, present_only: bool = False
+    probability: NDArray[np.floating],
+    label: NDArray[np.int64],
+    *,
+    present_only: bool = False,
+    added: Sequence[AddedMetric] = (),
 ) -> dict[str, tuple[float, float]]:
     """Compute the 95 % interval of each metric by resampling the images with replacement, with a fixed seed.
 
-    `present_only` is as in `scores_from_confusion`.
+    `present_only` is as in `scores_from_confusion`; `added` are further metrics.
 
     Shapes: [N, classes] and [N].
 
     Source: Efron 1979, Bootstrap Methods: Another Look at the Jackknife; its percentiles.
     """
     count, classes = probability.shape
-    times = RESAMPLES if classes == 2 else MULTICLASS_RESAMPLES
+    times = RESAMPLES if classes == 2 else FEW_RESAMPLES
     chosen = np.random.default_rng(0).integers(count, size=(times, count))
     if classes == 2:
         positive = torch.from_numpy(probability[:, 1][chosen]).float()
         values_by_metric = compute_scores(positive, torch.from_numpy(label[chosen]), classes=2)
     else:
         values_by_metric = _multiclass_scores(probability.astype(np.float32), label, chosen, present_only=present_only)
+    if added:
+        images = torch.from_numpy(probability), torch.from_numpy(label)
+        found = [compute_all(added, *(values[some] for values in images)) for some in chosen[:FEW_RESAMPLES]]
+        values_by_metric |= {name: [row[name] for row in found] for name in found[0]}
     intervals = {}
     for name, values in values_by_metric.items():
         defined = [value for value in values if value == value]

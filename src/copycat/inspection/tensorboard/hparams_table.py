@@ -64,8 +64,9 @@ def sort_metric_infos(infos: Iterable[api_pb2.MetricInfo]) -> list[api_pb2.Metri
     """Return the metrics of the training, validation and test part with a title, the important ones first."""
     ranked = []
     for info in infos:
-        kind, _, metric = "/".join(filter(None, (info.name.group, info.name.tag))).rpartition("/")
-        if kind in KINDS:
+        whole = "/".join(filter(None, (info.name.group, info.name.tag)))
+        if kind := next((kind for kind in KINDS if whole.startswith(f"{kind}/")), None):
+            metric = whole.removeprefix(f"{kind}/")  # `recall`, or `recall/cat`
             when, _, part = kind.rpartition("/")
             title = TITLES.get(when, "{}").format(f"{part}/{metric}")
             ranked.append(((metric not in PRIMARY, KINDS.index(kind), metric != PRIMARY[0], metric), title, info.name))

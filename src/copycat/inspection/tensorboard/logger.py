@@ -24,6 +24,7 @@ from copycat.records.trial_file import read_trial
 from copycat.training.stopping import PrunedRun
 
 log = logging.getLogger(__name__)
+STAGES = ("train/", "val/", "test/")
 
 
 class TensorBoardLogger(Logger):
@@ -97,11 +98,12 @@ class TensorBoardLogger(Logger):
             indices_by_names.setdefault(names, []).append(index)
         for names, indices in indices_by_names.items():
             table = np.array([list(rows[index].values()) for index in indices], dtype=np.float32)
-            stages = [name.rpartition("/")[0] for name in names]
+            pairs = [_split(name) for name in names]
+            stages = [stage for stage, _ in pairs]
             steps = [first + index for index in indices]
             for stage in dict.fromkeys(stages):
                 columns = [column for column, of in enumerate(stages) if of == stage]
-                tags = [names[column].rpartition("/")[2] for column in columns]
+                tags = [pairs[column][1] for column in columns]
                 self._file(stage).add(tags, table[:, columns], steps=steps, times=times[indices])
 
     def log_scalars(self, values: Mapping[str, float], step: int) -> None:
@@ -169,3 +171,9 @@ class TensorBoardLogger(Logger):
             file.close()
         self._files.clear()
         self._writer = None
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Split a metric's name into its stage and tag: `val/recall/cat` is `recall/cat` of `val`."""
+    stage, _, tag = name.partition("/") if name.startswith(STAGES) else name.rpartition("/")
+    return stage, tag

@@ -8,7 +8,7 @@ from torch import Tensor
 from copycat.models.classifier import DivergedError, divergence_error
 from copycat.models.metrics import Row
 from copycat.sweeps.packed.optimizer import group_by_rule
-from copycat.sweeps.packed.trial_session import TrialSession
+from copycat.sweeps.packed.trial_session import TrialSession, UndefinedMetricError
 from copycat.training.result import RunResult
 
 End = tuple[str, str | None]
@@ -87,13 +87,17 @@ class ActiveTrials:
             pruner = session.trial.pruner if validated and not is_last else None
             if session.is_late and not is_last:
                 ends[place] = "failed", f"time limit: it took more than {session.trial.settings['max_seconds']:g} s"
-            elif session.end_epoch(epoch - 1, validated=validated):
-                ends[place] = "completed", None
-            elif pruner and (reason := pruner(epoch - 1, session.metrics)):
-                ends[place] = "pruned", reason
-            elif session.is_spent and not is_last:
-                session.ends_early = True
-                ends[place] = "completed", None
+                continue
+            try:
+                if session.end_epoch(epoch - 1, validated=validated):
+                    ends[place] = "completed", None
+                elif pruner and (reason := pruner(epoch - 1, session.metrics)):
+                    ends[place] = "pruned", reason
+                elif session.is_spent and not is_last:
+                    session.ends_early = True
+                    ends[place] = "completed", None
+            except UndefinedMetricError as failure:
+                ends[place] = "failed", session.recorder.describe(failure)
         return ends
 
     def end(self, ends_by_place: Mapping[int, End], epoch: int) -> None:

@@ -26,6 +26,10 @@ from copycat.training.signals import InterruptedRun
 from copycat.training.train import config_content, write_request
 
 
+class UndefinedMetricError(RuntimeError):
+    """Report that a metric on which training depends has no value."""
+
+
 class TrialSession:
     """Record one trial of a pack, with its own optimizer, callbacks and checkpoints.
 
@@ -106,7 +110,15 @@ class TrialSession:
         return self.budget is not None and self.clock.seconds >= self.budget
 
     def end_epoch(self, epoch: int, *, validated: bool) -> str | None:
-        """Step a plateau scheduler and keep the best checkpoint, by an epoch's metrics; return why to stop, or None."""
+        """Step a plateau scheduler and keep the best checkpoint, by an epoch's metrics; return why to stop, or None.
+
+        Raises:
+            UndefinedMetricError: where a metric that decides this has had no value in any epoch.
+        """
+        watched = [self.scheduler_monitor, *(callback.monitor for callback in self.checkpoints.early_stops)]
+        for name in watched if validated else ():
+            if name is not None and name not in self.metrics:
+                raise UndefinedMetricError(f"{name}, which is monitored, has had no defined value")
         if self.scheduler_monitor in self.metrics and (validated or not self.scheduler_monitor.startswith("val/")):
             self.scheduler.step(to_scalar_tensor(self.metrics[self.scheduler_monitor]))
         if not validated:

@@ -1,16 +1,14 @@
 """Read the objectives and constraints of a sweep, and the values of a run for them."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from copycat.config.rules import CONSTRAINT
 from copycat.records.metrics_csv import read_history
 from copycat.records.trial_file import Trial
 from copycat.tables.statistics import Direction, direction_sign, natural_direction
-
-_CONSTRAINT = re.compile(r"\s*([\w/]+)\s*([<>])=\s*([-+.\de]+)\s*")
 
 
 def get_objectives(settings: Mapping[str, Any]) -> dict[str, Direction]:
@@ -22,7 +20,7 @@ def get_objectives(settings: Mapping[str, Any]) -> dict[str, Direction]:
 
 def get_named_metrics(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the metrics that the node `sweep` names, by key of the configuration."""
-    constraints = [match[1] for text in settings["constraints"] if (match := _CONSTRAINT.fullmatch(text))]
+    constraints = [match[1] for text in settings["constraints"] if (match := CONSTRAINT.fullmatch(text))]
     named = {"sweep.objective": list(get_objectives(settings)), "sweep.constraints": constraints}
     return {key: [name for name in names if "/" in name] for key, names in named.items()}
 
@@ -55,7 +53,7 @@ def compute_violations(constraints: Sequence[str], values: Mapping[str, float]) 
     """Compute the violation of each constraint: 0 or less if it holds, as in Optuna; infinite without a value."""
     violations = {}
     for text in constraints:
-        match = _CONSTRAINT.fullmatch(text)
+        match = CONSTRAINT.fullmatch(text)
         assert match
         name, way, limit = match[1], match[2], float(match[3])
         value = values.get(name, math.inf if way == "<" else -math.inf)
