@@ -19,7 +19,9 @@ Config = Mapping[str, Any]
 ADDED_GROUPS = frozenset(["initialization", "metrics"])
 ADDED_KEYS = ADDED_GROUPS | {"lr_multipliers"}
 """Keys added later, which older recorded runs lack."""
-ADDED_DEFAULTS: Mapping[str, None] = {"data.sampler": None, "data.cat_share": None, "trainer.max_time": None}
+ADDED_DEFAULTS: Mapping[str, None] = dict.fromkeys(
+    ("data.sampler", "data.cat_share", "data.groups", "trainer.max_time")
+)
 """Keys added later inside a group, with the default that older recorded runs have by lacking them."""
 KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.", "torchmetrics.")
 PATH_KEYS = ("root", "file", "output_dir", "folder", "dirpath", "save_dir", "weights")
