@@ -19,7 +19,7 @@ def render_markdown(table: PaperTable) -> Iterator[str]:
     """Yield the lines of a table, its notes, and the runs of each row with the beginnings of their digests."""
     titles = [escape(title) for title in table.row_titles]
     titles += [escape(title) + ARROWS[direction] for title, direction in table.column_titles]
-    yield _line([*titles, "runs"])
+    yield _line([*titles, "runs below"])
     yield _line([":--"] * len(table.row_titles) + ["--:"] * len(table.column_titles) + ["--:"])
     for number, (labels, cells) in enumerate(table.rows, start=1):
         yield _line([*map(escape, labels), *map(_cell, cells), str(number)])
