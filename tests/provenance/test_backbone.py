@@ -7,6 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from copycat.archives.packing import pack
+from copycat.archives.unpacking import unpack
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.predictor import open_predictor
@@ -59,6 +61,22 @@ def test_a_run_keeps_its_backbone_when_the_file_is_replaced_or_gone(tiny: Path, 
     assert not again.causes
     change_manifest(folder, lambda manifest: manifest.update(status="interrupted"))
     assert resume(open_run(folder), say=lambda line: None).status == "completed"
+
+
+def test_a_package_brings_the_backbone_where_neither_file_nor_cache_has_it(
+    tiny: Path, tmp_path: Path, cache: Path
+) -> None:
+    weights = tmp_path / "weights.pth"
+    write_weights(weights, seed=0)
+    folder = train_on(weights, data=tiny, at=tmp_path / "runs")
+    before = probabilities(folder)
+    pack(folder, tmp_path / "it.zip")
+    weights.unlink()
+    shutil.rmtree(cache)
+    there = unpack(tmp_path / "it.zip", tmp_path / "there").folder / "run"
+    assert torch.equal(probabilities(there), before)
+    again = rerun(open_recorded(there), say=lambda line: None)
+    assert not again.comparison.differences
 
 
 @pytest.mark.parametrize("damaged", [False, True])

@@ -7,7 +7,7 @@ from copycat.config.printable import UNPRINTABLE
 
 CONTENTS = "package.json"
 """The first entry: kind, digests of all other entries, and where the data of each run are."""
-FOLDERS = ("run", "sweep", "environment", "data")
+FOLDERS = ("run", "sweep", "environment", "data", "weights")
 MAX_NAME_BYTES, MAX_PART_BYTES, MAX_DEPTH = 1024, 255, 24
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{device}{n}" for device in ("com", "lpt") for n in range(1, 10))}
 """Names of devices on Windows."""

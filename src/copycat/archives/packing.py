@@ -15,6 +15,7 @@ from copycat.archives.zip_layout import write_archive
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 from copycat.data.sources.root import check_has_root
+from copycat.models.stored_weights import KEY, PACKAGED, stored_file
 from copycat.records.digests import CALIBRATION, WRITTEN_LATER
 from copycat.records.image_index import read_images
 from copycat.records.lock import is_locked
@@ -30,6 +31,7 @@ CAT_FILES = ("train_catvnoncat.h5", "test_catvnoncat.h5")
 GENERATED = tuple(name for name in WRITTEN_LATER if name not in (MANIFEST, TRIAL, CALIBRATION))
 """Files that other commands make again, which a package leaves out."""
 _DISTRIBUTION, _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"), re.compile(r"[\w.+!]{1,64}", re.ASCII)
+_DIGEST = re.compile("[0-9a-f]{32}")
 OWN_DISTRIBUTIONS = ("copycat", "copycat-ml")
 
 
@@ -68,6 +70,7 @@ def pack(folder: Path, to: Path, *, with_data: bool = False) -> Packed:
         files |= {f"{name}/{file}": run / file for file in _run_files(run)}
         if (run / MANIFEST).exists() or not is_sweep:
             manifests[name], configs[name] = _read_run(run)
+    files |= {f"{PACKAGED}/{file.name}": file for file in _backbone_files(manifests)}
     data, roots, missing = {}, dict[str, str](), None
     for name, config in configs.items():
         has_no_root = manifests[name]["data"]["synthetic"] or "file" in config["data"]  # a table names files anywhere
@@ -158,6 +161,14 @@ def _image_files(run: Path, config: Mapping[str, Any], root: Path) -> Iterator[t
         if total > MAX_DATA_BYTES:
             raise UserError(f"--data: expected images of at most {MAX_DATA_BYTES // 10**6} MB; {root} has more.")
         yield name, path
+
+
+def _backbone_files(manifests: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the stored weights of the runs' backbones, which lie outside the run folders."""
+    for manifest in manifests.values():
+        digest = manifest["provenance"].get(KEY)
+        if isinstance(digest, str) and _DIGEST.fullmatch(digest) and (file := stored_file(digest)).is_file():
+            yield file
 
 
 def _write_environments(manifests: Mapping[str, Any], at: Path, files: dict[str, Path]) -> dict[str, str]:

@@ -124,7 +124,7 @@ def _predictor(opened: Opened, *, views: int, calibration: Calibration | None) -
         raise UserError(f"{opened.folder}: expected a run on RGB squares; its images are {'×'.join(map(str, shape))}.")
     classes = tuple(data["classes"])
     check_model(config)
-    with recorded_backbone(opened.manifest, with_trained=True):
+    with recorded_backbone(opened.manifest, folder=opened.folder, with_trained=True):
         network = build_network(config, image_shape=shape, classes=len(classes))
     check_backbone(network, opened.manifest, folder=opened.folder)
     _load_weights(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)

@@ -18,11 +18,14 @@ from copycat.config.places import cache_folder
 
 KEY = "backbone"
 """Key of the digest in the manifest's `provenance`."""
+PACKAGED = "weights"
+"""Folder of backbones' weights in a package of `copycat pack`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Recorded:
     digest: str | None
+    folder: Path | None
     with_trained: bool
 
 
@@ -30,14 +33,18 @@ _recorded: ContextVar[_Recorded | None] = ContextVar("recorded", default=None)
 
 
 @contextmanager
-def recorded_backbone(manifest: Mapping[str, Any], *, with_trained: bool = False) -> Iterator[None]:
-    """Build networks meanwhile on the stored weights of the backbone that a run recorded, where the cache has them.
+def recorded_backbone(
+    manifest: Mapping[str, Any], *, folder: Path | None = None, with_trained: bool = False
+) -> Iterator[None]:
+    """Build networks meanwhile on the stored weights of the backbone that a run recorded, where there are any.
 
     Args:
         manifest: of the run; empty for a new one.
+        folder: of the run, in whose unpacked package they may lie, if not in the cache.
         with_trained: the run's final weights are loaded afterwards, which replace those of a fine-tuned backbone.
     """
-    token = _recorded.set(_Recorded(digest=manifest.get("provenance", {}).get(KEY), with_trained=with_trained))
+    digest = manifest.get("provenance", {}).get(KEY)
+    token = _recorded.set(_Recorded(digest=digest, folder=folder, with_trained=with_trained))
     try:
         yield
     finally:
@@ -45,20 +52,18 @@ def recorded_backbone(manifest: Mapping[str, Any], *, with_trained: bool = False
 
 
 def has_stored_weights() -> bool:
-    """Return whether the cache has the weights of the run that is opened."""
-    return _file_to_load() is not None
+    """Return whether the weights of the run that is opened are stored."""
+    return any(_stored_files())
 
 
 def load_stored_weights(network: nn.Module) -> bool:
     """Load the stored weights of the run that is opened into a network; return False where there are none."""
-    file = _file_to_load()
-    if file is None:
-        return False
-    with suppress(OSError, SafetensorError, KeyError, RuntimeError):  # damaged: the source is taken
-        stored = load_file(file)
-        if weights_digest({name: stored[name] for name in network.state_dict()}) == file.stem:
-            network.load_state_dict(stored)
-            return True
+    for file in _stored_files():
+        with suppress(OSError, SafetensorError, KeyError, RuntimeError):  # damaged: the next, or the source
+            stored = load_file(file)
+            if weights_digest({name: stored[name] for name in network.state_dict()}) == file.stem:
+                network.load_state_dict(stored)
+                return True
     return False
 
 
@@ -68,12 +73,15 @@ def are_weights_replaced(*, frozen: bool) -> bool:
     return not frozen and recorded is not None and recorded.with_trained
 
 
-def _file_to_load() -> Path | None:
+def _stored_files() -> Iterator[Path]:
+    """Yield the files that may have the weights of the run that is opened: the cache's, then its package's."""
     recorded = _recorded.get()
     if recorded is None or recorded.digest is None:
-        return None
-    file = stored_file(recorded.digest)
-    return file if file.is_file() else None
+        return
+    files = [stored_file(recorded.digest)]
+    if recorded.folder is not None:  # a run lies in the package's folder, a trial in that of its sweep
+        files += [place / PACKAGED / files[0].name for place in recorded.folder.absolute().parents[:2]]
+    yield from (file for file in files if file.is_file() and not file.is_symlink())
 
 
 def stored_file(digest: str) -> Path:

@@ -62,7 +62,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     ended = original.manifest["results"].get("ended_early")
     end = None if ended is None else Position(ended["epoch"], ended["batch"])
     # steps, not the clock: another machine takes as many
-    with recorded_backbone(original.manifest):
+    with recorded_backbone(original.manifest, folder=original.folder):
         outcome = train(request, copy_of=copy_of, data=images, limits=Limits(ignores_clock=True, end=end))
     say(f"the copy is in {outcome.folder}")
     if outcome.status == "interrupted":
@@ -104,7 +104,7 @@ def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Se
         now = RunInputs.from_process(as_recorded, data)
         if "backbone" in original.manifest["provenance"]:
             check_model(config)
-            with recorded_backbone(original.manifest):
+            with recorded_backbone(original.manifest, folder=original.folder):
                 network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
             if change := backbone_change(network, original.manifest):
                 changed.append(Cause("weights", f"the backbone: {change}"))

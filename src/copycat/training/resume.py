@@ -75,7 +75,7 @@ def resume(
     config, folder, signals = opened.config, opened.folder, SignalHandler()
     threads = config["trainer"].get("threads")
     with locked(folder), isolated(threads=threads), tolerating_lost_output(), signals.listening():
-        with recorded_backbone(opened.manifest):
+        with recorded_backbone(opened.manifest, folder=opened.folder):
             components = build_components(config, metrics=limits.metrics)
         check_backbone(components.classifier.network, opened.manifest, folder=folder)
         for cause in diagnose(
