@@ -30,6 +30,7 @@ NEEDS = {
     "scheduler=one_cycle": ["optimizer=adam"],
     "data=csv": ["data.file=labels.csv"],
     "data=hub": ["data.name=cifar10"],
+    "augmentation=pipeline": ["augmentation.transforms=[{_target_:kornia.augmentation.RandomHorizontalFlip}]"],
 }
 STRANGE = ("timm", "torchvision")
 OPTIONS = [
