@@ -1,6 +1,9 @@
 # Copycat on the CPU, run by a user without root's rights:
 #   docker build --tag copycat .
 #   docker run --rm --volume "$PWD:/work" --user "$(id -u):$(id -g)" copycat train model=deep
+# and its endpoint with the page, on http://127.0.0.1:8000/, for this machine alone:
+#   docker run --rm --volume "$PWD:/work" --user "$(id -u):$(id -g)" --publish 127.0.0.1:8000:8000 \
+#     copycat serve RUN --host 0.0.0.0
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 HOME=/tmp

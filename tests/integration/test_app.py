@@ -170,7 +170,7 @@ def test_bombs_giants_and_strangers_are_refused(address: str) -> None:
 def test_a_client_that_goes_away_while_it_sends_prints_nothing(address: str) -> None:
     name, place = list_runs(address)[0], urllib.parse.urlsplit(address)
     query = urllib.parse.urlencode({"run": name})
-    head = f"POST /predict?{query} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: 1000\r\n\r\n"
+    head = f"POST /page/predict?{query} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: 1000\r\n\r\n"
     with socket.create_connection((HOST, place.port or 80), timeout=60) as client:
         client.sendall(head.encode() + b"half of it")
     assert post_image(address, b"x", name=name)[0] == 422  # after that; the end of the server checks its output

@@ -1,5 +1,6 @@
-"""Serve `copycat app`, and post images to it."""
+"""Serve `copycat app` and `copycat serve`, and post images to them."""
 
+import asyncio
 import html
 import json
 import re
@@ -21,18 +22,27 @@ from starlette.applications import Starlette
 
 
 @contextmanager
-def serve_app(folder: Path) -> Iterator[str]:
-    """Serve `copycat app` for a folder; yield its address, and require a clean end."""
-    command = [sys.executable, "-m", "copycat", "app", str(folder), "--no-browser"]
+def serve_app(
+    folder: Path,
+    *words: str,
+    command: tuple[str, ...] = ("app", "--no-browser"),
+    end: signal.Signals = signal.SIGINT,
+    warning: str = "",
+) -> Iterator[str]:
+    """Serve `copycat app`, or another command, for a folder; yield its address, and require a clean end by a signal.
+
+    Nothing but the progress and the warning, a pattern, may go to standard error.
+    """
+    command = (sys.executable, "-m", "copycat", *command, str(folder), *words)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as app:
         try:
             assert app.stdout is not None
             yield app.stdout.readline().split()[0]
         finally:
-            app.send_signal(signal.SIGINT)
+            app.send_signal(end)
             _, errors = app.communicate(timeout=60)
     assert app.returncode == 0
-    assert re.fullmatch(r"copycat: loading PyTorch and \d+ runs?\n", errors)
+    assert re.fullmatch(rf"copycat: loading PyTorch and \d+ runs?\n{warning}", errors)
 
 
 def make_bomb(side: int) -> bytes:
@@ -55,13 +65,35 @@ def post_image(address: str, content: bytes, *, name: str, host: str | None = No
     """Post an image for a run's prediction; return the status and the decoded answer."""
     headers = {"Host": host} if host else {}
     query = urllib.parse.urlencode({"run": name})
-    request = urllib.request.Request(f"{address}predict?{query}", content, headers)
+    request = urllib.request.Request(f"{address}page/predict?{query}", content, headers)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         text = error.read().decode()
         return error.code, json.loads(text) if text.startswith("{") else {"error": text}
+
+
+Answer = tuple[int, Mapping[str, str], Any]
+
+
+def call_endpoint(
+    application: Starlette,
+    path: str,
+    *,
+    content: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, object] | None = None,
+) -> Answer:
+    """Ask an endpoint without a server, by POST where there is content; return status, headers and decoded JSON."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": content or b"", "more_body": False}
+
+    method = "GET" if content is None else "POST"
+    called = _call(application, method, path, query=query, headers=headers, receive=receive)
+    status, answered, text = asyncio.run(called)
+    return status, answered, json.loads(text)
 
 
 Message = MutableMapping[str, Any]
@@ -71,6 +103,7 @@ async def ask(
     application: Starlette,
     *parts: bytes,
     name: str,
+    path: str = "/page/predict",
     query: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
     wait: Awaitable[object] | None = None,
@@ -95,7 +128,7 @@ async def ask(
         return {"type": "http.request", "body": body, "more_body": bool(sent)}
 
     status, _, content = await _call(
-        application, "POST", "/predict", query={"run": name, **(query or {})}, headers=headers, receive=receive
+        application, "POST", path, query={"run": name, **(query or {})}, headers=headers, receive=receive
     )
     return status, json.loads(content) if content else {}
 

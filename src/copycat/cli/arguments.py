@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "Export a run's network for use outside Copycat, with a model card and a script",
     "app": "Serve a web page that classifies images with runs side by side, until Ctrl-C",
     "clean": "Show what can be removed from a folder of runs, with sizes; remove it with --yes",
+    "serve": "Serve an HTTP endpoint that classifies images, and the app on top of it, until Ctrl-C",
     "board": "Serve TensorBoard for runs, until Ctrl-C",
 }
 """Each command with its line in the help, in the order of the help; its file in this package has its name."""
@@ -59,6 +60,21 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     """Add the flags of commands that serve a web page."""
     parser.add_argument("--port", type=whole_number(65535), default=0, help="port to serve on (default: any free port)")
     parser.add_argument("--no-browser", action="store_true", help="print the address, but do not open a browser")
+
+
+def add_served_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of commands that serve runs."""
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="RUN", help="completed runs, sweeps, or folders of runs"
+    )
+    add_uncalibrated(parser)
+    parser.add_argument(
+        "--max-megapixels",
+        type=whole_number(10_000, least=1),
+        default=50,
+        metavar="N",
+        help="refuse larger images (default: 50)",
+    )
 
 
 def add_views(parser: argparse.ArgumentParser) -> None:

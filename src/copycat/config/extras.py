@@ -21,6 +21,8 @@ EXTRAS = {
     "captum": "attributions",
     "starlette": "app",
     "uvicorn": "app",
+    "python_multipart": "app",
+    "openvino": "openvino",
     "wandb": "wandb",
     "clearml": "clearml",
     "mlflow": "mlflow",

@@ -28,7 +28,7 @@ async function showExamples() {
   examples.dataset.source = source ?? "";
   examples.hidden = true;
   if (!source) return;
-  const found = await fetch(`examples?run=${encodeURIComponent(source)}`).then(answer => answer.json()).catch(() => []);
+  const found = await fetch(`page/examples?run=${encodeURIComponent(source)}`).then(answer => answer.json()).catch(() => []);
   if (examples.dataset.source !== source) return; // another run was selected meanwhile
   const list = examples.querySelector("ul");
   list.replaceChildren();
@@ -47,8 +47,8 @@ const says_set = outcome => `Set: ${outcome.set}`;
 
 async function ask(run, image) {
   const query = new URLSearchParams({ run, ...image.query });
-  const answer = await fetch(`predict?${query}`, { method: "POST", body: image.file }).catch(() => {
-    throw new Error("no answer: does copycat app still run?");
+  const answer = await fetch(`page/predict?${query}`, { method: "POST", body: image.file }).catch(() => {
+    throw new Error("no answer: does Copycat still run?");
   });
   const content = await answer.json().catch(() => ({ error: `failed: ${answer.statusText}` }));
   if (!answer.ok) throw new Error(content.error);

@@ -1,13 +1,15 @@
-"""The runs behind the page of `copycat app`: their predictions, saliency maps and example images."""
+"""The runs behind `copycat app` and `copycat serve`: their predictions, saliency maps and example images."""
 
+import math
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
@@ -17,6 +19,7 @@ from copycat.deploy.app_examples import Example, find_examples
 from copycat.deploy.app_pictures import DISPLAY_SIDE, input_url, photo_url, saliency_url
 from copycat.deploy.calibration_note import make_note
 from copycat.deploy.decision import describe_set
+from copycat.deploy.predict import Prediction, classify, make_row
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.saliency import saliency
 from copycat.records.run_loader import Opened
@@ -66,16 +69,43 @@ class AppRuns:
             UnreadableImage: where the content is no image, or has too many pixels.
             UserError: where the run cannot predict.
         """
+        size, fit = self._input(name)
+        with _as_file(content) as file:
+            model_input = decode(file, size=size, fit=fit, max_pixels=self.max_pixels)
+            return DecodedImage(model_input, decode(file, size=DISPLAY_SIDE, fit=fit, max_pixels=self.max_pixels))
+
+    def read_input(self, name: str, content: bytes | bytearray) -> Tensor:
+        """Decode an image for a run's network alone, to uint8 [3, size, size].
+
+        Raises:
+            UnreadableImage: as `read` does.
+            UserError: as `read` does.
+        """
+        size, fit = self._input(name)
+        with _as_file(content) as file:
+            return decode(file, size=size, fit=fit, max_pixels=self.max_pixels)
+
+    def _input(self, name: str) -> tuple[int, str]:
+        """Return the side of a run's images, and how they are made square."""
         if name not in self._inputs:
             with self._lock:
                 predictor = self._predictor(name)
                 self._inputs[name] = predictor.size, predictor.fit
-        size, fit = self._inputs[name]
-        with tempfile.TemporaryDirectory(prefix="copycat-app-") as folder:
-            file = Path(folder) / "image"  # never under a name that a client chose
-            file.write_bytes(content)
-            model_input = decode(file, size=size, fit=fit, max_pixels=self.max_pixels)
-            return DecodedImage(model_input, decode(file, size=DISPLAY_SIDE, fit=fit, max_pixels=self.max_pixels))
+        return self._inputs[name]
+
+    def classify(self, name: str, images: Sequence[tuple[str, Tensor]]) -> list[dict[str, Any]]:
+        """Classify images, by their names, that were decoded for the run: the rows of `copycat predict --json`.
+
+        Raises:
+            UserError: where the run cannot predict.
+        """
+        with self._lock:
+            predictor = self._predictor(name)
+            found = list(classify(predictor, torch.stack([image for _, image in images])))
+        if not all(math.isfinite(probability) for probabilities, _, _ in found for probability in probabilities):
+            raise UserError(f"{name}: expected probabilities; its network gives values that are no numbers.")
+        rows = [make_row(Prediction(Path(), *one), predictor.classes) for one in found]
+        return [{**row, "file": file} for row, (file, _) in zip(rows, images, strict=True)]
 
     def predict(self, name: str, image: DecodedImage) -> dict[str, Any]:
         """Classify an image that was decoded for the run, and draw its saliency map.
@@ -117,3 +147,12 @@ class AppRuns:
         """Unload all networks."""
         while self._open:
             self._open.popitem()[1][0].close()
+
+
+@contextmanager
+def _as_file(content: bytes | bytearray) -> Iterator[Path]:
+    """Yield a file of this content, never under a name that a client chose."""
+    with tempfile.TemporaryDirectory(prefix="copycat-app-") as folder:
+        file = Path(folder) / "image"
+        file.write_bytes(content)
+        yield file

@@ -54,12 +54,13 @@ def predict_files(predictor: Predictor, files: Sequence[Path]) -> Iterator[Predi
         what = f"Images {start + 1} to {start + len(batch)} of {len(files)}"
         decoded = list(_decode_files(predictor, batch, what=what))
         images = [image for image in decoded if isinstance(image, Tensor)]
-        found = iter(_decide(predictor, torch.stack(images)) if images else ())
+        found = iter(classify(predictor, torch.stack(images)) if images else ())
         for file, image in zip(batch, decoded, strict=True):
             yield Prediction(file, *next(found)) if isinstance(image, Tensor) else image
 
 
-def _decide(predictor: Predictor, images: Tensor) -> Iterator[tuple[list[float], int, list[bool] | None]]:
+def classify(predictor: Predictor, images: Tensor) -> Iterator[tuple[list[float], int, list[bool] | None]]:
+    """Yield the probabilities, the label and the set of each image of a batch, as `Prediction` holds them."""
     probability = predictor(images)
     decided = predictor.decide(probability)
     sets = [None] * len(images) if decided.sets is None else decided.sets.tolist()
@@ -103,7 +104,7 @@ def print_predictions(
         unreadable, sheet_entries = 0, list[tuple[Picture, str]]()
         for result in predict_files(predictor, files):
             if isinstance(result, Prediction):
-                add_row(_row(result, predictor.classes))
+                add_row(make_row(result, predictor.classes))
                 if sheet is not None and len(sheet_entries) < MAX_ON_SHEET:
                     sheet_entries.append(_sheet_entry(result, predictor))
             else:
@@ -172,7 +173,8 @@ def _columns(classes: Sequence[str], *, has_sets: bool) -> list[str]:
     return ["file", "class", "probability", *(f"probability/{name}" for name in classes), *sets]
 
 
-def _row(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+def make_row(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+    """Return a prediction as CSV and JSON have it."""
     label = prediction.label
     values: list[Any] = [str(prediction.file), classes[label], prediction.probabilities[label]]
     values += prediction.probabilities
